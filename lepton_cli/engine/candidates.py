@@ -1,0 +1,135 @@
+"""The tokens that may come next, and the ways to narrow or reshape them: one function a sampler.
+
+Formulas and borders are llama.cpp's, in float64; p is the softmax over the candidates that are left.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Positions = NDArray[np.intp]
+COLDEST = 1e-30  # a temperature below it leaves nothing but the likeliest token, and would overflow
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """At least one token; always in rising order of ids, so that every tie goes to the lowest id."""
+
+    ids: NDArray[np.int32]  # (n,)
+    logits: NDArray[np.float64]  # (n,), finite
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def keep(self, chosen: NDArray[np.bool_] | Positions) -> "Candidates":
+        """A mask, or positions in rising order."""
+        return Candidates(self.ids[chosen], self.logits[chosen])
+
+    def find(self, ids: NDArray[np.int32]) -> tuple[Positions, NDArray[np.bool_]]:
+        """Where the ids that are still candidates stand, and which of the ids those are."""
+        positions = np.searchsorted(self.ids, ids).clip(max=len(self) - 1)
+        present = self.ids[positions] == ids
+        return positions[present], present
+
+    def changed(self, positions: Positions, logits: NDArray[np.float64]) -> "Candidates":
+        """With other logits at these positions."""
+        changed = self.logits.copy()
+        changed[positions] = logits
+        return Candidates(self.ids, changed)
+
+    def probabilities(self) -> NDArray[np.float64]:  # (n,)
+        weights = np.exp(self.logits - self.logits.max())
+        return weights / weights.sum()
+
+    def surprises(self) -> NDArray[np.float64]:  # (n,) -> -ln p, exact where p would round to 0
+        below = self.logits.max() - self.logits
+        return below + math.log(np.exp(-below).sum())
+
+    def entropy(self) -> float:
+        """In nats."""
+        return float((self.probabilities() * self.surprises()).sum())
+
+    def likeliest(self, count: int) -> Positions:
+        """The positions of the largest logits, largest first, without sorting the others.
+
+        Blocks of logits are cut to their maxima; the count-th largest of these bounds what can be asked for.
+        """
+        size = len(self)
+        count = min(count, size)
+        width = max(1, size // (8 * count))
+        maxima = self.logits[: size // width * width].reshape(-1, width).max(axis=1)
+        bound = np.partition(maxima, len(maxima) - count)[len(maxima) - count]
+        possible = np.flatnonzero(self.logits >= bound)
+        order = np.argsort(-self.logits[possible], kind="stable")
+        return possible[order[:count]]
+
+
+def top_k(candidates: Candidates, count: int) -> Candidates:
+    """The `count` likeliest tokens."""
+    if count >= len(candidates):
+        return candidates
+    return candidates.keep(np.sort(candidates.likeliest(count)))
+
+
+def top_p(candidates: Candidates, mass: float, min_keep: int) -> Candidates:
+    """The likeliest tokens whose probabilities reach `mass`, with the one that reaches it (Holtzman 2020)."""
+    p = candidates.probabilities()
+    ranked = candidates.likeliest(64)
+    while (reached := p[ranked].sum()) < mass and len(ranked) < len(p):
+        ranked = candidates.likeliest(4 * len(ranked))
+    del reached
+    count = np.searchsorted(np.cumsum(p[ranked]), mass) + 1
+    return top_k(candidates, max(int(count), min_keep))
+
+
+def min_p(candidates: Candidates, ratio: float, min_keep: int) -> Candidates:
+    """Tokens at least `ratio` times as likely as the likeliest one."""
+    kept = candidates.logits >= candidates.logits.max() + math.log(ratio)
+    if np.count_nonzero(kept) < min_keep:
+        return top_k(candidates, min_keep)
+    return candidates.keep(kept)
+
+
+def typical(candidates: Candidates, mass: float, min_keep: int) -> Candidates:
+    """The tokens whose surprise is nearest to the entropy, until they hold `mass` (Meister 2023)."""
+    order = np.argsort(np.abs(candidates.surprises() - candidates.entropy()), kind="stable")
+    cumulative = np.cumsum(candidates.probabilities()[order])
+    count = max(int(np.searchsorted(cumulative, mass, side="right")) + 1, min_keep)
+    return candidates.keep(np.sort(order[:count]))
+
+
+def top_n_sigma(candidates: Candidates, n: float) -> Candidates:
+    """Tokens whose logit is within `n` standard deviations of the largest."""
+    return candidates.keep(
+        candidates.logits >= candidates.logits.max() - n * candidates.logits.std()
+    )
+
+
+def exclude_top(candidates: Candidates, threshold: float, min_keep: int) -> Candidates:
+    """XTC: of the tokens with p >= threshold only the least likely stays, the highest id of equals."""
+    kept = candidates.probabilities() < threshold
+    above = np.flatnonzero(~kept)[::-1]
+    if len(above) == 0 or np.count_nonzero(kept) + 1 < min_keep:
+        return candidates
+    kept[above[np.argmin(candidates.logits[above])]] = True
+    return candidates.keep(kept)
+
+
+def heated(candidates: Candidates, temperature: float) -> Candidates:
+    """Logits divided by the temperature; none, or one below 0, leaves the likeliest token alone."""
+    if temperature < COLDEST:
+        return candidates.keep(candidates.logits.argmax(keepdims=True))
+    return Candidates(candidates.ids, candidates.logits / temperature)
+
+
+def heated_by_entropy(
+    candidates: Candidates, temperature: float, spread: float, exponent: float
+) -> Candidates:
+    """Dynamic temperature: from temperature - spread where the model is sure to + spread where it is not."""
+    if len(candidates) == 1:
+        return candidates
+    doubt = min(1.0, candidates.entropy() / math.log(len(candidates)))
+    lowest, highest = max(0.0, temperature - spread), temperature + spread
+    return heated(candidates, lowest + (highest - lowest) * doubt**exponent)

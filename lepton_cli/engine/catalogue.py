@@ -1,0 +1,183 @@
+"""Models by name: models.toml's aliases, files on disk, and what a name that a person types means."""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from lepton_cli.engine.spelling import did_you_mean
+from lepton_cli.engine.stores import SHARD, Entry, list_models, shard_paths
+from quant.errors import LeptonError, UsageError
+
+LIST_HINT = "`lepton models` lists what is here"
+ASK_HINT = "ask its owner for the right to read it"
+USUAL_QUANTIZATIONS = ("q4_k_m", "q8_0")  # of a repository named without one, as in llama.cpp
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?<!\.gguf)(:[\w.-]+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """One table of models.toml; `defaults` are options by their parameters' names."""
+
+    name: str
+    file: str
+    repo: str | None = None  # on Hugging Face; None: the file is part of this package
+    sha256: str | None = None
+    size: int | None = None  # bytes
+    licence: str | None = None
+    context: int | None = None  # tokens
+    defaults: Mapping[str, int | float] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def cure(self) -> str:
+        return f"fetch it with: hf download {self.repo} {self.file}"
+
+
+def load_aliases(path: Path | None = None) -> dict[str, Alias]:
+    """models.toml by name. Raises LeptonError for keys that `Alias` does not have."""
+    path = path or packaged("models.toml")
+    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {name: _alias(path, name, table) for name, table in tables.items()}
+
+
+def resolve(name: str) -> Path:
+    """The model file that the name stands for, readable; of a split model the first part.
+
+    A path to a file that exists, an alias, `user/repo[:quantization]`, `model[:tag]` of ollama, or
+    a file's name in one of the caches. Raises UsageError that names what is near or the cure.
+    """
+    if not name.strip():
+        raise UsageError("the model's name is empty", LIST_HINT)
+    path = Path(os.path.expanduser(name))
+    return _readable(path if _exists(path) else _by_name(name))
+
+
+def packaged(name: str) -> Path:
+    """A data file of this package: in its data folder, or beside the packages in a checkout.
+
+    Raises LeptonError when this copy of Lepton lacks it.
+    """
+    package = Path(str(resources.files("lepton_cli")))
+    for folder in (package / "data", package.parent):
+        if (folder / name).is_file():
+            return folder / name
+    raise LeptonError(f"this copy of Lepton has no {name}", "install it again")
+
+
+def on_disk(alias: Alias, entries: Iterable[Entry]) -> Entry | None:
+    """The alias's very file, whichever program's cache has it; ollama names files by their hash."""
+    key, blob = _key(f"{alias.repo}/{alias.file}"), f"sha256-{alias.sha256}"
+    return next((e for e in entries if _key(e.name) == key or e.path.name == blob), None)
+
+
+def _alias(path: Path, name: str, table: Mapping[str, Any]) -> Alias:
+    known = [field.name for field in fields(Alias) if field.name != "name"]
+    for key in table:
+        if key not in known:
+            hint = did_you_mean(key, known)
+            raise LeptonError(f"{path}: [{name}] has an unknown key {key!r}", hint)
+    defaults = {key.replace("-", "_"): value for key, value in table.get("defaults", {}).items()}
+    return Alias(**{**table, "name": name, "defaults": MappingProxyType(defaults)})
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return bool(path.stat())
+    except PermissionError as error:
+        raise UsageError(f"{path}: its folder may not be read", ASK_HINT) from error
+    except (OSError, ValueError):  # nothing there, or no path at all: too long, a null byte
+        return False
+
+
+def _readable(path: Path) -> Path:
+    if path.is_dir():
+        names = ", ".join(_ggufs(path)[:3])
+        hint = f"name a file in it: {names}" if names else "it holds no .gguf file"
+        raise UsageError(f"{path} is a folder, not a model file", hint)
+    if not path.is_file():
+        raise UsageError(f"{path} is not a regular file", "a model is mapped, not read in order")
+    first = shard_paths(path)[0]
+    if not first.is_file():
+        message = f"{path} is one part of a split model, and {first.name} is not beside it"
+        raise UsageError(message, "put all parts into one folder")
+    try:
+        first.open("rb").close()
+    except OSError as error:
+        raise UsageError(f"{first}: may not be read: {error.strerror}", ASK_HINT) from error
+    return first
+
+
+def _ggufs(folder: Path) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if name.lower().endswith(".gguf"))
+    except OSError:
+        return []
+
+
+def _by_name(name: str) -> Path:
+    aliases = load_aliases()
+    alias = aliases.get(name.lower())
+    if alias is not None and alias.repo is None:
+        return packaged(alias.file)
+    entries = list_models()
+    entry = on_disk(alias, entries) if alias else _named(name, entries)
+    if entry is not None:
+        return entry.path
+    if alias is not None:
+        raise UsageError(f"{name} is in the catalogue but not on this disk", alias.cure)
+    raise _unknown(name, [*aliases, *(entry.name for entry in entries)])
+
+
+def _key(name: str) -> str:
+    """Comparable over the caches: llama.cpp writes a repository's slashes as underscores."""
+    return name.lower().replace("/", "_")
+
+
+def _named(name: str, entries: Sequence[Entry]) -> Entry | None:
+    """What is on disk under the name; the first way of reading it that fits counts."""
+    wanted = _key(SHARD.sub(r"\g<prefix>-00001-of-\g<count>.gguf", name))
+    exact = [entry for entry in entries if _key(entry.name) in (wanted, f"{wanted}:latest")]
+    if exact:
+        return exact[0]
+    files = (wanted, f"{wanted}.gguf")
+    same_file = [entry for entry in entries if entry.path.name.lower() in files]
+    return _only(name, same_file or _of_repository(name, entries))
+
+
+def _of_repository(name: str, entries: Sequence[Entry]) -> list[Entry]:
+    """The files of `user/repo[:quantization]`; without it those of the usual ones, if any."""
+    if not REPOSITORY.fullmatch(name):
+        return []
+    repo, _, quantization = _key(name).partition(":")
+    files = [entry for entry in entries if _key(entry.name).startswith(f"{repo}_")]
+    for choice in (quantization,) if quantization else USUAL_QUANTIZATIONS:
+        pattern = re.compile(rf"(?<![a-z0-9]){re.escape(choice)}(?![a-z0-9_])")  # Q4_K: not Q4_K_M
+        chosen = [entry for entry in files if pattern.search(_key(entry.name), len(repo))]
+        if chosen or quantization:
+            return chosen
+    return files
+
+
+def _only(name: str, entries: Sequence[Entry]) -> Entry | None:
+    names = list(dict.fromkeys(entry.name for entry in entries))
+    if len(names) > 1:
+        raise UsageError(f"{name} could be {len(names)} models", f"choose: {', '.join(names)}")
+    return entries[0] if entries else None
+
+
+def _unknown(name: str, known: Iterable[str]) -> UsageError:
+    folder = Path(os.path.dirname(os.path.expanduser(name)))
+    beside = [str(folder / file) for file in _ggufs(folder)]
+    hint = did_you_mean(name, [*known, *beside])
+    if REPOSITORY.fullmatch(name):
+        repo, _, quantization = name.partition(":")
+        fetch = f"fetch it with: hf download {repo} --include '*{quantization}*.gguf'"
+        return UsageError(f"{name}: no such file, and not in the caches", hint or fetch)
+    if "/" in name or os.sep in name or name.lower().endswith(".gguf"):
+        return UsageError(f"{name}: no such file", hint or LIST_HINT)
+    return UsageError(f"no model is called {name}", hint or LIST_HINT)

@@ -1,0 +1,56 @@
+"""What the engine tells whoever listens: small frozen records, never an array, never a print."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+FinishReason = Literal["stop", "length", "context", "interrupted"]
+"""`stop`: end of text or a stop string; `length`: the `-n` limit; `context`: the window is full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts in tokens, times in seconds."""
+
+    prompt_tokens: int
+    cached_tokens: int  # of the prompt, taken from the KV cache
+    dropped_tokens: int  # of the prompt, left out by the overflow policy
+    generated_tokens: int
+    prefill_seconds: float
+    decode_seconds: float
+    context_used: int
+    context_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prefill:
+    """Progress of reading the prompt."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer: whole characters."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """A piece of what the model thinks before it answers: whole characters."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end of an answer."""
+
+    reason: FinishReason
+    stop_string: str | None
+    token_ids: tuple[int, ...]
+    stats: Stats
+
+
+Event = Prefill | Text | Reasoning | Done

@@ -1,0 +1,296 @@
+"""One conversation with a model: asks, answers again, takes back, goes on, saves and loads.
+
+The conversation changes only when an answer is there to keep, so an error leaves it as it was.
+"""
+
+import codecs
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from lepton_cli.engine.conversation import Conversation, Turn
+from lepton_cli.engine.events import Done, Event, Reasoning, Stats, Text
+from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.messages import Message, Segment
+from lepton_cli.engine.model import Model
+from lepton_cli.engine.saved import SavedChat, read_chat, write_chat
+from quant.errors import ContextOverflowError, LeptonError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class ContextUse:
+    """Tokens: of the whole prompt, of the window, and of each message's own words."""
+
+    used: int
+    size: int
+    messages: tuple[int, ...]
+
+
+class Session:
+    """Each answer is an iterator of events; to leave it early keeps what was said so far.
+
+    Setting `interrupt` (from a signal handler, say) ends the answer that is under way.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        generation: Generation,
+        system: str | None = None,
+        *,
+        thinking: bool = True,
+    ) -> None:
+        self.model = model
+        self.generation = generation
+        self.thinking = thinking
+        self.interrupt = threading.Event()
+        self.conversation = Conversation(system)
+        self.stats: Stats | None = None  # of the last answer
+        self._used: int | None = None  # tokens in the window; unknown until counted
+        self._first = 0  # the oldest turn that 'drop-old' still shows to the model
+        self._own_files: set[Path] = set()
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        return self.conversation.messages
+
+    # --- asking -----------------------------------------------------------------------------
+
+    def send(self, text: str) -> Iterator[Event]:
+        return self._answer(self.conversation.plus(Turn(Message("user", text))))
+
+    def retry(self) -> Iterator[Event]:
+        """Answers the last question again."""
+        return self._answer(self.conversation.until(self._question() + 1))
+
+    def edit(self, text: str, number: int | None = None) -> Iterator[Event]:
+        """Asks the last question, or the `number`th from 1, in other words; what followed is gone."""
+        before = self.conversation.until(self._question(number))
+        return self._answer(before.plus(Turn(Message("user", text))))
+
+    def continue_last(self) -> Iterator[Event]:
+        """Goes on with the last answer exactly where it ended."""
+        partial = self.conversation.last_answer
+        if partial is None:
+            raise UsageError("there is no answer to go on with", "ask something first")
+        return self._answer(self.conversation.until(-1), self._resumable(partial))
+
+    def question(self, number: int | None = None) -> str:
+        """The words of the last question, or of the `number`th from 1."""
+        return self.conversation.turns[self._question(number)].message.content
+
+    # --- changing ---------------------------------------------------------------------------
+
+    def undo(self) -> Message | None:
+        """Takes back the last question with its answer, and returns it."""
+        questions = self.conversation.questions
+        if not questions:
+            return None
+        taken = self.conversation.turns[questions[-1]].message
+        self._change(self.conversation.until(questions[-1]))
+        return taken
+
+    def edit_answer(self, text: str) -> None:
+        """Puts other words into the model's mouth; `continue_last` goes on from them."""
+        answer = self.conversation.last_answer
+        if answer is None:
+            raise UsageError("there is no answer to edit", "ask something first")
+        spoken = Turn(replace(answer.message, content=text), "interrupted")
+        self._change(self.conversation.until(-1).plus(spoken))
+
+    def clear(self) -> None:
+        """Forgets all turns; the system text stays."""
+        self._change(Conversation(self.conversation.system))
+
+    def set_system(self, text: str | None) -> None:
+        self._change(replace(self.conversation, system=text))
+
+    def switch(self, model: Model) -> None:
+        """Goes on with another model; closing the former one is the caller's."""
+        self.model = model
+        self._change(self.conversation.without_tokens())
+
+    # --- saving -----------------------------------------------------------------------------
+
+    def save(self, path: Path, *, overwrite: bool = False) -> None:
+        """Writes the conversation. Raises UsageError rather than replace a file not of this session."""
+        if not overwrite and path.exists() and path.resolve() not in self._own_files:
+            raise UsageError(f"{path} exists and is not this chat")
+        write_chat(path, SavedChat(self.conversation, self.model.name))
+        self._own_files.add(path.resolve())
+
+    def load(self, path: Path) -> str | None:
+        """Goes on with a saved conversation; returns the name of the model that held it."""
+        chat = read_chat(path)
+        self._change(chat.conversation)
+        self._own_files.add(path.resolve())
+        return chat.model
+
+    # --- the window -------------------------------------------------------------------------
+
+    @property
+    def used(self) -> int:
+        """How many tokens of the window the conversation takes."""
+        if self._used is None:
+            self._used = self._count()
+        return self._used
+
+    def context_use(self) -> ContextUse:
+        words = tuple(self._words(message) for message in self.messages)
+        return ContextUse(self.used, self.model.context_size, words)
+
+    def prompt(self, *, answer: bool = True) -> list[int]:
+        """The conversation's token ids; with `answer`, up to where the model is to speak."""
+        return self._encode(self.conversation, answer=answer)
+
+    def _count(self) -> int:
+        words = sum(self._words(message) for message in self.messages)
+        if not self.conversation.turns:
+            return words
+        try:
+            return len(self.prompt(answer=False))
+        except LeptonError:  # a template that refuses these messages says so when it is asked
+            return words
+
+    def _words(self, message: Message) -> int:
+        return len(self.model.tokenizer.encode(message.content, add_special=False))
+
+    # --- answering --------------------------------------------------------------------------
+
+    def _question(self, number: int | None = None) -> int:
+        """Where in the turns the last question is, or the `number`th from 1."""
+        questions = self.conversation.questions
+        if not questions:
+            raise UsageError("nothing was asked yet", "type a message first")
+        if number is not None and not 1 <= number <= len(questions):
+            raise UsageError(f"there is no question {number}", f"there are {len(questions)} so far")
+        return questions[-1 if number is None else number - 1]
+
+    def _answer(self, asked: Conversation, partial: Turn | None = None) -> Iterator[Event]:
+        answer = _Answer(partial or Turn(Message("assistant", "")))
+        try:
+            ids, dropped = self._fitted(asked, partial)
+            for event in self.model.stream(ids, self.generation, self.interrupt):
+                told = _with_dropped(event, dropped)
+                answer.take(told)
+                yield told
+        finally:
+            self.interrupt.clear()
+            if answer.is_worth_keeping:
+                self.conversation = asked.plus(answer.turn)
+                self.stats = answer.stats or self.stats
+                self._used = answer.stats.context_used if answer.stats else None
+
+    def _encode(
+        self, conversation: Conversation, partial: Turn | None = None, *, answer: bool = True
+    ) -> list[int]:
+        """A partial answer follows as its very tokens, or as its words where those are unknown."""
+        segments = self.model.template.render(
+            conversation.messages,
+            add_generation_prompt=answer,
+            # words without their thoughts follow best where the template leaves no room for any
+            enable_thinking=self.thinking and (partial is None or bool(partial.token_ids)),
+        )
+        if partial is None:
+            return self.model.tokenizer.encode_segments(segments)
+        if not partial.token_ids:
+            segments = [*segments, Segment(partial.message.content, trusted=False)]
+        return [*self.model.tokenizer.encode_segments(segments), *partial.token_ids]
+
+    def _fitted(self, asked: Conversation, partial: Turn | None) -> tuple[list[int], int]:
+        """The prompt's token ids, and how many tokens of old turns it leaves out.
+
+        When turns must go, they go until half of the window is free: so the cached beginning of
+        the prompt stays the same for a while.
+        """
+        whole = self._encode(asked, partial)
+        if self.generation.overflow != "drop-old":
+            return whole, 0
+        size = self.model.context_size
+        limit = size - min(self.generation.max_tokens or size, size // 4)
+        starts = [start for start in (0, *asked.questions[1:]) if start >= self._first]
+        for start in starts:
+            ids = self._encode(asked.since(start), partial) if start else whole
+            if len(ids) <= limit or (start == starts[-1] and len(ids) < size):
+                self._first = start
+                return ids, len(whole) - len(ids)
+            limit = size // 2
+        raise ContextOverflowError(
+            f"the last message alone makes a prompt of {len(ids)} tokens; the context holds {size}",
+            "shorten it, or open the model with a larger context (-c)",
+        )
+
+    def _resumable(self, partial: Turn) -> Turn:
+        """The answer without an end token, and without half a character, so that it can go on."""
+        tokenizer, ids = self.model.tokenizer, list(partial.token_ids)
+        while ids and ids[-1] in tokenizer.end_of_generation:
+            ids.pop()
+        message = partial.message
+        while ids and _ends_amid_character(b"".join(map(tokenizer.token_bytes, ids))):
+            ids.pop()
+            message = replace(message, content=message.content.rstrip("\ufffd"))
+        if not ids and message.reasoning and not message.content:
+            raise UsageError("this answer was cut while the model was thinking", "use /retry")
+        return Turn(message, partial.reason, tuple(ids))
+
+    def _change(self, conversation: Conversation) -> None:
+        self.conversation, self._used, self._first = conversation, None, 0
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What has been said of an answer so far; it begins with what is being gone on with."""
+
+    begun: Turn
+    words: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    done: Done | None = None
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, Text):
+            self.words.append(event.text)
+        elif isinstance(event, Reasoning):
+            self.thoughts.append(event.text)
+        elif isinstance(event, Done):
+            self.done = event
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        ended = self.done is not None and self.done.reason != "interrupted"
+        return ended or bool(self.words or self.thoughts)
+
+    @property
+    def stats(self) -> Stats | None:
+        return None if self.done is None else self.done.stats
+
+    @property
+    def turn(self) -> Turn:
+        message = self.begun.message
+        reasoning = "".join([message.reasoning or "", *self.thoughts])
+        content = "".join([message.content, *self.words])
+        return Turn(
+            Message("assistant", content, reasoning or None),
+            "interrupted" if self.done is None else self.done.reason,
+            self._token_ids(),
+        )
+
+    def _token_ids(self) -> tuple[int, ...]:
+        """Unknown when the answer broke off, and where a stop string was cut out of the words."""
+        known = bool(self.begun.token_ids) or not self.begun.message.content
+        if self.done is None or self.done.stop_string is not None or not known:
+            return ()
+        return (*self.begun.token_ids, *self.done.token_ids)
+
+
+def _with_dropped(event: Event, dropped: int) -> Event:
+    if not isinstance(event, Done):
+        return event
+    stats = replace(event.stats, dropped_tokens=event.stats.dropped_tokens + dropped)
+    return replace(event, stats=stats)
+
+
+def _ends_amid_character(data: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(data)
+    return bool(decoder.getstate()[0])

@@ -1,0 +1,30 @@
+"""Gemma 3: Gemma 2 without attention caps, with normalised heads, and its own rotary base where local."""
+
+from lepton_cli.models.rope import plain
+from lepton_cli.models.decoder import Decoder
+from lepton_cli.models.gemma2 import Gemma2
+from ops.interface import Array, Operators, Rope
+
+
+class Gemma3(Gemma2):
+    head_norm = True
+    local_layers = 6
+    wide_scale_layers = 62
+
+    def logits(self, ops: Operators, x: Array) -> Array:
+        y = Decoder.logits(self, ops, x)
+        cap = self.keys.number("final_logit_softcapping", 0.0)
+        return ops.softcap(y, cap) if cap else y
+
+    def softcap(self) -> float | None:
+        return None
+
+    def window(self, layer: int) -> int | None:
+        window = self.keys.integer("attention.sliding_window", 0)
+        return window if window > 0 and self.is_local(layer) else None
+
+    def rope(self, layer: int) -> Rope | None:
+        if self.window(layer) is None:
+            return self.global_rope
+        base = self.keys.number("rope.freq_base_swa", 10000.0)
+        return self.turn(plain(base, self.parameters.rotary))

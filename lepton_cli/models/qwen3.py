@@ -1,0 +1,8 @@
+"""Qwen 3, dense and with experts: the heads of q and k are normalised before the rotary positions."""
+
+from lepton_cli.models.decoder import Decoder
+
+
+class Qwen3(Decoder):
+    head_norm = True
+    ignored = frozenset({"cls.output.weight"})  # of rerankers: judges, does not generate

@@ -1,0 +1,68 @@
+"""A file's tensors as a model asks for them, by GGUF's own names; what nobody asks for is an error."""
+
+from collections.abc import Collection
+
+from ops.interface import Linear, Weight
+from quant.errors import ModelFileError
+from quant.gguf import GGUF, Tensor
+
+
+class Weights:
+    """Hands out matrices and vectors with their optional bias and scale; remembers what was used."""
+
+    def __init__(self, file: GGUF) -> None:
+        self._file = file
+        self._used: set[str] = set()
+        self._linears: dict[str, Linear] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return f"{name}.weight" in self._file.tensors
+
+    def __getitem__(self, name: str) -> Linear:
+        """The tensor `name`.weight with `name`.bias and `name`.scale where the file has them."""
+        if name not in self._linears:
+            weight = self.weight(f"{name}.weight")
+            bias, scale = self._optional(f"{name}.bias"), self._optional(f"{name}.scale")
+            self._used.add(f"{name}.input_scale")  # only for kernels with 4-bit activations
+            self._linears[name] = Linear(weight, bias, scale)
+        return self._linears[name]
+
+    def weight(self, name: str) -> Weight:
+        """Raises ModelFileError when the file lacks the tensor."""
+        if name not in self._file.tensors:
+            message = f"{self._file.path}: the tensor {name} is missing"
+            raise ModelFileError(message, "the file is incomplete or wrongly converted")
+        self._used.add(name)
+        return _weight(self._file.tensors[name])
+
+    def _optional(self, name: str) -> Weight | None:
+        return self.weight(name) if name in self._file.tensors else None
+
+    def check_all_used(self, ignored: Collection[str]) -> None:
+        """A tensor that no block asked for is part of a model that we would compute wrongly."""
+        left = [name for name in self._file.tensors if name not in self._used | set(ignored)]
+        if left:
+            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            message = f"{self._file.path}: the tensor {left[0]}{more} is not used"
+            architecture = self._file.metadata.string("general.architecture")
+            hint = f"a variant of {architecture} that Lepton does not know"
+            raise ModelFileError(message, hint)
+
+
+class Layer:
+    """One block's tensors as attributes: `layer.attn_q` is blk.N.attn_q."""
+
+    def __init__(self, weights: Weights, number: int) -> None:
+        self._weights, self.number = weights, number
+
+    def __contains__(self, name: str) -> bool:
+        return f"blk.{self.number}.{name}" in self._weights
+
+    def __getattr__(self, name: str) -> Linear:
+        return self._weights[f"blk.{self.number}.{name}"]
+
+
+def _weight(tensor: Tensor) -> Weight:
+    *experts, columns = tensor.shape
+    stacked = experts[0] if len(experts) == 2 else 1
+    return Weight(tensor.name, tensor.format, columns, tensor.data, stacked)

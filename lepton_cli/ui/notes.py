@@ -1,0 +1,23 @@
+"""What is said on stderr beside the answer: notes, and errors with their hints."""
+
+import sys
+
+from lepton_cli.ui.terminal import sanitize
+from quant.errors import LeptonError
+
+
+def note(text: str) -> None:
+    _say("note", text)
+
+
+def complain(error: LeptonError) -> None:
+    """One line that says what is wrong, and one that says what to do."""
+    _say("error", error.message)
+    if error.hint:
+        _say("hint", error.hint)
+
+
+def _say(kind: str, text: str) -> None:
+    """Names and texts of files get in here: one line, and nothing that steers a terminal."""
+    line = sanitize(" ".join(text.split()))
+    print(f"lepton: {kind}: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,183 @@
+"""What a run prints: the answer alone, one JSON object, or one JSON object an event.
+
+stdout holds the answer byte for byte and one newline; thoughts, notes and figures are stderr's.
+The JSON's shape is named by its "schema"; a change that breaks its readers changes that name.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Protocol, TextIO
+
+from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
+from lepton_cli.ui.options import ReasoningMode
+from lepton_cli.ui.terminal import redraws, sanitize, uses_color
+
+SCHEMA = "lepton.run.v1"
+DIM, PLAIN, ERASE_LINE = "\x1b[2m", "\x1b[0m", "\r\x1b[K"
+LATE_CONTROLS = re.compile("[\x7f-\x9f\ud800-\udfff]")  # what json leaves as it is
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is known before the first token; with it the same answer can be made again."""
+
+    model: dict[str, Json]
+    template: str | None  # None: the prompt is completed as it is
+    seed: int
+    samplers: list[Json]
+    sampling: dict[str, Json]
+    load_seconds: float
+
+    def fields(self) -> dict[str, Json]:
+        return {
+            "schema": SCHEMA,
+            "model": self.model,
+            "template": self.template,
+            "seed": self.seed,
+            "samplers": self.samplers,
+            "sampling": self.sampling,
+        }
+
+
+class Report(Protocol):
+    """Follows one run; `close` comes last, even after a failure."""
+
+    def event(self, event: Event) -> None: ...
+    def close(self) -> None: ...
+
+
+class PlainReport:
+    """The answer on stdout as it comes, thoughts where they are wanted."""
+
+    def __init__(self, reasoning: ReasoningMode, stdout: TextIO, stderr: TextIO) -> None:
+        self._reasoning, self._stdout, self._stderr = reasoning, stdout, stderr
+        self._color, self._redraws = uses_color(stderr), redraws(stderr)
+        self._thinking = self._answering = False
+
+    def event(self, event: Event) -> None:
+        match event:
+            case Prefill(done, total) if self._redraws:
+                progress = f"reading the prompt: {done}/{total} tokens" if done < total else ""
+                self._aside(ERASE_LINE + progress)
+            case Reasoning(text) if self._reasoning == "show":
+                self._thinking = self._answering = True
+                emit(self._stdout, text)
+            case Reasoning(text) if self._reasoning == "stderr":
+                self._thinking = True
+                text = sanitize(text)
+                self._aside(DIM + text + PLAIN if self._color else text)
+            case Text(text):
+                self._end_thoughts()
+                self._answering = True
+                emit(self._stdout, text)
+            case Done():
+                self._end_thoughts()
+                self._answering = True
+
+    def close(self) -> None:
+        """An answer ends in one newline, also an empty one, also one that broke off."""
+        if self._answering:
+            emit(self._stdout, "\n")
+
+    def _end_thoughts(self) -> None:
+        if self._thinking and self._reasoning == "show":
+            emit(self._stdout, "\n\n")
+        elif self._thinking:
+            self._aside("\n")
+        self._thinking = False
+
+    def _aside(self, text: str) -> None:
+        self._stderr.write(text)
+        self._stderr.flush()
+
+
+class JsonReport:
+    """One object, when all is known."""
+
+    def __init__(self, start: Start, stdout: TextIO) -> None:
+        self._start, self._stdout = start, stdout
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+
+    def event(self, event: Event) -> None:
+        match event:
+            case Text(text):
+                self._text.append(text)
+            case Reasoning(text):
+                self._reasoning.append(text)
+            case Done():
+                answer: dict[str, Json] = {
+                    "text": "".join(self._text),
+                    "reasoning": "".join(self._reasoning) if self._reasoning else None,
+                }
+                emit_json(self._stdout, self._start.fields() | answer | ending(self._start, event))
+
+    def close(self) -> None:
+        pass
+
+
+class JsonLinesReport:
+    """One object an event: start, reasoning, text, end."""
+
+    def __init__(self, start: Start, stdout: TextIO) -> None:
+        self._start, self._stdout = start, stdout
+        self._emit("start", start.fields())
+
+    def event(self, event: Event) -> None:
+        match event:
+            case Text(text):
+                self._emit("text", {"text": text})
+            case Reasoning(text):
+                self._emit("reasoning", {"text": text})
+            case Done():
+                self._emit("end", ending(self._start, event))
+
+    def close(self) -> None:
+        pass
+
+    def _emit(self, name: str, fields: dict[str, Json]) -> None:
+        emit_json(self._stdout, {"event": name, **fields})
+
+
+def ending(start: Start, done: Done) -> dict[str, Json]:
+    stats = done.stats
+    return {
+        "finish_reason": done.reason,
+        "stop_string": done.stop_string,
+        "token_ids": list(done.token_ids),
+        "counts": {
+            "prompt": stats.prompt_tokens,
+            "cached": stats.cached_tokens,
+            "dropped": stats.dropped_tokens,
+            "generated": stats.generated_tokens,
+            "context_used": stats.context_used,
+            "context_size": stats.context_size,
+        },
+        "timings": {
+            "load_seconds": start.load_seconds,
+            "prefill_seconds": stats.prefill_seconds,
+            "decode_seconds": stats.decode_seconds,
+            "prefill_tokens_per_second": rate(
+                stats.prompt_tokens - stats.cached_tokens, stats.prefill_seconds
+            ),
+            "decode_tokens_per_second": rate(stats.generated_tokens, stats.decode_seconds),
+        },
+    }
+
+
+def rate(tokens: int, seconds: float) -> float | None:
+    return tokens / seconds if seconds > 0 else None
+
+
+def emit(stream: TextIO, text: str) -> None:
+    """At once, as UTF-8 whatever the locale; a terminal gets nothing that steers it."""
+    stream.buffer.write((sanitize(text) if stream.isatty() else text).encode())
+    stream.flush()
+
+
+def emit_json(stream: TextIO, fields: dict[str, Json]) -> None:
+    line = json.dumps(fields, ensure_ascii=False, allow_nan=False)
+    emit(stream, LATE_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n")

@@ -1,0 +1,65 @@
+"""What a terminal may be sent, whether it shows colour and redraws, and how its keys rest."""
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from typing import TextIO
+
+if sys.platform != "win32":
+    import termios
+
+HOSTILE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, delete, C1
+    "\u202a-\u202e\u2066-\u2069"  # bidirectional embeddings, overrides and isolates
+    "\ud800-\udfff]"  # halves of surrogate pairs: cannot be encoded
+)
+
+
+def sanitize(text: str) -> str:
+    """The text with nothing in it that steers a terminal; what would is shown as a symbol.
+
+    Each character is judged by itself, so that a sequence that comes in several pieces is as
+    harmless as one that comes whole. A carriage return, which would overwrite its line, is dropped.
+    """
+    return HOSTILE.sub(_visible, text)
+
+
+def _visible(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code == 0x0D:
+        return ""
+    if code < 0x20:
+        return chr(0x2400 + code)  # control pictures: ␀ ... ␛ ... ␟
+    return "\u2421" if code == 0x7F else "\ufffd"
+
+
+def uses_color(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """By NO_COLOR, then CLICOLOR_FORCE, then what this very stream is."""
+    if environ.get("NO_COLOR"):
+        return False
+    if environ.get("CLICOLOR_FORCE", "0") not in ("", "0"):
+        return True
+    return redraws(stream, environ)
+
+
+def redraws(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the stream is a terminal whose cursor can be moved."""
+    return stream.isatty() and environ.get("TERM") != "dumb"
+
+
+@contextlib.contextmanager
+def silent_keys(stream: TextIO) -> Iterator[None]:
+    """Typing ahead is kept for the next prompt, but does not show amid an answer."""
+    if sys.platform == "win32" or not stream.isatty():
+        yield
+        return
+    before = termios.tcgetattr(stream)
+    silent = before[:]
+    silent[3] &= ~termios.ECHO
+    termios.tcsetattr(stream, termios.TCSANOW, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(stream, termios.TCSANOW, before)

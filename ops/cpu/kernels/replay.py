@@ -1,0 +1,66 @@
+"""The replay loop: every thread walks the program, shares each operator's work, meets at a barrier."""
+
+from ops.cpu.kernels.compiler import device
+from ops.cpu.kernels.memory import (
+    atomic_add,
+    atomic_load,
+    atomic_store,
+    call_c,
+    call_kernel,
+    compiler_fence,
+    load_i64,
+)
+from ops.cpu.layout import (
+    ARRIVED,
+    FUTEX,
+    GENERATION,
+    STOP,
+    STOPPED,
+    WAIT_FUNCTION,
+    WAIT_KIND,
+    WAIT_NUMBER,
+    YIELD,
+)
+
+SPINS = 2000  # more wastes a shared machine, fewer wakes through the kernel for every operator
+FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE = 128, 129
+EVERYONE = 1 << 30
+
+
+@device
+def sleep_while(sync, generation):
+    """Spins, then sleeps on the generation's address until it changes."""
+    address, spins = sync + 8 * GENERATION, 0
+    kind, function = load_i64(sync, WAIT_KIND), load_i64(sync, WAIT_FUNCTION)
+    while atomic_load(address) == generation:
+        if spins < SPINS:
+            spins += 1
+            compiler_fence()
+        elif kind == FUTEX:
+            call_c(function, load_i64(sync, WAIT_NUMBER), address, FUTEX_WAIT_PRIVATE, generation)
+        elif kind == YIELD:
+            call_c(function, 0, 0, 0, 0)
+
+
+@device
+def barrier(sync, threads):
+    """Everyone waits until all have arrived; the last one decides for all whether to stop."""
+    generation = atomic_load(sync + 8 * GENERATION)
+    if atomic_add(sync + 8 * ARRIVED, 1) == threads - 1:
+        atomic_store(sync + 8 * ARRIVED, 0)
+        atomic_store(sync + 8 * STOPPED, atomic_load(sync + 8 * STOP))
+        atomic_add(sync + 8 * GENERATION, 1)
+        if load_i64(sync, WAIT_KIND) == FUTEX:
+            function, number = load_i64(sync, WAIT_FUNCTION), load_i64(sync, WAIT_NUMBER)
+            call_c(function, number, sync + 8 * GENERATION, FUTEX_WAKE_PRIVATE, EVERYONE)
+    else:
+        sleep_while(sync, generation)
+
+
+def replay(program, count, step, thread, threads, sync):
+    """program: (kernel address, operand record address) pairs. A stop flag ends it early for all."""
+    for n in range(count):
+        call_kernel(load_i64(program, 2 * n), load_i64(program, 2 * n + 1), step, thread, threads)
+        barrier(sync, threads)
+        if atomic_load(sync + 8 * STOPPED) != 0:
+            return

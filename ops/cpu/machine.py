@@ -1,0 +1,202 @@
+"""What this machine allows: threads, memory, and the reasons that `-v` and `lepton doctor` tell.
+
+Every function reads below `root`, so that tests can lay out the /proc and /sys of any machine.
+"""
+
+import ctypes
+import os
+import platform
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+FULL_CAPACITY = 1024  # the kernel's scale of a core's speed
+ATOM_CAPACITY = 410  # an Intel E-core: half the vector width of a P-core at four fifths the clock
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadChoice:
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLimit:
+    bytes: int
+    reason: str
+
+
+def default_threads(root: Path = Path("/"), allowed: Collection[int] | None = None) -> ThreadChoice:
+    """One thread for each physical core that affinity and the cgroup quota allow, at least one.
+
+    Slow cores are left out where they would hold up the fast ones. `allowed` (CPU numbers) stands
+    for the affinity mask; where the system tells no cores (macOS, Windows), every CPU counts.
+    """
+    cpus = _affinity() if allowed is None else frozenset(allowed)
+    cores = _core_capacities(root, cpus)
+    fast = _even_share(list(cores.values()))
+    quota = _cpu_quota(root)
+    count = fast if quota is None else max(1, min(fast, int(quota)))
+    reasons = [_core_reason(root, cpus, cores)]
+    if fast < len(cores):
+        reasons.append(f"{fast} are fast enough to share work evenly")
+    if quota is not None and quota < fast:
+        reasons.append(f"the cgroup quota allows {quota:g}")
+    return ThreadChoice(count, "; ".join(reasons))
+
+
+def available_memory(root: Path = Path("/")) -> MemoryLimit:
+    """What can be allocated now without swapping: the system's free memory or the cgroup's rest."""
+    limits = [*_free_memory(root), *_cgroup_memory(root)] or [_system_memory()]
+    return min(limits, key=lambda limit: limit.bytes)
+
+
+def cpu_name(root: Path = Path("/")) -> str:
+    """The processor as it names itself, or the architecture where it does not."""
+    fields = dict(_fields(_read(root / "proc/cpuinfo")))
+    device = _read(root / "sys/firmware/devicetree/base/model").rstrip("\0")
+    return fields.get("model name") or device or platform.processor() or platform.machine()
+
+
+def _affinity() -> frozenset[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def _core_capacities(root: Path, cpus: Collection[int]) -> dict[str, int]:
+    """The speed of each core by its CPUs ("0,8"), or by a name of its own where no core is told."""
+    slow = _cpu_list(_read(root / "sys/devices/cpu_atom/cpus"))
+    cores = {}
+    for cpu in sorted(cpus):
+        folder = root / f"sys/devices/system/cpu/cpu{cpu}"
+        guess = ATOM_CAPACITY if cpu in slow else FULL_CAPACITY
+        capacity = _integer(folder / "cpu_capacity")
+        cores[_siblings(folder) or f"cpu{cpu}"] = guess if capacity is None else capacity
+    return cores
+
+
+def _siblings(folder: Path) -> str:
+    topology = folder / "topology"
+    return _read(topology / "core_cpus_list") or _read(topology / "thread_siblings_list")
+
+
+def _even_share(capacities: Sequence[int]) -> int:
+    """How many of the fastest cores finish first: rows are shared evenly, so the slowest one
+    among them sets the pace of all."""
+    ranked = sorted(capacities, reverse=True)
+    return max(range(1, len(ranked) + 1), key=lambda count: count * ranked[count - 1])
+
+
+def _core_reason(root: Path, cpus: Collection[int], cores: Collection[str]) -> str:
+    reason = f"{len(cores)} physical core" + "s" * (len(cores) > 1)
+    if "cpu" in "".join(cores):
+        reason = f"{len(cores)} CPUs (the system does not tell its cores)"
+    online = len(_cpu_list(_read(root / "sys/devices/system/cpu/online")))
+    if len(cpus) < online:
+        reason += f" on the {len(cpus)} of {online} CPUs that the affinity mask allows"
+    return reason
+
+
+def _cpu_quota(root: Path) -> float | None:
+    """The smallest number of CPUs that a control group grants this process, None without one."""
+    quotas = [
+        quota / period
+        for folder in _cgroups(root, "cpu")
+        for quota, period in (_quota_v2(folder), _quota_v1(folder))
+        if quota is not None and period
+    ]
+    return min(quotas, default=None)
+
+
+def _quota_v2(folder: Path) -> tuple[int | None, int]:
+    quota, _, period = _read(folder / "cpu.max").partition(" ")
+    return (int(quota), int(period or 100_000)) if quota.isdigit() else (None, 0)
+
+
+def _quota_v1(folder: Path) -> tuple[int | None, int]:
+    # -1 means no quota; _integer takes it for no number
+    period = _integer(folder / "cpu.cfs_period_us") or 0
+    return _integer(folder / "cpu.cfs_quota_us"), period
+
+
+def _cgroups(root: Path, controller: str) -> Iterator[Path]:
+    """This process's control groups and their parents; a limit on any of them binds.
+
+    A line of /proc/self/cgroup is `id:controllers:path`; version 2 names no controllers. In a
+    container the path may belong to the host's tree: then only the mount's root is there.
+    """
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, names, path = line.split(":", 2)
+        if names and controller not in names.split(","):
+            continue
+        for mount in (names, controller) if names else ("", "unified"):
+            group = PurePosixPath(path)
+            for folder in (group, *group.parents):
+                yield root / "sys/fs/cgroup" / mount / str(folder).lstrip("/")
+
+
+def _free_memory(root: Path) -> Iterator[MemoryLimit]:
+    fields = dict(_fields(_read(root / "proc/meminfo")))
+    if "MemAvailable" in fields:
+        kib = int(fields["MemAvailable"].split()[0])
+        yield MemoryLimit(kib * 1024, "memory that is free or can be reclaimed")
+
+
+def _cgroup_memory(root: Path) -> Iterator[MemoryLimit]:
+    for folder in _cgroups(root, "memory"):
+        for limit_name, used_name, prefix in (
+            ("memory.max", "memory.current", ""),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+        ):
+            limit = _integer(folder / limit_name)
+            if limit is None:
+                continue
+            # cached file pages count as used, but the kernel drops them when memory is wanted
+            stat = dict(
+                line.partition(" ")[::2] for line in _read(folder / "memory.stat").split("\n")
+            )
+            cached = sum(int(stat.get(f"{prefix}{age}_file", 0)) for age in ("active", "inactive"))
+            used = max(0, (_integer(folder / used_name) or 0) - cached)
+            yield MemoryLimit(max(0, limit - used), "what the cgroup's memory limit leaves")
+
+
+def _system_memory() -> MemoryLimit:
+    """For systems without /proc/meminfo."""
+    if sys.platform == "win32":
+        status = (ctypes.c_uint64 * 8)()  # MEMORYSTATUSEX: its length and load share the first
+        ctypes.cast(status, ctypes.POINTER(ctypes.c_uint32))[0] = ctypes.sizeof(status)
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return MemoryLimit(status[2], "free physical memory")
+    if {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys():
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return MemoryLimit(total, "all physical memory (the system does not tell what is free)")
+    return MemoryLimit(sys.maxsize, "unknown (the system does not tell its memory)")
+
+
+def _read(path: Path) -> str:
+    """The file's text; nothing where it cannot be read, since kernels and containers differ."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _integer(path: Path) -> int | None:
+    text = _read(path)
+    return int(text) if text.isdigit() else None
+
+
+def _fields(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        yield name.strip(), value.strip()
+
+
+def _cpu_list(text: str) -> set[int]:  # "0-3,8" -> {0, 1, 2, 3, 8}
+    cpus: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        cpus.update(range(int(first), int(last or first) + 1))
+    return cpus

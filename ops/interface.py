@@ -1,0 +1,191 @@
+"""The operators that a model may use: names, shapes, meaning. Read this page before anything else.
+
+A model file calls these on an `Operators` object. `reference` computes at once with NumPy; a
+`Recorder` writes the calls down as a program that a backend replays. Shapes: `T` tokens of this
+step, `N` inputs of a weight, `R` its rows (outputs), `H` query heads, `K` key-value heads, `d` head
+width, `k` experts a token, `O` tokens whose logits are wanted. What changes from step to step
+(tokens, positions, sequences, outputs) is not an argument: it is the step's.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.errors import ModelFileError
+from quant.format import Format
+
+BLOCK = 256
+"""Positions in one block of the KV cache; softmax partials are formed per block, in block order."""
+
+Array = Any
+"""Activations (rows, width) in float32: a NumPy array, or a recording's Buffer. Models pass it on."""
+
+Activation = Literal["silu", "gelu", "clamped_swiglu"]
+"""`gelu` is the tanh form; `clamped_swiglu` is gpt-oss's: min(g,7)·σ(1.702·min(g,7))·(clamp(u,±7)+1)."""
+
+Gating = Literal["softmax", "sigmoid", "softmax_of_chosen"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weight:
+    """A matrix (rows, columns) of quantized rows, a vector (one row), or E matrices stacked by rows."""
+
+    name: str
+    format: Format
+    columns: int
+    data: NDArray[np.uint8]  # (experts * rows, bytes a row)
+    experts: int = 1
+
+    @property
+    def rows(self) -> int:
+        return len(self.data) // self.experts
+
+    def part(self, start: int, stop: int) -> "Weight":
+        """Rows start to stop: a fused matrix is cut apart without a copy."""
+        assert self.experts == 1
+        return Weight(self.name, self.format, self.columns, self.data[start:stop])
+
+    def columns_part(self, start: int, stop: int) -> "Weight":
+        """A stretch of a float vector: the bias of a cut matrix."""
+        size = self.format.block_bytes
+        assert self.format.block_size == 1 and self.experts == 1
+        part = np.ascontiguousarray(self.data[:, start * size : stop * size])
+        return Weight(self.name, self.format, stop - start, part)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Linear:
+    """y = s·W x + b, W (R, N); for E experts s is (E,) and b is (E, R)."""
+
+    weight: Weight
+    bias: Weight | None = None
+    scale: Weight | None = None  # of a matrix whose blocks alone do not span its range
+
+    def part(self, start: int, stop: int) -> "Linear":
+        """Rows start to stop of a fused matrix."""
+        bias = self.bias.columns_part(start, stop) if self.bias else None
+        return Linear(self.weight.part(start, stop), bias, self.scale)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rope:
+    """Rotary positions (Su et al. 2021): pair i of each head turns by position * frequencies[i].
+
+    The first 2·len(frequencies) dimensions of a head turn, the others stay. `interleaved` pairs are
+    (2i, 2i+1), otherwise (i, i + len(frequencies)). Results are multiplied by `magnitude`.
+    """
+
+    frequencies: NDArray[np.float32]
+    head_width: int
+    interleaved: bool
+    magnitude: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """What distinguishes one layer's attention: its place in the cache and its arithmetic."""
+
+    layer: int
+    query_heads: int
+    kv_heads: int
+    head_width: int
+    scale: float
+    window: int | None = None  # positions visible, the current one included
+    softcap: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """How a token's `used` experts of `total` are chosen from the router's logits."""
+
+    total: int
+    used: int
+    gating: Gating = "softmax"
+    normalize: bool = True
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A step's chosen experts: ids int32 (T, k) and their weights float32 (T, k)."""
+
+    ids: Array
+    weights: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One pass: which tokens enter, where they stand, and whose logits are wanted."""
+
+    tokens: NDArray[np.int32]  # (T,)
+    positions: NDArray[np.int32]  # (T,)
+    outputs: NDArray[np.int32]  # (O,) indices into the T tokens
+
+
+class Operators(Protocol):
+    """Each returns a new (rows, width) array. Misfitting shapes raise ModelFileError at load."""
+
+    def embed(self, table: Weight) -> Array:  # (V, D) -> (T, D)
+        """The table's rows for the step's tokens."""
+
+    def embed_positions(self, table: Weight) -> Array:  # (S, D) -> (T, D)
+        """The table's rows for the step's positions."""
+
+    def linear(self, w: Linear, x: Array) -> Array:  # (R, N), (rows, N) -> (rows, R)
+        """x Wᵀ + b."""
+
+    def rms_norm(self, x: Array, w: Linear, eps: float) -> Array:  # (rows, n·len(w)) -> same
+        """x / √(mean x² + eps) · w, over each stretch of len(w) columns (one head, or the row)."""
+
+    def layer_norm(self, x: Array, w: Linear, eps: float) -> Array:  # (rows, D) -> (rows, D)
+        """(x − mean) / √(var + eps) · w + b."""
+
+    def rope(self, x: Array, rope: Rope) -> Array:  # (T, heads·d) -> same
+        """Every head turned by its token's position."""
+
+    def temperature(self, x: Array, scale: float, period: int) -> Array:  # (T, n) -> (T, n)
+        """x · (1 + scale · ln(1 + floor(position / period)))."""
+
+    def attention(
+        self, q: Array, k: Array, v: Array, heads: Heads, sinks: Weight | None = None
+    ) -> Array:  # (T, H·d), (T, K·d), (T, K·d) -> (T, H·d)
+        """Writes k and v to the cache, then causal softmax(scale·q·k) v over the token's sequence.
+
+        With a soft cap c, scores become c·tanh(score / c). A sink is one more logit a head that takes
+        its share of the softmax and gives nothing.
+        """
+
+    def add(self, x: Array, y: Array) -> Array:  # (rows, D), (rows, D) -> (rows, D)
+        """x + y."""
+
+    def scale(self, x: Array, factor: float) -> Array:
+        """x · factor."""
+
+    def softcap(self, x: Array, cap: float) -> Array:
+        """cap · tanh(x / cap)."""
+
+    def activate(self, x: Array, activation: Activation) -> Array:
+        """activation(x), element by element; not for the gated kinds."""
+
+    def gate(self, gate: Array, up: Array, activation: Activation) -> Array:  # (rows, F) twice
+        """activation(gate) · up."""
+
+    def route(self, logits: Array, routing: Routing) -> Chosen:  # (T, E) -> (T, k) twice
+        """The k best experts of each token (the lower id wins a tie) and their weights."""
+
+    def expert_linear(self, w: Linear, x: Array, chosen: Chosen) -> Array:
+        """(E, R, N), (T or T·k, N) -> (T·k, R): each token through each of its experts."""
+
+    def expert_sum(self, y: Array, chosen: Chosen) -> Array:  # (T·k, D) -> (T, D)
+        """Σ over the chosen experts of weight · y, in the order of choice."""
+
+    def select_outputs(self, x: Array) -> Array:  # (T, D) -> (O, D)
+        """The rows whose logits are wanted."""
+
+
+def check_widths(name: str, got: int, wanted: int) -> None:
+    """Raises ModelFileError when a tensor does not fit what enters it."""
+    if got != wanted:
+        raise ModelFileError(f"the tensor {name} has the width {got}; the model needs {wanted}")

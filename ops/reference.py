@@ -1,0 +1,191 @@
+"""The NumPy Transformer: every operator computed at once, as plainly as it can be written.
+
+This is the definition that the fast backends are tested against; it is slow and obvious.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.cache import CacheLayout, KVCache
+from ops.interface import (
+    BLOCK,
+    Activation,
+    Chosen,
+    Heads,
+    Linear,
+    Operators,
+    Rope,
+    Routing,
+    Step,
+    Weight,
+)
+from quant.format import dequantize
+
+Floats = NDArray[np.float32]
+
+
+def softmax(x: Floats) -> Floats:  # (..., n) -> (..., n)
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def sigmoid(x: Floats) -> Floats:
+    return np.exp(-np.logaddexp(0, -x))
+
+
+def silu(x: Floats) -> Floats:
+    return x * sigmoid(x)
+
+
+def gelu(x: Floats) -> Floats:
+    """The tanh form (Hendrycks and Gimpel 2016)."""
+    root: Floats = np.float32(0.5) * x * (1 + np.tanh(0.7978845608 * x * (1 + 0.044715 * x * x)))
+    return root
+
+
+ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"silu": silu, "gelu": gelu}
+
+
+class Reference:
+    """`Operators` on NumPy arrays, for one step over one cache."""
+
+    def __init__(self, step: Step, cache: KVCache, values: Callable[[Weight], Floats]) -> None:
+        self.step, self.cache, self.values = step, cache, values
+
+    def embed(self, table: Weight) -> Floats:
+        return self.values(table)[self.step.tokens]
+
+    def embed_positions(self, table: Weight) -> Floats:
+        return self.values(table)[self.step.positions]
+
+    def linear(self, w: Linear, x: Floats) -> Floats:
+        scale = self.values(w.scale)[0] if w.scale else 1
+        return x @ self.values(w.weight).T * scale + self._bias(w)
+
+    def rms_norm(self, x: Floats, w: Linear, eps: float) -> Floats:
+        parts = x.reshape(len(x), -1, w.weight.columns)
+        mean = np.mean(parts * parts, -1, keepdims=True, dtype=np.float64)
+        y = parts * (1 / np.sqrt(mean + eps)).astype(np.float32) * self.values(w.weight)[0]
+        return y.reshape(x.shape)
+
+    def layer_norm(self, x: Floats, w: Linear, eps: float) -> Floats:
+        centred = x - x.mean(-1, keepdims=True)
+        variance = np.mean(centred * centred, -1, keepdims=True)
+        y = centred / np.sqrt(variance + np.float32(eps)) * self.values(w.weight)[0]
+        return y + self._bias(w)
+
+    def rope(self, x: Floats, rope: Rope) -> Floats:
+        pairs = len(rope.frequencies)
+        y = x.reshape(len(x), -1, rope.head_width).copy()  # (T, heads, d)
+        angle = self.step.positions[:, None, None] * rope.frequencies.astype(np.float64)
+        cos = (np.cos(angle) * rope.magnitude).astype(np.float32)
+        sin = (np.sin(angle) * rope.magnitude).astype(np.float32)
+        turned = slice(0, 2 * pairs)
+        if rope.interleaved:
+            first, second = y[..., turned][..., 0::2], y[..., turned][..., 1::2]
+        else:
+            first, second = y[..., :pairs], y[..., pairs : 2 * pairs]
+        a, b = first.copy(), second.copy()
+        first[...], second[...] = a * cos - b * sin, a * sin + b * cos
+        return y.reshape(x.shape)
+
+    def temperature(self, x: Floats, scale: float, period: int) -> Floats:
+        factor = 1 + scale * np.log1p(self.step.positions // period)
+        return x * factor[:, None].astype(np.float32)
+
+    def attention(
+        self, q: Floats, k: Floats, v: Floats, heads: Heads, sinks: Weight | None = None
+    ) -> Floats:
+        self._store(k, v, heads.layer)
+        return np.stack([self._attend(t, q[t], heads, sinks) for t in range(len(q))])
+
+    def add(self, x: Floats, y: Floats) -> Floats:
+        return x + y
+
+    def scale(self, x: Floats, factor: float) -> Floats:
+        return x * np.float32(factor)
+
+    def softcap(self, x: Floats, cap: float) -> Floats:
+        return np.float32(cap) * np.tanh(x / np.float32(cap))
+
+    def activate(self, x: Floats, activation: Activation) -> Floats:
+        return ACTIVATIONS[activation](x)
+
+    def gate(self, gate: Floats, up: Floats, activation: Activation) -> Floats:
+        if activation == "clamped_swiglu":
+            g, u = np.minimum(gate, np.float32(7)), np.clip(up, np.float32(-7), np.float32(7))
+            return g * sigmoid(np.float32(1.702) * g) * (u + 1)
+        return ACTIVATIONS[activation](gate) * up
+
+    def route(self, logits: Floats, routing: Routing) -> Chosen:
+        scores = {"softmax": softmax, "sigmoid": sigmoid}.get(routing.gating, np.array)(logits)
+        ids = np.argsort(-scores, -1, kind="stable")[:, : routing.used].astype(np.int32)
+        weights = np.take_along_axis(scores, ids, -1)
+        if routing.gating == "softmax_of_chosen":
+            weights = softmax(weights)
+        elif routing.normalize:
+            weights = weights / np.maximum(weights.sum(-1, keepdims=True), np.float32(6.1e-5))
+        return Chosen(ids, weights * np.float32(routing.scale))
+
+    def expert_linear(self, w: Linear, x: Floats, chosen: Chosen) -> Floats:
+        ids = chosen.ids.reshape(-1)  # (T·k,)
+        x = np.repeat(x, len(ids) // len(x), 0)
+        matrices = self.values(w.weight).reshape(w.weight.experts, w.weight.rows, -1)
+        biases = self.values(w.bias) if w.bias else np.zeros((w.weight.experts, 1), np.float32)
+        scales = self.values(w.scale)[0] if w.scale else np.ones(w.weight.experts, np.float32)
+        y = np.empty((len(ids), w.weight.rows), np.float32)
+        for row, expert in enumerate(ids):
+            y[row] = matrices[expert] @ x[row] * scales[expert] + biases[expert]
+        return y
+
+    def expert_sum(self, y: Floats, chosen: Chosen) -> Floats:
+        total: Floats = np.einsum("tkd,tk->td", y.reshape(*chosen.ids.shape, -1), chosen.weights)
+        return total
+
+    def select_outputs(self, x: Floats) -> Floats:
+        return x[self.step.outputs]
+
+    def _bias(self, w: Linear) -> Floats | float:
+        return self.values(w.bias)[0] if w.bias else 0.0
+
+    def _store(self, k: Floats, v: Floats, layer: int) -> None:
+        for t, position in enumerate(self.step.positions):
+            block = self.cache.view(layer, position // BLOCK)
+            block[0, position % BLOCK], block[1, position % BLOCK] = k[t], v[t]
+
+    def _attend(self, t: int, q: Floats, heads: Heads, sinks: Weight | None) -> Floats:
+        last = int(self.step.positions[t])
+        first = 0 if heads.window is None else max(0, last - heads.window + 1)
+        blocks = [self.cache.view(heads.layer, b) for b in range(last // BLOCK + 1)]
+        kv = np.concatenate(blocks, 1)[:, first : last + 1].astype(np.float32)
+        k, v = kv.reshape(2, last + 1 - first, heads.kv_heads, heads.head_width)  # (S, K, d)
+        group = heads.query_heads // heads.kv_heads
+        query = q.reshape(heads.kv_heads, group, heads.head_width)
+        scores = np.einsum("kgd,skd->kgs", query, k) * np.float32(heads.scale)
+        if heads.softcap is not None:
+            scores = self.softcap(scores, heads.softcap)
+        if sinks is not None:
+            sink = self.values(sinks).reshape(heads.kv_heads, group, 1)
+            scores = np.concatenate([scores, sink], -1)
+        shares = softmax(scores)[..., : len(k)]
+        return np.einsum("kgs,skd->kgd", shares, v).reshape(-1)
+
+
+class ReferenceRunner:
+    """Runs a model's forward pass step by step; the weights are dequantized when first used."""
+
+    def __init__(self, forward: Callable[[Operators], Floats], layout: CacheLayout) -> None:
+        self._forward, self._weights = forward, dict[tuple[int, int], Floats]()
+        self.cache = KVCache(layout)
+
+    def run(self, step: Step) -> Floats:  # (O, V)
+        self.cache.reserve(int(step.positions.max()) + 1)
+        return self._forward(Reference(step, self.cache, self._values))
+
+    def _values(self, weight: Weight) -> Floats:  # (experts * rows, columns)
+        key = weight.data.ctypes.data, len(weight.data)  # a part may begin where the whole begins
+        if key not in self._weights:
+            self._weights[key] = dequantize(weight.format, weight.data)
+        return self._weights[key]

@@ -1,0 +1,140 @@
+"""What the tiny models of `make_gguf.py` consist of: tensors, metadata and vocabularies.
+
+A tensor's shape is written in letters, slowest dimension first:
+
+D model width                   A = H d, all query heads        E experts
+H query heads, K kv heads       B = K d, all kv heads           T context length
+d width of a head               C = A + 2 B, q, k and v         V vocabulary
+F feed-forward width            G = 2 F                         R = d / 2, rotated pairs
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def shapes(text: str) -> dict[str, str]:
+    return dict(item.split(":") for item in text.split())
+
+
+ATTENTION = shapes(
+    "attn_norm.weight:D attn_q.weight:AD attn_k.weight:BD attn_v.weight:BD attn_output.weight:DA"
+)
+FFN_NORM = shapes("ffn_norm.weight:D")
+FFN = shapes("ffn_gate.weight:FD ffn_up.weight:FD ffn_down.weight:DF")
+EXPERTS = shapes(
+    "ffn_gate_inp.weight:ED ffn_gate_exps.weight:EFD ffn_up_exps.weight:EFD"
+    " ffn_down_exps.weight:EDF"
+)
+QKV_BIAS = shapes("attn_q.bias:A attn_k.bias:B attn_v.bias:B")
+QK_NORM = shapes("attn_q_norm.weight:d attn_k_norm.weight:d")
+POST_NORMS = shapes("post_attention_norm.weight:D post_ffw_norm.weight:D")
+DENSE = ATTENTION | FFN_NORM | FFN
+TIED = shapes("token_embd.weight:VD output_norm.weight:D")
+UNTIED = TIED | shapes("output.weight:VD")
+
+MOE: dict[str, Any] = {"expert_count": 4, "expert_used_count": 2}
+WINDOW: dict[str, Any] = {"attention.sliding_window": 8}
+CAPS: dict[str, Any] = {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
+YARN: dict[str, Any] = {
+    "rope.scaling.type": "yarn",
+    "rope.scaling.factor": 4.0,
+    "rope.scaling.original_context_length": 64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """What distinguishes an architecture; keys come without the architecture's prefix."""
+
+    architecture: str
+    block: Mapping[str, str]  # tensors of every block
+    top: Mapping[str, str] = field(default_factory=lambda: UNTIED)
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    dimensions: Mapping[str, int] = field(default_factory=dict)
+
+
+PRESETS = {
+    "llama": Preset("llama", DENSE),
+    "llama-moe": Preset("llama", ATTENTION | FFN_NORM | EXPERTS, keys=MOE),
+    "qwen2": Preset("qwen2", DENSE | QKV_BIAS),
+    "qwen3": Preset("qwen3", DENSE | QK_NORM, dimensions={"d": 32}),
+    "qwen3moe": Preset("qwen3moe", ATTENTION | QK_NORM | FFN_NORM | EXPERTS, keys=MOE),
+    "gemma2": Preset("gemma2", DENSE | POST_NORMS, TIED, WINDOW | CAPS),
+    "gemma3": Preset(
+        "gemma3",
+        DENSE | POST_NORMS | QK_NORM,
+        TIED,
+        WINDOW | {"rope.freq_base": 1e6},
+        {"L": 6},  # the sixth layer is the first without a window
+    ),
+    "phi3": Preset(
+        "phi3",
+        shapes("attn_norm.weight:D attn_qkv.weight:CD attn_output.weight:DA")
+        | shapes("ffn_norm.weight:D ffn_up.weight:GD ffn_down.weight:DF"),
+        UNTIED | shapes("rope_factors_long.weight:R rope_factors_short.weight:R"),
+        {"rope.scaling.original_context_length": 128, "rope.scaling.attn_factor": 1.19},
+    ),
+    "mistral3": Preset("mistral3", DENSE, keys=YARN | {"attention.temperature_scale": 0.1}),
+    "gpt2": Preset(
+        "gpt2",
+        shapes("attn_norm.weight:D attn_norm.bias:D attn_qkv.weight:CD attn_qkv.bias:C")
+        | shapes("attn_output.weight:DA attn_output.bias:D ffn_norm.weight:D ffn_norm.bias:D")
+        | shapes("ffn_up.weight:FD ffn_up.bias:F ffn_down.weight:DF ffn_down.bias:D"),
+        TIED | shapes("output_norm.bias:D position_embd.weight:TD"),
+        dimensions={"K": 4},
+    ),
+    "gpt-oss": Preset(
+        "gpt-oss",
+        ATTENTION
+        | QKV_BIAS
+        | EXPERTS
+        | shapes("attn_output.bias:D attn_sinks.weight:H post_attention_norm.weight:D")
+        | shapes("ffn_gate_inp.bias:E ffn_gate_exps.bias:EF ffn_up_exps.bias:EF")
+        | shapes("ffn_down_exps.bias:ED"),
+        keys=MOE | YARN | WINDOW,
+    ),
+    "bitnet": Preset(
+        "bitnet", DENSE | shapes("attn_sub_norm.weight:A ffn_sub_norm.weight:F"), TIED
+    ),
+}
+
+
+def llama_tokenizer() -> dict[str, Any]:
+    """SentencePiece: bytes, letters and a few words that merge; ChatML's two tokens."""
+    words = ["▁t", "he", "▁the", "in", "▁a", "nd", "▁and", "er", "ou", "▁h", "▁w", "ll", "▁he"]
+    words += ["llo", "▁hello", "▁you", "▁y", "or", "ld", "▁wor", "▁world", "is", "▁is"]
+    letters = list("▁abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.,!?'-\n")
+    pieces = words + letters
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": [*special, *pieces, "<|im_start|>", "<|im_end|>"],
+        "tokenizer.ggml.scores": [*[0.0] * 259, *[-float(i) for i in range(len(pieces))], 0.0, 0.0],
+        "tokenizer.ggml.token_type": [2, 3, 3, *[6] * 256, *[1] * len(pieces), 3, 3],
+        "tokenizer.ggml.unknown_token_id": 0,
+        "tokenizer.ggml.bos_token_id": 1,
+        "tokenizer.ggml.eos_token_id": 2,
+        "tokenizer.ggml.add_bos_token": True,
+        "tokenizer.ggml.add_eos_token": False,
+        "tokenizer.ggml.add_space_prefix": True,
+    }
+
+
+def gpt2_tokenizer() -> dict[str, Any]:
+    """Byte-level BPE: 256 bytes, a few merges, ChatML's two tokens."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    letters = [chr(byte) for byte in plain] + [chr(0x100 + i) for i in range(256 - len(plain))]
+    merges = ["h e", "l l", "Ġ t", "i n", "Ġt he", "ll o", "he llo", "Ġ a", "o r", "l d", "Ġ w"]
+    words = [merge.replace(" ", "") for merge in merges]
+    tokens = [*letters, *words, "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    return {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "gpt-2",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [*[1] * (len(tokens) - 3), 3, 3, 3],
+        "tokenizer.ggml.merges": merges,
+        "tokenizer.ggml.bos_token_id": len(tokens) - 3,
+        "tokenizer.ggml.eos_token_id": len(tokens) - 3,
+        "tokenizer.ggml.add_bos_token": False,
+    }
