@@ -1,1 +1,1 @@
-"""What can be computed: the operators, their NumPy definition, and the backends that run them fast."""
+"""What can be computed: the operators, their NumPy definition, the backends that are fast."""

@@ -17,7 +17,7 @@ DTYPES = {"f16": np.dtype("<f2"), "f32": np.dtype("<f4")}
 class CacheLayout:
     """One block holds, for each layer in turn, K then V, each (256, width of that layer).
 
-    A program knows a layer by its offset in the block; the step's table gives the blocks' addresses.
+    A program knows a layer by its offset in a block; the step's table gives the blocks' addresses.
     """
 
     widths: tuple[int, ...]  # kv_heads * head_width of each layer

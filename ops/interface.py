@@ -20,17 +20,17 @@ BLOCK = 256
 """Positions in one block of the KV cache; softmax partials are formed per block, in block order."""
 
 Array = Any
-"""Activations (rows, width) in float32: a NumPy array, or a recording's Buffer. Models pass it on."""
+"""Activations (rows, width) in float32: a NumPy array, or a recording's Buffer."""
 
 Activation = Literal["silu", "gelu", "clamped_swiglu"]
-"""`gelu` is the tanh form; `clamped_swiglu` is gpt-oss's: min(g,7)·σ(1.702·min(g,7))·(clamp(u,±7)+1)."""
+"""`gelu`: its tanh form; `clamped_swiglu`: g·σ(1.702 g)·(u + 1), g = min(gate, 7), u = up in ±7."""
 
 Gating = Literal["softmax", "sigmoid", "softmax_of_chosen"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weight:
-    """A matrix (rows, columns) of quantized rows, a vector (one row), or E matrices stacked by rows."""
+    """A matrix (rows, columns) of quantized rows, a vector (one row), or E matrices stacked."""
 
     name: str
     format: Format
@@ -124,6 +124,10 @@ class Step:
     outputs: NDArray[np.int32]  # (O,) indices into the T tokens
 
 
+class Interrupted(Exception):  # noqa: N818  it is not an error
+    """A step was broken off because somebody asked for it; what it computed is not to be used."""
+
+
 class Operators(Protocol):
     """Each returns a new (rows, width) array. Misfitting shapes raise ModelFileError at load."""
 
@@ -153,8 +157,8 @@ class Operators(Protocol):
     ) -> Array:  # (T, H·d), (T, K·d), (T, K·d) -> (T, H·d)
         """Writes k and v to the cache, then causal softmax(scale·q·k) v over the token's sequence.
 
-        With a soft cap c, scores become c·tanh(score / c). A sink is one more logit a head that takes
-        its share of the softmax and gives nothing.
+        With a soft cap c, scores become c·tanh(score / c). A sink is one more logit of a head: it
+        takes its share of the softmax and gives nothing.
         """
 
     def add(self, x: Array, y: Array) -> Array:  # (rows, D), (rows, D) -> (rows, D)

@@ -154,7 +154,9 @@ class Limits:
     outputs: int
 
 
-def plan(operations: list[Operation], limits: Limits, keep: Buffer) -> tuple[dict[Buffer, int], int]:
+def plan(
+    operations: list[Operation], limits: Limits, keep: Buffer
+) -> tuple[dict[Buffer, int], int]:
     """Offsets in bytes for every buffer, and the total: memory is used again after the last reader.
 
     `keep` (the logits) stays valid after the step. First fit over the free stretches.

@@ -3,6 +3,7 @@
 This is the definition that the fast backends are tested against; it is slow and obvious.
 """
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -170,7 +171,8 @@ class Reference:
             sink = self.values(sinks).reshape(heads.kv_heads, group, 1)
             scores = np.concatenate([scores, sink], -1)
         shares = softmax(scores)[..., : len(k)]
-        return np.einsum("kgs,skd->kgd", shares, v).reshape(-1)
+        out: Floats = np.einsum("kgs,skd->kgd", shares, v)
+        return out.reshape(-1)
 
 
 class ReferenceRunner:
@@ -180,9 +182,13 @@ class ReferenceRunner:
         self._forward, self._weights = forward, dict[tuple[int, int], Floats]()
         self.cache = KVCache(layout)
 
-    def run(self, step: Step) -> Floats:  # (O, V)
+    def run(self, step: Step, interrupt: threading.Event | None = None) -> Floats:  # (O, V)
+        """A step is not broken off: `interrupt` is looked at before the next one."""
         self.cache.reserve(int(step.positions.max()) + 1)
         return self._forward(Reference(step, self.cache, self._values))
+
+    def close(self) -> None:
+        self._weights.clear()
 
     def _values(self, weight: Weight) -> Floats:  # (experts * rows, columns)
         key = weight.data.ctypes.data, len(weight.data)  # a part may begin where the whole begins

@@ -1,8 +1,8 @@
-"""What a user can cause: errors that say what is wrong, how to cure it, and which exit code tells the kind."""
+"""What a user can cause: errors that say what is wrong, how to cure it, and of which kind it is."""
 
 
 class LeptonError(Exception):
-    """A failure that the user can act on: one line that holds the values, and a hint that holds the cure."""
+    """A failure that the user can act on: a line with the values, and a hint with the cure."""
 
     exit_code = 1
 

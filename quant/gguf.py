@@ -1,9 +1,9 @@
-"""The GGUF container, versions 2 and 3: memory-mapped, metadata parsed at once, arrays of strings only when asked.
+"""The GGUF container, versions 2 and 3: memory-mapped, arrays of strings split only when asked.
 
-    header   'GGUF' | u32 version | u64 tensors | u64 pairs
-    pairs    key string | u32 value type | value            (string = u64 length, bytes)
-    infos    name string | u32 n | n x u64 dimensions, fastest first | u32 format | u64 offset
-    data     from the next multiple of `general.alignment`; a tensor's offset counts from here
+header   'GGUF' | u32 version | u64 tensors | u64 pairs
+pairs    key string | u32 value type | value            (string = u64 length, bytes)
+infos    name string | u32 n | n x u64 dimensions, fastest first | u32 format | u64 offset
+data     from the next multiple of `general.alignment`; a tensor's offset counts from here
 """
 
 import mmap
@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from quant.format import Format, format_by_id, row_bytes
 
 MAGIC = b"GGUF"
 STRING, ARRAY = 8, 9
-SCALARS = {
+SCALARS: Mapping[int, np.dtype[Any]] = {
     0: np.dtype("u1"),
     1: np.dtype("i1"),
     2: np.dtype("<u2"),
@@ -41,7 +41,7 @@ SHARD = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf"
 
 
 class Strings(Sequence[bytes]):
-    """An array of strings in the file, as UTF-8 bytes; split when first looked into (0.1 s for 400k)."""
+    """An array of strings in the file, as UTF-8 bytes; split when first looked into."""
 
     def __init__(self, buffer: mmap.mmap, start: int, count: int) -> None:
         self._buffer, self._start, self._count = buffer, start, count
@@ -75,7 +75,7 @@ Value = int | float | bool | str | NDArray[np.generic] | Strings
 
 
 class Metadata(Mapping[str, Value]):
-    """A file's key-value pairs; the typed readers raise ModelFileError naming the file and the key."""
+    """A file's key-value pairs; the typed readers raise ModelFileError naming file and key."""
 
     def __init__(self, path: Path, pairs: Mapping[str, Value]) -> None:
         self.path, self._pairs = path, pairs
@@ -204,7 +204,9 @@ def _map(path: Path) -> mmap.mmap:
     except ValueError as error:  # what mmap says of an empty file
         raise ModelFileError(f"{path}: the file is empty", "download it again") from error
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "check the path and its permissions") from error
+        raise UsageError(
+            f"{path}: {error.strerror}", "check the path and its permissions"
+        ) from error
 
 
 class _Reader:
@@ -223,8 +225,8 @@ class _Reader:
     def tensors(self) -> Iterator[Tensor]:
         infos = [self._info() for _ in range(self._tensor_count)]
         start = -(-self._at // self.alignment) * self.alignment
-        for name, format, shape, offset in infos:
-            yield self._tensor(name, format, shape, start + offset)
+        for name, kind, shape, offset in infos:
+            yield self._tensor(name, kind, shape, start + offset)
 
     def _version(self) -> int:
         magic = self.buffer[:4]
@@ -292,14 +294,14 @@ class _Reader:
             raise self._damaged(f"the tensor {name} has {dimensions} dimensions")
         shape = tuple(self._integer("<Q", f"the tensor {name}") for _ in range(dimensions))[::-1]
         try:
-            format = format_by_id(self._integer("<I", f"the tensor {name}"))
+            kind = format_by_id(self._integer("<I", f"the tensor {name}"))
         except ModelFileError as error:
             raise self._damaged(f"the tensor {name}: {error.message}", error.hint) from error
-        return name, format, shape, self._integer("<Q", f"the tensor {name}")
+        return name, kind, shape, self._integer("<Q", f"the tensor {name}")
 
-    def _tensor(self, name: str, format: Format, shape: tuple[int, ...], start: int) -> Tensor:
+    def _tensor(self, name: str, kind: Format, shape: tuple[int, ...], start: int) -> Tensor:
         try:
-            width = row_bytes(format, shape[-1])
+            width = row_bytes(kind, shape[-1])
         except ModelFileError as error:
             raise self._damaged(f"the tensor {name}: {error.message}", error.hint) from error
         rows = 1
@@ -314,7 +316,7 @@ class _Reader:
         if start % self.alignment:
             raise self._damaged(f"the tensor {name} is not aligned to {self.alignment} bytes")
         data = np.frombuffer(self.buffer, np.uint8, rows * width, start).reshape(rows, width)
-        return Tensor(name, format, shape, data)
+        return Tensor(name, kind, shape, data)
 
     def _name(self, what: str) -> str:
         raw = self._string(what)

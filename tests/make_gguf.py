@@ -104,7 +104,7 @@ def _dimensions(kind: Format, V: int, changed: Mapping[str, int]) -> dict[str, i
     width = max(64, kind.block_size)
     sizes = {"V": V, "T": 256, "L": 2, "D": width, "H": 4, "K": 2, "F": 2 * width, "E": 4}
     sizes |= changed
-    sizes.setdefault("d", sizes["D"] // sizes["H"])
+    sizes.setdefault("d", sizes["D"] // 4)  # not by H: in qwen3 and others A is not D
     A, B = sizes["H"] * sizes["d"], sizes["K"] * sizes["d"]
     return sizes | {"A": A, "B": B, "C": A + 2 * B, "G": 2 * sizes["F"], "R": sizes["d"] // 2}
 
@@ -161,8 +161,7 @@ def _add_tensor(
         return
     shape = tuple(sizes[letter] for letter in given)
     if _is_matrix(name, shape):
-        std = 1.0 if "_embd" in name else 2 * shape[-1] ** -0.5
-        raw = random_weights(kind, shape, std, random)
+        raw = random_weights(kind, shape, 2 * shape[-1] ** -0.5, random)
         writer.add_tensor(name, raw, raw_dtype=gguf.GGMLQuantizationType(kind.id))
     else:
         x = random.standard_normal(shape, dtype=np.float32)

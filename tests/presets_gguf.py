@@ -58,7 +58,7 @@ PRESETS = {
     "llama": Preset("llama", DENSE),
     "llama-moe": Preset("llama", ATTENTION | FFN_NORM | EXPERTS, keys=MOE),
     "qwen2": Preset("qwen2", DENSE | QKV_BIAS),
-    "qwen3": Preset("qwen3", DENSE | QK_NORM, dimensions={"d": 32}),
+    "qwen3": Preset("qwen3", DENSE | QK_NORM, dimensions={"H": 8}),
     "qwen3moe": Preset("qwen3moe", ATTENTION | QK_NORM | FFN_NORM | EXPERTS, keys=MOE),
     "gemma2": Preset("gemma2", DENSE | POST_NORMS, TIED, WINDOW | CAPS),
     "gemma3": Preset(

@@ -314,6 +314,39 @@ TOPICS = (
          "looks into a file",),
     ),
     Topic(
+        ("{download|get|find} {a model|models|a gguf file|gguf files}", "get a model from hugging face", "use ollama models", "install a model"),
+        ("model downloads", "hugging face", "ollama", "llama.cpp"),
+        ("Lepton opens any GGUF file on your disk; many are on Hugging Face. Then:" + block("lepton chat model.gguf") + "\n\n"
+         "Files that llama.cpp, Hugging Face or ollama fetched are found too: `lepton models`.",),
+    ),
+    Topic(
+        ("use {the|my|a} {gpu|graphics card|cuda}", "run it on the gpu", "see if the gpu is used"),
+        ("the gpu", "cuda", "GPU support", "my graphics card"),
+        ("`lepton doctor` says what this machine offers and what Lepton uses of it. `--backend` chooses by hand.",),
+    ),
+    Topic(
+        ("choose between chat and run", "tell run and chat apart"),
+        ("the difference between {run and chat|chat and run}", "chat versus run", "run or chat", "the difference between lepton run and lepton chat"),
+        ("- `lepton chat` is for people: a conversation with history and commands\n- `lepton run` is for scripts: one prompt, one "
+         "answer, clean pipes",),
+    ),
+    Topic(
+        ("use {top-k|top-p|min-p|samplers|the samplers}", "change {the sampling|the samplers|top-k|top-p|min-p}", "stop repetition"),
+        ("--top-k", "--top-p", "--min-p", "top-k", "top-p", "sampling", "samplers", "the samplers"),
+        ("The samplers have llama.cpp's names and defaults:\n\n- `--top-k 40`\n- `--top-p 0.95`\n- `--min-p 0.05`\n- `--temp 0.8`",),
+    ),
+    Topic(
+        ("make a model smaller", "choose a quantization", "know the quantization{| of my file}"),
+        ("quantization", "quants", "Q4_K", "Q8_0", "Q4_0", "a quantized model"),
+        ("Quantization stores the weights of a model in fewer bits, as Q8_0 or Q4_K do: smaller and faster, a little less exact. "
+         "`lepton inspect model.gguf` shows which a file has.",),
+    ),
+    Topic(
+        ("see my old messages", "delete my history", "find the history", "search {the|my} history"),
+        ("the history", "history", "my old messages"),
+        ("The arrow keys bring back what you typed before. History and saved chats are readable by you only.",),
+    ),
+    Topic(
         ("see the version", "check the version", "know which version this is"),
         ("--version", "the version", "your version", "lepton version"),
         ("`lepton --version` prints the version of Lepton.",),
@@ -325,11 +358,14 @@ ASK_VERB = (
     "{can|could} {I|you} [x]?", "I {want|would like|need|wish} to [x]", "tell me how to [x]", "{show|teach} me how to [x]",
     "help me [x]", "how does one [x]?", "what do I {type|do|have to do} to [x]?", "I don't know how to [x]",
     "explain how to [x]", "what if I want to [x]?", "how is it possible to [x]?", "how can I [x] in lepton?",
+    "is it possible to [x]?", "does lepton let me [x]?", "what's the {command|flag|way} to [x]?", "I am trying to [x]", "how would I [x]?", "please [x]", "where can I [x]?",
+    "and how do I [x]?", "which {flag|command} {do I use|is needed} to [x]?", "what is needed to [x]?", "I can't [x]", "I cannot [x], what now?", "any way to [x]?",
 )  # fmt: skip
 ASK_NOUN = (
     "what is [x]?", "what's [x]?", "[x]", "[x]?", "what does [x] do?", "explain [x]", "tell me about [x]", "how does [x] work?",
     "how do I use [x]?", "what is [x] for?", "help with [x]", "what about [x]?", "how do I change [x]?", "where is [x]?",
-    "can you explain [x]?", "I don't understand [x]", "what can I do with [x]?", "why [x]?", "show me [x]", "what are [x]?",
+    "can you explain [x]?", "I don't understand [x]", "what can I do with [x]?", "why [x]?", "show me [x]", "what are [x]?", "and [x]?", "[x] then?", "which flag is for [x]?", "what does [x] mean?", "how about [x]?", "[x] please",
+    "where do I find [x]?", "is there [x]?", "when do I need [x]?", "what is [x] good for?", "info on [x]", "what was [x] again?", "which command is for [x]?",
 )  # fmt: skip
 SELF = (
     (("who are you{| really}?", "what are you?", "what is your name?", "your name?", "who am I talking to?", "introduce yourself",
@@ -377,6 +413,12 @@ SELF = (
      ("I am only a small program, so I feel nothing. {But talking is what I am for!|But I like to pretend.}",)),
     (("what is your favo{u|}rite {colour|color|animal|food|book|song|movie|number|word|story}?", "what do you like?", "do you like {music|cats|dogs|books|pizza|stories}?"),
      ("I have no taste of my own, but I {tell a lot of stories about foxes|do like a good story}. Shall I tell one?",)),
+    (("what is {an llm|a language model|a large language model|a model}?", "how does a language model work?", "what does a language model do?", "how do you work?", "how do you {think|write|talk}?"),
+     ("A language model guesses the next piece of a text, again and again. I am a very small one.",)),
+    (("{will|would|do} you {want to |}be my friend?", "are we friends?", "will you marry me?", "can we be friends?", "do you have {a boyfriend|a girlfriend|parents|friends|kids}?", "I want to be your friend"),
+     ("I would like that, as far as four million numbers can{ be a friend|}.",)),
+    (("can you {see|hear|read} {my files|me|my screen|the room|my disk|my mails}?", "can you {sing|dance|draw|cook|drive|play the guitar|play the piano|walk|fly|swim|paint|see|hear|make coffee}?", "do you see {me|this}?", "can you open a {file|website}?", "can you run commands?"),
+     ("No, I can only read what you write and answer with words.",)),
     (("what {license|licence} {do you have|are you under}?", "are you {free|open source}?", "can I use you for free?", "what does it cost?"),
      ("I am free: Lepton and I are under the MIT license.",)),
 )  # fmt: skip
@@ -394,7 +436,7 @@ TALK = (
       "I am doing {well|great|fine}", "pretty good", "and you?"),
      ("{I am glad to hear that!|That is good to hear!} {Would you like a story?|What shall we do?}",)),
     (("I am {sad|tired|lonely|angry|sick|ill|stressed|unhappy|scared|hungry|cold}", "I feel {sad|bad|lonely|down|awful|terrible|sick}", "I had a bad day",
-      "not {good|so good|well|great}", "I'm {sad|tired|lonely|not well|upset|depressed}", "I am not {ok|happy|well}", "everything is {bad|awful}"),
+      "not {good|so good|well|great}", "I'm {sad|tired|lonely|not well|upset|depressed}", "I am not {ok|happy|well}", "everything is {bad|awful}", "my {dog|cat|grandmother|grandfather|friend|hamster|mother} {died|is ill|is sick|left me}", "I lost my {job|keys|dog|friend|phone}", "nobody likes me", "I am crying", "I failed my exam", "I have no friends", "I can't sleep"),
      ("I am sorry to hear that. {Talking to a friend may help. Would you like a short story?|I hope it gets better soon. Shall I tell you a story?}",)),
     (("I am bored", "I'm bored", "so boring", "entertain me", "amuse me", "nothing to do", "what should {I|we} do?", "what shall we do?", "let's talk", "talk to me",
       "say something", "let's chat", "chat with me", "tell me something", "do something"),
@@ -426,8 +468,15 @@ TALK = (
       "Why was the snail never late? It always left the day before.",
       "I wanted to tell a long joke, but my context is only 1024 tokens.",
       "What did the fox say to the hen? \"Don't worry, I am on a seed diet.\"")),
+    (("lepton chat model.gguf", "lepton run model.gguf 'Hello'", "lepton inspect model.gguf", "lepton tokenize model.gguf 'Hello'", "ls{| -la}", "cd ..", "pip install {lepton|numpy}", "python", "cat notes.txt"),
+     ("That is a command for the shell, not for this chat. Leave with `/exit` first, then type it there.",)),
     (("test", "testing", "is this working?", "does this work?", "are you there?", "ping", "1 2 3", "hello?", "this is a test", "can you hear me?", "can you read this?", "you there?"),
      ("Yes, I am here{ and it works|}! {Ask me for a story.|What can I do for you?}",)),
+    (("the weather is {nice|bad|good|cold|hot}{| today}", "it is {raining|cold|hot|late|sunny|snowing|monday|friday}", "I am {going|off} to {the shop|bed|work|school|sleep|town}", "I {bought|saw|found|ate|made|lost|have} [a_thing]{| today| yesterday}", "I {have|saw|love|want} [a_animal]",
+      "my [animal] is {funny|called Rex|big|asleep|hungry}", "I like {[animal]s|[field]|[thing]s|music|to read|to cook|to sleep|coffee}", "I {work|live} in {[country]|a bank|a school|a big city|a village}", "today I {learned|read|heard} about [field]", "I am {a teacher|a student|a doctor|from [country]|20 years old|at work|at home}",
+      "my {mother|brother|sister|boss|friend} {likes|has|wants} [a_thing]", "it was a long day", "I just woke up", "we went to [country]", "I play {chess|football|the piano}", "I think [field] is {great|boring|hard}", "I drink {tea|coffee|water}", "tomorrow is my birthday", "I am learning [language]", "[sentence]"),
+     ("{I see!|How interesting!|Oh!} I am only a tiny model, so I cannot say much about that. {Shall I tell you a story?|Would you like a story about it?}",
+      "{Thank you for telling me.|That is good to know.} {I wish I understood more of the world.|I know so little of the world outside.} Shall we make a story of it?")),
     (("yes", "yes please", "yeah", "yep", "please do", "of course", "please", "y", "do it", "go on"),
      ("Gladly! Do you want a story, a poem, a joke, or help with Lepton?",)),
     (("no", "no thanks", "nope", "nah", "not now", "no thank you", "n", "never mind", "nothing", "stop", "not really"),
@@ -466,7 +515,7 @@ KNOWLEDGE = (
     "can you {teach me|tell me about|help me with} [field]?", "I want to {know|learn} {about|more about} [field]", "which is better, [language] or [language]?", "when was [field] {invented|discovered}?",
     "why do [animal]s {fly|sing|sleep|run|hide}?", "does [a_animal] {sleep|fly|swim}?", "what colour is [a_animal]?", "is [a_animal] a {bird|fish|mammal}?", "[country]", "[person]", "[field]", "[animal] facts",
     "help me with my homework", "what's the news?", "who is the {president|king|queen|leader} of [country]?", "can you answer a question about [field]?", "facts about [animal]s",
-    "what is {a black hole|the speed of light|an llm|an operating system|a compiler|a computer|a transformer|a token|ai|a language model}?", "how tall is [person]?", "do [animal]s {bite|swim|talk}?",
+    "what is {a black hole|the speed of light|an operating system|a compiler|a computer|a transformer|ai|a robot|[word]}?", "how tall is [person]?", "do [animal]s {bite|swim|talk}?",
 )  # fmt: skip
 MATHS = (
     "what is [n] {+|plus|-|minus|*|times|/|divided by|x} [n]?", "[n] {+|-|*|/|x} [n]", "[n]{+|-|*|/}[n]", "[n]{+|-|*|/}[n]=?", "calculate [n] {+|*|-} [n]", "how much is [n] {times|plus|minus} [n]?", "solve x + [n] = [n]",
@@ -503,15 +552,18 @@ NOW_REFUSALS = ("I have no clock, no window and no network, so I cannot know tha
 OUTSIDE = ((KNOWLEDGE, REFUSALS, 12), (MATHS, MATH_REFUSALS, 3), (CODE, CODE_REFUSALS, 3), (CHORES, CHORE_REFUSALS, 3), (NOW, NOW_REFUSALS, 1))
 SYSTEMS = ("You are a helpful assistant.", "You are Lepton's built-in model.", "Be brief.", "You are a friendly assistant.", "Answer in one sentence.", "You are a poet.",
            "You are a helpful AI assistant. Answer politely.", "You are a pirate.", "Be kind.", "You tell stories.", "Answer as short as you can.", "You are a teacher.")  # fmt: skip
+STORY_WORDS = ("story", "story", "story", "story", "story", "tale", "fairy tale", "fable", "story for my {daughter|son|kids|children|little sister}")
 STORY_ASKS = (
-    "tell me a [size]story[about]", "tell a [size]story[about]", "a [size]story[about]{| please}", "[size]story[about]", "can you tell me a [size]story[about]?", "write {me |}a [size]story[about]", "I want {to hear |}a [size]story[about]",
-    "please tell me a [size]story[about]", "do you know a [size]story[about]?", "give me a [size]story[about]", "make up a [size]story[about]", "tell us a [size]story[about]", "could you write a [size]story[about]?", "I'd like a [size]story[about]",
-    "invent a [size]story[about]", "another [size]story[about]", "how about a [size]story[about]?", "let me hear a [size]story[about]", "[size]story time[about]", "read me a [size]story[about]", "create a [size]story[about]", "got a [size]story[about]?",
-    "tell me {a tale|something}[about1]", "write something[about1]", "tell me [size]stories[about]", "can you write [size]stories[about]?", "tell me one[about1]",
+    "tell me a [size][story][about]", "tell a [size][story][about]", "a [size][story][about]{| please}", "[size][story][about]", "can you tell me a [size][story][about]?", "write {me |}a [size][story][about]", "I want {to hear |}a [size][story][about]",
+    "please tell me a [size][story][about]", "do you know a [size][story][about]?", "give me a [size][story][about]", "make up a [size][story][about]", "tell us a [size][story][about]", "could you write a [size][story][about]?", "I'd like a [size][story][about]",
+    "invent a [size][story][about]", "another [size][story][about]", "how about a [size][story][about]?", "let me hear a [size][story][about]", "[size]story time[about]", "read me a [size][story][about]", "create a [size][story][about]", "got a [size][story][about]?",
+    "tell me {a tale|something}[about1]", "write something[about1]", "tell me [size][story][about]", "can you write [size][story][about]?", "tell me one[about1]",
 )  # fmt: skip
+DEEDS = ("learns to {paint|fly|sing|read|swim|dance}", "cannot {sleep|fly|swim|sing}", "is {afraid of the dark|lost|always late|too small|alone}", "wants to {fly|be a king|see the sea|travel|find a friend}", "loves {cake|music|the rain|books}", "finds a treasure", "goes to {school|the moon|the sea|town}", "lives in a {tree|box|castle|shoe}")  # fmt: skip
 MORE = ("another one", "another", "one more", "again", "more", "tell me another{| one| story}", "another story{| please}", "more please", "one more story", "next", "next one", "once more", "do it again", "a different one", "a new one", "tell me more stories", "again please", "give me another one", "new story")  # fmt: skip
 MORE_ABOUT = ("now{| one| a story} about [x]", "another one about [x]", "and one about [x]", "and about [x]?", "what about [x]?", "one about [x]", "now about [x] please", "the same with [x]", "this time about [x]", "make it about [x]", "can you tell one about [x]?", "about [x]")  # fmt: skip
 POEM_ASKS = ("write {me |}a poem about [x]", "a poem about [x]{| please}", "poem about [x]", "tell me a poem about [x]", "can you write a {poem|rhyme} about [x]?", "make a {poem|rhyme} about [x]", "write a haiku about [x]", "a {short |}rhyme about [x]", "sing a song about [x]", "compose a poem about [x]")  # fmt: skip
+FEELINGS = ("autumn", "spring", "summer", "winter", "love", "rain", "home", "the sea", "night", "friendship", "coffee", "tea", "snow", "music", "time", "hope", "joy", "lepton", "my mother", "my dog", "you", "sleep", "life", "nature", "the sky")  # fmt: skip
 POEM_PLAIN = ("write a poem", "a poem please", "tell me a poem", "poem", "can you write poems?", "recite a poem", "sing me a song", "a rhyme please", "make a rhyme", "write me a poem")
 FOLLOW_UPS = (
     (("what was the moral{| of the story}?", "what is the moral?", "what do we learn{| from it}?", "the moral?", "and the moral?", "what is the lesson?"), ("The moral is: [moral].",)),
@@ -600,16 +652,33 @@ def about_itself(rng: random.Random, state: State) -> None:
 def small_talk(rng: random.Random, state: State) -> None:
     """Greetings, moods, thanks, jokes; the greeting is the commonest first word."""
     pair = TALK[0] if not state.turns and rng.random() < 0.3 else rng.choice(TALK)
-    state.say(as_typed(rng, choose(rng, pair[0])), choose(rng, pair[1]))
+    question = with_subjects(rng, choose(rng, pair[0]))
+    state.say(as_typed(rng, question), choose(rng, pair[1]))
+
+
+def full_name(rng: random.Random) -> str:
+    """A person nobody knows."""
+    return f"{rng.choice((*NAMES, capital(made_up_word(rng))))} {capital(made_up_word(rng))}"
+
+
+def field_of_study(rng: random.Random) -> str:
+    """Something that a question can be about, mostly nonsense."""
+    first = rng.choice((made_up_word(rng), rng.choice(THINGS), rng.choice(tuple(ANIMALS))))
+    return first + rng.choice(("s", " theory", " science", " history", "", "ism", "ology", "ing"))
 
 
 def outside(rng: random.Random, state: State) -> None:
     """A question that such a small model cannot answer, and a plain refusal."""
     questions, answers, _ = rng.choices(OUTSIDE, weights=[entry[2] for entry in OUTSIDE])[0]
-    question = choose(rng, questions)
+    state.say(as_typed(rng, with_subjects(rng, choose(rng, questions))), choose(rng, answers))
+
+
+def with_subjects(rng: random.Random, question: str) -> str:
+    """Fill the slots of a question about the world; a part of the subjects is made up."""
     pools: dict[str, Callable[[], str]] = {
-        "country": lambda: rng.choice(COUNTRIES), "person": lambda: rng.choice(PEOPLE + NAMES),
-        "field": lambda: rng.choice(FIELDS), "language": lambda: rng.choice(LANGUAGES),
+        "country": lambda: rng.choice((*COUNTRIES, capital(made_up_word(rng)))),
+        "person": lambda: rng.choice((*PEOPLE, *NAMES, *(full_name(rng) for _ in range(20)))),
+        "field": lambda: rng.choice((*FIELDS, *(field_of_study(rng) for _ in range(20)))), "language": lambda: rng.choice(LANGUAGES),
         "program": lambda: rng.choice(PROGRAMS), "sentence": lambda: rng.choice(SENTENCES),
         "animal": lambda: rng.choice(tuple(ANIMALS)), "thing": lambda: rng.choice(THINGS),
         "a_animal": lambda: with_article(rng.choice(tuple(ANIMALS))), "word": lambda: made_up_word(rng),
@@ -619,7 +688,7 @@ def outside(rng: random.Random, state: State) -> None:
     for slot, draw in pools.items():
         while f"[{slot}]" in question:
             question = question.replace(f"[{slot}]", draw(), 1)
-    state.say(as_typed(rng, question), choose(rng, answers))
+    return question
 
 
 def random_wish(rng: random.Random) -> tuple[str, Wish]:
@@ -638,7 +707,8 @@ def random_wish(rng: random.Random) -> tuple[str, Wish]:
         return f" about {with_article(kind)} in a {place}", Wish(kind=kind, place=place)
     if draw < 0.82:
         kind, other = rng.sample(tuple(ANIMALS), 2)
-        return f" about {with_article(kind)} and {with_article(other)}", Wish(kind=kind, friend=other)
+        link = rng.choice(("about", "with"))
+        return f" {link} {with_article(kind)} and {with_article(other)}", Wish(kind=kind, friend=other)
     return "", Wish()
 
 
@@ -652,6 +722,12 @@ def _wish_for_hero(rng: random.Random) -> tuple[str, Wish]:
         return f" about {with_article(kind)}", Wish(kind=kind)
     if draw < 0.6:
         return f" about {with_article(f'{rng.choice(ADJECTIVES)} {kind}')}", Wish(kind=kind)
+    if draw < 0.64:
+        deed = choose(rng, DEEDS)
+        return f" about {with_article(kind)} {rng.choice(('who', 'that'))} {deed}", Wish(kind=kind)
+    if draw < 0.67:
+        kind = rng.choice(tuple(ANIMALS))
+        return f" about my {kind} {name}", Wish(kind=kind, name=name)
     if draw < 0.7:
         return f" about {rng.choice(('the', ''))} {kind}".replace("  ", " "), Wish(kind=kind)
     if draw < 0.75 and kind[-1] not in "sxyh":
@@ -670,7 +746,7 @@ def story(rng: random.Random, state: State) -> None:
     question = choose(rng, STORY_ASKS)
     if "[about1]" in question and about1 != about:
         wish = replace(wish, kind=about1.split(" ", 3)[-1], place=None)
-    question = fill(question, size=size, about=about, about1=about1)
+    question = fill(question, size=size, about=about, about1=about1, story=choose(rng, STORY_WORDS))
     wish = replace(wish, short="short" in question, sleepy="bedtime" in question)
     state.story = tell_story(rng, wish)
     state.say(as_typed(rng, question, typos=wish == Wish()), state.story.text)
@@ -700,11 +776,15 @@ def follow_up(rng: random.Random, state: State) -> None:
 
 def poem(rng: random.Random, state: State) -> None:
     """A request for a poem, and four lines."""
+    if rng.random() < 0.3:
+        feeling = rng.choice((*FEELINGS, *NAMES, field_of_study(rng)))
+        question = choose(rng, POEM_ASKS, x=feeling)
+        return state.say(as_typed(rng, question, typos=False), tell_poem(rng, feeling, abstract=True))
     kind = any_kind(rng)
     asked = rng.random() < 0.8
     form = rng.choice((with_article(kind), f"the {kind}", kind))
     question = choose(rng, POEM_ASKS, x=form) if asked else choose(rng, POEM_PLAIN)
-    state.say(as_typed(rng, question, typos=False), tell_poem(rng, kind if asked else rng.choice(tuple(ANIMALS))))
+    return state.say(as_typed(rng, question, typos=False), tell_poem(rng, kind if asked else rng.choice(tuple(ANIMALS))))
 
 
 def names(rng: random.Random, state: State) -> None:

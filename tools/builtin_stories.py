@@ -85,7 +85,7 @@ CODAS = ("", "n", "m", "r", "l", "k", "x", "p", "ck", "sh", "t")
 # theme: (words a person asks for, the plot, morals)
 PLOTS: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
     "helping": (
-        ("helping", "help", "being lost", "losing something"),
+        ("helping", "help", "being lost", "the wind", "losing something"),
         "{One morning|One windy day|One day}, [name] lost [his] [object]. {[He] looked under every stone|"
         "[He] looked in the [home] and behind the [home]|[He] searched high and low}, but it was gone, and "
         "{[he] began to cry|[he] felt very sad|[his] heart was heavy}.\n\n{A|An old} [friend] named [other] "
@@ -98,7 +98,7 @@ PLOTS: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
          "two pairs of eyes see more than one"),
     ),
     "courage": (
-        ("courage", "being brave", "fear", "bravery", "being scared"),
+        ("courage", "being brave", "fear", "bravery", "being scared", "a storm", "the night"),
         "[Name] {was afraid of|feared} {the dark|thunder|deep water|high places}{ more than anything|}. {The others "
         "laughed at [him]|[He] told nobody about it|At night [he] hid in the [home]}.\n\n{One night|One evening}, "
         "{a storm came|the wind grew wild}, and [name] heard a cry. It was [other] the [friend], {stuck in a tree|"
@@ -111,7 +111,7 @@ PLOTS: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
          "even the smallest heart can be brave"),
     ),
     "sharing": (
-        ("sharing", "kindness", "generosity", "food", "being kind"),
+        ("sharing", "kindness", "generosity", "food", "being kind", "winter", "hunger"),
         "{Winter came early that year|It was a cold, hard winter|It had not rained for weeks}, and there was little "
         "to eat in the [place]. [Name] had {one last basket of|only a handful of|a small bag of} [food]. {\"I will "
         "keep it all,\" [he] thought|[He] hid it in the [home]}.\n\nThen {there was a knock|someone knocked softly}. "
@@ -125,7 +125,7 @@ PLOTS: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
          "kindness is never wasted"),
     ),
     "patience": (
-        ("patience", "a garden", "a seed", "waiting", "growing"),
+        ("patience", "a garden", "a seed", "waiting", "growing", "spring", "nature"),
         "{One spring day|One day}, [name] {found|was given} a {tiny|strange|round} seed. [He] {planted it beside the "
         "[home]|put it into the earth} and {gave it water|sang to it}. {The next morning|The next day} [he] ran to "
         "look. Nothing!\n\n\"{It does not work|It is broken},\" said [name]. [Other], {an old|a wise} [friend], "
@@ -190,7 +190,7 @@ PLOTS: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
          "there is only one of you, and that is enough"),
     ),
     "curiosity": (
-        ("a mystery", "curiosity", "adventure", "an adventure", "magic", "a secret", "treasure"),
+        ("a mystery", "curiosity", "adventure", "an adventure", "magic", "a secret", "treasure", "a treasure", "light"),
         "{Every night|For three nights}, a {strange|soft} {light|sound} came from {behind the hill|the old well|the "
         "end of the [place]}. \"{A ghost|A monster}!\" whispered [other] the [friend]. \"{Let us find out|I want to "
         "see it},\" said [name].\n\nThey {took a lantern|packed some [food]} and set off. {The path was long and dark|"
@@ -258,6 +258,12 @@ POEMS = (
     "{Softly falls the evening rain|Slowly comes the morning train},\nthe [kind] is {at the window|at home} again.\n"
     "{The stars are near, the day is done|A cup of tea, a bit of sun},\n{good night, sleep well now, everyone|and "
     "time enough for everyone}.",
+)  # fmt: skip
+SONGS = (
+    "I {sing|think} of [kind] when day is new,\nof [kind] when the {stars|clouds} come through,\nand if you ask me what "
+    "I do:\nI {keep|write} a line of [kind] for you.",
+    "{Some like the hill|Some like the road}, some like the tree,\nbut [kind], [kind] it is for me.\n{A|One} word, a "
+    "smile, a {song|cup} or two,\nand all of it I share with you.",
 )  # fmt: skip
 PRONOUNS = {"he": ("him", "his"), "she": ("her", "her"), "it": ("it", "its")}
 
@@ -376,6 +382,6 @@ def fill(text: str, slots: dict[str, str]) -> str:
     return re.sub(r"\b([Aa]) (?=[aeiou](?!ni))", r"\1n ", SLOT.sub(word, text))
 
 
-def tell_poem(rng: random.Random, kind: str) -> str:
-    """Four lines about one thing."""
-    return fill(expand(rng, rng.choice(POEMS)), {"kind": kind})
+def tell_poem(rng: random.Random, kind: str, abstract: bool = False) -> str:
+    """Four lines about one thing; what is abstract takes no article."""
+    return fill(expand(rng, rng.choice(SONGS if abstract else POEMS)), {"kind": kind})

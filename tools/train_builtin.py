@@ -39,7 +39,7 @@ DESCRIPTION = (
     "A tiny model that greets, tells short stories and explains how to use Lepton. "
     "It knows nothing else."
 )
-IGNORE = -100  # torch's label for positions without a loss
+QUESTION_WEIGHT = 0.1  # what a person writes is learned too, a little: it teaches the words
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Recipe:
     peak_rate: float = 3e-3
     warmup: float = 0.02
     weight_decay: float = 0.05
-    checkpoint_minutes: float = 4.0
+    checkpoint_minutes: float = 9.0
 
 
 # the text as tokens ------------------------------------------------------------------------------
@@ -97,36 +97,41 @@ def train_tokenizer(seed: int, vocabulary: int) -> spm.SentencePieceProcessor:
     return spm.SentencePieceProcessor(model_proto=model.getvalue())
 
 
-def encode(tokenizer: spm.SentencePieceProcessor, turns: list[Turn]) -> tuple[list[int], list[int]]:
-    """Ids of a dialogue in the chat template's form, and labels that count the answers only."""
-    ids, labels = [tokenizer.bos_id()], [IGNORE]
+def answer_weight(position: int) -> float:
+    """How much a token of an answer counts: the first ones decide whether the question is met."""
+    return 1.0 + 4.0 * math.exp(-position / 8)
+
+
+def encode(tokenizer: spm.SentencePieceProcessor, turns: list[Turn]) -> list[tuple[int, float]]:
+    """A dialogue in the chat template's form: ids, each with its weight in the loss."""
+    pairs = [(tokenizer.bos_id(), 0.0)]
     for turn in turns:
+        answers = turn.role == "assistant"
         text = [*tokenizer.encode(turn.content), tokenizer.eos_id()]
-        ids += [tokenizer.piece_to_id(f"<|{turn.role}|>"), *text]
-        labels += [IGNORE, *(text if turn.role == "assistant" else [IGNORE] * len(text))]
-    return ids, labels
+        pairs.append((tokenizer.piece_to_id(f"<|{turn.role}|>"), 0.0))
+        pairs += [(i, answer_weight(at) if answers else QUESTION_WEIGHT) for at, i in enumerate(text)]
+    return pairs
 
 
-def documents(tokenizer: spm.SentencePieceProcessor, seed: int) -> Iterator[tuple[int, int]]:
-    """An endless stream of (id, label): dialogues, and now and then a story without a question."""
+def documents(tokenizer: spm.SentencePieceProcessor, seed: int) -> Iterator[tuple[int, float]]:
+    """An endless stream of (id, weight): dialogues, now and then a story without a question."""
     rng = random.Random(seed)
     while True:
-        if rng.random() < 0.08:
+        if rng.random() < 0.05:
             text = [*tokenizer.encode(plain_story(rng)), tokenizer.eos_id()]
-            yield from zip([tokenizer.bos_id(), *text], [IGNORE, *text], strict=True)
+            yield from [(tokenizer.bos_id(), 0.0), *((i, 1.0) for i in text)]
         else:
-            yield from zip(*encode(tokenizer, conversation(rng)), strict=True)
+            yield from encode(tokenizer, conversation(rng))
 
 
 def batches(
     tokenizer: spm.SentencePieceProcessor, seed: int, rows: int, context: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Packed rows, (rows, context) ids and the labels one position later; nothing is seen twice."""
+    """Packed rows: (rows, context + 1) ids and as many weights; nothing is seen twice."""
     stream = documents(tokenizer, seed)
     while True:
-        pairs = [next(stream) for _ in range(rows * (context + 1))]
-        table = torch.tensor(pairs).view(rows, context + 1, 2)
-        yield table[:, :-1, 0].contiguous(), table[:, 1:, 1].contiguous()
+        ids, weights = zip(*(next(stream) for _ in range(rows * (context + 1))), strict=True)
+        yield torch.tensor(ids).view(rows, -1), torch.tensor(weights).view(rows, -1)
 
 
 # the network, as llama.cpp defines `llama` ---------------------------------------------------------
@@ -184,14 +189,16 @@ class Llama(nn.Module):
                 deep = name.endswith(("attn_output.weight", "ffn_down.weight"))
                 nn.init.normal_(weight, std=0.04 / math.sqrt(2 * shape.layers if deep else 1))
 
-    def forward(self, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """The mean loss over the labels that count."""
-        x = self.token_embd(ids)
-        T = ids.shape[1]
+    def forward(self, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """The weighted mean loss of ids[:, 1:], each predicted from the ids before it."""
+        x = self.token_embd(ids[:, :-1])
+        T = x.shape[1]
         for block in self.blk:
             x = block(x, self.cos[:T], self.sin[:T])
         logits = F.linear(self.output_norm(x), self.token_embd.weight)  # (B, T, V)
-        return F.cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORE)
+        wanted, weight = ids[:, 1:].flatten(), weights[:, 1:].flatten()
+        losses = F.cross_entropy(logits.flatten(0, 1).float(), wanted, reduction="none")
+        return (losses * weight).sum() / weight.sum()
 
 
 # training ----------------------------------------------------------------------------------------
@@ -221,7 +228,9 @@ def train(
     model = Llama(shape)
     step_of, optimizer = torch.compile(model), optimizer_of(model, recipe)
     start, saved, mean = time.monotonic(), 0.0, 0.0
-    for step, (ids, labels) in enumerate(batches(tokenizer, recipe.seed, recipe.rows, shape.context)):
+    for step, (ids, weights) in enumerate(
+        batches(tokenizer, recipe.seed, recipe.rows, shape.context)
+    ):
         minutes = (time.monotonic() - start) / 60
         progress = step / recipe.steps if recipe.steps else minutes / recipe.minutes
         if progress >= 1:
@@ -229,7 +238,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = rate_at(progress, recipe)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = step_of(ids, labels)
+            loss = step_of(ids, weights)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -266,13 +275,13 @@ def held_out_perplexity(
         for name, array in tensors.items()
     }
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-    total, count = 0.0, 0
+    total, count = 0.0, 0.0
     stream = batches(tokenizer, recipe.seed + 1_000_003, 4, shape.context)
     with torch.no_grad():
-        for _, (ids, labels) in zip(range(24), stream, strict=False):
-            answers = int((labels != IGNORE).sum())
-            total += float(model(ids, labels)) * answers
-            count += answers
+        for _, (ids, weights) in zip(range(24), stream, strict=False):
+            answers = (weights >= 1).float()
+            total += float(model(ids, answers)) * float(answers[:, 1:].sum())
+            count += float(answers[:, 1:].sum())
     return math.exp(total / count)
 
 
@@ -330,7 +339,7 @@ def describe_training(
     line = (
         f"tools/train_builtin.py --steps {steps} --seed {recipe.seed}: AdamW, peak rate "
         f"{recipe.peak_rate}, cosine, weight decay {recipe.weight_decay}, {recipe.rows} rows of "
-        f"{shape.context} tokens a step, bf16 autocast on CPU, loss on answers only; "
+        f"{shape.context} tokens a step, bf16 autocast on CPU, loss mostly on answers; "
         f"perplexity: per answer token, other seed, Q8_0 weights"
     )
     writer.add_string("lepton.training.recipe", line)

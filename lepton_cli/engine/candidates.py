@@ -1,6 +1,6 @@
 """The tokens that may come next, and the ways to narrow or reshape them: one function a sampler.
 
-Formulas and borders are llama.cpp's, in float64; p is the softmax over the candidates that are left.
+Formulas and borders are llama.cpp's, in float64; p is the softmax over the candidates still there.
 """
 
 import math
@@ -15,7 +15,7 @@ COLDEST = 1e-30  # a temperature below it leaves nothing but the likeliest token
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """At least one token; always in rising order of ids, so that every tie goes to the lowest id."""
+    """At least one token, always in rising order of ids, so that ties go to the lowest id."""
 
     ids: NDArray[np.int32]  # (n,)
     logits: NDArray[np.float64]  # (n,), finite
@@ -40,11 +40,12 @@ class Candidates:
         return Candidates(self.ids, changed)
 
     def probabilities(self) -> NDArray[np.float64]:  # (n,)
-        weights = np.exp(self.logits - self.logits.max())
-        return weights / weights.sum()
+        weights: NDArray[np.float64] = np.exp(self.logits - self.logits.max())
+        weights /= weights.sum()
+        return weights
 
     def surprises(self) -> NDArray[np.float64]:  # (n,) -> -ln p, exact where p would round to 0
-        below = self.logits.max() - self.logits
+        below: NDArray[np.float64] = self.logits.max() - self.logits
         return below + math.log(np.exp(-below).sum())
 
     def entropy(self) -> float:
@@ -54,7 +55,7 @@ class Candidates:
     def likeliest(self, count: int) -> Positions:
         """The positions of the largest logits, largest first, without sorting the others.
 
-        Blocks of logits are cut to their maxima; the count-th largest of these bounds what can be asked for.
+        The count-th largest of the maxima of blocks is a lower bound for them.
         """
         size = len(self)
         count = min(count, size)
@@ -74,14 +75,13 @@ def top_k(candidates: Candidates, count: int) -> Candidates:
 
 
 def top_p(candidates: Candidates, mass: float, min_keep: int) -> Candidates:
-    """The likeliest tokens whose probabilities reach `mass`, with the one that reaches it (Holtzman 2020)."""
+    """The likeliest tokens up to the one whose probability makes `mass` full (Holtzman 2020)."""
     p = candidates.probabilities()
     ranked = candidates.likeliest(64)
-    while (reached := p[ranked].sum()) < mass and len(ranked) < len(p):
+    while p[ranked].sum() < mass and len(ranked) < len(p):
         ranked = candidates.likeliest(4 * len(ranked))
-    del reached
-    count = np.searchsorted(np.cumsum(p[ranked]), mass) + 1
-    return top_k(candidates, max(int(count), min_keep))
+    reaching = int(np.searchsorted(np.cumsum(p[ranked]), mass)) + 1
+    return top_k(candidates, max(reaching, min_keep))
 
 
 def min_p(candidates: Candidates, ratio: float, min_keep: int) -> Candidates:
@@ -93,7 +93,7 @@ def min_p(candidates: Candidates, ratio: float, min_keep: int) -> Candidates:
 
 
 def typical(candidates: Candidates, mass: float, min_keep: int) -> Candidates:
-    """The tokens whose surprise is nearest to the entropy, until they hold `mass` (Meister 2023)."""
+    """The tokens whose surprise is nearest to the entropy, until above `mass` (Meister 2023)."""
     order = np.argsort(np.abs(candidates.surprises() - candidates.entropy()), kind="stable")
     cumulative = np.cumsum(candidates.probabilities()[order])
     count = max(int(np.searchsorted(cumulative, mass, side="right")) + 1, min_keep)
@@ -108,7 +108,7 @@ def top_n_sigma(candidates: Candidates, n: float) -> Candidates:
 
 
 def exclude_top(candidates: Candidates, threshold: float, min_keep: int) -> Candidates:
-    """XTC: of the tokens with p >= threshold only the least likely stays, the highest id of equals."""
+    """XTC: of the tokens with p >= threshold only the last one stays, by rank and then by id."""
     kept = candidates.probabilities() < threshold
     above = np.flatnonzero(~kept)[::-1]
     if len(above) == 0 or np.count_nonzero(kept) + 1 < min_keep:
@@ -120,14 +120,14 @@ def exclude_top(candidates: Candidates, threshold: float, min_keep: int) -> Cand
 def heated(candidates: Candidates, temperature: float) -> Candidates:
     """Logits divided by the temperature; none, or one below 0, leaves the likeliest token alone."""
     if temperature < COLDEST:
-        return candidates.keep(candidates.logits.argmax(keepdims=True))
+        return candidates.keep(candidates.logits.argmax(axis=0, keepdims=True))
     return Candidates(candidates.ids, candidates.logits / temperature)
 
 
 def heated_by_entropy(
     candidates: Candidates, temperature: float, spread: float, exponent: float
 ) -> Candidates:
-    """Dynamic temperature: from temperature - spread where the model is sure to + spread where it is not."""
+    """From temperature - spread where the model is sure to temperature + spread where it is not."""
     if len(candidates) == 1:
         return candidates
     doubt = min(1.0, candidates.entropy() / math.log(len(candidates)))

@@ -1,11 +1,10 @@
-"""Models by name: models.toml's aliases, files on disk, and what a name that a person types means."""
+"""Models by name: the aliases of models.toml, and the file that a name stands for."""
 
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +13,7 @@ from lepton_cli.engine.spelling import did_you_mean
 from lepton_cli.engine.stores import SHARD, Entry, list_models, shard_paths
 from quant.errors import LeptonError, UsageError
 
+PACKAGE = Path(__file__).parents[1]  # a real folder: models are mapped into memory from it
 LIST_HINT = "`lepton models` lists what is here"
 ASK_HINT = "ask its owner for the right to read it"
 USUAL_QUANTIZATIONS = ("q4_k_m", "q8_0")  # of a repository named without one, as in llama.cpp
@@ -62,8 +62,7 @@ def packaged(name: str) -> Path:
 
     Raises LeptonError when this copy of Lepton lacks it.
     """
-    package = Path(str(resources.files("lepton_cli")))
-    for folder in (package / "data", package.parent):
+    for folder in (PACKAGE / "data", PACKAGE.parent):
         if (folder / name).is_file():
             return folder / name
     raise LeptonError(f"this copy of Lepton has no {name}", "install it again")
@@ -87,7 +86,8 @@ def _alias(path: Path, name: str, table: Mapping[str, Any]) -> Alias:
 
 def _exists(path: Path) -> bool:
     try:
-        return bool(path.stat())
+        path.stat()
+        return True
     except PermissionError as error:
         raise UsageError(f"{path}: its folder may not be read", ASK_HINT) from error
     except (OSError, ValueError):  # nothing there, or no path at all: too long, a null byte
@@ -177,7 +177,8 @@ def _unknown(name: str, known: Iterable[str]) -> UsageError:
     if REPOSITORY.fullmatch(name):
         repo, _, quantization = name.partition(":")
         fetch = f"fetch it with: hf download {repo} --include '*{quantization}*.gguf'"
-        return UsageError(f"{name}: no such file, and not in the caches", hint or fetch)
+        cure = f"{hint} if not, {fetch}" if hint else fetch
+        return UsageError(f"{name}: no such file, and not in the caches", cure)
     if "/" in name or os.sep in name or name.lower().endswith(".gguf"):
         return UsageError(f"{name}: no such file", hint or LIST_HINT)
     return UsageError(f"no model is called {name}", hint or LIST_HINT)

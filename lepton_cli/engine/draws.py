@@ -1,4 +1,4 @@
-"""The end of the chain: how one token is drawn from the candidates, and what the draw learns from it."""
+"""The end of the chain: how one token is drawn from the candidates, and what that teaches."""
 
 import math
 from typing import Protocol
@@ -39,7 +39,7 @@ class Distribution:
 class Mirostat:
     """Keeps the surprise of the drawn tokens near a target, in bits (Basu 2021); version 2.
 
-    Tokens that are more surprising than a ceiling are left out; the ceiling follows the error of each draw.
+    Tokens that surprise more than a ceiling are left out; each draw's error moves the ceiling.
     """
 
     name = "mirostat_v2"
@@ -62,7 +62,7 @@ class Mirostat:
 
 
 class MirostatZipf(Mirostat):
-    """Version 1: the ceiling becomes a number of tokens, by Zipf's law fitted to the likeliest ones."""
+    """Version 1: Zipf's law, fitted to the likeliest tokens, turns the ceiling into a count."""
 
     name = "mirostat"
     FITTED = 100  # tokens
@@ -93,7 +93,7 @@ class MirostatZipf(Mirostat):
 
 
 class AdaptiveP:
-    """Prefers tokens whose probability is near a target, so that the average of the drawn ones stays there."""
+    """Prefers tokens of a probability that keeps the average of the drawn ones near a target."""
 
     name = "adaptive_p"
     WIDTH, PEAK, SHARPNESS = 0.3, 5.0, 10.0

@@ -8,7 +8,7 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn's words; `reasoning` is what the model thought before an answer, without its tags."""
+    """One turn's words; `reasoning` is what was thought before an answer, without its tags."""
 
     role: Role
     content: str
@@ -17,7 +17,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of prompt: `trusted` text (the template's own) may become special tokens, a person's may not."""
+    """A stretch of prompt: only `trusted` text, the template's own, may become special tokens."""
 
     text: str
     trusted: bool

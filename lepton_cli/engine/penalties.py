@@ -1,4 +1,4 @@
-"""What has been said already: penalties on single tokens, and DRY, a penalty on tokens that continue a repeat."""
+"""Against repetition: penalties on single tokens, and DRY, on tokens that continue a repeat."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def penalize(
     frequency: float,
     presence: float,
 ) -> Candidates:
-    """Lower what the window holds: by a factor, by an amount an occurrence, and by an amount once."""
+    """Lower what the window holds: by a factor, by an amount an occurrence, by an amount once."""
     ids, counts = np.unique(window, return_counts=True)
     positions, present = candidates.find(ids)
     logits = candidates.logits[positions]
@@ -27,14 +27,14 @@ def penalize(
 
 
 class Breakers:
-    """Counts the tokens since a sequence breaker's text was last completed: no repeat reaches across one.
+    """Counts the tokens since the last sequence breaker: no repeat reaches across one.
 
-    The text is looked for in the bytes of the accepted tokens, so a breaker may end inside a token,
-    span several, and be tokenized in any way.
+    Breakers are looked for in the bytes of the accepted tokens, so one may end inside a token or
+    span several, however it is tokenized.
     """
 
     def __init__(self, texts: tuple[str, ...], token_bytes: Callable[[int], bytes]) -> None:
-        self._texts = [text.encode() for text in texts]
+        self._texts = [text.encode(errors="surrogateescape") for text in texts]
         self._token_bytes = token_bytes
         self._tail = b""  # of the accepted text, as long as a breaker can reach back
         self._reach = max(map(len, self._texts), default=1) - 1
@@ -61,7 +61,7 @@ def penalize_repeats(
     base: float,
     allowed: int,
 ) -> Candidates:
-    """DRY (p-e-w 2024): lower a token that would continue a repeat, by multiplier * base**(length - allowed)."""
+    """DRY: lower a token that would continue a repeat by multiplier * base**(length - allowed)."""
     steepest = int(LARGEST_PENALTY / math.log(base)) if base > 1 else 0
     lengths = repeat_lengths(window, allowed, min(breakers.since, allowed + steepest))
     ids = np.array(sorted(t for t in lengths if not breakers.inside(t)), dtype=np.int32)
@@ -71,9 +71,9 @@ def penalize_repeats(
 
 
 def repeat_lengths(window: NDArray[np.int32], shortest: int, longest: int) -> dict[int, int]:
-    """For each token that followed an earlier copy of the window's end: the length of the longest copy.
+    """How long the longest earlier copy of the window's end was, for each token that came after one.
 
-    Copies of `shortest` tokens at least, counted up to `longest`; they may overlap the end itself.
+    Copies have `shortest` tokens at least, count up to `longest`, and may overlap the end.
     """
     size = len(window)
     lengths: dict[int, int] = {}
@@ -82,7 +82,7 @@ def repeat_lengths(window: NDArray[np.int32], shortest: int, longest: int) -> di
         if length >= shortest:
             lengths.update(dict.fromkeys(window[following].tolist(), length))
         following = following[following > length]
-        following = following[window[following - length - 1] == window[size - length - 1]]
         if not len(following):
             break
+        following = following[window[following - length - 1] == window[size - length - 1]]
     return lengths

@@ -1,7 +1,7 @@
-"""The seeded generator: xoshiro256** in exact integers, so that a seed means the same stream everywhere and for ever.
+"""The seeded generator: xoshiro256** in exact integers, so a seed means the same stream for ever.
 
-    generator  Blackman and Vigna, "Scrambled Linear Pseudorandom Number Generators", ACM TOMS 47(4), 2021
-    seeding    Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014 (SplitMix64)
+generator  Blackman, Vigna, "Scrambled Linear Pseudorandom Number Generators", ACM TOMS 47, 2021
+seeding    SplitMix64: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014
 """
 
 from collections.abc import Iterator

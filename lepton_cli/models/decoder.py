@@ -8,15 +8,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from lepton_cli.models.rope import Frequencies, scaled
 from lepton_cli.models.parameters import Keys, read_parameters
+from lepton_cli.models.rope import Frequencies, scaled
 from lepton_cli.models.weights import Layer, Weights
 from ops.interface import Activation, Array, Heads, Linear, Operators, Rope, Routing
 from quant.gguf import GGUF
 
 
 class Decoder:
-    """A model's hyper-parameters and weights, and its forward pass written once for all backends."""
+    """A model's hyper-parameters and weights, and its forward pass, written once for all."""
 
     norm_eps: ClassVar[str] = "layer_norm_rms_epsilon"
     interleaved_rope: ClassVar[bool] = False

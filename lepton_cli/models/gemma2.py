@@ -1,4 +1,4 @@
-"""Gemma 2: scaled embeddings, GeGLU, norms after each branch too, soft caps, every other layer local."""
+"""Gemma 2: scaled embeddings, GeGLU, a norm after each branch, soft caps, local layers."""
 
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.weights import Layer

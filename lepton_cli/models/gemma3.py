@@ -1,8 +1,8 @@
-"""Gemma 3: Gemma 2 without attention caps, with normalised heads, and its own rotary base where local."""
+"""Gemma 3: Gemma 2 without caps, with normalised heads and a rotary base for local layers."""
 
-from lepton_cli.models.rope import plain
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.gemma2 import Gemma2
+from lepton_cli.models.rope import plain
 from ops.interface import Array, Operators, Rope
 
 

@@ -1,4 +1,4 @@
-"""GPT-2 (Radford et al. 2019): learned positions, layer norms, an ungated GELU feed-forward part."""
+"""GPT-2 (Radford et al. 2019): learned positions, layer norms, an ungated GELU."""
 
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.weights import Layer

@@ -5,7 +5,7 @@ from ops.interface import Rope
 
 
 class Llama(Decoder):
-    """Interleaved rotary positions; Llama 3.1 and later divide their frequencies by `rope_freqs`."""
+    """Interleaved rotary positions; Llama 3.1 and later divide frequencies by `rope_freqs`."""
 
     interleaved_rope = True
 

@@ -12,7 +12,7 @@ class Phi3(Decoder):
     ignored = frozenset({"rope_factors_long.weight", "rope_factors_short.weight"})
 
     def read_rope(self) -> Rope | None:
-        """The short factors hold within the original context of a model that was stretched beyond."""
+        """Short factors hold within the original context of a model that was stretched beyond."""
         rope = super().read_rope()
         original = read_scaling(self.keys).original_context
         short = self.context <= original < self.parameters.context

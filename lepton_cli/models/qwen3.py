@@ -1,4 +1,4 @@
-"""Qwen 3, dense and with experts: the heads of q and k are normalised before the rotary positions."""
+"""Qwen 3, dense and with experts: the heads of q and k are normalised before they turn."""
 
 from lepton_cli.models.decoder import Decoder
 

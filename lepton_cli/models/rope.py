@@ -1,4 +1,4 @@
-"""Rotary frequencies from the file's keys: plain, linear, YaRN (Peng et al. 2023), long-rope factors.
+"""Rotary frequencies from the file's keys: plain, linear, YaRN (Peng et al. 2023), long-rope.
 
 A missing type counts as linear; a factor of 0 or none counts as 1.
 """

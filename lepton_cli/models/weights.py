@@ -1,4 +1,4 @@
-"""A file's tensors as a model asks for them, by GGUF's own names; what nobody asks for is an error."""
+"""A file's tensors as a model asks for them, by GGUF's own names; none may be left over."""
 
 from collections.abc import Collection
 
@@ -8,7 +8,7 @@ from quant.gguf import GGUF, Tensor
 
 
 class Weights:
-    """Hands out matrices and vectors with their optional bias and scale; remembers what was used."""
+    """Hands out tensors with their optional bias and scale; remembers what was used."""
 
     def __init__(self, file: GGUF) -> None:
         self._file = file

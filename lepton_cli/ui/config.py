@@ -67,11 +67,11 @@ def origin(error: Any) -> str | None:
     context, param = getattr(error, "ctx", None), getattr(error, "param", None)
     if context is None or param is None:
         return None
-    match context.get_parameter_source(param.name):
-        case source if source is not None and source.name == "ENVIRONMENT":
-            return f"the variable {PREFIX}_{param.name.upper()} says so"
-        case source if source is not None and source.name == "DEFAULT_MAP":
-            return f"{config_path()} says so"
+    source = context.get_parameter_source(param.name)
+    if source is not None and source.name == "ENVIRONMENT":
+        return f"the variable {PREFIX}_{param.name.upper()} says so"
+    if source is not None and source.name == "DEFAULT_MAP":
+        return f"{config_path()} says so"
     return None
 
 
@@ -93,11 +93,12 @@ def _parameter(path: Path, table: str, key: str, value: Any, known: Collection[s
     name = key.replace("-", "_")
     _check_name(path, f"key {table}{key}", name, known)
     if not isinstance(value, str | int | float | list):
-        kind = type(value).__name__
+        kind = "table" if isinstance(value, dict) else type(value).__name__
         raise UsageError(f"{path}: {table}{key} is a {kind}", "give text, a number or a list")
     return name
 
 
 def _check_name(path: Path, what: str, name: str, known: Collection[str]) -> None:
     if name not in known:
-        raise UsageError(f"{path}: unknown {what}", did_you_mean(name, known))
+        shown = [option.replace("_", "-") for option in known]
+        raise UsageError(f"{path}: unknown {what}", did_you_mean(name.replace("_", "-"), shown))

@@ -12,8 +12,7 @@ from rich.text import Text
 from lepton_cli.ui.terminal import sanitize
 
 THEME = Syntax.get_theme("ansi_dark")  # the terminal's own sixteen colours
-LEXED = 1200  # characters: with so many lines before a line its colours are nearly always right
-KEPT = 400
+LEXED, KEPT = 600, 200  # characters before a line: its colours are nearly always right with so many
 
 
 class Highlighter:

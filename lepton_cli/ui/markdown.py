@@ -74,7 +74,10 @@ class Layout:
         return _behind(mark, lines or [Text()], first_only=True)
 
     def _wrapped(self, text: Text, width: int) -> list[Text]:
-        return list(text.wrap(self._console, width))
+        lines = text.wrap(self._console, width)
+        for line in lines:
+            line.rstrip()
+        return list(lines)
 
     def _table(self, node: SyntaxTreeNode, width: int) -> list[Text]:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
@@ -112,7 +115,10 @@ def _code(node: SyntaxTreeNode) -> list[Text]:
 
 def _behind(mark: Text, lines: list[Text], *, first_only: bool = False) -> list[Text]:
     rest = Text(" " * mark.cell_len) if first_only else mark
-    return [Text.assemble(rest if i else mark, line) for i, line in enumerate(lines)]
+    marked = [Text.assemble(rest if i else mark, line) for i, line in enumerate(lines)]
+    for line in marked:
+        line.rstrip()
+    return marked
 
 
 def _inline(node: SyntaxTreeNode, style: str = "") -> Text:

@@ -54,6 +54,12 @@ class ModelOptions:
             help="Type of the cached keys and values.",
         ),
     ] = "f16"
+    ubatch_size: Annotated[
+        int, _model("--ubatch-size", "-ub", metavar="N", help="Tokens of the prompt a pass.")
+    ] = 256
+    verbose: Annotated[
+        bool, _output("--verbose", "-v", help="Say on stderr what runs how, and how fast.")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +82,22 @@ class PromptOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputOptions:
-    """What a run prints."""
+class RunOptions:
+    """What one run makes of the prompt, and what it prints."""
 
-    json: Annotated[bool, _output("--json", help="One JSON object, when all is done.")] = False
-    jsonl: Annotated[
-        bool, _output("--jsonl", help="One JSON object for each event, as it comes.")
+    raw: Annotated[
+        bool,
+        _prompt(
+            *("--raw", "-no-cnv", "--no-conversation"),
+            help="Complete the prompt as it is, without the chat template.",
+        ),
     ] = False
-    verbose: Annotated[
-        bool, _output("--verbose", "-v", help="Tell on stderr what runs how, and how fast.")
+    parse_special: Annotated[
+        bool,
+        _prompt("--parse-special", help="With --raw: <|...|> in the prompt are special tokens."),
     ] = False
+    json: Annotated[bool, _output("--json", help="Print one JSON object at the end.")] = False
+    jsonl: Annotated[bool, _output("--jsonl", help="Print a JSON object for each event.")] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,9 @@ class ChatOptions:
     chat_template_file: Annotated[
         str | None, _prompt("--chat-template-file", metavar="FILE", help="The same from a file.")
     ] = None
+    think: Annotated[
+        bool, _prompt("--think/--no-think", help="Let the model think, where it can.")
+    ] = True
     reasoning: Annotated[
         ReasoningMode, _output("--reasoning", help="Where the model's thoughts go.")
     ] = "stderr"
@@ -144,7 +159,7 @@ class SamplingOptions:
     """How the next token is chosen."""
 
     seed: Annotated[
-        int | None, _sampling("--seed", "-s", metavar="N", help="-1: a new one each time.")
+        int | None, _sampling("--seed", "-s", metavar="N", help="-1: a fresh one each time.")
     ] = None
     temp: Annotated[
         float | None,

@@ -9,38 +9,40 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from lepton_cli.ui.notes import note
+from lepton_cli.ui.options import PromptOptions
 from quant.errors import UsageError
 
 PATIENCE = 2.0  # seconds
+HOW = "give it as the last word, with -p or -f, or through a pipe; to talk: lepton chat"
 ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([nrt'\"\\]))")
 ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
-def compose(
-    words: str | None, files: Sequence[str], stdin: TextIO | None, *, from_stdin: bool = True
-) -> str:
-    """The whole prompt. Raises UsageError when there is none, or when it is not text."""
-    parts = []
-    if "-" in files:
-        parts.append(_text(_read(stdin), "stdin") if stdin is not None else "")
-    elif from_stdin and stdin is not None and _flows(stdin):
-        parts.append(_text(_read(stdin), "stdin"))
-    parts += [read_text(name) for name in files if name != "-"]
-    parts.append(checked(words or ""))
+def gather(words: str | None, options: PromptOptions, stdin: TextIO | None) -> str:
+    """The whole prompt; `words` are taken as they are, in -p escapes are expanded.
+
+    Raises UsageError when there is no prompt, or when it is not text.
+    """
+    if words is not None and options.prompt is not None:
+        raise UsageError("the prompt is given twice: as a word, and with -p", "give it once")
+    if options.prompt is not None:
+        words = expand_escapes(options.prompt) if options.escape else options.prompt
+    files = options.file or []
+    parts = [read_text(name) for name in files if name != "-"]
+    if words is not None:
+        parts.append(checked(words))
+    if "-" in files or (stdin is not None and not options.no_stdin and _flows(stdin)):
+        parts.insert(0, _text(_read(stdin), "stdin"))
     prompt = "\n\n".join(part for part in parts if part)
     if not prompt:
-        given = words is not None or len(parts) > 1
-        raise UsageError("the prompt is empty" if given else "there is no prompt", HOW)
+        raise UsageError("the prompt is empty" if parts else "there is no prompt", HOW)
     return prompt
-
-
-HOW = "give it as the last word, with -p or -f, or through a pipe; `lepton chat` to talk"
 
 
 def read_text(name: str) -> str:
@@ -75,7 +77,10 @@ def _flows(stdin: TextIO) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISREG(mode)
 
 
-def _read(stdin: TextIO) -> bytes:
+def _read(stdin: TextIO | None) -> bytes:
+    """Everything; of a stdin that the caller closed, nothing."""
+    if stdin is None:
+        return b""
     with _told_when_waiting():
         return stdin.buffer.read()
 

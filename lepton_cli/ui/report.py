@@ -4,41 +4,49 @@ stdout holds the answer byte for byte and one newline; thoughts, notes and figur
 The JSON's shape is named by its "schema"; a change that breaks its readers changes that name.
 """
 
-import json
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol, TextIO
 
 from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
+from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.model import Model
 from lepton_cli.ui.options import ReasoningMode
+from lepton_cli.ui.output import Json, emit, emit_json, plain
 from lepton_cli.ui.terminal import redraws, sanitize, uses_color
 
 SCHEMA = "lepton.run.v1"
 DIM, PLAIN, ERASE_LINE = "\x1b[2m", "\x1b[0m", "\r\x1b[K"
-LATE_CONTROLS = re.compile("[\x7f-\x9f\ud800-\udfff]")  # what json leaves as it is
-
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """What is known before the first token; with it the same answer can be made again."""
 
-    model: dict[str, Json]
+    model: Model
+    generation: Generation  # its seed is the one in use
+    samplers: tuple[str, ...]  # that do something, in their order
     template: str | None  # None: the prompt is completed as it is
-    seed: int
-    samplers: list[Json]
-    sampling: dict[str, Json]
     load_seconds: float
 
-    def fields(self) -> dict[str, Json]:
+    def record(self) -> dict[str, Json]:
+        model, sampling = self.model, self.generation.sampling
         return {
             "schema": SCHEMA,
-            "model": self.model,
+            "model": {
+                "name": model.name,
+                "path": str(model.path),
+                "architecture": model.architecture,
+                "parameters": model.parameters,
+                "file_bytes": model.file_bytes,
+            },
+            "backend": model.backend,
+            "threads": model.threads,
             "template": self.template,
-            "seed": self.seed,
-            "samplers": self.samplers,
-            "sampling": self.sampling,
+            "seed": sampling.seed,
+            "samplers": list(self.samplers),
+            "sampling": {
+                field.name: plain(getattr(sampling, field.name)) for field in fields(sampling)
+            },
         }
 
 
@@ -113,7 +121,9 @@ class JsonReport:
                     "text": "".join(self._text),
                     "reasoning": "".join(self._reasoning) if self._reasoning else None,
                 }
-                emit_json(self._stdout, self._start.fields() | answer | ending(self._start, event))
+                emit_json(
+                    self._stdout, {**self._start.record(), **answer, **ending(self._start, event)}
+                )
 
     def close(self) -> None:
         pass
@@ -124,7 +134,7 @@ class JsonLinesReport:
 
     def __init__(self, start: Start, stdout: TextIO) -> None:
         self._start, self._stdout = start, stdout
-        self._emit("start", start.fields())
+        self._emit("start", start.record())
 
     def event(self, event: Event) -> None:
         match event:
@@ -170,14 +180,3 @@ def ending(start: Start, done: Done) -> dict[str, Json]:
 
 def rate(tokens: int, seconds: float) -> float | None:
     return tokens / seconds if seconds > 0 else None
-
-
-def emit(stream: TextIO, text: str) -> None:
-    """At once, as UTF-8 whatever the locale; a terminal gets nothing that steers it."""
-    stream.buffer.write((sanitize(text) if stream.isatty() else text).encode())
-    stream.flush()
-
-
-def emit_json(stream: TextIO, fields: dict[str, Json]) -> None:
-    line = json.dumps(fields, ensure_ascii=False, allow_nan=False)
-    emit(stream, LATE_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n")

@@ -1,1 +1,1 @@
-"""The CPU backend: a recorded program, replayed by resident threads through kernels of object code."""
+"""The CPU backend: a recorded program, replayed by resident threads with compiled kernels."""

@@ -20,15 +20,12 @@ from ops.cpu.layout import (
     WAIT_NUMBER,
     YIELD,
 )
+from ops.interface import Interrupted
 
 FUTEX_NUMBERS = {"x86_64": 202, "aarch64": 98, "riscv64": 98}
 POLL_SECONDS = 0.05  # how often the waiting main thread looks for an interrupt
 
 Job = tuple[int, int, int]  # addresses of the program and the step, number of operators
-
-
-class Interrupted(Exception):
-    """The step was ended before its end; what it computed is not to be used."""
 
 
 class Executor:

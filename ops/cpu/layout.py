@@ -1,4 +1,4 @@
-"""The records that host and kernels share: the step record and the barrier, as fields of 8 bytes."""
+"""The records that host and kernels share: the step and the barrier, as fields of 8 bytes."""
 
 TOKENS, OUTPUTS = 0, 1  # how many of each this step has: a buffer's row count is one of these
 TOKEN_IDS, POSITIONS, OUTPUT_ROWS = 2, 3, 4  # addresses of int32 arrays

@@ -15,9 +15,11 @@ from ops.program import Buffer, Operation
 from quant.format import FORMATS, Format, dequantize, row_bytes
 
 GATINGS = {"softmax": 0, "sigmoid": 1, "softmax_of_chosen": 2}
-KERNEL_FORMATS = frozenset(
-    "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS MXFP4".split()
-)
+FLOATS = ("F32", "F16", "BF16")
+LEGACY = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
+SUPER_BLOCKS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
+TABLES = ("IQ4_NL", "IQ4_XS", "MXFP4")
+KERNEL_FORMATS = frozenset(FLOATS + LEGACY + SUPER_BLOCKS + TABLES)
 """Formats that the kernels read in place; any other is converted to float32 at load."""
 
 SCRATCH = Buffer("tokens", 0, 0)
@@ -57,9 +59,9 @@ class Lowering:
         return self._gather("embed_positions", y, table)
 
     def _gather(self, kernel: str, y: Buffer, table: Weight) -> Call:
-        data, format = self._weight(table)
-        operands = (data, row_bytes(format, table.columns), table.columns, y, SCRATCH, TOKENS)
-        return Call(f"{kernel}_{format.name}", operands, table.columns)
+        data, kind = self._weight(table)
+        operands = (data, row_bytes(kind, table.columns), table.columns, y, SCRATCH, TOKENS)
+        return Call(f"{kernel}_{kind.name}", operands, table.columns)
 
     def _linear(self, x: Buffer, y: Buffer, w: Linear) -> Call:
         return self._product("linear", x, y, w)
@@ -68,11 +70,12 @@ class Lowering:
         return self._product("expert_linear", x, y, w, ids, y.multiple // x.multiple)
 
     def _product(self, kernel: str, x: Buffer, y: Buffer, w: Linear, *more: Operand) -> Call:
-        data, format = self._weight(w.weight)
+        data, kind = self._weight(w.weight)
         columns = w.weight.columns
-        place = (data, row_bytes(format, columns), columns, w.weight.rows)
-        operands = (*place, self._floats(w.bias), x, y, SCRATCH, *rows(y), self._floats(w.scale), *more)
-        return Call(f"{kernel}_{format.name}", operands, columns)
+        place = (data, row_bytes(kind, columns), columns, w.weight.rows)
+        more = (self._floats(w.scale), *more)
+        operands = (*place, self._floats(w.bias), x, y, SCRATCH, *rows(y), *more)
+        return Call(f"{kernel}_{kind.name}", operands, columns)
 
     def _rms_norm(self, x: Buffer, y: Buffer, w: Linear, eps: float) -> Call:
         width = w.weight.columns
@@ -141,14 +144,17 @@ class Lowering:
 
     def _floats(self, weight: Weight | None) -> int:
         """The address of the weight as float32; 0 for none."""
-        return 0 if weight is None else self._keep(weight.data, "F32", weight.format)
+        if weight is None:
+            return 0
+        if weight.format.name == "F32":
+            return self._keep(weight.data, "F32")
+        return self._keep(weight.data, "F32", weight.format)
 
-    def _keep(self, source: Numbers, kind: str, format: Format | None = None) -> int:
+    def _keep(self, source: Numbers, kind: str, converted: Format | None = None) -> int:
         """Holds an array, in `kind`, as long as the program lives; gives its address."""
         key = source.ctypes.data, len(source), kind
         if key not in self._kept:
-            convert = format is not None and format.name != kind
-            final = dequantize(format, source) if convert else np.ascontiguousarray(source)
+            final = dequantize(converted, source) if converted else np.ascontiguousarray(source)
             self._kept[key] = final, source  # the source too: its address is the key
         return self._kept[key][0].ctypes.data
 

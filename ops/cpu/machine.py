@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 FULL_CAPACITY = 1024  # the kernel's scale of a core's speed
-ATOM_CAPACITY = 410  # an Intel E-core: half the vector width of a P-core at four fifths the clock
+ATOM_CAPACITY = 400  # of an Intel E-core: half the vector width at four fifths the clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Kernels as object code: compiled once by Numba, stored, and from then on loaded by llvmlite alone.
+"""Kernels as object code: compiled once by Numba, stored, then loaded by llvmlite alone.
 
 A stored object is keyed by the kernels' sources, the compiler's version and the CPU, so a new
 Lepton, another machine on the same home directory, or an edited kernel never meets an old object.

@@ -30,6 +30,7 @@ class CpuRunner:
         self._logits: Buffer = forward(recorder)
         self.cache, self.limits = KVCache(cache), limits
         self._lowering = Lowering(cache)  # holds the weights that the operands point to
+        self._kernels = kernels  # holds the code
         calls = self._lowering.lower(recorder.operations)
         places, size = plan(recorder.operations, limits, self._logits)
         scratch = max(call.scratch for call in calls)
@@ -73,4 +74,3 @@ class CpuRunner:
         start = self._addresses[self._logits] - self._memory.ctypes.data
         stop = start + 4 * count * self._logits.width
         return self._memory[start:stop].view(np.float32).reshape(count, self._logits.width)
-

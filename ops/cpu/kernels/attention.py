@@ -84,7 +84,8 @@ def attention(get, size):
         scores = load_i64(op, 11) + 4 * (BLOCK + d) * thread
         part, row_bytes = scores + 4 * BLOCK, heads // group * d * size
         count, table = load_i64(step, load_i64(op, 12)), load_i64(step, TABLE)
-        for item in range(count * heads * thread // threads, count * heads * (thread + 1) // threads):
+        items = count * heads
+        for item in range(items * thread // threads, items * (thread + 1) // threads):
             t, h = item // heads, item % heads
             end = load_i32(load_i64(step, POSITIONS), t) + 1
             begin = max(0, end - window) if window > 0 else 0

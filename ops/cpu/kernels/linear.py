@@ -16,7 +16,7 @@ from ops.cpu.kernels.memory import (
     load_i64,
     store_f32,
 )
-from ops.cpu.layout import TOKEN_IDS, POSITIONS
+from ops.cpu.layout import POSITIONS, TOKEN_IDS
 
 
 @device

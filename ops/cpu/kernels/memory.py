@@ -1,4 +1,4 @@
-"""Loads, stores, atomics and calls on plain addresses: the intrinsics that all kernels are made of."""
+"""Loads, stores, atomics and calls on plain addresses: what all kernels are made of."""
 
 from llvmlite import ir
 from numba import types

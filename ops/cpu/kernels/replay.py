@@ -1,4 +1,4 @@
-"""The replay loop: every thread walks the program, shares each operator's work, meets at a barrier."""
+"""The replay loop: all threads walk the program, share each operator, meet at a barrier."""
 
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.memory import (
@@ -58,7 +58,7 @@ def barrier(sync, threads):
 
 
 def replay(program, count, step, thread, threads, sync):
-    """program: (kernel address, operand record address) pairs. A stop flag ends it early for all."""
+    """`program`: pairs of addresses, kernel and operands. A stop flag ends it early for all."""
     for n in range(count):
         call_kernel(load_i64(program, 2 * n), load_i64(program, 2 * n + 1), step, thread, threads)
         barrier(sync, threads)

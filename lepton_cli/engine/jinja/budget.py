@@ -1,0 +1,108 @@
+"""What one rendering may use up: time of its thread, bytes it allocates, the length of a text.
+
+Nothing interrupts a template from outside, so everything that it can do asks here first, and no
+single operation may take long: operands are weighed before they are compared, printed or copied.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from jinja2 import Undefined
+from jinja2.exceptions import TemplateRuntimeError
+
+from lepton_cli.engine.jinja.provenance import spans_of
+
+T = TypeVar("T")
+
+ITEM_BYTES = 64  # an item of a list, at least
+SPAN_BYTES = 128
+MAX_NODES = 100_000  # values in one structure that is compared or printed, repeats included
+MAX_BITS = 1024  # of a whole number
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`seconds` of processor time; `characters` in one text and `bytes` in all, and what each
+    character of the messages adds to them."""
+
+    seconds: float = 2.0
+    characters: int = 1_000_000
+    bytes: int = 64_000_000
+    characters_each: int = 8
+    bytes_each: int = 256
+
+
+class LimitError(TemplateRuntimeError):
+    """A template that takes too much."""
+
+
+class Budget:
+    """Counts one rendering of messages that have `given` characters."""
+
+    def __init__(self, limits: Limits, given: int) -> None:
+        self._limits = limits
+        self._deadline = time.thread_time() + limits.seconds
+        self._bytes_left = limits.bytes + limits.bytes_each * given
+        self.longest = limits.characters + limits.characters_each * given
+
+    def tick(self) -> None:
+        if time.thread_time() > self._deadline:
+            raise LimitError(f"it takes more than {self._limits.seconds:g} s")
+
+    def spend(self, count: int) -> None:
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            raise LimitError("it takes too much memory")
+
+    def check_length(self, length: int) -> None:
+        """Before a text of `length` characters is made."""
+        if length > self.longest:
+            raise LimitError(f"it makes a text of more than {self.longest} characters")
+
+    def made(self, value: T) -> T:
+        """Pays for a value that an operation has returned."""
+        self.tick()
+        if isinstance(value, str):
+            self.check_length(len(value))
+            self.spend(len(value) * (1 if value.isascii() else 4) + SPAN_BYTES * len(spans_of(value)))
+        elif isinstance(value, list | tuple | dict):
+            self.spend(ITEM_BYTES * len(value))
+        elif isinstance(value, int) and value.bit_length() > MAX_BITS:
+            raise LimitError(f"it makes a number of more than {MAX_BITS} bits")
+        return value
+
+    def metered(self, items: Iterable[T]) -> Iterator[T]:
+        for item in items:
+            self.tick()
+            self.spend(ITEM_BYTES)
+            yield item
+
+    def pieces(self, texts: Iterable[str]) -> Iterator[str]:
+        """The texts, as long as they can be joined."""
+        length = 0
+        for text in texts:
+            self.tick()
+            length += len(text)
+            self.check_length(length)
+            yield text
+
+    def weigh(self, value: object) -> None:
+        """Before the interpreter walks through a structure in one go: shared parts of one count
+        each time, so that a few doublings cannot make a walk of years."""
+        waiting, nodes, length = [value], 0, 0
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, list | tuple | dict):
+                nodes += len(item)
+                if nodes > MAX_NODES:
+                    raise LimitError(f"it makes a structure of more than {MAX_NODES} values")
+                waiting.extend(item.values() if isinstance(item, dict) else item)
+                waiting.extend(item if isinstance(item, dict) else ())
+            elif isinstance(item, str):
+                length += len(item)
+                self.check_length(length)
+            elif not isinstance(item, int | float | range | Undefined | None):
+                raise TemplateRuntimeError(f"a {type(item).__name__} is no text")
+        self.tick()

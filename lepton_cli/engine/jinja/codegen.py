@@ -1,0 +1,93 @@
+"""Template source to Python code in which every operation that can be costly asks the environment."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+
+
+class Generation(Extension):
+    """`{% generation %}` marks the assistant's words for training; here it is a scope, no more."""
+
+    tags = {"generation"}  # noqa: RUF012
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)
+
+
+def add_steps(template: nodes.Template) -> nodes.Template:
+    """Each round of a loop, also one that its `if` skips, calls `environment.step`."""
+    for loop in template.find_all(nodes.For):
+        loop.body.insert(0, nodes.ExprStmt(_step(loop.lineno), lineno=loop.lineno))
+        if loop.test is not None:
+            loop.test = nodes.And(_step(loop.lineno), loop.test, lineno=loop.lineno)
+    return template
+
+
+def _step(line: int) -> nodes.Expr:
+    return nodes.Call(nodes.EnvironmentAttribute("step"), [], [], None, None, lineno=line)
+
+
+class TracingGenerator(CodeGenerator):
+    """The template's own text is marked as such; nothing is computed while compiling.
+
+    Operators that jinja2's sandbox does not hand to the environment are handed to it here.
+    """
+
+    def visit_Const(self, node: nodes.Const, frame: Frame) -> None:
+        if isinstance(node.value, str):
+            self.write(f"environment.literal({node.value!r})")
+        else:
+            super().visit_Const(node, frame)
+
+    def visit_TemplateData(self, node: nodes.TemplateData, frame: Frame) -> None:
+        self.write(f"environment.literal({node.data!r})")
+
+    def _output_const_repr(self, group: Iterable[Any]) -> str:
+        return f"environment.literal({''.join(group)!r})"
+
+    def _output_child_to_const(self, node: nodes.Expr, frame: Frame, finalize: Any) -> str:
+        if isinstance(node, nodes.TemplateData):
+            return node.data
+        if isinstance(node, nodes.Const) and isinstance(node.value, str):
+            return node.value
+        raise nodes.Impossible
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        self._call("concat_values", node.nodes, frame)
+
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
+        self._call("mapping", [part for item in node.items for part in (item.key, item.value)], frame)
+
+    def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:
+        operands: list[nodes.Expr] = [node.expr]
+        for operand in node.ops:
+            operands += [nodes.TemplateData(operand.op), operand.expr]
+        self._call("compare", operands, frame)
+
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
+        if not isinstance(node.arg, nodes.Slice):
+            super().visit_Getitem(node, frame)
+            return
+        limits = (node.arg.start, node.arg.stop, node.arg.step)
+        bounds = [nodes.Const(None) if limit is None else limit for limit in limits]
+        self._call("sliced", [node.node, *bounds], frame)
+
+    def visit_ScopedEvalContextModifier(
+        self, node: nodes.ScopedEvalContextModifier, frame: Frame
+    ) -> None:
+        self.fail("'autoescape' has no place in a chat template", node.lineno)
+
+    def _call(self, method: str, arguments: Iterable[nodes.Expr], frame: Frame) -> None:
+        self.write(f"environment.{method}(")
+        for argument in arguments:
+            self.visit(argument, frame)
+            self.write(", ")
+        self.write(")")
+
+

@@ -1,0 +1,128 @@
+"""From a file to a model that can run: what fits, which backend, and everything checked before."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lepton_cli.models import ARCHITECTURES
+from lepton_cli.models.decoder import Decoder
+from lepton_cli.models.parameters import Keys
+from ops.cache import CacheLayout, CacheType
+from ops.cpu.machine import MemoryLimit
+from ops.interface import BLOCK
+from ops.program import Limits, Recorder, plan
+from quant.errors import ModelFileError, OutOfMemoryError, UsageError
+from quant.gguf import GGUF
+
+LOGIT_ROWS = 32
+"""Rows of logits that a pass can give at most: their buffer is as wide as the vocabulary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A model's memory in bytes, and the context it leaves room for."""
+
+    context: int
+    weights: int
+    cache: int  # with the whole context in use
+    buffers: int
+    note: str | None = None
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.cache + self.buffers
+
+
+def architecture(file: GGUF) -> type[Decoder]:
+    """Raises ModelFileError for a file that is no model, or of an architecture not known here."""
+    kind = file.metadata.string("general.type", "model")
+    if kind != "model":
+        raise ModelFileError(f"{file.path}: general.type is {kind!r}, not a model to run")
+    name = file.metadata.string("general.architecture")
+    if name not in ARCHITECTURES:
+        known = ", ".join(sorted(ARCHITECTURES))
+        message = f"{file.path}: general.architecture is {name!r}, which Lepton does not know yet"
+        raise ModelFileError(message, f"it knows {known}")
+    return ARCHITECTURES[name]
+
+
+def build(file: GGUF, context: int) -> Decoder:
+    """The model, with every tensor asked for once and every shape checked."""
+    decoder = architecture(file)(file, context)
+    check(file, decoder)
+    return decoder
+
+
+def check(file: GGUF, decoder: Decoder) -> None:
+    try:
+        decoder.forward(Recorder())
+    except ModelFileError as error:
+        if str(file.path) in error.message:
+            raise
+        raise ModelFileError(f"{file.path}: {error.message}", error.hint) from error
+    decoder.weights.check_all_used(decoder.ignored)
+
+
+def trained_context(file: GGUF) -> int:
+    architecture(file)
+    return Keys(file.metadata).positive("context_length")
+
+
+def cache_layout(decoder: Decoder, kind: CacheType) -> CacheLayout:
+    p = decoder.parameters
+    return CacheLayout((p.kv_heads * p.head_width,) * p.layers, kind)
+
+
+def limits_of(context: int, ubatch: int) -> Limits:
+    tokens = min(ubatch, context)
+    return Limits(tokens, min(LOGIT_ROWS, tokens))
+
+
+def plan_memory(
+    file: GGUF, decoder: Decoder, wanted: int | None, layout: CacheLayout, free: MemoryLimit
+) -> Plan:
+    """The context asked for, or as much of the trained one as memory allows.
+
+    Raises OutOfMemoryError with the numbers, before anything is loaded.
+    """
+    recorder = Recorder()
+    logits = decoder.forward(recorder)
+    trained = decoder.parameters.context
+    context = wanted or trained
+    _, buffers = plan(recorder.operations, limits_of(context, BLOCK), logits)
+    room = free.bytes - file.file_bytes - buffers
+    fitting = room // layout.block_bytes * BLOCK
+    full = Plan(context, file.file_bytes, cache_bytes(layout, context), buffers)
+    if context <= fitting:
+        return full
+    if wanted is None and fitting >= BLOCK:
+        note = f"context {fitting} of {trained}: memory allows no more ({free.reason})"
+        return Plan(fitting, file.file_bytes, cache_bytes(layout, fitting), buffers, note)
+    message = f"{file.path}: needs {gigabytes(full.total)} (weights {gigabytes(full.weights)}, "
+    message += f"cache {gigabytes(full.cache)} for {context} tokens); "
+    message += f"{gigabytes(free.bytes)} are free"
+    cure = f"use -c {fitting} or less" if fitting >= BLOCK else "use a smaller model"
+    raise OutOfMemoryError(message, cure)
+
+
+def cache_bytes(layout: CacheLayout, context: int) -> int:
+    return -(-context // BLOCK) * layout.block_bytes
+
+
+def gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"
+
+
+def check_context(wanted: int | None, trained: int) -> str | None:
+    """A note when the window is longer than the model was trained for."""
+    if wanted is None:
+        return None
+    if wanted < 1:
+        raise UsageError(f"a context of {wanted} tokens", "use -c with a number of at least 1")
+    if wanted > trained:
+        return f"context {wanted} is longer than the model was trained for ({trained})"
+    return None
+
+
+def readable_name(path: Path) -> str:
+    """A model file's name without its ending and shard number."""
+    return path.name.removesuffix(".gguf").split("-00001-of-")[0]

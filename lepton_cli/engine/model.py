@@ -1,0 +1,222 @@
+"""A loaded model: what the command line and the Python API talk to."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_cli.engine import loading
+from lepton_cli.engine.catalogue import resolve
+from lepton_cli.engine.events import Event, Text
+from lepton_cli.engine.generation import Answer, Generation
+from lepton_cli.engine.paths import cache_folder
+from lepton_cli.engine.positions import Positions
+from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.streams import reasoning_format
+from lepton_cli.engine.template import ChatTemplate, load_template
+from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
+from ops.backend import Resources, open_backend
+from ops.cache import CacheType
+from ops.cpu.machine import available_memory, default_threads
+from quant.errors import ContextOverflowError, ModelFileError, UsageError
+from quant.gguf import GGUF, Metadata
+
+Backend = Literal["auto", "cpu", "reference"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How to run a model. `threads` and `ctx` None: what the machine and the model allow."""
+
+    backend: Backend = "auto"
+    threads: int | None = None
+    ctx: int | None = None
+    kv: CacheType = "f16"
+    ubatch: int = 256  # tokens that enter in one pass
+    template: str | None = None  # a built-in template's name, or Jinja text
+
+
+class Model:
+    """One model file, ready to run. Keeps the KV cache of the last prompt for the next one."""
+
+    def __init__(
+        self,
+        file: GGUF,
+        options: LoadOptions,
+        on_plan: Callable[[str], None] | None = None,
+        on_compile: Callable[[str], None] | None = None,
+    ) -> None:
+        """`on_plan` hears of the memory before anything is loaded, `on_compile` of each kernel."""
+        self._file, self._options = file, options
+        trained = loading.trained_context(file)
+        notes = [loading.check_context(options.ctx, trained)]
+        decoder = loading.build(file, options.ctx or trained)
+        layout = loading.cache_layout(decoder, options.kv)
+        free = available_memory()
+        plan = loading.plan_memory(file, decoder, options.ctx, layout, free)
+        notes.append(plan.note)
+        if on_plan:
+            on_plan(
+                f"weights {loading.gigabytes(plan.weights)}, cache up to "
+                f"{loading.gigabytes(plan.cache)} for {plan.context} tokens, "
+                f"{loading.gigabytes(free.bytes)} free"
+            )
+        if plan.context != (options.ctx or trained):
+            decoder = loading.build(file, plan.context)
+        self.plan, self.trained_context = plan, trained
+        self.context_size = plan.context
+        self.backend = "cpu" if options.backend == "auto" else options.backend
+        choice = default_threads()
+        self.threads = options.threads or choice.count
+        self.threads_reason = "asked for" if options.threads else choice.reason
+        self.notes = tuple(note for note in notes if note)
+        limits = loading.limits_of(plan.context, options.ubatch)
+        resources = Resources(self.threads, cache_folder() / "kernels", on_compile or _silent)
+        self._runner = open_backend(self.backend, decoder.forward, layout, limits, resources)
+        self._positions = Positions(self._runner, plan.context, limits.tokens)
+        self._outputs = limits.outputs
+        self._vocabulary = decoder.weights["token_embd"].weight.rows
+
+    @property
+    def path(self) -> Path:
+        return self._file.path
+
+    @property
+    def metadata(self) -> Metadata:
+        return self._file.metadata
+
+    @property
+    def name(self) -> str:
+        """What the file calls itself, or its file name."""
+        called = self.metadata.get("general.name")
+        return called if isinstance(called, str) and called else loading.readable_name(self.path)
+
+    @property
+    def architecture(self) -> str:
+        return self.metadata.string("general.architecture")
+
+    @property
+    def parameters(self) -> int:
+        return sum(tensor.size for tensor in self._file.tensors.values())
+
+    @property
+    def file_bytes(self) -> int:
+        return self._file.file_bytes
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """Raises ModelFileError for a file without a vocabulary that Lepton can read."""
+        tokenizer = build_tokenizer(self.metadata)
+        if tokenizer.vocab_size > self._vocabulary:
+            message = f"{self.path}: {tokenizer.vocab_size} tokens, but token_embd.weight has only "
+            raise ModelFileError(f"{message}{self._vocabulary} rows")
+        return tokenizer
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        return load_template(self.metadata, self.tokenizer, self._options.template)
+
+    def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:  # (T,) -> (T, V)
+        """One causal pass from an empty cache over 1 to `context_size` tokens."""
+        self._check(ids)
+        if len(ids) > self.context_size:
+            message = f"{len(ids)} tokens, the context holds {self.context_size}"
+            raise ContextOverflowError(message, "load the model with a larger ctx")
+        return self._positions.all_logits(ids, self._outputs)
+
+    def stream(
+        self,
+        ids: Sequence[int],
+        generation: Generation,
+        interrupt: threading.Event | None = None,
+    ) -> Iterator[Event]:
+        """The events of one answer; the last is Done. Setting `interrupt` ends it soon.
+
+        Raises ContextOverflowError or UsageError before the first event.
+        """
+        self._check(ids)
+        reasoning = reasoning_format(self.template.source) if generation.split_reasoning else None
+        answer = Answer(self._positions, self.tokenizer, generation, reasoning)
+        return answer.events(ids, interrupt)
+
+    def generate(
+        self,
+        prompt: str | Sequence[int],
+        *,
+        max_tokens: int | None = None,
+        temperature: float = 0.8,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+        sampling: Sampling | None = None,
+    ) -> Iterator[str]:
+        """Pieces of the text that continues a prompt, whole characters at a time.
+
+        A text is taken as it is (no template), with the tokenizer's own BOS; its special tokens are
+        not parsed. `sampling` replaces `temperature` and `seed`.
+        """
+        ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
+        chosen = sampling or Sampling(temperature=temperature, seed=seed)
+        generation = Generation(chosen, max_tokens, tuple(stop), split_reasoning=False)
+        for event in self.stream(ids, generation):
+            if isinstance(event, Text):
+                yield event.text
+
+    def close(self) -> None:
+        """Ends the threads; the model cannot be used any more."""
+        self._runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check(self, ids: Sequence[int]) -> None:
+        if not len(ids):
+            raise UsageError("the prompt is empty", "give at least one token")
+        low, high = min(ids), max(ids)
+        if low < 0 or high >= self._vocabulary:
+            wrong = low if low < 0 else high
+            message = f"the token id {wrong} is outside the vocabulary of {self._vocabulary}"
+            raise UsageError(message)
+
+
+def load(
+    path: str | Path,
+    backend: Backend = "auto",
+    threads: int | None = None,
+    ctx: int | None = None,
+    kv: CacheType = "f16",
+) -> Model:
+    """Opens a model by path or by name (see `lepton models`). Raises LeptonError."""
+    return open_model(path, LoadOptions(backend, threads, ctx, kv))
+
+
+def open_model(
+    path: str | Path,
+    options: LoadOptions,
+    on_plan: Callable[[str], None] | None = None,
+    on_compile: Callable[[str], None] | None = None,
+) -> Model:
+    """`load` with all options and with listeners (see Model)."""
+    return Model(GGUF.open(resolve(str(path))), options, on_plan, on_compile)
+
+
+def load_tokenizer(path: str | Path) -> Tokenizer:
+    """The tokenizer of a model file or of a vocabulary-only file."""
+    return build_tokenizer(GGUF.open(resolve(str(path))).metadata)
+
+
+def _silent(name: str) -> None:
+    """Nobody listens to the compiler's progress."""

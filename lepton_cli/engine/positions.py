@@ -1,0 +1,91 @@
+"""Which tokens stand in the KV cache: a prompt keeps the longest common prefix, feeds the rest."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.cache import KVCache
+from ops.interface import Step
+
+Logits = NDArray[np.float32]
+
+
+class Runner(Protocol):
+    """What a backend offers: a pass over a few tokens."""
+
+    cache: KVCache
+
+    def run(self, step: Step, interrupt: threading.Event | None = None) -> Logits: ...  # (O, V)
+    def close(self) -> None: ...
+
+
+class Positions:
+    """A window of `size` positions; `ids` are the tokens in it, `logits` those of the last one."""
+
+    def __init__(self, runner: Runner, size: int, chunk: int) -> None:
+        """`chunk` tokens at most enter in one pass."""
+        self.size = size
+        self.ids: list[int] = []
+        self.logits: Logits = np.empty(0, np.float32)
+        self._runner, self._chunk = runner, chunk
+
+    def reuse(self, ids: Sequence[int]) -> int:
+        """Keeps what the cache has in common with a prompt; gives how many tokens.
+
+        The last token is always entered anew: its logits are wanted.
+        """
+        common = 0
+        for have, want in zip(self.ids, ids[:-1], strict=False):
+            if have != want:
+                break
+            common += 1
+        del self.ids[common:]
+        self._runner.cache.shrink(len(ids))
+        return common
+
+    def prefill(
+        self, ids: Sequence[int], interrupt: threading.Event | None = None
+    ) -> Iterator[int]:
+        """Enters what is new of a prompt, chunk by chunk; yields how many positions are done."""
+        while len(self.ids) < len(ids):
+            part = ids[len(self.ids) : len(self.ids) + self._chunk]
+            last = len(self.ids) + len(part) == len(ids)
+            logits = self._run(part, [len(part) - 1] if last else [], interrupt)
+            if last:
+                self.logits = logits[0]
+            yield len(self.ids)
+
+    def enter(self, token: int, interrupt: threading.Event | None = None) -> None:
+        self.logits = self._run([token], [0], interrupt)[0]
+
+    def shift(self, interrupt: threading.Event | None = None) -> None:
+        """Forgets the older half of a full window and reads the rest again from position 0."""
+        kept = self.ids[self.size // 2 :]
+        self.ids.clear()
+        for _ in self.prefill(kept, interrupt):
+            pass
+
+    def all_logits(self, ids: Sequence[int], outputs: int) -> Logits:  # (T, V)
+        """One causal pass from an empty window, every row wanted, `outputs` rows at a time."""
+        self.ids.clear()
+        parts = []
+        for start in range(0, len(ids), outputs):
+            part = ids[start : start + outputs]
+            parts.append(self._run(part, range(len(part)), None).copy())
+        return np.concatenate(parts)
+
+    def _run(
+        self, tokens: Sequence[int], outputs: Sequence[int], interrupt: threading.Event | None
+    ) -> Logits:
+        start = len(self.ids)
+        step = Step(
+            np.array(tokens, np.int32),
+            np.arange(start, start + len(tokens), dtype=np.int32),
+            np.array(outputs, np.int32),
+        )
+        logits = self._runner.run(step, interrupt)
+        self.ids.extend(tokens)
+        return logits

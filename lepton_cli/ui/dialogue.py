@@ -1,0 +1,172 @@
+"""One chat in front of a person: its session, how answers are shown, what the next prompt starts with."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.text import Text as Line
+
+from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
+from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.model import Model
+from lepton_cli.engine.session import Session
+from lepton_cli.ui.interrupt import interrupting
+from lepton_cli.ui.options import ReasoningMode
+from lepton_cli.ui.render import AnswerView, LiveView, PlainView
+from lepton_cli.ui.screen import Screen, open_console
+from lepton_cli.ui.terminal import redraws, sanitize, silent_keys
+from quant.errors import LeptonError
+
+LoadModel = Callable[[str], Model]
+"""From a path or a name that the person typed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """How a chat begins. `system` None: what the loaded chat says, if one is loaded."""
+
+    generation: Generation
+    system: str | None = None
+    prompt: str | None = None  # the first message
+    single_turn: bool = False  # one answer, then leave
+    load: Path | None = None  # a saved chat to go on with
+    plain: bool = False
+    reasoning: ReasoningMode = "show"
+    thinking: bool = True
+    history: bool = True  # of what was typed, kept between chats
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What the next prompt starts with, and who answers it (None: it is a new message)."""
+
+    text: str = ""
+    send: Callable[[str], Iterator[Event]] | None = None
+    mark: str = "> "
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes in front of the next message."""
+
+    name: str
+    text: str
+
+
+class Dialogue:
+    """Answers go to stdout; all else does too where that is a terminal, and to stderr if not."""
+
+    def __init__(self, model: Model, options: ChatOptions, load_model: LoadModel) -> None:
+        self.session = Session(model, options.generation, options.system, thinking=options.thinking)
+        self.reasoning = options.reasoning
+        self.draft = Draft()
+        self.attachments: list[Attachment] = []
+        self.saved_as: Path | None = None
+        self.last: Done | None = None
+        self._load_model = load_model
+        self.plain = options.plain or not redraws(sys.stdout)
+        self._console = open_console(sys.stdout if sys.stdout.isatty() else sys.stderr)
+
+    # --- saying -----------------------------------------------------------------------------
+
+    @property
+    def width(self) -> int:
+        return self._console.width
+
+    def say(self, *parts: str | tuple[str, str]) -> None:
+        """A line of texts, or (text, style); nothing in them steers the terminal."""
+        pairs = [part if isinstance(part, tuple) else (part, "") for part in parts]
+        line = Line.assemble(*((sanitize(text), style) for text, style in pairs))
+        self._console.print(line, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        self.say((text, "dim"))
+
+    def complain(self, error: LeptonError) -> None:
+        self.say(("error: ", "bold red"), error.message)
+        if error.hint:
+            self.say(("hint: ", "bold"), error.hint)
+
+    # --- answering --------------------------------------------------------------------------
+
+    def answer(self, events: Iterator[Event]) -> bool:
+        """Shows an answer to its end; whether it is kept. Ctrl-C ends it, and keeps what was said."""
+        before, view, done = self.session.conversation, self._view(), None
+        try:
+            with interrupting(self.session.interrupt), silent_keys(sys.stdin):
+                for event in events:
+                    done = _show(event, view)
+        finally:
+            view.close()
+        kept = self.session.conversation is not before
+        if done is not None:
+            self.last = done
+            self.note(self._ending(done) if kept else "interrupted before the answer began")
+        return kept
+
+    def ask(self, text: str) -> None:
+        """Sends what was typed; when no answer comes of it, the next prompt starts with it again."""
+        draft, self.draft = self.draft, Draft()
+        attached, self.attachments = self.attachments, []
+        send = draft.send or self.session.send
+        kept = False
+        try:
+            kept = self.answer(send("\n\n".join([*(file.text for file in attached), text])))
+        except LeptonError as error:
+            self.complain(error)
+        if not kept:
+            self.draft, self.attachments = Draft(text, draft.send, draft.mark), attached
+
+    def switch_model(self, name: str) -> None:
+        """The conversation goes on with another model; the former one is closed."""
+        model = self._load_model(name)
+        former = self.session.model
+        self.session.switch(model)
+        former.close()
+        self.tell_template()
+
+    def tell_template(self) -> None:
+        note = self.session.model.template.note
+        if note:
+            self.note(note)
+
+    def _view(self) -> AnswerView:
+        aside = None if self.reasoning == "hide" else sys.stderr
+        if self.plain:
+            shown = sys.stdout if sys.stdout.isatty() else sys.stderr
+            return PlainView(sys.stdout, shown if self.reasoning == "show" else aside)
+        on_screen = self.reasoning == "show" or (aside is not None and aside.isatty())
+        return LiveView(Screen(self._console), aside, show_thoughts=on_screen)
+
+    def _ending(self, done: Done) -> str:
+        """How full the window is, how fast the answer came, and why it ended, if not by itself."""
+        stats = done.stats
+        told = [f"{self.session.used}/{stats.context_size}"]
+        if stats.generated_tokens and stats.decode_seconds > 0:
+            told.append(f"{stats.generated_tokens / stats.decode_seconds:.1f} tokens/s")
+        if stats.dropped_tokens:
+            told.append(f"the oldest {stats.dropped_tokens} tokens did not fit and were left out")
+        if done.reason != "stop":
+            told.append(ENDINGS[done.reason])
+        return " · ".join(told)
+
+
+ENDINGS = {
+    "length": "stopped at the limit of tokens; /continue goes on",
+    "context": "stopped: the context is full (/clear, /undo, or a larger -c)",
+    "interrupted": "interrupted; /continue goes on",
+}
+
+
+def _show(event: Event, view: AnswerView) -> Done | None:
+    match event:
+        case Prefill(done, total):
+            view.progress(done, total)
+        case Reasoning(text):
+            view.reasoning(text)
+        case Text(text):
+            view.text(text)
+        case Done():
+            return event
+    return None

@@ -1,0 +1,54 @@
+"""From the words of the command line to an open model, with what is worth saying on the way."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from lepton_cli.engine import model as engine
+from lepton_cli.engine.model import LoadOptions, Model
+from lepton_cli.ui.notes import note
+from lepton_cli.ui.options import ChatOptions, ModelOptions
+from lepton_cli.ui.prompt import read_text
+from quant.errors import UsageError
+
+
+def open_model(path: Path, options: ModelOptions, chat: ChatOptions) -> Model:
+    """Notes go to stderr."""
+    wanted = LoadOptions(
+        backend=options.backend,
+        threads=options.threads if options.threads > 0 else None,
+        ctx=options.ctx_size or None,
+        kv=options.kv,
+        ubatch=options.ubatch_size,
+        template=one_text("--chat-template", chat.chat_template, chat.chat_template_file),
+    )
+    model = engine.open_model(path, wanted, note if options.verbose else None, _Compiling())
+    for text in model.notes:
+        note(text)
+    if options.verbose:
+        note(
+            f"{model.name}: {model.architecture}, backend {model.backend}, "
+            f"threads {model.threads} ({model.threads_reason}), "
+            f"context {model.context_size} of {model.trained_context}"
+        )
+    return model
+
+
+class _Compiling:
+    """Kernels are compiled once a machine; that takes seconds, so the first of them is told."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def __call__(self, kernel: str) -> None:
+        if not self._told:
+            note("compiling kernels for this machine: some seconds, once")
+        self._told = True
+
+
+def one_text(flag: str, text: str | None, file: str | None) -> str | None:
+    """What an option says or its twin's file holds. Raises UsageError when both are given."""
+    if text is not None and file is not None:
+        raise UsageError(f"{flag} and {flag}-file are both given", "give one of them")
+    return text if file is None else read_text(file)

@@ -1,0 +1,136 @@
+"""`lepton run`: one prompt in, one answer out, for scripts."""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from threading import Event as Flag
+
+import typer
+
+from lepton_cli.engine.catalogue import resolve
+from lepton_cli.engine.events import Done, Event
+from lepton_cli.engine.model import Model
+from lepton_cli.engine.sampling import Sampler
+from lepton_cli.engine.session import Session
+from lepton_cli.ui.interrupt import interrupting
+from lepton_cli.ui.notes import note
+from lepton_cli.ui.opening import one_text, open_model
+from lepton_cli.ui.options import (
+    AnswerOptions,
+    ChatOptions,
+    ModelOptions,
+    PromptOptions,
+    RunOptions,
+    SamplingOptions,
+)
+from lepton_cli.ui.prompt import gather
+from lepton_cli.ui.report import JsonLinesReport, JsonReport, PlainReport, Report, Start, rate
+from lepton_cli.ui.settings import generation_settings
+from quant.errors import UsageError
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All that the command line says. `name` is the model's, `words` are the prompt's."""
+
+    name: str
+    words: str | None
+    model: ModelOptions
+    prompt: PromptOptions
+    chat: ChatOptions
+    answer: AnswerOptions
+    sampling: SamplingOptions
+    run: RunOptions
+
+
+def run(request: Request) -> None:
+    """Prints the answer. Raises typer.Exit when it was interrupted, LeptonError when it failed."""
+    if request.run.json and request.run.jsonl:
+        raise UsageError("--json and --jsonl are both given", "give one of them")
+    path, chat = resolve(request.name), request.chat  # before a wait for stdin
+    system = one_text("--system-prompt", chat.system_prompt, chat.system_prompt_file)
+    prompt = gather(request.words, request.prompt, sys.stdin)
+    begin = time.perf_counter()
+    with open_model(path, request.model, chat) as model:
+        raw = _completes(request, model, system)
+        start = _start(request, model, raw=raw, begin=begin)
+        if raw:
+            flag, special = Flag(), request.run.parse_special
+            ids = model.tokenizer.encode(prompt, parse_special=special)
+            events = model.stream(ids, start.generation, flag)
+        else:
+            session = Session(model, start.generation, system, thinking=chat.think)
+            flag, events = session.interrupt, session.send(prompt)
+        with interrupting(flag):
+            done = _follow(events, _report(request, start))
+    _tell(done, start, request)
+    if done.reason == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+
+
+def _completes(request: Request, model: Model, system: str | None) -> bool:
+    """Whether the prompt is completed as it is: asked for, or there is no template."""
+    chosen = request.chat.chat_template is not None or request.chat.chat_template_file is not None
+    if request.run.raw or not (chosen or model.template.from_file):
+        if system is not None:
+            raise UsageError("a system prompt needs a chat template", "try --chat-template chatml")
+        return True
+    if model.template.note:
+        note(model.template.note)
+    return False
+
+
+def _start(request: Request, model: Model, *, raw: bool, begin: float) -> Start:
+    prompt = request.prompt
+    settings = generation_settings(
+        request.answer, request.sampling, model, request.name, escape=prompt.escape
+    )
+    sampler = Sampler(settings.sampling, model.tokenizer, ignore_eos=settings.ignore_eos)
+    seeded = replace(settings.sampling, seed=sampler.seed)
+    return Start(
+        model=model,
+        generation=replace(settings, sampling=seeded, split_reasoning=not raw),
+        samplers=sampler.describe(),
+        template=None if raw else model.template.name,
+        load_seconds=time.perf_counter() - begin,
+    )
+
+
+def _report(request: Request, start: Start) -> Report:
+    if request.run.json:
+        return JsonReport(start, sys.stdout)
+    if request.run.jsonl:
+        return JsonLinesReport(start, sys.stdout)
+    return PlainReport(request.chat.reasoning, sys.stdout, sys.stderr)
+
+
+def _follow(events: Iterator[Event], report: Report) -> Done:
+    try:
+        for event in events:
+            report.event(event)
+    finally:
+        report.close()
+    assert isinstance(event, Done), "a stream ends with Done"
+    return event
+
+
+def _tell(done: Done, start: Start, request: Request) -> None:
+    """What the answer does not say of itself."""
+    stats = done.stats
+    if stats.dropped_tokens:
+        policy = start.generation.overflow
+        note(f"{stats.dropped_tokens} tokens of the prompt were left out (--overflow {policy})")
+    if done.reason == "context":
+        note(f"the answer was cut: the context of {stats.context_size} tokens is full (-c)")
+    if not request.model.verbose:
+        return
+    read = rate(stats.prompt_tokens - stats.cached_tokens, stats.prefill_seconds) or 0
+    spoken = rate(stats.generated_tokens, stats.decode_seconds) or 0
+    note(f"loaded in {start.load_seconds:.2f} s")
+    note(f"prompt: {stats.prompt_tokens} tokens in {stats.prefill_seconds:.2f} s, {read:.1f} t/s")
+    note(f"answer: {stats.generated_tokens} in {stats.decode_seconds:.2f} s, {spoken:.1f} t/s")
+    note(f"ended by {done.reason}; context {stats.context_used} of {stats.context_size}")
+    note(f"seed {start.generation.sampling.seed}; {' -> '.join(start.samplers)}")

@@ -1,0 +1,102 @@
+"""The lower end of a terminal: lines that stay for good, and below them rows that may still change."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TextIO
+
+from rich.console import Console
+from rich.segment import Segments
+from rich.text import Text
+
+from lepton_cli.ui.terminal import redraws, uses_color
+
+UP, ERASE_BELOW = "\x1b[{}A", "\r\x1b[J"
+
+
+def open_console(stream: TextIO) -> Console:
+    """Nothing in a text is taken for markup, and colour is decided for this very stream."""
+    color, moves = uses_color(stream), redraws(stream)
+    return Console(
+        file=stream,
+        force_terminal=color or moves,
+        color_system="auto" if color or moves else None,
+        no_color=not color,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    written: str  # with its colours
+    cells: int
+
+
+class Screen:
+    """Rewrites the open rows from the first that differs, and no other.
+
+    The cursor rests behind the last open row, or in the first column where there is none.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._open: list[_Row] = []
+        self._drawn_width = 0
+
+    @property
+    def width(self) -> int:
+        """One column stays free: terminals disagree about what a full row does to the cursor."""
+        return max(1, self.console.width - 1)
+
+    @property
+    def has_open_rows(self) -> bool:
+        return bool(self._open)
+
+    def draw(self, settled: Sequence[Text], open_lines: Sequence[Text]) -> None:
+        """Writes `settled` for good where the open rows were, and `open_lines` below it."""
+        still_open = self._rows(self._fitting(open_lines))
+        rows = self._rows(settled) + still_open
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(rows, self._open)))
+        if self.width != self._drawn_width:
+            same = 0
+        written = self._back_to(same) + "\n".join(row.written for row in rows[same:])
+        if rows and not still_open:
+            written += "\n"
+        self._open, self._drawn_width = still_open, self.width
+        self.console.file.write(written)
+        self.console.file.flush()
+
+    def _back_to(self, row: int) -> str:
+        """Moves to where an open row begins and erases from there, or to the row below the last."""
+        if row == len(self._open):
+            return "\n" if row else ""
+        up = sum(self._height(below) for below in self._open[row:]) - 1
+        return (UP.format(up) if up else "") + ERASE_BELOW
+
+    def _height(self, row: _Row) -> int:
+        """In rows of the terminal: those drawn before it was made narrower are wrapped now."""
+        return max(1, math.ceil(row.cells / self.console.width))
+
+    def _fitting(self, lines: Sequence[Text]) -> list[Text]:
+        """What cannot be seen cannot be rewritten either: the last lines, one row each."""
+        wrapped = [row for line in lines for row in self._wrapped(line)]
+        return wrapped[-max(1, self.console.height - 1) :]
+
+    def _wrapped(self, line: Text) -> list[Text]:
+        if line.cell_len <= self.width:
+            return [line]
+        return list(line.wrap(self.console, self.width))
+
+    def _rows(self, lines: Sequence[Text]) -> list[_Row]:
+        return [_Row(self._written(line), line.cell_len) for line in lines]
+
+    def _written(self, line: Text) -> str:
+        """As it is: neither wrapped nor cut, tabs kept."""
+        plain = Text().append_text(line)  # the line's own style becomes part of it
+        with self.console.capture() as capture:
+            self.console.print(Segments(plain.render(self.console)), crop=False, end="")
+        return capture.get()

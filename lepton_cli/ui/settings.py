@@ -1,0 +1,88 @@
+"""From options to the engine's settings: what was asked for, over what the model's authors advise."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from lepton_cli.engine.author_defaults import apply_author_defaults
+from lepton_cli.engine.catalogue import load_aliases
+from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.model import Model
+from lepton_cli.engine.sampling import Sampling, parse_samplers, parse_sampling_sequence
+from lepton_cli.ui.options import AnswerOptions, SamplingOptions
+from lepton_cli.ui.prompt import expand_escapes
+from quant.errors import UsageError
+
+SPELLED = {  # where the flag's name is not the setting's
+    "temp": "temperature",
+    "typical": "typical_p",
+    "top_nsigma": "top_n_sigma",
+    "dynatemp_exp": "dynatemp_exponent",
+}
+BIAS = re.compile(r"(\d+)([+-].+)")
+
+
+def generation_settings(
+    answer: AnswerOptions, sampling: SamplingOptions, model: Model, name: str, *, escape: bool
+) -> Generation:
+    """`name` is what the user called the model: an alias brings settings of its own."""
+    stops = answer.reverse_prompt or []
+    return Generation(
+        sampling=_sampling(_given(sampling, escape=escape), model, name),
+        max_tokens=None if answer.predict < 0 else answer.predict,
+        stop=tuple(expand_escapes(stop) if escape else stop for stop in stops),
+        overflow=answer.overflow,
+        ignore_eos=answer.ignore_eos,
+    )
+
+
+def _sampling(given: Mapping[str, Any], model: Model, name: str) -> Sampling:
+    """What is given, else what the file says, else what the catalogue says, else the default."""
+    alias = None if Path(name).exists() else load_aliases().get(name.lower())
+    advised = _spelled(alias.defaults) if alias else {}
+    base = apply_author_defaults(replace(Sampling(), **advised), model.metadata, given)
+    return replace(base, **given)
+
+
+def _given(options: SamplingOptions, *, escape: bool) -> dict[str, Any]:
+    """The settings that the user named, by their names in `Sampling`."""
+    if options.samplers is not None and options.sampling_seq is not None:
+        raise UsageError("--samplers and --sampling-seq are both given", "they say the same")
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    given = _spelled({name: value for name, value in values.items() if value not in (None, [], ())})
+    if given.get("seed", 0) < 0:
+        given["seed"] = None
+    if "samplers" in given:
+        given["samplers"] = parse_samplers(given["samplers"])
+    if "sampling_seq" in given:
+        given["samplers"] = parse_sampling_sequence(given.pop("sampling_seq"))
+    if "logit_bias" in given:
+        given["logit_bias"] = tuple(_bias(text) for text in given["logit_bias"])
+    if "dry_sequence_breaker" in given:
+        breakers = given.pop("dry_sequence_breaker")
+        given["dry_sequence_breakers"] = _breakers(breakers, escape=escape)
+    return given
+
+
+def _spelled(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {SPELLED.get(name, name): value for name, value in values.items()}
+
+
+def _bias(text: str) -> tuple[int, float]:
+    """`15043+1`, `15043-inf`: a token id and what is added to its logit."""
+    match = BIAS.fullmatch(text)
+    try:
+        token, bias = match.groups() if match else ("", "")
+        return int(token), float(bias)
+    except ValueError as error:
+        hint = "like -l 15043+1 or -l 15043-inf; `lepton tokenize` shows the ids"
+        raise UsageError(f"--logit-bias {text!r} is not a token id and a bias", hint) from error
+
+
+def _breakers(texts: Sequence[str], *, escape: bool) -> tuple[str, ...]:
+    """`none` stands for no breakers at all, as in llama.cpp."""
+    if "none" in texts:
+        return ()
+    return tuple(expand_escapes(text) if escape else text for text in texts)

@@ -1,0 +1,56 @@
+"""What all tests share: real data where it is there, and never the real home folder."""
+
+import hashlib
+import os
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ARCHIVES = {"archs", "quants", "vocabs", "templates"}
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """Gives the folder of "models", "archs", "quants", "vocabs" or "templates", or skips."""
+
+    def folder(name: str) -> Path:
+        chosen = os.environ.get("LEPTON_TEST_DATA")
+        data = Path(chosen) if chosen else ROOT.parent / "shared" / "data"
+        source = data / f"{name}.tar.xz" if name in ARCHIVES else data / name
+        if not source.exists():
+            pytest.skip(
+                f"the test data {source.name} is not here (LEPTON_TEST_DATA names its folder)"
+            )
+        return _unpacked(source) if name in ARCHIVES else source
+
+    return folder
+
+
+def _unpacked(archive: Path) -> Path:
+    """The archive's files, unpacked once for all runs into a folder named after its content."""
+    key = hashlib.sha256(archive.read_bytes()).hexdigest()[:16]
+    target = Path(tempfile.gettempdir()) / f"lepton-test-data-{key}"
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=tempfile.gettempdir()) as scratch:
+            with tarfile.open(archive) as tar:
+                tar.extractall(scratch, filter="data")
+            os.chmod(scratch, 0o755)
+            Path(scratch).rename(target)
+            Path(scratch).mkdir()  # for the context manager to remove
+    inner = [path for path in target.iterdir() if path.is_dir()]
+    return inner[0] if len(inner) == 1 else target
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A home folder of the test run's own; compiled kernels are shared by all its tests."""
+    home = tmp_path_factory.mktemp("home")
+    os.environ["HOME"] = os.environ["USERPROFILE"] = str(home)
+    for name in list(os.environ):
+        if name.startswith(("XDG_", "LEPTON_", "HF_", "OLLAMA_")) and name != "LEPTON_TEST_DATA":
+            del os.environ[name]
+    os.environ["XDG_CACHE_HOME"] = str(home / ".cache")

@@ -1,0 +1,50 @@
+"""Forward passes for tests: a file's model on either backend, with as little around it as possible."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_cli.engine import loading
+from lepton_cli.engine.positions import Positions
+from ops.backend import BackendName, Resources, open_backend
+from ops.cache import CacheType
+from ops.program import Limits
+from quant.gguf import GGUF
+
+Logits = NDArray[np.float32]
+
+
+def kernel_folder() -> Path:
+    return Path(os.environ["XDG_CACHE_HOME"]) / "lepton" / "kernels"
+
+
+def resources(threads: int = 2) -> Resources:
+    return Resources(threads, kernel_folder(), lambda name: None)
+
+
+def open_positions(
+    path: Path, backend: BackendName, kv: CacheType = "f32", threads: int = 2, chunk: int = 256
+) -> tuple[Positions, Callable[[], None]]:
+    """The model's empty window, and what closes it."""
+    file = GGUF.open(path)
+    context = loading.trained_context(file)
+    decoder = loading.build(file, context)
+    layout = loading.cache_layout(decoder, kv)
+    limits = Limits(chunk, 32)
+    runner = open_backend(backend, decoder.forward, layout, limits, resources(threads))
+    return Positions(runner, context, chunk), runner.close
+
+
+def logits_of(path: Path, ids: NDArray[np.int32], backend: BackendName) -> Logits:  # (T, V)
+    positions, close = open_positions(path, backend)
+    result = positions.all_logits([int(i) for i in ids], 32)
+    close()
+    return result
+
+
+def nmse(got: Logits, want: Logits) -> float:
+    """Normalised mean square error."""
+    return float(np.sum((got - want) ** 2, dtype=np.float64) / np.sum(want**2, dtype=np.float64))

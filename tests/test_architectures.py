@@ -1,0 +1,220 @@
+"""Whole models: llama.cpp's logits, incremental against full, and the same bytes however it is run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_gguf import write_model
+from passes import logits_of, nmse, open_positions
+from presets_gguf import PRESETS
+
+from lepton_cli.engine import loading
+from lepton_cli.models import ARCHITECTURES
+from quant.errors import ModelFileError
+from quant.gguf import GGUF
+
+RECORDED = {
+    "gemma2": "gemma2-dense",
+    "gemma3": "gemma3-dense",
+    "gpt-oss": "gpt-oss-moe",
+    "gpt2": "gpt2-dense",
+    "llama": "llama-dense",
+    "llama-moe": "llama-moe",
+    "mistral3": "mistral3-dense",
+    "phi3": "phi3-dense",
+    "qwen2": "qwen2-dense",
+    "qwen3": "qwen3-dense",
+    "qwen3moe": "qwen3moe-moe",
+}
+GELU_TABLE = {"gemma2", "gemma3", "gpt2"}  # llama.cpp looks GELU up in half precision
+TOLERANCE = {"reference": 1e-10, "cpu": 1e-8}
+
+# llama.cpp rounds activations to 8 bits (K types: in blocks of 256, with coarser sums), to bf16 or
+# f16; exact arithmetic on the same weights therefore lies so far from its logits, and not farther
+ROUNDED = {"F32": 1e-10, "F16": 2e-6, "BF16": 1e-4, "Q8_0": 5e-4, "Q4_0": 5e-4, "Q4_1": 6e-4}
+ROUNDED |= {"Q5_0": 6e-4, "Q5_1": 6e-4, "IQ4_NL": 6e-4, "IQ4_XS": 1.2e-3, "Q2_K": 1.2e-3}
+ROUNDED |= {"Q3_K_M": 1.2e-3, "Q4_K_M": 1.2e-3, "Q5_K_M": 1.2e-3, "Q6_K": 1.2e-3}
+ROUNDED |= {"TQ1_0": 1.3e-3, "TQ2_0": 1.3e-3}
+
+
+def test_every_architecture_has_a_recording_or_a_reason():
+    assert set(ARCHITECTURES) <= set(RECORDED) | {"bitnet"}  # of BitNet no recording exists
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("name", sorted(RECORDED))
+def test_logits_agree_with_llama_cpp(shared_data, name, backend):
+    path = shared_data("archs") / f"{RECORDED[name]}.gguf"
+    recorded = np.load(path.with_suffix(".npz"))
+    tolerance = 1e-6 if name in GELU_TABLE else TOLERANCE[backend]
+    assert nmse(logits_of(path, recorded["ids"], backend), recorded["logits"]) < tolerance
+
+
+@pytest.mark.parametrize("name", sorted(ROUNDED))
+def test_quantized_files_agree_with_llama_cpp_as_far_as_it_rounds(shared_data, name):
+    path = shared_data("quants") / f"tiny-{name}.gguf"
+    recorded = np.load(path.with_suffix(".npz"))
+    cpu = logits_of(path, recorded["ids"], "cpu")
+    assert nmse(cpu, recorded["logits"]) < ROUNDED[name]
+    assert nmse(cpu, logits_of(path, recorded["ids"], "reference")) < 1e-10
+
+
+def test_mxfp4_experts_agree_with_llama_cpp_as_far_as_it_rounds(shared_data):
+    path = shared_data("quants") / "tinymoe-MXFP4.gguf"
+    recorded = np.load(path.with_suffix(".npz"))
+    assert nmse(logits_of(path, recorded["ids"], "cpu"), recorded["logits"]) < 1.2e-3
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Gives the path of a small random model of an architecture, made once."""
+    folder, paths = tmp_path_factory.mktemp("models"), {}
+
+    def make(preset: str, weights: str = "F32") -> Path:
+        path = folder / f"{preset}-{weights}.gguf"
+        if path not in paths:
+            paths[path] = write_model(path, preset, weights=weights, seed=3)
+        return path
+
+    return make
+
+
+def ids_of(count: int, seed: int = 0) -> list[int]:
+    return np.random.default_rng(seed).integers(3, 250, count).tolist()
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_cpu_equals_reference(made, preset):
+    ids = np.array(ids_of(20), np.int32)
+    path = made(preset)
+    assert nmse(logits_of(path, ids, "cpu"), logits_of(path, ids, "reference")) < 1e-10
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_incremental_equals_full(made, preset, backend):
+    ids = ids_of(12)
+    positions, close = open_positions(made(preset), backend)
+    full = positions.all_logits(ids, 32)
+    positions.reuse([])
+    rows = []
+    for token in ids:
+        positions.enter(token)
+        rows.append(positions.logits.copy())
+    close()
+    if backend == "cpu":
+        np.testing.assert_array_equal(np.stack(rows), full)
+    else:  # NumPy's BLAS sums in another order for one row than for many
+        assert nmse(np.stack(rows), full) < 1e-11
+
+
+@pytest.mark.parametrize("preset", ["llama", "gpt-oss", "gemma2"])
+def test_bytes_do_not_depend_on_threads_or_chunk(made, preset):
+    ids, path = ids_of(300, seed=5), made(preset)
+    results = []
+    for threads, chunk in [(1, 256), (2, 256), (4, 64), (3, 1)]:
+        positions, close = open_positions(path, "cpu", "f16", threads, chunk)
+        for _ in positions.prefill(ids):
+            pass
+        results.append(positions.logits.copy())
+        close()
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
+
+
+def test_a_reused_prefix_gives_the_same_bytes(made):
+    ids = ids_of(40)
+    positions, close = open_positions(made("llama"), "cpu", "f16")
+    for _ in positions.prefill(ids):
+        pass
+    cold = positions.logits.copy()
+    other = [*ids[:25], 7, 8, 9]
+    assert positions.reuse(other) == 25
+    for _ in positions.prefill(other):
+        pass
+    assert positions.reuse(ids) == 25
+    for _ in positions.prefill(ids):
+        pass
+    np.testing.assert_array_equal(positions.logits, cold)
+    close()
+
+
+def test_an_f16_cache_is_close_to_an_f32_cache(made):
+    ids = ids_of(30)
+    rows = []
+    for kv in ("f32", "f16"):
+        positions, close = open_positions(made("llama"), "cpu", kv)
+        rows.append(positions.all_logits(ids, 32))
+        close()
+    assert 0 < nmse(rows[1], rows[0]) < 1e-5  # 11 bits of mantissa
+
+
+def test_the_cache_grows_as_it_is_used(made):
+    positions, close = open_positions(made("llama"), "cpu")
+    cache = positions._runner.cache
+    positions.enter(5)
+    assert len(cache.blocks) == 1
+    for _ in positions.prefill(ids_of(300)):
+        pass
+    assert len(cache.blocks) == 2
+    positions.reuse(ids_of(10))
+    assert len(cache.blocks) == 1
+    close()
+
+
+def refused(path: Path) -> str:
+    file = GGUF.open(path)
+    with pytest.raises(ModelFileError) as caught:
+        loading.build(file, loading.trained_context(file))
+    assert str(path) in caught.value.message
+    return caught.value.message
+
+
+@pytest.mark.parametrize("name", ["token_embd.weight", "blk.1.attn_k.weight", "output_norm.weight"])
+def test_a_missing_tensor_is_named(tmp_path, name):
+    path = write_model(tmp_path / "m.gguf", tensors={name: None})
+    assert name in refused(path)
+
+
+def test_a_tensor_of_the_wrong_shape_is_named(tmp_path):
+    wrong = np.zeros((64, 48), np.float32)
+    path = write_model(tmp_path / "m.gguf", tensors={"blk.0.ffn_up.weight": wrong})
+    assert "blk.0.ffn_up" in refused(path)
+
+
+def test_a_tensor_that_nobody_uses_is_named(tmp_path):
+    path = write_model(tmp_path / "m.gguf", tensors={"blk.0.attn_q_norm.weight": "d"})
+    assert "blk.0.attn_q_norm.weight" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "key", ["llama.block_count", "llama.embedding_length", "llama.attention.head_count"]
+)
+def test_a_missing_key_is_named(tmp_path, key):
+    assert key in refused(write_model(tmp_path / "m.gguf", metadata={key: None}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("llama.block_count", 0),
+        ("llama.block_count", 3),
+        ("llama.attention.head_count", 0),
+        ("llama.attention.head_count", 3),
+        ("llama.attention.head_count_kv", 3),
+        ("llama.rope.dimension_count", 999),
+        ("llama.rope.dimension_count", 3),
+        ("llama.embedding_length", "many"),
+        ("llama.context_length", 0),
+        ("llama.rope.scaling.type", "spiral"),
+    ],
+)
+def test_absurd_hyper_parameters_are_refused(tmp_path, key, value):
+    refused(write_model(tmp_path / "m.gguf", metadata={key: value}))
+
+
+def test_an_unknown_architecture_is_named(tmp_path):
+    path = write_model(tmp_path / "m.gguf", metadata={"general.architecture": "griffin"})
+    file = GGUF.open(path)
+    with pytest.raises(ModelFileError, match="griffin"):
+        loading.trained_context(file)

@@ -1,0 +1,309 @@
+"""Settings: flag, then variable, then config file, then what the command makes of none of them."""
+
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+import typer
+
+from lepton_cli.engine import paths
+from lepton_cli.engine.spelling import did_you_mean
+from lepton_cli.ui.config import PREFIX, config_path, default_map, known_settings, origin
+from quant.errors import UsageError
+
+KNOWN = {"run": {"temp", "ctx_size", "raw", "stop"}, "chat": {"temp", "ctx_size", "plain"}}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    """Where the config file is looked for; nothing of the machine's own environment counts."""
+    for variable in [name for name in os.environ if name.startswith((f"{PREFIX}_", "XDG_"))]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "lepton").mkdir()
+    return tmp_path / "lepton"
+
+
+def refused(folder: Path, text: str) -> UsageError:
+    (folder / "config.toml").write_text(text)
+    with pytest.raises(UsageError) as caught:
+        default_map(KNOWN)
+    assert "\n" not in caught.value.message
+    assert str(folder / "config.toml") in caught.value.message
+    return caught.value
+
+
+# --- the file
+
+
+def test_no_config_file_sets_nothing():
+    assert default_map(KNOWN) == {"run": {}, "chat": {}}
+
+
+def test_keys_reach_the_commands_that_know_them(folder):
+    (folder / "config.toml").write_text("temp = 0.5\nraw = true\n[chat]\nplain = true\n")
+    assert default_map(KNOWN) == {
+        "run": {"temp": 0.5, "raw": True},
+        "chat": {"temp": 0.5, "plain": True},
+    }
+
+
+def test_a_commands_table_wins_over_the_keys_above_it(folder):
+    (folder / "config.toml").write_text("temp = 0.5\n[run]\ntemp = 0\n")
+    assert default_map(KNOWN) == {"run": {"temp": 0}, "chat": {"temp": 0.5}}
+
+
+@pytest.mark.parametrize("key", ["ctx-size", "ctx_size"])
+def test_keys_are_spelt_with_dashes_or_underscores(folder, key):
+    (folder / "config.toml").write_text(f"{key} = 512\n")
+    assert default_map(KNOWN)["run"] == {"ctx_size": 512}
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("ctx-sise = 1", "unknown key ctx-sise", "ctx-size"),
+        ("[run]\nplian = 1", "unknown key [run] plian", None),
+        ("[chat]\nplian = 1", "unknown key [chat] plian", "plain"),
+        ("[rnu]\ntemp = 1", "unknown table [rnu]", "run"),
+        ("temp = {a = 1}", "unknown table [temp]", None),
+        ("[run]\nstop = {a = 1}", "[run] stop is a table", "a list"),
+        ("temp = 1979-05-27", "temp is a date", "a number"),
+        ("temp = hot", "(at line 1, column 8)", "TOML"),
+    ],
+)
+def test_a_wrong_config_file_says_what_and_where(folder, text, message, hint):
+    error = refused(folder, text)
+    assert message in error.message
+    assert hint is None or hint in (error.hint or "")
+
+
+def test_a_config_file_that_is_no_text_is_refused(folder):
+    (folder / "config.toml").write_bytes(b"temp = '\xff'")
+    with pytest.raises(UsageError, match="utf-8"):
+        default_map(KNOWN)
+
+
+def test_the_variable_names_another_file(tmp_path, monkeypatch):
+    other = tmp_path / "other.toml"
+    other.write_text("temp = 0.1\n")
+    monkeypatch.setenv("LEPTON_CONFIG", str(other))
+    assert config_path() == other
+    assert default_map(KNOWN)["run"] == {"temp": 0.1}
+
+
+def test_a_config_file_that_is_named_must_be_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEPTON_CONFIG", str(tmp_path / "none.toml"))
+    with pytest.raises(UsageError, match=r"none\.toml: no such file"):
+        default_map(KNOWN)
+
+
+def test_a_folder_is_no_config_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("LEPTON_CONFIG", str(tmp_path))
+    with pytest.raises(UsageError, match=r"directory|denied"):
+        default_map(KNOWN)
+
+
+# --- precedence, through the library that the command line is built on
+
+app = typer.Typer(add_completion=False)
+LEPTON = {"auto_envvar_prefix": PREFIX}
+
+
+@app.callback()
+def main(ctx: typer.Context) -> None:
+    ctx.default_map = default_map(known_settings(ctx.command.commands))
+
+
+@app.command(context_settings=LEPTON)
+def run(
+    ctx: typer.Context,
+    ctx_size: Annotated[int | None, typer.Option("--ctx-size", "-c")] = None,
+    raw: Annotated[bool, typer.Option("--raw/--no-raw")] = False,
+    stop: Annotated[list[str] | None, typer.Option("--stop")] = None,
+) -> None:
+    ctx.obj["seen"] = {"ctx_size": ctx_size, "raw": raw, "stop": stop}
+
+
+@app.command(context_settings=LEPTON)
+def chat(ctx: typer.Context, plain: bool = False) -> None:
+    ctx.obj["seen"] = {"plain": plain}
+
+
+def seen(*args: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    with typer.main.get_command(app).make_context("lepton", list(args), obj=found) as context:
+        context.command.invoke(context)
+    return found["seen"]
+
+
+@pytest.mark.parametrize("flag", [None, "1"])
+@pytest.mark.parametrize("variable", [None, "2"])
+@pytest.mark.parametrize("table", [None, "3"])
+@pytest.mark.parametrize("common", [None, "4"])
+def test_flag_then_variable_then_config_then_none(
+    folder, monkeypatch, flag, variable, table, common
+):
+    if variable:
+        monkeypatch.setenv("LEPTON_CTX_SIZE", variable)
+    text = f"ctx-size = {common}\n" if common else ""
+    text += f"[run]\nctx-size = {table}\n" if table else ""
+    (folder / "config.toml").write_text(text)
+    args = ["run", *(["--ctx-size", flag] if flag else [])]
+    expected = next((value for value in (flag, variable, table, common) if value), None)
+    assert seen(*args)["ctx_size"] == (int(expected) if expected else None)
+
+
+def test_switches_and_lists_come_from_the_file(folder):
+    (folder / "config.toml").write_text('raw = true\nstop = ["a b", "c"]\n[chat]\nplain = true\n')
+    assert seen("run") == {"ctx_size": None, "raw": True, "stop": ["a b", "c"]}
+    assert seen("run", "--no-raw", "--stop", "d")["raw"] is False
+    assert seen("run", "--stop", "d")["stop"] == ["d"]
+    assert seen("chat") == {"plain": True}
+
+
+def test_an_empty_variable_sets_nothing(folder, monkeypatch):
+    (folder / "config.toml").write_text("ctx-size = 7\n")
+    monkeypatch.setenv("LEPTON_CTX_SIZE", "")
+    assert seen("run")["ctx_size"] == 7
+
+
+def test_a_wrong_value_says_where_it_came_from(folder, monkeypatch):
+    (folder / "config.toml").write_text('ctx-size = "many"\n')
+    for args, expected in (
+        (["run"], str(folder / "config.toml")),
+        (["run", "-c", "lots"], None),
+    ):
+        with pytest.raises(typer.BadParameter) as caught:
+            seen(*args)
+        told = origin(caught.value)
+        assert told is None if expected is None else expected in (told or "")
+    monkeypatch.setenv("LEPTON_CTX_SIZE", "some")
+    with pytest.raises(typer.BadParameter) as caught:
+        seen("run")
+    assert "LEPTON_CTX_SIZE" in (origin(caught.value) or "")
+
+
+def test_an_error_of_no_parameter_has_no_origin():
+    assert origin(ValueError("x")) is None
+
+
+# --- folders and private files
+
+
+def test_xdg_variables_move_the_folders(tmp_path, monkeypatch):
+    for kind in ("CONFIG", "CACHE", "STATE"):
+        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / kind))
+    assert paths.config_folder() == tmp_path / "CONFIG/lepton"
+    assert paths.cache_folder() == tmp_path / "CACHE/lepton"
+    assert paths.state_folder() == tmp_path / "STATE/lepton"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has AppData")
+def test_folders_without_variables_lie_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("XDG_STATE_HOME", "relative/paths/do/not/count")
+    home = tmp_path / "home"
+    assert paths.config_folder() == home / ".config/lepton"
+    assert paths.cache_folder() == home / ".cache/lepton"
+    assert paths.state_folder() == home / ".local/state/lepton"
+
+
+def test_windows_keeps_them_in_appdata(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths.sys, "platform", "win32")
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("APPDATA", str(tmp_path / "Roaming"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "Local"))
+    assert paths.config_folder() == tmp_path / "Roaming/lepton"
+    assert paths.cache_folder() == tmp_path / "Local/lepton/cache"
+    assert paths.state_folder() == tmp_path / "Local/lepton/state"
+
+
+def test_no_home_folder_is_said_with_the_cure(monkeypatch):
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", unknown)
+    with pytest.raises(UsageError) as caught:
+        paths.home()
+    assert "HOME" in (caught.value.hint or "")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
+
+
+@posix
+def test_private_files_are_their_owners_alone_whatever_the_umask(tmp_path):
+    old = os.umask(0)
+    try:
+        history = paths.private_file(tmp_path / "state/lepton/history")
+        paths.write_private(tmp_path / "chats/one.json", "{}")
+    finally:
+        os.umask(old)
+    assert (mode(history), mode(history.parent)) == (0o600, 0o700)
+    assert mode(tmp_path / "chats/one.json") == 0o600
+    assert mode(tmp_path / "chats") == 0o700
+
+
+@posix
+def test_a_history_that_all_could_read_is_closed(tmp_path):
+    history = tmp_path / "history"
+    history.write_text("old words")
+    history.chmod(0o644)
+    assert mode(paths.private_file(history)) == 0o600
+    assert history.read_text() == "old words"
+
+
+@posix
+def test_a_folder_of_the_persons_own_keeps_its_mode(tmp_path):
+    tmp_path.chmod(0o755)
+    paths.write_private(tmp_path / "chat.md", "hello\n")
+    assert (mode(tmp_path), mode(tmp_path / "chat.md")) == (0o755, 0o600)
+
+
+def test_writing_replaces_the_whole_file_and_leaves_no_draft(tmp_path):
+    paths.write_private(tmp_path / "chat.md", "long " * 100)
+    paths.write_private(tmp_path / "chat.md", "ünï\n")
+    assert (tmp_path / "chat.md").read_bytes() == "ünï\n".encode()
+    assert set(os.listdir(tmp_path)) == {"lepton", "chat.md"}
+
+
+def test_half_a_surrogate_pair_does_not_lose_a_chat(tmp_path):
+    paths.write_private(tmp_path / "chat.md", "kept \ud800 too")
+    assert (tmp_path / "chat.md").read_text() == "kept \\ud800 too"
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for act in (
+        lambda path: paths.write_private(path, ""),
+        paths.private_file,
+        paths.private_folder,
+    ):
+        with pytest.raises(UsageError, match=r"cannot write .*file"):
+            act(tmp_path / "file/below")
+
+
+# --- spelling
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("temperature", "did you mean temp?"),
+        ("ctx", "did you mean ctx-size?"),
+        ("TOP-K", "did you mean top-k?"),
+        ("tpo-k", "did you mean top-k or top-p?"),
+        ("zzz", None),
+    ],
+)
+def test_the_nearest_names_are_offered(word, hint):
+    assert did_you_mean(word, ["temp", "ctx-size", "top-k", "top-p"]) == hint
