@@ -46,7 +46,7 @@ QUESTION_WEIGHT = 0.1  # what a person writes is learned too, a little: it teach
 class Shape:
     """The sizes of the network; every row length is a multiple of 32, as Q8_0 asks."""
 
-    vocabulary: int = 2048
+    vocabulary: int = 1536
     width: int = 256
     layers: int = 6
     heads: int = 4
@@ -63,16 +63,29 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the network is trained; the clock ends it, or the number of steps where one is given."""
+    """How the network is trained; the clock ends it, or the number of steps where one is given.
+
+    Short rows come first: many small steps teach copying and the questions' meaning soonest.
+    """
 
     minutes: float
     steps: int | None
     seed: int
-    rows: int = 4
-    peak_rate: float = 3e-3
+    short_rows: tuple[int, int] = (8, 256)  # rows and tokens a row
+    long_rows: tuple[int, int] = (4, 1024)
+    short_share: float = 0.6
+    peak_rate: float = 4e-3
     warmup: float = 0.02
     weight_decay: float = 0.05
     checkpoint_minutes: float = 9.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training has come."""
+
+    steps: int
+    tokens: int
 
 
 # the text as tokens ------------------------------------------------------------------------------
@@ -124,14 +137,12 @@ def documents(tokenizer: spm.SentencePieceProcessor, seed: int) -> Iterator[tupl
             yield from encode(tokenizer, conversation(rng))
 
 
-def batches(
-    tokenizer: spm.SentencePieceProcessor, seed: int, rows: int, context: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Packed rows: (rows, context + 1) ids and as many weights; nothing is seen twice."""
-    stream = documents(tokenizer, seed)
-    while True:
-        ids, weights = zip(*(next(stream) for _ in range(rows * (context + 1))), strict=True)
-        yield torch.tensor(ids).view(rows, -1), torch.tensor(weights).view(rows, -1)
+def next_batch(
+    stream: Iterator[tuple[int, float]], rows: int, length: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Packed rows, never seen before: (rows, length + 1) ids and as many weights."""
+    ids, weights = zip(*(next(stream) for _ in range(rows * (length + 1))), strict=True)
+    return torch.tensor(ids).view(rows, -1), torch.tensor(weights).view(rows, -1)
 
 
 # the network, as llama.cpp defines `llama` ---------------------------------------------------------
@@ -173,21 +184,26 @@ class Block(nn.Module):
 
 
 class Llama(nn.Module):
-    """Embedding, blocks, norm; the embedding is the output matrix too. Names are GGUF's."""
+    """Embedding, blocks, norm, output. The attributes carry GGUF's names.
+
+    What a block adds starts at zero, so that at first the words alone are in the stream.
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.token_embd = nn.Embedding(shape.vocabulary, shape.width)
         self.blk = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.output_norm = nn.RMSNorm(shape.width, eps=shape.epsilon)
+        self.output = nn.Linear(shape.width, shape.vocabulary, bias=False)
         half = torch.arange(shape.head_width // 2) / (shape.head_width // 2)
         angles = torch.arange(shape.context)[:, None] * shape.rope_base**-half  # (T, d/2)
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
         for name, weight in self.named_parameters():
-            if weight.ndim == 2:
-                deep = name.endswith(("attn_output.weight", "ffn_down.weight"))
-                nn.init.normal_(weight, std=0.04 / math.sqrt(2 * shape.layers if deep else 1))
+            if name.endswith(("attn_output.weight", "ffn_down.weight")):
+                nn.init.zeros_(weight)
+            elif weight.ndim == 2:
+                nn.init.normal_(weight, std=0.3 if name == "token_embd.weight" else 0.04)
 
     def forward(self, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """The weighted mean loss of ids[:, 1:], each predicted from the ids before it."""
@@ -195,7 +211,7 @@ class Llama(nn.Module):
         T = x.shape[1]
         for block in self.blk:
             x = block(x, self.cos[:T], self.sin[:T])
-        logits = F.linear(self.output_norm(x), self.token_embd.weight)  # (B, T, V)
+        logits = self.output(self.output_norm(x))  # (B, T, V)
         wanted, weight = ids[:, 1:].flatten(), weights[:, 1:].flatten()
         losses = F.cross_entropy(logits.flatten(0, 1).float(), wanted, reduction="none")
         return (losses * weight).sum() / weight.sum()
@@ -210,46 +226,60 @@ def rate_at(progress: float, recipe: Recipe) -> float:
     return recipe.peak_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(fall, 1.0))))
 
 
-def optimizer_of(model: Llama, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; norms are not decayed."""
-    matrices = [weight for weight in model.parameters() if weight.ndim == 2]
-    norms = [weight for weight in model.parameters() if weight.ndim == 1]
-    groups = [{"params": matrices}, {"params": norms, "weight_decay": 0.0}]
-    return torch.optim.AdamW(
-        groups, betas=(0.9, 0.95), weight_decay=recipe.weight_decay, fused=True
-    )
+def optimizers_of(model: Llama, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the blocks, AdamW for the vocabulary's two and the norms."""
+    matrices = [weight for weight in model.blk.parameters() if weight.ndim == 2]
+    others = [
+        weight
+        for name, weight in model.named_parameters()
+        if weight.ndim == 1 or not name.startswith("blk.")
+    ]
+    return [
+        torch.optim.Muon(
+            matrices, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
+        ),
+        torch.optim.AdamW(others, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+    ]
 
 
 def train(
     tokenizer: spm.SentencePieceProcessor, shape: Shape, recipe: Recipe, out: Path
-) -> tuple[Llama, int]:
+) -> tuple[Llama, Progress]:
     """Train until the clock or the steps end; a usable file is written every few minutes."""
     torch.manual_seed(recipe.seed)
     model = Llama(shape)
-    step_of, optimizer = torch.compile(model), optimizer_of(model, recipe)
-    start, saved, mean = time.monotonic(), 0.0, 0.0
-    for step, (ids, weights) in enumerate(
-        batches(tokenizer, recipe.seed, recipe.rows, shape.context)
-    ):
+    loss_of = torch.compile(model, dynamic=False)
+    optimizers = optimizers_of(model, recipe)
+    stream = documents(tokenizer, recipe.seed)
+    start, saved, mean, done = time.monotonic(), 0.0, 0.0, Progress(0, 0)
+    while True:
         minutes = (time.monotonic() - start) / 60
-        progress = step / recipe.steps if recipe.steps else minutes / recipe.minutes
-        if progress >= 1:
-            return model, step
-        for group in optimizer.param_groups:
-            group["lr"] = rate_at(progress, recipe)
+        part = done.steps / recipe.steps if recipe.steps else minutes / recipe.minutes
+        if part >= 1:
+            return model, done
+        short = part < recipe.short_share
+        ids, weights = next_batch(stream, *(recipe.short_rows if short else recipe.long_rows))
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = step_of(ids, weights)
+            loss = loss_of(ids, weights)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        mean += (loss.item() - mean) * max(0.02, 1 / (step + 1))
-        if step % 50 == 0:
-            print(f"{minutes:5.1f} min  step {step}  loss {mean:.4f}", flush=True)
+        update(optimizers, rate_at(part, recipe))
+        mean += (loss.item() - mean) * max(0.02, 1 / (done.steps + 1))
+        if done.steps % 50 == 0:
+            print(f"{minutes:5.1f} min  step {done.steps}  loss {mean:.4f}", flush=True)
+        done = Progress(done.steps + 1, done.tokens + weights[:, 1:].numel())
         if minutes - saved > recipe.checkpoint_minutes:
             saved = minutes
-            write(out, tokenizer, shape, recipe, step, quantized(model))
-    raise AssertionError("the stream of batches does not end")
+            write(out, tokenizer, shape, recipe, done, quantized(model))
+
+
+def update(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
+    """One step of each optimizer at this rate."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 # the file ----------------------------------------------------------------------------------------
@@ -276,9 +306,10 @@ def held_out_perplexity(
     }
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     total, count = 0.0, 0.0
-    stream = batches(tokenizer, recipe.seed + 1_000_003, 4, shape.context)
+    stream = documents(tokenizer, recipe.seed + 1_000_003)
     with torch.no_grad():
-        for _, (ids, weights) in zip(range(24), stream, strict=False):
+        for _ in range(24):
+            ids, weights = next_batch(stream, 2, shape.context)
             answers = (weights >= 1).float()
             total += float(model(ids, answers)) * float(answers[:, 1:].sum())
             count += float(answers[:, 1:].sum())
@@ -286,7 +317,7 @@ def held_out_perplexity(
 
 
 def write(
-    out: Path, tokenizer: spm.SentencePieceProcessor, shape: Shape, recipe: Recipe, steps: int,
+    out: Path, tokenizer: spm.SentencePieceProcessor, shape: Shape, recipe: Recipe, done: Progress,
     tensors: dict[str, np.ndarray],
 ) -> None:  # fmt: skip
     """Write the GGUF file beside `out`, then move it into its place."""
@@ -294,7 +325,7 @@ def write(
     part = out.with_suffix(".part")
     writer = gguf.GGUFWriter(part, "llama")
     describe(writer, shape)
-    describe_training(writer, shape, recipe, steps, tokenizer, tensors)
+    describe_training(writer, shape, recipe, done, tokenizer, tensors)
     describe_tokenizer(writer, tokenizer)
     for name, array in tensors.items():
         packed = array.dtype == np.uint8
@@ -330,20 +361,20 @@ def describe(writer: gguf.GGUFWriter, shape: Shape) -> None:
 
 
 def describe_training(
-    writer: gguf.GGUFWriter, shape: Shape, recipe: Recipe, steps: int,
+    writer: gguf.GGUFWriter, shape: Shape, recipe: Recipe, done: Progress,
     tokenizer: spm.SentencePieceProcessor, tensors: dict[str, np.ndarray],
 ) -> None:  # fmt: skip
     """How the model came to be, and how well it predicts text that it has not seen."""
     perplexity = held_out_perplexity(tokenizer, shape, recipe, tensors)
-    print(f"held-out perplexity {perplexity:.4f} after {steps} steps", flush=True)
+    print(f"held-out perplexity {perplexity:.4f} after {done.steps} steps", flush=True)
     line = (
-        f"tools/train_builtin.py --steps {steps} --seed {recipe.seed}: AdamW, peak rate "
-        f"{recipe.peak_rate}, cosine, weight decay {recipe.weight_decay}, {recipe.rows} rows of "
-        f"{shape.context} tokens a step, bf16 autocast on CPU, loss mostly on answers; "
+        f"tools/train_builtin.py --steps {done.steps} --seed {recipe.seed}: Muon and AdamW, peak rate "
+        f"{recipe.peak_rate}, cosine, weight decay {recipe.weight_decay}, steps of {recipe.short_rows} "
+        f"then {recipe.long_rows} rows and tokens, bf16 autocast on CPU, loss mostly on answers; "
         f"perplexity: per answer token, other seed, Q8_0 weights"
     )
     writer.add_string("lepton.training.recipe", line)
-    writer.add_uint64("lepton.training.tokens", steps * recipe.rows * shape.context)
+    writer.add_uint64("lepton.training.tokens", done.tokens)
     writer.add_float32("lepton.training.held_out_perplexity", perplexity)
     writer.add_uint32("lepton.training.seed", recipe.seed)
 
@@ -386,8 +417,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     shape, recipe = Shape(), Recipe(options.minutes, options.steps, options.seed)
     tokenizer = train_tokenizer(recipe.seed, shape.vocabulary)
-    model, steps = train(tokenizer, shape, recipe, options.out)
-    write(options.out, tokenizer, shape, recipe, steps, quantized(model))
+    model, done = train(tokenizer, shape, recipe, options.out)
+    write(options.out, tokenizer, shape, recipe, done, quantized(model))
     print(f"{options.out}: {options.out.stat().st_size} bytes")
 
 

@@ -71,7 +71,7 @@ def penalize_repeats(
 
 
 def repeat_lengths(window: NDArray[np.int32], shortest: int, longest: int) -> dict[int, int]:
-    """How long the longest earlier copy of the window's end was, for each token that came after one.
+    """How long the longest copy of the window's end was, for each token that came after a copy.
 
     Copies have `shortest` tokens at least, count up to `longest`, and may overlap the end.
     """

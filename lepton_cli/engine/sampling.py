@@ -111,14 +111,14 @@ def _check(name: str, value: float, limits: tuple[float, float], whole: bool) ->
     low, high = limits
     right_type = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
     if not (right_type and low <= value <= high):  # NaN is within nothing
-        kind = "a whole number" if whole else "a number"
+        kind = "a whole number" if whole else "a finite number"
         raise UsageError(f"{name} is {value!r}: it must be {kind}{_range_text(low, high)}")
 
 
 def _range_text(low: float, high: float) -> str:
     if high == LARGE:
-        return {-LARGE: "", SMALL: " above 0"}.get(low, f", {low:g} or more")
-    return f", at most {high:g}" if low == -LARGE else f" from {low:g} to {high:.20g}"
+        return {-LARGE: "", SMALL: " above 0"}.get(low, f", {low} or more")
+    return f", at most {high}" if low == -LARGE else f" from {low} to {high}"
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The commands and their words; what a command does is a module of its own, imported when asked for.
+"""The commands and their words; what each does is a module of its own, imported when it is needed.
 
 Nothing here imports NumPy, Numba, rich or prompt-toolkit: `--help` must take a tenth of a second.
 """
@@ -12,7 +12,7 @@ from lepton_cli.ui.command import Command
 from lepton_cli.ui.config import PREFIX, default_map, known_settings
 from lepton_cli.ui.options import (
     AnswerOptions,
-    ChatOptions,
+    ConversationOptions,
     ModelOptions,
     PromptOptions,
     RunOptions,
@@ -55,7 +55,8 @@ def lepton(
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
     else:
-        context.default_map = default_map(known_settings(context.command.commands))
+        commands = typer.main.get_group(app).commands
+        context.default_map = default_map(known_settings(commands))
 
 
 @command("run")
@@ -65,7 +66,7 @@ def run(
     *,
     model: ModelOptions,
     prompt: PromptOptions,
-    chat: ChatOptions,
+    chat: ConversationOptions,
     answer: AnswerOptions,
     sampling: SamplingOptions,
     run: RunOptions,

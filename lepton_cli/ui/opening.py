@@ -1,19 +1,16 @@
 """From the words of the command line to an open model, with what is worth saying on the way."""
 
-from collections.abc import Sequence
 from pathlib import Path
-
-import typer
 
 from lepton_cli.engine import model as engine
 from lepton_cli.engine.model import LoadOptions, Model
 from lepton_cli.ui.notes import note
-from lepton_cli.ui.options import ChatOptions, ModelOptions
+from lepton_cli.ui.options import ConversationOptions, ModelOptions
 from lepton_cli.ui.prompt import read_text
 from quant.errors import UsageError
 
 
-def open_model(path: Path, options: ModelOptions, chat: ChatOptions) -> Model:
+def open_model(path: Path, options: ModelOptions, chat: ConversationOptions) -> Model:
     """Notes go to stderr."""
     wanted = LoadOptions(
         backend=options.backend,

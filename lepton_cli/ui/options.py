@@ -101,7 +101,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ChatOptions:
+class ConversationOptions:
     """How the words become a conversation."""
 
     system_prompt: Annotated[

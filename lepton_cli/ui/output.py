@@ -1,4 +1,4 @@
-"""How words and records reach stdout: as bytes that depend neither on the locale nor on the system."""
+"""How words and records reach stdout: as bytes that depend on neither locale nor system."""
 
 import json
 import math

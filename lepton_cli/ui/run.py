@@ -18,7 +18,7 @@ from lepton_cli.ui.notes import note
 from lepton_cli.ui.opening import one_text, open_model
 from lepton_cli.ui.options import (
     AnswerOptions,
-    ChatOptions,
+    ConversationOptions,
     ModelOptions,
     PromptOptions,
     RunOptions,
@@ -40,7 +40,7 @@ class Request:
     words: str | None
     model: ModelOptions
     prompt: PromptOptions
-    chat: ChatOptions
+    chat: ConversationOptions
     answer: AnswerOptions
     sampling: SamplingOptions
     run: RunOptions

@@ -1,4 +1,4 @@
-"""From options to the engine's settings: what was asked for, over what the model's authors advise."""
+"""From options to the engine's settings: what was asked for, over what the authors advise."""
 
 import re
 from collections.abc import Mapping, Sequence

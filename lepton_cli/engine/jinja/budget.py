@@ -61,16 +61,23 @@ class Budget:
         if length > self.longest:
             raise LimitError(f"it makes a text of more than {self.longest} characters")
 
+    def check_bits(self, bits: int) -> None:
+        """Before a whole number of that size is made."""
+        if bits > MAX_BITS:
+            raise LimitError(f"it makes a number of more than {MAX_BITS} bits")
+
     def made(self, value: T) -> T:
         """Pays for a value that an operation has returned."""
         self.tick()
         if isinstance(value, str):
             self.check_length(len(value))
-            self.spend(len(value) * (1 if value.isascii() else 4) + SPAN_BYTES * len(spans_of(value)))
+            self.spend(
+                len(value) * (1 if value.isascii() else 4) + SPAN_BYTES * len(spans_of(value))
+            )
         elif isinstance(value, list | tuple | dict):
             self.spend(ITEM_BYTES * len(value))
-        elif isinstance(value, int) and value.bit_length() > MAX_BITS:
-            raise LimitError(f"it makes a number of more than {MAX_BITS} bits")
+        elif isinstance(value, int):
+            self.check_bits(value.bit_length())
         return value
 
     def metered(self, items: Iterable[T]) -> Iterator[T]:

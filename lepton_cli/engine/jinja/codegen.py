@@ -62,7 +62,9 @@ class TracingGenerator(CodeGenerator):
         self._call("concat_values", node.nodes, frame)
 
     def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
-        self._call("mapping", [part for item in node.items for part in (item.key, item.value)], frame)
+        self._call(
+            "mapping", [part for item in node.items for part in (item.key, item.value)], frame
+        )
 
     def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:
         operands: list[nodes.Expr] = [node.expr]
@@ -89,5 +91,3 @@ class TracingGenerator(CodeGenerator):
             self.visit(argument, frame)
             self.write(", ")
         self.write(")")
-
-

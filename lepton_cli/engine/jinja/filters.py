@@ -10,12 +10,11 @@ from typing import Any
 
 import markupsafe
 from jinja2 import Undefined
-from jinja2.defaults import DEFAULT_TESTS
 from jinja2.exceptions import TemplateRuntimeError
 from jinja2.filters import do_default, do_dictsort, do_float, do_int, do_title
 
 from lepton_cli.engine.jinja import methods
-from lepton_cli.engine.jinja.budget import Budget
+from lepton_cli.engine.jinja.budget import ITEM_BYTES, Budget
 from lepton_cli.engine.jinja.methods import Method
 from lepton_cli.engine.jinja.provenance import cut, derived, join
 
@@ -81,8 +80,9 @@ def indent(
 ) -> str:
     margin = width if isinstance(width, str) else " " * min(width, MAX_INDENT)
     lines = methods.splitlines(budget, join([text, "\n"]))
-    kept = [(margin if first else "") if n == 0 else margin if line or blank else "" for n, line in enumerate(lines)]
-    return methods.joined(budget, "\n", (join(pair) for pair in zip(kept, lines, strict=True)))
+    indented = [join([margin, line]) if line or blank else line for line in lines[1:]]
+    start = join([margin, lines[0]]) if first else lines[0]
+    return methods.joined(budget, "\n", [start, *indented])
 
 
 def tojson(
@@ -104,7 +104,7 @@ def tojson(
 
 
 def from_json(budget: Budget, text: str) -> Any:
-    budget.made([*text[: budget.longest]])
+    budget.spend(ITEM_BYTES * len(text) // 2)
     return json.loads(text)
 
 
@@ -112,3 +112,101 @@ def _generated(budget: Budget, items: Any) -> list[Any]:
     if not isinstance(items, Iterator):
         raise TemplateRuntimeError(f"a {type(items).__name__} has no JSON form")
     return list(budget.metered(items))
+
+
+# --- filters of lists and numbers ------------------------------------------------------------
+
+
+def first(budget: Budget, items: Any) -> Any:
+    if isinstance(items, str):
+        return cut(items, 0, 1)
+    return next(iter(items), Undefined("there is no first item, the sequence is empty"))
+
+
+def last(budget: Budget, items: Any) -> Any:
+    if isinstance(items, str):
+        return cut(items, -1, None)
+    return next(reversed(items), Undefined("there is no last item, the sequence is empty"))
+
+
+def reverse(budget: Budget, items: Any) -> Any:
+    if isinstance(items, str):
+        return derived(items[::-1], items)
+    return list(budget.metered(items))[::-1]
+
+
+def pairs(budget: Budget, mapping: Any) -> list[tuple[Any, Any]]:
+    return [] if isinstance(mapping, Undefined) else list(methods.as_mapping(mapping).items())
+
+
+def sorted_pairs(budget: Budget, mapping: Any, *arguments: Any, **named: Any) -> Any:
+    budget.weigh(mapping)
+    return do_dictsort(mapping, *arguments, **named)
+
+
+def total(budget: Budget, numbers: Iterable[Any]) -> Any:
+    return sum(budget.metered(numbers))
+
+
+FILTERS: Mapping[str, Method] = {
+    "abs": lambda budget, number: abs(number),
+    "count": lambda budget, items: len(items),
+    "d": lambda budget, *arguments, **named: do_default(*arguments, **named),
+    "default": lambda budget, *arguments, **named: do_default(*arguments, **named),
+    "dictsort": sorted_pairs,
+    "first": first,
+    "float": lambda budget, *arguments, **named: do_float(*arguments, **named),
+    "int": lambda budget, *arguments, **named: do_int(*arguments, **named),
+    "items": pairs,
+    "join": join_all,
+    "last": last,
+    "length": lambda budget, items: len(items),
+    "list": lambda budget, items: list(budget.metered(items)),
+    "reverse": reverse,
+    "safe": printed,
+    "string": printed,
+    "sum": total,
+    "tojson": tojson,
+    "capitalize": _of_text(methods.TEXT_METHODS["capitalize"]),
+    "e": _of_text(escape),
+    "escape": _of_text(escape),
+    "from_json": _of_text(from_json),
+    "indent": _of_text(indent),
+    "lower": _of_text(methods.TEXT_METHODS["lower"]),
+    "replace": _of_text(replace),
+    "title": _of_text(title),
+    "trim": _of_text(methods.strip),
+    "upper": _of_text(methods.TEXT_METHODS["upper"]),
+}
+
+
+# --- tests -----------------------------------------------------------------------------------
+
+
+def _comparison(name: str) -> Method:
+    return lambda budget, left, right: compared(budget, name, left, right)
+
+
+def divisible(budget: Budget, number: Any, by: Any) -> bool:
+    """`%` would format a text."""
+    if not isinstance(number, int | float):
+        raise TemplateRuntimeError(f"a {type(number).__name__} cannot be divided")
+    return bool(number % by == 0)
+
+
+HARMLESS_TESTS = (
+    *("boolean", "defined", "false", "filter", "float", "integer", "iterable", "mapping", "none"),
+    *("number", "sameas", "sequence", "string", "test", "true", "undefined"),
+)
+TESTS: Mapping[str, Method] = {
+    **{name: _comparison("eq") for name in ("eq", "equalto", "==")},
+    **{name: _comparison("ne") for name in ("ne", "!=")},
+    **{name: _comparison("lt") for name in ("lt", "lessthan", "<")},
+    **{name: _comparison("lteq") for name in ("le", "<=")},
+    **{name: _comparison("gt") for name in ("gt", "greaterthan", ">")},
+    **{name: _comparison("gteq") for name in ("ge", ">=")},
+    "in": _comparison("in"),
+    "divisibleby": divisible,
+    "even": lambda budget, number: divisible(budget, number, 2),
+    "odd": lambda budget, number: not divisible(budget, number, 2),
+}

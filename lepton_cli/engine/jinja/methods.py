@@ -207,9 +207,13 @@ def update(budget: Budget, mapping: dict[Any, Any], *others: Any, **named: Any) 
 
 def make_mapping(budget: Budget, other: Any = None, **named: Any) -> dict[Any, Any]:
     """`dict(...)` of a mapping and named values."""
-    if other is not None and not isinstance(other, dict):
-        raise TemplateRuntimeError(f"a {type(other).__name__} is no mapping")
-    return budget.made({**(other or {}), **named})
+    return budget.made({**({} if other is None else as_mapping(other)), **named})
+
+
+def as_mapping(value: Any) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise TemplateRuntimeError(f"a {type(value).__name__} is no mapping")
+    return value
 
 
 def scalar(key: object) -> object:

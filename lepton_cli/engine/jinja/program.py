@@ -1,0 +1,56 @@
+"""A chat template, compiled once and rendered under limits; whatever goes wrong is one error of one line."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Template
+from jinja2.exceptions import TemplateError, TemplateSyntaxError
+
+from lepton_cli.engine.jinja.budget import Budget, Limits
+from lepton_cli.engine.jinja.environment import Refusal, Sandbox
+from quant.errors import UsageError
+
+MAX_SOURCE = 256 * 1024  # characters; published templates have up to 17 thousand
+FAILURES = (
+    *(TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError),
+    *(RecursionError, SyntaxError, AssertionError),
+)
+
+
+class TemplateFault(UsageError):
+    """A chat template that does not compile, does not render, or refuses the messages."""
+
+
+class Program:
+    """Raises TemplateFault where the source is no Jinja, and where a rendering fails."""
+
+    def __init__(self, source: str, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        if len(source) > MAX_SOURCE:
+            raise TemplateFault(f"the chat template has {len(source)} characters, not {MAX_SOURCE}")
+        try:
+            self._code = Sandbox(Budget(self._limits, 0)).compile(source)
+        except TemplateSyntaxError as error:
+            raise TemplateFault(
+                f"line {error.lineno} of the chat template: {error.message}"
+            ) from None
+        except (*FAILURES, MemoryError) as error:
+            raise TemplateFault(f"the chat template does not compile: {_line(error)}") from None
+
+    def run(self, variables: Mapping[str, Any], given: int) -> str:
+        """The text, which knows its origin, of messages that have `given` characters."""
+        sandbox = Sandbox(Budget(self._limits, given))
+        try:
+            template = Template.from_code(sandbox, self._code, sandbox.globals)
+            context = template.new_context(dict(variables))
+            return sandbox.concat(template.root_render_func(context))
+        except Refusal as refusal:
+            raise TemplateFault(f"the chat template refuses: {_line(refusal)}") from None
+        except FAILURES as error:
+            raise TemplateFault(f"the chat template fails: {_line(error)}") from None
+
+
+def _line(error: BaseException) -> str:
+    words = " ".join(str(error).split())
+    named = isinstance(error, TemplateError)
+    return f"{words:.300}" if named else f"{type(error).__name__}: {words:.300}"

@@ -1,0 +1,334 @@
+"""The slash commands: one table, from which `/help` and completion are made too."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lepton_cli.engine.catalogue import load_aliases
+from lepton_cli.engine.events import Event
+from lepton_cli.engine.paths import private_folder, state_folder
+from lepton_cli.engine.session import Session
+from lepton_cli.engine.spelling import did_you_mean
+from lepton_cli.ui.dialogue import Attachment, Dialogue, Draft
+from lepton_cli.ui.editor import chosen_editor, edit_text
+from lepton_cli.ui.figures import amount, columns, size
+from lepton_cli.ui.prompt import read_text
+from lepton_cli.ui.values import NONE, VALUES, find_value
+from quant.errors import UsageError
+
+MARK = "bold cyan"
+BAR = 30  # columns of a whole bar
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`completions` gives whole arguments; with `files`, paths are completed as well."""
+
+    name: str
+    arguments: str
+    help: str
+    run: Callable[[Dialogue, str], None]
+    aliases: tuple[str, ...] = ()
+    completions: Callable[[], Iterable[str]] = tuple
+    files: bool = False
+
+
+def find_command(word: str) -> Command:
+    """By its name or an alias, without the slash. Raises UsageError with the nearest names."""
+    for command in COMMANDS:
+        if word.lower() in (command.name, *command.aliases):
+            return command
+    names = [f"/{name}" for command in COMMANDS for name in (command.name, *command.aliases)]
+    near = did_you_mean(f"/{word}", names) or "/help lists the commands"
+    raise UsageError(f"there is no command /{word}", f"{near}  (// at its start sends it as text)")
+
+
+def run_command(dialogue: Dialogue, line: str) -> None:
+    """Does what `/name argument` says. What cannot be a command is handed back for editing."""
+    word, _, argument = line[1:].partition(" ")
+    try:
+        command = find_command(word)
+    except UsageError:
+        dialogue.draft = Draft(line)
+        raise
+    command.run(dialogue, argument.strip())
+
+
+# --- the conversation ---------------------------------------------------------------------------
+
+
+def _retry(dialogue: Dialogue, argument: str) -> None:
+    sampling = dialogue.session.generation.sampling
+    if sampling.temperature <= 0 or sampling.seed is not None:
+        dialogue.note("with temperature 0 or a fixed seed the answer will be the same (see /set)")
+    dialogue.answer(dialogue.session.retry())
+
+
+def _continue(dialogue: Dialogue, argument: str) -> None:
+    dialogue.answer(dialogue.session.continue_last())
+
+
+def _undo(dialogue: Dialogue, argument: str) -> None:
+    taken = dialogue.session.undo()
+    if taken is None:
+        raise UsageError("there is nothing to take back")
+    first = taken.content.strip().partition("\n")[0]
+    dialogue.note(f"taken back: {first[:60]}")
+
+
+def _edit(dialogue: Dialogue, argument: str) -> None:
+    """In the person's editor where one is set, else in the next prompt."""
+    text, send = _editable(dialogue.session, argument)
+    editor = chosen_editor()
+    if editor is None:
+        dialogue.draft = Draft(f"/{text}" if text.startswith("/") else text, send, "edit> ")
+        return
+    edited = edit_text(text, editor)
+    if edited.strip() in ("", text.strip()):
+        dialogue.note("nothing changed, nothing was sent")
+        return
+    dialogue.say(("> ", MARK), edited)
+    dialogue.draft = Draft(send=send)
+    dialogue.ask(edited)
+
+
+def _editable(
+    session: Session, argument: str
+) -> tuple[str, Callable[[str], Iterator[Event]]]:
+    """What is to be edited, and how the new words are sent."""
+    if argument == "answer":
+        answer = session.conversation.last_answer
+        if answer is None:
+            raise UsageError("there is no answer to edit", "ask something first")
+        return answer.message.content, lambda text: _go_on_from(session, text)
+    if argument and not argument.isdecimal():
+        raise UsageError(f"{argument!r} cannot be edited", "/edit, /edit 2 or /edit answer")
+    number = int(argument) if argument else None
+    return session.question(number), lambda text: session.edit(text, number)
+
+
+def _go_on_from(session: Session, text: str) -> Iterator[Event]:
+    session.edit_answer(text)
+    return session.continue_last()
+
+
+def _clear(dialogue: Dialogue, argument: str) -> None:
+    dialogue.session.clear()
+    dialogue.note("cleared" + ("; the system text stays" if dialogue.session.conversation.system else ""))
+
+
+def _system(dialogue: Dialogue, argument: str) -> None:
+    if argument:
+        dialogue.session.set_system(None if argument == NONE else argument)
+    dialogue.note(f"system: {dialogue.session.conversation.system or NONE}")
+
+
+def _read(dialogue: Dialogue, argument: str) -> None:
+    if not argument:
+        raise UsageError("/read needs a file", "/read notes.txt")
+    path = Path(argument).expanduser()
+    text = read_text(str(path))
+    tokens = len(dialogue.session.model.tokenizer.encode(text, add_special=False))
+    dialogue.attachments.append(Attachment(path.name, text))
+    dialogue.note(f"{path.name} ({tokens} tokens) goes in front of your next message")
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def _chats() -> Path:
+    return state_folder() / "chats"
+
+
+def _saved_names() -> list[str]:
+    return sorted(path.stem for path in _chats().glob("*.json"))
+
+
+def _chat_path(argument: str) -> Path:
+    """A bare name stands for a file in Lepton's own folder, anything else for itself."""
+    path = Path(argument).expanduser()
+    is_bare = path.name == argument and not path.suffix
+    return _chats() / f"{argument}.json" if is_bare else path
+
+
+def _save(dialogue: Dialogue, argument: str) -> None:
+    overwrite, name = argument.startswith("-f "), argument.removeprefix("-f ").strip()
+    path = _chat_path(name) if name else dialogue.saved_as
+    if path is None:
+        raise UsageError("/save needs a name", "/save holidays, or a file: .json, .md or .txt")
+    if path.parent == _chats():
+        private_folder(path.parent)
+    dialogue.session.save(path, overwrite=overwrite)
+    dialogue.saved_as = path
+    dialogue.note(f"saved as {path}")
+
+
+def _load(dialogue: Dialogue, argument: str) -> None:
+    if not argument:
+        names = _saved_names()
+        dialogue.note("saved chats: " + (", ".join(names) if names else NONE))
+        return
+    dialogue.load(_chat_path(argument))
+
+
+def _model(dialogue: Dialogue, argument: str) -> None:
+    if argument:
+        dialogue.switch_model(argument)
+    model = dialogue.session.model
+    about = f"{model.architecture}, {amount(model.parameters)} parameters, {size(model.file_bytes)}"
+    dialogue.say((model.name, MARK), f"  {about}")
+    dialogue.note(f"{model.path} · context {model.context_size} · {model.backend}")
+
+
+# --- what is going on ---------------------------------------------------------------------------
+
+
+def _set(dialogue: Dialogue, argument: str) -> None:
+    name, _, text = argument.partition(" ")
+    if not name:
+        rows = [(v.name, v.read(dialogue), f"(default {v.default})") for v in VALUES]
+        for line, (_, now, default) in zip(columns(rows).splitlines(), rows, strict=True):
+            dialogue.say((line, "" if default == f"(default {now})" else "bold"))
+        return
+    value = find_value(name)
+    if text.strip():
+        value.write(dialogue, text.strip())
+    dialogue.note(f"{value.name} = {value.read(dialogue)}")
+
+
+def _context(dialogue: Dialogue, argument: str) -> None:
+    """A bar a message; what is not anybody's words is the template's."""
+    session, use = dialogue.session, dialogue.session.context_use()
+    messages, widest = session.messages, max(len(str(use.used)), 4)
+    hidden = range(len(messages) - len(session.conversation.turns), len(messages))[: use.left_out]
+    for i, (message, tokens) in enumerate(zip(messages, use.messages, strict=True)):
+        words = " ".join(message.content.split())[: max(0, dialogue.width - BAR - 30)]
+        part = f"{message.role:>9} {tokens:>{widest}} "
+        bar = "" if dialogue.plain else "█" * round(BAR * tokens / max(use.used, 1))
+        dialogue.say(part, (f"{bar} ", MARK), ("left out " if i in hidden else "", "red"), (words, "dim"))
+    template = max(0, use.used - sum(use.messages))
+    dialogue.say(f"{'template':>9} {template:>{widest}}")
+    dialogue.say(("total", "bold"), f" {use.used}/{use.size} tokens, {use.used / use.size:.0%}")
+
+
+def _stats(dialogue: Dialogue, argument: str) -> None:
+    done = dialogue.last
+    if done is None:
+        raise UsageError("nothing was answered yet", "ask something first")
+    stats = done.stats
+    read = stats.prompt_tokens - stats.cached_tokens
+    rows = [
+        ("prompt", f"{stats.prompt_tokens} tokens"),
+        ("  from the cache", f"{stats.cached_tokens} tokens"),
+        ("  left out", f"{stats.dropped_tokens} tokens"),
+        ("  read", f"{read} tokens{_speed(read, stats.prefill_seconds)}"),
+        ("answer", f"{stats.generated_tokens} tokens"
+         f"{_speed(stats.generated_tokens, stats.decode_seconds)}"),
+        ("ended", done.reason if done.stop_string is None else f"at {done.stop_string!r}"),
+        ("context", f"{dialogue.session.used}/{stats.context_size} tokens"),
+    ]
+    for line in columns(rows).splitlines():
+        dialogue.say(line)
+
+
+def _speed(tokens: int, seconds: float) -> str:
+    return f" in {seconds:.2f} s, {tokens / seconds:.1f} tokens/s" if seconds > 0 and tokens else ""
+
+
+def _template(dialogue: Dialogue, argument: str) -> None:
+    """The prompt as the model gets it; ⟦ ⟧ stand around special tokens, which no text can imitate."""
+    session = dialogue.session
+    dialogue.say(("template: ", "dim"), (session.model.template.name, MARK))
+    dialogue.tell_template()
+    if not session.conversation.turns:
+        dialogue.note("nothing was asked yet, so there is no prompt to show")
+        return
+    dialogue.say(*_marked(session))
+
+
+def _marked(session: Session) -> Iterator[str | tuple[str, str]]:
+    tokenizer = session.model.tokenizer
+    special = {tokenizer.token_id(text) for text in tokenizer.special_texts}
+    data = b""
+    for token in session.prompt():
+        if token not in special:
+            data += tokenizer.token_bytes(token)
+            continue
+        yield data.decode("utf-8", "replace")
+        yield f"⟦{tokenizer.token_text(token)}⟧", MARK
+        data = b""
+    yield data.decode("utf-8", "replace")
+
+
+# --- the rest -----------------------------------------------------------------------------------
+
+
+def _help(dialogue: Dialogue, argument: str) -> None:
+    shown = (find_command(argument.removeprefix("/")),) if argument else COMMANDS
+    rows = [(f"/{command.name} {command.arguments}".rstrip(), command) for command in shown]
+    width = max(len(usage) for usage, _ in rows)
+    for usage, command in rows:
+        also = f" (also {', '.join(f'/{alias}' for alias in command.aliases)})"
+        dialogue.say((usage.ljust(width), MARK), f"  {command.help}", also if command.aliases else "")
+    if not argument:
+        for line in KEYS:
+            dialogue.note(line)
+
+
+def _exit(dialogue: Dialogue, argument: str) -> None:
+    dialogue.is_over = True
+
+
+KEYS = (
+    "Enter sends; Alt-Enter, or \\ at the end of a line, begins a new line; \"\"\" opens and closes a block.",
+    "Ctrl-C stops an answer and keeps it, or clears the line; Ctrl-R searches what you typed before;",
+    "Ctrl-X Ctrl-E opens the line in your editor; Ctrl-D leaves. A message that begins with // sends one /.",
+)
+
+
+def _set_completions() -> Iterator[str]:
+    for value in VALUES:
+        yield value.name
+        yield from (f"{value.name} {choice}" for choice in value.choices)
+
+
+COMMANDS = (
+    Command("help", "[COMMAND]", "this list", _help, ("?", "h"), lambda: [c.name for c in COMMANDS]),
+    Command("retry", "", "answer the last question again", _retry, ("regen",)),
+    Command("continue", "", "go on with the last answer exactly where it ended", _continue),
+    Command("undo", "", "take back the last question and its answer", _undo),
+    Command(
+        "edit",
+        "[N|answer]",
+        "change the last question, the Nth, or the last answer, and go on from there",
+        _edit,
+        completions=lambda: ("answer",),
+    ),
+    Command("clear", "", "forget the conversation, keep the system text", _clear, ("new",)),
+    Command("system", "[TEXT|none]", "show or change the system text", _system, (), lambda: (NONE,)),
+    Command("set", "[NAME [VALUE]]", "show or change how answers are made", _set, (), _set_completions),
+    Command("read", "FILE", "put a file in front of the next message", _read, files=True),
+    Command("context", "", "how many tokens each message takes", _context, ("tokens",)),
+    Command("stats", "", "figures of the last answer", _stats, ("info",)),
+    Command("template", "", "the prompt as the model gets it", _template, ("prompt",)),
+    Command(
+        "save",
+        "[-f] [NAME]",
+        "keep the chat under a name, or in a .json, .md or .txt file (-f replaces one)",
+        _save,
+        (),
+        _saved_names,
+        files=True,
+    ),
+    Command("load", "[NAME]", "go on with a saved chat; without a name, list them", _load, (), _saved_names, True),
+    Command(
+        "model",
+        "[MODEL]",
+        "show the model, or go on with another one",
+        _model,
+        (),
+        load_aliases,
+        files=True,
+    ),
+    Command("exit", "", "leave", _exit, ("quit", "bye", "q")),
+)

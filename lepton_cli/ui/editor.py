@@ -1,0 +1,29 @@
+"""The person's own editor, for a text that deserves more than a line."""
+
+import os
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+
+from quant.errors import UsageError
+
+
+def chosen_editor() -> str | None:
+    return os.environ.get("VISUAL") or os.environ.get("EDITOR") or None
+
+
+def edit_text(text: str, editor: str) -> str:
+    """The text as it was left there, without its last newlines. Raises UsageError."""
+    with tempfile.TemporaryDirectory(prefix="lepton-") as folder:  # its owner's alone
+        path = Path(folder) / "message.md"
+        path.write_text(text + "\n", encoding="utf-8")
+        try:
+            status = subprocess.call([*shlex.split(editor), str(path)])
+            edited = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            message = f"the editor {editor!r} does not work: {error}"
+            raise UsageError(message, "set EDITOR to another one") from error
+    if status:
+        raise UsageError(f"the editor {editor!r} ended with status {status}", "nothing was sent")
+    return edited.rstrip("\n")

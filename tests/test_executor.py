@@ -1,0 +1,137 @@
+"""The executor and the store of compiled kernels: stopping, many threads, damaged files."""
+
+import os
+import threading
+
+import numpy as np
+import pytest
+from passes import kernel_folder, resources
+
+from ops.backend import open_backend
+from ops.cache import CacheLayout
+from ops.cpu import objects
+from ops.interface import Interrupted, Linear, Step, Weight
+from ops.program import Buffer, Limits, Operation, plan
+from quant.format import FORMATS
+
+WIDTH = 64
+
+
+def weight(rows: int, columns: int) -> Weight:
+    values = np.random.default_rng(0).standard_normal((rows, columns), dtype=np.float32)
+    return Weight("w", FORMATS["F32"], columns, values.view(np.uint8))
+
+
+def chain(length: int):
+    """A forward pass of many small operators: mostly barriers."""
+    table, matrix = weight(10, WIDTH), Linear(weight(WIDTH, WIDTH))
+
+    def forward(ops):
+        x = ops.embed(table)
+        for _ in range(length):
+            x = ops.scale(ops.linear(matrix, x), 1 / 8)
+        return x
+
+    return forward
+
+
+def one_step() -> Step:
+    return Step(np.array([3], np.int32), np.zeros(1, np.int32), np.zeros(1, np.int32))
+
+
+def opened(forward, threads: int):
+    return open_backend("cpu", forward, CacheLayout(()), Limits(1, 1), resources(threads))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5, 2 * (os.cpu_count() or 1)])
+def test_any_number_of_threads_gives_the_same_bytes(threads):
+    results = []
+    for count in (1, threads):
+        runner = opened(chain(30), count)
+        results.append(np.stack([runner.run(one_step()).copy() for _ in range(20)]))
+        runner.close()
+    np.testing.assert_array_equal(*results)
+
+
+def test_an_interrupt_breaks_a_step_off_and_the_next_one_runs():
+    runner = opened(chain(300), 2)
+    expected = runner.run(one_step()).copy()
+    asked = threading.Event()
+    asked.set()
+    broken = 0
+    for _ in range(50):  # a step may be through before the flag is seen
+        try:
+            runner.run(one_step(), asked)
+        except Interrupted:
+            broken += 1
+    assert broken
+    np.testing.assert_array_equal(runner.run(one_step()), expected)
+    runner.close()
+
+
+def test_closing_ends_the_threads():
+    before = threading.active_count()
+    runner = opened(chain(1), 3)
+    assert threading.active_count() == before + 3
+    runner.close()
+    assert threading.active_count() == before
+
+
+def store(folder, compiled: list[str]) -> objects.ObjectStore:
+    return objects.ObjectStore(folder, compiled.append)
+
+
+def test_a_stored_kernel_is_not_compiled_again(tmp_path):
+    first, second = [], []
+    store(tmp_path, first).address("scale")
+    store(tmp_path, second).address("scale")
+    assert first == ["scale"] and second == []
+
+
+def test_a_damaged_kernel_is_compiled_again(tmp_path):
+    store(tmp_path, []).address("scale")
+    [path] = tmp_path.glob("*/scale.kernel")
+    raw = bytearray(path.read_bytes())
+    raw[100] ^= 255
+    for damaged in (bytes(raw), b"", b"short"):
+        path.write_bytes(damaged)
+        compiled = []
+        store(tmp_path, compiled).address("scale")
+        assert compiled == ["scale"]
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    compiled = []
+    assert store(blocked / "kernels", compiled).address("scale") and compiled == ["scale"]
+
+
+def test_other_sources_have_another_folder(monkeypatch):
+    mine = objects.digest()
+    monkeypatch.setattr(objects, "version", lambda name: "99")
+    assert objects.digest() != mine
+
+
+def test_kernels_are_kept_in_the_cache_folder():
+    opened(chain(1), 1).close()
+    assert list(kernel_folder().glob("*/replay.kernel"))
+
+
+def test_buffers_that_live_together_do_not_overlap():
+    random = np.random.default_rng(4)
+    buffers = [Buffer("tokens", 1, int(random.integers(1, 90))) for _ in range(40)]
+    operations = [
+        Operation("any", tuple(buffers[max(0, n - int(random.integers(1, 6))) : n]), (buffer,), ())
+        for n, buffer in enumerate(buffers)
+    ]
+    limits = Limits(3, 1)
+    places, total = plan(operations, limits, buffers[5])
+    last = {b: n for n, op in enumerate(operations) for b in (*op.inputs, *op.outputs)}
+    last[buffers[5]] = len(operations)
+    size = {b: 4 * 3 * b.width for b in buffers}
+    for n, a in enumerate(buffers):
+        for b in buffers[n + 1 : last[a] + 1]:
+            apart = places[a] + size[a] <= places[b] or places[b] + size[b] <= places[a]
+            assert apart
+    assert total < sum(size.values())

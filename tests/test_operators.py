@@ -1,0 +1,224 @@
+"""Every operator of the recorded CPU program against the NumPy definition, on edge shapes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from passes import resources
+
+from ops.backend import open_backend
+from ops.cache import CacheLayout
+from ops.cpu.lower import KERNEL_FORMATS
+from ops.interface import BLOCK, Heads, Linear, Rope, Routing, Step, Weight
+from ops.program import Limits
+from ops.reference import ReferenceRunner
+from quant.errors import ModelFileError
+from quant.format import FORMATS, quantize, row_bytes
+
+RANDOM = np.random.default_rng(11)
+V = 50
+
+
+def weight(rows: int, columns: int, kind: str = "F32", experts: int = 1) -> Weight:
+    """Random values; where we cannot quantize, random block bytes with small scales."""
+    format_ = FORMATS[kind]
+    shape = experts * rows, columns
+    if format_.quantize:
+        data = quantize(format_, RANDOM.standard_normal(shape).astype(np.float32))
+    else:
+        data = RANDOM.integers(0, 256, (shape[0], row_bytes(format_, columns)), dtype=np.uint8)
+        blocks = data.reshape(-1).view(format_.block)
+        for field in {"d", "dmin"} & set(format_.block.names):
+            scales = RANDOM.uniform(0.001, 0.01, len(blocks)).astype(np.float16)
+            blocks[field] = scales.view(np.uint16)
+    return Weight("w", format_, columns, np.ascontiguousarray(data), experts)
+
+
+@dataclass
+class Case:
+    """A forward pass over embedded tokens, compared on both backends."""
+
+    forward: object
+    tokens: int = 5
+    outputs: tuple[int, ...] | None = None
+    start: int = 0
+    widths: tuple[int, ...] = ()
+    kv: str = "f32"
+
+    def step(self) -> Step:
+        outputs = range(self.tokens) if self.outputs is None else self.outputs
+        return Step(
+            RANDOM.integers(0, V, self.tokens).astype(np.int32),
+            np.arange(self.start, self.start + self.tokens, dtype=np.int32),
+            np.array(outputs, np.int32),
+        )
+
+    def check(self, steps: int = 1, threads: int = 3, tolerance: float = 1e-5) -> None:
+        layout = CacheLayout(self.widths, self.kv)
+        reference = ReferenceRunner(self.forward, layout)
+        limits = Limits(max(self.tokens, 1), max(self.tokens, 1))
+        cpu = open_backend("cpu", self.forward, layout, limits, resources(threads))
+        for _ in range(steps):
+            step = self.step()
+            got, want = cpu.run(step), reference.run(step)
+            scale = np.abs(want).max() + 1e-30
+            np.testing.assert_allclose(got / scale, want / scale, atol=tolerance, rtol=0)
+            self.start += self.tokens
+        cpu.close()
+
+
+@pytest.mark.parametrize("kind", sorted(KERNEL_FORMATS))
+@pytest.mark.parametrize(("rows", "tokens"), [(1, 1), (3, 1), (17, 4)])
+def test_linear_and_embed(kind, rows, tokens):
+    table, matrix = weight(V, 256, kind), Linear(weight(rows, 256, kind))
+    Case(lambda ops: ops.linear(matrix, ops.embed(table)), tokens).check()
+
+
+@pytest.mark.parametrize("kind", ["F32", "F16", "BF16"])
+@pytest.mark.parametrize("columns", [1, 7, 33])
+def test_linear_over_odd_row_lengths(kind, columns):
+    table, matrix = weight(V, columns), Linear(weight(5, columns, kind), weight(1, 5))
+    Case(lambda ops: ops.linear(matrix, ops.embed(table))).check()
+
+
+def test_linear_with_bias_scale_and_a_format_without_kernel():
+    table, w = weight(V, 256), weight(6, 256, "TQ2_0")
+    matrix = Linear(w, weight(1, 6), weight(1, 1))
+    Case(lambda ops: ops.linear(matrix, ops.embed(table))).check()
+
+
+def test_parts_of_a_fused_matrix():
+    table, fused = weight(V, 64), Linear(weight(12, 64, "Q8_0"), weight(1, 12))
+    for part in ((0, 4), (4, 12)):
+        Case(lambda ops, part=part: ops.linear(fused.part(*part), ops.embed(table))).check()
+
+
+def test_embed_positions_and_add():
+    table, places = weight(V, 40), weight(9, 40, "F16")
+    Case(lambda ops: ops.add(ops.embed(table), ops.embed_positions(places)), 4, start=5).check()
+
+
+@pytest.mark.parametrize("segments", [1, 4])
+def test_rms_norm(segments):
+    table, w = weight(V, 24 * segments), Linear(weight(1, 24))
+    Case(lambda ops: ops.rms_norm(ops.embed(table), w, 1e-5)).check()
+
+
+@pytest.mark.parametrize("bias", [None, "bias"])
+def test_layer_norm(bias):
+    table = weight(V, 31)
+    w = Linear(weight(1, 31), weight(1, 31) if bias else None)
+    Case(lambda ops: ops.layer_norm(ops.embed(table), w, 1e-5)).check()
+
+
+@pytest.mark.parametrize("interleaved", [True, False])
+@pytest.mark.parametrize("pairs", [1, 3, 4])
+def test_rope(interleaved, pairs):
+    table = weight(V, 24)
+    turn = Rope(np.geomspace(1, 1e-3, pairs).astype(np.float32), 8, interleaved, 1.2)
+    Case(lambda ops: ops.rope(ops.embed(table), turn), start=70_000).check()
+
+
+def test_temperature():
+    table = weight(V, 16)
+    Case(lambda ops: ops.temperature(ops.embed(table), 0.1, 3), 8).check()
+
+
+@pytest.mark.parametrize("activation", ["silu", "gelu"])
+def test_activate(activation):
+    table = weight(V, 16)
+    Case(lambda ops: ops.activate(ops.embed(table), activation)).check()
+
+
+@pytest.mark.parametrize("activation", ["silu", "gelu", "clamped_swiglu"])
+def test_gate(activation):
+    table, other = weight(V, 16), Linear(weight(16, 16))
+
+    def forward(ops):
+        x = ops.scale(ops.embed(table), 5.0)  # far enough to be clamped
+        return ops.gate(x, ops.linear(other, x), activation)
+
+    Case(forward).check()
+
+
+def test_scale_and_softcap():
+    table = weight(V, 16)
+    Case(lambda ops: ops.softcap(ops.scale(ops.embed(table), 30.0), 20.0)).check()
+
+
+@pytest.mark.parametrize("outputs", [(), (4,), (0, 3, 2)])
+def test_select_outputs(outputs):
+    table = weight(V, 16)
+    case = Case(lambda ops: ops.select_outputs(ops.embed(table)), outputs=outputs)
+    if outputs:
+        case.check()
+    else:  # a chunk of a prompt: no row is wanted
+        limits = Limits(5, 5)
+        cpu = open_backend("cpu", case.forward, CacheLayout(()), limits, resources())
+        assert cpu.run(case.step()).shape == (0, 16)
+        cpu.close()
+
+
+@pytest.mark.parametrize("gating", ["softmax", "sigmoid", "softmax_of_chosen"])
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize(("total", "used"), [(1, 1), (5, 2), (8, 8)])
+def test_experts(gating, normalize, total, used):
+    table, router = weight(V, 32), Linear(weight(total, 32))
+    up = Linear(weight(9, 32, "Q4_0", total), weight(total, 9), weight(1, total))
+    down = Linear(weight(32, 9, "F16", total))
+    routing = Routing(total, used, gating, normalize, 1.5)
+
+    def forward(ops):
+        x = ops.embed(table)
+        chosen = ops.route(ops.linear(router, x), routing)
+        y = ops.activate(ops.expert_linear(up, x, chosen), "silu")
+        return ops.expert_sum(ops.expert_linear(down, y, chosen), chosen)
+
+    Case(forward).check()
+
+
+def attending(heads: Heads, sinks: Weight | None = None):
+    size = heads.head_width
+    table = weight(V, 48)
+    q, k, v = (
+        Linear(weight(n * size, 48)) for n in (heads.query_heads, heads.kv_heads, heads.kv_heads)
+    )
+
+    def forward(ops):
+        x = ops.embed(table)
+        return ops.attention(
+            ops.linear(q, x), ops.linear(k, x), ops.linear(v, x), heads, sinks
+        )
+
+    return Case(forward, widths=(heads.kv_heads * size,))
+
+
+@pytest.mark.parametrize(("query_heads", "kv_heads"), [(1, 1), (4, 2), (6, 1)])
+@pytest.mark.parametrize("width", [1, 12, 16])
+def test_attention_step_by_step(query_heads, kv_heads, width):
+    attending(Heads(0, query_heads, kv_heads, width, 0.1)).check(steps=3)
+
+
+@pytest.mark.parametrize("window", [1, 3, BLOCK - 1, BLOCK, BLOCK + 5])
+def test_attention_within_a_window_over_blocks(window):
+    case = attending(Heads(0, 2, 1, 8, 0.2, window))
+    case.tokens = 100
+    case.check(steps=6)
+
+
+def test_attention_with_soft_cap_and_sinks():
+    case = attending(Heads(0, 4, 2, 8, 0.3, None, 5.0), weight(1, 4))
+    case.tokens = 90
+    case.check(steps=4)
+
+
+def test_attention_over_an_f16_cache():
+    case = attending(Heads(0, 4, 2, 8, 0.3))
+    case.kv = "f16"
+    case.check(steps=3, tolerance=1e-4)  # both round to half; the last bit may differ
+
+
+def test_misfits_are_refused_at_recording():
+    table, wrong = weight(V, 16), Linear(weight(4, 20))
+    with pytest.raises(ModelFileError, match="20"):
+        Case(lambda ops: ops.linear(wrong, ops.embed(table))).check()
