@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from lepton_cli.ui.cli import app
+from lepton_cli.ui.config import origin
 from lepton_cli.ui.notes import complain
 from quant.errors import LeptonError, OutOfMemoryError, UsageError
 
@@ -48,7 +49,7 @@ def _invoke(args: list[str]) -> None:
     if sys.stdout is None:
         raise LeptonError("stdout is closed", "redirect it to a file or to /dev/null")
     if "_LEPTON_COMPLETE" in os.environ:  # a shell asks for completions
-        app()
+        app(prog_name="lepton")
     with typer.main.get_command(app).make_context("lepton", args) as context:
         context.command.invoke(context)
     sys.stdout.flush()
@@ -59,8 +60,8 @@ def _told(error: Exception) -> LeptonError:
         case LeptonError():
             return error
         case typer.TyperException():
-            usage = error.exit_code == UsageError.exit_code
-            return (UsageError if usage else LeptonError)(error.format_message())
+            kind = UsageError if error.exit_code == UsageError.exit_code else LeptonError
+            return kind(error.format_message(), origin(error))
         case MemoryError():
             return OutOfMemoryError("not enough memory", "try a smaller context (-c) or model")
         case OSError():

@@ -23,7 +23,8 @@ def penalize(
     positions, present = candidates.find(ids)
     logits = candidates.logits[positions]
     logits = np.where(logits <= 0, logits * repeat, logits / repeat)
-    return candidates.changed(positions, logits - counts[present] * frequency - presence)
+    candidates.logits[positions] = logits - counts[present] * frequency - presence
+    return candidates
 
 
 class Breakers:
@@ -67,7 +68,8 @@ def penalize_repeats(
     ids = np.array(sorted(t for t in lengths if not breakers.inside(t)), dtype=np.int32)
     positions, present = candidates.find(ids)
     penalties = [multiplier * base ** (lengths[t] - allowed) for t in ids[present].tolist()]
-    return candidates.changed(positions, candidates.logits[positions] - penalties)
+    candidates.logits[positions] -= penalties
+    return candidates
 
 
 def repeat_lengths(window: NDArray[np.int32], shortest: int, longest: int) -> dict[int, int]:

@@ -329,10 +329,13 @@ class Sampler:
             raise UsageError(f"all {vocab_size} tokens are ruled out", "allow at least one")
         raised = np.array(sorted(sums.keys() - never), dtype=np.int32)
         self._biases = np.searchsorted(self._ids, raised), np.array([sums[t] for t in raised])
+        self._where = self._ids if never else slice(vocab_size)
+        self._values = np.empty(len(self._ids))
         self._biased = bool(sums or never)
 
     def _allowed(self, logits: NDArray[np.float32]) -> Candidates:
-        values = logits[self._ids].astype(np.float64)
+        values = self._values
+        values[:] = logits[self._where]
         positions, biases = self._biases
         values[positions] += biases
         if not np.isfinite(values.max()):  # also where any is NaN

@@ -82,12 +82,14 @@ def _chat(path: Path, data: Any) -> SavedChat:
 def _turn(where: str, record: Any) -> Turn:
     if not isinstance(record, dict):
         raise UsageError(f"{where} is not an object")
-    role, reason = record.get("role"), record.get("finish")
+    role: Any = record.get("role")
+    reason: Any = record.get("finish")
     if role not in get_args(Role):
         raise UsageError(f"{where}: unknown role {role!r}")
     if reason is not None and reason not in get_args(FinishReason):
         raise UsageError(f"{where}: unknown finish {reason!r}")
-    content, reasoning = record.get("content"), record.get("reasoning")
+    content: Any = record.get("content")
+    reasoning: Any = record.get("reasoning")
     if not _is_text(content) or not (reasoning is None or _is_text(reasoning)):
         raise UsageError(f"{where}: content and reasoning must be text")
     return Turn(Message(role, content, reasoning), reason)

@@ -5,7 +5,7 @@ The conversation changes only when an answer is there to keep, so an error leave
 
 import codecs
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class ContextUse:
     used: int
     size: int
     messages: tuple[int, ...]
+    left_out: int  # turns, from the oldest, that the last prompt had no room for
 
 
 class Session:
@@ -57,19 +58,19 @@ class Session:
 
     # --- asking -----------------------------------------------------------------------------
 
-    def send(self, text: str) -> Iterator[Event]:
+    def send(self, text: str) -> Generator[Event]:
         return self._answer(self.conversation.plus(Turn(Message("user", text))))
 
-    def retry(self) -> Iterator[Event]:
+    def retry(self) -> Generator[Event]:
         """Answers the last question again."""
         return self._answer(self.conversation.until(self._question() + 1))
 
-    def edit(self, text: str, number: int | None = None) -> Iterator[Event]:
-        """Asks the last question, or the `number`th from 1, in other words; what followed is gone."""
+    def edit(self, text: str, number: int | None = None) -> Generator[Event]:
+        """Asks the last question, or the `number`th from 1, anew; what followed it is gone."""
         before = self.conversation.until(self._question(number))
         return self._answer(before.plus(Turn(Message("user", text))))
 
-    def continue_last(self) -> Iterator[Event]:
+    def continue_last(self) -> Generator[Event]:
         """Goes on with the last answer exactly where it ended."""
         partial = self.conversation.last_answer
         if partial is None:
@@ -114,9 +115,9 @@ class Session:
     # --- saving -----------------------------------------------------------------------------
 
     def save(self, path: Path, *, overwrite: bool = False) -> None:
-        """Writes the conversation. Raises UsageError rather than replace a file not of this session."""
+        """Writes the conversation. Raises UsageError where another file is in the place."""
         if not overwrite and path.exists() and path.resolve() not in self._own_files:
-            raise UsageError(f"{path} exists and is not this chat")
+            raise UsageError(f"{path} exists and is not this chat", "/save -f replaces it")
         write_chat(path, SavedChat(self.conversation, self.model.name))
         self._own_files.add(path.resolve())
 
@@ -138,7 +139,7 @@ class Session:
 
     def context_use(self) -> ContextUse:
         words = tuple(self._words(message) for message in self.messages)
-        return ContextUse(self.used, self.model.context_size, words)
+        return ContextUse(self.used, self.model.context_size, words, self._first)
 
     def prompt(self, *, answer: bool = True) -> list[int]:
         """The conversation's token ids; with `answer`, up to where the model is to speak."""
@@ -167,7 +168,7 @@ class Session:
             raise UsageError(f"there is no question {number}", f"there are {len(questions)} so far")
         return questions[-1 if number is None else number - 1]
 
-    def _answer(self, asked: Conversation, partial: Turn | None = None) -> Iterator[Event]:
+    def _answer(self, asked: Conversation, partial: Turn | None = None) -> Generator[Event]:
         answer = _Answer(partial or Turn(Message("assistant", "")))
         try:
             ids, dropped = self._fitted(asked, partial)

@@ -3,7 +3,8 @@
 Nothing here imports NumPy, Numba, rich or prompt-toolkit: `--help` must take a tenth of a second.
 """
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -15,10 +16,14 @@ from lepton_cli.ui.options import (
     ConversationOptions,
     ModelOptions,
     PromptOptions,
+    ReplOptions,
     RunOptions,
     SamplingOptions,
+    Words,
     grouped,
 )
+from lepton_cli.ui.prompt import gather
+from lepton_cli.version import __version__
 from quant.errors import UsageError
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -31,7 +36,7 @@ app = typer.Typer(
     name="lepton", rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP
 )
 
-Words = Annotated[list[str] | None, typer.Argument(metavar="[MODEL] [PROMPT]", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -49,8 +54,6 @@ def lepton(
 ) -> None:
     """Chat with GGUF models and generate from them, on this machine."""
     if version:
-        from lepton_cli import __version__
-
         typer.echo(f"lepton {__version__}")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -62,40 +65,128 @@ def lepton(
 @command("run")
 def run(
     context: typer.Context,
-    words: Words = None,
-    *,
+    words: Words,
     model: ModelOptions,
     prompt: PromptOptions,
-    chat: ConversationOptions,
+    talk: ConversationOptions,
     answer: AnswerOptions,
     sampling: SamplingOptions,
-    run: RunOptions,
+    how: RunOptions,
 ) -> None:
     """Answer one prompt; stdout is the answer and nothing else.
 
-    The prompt is stdin (a pipe or a file), then -f, then the words; a blank line between them.
+    The prompt is stdin (a pipe or a file), then the files of -f, then PROMPT or -p, with blank
+    lines between them.
     """
-    from lepton_cli.ui.run import Request
-    from lepton_cli.ui.run import run as perform
+    name, text = _named(context, words, model.model)
+    from lepton_cli.ui.run import Request, answer_prompt
 
-    name, text = _model_and_text(context, words, model)
-    perform(Request(name, text, model, prompt, chat, answer, sampling, run))
+    answer_prompt(Request(name, text, model, prompt, talk, answer, sampling, how))
 
 
-def _model_and_text(
-    context: typer.Context, words: Sequence[str] | None, options: ModelOptions
-) -> tuple[str, str | None]:
-    """MODEL [TEXT], or [TEXT] alone after -m.
+@command("chat")
+def chat(
+    context: typer.Context,
+    words: Words,
+    model: ModelOptions,
+    talk: ConversationOptions,
+    answer: AnswerOptions,
+    sampling: SamplingOptions,
+    how: ReplOptions,
+) -> None:
+    """Talk with a model; without MODEL, with the small one that is built in."""
+    from lepton_cli.ui.chat import BUILTIN, ChatRequest, start_chat
+
+    name, text = _named(context, words, model.model or BUILTIN)
+    code = start_chat(ChatRequest(name, text, model, talk, answer, sampling, how))
+    raise typer.Exit(code)
+
+
+@command("tokenize")
+def tokenize(
+    context: typer.Context,
+    words: Words,
+    prompt: PromptOptions,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Instead of MODEL.")] = None,
+    as_ids: Annotated[
+        bool, typer.Option("--ids", help="Print the ids alone, in one line.")
+    ] = False,
+    bos: Annotated[
+        bool, typer.Option("--bos/--no-bos", help="With the model's begin and end tokens.")
+    ] = True,
+    parse_special: Annotated[
+        bool, typer.Option("--parse-special", help="<|...|> in the text are special tokens.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Show the token ids of a text, and what each stands for."""
+    name, text = _named(context, words, model)
+    from lepton_cli.engine.model import load_tokenizer
+    from lepton_cli.ui import tokenize as view
+
+    tokenizer = load_tokenizer(name)
+    tokens = tokenizer.encode(gather(text, prompt, sys.stdin), bos, parse_special)
+    if json:
+        view.show_json(tokenizer, tokens)
+    elif as_ids:
+        view.show_ids(tokens)
+    else:
+        view.show(tokenizer, tokens)
+
+
+@command("inspect")
+def inspect_file(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A GGUF file, or a name.")],
+    metadata: Annotated[bool, typer.Option("--metadata", help="And all its keys.")] = False,
+    tensors: Annotated[bool, typer.Option("--tensors", help="And all its tensors.")] = False,
+    template: Annotated[bool, typer.Option("--template", help="Its chat template alone.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Show what a model file holds."""
+    from lepton_cli.engine.catalogue import resolve
+    from lepton_cli.engine.inspection import inspect
+    from lepton_cli.ui import inspect as view
+    from quant.gguf import GGUF
+
+    opened = inspect(GGUF.open(resolve(file)))
+    if template:
+        view.show_template(opened)
+    elif json:
+        view.show_json(opened, tensors=tensors)
+    else:
+        view.show(opened, metadata=metadata, tensors=tensors)
+
+
+@command("models")
+def models(json: AsJson = False) -> None:
+    """List the models that have a name, and those on this disk."""
+    from lepton_cli.ui import models as view
+
+    view.show_json() if json else view.show()
+
+
+@command("doctor")
+def doctor(json: AsJson = False) -> None:
+    """Show what this machine offers, what Lepton makes of it, and why."""
+    from lepton_cli.ui import doctor as view
+
+    view.show_json() if json else view.show()
+
+
+def _named(context: typer.Context, words: Words, model: str | None) -> tuple[str, str | None]:
+    """The model's name and the text: MODEL [PROMPT], or [PROMPT] alone after -m.
 
     A variable or the config file names the model only where no word does: the first word is never
-    guessed to be the text.
+    guessed to be the prompt.
     """
-    rest = list(words or ())
     source = context.get_parameter_source("model")
-    by_flag = source is not None and source.name == "COMMANDLINE"
-    name = rest.pop(0) if rest and not by_flag else options.model
+    if source is not None and source.name == "COMMANDLINE":
+        name, text, surplus = model, words.first, words.second
+    else:
+        name, text, surplus = words.first, words.second, None
+    name = model if name is None else name
     if name is None:
         raise UsageError("no model is named", "`lepton models` lists what is here")
-    if len(rest) > 1:
-        raise UsageError(f"{len(rest)} words after the model", "put the text in quotes")
-    return name, rest[0] if rest else None
+    if surplus is not None:
+        raise UsageError("there are two words beside -m MODEL", "put the prompt in quotes")
+    return name, text

@@ -1,6 +1,6 @@
 """The slash commands: one table, from which `/help` and completion are made too."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +38,8 @@ def find_command(word: str) -> Command:
     for command in COMMANDS:
         if word.lower() in (command.name, *command.aliases):
             return command
-    names = [f"/{name}" for command in COMMANDS for name in (command.name, *command.aliases)]
-    near = did_you_mean(f"/{word}", names) or "/help lists the commands"
-    raise UsageError(f"there is no command /{word}", f"{near}  (// at its start sends it as text)")
+    near = did_you_mean(f"/{word}", _names()) or "/help lists the commands"
+    raise UsageError(f"there is no command /{word}", f"{near} To send it as it is, begin with //")
 
 
 def run_command(dialogue: Dialogue, line: str) -> None:
@@ -92,9 +91,7 @@ def _edit(dialogue: Dialogue, argument: str) -> None:
     dialogue.ask(edited)
 
 
-def _editable(
-    session: Session, argument: str
-) -> tuple[str, Callable[[str], Iterator[Event]]]:
+def _editable(session: Session, argument: str) -> tuple[str, Callable[[str], Generator[Event]]]:
     """What is to be edited, and how the new words are sent."""
     if argument == "answer":
         answer = session.conversation.last_answer
@@ -107,14 +104,16 @@ def _editable(
     return session.question(number), lambda text: session.edit(text, number)
 
 
-def _go_on_from(session: Session, text: str) -> Iterator[Event]:
+def _go_on_from(session: Session, text: str) -> Generator[Event]:
     session.edit_answer(text)
     return session.continue_last()
 
 
 def _clear(dialogue: Dialogue, argument: str) -> None:
     dialogue.session.clear()
-    dialogue.note("cleared" + ("; the system text stays" if dialogue.session.conversation.system else ""))
+    dialogue.note(
+        "cleared" + ("; the system text stays" if dialogue.session.conversation.system else "")
+    )
 
 
 def _system(dialogue: Dialogue, argument: str) -> None:
@@ -205,7 +204,9 @@ def _context(dialogue: Dialogue, argument: str) -> None:
         words = " ".join(message.content.split())[: max(0, dialogue.width - BAR - 30)]
         part = f"{message.role:>9} {tokens:>{widest}} "
         bar = "" if dialogue.plain else "█" * round(BAR * tokens / max(use.used, 1))
-        dialogue.say(part, (f"{bar} ", MARK), ("left out " if i in hidden else "", "red"), (words, "dim"))
+        dialogue.say(
+            part, (f"{bar} ", MARK), ("left out " if i in hidden else "", "red"), (words, "dim")
+        )
     template = max(0, use.used - sum(use.messages))
     dialogue.say(f"{'template':>9} {template:>{widest}}")
     dialogue.say(("total", "bold"), f" {use.used}/{use.size} tokens, {use.used / use.size:.0%}")
@@ -222,8 +223,11 @@ def _stats(dialogue: Dialogue, argument: str) -> None:
         ("  from the cache", f"{stats.cached_tokens} tokens"),
         ("  left out", f"{stats.dropped_tokens} tokens"),
         ("  read", f"{read} tokens{_speed(read, stats.prefill_seconds)}"),
-        ("answer", f"{stats.generated_tokens} tokens"
-         f"{_speed(stats.generated_tokens, stats.decode_seconds)}"),
+        (
+            "answer",
+            f"{stats.generated_tokens} tokens"
+            f"{_speed(stats.generated_tokens, stats.decode_seconds)}",
+        ),
         ("ended", done.reason if done.stop_string is None else f"at {done.stop_string!r}"),
         ("context", f"{dialogue.session.used}/{stats.context_size} tokens"),
     ]
@@ -236,7 +240,7 @@ def _speed(tokens: int, seconds: float) -> str:
 
 
 def _template(dialogue: Dialogue, argument: str) -> None:
-    """The prompt as the model gets it; ⟦ ⟧ stand around special tokens, which no text can imitate."""
+    """The prompt as the model gets it; ⟦ ⟧ stand around special tokens."""
     session = dialogue.session
     dialogue.say(("template: ", "dim"), (session.model.template.name, MARK))
     dialogue.tell_template()
@@ -269,7 +273,9 @@ def _help(dialogue: Dialogue, argument: str) -> None:
     width = max(len(usage) for usage, _ in rows)
     for usage, command in rows:
         also = f" (also {', '.join(f'/{alias}' for alias in command.aliases)})"
-        dialogue.say((usage.ljust(width), MARK), f"  {command.help}", also if command.aliases else "")
+        dialogue.say(
+            (usage.ljust(width), MARK), f"  {command.help}", also if command.aliases else ""
+        )
     if not argument:
         for line in KEYS:
             dialogue.note(line)
@@ -280,10 +286,15 @@ def _exit(dialogue: Dialogue, argument: str) -> None:
 
 
 KEYS = (
-    "Enter sends; Alt-Enter, or \\ at the end of a line, begins a new line; \"\"\" opens and closes a block.",
-    "Ctrl-C stops an answer and keeps it, or clears the line; Ctrl-R searches what you typed before;",
-    "Ctrl-X Ctrl-E opens the line in your editor; Ctrl-D leaves. A message that begins with // sends one /.",
+    'Enter sends; Alt-Enter or a \\ at the end begins a new line; """ opens and closes a block.',
+    "Ctrl-C stops an answer and keeps it, or clears what is typed; Ctrl-D leaves.",
+    "Ctrl-R searches what was typed before; Ctrl-X Ctrl-E opens it in your editor.",
+    "A message that begins with // is sent with one /.",
 )
+
+
+def _names() -> list[str]:
+    return [f"/{command.name}" for command in COMMANDS]
 
 
 def _set_completions() -> Iterator[str]:
@@ -292,21 +303,25 @@ def _set_completions() -> Iterator[str]:
         yield from (f"{value.name} {choice}" for choice in value.choices)
 
 
-COMMANDS = (
-    Command("help", "[COMMAND]", "this list", _help, ("?", "h"), lambda: [c.name for c in COMMANDS]),
+COMMANDS: tuple[Command, ...] = (
+    Command("help", "[COMMAND]", "this list", _help, ("?", "h"), _names),
     Command("retry", "", "answer the last question again", _retry, ("regen",)),
     Command("continue", "", "go on with the last answer exactly where it ended", _continue),
     Command("undo", "", "take back the last question and its answer", _undo),
     Command(
         "edit",
         "[N|answer]",
-        "change the last question, the Nth, or the last answer, and go on from there",
+        "change the last question, the Nth, or the last answer",
         _edit,
         completions=lambda: ("answer",),
     ),
     Command("clear", "", "forget the conversation, keep the system text", _clear, ("new",)),
-    Command("system", "[TEXT|none]", "show or change the system text", _system, (), lambda: (NONE,)),
-    Command("set", "[NAME [VALUE]]", "show or change how answers are made", _set, (), _set_completions),
+    Command(
+        "system", "[TEXT|none]", "show or change the system text", _system, (), lambda: (NONE,)
+    ),
+    Command(
+        "set", "[NAME [VALUE]]", "show or change how answers are made", _set, (), _set_completions
+    ),
     Command("read", "FILE", "put a file in front of the next message", _read, files=True),
     Command("context", "", "how many tokens each message takes", _context, ("tokens",)),
     Command("stats", "", "figures of the last answer", _stats, ("info",)),
@@ -314,13 +329,21 @@ COMMANDS = (
     Command(
         "save",
         "[-f] [NAME]",
-        "keep the chat under a name, or in a .json, .md or .txt file (-f replaces one)",
+        "keep the chat by name, or as .json, .md, .txt; -f replaces",
         _save,
         (),
         _saved_names,
         files=True,
     ),
-    Command("load", "[NAME]", "go on with a saved chat; without a name, list them", _load, (), _saved_names, True),
+    Command(
+        "load",
+        "[NAME]",
+        "go on with a saved chat, or list them",
+        _load,
+        (),
+        _saved_names,
+        True,
+    ),
     Command(
         "model",
         "[MODEL]",

@@ -1,7 +1,8 @@
-"""One chat in front of a person: its session, how answers are shown, what the next prompt starts with."""
+"""One chat in front of a person: its session, how answers are shown, what is typed next."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class Draft:
     """What the next prompt starts with, and who answers it (None: it is a new message)."""
 
     text: str = ""
-    send: Callable[[str], Iterator[Event]] | None = None
+    send: Callable[[str], Generator[Event]] | None = None
     mark: str = "> "
 
 
@@ -55,18 +56,22 @@ class Attachment:
 
 
 class Dialogue:
-    """Answers go to stdout; all else does too where that is a terminal, and to stderr if not."""
+    """Answers go to stdout; all else too where a person sits at it, else to stderr."""
 
-    def __init__(self, model: Model, options: ChatOptions, load_model: LoadModel) -> None:
+    def __init__(
+        self, model: Model, options: ChatOptions, load_model: LoadModel, *, by_hand: bool
+    ) -> None:
         self.session = Session(model, options.generation, options.system, thinking=options.thinking)
         self.reasoning = options.reasoning
         self.draft = Draft()
         self.attachments: list[Attachment] = []
         self.saved_as: Path | None = None
+        self.is_over = False
         self.last: Done | None = None
         self._load_model = load_model
-        self.plain = options.plain or not redraws(sys.stdout)
-        self._console = open_console(sys.stdout if sys.stdout.isatty() else sys.stderr)
+        self.plain = options.plain or not (by_hand and redraws(sys.stdout))
+        self._aside = sys.stdout if by_hand and sys.stdout.isatty() else sys.stderr
+        self._console = open_console(self._aside)
 
     # --- saying -----------------------------------------------------------------------------
 
@@ -78,7 +83,7 @@ class Dialogue:
         """A line of texts, or (text, style); nothing in them steers the terminal."""
         pairs = [part if isinstance(part, tuple) else (part, "") for part in parts]
         line = Line.assemble(*((sanitize(text), style) for text, style in pairs))
-        self._console.print(line, soft_wrap=True)
+        self._console.print(line)
 
     def note(self, text: str) -> None:
         self.say((text, "dim"))
@@ -90,23 +95,31 @@ class Dialogue:
 
     # --- answering --------------------------------------------------------------------------
 
-    def answer(self, events: Iterator[Event]) -> bool:
-        """Shows an answer to its end; whether it is kept. Ctrl-C ends it, and keeps what was said."""
+    def answer(self, events: Generator[Event]) -> bool:
+        """Shows an answer to its end; whether it is kept.
+
+        Ctrl-C ends it, and keeps what was said; a second one meanwhile ends the dialogue too.
+        """
         before, view, done = self.session.conversation, self._view(), None
         try:
-            with interrupting(self.session.interrupt), silent_keys(sys.stdin):
+            with interrupting(self.session.interrupt), silent_keys(sys.stdin), closing(events):
                 for event in events:
                     done = _show(event, view)
+        except KeyboardInterrupt:
+            self.is_over = True
+            raise
         finally:
             view.close()
         kept = self.session.conversation is not before
         if done is not None:
             self.last = done
             self.note(self._ending(done) if kept else "interrupted before the answer began")
+            if not self.plain:
+                self.say()  # turns are easier to find apart
         return kept
 
     def ask(self, text: str) -> None:
-        """Sends what was typed; when no answer comes of it, the next prompt starts with it again."""
+        """Sends what was typed; if no answer comes of it, the next prompt starts with it."""
         draft, self.draft = self.draft, Draft()
         attached, self.attachments = self.attachments, []
         send = draft.send or self.session.send
@@ -117,6 +130,14 @@ class Dialogue:
             self.complain(error)
         if not kept:
             self.draft, self.attachments = Draft(text, draft.send, draft.mark), attached
+
+    def load(self, path: Path) -> None:
+        """Goes on with a saved chat. Raises UsageError, and then keeps the present one."""
+        held_with = self.session.load(path)
+        self.saved_as = path
+        count, name = len(self.session.conversation.turns), self.session.model.name
+        with_other = f", held with {held_with}" if held_with not in (None, name) else ""
+        self.note(f"{path}: {count} messages{with_other}; {self.session.used} tokens")
 
     def switch_model(self, name: str) -> None:
         """The conversation goes on with another model; the former one is closed."""
@@ -134,8 +155,7 @@ class Dialogue:
     def _view(self) -> AnswerView:
         aside = None if self.reasoning == "hide" else sys.stderr
         if self.plain:
-            shown = sys.stdout if sys.stdout.isatty() else sys.stderr
-            return PlainView(sys.stdout, shown if self.reasoning == "show" else aside)
+            return PlainView(sys.stdout, self._aside if self.reasoning == "show" else aside)
         on_screen = self.reasoning == "show" or (aside is not None and aside.isatty())
         return LiveView(Screen(self._console), aside, show_thoughts=on_screen)
 

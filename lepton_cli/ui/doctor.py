@@ -1,20 +1,22 @@
-"""`lepton doctor`: what Lepton found on this machine, what it makes of it, and why."""
+"""`lepton doctor`: the findings about this machine, as lines to read or as JSON."""
 
-import platform
 import sys
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from dataclasses import asdict
 
-from lepton_cli import __version__
-from lepton_cli.engine.paths import cache_folder, config_folder, state_folder
-from lepton_cli.engine.stores import hugging_face_folder, llama_cpp_folder, ollama_folders
-from lepton_cli.ui.config import config_path
-from lepton_cli.ui.figures import columns, size
-from lepton_cli.ui.output import Json, emit, emit_json
-from ops.cpu.machine import available_memory, cpu_name, default_threads
+from lepton_cli.engine.diagnosis import Finding, findings
+from lepton_cli.ui.figures import columns
+from lepton_cli.ui.output import emit, emit_json
 
 SCHEMA = "lepton.doctor.v1"
-LIBRARIES = ("numpy", "numba", "llvmlite", "tokenizers", "sentencepiece")
 
-Finding = tuple[str, str, str]  # what, its value, why
+
+def show() -> None:
+    emit(sys.stdout, columns([(found.subject, _told(found)) for found in findings()]))
+
+
+def show_json() -> None:
+    emit_json(sys.stdout, {"schema": SCHEMA, "findings": [asdict(found) for found in findings()]})
+
+
+def _told(finding: Finding) -> str:
+    return f"{finding.value} ({finding.reason})" if finding.reason else finding.value

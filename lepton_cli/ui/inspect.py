@@ -1,35 +1,28 @@
-"""`lepton inspect`: what a model file says of itself, and what its tensors are made of.
-
-Nothing here insists on a key: a file that cannot be run can still be looked into.
-"""
+"""`lepton inspect`: a model file's facts, as lines to read or as JSON."""
 
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-import numpy as np
-from numpy.typing import NDArray
-
+from lepton_cli.engine.inspection import Inspection
+from lepton_cli.engine.plain import Plain
 from lepton_cli.ui.figures import amount, columns, size
-from lepton_cli.ui.output import Json, emit, emit_json, plain
-from quant.gguf import GGUF, Strings, Value
+from lepton_cli.ui.output import emit, emit_json
 
 SCHEMA = "lepton.inspect.v1"
-SHOWN_ITEMS = 16  # of an array
-LINE = 100  # characters of a metadata value
+LINE = 100  # characters of a value
+OWN_KEYS = (
+    ("context", "context_length"),
+    ("layers", "block_count"),
+    ("width", "embedding_length"),
+    ("heads", "attention.head_count"),
+    ("kv heads", "attention.head_count_kv"),
+    ("feed-forward", "feed_forward_length"),
+    ("experts", "expert_count"),
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What one format holds of the file's weights."""
-
-    format: str
-    tensors: int
-    weights: int
-    bytes: int
-
-
-def show(file: GGUF, *, metadata: bool, tensors: bool) -> None:
+def show(file: Inspection, *, metadata: bool, tensors: bool) -> None:
     text = f"{file.path}\n" + columns([(f"  {name}", value) for name, value in _summary(file)])
     if metadata:
         rows = [(f"  {key}", _one_line(value)) for key, value in file.metadata.items()]
@@ -39,134 +32,80 @@ def show(file: GGUF, *, metadata: bool, tensors: bool) -> None:
     emit(sys.stdout, text)
 
 
-def show_template(file: GGUF) -> None:
-    """The source of the chat template, byte for byte."""
-    emit(sys.stdout, str(file.metadata.get("tokenizer.chat_template", "")) + "\n")
+def show_template(file: Inspection) -> None:
+    """Its source, byte for byte."""
+    emit(sys.stdout, (file.template or "") + "\n")
 
 
-def show_json(file: GGUF, *, tensors: bool) -> None:
-    architecture = _plain(file.metadata.get("general.architecture"))
-    record: dict[str, Json] = {
+def show_json(file: Inspection, *, tensors: bool) -> None:
+    record: dict[str, Plain] = {
         "schema": SCHEMA,
-        "path": str(file.path),
+        "path": file.path,
         "version": file.version,
         "file_bytes": file.file_bytes,
-        "architecture": architecture,
-        "parameters": _parameters(file),
-        "quantization": [asdict(share) for share in shares(file)],
-        "context": _plain(file.metadata.get(f"{architecture}.context_length")),
-        "tokenizer": _plain(file.metadata.get("tokenizer.ggml.model")),
-        "template": "tokenizer.chat_template" in file.metadata,
-        "metadata": {key: _plain(value) for key, value in file.metadata.items()},
+        "architecture": file.architecture,
+        "parameters": file.parameters,
+        "quantization": [asdict(share) for share in file.shares],
+        "context": file.own("context_length"),
+        "tokenizer": {
+            "model": file.metadata.get("tokenizer.ggml.model"),
+            "pre": file.metadata.get("tokenizer.ggml.pre"),
+            "tokens": file.tokens,
+        },
+        "template": file.template,
+        "metadata": file.metadata,
     }
     if tensors:
-        record["tensors"] = list(_tensor_records(file))
+        record["tensors"] = [
+            asdict(tensor) | {"shape": list(tensor.shape)} for tensor in file.tensors
+        ]
     emit_json(sys.stdout, record)
 
 
-def shares(file: GGUF) -> list[Share]:
-    """The formats of the file, the one with most weights first."""
-    by_format: dict[str, Share] = {}
-    for tensor in file.tensors.values():
-        name = tensor.format.name
-        before = by_format.get(name, Share(name, 0, 0, 0))
-        by_format[name] = Share(
-            name,
-            before.tensors + 1,
-            before.weights + tensor.size,
-            before.bytes + tensor.data.nbytes,
-        )
-    return sorted(by_format.values(), key=lambda share: -share.weights)
-
-
-def _summary(file: GGUF) -> Iterator[tuple[str, str]]:
-    keys = file.metadata
-    architecture = str(keys.get("general.architecture", "not named"))
+def _summary(file: Inspection) -> Iterator[tuple[str, str]]:
     yield "file", f"{size(file.file_bytes)}, GGUF version {file.version}"
-    if "general.name" in keys:
-        yield "name", _one_line(keys["general.name"])
-    yield "architecture", architecture
-    yield "parameters", f"{amount(_parameters(file))} in {len(file.tensors)} tensors"
+    if "general.name" in file.metadata:
+        yield "name", _one_line(file.metadata["general.name"])
+    yield "architecture", _one_line(file.architecture or "not named")
+    yield "parameters", f"{amount(file.parameters)} in {len(file.tensors)} tensors"
     yield "quantization", _mix(file)
-    for title, key in (
-        ("context", "context_length"),
-        ("layers", "block_count"),
-        ("width", "embedding_length"),
-        ("heads", "attention.head_count"),
-        ("kv heads", "attention.head_count_kv"),
-        ("feed-forward", "feed_forward_length"),
-        ("experts", "expert_count"),
-    ):
-        if f"{architecture}.{key}" in keys:
-            yield title, _one_line(keys[f"{architecture}.{key}"])
+    for title, key in OWN_KEYS:
+        if file.own(key) is not None:
+            yield title, _one_line(file.own(key))
     yield "tokenizer", _tokenizer(file)
-    template = keys.get("tokenizer.chat_template")
-    yield "template", f"{len(template)} characters" if isinstance(template, str) else "none"
+    yield "template", "none" if file.template is None else f"{len(file.template)} characters"
 
 
-def _parameters(file: GGUF) -> int:
-    return sum(tensor.size for tensor in file.tensors.values())
-
-
-def _mix(file: GGUF) -> str:
-    found, weights = shares(file), _parameters(file)
-    if not found:
-        return "no tensors"
-    bits = 8 * sum(share.bytes for share in found) / weights
-    parts = [f"{share.format} {100 * share.weights / weights:.1f} %" for share in found]
+def _mix(file: Inspection) -> str:
+    if not file.parameters:
+        return "no weights"
+    bits = 8 * sum(share.bytes for share in file.shares) / file.parameters
+    parts = [f"{each.format} {100 * each.weights / file.parameters:.1f} %" for each in file.shares]
     return f"{', '.join(parts)}; {bits:.2f} bits a weight"
 
 
-def _tokenizer(file: GGUF) -> str:
-    keys = file.metadata
-    tokens = keys.get("tokenizer.ggml.tokens")
-    if "tokenizer.ggml.model" not in keys or not isinstance(tokens, Strings):
+def _tokenizer(file: Inspection) -> str:
+    model, pre = (file.metadata.get(f"tokenizer.ggml.{key}") for key in ("model", "pre"))
+    if model is None:
         return "none"
-    pre = f" ({_one_line(keys['tokenizer.ggml.pre'])})" if "tokenizer.ggml.pre" in keys else ""
-    return f"{_one_line(keys['tokenizer.ggml.model'])}{pre}, {len(tokens)} tokens"
+    kind = _one_line(model) if pre is None else f"{_one_line(model)} ({_one_line(pre)})"
+    return f"{kind}, {file.tokens} tokens"
 
 
-def _tensor_table(file: GGUF) -> str:
+def _tensor_table(file: Inspection) -> str:
     rows = [("tensor", "format", "shape", "size")]
-    for tensor in file.tensors.values():
+    for tensor in file.tensors:
         shape = " x ".join(str(length) for length in tensor.shape)
-        rows.append((_one_line(tensor.name), tensor.format.name, shape, size(tensor.data.nbytes)))
+        rows.append((_one_line(tensor.name), tensor.format, shape, size(tensor.bytes)))
     return columns(rows, right=(2, 3))
 
 
-def _tensor_records(file: GGUF) -> Iterator[Json]:
-    for tensor in file.tensors.values():
-        yield {
-            "name": tensor.name,
-            "format": tensor.format.name,
-            "shape": list(tensor.shape),
-            "bytes": tensor.data.nbytes,
-        }
-
-
-def _plain(value: Value | None) -> Json:
-    """A value as JSON; of a long array its length alone."""
-    if isinstance(value, Strings | np.ndarray):
-        if len(value) > SHOWN_ITEMS:
-            return {"array_length": len(value)}
-        return [_plain(item) for item in _items(value)]
-    return plain(value)
-
-
-def _items(array: Strings | NDArray[np.generic]) -> list[Value]:
-    if isinstance(array, Strings):
-        return [item.decode("utf-8", "replace") for item in array]
-    items: list[Value] = array.tolist()
-    return items
-
-
-def _one_line(value: Value) -> str:
-    match _plain(value):
+def _one_line(value: Plain) -> str:
+    match value:
         case {"array_length": length}:
             text = f"{length} items"
         case list(items):
             text = ", ".join(str(item) for item in items)
         case other:
-            text = str(other)
-    text = " ".join(text.split())
+            text = " ".join(str(other).split())
     return text if len(text) <= LINE else text[: LINE - 1] + "…"

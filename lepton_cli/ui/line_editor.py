@@ -1,9 +1,11 @@
-"""Where a person types: multi-line, with history, search, completion and a meter below the line."""
+"""Where a person types: several lines, with history, search, completion and a meter below."""
 
+import contextlib
+import sys
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import DEFAULT_BUFFER
@@ -12,7 +14,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import ColorDepth, create_output
-from prompt_toolkit.application import get_app
+from prompt_toolkit.styles import Style
 
 from lepton_cli.engine.paths import private_file, state_folder
 from lepton_cli.ui.commands import COMMANDS, find_command
@@ -21,3 +23,141 @@ from lepton_cli.ui.terminal import sanitize, uses_color
 from quant.errors import UsageError
 
 BLOCK = '"""'
+STYLE = Style.from_dict({"mark": "bold ansicyan"})
+
+
+class LineEditor:
+    """Reads what is typed next; starts with the dialogue's draft."""
+
+    def __init__(self, dialogue: Dialogue, *, history: bool) -> None:
+        self._dialogue = dialogue
+        stream = sys.stdout if sys.stdout.isatty() else sys.stderr
+        is_command = Condition(lambda: get_app().current_buffer.text.startswith("/"))
+        self._session: PromptSession[str] = PromptSession(
+            self._mark,
+            multiline=True,
+            history=self._history(kept=history),
+            key_bindings=self._keys(),
+            completer=CommandCompleter(),
+            complete_while_typing=is_command & Condition(lambda: not dialogue.plain),
+            prompt_continuation=lambda width, line, wraps: "" if wraps else ". ".rjust(width),
+            bottom_toolbar=None if dialogue.plain else self._meter,
+            enable_open_in_editor=True,
+            tempfile_suffix=".md",
+            enable_suspend=True,
+            reserve_space_for_menu=6,
+            include_default_pygments_style=False,
+            style=STYLE,
+            color_depth=None if uses_color(stream) else ColorDepth.MONOCHROME,
+            output=create_output(stream),
+        )
+
+    def read(self) -> str:
+        """What is to be sent, or a command. Raises EOFError for Ctrl-D, KeyboardInterrupt."""
+        return meant(self._session.prompt(default=self._dialogue.draft.text))
+
+    def _mark(self) -> StyleAndTextTuples:
+        return [("class:mark", self._dialogue.draft.mark)]
+
+    def _meter(self) -> str:
+        session = self._dialogue.session
+        files = "".join(f" · +{file.name}" for file in self._dialogue.attachments)
+        editing = " · Ctrl-C leaves it as it was" if self._dialogue.draft.send else ""
+        meter = f"{session.used}/{session.model.context_size}"
+        return sanitize(f" {meter} · {session.model.name}{files}{editing} · /help")
+
+    def _history(self, *, kept: bool) -> History:
+        if not kept:
+            return InMemoryHistory()
+        try:
+            return KeptHistory(str(private_file(state_folder() / "history")))
+        except UsageError as error:
+            self._dialogue.note(f"what you type is not kept for the next time: {error.message}")
+            return InMemoryHistory()
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+        typing = has_focus(DEFAULT_BUFFER)
+
+        @keys.add("enter", filter=typing)
+        def send(event: KeyPressEvent) -> None:
+            buffer = event.current_buffer
+            if not is_unfinished(buffer.text):
+                buffer.validate_and_handle()
+                return
+            if buffer.document.char_before_cursor == "\\":
+                buffer.delete_before_cursor()
+            buffer.insert_text("\n")
+
+        @keys.add("escape", "enter", filter=typing)
+        def begin_line(event: KeyPressEvent) -> None:
+            event.current_buffer.insert_text("\n")
+
+        @keys.add("c-c", filter=typing)
+        @keys.add("<sigint>")
+        def clear(event: KeyPressEvent) -> None:
+            if event.current_buffer.text or self._dialogue.draft.send:
+                self._dialogue.draft = Draft()
+                event.current_buffer.reset()
+            else:
+                event.app.exit(exception=KeyboardInterrupt)
+
+        return keys
+
+
+class KeptHistory(FileHistory):
+    """Entries may have several lines; the same one twice in a row is kept once."""
+
+    def append_string(self, string: str) -> None:
+        if self.get_strings()[-1:] != [string]:
+            super().append_string(string)
+
+    def store_string(self, string: str) -> None:
+        with contextlib.suppress(OSError):  # a full disk shall not end the chat
+            super().store_string(meant(string))
+
+
+class CommandCompleter(Completer):
+    """Commands, their arguments and files, all from the table of commands."""
+
+    def __init__(self) -> None:
+        self._paths = PathCompleter(expanduser=True)
+
+    def get_completions(self, document: Document, event: CompleteEvent) -> Iterable[Completion]:
+        before = document.text_before_cursor
+        if not before.startswith("/") or before.startswith("//") or "\n" in before:
+            return
+        word, space, argument = before[1:].partition(" ")
+        if space:
+            yield from self._arguments(word, argument, event)
+            return
+        for command in COMMANDS:
+            if any(name.startswith(word) for name in (command.name, *command.aliases)):
+                usage = f"/{command.name} {command.arguments}"
+                yield Completion(f"/{command.name}", -len(before), usage, command.help)
+
+    def _arguments(self, word: str, argument: str, event: CompleteEvent) -> Iterator[Completion]:
+        try:
+            command = find_command(word)
+        except UsageError:
+            return
+        for whole in command.completions():
+            if whole.startswith(argument) and whole != argument:
+                yield Completion(whole, -len(argument))
+        if command.files:
+            yield from self._paths.get_completions(Document(argument), event)
+
+
+def is_unfinished(text: str) -> bool:
+    """Whether Enter begins a new line: after a backslash, and in an open block."""
+    bare = text.strip()
+    is_closed = len(bare) >= 2 * len(BLOCK) and bare.endswith(BLOCK)
+    return text.endswith("\\") or (bare.startswith(BLOCK) and not is_closed)
+
+
+def meant(typed: str) -> str:
+    """The words without the marks of a block, and without what is no character."""
+    text = typed.encode("utf-8", "replace").decode("utf-8").rstrip().lstrip("\n")
+    if text.startswith(BLOCK) and text.endswith(BLOCK) and len(text) >= 2 * len(BLOCK):
+        return text[len(BLOCK) : -len(BLOCK)].strip("\n")
+    return text

@@ -50,7 +50,7 @@ _TABLE = (
     (Foreign("ignored", "threads run where the system puts them", 1), "-C --cpu-mask --prio"),
     (Foreign("ignored", "threads run where the system puts them", 1), "-Cr --cpu-range --numa"),
     (Foreign("ignored", "threads run where the system puts them", 1), "--cpu-strict --poll"),
-    (Foreign("ignored", "-v shows them"), "--perf --show-timings"),
+    (Foreign("ignored", "-v shows the timings"), "--perf --show-timings"),
     (Foreign("ignored", "it has no effect here"), "--warmup --swa-full --check-tensors"),
     (Foreign("ignored", "-v is the only level", 1), "-lv --verbosity --log-verbosity"),
     (Foreign("ignored", "it has no effect here", 1), "-cram --cache-ram -np --parallel"),
@@ -91,18 +91,25 @@ _TABLE = (
     (Foreign("refused", "it is not supported yet"), "--reasoning-budget --reasoning-effort"),
     (Foreign("refused", "it is not supported yet"), "--reasoning-budget-message"),
     (Foreign("refused", "no server is needed or used"), "--server-base --rpc"),
+)
+
+_IN_RUN = (
     (Foreign("refused", "`lepton chat` is the interactive command"), INTERACTIVE),
     (Foreign("same"), "-st --single-turn"),
 )
 
 _IN_CHAT = (
     (Foreign("same"), INTERACTIVE),
-    (Foreign("refused", "`lepton run` answers once"), "-st --single-turn -no-cnv"),
-    (Foreign("refused", "`lepton run --raw` completes"), "--no-conversation"),
+    (Foreign("refused", "`lepton run --raw` completes"), "-no-cnv --no-conversation"),
 )
 
-FOREIGN = {flag: foreign for foreign, flags in _TABLE for flag in flags.split()}
-FOREIGN_IN_CHAT = FOREIGN | {flag: told for told, flags in _IN_CHAT for flag in flags.split()}
+
+def _by_flag(*tables: tuple[tuple[Foreign, str], ...]) -> dict[str, Foreign]:
+    return {flag: foreign for table in tables for foreign, flags in table for flag in flags.split()}
+
+
+FOREIGN = _by_flag(_TABLE, _IN_RUN)
+FOREIGN_IN_CHAT = _by_flag(_TABLE, _IN_CHAT)
 
 SPELLINGS = {  # other tools' words for flags that we have
     "--max-tokens": "-n",

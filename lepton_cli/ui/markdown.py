@@ -1,4 +1,4 @@
-"""Markdown as lines of styled text: each block is laid out by itself, so that an answer can come block by block.
+"""Markdown as lines of styled text, each block by itself, so that an answer can come by blocks.
 
 A line break of the source stays one, a link shows its address, HTML is text like any other, and
 code keeps its columns: it is neither wrapped nor padded, so that it can be copied.
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -92,7 +92,7 @@ class Layout:
         return [Text.assemble(*((part.text, part.style or "") for part in line)) for line in lines]
 
 
-_JUSTIFY = {"center": "center", "right": "right"}
+_JUSTIFY: dict[str, JustifyMethod] = {"center": "center", "right": "right"}
 
 
 def language(node: SyntaxTreeNode) -> str:

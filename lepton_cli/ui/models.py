@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lepton_cli.engine.catalogue import load_aliases, on_disk
+from lepton_cli.engine.plain import Plain
 from lepton_cli.engine.stores import list_models
 from lepton_cli.ui.figures import columns, size
-from lepton_cli.ui.output import Json, emit, emit_json
+from lepton_cli.ui.output import emit, emit_json
 
 SCHEMA = "lepton.models.v1"
 
@@ -30,7 +31,7 @@ def show() -> None:
 
 
 def show_json() -> None:
-    models: list[Json] = [
+    models: list[Plain] = [
         {"name": known.name, "bytes": known.bytes, "path": known.path, "source": known.source}
         for known in known_models()
     ]
@@ -46,7 +47,9 @@ def known_models() -> Iterator[Known]:
             named.add(entry.path)
             yield Known(alias.name, entry.size, str(entry.path), entry.source)
         else:
-            yield Known(alias.name, alias.size, None, alias.cure if alias.repo else "part of Lepton")
+            yield Known(
+                alias.name, alias.size, None, alias.cure if alias.repo else "part of Lepton"
+            )
     for entry in entries:
         if entry.path not in named:
             yield Known(entry.name, entry.size, str(entry.path), entry.source)

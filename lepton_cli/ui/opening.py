@@ -10,7 +10,7 @@ from lepton_cli.ui.prompt import read_text
 from quant.errors import UsageError
 
 
-def open_model(path: Path, options: ModelOptions, chat: ConversationOptions) -> Model:
+def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> Model:
     """Notes go to stderr."""
     wanted = LoadOptions(
         backend=options.backend,
@@ -18,7 +18,7 @@ def open_model(path: Path, options: ModelOptions, chat: ConversationOptions) -> 
         ctx=options.ctx_size or None,
         kv=options.kv,
         ubatch=options.ubatch_size,
-        template=one_text("--chat-template", chat.chat_template, chat.chat_template_file),
+        template=one_text("--chat-template", talk.chat_template, talk.chat_template_file),
     )
     model = engine.open_model(path, wanted, note if options.verbose else None, _Compiling())
     for text in model.notes:

@@ -58,8 +58,21 @@ class ModelOptions:
         int, _model("--ubatch-size", "-ub", metavar="N", help="Tokens of the prompt a pass.")
     ] = 256
     verbose: Annotated[
-        bool, _output("--verbose", "-v", help="Say on stderr what runs how, and how fast.")
+        bool, section("Options")("--verbose", "-v", help="Say on stderr what runs, and how fast.")
     ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What stands on the command line without a flag."""
+
+    first: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="A GGUF file, or a name that models lists."),
+    ] = None
+    second: Annotated[
+        str | None, typer.Argument(metavar="PROMPT", help="The text, as it is (see -p).")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +114,31 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplOptions:
+    """How a chat begins, and what it keeps."""
+
+    prompt: Annotated[
+        str | None,
+        _prompt("--prompt", "-p", metavar="TEXT", help=r"Say this first; \n and \t are expanded."),
+    ] = None
+    escape: Annotated[
+        bool, _prompt("--escape/--no-escape", "-e", help="Expand escapes in -p and -r.")
+    ] = True
+    single_turn: Annotated[
+        bool, _prompt("--single-turn", "-st", help="Leave after one answer.")
+    ] = False
+    load: Annotated[
+        str | None, _prompt("--load", metavar="FILE", help="Go on with a saved chat.")
+    ] = None
+    history: Annotated[
+        bool, _prompt("--history/--no-history", help="Keep what is typed for the next chat.")
+    ] = True
+    plain: Annotated[
+        bool, _output("--plain", help="No markdown, no redrawing: for screen readers.")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationOptions:
     """How the words become a conversation."""
 
@@ -122,8 +160,9 @@ class ConversationOptions:
         bool, _prompt("--think/--no-think", help="Let the model think, where it can.")
     ] = True
     reasoning: Annotated[
-        ReasoningMode, _output("--reasoning", help="Where the model's thoughts go.")
-    ] = "stderr"
+        ReasoningMode | None,
+        _output("--reasoning", help="Where thoughts go [chat shows them, run: stderr]."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +261,8 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
 
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
-        parameters += _options(groups[name]) if name in groups else [parameter]
+        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+        parameters += _options(groups[name]) if name in groups else own
     spelled.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     spelled.__doc__, spelled.__name__ = command.__doc__, command.__name__
     return spelled

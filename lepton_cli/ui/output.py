@@ -1,16 +1,14 @@
 """How words and records reach stdout: as bytes that depend on neither locale nor system."""
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import TextIO
 
+from lepton_cli.engine.plain import Plain
 from lepton_cli.ui.terminal import sanitize
 
 LATE_CONTROLS = re.compile("[\x7f-\x9f\ud800-\udfff]")  # what json leaves as it is
-
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
 def emit(stream: TextIO, text: str) -> None:
@@ -24,17 +22,6 @@ def emit(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
-def emit_json(stream: TextIO, record: Mapping[str, Json]) -> None:
+def emit_json(stream: TextIO, record: Mapping[str, Plain]) -> None:
     line = json.dumps(record, ensure_ascii=False, allow_nan=False)
     emit(stream, LATE_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n")
-
-
-def plain(value: object) -> Json:
-    """A setting as JSON has it: tuples are lists, and infinity is the word for it."""
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(f"{value!r} has no form in JSON")

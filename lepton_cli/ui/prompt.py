@@ -25,24 +25,30 @@ ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 def gather(words: str | None, options: PromptOptions, stdin: TextIO | None) -> str:
-    """The whole prompt; `words` are taken as they are, in -p escapes are expanded.
+    """The whole prompt; `words` are what stands on the command line without a flag.
 
     Raises UsageError when there is no prompt, or when it is not text.
     """
-    if words is not None and options.prompt is not None:
-        raise UsageError("the prompt is given twice: as a word, and with -p", "give it once")
-    if options.prompt is not None:
-        words = expand_escapes(options.prompt) if options.escape else options.prompt
+    typed = typed_prompt(words, options.prompt, escape=options.escape)
     files = options.file or []
     parts = [read_text(name) for name in files if name != "-"]
-    if words is not None:
-        parts.append(checked(words))
+    if typed is not None:
+        parts.append(typed)
     if "-" in files or (stdin is not None and not options.no_stdin and _flows(stdin)):
         parts.insert(0, _text(_read(stdin), "stdin"))
     prompt = "\n\n".join(part for part in parts if part)
     if not prompt:
         raise UsageError("the prompt is empty" if parts else "there is no prompt", HOW)
     return prompt
+
+
+def typed_prompt(words: str | None, prompt: str | None, *, escape: bool) -> str | None:
+    """The words as they are, or the `prompt` of -p, in which escapes are expanded."""
+    if words is not None and prompt is not None:
+        raise UsageError("the prompt is given twice: as a word, and with -p", "give it once")
+    if prompt is not None:
+        words = expand_escapes(prompt) if escape else prompt
+    return words if words is None else checked(words)
 
 
 def read_text(name: str) -> str:
@@ -65,7 +71,7 @@ def expand_escapes(text: str) -> str:
         digits, letter = match.groups()
         return bytes.fromhex(digits.decode()) if digits else ESCAPED.get(letter, letter)
 
-    return _decoded(ESCAPE.sub(replace, os.fsencode(text)), "the prompt with its escapes expanded")
+    return _decoded(ESCAPE.sub(replace, os.fsencode(text)), "the text with its escapes expanded")
 
 
 def _flows(stdin: TextIO) -> bool:

@@ -1,4 +1,4 @@
-"""An answer as it comes: in Markdown, finished blocks are printed once for good and the rest is live.
+"""An answer as it comes: finished blocks are printed once for good, the last one is live.
 
 Only the block that is being written is laid out again, and at a pace that costs little. Of a list
 the items settle one by one, of a block of code the lines.
@@ -134,7 +134,9 @@ class MarkdownStream:
 
     def _draw(self, settled: Sequence[Text], open_lines: Sequence[Text]) -> None:
         self.has_settled = self.has_settled or bool(settled)
-        self._screen.draw(*([self._styled(line) for line in lines] for lines in (settled, open_lines)))
+        self._screen.draw(
+            *([self._styled(line) for line in lines] for lines in (settled, open_lines))
+        )
 
     def _styled(self, line: Text) -> Text:
         return Text.assemble(line, style=self._style) if self._style else line
@@ -181,7 +183,7 @@ class MarkdownStream:
         return [*lines, fence_line(opening.strip())]
 
     def _settle_code(self, code: "_OpenCode") -> list[Text]:
-        lines = []
+        lines: list[Text] = []
         while "\n" in self._tail:
             source, _, self._tail = self._tail.partition("\n")
             if code.is_closed_by(source):

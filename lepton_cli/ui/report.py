@@ -10,8 +10,9 @@ from typing import Protocol, TextIO
 from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.model import Model
+from lepton_cli.engine.plain import Plain, plain
 from lepton_cli.ui.options import ReasoningMode
-from lepton_cli.ui.output import Json, emit, emit_json, plain
+from lepton_cli.ui.output import emit, emit_json
 from lepton_cli.ui.terminal import redraws, sanitize, uses_color
 
 SCHEMA = "lepton.run.v1"
@@ -28,7 +29,7 @@ class Start:
     template: str | None  # None: the prompt is completed as it is
     load_seconds: float
 
-    def record(self) -> dict[str, Json]:
+    def record(self) -> dict[str, Plain]:
         model, sampling = self.model, self.generation.sampling
         return {
             "schema": SCHEMA,
@@ -117,7 +118,7 @@ class JsonReport:
             case Reasoning(text):
                 self._reasoning.append(text)
             case Done():
-                answer: dict[str, Json] = {
+                answer: dict[str, Plain] = {
                     "text": "".join(self._text),
                     "reasoning": "".join(self._reasoning) if self._reasoning else None,
                 }
@@ -148,11 +149,11 @@ class JsonLinesReport:
     def close(self) -> None:
         pass
 
-    def _emit(self, name: str, fields: dict[str, Json]) -> None:
+    def _emit(self, name: str, fields: dict[str, Plain]) -> None:
         emit_json(self._stdout, {"event": name, **fields})
 
 
-def ending(start: Start, done: Done) -> dict[str, Json]:
+def ending(start: Start, done: Done) -> dict[str, Plain]:
     stats = done.stats
     return {
         "finish_reason": done.reason,

@@ -40,29 +40,29 @@ class Request:
     words: str | None
     model: ModelOptions
     prompt: PromptOptions
-    chat: ConversationOptions
+    talk: ConversationOptions
     answer: AnswerOptions
     sampling: SamplingOptions
-    run: RunOptions
+    how: RunOptions
 
 
-def run(request: Request) -> None:
+def answer_prompt(request: Request) -> None:
     """Prints the answer. Raises typer.Exit when it was interrupted, LeptonError when it failed."""
-    if request.run.json and request.run.jsonl:
+    if request.how.json and request.how.jsonl:
         raise UsageError("--json and --jsonl are both given", "give one of them")
-    path, chat = resolve(request.name), request.chat  # before a wait for stdin
-    system = one_text("--system-prompt", chat.system_prompt, chat.system_prompt_file)
+    path, talk = resolve(request.name), request.talk  # before a wait for stdin
+    system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)
     prompt = gather(request.words, request.prompt, sys.stdin)
     begin = time.perf_counter()
-    with open_model(path, request.model, chat) as model:
+    with open_model(path, request.model, talk) as model:
         raw = _completes(request, model, system)
         start = _start(request, model, raw=raw, begin=begin)
         if raw:
-            flag, special = Flag(), request.run.parse_special
+            flag, special = Flag(), request.how.parse_special
             ids = model.tokenizer.encode(prompt, parse_special=special)
             events = model.stream(ids, start.generation, flag)
         else:
-            session = Session(model, start.generation, system, thinking=chat.think)
+            session = Session(model, start.generation, system, thinking=talk.think)
             flag, events = session.interrupt, session.send(prompt)
         with interrupting(flag):
             done = _follow(events, _report(request, start))
@@ -73,8 +73,8 @@ def run(request: Request) -> None:
 
 def _completes(request: Request, model: Model, system: str | None) -> bool:
     """Whether the prompt is completed as it is: asked for, or there is no template."""
-    chosen = request.chat.chat_template is not None or request.chat.chat_template_file is not None
-    if request.run.raw or not (chosen or model.template.from_file):
+    chosen = request.talk.chat_template is not None or request.talk.chat_template_file is not None
+    if request.how.raw or not (chosen or model.template.from_file):
         if system is not None:
             raise UsageError("a system prompt needs a chat template", "try --chat-template chatml")
         return True
@@ -100,11 +100,11 @@ def _start(request: Request, model: Model, *, raw: bool, begin: float) -> Start:
 
 
 def _report(request: Request, start: Start) -> Report:
-    if request.run.json:
+    if request.how.json:
         return JsonReport(start, sys.stdout)
-    if request.run.jsonl:
+    if request.how.jsonl:
         return JsonLinesReport(start, sys.stdout)
-    return PlainReport(request.chat.reasoning, sys.stdout, sys.stderr)
+    return PlainReport(request.talk.reasoning or "stderr", sys.stdout, sys.stderr)
 
 
 def _follow(events: Iterator[Event], report: Report) -> Done:

@@ -1,4 +1,4 @@
-"""The lower end of a terminal: lines that stay for good, and below them rows that may still change."""
+"""The lower end of a terminal: lines that stay, and below them rows that may still change."""
 
 import math
 from collections.abc import Sequence
@@ -60,9 +60,7 @@ class Screen:
         """Writes `settled` for good where the open rows were, and `open_lines` below it."""
         still_open = self._rows(self._fitting(open_lines))
         rows = self._rows(settled) + still_open
-        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(rows, self._open)))
-        if self.width != self._drawn_width:
-            same = 0
+        same = _common(rows, self._open) if self.width == self._drawn_width else 0
         written = self._back_to(same) + "\n".join(row.written for row in rows[same:])
         if rows and not still_open:
             written += "\n"
@@ -100,3 +98,9 @@ class Screen:
         with self.console.capture() as capture:
             self.console.print(Segments(plain.render(self.console)), crop=False, end="")
         return capture.get()
+
+
+def _common(rows: Sequence[_Row], others: Sequence[_Row]) -> int:
+    """How many rows both begin with."""
+    pairs = zip(rows, others, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -4,9 +4,10 @@ import json
 import sys
 from collections.abc import Sequence
 
+from lepton_cli.engine.plain import Plain
 from lepton_cli.engine.tokenizer import Tokenizer
 from lepton_cli.ui.figures import columns
-from lepton_cli.ui.output import Json, emit, emit_json
+from lepton_cli.ui.output import emit, emit_json
 
 SCHEMA = "lepton.tokenize.v1"
 
@@ -23,7 +24,7 @@ def show_ids(ids: Sequence[int]) -> None:
 
 
 def show_json(tokenizer: Tokenizer, ids: Sequence[int]) -> None:
-    pieces: list[Json] = [_piece(tokenizer, token) for token in ids]
+    pieces: list[Plain] = [_piece(tokenizer, token) for token in ids]
     emit_json(sys.stdout, {"schema": SCHEMA, "ids": list(ids), "pieces": pieces})
 
 

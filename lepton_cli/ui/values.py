@@ -35,7 +35,9 @@ def find_value(word: str) -> Value:
         if wanted in (value.name, *value.aliases):
             return value
     names = [name for value in VALUES for name in (value.name, *value.aliases)]
-    raise UsageError(f"there is no {word!r} to set", did_you_mean(wanted, names) or "/set lists all")
+    raise UsageError(
+        f"there is no {word!r} to set", did_you_mean(wanted, names) or "/set lists all"
+    )
 
 
 def _change_sampling(dialogue: Dialogue, **values: Any) -> None:
@@ -109,8 +111,8 @@ def _set_thinking(dialogue: Dialogue, text: str) -> None:
 
 
 def _set_reasoning(dialogue: Dialogue, text: str) -> None:
-    choices: tuple[ReasoningMode, ...] = get_args(ReasoningMode)
-    dialogue.reasoning = choices[choices.index(_choice(text, choices))]  # type: ignore[arg-type]
+    chosen: Any = _choice(text, get_args(ReasoningMode))
+    dialogue.reasoning = chosen
 
 
 def _switch(value: bool) -> str:
@@ -118,7 +120,11 @@ def _switch(value: bool) -> str:
 
 
 VALUES = (
-    *(_numeric(each.name, each.default) for each in fields(Sampling) if each.metadata),
+    *(
+        _numeric(each.name, getattr(Sampling(), each.name))
+        for each in fields(Sampling)
+        if each.metadata
+    ),
     Value(
         "samplers",
         lambda d: ";".join(d.session.generation.sampling.samplers),

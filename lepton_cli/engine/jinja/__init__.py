@@ -1,1 +1,1 @@
-"""The Jinja that chat templates are written in: jinja2 with limits, and text that knows its origin."""
+"""The Jinja of chat templates: jinja2 with limits, and text that knows where it comes from."""

@@ -1,4 +1,6 @@
-"""Template source to Python code in which every operation that can be costly asks the environment."""
+"""Templates to Python code in which every operation that can be costly asks the environment."""
+
+# ruff: noqa: N802 (jinja2 calls its visitors by the names of its nodes)
 
 from collections.abc import Iterable
 from typing import Any

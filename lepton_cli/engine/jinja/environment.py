@@ -5,25 +5,27 @@ filters and methods all come by here, and each first looks at the clock and pays
 """
 
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from jinja2 import Environment, Undefined, nodes, pass_context, pass_environment
-from jinja2.defaults import DEFAULT_FILTERS, DEFAULT_TESTS
 from jinja2.exceptions import TemplateRuntimeError
+from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import SandboxedEnvironment, safe_range
+from jinja2.tests import TESTS as JINJA_TESTS
 from jinja2.utils import Namespace
 
-from lepton_cli.engine.jinja.budget import Budget
+from lepton_cli.engine.jinja.budget import ITEM_BYTES, Budget
 from lepton_cli.engine.jinja.codegen import Generation, TracingGenerator, add_steps
 from lepton_cli.engine.jinja.filters import FILTERS, HARMLESS_TESTS, TESTS, compared, printed
 from lepton_cli.engine.jinja.methods import (
     DICT_METHODS,
     LIST_METHODS,
     TEXT_METHODS,
+    Method,
     make_mapping,
     scalar,
 )
@@ -37,7 +39,7 @@ LOOP_ATTRIBUTES = (
 )
 
 
-class Refusal(TemplateRuntimeError):
+class RefusalError(TemplateRuntimeError):
     """The template itself says that it does not take these messages."""
 
 
@@ -60,8 +62,8 @@ class Sandbox(SandboxedEnvironment):
         self.filters = {name: self._metered(call) for name, call in FILTERS.items()}
         self.filters |= {name: _lazy(name) for name in LAZY_FILTERS}
         self.filters |= {name: _deep(name) for name in DEEP_FILTERS}
-        self.tests = {name: partial(call, budget) for name, call in TESTS.items()}
-        self.tests |= {name: DEFAULT_TESTS[name] for name in HARMLESS_TESTS}
+        self.tests = {name: self._metered(call) for name, call in TESTS.items()}
+        self.tests |= {name: JINJA_TESTS[name] for name in HARMLESS_TESTS}
         self.globals = {
             "dict": partial(make_mapping, budget),
             "namespace": lambda *mapping, **named: Namespace(
@@ -131,11 +133,12 @@ class Sandbox(SandboxedEnvironment):
         if operator == "**" and isinstance(left, int) and isinstance(right, int):
             self.budget.check_bits(left.bit_length() * right)
         for items, count in ((left, right), (right, left)):
-            if operator == "*" and isinstance(items, SEQUENCES) and isinstance(count, int):
+            if operator == "*" and isinstance(items, str | list | tuple) and isinstance(count, int):
                 self.budget.check_length(len(items) * count)
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: B902, N805
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         __self.budget.tick()
+        __self.budget.spend(ITEM_BYTES * (len(args) + len(kwargs)))
         return __self.budget.made(__context.call(__obj, *args, **kwargs))
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -165,15 +168,22 @@ class Sandbox(SandboxedEnvironment):
         try:
             if isinstance(obj, str):
                 return cut(obj, operator.index(key), (key + 1) or None) if obj[key] else ""
-            if isinstance(obj, list | tuple | range | dict | Namespace):
+            if isinstance(obj, dict):
                 return obj[scalar(key)]
-        except (TypeError, LookupError):
+            if isinstance(obj, list | tuple | range):
+                return obj[key]
+            if isinstance(obj, Namespace) and not key.startswith("_"):
+                return getattr(obj, key)
+        except (TypeError, LookupError, AttributeError):
             pass
         return self.undefined(obj=obj, name=key)
 
 
-METHODS = {str: TEXT_METHODS, list: LIST_METHODS, dict: DICT_METHODS}
-SEQUENCES = str | list | tuple
+METHODS: Mapping[type, Mapping[str, Method]] = {
+    str: TEXT_METHODS,
+    list: LIST_METHODS,
+    dict: DICT_METHODS,
+}
 
 
 def _lazy(name: str) -> Callable[..., Any]:
@@ -181,7 +191,7 @@ def _lazy(name: str) -> Callable[..., Any]:
 
     @pass_context
     def apply(context: Context, items: Any, *arguments: Any, **named: Any) -> Iterator[Any]:
-        found = DEFAULT_FILTERS[name](context, items, *arguments, **named)
+        found = JINJA_FILTERS[name](context, items, *arguments, **named)
         return _budget(context.environment).metered(found)
 
     return apply
@@ -195,7 +205,7 @@ def _deep(name: str) -> Callable[..., Any]:
         budget = _budget(environment)
         taken = list(budget.metered(items))
         budget.weigh(taken)
-        found = DEFAULT_FILTERS[name](environment, taken, *arguments, **named)
+        found = JINJA_FILTERS[name](environment, taken, *arguments, **named)
         return budget.metered(found) if isinstance(found, Iterator) else budget.made(found)
 
     return apply
@@ -208,7 +218,7 @@ def _budget(environment: Environment) -> Budget:
 
 def refuse(message: object = "no reason given") -> None:
     """`raise_exception`."""
-    raise Refusal(str(message))
+    raise RefusalError(str(message))
 
 
 def strftime_now(layout: str) -> str:

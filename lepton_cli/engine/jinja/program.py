@@ -1,4 +1,4 @@
-"""A chat template, compiled once and rendered under limits; whatever goes wrong is one error of one line."""
+"""A chat template, compiled once and rendered under limits; what goes wrong is told in one line."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from jinja2 import Template
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
 
 from lepton_cli.engine.jinja.budget import Budget, Limits
-from lepton_cli.engine.jinja.environment import Refusal, Sandbox
+from lepton_cli.engine.jinja.environment import RefusalError, Sandbox
 from quant.errors import UsageError
 
 MAX_SOURCE = 256 * 1024  # characters; published templates have up to 17 thousand
@@ -17,25 +17,27 @@ FAILURES = (
 )
 
 
-class TemplateFault(UsageError):
+class ChatTemplateError(UsageError):
     """A chat template that does not compile, does not render, or refuses the messages."""
 
 
 class Program:
-    """Raises TemplateFault where the source is no Jinja, and where a rendering fails."""
+    """Raises ChatTemplateError where the source is no Jinja, and where a rendering fails."""
 
     def __init__(self, source: str, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         if len(source) > MAX_SOURCE:
-            raise TemplateFault(f"the chat template has {len(source)} characters, not {MAX_SOURCE}")
+            raise ChatTemplateError(
+                f"the chat template has {len(source)} characters, not {MAX_SOURCE}"
+            )
         try:
             self._code = Sandbox(Budget(self._limits, 0)).compile(source)
         except TemplateSyntaxError as error:
-            raise TemplateFault(
+            raise ChatTemplateError(
                 f"line {error.lineno} of the chat template: {error.message}"
             ) from None
         except (*FAILURES, MemoryError) as error:
-            raise TemplateFault(f"the chat template does not compile: {_line(error)}") from None
+            raise ChatTemplateError(f"the chat template does not compile: {_line(error)}") from None
 
     def run(self, variables: Mapping[str, Any], given: int) -> str:
         """The text, which knows its origin, of messages that have `given` characters."""
@@ -44,10 +46,10 @@ class Program:
             template = Template.from_code(sandbox, self._code, sandbox.globals)
             context = template.new_context(dict(variables))
             return sandbox.concat(template.root_render_func(context))
-        except Refusal as refusal:
-            raise TemplateFault(f"the chat template refuses: {_line(refusal)}") from None
+        except RefusalError as refusal:
+            raise ChatTemplateError(f"the chat template refuses: {_line(refusal)}") from None
         except FAILURES as error:
-            raise TemplateFault(f"the chat template fails: {_line(error)}") from None
+            raise ChatTemplateError(f"the chat template fails: {_line(error)}") from None
 
 
 def _line(error: BaseException) -> str:

@@ -4,18 +4,19 @@ A text is cut into pieces, a piece into symbols; then the best of all neighbouri
 again and again. What remains is looked up in the vocabulary, or written byte by byte.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heappop, heappush
 from itertools import chain
 from typing import Protocol
 
+from lepton_cli.engine.tokenizer.vocabulary import Vocabulary
+
 CACHED_PIECES = 1 << 16  # words repeat, and a chat's earlier turns are encoded again at every turn
 
 
-def merge(
-    symbols: list[bytes], priorities: Mapping[bytes, float], separator: bytes
-) -> list[bytes]:
+def merge(symbols: list[bytes], priorities: Mapping[bytes, float], separator: bytes) -> list[bytes]:
     """Merges the pair of lowest priority, the leftmost of equals, until no pair has one.
 
     A pair's priority is found under `left + separator + right`. Takes n log n steps for n symbols.
@@ -51,31 +52,41 @@ def merge(
 class Cutter(Protocol):
     """Cuts text into the pieces inside which symbols may merge."""
 
-    def cut(self, text: str, after_special: bool) -> Iterable[str]: ...
+    def cut(self, text: str, after_special: bool) -> list[str]:
+        """The pieces; `after_special` says that the text begins, or follows a special token."""
+
+    def tidy(self, text: str) -> str:
+        """A whole decoded text without what cutting had added."""
 
 
 class Alphabet(Protocol):
     """How the vocabulary writes text."""
 
     def symbols(self, piece: str) -> list[bytes]:
-        """The units that merging starts from."""
+        """What merging starts from."""
+
+    def byte_text(self, byte: int) -> bytes:
+        """The text of the token for a single byte, where it is a normal token."""
 
     def decoded(self, text: bytes) -> bytes:
-        """The bytes that a token's text stands for."""
+        """What a token's text stands for."""
 
 
 class ByteAlphabet:
-    """One printable character a byte: most stand for themselves, the other 68 for U+0100 and up."""
+    """A printable character for every byte: most stand for themselves, 68 become U+0100 and up."""
 
     def __init__(self) -> None:
         printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
         spare = iter(range(0x100, 0x200))
-        codes = [byte if byte in printable else next(spare) for byte in range(256)]
-        self._symbols = [chr(code).encode() for code in codes]
-        self._bytes = {chr(code): bytes([byte]) for byte, code in enumerate(codes)}
+        characters = [chr(byte if byte in printable else next(spare)) for byte in range(256)]
+        self._texts = [character.encode() for character in characters]
+        self._bytes = {character: bytes([byte]) for byte, character in enumerate(characters)}
 
     def symbols(self, piece: str) -> list[bytes]:
-        return [self._symbols[byte] for byte in piece.encode()]
+        return [self._texts[byte] for byte in piece.encode()]
+
+    def byte_text(self, byte: int) -> bytes:
+        return self._texts[byte]
 
     def decoded(self, text: bytes) -> bytes:
         return b"".join(self._bytes.get(char) or char.encode() for char in text.decode())
@@ -88,28 +99,65 @@ class CharacterAlphabet:
         self._space = space.encode()
 
     def symbols(self, piece: str) -> list[bytes]:
-        return [char.encode() for char in piece]
+        return [character.encode() for character in piece]
+
+    def byte_text(self, byte: int) -> bytes:
+        return bytes([byte])
 
     def decoded(self, text: bytes) -> bytes:
         return text.replace(self._space, b" ")
 
 
+@dataclass(frozen=True, slots=True)
+class Merges:
+    """Which pairs merge (see `merge`), or that a piece that is a token is taken whole before."""
+
+    priorities: Mapping[bytes, float]
+    separator: bytes = b""
+    whole_first: bool = False
+
+
 class MergeSpeller:
-    """Text to ids: cut, merge, look up; what is no token goes byte by byte, or is `unknown`."""
+    """Text to ids: cut, merge, look up; what is no token goes byte by byte, or is unknown."""
 
     def __init__(
         self,
-        ids: Mapping[bytes, int],
-        bytes_ids: Mapping[int, int],
+        vocabulary: Vocabulary,
         unknown: int | None,
         cutter: Cutter,
         alphabet: Alphabet,
-        merged: Callable[[list[bytes]], list[bytes]],
+        merges: Merges,
     ) -> None:
-        self._ids, self._byte_ids, self._unknown = ids, bytes_ids, unknown
-        self._cutter, self._alphabet, self._merged = cutter, alphabet, merged
-        self._piece_ids = lru_cache(CACHED_PIECES)(self._spell_piece)
+        self._ids, self._unknown = vocabulary.plain_ids(), unknown
+        self._cutter, self._alphabet, self._merges = cutter, alphabet, merges
+        texts = [alphabet.byte_text(byte) for byte in range(256)]
+        single = {byte: self._ids[text] for byte, text in enumerate(texts) if text in self._ids}
+        self._byte_ids = single | vocabulary.byte_ids()
+        self._spelled = lru_cache(CACHED_PIECES)(self._spell_piece)
 
     def spell(self, text: str, after_special: bool) -> list[int]:
         pieces = self._cutter.cut(text, after_special)
-        return list(chain.from_iterable(map(self._piece_ids, pieces)))
+        return list(chain.from_iterable(map(self._spelled, pieces)))
+
+    def decoded(self, text: bytes) -> bytes:
+        return self._alphabet.decoded(text)
+
+    def tidy(self, text: str) -> str:
+        return self._cutter.tidy(text)
+
+    def _spell_piece(self, piece: str) -> list[int]:
+        symbols = self._alphabet.symbols(piece)
+        whole = b"".join(symbols)
+        if self._merges.whole_first and whole in self._ids:
+            return [self._ids[whole]]
+        ids: list[int] = []
+        for symbol in merge(symbols, self._merges.priorities, self._merges.separator):
+            token = self._ids.get(symbol)
+            ids += self._spell_bytes(symbol) if token is None else [token]
+        return ids
+
+    def _spell_bytes(self, symbol: bytes) -> list[int]:
+        data = self._alphabet.decoded(symbol)
+        if self._unknown is not None and any(byte not in self._byte_ids for byte in data):
+            return [self._unknown]
+        return [self._byte_ids[byte] for byte in data if byte in self._byte_ids]

@@ -9,19 +9,18 @@ with letter classes where llama.cpp approximates them, as in the model makers' o
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Pretokenizer:
     """The patterns, and the defaults that come with the name.
 
-    `takes_whole` says which pieces are not merged but taken as they are where they are a token.
+    With `ignores_merges` a piece that is a token is taken whole, whatever the merges would make.
     Without `byte_level`, tokens are written in plain UTF-8, and `space` stands for a space.
     """
 
     patterns: tuple[str, ...]
-    takes_whole: Literal["none", "line ends", "all"] = "none"
+    ignores_merges: bool = False
     adds_bos: bool = False
     has_bos: bool = True
     byte_level: bool = True
@@ -131,11 +130,11 @@ DEFAULT = (r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]")
 
 _TABLE = {
     "llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano": Pretokenizer(
-        (LLAMA3,), takes_whole="all", adds_bos=True
+        (LLAMA3,), ignores_merges=True, adds_bos=True
     ),
     "dbrx smaug-bpe": Pretokenizer((LLAMA3,)),
     "chatglm-bpe": Pretokenizer((LLAMA3,), has_bos=False),
-    "glm4 glm5": Pretokenizer((LLAMA3,), takes_whole="all", has_bos=False),
+    "glm4 glm5": Pretokenizer((LLAMA3,), ignores_merges=True, has_bos=False),
     "jais-2": Pretokenizer((JAIS2,)),
     "qwen2 deepseek-r1-qwen kormo f2llmv2 megrez stablelm2 hunyuan solar-open grok-2": Pretokenizer(
         (QWEN2,)
@@ -154,11 +153,11 @@ _TABLE = {
     "deepseek-v3 hunyuan-dense joyai-llm hy_v4": Pretokenizer((NUMBER, HAN_KANA, DEEPSEEK3)),
     "spark2_5": Pretokenizer((NUMBER, HAN_KANA, SPARK, r"\p{N}")),
     "youtu": Pretokenizer(
-        (_either(HANGUL, CJK_MARKS, BOPOMOFO, HAN_KANA), YOUTU), takes_whole="all"
+        (_either(HANGUL, CJK_MARKS, BOPOMOFO, HAN_KANA), YOUTU), ignores_merges=True
     ),
-    "tekken": Pretokenizer((TEKKEN,), takes_whole="all", adds_bos=True),
+    "tekken": Pretokenizer((TEKKEN,), ignores_merges=True, adds_bos=True),
     "gpt-4o llama4 kanana2 talkie minimax-m2": Pretokenizer((O200K,)),
-    "granite-embed-multi-97m": Pretokenizer((O200K,), takes_whole="all"),
+    "granite-embed-multi-97m": Pretokenizer((O200K,), ignores_merges=True),
     "tiny_aya cohere2moe": Pretokenizer((r"(?r)\d{1,3}", O200K)),
     "kimi-k2": Pretokenizer((KIMI,)),
     "superbpe": Pretokenizer((r"\p{N}+", r"(?r)\d{3}")),
@@ -168,9 +167,9 @@ _TABLE = {
     "afmoe": Pretokenizer((r"(?r)\p{N}{1,3}", UNSPACED_SCRIPTS, DEEPSEEK3)),
     "laguna": Pretokenizer((LINES, QWEN2)),
     "exaone-moe": Pretokenizer((EXAONE_MOE,)),
-    "gemma4": Pretokenizer((LINES,), takes_whole="line ends", byte_level=False, space="\u2581"),
+    "gemma4": Pretokenizer((LINES,), byte_level=False, space="\u2581"),
     "granite-embed-multi-311m sarvam-moe": Pretokenizer((LINES,), byte_level=False, space="\u2581"),
-    "minicpm5": Pretokenizer((NUMBER, MINICPM5), takes_whole="all"),
+    "minicpm5": Pretokenizer((NUMBER, MINICPM5), ignores_merges=True),
     "whitespace": Pretokenizer((r"\S+",), byte_level=False),
     "poro-chat bloom gpt3-finnish": Pretokenizer((NO_PUNCTUATION,)),
     "viking": Pretokenizer((NO_PUNCTUATION, r"\p{N}")),

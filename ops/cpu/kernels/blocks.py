@@ -9,13 +9,15 @@ import numpy as np
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.memory import (
     bits_to_f32,
-    high_nibble,
     load_f16,
     load_i8,
     load_u8,
     load_u16,
     load_u32,
-    low_nibble,
+    spread_bits,
+    spread_high,
+    spread_i8,
+    spread_low,
     store_f32,
 )
 from quant.iquants import LEVELS as IQ4_LEVELS
@@ -27,45 +29,43 @@ MXFP4_TABLE = np.array(MXFP4_LEVELS, np.float32)
 
 @device
 def q8_0(block, out):
-    d = load_f16(block, 0)
-    for i in range(32):
-        store_f32(out, i, d * np.float32(load_i8(block + 2, i)))
+    d, none = load_f16(block, 0), np.float32(0)
+    spread_i8(block + 2, out, d, none)
+    spread_i8(block + 18, out + 64, d, none)
 
 
 @device
 def q4_0(block, out):
     d = load_f16(block, 0)
-    for i in range(16):
-        store_f32(out, i, d * (low_nibble(block + 2, i) - np.float32(8)))
-        store_f32(out, i + 16, d * (high_nibble(block + 2, i) - np.float32(8)))
+    spread_low(block + 2, out, d, np.float32(-8) * d)
+    spread_high(block + 2, out + 64, d, np.float32(-8) * d)
 
 
 @device
 def q4_1(block, out):
     d, m = load_f16(block, 0), load_f16(block, 1)
-    for i in range(16):
-        store_f32(out, i, d * low_nibble(block + 4, i) + m)
-        store_f32(out, i + 16, d * high_nibble(block + 4, i) + m)
+    spread_low(block + 4, out, d, m)
+    spread_high(block + 4, out + 64, d, m)
 
 
 @device
 def q5_0(block, out):
     d, high = load_f16(block, 0), load_u32(block + 2, 0)
     for i in range(16):
-        a = low_nibble(block + 6, i) + np.float32(((high >> i) & 1) * 16 - 16)
-        b = high_nibble(block + 6, i) + np.float32(((high >> (i + 16)) & 1) * 16 - 16)
-        store_f32(out, i, d * a)
-        store_f32(out, i + 16, d * b)
+        byte = load_u8(block + 6, i)
+        a, b = byte & 15 | (high >> i & 1) << 4, byte >> 4 | (high >> (i + 16) & 1) << 4
+        store_f32(out, i, d * np.float32(a - 16))
+        store_f32(out, i + 16, d * np.float32(b - 16))
 
 
 @device
 def q5_1(block, out):
     d, m, high = load_f16(block, 0), load_f16(block, 1), load_u32(block + 4, 0)
     for i in range(16):
-        a = low_nibble(block + 8, i) + np.float32(((high >> i) & 1) * 16)
-        b = high_nibble(block + 8, i) + np.float32(((high >> (i + 16)) & 1) * 16)
-        store_f32(out, i, d * a + m)
-        store_f32(out, i + 16, d * b + m)
+        byte = load_u8(block + 8, i)
+        a, b = byte & 15 | (high >> i & 1) << 4, byte >> 4 | (high >> (i + 16) & 1) << 4
+        store_f32(out, i, d * np.float32(a) + m)
+        store_f32(out, i + 16, d * np.float32(b) + m)
 
 
 @device
@@ -73,12 +73,9 @@ def q2_k(block, out):
     d, dmin = load_f16(block + 80, 0), load_f16(block + 82, 0)
     for group in range(16):  # of 16 weights
         scale = load_u8(block, group)
-        s, m = d * np.float32(scale & 15), dmin * np.float32(scale >> 4)
+        s, m = d * np.float32(scale & 15), -dmin * np.float32(scale >> 4)
         source = block + 16 + 32 * (group // 8) + 16 * (group % 2)
-        shift = 2 * (group // 2 % 4)
-        for i in range(16):
-            q = np.float32((load_u8(source, i) >> shift) & 3)
-            store_f32(out, 16 * group + i, s * q - m)
+        spread_bits(source, 2 * (group // 2 % 4), 2, source, 0, 0, out + 64 * group, s, m)
 
 
 @device
@@ -89,12 +86,8 @@ def q3_k(block, out):
         high = load_u8(block + 104, group % 4) >> (2 * (group // 4)) & 3
         s = d * np.float32((low | high << 4) - 32)
         source = block + 32 + 32 * (group // 8) + 16 * (group % 2)
-        mask = block + 16 * (group % 2)
-        shift, bit = 2 * (group // 2 % 4), group // 2
-        for i in range(16):
-            q = load_u8(source, i) >> shift & 3
-            missing = 4 - 4 * (load_u8(mask, i) >> bit & 1)
-            store_f32(out, 16 * group + i, s * np.float32(q - missing))
+        mask, shift = block + 16 * (group % 2), 2 * (group // 2 % 4)
+        spread_bits(source, shift, 2, mask, group // 2, 1, out + 64 * group, s, np.float32(-4) * s)
 
 
 @device
@@ -117,38 +110,36 @@ def minimum_of_group(scales, group):
 @device
 def q4_k(block, out):
     d, dmin, scales = load_f16(block, 0), load_f16(block, 1), block + 4
-    for pair in range(4):
-        s0, m0 = d * scale_of_group(scales, 2 * pair), dmin * minimum_of_group(scales, 2 * pair)
-        s1 = d * scale_of_group(scales, 2 * pair + 1)
-        m1 = dmin * minimum_of_group(scales, 2 * pair + 1)
-        source, target = block + 16 + 32 * pair, out + 256 * pair
-        for i in range(32):
-            store_f32(target, i, s0 * low_nibble(source, i) - m0)
-            store_f32(target, i + 32, s1 * high_nibble(source, i) - m1)
+    for group in range(8):  # of 32 weights; two share their bytes
+        s, m = d * scale_of_group(scales, group), -dmin * minimum_of_group(scales, group)
+        source, target = block + 16 + 32 * (group // 2), out + 128 * group
+        for half in range(2):
+            if group % 2 == 0:
+                spread_low(source + 16 * half, target + 64 * half, s, m)
+            else:
+                spread_high(source + 16 * half, target + 64 * half, s, m)
 
 
 @device
 def q5_k(block, out):
     d, dmin, scales = load_f16(block, 0), load_f16(block, 1), block + 4
     for group in range(8):
-        s, m = d * scale_of_group(scales, group), dmin * minimum_of_group(scales, group)
-        source, shift = block + 48 + 32 * (group // 2), 4 * (group % 2)
-        for i in range(32):
-            q = load_u8(source, i) >> shift & 15 | (load_u8(block + 16, i) >> group & 1) << 4
-            store_f32(out, 32 * group + i, s * np.float32(q) - m)
+        s, m = d * scale_of_group(scales, group), -dmin * minimum_of_group(scales, group)
+        for half in range(2):
+            source, high = block + 48 + 32 * (group // 2) + 16 * half, block + 16 + 16 * half
+            target = out + 128 * group + 64 * half
+            spread_bits(source, 4 * (group % 2), 4, high, group, 1, target, s, m)
 
 
 @device
 def q6_k(block, out):
     d = load_f16(block + 208, 0)
-    for part in range(8):  # of 32 weights
-        half, k = part // 4, part % 4
-        low, shift = block + 64 * half + 32 * (k % 2), 4 * (k // 2)
-        high = block + 128 + 32 * half
-        for i in range(32):
-            s = d * np.float32(load_i8(block + 192, 8 * half + 2 * k + i // 16))
-            q = (load_u8(low, i) >> shift & 15 | (load_u8(high, i) >> (2 * k) & 3) << 4) - 32
-            store_f32(out, 32 * part + i, s * np.float32(q))
+    for group in range(16):  # of 16 weights, in eight parts of 32
+        half, k, odd = group // 8, group // 2 % 4, group % 2
+        s = d * np.float32(load_i8(block + 192, group))
+        low = block + 64 * half + 32 * (k % 2) + 16 * odd
+        high, target = block + 128 + 32 * half + 16 * odd, out + 64 * group
+        spread_bits(low, 4 * (k // 2), 4, high, 2 * k, 3, target, s, np.float32(-32) * s)
 
 
 @device

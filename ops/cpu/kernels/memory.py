@@ -6,6 +6,7 @@ from numba.extending import intrinsic
 
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 HALF, FLOAT, DOUBLE = ir.HalfType(), ir.FloatType(), ir.DoubleType()
+FLOATS = ir.VectorType(FLOAT, 16)
 
 
 def _pointer(builder, address, index, element):
@@ -46,14 +47,6 @@ def _bf16(builder, value):
     return builder.bitcast(bits, FLOAT)
 
 
-def _nibble(shift):
-    def widen(builder, value):
-        part = builder.and_(builder.lshr(value, ir.Constant(I8, shift)), ir.Constant(I8, 15))
-        return builder.uitofp(part, FLOAT)
-
-    return widen
-
-
 # load(address, index of the element) -> value
 load_f32 = _load(FLOAT, types.float32, _as_is)
 load_f64 = _load(DOUBLE, types.float64, _as_is)
@@ -65,13 +58,81 @@ load_u16 = _load(ir.IntType(16), types.int64, lambda b, v: b.zext(v, I64))
 load_u32 = _load(I32, types.int64, lambda b, v: b.zext(v, I64))
 load_u8 = _load(I8, types.int64, lambda b, v: b.zext(v, I64))
 load_i8 = _load(I8, types.int64, lambda b, v: b.sext(v, I64))
-low_nibble = _load(I8, types.float32, _nibble(0))
-high_nibble = _load(I8, types.float32, _nibble(4))
 
 # store(address, index, value)
 store_f32 = _store(FLOAT, types.float32, _as_is)
 store_f16 = _store(HALF, types.float32, lambda b, v: b.fptrunc(v, HALF))
 store_i32 = _store(I32, types.int64, lambda b, v: b.trunc(v, I32))
+
+
+def _spread(unpack):
+    """16 weights at once: out[i] = scale · unpack(16 bytes)[i] + offset."""
+
+    @intrinsic
+    def spread(typing_context, source, out, scale, offset):
+        def code(context, builder, signature, arguments):
+            source, out, scale, offset = arguments
+            sixteen = ir.VectorType(I8, 16)
+            raw = builder.load(builder.inttoptr(source, sixteen.as_pointer()), align=1)
+            product = builder.fmul(unpack(builder, raw), _everywhere(builder, scale))
+            values = builder.fadd(product, _everywhere(builder, offset))
+            builder.store(values, builder.inttoptr(out, FLOATS.as_pointer()), align=4)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, types.float32, types.float32), code
+
+    return spread
+
+
+def _everywhere(builder, value):
+    first = builder.insert_element(ir.Constant(FLOATS, ir.Undefined), value, ir.Constant(I32, 0))
+    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(I32, 16), [0] * 16))
+
+
+def _low_nibbles(builder, raw):
+    return builder.uitofp(builder.and_(raw, ir.Constant(raw.type, [15] * 16)), FLOATS)
+
+
+def _high_nibbles(builder, raw):
+    return builder.uitofp(builder.lshr(raw, ir.Constant(raw.type, [4] * 16)), FLOATS)
+
+
+# spread(source, out, scale, offset)
+spread_low = _spread(_low_nibbles)
+spread_high = _spread(_high_nibbles)
+spread_i8 = _spread(lambda builder, raw: builder.sitofp(raw, FLOATS))
+
+
+@intrinsic
+def spread_bits(typing_context, low, low_shift, width, high, high_shift, high_mask, out, s, m):
+    """16 weights s · q + m: q is `width` bits of the low bytes under masked bits of the high ones."""
+
+    def code(context, builder, signature, arguments):
+        low, low_shift, width, high, high_shift, high_mask, out, scale, offset = arguments
+        sixteen = ir.VectorType(I8, 16)
+
+        def every(value):
+            first = ir.Constant(sixteen, ir.Undefined)
+            first = builder.insert_element(first, builder.trunc(value, I8), ir.Constant(I32, 0))
+            return builder.shuffle_vector(
+                first, first, ir.Constant(ir.VectorType(I32, 16), [0] * 16)
+            )
+
+        def shifted(source, shift):
+            raw = builder.load(builder.inttoptr(source, sixteen.as_pointer()), align=1)
+            return builder.lshr(raw, every(shift))
+
+        one = ir.Constant(I64, 1)
+        low_mask = builder.sub(builder.shl(one, width), one)
+        low_part = builder.and_(shifted(low, low_shift), every(low_mask))
+        high_part = builder.and_(shifted(high, high_shift), every(high_mask))
+        q = builder.or_(low_part, builder.shl(high_part, every(width)))
+        product = builder.fmul(builder.uitofp(q, FLOATS), _everywhere(builder, scale))
+        values = builder.fadd(product, _everywhere(builder, offset))
+        builder.store(values, builder.inttoptr(out, FLOATS.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 7, types.float32, types.float32), code
 
 
 @intrinsic

@@ -1,0 +1,29 @@
+"""Values that JSON has a word for."""
+
+import math
+
+import numpy as np
+
+from quant.gguf import Strings
+
+Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
+MOST_ITEMS = 16  # of an array that is shown
+
+
+def plain(value: object) -> Plain:
+    """Tuples and arrays are lists, infinity is its name, a long array is told by its length."""
+    if isinstance(value, Strings | np.ndarray):
+        if len(value) > MOST_ITEMS:
+            return {"array_length": len(value)}
+        return [
+            plain(item) for item in (value.tolist() if isinstance(value, np.ndarray) else value)
+        ]
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{value!r} has no form in JSON")

@@ -1,0 +1,42 @@
+"""Arrays of a tokenizer's metadata, checked so that nothing behind them has to doubt its input."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.errors import ModelFileError
+from quant.gguf import Metadata
+
+DAMAGED = "the file is damaged or incomplete: fetch or convert it again"
+
+
+def read_texts(metadata: Metadata, key: str) -> list[bytes]:
+    """An array of UTF-8 strings; raises ModelFileError where it is missing or something else."""
+    value = metadata.get(key)
+    if value is None:
+        raise ModelFileError(f"{metadata.path}: the key {key} is missing", DAMAGED)
+    if isinstance(value, str | np.ndarray) or not isinstance(value, Sequence):
+        raise ModelFileError(f"{metadata.path}: the key {key} should be an array of strings")
+    texts = list(value)
+    joined = b"\n".join(texts)
+    try:
+        joined.decode()  # all at once: one by one takes ten times as long
+    except UnicodeDecodeError as error:
+        shown = joined[: error.end].rsplit(b"\n", 1)[-1]
+        message = f"{metadata.path}: the key {key} holds {shown!r:.60}, which is not UTF-8"
+        raise ModelFileError(message, DAMAGED) from error
+    return texts
+
+
+def read_numbers(metadata: Metadata, key: str, count: int) -> NDArray[np.generic] | None:
+    """The first `count` numbers, or None where the key is missing; raises ModelFileError."""
+    value = metadata.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf":
+        raise ModelFileError(f"{metadata.path}: the key {key} should be an array of numbers")
+    if len(value) < count:
+        message = f"{metadata.path}: the key {key} holds {len(value)} numbers for {count} tokens"
+        raise ModelFileError(message, DAMAGED)
+    return value[:count]

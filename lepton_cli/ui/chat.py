@@ -1,0 +1,67 @@
+"""`lepton chat` from the command line: its options become a model and an open chat."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lepton_cli.engine.catalogue import resolve
+from lepton_cli.engine.model import Model
+from lepton_cli.ui import repl
+from lepton_cli.ui.dialogue import ChatOptions
+from lepton_cli.ui.notes import note
+from lepton_cli.ui.opening import one_text, open_model
+from lepton_cli.ui.options import (
+    AnswerOptions,
+    ConversationOptions,
+    ModelOptions,
+    ReplOptions,
+    SamplingOptions,
+)
+from lepton_cli.ui.prompt import typed_prompt
+from lepton_cli.ui.settings import generation_settings
+
+BUILTIN = "builtin"
+BUILTIN_NOTE = (
+    "this is the built-in model: tiny, it greets, tells short stories and knows how to use Lepton; "
+    "open a real one with: lepton chat model.gguf"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """All that the command line says. `name` is the model's, `words` are the first message."""
+
+    name: str
+    words: str | None
+    model: ModelOptions
+    talk: ConversationOptions
+    answer: AnswerOptions
+    sampling: SamplingOptions
+    how: ReplOptions
+
+
+def start_chat(request: ChatRequest) -> int:
+    """Returns the exit code; raises LeptonError."""
+    how, talk = request.how, request.talk
+
+    def load(name: str) -> Model:
+        return open_model(resolve(name), request.model, talk)
+
+    prompt = typed_prompt(request.words, how.prompt, escape=how.escape)
+    system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)
+    if request.name == BUILTIN:
+        note(BUILTIN_NOTE)
+    with load(request.name) as model:
+        options = ChatOptions(
+            generation=generation_settings(
+                request.answer, request.sampling, model, request.name, escape=how.escape
+            ),
+            system=system,
+            prompt=prompt,
+            single_turn=how.single_turn,
+            load=Path(how.load) if how.load is not None else None,
+            plain=how.plain,
+            reasoning=talk.reasoning or "show",
+            thinking=talk.think,
+            history=how.history,
+        )
+        return repl.chat(model, options, load)

@@ -1,0 +1,216 @@
+"""The program as a whole: what it says of itself, how it refuses, and with which exit code."""
+
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from lepton_cli.__main__ import run
+from lepton_cli.ui.cli import app
+from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, SPELLINGS
+from lepton_cli.version import __version__
+from quant.errors import (
+    ContextOverflowError,
+    LeptonError,
+    ModelFileError,
+    OutOfMemoryError,
+    UsageError,
+)
+
+HEAVY = {"numpy", "numba", "llvmlite", "rich", "jinja2", "prompt_toolkit", "tokenizers", "gguf"}
+COMMANDS = typer.main.get_group(app).commands
+
+
+def flags(command: str) -> set[str]:
+    options = [param for param in COMMANDS[command].params if param.param_type_name == "option"]
+    return {flag for option in options for flag in (*option.opts, *option.secondary_opts)}
+
+
+def failing(error: BaseException):
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.fixture
+def told(capsys):
+    """Runs the program; gives its exit code and the lines on stderr."""
+
+    def tell(*args: str) -> tuple[int, list[str]]:
+        code = run(list(args))
+        out, err = capsys.readouterr()
+        assert not out
+        return code, err.splitlines()
+
+    return tell
+
+
+# --- starting
+
+
+@pytest.mark.parametrize("args", [["--version"], ["--help"], ["run", "--help"], ["chat", "-h"]])
+def test_help_and_version_import_nothing_heavy(args):
+    script = (
+        "import sys; from lepton_cli.__main__ import run; code = run(sys.argv[1:]); "
+        "print('MODULES', *{name.split('.')[0] for name in sys.modules}); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *args], capture_output=True, text=True, check=True
+    )
+    shown, _, modules = done.stdout.rpartition("MODULES")
+    assert "lepton" in shown
+    assert not HEAVY & set(modules.split())
+
+
+def test_version_is_one_line_on_stdout(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"lepton {__version__}\n"
+
+
+def test_no_words_show_the_commands(capsys):
+    assert run([]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in COMMANDS)
+
+
+def test_help_shows_every_flag_of_run_in_sections(capsys):
+    assert run(["run", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(flag in shown for flag in flags("run"))
+    assert all(f"\n{title}:" in shown for title in ("Model", "Prompt", "Answer", "Sampling"))
+
+
+def test_the_module_is_the_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "lepton_cli", "--version"], capture_output=True, check=True
+    )
+    assert done.stdout == f"lepton {__version__}\n".encode()
+
+
+# --- refusing
+
+
+@pytest.mark.parametrize(
+    ("args", "message", "hint"),
+    [
+        (["run", "--tmep", "0"], "unknown option --tmep", "--temp"),
+        (["run", "-tmep", "0"], "unknown option -tmep", "--temp"),
+        (["run", "--temprature=1"], "unknown option --temprature", "--temp"),
+        (["run", "--max-tokens", "5"], "unknown option --max-tokens", "-n"),
+        (["run", "-sysx", "y"], "unknown option -sysx", "-sys"),
+        (["run", "--qqqq"], "unknown option --qqqq", "--help"),
+        (["run", "--raw=1"], "--raw takes no value, but is given '1'", None),
+        (["run", "-hf", "a/b"], "-hf is an option of llama.cpp", "GGUF file"),
+        (["run", "-cnv"], "-cnv is an option of llama.cpp", "lepton chat"),
+        (["chat", "-no-cnv"], "-no-cnv is an option of llama.cpp", "lepton run --raw"),
+        (["run", "m", "-n", "many"], "--predict", None),
+        (["run", "m", "-n"], "'-n' requires an argument", None),
+        (["run", "m", "--backend", "gpu"], "reference", None),
+        (["run", "m", "too", "many"], "(many)", None),
+        (["run", "-m", "m", "two", "words"], "two words beside -m", "in quotes"),
+        (["run"], "no model is named", "lepton models"),
+        (["rnu"], "'rnu'", None),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(told, args, message, hint):
+    code, lines = told(*args)
+    assert code == 2
+    assert lines[0].startswith("lepton: error: ")
+    assert message in lines[0]
+    assert len(lines) <= 2
+    if hint is not None:
+        assert lines[1].startswith("lepton: hint: ")
+        assert hint in lines[1]
+
+
+@pytest.mark.parametrize("flag", [f for f, told in FOREIGN.items() if told.verdict == "refused"])
+def test_what_llama_cpp_has_and_we_lack_is_named(told, flag):
+    code, lines = told("run", "model.gguf", flag, "x")
+    assert code == 2
+    assert flag in lines[0]
+    assert "llama.cpp" in lines[0]
+    assert lines[1].startswith("lepton: hint: ")
+
+
+@pytest.mark.parametrize(("command", "table"), [("run", FOREIGN), ("chat", FOREIGN_IN_CHAT)])
+def test_no_flag_of_ours_is_in_the_table_of_strange_ones(command, table):
+    assert not flags(command) & set(table)
+    assert not flags(command) & set(SPELLINGS)
+
+
+def test_flags_that_change_nothing_are_passed_over(told):
+    given = [(flag, foreign) for flag, foreign in FOREIGN.items() if foreign.verdict != "refused"]
+    words = [word for flag, foreign in given for word in (flag, *["1"] * foreign.values)]
+    code, lines = told("run", *words, "-fa", "on", "-co", "-m", "none.gguf", "hello")
+    assert code == 2
+    assert "none.gguf: no such file" in lines[-2]
+    notes = [line for line in lines if line.startswith("lepton: note: ")]
+    assert len(notes) == sum(foreign.verdict == "ignored" for _, foreign in given) + 1
+
+
+# --- failing
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (LeptonError("it broke", "mend it"), 1),
+        (UsageError("it broke", "mend it"), 2),
+        (ModelFileError("it broke", "mend it"), 3),
+        (ContextOverflowError("it broke", "mend it"), 4),
+        (OutOfMemoryError("it broke", "mend it"), 5),
+    ],
+)
+def test_each_kind_of_failure_has_its_exit_code(monkeypatch, told, error, code):
+    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(error))
+    assert told("doctor") == (code, ["lepton: error: it broke", "lepton: hint: mend it"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (MemoryError(), 5, "not enough memory"),
+        (OSError(28, "No space left on device", "x.bin"), 1, "x.bin: No space left on device"),
+        (KeyboardInterrupt(), 130, None),
+        (BrokenPipeError(), 141, None),
+    ],
+)
+def test_what_the_system_does_to_us_is_told_or_quiet(monkeypatch, told, error, code, words):
+    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(error))
+    got, lines = told("doctor")
+    assert got == code
+    assert (words in lines[0]) if words else not lines
+
+
+def test_messages_are_one_line_that_steers_no_terminal(monkeypatch, told):
+    error = ModelFileError("bad\nname \x1b[31m\x9b2J", "a\thint\x07")
+    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(error))
+    code, lines = told("doctor")
+    assert (code, len(lines)) == (3, 2)
+    assert not {"\x1b", "\x9b", "\x07"} & set("".join(lines))
+
+
+def test_debugging_shows_the_traceback(monkeypatch):
+    monkeypatch.setenv("LEPTON_DEBUG", "1")
+    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(LeptonError("it broke")))
+    with pytest.raises(LeptonError):
+        run(["doctor"])
+
+
+def test_a_fault_of_our_own_is_not_hidden(monkeypatch):
+    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        run(["doctor"])
+
+
+# --- completing
+
+
+def test_shells_get_completions_without_a_model():
+    environ = {"_LEPTON_COMPLETE": "complete_bash", "COMP_WORDS": "lepton ins", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "lepton_cli"], capture_output=True, text=True, env=environ
+    )
+    assert done.stdout.split() == ["inspect"]
