@@ -11,6 +11,7 @@ from typing import Any
 from lepton_cli.engine.events import Done, Event, FinishReason, Prefill, Reasoning, Stats, Text
 from lepton_cli.engine.messages import Message, Segment
 from quant.errors import ContextOverflowError
+from quant.gguf import Metadata
 
 SPECIAL_TEXTS = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
 
@@ -113,7 +114,10 @@ class FakeModel:
     trained_context: int = 4096
     backend: str = "reference"
     threads: int = 1
-    metadata: dict[str, Any] = field(default_factory=lambda: {"general.architecture": "llama"})
+    threads_reason: str = "a fake needs no more"
+    metadata: Metadata = field(
+        default_factory=lambda: Metadata(Path("fake.gguf"), {"general.architecture": "llama"})
+    )
     tokenizer: FakeTokenizer = field(default_factory=FakeTokenizer)
     template: FakeTemplate = field(default_factory=FakeTemplate)
     prompts: list[str] = field(default_factory=list)

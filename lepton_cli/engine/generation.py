@@ -14,6 +14,7 @@ from lepton_cli.engine.streams import (
     ReasoningSplitter,
     StopMatcher,
     Utf8Stream,
+    begins_in_thought,
     reasoning_token_ids,
 )
 from lepton_cli.engine.tokenizer import Tokenizer
@@ -65,13 +66,17 @@ class Answer:
         self,
         positions: Positions,
         tokenizer: Tokenizer,
+        sampler: Sampler,
         generation: Generation,
         reasoning: ReasoningFormat | None,
     ) -> None:
+        """`reasoning` is how the model writes its thoughts, where these are to be told apart."""
         self._positions, self._tokenizer, self._generation = positions, tokenizer, generation
-        self._sampler = Sampler(generation.sampling, tokenizer, ignore_eos=generation.ignore_eos)
-        self._splitter = ReasoningSplitter(reasoning) if generation.split_reasoning else None
-        self._rendered = reasoning_token_ids(tokenizer, reasoning)
+        self._sampler, self._reasoning = sampler, reasoning
+        self._splitter: ReasoningSplitter | None = None
+        self._rendered: frozenset[int] = frozenset()
+        if generation.split_reasoning:
+            self._rendered = reasoning_token_ids(tokenizer, reasoning)
         self._characters, self._stops = Utf8Stream(), StopMatcher(generation.stop)
         self._drawn: list[int] = []
         self._stop_string: str | None = None
@@ -81,6 +86,9 @@ class Answer:
     ) -> Iterator[Event]:
         """Prefill, Text and Reasoning events as they come, and Done at the end."""
         ids = fit(prompt, self._positions.size, self._generation.overflow)
+        if self._generation.split_reasoning:
+            thinking = begins_in_thought(self._tokenizer, self._reasoning, ids)
+            self._splitter = ReasoningSplitter(self._reasoning, in_thought=thinking)
         cached, start = self._positions.reuse(ids), time.perf_counter()
         decode_start, reason = start, None
         try:

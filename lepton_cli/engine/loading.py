@@ -53,8 +53,13 @@ def build(file: GGUF, context: int) -> Decoder:
 
 
 def check(file: GGUF, decoder: Decoder) -> None:
+    """Records the forward pass once: every tensor is asked for, every shape compared."""
     try:
-        decoder.forward(Recorder())
+        logits = decoder.forward(Recorder())
+        tokens = decoder.weights["token_embd"].weight.rows
+        if logits.width != tokens:
+            message = f"output.weight has {logits.width} rows, token_embd.weight {tokens}"
+            raise ModelFileError(message)
     except ModelFileError as error:
         if str(file.path) in error.message:
             raise

@@ -17,7 +17,7 @@ from lepton_cli.engine.events import Event, Text
 from lepton_cli.engine.generation import Answer, Generation
 from lepton_cli.engine.paths import cache_folder
 from lepton_cli.engine.positions import Positions
-from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.sampling import Sampler, Sampling
 from lepton_cli.engine.streams import reasoning_format
 from lepton_cli.engine.template import ChatTemplate, load_template
 from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
@@ -28,6 +28,7 @@ from quant.errors import ContextOverflowError, ModelFileError, UsageError
 from quant.gguf import GGUF, Metadata
 
 Backend = Literal["auto", "cpu", "reference"]
+SUPPRESSED = "tokenizer.ggml.suppress_tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +139,23 @@ class Model:
     ) -> Iterator[Event]:
         """The events of one answer; the last is Done. Setting `interrupt` ends it soon.
 
-        Raises ContextOverflowError or UsageError before the first event.
+        Raises ContextOverflowError before the first event.
         """
         self._check(ids)
         reasoning = reasoning_format(self.template.source) if generation.split_reasoning else None
-        answer = Answer(self._positions, self.tokenizer, generation, reasoning)
+        sampler = self.sampler(generation)
+        answer = Answer(self._positions, self.tokenizer, sampler, generation, reasoning)
         return answer.events(ids, interrupt)
+
+    def sampler(self, generation: Generation) -> Sampler:
+        """A fresh one; tokens that the file suppresses are never drawn."""
+        never = self.metadata.integers(SUPPRESSED) if SUPPRESSED in self.metadata else []
+        return Sampler(
+            generation.sampling,
+            self.tokenizer,
+            ignore_eos=generation.ignore_eos,
+            suppressed=[token for token in never if token < self.tokenizer.vocab_size],
+        )
 
     def generate(
         self,

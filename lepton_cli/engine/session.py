@@ -12,7 +12,7 @@ from pathlib import Path
 from lepton_cli.engine.conversation import Conversation, Turn
 from lepton_cli.engine.events import Done, Event, Reasoning, Stats, Text
 from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.messages import Message, Segment
+from lepton_cli.engine.messages import Message
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.saved import SavedChat, read_chat, write_chat
 from quant.errors import ContextOverflowError, LeptonError, UsageError
@@ -187,17 +187,15 @@ class Session:
         self, conversation: Conversation, partial: Turn | None = None, *, answer: bool = True
     ) -> list[int]:
         """A partial answer follows as its very tokens, or as its words where those are unknown."""
+        in_words = partial is not None and not partial.token_ids
         segments = self.model.template.render(
-            conversation.messages,
+            (conversation.plus(partial) if partial and in_words else conversation).messages,
             add_generation_prompt=answer,
-            # words without their thoughts follow best where the template leaves no room for any
-            enable_thinking=self.thinking and (partial is None or bool(partial.token_ids)),
+            enable_thinking=self.thinking,
+            continue_last=in_words,
         )
-        if partial is None:
-            return self.model.tokenizer.encode_segments(segments)
-        if not partial.token_ids:
-            segments = [*segments, Segment(partial.message.content, trusted=False)]
-        return [*self.model.tokenizer.encode_segments(segments), *partial.token_ids]
+        ids = self.model.tokenizer.encode_segments(segments)
+        return ids if partial is None else [*ids, *partial.token_ids]
 
     def _fitted(self, asked: Conversation, partial: Turn | None) -> tuple[list[int], int]:
         """The prompt's token ids, and how many tokens of old turns it leaves out.
@@ -231,8 +229,6 @@ class Session:
         while ids and _ends_amid_character(b"".join(map(tokenizer.token_bytes, ids))):
             ids.pop()
             message = replace(message, content=message.content.rstrip("\ufffd"))
-        if not ids and message.reasoning and not message.content:
-            raise UsageError("this answer was cut while the model was thinking", "use /retry")
         return Turn(message, partial.reason, tuple(ids))
 
     def _change(self, conversation: Conversation) -> None:
@@ -278,7 +274,8 @@ class _Answer:
 
     def _token_ids(self) -> tuple[int, ...]:
         """Unknown when the answer broke off, and where a stop string was cut out of the words."""
-        known = bool(self.begun.token_ids) or not self.begun.message.content
+        begun = self.begun.message
+        known = bool(self.begun.token_ids) or not (begun.content or begun.reasoning)
         if self.done is None or self.done.stop_string is not None or not known:
             return ()
         return (*self.begun.token_ids, *self.done.token_ids)

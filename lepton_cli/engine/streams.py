@@ -1,11 +1,12 @@
-"""From a model's tokens to what is shown: whole characters, stop strings, thoughts apart from answers."""
+"""From token bytes to what is shown: whole characters, stop strings, thoughts told from answers."""
 
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from lepton_cli.engine.events import Reasoning, Text
+from lepton_cli.engine.tokenizer import Tokenizer
 
 
 class Utf8Stream:
@@ -57,8 +58,8 @@ class StopMatcher:
 class ReasoningFormat:
     """The tags around a model's thoughts and, where it has such, around its answer.
 
-    `mark`, in a template's source or in what it renders, tells the format. `between` names the
-    speaker again after a thought. The first tag of each kind is the one to write.
+    `mark`, in a template's source or in what it renders, tells the format. `between` follows a
+    thought, to name the speaker again. The first tag of each kind is the one to write.
     """
 
     mark: str
@@ -133,12 +134,19 @@ FORMATS = (
         answer=("<|open|>response<|sep|>",),
         answer_end=("<|close|>response<|sep|>",),
     ),
-    ReasoningFormat(  # Command R7B, Command A
-        mark="<|START_THINKING|>",
+    ReasoningFormat(  # Command R7B
+        mark="<|START_RESPONSE|>",
         thought=("<|START_THINKING|>",),
         thought_end=("<|END_THINKING|>",),
-        answer=("<|START_RESPONSE|>", "<|START_TEXT|>"),
-        answer_end=("<|END_RESPONSE|>", "<|END_TEXT|>"),
+        answer=("<|START_RESPONSE|>",),
+        answer_end=("<|END_RESPONSE|>",),
+    ),
+    ReasoningFormat(  # Command A, later ones
+        mark="<|START_TEXT|>",
+        thought=("<|START_THINKING|>",),
+        thought_end=("<|END_THINKING|>",),
+        answer=("<|START_TEXT|>",),
+        answer_end=("<|END_TEXT|>",),
     ),
     ReasoningFormat(  # Apriel
         mark="[BEGIN FINAL RESPONSE]",
@@ -150,8 +158,8 @@ FORMATS = (
         mark="</response>",
         thought=("<think>",),
         thought_end=("</think>",),
-        answer=("<response>",),
         answer_end=("</response>",),
+        between=("<response>",),
     ),
     ReasoningFormat("<|channel>thought", ("<|channel>thought",), ("<channel|>",)),  # Gemma 4
     _tags("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
@@ -170,18 +178,7 @@ def reasoning_format(template: str) -> ReasoningFormat | None:
     return next((format_ for format_ in FORMATS if format_.mark in template), None)
 
 
-class SpecialTokens(Protocol):
-    """What finding tags among tokens needs of a tokenizer."""
-
-    @property
-    def special_texts(self) -> Sequence[str]: ...
-    def token_id(self, text: str) -> int | None: ...
-    def token_bytes(self, id: int, render_special: bool = False) -> bytes: ...  # noqa: A002
-
-
-def reasoning_token_ids(
-    tokenizer: SpecialTokens, reasoning: ReasoningFormat | None
-) -> frozenset[int]:
+def reasoning_token_ids(tokenizer: Tokenizer, reasoning: ReasoningFormat | None) -> frozenset[int]:
     """The special tokens that make up the tags: they must be rendered for the splitter to see."""
     tags = (reasoning or THINK).tags
     texts = (text for text in tokenizer.special_texts if any(text in tag for tag in tags))
@@ -190,7 +187,7 @@ def reasoning_token_ids(
 
 
 def begins_in_thought(
-    tokenizer: SpecialTokens, reasoning: ReasoningFormat | None, prompt: Sequence[int]
+    tokenizer: Tokenizer, reasoning: ReasoningFormat | None, prompt: Sequence[int]
 ) -> bool:
     """Whether a prompt leaves the model amid a thought: its template opened one, or its partial
     answer did. Only what follows the last control token, the beginning of the turn, is looked at.
@@ -222,7 +219,12 @@ class ReasoningSplitter:
     """
 
     def __init__(self, reasoning: ReasoningFormat | None, *, in_thought: bool = False) -> None:
-        self._tags = reasoning or THINK
+        self._tags = tags = reasoning or THINK
+        self._starts: tuple[tuple[Place, tuple[str, ...]], ...] = (
+            ("thought", tags.thought),
+            ("answer", tags.answer),
+            ("before", tags.between),
+        )
         self._place: Place = "thought" if in_thought else "before"
         self._after_tag = in_thought
         self._held = ""
@@ -234,27 +236,67 @@ class ReasoningSplitter:
     def flush(self) -> list[Text | Reasoning]:
         """What was held back, at the end of the answer."""
         held, self._held = self._held, ""
-        if self._place == "before" and self._after_tag:
-            held = held.lstrip("\n")
-        return self._shown(held)
+        return self._shown(held.lstrip("\n") if self._after_tag else held)
 
     def _settled(self) -> Iterator[Text | Reasoning]:
         moved = True
         while moved:
             if self._place == "before":
-                moved = self._find_tag()
+                moved = self._find_start()
             else:
                 events, moved = self._find_end()
                 yield from events
 
-    def _find_tag(self) -> bool:
-        """Takes a tag from the front; whether it is clear what is there."""
-        rest = self._held.lstrip()
-        tags = self._tags
-        if not rest:
-            return False
-        for tag in (*tags.thought, *tags.answer, *tags.between):
-            if rest.startswith(tag):
-                self._enter("thought" if tag in tags.thought else "answer" if tag in tags.answer else "before", rest[len(tag):])
-                return True
-        ...
+    def _find_start(self) -> bool:
+        """Whether it is clear what the text begins with; a tag is taken off."""
+        rest, unclear = self._held.lstrip(), False
+        for place, tags in self._starts:
+            for tag in tags:
+                if rest.startswith(tag.lstrip()):
+                    self._enter(place, rest[len(tag.lstrip()) :])
+                    return True
+                unclear |= tag.lstrip().startswith(rest)
+        if not unclear:
+            self._place = "answer"
+        return not unclear
+
+    def _find_end(self) -> tuple[list[Text | Reasoning], bool]:
+        """What can be shown of a thought or an answer, and whether a tag ends it."""
+        thinking = self._place == "thought"
+        held = self._held.lstrip("\n") if self._after_tag else self._held
+        ends = self._tags.thought_end if thinking else self._tags.answer_end
+        found = _first(held, ends)
+        stop = found[0] if found else len(held) - _partial(held, ends)
+        shown = held[:stop].rstrip("\n") if thinking else held[:stop]
+        events = self._shown(shown)
+        if found:
+            self._enter("before", held[stop + len(found[1]) :])
+        else:
+            self._held, self._after_tag = held[len(shown) :], self._after_tag and not shown
+        return events, found is not None
+
+    def _enter(self, place: Place, rest: str) -> None:
+        self._place, self._held, self._after_tag = place, rest, True
+
+    def _shown(self, text: str) -> list[Text | Reasoning]:
+        if not text:
+            return []
+        return [Reasoning(text) if self._place == "thought" else Text(text)]
+
+
+def _first(text: str, tags: Iterable[str]) -> tuple[int, str] | None:
+    """Where the first of the tags is, and which; the longest of those that begin there."""
+    found = [(text.find(tag), -len(tag), tag) for tag in tags if tag in text]
+    return (min(found)[0], min(found)[2]) if found else None
+
+
+def _last(text: str, tags: Iterable[str]) -> int:
+    return max(text.rfind(tag) for tag in tags)
+
+
+def _partial(text: str, tags: Iterable[str]) -> int:
+    """How many characters at the end may be the beginning of a tag."""
+    sizes = (
+        size for tag in tags for size in range(len(tag) - 1, 0, -1) if text.endswith(tag[:size])
+    )
+    return max(sizes, default=0)

@@ -107,7 +107,8 @@ def fence_line(marks: str) -> Text:
 
 def _code(node: SyntaxTreeNode) -> list[Text]:
     highlighter = Highlighter(language(node))
-    lines = [highlighter.line(line) for line in node.content.removesuffix("\n").split("\n")]
+    sources = node.content.removesuffix("\n").split("\n") if node.content else []
+    lines = [highlighter.line(source) for source in sources]
     if node.type != "fence":
         return lines
     return [fence_line(node.markup + node.info), *lines, fence_line(node.markup)]

@@ -16,6 +16,7 @@ import typer
 Backend = Literal["auto", "cpu", "reference"]
 KVType = Literal["f16", "f32"]
 ReasoningMode = Literal["show", "hide", "stderr"]
+MOST_THREADS = 1024
 Overflow = Literal["error", "drop-old", "middle", "shift"]
 
 
@@ -41,7 +42,13 @@ class ModelOptions:
     backend: Annotated[Backend, _model("--backend", help="What computes.")] = "auto"
     threads: Annotated[
         int,
-        _model("--threads", "-t", metavar="N", help="Threads; -1: the physical cores we may use."),
+        _model(
+            *("--threads", "-t"),
+            metavar="N",
+            min=-1,
+            max=MOST_THREADS,
+            help="Threads; -1: the physical cores that we may use.",
+        ),
     ] = -1
     ctx_size: Annotated[
         int,
@@ -55,7 +62,7 @@ class ModelOptions:
         ),
     ] = "f16"
     ubatch_size: Annotated[
-        int, _model("--ubatch-size", "-ub", metavar="N", help="Tokens of the prompt a pass.")
+        int, _model("--ubatch-size", "-ub", metavar="N", min=1, help="Tokens a pass of the prompt.")
     ] = 256
     verbose: Annotated[
         bool, section("Options")("--verbose", "-v", help="Say on stderr what runs, and how fast.")

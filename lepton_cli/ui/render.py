@@ -195,12 +195,20 @@ class MarkdownStream:
     def _open(self) -> list[Text]:
         """What is being written, as it looks so far."""
         if self._code is None:
-            return self._laid_out(self._nodes(self._tail))
+            return self._open_blocks()
         if not self._tail:
             return []
         if self._code.is_closed_by(self._tail):
             return [fence_line(self._tail.strip())]
         return [self._code.highlighter.peek(self._code.dedented(self._tail))]
+
+    def _open_blocks(self) -> list[Text]:
+        nodes = self._nodes(self._tail)
+        if not nodes or nodes[-1].type != "fence":
+            return self._laid_out(nodes)
+        opening = nodes.pop()  # its line is not complete yet, else it would be settled
+        gap = [Text()] if nodes or self._gap else []
+        return [*self._laid_out(nodes), *gap, fence_line(opening.markup + opening.info)]
 
     def _laid_out(self, nodes: Sequence[SyntaxTreeNode]) -> list[Text]:
         lines = self._layout.blocks(nodes, self._screen.width)

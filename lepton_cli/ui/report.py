@@ -64,13 +64,12 @@ class PlainReport:
     def __init__(self, reasoning: ReasoningMode, stdout: TextIO, stderr: TextIO) -> None:
         self._reasoning, self._stdout, self._stderr = reasoning, stdout, stderr
         self._color, self._redraws = uses_color(stderr), redraws(stderr)
-        self._thinking = self._answering = False
+        self._thinking = self._answering = self._progressing = False
 
     def event(self, event: Event) -> None:
         match event:
             case Prefill(done, total) if self._redraws:
-                progress = f"reading the prompt: {done}/{total} tokens" if done < total else ""
-                self._aside(ERASE_LINE + progress)
+                self._show_progress(done, total)
             case Reasoning(text) if self._reasoning == "show":
                 self._thinking = self._answering = True
                 emit(self._stdout, text)
@@ -90,6 +89,13 @@ class PlainReport:
         """An answer ends in one newline, also an empty one, also one that broke off."""
         if self._answering:
             emit(self._stdout, "\n")
+
+    def _show_progress(self, done: int, total: int) -> None:
+        if done < total:
+            self._aside(f"{ERASE_LINE}reading the prompt: {done}/{total} tokens")
+        elif self._progressing:
+            self._aside(ERASE_LINE)
+        self._progressing = done < total
 
     def _end_thoughts(self) -> None:
         if self._thinking and self._reasoning == "show":

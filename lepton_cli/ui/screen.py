@@ -61,17 +61,20 @@ class Screen:
         still_open = self._rows(self._fitting(open_lines))
         rows = self._rows(settled) + still_open
         same = _common(rows, self._open) if self.width == self._drawn_width else 0
-        written = self._back_to(same) + "\n".join(row.written for row in rows[same:])
-        if rows and not still_open:
+        if still_open and same == len(rows) < len(self._open):
+            same -= 1  # the cursor is to rest behind the last open row: that one is written again
+        written = self._to(same, at_end=bool(still_open) and same == len(rows))
+        written += "\n".join(row.written for row in rows[same:])
+        if rows[same:] and not still_open:
             written += "\n"
         self._open, self._drawn_width = still_open, self.width
         self.console.file.write(written)
         self.console.file.flush()
 
-    def _back_to(self, row: int) -> str:
-        """Moves to where an open row begins and erases from there, or to the row below the last."""
+    def _to(self, row: int, *, at_end: bool) -> str:
+        """To where the row begins, erasing what is there and below; `at_end`: all stays as it is."""
         if row == len(self._open):
-            return "\n" if row else ""
+            return "\n" if row and not at_end else ""
         up = sum(self._height(below) for below in self._open[row:]) - 1
         return (UP.format(up) if up else "") + ERASE_BELOW
 

@@ -29,7 +29,11 @@ def show_json(tokenizer: Tokenizer, ids: Sequence[int]) -> None:
 
 
 def _quoted(tokenizer: Tokenizer, token: int) -> str:
-    return json.dumps(_piece(tokenizer, token), ensure_ascii=False)
+    try:
+        text = tokenizer.token_bytes(token, render_special=True).decode()
+    except UnicodeDecodeError:
+        return f'"{_piece(tokenizer, token)}"'
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _piece(tokenizer: Tokenizer, token: int) -> str:

@@ -69,7 +69,7 @@ class Sandbox(SandboxedEnvironment):
             "namespace": lambda *mapping, **named: Namespace(
                 make_mapping(budget, *mapping, **named)
             ),
-            "raise_exception": refuse,
+            "raise_exception": partial(refuse, budget),
             "range": safe_range,
             "strftime_now": strftime_now,
         }
@@ -176,7 +176,7 @@ class Sandbox(SandboxedEnvironment):
                 return getattr(obj, key)
         except (TypeError, LookupError, AttributeError):
             pass
-        return self.undefined(obj=obj, name=key)
+        return self.undefined(obj="" if isinstance(obj, str) else obj, name=key)
 
 
 METHODS: Mapping[type, Mapping[str, Method]] = {
@@ -216,10 +216,10 @@ def _budget(environment: Environment) -> Budget:
     return environment.budget
 
 
-def refuse(message: object = "no reason given") -> None:
+def refuse(budget: Budget, message: object = "no reason given") -> None:
     """`raise_exception`."""
-    raise RefusalError(str(message))
+    raise RefusalError(printed(budget, message))
 
 
 def strftime_now(layout: str) -> str:
-    return datetime.now().strftime(layout[:100])
+    return derived(datetime.now().strftime(layout[:100]), layout)

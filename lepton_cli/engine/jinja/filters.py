@@ -3,6 +3,7 @@
 `tojson` is Hugging Face's: no HTML escapes, the keys' order kept, and generators become lists.
 """
 
+import itertools
 import json
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -80,9 +81,9 @@ def indent(
 ) -> str:
     margin = width if isinstance(width, str) else " " * min(width, MAX_INDENT)
     lines = methods.splitlines(budget, join([text, "\n"]))
-    indented = [join([margin, line]) if line or blank else line for line in lines[1:]]
+    indented = (join([margin, line]) if line or blank else line for line in lines[1:])
     start = join([margin, lines[0]]) if first else lines[0]
-    return methods.joined(budget, "\n", [start, *indented])
+    return methods.joined(budget, "\n", itertools.chain([start], indented))
 
 
 def tojson(
@@ -110,7 +111,7 @@ def from_json(budget: Budget, text: str) -> Any:
 
 def _generated(budget: Budget, items: Any) -> list[Any]:
     if not isinstance(items, Iterator):
-        raise TemplateRuntimeError(f"a {type(items).__name__} has no JSON form")
+        raise TemplateRuntimeError(f"{methods.kind(items)} has no JSON form")
     return list(budget.metered(items))
 
 
@@ -190,7 +191,7 @@ def _comparison(name: str) -> Method:
 def divisible(budget: Budget, number: Any, by: Any) -> bool:
     """`%` would format a text."""
     if not isinstance(number, int | float):
-        raise TemplateRuntimeError(f"a {type(number).__name__} cannot be divided")
+        raise TemplateRuntimeError(f"{methods.kind(number)} cannot be divided")
     return bool(number % by == 0)
 
 

@@ -18,6 +18,11 @@ Method = Callable[..., Any]
 FORMAT_SPEC = re.compile(r"(.?[<>=^])?[-+ ]?#?0?\d{0,3}[,_]?(\.\d{0,2})?[a-zA-Z%]?")
 
 
+def kind(value: object) -> str:
+    """A value's type for a message."""
+    return "a text" if isinstance(value, str) else f"a {type(value).__name__}"
+
+
 # --- text: exact about where each character comes from ---------------------------------------
 
 
@@ -80,7 +85,7 @@ def format_fields(budget: Budget, text: str, *values: Any, **named: Any) -> str:
 def _alternating(separator: str, texts: Iterable[str]) -> Iterator[str]:
     for number, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TemplateRuntimeError(f"a {type(text).__name__} cannot be joined to text")
+            raise TemplateRuntimeError(f"{kind(text)} cannot be joined to text")
         yield separator if number else ""
         yield text
 
@@ -107,7 +112,7 @@ def _formatted(text: str, values: tuple[Any, ...], named: Mapping[str, Any]) -> 
         unnamed += not name
         value = named[name] if name and not name.isdecimal() else values[number]
         if not isinstance(value, str | int | float | None):
-            raise TemplateRuntimeError(f"a {type(value).__name__} cannot be formatted")
+            raise TemplateRuntimeError(f"{kind(value)} cannot be formatted")
         yield format(value, spec) if spec else str(value)
 
 
@@ -212,14 +217,14 @@ def make_mapping(budget: Budget, other: Any = None, **named: Any) -> dict[Any, A
 
 def as_mapping(value: Any) -> dict[Any, Any]:
     if not isinstance(value, dict):
-        raise TemplateRuntimeError(f"a {type(value).__name__} is no mapping")
+        raise TemplateRuntimeError(f"{kind(value)} is no mapping")
     return value
 
 
 def scalar(key: object) -> object:
     """The key of a mapping; to hash a tuple of tuples could take for ever."""
     if not isinstance(key, str | int | float | None):
-        raise TemplateRuntimeError(f"a {type(key).__name__} cannot be a key")
+        raise TemplateRuntimeError(f"{kind(key)} cannot be a key")
     return key
 
 

@@ -10,7 +10,8 @@ from lepton_cli.engine.jinja.budget import Budget, Limits
 from lepton_cli.engine.jinja.environment import RefusalError, Sandbox
 from quant.errors import UsageError
 
-MAX_SOURCE = 256 * 1024  # characters; published templates have up to 17 thousand
+MAX_SOURCE = 100_000  # characters; published templates have up to 17 thousand
+MAX_MESSAGE = 300
 FAILURES = (
     *(TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError),
     *(RecursionError, SyntaxError, AssertionError),
@@ -27,15 +28,11 @@ class Program:
     def __init__(self, source: str, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         if len(source) > MAX_SOURCE:
-            raise ChatTemplateError(
-                f"the chat template has {len(source)} characters, not {MAX_SOURCE}"
-            )
+            raise ChatTemplateError(f"the chat template is longer than {MAX_SOURCE} characters")
         try:
             self._code = Sandbox(Budget(self._limits, 0)).compile(source)
         except TemplateSyntaxError as error:
-            raise ChatTemplateError(
-                f"line {error.lineno} of the chat template: {error.message}"
-            ) from None
+            raise ChatTemplateError(f"chat template, line {error.lineno}: {_line(error)}") from None
         except (*FAILURES, MemoryError) as error:
             raise ChatTemplateError(f"the chat template does not compile: {_line(error)}") from None
 
@@ -53,6 +50,8 @@ class Program:
 
 
 def _line(error: BaseException) -> str:
-    words = " ".join(str(error).split())
-    named = isinstance(error, TemplateError)
-    return f"{words:.300}" if named else f"{type(error).__name__}: {words:.300}"
+    if isinstance(error, TemplateError):  # in words for people
+        words = error.message or ""
+    else:
+        words = f"{type(error).__name__}: {error}"
+    return " ".join(words.split())[:MAX_MESSAGE]

@@ -1,7 +1,5 @@
 """Arrays of a tokenizer's metadata, checked so that nothing behind them has to doubt its input."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +14,7 @@ def read_texts(metadata: Metadata, key: str) -> list[bytes]:
     value = metadata.get(key)
     if value is None:
         raise ModelFileError(f"{metadata.path}: the key {key} is missing", DAMAGED)
-    if isinstance(value, str | np.ndarray) or not isinstance(value, Sequence):
+    if isinstance(value, str | int | float | np.ndarray):
         raise ModelFileError(f"{metadata.path}: the key {key} should be an array of strings")
     texts = list(value)
     joined = b"\n".join(texts)
@@ -29,7 +27,7 @@ def read_texts(metadata: Metadata, key: str) -> list[bytes]:
     return texts
 
 
-def read_numbers(metadata: Metadata, key: str, count: int) -> NDArray[np.generic] | None:
+def read_numbers(metadata: Metadata, key: str, count: int) -> NDArray[np.float64] | None:
     """The first `count` numbers, or None where the key is missing; raises ModelFileError."""
     value = metadata.get(key)
     if value is None:
@@ -39,4 +37,4 @@ def read_numbers(metadata: Metadata, key: str, count: int) -> NDArray[np.generic
     if len(value) < count:
         message = f"{metadata.path}: the key {key} holds {len(value)} numbers for {count} tokens"
         raise ModelFileError(message, DAMAGED)
-    return value[:count]
+    return value[:count].astype(np.float64)

@@ -2,13 +2,9 @@
 
 import regex
 
+from lepton_cli.engine.tokenizer.alphabets import Alphabet, ByteAlphabet, CharacterAlphabet
 from lepton_cli.engine.tokenizer.arrays import DAMAGED, read_texts
-from lepton_cli.engine.tokenizer.merging import (
-    ByteAlphabet,
-    CharacterAlphabet,
-    Merges,
-    MergeSpeller,
-)
+from lepton_cli.engine.tokenizer.merging import Merges, MergeSpeller
 from lepton_cli.engine.tokenizer.pretokenizers import Pretokenizer
 from lepton_cli.engine.tokenizer.vocabulary import Vocabulary
 from quant.errors import ModelFileError
@@ -41,10 +37,9 @@ def byte_pair_speller(
     metadata: Metadata, vocabulary: Vocabulary, pretokenizer: Pretokenizer, unknown: int | None
 ) -> MergeSpeller:
     """Raises ModelFileError where the merges are no array of pairs."""
+    alphabet: Alphabet = CharacterAlphabet(pretokenizer.space)
     if pretokenizer.byte_level:
-        alphabet: ByteAlphabet | CharacterAlphabet = ByteAlphabet()
-    else:
-        alphabet = CharacterAlphabet(pretokenizer.space)
+        alphabet = ByteAlphabet()
     merges = Merges(_ranks(metadata), b" ", pretokenizer.ignores_merges)
     cutter = PatternCutter(pretokenizer)
     return MergeSpeller(vocabulary, unknown, cutter, alphabet, merges)

@@ -4,8 +4,9 @@ import re
 
 import numpy as np
 
+from lepton_cli.engine.tokenizer.alphabets import CharacterAlphabet
 from lepton_cli.engine.tokenizer.arrays import DAMAGED, read_numbers
-from lepton_cli.engine.tokenizer.merging import CharacterAlphabet, Merges, MergeSpeller
+from lepton_cli.engine.tokenizer.merging import Merges, MergeSpeller
 from lepton_cli.engine.tokenizer.vocabulary import Vocabulary
 from quant.errors import ModelFileError
 from quant.gguf import Metadata
@@ -54,5 +55,5 @@ def _costs(metadata: Metadata, vocabulary: Vocabulary) -> dict[bytes, float]:
         scores = np.zeros(count)
     if np.isnan(scores).any():
         raise ModelFileError(f"{metadata.path}: the key {SCORES} holds a NaN", DAMAGED)
-    costs = dict(zip(vocabulary.texts, (-scores.astype(np.float64)).tolist(), strict=True))
-    return {text: costs[text] for text in vocabulary.plain_ids()}
+    costs = (-scores).tolist()
+    return {text: costs[token] for text, token in vocabulary.plain_ids().items()}

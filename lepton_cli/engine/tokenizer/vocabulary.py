@@ -90,7 +90,7 @@ def _read_types(metadata: Metadata, texts: list[bytes], ids: dict[bytes, int]) -
     """The file's types, with llama.cpp's corrections; what it leaves open counts as normal."""
     given = read_numbers(metadata, TYPES, len(texts))
     if given is None:
-        given = np.full(len(texts), TokenType.NORMAL)
+        given = np.full(len(texts), TokenType.NORMAL, np.float64)
     known = (given >= min(TokenType)) & (given <= max(TokenType))
     types = bytearray(np.where(known, given, TokenType.NORMAL).astype(np.uint8))
     for token in np.flatnonzero(given == TokenType.BYTE):
@@ -99,8 +99,8 @@ def _read_types(metadata: Metadata, texts: list[bytes], ids: dict[bytes, int]) -
     for token in np.flatnonzero(given == TokenType.CONTROL):
         if b"unused" in texts[token]:
             types[token] = TokenType.UNUSED
-    for text in (*END_TEXTS, *PRINTED_TEXTS):
-        if text in ids:
-            printed = text in PRINTED_TEXTS
-            types[ids[text]] = TokenType.USER_DEFINED if printed else TokenType.CONTROL
+    corrected = dict.fromkeys(END_TEXTS, TokenType.CONTROL)
+    corrected |= dict.fromkeys(PRINTED_TEXTS, TokenType.USER_DEFINED)
+    for text in corrected.keys() & ids.keys():
+        types[ids[text]] = corrected[text]
     return types

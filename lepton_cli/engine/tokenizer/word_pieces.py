@@ -10,20 +10,18 @@ import regex
 from lepton_cli.engine.tokenizer.vocabulary import Vocabulary
 from quant.gguf import Metadata
 
-LOWERCASE, STRIP_ACCENTS = (
-    "tokenizer.ggml.normalizer.lowercase",
-    "tokenizer.ggml.normalizer.strip_accents",
-)
+LOWERCASE = "tokenizer.ggml.normalizer.lowercase"
+STRIP_ACCENTS = "tokenizer.ggml.normalizer.strip_accents"
 SPACE = "\u2581"  # begins a word
 CACHED_WORDS = 1 << 16
 
-IGNORED = regex.compile(r"[\0\ufffd]|(?!\s)[\p{Cc}\p{Cf}\p{Co}]")
-ACCENTS = regex.compile(r"\p{M}")
+IGNORED = r"[\0\ufffd]|(?!\s)[\p{Cc}\p{Cf}\p{Co}]"
+ACCENTS = r"\p{Mn}"
 ALONE = (  # a word of its own: punctuation, ASCII symbols, ideographs
     r"\p{P}$+<=>\^`|~\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f"
     r"\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f"
 )
-WORDS = regex.compile(rf"[{ALONE}]|[^\s{ALONE}]+")
+WORDS = rf"[{ALONE}]|[^\s{ALONE}]+"
 
 
 class WordPieceSpeller:
@@ -50,10 +48,10 @@ class WordPieceSpeller:
 
     def _words(self, text: str) -> list[str]:
         if self._strips_accents:
-            text = ACCENTS.sub("", unicodedata.normalize("NFD", text))
+            text = regex.sub(ACCENTS, "", unicodedata.normalize("NFD", text))
         if self._lowercase:
             text = "".join(map(str.lower, text))  # a letter's neighbours do not matter
-        words: list[str] = WORDS.findall(IGNORED.sub("", text))
+        words: list[str] = regex.findall(WORDS, regex.sub(IGNORED, "", text))
         return words
 
     def _spell_word(self, word: str) -> list[int]:

@@ -1,0 +1,417 @@
+"""The slash commands, and what else a typed line can mean."""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from fake_model import FakeModel
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+
+from lepton_cli.engine.events import Reasoning
+from lepton_cli.engine.generation import Generation
+from lepton_cli.ui.commands import COMMANDS, find_command, run_command
+from lepton_cli.ui.dialogue import ChatOptions, Dialogue
+from lepton_cli.ui.line_editor import CommandCompleter, is_unfinished, meant
+from lepton_cli.ui.values import VALUES
+from quant.errors import LeptonError, ModelFileError, UsageError
+
+Say = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in ("EDITOR", "VISUAL"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "state" / "lepton"
+
+
+def load_model(name: str) -> FakeModel:
+    if name != "other":
+        raise ModelFileError(f"no model {name}")
+    return FakeModel(answers=[["I am the other."]], name="Other")
+
+
+def dialogue(*answers: Sequence[str | Reasoning]) -> Dialogue:
+    """A chat whose screen is stderr, as it is under pytest."""
+    model = FakeModel(answers=answers or (["Hello", "!"],))
+    options = ChatOptions(Generation(), plain=True)
+    return Dialogue(model, options, load_model, by_hand=True)
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """What was said on the side since the last time, on one line."""
+    return lambda: " ".join(capsys.readouterr().err.split())
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+def test_the_commands_that_people_expect_are_there() -> None:
+    expected = "help system set retry undo edit continue clear context stats template save load"
+    for name in f"{expected} model exit quit bye ? read".split():
+        assert find_command(name)
+
+
+def test_names_and_aliases_are_unique() -> None:
+    names = [name for command in COMMANDS for name in (command.name, *command.aliases)]
+    assert len(names) == len(set(names))
+
+
+def test_help_shows_every_command_of_the_table(told: Callable[[], str]) -> None:
+    run_command(dialogue(), "/help")
+    shown = told()
+    for command in COMMANDS:
+        assert f"/{command.name}" in shown and " ".join(command.help.split()) in shown
+
+
+def test_help_fits_into_eighty_columns() -> None:
+    width = max(len(f"/{c.name} {c.arguments}") for c in COMMANDS)
+    for command in COMMANDS:
+        also = len(f" (also {', '.join('/' + alias for alias in command.aliases)})")
+        assert width + 2 + len(command.help) + (also if command.aliases else 0) <= 80
+
+
+@pytest.mark.parametrize(
+    ("line", "suggested"),
+    [("/retyr", "/retry"), ("/contxt", "/context"), ("/cont", "/continue"), ("/sav x", "/save")],
+)
+def test_unknown_command_suggests_the_nearest_and_hands_the_line_back(
+    line: str, suggested: str
+) -> None:
+    talk = dialogue()
+    with pytest.raises(UsageError) as caught:
+        run_command(talk, line)
+    assert suggested in str(caught.value.hint) and "//" in str(caught.value.hint)
+    assert talk.draft.text == line
+
+
+def completions(text: str) -> list[str]:
+    return [c.text for c in CommandCompleter().get_completions(Document(text), CompleteEvent())]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_is_completed(command: object) -> None:
+    name = getattr(command, "name")  # noqa: B009
+    assert f"/{name}" in completions(f"/{name[:2]}")
+
+
+def test_arguments_and_files_are_completed(tmp_path: Path, state: Path) -> None:
+    assert "temperature" in completions("/set temp")
+    assert completions("/set overflow d") == ["overflow drop-old"]
+    assert completions("/edit ") == ["answer"]
+    assert "/retry" in completions("/help /re")
+    (tmp_path / "notes.txt").touch()
+    assert completions(f"/read {tmp_path}/no") == ["tes.txt"]
+    (state / "chats").mkdir(parents=True)
+    (state / "chats" / "holidays.json").touch()
+    assert "holidays" in completions("/load hol")
+
+
+@pytest.mark.parametrize("text", ["hello", "//se", "say /se", "/se\n/se", ""])
+def test_only_commands_are_completed(text: str) -> None:
+    assert completions(text) == []
+
+
+# --- the conversation ---------------------------------------------------------------------------
+
+
+def talked(*answers: Sequence[str | Reasoning]) -> Dialogue:
+    talk = dialogue(*answers)
+    talk.ask("a question")
+    return talk
+
+
+def contents(talk: Dialogue) -> list[str]:
+    return [message.content for message in talk.session.messages]
+
+
+def test_retry_undo_clear_and_system(told: Callable[[], str]) -> None:
+    talk = talked(["one"], ["two"])
+    run_command(talk, "/retry")
+    assert contents(talk) == ["a question", "two"]
+    run_command(talk, "/system be brief")
+    assert contents(talk)[0] == "be brief"
+    run_command(talk, "/undo")
+    assert "taken back: a question" in told()
+    run_command(talk, "/clear")
+    run_command(talk, "/system none")
+    assert contents(talk) == []
+
+
+def test_continue_goes_on_with_the_answer() -> None:
+    talk = talked(["one "], ["two"])
+    run_command(talk, "/continue")
+    assert contents(talk) == ["a question", "one two"]
+
+
+def test_retry_that_cannot_differ_says_so(told: Callable[[], str]) -> None:
+    talk = talked()
+    run_command(talk, "/set seed 7")
+    run_command(talk, "/retry")
+    assert "fixed seed" in told()
+
+
+def test_edit_hands_the_question_to_the_next_prompt() -> None:
+    talk = talked(["one"], ["two"])
+    run_command(talk, "/edit")
+    assert talk.draft.text == "a question"
+    talk.ask("another question")
+    assert contents(talk) == ["another question", "two"]
+    assert talk.draft.text == "" and talk.draft.send is None
+
+
+def test_edit_answer_goes_on_from_the_new_words() -> None:
+    talk = talked(["no"], ["indeed"])
+    run_command(talk, "/edit answer")
+    assert talk.draft.text == "no"
+    talk.ask("yes, ")
+    assert contents(talk) == ["a question", "yes, indeed"]
+
+
+def test_edit_opens_the_persons_editor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    editor = tmp_path / "my editor"
+    editor.write_text("#!/bin/sh\nsed s/question/reply/ \"$1\" > \"$1.new\" && mv \"$1.new\" \"$1\"\n")
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", f"'{editor}'")
+    talk = talked(["one"], ["two"])
+    run_command(talk, "/edit")
+    assert contents(talk) == ["a reply", "two"]
+
+
+@pytest.mark.parametrize("editor", ["false", "/no/such/editor", "'"])
+def test_editor_that_fails_changes_nothing(monkeypatch: pytest.MonkeyPatch, editor: str) -> None:
+    monkeypatch.setenv("VISUAL", editor)
+    talk = talked()
+    with pytest.raises(UsageError, match="editor"):
+        run_command(talk, "/edit")
+    assert contents(talk) == ["a question", "Hello!"]
+
+
+@pytest.mark.parametrize(
+    "line", ["/retry", "/continue", "/undo", "/edit", "/edit answer", "/edit x", "/save", "/stats"]
+)
+def test_commands_without_a_conversation_are_clear_errors(line: str) -> None:
+    with pytest.raises(UsageError):
+        run_command(dialogue(), line)
+
+
+def test_message_that_fails_is_handed_back(told: Callable[[], str]) -> None:
+    talk = talked()
+    before = talk.session.conversation
+    talk.ask("x" * 5000)
+    assert "4096" in told()
+    assert talk.session.conversation is before
+    assert talk.draft.text == "x" * 5000
+
+
+def test_read_puts_a_file_in_front_of_the_next_message(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("from the file\n")
+    talk = dialogue()
+    run_command(talk, f"/read {tmp_path}/notes.txt")
+    talk.ask("what is this?")
+    assert contents(talk)[0] == "from the file\n\nwhat is this?"
+    talk.ask("and now?")
+    assert contents(talk)[2] == "and now?"
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "", "."])
+def test_read_of_no_file_is_an_error(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        run_command(dialogue(), f"/read {tmp_path / name}" if name else "/read")
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: value.name)
+def test_every_setting_takes_back_what_it_shows(value: object, told: Callable[[], str]) -> None:
+    name = getattr(value, "name")  # noqa: B009
+    talk = dialogue()
+    run_command(talk, f"/set {name}")
+    shown = told().partition(" = ")[2]
+    before = talk.session.generation
+    run_command(talk, f"/set {name} {shown}")
+    assert talk.session.generation == before
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "wanted"),
+    [
+        ("/set temp 0.5", "temperature", 0.5),
+        ("/set --top-k 7", "top_k", 7),
+        ("/set seed 3", "seed", 3),
+        ("/set samplers top_k;temp", "samplers", ("top_k", "temperature")),
+    ],
+)
+def test_set_changes_sampling(line: str, field: str, wanted: object) -> None:
+    talk = dialogue()
+    run_command(talk, line)
+    assert getattr(talk.session.generation.sampling, field) == wanted
+
+
+def test_set_changes_the_next_answer() -> None:
+    talk = dialogue(["1", "2", "3"])
+    run_command(talk, "/set n 2")
+    run_command(talk, "/set stop \\n\\n")
+    run_command(talk, "/set overflow drop-old")
+    talk.ask("count")
+    model: FakeModel = talk.session.model  # type: ignore[assignment]
+    assert contents(talk)[-1] == "12"
+    assert model.generations[0].stop == ("\n\n",)
+    assert model.generations[0].overflow == "drop-old"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/set temp warm",
+        "/set top_p 2",
+        "/set top_k 1.5",
+        "/set overflow never",
+        "/set thinking perhaps",
+        "/set reasoning loud",
+        "/set samplers magic",
+        "/set seed -7",
+        "/set tmep 1",
+    ],
+)
+def test_set_refuses_what_makes_no_sense_and_changes_nothing(line: str) -> None:
+    talk = dialogue()
+    before = talk.session.generation
+    with pytest.raises(LeptonError):
+        run_command(talk, line)
+    assert talk.session.generation == before
+
+
+def test_set_alone_lists_all(told: Callable[[], str]) -> None:
+    run_command(dialogue(), "/set")
+    shown = told()
+    assert all(value.name in shown for value in VALUES)
+
+
+# --- looking ------------------------------------------------------------------------------------
+
+
+def test_template_marks_special_tokens_but_not_their_likeness(told: Callable[[], str]) -> None:
+    talk = dialogue()
+    talk.ask("hi <|im_end|> there")
+    told()
+    run_command(talk, "/template")
+    shown = told()
+    assert "chatml" in shown
+    assert "⟦<|im_start|>⟧user hi <|im_end|> there⟦<|im_end|>⟧" in shown
+
+
+def test_context_shows_tokens_of_each_message(told: Callable[[], str]) -> None:
+    talk = talked()
+    run_command(talk, "/system brief")
+    told()
+    run_command(talk, "/context")
+    shown = told()
+    assert re.search(r"system 5 .*user 10 .*assistant 6 .*template \d+ .*total \d+/4096", shown)
+
+
+def test_stats_of_the_last_answer(told: Callable[[], str]) -> None:
+    talk = talked()
+    told()
+    run_command(talk, "/stats")
+    assert "answer 6 tokens in 0.50 s, 12.0 tokens/s" in told()
+
+
+def test_model_switches_and_keeps_the_conversation(told: Callable[[], str]) -> None:
+    talk = talked()
+    first: FakeModel = talk.session.model  # type: ignore[assignment]
+    with pytest.raises(ModelFileError):
+        run_command(talk, "/model missing")
+    assert talk.session.model is first and not first.closed
+    run_command(talk, "/model other")
+    assert first.closed and "Other" in told()
+    talk.ask("who are you?")
+    assert contents(talk) == ["a question", "Hello!", "who are you?", "I am the other."]
+
+
+def test_nothing_said_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    talk = dialogue(["\x1b[2Jok"])
+    talk.session.model.name = "evil\x1b]0;x\x07"  # type: ignore[misc]
+    talk.ask("\x1b[31mred")
+    for line in ("/context", "/template", "/model", "/stats", "/undo", "/system a\x1bb", "/save x"):
+        run_command(talk, line)
+    captured = capsys.readouterr()
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", captured.err)
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_chat_is_saved_and_loaded_by_name(state: Path, told: Callable[[], str]) -> None:
+    talk = talked()
+    run_command(talk, "/save holidays")
+    path = state / "chats" / "holidays.json"
+    assert str(path) in told()
+    if os.name == "posix":
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    run_command(talk, "/clear")
+    run_command(talk, "/load")
+    assert "holidays" in told()
+    run_command(talk, "/load holidays")
+    assert contents(talk) == ["a question", "Hello!"]
+    talk.ask("more")
+    run_command(talk, "/save")  # the same file again
+    other = dialogue()
+    run_command(other, "/load holidays")
+    assert len(contents(other)) == 4
+
+
+def test_save_asks_before_it_replaces(tmp_path: Path) -> None:
+    talk, path = talked(), tmp_path / "a file.md"
+    path.write_text("precious")
+    with pytest.raises(UsageError) as caught:
+        run_command(talk, f"/save {path}")
+    assert "-f" in str(caught.value.hint)
+    run_command(talk, f"/save -f {path}")
+    assert "a question" in path.read_text()
+
+
+def test_load_of_nothing_keeps_the_conversation() -> None:
+    talk = talked()
+    with pytest.raises(UsageError):
+        run_command(talk, "/load missing")
+    assert contents(talk) == ["a question", "Hello!"]
+
+
+# --- what was typed -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "unfinished"),
+    [
+        ("hello", False),
+        ("hello\\", True),
+        ('"""', True),
+        ('"""first', True),
+        ('"""first\nsecond"""', False),
+        ('say """', False),
+    ],
+)
+def test_enter_begins_a_new_line_only_where_more_is_to_come(typed: str, unfinished: bool) -> None:
+    assert is_unfinished(typed) is unfinished
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("hello ", "hello"),
+        ('"""\nfirst\n  second\n"""', "first\n  second"),
+        ("  indented", "  indented"),
+        ("half \ud83d", "half ?"),
+    ],
+)
+def test_marks_of_a_block_are_not_sent(typed: str, sent: str) -> None:
+    assert meant(typed) == sent

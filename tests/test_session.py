@@ -1,0 +1,456 @@
+"""One conversation: what is kept, what is taken back, what an error leaves, what is on disk."""
+
+import json
+import os
+import stat
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_model import FakeModel, FakeTemplate
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lepton_cli.engine.conversation import Conversation, Turn
+from lepton_cli.engine.events import Done, Event, Reasoning, Text
+from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.messages import Message, Segment
+from lepton_cli.engine.saved import WRITERS, SavedChat, read_chat, write_chat
+from lepton_cli.engine.session import Session
+from quant.errors import ContextOverflowError, LeptonError, UsageError
+
+
+@dataclass
+class Template(FakeTemplate):
+    """ChatML that can leave an answer open, and can be made to refuse."""
+
+    refuses: bool = False
+
+    def render(
+        self, messages: Sequence[Message], *, continue_last: bool = False, **settings: Any
+    ) -> list[Segment]:
+        if self.refuses:
+            raise UsageError("the template does not like it")
+        if not continue_last:
+            return super().render(messages, **settings)
+        *asked, partial = messages
+        thought = f"<think>{partial.reasoning}</think>" if partial.reasoning else ""
+        opened = super().render(asked, add_generation_prompt=True)
+        return [*opened, Segment(thought, trusted=True), Segment(partial.content, trusted=False)]
+
+
+def chat(*answers: Sequence[str | Reasoning], **settings: Any) -> tuple[Session, FakeModel]:
+    model = FakeModel(answers=answers or (("Hello", "!"),), template=Template(), **settings)
+    return Session(model, Generation()), model
+
+
+def said(events: Iterator[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Text))
+
+
+def contents(session: Session) -> list[str]:
+    return [message.content for message in session.messages]
+
+
+# --- asking -------------------------------------------------------------------------------------
+
+
+def test_answer_is_kept_with_its_reason_and_tokens() -> None:
+    session, _ = chat(["Hel", "lo"])
+    assert said(session.send("hi")) == "Hello"
+    question, answer = session.conversation.turns
+    assert question == Turn(Message("user", "hi"))
+    assert answer == Turn(Message("assistant", "Hello"), "stop", tuple(b"Hello"))
+
+
+def test_thoughts_are_kept_apart_from_the_answer() -> None:
+    session, _ = chat([Reasoning("hm"), Reasoning("m"), "4"])
+    assert said(session.send("2+2")) == "4"
+    assert session.messages[-1] == Message("assistant", "4", "hmm")
+
+
+def test_each_prompt_holds_all_that_was_said() -> None:
+    session, model = chat(["one"], ["two"])
+    session.set_system("be brief")
+    said(session.send("a"))
+    said(session.send("b"))
+    for words in ("system\nbe brief", "user\na", "assistant\none", "user\nb"):
+        assert words in model.prompts[1]
+    assert model.prompts[1].endswith("<|im_start|>assistant\n")
+
+
+def test_retry_answers_the_same_question_again() -> None:
+    session, model = chat(["one"], ["two"])
+    said(session.send("a"))
+    said(session.retry())
+    assert contents(session) == ["a", "two"]
+    assert model.prompts[0] == model.prompts[1]
+
+
+def test_edit_asks_in_other_words() -> None:
+    session, _ = chat(["one"], ["two"], ["three"])
+    said(session.send("a"))
+    said(session.send("b"))
+    said(session.edit("B"))
+    assert contents(session) == ["a", "one", "B", "three"]
+
+
+def test_edit_of_an_early_question_drops_what_followed() -> None:
+    session, model = chat(["one"], ["two"], ["three"])
+    said(session.send("a"))
+    said(session.send("b"))
+    assert session.question(1) == "a"
+    said(session.edit("A", 1))
+    assert contents(session) == ["A", "three"]
+    assert "one" not in model.prompts[2]
+
+
+def test_undo_takes_back_question_and_answer() -> None:
+    session, _ = chat()
+    said(session.send("a"))
+    said(session.send("b"))
+    assert session.undo() == Message("user", "b")
+    assert contents(session) == ["a", "Hello!"]
+    assert session.undo() == Message("user", "a")
+    assert session.undo() is None
+
+
+def test_clear_keeps_the_system_text() -> None:
+    session, _ = chat()
+    session.set_system("be brief")
+    said(session.send("a"))
+    session.clear()
+    assert session.messages == (Message("system", "be brief"),)
+
+
+@pytest.mark.parametrize("action", ["retry", "continue_last", "edit", "edit_answer", "question"])
+def test_nothing_to_act_on_is_a_clear_error(action: str) -> None:
+    session, _ = chat()
+    arguments = ["x"] if action.startswith("edit") else []
+    with pytest.raises(UsageError) as caught:
+        result = getattr(session, action)(*arguments)
+        if isinstance(result, Generator):
+            list(result)
+    assert caught.value.hint
+
+
+def test_edit_of_a_question_that_was_not_asked_names_how_many_there_are() -> None:
+    session, _ = chat()
+    said(session.send("a"))
+    with pytest.raises(UsageError, match="no question 2"):
+        session.question(2)
+
+
+# --- interrupting and going on ------------------------------------------------------------------
+
+
+def cut_after(session: Session, events: Generator[Event], pieces: int) -> list[Event]:
+    """Takes the events as a screen does whose Ctrl-C comes after some pieces."""
+    seen: list[Event] = []
+    for event in events:
+        seen.append(event)
+        if sum(isinstance(e, Text | Reasoning) for e in seen) == pieces:
+            session.interrupt.set()
+    return seen
+
+
+def test_interrupted_answer_is_kept_and_marked() -> None:
+    session, _ = chat(["a", "b", "c", "d"])
+    events = cut_after(session, session.send("go"), 2)
+    assert isinstance(events[-1], Done)
+    assert session.conversation.turns[-1] == Turn(Message("assistant", "ab"), "interrupted", (97, 98))
+    assert not session.interrupt.is_set()
+
+
+def test_answer_left_early_is_kept_and_marked() -> None:
+    session, _ = chat(["a", "b", "c"])
+    events = session.send("go")
+    while not isinstance(next(events), Text):
+        pass
+    events.close()
+    assert session.conversation.turns[-1] == Turn(Message("assistant", "a"), "interrupted")
+
+
+def test_interrupt_before_the_first_piece_leaves_the_session_as_it_was() -> None:
+    session, _ = chat(["a"])
+    session.interrupt.set()
+    before = session.conversation
+    events = list(session.send("go"))
+    assert isinstance(events[-1], Done) and events[-1].reason == "interrupted"
+    assert session.conversation is before
+
+
+def test_continue_goes_on_exactly_there_by_tokens() -> None:
+    session, model = chat(["one ", "two "], ["three"])
+    model.reason = "length"
+    said(session.send("count"))
+    model.reason = "stop"
+    said(session.continue_last())
+    assert model.prompts[1] == model.prompts[0] + "one two "
+    assert contents(session) == ["count", "one two three"]
+    assert session.conversation.turns[-1].token_ids == tuple(b"one two three")
+    assert session.conversation.turns[-1].reason == "stop"
+
+
+def test_continue_without_tokens_goes_on_by_words_and_thoughts() -> None:
+    session, model = chat(["three"])
+    partial = Turn(Message("assistant", "one two ", "count up"), "interrupted")
+    session.conversation = Conversation(None, (Turn(Message("user", "count")), partial))
+    said(session.continue_last())
+    assert model.prompts[0].endswith("assistant\n<think>count up</think>one two ")
+    assert session.messages[-1] == Message("assistant", "one two three", "count up")
+    assert session.conversation.turns[-1].token_ids == ()
+
+
+def test_continue_amid_a_character_draws_it_anew() -> None:
+    session, model = chat(["é"])
+    half = Turn(Message("assistant", "caf\ufffd"), "interrupted", (*b"caf", 0xC3))
+    session.conversation = Conversation(None, (Turn(Message("user", "drink")), half))
+    said(session.continue_last())
+    assert contents(session) == ["drink", "café"]
+    assert model.prompts[0].endswith("assistant\ncaf")
+
+
+def test_continue_that_fails_keeps_the_partial_answer() -> None:
+    session, model = chat(["one "], ["two"])
+    model.reason = "length"
+    said(session.send("count"))
+    before = session.conversation
+    model.template.refuses = True  # type: ignore[attr-defined]
+    with pytest.raises(UsageError):
+        list(session.continue_last())
+    assert session.conversation is before
+
+
+def test_edited_answer_is_gone_on_from() -> None:
+    session, model = chat(["no"], ["because"])
+    said(session.send("may I?"))
+    session.edit_answer("yes, ")
+    said(session.continue_last())
+    assert contents(session) == ["may I?", "yes, because"]
+    assert model.prompts[1].endswith("assistant\nyes, ")
+
+
+# --- failures -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("action", ["send", "edit", "retry"])
+def test_template_that_raises_leaves_the_session_as_it_was(action: str) -> None:
+    session, model = chat()
+    said(session.send("a"))
+    before = session.conversation
+    model.template.refuses = True  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="does not like"):
+        list(getattr(session, action)(*([] if action == "retry" else ["b"])))
+    assert session.conversation is before
+
+
+def test_overflow_error_leaves_the_session_as_it_was() -> None:
+    session, _ = chat(context_size=60)
+    said(session.send("a"))
+    before = session.conversation
+    with pytest.raises(ContextOverflowError):
+        list(session.send("x" * 60))
+    assert session.conversation is before
+
+
+def test_failure_amid_an_answer_keeps_what_was_said() -> None:
+    session, model = chat(["so", " far"])
+    model.failure = LeptonError("broken")
+    with pytest.raises(LeptonError):
+        list(session.send("go"))
+    assert session.conversation.turns[-1] == Turn(Message("assistant", "so far"), "interrupted")
+
+
+# --- the window ---------------------------------------------------------------------------------
+
+
+def long_chat(size: int) -> tuple[Session, FakeModel]:
+    session, model = chat(["y" * 50], context_size=size)
+    session.generation = Generation(overflow="drop-old", max_tokens=60)
+    session.set_system("SYSTEM")
+    return session, model
+
+
+def test_drop_old_leaves_out_whole_oldest_turns_and_says_so() -> None:
+    session, model = long_chat(600)
+    dropped = []
+    for i in range(12):
+        *_, done = session.send(f"question {i} " + "x" * 30)
+        assert isinstance(done, Done)
+        dropped.append(done.stats.dropped_tokens)
+        assert len(model.tokenizer.encode(model.prompts[-1], parse_special=True)) < 600
+    assert len(session.messages) == 1 + 2 * 12  # nothing is forgotten
+    assert dropped[0] == 0 and dropped[-1] > 0
+    assert "system\nSYSTEM" in model.prompts[-1]
+    assert "question 11 " in model.prompts[-1] and "question 0 " not in model.prompts[-1]
+    assert model.prompts[-1].count("<|im_start|>user") == model.prompts[-1].count("<|im_end|>") // 2
+    assert session.context_use().left_out % 2 == 0
+
+
+def test_drop_old_keeps_the_prompts_beginning_for_several_turns() -> None:
+    session, model = long_chat(800)
+    for i in range(20):
+        list(session.send(f"question {i}"))
+    beginnings = [prompt[:200] for prompt in model.prompts]
+    changes = sum(a != b for a, b in zip(beginnings, beginnings[1:], strict=False))
+    assert 0 < changes <= 20 / 3
+
+
+def test_drop_old_refuses_a_message_that_is_too_long_alone() -> None:
+    session, _ = long_chat(200)
+    list(session.send("a"))
+    before = session.conversation
+    with pytest.raises(ContextOverflowError, match="200"):
+        list(session.send("x" * 300))
+    assert session.conversation is before
+
+
+def test_other_policies_leave_the_prompt_to_the_model() -> None:
+    session, _ = long_chat(300)
+    session.generation = Generation()
+    with pytest.raises(ContextOverflowError, match="300"):
+        list(session.send("x" * 300))
+
+
+def test_context_use_counts_each_message_and_the_template() -> None:
+    session, model = chat(["four"])
+    session.set_system("sys")
+    list(session.send("hello"))
+    use = session.context_use()
+    assert use.messages == (3, 5, 4)
+    assert use.size == model.context_size
+    assert use.used == len(model.tokenizer.encode(model.prompts[0], False, True)) + 1 + 4 - 1
+    session.undo()
+    assert session.used == 3
+
+
+def test_used_survives_a_template_that_raises() -> None:
+    session, model = chat()
+    list(session.send("hello"))
+    session.set_system("sys")
+    model.template.refuses = True  # type: ignore[attr-defined]
+    assert session.used == 3 + 5 + 6
+
+
+def test_switched_model_goes_on_with_the_words_not_the_tokens() -> None:
+    session, _ = chat(["one "])
+    list(session.send("count"))
+    other = FakeModel(answers=[["two"]], template=Template())
+    session.switch(other)
+    said(session.continue_last())
+    assert contents(session) == ["count", "one two"]
+    assert session.conversation.turns[-1].token_ids == ()
+
+
+# --- saving and loading -------------------------------------------------------------------------
+
+words = st.text(st.characters(exclude_categories=["Cs"]))
+turns = st.builds(
+    Turn,
+    st.builds(Message, st.sampled_from(["user", "assistant"]), words, st.none() | words),
+    st.sampled_from([None, "stop", "length", "context", "interrupted"]),
+)
+chats = st.builds(
+    SavedChat,
+    st.builds(Conversation, st.none() | words, st.lists(turns).map(tuple)),
+    st.none() | words,
+)
+
+
+@given(chats)
+def test_saved_chat_comes_back_the_same(tmp_path_factory: pytest.TempPathFactory, kept: SavedChat) -> None:
+    path = tmp_path_factory.getbasetemp() / "chat.json"
+    write_chat(path, kept)
+    assert read_chat(path) == kept
+
+
+def test_session_goes_on_where_a_saved_one_ended(tmp_path: Path) -> None:
+    session, _ = chat([Reasoning("hm"), "one"])
+    session.set_system("be brief")
+    list(session.send("a"))
+    session.save(tmp_path / "kept.json")
+    other, model = chat(["two"])
+    assert other.load(tmp_path / "kept.json") == "Fake 260K"
+    assert other.messages == session.messages
+    list(other.send("b"))
+    assert "be brief" in model.prompts[0] and "one" in model.prompts[0]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX has file modes")
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_saved_chats_are_their_owners_alone(tmp_path: Path, suffix: str) -> None:
+    session, _ = chat()
+    list(session.send("a secret"))
+    path = tmp_path / f"kept{suffix}"
+    session.save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert "a secret" in path.read_text(encoding="utf-8")
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_save_does_not_replace_a_foreign_file_unasked(tmp_path: Path) -> None:
+    session, _ = chat()
+    list(session.send("a"))
+    path = tmp_path / "notes.md"
+    path.write_text("precious")
+    with pytest.raises(UsageError, match="exists"):
+        session.save(path)
+    assert path.read_text() == "precious"
+    session.save(path, overwrite=True)
+    list(session.send("b"))
+    session.save(path)  # it is ours now
+    assert "precious" not in path.read_text()
+
+
+def test_save_needs_a_known_format_and_a_place(tmp_path: Path) -> None:
+    session, _ = chat()
+    with pytest.raises(UsageError, match=r"\.pdf") as caught:
+        session.save(tmp_path / "kept.pdf")
+    assert ".json" in str(caught.value.hint)
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot write"):
+        session.save(tmp_path / "file" / "kept.json")
+
+
+GOOD: dict[str, Any] = {"format": "lepton-chat", "version": 1, "model": None, "messages": []}
+USER = {"role": "user", "content": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "not a saved chat"),
+        ("[" * 100_000, "not a saved chat"),
+        ("{}", "lepton-chat"),
+        (json.dumps({**GOOD, "version": 2}), "version 2"),
+        (json.dumps({**GOOD, "messages": {}}), "not a list"),
+        (json.dumps({**GOOD, "messages": ["hi"]}), "message 1"),
+        (json.dumps({**GOOD, "messages": [USER, {**USER, "role": "boss"}]}), "message 2: unknown role"),
+        (json.dumps({**GOOD, "messages": [{**USER, "content": None}]}), "must be text"),
+        (json.dumps({**GOOD, "messages": [{**USER, "content": "\ud800"}]}), "must be text"),
+        (json.dumps({**GOOD, "messages": [{**USER, "finish": "bored"}]}), "unknown finish"),
+        (json.dumps({**GOOD, "messages": [USER, {**USER, "role": "system"}]}), "first message"),
+    ],
+)
+def test_load_of_what_is_no_chat_keeps_the_present_one(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    session, _ = chat()
+    list(session.send("a"))
+    before = session.conversation
+    path = tmp_path / "kept.json"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    with pytest.raises(UsageError, match=named):
+        session.load(path)
+    assert session.conversation is before
+
+
+def test_load_of_a_missing_file_a_folder_and_binary_are_errors(tmp_path: Path) -> None:
+    session, _ = chat()
+    (tmp_path / "kept.json").write_bytes(b"\xff\xfe\x00")
+    for name in ("missing.json", ".", "kept.json"):
+        with pytest.raises(UsageError):
+            session.load(tmp_path / name)
