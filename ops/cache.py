@@ -1,7 +1,7 @@
 """The KV cache: K and V in blocks of 256 absolute positions that are allocated as they are used."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from ops.interface import BLOCK
 from quant.errors import OutOfMemoryError
 
 CacheType = Literal["f16", "f32"]
-DTYPES = {"f16": np.dtype("<f2"), "f32": np.dtype("<f4")}
+DTYPES: dict[str, np.dtype[Any]] = {"f16": np.dtype("<f2"), "f32": np.dtype("<f4")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class CacheLayout:
     type: CacheType = "f16"
 
     @property
-    def dtype(self) -> np.dtype[np.floating]:
+    def dtype(self) -> np.dtype[Any]:
         return DTYPES[self.type]
 
     @property
@@ -66,10 +66,10 @@ class KVCache:
         """The blocks' addresses."""
         return np.array([block.ctypes.data for block in self.blocks], np.int64)
 
-    def view(self, layer: int, block: int) -> NDArray[np.floating]:  # (2, 256, width): K, V
+    def view(self, layer: int, block: int) -> NDArray[Any]:  # (2, 256, width): K, V
         """One layer's part of one block."""
         start, _ = self.layout.offsets(layer)
         width, dtype = self.layout.widths[layer], self.layout.dtype
         stop = start + 2 * BLOCK * width * dtype.itemsize
-        part: NDArray[np.floating] = self.blocks[block][start:stop].view(dtype)
+        part: NDArray[Any] = self.blocks[block][start:stop].view(dtype)
         return part.reshape(2, BLOCK, width)

@@ -5,6 +5,7 @@ This is the definition that the fast backends are tested against; it is slow and
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +25,13 @@ from ops.interface import (
 )
 from quant.format import dequantize
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]  # of float32; NumPy's own types lose that at every other step
 
 
 def softmax(x: Floats) -> Floats:  # (..., n) -> (..., n)
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
+    e: Floats = np.exp(x - x.max(-1, keepdims=True))
+    total: Floats = e.sum(-1, keepdims=True)
+    return e / total
 
 
 def sigmoid(x: Floats) -> Floats:
@@ -68,13 +70,13 @@ class Reference:
     def rms_norm(self, x: Floats, w: Linear, eps: float) -> Floats:
         parts = x.reshape(len(x), -1, w.weight.columns)
         mean = np.mean(parts * parts, -1, keepdims=True, dtype=np.float64)
-        y = parts * (1 / np.sqrt(mean + eps)).astype(np.float32) * self.values(w.weight)[0]
+        y: Floats = parts * (1 / np.sqrt(mean + eps)).astype(np.float32) * self.values(w.weight)[0]
         return y.reshape(x.shape)
 
     def layer_norm(self, x: Floats, w: Linear, eps: float) -> Floats:
         centred = x - x.mean(-1, keepdims=True)
         variance = np.mean(centred * centred, -1, keepdims=True)
-        y = centred / np.sqrt(variance + np.float32(eps)) * self.values(w.weight)[0]
+        y: Floats = centred / np.sqrt(variance + np.float32(eps)) * self.values(w.weight)[0]
         return y + self._bias(w)
 
     def rope(self, x: Floats, rope: Rope) -> Floats:
@@ -94,7 +96,8 @@ class Reference:
 
     def temperature(self, x: Floats, scale: float, period: int) -> Floats:
         factor = 1 + scale * np.log1p(self.step.positions // period)
-        return x * factor[:, None].astype(np.float32)
+        grown: Floats = x * factor[:, None].astype(np.float32)
+        return grown
 
     def attention(
         self, q: Floats, k: Floats, v: Floats, heads: Heads, sinks: Weight | None = None
@@ -117,7 +120,8 @@ class Reference:
     def gate(self, gate: Floats, up: Floats, activation: Activation) -> Floats:
         if activation == "clamped_swiglu":
             g, u = np.minimum(gate, np.float32(7)), np.clip(up, np.float32(-7), np.float32(7))
-            return g * sigmoid(np.float32(1.702) * g) * (u + 1)
+            clamped: Floats = g * sigmoid(np.float32(1.702) * g) * (u + 1)
+            return clamped
         return ACTIVATIONS[activation](gate) * up
 
     def route(self, logits: Floats, routing: Routing) -> Chosen:

@@ -1,4 +1,4 @@
-"""Runs the chat on a model that says what it is told to: `python fake_chat.py '{"answers": [["Hi"]]}'`.
+"""Runs the chat on a model that says what it is told: `fake_chat.py '{"answers": [["Hi"]]}'`.
 
 The terminal tests start it in a terminal of their own. The keys are those of FakeModel and
 ChatOptions; an answer is a list of pieces, one piece in a list is a thought.
@@ -14,8 +14,9 @@ from fake_model import FakeModel
 from lepton_cli.engine.events import Reasoning
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.sampling import Sampling
+from lepton_cli.ui.notes import complain
 from lepton_cli.ui.repl import ChatOptions, chat
-from quant.errors import ModelFileError
+from quant.errors import LeptonError, ModelFileError
 
 MODEL_KEYS = ("answers", "pause", "context_size", "name")
 
@@ -36,10 +37,19 @@ def load_model(name: str) -> FakeModel:
 
 
 def main() -> int:
-    settings = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
-    options = {key: value for key, value in settings.items() if key not in (*MODEL_KEYS, "sampling")}
-    generation = Generation(Sampling(**settings.get("sampling", {})), options.pop("max_tokens", None))
-    return chat(model_from(settings), ChatOptions(generation, **options), load_model)
+    settings = json.loads(sys.argv[1])
+    sampling, limit = settings.pop("sampling", {}), settings.pop("max_tokens", None)
+    model = model_from(settings)
+    options = {key: value for key, value in settings.items() if key not in MODEL_KEYS}
+    if "load" in options:
+        options["load"] = Path(options["load"])
+    try:
+        return chat(
+            model, ChatOptions(Generation(Sampling(**sampling), limit), **options), load_model
+        )
+    except LeptonError as error:
+        complain(error)
+        return error.exit_code
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ KNOWN = re.compile(r"\x1b\[(\d*)([AJ])|\x1b\[[\d;]*m|([\n\r])|([^\x00-\x1f\x7f-\
 
 @dataclass
 class Terminal:
-    """Follows colours (which it drops), newlines, moves up and erasing below; all else is an error."""
+    """Follows newlines, moves up and erasing below, and drops colours; all else is an error."""
 
     width: int = 80
     rows: list[str] = field(default_factory=lambda: [""])

@@ -7,7 +7,7 @@ import pytest
 
 import lepton_cli
 from lepton_cli.engine.messages import Message
-from lepton_cli.model import Model
+from lepton_cli.engine.model import Model
 from quant.gguf import GGUF
 
 BUILTIN = Path(lepton_cli.__file__).parent / "data" / "builtin.gguf"

@@ -2,14 +2,18 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 import typer
 
 from lepton_cli.__main__ import run
+from lepton_cli.engine import generation, model
+from lepton_cli.ui import options
 from lepton_cli.ui.cli import app
 from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, SPELLINGS
 from lepton_cli.version import __version__
+from ops import cache
 from quant.errors import (
     ContextOverflowError,
     LeptonError,
@@ -203,6 +207,21 @@ def test_a_fault_of_our_own_is_not_hidden(monkeypatch):
     monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):
         run(["doctor"])
+
+
+# --- agreeing with the engine, which the options must not import
+
+
+@pytest.mark.parametrize(
+    ("option", "setting"),
+    [
+        (options.Backend, model.Backend),
+        (options.Overflow, generation.Overflow),
+        (options.KVType, cache.CacheType),
+    ],
+)
+def test_choices_are_the_engines(option, setting):
+    assert get_args(option) == get_args(setting)
 
 
 # --- completing

@@ -126,6 +126,22 @@ def test_tokenize_reads_files(shown, path, tmp_path):
     assert shown("tokenize", path, "-f", tmp_path / "a.txt") == shown("tokenize", path, "a b")
 
 
+# --- template
+
+
+def test_template_shows_the_very_prompt(shown, path):
+    text = shown("template", path, "hi", "-sys", "Be brief.")
+    assert text == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n"
+        "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n\n"
+    )
+
+
+def test_template_takes_another_one(shown, path):
+    given = ("--chat-template", "{{ messages[0]['content'] }}!")
+    assert shown("template", path, "hi", *given) == "hi!\n"
+
+
 # --- models and doctor
 
 

@@ -176,7 +176,7 @@ def test_edit_answer_goes_on_from_the_new_words() -> None:
 
 def test_edit_opens_the_persons_editor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     editor = tmp_path / "my editor"
-    editor.write_text("#!/bin/sh\nsed s/question/reply/ \"$1\" > \"$1.new\" && mv \"$1.new\" \"$1\"\n")
+    editor.write_text('#!/bin/sh\nsed s/question/reply/ "$1" > "$1.new" && mv "$1.new" "$1"\n')
     editor.chmod(0o755)
     monkeypatch.setenv("EDITOR", f"'{editor}'")
     talk = talked(["one"], ["two"])

@@ -192,10 +192,15 @@ def test_a_context_beyond_the_training_is_noted_and_one_below_1_refused(path):
         lepton_cli.load(path, ctx=0)
 
 
+def test_a_pass_of_no_token_is_refused(path):
+    with pytest.raises(UsageError, match="ubatch"):
+        open_model(path, LoadOptions(ubatch=0))
+
+
 def test_memory_is_planned_before_loading(path):
     said = []
     open_model(path, LoadOptions(), said.append).close()
-    assert len(said) == 1 and "GB" in said[0]
+    assert len(said) == 1 and "MB" in said[0]
     with pytest.raises(OutOfMemoryError) as caught:
         lepton_cli.load(path, ctx=1 << 40)
     assert "GB" in caught.value.message and "-c" in str(caught.value.hint)

@@ -258,7 +258,11 @@ def test_reference_definitions_and_html_stay_visible() -> None:
 
 
 def test_numbers_are_those_of_the_model() -> None:
-    assert stream("7. seven\n8. eight\n8. again\n", 3).shown[:3] == ["7. seven", "8. eight", "8. again"]
+    assert stream("7. seven\n8. eight\n8. again\n", 3).shown[:3] == [
+        "7. seven",
+        "8. eight",
+        "8. again",
+    ]
 
 
 # --- colours of code ----------------------------------------------------------------------------
@@ -296,7 +300,9 @@ def test_colours_never_change_the_code(language: str, code: str) -> None:
 
 # --- what a terminal may be sent ----------------------------------------------------------------
 
-HOSTILE = "\x1b[2J\x1b]0;title\x07\x1b]8;;http://x\x1b\\a\x1b\\\x9b31m\x08\x7f\u202eabc\u2066\ud800\r\x00"
+HOSTILE = (
+    "\x1b[2J\x1b]0;title\x07\x1b]8;;http://x\x1b\\a\x1b\\\x9b31m\x08\x7f\u202eabc\u2066\ud800\r\x00"
+)
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 OURS = re.compile(r"\x1b\[[\d;]*[AJm]|[\r\n\t]")
 
@@ -313,7 +319,15 @@ def test_sanitizing_pieces_is_sanitizing_the_whole(first: str, second: str) -> N
     assert not FORBIDDEN.search(sanitize(first))
 
 
-FRAMES = ["{}", "`{}`", "```{}\n{}\n```", "[{}](<{}>)", "| {} |\n|---|\n| {} |", "# {}", "- {}\n- {}"]
+FRAMES = [
+    "{}",
+    "`{}`",
+    "```{}\n{}\n```",
+    "[{}](<{}>)",
+    "| {} |\n|---|\n| {} |",
+    "# {}",
+    "- {}\n- {}",
+]
 
 
 @pytest.mark.parametrize("frame", FRAMES)

@@ -143,6 +143,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, make):
         gather("x", PromptOptions(file=[str(tmp_path / "notes.txt")]), None)
 
 
+def test_what_never_ends_is_refused(monkeypatch):
+    monkeypatch.setattr(prompts, "MOST_BYTES", 1000)
+    with pytest.raises(UsageError, match="/dev/zero does not end"):
+        gather("x", PromptOptions(file=["/dev/zero"]), None)
+
+
 # --- words
 
 

@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,9 @@ def test_interrupted_answer_is_kept_and_marked() -> None:
     session, _ = chat(["a", "b", "c", "d"])
     events = cut_after(session, session.send("go"), 2)
     assert isinstance(events[-1], Done)
-    assert session.conversation.turns[-1] == Turn(Message("assistant", "ab"), "interrupted", (97, 98))
+    assert session.conversation.turns[-1] == Turn(
+        Message("assistant", "ab"), "interrupted", (97, 98)
+    )
     assert not session.interrupt.is_set()
 
 
@@ -295,7 +298,7 @@ def test_drop_old_keeps_the_prompts_beginning_for_several_turns() -> None:
     for i in range(20):
         list(session.send(f"question {i}"))
     beginnings = [prompt[:200] for prompt in model.prompts]
-    changes = sum(a != b for a, b in zip(beginnings, beginnings[1:], strict=False))
+    changes = sum(a != b for a, b in pairwise(beginnings))
     assert 0 < changes <= 20 / 3
 
 
@@ -361,7 +364,9 @@ chats = st.builds(
 
 
 @given(chats)
-def test_saved_chat_comes_back_the_same(tmp_path_factory: pytest.TempPathFactory, kept: SavedChat) -> None:
+def test_saved_chat_comes_back_the_same(
+    tmp_path_factory: pytest.TempPathFactory, kept: SavedChat
+) -> None:
     path = tmp_path_factory.getbasetemp() / "chat.json"
     write_chat(path, kept)
     assert read_chat(path) == kept
@@ -428,7 +433,10 @@ USER = {"role": "user", "content": "hi"}
         (json.dumps({**GOOD, "version": 2}), "version 2"),
         (json.dumps({**GOOD, "messages": {}}), "not a list"),
         (json.dumps({**GOOD, "messages": ["hi"]}), "message 1"),
-        (json.dumps({**GOOD, "messages": [USER, {**USER, "role": "boss"}]}), "message 2: unknown role"),
+        (
+            json.dumps({**GOOD, "messages": [USER, {**USER, "role": "boss"}]}),
+            "message 2: unknown role",
+        ),
         (json.dumps({**GOOD, "messages": [{**USER, "content": None}]}), "must be text"),
         (json.dumps({**GOOD, "messages": [{**USER, "content": "\ud800"}]}), "must be text"),
         (json.dumps({**GOOD, "messages": [{**USER, "finish": "bored"}]}), "unknown finish"),

@@ -24,6 +24,9 @@ class Finding:
     value: str
     reason: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.value} ({self.reason})" if self.reason else self.value
+
 
 def findings() -> Iterator[Finding]:
     threads, memory = default_threads(), available_memory()
@@ -35,7 +38,7 @@ def findings() -> Iterator[Finding]:
     yield Finding("threads", str(threads.count), threads.reason)
     yield Finding("memory", f"{memory.bytes / 1e9:.1f} GB", memory.reason)
     yield Finding("backend", "cpu", "there is no GPU backend yet")
-    yield _kernels()
+    yield kernels()
     yield _place("settings", config_folder())
     yield _place("history", state_folder())
     yield _place("llama.cpp's models", llama_cpp_folder())
@@ -44,7 +47,7 @@ def findings() -> Iterator[Finding]:
         yield _place("ollama's models", folder)
 
 
-def _kernels() -> Finding:
+def kernels() -> Finding:
     """The rung says for which instructions the kernels are compiled."""
     rung = f"for {llvm.get_host_cpu_name()}, vectorized by LLVM"
     folder = cache_folder() / "kernels" / digest()

@@ -78,6 +78,9 @@ def cache_layout(decoder: Decoder, kind: CacheType) -> CacheLayout:
 
 
 def limits_of(context: int, ubatch: int) -> Limits:
+    """Raises UsageError for a pass of no token."""
+    if ubatch < 1:
+        raise UsageError(f"ubatch is {ubatch}", "a pass takes at least 1 token")
     tokens = min(ubatch, context)
     return Limits(tokens, min(LOGIT_ROWS, tokens))
 
@@ -114,7 +117,8 @@ def cache_bytes(layout: CacheLayout, context: int) -> int:
 
 
 def gigabytes(size: int) -> str:
-    return f"{size / 1e9:.2f} GB"
+    """Of small models in MB."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def check_context(wanted: int | None, trained: int) -> str | None:

@@ -104,7 +104,7 @@ def _tags(start: str, end: str) -> ReasoningFormat:
 THINK = _tags("<think>", "</think>")
 FORMATS = (
     ReasoningFormat(  # gpt-oss
-        mark="<|channel|>analysis",
+        mark="<|channel|>final",
         thought=("<|channel|>analysis<|message|>",),
         thought_end=("<|end|>",),
         answer=("<|channel|>final<|message|>", "<|channel|>commentary<|message|>"),
@@ -155,7 +155,7 @@ FORMATS = (
         answer_end=("[END FINAL RESPONSE]",),
     ),
     ReasoningFormat(  # Granite
-        mark="</response>",
+        mark="<response></response>",
         thought=("<think>",),
         thought_end=("</think>",),
         answer_end=("</response>",),

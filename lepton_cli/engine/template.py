@@ -44,6 +44,7 @@ class ChatTemplate:
         question = Message("user", PROBE)
         self._takes_text = self._shows(PROBE, [question])
         if not self._takes_text and not self._shows(PROBE, [question]):
+            self.render([question])  # tells what is wrong, if the template does
             raise ChatTemplateError("the chat template leaves out what a person says")
         self._takes_system = self._shows(SYSTEM_PROBE, [Message("system", SYSTEM_PROBE), question])
         opening = "".join(segment.text for segment in self.render([question]))

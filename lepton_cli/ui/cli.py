@@ -36,6 +36,7 @@ app = typer.Typer(
     name="lepton", rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP
 )
 
+ModelName = Annotated[str | None, typer.Option("--model", "-m", help="Instead of MODEL.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -107,10 +108,8 @@ def tokenize(
     context: typer.Context,
     words: Words,
     prompt: PromptOptions,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Instead of MODEL.")] = None,
-    as_ids: Annotated[
-        bool, typer.Option("--ids", help="Print the ids alone, in one line.")
-    ] = False,
+    model: ModelName = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Print the ids alone, in one line.")] = False,
     bos: Annotated[
         bool, typer.Option("--bos/--no-bos", help="With the model's begin and end tokens.")
     ] = True,
@@ -128,10 +127,25 @@ def tokenize(
     tokens = tokenizer.encode(gather(text, prompt, sys.stdin), bos, parse_special)
     if json:
         view.show_json(tokenizer, tokens)
-    elif as_ids:
+    elif ids:
         view.show_ids(tokens)
     else:
         view.show(tokenizer, tokens)
+
+
+@command("template")
+def template(
+    context: typer.Context,
+    words: Words,
+    prompt: PromptOptions,
+    talk: ConversationOptions,
+    model: ModelName = None,
+) -> None:
+    """Show the very prompt that the chat template makes of a text."""
+    name, text = _named(context, words, model)
+    from lepton_cli.ui.template import show_prompt
+
+    show_prompt(name, gather(text, prompt, sys.stdin), talk)
 
 
 @command("inspect")

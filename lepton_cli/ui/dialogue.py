@@ -71,7 +71,7 @@ class Dialogue:
         self._load_model = load_model
         self.plain = options.plain or not (by_hand and redraws(sys.stdout))
         self._aside = sys.stdout if by_hand and sys.stdout.isatty() else sys.stderr
-        self._console = open_console(self._aside)
+        self._console = open_console(self._aside, plain=self.plain)
 
     # --- saying -----------------------------------------------------------------------------
 
@@ -83,7 +83,8 @@ class Dialogue:
         """A line of texts, or (text, style); nothing in them steers the terminal."""
         pairs = [part if isinstance(part, tuple) else (part, "") for part in parts]
         line = Line.assemble(*((sanitize(text), style) for text, style in pairs))
-        self._console.print(line)
+        # a long word, such as a path, stays whole, so that it can be copied
+        self._console.print(line, soft_wrap=self.plain, overflow="ignore", crop=False)
 
     def note(self, text: str) -> None:
         self.say((text, "dim"))

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict
 
-from lepton_cli.engine.diagnosis import Finding, findings
+from lepton_cli.engine.diagnosis import findings
 from lepton_cli.ui.figures import columns
 from lepton_cli.ui.output import emit, emit_json
 
@@ -11,12 +11,8 @@ SCHEMA = "lepton.doctor.v1"
 
 
 def show() -> None:
-    emit(sys.stdout, columns([(found.subject, _told(found)) for found in findings()]))
+    emit(sys.stdout, columns([(found.subject, str(found)) for found in findings()]))
 
 
 def show_json() -> None:
     emit_json(sys.stdout, {"schema": SCHEMA, "findings": [asdict(found) for found in findings()]})
-
-
-def _told(finding: Finding) -> str:
-    return f"{finding.value} ({finding.reason})" if finding.reason else finding.value

@@ -21,76 +21,116 @@ class Foreign:
 
 
 ON_OFF = ("on", "off", "auto")
-NO_GPU = "there is no GPU backend yet"
-NO_DRAFT = "speculative decoding is not supported yet"
-NO_GRAMMAR = "constrained output is not supported yet"
-NO_ADAPTER = "adapters and control vectors are not supported yet"
-NO_DOWNLOAD = "downloading is not supported yet; give the path of a GGUF file"
-NO_PICTURES = "only text models are supported"
-NO_ROPE = "the RoPE scaling of the model file is always used"
 INTERACTIVE = "-i --interactive -if --interactive-first -cnv --conversation -mli --multiline-input"
 
 _TABLE = (
-    (Foreign("same"), "--no-display-prompt --simple-io --mmap --jinja --no-perf --no-warmup"),
-    (Foreign("same"), "--log-disable --no-log-prefix --no-log-timestamps --no-context-shift"),
-    (Foreign("same"), "--no-show-timings --offline -cb --cont-batching --repack --no-host"),
-    (Foreign("same"), "-nkvo --no-kv-offload --no-op-offload --no-mmproj --no-mmproj-auto"),
+    (
+        Foreign("same"),
+        """--no-display-prompt --simple-io --mmap --jinja --no-perf --no-show-timings --no-warmup
+        --log-disable --log-prefix --no-log-prefix --log-timestamps --no-log-timestamps --offline
+        --no-context-shift -cb --cont-batching --repack --no-host -nkvo --no-kv-offload
+        --no-op-offload --no-mmproj --no-mmproj-auto --no-mmproj-offload --no-skip-chat-parsing""",
+    ),
     (Foreign("same", choices=ON_OFF), "-co --color --log-colors"),
+    (
+        Foreign("ignored", "there is no GPU backend yet", 1),
+        """-ngl --gpu-layers --n-gpu-layers -fit --fit -fitt --fit-target -fitc --fit-ctx -mg
+        --main-gpu -sm --split-mode -ts --tensor-split""",
+    ),
+    (
+        Foreign("ignored", "there is no GPU backend yet"),
+        "-kvo --kv-offload --op-offload -cmoe --cpu-moe -bs --backend-sampling --mmproj-offload",
+    ),
+    (
+        Foreign("ignored", "threads run where the system puts them", 1),
+        """-C --cpu-mask -Cr --cpu-range --cpu-strict --prio --poll -Cb --cpu-mask-batch -Crb
+        --cpu-range-batch --cpu-strict-batch --prio-batch --poll-batch --numa""",
+    ),
+    (
+        Foreign("ignored", "the file is mapped, and packed tensor by tensor"),
+        "--no-mmap --mlock -dio --direct-io -ndio --no-direct-io -nr --no-repack",
+    ),
+    (Foreign("ignored", "the file is mapped, and packed tensor by tensor", 1), "-lm --load-mode"),
     (Foreign("ignored", "attention is always fused", choices=ON_OFF), "-fa --flash-attn"),
-    (Foreign("ignored", NO_GPU, 1), "-ngl --gpu-layers --n-gpu-layers -fit --fit -fitt"),
-    (Foreign("ignored", NO_GPU, 1), "--fit-target -fitc --fit-ctx"),
-    (Foreign("ignored", NO_GPU, 1), "-mg --main-gpu -sm --split-mode -ts --tensor-split"),
-    (Foreign("ignored", NO_GPU), "-kvo --kv-offload --op-offload -cmoe --cpu-moe"),
     (Foreign("ignored", "-ub is the size of a pass", 1), "-b --batch-size"),
-    (Foreign("ignored", "-t is used for prompt and answer", 1), "-tb --threads-batch"),
-    (Foreign("ignored", "the file is mapped and packed tensor by tensor"), "--no-mmap --mlock"),
-    (Foreign("ignored", "the file is mapped and packed tensor by tensor"), "-dio --direct-io"),
-    (Foreign("ignored", "the file is mapped and packed tensor by tensor", 1), "-lm --load-mode"),
-    (Foreign("ignored", "weights are always packed"), "-nr --no-repack"),
-    (Foreign("ignored", "threads run where the system puts them", 1), "-C --cpu-mask --prio"),
-    (Foreign("ignored", "threads run where the system puts them", 1), "-Cr --cpu-range --numa"),
-    (Foreign("ignored", "threads run where the system puts them", 1), "--cpu-strict --poll"),
+    (Foreign("ignored", "-t is for prompt and answer", 1), "-tb --threads-batch"),
     (Foreign("ignored", "-v shows the timings"), "--perf --show-timings"),
-    (Foreign("ignored", "it has no effect here"), "--warmup --swa-full --check-tensors"),
     (Foreign("ignored", "-v is the only level", 1), "-lv --verbosity --log-verbosity"),
-    (Foreign("ignored", "it has no effect here", 1), "-cram --cache-ram -np --parallel"),
-    (Foreign("refused", NO_DOWNLOAD), "-hf -hfr --hf-repo -hff --hf-file -mu --model-url"),
-    (Foreign("refused", NO_DOWNLOAD), "-hft --hf-token -dr --docker-repo"),
-    (Foreign("refused", NO_GPU), "-dev --device -ot --override-tensor -ncmoe --n-cpu-moe"),
-    (Foreign("refused", "`lepton doctor` shows them"), "--list-devices"),
-    (Foreign("refused", "`lepton models` shows them"), "-cl --cache-list"),
-    (Foreign("refused", NO_DRAFT), "-md --model-draft -hfd --hf-repo-draft --draft --draft-n"),
-    (Foreign("refused", NO_DRAFT), "--draft-max --draft-min --draft-p-min --spec-type"),
-    (Foreign("refused", NO_DRAFT), "--spec-draft-model --spec-draft-n-max --spec-default"),
-    (Foreign("refused", NO_DRAFT), "-ngld --gpu-layers-draft -devd --device-draft"),
-    (Foreign("refused", NO_GRAMMAR), "--grammar --grammar-file -j --json-schema -jf"),
-    (Foreign("refused", NO_GRAMMAR), "--json-schema-file"),
-    (Foreign("refused", NO_ADAPTER), "--lora --lora-scaled --control-vector"),
-    (Foreign("refused", NO_ADAPTER), "--control-vector-scaled --control-vector-layer-range"),
-    (Foreign("refused", NO_PICTURES), "-mm --mmproj -mmu --mmproj-url --image --audio --video"),
-    (Foreign("refused", NO_ROPE), "--rope-scaling --rope-scale --rope-freq-base"),
-    (Foreign("refused", NO_ROPE), "--rope-freq-scale --yarn-orig-ctx --yarn-ext-factor"),
-    (Foreign("refused", NO_ROPE), "--yarn-attn-factor --yarn-beta-slow --yarn-beta-fast"),
-    (Foreign("refused", NO_ROPE), "-gan --grp-attn-n -gaw --grp-attn-w"),
+    (
+        Foreign("ignored", "it has no effect here"),
+        "--warmup --swa-full --check-tensors --mmproj-auto",
+    ),
+    (
+        Foreign("ignored", "it has no effect here", 1),
+        "-np --parallel -cram --cache-ram -ctxcp --ctx-checkpoints -dt --defrag-thold",
+    ),
+    (
+        Foreign("refused", "downloading is not supported yet; give the path of a GGUF file"),
+        """-hf -hfr --hf-repo -hff --hf-file -hft --hf-token -mu --model-url -dr --docker-repo
+        --gpt-oss-20b-default --gpt-oss-120b-default""",
+    ),
+    (
+        Foreign("refused", "there is no GPU backend yet"),
+        "-dev --device -ot --override-tensor -ncmoe --n-cpu-moe",
+    ),
+    (
+        Foreign("refused", "speculative decoding is not supported yet"),
+        """-md --model-draft -hfd -hfrd --hf-repo-draft -ngld --gpu-layers-draft
+        --n-gpu-layers-draft -devd --device-draft -ctkd --cache-type-k-draft -ctvd
+        --cache-type-v-draft -td --threads-draft -tbd --threads-batch-draft --draft --draft-n
+        --draft-max --draft-min --draft-n-min --draft-p-min --draft-p-split --spec-type
+        --spec-default --spec-draft-model --spec-draft-hf --spec-draft-ngl --spec-draft-n-max
+        --spec-draft-n-min --spec-draft-p-min --spec-draft-p-split --spec-ngram-mod-n-max
+        --spec-ngram-mod-n-min --spec-ngram-mod-n-match""",
+    ),
+    (
+        Foreign("refused", "constrained output is not supported yet"),
+        "--grammar --grammar-file -j --json-schema -jf --json-schema-file",
+    ),
+    (
+        Foreign("refused", "adapters and control vectors are not supported yet"),
+        """--lora --lora-scaled --control-vector --control-vector-scaled
+        --control-vector-layer-range""",
+    ),
+    (
+        Foreign("refused", "only text models are supported"),
+        """-mm --mmproj -mmu --mmproj-url -mmdev --mmproj-device --image --audio --video
+        --image-min-tokens --image-max-tokens""",
+    ),
+    (
+        Foreign("refused", "positions are scaled as the model file says"),
+        """--rope-scaling --rope-scale --rope-freq-base --rope-freq-scale --yarn-orig-ctx
+        --yarn-ext-factor --yarn-attn-factor --yarn-beta-slow --yarn-beta-fast -gan --grp-attn-n
+        -gaw --grp-attn-w""",
+    ),
+    (
+        Foreign("refused", "prompts cannot be kept on disk yet"),
+        "--prompt-cache --prompt-cache-all --prompt-cache-ro",
+    ),
+    (
+        Foreign("refused", "the chat template puts its own"),
+        "--in-prefix --in-suffix --in-prefix-bos",
+    ),
+    (
+        Foreign("refused", "it is not supported yet; --no-think asks for no thoughts"),
+        """--reasoning-budget --reasoning-budget-message --reasoning-effort --reasoning-preserve
+        --no-reasoning-preserve --chat-template-kwargs""",
+    ),
+    (Foreign("refused", "use --reasoning show|hide|stderr"), "--reasoning-format -rea"),
     (Foreign("refused", "use --overflow shift"), "--context-shift --keep"),
+    (Foreign("refused", "use --raw"), "--skip-chat-parsing"),
+    (Foreign("refused", "templates are always Jinja"), "--no-jinja"),
     (Foreign("refused", "the model's metadata is used as it is"), "--override-kv"),
-    (Foreign("refused", "prompts cannot be kept on disk yet"), "--prompt-cache"),
-    (Foreign("refused", "prompts cannot be kept on disk yet"), "--prompt-cache-all"),
-    (Foreign("refused", "prompts cannot be kept on disk yet"), "--prompt-cache-ro"),
-    (Foreign("refused", "the chat template puts its own"), "--in-prefix --in-suffix"),
-    (Foreign("refused", "the chat template puts its own"), "--in-prefix-bos"),
-    (Foreign("refused", "`lepton tokenize` shows tokens"), "--verbose-prompt"),
+    (Foreign("refused", "`lepton template` shows the prompt"), "--verbose-prompt"),
     (Foreign("refused", "stdout is the answer alone"), "--display-prompt"),
     (Foreign("refused", "stderr is the log: redirect it"), "--log-file --log-prompts-dir"),
     (Foreign("refused", "redirect stdout"), "-o --output --output-file"),
     (Foreign("refused", "prompts are text: use -f"), "-bf --binary-file"),
-    (Foreign("refused", "give --json for the token ids"), "-sp --special"),
-    (Foreign("refused", "templates are always Jinja"), "--no-jinja"),
-    (Foreign("refused", "use --reasoning show|hide|stderr"), "--reasoning-format -rea"),
-    (Foreign("refused", "use --raw"), "--skip-chat-parsing"),
-    (Foreign("refused", "it is not supported yet"), "--reasoning-budget --reasoning-effort"),
-    (Foreign("refused", "it is not supported yet"), "--reasoning-budget-message"),
+    (Foreign("refused", "--json holds the token ids"), "-sp --special"),
     (Foreign("refused", "no server is needed or used"), "--server-base --rpc"),
+    (Foreign("refused", "`lepton doctor` shows this machine"), "--list-devices"),
+    (Foreign("refused", "`lepton models` lists them"), "-cl --cache-list"),
+    (Foreign("refused", "use lepton --show-completion"), "--completion-bash"),
 )
 
 _IN_RUN = (

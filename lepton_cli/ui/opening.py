@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lepton_cli.engine import model as engine
+from lepton_cli.engine.diagnosis import kernels
 from lepton_cli.engine.model import LoadOptions, Model
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import ConversationOptions, ModelOptions
@@ -29,6 +30,7 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
             f"threads {model.threads} ({model.threads_reason}), "
             f"context {model.context_size} of {model.trained_context}"
         )
+        note(f"kernels {kernels()}")
     return model
 
 

@@ -12,13 +12,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import PromptOptions
 from quant.errors import UsageError
 
 PATIENCE = 2.0  # seconds
+MOST_BYTES = 1 << 28  # no context holds as much: it must be an endless stream
 HOW = "give it as the last word, with -p or -f, or through a pipe; to talk: lepton chat"
 ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([nrt'\"\\]))")
 ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
@@ -54,7 +55,8 @@ def typed_prompt(words: str | None, prompt: str | None, *, escape: bool) -> str 
 def read_text(name: str) -> str:
     """A UTF-8 file without its last newline. Raises UsageError naming it."""
     try:
-        return _text(Path(name).read_bytes(), name)
+        with Path(name).open("rb") as file:
+            return _text(_limited(file, name), name)
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}", "check the path") from error
 
@@ -88,7 +90,14 @@ def _read(stdin: TextIO | None) -> bytes:
     if stdin is None:
         return b""
     with _told_when_waiting():
-        return stdin.buffer.read()
+        return _limited(stdin.buffer, "stdin")
+
+
+def _limited(file: BinaryIO, name: str) -> bytes:
+    raw = file.read(MOST_BYTES + 1)
+    if len(raw) > MOST_BYTES:
+        raise UsageError(f"{name} does not end within {MOST_BYTES} bytes", "give less text")
+    return raw
 
 
 @contextmanager

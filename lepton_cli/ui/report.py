@@ -87,6 +87,8 @@ class PlainReport:
 
     def close(self) -> None:
         """An answer ends in one newline, also an empty one, also one that broke off."""
+        if self._progressing:
+            self._aside(ERASE_LINE)
         if self._answering:
             emit(self._stdout, "\n")
 

@@ -15,9 +15,9 @@ from lepton_cli.ui.terminal import redraws, uses_color
 UP, ERASE_BELOW = "\x1b[{}A", "\r\x1b[J"
 
 
-def open_console(stream: TextIO) -> Console:
+def open_console(stream: TextIO, *, plain: bool = False) -> Console:
     """Nothing in a text is taken for markup, and colour is decided for this very stream."""
-    color, moves = uses_color(stream), redraws(stream)
+    color, moves = uses_color(stream) and not plain, redraws(stream) and not plain
     return Console(
         file=stream,
         force_terminal=color or moves,

@@ -1,0 +1,266 @@
+"""A hostile template ends soon, with little memory, in one line; it reaches nothing of Python's."""
+
+import time
+import tracemalloc
+
+import pytest
+from jinja2.sandbox import SandboxedEnvironment
+
+from lepton_cli.engine.jinja.budget import Limits
+from lepton_cli.engine.jinja.codegen import Generation
+from lepton_cli.engine.jinja.program import MAX_SOURCE, ChatTemplateError, Program
+
+LIMITS = Limits(seconds=0.1, characters=100_000, bytes=8_000_000)
+MEMORY = 40_000_000  # bytes at the peak, as tracemalloc counts them
+PATIENCE = 5.0  # seconds; the limit is processor time, and the machine may be busy
+
+DOUBLE = "{% set ns = namespace(x='a', y='a') %}{% for i in range(99) %}{% set ns.x = STEP %}{% endfor %}"
+NESTED = """\
+{% set ns = namespace(x=START, y=START) %}{% for i in range(60) %}\
+{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}"""
+LISTS, TUPLES = (
+    NESTED.replace("START", "[]"),
+    NESTED.replace("START", "()").translate(str.maketrans("[]", "()")),
+)
+DEEP = "{% set ns = namespace(x=[]) %}{% for i in range(5000) %}{% set ns.x = [ns.x] %}{% endfor %}"
+KEEP = "{% set s = 'ab ' * 30000 %}{% set kept = [] %}{% for i in range(99999) %}\
+{% set _ = kept.append(STEP) %}{% endfor %}"
+AGAIN = "{% set s = 'a' * 90000 %}{% for i in range(99999) %}{{ STEP }}{% endfor %}"
+ROUNDS = "{% for a in range(99999) %}{% for b in range(99999) %}STEP{% endfor %}{% endfor %}"
+
+HOSTILE = {
+    "nested-loops": ROUNDS,
+    "skipped-loops": ROUNDS.replace("(99999) %}", "(99999) if false %}").replace("false", "b", 1),
+    "long-range": "{% for a in range(10 ** 9) %}{% endfor %}",
+    "long-output": ROUNDS.replace("STEP", "a" * 99),
+    "long-block": "{% set x %}" + ROUNDS.replace("STEP", "a" * 99) + "{% endset %}",
+    "filtered-block": "{% filter upper %}" + ROUNDS.replace("STEP", "aa") + "{% endfilter %}",
+    "recursion": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    "calls": "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    "callers": "{% macro f() %}{% call f() %}{{ caller() }}{% endcall %}{% endmacro %}{{ f() }}",
+    "arguments": "{% macro f() %}{{ f(*range(99999)) }}{{ varargs }}{% endmacro %}{{ f(1) }}",
+    "recursive-loop": "{% for x in [[1]] recursive %}{{ loop([x, x]) }}{% endfor %}",
+    "text-times": "{{ 'a' * 10 ** 9 }}",
+    "times-text": "{{ 10 ** 9 * 'a' }}",
+    "list-times": "{{ [0] * 10 ** 9 }}",
+    "power": "{{ 10 ** 10 ** 10 }}",
+    "squares": DOUBLE.replace("'a'", "3").replace("STEP", "ns.x * ns.x"),
+    "plus": DOUBLE.replace("STEP", "ns.x + ns.x"),
+    "tilde": DOUBLE.replace("STEP", "ns.x ~ ns.x"),
+    "join": DOUBLE.replace("STEP", "[ns.x, ns.x] | join"),
+    "join-method": DOUBLE.replace("STEP", "ns.x.join([ns.x, ns.x, ns.x])"),
+    "replace": DOUBLE.replace("STEP", "ns.x.replace('a', 'aa')"),
+    "replace-nothing": DOUBLE.replace("STEP", "ns.x.replace('', ns.x)"),
+    "format": DOUBLE.replace("'a'", "'{0}{0}'").replace("STEP", "ns.x.format(ns.x)"),
+    "indent": DOUBLE.replace("'a'", "'a\n'").replace("STEP", "ns.x | indent(ns.x, true)"),
+    "list-plus": DOUBLE.replace("'a'", "[1]").replace("STEP", "ns.x + ns.x"),
+    "wide-format": "{{ '{:>1000000000}'.format('a') }}",
+    "wide-field": "{{ '{:{w}}'.format('a', w=10 ** 9) }}",
+    "percent": "{{ '%1000000000d' % 1 }}",
+    "odd": "{{ '%1000000000d' is odd }}",
+    "divisible": "{{ '%1000000000d' is divisibleby(3) }}",
+    "center": "{{ 'a'.center(10 ** 9) }}",
+    "zfill": "{{ 'a'.zfill(10 ** 9) }}",
+    "wide-json": DEEP + "{{ [ns.x] | tojson(indent=10 ** 9) }}",
+    "print": LISTS + "{{ ns.x }}",
+    "equal": LISTS + "{{ ns.x == ns.y }}",
+    "within": LISTS + "{{ ns.x in ns.y }}",
+    "index": LISTS + "{{ [ns.x].index(ns.y) }}",
+    "json": LISTS + "{{ ns.x | tojson }}",
+    "exception": LISTS + "{{ raise_exception(ns.x) }}",
+    "less": TUPLES + "{{ ns.x < ns.y }}",
+    "less-test": TUPLES + "{{ ns.x is lt(ns.y) }}",
+    "sort": TUPLES + "{{ [ns.x, ns.y] | sort }}",
+    "unique": TUPLES + "{{ [ns.x] | unique | list }}",
+    "key": TUPLES + "{{ {ns.x: 1} }}",
+    "item": TUPLES + "{{ {}[ns.x].a }}",
+    "get": TUPLES + "{{ {}.get(ns.x) }}",
+    "deep-print": DEEP + "{{ ns.x }}",
+    "deep-json": DEEP + "{{ ns.x | tojson }}",
+    "deep-from-json": "{{ ('[' * 99999) | from_json }}",
+    "circle": "{% set l = [1] %}{% set _ = l.append(l) %}{{ l }}",
+    "circle-json": "{% set l = [1] %}{% set _ = l.append(l) %}{{ l | tojson }}",
+    "extend": "{% set l = [1] %}{% for i in range(99999) %}{% set _ = l.extend(l) %}{% endfor %}",
+    "extend-range": KEEP.replace("append(STEP)", "extend(range(99999))"),
+    "keep-slices": KEEP.replace("STEP", "s[1:]"),
+    "keep-cases": KEEP.replace("STEP", "s | upper"),
+    "keep-parts": KEEP.replace("STEP", "s.split()"),
+    "keep-characters": KEEP.replace("STEP", "s | list"),
+    "keep-ranges": KEEP.replace("STEP", "range(99999) | map('string') | list"),
+    "count": AGAIN.replace("STEP", "s.count('aaaab')"),
+    "search": AGAIN.replace("STEP", "'a' * 50 ~ 'b' in s"),
+    "self-reference": "{% block a %}{{ self.a() }}{% endblock %}",
+    "namespace": "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}",
+    "digits": "{{ ('f' * 90000) | int(base=16) }}",
+}
+
+
+def run(source, limits=LIMITS):
+    return Program(source, limits).run({"messages": []}, given=0)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_template_ends_soon_and_in_one_line(name):
+    program = Program(HOSTILE[name], LIMITS)
+    start = time.perf_counter()
+    with pytest.raises(ChatTemplateError) as caught:
+        program.run({"messages": []}, given=0)
+    assert time.perf_counter() - start < PATIENCE
+    assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_template_takes_little_memory(name):
+    program = Program(HOSTILE[name], LIMITS)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ChatTemplateError):
+            program.run({"messages": []}, given=0)
+        assert tracemalloc.get_traced_memory()[1] < MEMORY
+    finally:
+        tracemalloc.stop()
+
+
+ENDLESS = {
+    "parentheses": "{{ " + "(" * 9999 + "1" + ")" * 9999 + " }}",
+    "sum": "{{ " + "+".join("1" * 9999) + " }}",
+    "negations": "{{ " + "not " * 9999 + "1 }}",
+    "attributes": "{{ a" + ".b" * 9999 + " }}",
+    "calls": "{{ a" + "()" * 9999 + " }}",
+    "loops": "{% for a in b %}" * 99 + "{% endfor %}" * 99,
+    "branches": "{% if a %}" + "{% elif b %}" * 7000 + "{% endif %}",
+    "braces": "{{" * 40000,
+    "comments": "{#" * 40000,
+    "raw": "{% raw %}" * 9999,
+    "number": "{{ " + "9" * 90000 + " }}",
+    "length": "a" * (MAX_SOURCE + 1),
+    "constant": "{% autoescape 'a' | center(10 ** 9) %}{% endautoescape %}",
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_source_that_would_break_the_compiler_is_one_line(name):
+    with pytest.raises(ChatTemplateError) as caught:
+        Program(ENDLESS[name])
+    assert "\n" not in caught.value.message
+
+
+def test_nothing_is_computed_while_compiling():
+    start = time.perf_counter()
+    Program("{{ 'a' * 10 ** 9 }}{{ 10 ** 10 ** 10 }}{{ ('a' | upper) * 10 ** 9 }}")
+    assert time.perf_counter() - start < PATIENCE
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ messages.__class__.x }}",
+        "{{ ''['__class__'].x }}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ raise_exception.__globals__.x }}",
+        "{{ range.__self__.x }}",
+        "{{ self.__init__.x }}",
+        "{{ self._TemplateReference__context.x }}",
+        "{% macro f() %}{% endmacro %}{{ f._func.x }}",
+        "{% for i in [1] %}{{ loop._undefined.x }}{% endfor %}",
+        "{% for i in [1] %}{{ loop.__class__.x }}{% endfor %}",
+        "{% set ns = namespace() %}{{ ns.__class__.x }}",
+        "{% set ns = namespace() %}{{ ns._Namespace__attrs.x }}",
+        "{{ '{0.__class__}'.format('') }}",
+        "{{ '{0[x]}'.format({}) }}",
+        "{{ [''] | map(attribute='__class__') | map(attribute='x') | list }}",
+        "{{ (messages | map('upper')).gi_frame.x }}",
+        "{{ cycler.__init__.x }}",
+        "{{ lipsum.__globals__.x }}",
+        "{{ environment.x }}",
+        "{% import 'os' as os %}",
+        "{% include '/etc/passwd' %}",
+        "{% extends '/etc/passwd' %}",
+    ],
+)
+def test_python_is_out_of_reach(source):
+    with pytest.raises(ChatTemplateError):
+        run(source)
+
+
+@pytest.mark.parametrize("name", ["attr", "pprint", "urlize", "xmlattr", "center", "wordwrap"])
+def test_filters_that_are_not_bounded_are_not_there(name):
+    with pytest.raises(ChatTemplateError, match=f"No filter named '{name}'"):
+        Program(f"{{{{ messages | {name} }}}}")
+
+
+def test_long_messages_raise_the_limits():
+    source = "{{ words }}" * 5
+    with pytest.raises(ChatTemplateError, match="more than 100000 characters"):
+        Program(source, LIMITS).run({"words": "a" * 50_000}, given=0)
+    assert len(Program(source, LIMITS).run({"words": "a" * 50_000}, given=50_000)) == 250_000
+
+
+def test_renderings_do_not_share_their_budgets():
+    program = Program("{% for i in range(2000) %}{{ i }}{% endfor %}", Limits(bytes=1_000_000))
+    assert len({program.run({}, given=0) for _ in range(20)}) == 1
+
+
+# --- what the limits leave as it was -----------------------------------------------------------
+
+SAME = [
+    "{% for x in [1, 2, 3] if x > 1 %}{{ loop.index }}{{ x }}{{ loop.last }}{% else %}n{% endfor %}",
+    "{% for x in [] %}{% else %}none{% endfor %}",
+    "{% for x in [1, [2, [3]]] recursive %}{{ loop(x) if x is iterable else x }}{% endfor %}",
+    "{% for x in range(9) %}{% if x == 2 %}{% continue %}{% endif %}{% if x > 4 %}{% break %}{% endif %}{{ x }}{% endfor %}",
+    "{% for k, v in {'b': 1, 'a': 2}.items() %}{{ k ~ v }}{{ loop.cycle('x', 'y') }}{% endfor %}",
+    "{% for k, v in {'b': 1, 'a': 2} | dictsort %}{{ k }}{{ v }}{% endfor %}",
+    "{% macro f(a, b='c') %}{{ a }}{{ b }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ f(1) }}{{ f(1, 2, 3, d=4) }}",
+    "{% macro f() %}<{{ caller('x') }}>{% endmacro %}{% call(y) f() %}{{ y }}!{% endcall %}",
+    "{% set x %}a{{ 1 }}{% endset %}{{ x }}{% filter upper %}b{{ x }}{% endfilter %}",
+    "{% set x = 1 %}{% generation %}{% set x = 2 %}{{ x }}{% endgeneration %}{{ x }}",
+    "{% with a = 1, b = 2 %}{{ a + b }}{% endwith %}{{ a is defined }}",
+    "{{ 1 < 2 < 3 }}{{ 1 < 3 < 2 }}{{ 'a' in 'abc' }}{{ 4 not in [1] }}{{ 1 == 1.0 != 2 }}",
+    "{{ [1, 2, 3, 4][::-1] }}{{ [1, 2, 3][1:] }}{{ 'abcd'[::2] }}{{ 'abcd'[-2:] }}{{ 'abc'[0] }}",
+    "{{ 7 // 2 }}{{ 7 % 3 }}{{ 2 ** 5 }}{{ -3 }}{{ 1 / 4 }}{{ 'ab' * 2 }}{{ [1] * 2 }}{{ +1 }}",
+    "{{ none }}{{ true }}{{ 1.5 }}{{ (1, 'a') }}{{ {'a': [1, None]} }}{{ nothing }}",
+    "{{ 'a' if false }}{{ nothing is undefined }}{{ nothing | default('d') }}{{ '' | d('e', true) }}",
+    "{{ [3, 1, 2] | sort | join('-') }}{{ [3, 1] | max }}{{ ['b', 'B', 'a'] | unique | list }}",
+    "{{ [{'a': 1}, {'a': 2}] | map(attribute='a') | list }}{{ [1, 2] | map('string') | join }}",
+    "{{ [{'a': 1}, {'b': 2}] | selectattr('a', 'defined') | list }}{{ [0, 1] | select | list }}",
+    "{{ [1, 2, 3] | reject('odd') | list }}{{ [{'a': 1}] | rejectattr('a', 'eq', 1) | list }}",
+    "{{ [1, 2] | first }}{{ [1, 2] | last }}{{ 'ab' | first }}{{ [] | first }}{{ 'ab' | reverse }}",
+    "{{ [1, 2] | sum }}{{ [1, 2] | length }}{{ 'ab' | list }}{{ '3' | int + 1 }}{{ 'x' | int }}",
+    "{{ '2.5' | float }}{{ -1 | abs }}{{ 'ab c' | title }}{{ 'AB' | lower }}{{ ' a ' | trim }}",
+    "{{ 'a' is string }}{{ {} is mapping }}{{ [] is sequence }}{{ 1 is number }}{{ 2 is even }}",
+    "{{ 4 is divisibleby(2) }}{{ 1 is in([1]) }}{{ none is none }}{{ 1 is sameas(1) }}{{ 1 is eq(2) }}",
+    "{% set ns = namespace(a=1) %}{% set ns.b = 2 %}{{ ns.a + ns.b }}{{ ns.c is defined }}",
+    "{% set l = [1] %}{% set _ = l.append(2) %}{% set _ = l.insert(0, 0) %}{{ l.pop() }}{{ l.index(1) }}{{ l }}",
+    "{% set d = {'a': 1} %}{% set _ = d.update({'b': 2}) %}{{ d.get('c', 3) }}{{ d.pop('a') }}{{ d }}",
+    "{{ dict(a=1) }}{{ dict({'a': 1}, b=2) }}{{ {'items': 1}['items'] }}{{ {'a': 1}.values() | list }}",
+    "{{ 'a-b-c'.split('-', 1) }}{{ 'a b'.partition(' ') }}{{ 'abc'.startswith('ab') }}{{ 'x'.join('ab') }}",
+    "{{ '{} {:>3} {a}'.format(1, 'b', a='c') }}{{ '{1}{0}'.format('a', 'b') }}{{ '{{}}'.format() }}",
+    "{{ 'aXbX'.replace('X', '-', 1) }}{{ 'ab' | replace('a', 1) }}{{ 'a'.center(5) }}|{{ 'ab'.find('b') }}",
+    "a\n  {% if true %}\n    b\n  {%- endif %}\n  {{- 'c' }}\n{# d #}\ne\n",
+]
+
+
+@pytest.mark.parametrize("source", SAME)
+def test_harmless_templates_render_as_in_plain_jinja(source):
+    plain = SandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", Generation]
+    )
+    assert run(source, Limits()) == plain.from_string(source).render()
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ {'b': '<é>', 'a': [1, none]} | tojson }}", '{"b": "<é>", "a": [1, null]}'),
+        ("{{ '<é>' | tojson(ensure_ascii=true) }}", '"<\\u00e9>"'),
+        ("{{ {'a': [1]} | tojson(indent=2) }}", '{\n  "a": [\n    1\n  ]\n}'),
+        ("{{ {'b': 1, 'a': 2} | tojson(sort_keys=true) }}", '{"a": 2, "b": 1}'),
+        ("{{ [1, 2] | tojson(separators=(',', ':')) }}", "[1,2]"),
+        ("{{ [1, 2] | map('string') | tojson }}", '["1", "2"]'),
+        ("{{ ('{\"a\": 1}' | from_json).a }}", "1"),
+        ("{{ '<b>' | safe + '<i>' }}", "<b><i>"),
+    ],
+)
+def test_filters_are_hugging_face_s(source, expected):
+    assert run(source) == expected

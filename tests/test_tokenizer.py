@@ -1,0 +1,224 @@
+"""Tokenizers built from small vocabularies made here: rules, detokenization, untrusted text."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from make_gguf import write_model
+from tiny_vocabularies import (
+    B,
+    C,
+    D,
+    N,
+    U,
+    build,
+    byte_pairs,
+    gemma4,
+    sentence_pieces,
+    vocabulary,
+    word_pieces,
+)
+
+from lepton_cli.engine.messages import Segment
+from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
+from lepton_cli.engine.tokenizer.merging import merge
+from quant.errors import UsageError
+from quant.gguf import GGUF
+
+SPECIAL = [("<|im_start|>", C), ("<|im_end|>", C), ("<tool>", D), ("\n\n", D), ("ş", D)]
+PARTS = ("<|im_", "start|>", "<", "|im_end|>", "<tool", ">", "tool>", "</s>", "<unk>", "\n", "ş")
+
+
+SENTENCE = build(sentence_pieces(*SPECIAL))
+BYTE_LEVEL = build(byte_pairs(*SPECIAL))
+GEMMA = build(gemma4(*SPECIAL))
+ALL = pytest.mark.parametrize("tokenizer", [SENTENCE, BYTE_LEVEL, GEMMA], ids=["spm", "bpe", "raw"])
+MIXED = st.lists(st.one_of(st.sampled_from(PARTS), st.text(max_size=4))).map("".join)
+
+
+def texts_of(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
+    return [tokenizer.token_text(token) for token in ids]
+
+
+def test_pairs_merge_in_order_of_priority() -> None:
+    assert texts_of(SENTENCE, SENTENCE.encode("hello hex")) == ["<s>", "▁hello", "▁he", "x"]
+    assert texts_of(BYTE_LEVEL, BYTE_LEVEL.encode("hello hello")) == ["hello", "Ġhello"]
+    assert texts_of(GEMMA, GEMMA.encode("hello he")) == ["<bos>", "hello", "▁", "he"]
+
+
+@given(
+    st.lists(st.sampled_from([b"a", b"b", b"c"]), max_size=12), st.randoms(use_true_random=False)
+)
+def test_merging_equals_merging_the_best_pair_again_and_again(symbols: list[bytes], random) -> None:
+    texts = [b"ab", b"bc", b"abc", b"aa", b"aab", b"ca", b"cab", b"bb", b"abab", b"cc"]
+    priorities = {text: random.randrange(5) for text in random.sample(texts, 6)}
+    expected = list(symbols)
+    while pairs := [
+        (priorities[left + right], i)
+        for i, (left, right) in enumerate(pairwise(expected))
+        if left + right in priorities
+    ]:
+        _, i = min(pairs)
+        expected[i : i + 2] = [expected[i] + expected[i + 1]]
+    assert merge(symbols, priorities, b"") == expected
+
+
+def test_the_first_of_equal_merges_counts() -> None:
+    keys = byte_pairs()
+    keys["merges"] = [b"h e", b"e l", b"h e"]
+    assert texts_of(build(keys), build(keys).encode("hel"))[0] == "he"
+
+
+def test_a_token_may_reach_across_a_space() -> None:
+    apart, joined = build(sentence_pieces(("▁b", N))), build(sentence_pieces(("a▁", N), ("a▁b", N)))
+    assert texts_of(apart, apart.encode("a b", add_special=False)) == ["▁", "a", "▁b"]
+    assert texts_of(joined, joined.encode("a b", add_special=False)) == ["▁", "a▁b"]
+
+
+def test_word_pieces_are_the_longest_from_the_left() -> None:
+    tokenizer = build(word_pieces())
+    ids = tokenizer.encode("Unaffable, CAFÉ\u200b中文 unknown !")
+    words = ["▁un", "aff", "able", "▁,", "▁cafe", "▁中", "▁文", "[UNK]", "▁!"]
+    assert texts_of(tokenizer, ids) == ["[CLS]", *words, "[SEP]"]
+    assert tokenizer.decode(ids) == "unaffable, cafe 中 文!"
+    assert tokenizer.decode(tokenizer.encode("it's")) == "it's"
+
+
+@ALL
+@given(text=MIXED)
+def test_decode_inverts_encode(tokenizer: Tokenizer, text: str) -> None:
+    text = text.replace("▁", "")
+    if tokenizer is SENTENCE:  # a word after a special token gets a space
+        text = text.replace("<tool>", "").replace("\n\n", "").replace("ş", "")
+    assert tokenizer.decode(tokenizer.encode(text, add_special=False)) == text
+
+
+@ALL
+def test_streamed_bytes_make_up_characters_split_over_tokens(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode("hé😀", add_special=False)
+    streamed = [tokenizer.token_bytes(token) for token in ids]
+    assert b"".join(streamed).decode().strip() == "hé😀"
+    assert [part for part in streamed if part.strip()][-4:] == [b"\xf0", b"\x9f", b"\x98", b"\x80"]
+
+
+@ALL
+@given(text=MIXED)
+def test_untrusted_text_never_becomes_a_special_token(tokenizer: Tokenizer, text: str) -> None:
+    blank_or_letter = {tokenizer.token_id("\n\n"), tokenizer.token_id("ş")}
+    ids = tokenizer.encode_segments([Segment(text, trusted=False)], add_special=False)
+    assert {tokenizer.token_type(token) for token in set(ids) - blank_or_letter} <= {N, B}
+
+
+@ALL
+@given(parts=st.lists(st.tuples(MIXED, st.booleans())))
+def test_segments_without_specials_are_encoded_as_one_text(
+    tokenizer: Tokenizer, parts: list[tuple[str, bool]]
+) -> None:
+    clean = [(text.replace("<", "(").replace("\ud800", ""), trusted) for text, trusted in parts]
+    segments = [Segment(text, trusted) for text, trusted in clean]
+    whole = tokenizer.encode("".join(text for text, _ in clean), parse_special=True)
+    assert tokenizer.encode_segments(segments) == whole
+
+
+@ALL
+@given(text=MIXED, cuts=st.lists(st.integers(0, 40)))
+def test_trusted_segments_are_encoded_as_one_text(
+    tokenizer: Tokenizer, text: str, cuts: list[int]
+) -> None:
+    edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    segments = [Segment(text[a:b], True) for a, b in pairwise(edges)]
+    assert tokenizer.encode_segments(segments) == tokenizer.encode(text, parse_special=True)
+
+
+@ALL
+def test_special_tokens_are_found_in_trusted_parts_only(tokenizer: Tokenizer) -> None:
+    end, tool = tokenizer.token_id("<|im_end|>"), tokenizer.token_id("<tool>")
+    parts = [("he", False), ("<|im_end|>", True), ("<tool>", True), ("<tool><|im_end|>", False)]
+    parts += [("<|im_", True), ("end|>", False)]
+    ids = tokenizer.encode_segments([Segment(*part) for part in parts])
+    assert (ids.count(end), ids.count(tool)) == (1, 1)
+    assert b"".join(map(tokenizer.token_bytes, ids)).count(b"<|im_end|>") == 2
+
+
+@ALL
+def test_blank_runs_and_letters_that_are_user_defined_are_words(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode_segments([Segment("h\n", False), Segment("\nş", False)])
+    assert ids[-2:] == [tokenizer.token_id("\n\n"), tokenizer.token_id("ş")]
+    assert {"\n\n", "ş"}.isdisjoint(tokenizer.special_texts)
+    assert {"<|im_start|>", "<|im_end|>", "<tool>"} <= set(tokenizer.special_texts)
+
+
+@ALL
+def test_only_user_defined_tokens_are_found_without_parse_special(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode("<tool><|im_end|>", add_special=False)
+    assert tokenizer.token_id("<tool>") in ids
+    assert tokenizer.token_id("<|im_end|>") not in ids
+
+
+def test_the_longest_special_token_wins_wherever_it_stands() -> None:
+    tokenizer = build(byte_pairs(("abc", C), ("bcde", C), ("de", C)))
+    ids = tokenizer.encode("abcdeabc", parse_special=True)
+    assert texts_of(tokenizer, ids) == ["a", "bcde", "abc"]
+
+
+def test_phi3_special_tokens_swallow_the_blank_after_them() -> None:
+    keys = sentence_pieces(*SPECIAL) | {"general.name": "Phi-3 mini"}
+    tokenizer = build(keys)
+    with_blank = tokenizer.encode("<|im_end|> \n he", parse_special=True)
+    assert texts_of(tokenizer, with_blank) == ["<s>", "<|im_end|>", "▁he"]
+    assert len(tokenizer.encode("<s>\nhe", parse_special=True)) == 5  # this one does not
+
+
+def test_the_mask_swallows_the_blank_before_it() -> None:
+    tokenizer = build(byte_pairs(("<mask>", C), pre="jina-v2-code"))
+    assert texts_of(tokenizer, tokenizer.encode("a \n<mask> a", parse_special=True)) == [
+        *("a", "<mask>", "Ġ", "a"),
+    ]
+
+
+def test_control_tokens_are_seen_only_when_rendered() -> None:
+    end, tool = SENTENCE.token_id("<|im_end|>"), SENTENCE.token_id("<tool>")
+    assert end is not None
+    assert tool is not None
+    assert SENTENCE.token_bytes(end) == b""
+    assert SENTENCE.token_bytes(end, render_special=True) == b"<|im_end|>"
+    assert SENTENCE.token_bytes(tool) == b"<tool>"
+    assert SENTENCE.decode([1, end, tool]) == "<tool>"
+
+
+def test_characters_without_token_are_unknown_or_left_out() -> None:
+    keys = {"model": "llama", **vocabulary([("<unk>", U), ("<s>", C), ("</s>", C), ("▁", N)])}
+    assert build(keys).encode("é ", add_special=False) == [3, 0, 3]
+    keys = {"model": "gpt2", "pre": "gpt-2", **vocabulary([("a", N), ("b", N)])}
+    assert build(keys).encode("aéb", add_special=False) == [0, 1]
+
+
+def test_text_without_utf8_form_is_refused() -> None:
+    with pytest.raises(UsageError, match="lone surrogate at character 1"):
+        SENTENCE.encode("a\ud800")
+
+
+@pytest.mark.parametrize("token", [-1, SENTENCE.vocab_size])
+def test_ids_outside_the_vocabulary_are_refused(token: int) -> None:
+    for call in (SENTENCE.token_bytes, SENTENCE.token_text, SENTENCE.token_type):
+        with pytest.raises(UsageError, match=f"no token {token}"):
+            call(token)
+    with pytest.raises(UsageError):
+        SENTENCE.decode([token])
+
+
+@ALL
+def test_long_words_take_no_quadratic_time(tokenizer: Tokenizer) -> None:
+    text = "he" * 20_000
+    assert tokenizer.decode(tokenizer.encode(text, add_special=False)) == text
+
+
+@pytest.mark.parametrize("preset", ["llama", "gpt2"])
+def test_a_written_file_has_a_tokenizer(tmp_path: Path, preset: str) -> None:
+    tokenizer = build_tokenizer(GGUF.open(write_model(tmp_path / "a.gguf", preset)).metadata)
+    ids = tokenizer.encode("the world<|im_end|>", parse_special=True)
+    assert tokenizer.decode(ids) == "the world"
+    assert ids[-1] in tokenizer.end_of_generation
+    assert tokenizer.notes == ()

@@ -1,0 +1,75 @@
+"""Tiny vocabularies as metadata, one for each tokenizer model, for tests to change and build."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
+from lepton_cli.engine.tokenizer.alphabets import ByteAlphabet
+from lepton_cli.engine.tokenizer.vocabulary import TokenType
+from quant.gguf import Metadata
+
+N, U, C, D, X, B = (TokenType(value) for value in range(1, 7))
+BYTES = [(f"<0x{byte:02X}>", B) for byte in range(256)]
+
+
+def metadata(keys: Mapping[str, Any]) -> Metadata:
+    pairs = {f"tokenizer.ggml.{key}" if "." not in key else key: keys[key] for key in keys}
+    return Metadata(Path("tiny.gguf"), pairs)
+
+
+def vocabulary(tokens: list[tuple[str, TokenType]]) -> dict[str, Any]:
+    texts = [text.encode() for text, _ in tokens]
+    return {"tokens": texts, "token_type": np.array([kind for _, kind in tokens], np.int32)}
+
+
+def sentence_pieces(*more: tuple[str, TokenType]) -> dict[str, Any]:
+    """Words, and pieces that would merge into `</s>` and `<|im_end|>` if any text could."""
+    letters = "▁abcdefghijklmnopqrstuvwxyz<|>_/"
+    words = ("he", "ll", "▁he", "llo", "▁hello", "</", "s>")
+    marks = ("<|", "<|i", "<|im", "<|im_", "en", "end", "end|", "end|>")
+    normal = [(text, N) for text in (*letters, *words, *marks)]
+    tokens = [("<unk>", U), ("<s>", C), ("</s>", C), *BYTES, *normal, *more]
+    scores = np.array([-float(i) for i in range(len(tokens))], np.float32)
+    return {"model": "llama", **vocabulary(tokens), "scores": scores}
+
+
+MERGES = [
+    *("h e", "l l", "ll o", "he llo", "t o", "to o", "too l"),
+    *("< |", "i m", "<| im", "<|im _", "e n", "en d", "<|im_ end", "| >", "<|im_end |>"),
+]
+
+
+def byte_pairs(*more: tuple[str, TokenType], pre: str = "gpt-2") -> dict[str, Any]:
+    """Bytes, words, and merges that would make `<|im_end|>` if any text could."""
+    letters = [ByteAlphabet().byte_text(byte).decode() for byte in range(256)]
+    merges = [*MERGES, "Ġ hello", "Ċ Ċ"]
+    normal = [(text, N) for text in [*letters, *_merged(merges)]]
+    pairs = {"pre": pre, "merges": [pair.encode() for pair in merges]}
+    return {"model": "gpt2", **vocabulary([*normal, *more]), **pairs}
+
+
+def gemma4(*more: tuple[str, TokenType]) -> dict[str, Any]:
+    """The same without byte mapping."""
+    special = [("<pad>", C), ("<eos>", C), ("<bos>", C), ("<unk>", U), *BYTES]
+    normal = [(text, N) for text in ["▁", *"helotimnd\n<|>_", *_merged(MERGES)]]
+    pairs = {"merges": [pair.encode() for pair in MERGES]}
+    return {"model": "gemma4", **vocabulary([*special, *normal, *more]), **pairs}
+
+
+def _merged(merges: list[str]) -> list[str]:
+    """The tokens that merges make, but for the control token among them."""
+    return [text for pair in merges if (text := pair.replace(" ", "")) != "<|im_end|>"]
+
+
+def word_pieces() -> dict[str, Any]:
+    special = [("[PAD]", C), ("[UNK]", U), ("[CLS]", C), ("[SEP]", C)]
+    words = ["▁un", "aff", "able", "▁,", "▁cafe", "▁中", "▁文", "▁!", "▁it", "▁'", "▁s"]
+    roles = {"unknown_token_id": 1, "cls_token_id": 2, "seperator_token_id": 3}
+    return {"model": "bert", **vocabulary([*special, *((word, N) for word in words)]), **roles}
+
+
+def build(keys: Mapping[str, Any]) -> Tokenizer:
+    return build_tokenizer(metadata(keys))
