@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -43,6 +44,12 @@ def _unpacked(archive: Path) -> Path:
             Path(scratch).mkdir()  # for the context manager to remove
     inner = [path for path in target.iterdir() if path.is_dir()]
     return inner[0] if len(inner) == 1 else target
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_interrupts() -> None:
+    """A run in the background ignores Ctrl-C, and so would the programs that the tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

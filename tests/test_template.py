@@ -1,4 +1,4 @@
-"""Chat templates: from a model's file to prompts, and what happens without one, or with a bad one."""
+"""Chat templates: from a model's file to prompts; what happens without one or with a bad one."""
 
 from datetime import datetime
 

@@ -4,17 +4,16 @@ import time
 import tracemalloc
 
 import pytest
-from jinja2.sandbox import SandboxedEnvironment
 
 from lepton_cli.engine.jinja.budget import Limits
-from lepton_cli.engine.jinja.codegen import Generation
 from lepton_cli.engine.jinja.program import MAX_SOURCE, ChatTemplateError, Program
 
 LIMITS = Limits(seconds=0.1, characters=100_000, bytes=8_000_000)
 MEMORY = 40_000_000  # bytes at the peak, as tracemalloc counts them
 PATIENCE = 5.0  # seconds; the limit is processor time, and the machine may be busy
 
-DOUBLE = "{% set ns = namespace(x='a', y='a') %}{% for i in range(99) %}{% set ns.x = STEP %}{% endfor %}"
+DOUBLE = """\
+{% set ns = namespace(x='a') %}{% for i in range(99) %}{% set ns.x = STEP %}{% endfor %}"""
 NESTED = """\
 {% set ns = namespace(x=START, y=START) %}{% for i in range(60) %}\
 {% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}{% endfor %}"""
@@ -36,14 +35,14 @@ HOSTILE = {
     "long-block": "{% set x %}" + ROUNDS.replace("STEP", "a" * 99) + "{% endset %}",
     "filtered-block": "{% filter upper %}" + ROUNDS.replace("STEP", "aa") + "{% endfilter %}",
     "recursion": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-    "calls": "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    "calls": "{% macro f(n) %}{{ f(n - 1) ~ f(n - 1) if n else '' }}{% endmacro %}{{ f(60) }}",
     "callers": "{% macro f() %}{% call f() %}{{ caller() }}{% endcall %}{% endmacro %}{{ f() }}",
     "arguments": "{% macro f() %}{{ f(*range(99999)) }}{{ varargs }}{% endmacro %}{{ f(1) }}",
     "recursive-loop": "{% for x in [[1]] recursive %}{{ loop([x, x]) }}{% endfor %}",
     "text-times": "{{ 'a' * 10 ** 9 }}",
     "times-text": "{{ 10 ** 9 * 'a' }}",
     "list-times": "{{ [0] * 10 ** 9 }}",
-    "power": "{{ 10 ** 10 ** 10 }}",
+    "power": "{{ 10 ** 9 ** 9 ** 9 }}",
     "squares": DOUBLE.replace("'a'", "3").replace("STEP", "ns.x * ns.x"),
     "plus": DOUBLE.replace("STEP", "ns.x + ns.x"),
     "tilde": DOUBLE.replace("STEP", "ns.x ~ ns.x"),
@@ -95,16 +94,16 @@ HOSTILE = {
 }
 
 
-def run(source, limits=LIMITS):
-    return Program(source, limits).run({"messages": []}, given=0)
+def run(source):
+    return Program(source).run({"messages": []}, LIMITS)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_template_ends_soon_and_in_one_line(name):
-    program = Program(HOSTILE[name], LIMITS)
+    program = Program(HOSTILE[name])
     start = time.perf_counter()
     with pytest.raises(ChatTemplateError) as caught:
-        program.run({"messages": []}, given=0)
+        program.run({"messages": []}, LIMITS)
     assert time.perf_counter() - start < PATIENCE
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 400
@@ -112,11 +111,11 @@ def test_a_hostile_template_ends_soon_and_in_one_line(name):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_template_takes_little_memory(name):
-    program = Program(HOSTILE[name], LIMITS)
+    program = Program(HOSTILE[name])
     tracemalloc.start()
     try:
         with pytest.raises(ChatTemplateError):
-            program.run({"messages": []}, given=0)
+            program.run({"messages": []}, LIMITS)
         assert tracemalloc.get_traced_memory()[1] < MEMORY
     finally:
         tracemalloc.stop()
@@ -148,7 +147,7 @@ def test_a_source_that_would_break_the_compiler_is_one_line(name):
 
 def test_nothing_is_computed_while_compiling():
     start = time.perf_counter()
-    Program("{{ 'a' * 10 ** 9 }}{{ 10 ** 10 ** 10 }}{{ ('a' | upper) * 10 ** 9 }}")
+    Program("{{ 'a' * 10 ** 9 }}{{ 10 ** 9 ** 9 ** 9 }}{{ ('a' | upper) * 10 ** 9 }}")
     assert time.perf_counter() - start < PATIENCE
 
 
@@ -191,76 +190,12 @@ def test_filters_that_are_not_bounded_are_not_there(name):
 
 
 def test_long_messages_raise_the_limits():
-    source = "{{ words }}" * 5
+    program, variables = Program("{{ words }}" * 5), {"words": "a" * 50_000}
     with pytest.raises(ChatTemplateError, match="more than 100000 characters"):
-        Program(source, LIMITS).run({"words": "a" * 50_000}, given=0)
-    assert len(Program(source, LIMITS).run({"words": "a" * 50_000}, given=50_000)) == 250_000
+        program.run(variables, LIMITS)
+    assert len(program.run(variables, LIMITS.grown(1, 50_000))) == 250_000
 
 
 def test_renderings_do_not_share_their_budgets():
-    program = Program("{% for i in range(2000) %}{{ i }}{% endfor %}", Limits(bytes=1_000_000))
-    assert len({program.run({}, given=0) for _ in range(20)}) == 1
-
-
-# --- what the limits leave as it was -----------------------------------------------------------
-
-SAME = [
-    "{% for x in [1, 2, 3] if x > 1 %}{{ loop.index }}{{ x }}{{ loop.last }}{% else %}n{% endfor %}",
-    "{% for x in [] %}{% else %}none{% endfor %}",
-    "{% for x in [1, [2, [3]]] recursive %}{{ loop(x) if x is iterable else x }}{% endfor %}",
-    "{% for x in range(9) %}{% if x == 2 %}{% continue %}{% endif %}{% if x > 4 %}{% break %}{% endif %}{{ x }}{% endfor %}",
-    "{% for k, v in {'b': 1, 'a': 2}.items() %}{{ k ~ v }}{{ loop.cycle('x', 'y') }}{% endfor %}",
-    "{% for k, v in {'b': 1, 'a': 2} | dictsort %}{{ k }}{{ v }}{% endfor %}",
-    "{% macro f(a, b='c') %}{{ a }}{{ b }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ f(1) }}{{ f(1, 2, 3, d=4) }}",
-    "{% macro f() %}<{{ caller('x') }}>{% endmacro %}{% call(y) f() %}{{ y }}!{% endcall %}",
-    "{% set x %}a{{ 1 }}{% endset %}{{ x }}{% filter upper %}b{{ x }}{% endfilter %}",
-    "{% set x = 1 %}{% generation %}{% set x = 2 %}{{ x }}{% endgeneration %}{{ x }}",
-    "{% with a = 1, b = 2 %}{{ a + b }}{% endwith %}{{ a is defined }}",
-    "{{ 1 < 2 < 3 }}{{ 1 < 3 < 2 }}{{ 'a' in 'abc' }}{{ 4 not in [1] }}{{ 1 == 1.0 != 2 }}",
-    "{{ [1, 2, 3, 4][::-1] }}{{ [1, 2, 3][1:] }}{{ 'abcd'[::2] }}{{ 'abcd'[-2:] }}{{ 'abc'[0] }}",
-    "{{ 7 // 2 }}{{ 7 % 3 }}{{ 2 ** 5 }}{{ -3 }}{{ 1 / 4 }}{{ 'ab' * 2 }}{{ [1] * 2 }}{{ +1 }}",
-    "{{ none }}{{ true }}{{ 1.5 }}{{ (1, 'a') }}{{ {'a': [1, None]} }}{{ nothing }}",
-    "{{ 'a' if false }}{{ nothing is undefined }}{{ nothing | default('d') }}{{ '' | d('e', true) }}",
-    "{{ [3, 1, 2] | sort | join('-') }}{{ [3, 1] | max }}{{ ['b', 'B', 'a'] | unique | list }}",
-    "{{ [{'a': 1}, {'a': 2}] | map(attribute='a') | list }}{{ [1, 2] | map('string') | join }}",
-    "{{ [{'a': 1}, {'b': 2}] | selectattr('a', 'defined') | list }}{{ [0, 1] | select | list }}",
-    "{{ [1, 2, 3] | reject('odd') | list }}{{ [{'a': 1}] | rejectattr('a', 'eq', 1) | list }}",
-    "{{ [1, 2] | first }}{{ [1, 2] | last }}{{ 'ab' | first }}{{ [] | first }}{{ 'ab' | reverse }}",
-    "{{ [1, 2] | sum }}{{ [1, 2] | length }}{{ 'ab' | list }}{{ '3' | int + 1 }}{{ 'x' | int }}",
-    "{{ '2.5' | float }}{{ -1 | abs }}{{ 'ab c' | title }}{{ 'AB' | lower }}{{ ' a ' | trim }}",
-    "{{ 'a' is string }}{{ {} is mapping }}{{ [] is sequence }}{{ 1 is number }}{{ 2 is even }}",
-    "{{ 4 is divisibleby(2) }}{{ 1 is in([1]) }}{{ none is none }}{{ 1 is sameas(1) }}{{ 1 is eq(2) }}",
-    "{% set ns = namespace(a=1) %}{% set ns.b = 2 %}{{ ns.a + ns.b }}{{ ns.c is defined }}",
-    "{% set l = [1] %}{% set _ = l.append(2) %}{% set _ = l.insert(0, 0) %}{{ l.pop() }}{{ l.index(1) }}{{ l }}",
-    "{% set d = {'a': 1} %}{% set _ = d.update({'b': 2}) %}{{ d.get('c', 3) }}{{ d.pop('a') }}{{ d }}",
-    "{{ dict(a=1) }}{{ dict({'a': 1}, b=2) }}{{ {'items': 1}['items'] }}{{ {'a': 1}.values() | list }}",
-    "{{ 'a-b-c'.split('-', 1) }}{{ 'a b'.partition(' ') }}{{ 'abc'.startswith('ab') }}{{ 'x'.join('ab') }}",
-    "{{ '{} {:>3} {a}'.format(1, 'b', a='c') }}{{ '{1}{0}'.format('a', 'b') }}{{ '{{}}'.format() }}",
-    "{{ 'aXbX'.replace('X', '-', 1) }}{{ 'ab' | replace('a', 1) }}{{ 'a'.center(5) }}|{{ 'ab'.find('b') }}",
-    "a\n  {% if true %}\n    b\n  {%- endif %}\n  {{- 'c' }}\n{# d #}\ne\n",
-]
-
-
-@pytest.mark.parametrize("source", SAME)
-def test_harmless_templates_render_as_in_plain_jinja(source):
-    plain = SandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", Generation]
-    )
-    assert run(source, Limits()) == plain.from_string(source).render()
-
-
-@pytest.mark.parametrize(
-    ("source", "expected"),
-    [
-        ("{{ {'b': '<é>', 'a': [1, none]} | tojson }}", '{"b": "<é>", "a": [1, null]}'),
-        ("{{ '<é>' | tojson(ensure_ascii=true) }}", '"<\\u00e9>"'),
-        ("{{ {'a': [1]} | tojson(indent=2) }}", '{\n  "a": [\n    1\n  ]\n}'),
-        ("{{ {'b': 1, 'a': 2} | tojson(sort_keys=true) }}", '{"a": 2, "b": 1}'),
-        ("{{ [1, 2] | tojson(separators=(',', ':')) }}", "[1,2]"),
-        ("{{ [1, 2] | map('string') | tojson }}", '["1", "2"]'),
-        ("{{ ('{\"a\": 1}' | from_json).a }}", "1"),
-        ("{{ '<b>' | safe + '<i>' }}", "<b><i>"),
-    ],
-)
-def test_filters_are_hugging_face_s(source, expected):
-    assert run(source) == expected
+    program = Program("{% for i in range(2000) %}{{ i }}{% endfor %}")
+    assert len({program.run({}, Limits(bytes=1_000_000)) for _ in range(20)}) == 1

@@ -1,24 +1,17 @@
-"""What a person writes never becomes a special token, and tracing that changes no rendering."""
+"""What a person writes never becomes a special token."""
 
-import copy
 import itertools
-import json
 import re
-from collections.abc import Iterator
-from datetime import datetime
-from functools import partial
 
 import pytest
 from fake_model import FakeTokenizer
 from hypothesis import given
 from hypothesis import strategies as st
-from jinja2.exceptions import TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
 from lepton_cli.engine.jinja import filters, methods
 from lepton_cli.engine.jinja.budget import Budget, Limits
-from lepton_cli.engine.jinja.codegen import Generation
-from lepton_cli.engine.jinja.program import ChatTemplateError, Program
+from lepton_cli.engine.jinja.program import ChatTemplateError
 from lepton_cli.engine.jinja.provenance import Traced, cut, derived, join, segments, trusted
 from lepton_cli.engine.messages import Message, Segment
 from lepton_cli.engine.template import ChatTemplate, load_template
@@ -113,126 +106,28 @@ def test_a_split_special_token_is_not_put_together(working):
             assert segment.trusted or not SPECIAL.search(segment.text), key
 
 
-VOCABULARIES = ("command-r", "gemma-4", "phi-3", "qwen2", "qwen35")
-
-
-@pytest.mark.parametrize("name", VOCABULARIES)
+@pytest.mark.parametrize("name", ["gemma-4", "phi-3", "qwen2"])
 def test_a_person_s_words_give_no_special_tokens(shared_data, name):
     metadata = GGUF.open(shared_data("vocabs") / f"ggml-vocab-{name}.gguf").metadata
     tokenizer = build_tokenizer(metadata)
     template = load_template(metadata, tokenizer)
     assert template.note is None
     special = {tokenizer.token_id(text) for text in tokenizer.special_texts}
-    evil = EVIL + "".join(tokenizer.special_texts[:300])
-    counts = [
-        [sum(id_ in special for id_ in tokenizer.encode_segments(template.render(talk)))]
-        for words in ("hi", evil)
-        for talk in [[Message("user", words), Message("assistant", words), Message("user", words)]]
-    ]
-    assert counts[0] == counts[1]
 
+    def special_tokens(words):
+        talk = [Message("user", words), Message("assistant", words), Message("user", words)]
+        ids = tokenizer.encode_segments(template.render(talk))
+        return [id_ for id_ in ids if id_ in special]
 
-# --- the same text as Hugging Face's set-up of jinja2 ----------------------------------------
-
-
-def refuse(message):
-    raise TemplateError(message)
-
-
-def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-    return json.dumps(
-        list(value) if isinstance(value, Iterator) else value,
-        ensure_ascii=ensure_ascii,
-        indent=indent,
-        separators=separators,
-        sort_keys=sort_keys,
-    )
-
-
-@pytest.fixture(scope="session")
-def compiled(published):
-    """Each published template by our sandbox and by jinja2's."""
-    environment = SandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", Generation]
-    )
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda layout: datetime.now().strftime(layout)
-    environment.filters |= {"tojson": to_json, "from_json": json.loads, "safe": str}
-    return {
-        name: (Program(source), environment.from_string(source))
-        for name, source in published.items()
-    }
-
-
-TOOL = {
-    "name": "get_weather",
-    "description": 'Weather <now> & "then"',
-    "parameters": {
-        "type": "object",
-        "properties": {"city": {"type": "string", "description": "é", "enum": ["a", "b"]}},
-        "required": ["city"],
-    },
-}
-CALL = {"id": "call12345", "type": "function"}
-RESULT = {"role": "tool", "content": '{"t": 3}', "tool_call_id": "call12345", "name": TOOL["name"]}
-
-
-def said(role, content, **fields):
-    return {"role": role, "content": content, **fields}
-
-
-def called(arguments):
-    function = {"name": TOOL["name"], "arguments": arguments}
-    return said("assistant", "", tool_calls=[{**CALL, "function": function}])
-
-
-THOUGHTS = dict.fromkeys(("reasoning_content", "reasoning", "thinking"), "hm")
-CHATS = {
-    "question": [said("user", "hi")],
-    "talk": [said("user", "hi"), said("assistant", "ok"), said("user", " more\n")],
-    "system": [said("system", "be nice"), said("user", "hi"), said("assistant", "x")],
-    "thoughts": [said("user", "hi"), said("assistant", "ok", **THOUGHTS), said("user", "more")],
-    "tags": [
-        said("user", "hi"),
-        said("assistant", "<think>\na\n</think>\n\nok"),
-        said("user", "x"),
-    ],
-    "tool": [said("user", "weather?"), called({"city": "Paris", "n": 3}), RESULT],
-    "tool-text": [said("user", "weather?"), called('{"city": "Paris"}'), RESULT],
-    "parts": [said("user", [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}])],
-}
-
-
-def outcome(render):
-    try:
-        return str.__str__(render())
-    except (ChatTemplateError, TemplateError, TypeError, ValueError, LookupError):
-        return None
-
-
-@pytest.mark.parametrize("chat", CHATS)
-def test_the_text_is_what_plain_jinja_renders(compiled, chat):
-    for prompt, thinking in itertools.product((True, False), repeat=2):
-        variables = {
-            "messages": CHATS[chat],
-            "bos_token": "<s>",
-            "eos_token": "</s>",
-            "add_generation_prompt": prompt,
-            "enable_thinking": thinking,
-        }
-        if chat.startswith("tool"):
-            variables["tools"] = [{"type": "function", "function": TOOL}]
-        for name, (program, template) in compiled.items():
-            own, other = copy.deepcopy(variables), copy.deepcopy(variables)
-            ours = outcome(partial(program.run, own, given=100))
-            assert ours == outcome(partial(template.render, other)), (name, prompt, thinking)
+    evil = EVIL + "".join(tokenizer.special_texts[:300]) + EVIL
+    assert special_tokens(evil) == special_tokens("hi")
 
 
 # --- text that knows where it comes from -----------------------------------------------------
 
 
 def budget():
-    return Budget(Limits(), given=0)
+    return Budget(Limits())
 
 
 @st.composite

@@ -65,10 +65,17 @@ def test_merging_equals_merging_the_best_pair_again_and_again(symbols: list[byte
     assert merge(symbols, priorities, b"") == expected
 
 
-def test_the_first_of_equal_merges_counts() -> None:
-    keys = byte_pairs()
-    keys["merges"] = [b"h e", b"e l", b"h e"]
-    assert texts_of(build(keys), build(keys).encode("hel"))[0] == "he"
+@pytest.mark.parametrize(
+    ("merges", "texts"),
+    [
+        ([b"h e", b"e l"], ["he", "l"]),
+        ([b"e l", b"h e"], ["h", "el"]),
+        ([b"h e", b"e l", b"h e"], ["he", "l"]),  # the first of equals counts
+    ],
+)
+def test_merges_come_in_the_order_of_the_file(merges: list[bytes], texts: list[str]) -> None:
+    tokenizer = build({**byte_pairs(("el", N)), "merges": merges})
+    assert texts_of(tokenizer, tokenizer.encode("hel")) == texts
 
 
 def test_a_token_may_reach_across_a_space() -> None:

@@ -76,13 +76,18 @@ class Model:
         choice = default_threads()
         self.threads = options.threads or choice.count
         self.threads_reason = "asked for" if options.threads else choice.reason
-        self.notes = tuple(note for note in notes if note)
+        self._notes = tuple(note for note in notes if note)
         limits = loading.limits_of(plan.context, options.ubatch)
         resources = Resources(self.threads, cache_folder() / "kernels", on_compile or _silent)
         self._runner = open_backend(self.backend, decoder.forward, layout, limits, resources)
         self._positions = Positions(self._runner, plan.context, limits.tokens)
         self._outputs = limits.outputs
         self._vocabulary = decoder.weights["token_embd"].weight.rows
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should hear about how the file is run."""
+        return (*self._notes, *self.tokenizer.notes)
 
     @property
     def path(self) -> Path:

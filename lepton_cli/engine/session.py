@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lepton_cli.engine.conversation import Conversation, Turn
-from lepton_cli.engine.events import Done, Event, Reasoning, Stats, Text
+from lepton_cli.engine.events import Done, Event, Reasoning, Text
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.messages import Message
 from lepton_cli.engine.model import Model
@@ -47,7 +47,6 @@ class Session:
         self.thinking = thinking
         self.interrupt = threading.Event()
         self.conversation = Conversation(system)
-        self.stats: Stats | None = None  # of the last answer
         self._used: int | None = None  # tokens in the window; unknown until counted
         self._first = 0  # the oldest turn that 'drop-old' still shows to the model
         self._own_files: set[Path] = set()
@@ -180,8 +179,7 @@ class Session:
             self.interrupt.clear()
             if answer.is_worth_keeping:
                 self.conversation = asked.plus(answer.turn)
-                self.stats = answer.stats or self.stats
-                self._used = answer.stats.context_used if answer.stats else None
+                self._used = answer.done.stats.context_used if answer.done else None
 
     def _encode(
         self, conversation: Conversation, partial: Turn | None = None, *, answer: bool = True
@@ -256,10 +254,6 @@ class _Answer:
     def is_worth_keeping(self) -> bool:
         ended = self.done is not None and self.done.reason != "interrupted"
         return ended or bool(self.words or self.thoughts)
-
-    @property
-    def stats(self) -> Stats | None:
-        return None if self.done is None else self.done.stats
 
     @property
     def turn(self) -> Turn:

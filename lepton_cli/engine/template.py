@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from lepton_cli.engine.fallback_templates import BUILT_IN, guess
+from lepton_cli.engine.jinja.budget import Limits
 from lepton_cli.engine.jinja.program import ChatTemplateError, Program
 from lepton_cli.engine.jinja.provenance import segments, trusted
 from lepton_cli.engine.messages import Message, Segment
@@ -81,8 +82,9 @@ class ChatTemplate:
             **_dates(),
             **(variables or {}),
         }
-        given = sum(len(turn.content) + len(turn.reasoning or "") for turn in turns)
-        prompt = self._without_doubles(segments(self._program.run(values, given)))
+        characters = sum(len(turn.content) + len(turn.reasoning or "") for turn in turns)
+        limits = Limits().grown(len(turns), characters)
+        prompt = self._without_doubles(segments(self._program.run(values, limits)))
         return prompt if partial is None else [*prompt, *self._resumed(prompt, partial)]
 
     def _as_mapping(self, message: Message) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.session import Session
 from lepton_cli.ui.interrupt import interrupting
+from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import ReasoningMode
 from lepton_cli.ui.render import AnswerView, LiveView, PlainView
 from lepton_cli.ui.screen import Screen, open_console
 from lepton_cli.ui.terminal import redraws, sanitize, silent_keys
-from quant.errors import LeptonError
+from quant.errors import ContextOverflowError, LeptonError, OutOfMemoryError
 
 LoadModel = Callable[[str], Model]
 """From a path or a name that the person typed."""
@@ -68,7 +69,7 @@ class Dialogue:
         self.saved_as: Path | None = None
         self.is_over = False
         self.last: Done | None = None
-        self._load_model = load_model
+        self._load_model, self._by_hand = load_model, by_hand
         self.plain = options.plain or not (by_hand and redraws(sys.stdout))
         self._aside = sys.stdout if by_hand and sys.stdout.isatty() else sys.stderr
         self._console = open_console(self._aside, plain=self.plain)
@@ -83,11 +84,15 @@ class Dialogue:
         """A line of texts, or (text, style); nothing in them steers the terminal."""
         pairs = [part if isinstance(part, tuple) else (part, "") for part in parts]
         line = Line.assemble(*((sanitize(text), style) for text, style in pairs))
-        # a long word, such as a path, stays whole, so that it can be copied
-        self._console.print(line, soft_wrap=self.plain, overflow="ignore", crop=False)
+        longest = max(map(len, line.plain.split()), default=0)
+        # a path that is too long stays one line of the text, so that it can be copied
+        self._console.print(line, soft_wrap=self.plain or longest > self.width)
 
     def note(self, text: str) -> None:
-        self.say((text, "dim"))
+        if self._by_hand:
+            self.say((text, "dim"))
+        else:
+            note(text)
 
     def complain(self, error: LeptonError) -> None:
         self.say(("error: ", "bold red"), error.message)
@@ -127,8 +132,14 @@ class Dialogue:
         kept = False
         try:
             kept = self.answer(send("\n\n".join([*(file.text for file in attached), text])))
+        except ContextOverflowError as error:
+            self.complain(ContextOverflowError(error.message, OVERFLOW_HINT))
         except LeptonError as error:
             self.complain(error)
+        except MemoryError:
+            self.complain(
+                OutOfMemoryError("not enough memory", "/clear, or a smaller context (-c)")
+            )
         if not kept:
             self.draft, self.attachments = Draft(text, draft.send, draft.mark), attached
 
@@ -149,9 +160,9 @@ class Dialogue:
         self.tell_template()
 
     def tell_template(self) -> None:
-        note = self.session.model.template.note
-        if note:
-            self.note(note)
+        told = self.session.model.template.note
+        if told:
+            self.note(told)
 
     def _view(self) -> AnswerView:
         aside = None if self.reasoning == "hide" else sys.stderr
@@ -173,6 +184,7 @@ class Dialogue:
         return " · ".join(told)
 
 
+OVERFLOW_HINT = "/set overflow drop-old leaves out old turns; /undo and /clear make room"
 ENDINGS = {
     "length": "stopped at the limit of tokens; /continue goes on",
     "context": "stopped: the context is full (/clear, /undo, or a larger -c)",

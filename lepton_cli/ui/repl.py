@@ -1,5 +1,6 @@
 """`lepton chat`: a person and a model take turns, or a pipe's lines are answered one by one."""
 
+import io
 import sys
 import time
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ def chat(model: Model, options: ChatOptions, load_model: LoadModel) -> int:
 
     Raises LeptonError when the saved chat cannot be loaded, or when a line of a pipe fails.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale without a character shows "?"
     by_hand = sys.stdin.isatty() and (sys.stdout.isatty() or sys.stderr.isatty())
     dialogue = Dialogue(model, options, load_model, by_hand=by_hand)
     try:
@@ -68,7 +72,9 @@ def _talk(dialogue: Dialogue, options: ChatOptions) -> int:
 
 def _greet(dialogue: Dialogue) -> None:
     model = dialogue.session.model
-    about = f"{model.architecture}, {amount(model.parameters)}, context {model.context_size}"
+    about = (
+        f"{model.architecture}, {amount(model.parameters)} parameters, context {model.context_size}"
+    )
     dialogue.say((model.name, "bold"), (f"  {about} · /help lists the commands", "dim"))
 
 

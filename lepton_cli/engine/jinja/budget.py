@@ -4,6 +4,7 @@ Nothing interrupts a template from outside, so everything that it can do asks he
 single operation may take long: operands are weighed before they are compared, printed or copied.
 """
 
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,14 +25,19 @@ MAX_BITS = 1024  # of a whole number
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`seconds` of processor time; `characters` in one text and `bytes` in all, and what each
-    character of the messages adds to them."""
+    """`seconds` of processor time; `characters` in one text; `bytes` in all that is ever made."""
 
     seconds: float = 2.0
     characters: int = 1_000_000
     bytes: int = 64_000_000
-    characters_each: int = 8
-    bytes_each: int = 256
+
+    def grown(self, messages: int, characters: int) -> "Limits":
+        """For so many messages of so many characters: some templates' work grows quadratically."""
+        return Limits(
+            self.seconds + 0.01 * messages,
+            self.characters + 8 * characters,
+            self.bytes + (256 + messages) * characters,
+        )
 
 
 class LimitError(TemplateRuntimeError):
@@ -39,13 +45,12 @@ class LimitError(TemplateRuntimeError):
 
 
 class Budget:
-    """Counts one rendering of messages that have `given` characters."""
+    """Counts one rendering."""
 
-    def __init__(self, limits: Limits, given: int) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._deadline = time.thread_time() + limits.seconds
-        self._bytes_left = limits.bytes + limits.bytes_each * given
-        self.longest = limits.characters + limits.characters_each * given
+        self._bytes_left = limits.bytes
 
     def tick(self) -> None:
         if time.thread_time() > self._deadline:
@@ -58,8 +63,8 @@ class Budget:
 
     def check_length(self, length: int) -> None:
         """Before a text of `length` characters is made."""
-        if length > self.longest:
-            raise LimitError(f"it makes a text of more than {self.longest} characters")
+        if length > self._limits.characters:
+            raise LimitError(f"it makes a text of more than {self._limits.characters} characters")
 
     def check_bits(self, bits: int) -> None:
         """Before a whole number of that size is made."""
@@ -71,9 +76,7 @@ class Budget:
         self.tick()
         if isinstance(value, str):
             self.check_length(len(value))
-            self.spend(
-                len(value) * (1 if value.isascii() else 4) + SPAN_BYTES * len(spans_of(value))
-            )
+            self.spend(sys.getsizeof(value) + SPAN_BYTES * len(spans_of(value)))
         elif isinstance(value, list | tuple | dict):
             self.spend(ITEM_BYTES * len(value))
         elif isinstance(value, int):

@@ -29,7 +29,7 @@ from lepton_cli.engine.jinja.methods import (
     make_mapping,
     scalar,
 )
-from lepton_cli.engine.jinja.provenance import cut, derived, join, trusted
+from lepton_cli.engine.jinja.provenance import Traced, cut, derived, join, trusted
 
 LAZY_FILTERS = ("map", "reject", "rejectattr", "select", "selectattr")
 DEEP_FILTERS = ("max", "min", "sort", "unique")
@@ -155,25 +155,27 @@ class Sandbox(SandboxedEnvironment):
         return item
 
     def _method(self, obj: Any, name: str) -> Any:
-        for kind, methods in METHODS.items():
-            if isinstance(obj, kind) and name in methods:
-                return partial(methods[name], self.budget, obj)
-        if isinstance(obj, LoopContext) and name in LOOP_ATTRIBUTES:
+        methods = METHODS.get(type(obj), {})
+        if name in methods:
+            return partial(methods[name], self.budget, obj)
+        if type(obj) is LoopContext and name in LOOP_ATTRIBUTES:
             return getattr(obj, name)
         return self.undefined(obj=obj, name=name)
 
     def _item(self, obj: Any, key: Any) -> Any:
-        if isinstance(obj, Undefined):
-            return obj[key]  # raises, and names what is undefined
         try:
+            if type(obj) is Namespace and not key.startswith(
+                "_"
+            ):  # first: isinstance is slow on it
+                return getattr(obj, key)
+            if isinstance(obj, Undefined):
+                return obj[key]  # raises, and names what is undefined
             if isinstance(obj, str):
                 return cut(obj, operator.index(key), (key + 1) or None) if obj[key] else ""
             if isinstance(obj, dict):
                 return obj[scalar(key)]
             if isinstance(obj, list | tuple | range):
                 return obj[key]
-            if isinstance(obj, Namespace) and not key.startswith("_"):
-                return getattr(obj, key)
         except (TypeError, LookupError, AttributeError):
             pass
         return self.undefined(obj="" if isinstance(obj, str) else obj, name=key)
@@ -181,6 +183,7 @@ class Sandbox(SandboxedEnvironment):
 
 METHODS: Mapping[type, Mapping[str, Method]] = {
     str: TEXT_METHODS,
+    Traced: TEXT_METHODS,
     list: LIST_METHODS,
     dict: DICT_METHODS,
 }

@@ -25,20 +25,19 @@ class ChatTemplateError(UsageError):
 class Program:
     """Raises ChatTemplateError where the source is no Jinja, and where a rendering fails."""
 
-    def __init__(self, source: str, limits: Limits | None = None) -> None:
-        self._limits = limits or Limits()
+    def __init__(self, source: str) -> None:
         if len(source) > MAX_SOURCE:
             raise ChatTemplateError(f"the chat template is longer than {MAX_SOURCE} characters")
         try:
-            self._code = Sandbox(Budget(self._limits, 0)).compile(source)
+            self._code = Sandbox(Budget(Limits())).compile(source)
         except TemplateSyntaxError as error:
             raise ChatTemplateError(f"chat template, line {error.lineno}: {_line(error)}") from None
         except (*FAILURES, MemoryError) as error:
             raise ChatTemplateError(f"the chat template does not compile: {_line(error)}") from None
 
-    def run(self, variables: Mapping[str, Any], given: int) -> str:
-        """The text, which knows its origin, of messages that have `given` characters."""
-        sandbox = Sandbox(Budget(self._limits, given))
+    def run(self, variables: Mapping[str, Any], limits: Limits) -> str:
+        """The text, which knows its origin."""
+        sandbox = Sandbox(Budget(limits))
         try:
             template = Template.from_code(sandbox, self._code, sandbox.globals)
             context = template.new_context(dict(variables))

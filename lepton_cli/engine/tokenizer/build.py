@@ -32,9 +32,7 @@ def _builder(metadata: Metadata) -> Callable[[Metadata, Vocabulary], Parts]:
     model = metadata.string(MODEL, "none")
     if model in ("none", "no_vocab"):
         message = f"{metadata.path}: the file has no tokenizer (the key {MODEL} is {model!r})"
-        raise ModelFileError(
-            message, "give it token ids, or take a file that was converted with one"
-        )
+        raise ModelFileError(message, "give token ids, or take a file that was made with one")
     if model not in MODELS:
         known = ", ".join(MODELS)
         message = f"{metadata.path}: the key {MODEL} is {model!r:.60}, which Lepton cannot read"
