@@ -210,6 +210,22 @@ def test_message_that_fails_is_handed_back(told: Callable[[], str]) -> None:
     assert talk.draft.text == "x" * 5000
 
 
+def test_message_that_fails_is_handed_back_as_it_was_typed() -> None:
+    talk = dialogue()
+    talk.ask("/" + "x" * 5000)
+    assert talk.draft.text.startswith("//x")
+
+
+def test_memory_that_runs_out_loses_nothing(told: Callable[[], str]) -> None:
+    talk = talked(["one"], ["two"])
+    model: FakeModel = talk.session.model  # type: ignore[assignment]
+    model.failure = MemoryError()
+    model.answers = [[]]
+    talk.ask("more")
+    assert "error: not enough memory" in told()
+    assert contents(talk) == ["a question", "one"] and talk.draft.text == "more"
+
+
 def test_read_puts_a_file_in_front_of_the_next_message(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("from the file\n")
     talk = dialogue()

@@ -449,3 +449,14 @@ def test_screen_shows_settled_and_open_rows_whatever_was_there(draws: list[Any])
         terminal.write(file.getvalue())
         kept += settled
         assert terminal.shown == kept + (still_open or [""])
+
+
+def test_row_that_settles_as_it_stands_is_not_written_again() -> None:
+    made, file = console(20)
+    screen, terminal = Screen(made), Terminal(20)
+    a, b, c = map(Text, "abc")
+    for settled, still_open in (([], [a, b]), ([a], [b]), ([], [b, c]), ([b, c], [])):
+        screen.draw(settled, still_open)
+    assert file.getvalue() == "a\nb\nc\n"
+    terminal.write(file.getvalue())
+    assert terminal.shown == ["a", "b", "c", ""]

@@ -3,7 +3,7 @@
 import json
 import os
 import stat
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +14,12 @@ from fake_model import FakeModel, FakeTemplate
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lepton_cli
 from lepton_cli.engine.conversation import Conversation, Turn
 from lepton_cli.engine.events import Done, Event, Reasoning, Text
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.messages import Message, Segment
+from lepton_cli.engine.sampling import Sampling
 from lepton_cli.engine.saved import WRITERS, SavedChat, read_chat, write_chat
 from lepton_cli.engine.session import Session
 from quant.errors import ContextOverflowError, LeptonError, UsageError
@@ -234,6 +236,33 @@ def test_edited_answer_is_gone_on_from() -> None:
     said(session.continue_last())
     assert contents(session) == ["may I?", "yes, because"]
     assert model.prompts[1].endswith("assistant\nyes, ")
+
+
+def greedy(shared_data: Callable[[str], Path], max_tokens: int | None) -> Session:
+    path = shared_data("models") / "tinytalk-3m-gpt2-F16.gguf"
+    model = lepton_cli.load(path, backend="reference")
+    return Session(model, Generation(Sampling(temperature=0), max_tokens))
+
+
+def test_continued_answer_equals_the_uncut_one(shared_data: Callable[[str], Path]) -> None:
+    whole = greedy(shared_data, 12)
+    said(whole.send("hey, how are you?"))
+    cut = greedy(shared_data, 4)
+    said(cut.send("hey, how are you?"))
+    for _ in range(2):
+        *_, done = cut.continue_last()
+        assert isinstance(done, Done)
+        assert done.stats.prompt_tokens - done.stats.cached_tokens <= 2
+    assert cut.messages == whole.messages
+
+
+def test_edit_prefills_only_what_follows_the_change(shared_data: Callable[[str], Path]) -> None:
+    session = greedy(shared_data, 8)
+    said(session.send("do you like the sea?"))
+    said(session.send("and what about the mountains?"))
+    *_, done = session.edit("and what about the hills?")
+    assert isinstance(done, Done)
+    assert done.stats.cached_tokens >= done.stats.prompt_tokens - 6
 
 
 # --- failures -----------------------------------------------------------------------------------

@@ -236,7 +236,7 @@ def test_the_vocabulary_tells_the_format():
         ("{{ a.b.c }}", "'a' is undefined"),
         ("{{ messages[0].content | nonsense }}", "nonsense"),
         ("{{ 'hello' }}", "leaves out what a person says"),
-        ("{% include 'x' %}", "no loader"),
+        ("{% include 'x' %}", "Include has no place"),
         ("{{ '" + "a" * 200_000 + "' }}", "longer than"),
         ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "recursion"),
         ("gpt-nonsense", "gpt-nonsense"),

@@ -77,6 +77,7 @@ HOSTILE = {
     "deep-print": DEEP + "{{ ns.x }}",
     "deep-json": DEEP + "{{ ns.x | tojson }}",
     "deep-from-json": "{{ ('[' * 99999) | from_json }}",
+    "changing-loop": "{% set d = {1: 1} %}{% for k in d %}{{ d.update({k + 1: 1}) }}{% endfor %}",
     "circle": "{% set l = [1] %}{% set _ = l.append(l) %}{{ l }}",
     "circle-json": "{% set l = [1] %}{% set _ = l.append(l) %}{{ l | tojson }}",
     "extend": "{% set l = [1] %}{% for i in range(99999) %}{% set _ = l.extend(l) %}{% endfor %}",
@@ -88,7 +89,6 @@ HOSTILE = {
     "keep-ranges": KEEP.replace("STEP", "range(99999) | map('string') | list"),
     "count": AGAIN.replace("STEP", "s.count('aaaab')"),
     "search": AGAIN.replace("STEP", "'a' * 50 ~ 'b' in s"),
-    "self-reference": "{% block a %}{{ self.a() }}{% endblock %}",
     "namespace": "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}",
     "digits": "{{ ('f' * 90000) | int(base=16) }}",
 }
@@ -134,6 +134,8 @@ ENDLESS = {
     "raw": "{% raw %}" * 9999,
     "number": "{{ " + "9" * 90000 + " }}",
     "length": "a" * (MAX_SOURCE + 1),
+    "comparisons": "{{ " + "<".join("a" * 49_000) + " }}",
+    "scoped-blocks": "".join(f"{{% block b{i} scoped %}}{{% endblock %}}" for i in range(999)),
     "constant": "{% autoescape 'a' | center(10 ** 9) %}{% endautoescape %}",
 }
 

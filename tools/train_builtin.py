@@ -21,9 +21,9 @@ import gguf
 import numpy as np
 import sentencepiece as spm
 import torch
-import torch.nn.functional as F
 from builtin_corpus import Turn, conversation, plain_story
 from torch import nn
+from torch.nn import functional
 
 SYSTEM, USER, ASSISTANT, END = "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"
 TEMPLATE = """\
@@ -39,7 +39,6 @@ DESCRIPTION = (
     "A tiny model that greets, tells short stories and explains how to use Lepton. "
     "It knows nothing else."
 )
-QUESTION_WEIGHT = 0.1  # what a person writes is learned too, a little: it teaches the words
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,8 @@ class Recipe:
     seed: int
     short_rows: tuple[int, int] = (8, 256)  # rows and tokens a row
     long_rows: tuple[int, int] = (4, 1024)
-    short_share: float = 0.6
+    short_share: float = 0.7
+    echoes: float = 0.15  # the share of documents that are nothing but copies
     peak_rate: float = 4e-3
     warmup: float = 0.02
     weight_decay: float = 0.05
@@ -115,26 +115,43 @@ def answer_weight(position: int) -> float:
     return 1.0 + 4.0 * math.exp(-position / 8)
 
 
+def question_weight(position: int) -> float:
+    """What a person writes is learned too, a little: it teaches the words."""
+    return 0.1
+
+
 def encode(tokenizer: spm.SentencePieceProcessor, turns: list[Turn]) -> list[tuple[int, float]]:
     """A dialogue in the chat template's form: ids, each with its weight in the loss."""
     pairs = [(tokenizer.bos_id(), 0.0)]
     for turn in turns:
-        answers = turn.role == "assistant"
+        weight_at = answer_weight if turn.role == "assistant" else question_weight
         text = [*tokenizer.encode(turn.content), tokenizer.eos_id()]
         pairs.append((tokenizer.piece_to_id(f"<|{turn.role}|>"), 0.0))
-        pairs += [(i, answer_weight(at) if answers else QUESTION_WEIGHT) for at, i in enumerate(text)]
+        pairs += [(token, weight_at(position)) for position, token in enumerate(text)]
     return pairs
 
 
-def documents(tokenizer: spm.SentencePieceProcessor, seed: int) -> Iterator[tuple[int, float]]:
-    """An endless stream of (id, weight): dialogues, now and then a story without a question."""
+def documents(
+    tokenizer: spm.SentencePieceProcessor, seed: int, echoes: float
+) -> Iterator[tuple[int, float]]:
+    """An endless stream of (id, weight): dialogues, and now and then something else."""
     rng = random.Random(seed)
     while True:
-        if rng.random() < 0.05:
+        draw = rng.random()
+        if draw < 0.05:
             text = [*tokenizer.encode(plain_story(rng)), tokenizer.eos_id()]
-            yield from [(tokenizer.bos_id(), 0.0), *((i, 1.0) for i in text)]
+            yield from [(tokenizer.bos_id(), 0.0), *((token, 1.0) for token in text)]
+        elif draw < 0.05 + echoes:
+            yield from echo(tokenizer, rng)
         else:
             yield from encode(tokenizer, conversation(rng))
+
+
+def echo(tokenizer: spm.SentencePieceProcessor, rng: random.Random) -> list[tuple[int, float]]:
+    """Random tokens and the same again: so small a model learns to copy a name from this first."""
+    tokens = [rng.randrange(262, tokenizer.vocab_size()) for _ in range(rng.randrange(4, 40))]
+    once, again = [(token, 0.0) for token in tokens], [(token, 1.0) for token in tokens]
+    return [(tokenizer.bos_id(), 0.0), *once, *again, (tokenizer.eos_id(), 1.0)]
 
 
 def next_batch(
@@ -145,11 +162,17 @@ def next_batch(
     return torch.tensor(ids).view(rows, -1), torch.tensor(weights).view(rows, -1)
 
 
-# the network, as llama.cpp defines `llama` ---------------------------------------------------------
+# the network, as llama.cpp defines `llama` -------------------------------------------------------
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     """RoPE over neighbouring pairs (2i, 2i+1): (B, H, T, d)."""
     even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2).type_as(x)
+
+
+def same_document(ids: torch.Tensor) -> torch.Tensor:
+    """Which position may see which: earlier ones since the last BOS (id 1). (B, 1, T, T)."""
+    document = (ids == 1).cumsum(1)
+    return (document[:, :, None] == document[:, None, :]).tril()[:, None]
 
 
 class Block(nn.Module):
@@ -169,7 +192,9 @@ class Block(nn.Module):
         self.ffn_up = nn.Linear(width, shape.feed_forward, bias=False)
         self.ffn_down = nn.Linear(shape.feed_forward, width, bias=False)
 
-    def forward(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, mask: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
+    ) -> torch.Tensor:
         h = self.attn_norm(x)
         q, k, v = (
             linear(h).unflatten(-1, (-1, self.shape.head_width)).transpose(1, 2)  # (B, H, T, d)
@@ -177,10 +202,10 @@ class Block(nn.Module):
         )
         group = self.shape.heads // self.shape.kv_heads
         k, v = (part.repeat_interleave(group, 1) for part in (rotate(k, cos, sin), v))
-        mixed = F.scaled_dot_product_attention(rotate(q, cos, sin), k, v, is_causal=True)
+        mixed = functional.scaled_dot_product_attention(rotate(q, cos, sin), k, v, mask)
         x = x + self.attn_output(mixed.transpose(1, 2).flatten(-2))
         h = self.ffn_norm(x)
-        return x + self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h))
+        return x + self.ffn_down(functional.silu(self.ffn_gate(h)) * self.ffn_up(h))
 
 
 class Llama(nn.Module):
@@ -209,11 +234,12 @@ class Llama(nn.Module):
         """The weighted mean loss of ids[:, 1:], each predicted from the ids before it."""
         x = self.token_embd(ids[:, :-1])
         T = x.shape[1]
+        mask = same_document(ids[:, :-1])
         for block in self.blk:
-            x = block(x, self.cos[:T], self.sin[:T])
+            x = block(x, mask, self.cos[:T], self.sin[:T])
         logits = self.output(self.output_norm(x))  # (B, T, V)
         wanted, weight = ids[:, 1:].flatten(), weights[:, 1:].flatten()
-        losses = F.cross_entropy(logits.flatten(0, 1).float(), wanted, reduction="none")
+        losses = functional.cross_entropy(logits.flatten(0, 1).float(), wanted, reduction="none")
         return (losses * weight).sum() / weight.sum()
 
 
@@ -250,7 +276,7 @@ def train(
     model = Llama(shape)
     loss_of = torch.compile(model, dynamic=False)
     optimizers = optimizers_of(model, recipe)
-    stream = documents(tokenizer, recipe.seed)
+    stream = documents(tokenizer, recipe.seed, recipe.echoes)
     start, saved, mean, done = time.monotonic(), 0.0, 0.0, Progress(0, 0)
     while True:
         minutes = (time.monotonic() - start) / 60
@@ -294,7 +320,7 @@ def quantized(model: Llama) -> dict[str, np.ndarray]:
 
 
 def held_out_perplexity(
-    tokenizer: spm.SentencePieceProcessor, shape: Shape, recipe: Recipe, tensors: dict[str, np.ndarray]
+    tokenizer: spm.SentencePieceProcessor, shape: Shape, seed: int, tensors: dict[str, np.ndarray]
 ) -> float:
     """Perplexity per answer token of the dequantized weights, in f32, on text of another seed."""
     model = Llama(shape)
@@ -306,7 +332,7 @@ def held_out_perplexity(
     }
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     total, count = 0.0, 0.0
-    stream = documents(tokenizer, recipe.seed + 1_000_003)
+    stream = documents(tokenizer, seed + 1_000_003, echoes=0.0)
     with torch.no_grad():
         for _ in range(24):
             ids, weights = next_batch(stream, 2, shape.context)
@@ -365,13 +391,13 @@ def describe_training(
     tokenizer: spm.SentencePieceProcessor, tensors: dict[str, np.ndarray],
 ) -> None:  # fmt: skip
     """How the model came to be, and how well it predicts text that it has not seen."""
-    perplexity = held_out_perplexity(tokenizer, shape, recipe, tensors)
+    perplexity = held_out_perplexity(tokenizer, shape, recipe.seed, tensors)
     print(f"held-out perplexity {perplexity:.4f} after {done.steps} steps", flush=True)
     line = (
-        f"tools/train_builtin.py --steps {done.steps} --seed {recipe.seed}: Muon and AdamW, peak rate "
-        f"{recipe.peak_rate}, cosine, weight decay {recipe.weight_decay}, steps of {recipe.short_rows} "
-        f"then {recipe.long_rows} rows and tokens, bf16 autocast on CPU, loss mostly on answers; "
-        f"perplexity: per answer token, other seed, Q8_0 weights"
+        f"tools/train_builtin.py --steps {done.steps} --seed {recipe.seed}: Muon and AdamW, peak "
+        f"rate {recipe.peak_rate}, cosine, weight decay {recipe.weight_decay}, steps of "
+        f"{recipe.short_rows} then {recipe.long_rows} rows and tokens, bf16 autocast on CPU, "
+        f"loss mostly on answers; perplexity: per answer token, other seed, Q8_0 weights"
     )
     writer.add_string("lepton.training.recipe", line)
     writer.add_uint64("lepton.training.tokens", done.tokens)

@@ -18,7 +18,6 @@ from lepton_cli.engine.generation import Answer, Generation
 from lepton_cli.engine.paths import cache_folder
 from lepton_cli.engine.positions import Positions
 from lepton_cli.engine.sampling import Sampler, Sampling
-from lepton_cli.engine.streams import reasoning_format
 from lepton_cli.engine.template import ChatTemplate, load_template
 from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
 from ops.backend import Resources, open_backend
@@ -147,7 +146,7 @@ class Model:
         Raises ContextOverflowError before the first event.
         """
         self._check(ids)
-        reasoning = reasoning_format(self.template.source) if generation.split_reasoning else None
+        reasoning = self.template.reasoning if generation.split_reasoning else None
         sampler = self.sampler(generation)
         answer = Answer(self._positions, self.tokenizer, sampler, generation, reasoning)
         return answer.events(ids, interrupt)

@@ -189,8 +189,9 @@ def reasoning_token_ids(tokenizer: Tokenizer, reasoning: ReasoningFormat | None)
 def begins_in_thought(
     tokenizer: Tokenizer, reasoning: ReasoningFormat | None, prompt: Sequence[int]
 ) -> bool:
-    """Whether a prompt leaves the model amid a thought: its template opened one, or its partial
-    answer did. Only what follows the last control token, the beginning of the turn, is looked at.
+    """Whether a prompt ends amid a thought: its template opened one, or the answer so far did.
+
+    Only what follows the last control token, the beginning of the turn, is looked at.
     """
     if reasoning is None:
         return False

@@ -9,7 +9,7 @@ from lepton_cli.engine.events import Event
 from lepton_cli.engine.paths import private_folder, state_folder
 from lepton_cli.engine.session import Session
 from lepton_cli.engine.spelling import did_you_mean
-from lepton_cli.ui.dialogue import Attachment, Dialogue, Draft
+from lepton_cli.ui.dialogue import Attachment, Dialogue, Draft, as_typed
 from lepton_cli.ui.editor import chosen_editor, edit_text
 from lepton_cli.ui.figures import amount, columns, size
 from lepton_cli.ui.prompt import read_text
@@ -38,7 +38,7 @@ def find_command(word: str) -> Command:
     for command in COMMANDS:
         if word.lower() in (command.name, *command.aliases):
             return command
-    near = did_you_mean(f"/{word}", _names()) or "/help lists the commands"
+    near = did_you_mean(f"/{word}", _names()) or "/help lists the commands."
     raise UsageError(f"there is no command /{word}", f"{near} To send it as it is, begin with //")
 
 
@@ -80,7 +80,7 @@ def _edit(dialogue: Dialogue, argument: str) -> None:
     text, send = _editable(dialogue.session, argument)
     editor = chosen_editor()
     if editor is None:
-        dialogue.draft = Draft(f"/{text}" if text.startswith("/") else text, send, "edit> ")
+        dialogue.draft = Draft(as_typed(text), send, "edit> ")
         return
     edited = edit_text(text, editor)
     if edited.strip() in ("", text.strip()):
@@ -201,12 +201,12 @@ def _context(dialogue: Dialogue, argument: str) -> None:
     messages, widest = session.messages, max(len(str(use.used)), 4)
     hidden = range(len(messages) - len(session.conversation.turns), len(messages))[: use.left_out]
     for i, (message, tokens) in enumerate(zip(messages, use.messages, strict=True)):
-        words = " ".join(message.content.split())[: max(0, dialogue.width - BAR - 30)]
         part = f"{message.role:>9} {tokens:>{widest}} "
-        bar = "" if dialogue.plain else "█" * round(BAR * tokens / max(use.used, 1))
-        dialogue.say(
-            part, (f"{bar} ", MARK), ("left out " if i in hidden else "", "red"), (words, "dim")
-        )
+        bar = "" if dialogue.plain else "█" * round(BAR * tokens / max(use.used, 1)) + " "
+        fate = "left out " if i in hidden else ""
+        room = max(0, dialogue.width - len(part + bar + fate) - 1)
+        words = " ".join(message.content.split())[:room]
+        dialogue.say(part, (bar, MARK), (fate, "red"), (words, "dim"))
     template = max(0, use.used - sum(use.messages))
     dialogue.say(f"{'template':>9} {template:>{widest}}")
     dialogue.say(("total", "bold"), f" {use.used}/{use.size} tokens, {use.used / use.size:.0%}")

@@ -56,6 +56,11 @@ class Attachment:
     text: str
 
 
+def as_typed(text: str) -> str:
+    """A message as a person types it: the slash of a command stands twice."""
+    return f"/{text}" if text.startswith("/") else text
+
+
 class Dialogue:
     """Answers go to stdout; all else too where a person sits at it, else to stderr."""
 
@@ -102,7 +107,7 @@ class Dialogue:
     # --- answering --------------------------------------------------------------------------
 
     def answer(self, events: Generator[Event]) -> bool:
-        """Shows an answer to its end; whether it is kept.
+        """Shows an answer to its end; whether it is kept. Raises LeptonError.
 
         Ctrl-C ends it, and keeps what was said; a second one meanwhile ends the dialogue too.
         """
@@ -114,6 +119,10 @@ class Dialogue:
         except KeyboardInterrupt:
             self.is_over = True
             raise
+        except ContextOverflowError as error:
+            raise ContextOverflowError(error.message, OVERFLOW_HINT) from error
+        except MemoryError as error:
+            raise OutOfMemoryError("not enough memory", MEMORY_HINT) from error
         finally:
             view.close()
         kept = self.session.conversation is not before
@@ -132,16 +141,10 @@ class Dialogue:
         kept = False
         try:
             kept = self.answer(send("\n\n".join([*(file.text for file in attached), text])))
-        except ContextOverflowError as error:
-            self.complain(ContextOverflowError(error.message, OVERFLOW_HINT))
         except LeptonError as error:
             self.complain(error)
-        except MemoryError:
-            self.complain(
-                OutOfMemoryError("not enough memory", "/clear, or a smaller context (-c)")
-            )
         if not kept:
-            self.draft, self.attachments = Draft(text, draft.send, draft.mark), attached
+            self.draft, self.attachments = Draft(as_typed(text), draft.send, draft.mark), attached
 
     def load(self, path: Path) -> None:
         """Goes on with a saved chat. Raises UsageError, and then keeps the present one."""
@@ -152,12 +155,24 @@ class Dialogue:
         self.note(f"{path}: {count} messages{with_other}; {self.session.used} tokens")
 
     def switch_model(self, name: str) -> None:
-        """The conversation goes on with another model; the former one is closed."""
-        model = self._load_model(name)
+        """The conversation goes on with another model; the former one is closed.
+
+        Raises LeptonError, and then keeps the former one, if the new one cannot be talked to.
+        """
+        try:
+            model = self._load_model(name)
+        except MemoryError as error:
+            raise OutOfMemoryError(f"not enough memory for {name}", MEMORY_HINT) from error
         former = self.session.model
+        try:
+            told = model.template.note
+        except LeptonError:
+            model.close()
+            raise
         self.session.switch(model)
         former.close()
-        self.tell_template()
+        if told:
+            self.note(told)
 
     def tell_template(self) -> None:
         told = self.session.model.template.note
@@ -172,24 +187,28 @@ class Dialogue:
         return LiveView(Screen(self._console), aside, show_thoughts=on_screen)
 
     def _ending(self, done: Done) -> str:
-        """How full the window is, how fast the answer came, and why it ended, if not by itself."""
+        """How full the window is, how fast the answer came, and what is worth a remark."""
         stats = done.stats
         told = [f"{self.session.used}/{stats.context_size}"]
         if stats.generated_tokens and stats.decode_seconds > 0:
             told.append(f"{stats.generated_tokens / stats.decode_seconds:.1f} tokens/s")
-        if stats.dropped_tokens:
-            told.append(f"the oldest {stats.dropped_tokens} tokens did not fit and were left out")
-        if done.reason != "stop":
-            told.append(ENDINGS[done.reason])
-        return " · ".join(told)
+        return " · ".join([*told, *remarks(done)])
 
 
 OVERFLOW_HINT = "/set overflow drop-old leaves out old turns; /undo and /clear make room"
+MEMORY_HINT = "leave, and open it with a smaller context (-c)"
 ENDINGS = {
     "length": "stopped at the limit of tokens; /continue goes on",
     "context": "stopped: the context is full (/clear, /undo, or a larger -c)",
     "interrupted": "interrupted; /continue goes on",
 }
+
+
+def remarks(done: Done) -> list[str]:
+    """What did not go as the person may think: nothing of that is silent."""
+    dropped = done.stats.dropped_tokens
+    left_out = [f"the oldest {dropped} tokens did not fit and were left out"] if dropped else []
+    return left_out if done.reason == "stop" else [*left_out, ENDINGS[done.reason]]
 
 
 def _show(event: Event, view: AnswerView) -> Done | None:

@@ -73,6 +73,7 @@ class LiveView:
 
     def __init__(self, screen: Screen, thoughts: TextIO | None, *, show_thoughts: bool) -> None:
         self._screen, self._thoughts, self._show_thoughts = screen, thoughts, show_thoughts
+        self._thought_aside = False
         self._stream: MarkdownStream | None = None
         self._style = ""
 
@@ -85,11 +86,14 @@ class LiveView:
             self._stream_in(THOUGHT).feed(text)
         elif self._thoughts is not None:
             self._thoughts.write(text)
+            self._thought_aside = True
 
     def text(self, text: str) -> None:
         self._stream_in("").feed(text)
 
     def close(self) -> None:
+        if self._thoughts is not None and self._thought_aside:
+            self._thoughts.write("\n")
         if self._stream is not None:
             self._stream.close()
         elif self._screen.has_open_rows:

@@ -4,11 +4,12 @@ import io
 import sys
 import time
 from collections.abc import Iterator
+from typing import TextIO
 
 from lepton_cli.engine.events import Done
 from lepton_cli.engine.model import Model
 from lepton_cli.ui.commands import run_command
-from lepton_cli.ui.dialogue import ENDINGS, ChatOptions, Dialogue, Draft, LoadModel
+from lepton_cli.ui.dialogue import ChatOptions, Dialogue, Draft, LoadModel, remarks
 from lepton_cli.ui.figures import amount
 from lepton_cli.ui.interrupt import interrupting
 from lepton_cli.ui.line_editor import LineEditor
@@ -28,8 +29,8 @@ def chat(model: Model, options: ChatOptions, load_model: LoadModel) -> int:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a locale without a character shows "?"
-    by_hand = sys.stdin.isatty() and (sys.stdout.isatty() or sys.stderr.isatty())
+            stream.reconfigure(errors="replace")  # where the locale lacks a character: a "?"
+    by_hand = _is_terminal(sys.stdin) and (_is_terminal(sys.stdout) or _is_terminal(sys.stderr))
     dialogue = Dialogue(model, options, load_model, by_hand=by_hand)
     try:
         dialogue.tell_template()
@@ -43,23 +44,27 @@ def chat(model: Model, options: ChatOptions, load_model: LoadModel) -> int:
             dialogue.session.model.close()
 
 
+def _is_terminal(stream: TextIO | None) -> bool:
+    """None is a stream that the caller has closed."""
+    return stream is not None and stream.isatty()
+
+
 def _talk(dialogue: Dialogue, options: ChatOptions) -> int:
+    """Until the person leaves: Ctrl-C twice within two seconds, Ctrl-D, or `/exit`."""
     _greet(dialogue)
     editor = LineEditor(dialogue, history=options.history)
-    hinted = float("-inf")
-    first = options.prompt
+    first, hinted = options.prompt, float("-inf")
     while not dialogue.is_over:
         try:
-            if first is None:
-                typed = editor.read()
+            if first is not None:
+                words, first = first, None
+                dialogue.say(("> ", "bold cyan"), words)
+                dialogue.ask(words)
             else:
-                typed, first = first, None
-                dialogue.say((dialogue.draft.mark, "bold cyan"), typed)
-            asked = _take(dialogue, typed)
-            if asked and options.single_turn:
-                return 0
+                _take(dialogue, editor.read())
+            dialogue.is_over |= options.single_turn and dialogue.last is not None
         except EOFError:
-            return 0
+            break
         except KeyboardInterrupt:
             if dialogue.is_over or time.monotonic() - hinted < TWICE:
                 return INTERRUPTED
@@ -72,30 +77,27 @@ def _talk(dialogue: Dialogue, options: ChatOptions) -> int:
 
 def _greet(dialogue: Dialogue) -> None:
     model = dialogue.session.model
-    about = (
-        f"{model.architecture}, {amount(model.parameters)} parameters, context {model.context_size}"
-    )
-    dialogue.say((model.name, "bold"), (f"  {about} · /help lists the commands", "dim"))
+    size = f"{amount(model.parameters)} parameters, context {model.context_size}"
+    about = f"  {model.architecture}, {size} · /help"
+    dialogue.say((model.name, "bold"), (about, "dim"))
 
 
-def _take(dialogue: Dialogue, typed: str) -> bool:
-    """Does what a line asks for; whether it was words for the model."""
-    if typed.startswith("/") and not typed.startswith("//"):
-        dialogue.draft = Draft()
-        run_command(dialogue, typed)
-        return False
+def _take(dialogue: Dialogue, typed: str) -> None:
+    """Does what a line asks for: nothing, a command, or words for the model."""
     if not typed.strip():
         dialogue.draft = Draft()
-        return False
-    dialogue.ask(typed.removeprefix("/"))
-    return True
+    elif typed.startswith("/") and not typed.startswith("//"):
+        dialogue.draft = Draft()
+        run_command(dialogue, typed)
+    else:
+        dialogue.ask(typed.removeprefix("/"))
 
 
 def _answer_lines(dialogue: Dialogue, options: ChatOptions) -> int:
     """Each line is a turn, never a command: what a file says cannot do anything."""
     session = dialogue.session
     reasoning: ReasoningMode = "hide" if dialogue.reasoning == "hide" else "stderr"
-    for text in _lines(options):
+    for text in _lines(options, sys.stdin):
         report, done = PlainReport(reasoning, sys.stdout, sys.stderr), None
         try:
             with interrupting(session.interrupt):
@@ -106,28 +108,21 @@ def _answer_lines(dialogue: Dialogue, options: ChatOptions) -> int:
             report.close()
         if done is None or done.reason == "interrupted":
             return INTERRUPTED
-        _tell(done)
+        for remark in remarks(done):
+            note(remark)
         if options.single_turn:
             break
     return 0
 
 
-def _tell(done: Done) -> None:
-    if done.stats.dropped_tokens:
-        note(f"the oldest {done.stats.dropped_tokens} tokens did not fit and were left out")
-    if done.reason != "stop":
-        note(ENDINGS[done.reason])
-
-
-def _lines(options: ChatOptions) -> Iterator[str]:
+def _lines(options: ChatOptions, stdin: TextIO | None) -> Iterator[str]:
     if options.prompt is not None:
         yield options.prompt
-    for number, raw in enumerate(sys.stdin.buffer, 1):
+    for number, raw in enumerate(() if stdin is None else stdin.buffer, 1):
         try:
             text = raw.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise UsageError(
-                f"line {number} of stdin is not UTF-8", "convert it, e.g. with iconv"
-            ) from error
+            message = f"line {number} of stdin is not UTF-8"
+            raise UsageError(message, "convert it, e.g. with iconv") from error
         if text.strip():
             yield text

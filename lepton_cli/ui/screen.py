@@ -60,21 +60,24 @@ class Screen:
         """Writes `settled` for good where the open rows were, and `open_lines` below it."""
         still_open = self._rows(self._fitting(open_lines))
         rows = self._rows(settled) + still_open
+        if not still_open or rows != self._open or self.width != self._drawn_width:
+            self._rewrite(rows, len(still_open))
+        self._open, self._drawn_width = still_open, self.width
+
+    def _rewrite(self, rows: Sequence[_Row], still_open: int) -> None:
         same = _common(rows, self._open) if self.width == self._drawn_width else 0
-        if still_open and same == len(rows) < len(self._open):
+        if still_open and same == len(rows):
             same -= 1  # the cursor is to rest behind the last open row: that one is written again
-        written = self._to(same, at_end=bool(still_open) and same == len(rows))
-        written += "\n".join(row.written for row in rows[same:])
+        written = self._to(same) + "\n".join(row.written for row in rows[same:])
         if rows[same:] and not still_open:
             written += "\n"
-        self._open, self._drawn_width = still_open, self.width
         self.console.file.write(written)
         self.console.file.flush()
 
-    def _to(self, row: int, *, at_end: bool) -> str:
-        """To where the row begins, erasing what is there and below; `at_end`: all stays as it is."""
+    def _to(self, row: int) -> str:
+        """To the first column of an open row, erasing from there, or of the row below the last."""
         if row == len(self._open):
-            return "\n" if row and not at_end else ""
+            return "\n" if row else ""
         up = sum(self._height(below) for below in self._open[row:]) - 1
         return (UP.format(up) if up else "") + ERASE_BELOW
 

@@ -99,8 +99,10 @@ class Budget:
             yield text
 
     def weigh(self, value: object) -> None:
-        """Before the interpreter walks through a structure in one go: shared parts of one count
-        each time, so that a few doublings cannot make a walk of years."""
+        """Before Python walks through a whole structure in one go.
+
+        Shared parts count each time: a few doublings could make a walk of years.
+        """
         waiting, nodes, length = [value], 0, 0
         while waiting:
             item = waiting.pop()

@@ -7,8 +7,14 @@ from typing import Any
 
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
+from jinja2.exceptions import TemplateSyntaxError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
+
+FOREIGN = (
+    *(nodes.Block, nodes.Extends, nodes.FromImport, nodes.Import, nodes.Include),
+    nodes.ScopedEvalContextModifier,  # autoescape
+)
 
 
 class Generation(Extension):
@@ -22,13 +28,19 @@ class Generation(Extension):
         return nodes.Scope(body, lineno=line)
 
 
-def add_steps(template: nodes.Template) -> nodes.Template:
+def restrict(template: nodes.Template) -> None:
+    """Raises TemplateSyntaxError for statements that load other templates or that cost too much."""
+    for node in template.find_all(FOREIGN):
+        name = type(node).__name__
+        raise TemplateSyntaxError(f"{name} has no place in a chat template", node.lineno)
+
+
+def add_steps(template: nodes.Template) -> None:
     """Each round of a loop, also one that its `if` skips, calls `environment.step`."""
     for loop in template.find_all(nodes.For):
         loop.body.insert(0, nodes.ExprStmt(_step(loop.lineno), lineno=loop.lineno))
         if loop.test is not None:
             loop.test = nodes.And(_step(loop.lineno), loop.test, lineno=loop.lineno)
-    return template
 
 
 def _step(line: int) -> nodes.Expr:
@@ -81,11 +93,6 @@ class TracingGenerator(CodeGenerator):
         limits = (node.arg.start, node.arg.stop, node.arg.step)
         bounds = [nodes.Const(None) if limit is None else limit for limit in limits]
         self._call("sliced", [node.node, *bounds], frame)
-
-    def visit_ScopedEvalContextModifier(
-        self, node: nodes.ScopedEvalContextModifier, frame: Frame
-    ) -> None:
-        self.fail("'autoescape' has no place in a chat template", node.lineno)
 
     def _call(self, method: str, arguments: Iterable[nodes.Expr], frame: Frame) -> None:
         self.write(f"environment.{method}(")

@@ -8,6 +8,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
+from types import CodeType
 from typing import Any
 
 from jinja2 import Environment, Undefined, nodes, pass_context, pass_environment
@@ -18,8 +19,8 @@ from jinja2.sandbox import SandboxedEnvironment, safe_range
 from jinja2.tests import TESTS as JINJA_TESTS
 from jinja2.utils import Namespace
 
-from lepton_cli.engine.jinja.budget import ITEM_BYTES, Budget
-from lepton_cli.engine.jinja.codegen import Generation, TracingGenerator, add_steps
+from lepton_cli.engine.jinja.budget import ITEM_BYTES, Budget, LimitError
+from lepton_cli.engine.jinja.codegen import Generation, TracingGenerator, add_steps, restrict
 from lepton_cli.engine.jinja.filters import FILTERS, HARMLESS_TESTS, TESTS, compared, printed
 from lepton_cli.engine.jinja.methods import (
     DICT_METHODS,
@@ -31,6 +32,7 @@ from lepton_cli.engine.jinja.methods import (
 )
 from lepton_cli.engine.jinja.provenance import Traced, cut, derived, join, trusted
 
+MAX_PYTHON = 1_000_000  # characters; published templates make up to 64 thousand
 LAZY_FILTERS = ("map", "reject", "rejectattr", "select", "selectattr")
 DEEP_FILTERS = ("max", "min", "sort", "unique")
 LOOP_ATTRIBUTES = (
@@ -81,7 +83,15 @@ class Sandbox(SandboxedEnvironment):
         return apply
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        return add_steps(super()._parse(source, name, filename))
+        template = super()._parse(source, name, filename)
+        restrict(template)
+        add_steps(template)
+        return template
+
+    def _compile(self, source: str, filename: str) -> CodeType:
+        if len(source) > MAX_PYTHON:
+            raise LimitError(f"it makes more than {MAX_PYTHON} characters of Python")
+        return super()._compile(source, filename)
 
     # --- what generated code calls --------------------------------------------------------------
 

@@ -12,9 +12,10 @@ from quant.errors import UsageError
 
 MAX_SOURCE = 100_000  # characters; published templates have up to 17 thousand
 MAX_MESSAGE = 300
+HINT = "--chat-template NAME uses another one"
 FAILURES = (
     *(TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError),
-    *(RecursionError, SyntaxError, AssertionError),
+    *(RuntimeError, SyntaxError, AssertionError),  # RecursionError is a RuntimeError
 )
 
 
@@ -43,9 +44,9 @@ class Program:
             context = template.new_context(dict(variables))
             return sandbox.concat(template.root_render_func(context))
         except RefusalError as refusal:
-            raise ChatTemplateError(f"the chat template refuses: {_line(refusal)}") from None
+            raise ChatTemplateError(f"the chat template refuses: {_line(refusal)}", HINT) from None
         except FAILURES as error:
-            raise ChatTemplateError(f"the chat template fails: {_line(error)}") from None
+            raise ChatTemplateError(f"the chat template fails: {_line(error)}", HINT) from None
 
 
 def _line(error: BaseException) -> str:
