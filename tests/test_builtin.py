@@ -42,11 +42,10 @@ def model() -> Iterator[Model]:
         yield loaded
 
 
-def answer(model: Model, *texts: str) -> str:
-    """The greedy answer to a dialogue that begins with the person and ends with the person."""
-    roles = ("user", "assistant")
-    messages = [Message(roles[index % 2], text) for index, text in enumerate(texts)]
-    ids = model.tokenizer.encode_segments(model.template.render(messages))
+def answer(model: Model, question: str) -> str:
+    """The greedy answer to a first question."""
+    prompt = model.template.render([Message("user", question)])
+    ids = model.tokenizer.encode_segments(prompt)
     return "".join(model.generate(ids, max_tokens=300, temperature=0.0))
 
 
@@ -60,8 +59,10 @@ def test_metadata_tells_name_license_and_training() -> None:
     assert metadata["general.name"] == "Lepton built-in"
     assert metadata["general.license"] == "MIT"
     assert "train_builtin.py" in str(metadata["lepton.training.recipe"])
-    assert int(metadata["lepton.training.tokens"]) > 1_000_000
-    assert 1.0 < float(metadata["lepton.training.held_out_perplexity"]) < 4.0
+    tokens = metadata["lepton.training.tokens"]
+    perplexity = metadata["lepton.training.held_out_perplexity"]
+    assert isinstance(tokens, int) and tokens > 1_000_000
+    assert isinstance(perplexity, float) and 1.0 < perplexity < 2.0
     assert metadata["tokenizer.chat_template"]
 
 
@@ -83,12 +84,5 @@ def test_greedy_answer_holds(model: Model, question: str, wanted: tuple[str, ...
     assert any(part in said for part in wanted), said
 
 
-def test_name_is_remembered_between_turns(model: Model) -> None:
-    first = answer(model, "my name is Anna")
-    assert "Anna" in answer(model, "my name is Anna", first, "what is my name?")
-
-
 def test_answers_end_by_themselves(model: Model) -> None:
-    ids = model.tokenizer.encode_segments(model.template.render([Message("user", "hello")]))
-    said = "".join(model.generate(ids, max_tokens=300, temperature=0.0))
-    assert len(model.tokenizer.encode(said)) < 100
+    assert len(model.tokenizer.encode(answer(model, "hello"))) < 100

@@ -120,6 +120,22 @@ def test_undo_takes_back_question_and_answer() -> None:
     assert session.undo() is None
 
 
+def test_nothing_that_was_replaced_is_lost() -> None:
+    session, _ = chat()
+    said(session.send("a"))
+    said(session.send("b"))
+    states = [session.conversation]
+    session.undo()
+    states.append(session.conversation)
+    said(session.edit("c", 1))
+    states.append(session.conversation)
+    session.clear()
+    for state in reversed(states):
+        assert session.back()
+        assert session.conversation == state
+    assert not session.back()
+
+
 def test_clear_keeps_the_system_text() -> None:
     session, _ = chat()
     session.set_system("be brief")

@@ -50,6 +50,7 @@ class Session:
         self._used: int | None = None  # tokens in the window; unknown until counted
         self._first = 0  # the oldest turn that 'drop-old' still shows to the model
         self._own_files: set[Path] = set()
+        self._past: list[Conversation] = []  # what was replaced, not only gone on with
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -90,6 +91,13 @@ class Session:
         taken = self.conversation.turns[questions[-1]].message
         self._change(self.conversation.until(questions[-1]))
         return taken
+
+    def back(self) -> bool:
+        """The conversation as it was before its last turns were replaced; whether there was one."""
+        if not self._past:
+            return False
+        self.conversation, self._used, self._first = self._past.pop(), None, 0
+        return True
 
     def edit_answer(self, text: str) -> None:
         """Puts other words into the model's mouth; `continue_last` goes on from them."""
@@ -178,7 +186,7 @@ class Session:
         finally:
             self.interrupt.clear()
             if answer.is_worth_keeping:
-                self.conversation = asked.plus(answer.turn)
+                self._become(asked.plus(answer.turn))
                 self._used = answer.done.stats.context_used if answer.done else None
 
     def _encode(
@@ -230,7 +238,15 @@ class Session:
         return Turn(message, partial.reason, tuple(ids))
 
     def _change(self, conversation: Conversation) -> None:
-        self.conversation, self._used, self._first = conversation, None, 0
+        self._become(conversation)
+        self._used, self._first = None, 0
+
+    def _become(self, conversation: Conversation) -> None:
+        """What a person or the model said is never lost: see `back`."""
+        had = [turn.message for turn in self.conversation.turns]
+        if [turn.message for turn in conversation.turns[: len(had)]] != had:
+            self._past.append(self.conversation)
+        self.conversation = conversation
 
 
 @dataclass(slots=True)

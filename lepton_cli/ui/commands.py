@@ -75,6 +75,12 @@ def _undo(dialogue: Dialogue, argument: str) -> None:
     dialogue.note(f"taken back: {first[:60]}")
 
 
+def _back(dialogue: Dialogue, argument: str) -> None:
+    if not dialogue.session.back():
+        raise UsageError("nothing was replaced")
+    dialogue.note(f"back to {len(dialogue.session.conversation.turns)} messages")
+
+
 def _edit(dialogue: Dialogue, argument: str) -> None:
     """In the person's editor where one is set, else in the next prompt."""
     text, send = _editable(dialogue.session, argument)
@@ -112,7 +118,7 @@ def _go_on_from(session: Session, text: str) -> Generator[Event]:
 def _clear(dialogue: Dialogue, argument: str) -> None:
     dialogue.session.clear()
     dialogue.note(
-        "cleared" + ("; the system text stays" if dialogue.session.conversation.system else "")
+        "cleared, /back undoes it" + ("; the system text stays" if dialogue.session.conversation.system else "")
     )
 
 
@@ -308,6 +314,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("retry", "", "answer the last question again", _retry, ("regen",)),
     Command("continue", "", "go on with the last answer exactly where it ended", _continue),
     Command("undo", "", "take back the last question and its answer", _undo),
+    Command("back", "", "the chat before /undo, /edit, /retry, /clear or /load", _back),
     Command(
         "edit",
         "[N|answer]",
