@@ -1,4 +1,4 @@
-"""Forward passes for tests: a file's model on either backend, with as little around it as possible."""
+"""Forward passes for tests: a file's model on either backend, with little around it."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Whole models: llama.cpp's logits, incremental against full, and the same bytes however it is run."""
+"""Whole models: llama.cpp's logits, incremental against full, the same bytes however run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Answers of a real (random) model: where they end, what overflows, what is reused, who may stop them."""
+"""Answers of a random model: where they end, what overflows, what is reused, who stops them."""
 
 import threading
 

@@ -73,7 +73,9 @@ SCALARS: list[tuple[int, str, Any]] = [
 def test_every_value_type_is_read(tmp_path, kind, layout, value, version):
     packed = struct.pack(layout, value)
     array = struct.pack("<IQ", kind, 3) + packed * 3
-    file = opened(tmp_path, container([pair("a", kind, packed), pair("b", 9, array)], [], b"", version))
+    file = opened(
+        tmp_path, container([pair("a", kind, packed), pair("b", 9, array)], [], b"", version)
+    )
     assert file.metadata["a"] == value and type(file.metadata["a"]) is type(value)
     assert np.asarray(file.metadata["b"]).tolist() == [value] * 3
     assert file.version == version
@@ -185,7 +187,10 @@ DAMAGED = {
     "empty tensor": (container([], [info("t", (0, 4), 0, 0)], bytes(32)), "tensor t"),
     "dimensions": (container([], [info("t", (1,) * 5, 0, 0)], bytes(32)), "5 dimensions"),
     "unaligned": (container([], [info("t", (4,), 0, 4)], bytes(32)), "not aligned"),
-    "unknown type": (container([], [info("t", (8,), 77, 0)], bytes(32)), "tensor t: unknown tensor type 77"),
+    "unknown type": (
+        container([], [info("t", (8,), 77, 0)], bytes(32)),
+        "tensor t: unknown tensor type 77",
+    ),
     "removed type": (container([], [info("t", (32,), 4, 0)], bytes(32)), "Q4_2"),
     "half a block": (container([], [info("t", (33,), 8, 0)], bytes(64)), "tensor t"),
     "twice a tensor": (

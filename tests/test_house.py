@@ -70,12 +70,16 @@ def test_numba_is_imported_by_kernels_only():
 
 def test_the_screen_never_sees_an_array():
     for path in (ROOT / "lepton_cli" / "ui").rglob("*.py"):
-        assert not any(name.split(".")[0] in ("numpy", "ops") for name in module_level_imports(path))
+        assert not any(
+            name.split(".")[0] in ("numpy", "ops") for name in module_level_imports(path)
+        )
 
 
 def test_modules_do_not_import_each_other_in_circles():
     known = {name_of(path): path for path in FILES}
-    graph = {name: [n for n in module_level_imports(path) if n in known] for name, path in known.items()}
+    graph = {
+        name: [n for n in module_level_imports(path) if n in known] for name, path in known.items()
+    }
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:

@@ -186,9 +186,7 @@ def attending(heads: Heads, sinks: Weight | None = None):
 
     def forward(ops):
         x = ops.embed(table)
-        return ops.attention(
-            ops.linear(q, x), ops.linear(k, x), ops.linear(v, x), heads, sinks
-        )
+        return ops.attention(ops.linear(q, x), ops.linear(k, x), ops.linear(v, x), heads, sinks)
 
     return Case(forward, widths=(heads.kv_heads * size,))
 

@@ -1,4 +1,4 @@
-"""The small trained models against llama.cpp's recorded prompts, logits and greedy continuations."""
+"""The small trained models against llama.cpp's recorded prompts, logits and greedy texts."""
 
 import json
 from typing import Any

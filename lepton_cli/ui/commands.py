@@ -118,7 +118,8 @@ def _go_on_from(session: Session, text: str) -> Generator[Event]:
 def _clear(dialogue: Dialogue, argument: str) -> None:
     dialogue.session.clear()
     dialogue.note(
-        "cleared, /back undoes it" + ("; the system text stays" if dialogue.session.conversation.system else "")
+        "cleared, /back undoes it"
+        + ("; the system text stays" if dialogue.session.conversation.system else "")
     )
 
 

@@ -105,7 +105,7 @@ spread_i8 = _spread(lambda builder, raw: builder.sitofp(raw, FLOATS))
 
 @intrinsic
 def spread_bits(typing_context, low, low_shift, width, high, high_shift, high_mask, out, s, m):
-    """16 weights s · q + m: q is `width` bits of the low bytes under masked bits of the high ones."""
+    """16 weights s · q + m: q is `width` bits of the low bytes under masked high bits."""
 
     def code(context, builder, signature, arguments):
         low, low_shift, width, high, high_shift, high_mask, out, scale, offset = arguments
