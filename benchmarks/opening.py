@@ -1,6 +1,6 @@
 """How long a model file takes to open, to list and to make a tokenizer of: a table for the README.
 
-    python benchmarks/opening.py FILE...
+python benchmarks/opening.py FILE...
 """
 
 import sys

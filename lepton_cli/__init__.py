@@ -1,9 +1,9 @@
 """Lepton: chat with and generate from GGUF models. The small Python API.
 
-    import lepton_cli
-    with lepton_cli.load("model.gguf") as model:
-        for piece in model.generate("Once upon a time", max_tokens=50):
-            print(piece, end="")
+import lepton_cli
+with lepton_cli.load("model.gguf") as model:
+    for piece in model.generate("Once upon a time", max_tokens=50):
+        print(piece, end="")
 """
 
 from typing import TYPE_CHECKING, Any

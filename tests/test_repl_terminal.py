@@ -67,7 +67,7 @@ def start(environ: dict[str, str]) -> Iterator[Start]:
             [*CHAT, json.dumps(settings)],
             env={**environ, **(env or {})},
             encoding="utf-8",
-            timeout=10,
+            timeout=30,  # a busy machine is no failure
             dimensions=(24, 80),
         )
         children.append(child)

@@ -6,11 +6,8 @@ from typing import Protocol
 class Alphabet(Protocol):
     """How the vocabulary writes text."""
 
-    def symbols(self, piece: str) -> list[bytes]:
-        """What merging starts from."""
-
-    def byte_text(self, byte: int) -> bytes:
-        """The text of the token for a single byte, where it is a normal token."""
+    def written(self, piece: str) -> str:
+        """Text as the vocabulary writes it."""
 
     def decoded(self, text: bytes) -> bytes:
         """What a token's text stands for."""
@@ -22,31 +19,25 @@ class ByteAlphabet:
     def __init__(self) -> None:
         printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
         spare = iter(range(0x100, 0x200))
-        characters = [chr(byte if byte in printable else next(spare)) for byte in range(256)]
-        self._texts = [character.encode() for character in characters]
-        self._bytes = {character: bytes([byte]) for byte, character in enumerate(characters)}
+        codes = [byte if byte in printable else next(spare) for byte in range(256)]
+        self.characters = "".join(map(chr, codes))
+        self._bytes = {char: bytes([byte]) for byte, char in enumerate(self.characters)}
 
-    def symbols(self, piece: str) -> list[bytes]:
-        return [self._texts[byte] for byte in piece.encode()]
-
-    def byte_text(self, byte: int) -> bytes:
-        return self._texts[byte]
+    def written(self, piece: str) -> str:
+        return piece.encode().decode("latin-1").translate(self.characters)
 
     def decoded(self, text: bytes) -> bytes:
         return b"".join(self._bytes.get(char) or char.encode() for char in text.decode())
 
 
-class CharacterAlphabet:
-    """Plain UTF-8, in which `space` stands for a space."""
+class PlainAlphabet:
+    """Plain UTF-8, in which `space` stands for a space; text comes with it already."""
 
     def __init__(self, space: str) -> None:
         self._space = space.encode()
 
-    def symbols(self, piece: str) -> list[bytes]:
-        return [character.encode() for character in piece]
-
-    def byte_text(self, byte: int) -> bytes:
-        return bytes([byte])
+    def written(self, piece: str) -> str:
+        return piece
 
     def decoded(self, text: bytes) -> bytes:
         return text.replace(self._space, b" ")

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from lepton_cli.engine.tokenizer.byte_pairs import MERGES, byte_pair_speller
+from lepton_cli.engine.tokenizer.byte_pairs import MERGES, BytePairSpeller
 from lepton_cli.engine.tokenizer.pretokenizers import PRETOKENIZERS, Pretokenizer
-from lepton_cli.engine.tokenizer.sentence_pieces import SCORES, sentence_piece_speller
+from lepton_cli.engine.tokenizer.sentence_pieces import SCORES, SentencePieceSpeller
 from lepton_cli.engine.tokenizer.special import Defaults, SpecialTokens, read_special_tokens
 from lepton_cli.engine.tokenizer.splitting import find_special_texts
 from lepton_cli.engine.tokenizer.tokenizer import Speller, Tokenizer
@@ -43,7 +43,7 @@ def _builder(metadata: Metadata) -> Callable[[Metadata, Vocabulary], Parts]:
 def _llama(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
     defaults = Defaults(bos=1, eos=2, unknown=0, adds_bos=True)
     special = read_special_tokens(metadata, vocabulary, defaults)
-    return special, sentence_piece_speller(metadata, vocabulary, special.unknown)
+    return special, SentencePieceSpeller(metadata, vocabulary, special.unknown)
 
 
 def _gpt2(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
@@ -53,14 +53,14 @@ def _gpt2(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
     defaults = Defaults(bos=end if pre.has_bos else None, eos=end, adds_bos=pre.adds_bos)
     special = read_special_tokens(metadata, vocabulary, defaults)
     unknown = None if pre.byte_level else special.unknown
-    return special, byte_pair_speller(metadata, vocabulary, pre, unknown)
+    return special, BytePairSpeller(metadata, vocabulary, pre, unknown)
 
 
 def _gemma4(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
     defaults = Defaults(bos=2, eos=1, unknown=3, adds_bos="always")
     special = read_special_tokens(metadata, vocabulary, defaults)
     pre = PRETOKENIZERS["gemma4"]
-    return special, byte_pair_speller(metadata, vocabulary, pre, special.unknown)
+    return special, BytePairSpeller(metadata, vocabulary, pre, special.unknown)
 
 
 def _bert(metadata: Metadata, vocabulary: Vocabulary) -> Parts:

@@ -1,16 +1,22 @@
-"""Byte-pair encoding (`gpt2`, `gemma4`): patterns cut pieces, merges come in the file's order."""
+"""Byte-pair encoding (`gpt2`, `gemma4`): patterns cut pieces, which `tokenizers` then merges."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from itertools import chain
 
 import regex
+from tokenizers.models import BPE
 
-from lepton_cli.engine.tokenizer.alphabets import Alphabet, ByteAlphabet, CharacterAlphabet
+from lepton_cli.engine.tokenizer.alphabets import Alphabet, ByteAlphabet, PlainAlphabet
 from lepton_cli.engine.tokenizer.arrays import DAMAGED, read_texts
-from lepton_cli.engine.tokenizer.merging import Merges, MergeSpeller
 from lepton_cli.engine.tokenizer.pretokenizers import Pretokenizer
 from lepton_cli.engine.tokenizer.vocabulary import Vocabulary
 from quant.errors import ModelFileError
 from quant.gguf import Metadata
 
 MERGES = "tokenizer.ggml.merges"
+CACHED_PIECES = 1 << 16  # words repeat, and a chat's earlier turns are encoded again at every turn
+UNKNOWN = ""  # no token has this text, and no piece can spell it
 
 
 class PatternCutter:
@@ -20,7 +26,7 @@ class PatternCutter:
         self._space = pretokenizer.space
         self._patterns = [regex.compile(f"({pattern})") for pattern in pretokenizer.patterns]
 
-    def cut(self, text: str, after_special: bool) -> list[str]:
+    def cut(self, text: str) -> list[str]:
         pieces = [text.replace(" ", self._space)]
         for pattern in self._patterns:
             backwards = -1 if pattern.flags & regex.REVERSE else 1
@@ -29,29 +35,61 @@ class PatternCutter:
             ]
         return pieces
 
+
+class BytePairSpeller:
+    """Text to ids; what no token can write is unknown, or left out where `unknown` is None."""
+
+    def __init__(
+        self,
+        metadata: Metadata,
+        vocabulary: Vocabulary,
+        pretokenizer: Pretokenizer,
+        unknown: int | None,
+    ) -> None:
+        """Raises ModelFileError where the merges are no array of pairs."""
+        self._cutter, self._size = PatternCutter(pretokenizer), len(vocabulary.texts)
+        self._alphabet: Alphabet = PlainAlphabet(pretokenizer.space)
+        byte_names = vocabulary.byte_names()
+        if pretokenizer.byte_level:
+            self._alphabet, byte_names = ByteAlphabet(), {}
+        ids = {text.decode(): token for text, token in vocabulary.plain_ids().items()}
+        merges = _read_merges(metadata, ids)
+        ids |= {name.decode(): token for name, token in byte_names.items()}
+        # Without an unknown token, letters around what is left out would merge with each other.
+        ids[UNKNOWN] = self._size if unknown is None else unknown
+        self._model = BPE(
+            ids,
+            merges,
+            unk_token=UNKNOWN,
+            byte_fallback=bool(byte_names),
+            ignore_merges=pretokenizer.ignores_merges,
+        )
+        self._spelled = lru_cache(CACHED_PIECES)(self._spell_piece)
+
+    def spell(self, text: str, after_special: bool) -> list[int]:
+        return list(chain.from_iterable(map(self._spelled, self._cutter.cut(text))))
+
+    def decoded(self, text: bytes) -> bytes:
+        return self._alphabet.decoded(text)
+
     def tidy(self, text: str) -> str:
         return text
 
-
-def byte_pair_speller(
-    metadata: Metadata, vocabulary: Vocabulary, pretokenizer: Pretokenizer, unknown: int | None
-) -> MergeSpeller:
-    """Raises ModelFileError where the merges are no array of pairs."""
-    alphabet: Alphabet = CharacterAlphabet(pretokenizer.space)
-    if pretokenizer.byte_level:
-        alphabet = ByteAlphabet()
-    merges = Merges(_ranks(metadata), b" ", pretokenizer.ignores_merges)
-    cutter = PatternCutter(pretokenizer)
-    return MergeSpeller(vocabulary, unknown, cutter, alphabet, merges)
+    def _spell_piece(self, piece: str) -> list[int]:
+        tokens = self._model.tokenize(self._alphabet.written(piece))
+        return [token.id for token in tokens if token.id < self._size]
 
 
-def _ranks(metadata: Metadata) -> dict[bytes, int]:
-    """Ranks under `left right`, as the file writes its merges; the first of equals counts."""
+def _read_merges(metadata: Metadata, ids: Mapping[str, int]) -> list[tuple[str, str]]:
+    """The file's merges of tokens into tokens; raises ModelFileError."""
     if MERGES not in metadata:
-        return {}
-    merges = read_texts(metadata, MERGES)
-    if any(b" " not in pair for pair in merges):
-        pair = next(pair for pair in merges if b" " not in pair)
-        message = f"{metadata.path}: the key {MERGES} holds {pair!r:.60}, which is no pair"
-        raise ModelFileError(message, DAMAGED)
-    return dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))
+        return []
+    merges = []
+    for text in dict.fromkeys(read_texts(metadata, MERGES)):  # of equals `BPE` would take the last
+        left, space, right = text.decode().partition(" ")
+        if not space:
+            message = f"{metadata.path}: the key {MERGES} holds {text!r:.60}, which is no pair"
+            raise ModelFileError(message, DAMAGED)
+        if left in ids and right in ids and left + right in ids:  # `BPE` panics at others
+            merges.append((left, right))
+    return merges

@@ -1,59 +1,85 @@
-"""SentencePiece (`llama`): the pair of the best-scored token is merged first; spaces are U+2581."""
+"""SentencePiece (`llama`): the library itself, with a model file written from the metadata."""
 
-import re
+import struct
 
 import numpy as np
+from sentencepiece import SentencePieceProcessor
 
-from lepton_cli.engine.tokenizer.alphabets import CharacterAlphabet
 from lepton_cli.engine.tokenizer.arrays import DAMAGED, read_numbers
-from lepton_cli.engine.tokenizer.merging import Merges, MergeSpeller
-from lepton_cli.engine.tokenizer.vocabulary import Vocabulary
+from lepton_cli.engine.tokenizer.vocabulary import TokenType, Vocabulary
 from quant.errors import ModelFileError
 from quant.gguf import Metadata
 
 SCORES, ADDS_SPACE = "tokenizer.ggml.scores", "tokenizer.ggml.add_space_prefix"
-SPACE = "\u2581"
+SPACE = "\u2581".encode()
+UNKNOWN = b" "  # the library's own unknown piece: text holds none, spaces become U+2581
+
+# Fields of sentencepiece_model.proto
+PIECES, TRAINER, NORMALIZER = 1, 2, 3
+TEXT = 1
+SCORE_AND_TYPE = struct.Struct("<BfBB")
+SCORE_KEY, TYPE_KEY = 2 << 3 | 5, 3 << 3
+MODEL_TYPE, BPE, BYTE_FALLBACK = 3, 2, 35
+ADD_DUMMY_PREFIX, REMOVE_EXTRA_WHITESPACES = 3, 4
 
 
-class WordCutter:
-    """Cuts before spaces, which changes nothing but the time: no token reaches across such a cut.
+class SentencePieceSpeller:
+    """Text to ids. The library gets those tokens only that text may become, and counts them anew.
 
-    Where a token has a space after another character, text is not cut after that character.
+    Characters in a row that no token can write are one unknown token, or nothing without one.
     """
 
-    def __init__(self, vocabulary: Vocabulary, adds_space: bool) -> None:
-        space = SPACE.encode()
-        inner = [text.decode() for text in vocabulary.texts if text.find(space, 1) > 0]
-        joined = {text[i - 1] for text in inner for i in range(1, len(text)) if text[i] == SPACE}
-        kept = re.escape("".join(sorted(joined | {SPACE})))
-        self._boundary = re.compile(f"(?<![{kept}])(?={SPACE})")
-        self._adds_space = adds_space
+    def __init__(self, metadata: Metadata, vocabulary: Vocabulary, unknown: int | None) -> None:
+        """Raises ModelFileError where the scores are not one number a token."""
+        ranks, byte_names = _read_ranks(metadata, vocabulary), vocabulary.byte_names()
+        ids = vocabulary.plain_ids() | byte_names
+        ids.pop(UNKNOWN, None)
+        pieces = [_piece(text, ranks[id], vocabulary.types[id]) for text, id in ids.items()]
+        pieces.append(_piece(UNKNOWN, 0, TokenType.UNKNOWN))
+        trainer = _number(MODEL_TYPE, BPE) + _number(BYTE_FALLBACK, bool(byte_names))
+        normalizer = _number(ADD_DUMMY_PREFIX, 0) + _number(REMOVE_EXTRA_WHITESPACES, 0)
+        model = [*pieces, _block(TRAINER, trainer), _block(NORMALIZER, normalizer)]
+        self._processor = SentencePieceProcessor(model_proto=b"".join(model))
+        self._ids = [*ids.values(), unknown]
+        self._adds_space = metadata.boolean(ADDS_SPACE, True)
 
-    def cut(self, text: str, after_special: bool) -> list[str]:
+    def spell(self, text: str, after_special: bool) -> list[int]:
         if self._adds_space and after_special:
             text = " " + text
-        return self._boundary.split(text.replace(" ", SPACE))
+        found = map(self._ids.__getitem__, self._processor.encode(text))
+        return [token for token in found if token is not None]
+
+    def decoded(self, text: bytes) -> bytes:
+        return text.replace(SPACE, b" ")
 
     def tidy(self, text: str) -> str:
         return text.removeprefix(" ") if self._adds_space else text
 
 
-def sentence_piece_speller(
-    metadata: Metadata, vocabulary: Vocabulary, unknown: int | None
-) -> MergeSpeller:
-    """Raises ModelFileError where the scores are not one number a token."""
-    cutter = WordCutter(vocabulary, metadata.boolean(ADDS_SPACE, True))
-    costs = Merges(_costs(metadata, vocabulary))
-    return MergeSpeller(vocabulary, unknown, cutter, CharacterAlphabet(SPACE), costs)
-
-
-def _costs(metadata: Metadata, vocabulary: Vocabulary) -> dict[bytes, float]:
-    """Minus the score of every token that a pair may become; all 0 where the file has no scores."""
-    count = len(vocabulary.texts)
-    scores = read_numbers(metadata, SCORES, count)
+def _read_ranks(metadata: Metadata, vocabulary: Vocabulary) -> list[int]:
+    """Every token's place among the scores, whose order alone counts; raises ModelFileError."""
+    scores = read_numbers(metadata, SCORES, len(vocabulary.texts))
     if scores is None:
-        scores = np.zeros(count)
+        return [0] * len(vocabulary.texts)
     if np.isnan(scores).any():
         raise ModelFileError(f"{metadata.path}: the key {SCORES} holds a NaN", DAMAGED)
-    costs = (-scores).tolist()
-    return {text: costs[token] for text, token in vocabulary.plain_ids().items()}
+    ranks: list[int] = np.unique(scores, return_inverse=True)[1].tolist()
+    return ranks
+
+
+def _piece(text: bytes, rank: int, kind: int) -> bytes:
+    numbers = SCORE_AND_TYPE.pack(SCORE_KEY, rank, TYPE_KEY, kind)
+    return _block(PIECES, _block(TEXT, text) + numbers)
+
+
+def _block(field: int, data: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(data)) + data
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first; the top bit says that another byte follows."""
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + _varint(value >> 7)

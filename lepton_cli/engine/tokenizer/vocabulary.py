@@ -56,9 +56,11 @@ class Vocabulary:
             del plain[self.texts[token]]
         return plain
 
-    def byte_ids(self) -> dict[int, int]:
-        """The tokens `<0x00>` to `<0xFF>`, by their byte."""
-        return {self.byte_value(token): token for token in self.of_types(TokenType.BYTE)}
+    def byte_names(self) -> dict[bytes, int]:
+        """The tokens `<0x00>` to `<0xFF>` by these names if all are there, for libraries want all."""
+        tokens = self.of_types(TokenType.BYTE)
+        names = {b"<0x%02X>" % self.byte_value(token): token for token in tokens}
+        return names if len(names) == 256 else {}
 
     def byte_value(self, token: int) -> int:
         return int(self.texts[token][3:5], 16)
