@@ -44,13 +44,13 @@ class Weight:
 
     def part(self, start: int, stop: int) -> "Weight":
         """Rows start to stop: a fused matrix is cut apart without a copy."""
-        assert self.experts == 1
         return Weight(self.name, self.format, self.columns, self.data[start:stop])
 
     def columns_part(self, start: int, stop: int) -> "Weight":
-        """A stretch of a float vector: the bias of a cut matrix."""
+        """A stretch of a float vector, the bias of a cut matrix. Raises ModelFileError."""
         size = self.format.block_bytes
-        assert self.format.block_size == 1 and self.experts == 1
+        if self.format.block_size != 1 or len(self.data) != 1:
+            raise ModelFileError(f"the tensor {self.name} should be a vector of floats")
         part = np.ascontiguousarray(self.data[:, start * size : stop * size])
         return Weight(self.name, self.format, stop - start, part)
 
@@ -109,10 +109,11 @@ class Routing:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A step's chosen experts: ids int32 (T, k) and their weights float32 (T, k)."""
+    """A step's chosen of `total` experts: ids int32 (T, k) and their weights float32 (T, k)."""
 
     ids: Array
     weights: Array
+    total: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -51,24 +51,29 @@ class Recorder:
     operations: list[Operation] = field(default_factory=list)
 
     def embed(self, table: Weight) -> Buffer:
+        _check_experts(table, 1)
         return self._add("embed", (), Buffer("tokens", 1, table.columns), table)
 
     def embed_positions(self, table: Weight) -> Buffer:
+        _check_experts(table, 1)
         return self._add("embed_positions", (), Buffer("tokens", 1, table.columns), table)
 
     def linear(self, w: Linear, x: Buffer) -> Buffer:
-        self._check(w, x)
+        self._check(w, x, 1)
         return self._add("linear", (x,), Buffer(x.rows, x.multiple, w.weight.rows), w)
 
     def rms_norm(self, x: Buffer, w: Linear, eps: float) -> Buffer:
-        if w.weight.rows != 1 or x.width % w.weight.columns:
+        _check_vector(w.weight)
+        if x.width % w.weight.columns:
             check_widths(w.weight.name, w.weight.columns, x.width)
         return self._same("rms_norm", x, w, eps)
 
     def layer_norm(self, x: Buffer, w: Linear, eps: float) -> Buffer:
         check_widths(w.weight.name, w.weight.columns, x.width)
+        _check_vector(w.weight)
         if w.bias:
             check_widths(w.bias.name, w.bias.columns, x.width)
+            _check_vector(w.bias)
         return self._same("layer_norm", x, w, eps)
 
     def rope(self, x: Buffer, rope: Rope) -> Buffer:
@@ -86,6 +91,7 @@ class Recorder:
         check_widths(f"{where}_v", v.width, heads.kv_heads * heads.head_width)
         if sinks is not None:
             check_widths(sinks.name, sinks.columns, heads.query_heads)
+            _check_vector(sinks)
         self.operations.append(Operation("store", (k, v), (), (heads,)))
         return self._add("attention", (q,), Buffer("tokens", 1, q.width), heads, sinks)
 
@@ -114,10 +120,10 @@ class Recorder:
         ids = Buffer("tokens", 1, routing.used)
         weights = Buffer("tokens", 1, routing.used)
         self.operations.append(Operation("route", (logits,), (ids, weights), (routing,)))
-        return Chosen(ids, weights)
+        return Chosen(ids, weights, routing.total)
 
     def expert_linear(self, w: Linear, x: Buffer, chosen: Chosen) -> Buffer:
-        self._check(w, x)
+        self._check(w, x, chosen.total)
         out = Buffer("tokens", chosen.ids.width, w.weight.rows)
         return self._add("expert_linear", (x, chosen.ids), out, w)
 
@@ -128,7 +134,8 @@ class Recorder:
     def select_outputs(self, x: Buffer) -> Buffer:
         return self._add("select_outputs", (x,), Buffer("outputs", 1, x.width))
 
-    def _check(self, w: Linear, x: Buffer) -> None:
+    def _check(self, w: Linear, x: Buffer, experts: int) -> None:
+        _check_experts(w.weight, experts)
         check_widths(w.weight.name, w.weight.columns, x.width)
         if w.bias:
             check_widths(w.bias.name, w.bias.columns, w.weight.rows)
@@ -144,6 +151,17 @@ class Recorder:
     ) -> Buffer:
         self.operations.append(Operation(name, inputs, (output,), parameters))
         return output
+
+
+def _check_experts(weight: Weight, experts: int) -> None:
+    if weight.experts != experts:
+        message = f"the tensor {weight.name} holds {weight.experts} matrices; the model needs"
+        raise ModelFileError(f"{message} {experts}")
+
+
+def _check_vector(weight: Weight) -> None:
+    if len(weight.data) != 1:
+        raise ModelFileError(f"the tensor {weight.name} should be a vector")
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ class Reference:
             weights = softmax(weights)
         elif routing.normalize:
             weights = weights / np.maximum(weights.sum(-1, keepdims=True), np.float32(6.1e-5))
-        return Chosen(ids, weights * np.float32(routing.scale))
+        return Chosen(ids, weights * np.float32(routing.scale), routing.total)
 
     def expert_linear(self, w: Linear, x: Floats, chosen: Chosen) -> Floats:
         ids = chosen.ids.reshape(-1)  # (T·k,)

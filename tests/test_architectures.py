@@ -218,3 +218,50 @@ def test_an_unknown_architecture_is_named(tmp_path):
     file = GGUF.open(path)
     with pytest.raises(ModelFileError, match="griffin"):
         loading.trained_context(file)
+
+
+@pytest.mark.parametrize(
+    ("preset", "tensor", "values"),
+    [
+        ("llama", "rope_freqs.weight", np.ones(3)),
+        ("llama", "token_embd.weight", np.zeros((2, 172, 64))),
+        ("llama", "blk.0.attn_q.weight", np.zeros((2, 32, 64))),
+        ("llama", "blk.0.attn_q.weight", np.zeros(64)),
+        ("llama", "blk.0.attn_q.bias", np.zeros((2, 32))),
+        ("llama", "blk.0.attn_norm.weight", np.zeros((2, 64))),
+        ("llama-moe", "blk.0.ffn_up_exps.weight", np.zeros((1, 128, 64))),
+        ("llama-moe", "blk.0.ffn_up_exps.weight", np.zeros((128, 64))),
+        ("gpt2", "position_embd.weight", np.zeros((5, 64))),
+        ("gpt2", "output_norm.bias", np.zeros((2, 64))),
+        ("gpt-oss", "blk.0.attn_sinks.weight", np.zeros((4, 4))),
+        ("gpt-oss", "blk.1.ffn_down_exps.bias", np.zeros(64)),
+    ],
+)
+def test_tensors_of_absurd_shapes_are_refused_by_name(tmp_path, preset, tensor, values):
+    tensors = {tensor: values.astype(np.float32)}
+    message = refused(write_model(tmp_path / "m.gguf", preset, tensors=tensors))
+    assert tensor.removesuffix(".weight") in message
+
+
+def test_more_experts_used_than_there_are_is_refused(tmp_path):
+    path = write_model(tmp_path / "m.gguf", "llama-moe", metadata={"llama.expert_used_count": 99})
+    assert "expert_used_count" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rope.freq_base", 0.0),
+        ("rope.freq_base", -1.0),
+        ("rope.scaling.original_context_length", 0),
+        ("rope.scaling.factor", "far"),
+    ],
+)
+def test_absurd_rotary_keys_are_refused(tmp_path, key, value):
+    path = write_model(tmp_path / "m.gguf", "mistral3", metadata={f"mistral3.{key}": value})
+    assert key in refused(path)
+
+
+def test_a_format_without_arithmetic_is_named(shared_data):
+    message = refused(shared_data("quants") / "tiny-IQ2_XS.gguf")
+    assert "IQ2_XS" in message and "tensor" in message

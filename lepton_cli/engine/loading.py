@@ -8,7 +8,7 @@ from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.parameters import Keys
 from ops.cache import CacheLayout, CacheType
 from ops.cpu.machine import MemoryLimit
-from ops.interface import BLOCK
+from ops.interface import BLOCK, check_widths
 from ops.program import Limits, Recorder, plan
 from quant.errors import ModelFileError, OutOfMemoryError, UsageError
 from quant.gguf import GGUF
@@ -47,24 +47,17 @@ def architecture(file: GGUF) -> type[Decoder]:
 
 def build(file: GGUF, context: int) -> Decoder:
     """The model, with every tensor asked for once and every shape checked."""
-    decoder = architecture(file)(file, context)
-    check(file, decoder)
-    return decoder
-
-
-def check(file: GGUF, decoder: Decoder) -> None:
-    """Records the forward pass once: every tensor is asked for, every shape compared."""
+    kind = architecture(file)
     try:
+        decoder = kind(file, context)
         logits = decoder.forward(Recorder())
-        tokens = decoder.weights["token_embd"].weight.rows
-        if logits.width != tokens:
-            message = f"output.weight has {logits.width} rows, token_embd.weight {tokens}"
-            raise ModelFileError(message)
+        check_widths("output.weight", logits.width, decoder.weights["token_embd"].weight.rows)
     except ModelFileError as error:
         if str(file.path) in error.message:
             raise
         raise ModelFileError(f"{file.path}: {error.message}", error.hint) from error
     decoder.weights.check_all_used(decoder.ignored)
+    return decoder
 
 
 def trained_context(file: GGUF) -> int:

@@ -6,12 +6,20 @@ An architecture's file overrides what differs. Pre-norm residual blocks with Swi
 
 from typing import ClassVar
 
-import numpy as np
-
 from lepton_cli.models.parameters import Keys, read_parameters
 from lepton_cli.models.rope import Frequencies, scaled
 from lepton_cli.models.weights import Layer, Weights
-from ops.interface import Activation, Array, Heads, Linear, Operators, Rope, Routing
+from ops.interface import (
+    Activation,
+    Array,
+    Heads,
+    Linear,
+    Operators,
+    Rope,
+    Routing,
+    check_widths,
+)
+from quant.format import dequantize
 from quant.gguf import GGUF
 
 
@@ -121,7 +129,9 @@ class Decoder:
     def factors(self, name: str) -> Frequencies:
         """A tensor of divisors of the rotary frequencies, one a pair."""
         weight = self.weights.weight(name)
-        return np.frombuffer(weight.data.tobytes(), np.float32)
+        divisors = dequantize(weight.format, weight.data).reshape(-1)
+        check_widths(name, len(divisors), self.parameters.rotary // 2)
+        return divisors
 
     def routing(self) -> Routing:
         return Routing(self.parameters.experts, self.parameters.experts_used)

@@ -3,14 +3,18 @@
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.weights import Layer
 from ops.interface import Array, Linear, Operators, Rope
+from quant.errors import ModelFileError
 
 
 class Gpt2(Decoder):
     norm_eps = "layer_norm_epsilon"
 
     def embed(self, ops: Operators) -> Array:
-        positions = ops.embed_positions(self.weights["position_embd"].weight)
-        return ops.add(super().embed(ops), positions)
+        table = self.weights["position_embd"].weight
+        if table.rows < self.context:
+            message = f"{table.name} has {table.rows} rows for a context of {self.context}"
+            raise ModelFileError(message, f"use -c {table.rows} or less")
+        return ops.add(super().embed(ops), ops.embed_positions(table))
 
     def norm(self, ops: Operators, x: Array, w: Linear) -> Array:
         return ops.layer_norm(x, w, self.parameters.eps)

@@ -81,6 +81,9 @@ def read_parameters(keys: Keys, norm_eps: str) -> Parameters:
     if not 0 < layers <= MAX_LAYERS:
         raise keys.error("block_count", f"leaves {layers} layers")
     experts = keys.uniform("expert_count", 0)
+    used = keys.positive("expert_used_count") if experts else 0
+    if used > experts:
+        raise keys.error("expert_used_count", f"is {used} of {experts} experts")
     return Parameters(
         layers=layers,
         width=width,
@@ -91,5 +94,5 @@ def read_parameters(keys: Keys, norm_eps: str) -> Parameters:
         context=keys.positive("context_length"),
         rotary=rotary,
         experts=experts,
-        experts_used=keys.positive("expert_used_count") if experts else 0,
+        experts_used=used,
     )

@@ -24,12 +24,14 @@ class Scaling:
 
 
 def read_scaling(keys: Keys) -> Scaling:
-    factor = keys.number("rope.scaling.factor", 0.0) or keys.number("rope.scale_linear", 0.0)
-    kind = keys.string("rope.scaling.type", "linear")
-    if kind not in ("none", "linear", "yarn", "longrope"):
-        raise keys.error("rope.scaling.type", f"is {kind!r}: not supported yet")
     context = keys.integer("context_length")
     original = keys.integer("rope.scaling.original_context_length", context)
+    factor = keys.number("rope.scaling.factor", 0.0) or keys.number("rope.scale_linear", 0.0)
+    kind = keys.string("rope.scaling.type", "linear")
+    if original < 1:
+        raise keys.error("rope.scaling.original_context_length", f"is {original}")
+    if kind not in ("none", "linear", "yarn", "longrope"):
+        raise keys.error("rope.scaling.type", f"is {kind!r}: not supported yet")
     return Scaling(kind, factor if factor > 0 and kind != "none" else 1.0, original)
 
 
@@ -41,6 +43,8 @@ def plain(base: float, rotary: int) -> Frequencies:
 def scaled(keys: Keys, base: float, rotary: int) -> tuple[Frequencies, float]:
     """The frequencies and the magnitude that the file's scaling asks for."""
     scaling = read_scaling(keys)
+    if not base > 1:
+        raise keys.error("rope.freq_base", f"is {base}")
     frequencies = plain(base, rotary)
     if scaling.kind == "yarn":
         return yarn(keys, scaling, frequencies, base)

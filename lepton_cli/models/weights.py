@@ -33,7 +33,11 @@ class Weights:
             message = f"{self._file.path}: the tensor {name} is missing"
             raise ModelFileError(message, "the file is incomplete or wrongly converted")
         self._used.add(name)
-        return _weight(self._file.tensors[name])
+        tensor = self._file.tensors[name]
+        if tensor.format.dequantize is None:
+            message = f"{self._file.path}: the tensor {name} has the type {tensor.format.name}"
+            raise ModelFileError(f"{message}, which Lepton does not compute with yet")
+        return _weight(tensor)
 
     def _optional(self, name: str) -> Weight | None:
         return self.weight(name) if name in self._file.tensors else None
