@@ -1,8 +1,12 @@
 """Tokenizers built from small vocabularies made here: rules, detokenization, untrusted text."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from random import Random
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +27,6 @@ from tiny_vocabularies import (
 
 from lepton_cli.engine.messages import Segment
 from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
-from lepton_cli.engine.tokenizer.merging import merge
 from quant.errors import UsageError
 from quant.gguf import GGUF
 
@@ -48,21 +51,22 @@ def test_pairs_merge_in_order_of_priority() -> None:
     assert texts_of(GEMMA, GEMMA.encode("hello he")) == ["<bos>", "hello", "▁", "he"]
 
 
-@given(
-    st.lists(st.sampled_from([b"a", b"b", b"c"]), max_size=12), st.randoms(use_true_random=False)
-)
-def test_merging_equals_merging_the_best_pair_again_and_again(symbols: list[bytes], random) -> None:
-    texts = [b"ab", b"bc", b"abc", b"aa", b"aab", b"ca", b"cab", b"bb", b"abab", b"cc"]
-    priorities = {text: random.randrange(5) for text in random.sample(texts, 6)}
-    expected = list(symbols)
+@given(st.text("abc", max_size=12), st.randoms(use_true_random=False))
+def test_the_best_pair_merges_again_and_again(text: str, random: Random) -> None:
+    joined = ["ab", "bc", "abc", "aa", "aab", "ca", "cab", "bb", "abab", "cc"]
+    scores = {joint: float(random.randrange(5)) for joint in random.sample(joined, 6)}
+    tokens = [("<unk>", U), *((token, N) for token in ["a", "b", "c", *scores])]
+    keys = {**vocabulary(tokens), "scores": np.array([0.0] * 4 + [*scores.values()])}
+    tokenizer = build({"model": "llama", "add_space_prefix": False, **keys})
+    expected = list(text)
     while pairs := [
-        (priorities[left + right], i)
+        (-scores[left + right], i)
         for i, (left, right) in enumerate(pairwise(expected))
-        if left + right in priorities
+        if left + right in scores
     ]:
         _, i = min(pairs)
         expected[i : i + 2] = [expected[i] + expected[i + 1]]
-    assert merge(symbols, priorities, b"") == expected
+    assert texts_of(tokenizer, tokenizer.encode(text, add_special=False)) == expected
 
 
 @pytest.mark.parametrize(
@@ -198,8 +202,25 @@ def test_control_tokens_are_seen_only_when_rendered() -> None:
 def test_characters_without_token_are_unknown_or_left_out() -> None:
     keys = {"model": "llama", **vocabulary([("<unk>", U), ("<s>", C), ("</s>", C), ("▁", N)])}
     assert build(keys).encode("é ", add_special=False) == [3, 0, 3]
-    keys = {"model": "gpt2", "pre": "gpt-2", **vocabulary([("a", N), ("b", N)])}
-    assert build(keys).encode("aéb", add_special=False) == [0, 1]
+    keys = {"model": "gpt2", "pre": "gpt-2", **vocabulary([("a", N), ("b", N), ("ab", N)])}
+    keys["merges"] = [b"a b"]  # which does not reach across what is left out
+    assert build(keys).encode("abaéb", add_special=False) == [2, 0, 1]
+
+
+def test_tokens_that_sentencepiece_refuses_do_no_harm() -> None:
+    odd = ("a\0", "\0", " ", "a b", "a" * 7999, "a" * 8000, "<0x4a>")
+    tokenizer = build(sentence_pieces(*((text, N) for text in odd)))
+    for text in ("a\0", "j <0x4a>", "a" * 8000):
+        assert tokenizer.decode(tokenizer.encode(text, add_special=False)) == text
+
+
+@pytest.mark.parametrize("kind", [sentence_pieces, gemma4])
+def test_bytes_that_are_not_all_there_are_not_used(kind: Callable[[], dict[str, Any]]) -> None:
+    whole, partial = kind(), kind()
+    partial["token_type"][partial["tokens"].index(b"<0x00>")] = N
+    unknown = build(whole).token_id("<unk>")
+    assert unknown not in build(whole).encode("hé")
+    assert build(partial).encode("hé")[-1] == unknown
 
 
 def test_text_without_utf8_form_is_refused() -> None:

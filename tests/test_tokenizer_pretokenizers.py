@@ -39,7 +39,7 @@ CUTS = (
 
 
 def cut(name: str, text: str) -> list[str]:
-    return PatternCutter(PRETOKENIZERS[name]).cut(text, after_special=False)
+    return PatternCutter(PRETOKENIZERS[name]).cut(text)
 
 
 @pytest.mark.parametrize(("name", "text", "pieces"), CUTS)

@@ -44,9 +44,8 @@ MERGES = [
 
 def byte_pairs(*more: tuple[str, TokenType], pre: str = "gpt-2") -> dict[str, Any]:
     """Bytes, words, and merges that would make `<|im_end|>` if any text could."""
-    letters = [ByteAlphabet().byte_text(byte).decode() for byte in range(256)]
     merges = [*MERGES, "Ġ hello", "Ċ Ċ"]
-    normal = [(text, N) for text in [*letters, *_merged(merges)]]
+    normal = [(text, N) for text in [*ByteAlphabet().characters, *_merged(merges)]]
     pairs = {"pre": pre, "merges": [pair.encode() for pair in merges]}
     return {"model": "gpt2", **vocabulary([*normal, *more]), **pairs}
 

@@ -8,7 +8,7 @@ from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.parameters import Keys
 from ops.cache import CacheLayout, CacheType
 from ops.cpu.machine import MemoryLimit
-from ops.interface import BLOCK, check_widths
+from ops.interface import BLOCK
 from ops.program import Limits, Recorder, plan
 from quant.errors import ModelFileError, OutOfMemoryError, UsageError
 from quant.gguf import GGUF
@@ -51,7 +51,10 @@ def build(file: GGUF, context: int) -> Decoder:
     try:
         decoder = kind(file, context)
         logits = decoder.forward(Recorder())
-        check_widths("output.weight", logits.width, decoder.weights["token_embd"].weight.rows)
+        tokens = decoder.weights["token_embd"].weight.rows
+        if logits.width != tokens:
+            message = f"output.weight has {logits.width} rows, token_embd.weight {tokens}"
+            raise ModelFileError(message)
     except ModelFileError as error:
         if str(file.path) in error.message:
             raise

@@ -13,18 +13,18 @@ from quant.gguf import Metadata
 SCORES, ADDS_SPACE = "tokenizer.ggml.scores", "tokenizer.ggml.add_space_prefix"
 SPACE = "\u2581".encode()
 UNKNOWN = b" "  # the library's own unknown piece: text holds none, spaces become U+2581
+LONGEST = 7999  # bytes in a piece
 
-# Fields of sentencepiece_model.proto
-PIECES, TRAINER, NORMALIZER = 1, 2, 3
-TEXT = 1
-SCORE_AND_TYPE = struct.Struct("<BfBB")
-SCORE_KEY, TYPE_KEY = 2 << 3 | 5, 3 << 3
+# sentencepiece_model.proto: the numbers of a model's fields, and of the fields inside them
+PIECE, TRAINER, NORMALIZER = 1, 2, 3
+TEXT, SCORE_KEY, TYPE_KEY = 1, 2 << 3 | 5, 3 << 3  # a key is a field's number and its kind
 MODEL_TYPE, BPE, BYTE_FALLBACK = 3, 2, 35
 ADD_DUMMY_PREFIX, REMOVE_EXTRA_WHITESPACES = 3, 4
+SCORE_AND_TYPE = struct.Struct("<BfBB")
 
 
 class SentencePieceSpeller:
-    """Text to ids. The library gets those tokens only that text may become, and counts them anew.
+    """Text to ids. The library gets only the tokens that text may become, and counts them anew.
 
     Characters in a row that no token can write are one unknown token, or nothing without one.
     """
@@ -32,14 +32,12 @@ class SentencePieceSpeller:
     def __init__(self, metadata: Metadata, vocabulary: Vocabulary, unknown: int | None) -> None:
         """Raises ModelFileError where the scores are not one number a token."""
         ranks, byte_names = _read_ranks(metadata, vocabulary), vocabulary.byte_names()
-        ids = vocabulary.plain_ids() | byte_names
-        ids.pop(UNKNOWN, None)
-        pieces = [_piece(text, ranks[id], vocabulary.types[id]) for text, id in ids.items()]
+        known, types = vocabulary.plain_ids() | byte_names, vocabulary.types
+        ids = {text: token for text, token in known.items() if _is_taken(text)}
+        pieces = [_piece(text, ranks[token], types[token]) for text, token in ids.items()]
         pieces.append(_piece(UNKNOWN, 0, TokenType.UNKNOWN))
-        trainer = _number(MODEL_TYPE, BPE) + _number(BYTE_FALLBACK, bool(byte_names))
-        normalizer = _number(ADD_DUMMY_PREFIX, 0) + _number(REMOVE_EXTRA_WHITESPACES, 0)
-        model = [*pieces, _block(TRAINER, trainer), _block(NORMALIZER, normalizer)]
-        self._processor = SentencePieceProcessor(model_proto=b"".join(model))
+        model = _model(b"".join(pieces), bool(byte_names))
+        self._processor = SentencePieceProcessor(model_proto=model)
         self._ids = [*ids.values(), unknown]
         self._adds_space = metadata.boolean(ADDS_SPACE, True)
 
@@ -67,9 +65,21 @@ def _read_ranks(metadata: Metadata, vocabulary: Vocabulary) -> list[int]:
     return ranks
 
 
+def _model(pieces: bytes, has_bytes: bool) -> bytes:
+    """A model that leaves text as it is, but for spaces, which become U+2581."""
+    trainer = _number(MODEL_TYPE, BPE) + _number(BYTE_FALLBACK, has_bytes)
+    normalizer = _number(ADD_DUMMY_PREFIX, 0) + _number(REMOVE_EXTRA_WHITESPACES, 0)
+    return pieces + _block(TRAINER, trainer) + _block(NORMALIZER, normalizer)
+
+
+def _is_taken(text: bytes) -> bool:
+    """Whether the library takes such a piece, for it refuses models with any other."""
+    return text != UNKNOWN and len(text) <= LONGEST and b"\0" not in text
+
+
 def _piece(text: bytes, rank: int, kind: int) -> bytes:
     numbers = SCORE_AND_TYPE.pack(SCORE_KEY, rank, TYPE_KEY, kind)
-    return _block(PIECES, _block(TEXT, text) + numbers)
+    return _block(PIECE, _block(TEXT, text) + numbers)
 
 
 def _block(field: int, data: bytes) -> bytes:

@@ -57,7 +57,7 @@ class Vocabulary:
         return plain
 
     def byte_names(self) -> dict[bytes, int]:
-        """The tokens `<0x00>` to `<0xFF>` by these names if all are there, for libraries want all."""
+        """The tokens `<0x00>` to `<0xFF>` by these names, or none: libraries use all or none."""
         tokens = self.of_types(TokenType.BYTE)
         names = {b"<0x%02X>" % self.byte_value(token): token for token in tokens}
         return names if len(names) == 256 else {}

@@ -55,6 +55,8 @@ class WordPieceSpeller:
         return words
 
     def _spell_word(self, word: str) -> list[int]:
+        # `tokenizers` finds the same pieces, but tries every end of a word for each of them: a
+        # word of 12,000 letters takes it 8 seconds, unless its limit makes long words unknown.
         left, ids = (SPACE + word).encode(), []
         while left:
             ends = range(min(len(left), self._longest), 0, -1)
