@@ -394,3 +394,9 @@ def test_a_file_in_a_cache_is_found_by_its_bare_name(home, name):
 def test_a_repository_that_is_not_here_tells_how_to_fetch_it():
     error = refused("nobody/nothing-GGUF:Q4_0")
     assert "hf download nobody/nothing-GGUF --include '*Q4_0*.gguf'" in error.hint
+
+
+def test_a_folder_does_not_hide_an_alias_of_the_same_name(tmp_path, monkeypatch):
+    (tmp_path / "builtin").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert resolve("builtin").name == "builtin.gguf"

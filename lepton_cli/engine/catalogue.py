@@ -49,12 +49,14 @@ def resolve(name: str) -> Path:
     """The model file that the name stands for, readable; of a split model the first part.
 
     A path to a file that exists, an alias, `user/repo[:quantization]`, `model[:tag]` of ollama, or
-    a file's name in one of the caches. Raises UsageError that names what is near or the cure.
+    a file's name in one of the caches. A folder does not hide the alias of the same name. Raises
+    UsageError that names what is near or the cure.
     """
     if not name.strip():
         raise UsageError("the model's name is empty", LIST_HINT)
     path = Path(os.path.expanduser(name))
-    return _readable(path if _exists(path) else _by_name(name))
+    is_path = _exists(path) and not (path.is_dir() and name.lower() in load_aliases())
+    return _readable(path if is_path else _by_name(name))
 
 
 def packaged(name: str) -> Path:

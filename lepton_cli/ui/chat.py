@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lepton_cli.engine.catalogue import resolve
+from lepton_cli.engine.catalogue import packaged, resolve
 from lepton_cli.engine.model import Model
 from lepton_cli.ui import repl
 from lepton_cli.ui.dialogue import ChatOptions
@@ -19,7 +19,7 @@ from lepton_cli.ui.options import (
 from lepton_cli.ui.prompt import typed_prompt
 from lepton_cli.ui.settings import generation_settings
 
-BUILTIN = "builtin"
+BUILTIN, BUILTIN_FILE = "builtin", "builtin.gguf"
 BUILTIN_NOTE = (
     "this is the built-in model: tiny, it greets, tells short stories and knows how to use Lepton; "
     "open a real one with: lepton chat model.gguf"
@@ -44,7 +44,8 @@ def start_chat(request: ChatRequest) -> int:
     how, talk = request.how, request.talk
 
     def load(name: str) -> Model:
-        return open_model(resolve(name), request.model, talk)
+        path = packaged(BUILTIN_FILE) if name == BUILTIN else resolve(name)
+        return open_model(path, request.model, talk)
 
     prompt = typed_prompt(request.words, how.prompt, escape=how.escape)
     system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)
