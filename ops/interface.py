@@ -43,7 +43,9 @@ class Weight:
         return len(self.data) // self.experts
 
     def part(self, start: int, stop: int) -> "Weight":
-        """Rows start to stop: a fused matrix is cut apart without a copy."""
+        """Rows start to stop: a fused matrix is cut apart without a copy. Raises ModelFileError."""
+        if self.experts != 1:
+            raise ModelFileError(f"the tensor {self.name} should be a matrix")
         return Weight(self.name, self.format, self.columns, self.data[start:stop])
 
     def columns_part(self, start: int, stop: int) -> "Weight":

@@ -63,14 +63,16 @@ class Recorder:
         return self._add("linear", (x,), Buffer(x.rows, x.multiple, w.weight.rows), w)
 
     def rms_norm(self, x: Buffer, w: Linear, eps: float) -> Buffer:
-        _check_vector(w.weight)
+        _check_norm(w)
+        if w.bias:
+            raise ModelFileError(f"the tensor {w.bias.name} has no place in this model")
         if x.width % w.weight.columns:
             check_widths(w.weight.name, w.weight.columns, x.width)
         return self._same("rms_norm", x, w, eps)
 
     def layer_norm(self, x: Buffer, w: Linear, eps: float) -> Buffer:
         check_widths(w.weight.name, w.weight.columns, x.width)
-        _check_vector(w.weight)
+        _check_norm(w)
         if w.bias:
             check_widths(w.bias.name, w.bias.columns, x.width)
             _check_vector(w.bias)
@@ -157,6 +159,12 @@ def _check_experts(weight: Weight, experts: int) -> None:
     if weight.experts != experts:
         message = f"the tensor {weight.name} holds {weight.experts} matrices; the model needs"
         raise ModelFileError(f"{message} {experts}")
+
+
+def _check_norm(w: Linear) -> None:
+    _check_vector(w.weight)
+    if w.scale:
+        raise ModelFileError(f"the tensor {w.scale.name} has no place in this model")
 
 
 def _check_vector(weight: Weight) -> None:

@@ -16,6 +16,7 @@ from ops.interface import (
     Activation,
     Chosen,
     Heads,
+    Interrupted,
     Linear,
     Operators,
     Rope,
@@ -68,7 +69,7 @@ class Reference:
         return x @ self.values(w.weight).T * scale + self._bias(w)
 
     def rms_norm(self, x: Floats, w: Linear, eps: float) -> Floats:
-        parts = x.reshape(len(x), -1, w.weight.columns)
+        parts = x.reshape(len(x), x.shape[1] // w.weight.columns, w.weight.columns)
         mean = np.mean(parts * parts, -1, keepdims=True, dtype=np.float64)
         y: Floats = parts * (1 / np.sqrt(mean + eps)).astype(np.float32) * self.values(w.weight)[0]
         return y.reshape(x.shape)
@@ -183,19 +184,22 @@ class ReferenceRunner:
     """Runs a model's forward pass step by step; the weights are dequantized when first used."""
 
     def __init__(self, forward: Callable[[Operators], Floats], layout: CacheLayout) -> None:
-        self._forward, self._weights = forward, dict[tuple[int, int], Floats]()
+        self._forward, self._weights = forward, dict[tuple[int, tuple[int, ...], str], Floats]()
         self.cache = KVCache(layout)
 
     def run(self, step: Step, interrupt: threading.Event | None = None) -> Floats:  # (O, V)
-        """A step is not broken off: `interrupt` is looked at before the next one."""
+        """Raises Interrupted, but only before a step: none is broken off."""
+        if interrupt is not None and interrupt.is_set():
+            raise Interrupted
         self.cache.reserve(int(step.positions.max()) + 1)
         return self._forward(Reference(step, self.cache, self._values))
 
     def close(self) -> None:
         self._weights.clear()
+        self.cache.shrink(0)
 
     def _values(self, weight: Weight) -> Floats:  # (experts * rows, columns)
-        key = weight.data.ctypes.data, len(weight.data)  # a part may begin where the whole begins
+        key = (weight.data.ctypes.data, weight.data.shape, weight.format.name)
         if key not in self._weights:
             self._weights[key] = dequantize(weight.format, weight.data)
         return self._weights[key]

@@ -3,9 +3,16 @@
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.weights import Layer
 from ops.interface import Array, Operators
+from quant.gguf import GGUF
 
 
 class BitNet(Decoder):
+    def __init__(self, file: GGUF, context: int) -> None:
+        super().__init__(file, context)
+        activation = self.keys.string("hidden_act", "silu")
+        if activation != "silu":
+            raise self.keys.error("hidden_act", f"is {activation!r}: not supported yet")
+
     def attend(self, ops: Operators, q: Array, k: Array, v: Array, w: Layer) -> Array:
         return self.norm(ops, super().attend(ops, q, k, v, w), w.attn_sub_norm)
 

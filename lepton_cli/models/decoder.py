@@ -6,12 +6,15 @@ An architecture's file overrides what differs. Pre-norm residual blocks with Swi
 
 from typing import ClassVar
 
+import numpy as np
+
 from lepton_cli.models.parameters import Keys, read_parameters
 from lepton_cli.models.rope import Frequencies, scaled
 from lepton_cli.models.weights import Layer, Weights
 from ops.interface import (
     Activation,
     Array,
+    Gating,
     Heads,
     Linear,
     Operators,
@@ -19,6 +22,7 @@ from ops.interface import (
     Routing,
     check_widths,
 )
+from quant.errors import ModelFileError
 from quant.format import dequantize
 from quant.gguf import GGUF
 
@@ -30,6 +34,7 @@ class Decoder:
     interleaved_rope: ClassVar[bool] = False
     activation: ClassVar[Activation] = "silu"
     ffn_norm: ClassVar[str] = "ffn_norm"  # the tensor that stands before the feed-forward part
+    gating: ClassVar[Gating] = "softmax"
     head_norm: ClassVar[bool] = False  # queries and keys are normalised head by head
     ignored: ClassVar[frozenset[str]] = frozenset()  # tensors that are known to be of no use
 
@@ -49,7 +54,7 @@ class Decoder:
         return self.logits(ops, x)  # (O, V)
 
     def embed(self, ops: Operators) -> Array:
-        return ops.embed(self.weights["token_embd"].weight)
+        return ops.embed(self.weights.weight("token_embd.weight"))
 
     def block(self, ops: Operators, x: Array, w: Layer) -> Array:
         x = ops.add(x, self.attention(ops, self.norm(ops, x, w.attn_norm), w))
@@ -61,6 +66,8 @@ class Decoder:
     def attention(self, ops: Operators, x: Array, w: Layer) -> Array:
         q, k, v = self.project(ops, x, w)  # (T, H*d), (T, K*d), (T, K*d)
         if self.head_norm:
+            for norm in (w.attn_q_norm, w.attn_k_norm):
+                check_widths(norm.weight.name, norm.weight.columns, self.parameters.head_width)
             q, k = self.norm(ops, q, w.attn_q_norm), self.norm(ops, k, w.attn_k_norm)
         turn = self.rope(w.number)
         if turn is not None:
@@ -77,6 +84,7 @@ class Decoder:
         p = self.parameters
         first, second = p.heads * p.head_width, (p.heads + p.kv_heads) * p.head_width
         last = second + p.kv_heads * p.head_width
+        check_widths(w.attn_qkv.weight.name, w.attn_qkv.weight.rows, last)
         parts = ((0, first), (first, second), (second, last))
         q, k, v = (ops.linear(w.attn_qkv.part(*part), x) for part in parts)
         return q, k, v
@@ -118,9 +126,11 @@ class Decoder:
         return self.global_rope
 
     def read_rope(self) -> Rope | None:
-        base = self.keys.number("rope.freq_base", 10000.0)
-        frequencies, magnitude = scaled(self.keys, base, self.parameters.rotary)
+        frequencies, magnitude = scaled(self.keys, self.rope_base(), self.parameters.rotary)
         return self.turn(frequencies, magnitude)
+
+    def rope_base(self) -> float:
+        return self.keys.number("rope.freq_base", 10000.0)
 
     def turn(self, frequencies: Frequencies, magnitude: float = 1.0) -> Rope:
         width = self.parameters.head_width
@@ -131,7 +141,10 @@ class Decoder:
         weight = self.weights.weight(name)
         divisors = dequantize(weight.format, weight.data).reshape(-1)
         check_widths(name, len(divisors), self.parameters.rotary // 2)
+        if not np.all(divisors):
+            raise ModelFileError(f"the tensor {name} holds a divisor of 0")
         return divisors
 
     def routing(self) -> Routing:
-        return Routing(self.parameters.experts, self.parameters.experts_used)
+        p, scale = self.parameters, self.keys.number("expert_weights_scale", 0.0) or 1.0
+        return Routing(p.experts, p.experts_used, self.gating, scale=scale)

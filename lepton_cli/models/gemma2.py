@@ -27,7 +27,8 @@ class Gemma2(Decoder):
         return self.keys.number("attn_logit_softcapping", 50.0)
 
     def is_local(self, layer: int) -> bool:
-        return layer % self.local_layers < self.local_layers - 1
+        period = self.keys.period("attention.sliding_window_pattern", self.local_layers)
+        return period == 0 or layer % period < period - 1
 
     def window(self, layer: int) -> int | None:
         window = self.keys.integer("attention.sliding_window", 4096)

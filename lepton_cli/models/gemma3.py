@@ -23,8 +23,13 @@ class Gemma3(Gemma2):
         window = self.keys.integer("attention.sliding_window", 0)
         return window if window > 0 and self.is_local(layer) else None
 
+    def rope_base(self) -> float:
+        """Files that ollama converted itself name the bases of global and local layers."""
+        return self.keys.number("rope.freq_base", self.keys.number("rope.global.freq_base", 1e4))
+
     def rope(self, layer: int) -> Rope | None:
         if self.window(layer) is None:
             return self.global_rope
-        base = self.keys.number("rope.freq_base_swa", 10000.0)
+        older = self.keys.number("rope.local.freq_base", 10000.0)
+        base = self.keys.number("rope.freq_base_swa", older)
         return self.turn(plain(base, self.parameters.rotary))

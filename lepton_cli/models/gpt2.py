@@ -10,7 +10,7 @@ class Gpt2(Decoder):
     norm_eps = "layer_norm_epsilon"
 
     def embed(self, ops: Operators) -> Array:
-        table = self.weights["position_embd"].weight
+        table = self.weights.weight("position_embd.weight")
         if table.rows < self.context:
             message = f"{table.name} has {table.rows} rows for a context of {self.context}"
             raise ModelFileError(message, f"use -c {table.rows} or less")

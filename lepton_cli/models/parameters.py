@@ -1,11 +1,12 @@
 """A decoder's numbers, read from the keys `{architecture}.…` that its architecture defines."""
 
+import math
 from dataclasses import dataclass
 
 from quant.errors import ModelFileError
 from quant.gguf import Metadata
 
-MAX_LAYERS = 1 << 12
+MAX_LAYERS, MAX_HEAD_WIDTH = 1 << 12, 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,11 @@ class Keys:
         return self.metadata.integer(self.name(key), default)
 
     def number(self, key: str, default: float | None = None) -> float:
-        return self.metadata.number(self.name(key), default)
+        """Finite; -inf and NaN stand in keys that nobody reads."""
+        value = self.metadata.number(self.name(key), default)
+        if not math.isfinite(value):
+            raise self.error(key, f"is {value}")
+        return value
 
     def string(self, key: str, default: str) -> str:
         return self.metadata.string(self.name(key), default)
@@ -54,6 +59,11 @@ class Keys:
         if len(set(values)) != 1:
             raise self.error(key, f"differs between layers ({values[:8]}): not supported yet")
         return values[0]
+
+    def period(self, key: str, default: int) -> int:
+        """One layer in so many differs; a list of the layers stands for the default."""
+        value = self.metadata.get(self.name(key), default)
+        return self.integer(key, default) if isinstance(value, int) else default
 
     def positive(self, key: str, default: int | None = None) -> int:
         value = self.uniform(key, default)
@@ -69,6 +79,8 @@ def read_parameters(keys: Keys, norm_eps: str) -> Parameters:
     """Raises ModelFileError for a missing key or numbers that cannot belong together."""
     width, heads = keys.positive("embedding_length"), keys.positive("attention.head_count")
     head_width = keys.positive("attention.key_length", width // heads or 1)
+    if head_width > MAX_HEAD_WIDTH:
+        raise keys.error("attention.key_length", f"is {head_width}")
     if keys.positive("attention.value_length", head_width) != head_width:
         raise keys.error("attention.value_length", "differs from key_length: not supported yet")
     kv_heads = keys.positive("attention.head_count_kv", heads)

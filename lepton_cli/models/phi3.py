@@ -3,7 +3,7 @@
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.rope import read_scaling
 from lepton_cli.models.weights import Layer
-from ops.interface import Array, Operators, Rope
+from ops.interface import Array, Operators, Rope, check_widths
 
 
 class Phi3(Decoder):
@@ -23,7 +23,8 @@ class Phi3(Decoder):
         return self.turn(rope.frequencies / self.factors(f"{name}.weight"), factor)
 
     def feed_forward(self, ops: Operators, x: Array, w: Layer) -> Array:
-        half = w.ffn_up.weight.rows // 2
+        half = w.ffn_down.weight.columns
+        check_widths(w.ffn_up.weight.name, w.ffn_up.weight.rows, 2 * half)
         gate = ops.linear(w.ffn_up.part(0, half), x)  # (T, F)
         up = ops.linear(w.ffn_up.part(half, 2 * half), x)
         return ops.linear(w.ffn_down, ops.gate(gate, up, self.activation))

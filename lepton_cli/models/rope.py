@@ -59,14 +59,17 @@ def yarn(
     """Slow pairs are stretched, fast pairs kept, with a ramp between them."""
     pairs = len(frequencies)
 
-    def turning(rotations: float) -> float:
+    def turning(key: str, default: float) -> float:
         """The pair that makes so many rotations over the original context."""
+        rotations = keys.number(key, default)
+        if rotations <= 0:
+            raise keys.error(key, f"is {rotations}")
         length = scaling.original_context / (rotations * 2 * math.pi)
         return 2 * pairs * math.log(length) / (2 * math.log(base))
 
-    low = max(0, math.floor(turning(keys.number("rope.scaling.yarn_beta_fast", 32.0))))
+    low = max(0, math.floor(turning("rope.scaling.yarn_beta_fast", 32.0)))
     last = 2 * pairs - 1
-    high = min(last, math.ceil(turning(keys.number("rope.scaling.yarn_beta_slow", 1.0))))
+    high = min(last, math.ceil(turning("rope.scaling.yarn_beta_slow", 1.0)))
     ramp = np.clip((np.arange(pairs) - low) / max(0.001, high - low), 0, 1)
     mixed = frequencies / scaling.factor * ramp + frequencies * (1 - ramp)
     return mixed.astype(np.float32), yarn_magnitude(keys, scaling.factor)

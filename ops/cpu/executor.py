@@ -1,5 +1,6 @@
 """Replays a program: parked threads, one call without the GIL a step, a stop flag for Ctrl-C."""
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -12,7 +13,6 @@ import numpy as np
 
 from ops.cpu.layout import (
     FUTEX,
-    SPIN,
     STOP,
     SYNC_FIELDS,
     WAIT_FUNCTION,
@@ -21,11 +21,12 @@ from ops.cpu.layout import (
     YIELD,
 )
 from ops.interface import Interrupted
+from quant.errors import UsageError
 
 FUTEX_NUMBERS = {"x86_64": 202, "aarch64": 98, "riscv64": 98}
 POLL_SECONDS = 0.05  # how often the waiting main thread looks for an interrupt
 
-Job = tuple[int, int, int]  # addresses of the program and the step, number of operators
+Job = tuple[int, int, int]  # addresses of the program and of the step, number of operators
 
 
 class Executor:
@@ -38,8 +39,11 @@ class Executor:
         self._sync = np.zeros(SYNC_FIELDS, np.int64)
         kind, function, number = _waiting()
         self._sync[[WAIT_KIND, WAIT_FUNCTION, WAIT_NUMBER]] = kind, function, number
-        self._jobs: list[SimpleQueue[Job | None]] = [SimpleQueue() for _ in range(threads)]
-        self._finished: SimpleQueue[int] = SimpleQueue()
+        self._posted: tuple[int, Job] = (0, (0, 0, 0))  # the number of a job, and the job
+        self._done = [0] * threads  # the number of each worker's last job
+        self._calls: list[SimpleQueue[None]] = [SimpleQueue() for _ in range(threads)]
+        self._finished: SimpleQueue[None] = SimpleQueue()
+        self._process, self._closed = os.getpid(), False
         self._workers = [
             threading.Thread(target=self._work, args=(n,), name=f"lepton-{n}", daemon=True)
             for n in range(threads)
@@ -48,41 +52,57 @@ class Executor:
             worker.start()
 
     def run(self, job: Job, interrupt: threading.Event | None = None) -> None:
-        """Raises Interrupted when `interrupt` is set (or KeyboardInterrupt came) before the end."""
+        """Raises Interrupted when `interrupt` is set before the end, UsageError after `close`."""
+        if self._closed or os.getpid() != self._process:
+            raise UsageError("the model is closed, or belongs to another process", "load it again")
+        self.settle()
         self._sync[STOP : STOP + 2] = 0
-        for queue in self._jobs:
-            queue.put(job)
-        left = self.threads
         try:
-            while left:
-                left -= self._finish(interrupt)
-        except KeyboardInterrupt:
+            self._posted = self._posted[0] + 1, job
+            self.settle(interrupt)
+        except BaseException:  # Ctrl-C, wherever it strikes: no worker may be left at work
             self._sync[STOP] = 1
-            while left:
-                left -= self._finish(None)
+            self.settle()
             raise
         if self._sync[STOP]:
             raise Interrupted
 
-    def _finish(self, interrupt: threading.Event | None) -> int:
-        """Waits for one worker; gives how many have finished meanwhile."""
-        if interrupt is not None and interrupt.is_set():
-            self._sync[STOP] = 1
-        try:
-            self._finished.get(timeout=POLL_SECONDS)
-        except Empty:
-            return 0
-        return 1
+    def settle(self, interrupt: threading.Event | None = None) -> None:
+        """Waits until the posted job is done; may be broken off anywhere and called again.
+
+        Jobs are numbered, not counted, and calling a worker twice does no harm.
+        """
+        number = self._posted[0]
+        while min(self._done) < number and not self._closed:
+            for done, call in zip(self._done, self._calls, strict=True):
+                if done < number and call.empty():
+                    call.put(None)
+            if interrupt is not None and interrupt.is_set():
+                self._sync[STOP] = 1
+            with contextlib.suppress(Empty):
+                self._finished.get(timeout=POLL_SECONDS)
 
     def _work(self, thread: int) -> None:
-        while (job := self._jobs[thread].get()) is not None:
-            program, step, count = job
+        while True:
+            self._calls[thread].get()
+            if self._closed:
+                return
+            number, (program, step, count) = self._posted
+            if number == self._done[thread]:
+                continue
             self._replay(program, count, step, thread, self.threads, self._sync.ctypes.data)
-            self._finished.put(thread)
+            self._done[thread] = number
+            self._finished.put(None)
 
     def close(self) -> None:
-        for queue in self._jobs:
-            queue.put(None)
+        """Ends the threads; may be called again."""
+        if os.getpid() != self._process:
+            return  # a forked child has no workers
+        self._sync[STOP] = 1
+        self.settle()
+        self._closed = True
+        for call in self._calls:
+            call.put(None)
         for worker in self._workers:
             worker.join()
 
@@ -92,9 +112,9 @@ def _waiting() -> tuple[int, int, int]:
     number = FUTEX_NUMBERS.get(platform.machine())
     if sys.platform == "linux" and number is not None and sys.maxsize > 1 << 32:
         return FUTEX, _address(ctypes.CDLL(None).syscall), number
-    if os.name == "posix":
-        return YIELD, _address(ctypes.CDLL(None).sched_yield), 0
-    return SPIN, 0, 0
+    if sys.platform == "win32":
+        return YIELD, _address(ctypes.WinDLL("kernel32").SwitchToThread), 0
+    return YIELD, _address(ctypes.CDLL(None).sched_yield), 0
 
 
 def _address(function: Any) -> int:

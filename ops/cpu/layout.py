@@ -10,4 +10,4 @@ STOP, STOPPED = 16, 17  # asked for by the host; decided by the last thread at a
 WAIT_KIND, WAIT_FUNCTION, WAIT_NUMBER = 24, 25, 26
 SYNC_FIELDS = 32
 
-SPIN, FUTEX, YIELD = 0, 1, 2  # WAIT_KIND: what a thread does when spinning takes too long
+FUTEX, YIELD = 1, 2  # WAIT_KIND: what a thread does when spinning takes too long

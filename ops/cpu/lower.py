@@ -27,6 +27,7 @@ SCRATCH = Buffer("tokens", 0, 0)
 
 Operand = int | float | Buffer
 Numbers = NDArray[Any]
+Place = tuple[int, tuple[int, ...], str, str]  # of an array: address, shape, format wanted and had
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Lowering:
 
     def __init__(self, layout: CacheLayout) -> None:
         self._layout = layout
-        self._kept: dict[tuple[int, int, str], tuple[Numbers, Numbers]] = {}
+        self._kept: dict[Place, tuple[Numbers, Numbers]] = {}
 
     def lower(self, operations: Sequence[Operation]) -> list[Call]:
         return [self._lower(operation) for operation in operations]
@@ -152,7 +153,7 @@ class Lowering:
 
     def _keep(self, source: Numbers, kind: str, converted: Format | None = None) -> int:
         """Holds an array, in `kind`, as long as the program lives; gives its address."""
-        key = source.ctypes.data, len(source), kind
+        key = source.ctypes.data, source.shape, kind, converted.name if converted else kind
         if key not in self._kept:
             final = dequantize(converted, source) if converted else np.ascontiguousarray(source)
             self._kept[key] = final, source  # the source too: its address is the key

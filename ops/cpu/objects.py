@@ -32,6 +32,7 @@ class ObjectStore:
         self._on_compile = on_compile
         self._owners: list[Any] = []  # own the memory of the loaded code
         self._addresses: dict[str, int] = {}
+        self._libraries = _libraries()
 
     def address(self, name: str) -> int:
         if name not in self._addresses:
@@ -73,13 +74,21 @@ class ObjectStore:
     def _load(self, name: str, data: bytes, entry: str) -> int:
         """Every undefined symbol gets an address first: else MCJIT leaves all of them null."""
         for symbol in undefined_symbols(data):
-            llvm.add_symbol(symbol, _symbol_address(name, symbol))
+            llvm.add_symbol(symbol, self._symbol_address(name, symbol))
         machine = llvm.Target.from_default_triple().create_target_machine()
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         engine.add_object_file(llvm.ObjectFileRef.from_data(data))
         engine.finalize_object()
         self._owners.append(engine)
         return int(engine.get_function_address(entry))
+
+    def _symbol_address(self, kernel: str, symbol: str) -> int:
+        for library in self._libraries:
+            function = getattr(library, symbol, None)
+            if function is not None:
+                return _address_of(function)
+        assert symbol.startswith(COLD_PATHS), f"{kernel} needs the unknown symbol {symbol}"
+        return _address_of(self._libraries[0].abort)  # where unreachable error paths lead
 
 
 def digest() -> str:
@@ -127,14 +136,12 @@ def undefined_symbols(elf: bytes) -> Iterator[str]:
                 yield elf[names + name : elf.index(b"\0", names + name)].decode()
 
 
-def _symbol_address(kernel: str, symbol: str) -> int:
-    process, libm = ctypes.CDLL(None), ctypes.CDLL(ctypes.util.find_library("m"))
-    for library in (process, libm):
-        function = getattr(library, symbol, None)
-        if function is not None:
-            return _address_of(function)
-    assert symbol.startswith(COLD_PATHS), f"{kernel} needs the unknown symbol {symbol}"
-    return _address_of(process.abort)  # where the calls on unreachable error paths lead
+def _libraries() -> tuple[ctypes.CDLL, ...]:
+    """Where a kernel's symbols are looked up: the process itself, and the mathematical library."""
+    if sys.platform != "linux":
+        return ()
+    libm = ctypes.util.find_library("m")
+    return (ctypes.CDLL(None), *([ctypes.CDLL(libm)] if libm else []))
 
 
 def _address_of(function: Any) -> int:

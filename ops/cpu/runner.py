@@ -1,6 +1,7 @@
 """A model on the CPU: its program with all addresses filled in, run step by step."""
 
 import threading
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -44,12 +45,14 @@ class CpuRunner:
         self._program = np.array([functions, operands], np.int64).T.copy()
         self._step = np.zeros(record.STEP_FIELDS, np.int64)
         self._executor = Executor(kernels.address("replay"), threads)
+        weakref.finalize(self, self._executor.close)
 
     def run(self, step: Step, interrupt: threading.Event | None = None) -> NDArray[np.float32]:
         """Logits (O, V), valid until the next step. Raises Interrupted, OutOfMemoryError."""
         assert len(step.tokens) <= self.limits.tokens and len(step.outputs) <= self.limits.outputs
         self.cache.reserve(int(step.positions.max()) + 1)
-        table = self.cache.table()
+        self._executor.settle()  # a step that was broken off may still be reading its record
+        self._held = table, step = self.cache.table(), step
         fields = self._step
         fields[record.TOKENS], fields[record.OUTPUTS] = len(step.tokens), len(step.outputs)
         fields[record.TOKEN_IDS] = step.tokens.ctypes.data
@@ -61,7 +64,9 @@ class CpuRunner:
         return self._output(len(step.outputs))
 
     def close(self) -> None:
+        """A closed runner refuses to run; its threads and its cache are gone."""
         self._executor.close()
+        self.cache.shrink(0)
 
     def _record(self, call: Call) -> NDArray[np.int64]:
         values = [

@@ -19,7 +19,6 @@ from ops.cpu.layout import (
     WAIT_FUNCTION,
     WAIT_KIND,
     WAIT_NUMBER,
-    YIELD,
 )
 
 SPINS = 2000  # more wastes a shared machine, fewer wakes through the kernel for every operator
@@ -38,7 +37,7 @@ def sleep_while(sync, generation):
             compiler_fence()
         elif kind == FUTEX:
             call_c(function, load_i64(sync, WAIT_NUMBER), address, FUTEX_WAIT_PRIVATE, generation)
-        elif kind == YIELD:
+        else:
             call_c(function, 0, 0, 0, 0)
 
 
