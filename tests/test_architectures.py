@@ -243,6 +243,12 @@ def test_tensors_of_absurd_shapes_are_refused_by_name(tmp_path, preset, tensor, 
     assert tensor.removesuffix(".weight") in message
 
 
+def test_a_bias_that_nobody_adds_is_refused(tmp_path):
+    for name in ("output_norm.bias", "token_embd.bias", "blk.0.ffn_norm.scale"):
+        path = write_model(tmp_path / "m.gguf", tensors={name: np.zeros(64, np.float32)})
+        assert name in refused(path)
+
+
 def test_more_experts_used_than_there_are_is_refused(tmp_path):
     path = write_model(tmp_path / "m.gguf", "llama-moe", metadata={"llama.expert_used_count": 99})
     assert "expert_used_count" in refused(path)
@@ -255,6 +261,10 @@ def test_more_experts_used_than_there_are_is_refused(tmp_path):
         ("rope.freq_base", -1.0),
         ("rope.scaling.original_context_length", 0),
         ("rope.scaling.factor", "far"),
+        ("rope.scaling.yarn_beta_fast", 0.0),
+        ("rope.scaling.yarn_beta_slow", float("nan")),
+        ("attention.layer_norm_rms_epsilon", float("inf")),
+        ("attention.key_length", 1 << 30),
     ],
 )
 def test_absurd_rotary_keys_are_refused(tmp_path, key, value):

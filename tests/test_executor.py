@@ -1,5 +1,6 @@
 """The executor and the store of compiled kernels: stopping, many threads, damaged files."""
 
+import gc
 import os
 import threading
 
@@ -67,6 +68,58 @@ def test_an_interrupt_breaks_a_step_off_and_the_next_one_runs():
     assert broken
     np.testing.assert_array_equal(runner.run(one_step()), expected)
     runner.close()
+
+
+class Struck:
+    """A queue at whose n-th use Ctrl-C strikes, before or after the queue has done its work."""
+
+    def __init__(self, queue, use: int, method: str, *, after: bool) -> None:
+        self._queue, self._left, self._method, self._after = queue, use, method, after
+
+    def __getattr__(self, name):
+        method = getattr(self._queue, name)
+        if name != self._method:
+            return method
+
+        def struck(*arguments, **options):
+            self._left -= 1
+            if self._left == 0 and not self._after:
+                raise KeyboardInterrupt
+            result = method(*arguments, **options)
+            if self._left == 0:
+                raise KeyboardInterrupt
+            return result
+
+        return struck
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(("place", "method"), [("_finished", "get"), ("_calls", "put")])
+def test_ctrl_c_may_strike_anywhere(place, method, after):
+    runner = opened(chain(50), 3)
+    expected = runner.run(one_step()).copy()
+    executor = runner._executor
+    for use in (1, 2):
+        whole = getattr(executor, place)
+        if place == "_finished":
+            executor._finished = Struck(whole, use, method, after=after)
+        else:
+            executor._calls = [whole[0], Struck(whole[1], 1, method, after=after), whole[2]]
+        with pytest.raises(KeyboardInterrupt):
+            for _ in range(20):
+                runner.run(one_step())
+        setattr(executor, place, whole)
+        for _ in range(5):
+            np.testing.assert_array_equal(runner.run(one_step()), expected)
+    runner.close()
+
+
+def test_threads_end_with_a_runner_that_nobody_closed():
+    before = threading.active_count()
+    runner = opened(chain(1), 3)
+    del runner
+    gc.collect()
+    assert threading.active_count() == before
 
 
 def test_closing_ends_the_threads():

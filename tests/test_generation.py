@@ -9,7 +9,8 @@ from make_gguf import CHATML, write_model
 import lepton_cli
 from lepton_cli.engine.events import Done, Prefill, Text
 from lepton_cli.engine.generation import Generation, fit
-from lepton_cli.engine.model import LoadOptions, open_model
+from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.model import open_model
 from lepton_cli.engine.sampling import Sampling
 from quant.errors import ContextOverflowError, ModelFileError, OutOfMemoryError, UsageError
 
@@ -113,6 +114,8 @@ def test_policies_keep_what_they_say():
     ids = list(range(100))
     assert fit(ids, 40, "drop-old") == ids[-30:]
     assert fit(ids, 40, "middle") == [*ids[:15], *ids[-15:]]
+    assert fit(ids, 40, "drop-old", keep=1) == [0, *ids[-29:]]
+    assert fit(ids, 1, "drop-old", keep=1) == ids[-1:]
     assert fit(ids[:39], 40, "error") == ids[:39]
     with pytest.raises(UsageError):
         fit([], 40, "error")
@@ -122,6 +125,82 @@ def test_shifting_goes_on_after_the_window_is_full(model):
     _, done = answer(model, ids_of(60), overflow="shift", max_tokens=150)
     assert done.reason == "length" and len(done.token_ids) == 150
     assert done.stats.context_used <= CONTEXT
+
+
+def test_shifting_keeps_the_beginning_of_text(model):
+    bos = model.tokenizer.bos
+    answer(model, [bos, *ids_of(60)], overflow="shift", max_tokens=60)
+    assert model._positions.ids[0] == bos
+
+
+def test_a_window_of_one_token_can_be_shifted(path):
+    with lepton_cli.load(path, ctx=1) as model:
+        _, done = answer(model, [1, 5, 6], overflow="shift", max_tokens=5)
+    assert len(done.token_ids) == 5 and done.stats.context_used == 1
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_prompt_of_several_passes_is_read(tmp_path, backend):
+    path = write_model(tmp_path / "m.gguf", metadata={"llama.context_length": 700})
+    with lepton_cli.load(path, backend=backend) as model:
+        events, done = answer(model, ids_of(600), max_tokens=2)
+    assert [event.done for event in events if isinstance(event, Prefill)] == [256, 512, 600]
+    assert len(done.token_ids) == 2
+
+
+def test_two_answers_at_once_are_refused_instead_of_mixed(model):
+    first = model.stream([1, 70], Generation(GREEDY, ignore_eos=True))
+    for _ in range(4):
+        next(first)
+    answer(model, [1, 80], max_tokens=2)
+    with pytest.raises(UsageError, match="another prompt"):
+        list(first)
+
+
+def test_a_model_at_work_in_another_thread_is_refused_instead_of_mixed(model):
+    expected = model.logits(ids_of(90))
+    results: list = []
+
+    def work() -> None:
+        for _ in range(20):
+            try:
+                results.append(model.logits(ids_of(90)))
+            except UsageError as error:
+                results.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    right = [result for result in results if isinstance(result, np.ndarray)]
+    assert len(results) == 60
+    for result in right:
+        np.testing.assert_array_equal(result, expected)
+
+
+def test_a_closed_model_refuses(path):
+    model = lepton_cli.load(path)
+    model.close()
+    model.close()
+    with pytest.raises(UsageError, match="closed"):
+        model.logits([1])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"threads": 0}, {"threads": -1}, {"kv": "q9"}, {"backend": "abacus"}]
+)
+def test_impossible_options_are_refused(path, wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        lepton_cli.load(path, **wrong)
+
+
+def test_suppressed_tokens_are_never_drawn(tmp_path, model):
+    first = int(np.argmax(model.logits([1, 70, 80])[-1]))
+    keys = {"tokenizer.ggml.suppress_tokens": [first, -1, 10**6]}
+    path = write_model(tmp_path / "m.gguf", metadata={**keys, "llama.context_length": CONTEXT})
+    with lepton_cli.load(path) as other:
+        assert first not in answer(other, [1, 70, 80], max_tokens=20)[1].token_ids
 
 
 def test_the_common_prefix_is_not_read_again(model):

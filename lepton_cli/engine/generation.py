@@ -40,9 +40,10 @@ class Generation:
     split_reasoning: bool = True
 
 
-def fit(ids: Sequence[int], size: int, overflow: Overflow) -> list[int]:
+def fit(ids: Sequence[int], size: int, overflow: Overflow, keep: int = 0) -> list[int]:
     """The prompt's tokens that enter a window of `size`, which keeps room for an answer.
 
+    The first `keep` tokens always enter: many models are lost without their BOS.
     Raises ContextOverflowError when the policy is `error`, UsageError for an empty prompt.
     """
     if not ids:
@@ -53,10 +54,9 @@ def fit(ids: Sequence[int], size: int, overflow: Overflow) -> list[int]:
         message = f"the prompt has {len(ids)} tokens, the context {size}"
         hint = "use a larger -c, a shorter prompt, or --overflow drop-old|middle|shift"
         raise ContextOverflowError(message, hint)
-    keep = max(1, size - size // 4)  # a quarter of the window for the answer
-    if overflow == "middle":
-        return [*ids[: keep // 2], *ids[len(ids) - (keep - keep // 2) :]]
-    return list(ids[len(ids) - keep :])
+    count = max(1, size - size // 4)  # a quarter of the window for the answer
+    head = min(count - 1, count // 2 if overflow == "middle" else keep)
+    return [*ids[:head], *ids[len(ids) - (count - head) :]]
 
 
 class Answer:
@@ -79,17 +79,20 @@ class Answer:
             self._rendered = reasoning_token_ids(tokenizer, reasoning)
         self._characters, self._stops = Utf8Stream(), StopMatcher(generation.stop)
         self._drawn: list[int] = []
+        self._keep, self._turn = 0, 0
         self._stop_string: str | None = None
 
     def events(
         self, prompt: Sequence[int], interrupt: threading.Event | None = None
     ) -> Iterator[Event]:
         """Prefill, Text and Reasoning events as they come, and Done at the end."""
-        ids = fit(prompt, self._positions.size, self._generation.overflow)
+        self._keep = int(len(prompt) > 0 and prompt[0] == self._tokenizer.bos)
+        ids = fit(prompt, self._positions.size, self._generation.overflow, self._keep)
         if self._generation.split_reasoning:
             thinking = begins_in_thought(self._tokenizer, self._reasoning, ids)
             self._splitter = ReasoningSplitter(self._reasoning, in_thought=thinking)
         cached, start = self._positions.reuse(ids), time.perf_counter()
+        self._turn = self._positions.turn
         decode_start, reason = start, None
         try:
             for done in self._positions.prefill(ids, interrupt):
@@ -126,6 +129,7 @@ class Answer:
             return "length", []
         if interrupt is not None and interrupt.is_set():
             return "interrupted", []
+        self._positions.check(self._turn)
         token = self._sampler.sample(self._positions.logits)
         if token in self._tokenizer.end_of_generation and not self._generation.ignore_eos:
             return "stop", []
@@ -143,7 +147,7 @@ class Answer:
         if len(positions.ids) >= positions.size:
             if self._generation.overflow != "shift":
                 return "context"
-            positions.shift(interrupt)
+            positions.shift(self._keep, interrupt)
         positions.enter(token, interrupt)
         return None
 

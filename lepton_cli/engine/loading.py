@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from lepton_cli.models import ARCHITECTURES
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.parameters import Keys
 from ops.cache import CacheLayout, CacheType
+from ops.cpu.lower import KERNEL_FORMATS
 from ops.cpu.machine import MemoryLimit
 from ops.interface import BLOCK
 from ops.program import Limits, Recorder, plan
@@ -15,6 +17,37 @@ from quant.gguf import GGUF
 
 LOGIT_ROWS = 32
 """Rows of logits that a pass can give at most: their buffer is as wide as the vocabulary."""
+
+
+Backend = Literal["auto", "cpu", "reference"]
+MOST_THREADS, MOST_TOKENS = 1 << 10, 1 << 20  # in a pass
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How to run a model. `threads` and `ctx` None: what the machine and the model allow."""
+
+    backend: Backend = "auto"
+    threads: int | None = None
+    ctx: int | None = None
+    kv: CacheType = "f16"
+    ubatch: int = 256  # tokens that enter in one pass
+    template: str | None = None  # a built-in template's name, or Jinja text
+
+    def __post_init__(self) -> None:
+        """Raises UsageError: the words may come from a person's program."""
+        for name, value, known in (
+            ("backend", self.backend, get_args(Backend)),
+            ("kv", self.kv, get_args(CacheType)),
+        ):
+            if value not in known:
+                raise UsageError(f"{name} is {value!r}", f"it may be {', '.join(known)}")
+        for name, number, most in (
+            ("threads", self.threads, MOST_THREADS),
+            ("ubatch", self.ubatch, MOST_TOKENS),
+        ):
+            if number is not None and not 1 <= number <= most:
+                raise UsageError(f"{name} is {number}", f"it may be 1 to {most}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +84,7 @@ def build(file: GGUF, context: int) -> Decoder:
     try:
         decoder = kind(file, context)
         logits = decoder.forward(Recorder())
-        tokens = decoder.weights["token_embd"].weight.rows
+        tokens = decoder.weights.weight("token_embd.weight").rows
         if logits.width != tokens:
             message = f"output.weight has {logits.width} rows, token_embd.weight {tokens}"
             raise ModelFileError(message)
@@ -74,15 +107,12 @@ def cache_layout(decoder: Decoder, kind: CacheType) -> CacheLayout:
 
 
 def limits_of(context: int, ubatch: int) -> Limits:
-    """Raises UsageError for a pass of no token."""
-    if ubatch < 1:
-        raise UsageError(f"ubatch is {ubatch}", "a pass takes at least 1 token")
     tokens = min(ubatch, context)
     return Limits(tokens, min(LOGIT_ROWS, tokens))
 
 
 def plan_memory(
-    file: GGUF, decoder: Decoder, wanted: int | None, layout: CacheLayout, free: MemoryLimit
+    file: GGUF, decoder: Decoder, options: LoadOptions, layout: CacheLayout, free: MemoryLimit
 ) -> Plan:
     """The context asked for, or as much of the trained one as memory allows.
 
@@ -90,9 +120,10 @@ def plan_memory(
     """
     recorder = Recorder()
     logits = decoder.forward(recorder)
-    trained = decoder.parameters.context
+    wanted, trained = options.ctx, decoder.parameters.context
     context = wanted or trained
-    _, buffers = plan(recorder.operations, limits_of(context, BLOCK), logits)
+    _, buffers = plan(recorder.operations, limits_of(context, options.ubatch), logits)
+    buffers += converted_bytes(file, options.backend)
     room = free.bytes - file.file_bytes - buffers
     fitting = room // layout.block_bytes * BLOCK
     full = Plan(context, file.file_bytes, cache_bytes(layout, context), buffers)
@@ -106,6 +137,13 @@ def plan_memory(
     message += f"{gigabytes(free.bytes)} are free"
     cure = f"use -c {fitting} or less" if fitting >= BLOCK else "use a smaller model"
     raise OutOfMemoryError(message, cure)
+
+
+def converted_bytes(file: GGUF, backend: str) -> int:
+    """What is held as float32 beside the mapped file: formats without a kernel, or all weights."""
+    tensors = file.tensors.values()
+    all_of_them = backend == "reference"
+    return sum(4 * t.size for t in tensors if all_of_them or t.format.name not in KERNEL_FORMATS)
 
 
 def cache_bytes(layout: CacheLayout, context: int) -> int:

@@ -2,11 +2,10 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from lepton_cli.engine import loading
 from lepton_cli.engine.catalogue import resolve
 from lepton_cli.engine.events import Event, Text
 from lepton_cli.engine.generation import Answer, Generation
+from lepton_cli.engine.loading import Backend, LoadOptions
 from lepton_cli.engine.paths import cache_folder
 from lepton_cli.engine.positions import Positions
 from lepton_cli.engine.sampling import Sampler, Sampling
@@ -26,20 +26,7 @@ from ops.cpu.machine import available_memory, default_threads
 from quant.errors import ContextOverflowError, ModelFileError, UsageError
 from quant.gguf import GGUF, Metadata
 
-Backend = Literal["auto", "cpu", "reference"]
 SUPPRESSED = "tokenizer.ggml.suppress_tokens"
-
-
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """How to run a model. `threads` and `ctx` None: what the machine and the model allow."""
-
-    backend: Backend = "auto"
-    threads: int | None = None
-    ctx: int | None = None
-    kv: CacheType = "f16"
-    ubatch: int = 256  # tokens that enter in one pass
-    template: str | None = None  # a built-in template's name, or Jinja text
 
 
 class Model:
@@ -59,7 +46,7 @@ class Model:
         decoder = loading.build(file, options.ctx or trained)
         layout = loading.cache_layout(decoder, options.kv)
         free = available_memory()
-        plan = loading.plan_memory(file, decoder, options.ctx, layout, free)
+        plan = loading.plan_memory(file, decoder, options, layout, free)
         notes.append(plan.note)
         if on_plan:
             on_plan(
@@ -77,11 +64,11 @@ class Model:
         self.threads_reason = "asked for" if options.threads else choice.reason
         self._notes = tuple(note for note in notes if note)
         limits = loading.limits_of(plan.context, options.ubatch)
-        resources = Resources(self.threads, cache_folder() / "kernels", on_compile or _silent)
+        resources = Resources(self.threads, _kernel_folder(), on_compile or _silent)
         self._runner = open_backend(self.backend, decoder.forward, layout, limits, resources)
         self._positions = Positions(self._runner, plan.context, limits.tokens)
         self._outputs = limits.outputs
-        self._vocabulary = decoder.weights["token_embd"].weight.rows
+        self._vocabulary = decoder.weights.weight("token_embd.weight").rows
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -158,7 +145,7 @@ class Model:
             generation.sampling,
             self.tokenizer,
             ignore_eos=generation.ignore_eos,
-            suppressed=[token for token in never if token < self.tokenizer.vocab_size],
+            suppressed=[token for token in never if 0 <= token < self.tokenizer.vocab_size],
         )
 
     def generate(
@@ -232,6 +219,14 @@ def open_model(
 def load_tokenizer(path: str | Path) -> Tokenizer:
     """The tokenizer of a model file or of a vocabulary-only file."""
     return build_tokenizer(GGUF.open(resolve(str(path))).metadata)
+
+
+def _kernel_folder() -> Path | None:
+    """None where the system knows no home folder: then kernels are compiled at each start."""
+    try:
+        return cache_folder() / "kernels"
+    except UsageError:
+        return None
 
 
 def _silent(name: str) -> None:

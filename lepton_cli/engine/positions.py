@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ops.cache import KVCache
 from ops.interface import Step
+from quant.errors import UsageError
 
 Logits = NDArray[np.float32]
 
@@ -29,14 +30,17 @@ class Positions:
         """`chunk` tokens at most enter in one pass."""
         self.size = size
         self.ids: list[int] = []
+        self.turn = 0  # which prompt has the window: two answers at once would mix their tokens
         self.logits: Logits = np.empty(0, np.float32)
         self._runner, self._chunk = runner, chunk
+        self._busy = threading.Lock()
 
     def reuse(self, ids: Sequence[int]) -> int:
         """Keeps what the cache has in common with a prompt; gives how many tokens.
 
         The last token is always entered anew: its logits are wanted.
         """
+        self.turn += 1
         common = 0
         for have, want in zip(self.ids, ids[:-1], strict=False):
             if have != want:
@@ -50,7 +54,9 @@ class Positions:
         self, ids: Sequence[int], interrupt: threading.Event | None = None
     ) -> Iterator[int]:
         """Enters what is new of a prompt, chunk by chunk; yields how many positions are done."""
+        turn = self.turn
         while len(self.ids) < len(ids):
+            self.check(turn)
             part = ids[len(self.ids) : len(self.ids) + self._chunk]
             last = len(self.ids) + len(part) == len(ids)
             logits = self._run(part, [len(part) - 1] if last else [], interrupt)
@@ -61,18 +67,31 @@ class Positions:
     def enter(self, token: int, interrupt: threading.Event | None = None) -> None:
         self.logits = self._run([token], [0], interrupt)[0]
 
-    def shift(self, interrupt: threading.Event | None = None) -> None:
-        """Forgets the older half of a full window and reads the rest again from position 0."""
-        kept = self.ids[self.size // 2 :]
+    def check(self, turn: int) -> None:
+        """Raises UsageError when another prompt has taken the window meanwhile."""
+        if turn != self.turn:
+            message = "the model has begun another prompt"
+            raise UsageError(message, "finish one answer before the next, or load the model twice")
+
+    def shift(self, keep: int, interrupt: threading.Event | None = None) -> None:
+        """Forgets the older half of a full window, but for the first `keep` tokens.
+
+        What is left is read again from position 0.
+        """
+        keep = min(keep, self.size - 1)
+        kept = [*self.ids[:keep], *self.ids[max(keep + 1, self.size // 2) :]]
         self.ids.clear()
         for _ in self.prefill(kept, interrupt):
             pass
 
     def all_logits(self, ids: Sequence[int], outputs: int) -> Logits:  # (T, V)
         """One causal pass from an empty window, every row wanted, `outputs` rows at a time."""
+        self.turn += 1
+        turn = self.turn
         self.ids.clear()
         parts = []
         for start in range(0, len(ids), outputs):
+            self.check(turn)
             part = ids[start : start + outputs]
             parts.append(self._run(part, range(len(part)), None).copy())
         return np.concatenate(parts)
@@ -86,6 +105,11 @@ class Positions:
             np.arange(start, start + len(tokens), dtype=np.int32),
             np.array(outputs, np.int32),
         )
-        logits = self._runner.run(step, interrupt)
-        self.ids.extend(tokens)
+        if not self._busy.acquire(blocking=False):
+            raise UsageError("the model is at work in another thread", "load it once a thread")
+        try:
+            logits = self._runner.run(step, interrupt)
+            self.ids.extend(tokens)
+        finally:
+            self._busy.release()
         return logits

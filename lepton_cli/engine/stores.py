@@ -128,7 +128,7 @@ def _model_blob(manifest: Path, blobs: Path) -> Path | None:
         kinds = {layer["mediaType"]: layer["digest"] for layer in layers}
         digest = kinds["application/vnd.ollama.image.model"]
         return blobs / str(digest).replace(":", "-")
-    except (ValueError, KeyError, TypeError):  # half-written, or no GGUF model
+    except (ValueError, KeyError, TypeError, RecursionError):  # half-written, or no GGUF model
         return None
 
 

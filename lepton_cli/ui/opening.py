@@ -4,7 +4,8 @@ from pathlib import Path
 
 from lepton_cli.engine import model as engine
 from lepton_cli.engine.diagnosis import kernels
-from lepton_cli.engine.model import LoadOptions, Model
+from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.model import Model
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import ConversationOptions, ModelOptions
 from lepton_cli.ui.prompt import read_text
