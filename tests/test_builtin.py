@@ -1,16 +1,19 @@
 """The built-in model: small, labelled, tokenizing without loss, and able to help."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import lepton_cli
-from lepton_cli.engine.messages import Message
+from lepton_cli.engine.messages import Message, Role
 from lepton_cli.engine.model import Model
+from lepton_cli.ui.commands import find_command
 from quant.gguf import GGUF
 
 BUILTIN = Path(lepton_cli.__file__).parent / "data" / "builtin.gguf"
+SHELL_COMMANDS = {"run", "chat", "tokenize", "template", "inspect", "models", "doctor"}
 TEXTS = (
     "hello",
     "How do I open a real model?",
@@ -19,20 +22,39 @@ TEXTS = (
     "Grüße, 世界 🙂",
     "<|user|> is only text here <|end|>",
 )
+HELLO = ("hello!", "hi there!")
+NO_NAMES = ("too small to remember names",)
+OUTSIDE = ("lepton chat model.gguf", "too small", "no clock")
 ANSWERS = (
-    ("hello", ("hello", "hi there")),
-    ("Hi!", ("hello", "hi there")),
-    ("good morning", ("hello", "hi there")),
+    ("Hi", HELLO),
+    ("HEY THERE!!", HELLO),
+    ("good morning", HELLO),
+    ("my name is Karl", NO_NAMES),
+    ("what was my name?", NO_NAMES),
     ("How do I open a real model?", ("lepton chat model.gguf",)),
+    ("where do I get models from?", ("lepton models",)),
+    ("does it use the GPU?", ("no gpu backend",)),
+    ("What commands are there?", ("/help",)),
+    ("how do I get JSON?", ("--json",)),
+    ("json?", ("--json",)),
+    ("temperature", ("--temp",)),
+    ("how do i give it a bigger context window", ("`-c`",)),
     ("how can i set the seed", ("`-s`",)),
+    ("number of threads?", ("`-t`",)),
+    ("how do I define a system prompt", ("/system",)),
     ("how do I pipe a file into lepton?", ("cat notes.txt | lepton run model.gguf 'summarize'",)),
+    ("is it possible to attach a document to my message?", ("/read",)),
     ("what does /retry do?", ("/retry",)),
-    ("how do i quit", ("/exit",)),
     ("how do I save this chat?", ("/save",)),
+    ("and how do i load it again?", ("/load",)),
+    ("i accidentally cleared the chat, can i get it back?", ("/back",)),
+    ("how do i quit", ("/exit",)),
     ("how do I see what is in a gguf file?", ("lepton inspect",)),
+    ("explain quantization to me", ("fewer bits",)),
+    ("can you explain quantum computing?", OUTSIDE),
+    ("What is the capital of France?", OUTSIDE),
     ("who are you?", ("lepton",)),
-    ("What is the capital of France?", ("lepton chat model.gguf",)),
-    ("tell me a story about a fox", ("fox",)),
+    ("tell me a story about a penguin", ("penguin named pablo",)),
 )
 
 
@@ -42,10 +64,11 @@ def model() -> Iterator[Model]:
         yield loaded
 
 
-def answer(model: Model, question: str) -> str:
-    """The greedy answer to a first question."""
-    prompt = model.template.render([Message("user", question)])
-    ids = model.tokenizer.encode_segments(prompt)
+def answer(model: Model, *chat: str) -> str:
+    """The greedy answer to the last message of a chat."""
+    roles: tuple[Role, Role] = ("user", "assistant")
+    turns = [Message(roles[place % 2], text) for place, text in enumerate(chat)]
+    ids = model.tokenizer.encode_segments(model.template.render(turns))
     return "".join(model.generate(ids, max_tokens=300, temperature=0.0))
 
 
@@ -86,3 +109,19 @@ def test_greedy_answer_holds(model: Model, question: str, wanted: tuple[str, ...
 
 def test_answers_end_by_themselves(model: Model) -> None:
     assert len(model.tokenizer.encode(answer(model, "hello"))) < 100
+
+
+def test_commands_in_answers_exist(model: Model) -> None:
+    for question, _ in ANSWERS:
+        for code in re.findall(r"`+([^`]+)`+", answer(model, question)):
+            for word in re.findall(r"^/(\w+)", code):
+                assert find_command(word)
+            assert set(re.findall(r"\blepton (\w+)", code)) <= SHELL_COMMANDS, code
+
+
+def test_a_long_chat_stays_on_its_subject(model: Model) -> None:
+    chat: list[str] = []
+    for question, wanted in ANSWERS[:16]:
+        chat.append(question)
+        chat.append(answer(model, *chat))
+        assert any(part in chat[-1].lower() for part in wanted), chat[-2:]

@@ -1,11 +1,12 @@
 """Train the built-in model from nothing and write it as a GGUF file.
 
     pip install torch numpy sentencepiece gguf
-    python tools/train_builtin.py --minutes 40 --out lepton_cli/data/builtin.gguf
+    python tools/train_builtin.py --out lepton_cli/data/builtin.gguf
 
-One command does it all: the text (`builtin_corpus`, `builtin_stories`), the tokenizer, the
-training, Q8_0, the held-out perplexity of the quantized weights, the file. torch is needed here
-only; nothing of Lepton imports it. `--steps` repeats a run exactly, as far as torch allows.
+One command does it all: the text (`builtin_corpus` and the tables that it imports), the
+tokenizer, the training of `builtin_network`, Q8_0, the held-out perplexity of the quantized
+weights, the file. torch is needed here only; nothing of Lepton imports it. No clock has a say:
+steps and seed repeat a run, as far as torch and the machine allow.
 """
 
 import argparse
@@ -21,9 +22,9 @@ import gguf
 import numpy as np
 import sentencepiece as spm
 import torch
-from builtin_corpus import Turn, conversation, plain_story
+from builtin_corpus import INTENTS, Turn, conversation, plain_story
+from builtin_network import Llama, Shape
 from torch import nn
-from torch.nn import functional
 
 SYSTEM, USER, ASSISTANT, END = "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"
 TEMPLATE = """\
@@ -35,6 +36,7 @@ TEMPLATE = """\
     {%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"""
+STEPS = 4400
 DESCRIPTION = (
     "A tiny model that greets, tells short stories and explains how to use Lepton. "
     "It knows nothing else."
@@ -42,42 +44,19 @@ DESCRIPTION = (
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """The sizes of the network; every row length is a multiple of 32, as Q8_0 asks."""
-
-    vocabulary: int = 1536
-    width: int = 256
-    layers: int = 6
-    heads: int = 4
-    kv_heads: int = 2
-    feed_forward: int = 512
-    context: int = 1024
-    epsilon: float = 1e-5
-    rope_base: float = 10000.0
-
-    @property
-    def head_width(self) -> int:
-        return self.width // self.heads
-
-
-@dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the network is trained; the clock ends it, or the number of steps where one is given.
+    """How the network is trained. Short rows come first: more dialogues a second."""
 
-    Short rows come first: many small steps teach copying and the questions' meaning soonest.
-    """
-
-    minutes: float
-    steps: int | None
+    steps: int
     seed: int
     short_rows: tuple[int, int] = (8, 256)  # rows and tokens a row
-    long_rows: tuple[int, int] = (4, 1024)
-    short_share: float = 0.7
-    echoes: float = 0.15  # the share of documents that are nothing but copies
+    long_rows: tuple[int, int] = (2, 1024)
+    short_share: float = 0.6
+    plain_stories: float = 0.02  # the share of documents that are a story alone
     peak_rate: float = 4e-3
     warmup: float = 0.02
     weight_decay: float = 0.05
-    checkpoint_minutes: float = 9.0
+    checkpoint_steps: int = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,26 +111,16 @@ def encode(tokenizer: spm.SentencePieceProcessor, turns: list[Turn]) -> list[tup
 
 
 def documents(
-    tokenizer: spm.SentencePieceProcessor, seed: int, echoes: float
+    tokenizer: spm.SentencePieceProcessor, seed: int, plain_stories: float
 ) -> Iterator[tuple[int, float]]:
-    """An endless stream of (id, weight): dialogues, and now and then something else."""
+    """An endless stream of (id, weight): dialogues, and now and then a story alone."""
     rng = random.Random(seed)
     while True:
-        draw = rng.random()
-        if draw < 0.05:
+        if rng.random() < plain_stories:
             text = [*tokenizer.encode(plain_story(rng)), tokenizer.eos_id()]
             yield from [(tokenizer.bos_id(), 0.0), *((token, 1.0) for token in text)]
-        elif draw < 0.05 + echoes:
-            yield from echo(tokenizer, rng)
         else:
             yield from encode(tokenizer, conversation(rng))
-
-
-def echo(tokenizer: spm.SentencePieceProcessor, rng: random.Random) -> list[tuple[int, float]]:
-    """Random tokens and the same again: so small a model learns to copy a name from this first."""
-    tokens = [rng.randrange(262, tokenizer.vocab_size()) for _ in range(rng.randrange(4, 40))]
-    once, again = [(token, 0.0) for token in tokens], [(token, 1.0) for token in tokens]
-    return [(tokenizer.bos_id(), 0.0), *once, *again, (tokenizer.eos_id(), 1.0)]
 
 
 def next_batch(
@@ -160,87 +129,6 @@ def next_batch(
     """Packed rows, never seen before: (rows, length + 1) ids and as many weights."""
     ids, weights = zip(*(next(stream) for _ in range(rows * (length + 1))), strict=True)
     return torch.tensor(ids).view(rows, -1), torch.tensor(weights).view(rows, -1)
-
-
-# the network, as llama.cpp defines `llama` -------------------------------------------------------
-def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """RoPE over neighbouring pairs (2i, 2i+1): (B, H, T, d)."""
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2).type_as(x)
-
-
-def same_document(ids: torch.Tensor) -> torch.Tensor:
-    """Which position may see which: earlier ones since the last BOS (id 1). (B, 1, T, T)."""
-    document = (ids == 1).cumsum(1)
-    return (document[:, :, None] == document[:, None, :]).tril()[:, None]
-
-
-class Block(nn.Module):
-    """Attention with grouped key-value heads, then SwiGLU, each behind an RMS norm."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        width, kv_width = shape.width, shape.kv_heads * shape.head_width
-        self.shape = shape
-        self.attn_norm = nn.RMSNorm(width, eps=shape.epsilon)
-        self.attn_q = nn.Linear(width, width, bias=False)
-        self.attn_k = nn.Linear(width, kv_width, bias=False)
-        self.attn_v = nn.Linear(width, kv_width, bias=False)
-        self.attn_output = nn.Linear(width, width, bias=False)
-        self.ffn_norm = nn.RMSNorm(width, eps=shape.epsilon)
-        self.ffn_gate = nn.Linear(width, shape.feed_forward, bias=False)
-        self.ffn_up = nn.Linear(width, shape.feed_forward, bias=False)
-        self.ffn_down = nn.Linear(shape.feed_forward, width, bias=False)
-
-    def forward(
-        self, x: torch.Tensor, mask: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor
-    ) -> torch.Tensor:
-        h = self.attn_norm(x)
-        q, k, v = (
-            linear(h).unflatten(-1, (-1, self.shape.head_width)).transpose(1, 2)  # (B, H, T, d)
-            for linear in (self.attn_q, self.attn_k, self.attn_v)
-        )
-        group = self.shape.heads // self.shape.kv_heads
-        k, v = (part.repeat_interleave(group, 1) for part in (rotate(k, cos, sin), v))
-        mixed = functional.scaled_dot_product_attention(rotate(q, cos, sin), k, v, mask)
-        x = x + self.attn_output(mixed.transpose(1, 2).flatten(-2))
-        h = self.ffn_norm(x)
-        return x + self.ffn_down(functional.silu(self.ffn_gate(h)) * self.ffn_up(h))
-
-
-class Llama(nn.Module):
-    """Embedding, blocks, norm, output. The attributes carry GGUF's names.
-
-    What a block adds starts at zero, so that at first the words alone are in the stream.
-    """
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.token_embd = nn.Embedding(shape.vocabulary, shape.width)
-        self.blk = nn.ModuleList(Block(shape) for _ in range(shape.layers))
-        self.output_norm = nn.RMSNorm(shape.width, eps=shape.epsilon)
-        self.output = nn.Linear(shape.width, shape.vocabulary, bias=False)
-        half = torch.arange(shape.head_width // 2) / (shape.head_width // 2)
-        angles = torch.arange(shape.context)[:, None] * shape.rope_base**-half  # (T, d/2)
-        self.register_buffer("cos", angles.cos(), persistent=False)
-        self.register_buffer("sin", angles.sin(), persistent=False)
-        for name, weight in self.named_parameters():
-            if name.endswith(("attn_output.weight", "ffn_down.weight")):
-                nn.init.zeros_(weight)
-            elif weight.ndim == 2:
-                nn.init.normal_(weight, std=0.3 if name == "token_embd.weight" else 0.04)
-
-    def forward(self, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """The weighted mean loss of ids[:, 1:], each predicted from the ids before it."""
-        x = self.token_embd(ids[:, :-1])
-        T = x.shape[1]
-        mask = same_document(ids[:, :-1])
-        for block in self.blk:
-            x = block(x, mask, self.cos[:T], self.sin[:T])
-        logits = self.output(self.output_norm(x))  # (B, T, V)
-        wanted, weight = ids[:, 1:].flatten(), weights[:, 1:].flatten()
-        losses = functional.cross_entropy(logits.flatten(0, 1).float(), wanted, reduction="none")
-        return (losses * weight).sum() / weight.sum()
 
 
 # training ----------------------------------------------------------------------------------------
@@ -271,32 +159,30 @@ def optimizers_of(model: Llama, recipe: Recipe) -> list[torch.optim.Optimizer]:
 def train(
     tokenizer: spm.SentencePieceProcessor, shape: Shape, recipe: Recipe, out: Path
 ) -> tuple[Llama, Progress]:
-    """Train until the clock or the steps end; a usable file is written every few minutes."""
+    """Train for the recipe's steps; a usable file is written now and then."""
     torch.manual_seed(recipe.seed)
     model = Llama(shape)
     loss_of = torch.compile(model, dynamic=False)
     optimizers = optimizers_of(model, recipe)
-    stream = documents(tokenizer, recipe.seed, recipe.echoes)
-    start, saved, mean, done = time.monotonic(), 0.0, 0.0, Progress(0, 0)
-    while True:
-        minutes = (time.monotonic() - start) / 60
-        part = done.steps / recipe.steps if recipe.steps else minutes / recipe.minutes
-        if part >= 1:
-            return model, done
-        short = part < recipe.short_share
-        ids, weights = next_batch(stream, *(recipe.short_rows if short else recipe.long_rows))
+    stream = documents(tokenizer, recipe.seed, recipe.plain_stories)
+    start, mean, done = time.monotonic(), 0.0, Progress(0, 0)
+    while done.steps < recipe.steps:
+        part = done.steps / recipe.steps
+        rows = recipe.short_rows if part < recipe.short_share else recipe.long_rows
+        ids, weights = next_batch(stream, *rows)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss = loss_of(ids, weights)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         update(optimizers, rate_at(part, recipe))
         mean += (loss.item() - mean) * max(0.02, 1 / (done.steps + 1))
-        if done.steps % 50 == 0:
-            print(f"{minutes:5.1f} min  step {done.steps}  loss {mean:.4f}", flush=True)
         done = Progress(done.steps + 1, done.tokens + weights[:, 1:].numel())
-        if minutes - saved > recipe.checkpoint_minutes:
-            saved = minutes
+        if done.steps % 50 == 0:
+            minutes = (time.monotonic() - start) / 60
+            print(f"{minutes:5.1f} min  step {done.steps}  loss {mean:.4f}", flush=True)
+        if done.steps % recipe.checkpoint_steps == 0 and done.steps < recipe.steps:
             write(out, tokenizer, shape, recipe, done, quantized(model))
+    return model, done
 
 
 def update(optimizers: list[torch.optim.Optimizer], rate: float) -> None:
@@ -332,11 +218,11 @@ def held_out_perplexity(
     }
     model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     total, count = 0.0, 0.0
-    stream = documents(tokenizer, seed + 1_000_003, echoes=0.0)
+    stream = documents(tokenizer, seed + 1_000_003, plain_stories=0.0)
     with torch.no_grad():
         for _ in range(24):
-            ids, weights = next_batch(stream, 2, shape.context)
-            answers = (weights >= 1).float()
+            ids, counted = next_batch(stream, 2, shape.context)
+            answers = (counted >= 1).float()
             total += float(model(ids, answers)) * float(answers[:, 1:].sum())
             count += float(answers[:, 1:].sum())
     return math.exp(total / count)
@@ -394,15 +280,22 @@ def describe_training(
     perplexity = held_out_perplexity(tokenizer, shape, recipe.seed, tensors)
     print(f"held-out perplexity {perplexity:.4f} after {done.steps} steps", flush=True)
     line = (
-        f"tools/train_builtin.py --steps {done.steps} --seed {recipe.seed}: Muon and AdamW, peak "
-        f"rate {recipe.peak_rate}, cosine, weight decay {recipe.weight_decay}, steps of "
-        f"{recipe.short_rows} then {recipe.long_rows} rows and tokens, bf16 autocast on CPU, "
+        f"tools/train_builtin.py --steps {recipe.steps} --seed {recipe.seed}, {done.steps} steps "
+        f"done, on dialogues that templates write (requests in them: {mix_of_intents()}): Muon and "
+        f"AdamW, peak rate {recipe.peak_rate}, cosine, weight decay {recipe.weight_decay}, steps "
+        f"of {recipe.short_rows} then {recipe.long_rows} rows and tokens, bf16 autocast on CPU, "
         f"loss mostly on answers; perplexity: per answer token, other seed, Q8_0 weights"
     )
     writer.add_string("lepton.training.recipe", line)
     writer.add_uint64("lepton.training.tokens", done.tokens)
     writer.add_float32("lepton.training.held_out_perplexity", perplexity)
     writer.add_uint32("lepton.training.seed", recipe.seed)
+
+
+def mix_of_intents() -> str:
+    """The shares of what is asked for in the dialogues, stories after stories not counted."""
+    total = sum(share for _, share in INTENTS)
+    return ", ".join(f"{intent.__name__} {share / total:.0%}" for intent, share in INTENTS)
 
 
 def describe_tokenizer(writer: gguf.GGUFWriter, tokenizer: spm.SentencePieceProcessor) -> None:
@@ -434,14 +327,13 @@ def token_type(tokenizer: spm.SentencePieceProcessor, token: int) -> gguf.TokenT
 def main() -> None:
     """Read the options, train, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--minutes", type=float, default=40.0, help="wall time of the training")
-    parser.add_argument("--steps", type=int, help="train so many steps instead")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of 2048 tokens")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("lepton_cli/data/builtin.gguf"))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    shape, recipe = Shape(), Recipe(options.minutes, options.steps, options.seed)
+    shape, recipe = Shape(), Recipe(options.steps, options.seed)
     tokenizer = train_tokenizer(recipe.seed, shape.vocabulary)
     model, done = train(tokenizer, shape, recipe, options.out)
     write(options.out, tokenizer, shape, recipe, done, quantized(model))
