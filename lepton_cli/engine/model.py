@@ -150,22 +150,27 @@ class Model:
 
     def generate(
         self,
-        prompt: str | Sequence[int],
+        prompt_or_ids: str | Sequence[int],
         *,
         max_tokens: int | None = None,
         temperature: float = 0.8,
+        top_k: int = 40,
+        top_p: float = 0.95,
+        min_p: float = 0.05,
         seed: int | None = None,
         stop: Sequence[str] = (),
-        sampling: Sampling | None = None,
     ) -> Iterator[str]:
         """Pieces of the text that continues a prompt, whole characters at a time.
 
         A text is taken as it is (no template), with the tokenizer's own BOS; its special tokens are
-        not parsed. `sampling` replaces `temperature` and `seed`.
+        not parsed. `stream` takes all other settings and tells more than the text.
         """
-        ids = self.tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
-        chosen = sampling or Sampling(temperature=temperature, seed=seed)
-        generation = Generation(chosen, max_tokens, tuple(stop), split_reasoning=False)
+        given = prompt_or_ids
+        ids = self.tokenizer.encode(given) if isinstance(given, str) else given
+        sampling = Sampling(
+            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed
+        )
+        generation = Generation(sampling, max_tokens, tuple(stop), split_reasoning=False)
         for event in self.stream(ids, generation):
             if isinstance(event, Text):
                 yield event.text
