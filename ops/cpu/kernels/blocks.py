@@ -15,6 +15,7 @@ from ops.cpu.kernels.memory import (
     load_u16,
     load_u32,
     spread_bits,
+    spread_fifths,
     spread_high,
     spread_i8,
     spread_low,
@@ -50,22 +51,16 @@ def q4_1(block, out):
 
 @device
 def q5_0(block, out):
-    d, high = load_f16(block, 0), load_u32(block + 2, 0)
-    for i in range(16):
-        byte = load_u8(block + 6, i)
-        a, b = byte & 15 | (high >> i & 1) << 4, byte >> 4 | (high >> (i + 16) & 1) << 4
-        store_f32(out, i, d * np.float32(a - 16))
-        store_f32(out, i + 16, d * np.float32(b - 16))
+    d, fifths = load_f16(block, 0), load_u32(block + 2, 0)
+    spread_fifths(block + 6, 0, fifths, out, d, np.float32(-16) * d)
+    spread_fifths(block + 6, 4, fifths >> 16, out + 64, d, np.float32(-16) * d)
 
 
 @device
 def q5_1(block, out):
-    d, m, high = load_f16(block, 0), load_f16(block, 1), load_u32(block + 4, 0)
-    for i in range(16):
-        byte = load_u8(block + 8, i)
-        a, b = byte & 15 | (high >> i & 1) << 4, byte >> 4 | (high >> (i + 16) & 1) << 4
-        store_f32(out, i, d * np.float32(a) + m)
-        store_f32(out, i + 16, d * np.float32(b) + m)
+    d, m, fifths = load_f16(block, 0), load_f16(block, 1), load_u32(block + 4, 0)
+    spread_fifths(block + 8, 0, fifths, out, d, m)
+    spread_fifths(block + 8, 4, fifths >> 16, out + 64, d, m)
 
 
 @device

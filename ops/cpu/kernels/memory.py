@@ -136,6 +136,35 @@ def spread_bits(typing_context, low, low_shift, width, high, high_shift, high_ma
 
 
 @intrinsic
+def spread_fifths(typing_context, source, shift, fifths, out, scale, offset):
+    """16 weights scale · q + offset: q is four bits of a byte under bit i of `fifths`."""
+
+    def code(context, builder, signature, arguments):
+        source, shift, fifths, out, scale, offset = arguments
+        lanes = ir.VectorType(I32, 16)
+        none = ir.Constant(lanes, ir.Undefined)
+
+        def every(value):
+            first = builder.insert_element(none, builder.trunc(value, I32), ir.Constant(I32, 0))
+            return builder.shuffle_vector(first, none, ir.Constant(lanes, [0] * 16))
+
+        pointer = builder.inttoptr(source, ir.VectorType(I8, 16).as_pointer())
+        raw = builder.zext(builder.load(pointer, align=1), lanes)
+        low = builder.and_(builder.lshr(raw, every(shift)), ir.Constant(lanes, [15] * 16))
+        bits = builder.lshr(every(fifths), ir.Constant(lanes, list(range(16))))
+        high = builder.shl(
+            builder.and_(bits, ir.Constant(lanes, [1] * 16)), ir.Constant(lanes, [4] * 16)
+        )
+        values = builder.sitofp(builder.or_(low, high), FLOATS)
+        product = builder.fmul(values, _everywhere(builder, scale))
+        total = builder.fadd(product, _everywhere(builder, offset))
+        builder.store(total, builder.inttoptr(out, FLOATS.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4, types.float32, types.float32), code
+
+
+@intrinsic
 def bits_to_f32(typing_context, bits):
     """The float whose bit pattern is the low half of an int64."""
 
