@@ -81,14 +81,14 @@ def test_help_fits_into_eighty_columns() -> None:
     ("line", "suggested"),
     [("/retyr", "/retry"), ("/contxt", "/context"), ("/cont", "/continue"), ("/sav x", "/save")],
 )
-def test_unknown_command_suggests_the_nearest_and_hands_the_line_back(
+def test_unknown_command_suggests_the_nearest_and_leaves_the_next_line_empty(
     line: str, suggested: str
 ) -> None:
     talk = dialogue()
     with pytest.raises(UsageError) as caught:
         run_command(talk, line)
     assert suggested in str(caught.value.hint) and "//" in str(caught.value.hint)
-    assert talk.draft.text == line
+    assert talk.draft.text == ""
 
 
 def completions(text: str) -> list[str]:
@@ -431,3 +431,17 @@ def test_enter_begins_a_new_line_only_where_more_is_to_come(typed: str, unfinish
 )
 def test_marks_of_a_block_are_not_sent(typed: str, sent: str) -> None:
     assert meant(typed) == sent
+
+
+def test_a_file_that_cannot_fit_is_refused_and_a_read_one_can_be_dropped(tmp_path: Path) -> None:
+    talk = dialogue()
+    file = tmp_path / "notes.txt"
+    file.write_text("x" * 100_000)
+    with pytest.raises(UsageError, match="context"):
+        run_command(talk, f"/read {file}")
+    file.write_text("short")
+    for away in ("/read none", "/clear"):
+        run_command(talk, f"/read {file}")
+        assert len(talk.attachments) == 1
+        run_command(talk, away)
+        assert talk.attachments == []

@@ -200,7 +200,9 @@ def test_unknown_command_can_be_sent_with_a_second_slash(start: Start) -> None:
     chat.send("/etc/passwd?\r")
     chat.expect("there is no command")
     chat.expect("begin with //")
-    chat.expect(re.escape("> /etc/passwd?"))  # handed back
+    chat.expect("> ")
+    chat.send(UP)  # the history brings it back
+    chat.expect(re.escape("/etc/passwd?"))
     chat.send("\x01/\r")  # Ctrl-A
     chat.expect("I see")
     chat.send("/template\r")

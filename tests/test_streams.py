@@ -17,6 +17,7 @@ from lepton_cli.engine.streams import (
     StopMatcher,
     Utf8Stream,
     begins_in_thought,
+    opened_format,
     reasoning_format,
     reasoning_token_ids,
 )
@@ -232,6 +233,12 @@ def ids_of(*parts):
 )
 def test_the_prompt_tells_whether_the_model_is_thinking(prompt, expected):
     assert begins_in_thought(FakeTokenizer(), THINK, ids_of(prompt)) is expected
+
+
+def test_a_prompt_that_ends_with_a_thoughts_tag_tells_the_format():
+    opened = opened_format("<|assistant|><think>\n")
+    assert opened is not None and "</think>" in opened.thought_end
+    assert opened_format("<think> is a tag") is None
 
 
 def test_a_model_without_a_format_does_not_begin_in_a_thought():

@@ -178,6 +178,12 @@ def reasoning_format(template: str) -> ReasoningFormat | None:
     return next((format_ for format_ in FORMATS if format_.mark in template), None)
 
 
+def opened_format(prompt: str) -> ReasoningFormat | None:
+    """The format whose thought a rendered prompt leaves open."""
+    end = prompt.rstrip()
+    return next((format_ for format_ in FORMATS if end.endswith(format_.thought)), None)
+
+
 def reasoning_token_ids(tokenizer: Tokenizer, reasoning: ReasoningFormat | None) -> frozenset[int]:
     """The special tokens that make up the tags: they must be rendered for the splitter to see."""
     tags = (reasoning or THINK).tags

@@ -13,7 +13,7 @@ from lepton_cli.engine.jinja.budget import Limits
 from lepton_cli.engine.jinja.program import ChatTemplateError, Program
 from lepton_cli.engine.jinja.provenance import segments, trusted
 from lepton_cli.engine.messages import Message, Segment
-from lepton_cli.engine.streams import THINK, ReasoningFormat, reasoning_format
+from lepton_cli.engine.streams import THINK, ReasoningFormat, opened_format, reasoning_format
 from lepton_cli.engine.tokenizer import Tokenizer
 from quant.errors import UsageError
 
@@ -49,7 +49,8 @@ class ChatTemplate:
             raise ChatTemplateError("the chat template leaves out what a person says")
         self._takes_system = self._shows(SYSTEM_PROBE, [Message("system", SYSTEM_PROBE), question])
         opening = "".join(segment.text for segment in self.render([question]))
-        self.reasoning: ReasoningFormat | None = reasoning_format(source + opening)
+        told = reasoning_format(source + opening)
+        self.reasoning: ReasoningFormat | None = told or opened_format(opening)
 
     def render(
         self,

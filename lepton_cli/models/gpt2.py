@@ -3,7 +3,7 @@
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.weights import Layer
 from ops.interface import Array, Linear, Operators, Rope
-from quant.errors import ModelFileError
+from quant.errors import ModelFileError, UsageError
 
 
 class Gpt2(Decoder):
@@ -13,7 +13,8 @@ class Gpt2(Decoder):
         table = self.weights.weight("position_embd.weight")
         if table.rows < self.context:
             message = f"{table.name} has {table.rows} rows for a context of {self.context}"
-            raise ModelFileError(message, f"use -c {table.rows} or less")
+            kind = UsageError if self.context > self.parameters.context else ModelFileError
+            raise kind(message, f"use -c {table.rows} or less")
         return ops.add(super().embed(ops), ops.embed_positions(table))
 
     def norm(self, ops: Operators, x: Array, w: Linear) -> Array:

@@ -26,6 +26,7 @@ from lepton_cli.ui.prompt import gather
 from lepton_cli.version import __version__
 from quant.errors import UsageError
 
+WITHOUT_SETTINGS = ("doctor", "inspect", "models")  # they must work when the config file is wrong
 HELP = {"help_option_names": ["-h", "--help"]}
 EPILOG = (
     f"Each option has a variable ({PREFIX}_TOP_K for --top-k) and a place in the config file, "
@@ -58,7 +59,7 @@ def lepton(
         typer.echo(f"lepton {__version__}")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
-    else:
+    elif context.invoked_subcommand not in WITHOUT_SETTINGS:
         commands = typer.main.get_group(app).commands
         context.default_map = default_map(known_settings(commands))
 

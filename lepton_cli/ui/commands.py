@@ -43,14 +43,9 @@ def find_command(word: str) -> Command:
 
 
 def run_command(dialogue: Dialogue, line: str) -> None:
-    """Does what `/name argument` says. What cannot be a command is handed back for editing."""
+    """Does what `/name argument` says. Raises UsageError where there is no such command."""
     word, _, argument = line[1:].partition(" ")
-    try:
-        command = find_command(word)
-    except UsageError:
-        dialogue.draft = Draft(line)
-        raise
-    command.run(dialogue, argument.strip())
+    find_command(word).run(dialogue, argument.strip())
 
 
 # --- the conversation ---------------------------------------------------------------------------
@@ -117,6 +112,7 @@ def _go_on_from(session: Session, text: str) -> Generator[Event]:
 
 def _clear(dialogue: Dialogue, argument: str) -> None:
     dialogue.session.clear()
+    dialogue.attachments.clear()
     dialogue.note(
         "cleared, /back undoes it"
         + ("; the system text stays" if dialogue.session.conversation.system else "")
@@ -131,10 +127,17 @@ def _system(dialogue: Dialogue, argument: str) -> None:
 
 def _read(dialogue: Dialogue, argument: str) -> None:
     if not argument:
-        raise UsageError("/read needs a file", "/read notes.txt")
-    path = Path(argument).expanduser()
+        raise UsageError("/read needs a file", "/read notes.txt; /read none drops what was read")
+    if argument == NONE:
+        dialogue.attachments.clear()
+        dialogue.note("no file goes in front of your next message")
+        return
+    path, size = Path(argument).expanduser(), dialogue.session.model.context_size
     text = read_text(str(path))
     tokens = len(dialogue.session.model.tokenizer.encode(text, add_special=False))
+    if tokens >= size:
+        message = f"{path.name} has {tokens} tokens, the context {size}"
+        raise UsageError(message, "read a part of it, or open the model with a larger -c")
     dialogue.attachments.append(Attachment(path.name, text))
     dialogue.note(f"{path.name} ({tokens} tokens) goes in front of your next message")
 

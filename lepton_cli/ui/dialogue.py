@@ -195,7 +195,10 @@ class Dialogue:
         return " · ".join([*told, *remarks(done)])
 
 
-OVERFLOW_HINT = "/set overflow drop-old leaves out old turns; /undo and /clear make room"
+OVERFLOW_HINT = (
+    "/set overflow drop-old leaves out old turns; /undo, /clear and /read none make room; "
+    "your words are back in the input line (Ctrl-C clears it)"
+)
 MEMORY_HINT = "leave, and open it with a smaller context (-c)"
 ENDINGS = {
     "length": "stopped at the limit of tokens; /continue goes on",

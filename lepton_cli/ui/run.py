@@ -9,7 +9,7 @@ from threading import Event as Flag
 import typer
 
 from lepton_cli.engine.catalogue import resolve
-from lepton_cli.engine.events import Done, Event
+from lepton_cli.engine.events import Done, Event, Reasoning, Text
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.sampling import Sampler
 from lepton_cli.engine.session import Session
@@ -108,11 +108,15 @@ def _report(request: Request, start: Start) -> Report:
 
 
 def _follow(events: Iterator[Event], report: Report) -> Done:
+    kinds = set()
     try:
         for event in events:
+            kinds.add(type(event))
             report.event(event)
     finally:
         report.close()
+    if Reasoning in kinds and Text not in kinds:
+        note("the model ended within its thoughts: there is no answer")
     assert isinstance(event, Done), "a stream ends with Done"
     return event
 
