@@ -109,6 +109,7 @@ def _told_when_waiting() -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        timer.join(1.0)  # amid its line it holds stderr, and the process may be about to end
 
 
 def _text(raw: bytes, name: str) -> str:
