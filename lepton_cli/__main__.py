@@ -1,83 +1,38 @@
-"""The program: the one place that turns failures into a line on stderr and an exit code."""
+"""The first thing that runs: Ctrl-C is quiet from here on, also while the program is imported."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
-import typer
-
-from lepton_cli.ui.cli import app
-from lepton_cli.ui.config import origin
-from lepton_cli.ui.notes import complain
-from quant.errors import LeptonError, OutOfMemoryError, UsageError
-
-INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 and the signal's number, as shells tell it
+INTERRUPTED = 130  # 128 and the signal's number, as shells tell it
 
 
 def main() -> None:
-    sys.exit(run(sys.argv[1:]))
-
-
-def run(args: Sequence[str]) -> int:
-    """The exit code: 0 ok, 1 failure, 2 usage, 3 model file, 4 context, 5 memory, 130 Ctrl-C.
-
-    With LEPTON_DEBUG set, a failure is raised instead, with its traceback.
-    """
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # nohup ignores it
+    if heeded:
+        signal.signal(signal.SIGINT, _leave)
     try:
-        _invoke(list(args))
-        return 0
-    except typer.Exit as end:
-        return end.exit_code
+        code = run(sys.argv[1:], heeded=heeded)
     except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:  # `lepton ... | head`: nobody is left to tell
-        return BROKEN_PIPE
-    except (LeptonError, typer.TyperException, MemoryError, OSError) as error:
-        if os.environ.get("LEPTON_DEBUG"):
-            raise
-        told = _told(error)
-        complain(told)
-        return told.exit_code
-    finally:
-        _settle_stdout()
+        code = INTERRUPTED
+    if heeded:
+        signal.signal(signal.SIGINT, _leave)
+    sys.exit(code)
 
 
-def _invoke(args: list[str]) -> None:
-    """Like `app(args)`, but a failure comes out as it is, and stdout has taken everything."""
-    if sys.stderr is None:  # closed by the caller: what would go there is lost
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (open until the end)
-    if sys.stdout is None:
-        raise LeptonError("stdout is closed", "redirect it to a file or to /dev/null")
-    if "_LEPTON_COMPLETE" in os.environ:  # a shell asks for completions
-        app(prog_name="lepton")
-    with typer.main.get_command(app).make_context("lepton", args) as context:
-        context.command.invoke(context)
-    sys.stdout.flush()
+def run(args: Sequence[str], *, heeded: bool = False) -> int:
+    """The exit code of `lepton ARGS`. Once all is imported, Ctrl-C is a KeyboardInterrupt again."""
+    from lepton_cli import program  # not before Ctrl-C is quiet
+
+    if heeded:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return program.run(args)
 
 
-def _told(error: Exception) -> LeptonError:
-    match error:
-        case LeptonError():
-            return error
-        case typer.TyperException():
-            kind = UsageError if error.exit_code == UsageError.exit_code else LeptonError
-            return kind(error.format_message(), origin(error))
-        case MemoryError():
-            return OutOfMemoryError("not enough memory", "try a smaller context (-c) or model")
-        case OSError():
-            where = f"{error.filename}: " if error.filename else ""
-            return LeptonError(f"{where}{error.strerror or error}")
-    return LeptonError(str(error))
-
-
-def _settle_stdout() -> None:
-    """What stdout could not take is dropped, or Python would complain of it on its way out."""
-    if sys.stdout is None:
-        return
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _leave(*_: object) -> None:
+    """Nothing is written yet, or everything is flushed."""
+    os._exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ops.cache import CacheLayout
-from ops.cpu.objects import ObjectStore
+from ops.cpu.objects import Compiling, ObjectStore
 from ops.cpu.runner import CpuRunner
 from ops.interface import Array, Operators
 from ops.program import Limits
@@ -21,7 +21,7 @@ class Resources:
 
     threads: int
     kernels: Path | None
-    on_compile: Callable[[str], None]
+    on_compile: Callable[[Compiling], None]
 
 
 def open_backend(

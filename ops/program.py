@@ -19,12 +19,15 @@ from ops.interface import (
 )
 from quant.errors import ModelFileError
 
-Rows = Literal["tokens", "outputs"]
+Rows = Literal["tokens", "outputs", "step"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Buffer:
-    """Activations of a step: (rows of the step * multiple, width) of 4-byte elements."""
+    """Activations of a step: (rows of the step * multiple, width) of 4-byte elements.
+
+    `rows` is what the step has many of; "step" stands for one.
+    """
 
     rows: Rows
     multiple: int
@@ -204,7 +207,7 @@ def plan(
 
 
 def buffer_bytes(buffer: Buffer, limits: Limits) -> int:
-    rows = limits.tokens if buffer.rows == "tokens" else limits.outputs
+    rows = {"tokens": limits.tokens, "outputs": limits.outputs, "step": 1}[buffer.rows]
     return 4 * rows * buffer.multiple * buffer.width
 
 

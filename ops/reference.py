@@ -52,11 +52,33 @@ def gelu(x: Floats) -> Floats:
 ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"silu": silu, "gelu": gelu}
 
 
+def exact(weight: Weight, x: Floats) -> Floats:
+    """Activations as they enter a product."""
+    return x
+
+
+def rounded_to_bytes(x: Floats) -> Floats:  # (rows, N) -> same
+    """Activations as fast backends take them: 32 share a scale, the largest becomes ±127."""
+    blocks = x.reshape(-1, 32)
+    largest = np.abs(blocks).max(-1, keepdims=True)
+    with np.errstate(divide="ignore"):
+        inverse = np.where(largest > 0, np.float32(127) / largest, np.float32(0))
+    y: Floats = np.rint(blocks * inverse) * (largest / np.float32(127))
+    return y.reshape(x.shape)
+
+
 class Reference:
     """`Operators` on NumPy arrays, for one step over one cache."""
 
-    def __init__(self, step: Step, cache: KVCache, values: Callable[[Weight], Floats]) -> None:
-        self.step, self.cache, self.values = step, cache, values
+    def __init__(
+        self,
+        step: Step,
+        cache: KVCache,
+        values: Callable[[Weight], Floats],
+        entering: Callable[[Weight, Floats], Floats] = exact,
+    ) -> None:
+        """`entering` is what becomes of activations that meet a weight."""
+        self.step, self.cache, self.values, self.entering = step, cache, values, entering
 
     def embed(self, table: Weight) -> Floats:
         return self.values(table)[self.step.tokens]
@@ -65,7 +87,7 @@ class Reference:
         return self.values(table)[self.step.positions]
 
     def linear(self, w: Linear, x: Floats) -> Floats:
-        scale = self.values(w.scale)[0] if w.scale else 1
+        scale, x = self.values(w.scale)[0] if w.scale else 1, self.entering(w.weight, x)
         return x @ self.values(w.weight).T * scale + self._bias(w)
 
     def rms_norm(self, x: Floats, w: Linear, eps: float) -> Floats:
@@ -137,7 +159,7 @@ class Reference:
 
     def expert_linear(self, w: Linear, x: Floats, chosen: Chosen) -> Floats:
         ids = chosen.ids.reshape(-1)  # (T·k,)
-        x = np.repeat(x, len(ids) // len(x), 0)
+        x = np.repeat(self.entering(w.weight, x), len(ids) // len(x), 0)
         matrices = self.values(w.weight).reshape(w.weight.experts, w.weight.rows, -1)
         biases = self.values(w.bias) if w.bias else np.zeros((w.weight.experts, 1), np.float32)
         scales = self.values(w.scale)[0] if w.scale else np.ones(w.weight.experts, np.float32)
@@ -183,7 +205,13 @@ class Reference:
 class ReferenceRunner:
     """Runs a model's forward pass step by step; the weights are dequantized when first used."""
 
-    def __init__(self, forward: Callable[[Operators], Floats], layout: CacheLayout) -> None:
+    def __init__(
+        self,
+        forward: Callable[[Operators], Floats],
+        layout: CacheLayout,
+        entering: Callable[[Weight, Floats], Floats] = exact,
+    ) -> None:
+        self._entering = entering
         self._forward, self._weights = forward, dict[tuple[int, tuple[int, ...], str], Floats]()
         self.cache = KVCache(layout)
 
@@ -192,7 +220,7 @@ class ReferenceRunner:
         if interrupt is not None and interrupt.is_set():
             raise Interrupted
         self.cache.reserve(int(step.positions.max()) + 1)
-        return self._forward(Reference(step, self.cache, self._values))
+        return self._forward(Reference(step, self.cache, self._values, self._entering))
 
     def close(self) -> None:
         self._weights.clear()

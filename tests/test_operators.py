@@ -8,10 +8,10 @@ from passes import resources
 
 from ops.backend import open_backend
 from ops.cache import CacheLayout
-from ops.cpu.lower import KERNEL_FORMATS
+from ops.cpu.fusion import KERNEL_FORMATS, QUANTIZED
 from ops.interface import BLOCK, Heads, Linear, Rope, Routing, Step, Weight
 from ops.program import Limits
-from ops.reference import ReferenceRunner
+from ops.reference import ReferenceRunner, rounded_to_bytes
 from quant.errors import ModelFileError
 from quant.format import FORMATS, quantize, row_bytes
 
@@ -32,6 +32,10 @@ def weight(rows: int, columns: int, kind: str = "F32", experts: int = 1) -> Weig
             scales = RANDOM.uniform(0.001, 0.01, len(blocks)).astype(np.float16)
             blocks[field] = scales.view(np.uint16)
     return Weight("w", format_, columns, np.ascontiguousarray(data), experts)
+
+
+def as_the_cpu_rounds(weight: Weight, x):
+    return rounded_to_bytes(x) if weight.format.name in QUANTIZED else x
 
 
 @dataclass
@@ -55,7 +59,7 @@ class Case:
 
     def check(self, steps: int = 1, threads: int = 3, tolerance: float = 1e-5) -> None:
         layout = CacheLayout(self.widths, self.kv)
-        reference = ReferenceRunner(self.forward, layout)
+        reference = ReferenceRunner(self.forward, layout, as_the_cpu_rounds)
         limits = Limits(max(self.tokens, 1), max(self.tokens, 1))
         cpu = open_backend("cpu", self.forward, layout, limits, resources(threads))
         for _ in range(steps):

@@ -1,5 +1,6 @@
 """What Lepton finds on this machine, what it makes of it, and why."""
 
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -7,13 +8,15 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import llvmlite.binding as llvm
-
-from lepton_cli.engine.paths import cache_folder, config_folder, state_folder
+from lepton_cli.engine.model import kernel_folder
+from lepton_cli.engine.paths import config_folder, state_folder
 from lepton_cli.engine.stores import hugging_face_folder, llama_cpp_folder, ollama_folders
 from lepton_cli.version import __version__
 from ops.cpu.machine import available_memory, cpu_name, default_threads
-from ops.cpu.objects import digest
+from ops.cpu.objects import host_features
+from ops.cpu.rungs import VARIABLE, choose_rung, ladder, reached
+from ops.cpu.shelves import cache_shelf, packaged_shelf
+from quant.errors import UsageError
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "tokenizers", "sentencepiece")
 
@@ -38,6 +41,7 @@ def findings() -> Iterator[Finding]:
     yield Finding("threads", str(threads.count), threads.reason)
     yield Finding("memory", f"{memory.bytes / 1e9:.1f} GB", memory.reason)
     yield Finding("backend", "cpu", "there is no GPU backend yet")
+    yield instructions()
     yield kernels()
     yield _place("settings", config_folder())
     yield _place("history", state_folder())
@@ -47,15 +51,33 @@ def findings() -> Iterator[Finding]:
         yield _place("ollama's models", folder)
 
 
+def instructions() -> Finding:
+    """Which of the rungs kernels are compiled for, and why."""
+    features = host_features()
+    try:
+        rung = choose_rung(features, os.environ)
+    except UsageError as error:
+        return Finding("instructions", "none", f"{error.message}: {error.hint}")
+    names = ", ".join(lower.name for lower in reached(features, ladder()))
+    why = f"{VARIABLE} asks for it" if os.environ.get(VARIABLE) else "the best of this CPU's"
+    return Finding("instructions", rung.name, f"{why}: {names}")
+
+
 def kernels() -> Finding:
-    """The rung says for which instructions the kernels are compiled."""
-    rung = f"for {llvm.get_host_cpu_name()}, vectorized by LLVM"
-    folder = cache_folder() / "kernels" / digest()
-    stored = list(folder.glob("*.kernel"))
+    """What is compiled for these instructions: with the package, or since then."""
+    try:
+        rung = choose_rung(host_features(), os.environ)
+    except UsageError:
+        return Finding("kernels", "none", "there are no instructions to compile them for")
+    root = kernel_folder()
+    shelves = [packaged_shelf(rung), *([cache_shelf(root, rung)] if root else [])]
+    stored = [(shelf.folder, sizes) for shelf in shelves if (sizes := shelf.sizes())]
     if not stored:
-        return Finding("kernels", rung, f"none is compiled yet: the first run does, into {folder}")
-    total = sum(kernel.stat().st_size for kernel in stored)
-    return Finding("kernels", rung, f"{len(stored)} compiled, {total / 1e3:.0f} kB in {folder}")
+        where = f", into {shelves[-1].folder}" if root else ", each time: there is no home folder"
+        return Finding("kernels", "none is compiled yet", f"a run compiles what it needs{where}")
+    places = [f"{sum(sizes.values()) / 1e3:.0f} kB in {folder}" for folder, sizes in stored]
+    names = {name for _, sizes in stored for name in sizes}
+    return Finding("kernels", f"{len(names)} compiled", ", ".join(places))
 
 
 def _place(subject: str, path: Path) -> Finding:

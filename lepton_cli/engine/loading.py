@@ -8,7 +8,7 @@ from lepton_cli.models import ARCHITECTURES
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.parameters import Keys
 from ops.cache import CacheLayout, CacheType
-from ops.cpu.lower import KERNEL_FORMATS
+from ops.cpu.fusion import KERNEL_FORMATS
 from ops.cpu.machine import MemoryLimit
 from ops.interface import BLOCK
 from ops.program import Limits, Recorder, plan

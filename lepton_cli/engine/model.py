@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,9 @@ from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
 from ops.backend import Resources, open_backend
 from ops.cache import CacheType
 from ops.cpu.machine import available_memory, default_threads
+from ops.cpu.objects import Compiling
+from ops.cpu.profile import OperatorTime
+from ops.cpu.runner import CpuRunner
 from quant.errors import ContextOverflowError, ModelFileError, UsageError
 from quant.gguf import GGUF, Metadata
 
@@ -37,9 +41,9 @@ class Model:
         file: GGUF,
         options: LoadOptions,
         on_plan: Callable[[str], None] | None = None,
-        on_compile: Callable[[str], None] | None = None,
+        on_compile: Callable[[Compiling], None] | None = None,
     ) -> None:
-        """`on_plan` hears of the memory before anything is loaded, `on_compile` of each kernel."""
+        """`on_plan` hears of the memory before anything is loaded, `on_compile` of kernels."""
         self._file, self._options = file, options
         trained = loading.trained_context(file)
         notes = [loading.check_context(options.ctx, trained)]
@@ -64,8 +68,10 @@ class Model:
         self.threads_reason = "asked for" if options.threads else choice.reason
         self._notes = tuple(note for note in notes if note)
         limits = loading.limits_of(plan.context, options.ubatch)
-        resources = Resources(self.threads, _kernel_folder(), on_compile or _silent)
-        self._runner = open_backend(self.backend, decoder.forward, layout, limits, resources)
+        resources = Resources(self.threads, kernel_folder(), on_compile or _silent)
+        with ThreadPoolExecutor(1) as beside:  # while the weights are made ready, without Python
+            self._tokenizer = beside.submit(build_tokenizer, file.metadata)
+            self._runner = open_backend(self.backend, decoder.forward, layout, limits, resources)
         self._positions = Positions(self._runner, plan.context, limits.tokens)
         self._outputs = limits.outputs
         self._vocabulary = decoder.weights.weight("token_embd.weight").rows
@@ -104,7 +110,7 @@ class Model:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """Raises ModelFileError for a file without a vocabulary that Lepton can read."""
-        tokenizer = build_tokenizer(self.metadata)
+        tokenizer = self._tokenizer.result()
         if tokenizer.vocab_size > self._vocabulary:
             message = f"{self.path}: {tokenizer.vocab_size} tokens, but token_embd.weight has only "
             raise ModelFileError(f"{message}{self._vocabulary} rows")
@@ -113,6 +119,20 @@ class Model:
     @cached_property
     def template(self) -> ChatTemplate:
         return load_template(self.metadata, self.tokenizer, self._options.template)
+
+    @property
+    def positions(self) -> Positions:
+        """The window of tokens itself, for those who measure single passes."""
+        return self._positions
+
+    def profile(self, tokens: Sequence[int]) -> list[OperatorTime]:
+        """One pass of tokens behind those in the window, where they do not stay; the last is asked.
+
+        Raises UsageError on a backend that does not tell its operators' times.
+        """
+        if not isinstance(self._runner, CpuRunner):
+            raise UsageError(f"the backend {self.backend} has no profile", "use --backend cpu")
+        return self._runner.profile(self._positions.step(tokens, [len(tokens) - 1]))
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:  # (T,) -> (T, V)
         """One causal pass from an empty cache over 1 to `context_size` tokens."""
@@ -215,7 +235,7 @@ def open_model(
     path: str | Path,
     options: LoadOptions,
     on_plan: Callable[[str], None] | None = None,
-    on_compile: Callable[[str], None] | None = None,
+    on_compile: Callable[[Compiling], None] | None = None,
 ) -> Model:
     """`load` with all options and with listeners (see Model)."""
     return Model(GGUF.open(resolve(str(path))), options, on_plan, on_compile)
@@ -226,7 +246,7 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     return build_tokenizer(GGUF.open(resolve(str(path))).metadata)
 
 
-def _kernel_folder() -> Path | None:
+def kernel_folder() -> Path | None:
     """None where the system knows no home folder: then kernels are compiled at each start."""
     try:
         return cache_folder() / "kernels"
@@ -234,5 +254,5 @@ def _kernel_folder() -> Path | None:
         return None
 
 
-def _silent(name: str) -> None:
+def _silent(compiling: Compiling) -> None:
     """Nobody listens to the compiler's progress."""

@@ -96,15 +96,19 @@ class Positions:
             parts.append(self._run(part, range(len(part)), None).copy())
         return np.concatenate(parts)
 
-    def _run(
-        self, tokens: Sequence[int], outputs: Sequence[int], interrupt: threading.Event | None
-    ) -> Logits:
+    def step(self, tokens: Sequence[int], outputs: Sequence[int]) -> Step:
+        """The pass of tokens that come next; `outputs` of them are asked for their logits."""
         start = len(self.ids)
-        step = Step(
+        return Step(
             np.array(tokens, np.int32),
             np.arange(start, start + len(tokens), dtype=np.int32),
             np.array(outputs, np.int32),
         )
+
+    def _run(
+        self, tokens: Sequence[int], outputs: Sequence[int], interrupt: threading.Event | None
+    ) -> Logits:
+        step = self.step(tokens, outputs)
         if not self._busy.acquire(blocking=False):
             raise UsageError("the model is at work in another thread", "load it once a thread")
         try:

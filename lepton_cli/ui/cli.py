@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from lepton_cli.ui.bench_options import BenchOptions
 from lepton_cli.ui.command import Command
 from lepton_cli.ui.config import PREFIX, default_map, known_settings
 from lepton_cli.ui.options import (
@@ -26,7 +27,8 @@ from lepton_cli.ui.prompt import gather
 from lepton_cli.version import __version__
 from quant.errors import UsageError
 
-WITHOUT_SETTINGS = ("doctor", "inspect", "models")  # they must work when the config file is wrong
+# they must work when the config file is wrong; a benchmark's figures must not depend on it
+WITHOUT_SETTINGS = ("bench", "doctor", "inspect", "models", "warmup")
 HELP = {"help_option_names": ["-h", "--help"]}
 EPILOG = (
     f"Each option has a variable ({PREFIX}_TOP_K for --top-k) and a place in the config file, "
@@ -178,6 +180,37 @@ def models(json: AsJson = False) -> None:
     from lepton_cli.ui import models as view
 
     view.show_json() if json else view.show()
+
+
+@command("bench")
+def bench(
+    context: typer.Context, words: Words, options: BenchOptions, model: ModelName = None
+) -> None:
+    """Measure speed as llama-bench does, and hold it against what this machine could do."""
+    name, surplus = _named(context, words, model)
+    if surplus is not None:
+        raise UsageError(f"there is a word beside the model: {surplus!r}", "give one model")
+    from lepton_cli.ui.bench import run_benchmark
+
+    run_benchmark(name, options)
+
+
+@command("warmup")
+def warmup(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MODEL]...", help="Only what these need; else for every model."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Name each kernel.")] = False,
+) -> None:
+    """Compile kernels ahead, so that no later run has to.
+
+    All kernels for all formats are compiled, once a machine and version of Lepton. What is
+    there already, or came with the package, is not compiled again.
+    """
+    from lepton_cli.ui.warmup import prepare
+
+    prepare(models or [], verbose=verbose)
 
 
 @command("doctor")

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from lepton_cli.engine import model as engine
-from lepton_cli.engine.diagnosis import kernels
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import Model
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import ConversationOptions, ModelOptions
 from lepton_cli.ui.prompt import read_text
+from lepton_cli.ui.warmup import CompileNotes
 from quant.errors import UsageError
 
 
@@ -22,7 +22,8 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
         ubatch=options.ubatch_size,
         template=one_text("--chat-template", talk.chat_template, talk.chat_template_file),
     )
-    model = engine.open_model(path, wanted, note if options.verbose else None, _Compiling())
+    on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
+    model = engine.open_model(path, wanted, on_plan, progress)
     for text in model.notes:
         note(text)
     if options.verbose:
@@ -31,20 +32,11 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
             f"threads {model.threads} ({model.threads_reason}), "
             f"context {model.context_size} of {model.trained_context}"
         )
+        from lepton_cli.engine.diagnosis import instructions, kernels  # for start-up time
+
+        note(f"instructions {instructions()}")
         note(f"kernels {kernels()}")
     return model
-
-
-class _Compiling:
-    """Kernels are compiled once a machine; that takes seconds, so the first of them is told."""
-
-    def __init__(self) -> None:
-        self._told = False
-
-    def __call__(self, kernel: str) -> None:
-        if not self._told:
-            note("compiling kernels for this machine: some seconds, once")
-        self._told = True
 
 
 def one_text(flag: str, text: str | None, file: str | None) -> str | None:

@@ -1,7 +1,7 @@
-"""From a recording to kernel calls: for each operator, which kernel and which operand record."""
+"""From a fused recording to kernel calls: which kernel, and which operand record."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,25 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.cache import CacheLayout
-from ops.cpu.layout import OUTPUTS, TOKENS
+from ops.cpu.fusion import KERNEL_FORMATS
+from ops.cpu.layout import OUTPUTS, PANEL_ROWS, TOKENS
+from ops.cpu.packing import Packed, Packing
 from ops.interface import BLOCK, Heads, Linear, Rope, Routing, Weight
 from ops.program import Buffer, Operation
 from quant.format import FORMATS, Format, dequantize, row_bytes
 
 GATINGS = {"softmax": 0, "sigmoid": 1, "softmax_of_chosen": 2}
-FLOATS = ("F32", "F16", "BF16")
-LEGACY = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
-SUPER_BLOCKS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
-TABLES = ("IQ4_NL", "IQ4_XS", "MXFP4")
-KERNEL_FORMATS = frozenset(FLOATS + LEGACY + SUPER_BLOCKS + TABLES)
-"""Formats that the kernels read in place; any other is converted to float32 at load."""
 
 SCRATCH = Buffer("tokens", 0, 0)
 """Stands in operands for the threads' scratch, which is placed when all calls are lowered."""
 
-Operand = int | float | Buffer
+Operand = int | float | Buffer | Packed
 Numbers = NDArray[Any]
-Place = tuple[int, tuple[int, ...], str, str]  # of an array: address, shape, format wanted and had
+Place = tuple[int, tuple[int, ...], str]  # of an array: address, shape, format
+Matrix = tuple[Operand, Operand, Operand]  # addresses of a product's weight, bias and factor
+
+NO_MATRIX: Matrix = (0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +43,12 @@ class Lowering:
 
     def __init__(self, layout: CacheLayout) -> None:
         self._layout = layout
+        self.packing = Packing()
         self._kept: dict[Place, tuple[Numbers, Numbers]] = {}
 
-    def lower(self, operations: Sequence[Operation]) -> list[Call]:
-        return [self._lower(operation) for operation in operations]
-
-    def _lower(self, op: Operation) -> Call:
-        rule: Callable[..., Call] = getattr(self, f"_{op.name}")
-        return rule(*op.inputs, *op.outputs, *op.parameters)
+    def lower(self, operation: Operation) -> Call:
+        rule: Callable[..., Call] = getattr(self, f"_{operation.name}")
+        return rule(*operation.inputs, *operation.outputs, *operation.parameters)
 
     def _embed(self, y: Buffer, table: Weight) -> Call:
         return self._gather("embed", y, table)
@@ -60,23 +57,59 @@ class Lowering:
         return self._gather("embed_positions", y, table)
 
     def _gather(self, kernel: str, y: Buffer, table: Weight) -> Call:
-        data, kind = self._weight(table)
-        operands = (data, row_bytes(kind, table.columns), table.columns, y, SCRATCH, TOKENS)
-        return Call(f"{kernel}_{kind.name}", operands, table.columns)
+        if table.format.name in KERNEL_FORMATS:
+            data, kind = self._keep(table.data), table.format
+        else:
+            data, kind = self._floats(table), FORMATS["F32"]
+        row = row_bytes(kind, table.columns)
+        return Call(f"{kernel}_{kind.name}", (data, row, table.columns, y, TOKENS))
 
-    def _linear(self, x: Buffer, y: Buffer, w: Linear) -> Call:
-        return self._product("linear", x, y, w)
+    def _linear(self, x: Buffer, *rest: Any) -> Call:
+        *added, y, w = rest
+        kind, matrix = self._matrix(w)
+        return self._product(f"linear_{kind}", x, y, w, matrix, added=added[0] if added else 0)
 
-    def _expert_linear(self, x: Buffer, ids: Buffer, y: Buffer, w: Linear) -> Call:
-        return self._product("expert_linear", x, y, w, ids, y.multiple // x.multiple)
+    def _gated_linear(self, x: Buffer, y: Buffer, gate: Linear, up: Linear, kind: str) -> Call:
+        name, first = self._matrix(gate)
+        return self._product(f"gated_linear_{name}_{kind}", x, y, gate, first, self._matrix(up)[1])
 
-    def _product(self, kernel: str, x: Buffer, y: Buffer, w: Linear, *more: Operand) -> Call:
-        data, kind = self._weight(w.weight)
-        columns = w.weight.columns
-        place = (data, row_bytes(kind, columns), columns, w.weight.rows)
-        more = (self._floats(w.scale), *more)
-        operands = (*place, self._floats(w.bias), x, y, SCRATCH, *rows(y), *more)
-        return Call(f"{kernel}_{kind.name}", operands, columns)
+    def _expert_linear(self, x: Buffer, order: Buffer, starts: Buffer, y: Buffer, w: Linear) -> Call:
+        kind, matrix = self._matrix(w)
+        groups = (order, starts, w.weight.experts, y.multiple // x.multiple)
+        return self._product(f"expert_linear_{kind}", x, y, w, matrix, groups=groups)
+
+    def _gated_expert_linear(
+        self, x: Buffer, order: Buffer, starts: Buffer, y: Buffer, gate: Linear, up: Linear, kind: str
+    ) -> Call:
+        name, first = self._matrix(gate)
+        groups = (order, starts, gate.weight.experts, y.multiple // x.multiple)
+        name, second = f"gated_expert_linear_{name}_{kind}", self._matrix(up)[1]
+        return self._product(name, x, y, gate, first, second, groups=groups)
+
+    def _product(
+        self,
+        kernel: str,
+        x: Buffer,
+        y: Buffer,
+        w: Linear,
+        matrix: Matrix,
+        second: Matrix = NO_MATRIX,
+        added: Operand = 0,
+        groups: tuple[Operand, ...] = (),
+    ) -> Call:
+        """The operands in the order of layout.py."""
+        packed = matrix[0]
+        assert isinstance(packed, Packed)
+        sizes = (packed.matrix_bytes, packed.panel_bytes, w.weight.columns, w.weight.rows)
+        operands = (*matrix, *second, *sizes, x, 4 * x.width, y, added, *rows(y), *groups)
+        return Call(kernel, operands)
+
+    def _quantize(self, x: Buffer, y: Buffer) -> Call:
+        return Call("quantize", (x, y, x.width // 32, *rows(x)))
+
+    def _rms_norm_quantize(self, x: Buffer, y: Buffer, w: Linear, eps: float) -> Call:
+        operands = (x, y, self._floats(w.weight), x.width // 32, *rows(x), float(eps))
+        return Call("rms_norm_quantize", operands)
 
     def _rms_norm(self, x: Buffer, y: Buffer, w: Linear, eps: float) -> Call:
         width = w.weight.columns
@@ -89,12 +122,15 @@ class Lowering:
         weight, bias = self._floats(w.weight), self._floats(w.bias)
         return Call("layer_norm", (x, y, weight, bias, x.width, *rows(x), float(eps)))
 
-    def _rope(self, x: Buffer, y: Buffer, rope: Rope) -> Call:
+    def _angles(self, table: Buffer, rope: Rope) -> Call:
+        frequencies, repeat = self._keep(rope.frequencies), 2 if rope.interleaved else 1
+        operands = (table, frequencies, len(rope.frequencies), repeat, float(rope.magnitude))
+        return Call("angles", (*operands, TOKENS))
+
+    def _rope(self, x: Buffer, table: Buffer, y: Buffer, rope: Rope) -> Call:
         pairs, width = len(rope.frequencies), rope.head_width
-        stride, distance = (2, 1) if rope.interleaved else (1, pairs)
-        shape = (pairs, width, x.width // width, stride, distance)
-        frequencies = self._keep(rope.frequencies, "F32")
-        return Call("rope", (x, y, frequencies, *shape, float(rope.magnitude), TOKENS))
+        shape = (pairs, width, x.width // width, 2 if rope.interleaved else 1)
+        return Call("rope", (x, y, table, *shape, TOKENS))
 
     def _temperature(self, x: Buffer, y: Buffer, scale: float, period: int) -> Call:
         return Call("temperature", (x, y, x.width, TOKENS, float(scale), period))
@@ -121,7 +157,7 @@ class Lowering:
         return Call("softcap", (x, y, x.width, *rows(x), float(cap)))
 
     def _activate(self, x: Buffer, y: Buffer, activation: str) -> Call:
-        return Call(f"activate_{activation}", (x, y, x.width, *rows(x)))
+        return Call(f"activate_{activation}", (x, y, x.width, *rows(x), 0.0))
 
     def _gate(self, gate: Buffer, up: Buffer, y: Buffer, activation: str) -> Call:
         return Call(f"gate_{activation}", (gate, up, y, y.width, *rows(y)))
@@ -132,32 +168,38 @@ class Lowering:
         operands = (logits, ids, weights, *choice, normalize, float(routing.scale), SCRATCH, TOKENS)
         return Call("route", operands, routing.total)
 
+    def _group(self, ids: Buffer, order: Buffer, starts: Buffer, routing: Routing) -> Call:
+        return Call("group", (ids, order, starts, routing.total, TOKENS, routing.used))
+
     def _expert_sum(self, y: Buffer, weights: Buffer, out: Buffer) -> Call:
         return Call("expert_sum", (y, weights, out, out.width, weights.width, TOKENS))
 
     def _select_outputs(self, x: Buffer, y: Buffer) -> Call:
         return Call("select_outputs", (x, y, x.width, OUTPUTS))
 
-    def _weight(self, weight: Weight) -> tuple[int, Format]:
-        if weight.format.name in KERNEL_FORMATS:
-            return self._keep(weight.data, weight.format.name), weight.format
-        return self._floats(weight), FORMATS["F32"]
+    def _matrix(self, w: Linear) -> tuple[str, Matrix]:
+        kind = w.weight.format if w.weight.format.name in KERNEL_FORMATS else FORMATS["F32"]
+        packed = self.packing.place(w.weight, kind)
+        return kind.name, (packed, self._floats(w.bias), self._floats(w.scale))
 
     def _floats(self, weight: Weight | None) -> int:
         """The address of the weight as float32; 0 for none."""
         if weight is None:
             return 0
-        if weight.format.name == "F32":
-            return self._keep(weight.data, "F32")
-        return self._keep(weight.data, "F32", weight.format)
+        return self._keep(weight.data, weight.format)
 
-    def _keep(self, source: Numbers, kind: str, converted: Format | None = None) -> int:
-        """Holds an array, in `kind`, as long as the program lives; gives its address."""
-        key = source.ctypes.data, source.shape, kind, converted.name if converted else kind
+    def _keep(self, source: Numbers, kind: Format | None = None) -> int:
+        """Holds an array, as floats of a format, as long as the program lives; its address."""
+        key = source.ctypes.data, source.shape, kind.name if kind else "as it is"
         if key not in self._kept:
-            final = dequantize(converted, source) if converted else np.ascontiguousarray(source)
+            final = _padded(dequantize(kind, source)) if kind else np.ascontiguousarray(source)
             self._kept[key] = final, source  # the source too: its address is the key
         return self._kept[key][0].ctypes.data
+
+
+def _padded(values: Numbers) -> Numbers:
+    """Kernels read whole registers, so something must lie behind the last float."""
+    return np.concatenate([values.reshape(-1), np.zeros(PANEL_ROWS, np.float32)])
 
 
 def rows(buffer: Buffer) -> tuple[int, int]:
@@ -171,3 +213,5 @@ def encode(operand: int | float) -> int:
         bits: int = struct.unpack("<q", struct.pack("<d", operand))[0]
         return bits
     return operand
+
+

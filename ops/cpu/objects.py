@@ -1,122 +1,127 @@
-"""Kernels as object code: compiled once by Numba, stored, then loaded by llvmlite alone.
+"""Kernels as object code: looked up in the package and in the cache folder, else compiled once.
 
-A stored object is keyed by the kernels' sources, the compiler's version and the CPU, so a new
-Lepton, another machine on the same home directory, or an edited kernel never meets an old object.
+llvmlite alone loads them, each in less than a millisecond: Numba is not imported.
 """
 
-import contextlib
 import ctypes
-import ctypes.util
-import hashlib
 import os
 import struct
 import sys
-from collections.abc import Callable, Iterator
-from importlib.metadata import version
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
 
+from ops.cpu.machine import default_threads
+from ops.cpu.rungs import choose_rung
+from ops.cpu.shelves import cache_shelf, packaged_shelf, tidy, unpack
+
+LIBM = "libm.so.6"  # glibc's; elsewhere it is a part of libc, or of what Python brings along
 COLD_PATHS = ("numba_", "NRT_", "Py", "_Py")  # what a kernel's error paths would call
 
 
-class ObjectStore:
-    """Gives the address of a kernel by its name, compiling it when it is not in the folder yet."""
+@dataclass(frozen=True, slots=True)
+class Compiling:
+    """How far the compiling of missing kernels has come; `kernel` is the one that is ready."""
 
-    def __init__(self, folder: Path | None, on_compile: Callable[[str], None]) -> None:
-        """`folder` None keeps nothing on disk. `on_compile` hears of each kernel to be compiled."""
+    done: int
+    total: int
+    kernel: str = ""
+
+
+class ObjectStore:
+    """Gives the address of a kernel by its name."""
+
+    def __init__(self, folder: Path | None, on_compile: Callable[[Compiling], None]) -> None:
+        """`folder` None keeps nothing on disk. Raises UsageError for a wrong LEPTON_CPU."""
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        self.folder = folder / digest() if folder else None
+        self.rung = choose_rung(host_features(), os.environ)
+        self._cache = cache_shelf(folder, self.rung) if folder else None
+        self._shelves = [packaged_shelf(self.rung), *([self._cache] if self._cache else [])]
+        if self._cache:
+            tidy(self._cache.folder, time.time())
         self._on_compile = on_compile
         self._owners: list[Any] = []  # own the memory of the loaded code
         self._addresses: dict[str, int] = {}
-        self._libraries = _libraries()
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """Loads kernels, compiling those that lie nowhere yet, several at once."""
+        missing = [name for name in dict.fromkeys(names) if not self._find(name)]
+        if missing:
+            self._on_compile(Compiling(0, len(missing)))
+            # undefined symbols are read from ELF only
+            compile_them = self._compile if sys.platform == "linux" else self._compile_in_place
+            for done, name in enumerate(compile_them(missing), start=1):
+                self._on_compile(Compiling(done, len(missing), name))
 
     def address(self, name: str) -> int:
         if name not in self._addresses:
-            if sys.platform == "linux":
-                data, entry = self._stored(name) or self._compiled(name)
-                self._addresses[name] = self._load(name, data, entry)
-            else:  # undefined symbols are read from ELF only
-                self._addresses[name] = self._compiled_in_place(name)
+            self.prepare([name])
         return self._addresses[name]
 
-    def _stored(self, name: str) -> tuple[bytes, str] | None:
-        if self.folder is None:
-            return None
-        try:
-            packed = (self.folder / f"{name}.kernel").read_bytes()
-        except OSError:  # not compiled yet, or an unreadable folder: compiling is the cure
-            return None
-        return unpack(packed)
+    def _find(self, name: str) -> bool:
+        if name not in self._addresses:
+            kernel = next(filter(None, (shelf.read(name) for shelf in self._shelves)), None)
+            if kernel:
+                self._load(name, *kernel)
+        return name in self._addresses
 
-    def _compiled(self, name: str) -> tuple[bytes, str]:
+    def _compile(self, names: Sequence[str]) -> Iterator[str]:
+        from ops.cpu.compiling import compiled  # imports subprocess: only when there is need
+
+        for name, packed in compiled(names, self.rung, default_threads().count):
+            if self._cache:
+                self._cache.write(name, packed)
+            kernel = unpack(packed)
+            assert kernel, f"the compiler's answer for {name} is damaged"
+            self._load(name, *kernel)
+            yield name
+
+    def _compile_in_place(self, names: Sequence[str]) -> Iterator[str]:
         from ops.cpu.kernels import ARGUMENTS, KERNELS  # imports numba: only when there is need
-        from ops.cpu.kernels.compiler import compile_kernel
+        from ops.cpu.kernels.compiler import aim, c_function
 
-        self._on_compile(name)
-        data, entry = compile_kernel(KERNELS[name], ARGUMENTS.get(name, 4))
-        if self.folder is not None:
-            _write_atomically(self.folder / f"{name}.kernel", pack(data, entry))
-        return data, entry
+        aim(self.rung)
+        for name in names:
+            function = c_function(KERNELS[name], ARGUMENTS.get(name, 4))
+            self._owners.append(function)
+            self._addresses[name] = int(function.address)
+            yield name
 
-    def _compiled_in_place(self, name: str) -> int:
-        from ops.cpu.kernels import ARGUMENTS, KERNELS
-        from ops.cpu.kernels.compiler import c_function
-
-        self._on_compile(name)
-        function = c_function(KERNELS[name], ARGUMENTS.get(name, 4))
-        self._owners.append(function)
-        return int(function.address)
-
-    def _load(self, name: str, data: bytes, entry: str) -> int:
+    def _load(self, name: str, data: bytes, entry: str) -> None:
         """Every undefined symbol gets an address first: else MCJIT leaves all of them null."""
         for symbol in undefined_symbols(data):
-            llvm.add_symbol(symbol, self._symbol_address(name, symbol))
+            llvm.add_symbol(symbol, symbol_address(name, symbol))
         machine = llvm.Target.from_default_triple().create_target_machine()
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         engine.add_object_file(llvm.ObjectFileRef.from_data(data))
         engine.finalize_object()
         self._owners.append(engine)
-        return int(engine.get_function_address(entry))
-
-    def _symbol_address(self, kernel: str, symbol: str) -> int:
-        for library in self._libraries:
-            function = getattr(library, symbol, None)
-            if function is not None:
-                return _address_of(function)
-        assert symbol.startswith(COLD_PATHS), f"{kernel} needs the unknown symbol {symbol}"
-        return _address_of(self._libraries[0].abort)  # where unreachable error paths lead
+        self._addresses[name] = int(engine.get_function_address(entry))
 
 
-def digest() -> str:
-    """Names the folder of this Lepton's kernels on this CPU."""
-    key = hashlib.sha256()
-    for name in ("numba", "llvmlite"):
-        key.update(version(name).encode())
-    key.update(f"{sys.platform} {llvm.get_host_cpu_name()}".encode())
-    key.update(llvm.get_host_cpu_features().flatten().encode())
-    here = Path(__file__).parent
-    for source in [here / "layout.py", *sorted((here / "kernels").glob("*.py"))]:
-        key.update(source.read_bytes())
-    return key.hexdigest()[:16]
+def host_features() -> frozenset[str]:
+    """This CPU's features by LLVM's names."""
+    return frozenset(name for name, has in llvm.get_host_cpu_features().items() if has)
 
 
-def pack(data: bytes, entry: str) -> bytes:
-    """Layout: sha256 of the rest (32) | u32 length of the entry's name | name | object code."""
-    body = struct.pack("<I", len(entry)) + entry.encode() + data
-    return hashlib.sha256(body).digest() + body
-
-
-def unpack(packed: bytes) -> tuple[bytes, str] | None:
-    """None for a damaged file."""
-    body = packed[32:]
-    if hashlib.sha256(body).digest() != packed[:32]:
-        return None
-    length = struct.unpack_from("<I", body)[0]
-    return body[4 + length :], body[4 : 4 + length].decode()
+def symbol_address(kernel: str, symbol: str) -> int:
+    """A function of this process or of the mathematical library; else where error paths lead."""
+    process = ctypes.CDLL(None)
+    function = getattr(process, symbol, None)
+    if function is None and not symbol.startswith(COLD_PATHS):
+        function = getattr(ctypes.CDLL(LIBM), symbol, None)
+        assert function is not None, (
+            f"the kernel {kernel} calls {symbol}, which neither libc nor libm has: "
+            "LLVM calls a library where the rung lacks an instruction"
+        )
+    address = ctypes.cast(function or process.abort, ctypes.c_void_p).value
+    assert address is not None
+    return address
 
 
 def undefined_symbols(elf: bytes) -> Iterator[str]:
@@ -134,29 +139,3 @@ def undefined_symbols(elf: bytes) -> Iterator[str]:
             name, _, _, section, _, _ = struct.unpack_from("<IBBHQQ", elf, at)
             if section == 0 and name:
                 yield elf[names + name : elf.index(b"\0", names + name)].decode()
-
-
-def _libraries() -> tuple[ctypes.CDLL, ...]:
-    """Where a kernel's symbols are looked up: the process itself, and the mathematical library."""
-    if sys.platform != "linux":
-        return ()
-    libm = ctypes.util.find_library("m")
-    return (ctypes.CDLL(None), *([ctypes.CDLL(libm)] if libm else []))
-
-
-def _address_of(function: Any) -> int:
-    address = ctypes.cast(function, ctypes.c_void_p).value
-    assert address is not None
-    return address
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """Two processes that compile the same kernel both succeed; a read-only home costs only time."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()

@@ -1,6 +1,7 @@
 """A model on the CPU: its program with all addresses filled in, run step by step."""
 
 import threading
+import time
 import weakref
 from collections.abc import Callable
 
@@ -9,11 +10,19 @@ from numpy.typing import NDArray
 
 from ops.cache import CacheLayout, KVCache
 from ops.cpu import layout as record
+from ops.cpu.costs import costs
 from ops.cpu.executor import Executor
+from ops.cpu.fusion import fuse
 from ops.cpu.lower import SCRATCH, Call, Lowering, encode
 from ops.cpu.objects import ObjectStore
+from ops.cpu.packing import Packed
+from ops.cpu.profile import OperatorTime
+from ops.cpu.records import Record
+from ops.cpu.schedule import barriers
 from ops.interface import Array, Operators, Step
 from ops.program import Buffer, Limits, Recorder, plan
+
+Records = list[tuple[str, Record, bool]]  # kernel, operands, wait for the others before
 
 
 class CpuRunner:
@@ -30,26 +39,50 @@ class CpuRunner:
         recorder = Recorder()
         self._logits: Buffer = forward(recorder)
         self.cache, self.limits = KVCache(cache), limits
+        self._operations = operations = fuse(recorder.operations)
         self._lowering = Lowering(cache)  # holds the weights that the operands point to
         self._kernels = kernels  # holds the code
-        calls = self._lowering.lower(recorder.operations)
-        places, size = plan(recorder.operations, limits, self._logits)
-        scratch = max(call.scratch for call in calls)
-        self._memory = np.zeros(size + 4 * scratch * threads + 64, np.uint8)
-        base = -(-self._memory.ctypes.data // 64) * 64
-        self._addresses = {buffer: base + place for buffer, place in places.items()}
-        self._addresses[SCRATCH] = base + size
-        self._operands = [self._record(call) for call in calls]
-        functions = [kernels.address(call.kernel) for call in calls]
-        operands = [record.ctypes.data for record in self._operands]
-        self._program = np.array([functions, operands], np.int64).T.copy()
         self._step = np.zeros(record.STEP_FIELDS, np.int64)
+        calls = [self._lowering.lower(operation) for operation in operations]
+        places, size = plan(operations, limits, self._logits)
+        self._place(places, size, max(call.scratch for call in calls) * threads)
         self._executor = Executor(kernels.address("replay"), threads)
         weakref.finalize(self, self._executor.close)
+        self._pack()
+        waits = barriers(operations, places, limits)
+        self._records: Records = [
+            (call.kernel, self._operands(call), wait)
+            for call, wait in zip(calls, waits, strict=True)
+        ]
+        self._program = self._assembled(self._records)
 
     def run(self, step: Step, interrupt: threading.Event | None = None) -> NDArray[np.float32]:
         """Logits (O, V), valid until the next step. Raises Interrupted, OutOfMemoryError."""
         assert len(step.tokens) <= self.limits.tokens and len(step.outputs) <= self.limits.outputs
+        self._enter(step)
+        self._replay(self._program, interrupt)
+        return self._output(len(step.outputs))
+
+    def profile(self, step: Step) -> list[OperatorTime]:
+        """A step with all threads meeting after each operator. Raises UsageError, OutOfMemoryError.
+
+        The first, `start`, is the time until all threads are at work.
+        """
+        self._enter(step)
+        records = [(kernel, operands, True) for kernel, operands, _ in self._records]
+        program = self._assembled([("nothing", Record([]), True), *records])
+        begin = time.perf_counter()
+        ends = self._executor.timed((program.ctypes.data, self._step.ctypes.data, len(program)))
+        took = np.diff(ends)
+        start = time.perf_counter() - begin - float(took.sum())
+        times = [OperatorTime("start", start, 0, 0)]
+        size = 2.0
+        for (kernel, _, _), op, seconds in zip(self._records, self._operations, took, strict=True):
+            times.append(OperatorTime(kernel, float(seconds), *costs(op, step, size)))
+        return times
+
+    def _enter(self, step: Step) -> None:
+        """Fills the step record."""
         self.cache.reserve(int(step.positions.max()) + 1)
         self._executor.settle()  # a step that was broken off may still be reading its record
         self._held = table, step = self.cache.table(), step
@@ -59,21 +92,50 @@ class CpuRunner:
         fields[record.POSITIONS] = step.positions.ctypes.data
         fields[record.OUTPUT_ROWS] = step.outputs.ctypes.data
         fields[record.TABLE] = table.ctypes.data
-        job = (self._program.ctypes.data, fields.ctypes.data, len(self._program))
-        self._executor.run(job, interrupt)
-        return self._output(len(step.outputs))
 
     def close(self) -> None:
         """A closed runner refuses to run; its threads and its cache are gone."""
         self._executor.close()
         self.cache.shrink(0)
 
-    def _record(self, call: Call) -> NDArray[np.int64]:
-        values = [
-            self._addresses[operand] if isinstance(operand, Buffer) else encode(operand)
-            for operand in call.operands
+    def _place(self, places: dict[Buffer, int], size: int, scratch: int) -> None:
+        """Memory for the buffers and behind them, for the threads, so many floats of scratch."""
+        self._memory = np.zeros(size + 4 * scratch + 128, np.uint8)
+        base = -(-self._memory.ctypes.data // 64) * 64
+        self._addresses = {buffer: base + place for buffer, place in places.items()}
+        self._addresses[SCRATCH] = base + size
+
+    def _pack(self) -> None:
+        packing = self._lowering.packing
+        records = [(name, Record(operands), True) for name, operands in packing.calls()]
+        self._replay(self._assembled(records))
+        packing.settle()
+
+    def _operands(self, call: Call) -> Record:
+        values = []
+        for operand in call.operands:
+            if isinstance(operand, Buffer):
+                values.append(self._addresses[operand])
+            elif isinstance(operand, Packed):
+                values.append(self._lowering.packing.address(operand))
+            else:
+                values.append(encode(operand))
+        return Record(values)
+
+    def _assembled(self, records: Records) -> NDArray[np.int64]:  # (calls, 3)
+        """What `replay` walks: addresses of kernel and operands, and whether to wait afterwards."""
+        waits = [wait for _, _, wait in records[1:]] + [True] * bool(records)
+        rows = [
+            (self._kernels.address(kernel), operands.address, wait)
+            for (kernel, operands, _), wait in zip(records, waits, strict=True)
         ]
-        return np.array(values, np.int64)
+        return np.array(rows, np.int64).reshape(len(rows), 3)
+
+    def _replay(
+        self, program: NDArray[np.int64], interrupt: threading.Event | None = None
+    ) -> None:
+        job = (program.ctypes.data, self._step.ctypes.data, len(program))
+        self._executor.run(job, interrupt)
 
     def _output(self, count: int) -> NDArray[np.float32]:
         start = self._addresses[self._logits] - self._memory.ctypes.data

@@ -2,31 +2,57 @@
 
 from collections.abc import Callable
 
-from ops.cpu.kernels import attention, elementwise, experts, linear, replay
+from ops.cpu.kernels import (
+    activations,
+    attention,
+    elementwise,
+    embed,
+    experts,
+    limits,
+    linear,
+    packing,
+    panels,
+    replay,
+    simd,
+    vectors,
+)
 
 KERNELS: dict[str, Callable[..., None]] = {
-    "add": elementwise.map_two(elementwise.plus),
-    "activate_silu": elementwise.map_one(elementwise.silu),
-    "activate_gelu": elementwise.map_one(elementwise.gelu),
-    "gate_silu": elementwise.map_two(elementwise.gated_silu),
-    "gate_gelu": elementwise.map_two(elementwise.gated_gelu),
-    "gate_clamped_swiglu": elementwise.map_two(elementwise.clamped_swiglu),
-    "scale": elementwise.scale,
-    "softcap": elementwise.softcap,
+    "add": elementwise.map_two(simd.add),
+    "activate_silu": elementwise.map_one(vectors.silu),
+    "activate_gelu": elementwise.map_one(vectors.gelu),
+    "scale": elementwise.map_one_by_number(simd.multiply),
+    "softcap": elementwise.map_one_by_number(elementwise.capped),
+    "quantize": activations.quantize,
+    "rms_norm_quantize": activations.rms_norm_quantize,
     "rms_norm": elementwise.rms_norm,
     "layer_norm": elementwise.layer_norm,
+    "angles": elementwise.angles,
     "rope": elementwise.rope,
     "temperature": elementwise.temperature,
     "select_outputs": elementwise.select_outputs,
     "route": experts.route,
+    "group": experts.group,
     "expert_sum": experts.expert_sum,
+    "pack": packing.pack,
+    "release": packing.release,
+    "nothing": replay.nothing,
     "replay": replay.replay,
+    "limit_read": limits.read,
+    "limit_multiply": limits.multiply,
 }
-for _format, _row in linear.ROWS.items():
-    KERNELS[f"linear_{_format}"] = linear.linear(_row)
-    KERNELS[f"expert_linear_{_format}"] = linear.expert_linear(_row)
-    KERNELS[f"embed_{_format}"] = linear.embed(_row)
-    KERNELS[f"embed_positions_{_format}"] = linear.embed_positions(_row)
+for _format, _row in embed.ROWS.items():
+    KERNELS[f"embed_{_format}"] = embed.embed(_row)
+    KERNELS[f"embed_positions_{_format}"] = embed.embed_positions(_row)
+for _format, _panel in panels.PANELS.items():
+    KERNELS[f"linear_{_format}"] = linear.dense(linear.plain(_panel))
+    KERNELS[f"expert_linear_{_format}"] = linear.grouped(linear.plain(_panel))
+    for _activation, _gate in vectors.GATES.items():
+        _both = linear.gated(_panel, _gate)
+        KERNELS[f"gated_linear_{_format}_{_activation}"] = linear.dense(_both)
+        KERNELS[f"gated_expert_linear_{_format}_{_activation}"] = linear.grouped(_both)
+for _activation, _gate in vectors.GATES.items():
+    KERNELS[f"gate_{_activation}"] = elementwise.map_two(_gate)
 for _type, (_get, _put, _size) in attention.CACHE_TYPES.items():
     KERNELS[f"store_{_type}"] = attention.store(_put, _size)
     KERNELS[f"attention_{_type}"] = attention.attention(_get, _size)

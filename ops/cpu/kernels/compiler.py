@@ -1,25 +1,42 @@
-"""How kernels are compiled: one set of flags for all, and a kernel's object code for the store."""
+"""How kernels are compiled: for a rung of instructions, with one set of flags for all.
+
+Numba makes one target machine a process, while it is imported. So a process that compiles is told
+its rung before it starts, by Numba's own variables (`ops.cpu.compiling`).
+"""
 
 from collections.abc import Callable
 from typing import Any
 
-from numba import cfunc, njit, types
+from numba import cfunc, config, njit, types
 
-# reassoc lets sums of products use whole vectors; nnan and ninf stay off, so that isnan works
-FASTMATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+from ops.cpu.rungs import ARM, X86, Rung
 
-device = njit(fastmath=FASTMATH, error_model="numpy")
+RUNGS = {(rung.processor, rung.features): rung for rung in (*X86, *ARM)}
+
+# No fastmath: any number of threads gives the same bytes, and whole vectors are written as such.
+device = njit(error_model="numpy")  # a division by zero gives inf or nan and needs no interpreter
 """For functions that kernels call; LLVM inlines them."""
+
+
+def target() -> Rung:
+    """The rung that code is being generated for: intrinsics ask as they emit instructions."""
+    return RUNGS[config.CPU_NAME, config.CPU_FEATURES]
+
+
+def aim(rung: Rung) -> None:
+    """For a process that compiles for itself: no instructions beyond the rung's are asked for."""
+    config.CPU_NAME, config.CPU_FEATURES = rung.processor, rung.features
 
 
 def c_function(function: Callable[..., None], arguments: int) -> Any:
     """The function of so many int64, compiled with a C entry."""
     signature = types.void(*[types.int64] * arguments)
-    return cfunc(signature, fastmath=FASTMATH, error_model="numpy")(function)
+    return cfunc(signature, error_model="numpy")(function)
 
 
 def compile_kernel(function: Callable[..., None], arguments: int) -> tuple[bytes, str]:
     """The object code, and the name of the C entry in it."""
     compiled = c_function(function, arguments)
     library = compiled._library
+    assert library.codegen._tm_features == target().features, "the rung was named too late"
     return library.codegen._tm.emit_object(library._final_module), compiled.native_name

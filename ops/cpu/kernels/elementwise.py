@@ -6,142 +6,190 @@ import numpy as np
 
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.memory import load_f32, load_f64, load_i32, load_i64, store_f32
+from ops.cpu.kernels.simd import LANES, add, fma, multiply, subtract
+from ops.cpu.kernels.simd import load_f32 as load
+from ops.cpu.kernels.simd import load_some, store, store_some, swap_pairs
+from ops.cpu.kernels.vectors import mean, mean_square, tanh
 from ops.cpu.layout import OUTPUT_ROWS, POSITIONS
 
 
 @device
-def silu(x):
-    return x / (np.float32(1) + math.exp(-x))
-
-
-@device
-def gelu(x):
-    inner = np.float32(0.7978845608) * x * (np.float32(1) + np.float32(0.044715) * x * x)
-    return np.float32(0.5) * x * (np.float32(1) + math.tanh(inner))
-
-
-@device
-def sigmoid(x):
-    return np.float32(1) / (np.float32(1) + math.exp(-x))
-
-
-@device
-def gated_silu(g, u):
-    return silu(g) * u
-
-
-@device
-def gated_gelu(g, u):
-    return gelu(g) * u
-
-
-@device
-def clamped_swiglu(g, u):
-    g = min(g, np.float32(7))
-    u = min(max(u, np.float32(-7)), np.float32(7))
-    return g * sigmoid(np.float32(1.702) * g) * (u + np.float32(1))
-
-
-@device
-def plus(x, y):
-    return x + y
+def share(total, thread, threads):
+    """A thread's stretch of so many floats, cut at whole registers."""
+    registers = (total + LANES - 1) // LANES
+    first, last = registers * thread // threads, registers * (thread + 1) // threads
+    return first * LANES, min(last * LANES, total)
 
 
 def map_one(function):
-    """y[i] = function(x[i])."""
+    """y = function(x), element by element."""
+
+    @device
+    def ignoring(x, number):
+        return function(x)
+
+    return map_one_by_number(ignoring)
+
+
+def map_one_by_number(function):
+    """y = function(x, number), element by element."""
 
     def kernel(op, step, thread, threads):
         x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
         size = load_i64(step, load_i64(op, 3)) * load_i64(op, 4) * width
-        for i in range(size * thread // threads, size * (thread + 1) // threads):
-            store_f32(y, i, function(load_f32(x, i)))
+        number = np.float32(load_f64(op, 5))
+        first, last = share(size, thread, threads)
+        for i in range(first, last - LANES + 1, LANES):
+            store(y + 4 * i, function(load(x + 4 * i), number))
+        if last % LANES != 0 and first < last:
+            i = last - last % LANES
+            store_some(y + 4 * i, function(load_some(x + 4 * i, last - i), number), last - i)
 
     return kernel
 
 
 def map_two(function):
-    """z[i] = function(x[i], y[i])."""
+    """z = function(x, y), element by element."""
 
     def kernel(op, step, thread, threads):
         x, y, z, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
         size = load_i64(step, load_i64(op, 4)) * load_i64(op, 5) * width
-        for i in range(size * thread // threads, size * (thread + 1) // threads):
-            store_f32(z, i, function(load_f32(x, i), load_f32(y, i)))
+        first, last = share(size, thread, threads)
+        for i in range(first, last - LANES + 1, LANES):
+            store(z + 4 * i, function(load(x + 4 * i), load(y + 4 * i)))
+        if last % LANES != 0 and first < last:
+            i = last - last % LANES
+            value = function(load_some(x + 4 * i, last - i), load_some(y + 4 * i, last - i))
+            store_some(z + 4 * i, value, last - i)
 
     return kernel
 
 
-def scale(op, step, thread, threads):
-    """y = factor · x."""
-    x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
-    size = load_i64(step, load_i64(op, 3)) * load_i64(op, 4) * width
-    factor = np.float32(load_f64(op, 5))
-    for i in range(size * thread // threads, size * (thread + 1) // threads):
-        store_f32(y, i, factor * load_f32(x, i))
+@device
+def capped(x, cap):
+    return multiply(tanh(multiply(x, np.float32(1) / cap)), cap)
 
 
-def softcap(op, step, thread, threads):
-    """y = cap · tanh(x / cap)."""
-    x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
-    size = load_i64(step, load_i64(op, 3)) * load_i64(op, 4) * width
-    cap = np.float32(load_f64(op, 5))
-    for i in range(size * thread // threads, size * (thread + 1) // threads):
-        store_f32(y, i, cap * math.tanh(load_f32(x, i) / cap))
+@device
+def scaled_row(x, y, weight, factor, width):
+    """y = x · factor · weight."""
+    for i in range(0, width - LANES + 1, LANES):
+        store(y + 4 * i, multiply(multiply(load(x + 4 * i), factor), load(weight + 4 * i)))
+    left = width % LANES
+    if left != 0:
+        at = 4 * (width - left)
+        value = multiply(multiply(load_some(x + at, left), factor), load_some(weight + at, left))
+        store_some(y + at, value, left)
 
 
 def rms_norm(op, step, thread, threads):
-    """Each stretch of `width` columns by its own root mean square."""
+    """Each stretch of `width` columns by its own mean square."""
     x, y, weight, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
-    count = load_i64(step, load_i64(op, 4)) * load_i64(op, 5)  # stretches
-    eps = load_f64(op, 6)
+    count, eps = load_i64(step, load_i64(op, 4)) * load_i64(op, 5), np.float32(load_f64(op, 6))
     for t in range(count * thread // threads, count * (thread + 1) // threads):
-        row, out, total = x + 4 * t * width, y + 4 * t * width, 0.0
-        for i in range(width):
-            total += float(load_f32(row, i)) * float(load_f32(row, i))
-        factor = np.float32(1 / math.sqrt(total / width + eps))
-        for i in range(width):
-            store_f32(out, i, load_f32(row, i) * factor * load_f32(weight, i))
+        here = x + 4 * t * width
+        factor = np.float32(1) / np.sqrt(mean_square(here, width) + eps)
+        scaled_row(here, y + 4 * t * width, weight, factor, width)
+
+
+@device
+def centred_row(x, y, middle, width):
+    """y = x - middle."""
+    for i in range(0, width - LANES + 1, LANES):
+        store(y + 4 * i, subtract(load(x + 4 * i), middle))
+    left = width % LANES
+    if left != 0:
+        at = 4 * (width - left)
+        store_some(y + at, subtract(load_some(x + at, left), middle), left)
+
+
+@device
+def add_row(y, bias, width):
+    for i in range(0, width - LANES + 1, LANES):
+        store(y + 4 * i, add(load(y + 4 * i), load(bias + 4 * i)))
+    left = width % LANES
+    if left != 0:
+        at = 4 * (width - left)
+        store_some(y + at, add(load_some(y + at, left), load_some(bias + at, left)), left)
 
 
 def layer_norm(op, step, thread, threads):
     """Each row by its own mean and variance."""
     x, y, weight, bias = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
     width, count = load_i64(op, 4), load_i64(step, load_i64(op, 5)) * load_i64(op, 6)
-    eps = load_f64(op, 7)
+    eps = np.float32(load_f64(op, 7))
     for t in range(count * thread // threads, count * (thread + 1) // threads):
-        row, out, mean, variance = x + 4 * t * width, y + 4 * t * width, 0.0, 0.0
-        for i in range(width):
-            mean += float(load_f32(row, i))
-        mean /= width
-        for i in range(width):
-            variance += (float(load_f32(row, i)) - mean) ** 2
-        factor = np.float32(1 / math.sqrt(variance / width + eps))
-        for i in range(width):
-            b = load_f32(bias, i) if bias != 0 else np.float32(0)
-            centred = load_f32(row, i) - np.float32(mean)
-            store_f32(out, i, centred * factor * load_f32(weight, i) + b)
+        here, there = x + 4 * t * width, y + 4 * t * width
+        centred_row(here, there, mean(here, width), width)
+        factor = np.float32(1) / np.sqrt(mean_square(there, width) + eps)
+        scaled_row(there, there, weight, factor, width)
+        if bias != 0:
+            add_row(there, bias, width)
+
+
+def angles(op, step, thread, threads):
+    """For each token, cos and sin of position · frequency[i], times the magnitude: (T, 2, pairs).
+
+    Interleaved pairs have every value twice, sines with the sign that the first of a pair needs.
+    """
+    out, frequencies, pairs = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
+    repeat, magnitude = load_i64(op, 3), load_f64(op, 4)
+    count = load_i64(step, load_i64(op, 5))
+    for item in range(count * pairs * thread // threads, count * pairs * (thread + 1) // threads):
+        t, i = item // pairs, item % pairs
+        angle = float(load_i32(load_i64(step, POSITIONS), t)) * float(load_f32(frequencies, i))
+        cos = np.float32(math.cos(angle) * magnitude)
+        sin = np.float32(math.sin(angle) * magnitude)
+        cosines = out + 8 * t * pairs * repeat
+        sines = cosines + 4 * pairs * repeat
+        if repeat == 2:
+            store_f32(cosines, 2 * i, cos)
+            store_f32(cosines, 2 * i + 1, cos)
+            store_f32(sines, 2 * i, -sin)
+            store_f32(sines, 2 * i + 1, sin)
+        else:
+            store_f32(cosines, i, cos)
+            store_f32(sines, i, sin)
+
+
+@device
+def turn_halves(x, y, cosines, sines, pairs):
+    """Pairs (i, i + pairs)."""
+    for i in range(0, pairs, LANES):
+        left, at = min(pairs - i, LANES), 4 * i
+        a, b = load_some(x + at, left), load_some(x + 4 * pairs + at, left)
+        cos, sin = load_some(cosines + at, left), load_some(sines + at, left)
+        first = subtract(multiply(a, cos), multiply(b, sin))
+        store_some(y + at, first, left)
+        store_some(y + 4 * pairs + at, fma(a, sin, multiply(b, cos)), left)
+
+
+@device
+def turn_neighbours(x, y, cosines, sines, pairs):
+    """Pairs (2i, 2i + 1)."""
+    for i in range(0, 2 * pairs, LANES):
+        left, at = min(2 * pairs - i, LANES), 4 * i
+        value = load_some(x + at, left)
+        cos, sin = load_some(cosines + at, left), load_some(sines + at, left)
+        turned = fma(swap_pairs(value), sin, multiply(value, cos))
+        store_some(y + at, turned, left)
 
 
 def rope(op, step, thread, threads):
-    """Pairs (i·stride, i·stride + distance) of every head turned by position · frequency[i]."""
-    x, y, frequencies, pairs = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
-    head, heads = load_i64(op, 4), load_i64(op, 5)
-    stride, distance = load_i64(op, 6), load_i64(op, 7)
-    magnitude, count = load_f64(op, 8), load_i64(step, load_i64(op, 9))
-    for t in range(count * thread // threads, count * (thread + 1) // threads):
-        row, out = x + 4 * t * heads * head, y + 4 * t * heads * head
-        for i in range(heads * head):
-            store_f32(out, i, load_f32(row, i))
-        position = float(load_i32(load_i64(step, POSITIONS), t))
-        for i in range(pairs):
-            angle = position * float(load_f32(frequencies, i))
-            cos = np.float32(math.cos(angle) * magnitude)
-            sin = np.float32(math.sin(angle) * magnitude)
-            for h in range(heads):
-                at = h * head + i * stride
-                a, b = load_f32(row, at), load_f32(row, at + distance)
-                store_f32(out, at, a * cos - b * sin)
-                store_f32(out, at + distance, a * sin + b * cos)
+    """Every head turned by its token's angles; what lies beyond the pairs is copied."""
+    x, y, table, pairs = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
+    head, heads, repeat = load_i64(op, 4), load_i64(op, 5), load_i64(op, 6)
+    total = load_i64(step, load_i64(op, 7)) * heads
+    for item in range(total * thread // threads, total * (thread + 1) // threads):
+        here, there = x + 4 * item * head, y + 4 * item * head
+        cosines = table + item // heads * 8 * pairs * repeat
+        sines = cosines + 4 * pairs * repeat
+        if repeat == 2:
+            turn_neighbours(here, there, cosines, sines, pairs)
+        else:
+            turn_halves(here, there, cosines, sines, pairs)
+        for i in range(2 * pairs, head):
+            store_f32(there, i, load_f32(here, i))
 
 
 def temperature(op, step, thread, threads):
@@ -163,3 +211,5 @@ def select_outputs(op, step, thread, threads):
         source = load_i32(rows, t)
         for i in range(width):
             store_f32(y, t * width + i, load_f32(x, source * width + i))
+
+

@@ -5,7 +5,14 @@ import math
 import numpy as np
 
 from ops.cpu.kernels.compiler import device
-from ops.cpu.kernels.memory import load_f32, load_f64, load_i64, store_f32, store_i32
+from ops.cpu.kernels.memory import (
+    load_f32,
+    load_f64,
+    load_i32,
+    load_i64,
+    store_f32,
+    store_i32,
+)
 
 SOFTMAX, SIGMOID, SOFTMAX_OF_CHOSEN = 0, 1, 2
 
@@ -57,6 +64,28 @@ def route(op, step, thread, threads):
         divisor = max(total, np.float32(6.1e-5)) if normalize != 0 else np.float32(1)
         for k in range(used):
             store_f32(mine, k, load_f32(mine, k) / divisor * factor)
+
+
+def group(op, step, thread, threads):
+    """The T·k rows in the order of their experts, and where each expert's rows begin and end."""
+    ids, order, starts, experts = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
+    rows = load_i64(step, load_i64(op, 4)) * load_i64(op, 5)
+    if thread != 0:
+        return
+    for e in range(experts + 1):
+        store_i32(starts, e, 0)
+    for n in range(rows):
+        e = load_i32(ids, n)
+        store_i32(starts, e + 1, load_i32(starts, e + 1) + 1)
+    for e in range(experts):
+        store_i32(starts, e + 1, load_i32(starts, e) + load_i32(starts, e + 1))
+    for n in range(rows):  # the starts serve as what is filled so far, and move on by one expert
+        e = load_i32(ids, n)
+        store_i32(order, load_i32(starts, e), n)
+        store_i32(starts, e, load_i32(starts, e) + 1)
+    for e in range(experts, 0, -1):
+        store_i32(starts, e, load_i32(starts, e - 1))
+    store_i32(starts, 0, 0)
 
 
 def expert_sum(op, step, thread, threads):

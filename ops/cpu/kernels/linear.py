@@ -1,143 +1,139 @@
-"""Products with weights in any format: one kernel serves one token and many, with the same sums.
+"""Products with packed weights: one kernel serves one token and many, with the same sums.
 
-A row of weights is brought to float32 in the thread's scratch and multiplied with every token's
-activations. How a row's products are summed depends on its length alone: not on tokens or threads.
+Each thread takes a stretch of panels and goes with each of them through all tokens, a tile of them
+at a time. How a row's products are summed depends on its length alone: not on tokens or threads.
+The operands are named in layout.py.
 """
 
-import numpy as np
 
-from ops.cpu.kernels import blocks
+from ops.cpu import layout as at
 from ops.cpu.kernels.compiler import device
-from ops.cpu.kernels.memory import (
-    load_bf16,
-    load_f16,
-    load_f32,
-    load_i32,
-    load_i64,
-    store_f32,
+from ops.cpu.kernels.memory import claim, load_f32, load_i32, load_i64, part_size
+from ops.cpu.kernels.simd import (
+    add,
+    load_f32 as load_floats,
+    load_rows,
+    multiply,
+    row,
+    store_rows,
+    tile_of_rows,
+    tile_of_rows_listed,
+    tile_size,
 )
-from ops.cpu.layout import POSITIONS, TOKEN_IDS
+from ops.cpu.layout import PANEL_ROWS
 
 
 @device
-def dot(w, x, n):
-    total = np.float32(0)
-    for i in range(n):
-        total += load_f32(w, i) * load_f32(x, i)
+def finished(total, bias, factor, expert, first, outputs):
+    """factor · total + bias, for the 16 rows from `first` on of an expert's matrix."""
+    if factor != 0:
+        total = multiply(total, load_f32(factor, expert))
+    if bias != 0:
+        total = add(total, load_floats(bias + 4 * (expert * outputs + first)))
     return total
 
 
-def plain_row(load):
-    """Rows of floats, widened into the scratch."""
+def plain(panel):
+    """compute(op, expert, p, x) -> panel p's results, a register for each token at x."""
 
     @device
-    def row(source, scratch, n):
-        for i in range(n):
-            store_f32(scratch, i, load(source, i))
-        return scratch
+    def compute(op, expert, p, x):
+        matrix = load_i64(op, at.WEIGHT) + expert * load_i64(op, at.MATRIX_BYTES)
+        w = matrix + p * load_i64(op, at.PANEL_BYTES)
+        total = panel(w, x, load_i64(op, at.COLUMNS))
+        bias, factor, outputs = (
+            load_i64(op, at.BIAS),
+            load_i64(op, at.FACTOR),
+            load_i64(op, at.WEIGHT_ROWS),
+        )
+        return finished(total, bias, factor, expert, PANEL_ROWS * p, outputs)
 
-    return row
+    return compute
 
 
-def block_row(dequantize, block_size, block_bytes):
-    """Rows of quantized blocks, dequantized into the scratch."""
+def gated(panel, activation):
+    """As `plain` with two matrices: activation(gate, up)."""
 
     @device
-    def row(source, scratch, n):
-        for b in range(n // block_size):
-            dequantize(source + b * block_bytes, scratch + 4 * b * block_size)
-        return scratch
+    def compute(op, expert, p, x):
+        offset = expert * load_i64(op, at.MATRIX_BYTES) + p * load_i64(op, at.PANEL_BYTES)
+        columns, outputs = load_i64(op, at.COLUMNS), load_i64(op, at.WEIGHT_ROWS)
+        first = PANEL_ROWS * p
+        gate = panel(load_i64(op, at.WEIGHT) + offset, x, columns)
+        bias, factor = load_i64(op, at.BIAS), load_i64(op, at.FACTOR)
+        gate = finished(gate, bias, factor, expert, first, outputs)
+        up = panel(load_i64(op, at.UP_WEIGHT) + offset, x, columns)
+        bias, factor = load_i64(op, at.UP_BIAS), load_i64(op, at.UP_FACTOR)
+        up = finished(up, bias, factor, expert, first, outputs)
+        return activation(gate, up)
 
-    return row
+    return compute
 
 
 @device
-def f32_row(source, scratch, n):
-    return source
+def write(op, p, value, y, added):
+    """Puts a panel's results into the tokens' rows, with what is added to them."""
+    offset, left = 4 * PANEL_ROWS * p, load_i64(op, at.WEIGHT_ROWS) - PANEL_ROWS * p
+    if load_i64(op, at.ADDED) != 0:
+        value = add(value, load_rows(added, offset))
+    store_rows(y, offset, value, left)
 
 
-ROWS = {
-    "F32": f32_row,
-    "F16": plain_row(load_f16),
-    "BF16": plain_row(load_bf16),
-    "Q8_0": block_row(blocks.q8_0, 32, 34),
-    "Q4_0": block_row(blocks.q4_0, 32, 18),
-    "Q4_1": block_row(blocks.q4_1, 32, 20),
-    "Q5_0": block_row(blocks.q5_0, 32, 22),
-    "Q5_1": block_row(blocks.q5_1, 32, 24),
-    "Q2_K": block_row(blocks.q2_k, 256, 84),
-    "Q3_K": block_row(blocks.q3_k, 256, 110),
-    "Q4_K": block_row(blocks.q4_k, 256, 144),
-    "Q5_K": block_row(blocks.q5_k, 256, 176),
-    "Q6_K": block_row(blocks.q6_k, 256, 210),
-    "IQ4_NL": block_row(blocks.iq4_nl, 32, 18),
-    "IQ4_XS": block_row(blocks.iq4_xs, 256, 136),
-    "MXFP4": block_row(blocks.mxfp4, 32, 17),
-}
-"""How a row of each format becomes float32: row(source, scratch, n) -> where the floats lie."""
-
-
-def linear(row):
-    """(R, N) x (rows, N) -> (rows, R): each thread takes a stretch of the weight's rows."""
+def dense(compute):
+    """(R, N) x (rows, N) -> (rows, R)."""
 
     def kernel(op, step, thread, threads):
-        weight, row_bytes, columns = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
-        outputs, bias, x = load_i64(op, 3), load_i64(op, 4), load_i64(op, 5)
-        y, scratch = load_i64(op, 6), load_i64(op, 7) + 4 * columns * thread
-        count = load_i64(step, load_i64(op, 8)) * load_i64(op, 9)
-        scale = load_f32(load_i64(op, 10), 0) if load_i64(op, 10) != 0 else np.float32(1)
-        for r in range(outputs * thread // threads, outputs * (thread + 1) // threads):
-            w = row(weight + r * row_bytes, scratch, columns)
-            b = load_f32(bias, r) if bias != 0 else np.float32(0)
-            for t in range(count):
-                store_f32(y, t * outputs + r, scale * dot(w, x + 4 * t * columns, columns) + b)
+        outputs = load_i64(op, at.WEIGHT_ROWS)
+        panels, y_bytes = (outputs + PANEL_ROWS - 1) // PANEL_ROWS, 4 * outputs
+        count = load_i64(step, load_i64(op, at.COUNT_FIELD)) * load_i64(op, at.COUNT_MULTIPLE)
+        x, y, added = load_i64(op, at.X), load_i64(op, at.Y), load_i64(op, at.ADDED)
+        x_bytes, tiled = load_i64(op, at.X_ROW_BYTES), count - count % tile_size()
+        size = part_size(panels, threads)
+        first = claim(op, size)
+        while first < panels:
+            for p in range(first, min(first + size, panels)):
+                for t in range(0, tiled, tile_size()):
+                    value = compute(op, 0, p, tile_of_rows(x + t * x_bytes, x_bytes))
+                    to, plus = tile_of_rows(y + t * y_bytes, y_bytes), added + t * y_bytes
+                    write(op, p, value, to, tile_of_rows(plus, y_bytes))
+                for t in range(tiled, count):
+                    value = compute(op, 0, p, row(x + t * x_bytes))
+                    write(op, p, value, row(y + t * y_bytes), row(added + t * y_bytes))
+            first = claim(op, size)
 
     return kernel
 
 
-def expert_linear(row):
-    """(E, R, N) x (T or T·k, N) -> (T·k, R), each row through the expert chosen for it."""
+def grouped(compute):
+    """(E, R, N) x (T or T·k, N) -> (T·k, R): each expert with all rows that chose it."""
+
+    @device
+    def one_row(op, expert, p, number):
+        x_bytes, y_bytes = load_i64(op, at.X_ROW_BYTES), 4 * load_i64(op, at.WEIGHT_ROWS)
+        x = load_i64(op, at.X) + number // load_i64(op, at.ROWS_PER_X) * x_bytes
+        to = row(load_i64(op, at.Y) + number * y_bytes)
+        write(op, p, compute(op, expert, p, row(x)), to, to)
+
+    @device
+    def one_tile(op, expert, p, numbers):
+        x_bytes, y_bytes = load_i64(op, at.X_ROW_BYTES), 4 * load_i64(op, at.WEIGHT_ROWS)
+        per_x, one = load_i64(op, at.ROWS_PER_X), 1
+        x = tile_of_rows_listed(load_i64(op, at.X), x_bytes, numbers, per_x)
+        to = tile_of_rows_listed(load_i64(op, at.Y), y_bytes, numbers, one)
+        write(op, p, compute(op, expert, p, x), to, to)
 
     def kernel(op, step, thread, threads):
-        weight, row_bytes, columns = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
-        outputs, bias, x = load_i64(op, 3), load_i64(op, 4), load_i64(op, 5)
-        y, scratch = load_i64(op, 6), load_i64(op, 7) + 4 * columns * thread
-        count = load_i64(step, load_i64(op, 8)) * load_i64(op, 9)
-        scales, chosen = load_i64(op, 10), load_i64(op, 11)
-        shared = load_i64(op, 12)  # rows of y that share a row of x
-        for r in range(outputs * thread // threads, outputs * (thread + 1) // threads):
-            ready, w = -1, weight
-            for t in range(count):
-                expert = load_i32(chosen, t)
-                if expert != ready:
-                    w = row(weight + (expert * outputs + r) * row_bytes, scratch, columns)
-                    ready = expert
-                b = load_f32(bias, expert * outputs + r) if bias != 0 else np.float32(0)
-                s = load_f32(scales, expert) if scales != 0 else np.float32(1)
-                total = dot(w, x + 4 * (t // shared) * columns, columns)
-                store_f32(y, t * outputs + r, s * total + b)
+        panels = (load_i64(op, at.WEIGHT_ROWS) + PANEL_ROWS - 1) // PANEL_ROWS
+        order, starts = load_i64(op, at.GROUPED_ROWS), load_i64(op, at.GROUP_STARTS)
+        for expert in range(load_i64(op, at.EXPERTS)):
+            first, last = load_i32(starts, expert), load_i32(starts, expert + 1)
+            tiled = last - (last - first) % tile_size()
+            for p in range(panels * thread // threads, panels * (thread + 1) // threads):
+                for n in range(first, tiled, tile_size()):
+                    one_tile(op, expert, p, order + 4 * n)
+                for n in range(tiled, last):
+                    one_row(op, expert, p, load_i32(order, n))
 
     return kernel
 
 
-def _gather(row, field):
-    def kernel(op, step, thread, threads):
-        table, row_bytes, columns = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
-        y, scratch = load_i64(op, 3), load_i64(op, 4) + 4 * columns * thread
-        count, ids = load_i64(step, load_i64(op, 5)), load_i64(step, field)
-        for t in range(count * thread // threads, count * (thread + 1) // threads):
-            values = row(table + load_i32(ids, t) * row_bytes, scratch, columns)
-            for i in range(columns):
-                store_f32(y, t * columns + i, load_f32(values, i))
-
-    return kernel
-
-
-def embed(row):
-    """(V, D) -> (T, D): the rows of the step's tokens."""
-    return _gather(row, TOKEN_IDS)
-
-
-def embed_positions(row):
-    """(S, D) -> (T, D): the rows of the step's positions."""
-    return _gather(row, POSITIONS)

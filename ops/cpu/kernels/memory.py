@@ -4,8 +4,13 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from ops.cpu.kernels.compiler import device, target
+from ops.cpu.kernels.half import narrow_half, widen_bf16, widen_half
+from ops.cpu.layout import HEADER_BYTES
+from ops.cpu.rungs import LADDERS
+
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-HALF, FLOAT, DOUBLE = ir.HalfType(), ir.FloatType(), ir.DoubleType()
+FLOAT, DOUBLE = ir.FloatType(), ir.DoubleType()
 FLOATS = ir.VectorType(FLOAT, 16)
 
 
@@ -42,16 +47,11 @@ def _as_is(builder, value):
     return value
 
 
-def _bf16(builder, value):
-    bits = builder.shl(builder.zext(value, I32), ir.Constant(I32, 16))
-    return builder.bitcast(bits, FLOAT)
-
-
 # load(address, index of the element) -> value
 load_f32 = _load(FLOAT, types.float32, _as_is)
 load_f64 = _load(DOUBLE, types.float64, _as_is)
-load_f16 = _load(HALF, types.float32, lambda b, v: b.fpext(v, FLOAT))
-load_bf16 = _load(ir.IntType(16), types.float32, _bf16)
+load_f16 = _load(ir.IntType(16), types.float32, widen_half)
+load_bf16 = _load(ir.IntType(16), types.float32, widen_bf16)
 load_i64 = _load(I64, types.int64, _as_is)
 load_i32 = _load(I32, types.int64, lambda b, v: b.sext(v, I64))
 load_u16 = _load(ir.IntType(16), types.int64, lambda b, v: b.zext(v, I64))
@@ -61,8 +61,10 @@ load_i8 = _load(I8, types.int64, lambda b, v: b.sext(v, I64))
 
 # store(address, index, value)
 store_f32 = _store(FLOAT, types.float32, _as_is)
-store_f16 = _store(HALF, types.float32, lambda b, v: b.fptrunc(v, HALF))
+store_f16 = _store(ir.IntType(16), types.float32, narrow_half)
 store_i32 = _store(I32, types.int64, lambda b, v: b.trunc(v, I32))
+store_u16 = _store(ir.IntType(16), types.int64, lambda b, v: b.trunc(v, ir.IntType(16)))
+store_u8 = _store(I8, types.int64, lambda b, v: b.trunc(v, I8))
 
 
 def _spread(unpack):
@@ -230,11 +232,47 @@ def atomic_store(typing_context, address, value):
 
 
 @intrinsic
-def compiler_fence(typing_context):
-    """A full fence: cheap next to the pause it replaces on machines without one."""
+def pause(typing_context):
+    """Tells the core that this thread only waits; a fence where there is no such instruction."""
 
     def code(context, builder, signature, arguments):
-        builder.fence("seq_cst")
+        rungs = LADDERS["x86_64"], LADDERS["aarch64"]
+        on_x86, on_arm = (target() in ladder for ladder in rungs)
+        if on_x86:
+            _hint(builder, "llvm.x86.sse2.pause")
+        elif on_arm:
+            _hint(builder, "llvm.aarch64.hint", ir.Constant(I32, 1))
+        else:
+            builder.fence("seq_cst")
         return context.get_dummy_value()
 
     return types.void(), code
+
+
+def _hint(builder, name, *arguments):
+    kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    builder.call(function, arguments)
+
+
+@intrinsic
+def claim(typing_context, operands, amount):
+    """Takes the next `amount` parts of an operator's work; gives the first of them."""
+
+    def code(context, builder, signature, arguments):
+        operands, amount = arguments
+        counter = builder.sub(operands, ir.Constant(I64, HEADER_BYTES))
+        pointer = builder.inttoptr(counter, I32.as_pointer())
+        taken = builder.atomic_rmw("add", pointer, builder.trunc(amount, I32), "monotonic")
+        return builder.sext(taken, I64)
+
+    return types.int64(types.int64, types.int64), code
+
+
+PARTS_A_THREAD = 8  # fewer leave the last thread alone for long, more cost too many atomic additions
+
+
+@device
+def part_size(total, threads):
+    """How many of an operator's parts a thread should take at once."""
+    return max(1, total // (PARTS_A_THREAD * threads))

@@ -7,15 +7,18 @@ from ops.cpu.kernels.memory import (
     atomic_store,
     call_c,
     call_kernel,
-    compiler_fence,
     load_i64,
+    pause,
 )
 from ops.cpu.layout import (
     ARRIVED,
+    CLOCK,
     FUTEX,
     GENERATION,
+    HEADER_BYTES,
     STOP,
     STOPPED,
+    TIMES,
     WAIT_FUNCTION,
     WAIT_KIND,
     WAIT_NUMBER,
@@ -24,6 +27,7 @@ from ops.cpu.layout import (
 SPINS = 2000  # more wastes a shared machine, fewer wakes through the kernel for every operator
 FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE = 128, 129
 EVERYONE = 1 << 30
+CLOCK_MONOTONIC = 1
 
 
 @device
@@ -34,7 +38,7 @@ def sleep_while(sync, generation):
     while atomic_load(address) == generation:
         if spins < SPINS:
             spins += 1
-            compiler_fence()
+            pause()
         elif kind == FUTEX:
             call_c(function, load_i64(sync, WAIT_NUMBER), address, FUTEX_WAIT_PRIVATE, generation)
         else:
@@ -56,10 +60,32 @@ def barrier(sync, threads):
         sleep_while(sync, generation)
 
 
+def nothing(op, step, thread, threads):
+    """Stands first where operators are timed."""
+
+
+@device
+def forget_shares(program, first, last):
+    """Sets the counters of taken work back, of calls that all threads are through with."""
+    for n in range(first, last):
+        atomic_store(load_i64(program, 3 * n + 1) - HEADER_BYTES, 0)
+
+
 def replay(program, count, step, thread, threads, sync):
-    """`program`: pairs of addresses, kernel and operands. A stop flag ends it early for all."""
+    """`program`: triples of a kernel's and its operands' addresses, and whether to meet afterwards.
+
+    A stop flag ends it early for all. Where times are wanted, each is (seconds, nanoseconds).
+    """
+    times, met = load_i64(sync, TIMES) if thread == 0 else 0, 0
     for n in range(count):
-        call_kernel(load_i64(program, 2 * n), load_i64(program, 2 * n + 1), step, thread, threads)
-        barrier(sync, threads)
-        if atomic_load(sync + 8 * STOPPED) != 0:
-            return
+        kernel, operands = load_i64(program, 3 * n), load_i64(program, 3 * n + 1)
+        call_kernel(kernel, operands, step, thread, threads)
+        if load_i64(program, 3 * n + 2) != 0:
+            barrier(sync, threads)
+            if thread == 0:
+                forget_shares(program, met, n + 1)
+            met = n + 1
+            if atomic_load(sync + 8 * STOPPED) != 0:
+                return
+        if times != 0:
+            call_c(load_i64(sync, CLOCK), CLOCK_MONOTONIC, times + 16 * n, 0, 0)

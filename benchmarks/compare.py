@@ -1,0 +1,257 @@
+"""Lepton against llama.cpp on the same files, in turn, so that both meet the same noise.
+
+    python benchmarks/compare.py MODEL.gguf... --python ~/llama/bin/python -t 2 -d 0,4096
+    python benchmarks/compare.py MODEL.gguf... --llama-bench ~/llama.cpp/build/bin/llama-bench
+
+llama.cpp is either the llama-cpp-python package of an interpreter (--python; `pip install
+'lepton-cli[compare]'` puts it beside Lepton), which keeps a model loaded, or a llama-bench, which
+loads it for every sample. `shapes.py` makes files to compare on.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from lepton_cli.engine.benchmark import Bench, Setup
+from lepton_cli.engine.workload import Trial
+from ops.cpu.machine import cpu_name, default_threads
+from quant.gguf import GGUF
+
+ROOT = Path(__file__).parents[1]
+LLAMACPP = Path(__file__).with_name("llamacpp.py")
+UBATCH, CONTEXT = 512, 4096
+PROMPT = "The quick brown fox jumps over the lazy dog, and then it"
+MEASURE = """
+import json, os, subprocess, sys, time
+begin = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+seconds = time.perf_counter() - begin
+peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+print(json.dumps({"seconds": seconds, "bytes": peak, "code": os.waitstatus_to_exitcode(status)}))
+"""  # a small process, because a child's highest memory counts its parent's at its birth
+SETTINGS = f"n_ubatch {UBATCH}, KV cache f16, llama.cpp: flash attention auto, weights repacked"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What both reached in each round; the ratios say how many times better Lepton is."""
+
+    model: str
+    test: str
+    unit: str
+    llamacpp: list[float]
+    lepton: list[float]
+
+    @property
+    def ratios(self) -> list[float]:
+        """Of each round; times and bytes are better when they are smaller."""
+        pairs = zip(self.lepton, self.llamacpp, strict=True)
+        if self.unit == "t/s":
+            return [ours / theirs for ours, theirs in pairs]
+        return [theirs / ours for ours, theirs in pairs]
+
+
+class Side(Protocol):
+    """One of the two programs with a model loaded."""
+
+    def seconds(self, trial: Trial) -> float: ...
+
+
+class Lepton:
+    """In this very process."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def seconds(self, trial: Trial) -> float:
+        return self._bench.sample(trial) / 1e9
+
+
+class LlamaServer:
+    """A process that keeps the model loaded and answers a line with a line."""
+
+    def __init__(self, python: str, model: Path, threads: int, context: int) -> None:
+        words = ["--threads", str(threads), "--ubatch", str(UBATCH), "--context", str(context)]
+        self._process = subprocess.Popen(
+            [python, str(LLAMACPP), "serve", str(model), *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def seconds(self, trial: Trial) -> float:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        wanted = {"n_prompt": trial.prompt, "n_gen": trial.generated, "n_depth": trial.depth}
+        self._process.stdin.write(json.dumps(wanted) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit("llama.cpp has ended: see above")
+        return float(json.loads(answer)["seconds"])
+
+
+class LlamaBench:
+    """A llama-bench that runs one test once."""
+
+    def __init__(self, program: str, model: Path, threads: int) -> None:
+        fixed = ["-t", str(threads), "-ub", str(UBATCH), "-r", "1", "-o", "json"]
+        self._words = [program, "-m", str(model), *fixed]
+
+    def seconds(self, trial: Trial) -> float:
+        test = ["-p", str(trial.prompt), "-n", str(trial.generated), "-d", str(trial.depth)]
+        done = subprocess.run([*self._words, *test], stdout=subprocess.PIPE, check=True)
+        return float(json.loads(done.stdout)[0]["avg_ns"]) / 1e9
+
+
+def speeds(model: Path, given: argparse.Namespace) -> Iterator[Row]:
+    """A row a test. Both sides run it once before they are timed."""
+    trials = list(_trials(given))
+    with _sides(model, given, trials) as (llamacpp, lepton):
+        for trial in trials:
+            for side in (llamacpp, lepton):
+                side.seconds(replace(trial, generated=min(trial.generated, 1)))
+            row = Row(model.name, trial.name, "t/s", [], [])
+            for number in range(given.rounds):
+                _tell(f"{model.name}: {trial.name}, round {number + 1} of {given.rounds}")
+                row.llamacpp.append(trial.tokens / llamacpp.seconds(trial))
+                row.lepton.append(trial.tokens / lepton.seconds(trial))
+            yield row
+
+
+@contextmanager
+def _sides(
+    model: Path, given: argparse.Namespace, trials: Sequence[Trial]
+) -> Iterator[tuple[Side, Side]]:
+    context = max(trial.depth + trial.tokens for trial in trials)
+    setup = Setup(given.threads, UBATCH)
+    with ExitStack() as stack:
+        bench = stack.enter_context(Bench(GGUF.open(model), setup, context, _tell))
+        if given.llama_bench:
+            other: Side = LlamaBench(given.llama_bench, model, given.threads)
+        else:
+            server = LlamaServer(given.python, model, given.threads, context)
+            other = stack.enter_context(server)
+        yield other, Lepton(bench)
+
+
+def _trials(given: argparse.Namespace) -> Iterator[Trial]:
+    for depth in given.depths:
+        if given.prompt:
+            yield Trial(given.prompt, 0, depth)
+        if given.generate:
+            yield Trial(0, given.generate, depth)
+
+
+def starts(model: Path, given: argparse.Namespace) -> list[Row]:
+    """Whole processes to the first token: their seconds, and their memory at the highest."""
+    times = Row(model.name, "start to first token", "s", [], [])
+    memory = Row(model.name, "peak memory", "MB", [], [])
+    for number in range(-1, given.rounds):  # the first round warms the file and the kernels
+        _tell(f"{model.name}: start, round {number + 1} of {given.rounds}")
+        theirs, ours = _llamacpp_start(model, given), _lepton_start(model, given)
+        if number >= 0:
+            for row, index in ((times, 0), (memory, 1)):
+                row.llamacpp.append(theirs[index])
+                row.lepton.append(ours[index])
+    return [times, memory]
+
+
+def _llamacpp_start(model: Path, given: argparse.Namespace) -> tuple[float, float]:
+    words = ["--threads", str(given.threads), "--context", str(CONTEXT), "--prompt", PROMPT]
+    said = _alone(given.python, str(LLAMACPP), "first", str(model), *words)
+    return said["seconds"], said["bytes"] / 1e6
+
+
+def _lepton_start(model: Path, given: argparse.Namespace) -> tuple[float, float]:
+    words = ["run", str(model), "-c", str(CONTEXT), "-t", str(given.threads), "-n", "1"]
+    lepton = [sys.executable, "-m", "lepton_cli", *words, "--temp", "0", "--raw", "-p", PROMPT]
+    said = _alone(sys.executable, "-I", "-c", MEASURE, *lepton)
+    if said["code"]:
+        raise SystemExit(f"lepton run ended with {said['code']} on {model}")
+    return said["seconds"], said["bytes"] / 1e6
+
+
+def _alone(*words: str) -> dict[str, Any]:
+    """The JSON that a process of its own prints; Lepton's settings are left out of it."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "LEPTON_CONFIG": os.devnull}
+    done = subprocess.run(words, stdout=subprocess.PIPE, env=environment, check=True)
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def _tell(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
+
+
+def print_row(row: Row) -> None:
+    _tell("")
+    theirs, ours = statistics.median(row.llamacpp), statistics.median(row.lepton)
+    digits = 0 if row.unit == "MB" else 2
+    cells = [f"{value:.{digits}f} {row.unit}" for value in (theirs, ours)]
+    ratios = row.ratios
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    cells = [row.model, row.test, *cells, f"{statistics.median(ratios):.2f}x", spread]
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def as_record(rows: Sequence[Row], given: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "cpu": cpu_name(),
+        "system": platform.platform(),
+        "threads": given.threads,
+        "settings": SETTINGS,
+        "rows": [asdict(row) | {"ratio": statistics.median(row.ratios)} for row in rows],
+    }
+
+
+def main(words: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL")
+    parser.add_argument("--python", default=sys.executable, help="that has llama-cpp-python")
+    parser.add_argument("--llama-bench", metavar="PATH", help="instead, for all but the starts")
+    parser.add_argument("-t", "--threads", type=int, default=default_threads().count)
+    parser.add_argument("-p", "--prompt", type=int, default=512)
+    parser.add_argument("-n", "--generate", type=int, default=32)
+    parser.add_argument("-d", "--depths", type=_numbers, default=[0], metavar="N,...")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--no-start", action="store_true", help="leave the starts out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="and all samples into FILE")
+    given = parser.parse_args(words)
+    print(f"{cpu_name()}, {given.threads} threads, {given.rounds} rounds in turn; {SETTINGS}\n")
+    print("| model | test | llama.cpp | Lepton | ratio | of the rounds |")
+    print("|---|---|---:|---:|---:|---|")
+    rows = []
+    for model in given.models:
+        for row in speeds(model, given):
+            rows.append(row)
+            print_row(row)
+        for row in [] if given.no_start else starts(model, given):
+            rows.append(row)
+            print_row(row)
+    if given.json:
+        given.json.write_text(json.dumps(as_record(rows, given), indent=2) + "\n")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

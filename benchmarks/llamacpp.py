@@ -1,0 +1,144 @@
+"""llama.cpp's side of a comparison, run by an interpreter that has llama-cpp-python and no Lepton.
+
+    python llamacpp.py serve MODEL --threads 2 --ubatch 512 --context 4640
+    python llamacpp.py first MODEL --threads 2 --context 4096 --prompt TEXT
+    python llamacpp.py quantize SOURCE OUT Q4_K_M
+
+`serve` answers a line {"n_prompt": 512, "n_gen": 0, "n_depth": 0} with a line {"seconds": ...};
+`first` prints {"seconds": ..., "bytes": ...} of a whole run to its first token. Both leave out what
+Python itself and the binding take. Settings that are not options are llama.cpp's defaults.
+"""
+
+import argparse
+import ctypes
+import json
+import random
+import resource
+import sys
+import time
+from pathlib import Path
+
+import llama_cpp as api
+
+CHUNK = 2048  # tokens handed over at a time: llama.cpp's default n_batch
+KILOBYTE = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss
+
+
+class Context:
+    """A loaded model with a context of its own; tokens enter at the end of what it holds."""
+
+    def __init__(self, path: Path, threads: int, ubatch: int, context: int) -> None:
+        model = api.llama_model_default_params()
+        model.n_gpu_layers = 0
+        self.model = api.llama_model_load_from_file(str(path).encode(), model)
+        settings = api.llama_context_default_params()
+        settings.n_ctx, settings.n_batch, settings.n_ubatch = context, CHUNK, ubatch
+        settings.n_threads = settings.n_threads_batch = threads
+        self.handle = api.llama_init_from_model(self.model, settings)
+        if not self.model or not self.handle:
+            raise SystemExit(f"llama.cpp cannot open {path}")
+        self.vocabulary = api.llama_model_get_vocab(self.model)
+        self.size = api.llama_vocab_n_tokens(self.vocabulary)
+        self.held: list[int] = []
+
+    def enter(self, tokens: list[int]) -> None:
+        """The last token's logits are computed, as in llama-bench."""
+        for start in range(0, len(tokens), CHUNK):
+            part = tokens[start : start + CHUNK]
+            array = (ctypes.c_int32 * len(part))(*part)
+            code = api.llama_decode(self.handle, api.llama_batch_get_one(array, len(part)))
+            if code:
+                raise SystemExit(f"llama_decode failed with {code}")
+            self.held += part
+        api.llama_synchronize(self.handle)
+
+    def keep(self, count: int) -> None:
+        """Forgets all but the first tokens."""
+        api.llama_memory_seq_rm(api.llama_get_memory(self.handle), 0, count, -1)
+        del self.held[count:]
+
+    def tokens(self, text: str) -> list[int]:
+        raw = text.encode()
+        array = (ctypes.c_int32 * (len(raw) + 8))()
+        count = api.llama_tokenize(self.vocabulary, raw, len(raw), array, len(array), True, False)
+        return list(array[:count])
+
+
+def serve(context: Context) -> None:
+    draw = random.Random(0)
+    base: list[int] = []
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        n_prompt, n_gen, depth = (wanted[key] for key in ("n_prompt", "n_gen", "n_depth"))
+        base += [draw.randrange(context.size) for _ in range(depth - len(base))]
+        common = depth if context.held[:depth] == base[:depth] else 0
+        context.keep(common)
+        context.enter(base[common:depth])
+        prompt = [draw.randrange(context.size) for _ in range(n_prompt)]
+        generated = [draw.randrange(context.size) for _ in range(n_gen)]
+        begin = time.perf_counter()
+        context.enter(prompt)
+        for token in generated:
+            context.enter([token])
+        print(json.dumps({"seconds": time.perf_counter() - begin}), flush=True)
+
+
+def first(path: Path, threads: int, ubatch: int, size: int, prompt: str) -> None:
+    before, begin = peak_bytes(), time.perf_counter()
+    context = Context(path, threads, ubatch, size)
+    context.enter(context.tokens(prompt))
+    api.llama_sampler_sample(api.llama_sampler_init_greedy(), context.handle, -1)
+    seconds = time.perf_counter() - begin
+    print(json.dumps({"seconds": seconds, "bytes": peak_bytes() - before}))
+
+
+def peak_bytes() -> int:
+    """The process's own highest memory; ru_maxrss would count its parent's at its birth."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTE
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return 1024 * int(line.split()[1])
+
+
+def quantize(source: Path, out: Path, kind: str) -> None:
+    settings = api.llama_model_quantize_default_params()
+    settings.ftype = getattr(api, f"LLAMA_FTYPE_MOSTLY_{kind}")
+    code = api.llama_model_quantize(str(source).encode(), str(out).encode(), settings)
+    if code:
+        raise SystemExit(f"llama.cpp cannot make {out}: {code}")
+
+
+@api.llama_log_callback
+def hush(level: int, text: bytes, user_data: ctypes.c_void_p) -> None:
+    """llama.cpp tells much on stderr."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("serve", "first"):
+        command = commands.add_parser(name)
+        command.add_argument("model", type=Path)
+        command.add_argument("--threads", type=int, required=True)
+        command.add_argument("--ubatch", type=int, default=512)
+        command.add_argument("--context", type=int, required=True)
+        if name == "first":
+            command.add_argument("--prompt", required=True)
+    command = commands.add_parser("quantize")
+    command.add_argument("source", type=Path)
+    command.add_argument("out", type=Path)
+    command.add_argument("type")
+    given = parser.parse_args()
+    api.llama_log_set(hush, ctypes.c_void_p(0))
+    api.llama_backend_init()
+    if given.command == "serve":
+        serve(Context(given.model, given.threads, given.ubatch, given.context))
+    elif given.command == "first":
+        first(given.model, given.threads, given.ubatch, given.context, given.prompt)
+    else:
+        quantize(given.source, given.out, given.type)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Writes files of real models' shapes with random weights, to measure speed on without downloads.
+
+    python benchmarks/shapes.py llama1b model.gguf --type Q4_0 --vocab ggml-vocab-llama-bpe.gguf
+    python benchmarks/shapes.py qwen05 model.gguf --type Q4_K_M --source qwen05-f16.gguf
+
+Types that Lepton cannot write are made from an F16 file (--source) by llama.cpp, in an interpreter
+that has llama-cpp-python (--python). Without --vocab the vocabulary is made up, at the real size.
+"""
+
+import argparse
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import gguf
+import numpy as np
+from numpy.typing import NDArray
+
+from quant.bits import Floats
+from quant.format import FORMATS, Format, quantize, row_bytes
+from quant.gguf import GGUF, SCALARS, Strings, Value
+
+LLAMACPP = Path(__file__).with_name("llamacpp.py")
+TYPES = {"F16": 1, "Q4_0": 2, "Q8_0": 7}  # that Lepton writes: general.file_type
+F32 = FORMATS["F32"]
+ROWS = 4096  # of a matrix that are made at a time
+NORMAL, CONTROL = 1, 3  # kinds of tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A model's sizes, in the letters of the house; the output matrix is the embedding's."""
+
+    architecture: str
+    pre_tokenizer: str
+    V: int
+    L: int
+    D: int
+    H: int
+    K: int
+    d: int
+    F: int
+    context: int
+    rope_base: float
+    epsilon: float
+    biases: bool  # of q, k and v
+
+
+SHAPES = {
+    "llama1b": Shape(
+        *("llama", "llama-bpe", 128256, 16, 2048, 32, 8, 64, 8192),
+        *(131072, 500000.0, 1e-5, False),
+    ),
+    "qwen05": Shape(
+        *("qwen2", "qwen2", 151936, 24, 896, 14, 2, 64, 4864),
+        *(32768, 1000000.0, 1e-6, True),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A tensor to come; a vector of ones has no deviation."""
+
+    name: str
+    format: Format
+    shape: tuple[int, ...]
+    deviation: float | None = None
+
+
+def write_shape(name: str, out: Path, kind: str, vocabulary: Path | None = None) -> None:
+    """Tensor by tensor, so that it takes little memory. The same weights in every type."""
+    shape = SHAPES[name]
+    writer = gguf.GGUFWriter(out, shape.architecture)
+    writer.add_name(f"{name} with random weights")
+    writer.add_file_type(TYPES[kind])
+    tokens = _copy_vocabulary(writer, vocabulary) if vocabulary else _make_vocabulary(writer, shape)
+    _add_sizes(writer, shape, tokens)
+    planned = list(plan_tensors(shape, FORMATS[kind], tokens))
+    for tensor in planned:
+        size = row_bytes(tensor.format, tensor.shape[-1])
+        raw = (*tensor.shape[:-1], size)
+        wanted = gguf.GGMLQuantizationType(tensor.format.id)
+        count = int(np.prod(raw, dtype=np.int64))
+        writer.add_tensor_info(tensor.name, raw, np.dtype(np.uint8), count, wanted)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    random = np.random.default_rng(0)
+    for tensor in planned:
+        writer.write_tensor_data(weights(tensor, random))
+    writer.close()
+
+
+def plan_tensors(shape: Shape, kind: Format, tokens: int) -> Iterator[Planned]:
+    D, F, queries, keys = shape.D, shape.F, shape.H * shape.d, shape.K * shape.d
+    yield Planned("token_embd.weight", kind, (tokens, D), 0.02)
+    matrices = {
+        "attn_q": (queries, D),
+        "attn_k": (keys, D),
+        "attn_v": (keys, D),
+        "attn_output": (D, queries),
+        "ffn_gate": (F, D),
+        "ffn_up": (F, D),
+        "ffn_down": (D, F),
+    }
+    for layer in range(shape.L):
+        for name, (rows, columns) in matrices.items():
+            prefix = f"blk.{layer}.{name}"
+            yield Planned(f"{prefix}.weight", kind, (rows, columns), columns**-0.5)
+            if shape.biases and name in ("attn_q", "attn_k", "attn_v"):
+                yield Planned(f"{prefix}.bias", F32, (rows,), 0.1)
+        yield Planned(f"blk.{layer}.attn_norm.weight", F32, (D,))
+        yield Planned(f"blk.{layer}.ffn_norm.weight", F32, (D,))
+    yield Planned("output_norm.weight", F32, (D,))
+
+
+def weights(tensor: Planned, random: np.random.Generator) -> NDArray[np.uint8]:
+    """The tensor's bytes, drawn in a fixed order and made in slices of rows."""
+    if tensor.deviation is None:
+        return quantize(tensor.format, np.ones(tensor.shape, np.float32))
+    *rows, columns = tensor.shape
+    total = int(np.prod(rows, dtype=np.int64))
+    parts = []
+    for start in range(0, total, ROWS):
+        count = min(ROWS, total - start)
+        values: Floats = random.standard_normal((count, columns), dtype=np.float32)
+        parts.append(quantize(tensor.format, values * np.float32(tensor.deviation)))
+    return np.concatenate(parts)
+
+
+def _add_sizes(writer: gguf.GGUFWriter, shape: Shape, tokens: int) -> None:
+    writer.add_vocab_size(tokens)
+    writer.add_block_count(shape.L)
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.D)
+    writer.add_feed_forward_length(shape.F)
+    writer.add_head_count(shape.H)
+    writer.add_head_count_kv(shape.K)
+    writer.add_layer_norm_rms_eps(shape.epsilon)
+    writer.add_rope_freq_base(shape.rope_base)
+    writer.add_rope_dimension_count(shape.d)
+
+
+def _copy_vocabulary(writer: gguf.GGUFWriter, source: Path) -> int:
+    """Takes over every key of the tokenizer; gives the number of tokens."""
+    metadata = GGUF.open(source).metadata
+    for key, value in metadata.items():
+        if key.startswith("tokenizer."):
+            _add_value(writer, key, value)
+    tokens = metadata["tokenizer.ggml.tokens"]
+    assert isinstance(tokens, Strings)
+    return len(tokens)
+
+
+def _add_value(writer: gguf.GGUFWriter, key: str, value: Value) -> None:
+    kinds = gguf.GGUFValueType
+    if isinstance(value, Strings):
+        writer.add_key_value(key, list(value), kinds.ARRAY, sub_type=kinds.STRING)
+    elif isinstance(value, np.ndarray):
+        found = next(number for number, dtype in SCALARS.items() if dtype == value.dtype)
+        writer.add_key_value(key, value.tolist(), kinds.ARRAY, sub_type=kinds(found))
+    elif isinstance(value, int) and not isinstance(value, bool):
+        writer.add_uint32(key, value)
+    else:
+        writer.add_key_value(key, value, kinds.get_type(value))
+
+
+def _make_vocabulary(writer: gguf.GGUFWriter, shape: Shape) -> int:
+    """A byte-level BPE: every short string of bytes is a token, the shortest first."""
+    tokens, merges = byte_pairs(shape.V - 1)
+    end = "<|endoftext|>"
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(shape.pre_tokenizer)
+    writer.add_token_list([*tokens, end])
+    writer.add_token_types([*[NORMAL] * len(tokens), CONTROL])
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(len(tokens))
+    writer.add_eos_token_id(len(tokens))
+    writer.add_add_bos_token(False)
+    return shape.V
+
+
+def byte_pairs(count: int) -> tuple[list[str], list[str]]:
+    """So many tokens, and the merges that build them: each is a known string and one byte more."""
+    letters = byte_letters()
+    tokens, merges = list(letters), list[str]()
+    for known in tokens:  # it grows as we go
+        for letter in letters:
+            if len(tokens) == count:
+                return tokens, merges
+            tokens.append(known + letter)
+            merges.append(f"{known} {letter}")
+    raise AssertionError("the list grows for ever")
+
+
+def byte_letters() -> list[str]:
+    """GPT-2's letter of each byte: printable ones stand for themselves, others follow U+0100."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = itertools.count(0x100)
+    return [chr(byte if byte in printable else next(others)) for byte in range(256)]
+
+
+def requantize(python: str, source: Path, out: Path, kind: str) -> None:
+    """Raises CalledProcessError when llama.cpp cannot make it."""
+    subprocess.run([python, str(LLAMACPP), "quantize", str(source), str(out), kind], check=True)
+
+
+def main(words: Sequence[str]) -> None:
+    description = (__doc__ or "").split("\n")[0]
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("name", choices=sorted(SHAPES))
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--type", default="Q4_0", help="F16, Q4_0, Q8_0, or a name of llama.cpp's")
+    parser.add_argument("--vocab", type=Path, help="a GGUF file whose vocabulary is taken over")
+    parser.add_argument("--source", type=Path, help="the F16 file that llama.cpp converts")
+    parser.add_argument("--python", default=sys.executable, help="that has llama-cpp-python")
+    given = parser.parse_args(words)
+    if given.type in TYPES:
+        write_shape(given.name, given.out, given.type, given.vocab)
+    elif given.source is None:
+        parser.error(f"{given.type} is made from an F16 file: give it as --source")
+    else:
+        requantize(given.python, given.source, given.out, given.type)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,275 @@
+"""Measures a model's speed, test by test, beside the limits of the machine in the same minute."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from lepton_cli.engine import loading
+from lepton_cli.engine.inspection import shares
+from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.model import Model, kernel_folder
+from lepton_cli.engine.workload import EMBEDDING, Trial, Workload, count
+from lepton_cli.version import __version__
+from ops.cache import CacheType
+from ops.cpu.limits import LimitMeter, MachineLimits
+from ops.cpu.machine import cpu_name
+from ops.cpu.objects import ObjectStore
+from ops.cpu.profile import OperatorTotal, by_operator
+from quant.errors import ContextOverflowError, UsageError
+from quant.gguf import GGUF
+
+SEED = 1  # of the random tokens: their values do not matter, only that they are always the same
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How a model is loaded for some trials. `threads` None: what the machine allows."""
+
+    threads: int | None
+    ubatch: int = 512
+    kv: CacheType = "f16"
+
+    def options(self, context: int) -> LoadOptions:
+        """Raises UsageError."""
+        return LoadOptions("cpu", self.threads, context, self.kv, self.ubatch)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What to measure: every trial in every setup, each `repetitions` times."""
+
+    setups: Sequence[Setup]
+    trials: Sequence[Trial]
+    repetitions: int = 5
+    warm_up: bool = True
+    profile: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises UsageError."""
+        if not self.trials:
+            raise UsageError("there is nothing to measure", "give -p, -n or -pg a positive number")
+        if self.repetitions < 1:
+            raise UsageError(f"{self.repetitions} repetitions", "give -r a positive number")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a result says of program, machine and file; sizes in bytes."""
+
+    build: str
+    cpu: str
+    path: str
+    model: str
+    size: int
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The model that is measured, and what its passes ask for."""
+
+    facts: Facts
+    work: Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One pass of a trial, operator by operator, the slowest kind first."""
+
+    name: str
+    operators: tuple[OperatorTotal, ...]
+
+    @property
+    def seconds(self) -> float:
+        return sum(total.seconds for total in self.operators)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A trial's samples, its work (all passes together), and the limits measured beside it."""
+
+    facts: Facts
+    setup: Setup
+    trial: Trial
+    begun: datetime
+    samples_ns: tuple[int, ...]
+    limits: MachineLimits
+    bytes_read: int
+    macs: int
+    limit_seconds: float
+    profiles: tuple[Profile, ...] = ()
+
+    @property
+    def samples(self) -> list[float]:
+        """Tokens a second."""
+        return [1e9 * self.trial.tokens / sample for sample in self.samples_ns]
+
+    @property
+    def rate(self) -> float:
+        return statistics.fmean(self.samples)
+
+    @property
+    def of_limit(self) -> float:
+        """1 would be a run in which nothing costs but memory's or the multipliers' speed."""
+        return 1e9 * self.limit_seconds / statistics.fmean(self.samples_ns)
+
+
+def deviation(samples: Sequence[float]) -> float:
+    """Of the samples, as llama-bench has it: 0 for a single one."""
+    return statistics.stdev(samples) if len(samples) > 1 else 0.0
+
+
+def benchmark(path: Path, schedule: Schedule, progress: Callable[[str], None]) -> Iterator[Result]:
+    """Loads the model once for each setup. Raises LeptonError.
+
+    What cannot be run is refused before anything is loaded.
+    """
+    file = GGUF.open(path)
+    context = max(trial.depth + trial.tokens for trial in schedule.trials)
+    for setup in schedule.setups:
+        setup.options(context)
+    trained = loading.trained_context(file)
+    if context > trained:
+        message = f"a test needs {context} tokens, the model's context holds {trained}"
+        raise ContextOverflowError(message, "use smaller -p, -n or -d")
+    facts = describe(file)
+    for setup in schedule.setups:
+        progress(f"loading {facts.model}")
+        work = workload(file, context, setup.kv)
+        with Bench(file, setup, context, progress) as bench:
+            for trial in schedule.trials:
+                yield _measure(bench, trial, schedule, Subject(facts, work))
+
+
+def _measure(bench: "Bench", trial: Trial, schedule: Schedule, subject: "Subject") -> Result:
+    work, repetitions = subject.work, schedule.repetitions
+    before, begun = bench.limits(), datetime.now(UTC)
+    if schedule.warm_up:
+        bench.progress(f"{trial.name}: warm-up")
+        bench.sample(replace(trial, generated=min(trial.generated, 1)))
+    samples = []
+    for number in range(repetitions):
+        bench.progress(f"{trial.name}: {number + 1}/{repetitions}")
+        samples.append(bench.sample(trial))
+    limits = before.best(bench.limits())
+    passes = list(trial.passes(bench.setup.ubatch))
+    return Result(
+        facts=subject.facts,
+        setup=bench.setup,
+        trial=trial,
+        begun=begun,
+        samples_ns=tuple(samples),
+        limits=limits,
+        bytes_read=sum(map(work.bytes, passes)),
+        macs=sum(map(work.macs, passes)),
+        limit_seconds=sum(limits.seconds(work.bytes(one), work.macs(one)) for one in passes),
+        profiles=tuple(bench.profiles(trial, repetitions)) if schedule.profile else (),
+    )
+
+
+def workload(file: GGUF, context: int, kv: CacheType) -> Workload:
+    decoder = loading.build(file, context)
+    return count(decoder, file.tensors.values(), loading.cache_layout(decoder, kv))
+
+
+def describe(file: GGUF) -> Facts:
+    parameters = sum(tensor.size for tensor in file.tensors.values())
+    size = sum(tensor.data.nbytes for tensor in file.tensors.values())
+    name = f"{file.metadata.string('general.architecture')} {label(parameters)}"
+    kind = shares(file)[0].format
+    return Facts(__version__, cpu_name(), str(file.path), f"{name} {kind}", size, parameters)
+
+
+def label(parameters: int) -> str:
+    """0.5B, 1B, 70B; a small model's millions."""
+    if parameters < 1e8:
+        return f"{parameters / 1e6:.0f}M"
+    return f"{parameters / 1e9:.1f}B" if parameters < 9.5e8 else f"{parameters / 1e9:.0f}B"
+
+
+class Bench:
+    """A loaded model whose passes are timed. What stands before a trial is entered untimed."""
+
+    def __init__(
+        self, file: GGUF, setup: Setup, context: int, progress: Callable[[str], None]
+    ) -> None:
+        self.progress = progress
+        self.model = Model(file, setup.options(context), on_compile=self._compiling)
+        self.setup = replace(setup, threads=self.model.threads)
+        store = ObjectStore(kernel_folder(), self._compiling)
+        self._meter = LimitMeter(self.model.threads, store)
+        self._draw = np.random.default_rng(SEED)
+        self._vocabulary = file.tensors[EMBEDDING].shape[0]
+        self._before = self._tokens(context)
+
+    def limits(self) -> MachineLimits:
+        return self._meter.measure()
+
+    def sample(self, trial: Trial) -> int:
+        """Nanoseconds. Fresh tokens each time; those of the depth stay in the cache."""
+        positions = self.model.positions
+        self._enter(trial.depth)
+        prompt = positions.ids + self._tokens(trial.prompt)
+        generated = self._tokens(trial.generated)
+        begin = time.perf_counter_ns()
+        for _ in positions.prefill(prompt):
+            pass
+        for token in generated:
+            positions.enter(token)
+        return time.perf_counter_ns() - begin
+
+    def profiles(self, trial: Trial, repetitions: int) -> Iterator[Profile]:
+        """The first pass of the prompt and the first step of the answer, the fastest of some."""
+        if trial.prompt:
+            tokens = min(trial.prompt, self.setup.ubatch)
+            name = f"prefill of {tokens} tokens at depth {trial.depth}"
+            yield self._profile(name, trial.depth, tokens, repetitions)
+        if trial.generated:
+            depth = trial.depth + trial.prompt
+            yield self._profile(f"decode at depth {depth}", depth, 1, repetitions)
+
+    def close(self) -> None:
+        self._meter.close()
+        self.model.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _enter(self, depth: int) -> None:
+        """Makes the window hold so many tokens, always the same."""
+        positions, before = self.model.positions, self._before[:depth]
+        positions.reuse(before)
+        for done in positions.prefill(before):
+            if done < depth:
+                self.progress(f"depth {depth}: {done} tokens")
+
+    def _profile(self, name: str, depth: int, tokens: int, repetitions: int) -> Profile:
+        self.progress(f"profile: {name}")
+        runs = []
+        for _ in range(repetitions):
+            self._enter(depth)
+            times = self.model.profile(self._tokens(tokens))
+            runs.append(Profile(name, tuple(by_operator(times))))
+        return min(runs, key=lambda run: run.seconds)
+
+    def _tokens(self, count: int) -> list[int]:
+        drawn: list[int] = self._draw.integers(0, self._vocabulary, count).tolist()
+        return drawn
+
+    def _compiling(self, kernel: str) -> None:
+        self.progress(f"compiling {kernel}")

@@ -1,0 +1,49 @@
+"""Compiling kernels ahead of the first run: all there are, or those that some models need."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.model import kernel_folder, open_model
+from ops.cpu.compiling import all_kernels
+from ops.cpu.objects import Compiling, ObjectStore
+from ops.cpu.shelves import cache_shelf
+from quant.errors import LeptonError
+
+__all__ = ["Compiling", "Warmth", "warm_up"]
+
+SHORTEST = 1  # tokens of context: a model is opened for its kernels alone
+
+
+@dataclass(frozen=True, slots=True)
+class Warmth:
+    """How many kernels were compiled, for which instructions, and where they are kept."""
+
+    compiled: int
+    instructions: str
+    folder: Path
+
+
+def warm_up(models: Sequence[str], on_compile: Callable[[Compiling], None]) -> Warmth:
+    """Without models: every kernel. Raises LeptonError where the kernels cannot be kept."""
+    root, ready = kernel_folder(), list[str]()
+
+    def hear(compiling: Compiling) -> None:
+        if compiling.kernel:
+            ready.append(compiling.kernel)
+        on_compile(compiling)
+
+    store = ObjectStore(root, hear)
+    for name in models:
+        open_model(name, LoadOptions(backend="cpu", ctx=SHORTEST), on_compile=hear).close()
+    if not models:
+        store.prepare(all_kernels())
+    if root is None:
+        raise LeptonError("there is no home folder to keep kernels in", "set the variable HOME")
+    shelf = cache_shelf(root, store.rung)
+    lost = [name for name in ready if shelf.read(name) is None]
+    if lost:
+        message = f"{len(lost)} kernels were compiled, but {shelf.folder} does not keep them"
+        raise LeptonError(message, "it must be on Linux, writable, and have a megabyte of space")
+    return Warmth(len(ready), store.rung.name, shelf.folder)

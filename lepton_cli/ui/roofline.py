@@ -1,0 +1,95 @@
+"""The roofline of `lepton bench --plot`: speed over work a byte, under the machine's two limits."""
+
+import importlib
+import importlib.util
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lepton_cli.engine.benchmark import Result
+from quant.errors import UsageError
+
+ENDINGS = (".png", ".svg")
+LEAST_WORTH = 0.01  # of a pass's time: faster operators get no dot
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """Multiply-adds a byte, and multiply-adds a second."""
+
+    name: str
+    intensity: float
+    speed: float
+
+
+def check(path: Path) -> None:
+    """Raises UsageError for what could not be drawn, before anything is measured."""
+    if path.suffix.lower() not in ENDINGS:
+        raise UsageError(f"--plot {path}", f"a plot's file ends with {' or '.join(ENDINGS)}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError("--plot needs matplotlib", "pip install 'lepton-cli[plot]'")
+    new = not path.exists()
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "choose a place to write to") from error
+    if new:
+        path.unlink()
+
+
+def dots(results: Sequence[Result]) -> tuple[list[Dot], list[Dot]]:
+    """Of the tests, and of the operators that their profiles show."""
+    tests = [
+        Dot(
+            f"{result.trial.name}, {result.setup.threads} threads",
+            result.macs / result.bytes_read,
+            result.macs * len(result.samples_ns) / sum(result.samples_ns) * 1e9,
+        )
+        for result in results
+    ]
+    return tests, [dot for result in results for dot in _operator_dots(result)]
+
+
+def _operator_dots(result: Result) -> Iterator[Dot]:
+    for profile in result.profiles:
+        for each in profile.operators:
+            known = each.bytes and each.operations and each.seconds
+            if known and each.seconds >= LEAST_WORTH * profile.seconds:
+                speed = each.operations / each.seconds
+                yield Dot(each.operator, each.operations / each.bytes, speed)
+
+
+def draw(results: Sequence[Result], path: Path) -> None:
+    """The limits drawn are the fastest of those measured beside the tests."""
+    figure = importlib.import_module("matplotlib.figure").Figure(
+        figsize=(9, 6), layout="constrained"
+    )
+    axes = figure.subplots()
+    axes.set(xscale="log", yscale="log", title=results[0].facts.model)
+    axes.set(xlabel="multiply-adds a byte read", ylabel="GMAC/s")
+    tests, operators = dots(results)
+    _draw_limits(axes, results, [dot.intensity for dot in tests + operators])
+    _draw_dots(axes, operators, "C7", 20)
+    _draw_dots(axes, tests, "C3", 50)
+    figure.savefig(path)
+
+
+def _draw_limits(axes: Any, results: Sequence[Result], intensities: Sequence[float]) -> None:
+    read = max(result.limits.bandwidth for result in results)
+    products = max(result.limits.products for result in results)
+    corner = products / read
+    xs = [min(*intensities, corner) / 2, corner, max(*intensities, corner) * 2]
+    ys = [min(products, read * x) / 1e9 for x in xs]
+    label = f"{read / 1e9:.1f} GB/s, {products / 1e9:.0f} GMAC/s"
+    axes.plot(xs, ys, color="C0", label=label)
+    axes.legend(loc="lower right")
+
+
+def _draw_dots(axes: Any, points: Sequence[Dot], color: str, size: int) -> None:
+    axes.scatter(
+        [dot.intensity for dot in points], [dot.speed / 1e9 for dot in points], size, color
+    )
+    for dot in points:
+        place = (dot.intensity, dot.speed / 1e9)
+        axes.annotate(dot.name, place, (4, 4), textcoords="offset points", fontsize=7)

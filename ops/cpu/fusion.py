@@ -1,0 +1,152 @@
+"""Rewriting a recording for the CPU: operators that follow each other become one.
+
+Each rule keeps the meaning: `ops.reference`, which runs the model as it was written, is the oracle
+of the result. What is new here: `quantize` and `rms_norm_quantize` (activations for packed
+weights), `gated_linear` and `gated_expert_linear` (activation(gate x) · up x), `linear` with a
+second input that is added, `angles` (of rotary positions, once a step), `group` (rows by expert).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ops.interface import Linear, Rope, Routing
+from ops.program import Buffer, Operation
+
+FLOATS = ("F32", "F16", "BF16")
+LEGACY = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
+SUPER_BLOCKS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
+TABLES = ("IQ4_NL", "IQ4_XS", "MXFP4")
+QUANTIZED = frozenset(LEGACY + SUPER_BLOCKS + TABLES)
+"""Formats whose products take quantized activations."""
+KERNEL_FORMATS = QUANTIZED | frozenset(FLOATS)
+"""Formats that kernels compute with; any other is converted to float32 at load."""
+
+PRODUCTS = {"linear", "expert_linear", "gated_linear", "gated_expert_linear"}
+
+
+def fuse(operations: Sequence[Operation]) -> list[Operation]:
+    """The same results from fewer passes over memory, and fewer barriers."""
+    fused = _gated(list(operations))
+    fused = _added(fused)
+    fused = list(_quantized(fused))
+    fused = _normalised(fused)
+    fused = list(_turned(fused))
+    return list(_grouped(fused))
+
+
+def _readers(operations: Sequence[Operation]) -> Counter[Buffer]:
+    return Counter(buffer for op in operations for buffer in op.inputs)
+
+
+def _makers(operations: Sequence[Operation]) -> dict[Buffer, Operation]:
+    return {buffer: op for op in operations for buffer in op.outputs}
+
+
+def _without(operations: list[Operation], gone: set[Operation]) -> list[Operation]:
+    return [op for op in operations if op not in gone]
+
+
+def _gated(operations: list[Operation]) -> list[Operation]:
+    """Two products of the same input that only a gate reads."""
+    readers, makers, gone = _readers(operations), _makers(operations), set[Operation]()
+    for n, op in enumerate(operations):
+        if op.name != "gate":
+            continue
+        gate, up = (makers.get(buffer) for buffer in op.inputs)
+        if gate and up and max(readers[b] for b in op.inputs) == 1 and _alike(gate, up):
+            parameters = (*gate.parameters, *up.parameters, *op.parameters)
+            operations[n] = Operation(f"gated_{gate.name}", gate.inputs, op.outputs, parameters)
+            gone |= {gate, up}
+    return _without(operations, gone)
+
+
+def _alike(gate: Operation, up: Operation) -> bool:
+    if gate.name not in PRODUCTS or gate.name != up.name or gate.inputs != up.inputs:
+        return False
+    a, b = _linear(gate).weight, _linear(up).weight
+    return a.format is b.format and (a.rows, a.columns) == (b.rows, b.columns)
+
+
+def _linear(op: Operation) -> Linear:
+    w = op.parameters[0]
+    assert isinstance(w, Linear)
+    return w
+
+
+def _added(operations: list[Operation]) -> list[Operation]:
+    """A product that is only added to something."""
+    readers, makers, gone = _readers(operations), _makers(operations), set[Operation]()
+    for n, op in enumerate(operations):
+        if op.name != "add":
+            continue
+        stream, branch = op.inputs
+        maker = makers.get(branch)
+        if maker and maker.name == "linear" and readers[branch] == 1 and maker not in gone:
+            inputs = (*maker.inputs, stream)
+            operations[n] = Operation("linear", inputs, op.outputs, maker.parameters)
+            gone.add(maker)
+    return _without(operations, gone)
+
+
+def _quantized(operations: list[Operation]) -> Iterator[Operation]:
+    """Products with quantized weights read quantized activations, made once for all of them."""
+    made: dict[Buffer, Buffer] = {}
+    for op in operations:
+        if op.name not in PRODUCTS or _linear(op).weight.format.name not in QUANTIZED:
+            yield op
+            continue
+        x = op.inputs[0]
+        if x not in made:
+            made[x] = Buffer(x.rows, x.multiple, x.width // 2)  # 64 bytes for 32 activations
+            yield Operation("quantize", (x,), (made[x],), ())
+        yield replace(op, inputs=(made[x], *op.inputs[1:]))
+
+
+def _normalised(operations: list[Operation]) -> list[Operation]:
+    """A norm of whole rows that is only quantized."""
+    readers, makers, gone = _readers(operations), _makers(operations), set[Operation]()
+    for n, op in enumerate(operations):
+        if op.name != "quantize":
+            continue
+        maker = makers.get(op.inputs[0])
+        if maker and maker.name == "rms_norm" and readers[op.inputs[0]] == 1:
+            if _linear(maker).weight.columns != op.inputs[0].width:
+                continue
+            name = "rms_norm_quantize"
+            operations[n] = Operation(name, maker.inputs, op.outputs, maker.parameters)
+            gone.add(maker)
+    return _without(operations, gone)
+
+
+def _turned(operations: list[Operation]) -> Iterator[Operation]:
+    """The angles of rotary positions are computed once a step, not once a layer."""
+    made: dict[Rope, Buffer] = {}
+    for op in operations:
+        if op.name != "rope":
+            yield op
+            continue
+        rope = op.parameters[0]
+        assert isinstance(rope, Rope)
+        if rope not in made:
+            width = 2 * len(rope.frequencies) * (2 if rope.interleaved else 1)
+            made[rope] = Buffer("tokens", 1, width)
+            yield Operation("angles", (), (made[rope],), (rope,))
+        yield replace(op, inputs=(*op.inputs, made[rope]))
+
+
+def _grouped(operations: list[Operation]) -> Iterator[Operation]:
+    """Expert products go through the rows expert by expert."""
+    made: dict[Buffer, tuple[Buffer, Buffer]] = {}
+    for op in operations:
+        if not op.name.endswith("expert_linear"):
+            yield op
+        else:
+            yield replace(op, inputs=(op.inputs[0], *made[op.inputs[1]]))
+        if op.name == "route":
+            ids, routing = op.outputs[0], op.parameters[0]
+            assert isinstance(routing, Routing)
+            order = Buffer("tokens", ids.width, 1)
+            starts = Buffer("step", 1, routing.total + 1)
+            made[ids] = order, starts
+            yield Operation("group", (ids,), (order, starts), (routing,))

@@ -1,0 +1,72 @@
+"""Activations on their way into a product: normalised, quantized to signed bytes."""
+
+import numpy as np
+
+from ops.cpu.kernels.compiler import device
+from ops.cpu.kernels.memory import load_f64, load_i64, store_f32, store_i32
+from ops.cpu.kernels.simd import (
+    absolute,
+    load_f32,
+    maximum,
+    multiply,
+    reduce_add_int,
+    reduce_max,
+    rounded,
+    store_i8,
+    to_int,
+)
+from ops.cpu.kernels.vectors import mean_square
+from ops.cpu.layout import (
+    ACTIVATION_BLOCK,
+    ACTIVATION_BYTES,
+    MINUS_HALF_SUMS,
+    MINUS_SCALED_HALF_SUMS,
+    MINUS_SCALED_SUM,
+    MINUS_SUM,
+    SCALE,
+)
+
+
+@device
+def quantize_block(first, second, out):
+    """32 floats, as two registers, to signed bytes of one scale: the largest becomes ±127."""
+    largest = reduce_max(maximum(absolute(first), absolute(second)))
+    inverse = np.float32(127) / largest if largest > 0 else np.float32(0)
+    scale = largest / np.float32(127)
+    first, second = to_int(rounded(multiply(first, inverse))), to_int(rounded(multiply(second, inverse)))
+    store_i8(out, first)
+    store_i8(out + 16, second)
+    sum_1, sum_2 = -reduce_add_int(first), -reduce_add_int(second)
+    store_f32(out + SCALE, 0, scale)
+    store_f32(out + MINUS_SCALED_SUM, 0, scale * np.float32(sum_1 + sum_2))
+    store_i32(out + MINUS_SUM, 0, sum_1 + sum_2)
+    store_i32(out + MINUS_HALF_SUMS, 0, sum_1)
+    store_i32(out + MINUS_HALF_SUMS, 1, sum_2)
+    store_f32(out + MINUS_SCALED_HALF_SUMS, 0, scale * np.float32(sum_1))
+    store_f32(out + MINUS_SCALED_HALF_SUMS, 1, scale * np.float32(sum_2))
+
+
+def quantize(op, step, thread, threads):
+    """(rows, N) -> (rows, N / 32) blocks of 64 bytes (layout.py draws them)."""
+    x, out, blocks = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
+    total = load_i64(step, load_i64(op, 3)) * load_i64(op, 4) * blocks
+    for b in range(total * thread // threads, total * (thread + 1) // threads):
+        here = x + 4 * ACTIVATION_BLOCK * b
+        quantize_block(load_f32(here), load_f32(here + 64), out + ACTIVATION_BYTES * b)
+
+
+def rms_norm_quantize(op, step, thread, threads):
+    """Each row through rms_norm, then quantized."""
+    x, out, weight, blocks = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
+    count, eps = load_i64(step, load_i64(op, 4)) * load_i64(op, 5), load_f64(op, 6)
+    width = ACTIVATION_BLOCK * blocks
+    for t in range(count * thread // threads, count * (thread + 1) // threads):
+        row = x + 4 * width * t
+        factor = np.float32(1) / np.sqrt(mean_square(row, width) + np.float32(eps))
+        for b in range(blocks):
+            here, there = row + 128 * b, weight + 128 * b
+            first = multiply(multiply(load_f32(here), factor), load_f32(there))
+            second = multiply(multiply(load_f32(here + 64), factor), load_f32(there + 64))
+            quantize_block(first, second, out + ACTIVATION_BYTES * (t * blocks + b))
+
+

@@ -1,0 +1,45 @@
+"""What the machine could do at most: how fast it reads memory, and how fast it multiplies bytes."""
+
+from ops.cpu.kernels.memory import load_i64
+from ops.cpu.kernels.simd import (
+    LANES,
+    add_int,
+    broadcast_i32,
+    dot_small,
+    int_zeros_like,
+    load_bytes,
+    load_i32,
+    row,
+    rows,
+    store,
+    store_rows,
+)
+
+RUN = 256  # bytes that `read` takes at a time
+DEPTH = 12  # sums that grow side by side, to cover an instruction's latency
+LOOP = 64  # vectors of 64 bytes that `multiply` goes through again and again
+
+deep = rows(DEPTH)
+
+
+def read(op, step, thread, threads):
+    """Each byte of (runs, 256) passes through a register once; the threads share the runs."""
+    source, runs, sink = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2) + 64 * thread
+    zero = int_zeros_like(row(sink))
+    a, b, c, d = zero, zero, zero, zero
+    for at in range(runs * thread // threads, runs * (thread + 1) // threads):
+        place = source + RUN * at
+        a, b = add_int(a, load_i32(place)), add_int(b, load_i32(place + 64))
+        c, d = add_int(c, load_i32(place + 128)), add_int(d, load_i32(place + 192))
+    store(sink, add_int(add_int(a, b), add_int(c, d)))
+
+
+def multiply(op, step, thread, threads):
+    """Each thread: `rounds` times 64 vectors that stay in the cache, each into every sum."""
+    source, rounds = load_i64(op, 0), load_i64(op, 1)
+    sink = deep(load_i64(op, 2) + 64 * DEPTH * thread, 64)
+    sums, x = int_zeros_like(sink), broadcast_i32(deep(source, 4), 0)
+    for _ in range(rounds):
+        for n in range(LOOP):
+            sums = dot_small(sums, load_bytes(source + 64 * n), x)
+    store_rows(sink, 0, sums, LANES)

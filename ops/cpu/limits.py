@@ -1,0 +1,67 @@
+"""The machine's own limits, measured: what every speed of a model can be held against."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.cpu.executor import Executor
+from ops.cpu.objects import ObjectStore
+from ops.cpu.records import Record
+
+BUFFER_BYTES = 256 << 20  # far beyond the caches
+RUN, DEPTH, LOOP = 256, 12, 64  # as in the kernels
+ROUNDS = 4000  # of the multiplying loop: some milliseconds
+SAMPLES, CALLS = 5, 4  # the best of so many samples of so many calls
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLimits:
+    """Bytes a second that can be read from memory, and 8-bit multiply-adds a second."""
+
+    bandwidth: float
+    products: float
+
+    def seconds(self, bytes_read: int, macs: int) -> float:
+        """What such work takes at least (the roofline: Williams et al. 2009)."""
+        return max(bytes_read / self.bandwidth, macs / self.products)
+
+    def best(self, other: "MachineLimits") -> "MachineLimits":
+        """The higher of two measurements: a busy machine only ever looks slower than it is."""
+        bandwidth = max(self.bandwidth, other.bandwidth)
+        return MachineLimits(bandwidth, max(self.products, other.products))
+
+
+class LimitMeter:
+    """Measures with as many threads as the model uses, through the same executor."""
+
+    def __init__(self, threads: int, kernels: ObjectStore) -> None:
+        """Takes 256 MiB until it is closed."""
+        self._kernels, self._threads = kernels, threads
+        self._executor = Executor(kernels.address("replay"), threads)
+        self._buffer = np.ones(BUFFER_BYTES, np.uint8)
+        self._sink = np.zeros(64 * DEPTH * (threads + 1), np.uint8)
+
+    def measure(self) -> MachineLimits:
+        """Takes about a fifth of a second."""
+        read = self._seconds("limit_read", BUFFER_BYTES // RUN)
+        multiplied = self._seconds("limit_multiply", ROUNDS)
+        products = self._threads * ROUNDS * LOOP * DEPTH * 64
+        return MachineLimits(BUFFER_BYTES / read, products / multiplied)
+
+    def close(self) -> None:
+        self._executor.close()
+
+    def _seconds(self, kernel: str, amount: int) -> float:
+        """One call of the kernel, in the fastest sample."""
+        sink = -(-self._sink.ctypes.data // 64) * 64
+        operands = Record([self._buffer.ctypes.data, amount, sink])
+        call = [self._kernels.address(kernel), operands.address, True]  # meet after each
+        program = np.array([call] * CALLS, np.int64)
+        return min(self._timed(program) for _ in range(SAMPLES)) / CALLS
+
+    def _timed(self, program: NDArray[np.int64]) -> float:
+        begin = time.perf_counter()
+        self._executor.run((program.ctypes.data, 0, len(program)))
+        return time.perf_counter() - begin

@@ -1,0 +1,135 @@
+"""Where packed weights lie, and the program that brings them there from the mapped file.
+
+Packing only interleaves the rows (kernels/panels.py), so the packed weights are as large as the
+file's. Each tensor's mapped pages are given back as soon as it is packed.
+"""
+
+import ctypes
+import mmap
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.cpu.layout import PANEL_ROWS
+from ops.interface import Weight
+from quant.errors import OutOfMemoryError
+from quant.format import Format, dequantize, row_bytes
+
+HUGE_PAGE = 2 << 20
+ALIGNMENT = 128
+
+PackCall = tuple[str, list[int]]  # a kernel and its operands
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """A weight in panels: its place among all packed weights. An operand of a product's call."""
+
+    offset: int
+    format: Format
+    matrix_bytes: int
+    panel_bytes: int
+
+
+class Packing:
+    """Gives every weight a place; then fetches them all."""
+
+    def __init__(self) -> None:
+        self._places: dict[tuple[int, tuple[int, ...], str], tuple[Packed, Weight]] = {}
+        self._size = 0
+        self._memory: mmap.mmap | None = None
+        self._base = 0
+        self._kept: list[NDArray[Any]] = []  # what the calls point to
+
+    def place(self, weight: Weight, kind: Format) -> Packed:
+        """`kind` is the weight's own format, or F32 for what is to be converted."""
+        key = (weight.data.ctypes.data, weight.data.shape, weight.format.name)
+        if key not in self._places:
+            panel = PANEL_ROWS * row_bytes(kind, weight.columns)
+            matrix = -(-weight.rows // PANEL_ROWS) * panel
+            packed = Packed(self._size, kind, matrix, panel)
+            self._size += -(-matrix * weight.experts // ALIGNMENT) * ALIGNMENT
+            self._places[key] = packed, weight
+        return self._places[key][0]
+
+    def address(self, packed: Packed) -> int:
+        return self._base + packed.offset
+
+    def calls(self) -> list[PackCall]:
+        """Reserves the memory. Run them in this order, each by all threads, then `settle`."""
+        self._memory = _reserve(self._size + HUGE_PAGE)
+        start = np.frombuffer(self._memory, np.uint8).ctypes.data
+        self._base = -(-start // HUGE_PAGE) * HUGE_PAGE
+        calls = []
+        for packed, weight in self._places.values():
+            calls.append(self._pack(packed, weight))
+            calls += _release(weight)
+        return calls
+
+    def settle(self) -> None:
+        """Forgets what only packing needed."""
+        self._kept.clear()
+
+    def _pack(self, packed: Packed, weight: Weight) -> PackCall:
+        data = weight.data
+        if packed.format is not weight.format:
+            data = dequantize(weight.format, data).view(np.uint8)
+        fields = np.array(_fields(packed.format), np.int64)
+        self._kept += [data, fields]
+        source = [data.ctypes.data, data.shape[-1], weight.experts, weight.rows]
+        block = [packed.format.block_bytes, fields.ctypes.data, len(fields)]
+        return "pack", [*source, self.address(packed), *block]
+
+
+def _fields(kind: Format) -> list[tuple[int, int]]:
+    """(unit, bytes) of each field of a block; a field is interleaved in the largest unit it allows."""
+    types = kind.block.fields
+    parts = [types[name][0] for name in kind.block.names or ()] if types else [kind.block]
+    return [(_unit(part), part.itemsize) for part in parts]
+
+
+def _unit(part: np.dtype[Any]) -> int:
+    if part.itemsize % 4 == 0:
+        return 4
+    return 2 if part.itemsize % 2 == 0 else 1
+
+
+def _reserve(size: int) -> mmap.mmap:
+    """Fresh memory, in huge pages where the system gives them."""
+    message, cure = f"no memory for {size / 1e9:.2f} GB of weights", "use a smaller model"
+    try:
+        if sys.platform == "win32":
+            return mmap.mmap(-1, size)
+        memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, ValueError, OverflowError) as error:
+        raise OutOfMemoryError(message, cure) from error
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
+
+
+def _release(weight: Weight) -> list[PackCall]:
+    """Only pages of a mapped file can be given back without losing what they hold."""
+    if not sys.platform.startswith("linux") or not _is_mapped(weight.data):
+        return []
+    page = mmap.PAGESIZE
+    first = -(-weight.data.ctypes.data // page) * page
+    last = (weight.data.ctypes.data + weight.data.nbytes) // page * page
+    if last <= first:
+        return []
+    function = ctypes.cast(ctypes.CDLL(None).madvise, ctypes.c_void_p).value or 0
+    return [("release", [function, first, last - first])]
+
+
+def _is_mapped(array: NDArray[Any]) -> bool:
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, memoryview):
+        base = base.obj
+    return isinstance(base, mmap.mmap)
+
+

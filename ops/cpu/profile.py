@@ -1,0 +1,46 @@
+"""Where a step's time goes: what each operator took, and how those of one kind add up."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTime:
+    """One operator of one step, by its kernel's name.
+
+    `bytes` are those of weights and cache that it reads, `operations` its multiply-adds.
+    """
+
+    operator: str
+    seconds: float
+    bytes: int
+    operations: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTotal:
+    """All operators of one kind in one step."""
+
+    operator: str
+    calls: int
+    seconds: float
+    bytes: int
+    operations: int
+
+
+def by_operator(times: Iterable[OperatorTime]) -> list[OperatorTotal]:
+    """The slowest kind first."""
+    kinds: dict[str, list[OperatorTime]] = {}
+    for time in times:
+        kinds.setdefault(time.operator, []).append(time)
+    totals = [
+        OperatorTotal(
+            operator=name,
+            calls=len(calls),
+            seconds=sum(call.seconds for call in calls),
+            bytes=sum(call.bytes for call in calls),
+            operations=sum(call.operations for call in calls),
+        )
+        for name, calls in kinds.items()
+    ]
+    return sorted(totals, key=lambda total: -total.seconds)
