@@ -15,6 +15,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +30,7 @@ from quant.gguf import GGUF
 ROOT = Path(__file__).parents[1]
 LLAMACPP = Path(__file__).with_name("llamacpp.py")
 UBATCH, CONTEXT = 512, 4096
+QUIET, PATIENCE = 0.04, 240  # share of the CPUs that others may take; quarters of a second to wait
 PROMPT = "The quick brown fox jumps over the lazy dog, and then it"
 MEASURE = """
 import json, os, subprocess, sys, time
@@ -122,6 +124,8 @@ class LlamaBench:
 def speeds(model: Path, given: argparse.Namespace) -> Iterator[Row]:
     """A row a test. Both sides run it once before they are timed."""
     trials = list(_trials(given))
+    if not trials:
+        return
     with _sides(model, given, trials) as (llamacpp, lepton):
         for trial in trials:
             for side in (llamacpp, lepton):
@@ -129,6 +133,7 @@ def speeds(model: Path, given: argparse.Namespace) -> Iterator[Row]:
             row = Row(model.name, trial.name, "t/s", [], [])
             for number in range(given.rounds):
                 _tell(f"{model.name}: {trial.name}, round {number + 1} of {given.rounds}")
+                wait_for_quiet()
                 row.llamacpp.append(trial.tokens / llamacpp.seconds(trial))
                 row.lepton.append(trial.tokens / lepton.seconds(trial))
             yield row
@@ -164,6 +169,7 @@ def starts(model: Path, given: argparse.Namespace) -> list[Row]:
     memory = Row(model.name, "peak memory", "MB", [], [])
     for number in range(-1, given.rounds):  # the first round warms the file and the kernels
         _tell(f"{model.name}: start, round {number + 1} of {given.rounds}")
+        wait_for_quiet()
         theirs, ours = _llamacpp_start(model, given), _lepton_start(model, given)
         if number >= 0:
             for row, index in ((times, 0), (memory, 1)):
@@ -193,6 +199,29 @@ def _alone(*words: str) -> dict[str, Any]:
     done = subprocess.run(words, stdout=subprocess.PIPE, env=environment, check=True)
     said: dict[str, Any] = json.loads(done.stdout)
     return said
+
+
+def wait_for_quiet() -> None:
+    """Until other processes leave the CPUs alone: spinning threads suffer most from them.
+
+    Both sides sleep meanwhile. Gives up after a while, and where the system tells nothing.
+    """
+    for _ in range(PATIENCE):
+        before = _ticks()
+        time.sleep(0.25)
+        busy, total = (after - earlier for after, earlier in zip(_ticks(), before, strict=True))
+        if busy <= QUIET * total:
+            return
+    print("other processes kept the CPUs busy", file=sys.stderr)
+
+
+def _ticks() -> tuple[int, int]:
+    """What all CPUs have spent at work, and altogether, since the system's start."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0, 0
+    numbers = [int(word) for word in stat.read_text().splitlines()[0].split()[1:9]]
+    return sum(numbers) - numbers[3] - numbers[4], sum(numbers)  # idle, waiting for a disk
 
 
 def _tell(text: str) -> None:

@@ -1,41 +1,88 @@
-"""The KV cache: K and V in blocks of 256 absolute positions that are allocated as they are used."""
+"""The KV cache: K and V in blocks of 256 absolute positions that are allocated as they are used.
+
+A block begins with room for partial results of one token, a record a query head, since what must
+grow with the context grows here anyway. Behind it lie, for each layer in turn, K, then V:
+
+K, for each kv head 4 panels of 64 positions. f16, f32: | element 0 of all 64 | element 1 | ... |
+    q8_0, for 32 elements at a time: | 64 scales f16 | byte 0 of all 64 | ... | byte 31 |
+V, for each kv head 256 rows, a position each. f16, f32: | element 0 | element 1 | ... |
+    q8_0: | all bytes | a scale f16 for each 32 of them |
+
+K and V of f16 and f32 are padded to 16 elements.
+"""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.interface import BLOCK
-from quant.errors import OutOfMemoryError
+from ops.interface import BLOCK, Heads
+from quant.errors import OutOfMemoryError, UsageError
 
-CacheType = Literal["f16", "f32"]
-DTYPES: dict[str, np.dtype[Any]] = {"f16": np.dtype("<f2"), "f32": np.dtype("<f4")}
+CacheType = Literal["f16", "f32", "q8_0"]
+CACHE_TYPES: tuple[CacheType, ...] = get_args(CacheType)
+PANEL = 64  # positions side by side in K: a cache line of bytes, the most that kernels take at once
+LANES = 16
+LINE = 64  # bytes of a cache line, on which everything begins
+
+
+def cached_bytes(kind: CacheType, width: int) -> int:
+    """What a kv head's K or V takes for one position."""
+    if kind == "q8_0":
+        return width // 32 * 34
+    return _up(width, LANES) * (2 if kind == "f16" else 4)
+
+
+def record_bytes(heads: Heads) -> int:
+    """A query's partial result over a block: the weighted V, and two registers more."""
+    return 4 * (_up(heads.head_width, LANES) + 2 * LANES)
 
 
 @dataclass(frozen=True, slots=True)
 class CacheLayout:
-    """One block holds, for each layer in turn, K then V, each (256, width of that layer).
+    """Where everything lies in a block. A program knows a layer by its offsets in a block."""
 
-    A program knows a layer by its offset in a block; the step's table gives the blocks' addresses.
-    """
+    layers: tuple[Heads, ...]
+    k: CacheType = "f16"
+    v: CacheType = "f16"
 
-    widths: tuple[int, ...]  # kv_heads * head_width of each layer
-    type: CacheType = "f16"
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return DTYPES[self.type]
+    def __post_init__(self) -> None:
+        """Raises UsageError."""
+        for width in {heads.head_width for heads in self.layers}:
+            if "q8_0" in (self.k, self.v) and width % 32:
+                message = f"a q8_0 cache needs a head width of 32, 64, ...; this model's is {width}"
+                raise UsageError(message, "use -ctk f16 -ctv f16")
 
     @property
     def block_bytes(self) -> int:
-        return 2 * BLOCK * sum(self.widths) * self.dtype.itemsize
+        return self.offsets(len(self.layers))[0]
+
+    def panel_bytes(self, heads: Heads) -> int:
+        """64 positions of one kv head's K."""
+        return PANEL * cached_bytes(self.k, heads.head_width)
+
+    def row_bytes(self, heads: Heads) -> int:
+        """A position of one kv head's V."""
+        return cached_bytes(self.v, heads.head_width)
+
+    def position_bytes(self, layer: int) -> int:
+        """K and V of all kv heads of a layer, for one position."""
+        heads = self.layers[layer]
+        return heads.kv_heads * (self.panel_bytes(heads) // PANEL + self.row_bytes(heads))
 
     def offsets(self, layer: int) -> tuple[int, int]:
         """Bytes from a block's start to the layer's K and V."""
-        size = BLOCK * self.dtype.itemsize
-        start = 2 * size * sum(self.widths[:layer])
-        return start, start + size * self.widths[layer]
+        room = max((heads.query_heads * record_bytes(heads) for heads in self.layers), default=0)
+        start = _up(room, LINE) + BLOCK * sum(map(self.position_bytes, range(layer)))
+        if layer == len(self.layers):
+            return start, start
+        heads = self.layers[layer]
+        return start, start + BLOCK // PANEL * heads.kv_heads * self.panel_bytes(heads)
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 class KVCache:
@@ -53,7 +100,7 @@ class KVCache:
         """Makes room for positions 0 .. positions - 1. Raises OutOfMemoryError."""
         while len(self.blocks) * BLOCK < positions:
             try:
-                self.blocks.append(np.zeros(self.layout.block_bytes, np.uint8))
+                self.blocks.append(_aligned(self.layout.block_bytes))
             except MemoryError as error:
                 message = f"no memory for the KV cache at position {positions}"
                 raise OutOfMemoryError(message, "use a smaller -c") from error
@@ -66,10 +113,8 @@ class KVCache:
         """The blocks' addresses."""
         return np.array([block.ctypes.data for block in self.blocks], np.int64)
 
-    def view(self, layer: int, block: int) -> NDArray[Any]:  # (2, 256, width): K, V
-        """One layer's part of one block."""
-        start, _ = self.layout.offsets(layer)
-        width, dtype = self.layout.widths[layer], self.layout.dtype
-        stop = start + 2 * BLOCK * width * dtype.itemsize
-        part: NDArray[Any] = self.blocks[block][start:stop].view(dtype)
-        return part.reshape(2, BLOCK, width)
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    memory = np.zeros(size + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + size]

@@ -182,6 +182,11 @@ class Limits:
     tokens: int
     outputs: int
 
+    def rows(self, buffer: Buffer) -> int:
+        """The most rows of a buffer."""
+        of_step = {"tokens": self.tokens, "outputs": self.outputs, "step": 1}
+        return of_step[buffer.rows] * buffer.multiple
+
 
 def plan(
     operations: list[Operation], limits: Limits, keep: Buffer
@@ -207,8 +212,7 @@ def plan(
 
 
 def buffer_bytes(buffer: Buffer, limits: Limits) -> int:
-    rows = {"tokens": limits.tokens, "outputs": limits.outputs, "step": 1}[buffer.rows]
-    return 4 * rows * buffer.multiple * buffer.width
+    return 4 * limits.rows(buffer) * buffer.width
 
 
 def _first_fit(live: list[tuple[int, int, Buffer]], size: int) -> int:

@@ -5,6 +5,7 @@ This is the definition that the fast backends are tested against; it is slow and
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,13 +68,56 @@ def rounded_to_bytes(x: Floats) -> Floats:  # (rows, N) -> same
     return y.reshape(x.shape)
 
 
+def rounded_to_q8_0(x: Floats) -> Floats:  # (rows, N) -> same
+    """As a cache of that type keeps it: 32 share a scale in f16."""
+    blocks = x.reshape(-1, 32)
+    scale = np.abs(blocks).max(-1, keepdims=True) / np.float32(127)
+    with np.errstate(divide="ignore"):
+        inverse = np.where(scale > 0, np.float32(1) / scale, np.float32(0))
+    y: Floats = np.rint(blocks * inverse) * scale.astype(np.float16).astype(np.float32)
+    return y.reshape(x.shape)
+
+
+def rounded_to_halves(x: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return x.astype(np.float16).astype(np.float32)
+
+
+KEPT: dict[str, Callable[[Floats], Floats]] = {
+    "f16": rounded_to_halves,
+    "f32": np.array,
+    "q8_0": rounded_to_q8_0,
+}
+"""What the cache's types make of keys and values."""
+
+
+class PlainCache(KVCache):
+    """K and V as float32 in rows, a position each, holding only what the cache's types can hold."""
+
+    def __init__(self, layout: CacheLayout) -> None:
+        super().__init__(replace(layout, k="f32", v="f32"))
+        self._types = layout.k, layout.v
+
+    def keep(self, layer: int, position: int, k: Floats, v: Floats) -> None:  # (K·d,) twice
+        block = self.view(layer, position // BLOCK)
+        for rows, kind, row in zip(block, self._types, (k, v), strict=True):
+            rows[position % BLOCK] = KEPT[kind](row)
+
+    def view(self, layer: int, block: int) -> Floats:  # (2, 256, K·d): K, V
+        """One layer's part of one block."""
+        heads, (start, _) = self.layout.layers[layer], self.layout.offsets(layer)
+        width = heads.kv_heads * heads.head_width
+        part: Floats = self.blocks[block][start : start + 8 * BLOCK * width].view(np.float32)
+        return part.reshape(2, BLOCK, width)
+
+
 class Reference:
     """`Operators` on NumPy arrays, for one step over one cache."""
 
     def __init__(
         self,
         step: Step,
-        cache: KVCache,
+        cache: PlainCache,
         values: Callable[[Weight], Floats],
         entering: Callable[[Weight, Floats], Floats] = exact,
     ) -> None:
@@ -180,14 +224,13 @@ class Reference:
 
     def _store(self, k: Floats, v: Floats, layer: int) -> None:
         for t, position in enumerate(self.step.positions):
-            block = self.cache.view(layer, position // BLOCK)
-            block[0, position % BLOCK], block[1, position % BLOCK] = k[t], v[t]
+            self.cache.keep(layer, int(position), k[t], v[t])
 
     def _attend(self, t: int, q: Floats, heads: Heads, sinks: Weight | None) -> Floats:
         last = int(self.step.positions[t])
         first = 0 if heads.window is None else max(0, last - heads.window + 1)
         blocks = [self.cache.view(heads.layer, b) for b in range(last // BLOCK + 1)]
-        kv = np.concatenate(blocks, 1)[:, first : last + 1].astype(np.float32)
+        kv = np.concatenate(blocks, 1)[:, first : last + 1]
         k, v = kv.reshape(2, last + 1 - first, heads.kv_heads, heads.head_width)  # (S, K, d)
         group = heads.query_heads // heads.kv_heads
         query = q.reshape(heads.kv_heads, group, heads.head_width)
@@ -213,7 +256,7 @@ class ReferenceRunner:
     ) -> None:
         self._entering = entering
         self._forward, self._weights = forward, dict[tuple[int, tuple[int, ...], str], Floats]()
-        self.cache = KVCache(layout)
+        self.cache = PlainCache(layout)
 
     def run(self, step: Step, interrupt: threading.Event | None = None) -> Floats:  # (O, V)
         """Raises Interrupted, but only before a step: none is broken off."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+KEPT = {"LEPTON_TEST_DATA", "LEPTON_TEST_CACHE", "LEPTON_CPU"}  # the rung that is to be tested
 ARCHIVES = {"archs", "quants", "vocabs", "templates"}
 
 
@@ -54,10 +55,13 @@ def heeded_interrupts() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A home folder of the test run's own; compiled kernels are shared by all its tests."""
+    """A home folder of the test run's own; compiled kernels are shared by all its tests.
+
+    LEPTON_TEST_CACHE: those of a test run that starts this one are shared too.
+    """
     home = tmp_path_factory.mktemp("home")
     os.environ["HOME"] = os.environ["USERPROFILE"] = str(home)
     for name in list(os.environ):
-        if name.startswith(("XDG_", "LEPTON_", "HF_", "OLLAMA_")) and name != "LEPTON_TEST_DATA":
+        if name.startswith(("XDG_", "LEPTON_", "HF_", "OLLAMA_")) and name not in KEPT:
             del os.environ[name]
-    os.environ["XDG_CACHE_HOME"] = str(home / ".cache")
+    os.environ["XDG_CACHE_HOME"] = os.environ.get("LEPTON_TEST_CACHE", str(home / ".cache"))

@@ -32,7 +32,7 @@ def open_positions(
     file = GGUF.open(path)
     context = loading.trained_context(file)
     decoder = loading.build(file, context)
-    layout = loading.cache_layout(decoder, kv)
+    layout = loading.cache_layout(decoder, (kv, kv))
     limits = Limits(chunk, 32)
     runner = open_backend(backend, decoder.forward, layout, limits, resources(threads))
     return Positions(runner, context, chunk), runner.close

@@ -55,7 +55,7 @@ def bench(tiny, capsys):
 
 
 def workload(path: Path, context: int = 64):
-    return engine.workload(GGUF.open(path), context, "f16")
+    return engine.workload(GGUF.open(path), context, ("f16", "f16"))
 
 
 def result(**changes) -> Result:
@@ -88,18 +88,24 @@ def test_tests_are_named_as_llama_bench_names_them(trial, name):
 
 def test_values_give_every_combination_in_llama_benchs_order():
     options = BenchOptions(
-        n_prompt=["4,8"], n_gen=["2"], n_depth=["0", "16"], prompt_gen=["4,2"], threads=["1,2"]
+        n_prompt=["4,8"],
+        n_gen=["2"],
+        n_depth=["0", "16"],
+        prompt_gen=["4,2"],
+        threads=["1,2"],
+        cache_type_v=["f16,f32"],
     )
     schedule = plan(options)
     names = ["pp4", "pp8", "tg2", "pp4+tg2"]
     assert [trial.name for trial in schedule.trials] == names + [f"{name} @ d16" for name in names]
-    assert [setup.threads for setup in schedule.setups] == [1, 2]
+    setups = [(setup.kv[1], setup.threads) for setup in schedule.setups]
+    assert setups == [("f16", 1), ("f16", 2), ("f32", 1), ("f32", 2)]
 
 
 def test_the_defaults_are_llama_benchs():
     schedule = plan(BenchOptions())
     assert [trial.name for trial in schedule.trials] == ["pp512", "tg128"]
-    assert schedule.setups == [Setup(None, 512, "f16")]
+    assert schedule.setups == [Setup(None, 512, ("f16", "f16"))]
     assert (schedule.repetitions, schedule.warm_up) == (5, True)
 
 
@@ -150,7 +156,7 @@ def test_markdown_has_llama_benchs_columns_and_the_share_of_the_limit(bench):
 
 def test_markdown_shows_what_was_asked_for_beside_the_usual(bench):
     header = bench("-ub", "4,8", "-ctk", "f32", "-t", "1").splitlines()[0]
-    assert [name in header for name in ("n_ubatch", "type_k", "type_v")] == [True] * 3
+    assert [name in header for name in ("n_ubatch", "type_k", "type_v")] == [True, True, False]
 
 
 def test_json_has_llama_benchs_fields_first_and_figures_that_agree(bench):
@@ -303,7 +309,7 @@ def test_markdown_ends_with_a_table_a_profile(tiny):
         (["-o", "sql"], "'sql'"),
         (["--profile", "-o", "csv"], "CSV"),
         (["--plot", "roof.pdf"], "--plot roof.pdf"),
-        (["surplus"], "'surplus'"),
+        (["surplus"], "surplus"),
         (["--nprompt", "4"], "unknown option --nprompt"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The executor and the store of compiled kernels: stopping, many threads, damaged files."""
+"""The executor: many threads, stopping at any moment, and the plan of its buffers."""
 
 import gc
 import os
@@ -10,7 +10,6 @@ from passes import kernel_folder, resources
 
 from ops.backend import open_backend
 from ops.cache import CacheLayout
-from ops.cpu import objects
 from ops.interface import Interrupted, Linear, Step, Weight
 from ops.program import Buffer, Limits, Operation, plan
 from quant.format import FORMATS
@@ -128,42 +127,6 @@ def test_closing_ends_the_threads():
     assert threading.active_count() == before + 3
     runner.close()
     assert threading.active_count() == before
-
-
-def store(folder, compiled: list[str]) -> objects.ObjectStore:
-    return objects.ObjectStore(folder, compiled.append)
-
-
-def test_a_stored_kernel_is_not_compiled_again(tmp_path):
-    first, second = [], []
-    store(tmp_path, first).address("scale")
-    store(tmp_path, second).address("scale")
-    assert first == ["scale"] and second == []
-
-
-def test_a_damaged_kernel_is_compiled_again(tmp_path):
-    store(tmp_path, []).address("scale")
-    [path] = tmp_path.glob("*/scale.kernel")
-    raw = bytearray(path.read_bytes())
-    raw[100] ^= 255
-    for damaged in (bytes(raw), b"", b"short"):
-        path.write_bytes(damaged)
-        compiled = []
-        store(tmp_path, compiled).address("scale")
-        assert compiled == ["scale"]
-
-
-def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path):
-    blocked = tmp_path / "file"
-    blocked.write_text("in the way")
-    compiled = []
-    assert store(blocked / "kernels", compiled).address("scale") and compiled == ["scale"]
-
-
-def test_other_sources_have_another_folder(monkeypatch):
-    mine = objects.digest()
-    monkeypatch.setattr(objects, "version", lambda name: "99")
-    assert objects.digest() != mine
 
 
 def test_kernels_are_kept_in_the_cache_folder():

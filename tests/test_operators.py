@@ -9,7 +9,7 @@ from passes import resources
 from ops.backend import open_backend
 from ops.cache import CacheLayout
 from ops.cpu.fusion import KERNEL_FORMATS, QUANTIZED
-from ops.interface import BLOCK, Heads, Linear, Rope, Routing, Step, Weight
+from ops.interface import Heads, Linear, Rope, Routing, Step, Weight
 from ops.program import Limits
 from ops.reference import ReferenceRunner, rounded_to_bytes
 from quant.errors import ModelFileError
@@ -46,8 +46,7 @@ class Case:
     tokens: int = 5
     outputs: tuple[int, ...] | None = None
     start: int = 0
-    widths: tuple[int, ...] = ()
-    kv: str = "f32"
+    layers: tuple[Heads, ...] = ()
 
     def step(self) -> Step:
         outputs = range(self.tokens) if self.outputs is None else self.outputs
@@ -58,7 +57,7 @@ class Case:
         )
 
     def check(self, steps: int = 1, threads: int = 3, tolerance: float = 1e-5) -> None:
-        layout = CacheLayout(self.widths, self.kv)
+        layout = CacheLayout(self.layers, "f32", "f32")
         reference = ReferenceRunner(self.forward, layout, as_the_cpu_rounds)
         limits = Limits(max(self.tokens, 1), max(self.tokens, 1))
         cpu = open_backend("cpu", self.forward, layout, limits, resources(threads))
@@ -179,45 +178,6 @@ def test_experts(gating, normalize, total, used):
         return ops.expert_sum(ops.expert_linear(down, y, chosen), chosen)
 
     Case(forward).check()
-
-
-def attending(heads: Heads, sinks: Weight | None = None):
-    size = heads.head_width
-    table = weight(V, 48)
-    q, k, v = (
-        Linear(weight(n * size, 48)) for n in (heads.query_heads, heads.kv_heads, heads.kv_heads)
-    )
-
-    def forward(ops):
-        x = ops.embed(table)
-        return ops.attention(ops.linear(q, x), ops.linear(k, x), ops.linear(v, x), heads, sinks)
-
-    return Case(forward, widths=(heads.kv_heads * size,))
-
-
-@pytest.mark.parametrize(("query_heads", "kv_heads"), [(1, 1), (4, 2), (6, 1)])
-@pytest.mark.parametrize("width", [1, 12, 16])
-def test_attention_step_by_step(query_heads, kv_heads, width):
-    attending(Heads(0, query_heads, kv_heads, width, 0.1)).check(steps=3)
-
-
-@pytest.mark.parametrize("window", [1, 3, BLOCK - 1, BLOCK, BLOCK + 5])
-def test_attention_within_a_window_over_blocks(window):
-    case = attending(Heads(0, 2, 1, 8, 0.2, window))
-    case.tokens = 100
-    case.check(steps=6)
-
-
-def test_attention_with_soft_cap_and_sinks():
-    case = attending(Heads(0, 4, 2, 8, 0.3, None, 5.0), weight(1, 4))
-    case.tokens = 90
-    case.check(steps=4)
-
-
-def test_attention_over_an_f16_cache():
-    case = attending(Heads(0, 4, 2, 8, 0.3))
-    case.kv = "f16"
-    case.check(steps=3, tolerance=1e-4)  # both round to half; the last bit may differ
 
 
 def test_misfits_are_refused_at_recording():

@@ -13,14 +13,13 @@ import numpy as np
 
 from lepton_cli.engine import loading
 from lepton_cli.engine.inspection import shares
-from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.loading import CacheTypes, LoadOptions
 from lepton_cli.engine.model import Model, kernel_folder
 from lepton_cli.engine.workload import EMBEDDING, Trial, Workload, count
 from lepton_cli.version import __version__
-from ops.cache import CacheType
 from ops.cpu.limits import LimitMeter, MachineLimits
 from ops.cpu.machine import cpu_name
-from ops.cpu.objects import ObjectStore
+from ops.cpu.objects import Compiling, ObjectStore
 from ops.cpu.profile import OperatorTotal, by_operator
 from quant.errors import ContextOverflowError, UsageError
 from quant.gguf import GGUF
@@ -34,7 +33,7 @@ class Setup:
 
     threads: int | None
     ubatch: int = 512
-    kv: CacheType = "f16"
+    kv: CacheTypes = ("f16", "f16")  # of keys, and of values
 
     def options(self, context: int) -> LoadOptions:
         """Raises UsageError."""
@@ -174,7 +173,7 @@ def _measure(bench: "Bench", trial: Trial, schedule: Schedule, subject: "Subject
     )
 
 
-def workload(file: GGUF, context: int, kv: CacheType) -> Workload:
+def workload(file: GGUF, context: int, kv: CacheTypes) -> Workload:
     decoder = loading.build(file, context)
     return count(decoder, file.tensors.values(), loading.cache_layout(decoder, kv))
 
@@ -271,5 +270,5 @@ class Bench:
         drawn: list[int] = self._draw.integers(0, self._vocabulary, count).tolist()
         return drawn
 
-    def _compiling(self, kernel: str) -> None:
-        self.progress(f"compiling {kernel}")
+    def _compiling(self, far: Compiling) -> None:
+        self.progress(f"compiling kernels: {far.done} of {far.total}")

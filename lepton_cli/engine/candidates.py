@@ -5,6 +5,7 @@ Formulas and borders are llama.cpp's, in float64; p is the softmax over the cand
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +22,14 @@ class Candidates:
     """
 
     ids: NDArray[np.int32]  # (n,)
-    logits: NDArray[np.float64]  # (n,), finite
+    logits: NDArray[np.floating[Any]]  # (n,), finite; float64 but before a first top_k
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def keep(self, chosen: NDArray[np.bool_] | Positions) -> "Candidates":
         """A mask, or positions in rising order."""
-        return Candidates(self.ids[chosen], self.logits[chosen])
+        return Candidates(self.ids[chosen], self.logits[chosen].astype(np.float64, copy=False))
 
     def find(self, ids: NDArray[np.int32]) -> tuple[Positions, NDArray[np.bool_]]:
         """Where the ids that are still candidates stand, and which of the ids those are."""
@@ -67,7 +68,7 @@ class Candidates:
 def top_k(candidates: Candidates, count: int) -> Candidates:
     """The `count` likeliest tokens."""
     if count >= len(candidates):
-        return candidates
+        return candidates.keep(np.arange(len(candidates)))
     return candidates.keep(np.sort(candidates.likeliest(count)))
 
 

@@ -18,7 +18,7 @@ from ops.cpu.rungs import VARIABLE, choose_rung, ladder, reached
 from ops.cpu.shelves import cache_shelf, packaged_shelf
 from quant.errors import UsageError
 
-LIBRARIES = ("numpy", "numba", "llvmlite", "tokenizers", "sentencepiece")
+LIBRARIES = ("numpy", "numba", "llvmlite", "regex", "sentencepiece")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ LOGIT_ROWS = 32
 
 
 Backend = Literal["auto", "cpu", "reference"]
+CacheTypes = tuple[CacheType, CacheType]
 MOST_THREADS, MOST_TOKENS = 1 << 10, 1 << 20  # in a pass
 
 
@@ -30,7 +31,7 @@ class LoadOptions:
     backend: Backend = "auto"
     threads: int | None = None
     ctx: int | None = None
-    kv: CacheType = "f16"
+    kv: CacheTypes = ("f16", "f16")  # of keys, and of values
     ubatch: int = 256  # tokens that enter in one pass
     template: str | None = None  # a built-in template's name, or Jinja text
 
@@ -38,7 +39,7 @@ class LoadOptions:
         """Raises UsageError: the words may come from a person's program."""
         for name, value, known in (
             ("backend", self.backend, get_args(Backend)),
-            ("kv", self.kv, get_args(CacheType)),
+            *(("kv", kind, get_args(CacheType)) for kind in self.kv),
         ):
             if value not in known:
                 raise UsageError(f"{name} is {value!r}", f"it may be {', '.join(known)}")
@@ -101,9 +102,10 @@ def trained_context(file: GGUF) -> int:
     return Keys(file.metadata).positive("context_length")
 
 
-def cache_layout(decoder: Decoder, kind: CacheType) -> CacheLayout:
-    p = decoder.parameters
-    return CacheLayout((p.kv_heads * p.head_width,) * p.layers, kind)
+def cache_layout(decoder: Decoder, kv: CacheTypes) -> CacheLayout:
+    """Raises UsageError for types that the model's heads do not fit."""
+    layers = range(decoder.parameters.layers)
+    return CacheLayout(tuple(decoder.heads(layer) for layer in layers), *kv)
 
 
 def limits_of(context: int, ubatch: int) -> Limits:

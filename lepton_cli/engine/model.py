@@ -228,7 +228,7 @@ def load(
     kv: CacheType = "f16",
 ) -> Model:
     """Opens a model by path or by name (see `lepton models`). Raises LeptonError."""
-    return open_model(path, LoadOptions(backend, threads, ctx, kv))
+    return open_model(path, LoadOptions(backend, threads, ctx, (kv, kv)))
 
 
 def open_model(

@@ -17,8 +17,8 @@ Logits = NDArray[np.float32]
 class Runner(Protocol):
     """What a backend offers: a pass over a few tokens."""
 
-    cache: KVCache
-
+    @property
+    def cache(self) -> KVCache: ...
     def run(self, step: Step, interrupt: threading.Event | None = None) -> Logits: ...  # (O, V)
     def close(self) -> None: ...
 

@@ -28,6 +28,8 @@ class Warmth:
 def warm_up(models: Sequence[str], on_compile: Callable[[Compiling], None]) -> Warmth:
     """Without models: every kernel. Raises LeptonError where the kernels cannot be kept."""
     root, ready = kernel_folder(), list[str]()
+    if root is None:
+        raise LeptonError("there is no home folder to keep kernels in", "set the variable HOME")
 
     def hear(compiling: Compiling) -> None:
         if compiling.kernel:
@@ -39,8 +41,6 @@ def warm_up(models: Sequence[str], on_compile: Callable[[Compiling], None]) -> W
         open_model(name, LoadOptions(backend="cpu", ctx=SHORTEST), on_compile=hear).close()
     if not models:
         store.prepare(all_kernels())
-    if root is None:
-        raise LeptonError("there is no home folder to keep kernels in", "set the variable HOME")
     shelf = cache_shelf(root, store.rung)
     lost = [name for name in ready if shelf.read(name) is None]
     if lost:

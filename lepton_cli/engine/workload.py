@@ -126,7 +126,7 @@ def count(decoder: Decoder, tensors: Iterable[Tensor], layout: CacheLayout) -> W
         experts=p.experts,
         experts_used=p.experts_used,
         gathered=sum(used[name].data.shape[1] for name in GATHERED & used.keys()),
-        spans=Counter(_span(decoder, layout, layer) for layer in range(p.layers)),
+        spans=Counter(_span(layout, layer) for layer in range(p.layers)),
     )
 
 
@@ -150,10 +150,10 @@ def _divided(matrices: Matrices, parts: int) -> Matrices:
     return Matrices(matrices.bytes // parts, matrices.macs // parts)
 
 
-def _span(decoder: Decoder, layout: CacheLayout, layer: int) -> Span:
-    heads = decoder.heads(layer)
+def _span(layout: CacheLayout, layer: int) -> Span:
+    heads = layout.layers[layer]
     return Span(
-        bytes=2 * heads.kv_heads * heads.head_width * layout.dtype.itemsize,
+        bytes=layout.position_bytes(layer),
         macs=2 * heads.query_heads * heads.head_width,
         window=heads.window,
     )

@@ -2,15 +2,16 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TextIO, cast
 
 from lepton_cli.engine.benchmark import Schedule, Setup, benchmark
 from lepton_cli.engine.catalogue import resolve
+from lepton_cli.engine.loading import CacheTypes
 from lepton_cli.engine.workload import Trial
 from lepton_cli.ui import bench_tables, roofline
 from lepton_cli.ui.bench_options import BenchOptions
-from lepton_cli.ui.options import KVType
 from lepton_cli.ui.terminal import sanitize
 from quant.errors import UsageError
 
@@ -42,10 +43,11 @@ def plan(options: BenchOptions) -> Schedule:
     threads = [None if n < 0 else n for n in _numbers("-t", options.threads, "-1", least=-1)]
     if 0 in threads:
         raise UsageError("-t 0", "give the number of threads, or leave it out")
+    types = [_words(given, "f16") for given in (options.cache_type_k, options.cache_type_v)]
     setups = [
-        Setup(count, ubatch, cast(KVType, kv))  # whether there is such a type is Setup's to say
+        Setup(count, ubatch, cast(CacheTypes, kv))  # whether there are such types is Setup's to say
         for ubatch in _numbers("-ub", options.ubatch_size, "512", least=1)
-        for kv in dict.fromkeys(_words(options.kv, "f16"))
+        for kv in product(*types)
         for count in threads
     ]
     return Schedule(

@@ -41,13 +41,13 @@ class BenchOptions:
     ubatch_size: Annotated[
         list[str] | None, _list("-ub", "--ubatch-size", text="Tokens a pass of the prompt [512].")
     ] = None
-    kv: Annotated[
+    cache_type_k: Annotated[
         list[str] | None,
-        _test(
-            *("--kv", "-ctk", "--cache-type-k", "-ctv", "--cache-type-v"),
-            metavar="T,...",
-            help="Types of the cached keys and values [f16].",
-        ),
+        _test("-ctk", "--cache-type-k", metavar="T,...", help="Types of the cached keys [f16]."),
+    ] = None
+    cache_type_v: Annotated[
+        list[str] | None,
+        _test("-ctv", "--cache-type-v", metavar="T,...", help="Types of the cached values [f16]."),
     ] = None
     output: Annotated[Format, _output("-o", "--output", help="What stdout gets.")] = "md"
     profile: Annotated[bool, _output("--profile", help="And each operator's time and work.")] = (

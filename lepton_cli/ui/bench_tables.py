@@ -47,8 +47,9 @@ class Markdown:
         hidden = set[str]()
         if {setup.ubatch for setup in schedule.setups} == {512}:
             hidden.add("n_ubatch")
-        if {setup.kv for setup in schedule.setups} == {"f16"}:
-            hidden |= {"type_k", "type_v"}
+        for index, name in enumerate(("type_k", "type_v")):
+            if {setup.kv[index] for setup in schedule.setups} == {"f16"}:
+                hidden.add(name)
         self._columns = [name for name in WIDTHS if name not in hidden]
         self._results: list[Result] = []
 
@@ -144,8 +145,8 @@ def record(result: Result) -> dict[str, Plain]:
         "n_batch": setup.ubatch,
         "n_ubatch": setup.ubatch,
         "n_threads": setup.threads,
-        "type_k": setup.kv,
-        "type_v": setup.kv,
+        "type_k": setup.kv[0],
+        "type_v": setup.kv[1],
         "n_prompt": trial.prompt,
         "n_gen": trial.generated,
         "n_depth": trial.depth,
@@ -176,8 +177,8 @@ def _cells(result: Result) -> dict[str, str]:
         "backend": BACKEND,
         "threads": str(result.setup.threads),
         "n_ubatch": str(result.setup.ubatch),
-        "type_k": result.setup.kv,
-        "type_v": result.setup.kv,
+        "type_k": result.setup.kv[0],
+        "type_v": result.setup.kv[1],
         "test": result.trial.name,
         "t/s": f"{result.rate:.2f} ± {deviation(result.samples):.2f}",
         "of limit": f"{100 * result.of_limit:.1f} %",

@@ -43,11 +43,13 @@ ModelName = Annotated[str | None, typer.Option("--model", "-m", help="Instead of
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-def command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(
+    name: str, epilog: str = EPILOG
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Registers a command whose groups of options are spelled out."""
     settings = {**HELP, "auto_envvar_prefix": PREFIX}
     return lambda function: app.command(
-        name, cls=Command, context_settings=settings, epilog=EPILOG
+        name, cls=Command, context_settings=settings, epilog=epilog
     )(grouped(function))
 
 
@@ -182,14 +184,20 @@ def models(json: AsJson = False) -> None:
     view.show_json() if json else view.show()
 
 
-@command("bench")
+@command("bench", epilog="Several values make several tests: -p 128,512 -d 0,4096")
 def bench(
-    context: typer.Context, words: Words, options: BenchOptions, model: ModelName = None
+    context: typer.Context,
+    options: BenchOptions,
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help="A GGUF file, or a name that models lists."),
+    ] = None,
+    model: ModelName = None,
 ) -> None:
     """Measure speed as llama-bench does, and hold it against what this machine could do."""
-    name, surplus = _named(context, words, model)
+    name, surplus = _named(context, Words(file), model)
     if surplus is not None:
-        raise UsageError(f"there is a word beside the model: {surplus!r}", "give one model")
+        raise UsageError(f"the models {name} and {surplus} are both given", "give one of them")
     from lepton_cli.ui.bench import run_benchmark
 
     run_benchmark(name, options)

@@ -18,7 +18,7 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
         backend=options.backend,
         threads=options.threads if options.threads > 0 else None,
         ctx=options.ctx_size or None,
-        kv=options.kv,
+        kv=(options.cache_type_k, options.cache_type_v),
         ubatch=options.ubatch_size,
         template=one_text("--chat-template", talk.chat_template, talk.chat_template_file),
     )

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 Backend = Literal["auto", "cpu", "reference"]
-KVType = Literal["f16", "f32"]
+KVType = Literal["f16", "f32", "q8_0"]
 ReasoningMode = Literal["show", "hide", "stderr"]
 MOST_THREADS = 1024
 Overflow = Literal["error", "drop-old", "middle", "shift"]
@@ -54,12 +54,11 @@ class ModelOptions:
         int,
         _model("--ctx-size", "-c", metavar="N", help="Context in tokens; 0: the model's length."),
     ] = 0
-    kv: Annotated[
-        KVType,
-        _model(
-            *("--kv", "-ctk", "--cache-type-k", "-ctv", "--cache-type-v"),
-            help="Type of the cached keys and values.",
-        ),
+    cache_type_k: Annotated[
+        KVType, _model("--cache-type-k", "-ctk", help="Type of the cached keys.")
+    ] = "f16"
+    cache_type_v: Annotated[
+        KVType, _model("--cache-type-v", "-ctv", help="Type of the cached values.")
     ] = "f16"
     ubatch_size: Annotated[
         int, _model("--ubatch-size", "-ub", metavar="N", min=1, help="Tokens a pass of the prompt.")

@@ -1,21 +1,17 @@
 """What an operator must read and multiply, by the model's shape: the basis of every share."""
 
+from ops.cache import CacheLayout
 from ops.interface import Heads, Linear, Step
 from ops.program import Operation
 
-PER_BYTE = {"f16": 2.0, "f32": 4.0, "q8_0": 34 / 32}
 
-
-def costs(op: Operation, step: Step, cache_bytes: float) -> tuple[int, int]:
-    """Bytes of weights and cache read once, and multiply-adds, in one step.
-
-    `cache_bytes` is the size of one number in the cache.
-    """
+def costs(op: Operation, step: Step, cache: CacheLayout) -> tuple[int, int]:
+    """Bytes of weights and cache read once, and multiply-adds, in one step."""
     linears = [p for p in op.parameters if isinstance(p, Linear) and op.outputs]
     if "linear" in op.name and linears:
         return _product(op, linears, step)
     if op.name.startswith("attention") and isinstance(op.parameters[0], Heads):
-        return _attention(op.parameters[0], step, cache_bytes)
+        return _attention(op.parameters[0], step, cache)
     return 0, 0
 
 
@@ -28,9 +24,10 @@ def _product(op: Operation, linears: list[Linear], step: Step) -> tuple[int, int
     return size, len(linears) * rows * matrix.rows * matrix.columns
 
 
-def _attention(heads: Heads, step: Step, cache_bytes: float) -> tuple[int, int]:
+def _attention(heads: Heads, step: Step, cache: CacheLayout) -> tuple[int, int]:
     seen = [int(p) + 1 for p in step.positions]
     if heads.window is not None:
         seen = [min(n, heads.window) for n in seen]
-    size = 2 * max(seen) * heads.kv_heads * heads.head_width * cache_bytes
-    return int(size), 2 * sum(seen) * heads.query_heads * heads.head_width
+    return max(seen) * cache.position_bytes(heads.layer), 2 * sum(
+        seen
+    ) * heads.query_heads * heads.head_width

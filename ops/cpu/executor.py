@@ -134,7 +134,9 @@ def _waiting() -> tuple[int, int, int]:
 
 def _clock() -> int:
     """The address of clock_gettime; 0 where there is none, and nothing can be timed."""
-    function = None if sys.platform == "win32" else getattr(ctypes.CDLL(None), "clock_gettime", None)
+    function = (
+        None if sys.platform == "win32" else getattr(ctypes.CDLL(None), "clock_gettime", None)
+    )
     return _address(function) if function else 0
 
 

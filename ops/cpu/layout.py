@@ -27,4 +27,10 @@ PANEL_ROWS = 16  # of a weight, one a lane
 WEIGHT, BIAS, FACTOR, UP_WEIGHT, UP_BIAS, UP_FACTOR = range(6)  # addresses; 0 for none
 MATRIX_BYTES, PANEL_BYTES, COLUMNS, WEIGHT_ROWS = range(6, 10)
 X, X_ROW_BYTES, Y, ADDED, COUNT_FIELD, COUNT_MULTIPLE = range(10, 16)
-GROUPED_ROWS, GROUP_STARTS, EXPERTS, ROWS_PER_X = range(16, 20)
+SCRATCH, SCRATCH_BYTES = range(16, 18)
+GROUPED_ROWS, GROUP_STARTS, EXPERTS, ROWS_PER_X = range(18, 22)
+
+# scratch of a thread for weights unpacked in parts, and for two panels' totals of each row
+UNPACKED_BYTES, TOTAL_BYTES = 2 * 16 * 768, 128
+
+TILE_LIMIT = 16  # queries that attention computes at once, at most: a rung's tile, a power of two

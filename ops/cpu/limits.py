@@ -38,6 +38,7 @@ class LimitMeter:
 
     def __init__(self, threads: int, kernels: ObjectStore) -> None:
         """Takes 256 MiB until it is closed."""
+        kernels.prepare(("replay", "limit_read", "limit_multiply"))
         self._kernels, self._threads = kernels, threads
         self._executor = Executor(kernels.address("replay"), threads)
         self._buffer = np.ones(BUFFER_BYTES, np.uint8)

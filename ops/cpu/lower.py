@@ -8,15 +8,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cache import CacheLayout
-from ops.cpu.fusion import KERNEL_FORMATS
-from ops.cpu.layout import OUTPUTS, PANEL_ROWS, TOKENS
+from ops.cache import CacheLayout, record_bytes
+from ops.cpu.fusion import IN_PARTS, KERNEL_FORMATS
+from ops.cpu.layout import (
+    OUTPUTS,
+    PANEL_ROWS,
+    TILE_LIMIT,
+    TOKENS,
+    TOTAL_BYTES,
+    UNPACKED_BYTES,
+)
 from ops.cpu.packing import Packed, Packing
 from ops.interface import BLOCK, Heads, Linear, Rope, Routing, Weight
-from ops.program import Buffer, Operation
+from ops.program import Buffer, Limits, Operation
 from quant.format import FORMATS, Format, dequantize, row_bytes
 
 GATINGS = {"softmax": 0, "sigmoid": 1, "softmax_of_chosen": 2}
+
+MOST_QUERIES = 64  # of a kv head that meet a block while it is in the cache of a core
 
 SCRATCH = Buffer("tokens", 0, 0)
 """Stands in operands for the threads' scratch, which is placed when all calls are lowered."""
@@ -41,8 +50,8 @@ class Call:
 class Lowering:
     """Owns what the operand records point to: weights in their final form, rope frequencies."""
 
-    def __init__(self, layout: CacheLayout) -> None:
-        self._layout = layout
+    def __init__(self, layout: CacheLayout, limits: Limits) -> None:
+        self._layout, self._limits = layout, limits
         self.packing = Packing()
         self._kept: dict[Place, tuple[Numbers, Numbers]] = {}
 
@@ -73,16 +82,16 @@ class Lowering:
         name, first = self._matrix(gate)
         return self._product(f"gated_linear_{name}_{kind}", x, y, gate, first, self._matrix(up)[1])
 
-    def _expert_linear(self, x: Buffer, order: Buffer, starts: Buffer, y: Buffer, w: Linear) -> Call:
+    def _expert_linear(self, x: Buffer, *rest: Any) -> Call:
+        *group, y, w = rest
         kind, matrix = self._matrix(w)
-        groups = (order, starts, w.weight.experts, y.multiple // x.multiple)
+        groups = (*group, w.weight.experts, y.multiple // x.multiple)
         return self._product(f"expert_linear_{kind}", x, y, w, matrix, groups=groups)
 
-    def _gated_expert_linear(
-        self, x: Buffer, order: Buffer, starts: Buffer, y: Buffer, gate: Linear, up: Linear, kind: str
-    ) -> Call:
+    def _gated_expert_linear(self, x: Buffer, *rest: Any) -> Call:
+        *group, y, gate, up, kind = rest
         name, first = self._matrix(gate)
-        groups = (order, starts, gate.weight.experts, y.multiple // x.multiple)
+        groups = (*group, gate.weight.experts, y.multiple // x.multiple)
         name, second = f"gated_expert_linear_{name}_{kind}", self._matrix(up)[1]
         return self._product(name, x, y, gate, first, second, groups=groups)
 
@@ -101,8 +110,12 @@ class Lowering:
         packed = matrix[0]
         assert isinstance(packed, Packed)
         sizes = (packed.matrix_bytes, packed.panel_bytes, w.weight.columns, w.weight.rows)
-        operands = (*matrix, *second, *sizes, x, 4 * x.width, y, added, *rows(y), *groups)
-        return Call(kernel, operands)
+        ends = (x, 4 * x.width, y, added, *rows(y))
+        scratch = 0
+        if packed.format.name in IN_PARTS:
+            scratch = UNPACKED_BYTES + TOTAL_BYTES * self._limits.rows(y)
+        operands = (*matrix, *second, *sizes, *ends, SCRATCH, scratch, *groups)
+        return Call(kernel, operands, scratch // 4)
 
     def _quantize(self, x: Buffer, y: Buffer) -> Call:
         return Call("quantize", (x, y, x.width // 32, *rows(x)))
@@ -136,16 +149,26 @@ class Lowering:
         return Call("temperature", (x, y, x.width, TOKENS, float(scale), period))
 
     def _store(self, k: Buffer, v: Buffer, heads: Heads) -> Call:
-        operands = (k, v, k.width, *self._layout.offsets(heads.layer), TOKENS)
-        return Call(f"store_{self._layout.type}", operands)
+        layout = self._layout
+        strides = layout.panel_bytes(heads), layout.row_bytes(heads)
+        place = layout.offsets(heads.layer)
+        operands = (k, v, heads.kv_heads, heads.head_width, *place, *strides, TOKENS)
+        return Call(f"store_{layout.k}_{layout.v}", operands)
 
     def _attention(self, q: Buffer, y: Buffer, heads: Heads, sinks: Weight | None) -> Call:
-        group = heads.query_heads // heads.kv_heads
+        """The operands in the order of kernels/attention.py."""
+        layout, group = self._layout, heads.query_heads // heads.kv_heads
         shape = (heads.query_heads, group, heads.head_width)
-        place = (*self._layout.offsets(heads.layer), heads.window or 0)
+        strides = layout.panel_bytes(heads), layout.row_bytes(heads)
+        place = (*layout.offsets(heads.layer), *strides, heads.window or 0)
         numbers = (float(heads.scale), float(heads.softcap or 0.0))
-        operands = (q, y, self._floats(sinks), *shape, *place, *numbers, SCRATCH, TOKENS)
-        return Call(f"attention_{self._layout.type}", operands, BLOCK + heads.head_width)
+        queries = max(MOST_QUERIES, group + TILE_LIMIT - 1)
+        records = (queries + TILE_LIMIT) * record_bytes(heads) // 4
+        scratch = records + TILE_LIMIT * (BLOCK + 3)
+        counters = self._keep(np.zeros(heads.kv_heads, np.int32))
+        work = (SCRATCH, 4 * scratch, queries, counters, TOKENS)
+        operands = (q, y, self._floats(sinks), *shape, *place, *numbers, *work)
+        return Call(f"attention_{layout.k}_{layout.v}", operands, scratch)
 
     def _add(self, x: Buffer, y: Buffer, z: Buffer) -> Call:
         return Call("add", (x, y, z, x.width, *rows(x)))
@@ -213,5 +236,3 @@ def encode(operand: int | float) -> int:
         bits: int = struct.unpack("<q", struct.pack("<d", operand))[0]
         return bits
     return operand
-
-

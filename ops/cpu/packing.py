@@ -85,7 +85,7 @@ class Packing:
 
 
 def _fields(kind: Format) -> list[tuple[int, int]]:
-    """(unit, bytes) of each field of a block; a field is interleaved in the largest unit it allows."""
+    """(unit, bytes) of each field of a block: the largest unit that divides it."""
     types = kind.block.fields
     parts = [types[name][0] for name in kind.block.names or ()] if types else [kind.block]
     return [(_unit(part), part.itemsize) for part in parts]
@@ -131,5 +131,3 @@ def _is_mapped(array: NDArray[Any]) -> bool:
     if isinstance(base, memoryview):
         base = base.obj
     return isinstance(base, mmap.mmap)
-
-

@@ -40,10 +40,11 @@ class CpuRunner:
         self._logits: Buffer = forward(recorder)
         self.cache, self.limits = KVCache(cache), limits
         self._operations = operations = fuse(recorder.operations)
-        self._lowering = Lowering(cache)  # holds the weights that the operands point to
+        self._lowering = Lowering(cache, limits)  # holds the weights that the operands point to
         self._kernels = kernels  # holds the code
         self._step = np.zeros(record.STEP_FIELDS, np.int64)
         calls = [self._lowering.lower(operation) for operation in operations]
+        kernels.prepare(["replay", "pack", "release", *(call.kernel for call in calls)])
         places, size = plan(operations, limits, self._logits)
         self._place(places, size, max(call.scratch for call in calls) * threads)
         self._executor = Executor(kernels.address("replay"), threads)
@@ -76,9 +77,8 @@ class CpuRunner:
         took = np.diff(ends)
         start = time.perf_counter() - begin - float(took.sum())
         times = [OperatorTime("start", start, 0, 0)]
-        size = 2.0
         for (kernel, _, _), op, seconds in zip(self._records, self._operations, took, strict=True):
-            times.append(OperatorTime(kernel, float(seconds), *costs(op, step, size)))
+            times.append(OperatorTime(kernel, float(seconds), *costs(op, step, self.cache.layout)))
         return times
 
     def _enter(self, step: Step) -> None:
@@ -131,9 +131,7 @@ class CpuRunner:
         ]
         return np.array(rows, np.int64).reshape(len(rows), 3)
 
-    def _replay(
-        self, program: NDArray[np.int64], interrupt: threading.Event | None = None
-    ) -> None:
+    def _replay(self, program: NDArray[np.int64], interrupt: threading.Event | None = None) -> None:
         job = (program.ctypes.data, self._step.ctypes.data, len(program))
         self._executor.run(job, interrupt)
 

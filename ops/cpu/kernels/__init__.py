@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ops.cpu.kernels import (
     activations,
     attention,
+    cached,
     elementwise,
     embed,
     experts,
@@ -14,6 +15,7 @@ from ops.cpu.kernels import (
     panels,
     replay,
     simd,
+    unpacked,
     vectors,
 )
 
@@ -44,18 +46,21 @@ KERNELS: dict[str, Callable[..., None]] = {
 for _format, _row in embed.ROWS.items():
     KERNELS[f"embed_{_format}"] = embed.embed(_row)
     KERNELS[f"embed_positions_{_format}"] = embed.embed_positions(_row)
-for _format, _panel in panels.PANELS.items():
-    KERNELS[f"linear_{_format}"] = linear.dense(linear.plain(_panel))
-    KERNELS[f"expert_linear_{_format}"] = linear.grouped(linear.plain(_panel))
+_products = {name: (linear.whole_panels, panel) for name, panel in panels.PANELS.items()}
+_products |= {name: (linear.in_parts, parts) for name, parts in unpacked.PARTS.items()}
+for _format, _product in _products.items():
+    KERNELS[f"linear_{_format}"] = linear.dense(*_product, linear.Plain())
+    KERNELS[f"expert_linear_{_format}"] = linear.grouped(*_product, linear.Plain())
     for _activation, _gate in vectors.GATES.items():
-        _both = linear.gated(_panel, _gate)
-        KERNELS[f"gated_linear_{_format}_{_activation}"] = linear.dense(_both)
-        KERNELS[f"gated_expert_linear_{_format}_{_activation}"] = linear.grouped(_both)
+        _gated = linear.Gated(_gate)
+        KERNELS[f"gated_linear_{_format}_{_activation}"] = linear.dense(*_product, _gated)
+        KERNELS[f"gated_expert_linear_{_format}_{_activation}"] = linear.grouped(*_product, _gated)
 for _activation, _gate in vectors.GATES.items():
     KERNELS[f"gate_{_activation}"] = elementwise.map_two(_gate)
-for _type, (_get, _put, _size) in attention.CACHE_TYPES.items():
-    KERNELS[f"store_{_type}"] = attention.store(_put, _size)
-    KERNELS[f"attention_{_type}"] = attention.attention(_get, _size)
+for _keys in cached.KEYS:
+    for _values in cached.VALUES:
+        KERNELS[f"store_{_keys}_{_values}"] = cached.store(_keys, _values)
+        KERNELS[f"attention_{_keys}_{_values}"] = attention.attention(_keys, _values)
 
 ARGUMENTS = {"replay": 6}
 """How many int64 a kernel takes: (operands, step, thread, threads), except these."""

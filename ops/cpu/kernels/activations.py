@@ -33,7 +33,8 @@ def quantize_block(first, second, out):
     largest = reduce_max(maximum(absolute(first), absolute(second)))
     inverse = np.float32(127) / largest if largest > 0 else np.float32(0)
     scale = largest / np.float32(127)
-    first, second = to_int(rounded(multiply(first, inverse))), to_int(rounded(multiply(second, inverse)))
+    first = to_int(rounded(multiply(first, inverse)))
+    second = to_int(rounded(multiply(second, inverse)))
     store_i8(out, first)
     store_i8(out + 16, second)
     sum_1, sum_2 = -reduce_add_int(first), -reduce_add_int(second)
@@ -68,5 +69,3 @@ def rms_norm_quantize(op, step, thread, threads):
             first = multiply(multiply(load_f32(here), factor), load_f32(there))
             second = multiply(multiply(load_f32(here + 64), factor), load_f32(there + 64))
             quantize_block(first, second, out + ACTIVATION_BYTES * (t * blocks + b))
-
-

@@ -1,116 +1,275 @@
-"""Attention over the KV cache's blocks: softmax partials per block of 256, merged in block order.
+"""Attention over the KV cache: a tile of queries meets every key and value that is loaded.
 
-So the sums do not depend on how many threads share the work (Milakov and Gimelshein 2018).
+The queries of a kv head are those of its group of heads for the first token, then those for the
+next. A tile of them goes through a block of 256 positions: scores, softmax, weighted sum of V, as
+records (softmax.py). One token's blocks are shared among the threads, else the queries are.
 """
-
-import math
 
 import numpy as np
 
+from ops.cache import PANEL
+from ops.cpu.kernels.cached import KEYS, VALUES
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.memory import (
-    load_f16,
-    load_f32,
+    PARTS_A_THREAD,
+    atomic_add,
+    atomic_store,
+    claim,
     load_f64,
     load_i32,
     load_i64,
-    store_f16,
-    store_f32,
+    part_size,
+    store_i32,
 )
-from ops.cpu.layout import POSITIONS, TABLE
+from ops.cpu.kernels.memory import load_f32 as load_number
+from ops.cpu.kernels.simd import (
+    LANES,
+    broadcast_f32,
+    fma,
+    load_f32,
+    row,
+    store,
+    tile_of_rows,
+    tile_of_rows_listed,
+    tile_size,
+)
+from ops.cpu.kernels.softmax import (
+    MINUS_INFINITY,
+    NOTHING,
+    ONE,
+    REGISTER,
+    finish,
+    merge,
+    padded,
+    record_bytes,
+    soften,
+    start,
+)
+from ops.cpu.kernels.tiles import load_tile, store_tile, tile_of_panels
+from ops.cpu.layout import POSITIONS, TABLE, TILE_LIMIT
 from ops.interface import BLOCK
 
-MINUS_INFINITY = np.float32(-np.inf)
+# operands of attention
+Q, Y, SINKS, HEADS, GROUP, WIDTH, KEY_PLACE, VALUE_PLACE, PANEL_BYTES, ROW_BYTES = range(10)
+WINDOW, SCALE, CAP, SCRATCH, SCRATCH_BYTES, MOST_QUERIES, COUNTERS, COUNT_FIELD = range(10, 18)
+
+# a thread's scratch: the tile's queries and what they see, scores, records of the tile, of the rest
+NUMBERS, FIRSTS, STOPS, SCORES = 0, 4 * TILE_LIMIT, 8 * TILE_LIMIT, 12 * TILE_LIMIT
+RECORDS = SCORES + 4 * BLOCK * TILE_LIMIT
 
 
-def store(put, size):
-    """Writes a step's K and V into the cache; `put` stores one element of `size` bytes."""
+@device
+def seen(op, step, t, b):
+    """The stretch of block b that token t sees; it may be empty."""
+    stop = load_i32(load_i64(step, POSITIONS), t) + 1 - b * BLOCK
+    window = load_i64(op, WINDOW)
+    first = max(stop - window, 0) if window > 0 else 0
+    return first, min(stop, BLOCK)
+
+
+@device
+def note_tile(op, step, b, kv, n, last, scratch):
+    """Writes down the tile's queries from n on, the last one again where they are too few.
+
+    Gives the stretch of the block that any of them sees, and the one that all of them see.
+    """
+    heads, group = load_i64(op, HEADS), load_i64(op, GROUP)
+    any_first, any_stop, all_first, all_stop = BLOCK, 0, 0, BLOCK
+    for r in range(tile_size()):
+        number = min(n + r, last - 1)
+        t, h = number // group, kv * group + number % group
+        first, stop = seen(op, step, t, b)
+        store_i32(scratch + NUMBERS, r, t * heads + h)
+        store_i32(scratch + FIRSTS, r, first)
+        store_i32(scratch + STOPS, r, stop)
+        if first < stop:
+            any_first, any_stop = min(any_first, first), max(any_stop, stop)
+        all_first, all_stop = max(all_first, first), min(all_stop, stop)
+    return any_first, any_stop, all_first, all_stop
+
+
+@device
+def begin(op, record, h):
+    """Nothing is seen yet but the head's sink."""
+    sinks = load_i64(op, SINKS)
+    if sinks != 0:
+        start(record, load_i64(op, WIDTH), load_number(sinks, h), ONE)
+    else:
+        start(record, load_i64(op, WIDTH), MINUS_INFINITY, NOTHING)
+
+
+@device
+def blocks_of(op, step, first, last):
+    """The blocks that any of the tokens first .. last - 1 sees."""
+    positions, window = load_i64(step, POSITIONS), load_i64(op, WINDOW)
+    lowest, highest = load_i32(positions, first), 0
+    for t in range(first, last):
+        lowest = min(lowest, load_i32(positions, t))
+        highest = max(highest, load_i32(positions, t))
+    begin = max(lowest + 1 - window, 0) if window > 0 else 0
+    return begin // BLOCK, highest // BLOCK + 1
+
+
+def attention(keys, values):
+    """softmax(scale · q Kᵀ) V for each token and head, over one type of keys and one of values."""
+    product, size_of_value = KEYS[keys].product, VALUES[values].size
+    load_values, fetch_values = VALUES[values].load, VALUES[values].fetch
+
+    @device
+    def weigh(weights, records, panels, scales, row_bytes, first, stop, ahead):
+        """Adds Σ weight · V over a stretch of positions, for 16 columns of V a panel."""
+        total = load_tile(records, panels)
+        for s in range(first, stop):
+            fetch_values(ahead + s * row_bytes)
+            v = load_values(panels + s * row_bytes, scales + s * row_bytes)
+            total = fma(broadcast_f32(weights, 4 * s), v, total)
+        store_tile(records, total)
+
+    @device
+    def weigh_alone(op, scratch, values, r, first, stop):
+        """One query with a stretch that not all of its tile see."""
+        d, row_bytes = load_i64(op, WIDTH), load_i64(op, ROW_BYTES)
+        weights = row(scratch + SCORES + 4 * BLOCK * r)
+        if first < stop:
+            for i in range(0, d, LANES):
+                record = row(scratch + RECORDS + r * record_bytes(d) + 4 * i)
+                panel, scales = values + size_of_value * i, values + d + i // 32 * 2
+                weigh(weights, record, panel, scales, row_bytes, first, stop, panel)
+
+    @device
+    def weigh_together(op, scratch, values, first, stop, ahead):
+        """The tile's queries; `ahead` is where what we read next would lie if we read on."""
+        d, row_bytes = load_i64(op, WIDTH), load_i64(op, ROW_BYTES)
+        records, weights = scratch + RECORDS, tile_of_rows(scratch + SCORES, 4 * BLOCK)
+        wide, end = LANES * tile_size(), padded(d)
+        many = end - end % wide
+        for i in range(0, many, wide):
+            to, at = tile_of_rows(records + 4 * i, record_bytes(d)), size_of_value * i
+            panels = tile_of_panels(values + at, LANES * size_of_value)
+            scales = values + d + i // 32 * 2
+            weigh(weights, to, panels, scales, row_bytes, first, stop, ahead + at)
+        for i in range(many, end, LANES):
+            to, at = tile_of_rows(records + 4 * i, record_bytes(d)), size_of_value * i
+            scales = values + d + i // 32 * 2
+            weigh(weights, to, values + at, scales, row_bytes, first, stop, ahead + at)
+
+    @device
+    def score(op, keys, scratch, first, stop, ahead):
+        """q·k of every query of the tile with positions first .. stop - 1, and some around them."""
+        d, panel_bytes, wide = load_i64(op, WIDTH), load_i64(op, PANEL_BYTES), LANES * tile_size()
+        queries = tile_of_rows_listed(load_i64(op, Q), 4 * d, scratch + NUMBERS, 1)
+        for s in range(first - first % wide, stop, wide):
+            panel = keys + s // PANEL * panel_bytes
+            next_panel = panel + panel_bytes if s + PANEL < stop else ahead
+            sums = product(queries, panel, s % PANEL, d, next_panel)
+            store_tile(tile_of_rows(scratch + SCORES + 4 * s, 4 * BLOCK), sums)
+
+    @device
+    def keys_at(op, step, b, kv):
+        block = load_i64(load_i64(step, TABLE), b)
+        return block + load_i64(op, KEY_PLACE) + BLOCK // PANEL * load_i64(op, PANEL_BYTES) * kv
+
+    @device
+    def attend(op, step, b, kv, n, last, scratch, ahead):
+        """The records of a tile of queries over block b; what comes next lies at `ahead`."""
+        d, row_bytes = load_i64(op, WIDTH), load_i64(op, ROW_BYTES)
+        any_first, any_stop, first, stop = note_tile(op, step, b, kv, n, last, scratch)
+        keys, block = keys_at(op, step, b, kv), load_i64(load_i64(step, TABLE), b)
+        values = block + load_i64(op, VALUE_PLACE) + BLOCK * row_bytes * kv
+        score(op, keys, scratch, any_first, any_stop, values)
+        if first >= stop:
+            first, stop = BLOCK, BLOCK
+        scale, cap = np.float32(load_f64(op, SCALE)), np.float32(load_f64(op, CAP))
+        for r in range(tile_size()):
+            scores, record = scratch + SCORES + 4 * BLOCK * r, scratch + RECORDS
+            mine, end = load_i32(scratch + FIRSTS, r), load_i32(scratch + STOPS, r)
+            soften(scores, mine, end, scale, cap, record + r * record_bytes(d), d)
+            weigh_alone(op, scratch, values, r, mine, min(end, first))
+        most = max(first, stop - PANEL)
+        weigh_together(op, scratch, values, first, most, values + PANEL * row_bytes)
+        weigh_together(op, scratch, values, most, stop, ahead - most * row_bytes)
+        for r in range(tile_size()):
+            mine, end = load_i32(scratch + FIRSTS, r), load_i32(scratch + STOPS, r)
+            weigh_alone(op, scratch, values, r, max(mine, stop), end)
+
+    @device
+    def whole(op, step, kv, first, last, scratch):
+        """Some queries of a kv head over all they see, block by block."""
+        d, group, heads = load_i64(op, WIDTH), load_i64(op, GROUP), load_i64(op, HEADS)
+        size, tile = record_bytes(d), tile_size()
+        parts = scratch + RECORDS
+        records = parts + TILE_LIMIT * size
+        for n in range(first, last):
+            begin(op, records + (n - first) * size, kv * group + n % group)
+        first_block, stop_block = blocks_of(op, step, first // group, (last - 1) // group + 1)
+        for b in range(first_block, stop_block):
+            for n in range(first, last, tile):
+                ahead = keys_at(op, step, min(b + 1, stop_block - 1), kv)
+                attend(op, step, b, kv, n, last, scratch, ahead)
+                for r in range(min(tile, last - n)):
+                    merge(records + (n - first + r) * size, parts + r * size, d)
+        for n in range(first, last):
+            y = load_i64(op, Y) + 4 * d * (n // group * heads + kv * group + n % group)
+            finish(records + (n - first) * size, y, d)
+
+    @device
+    def merged(op, step, kv, first_block, stop_block, record):
+        """One token's heads of a group, from the records that lie in the blocks."""
+        d, group, table = load_i64(op, WIDTH), load_i64(op, GROUP), load_i64(step, TABLE)
+        for h in range(kv * group, (kv + 1) * group):
+            begin(op, record, h)
+            for b in range(first_block, stop_block):
+                merge(record, load_i64(table, b) + h * record_bytes(d), d)
+            finish(record, load_i64(op, Y) + 4 * d * h, d)
+
+    @device
+    def share_blocks(op, step, threads, first_block, stop_block, scratch):
+        """One token: the blocks of each kv head are parts of the work.
+
+        Records go to the blocks' own room; who is through with a head's last block merges them.
+        """
+        d, group, table = load_i64(op, WIDTH), load_i64(op, GROUP), load_i64(step, TABLE)
+        size, blocks = record_bytes(d), stop_block - first_block
+        total = load_i64(op, HEADS) // group * blocks
+        amount, parts = part_size(total, threads), scratch + RECORDS
+        taken = claim(op, amount)
+        while taken < total:
+            for part in range(taken, min(taken + amount, total)):
+                kv, b = part // blocks, first_block + part % blocks
+                room, after = load_i64(table, b) + kv * group * size, min(part + 1, total - 1)
+                ahead = keys_at(op, step, first_block + after % blocks, after // blocks)
+                for n in range(0, group, tile_size()):
+                    attend(op, step, b, kv, n, group, scratch, ahead)
+                    for i in range(0, min(tile_size(), group - n) * size, REGISTER):
+                        store(room + n * size + i, load_f32(parts + i))
+                counter = load_i64(op, COUNTERS) + 4 * kv
+                if atomic_add(counter, 1) == blocks - 1:
+                    atomic_store(counter, 0)
+                    merged(op, step, kv, first_block, stop_block, parts)
+            taken = claim(op, amount)
+
+    @device
+    def share_queries(op, step, count, threads, scratch):
+        """Enough parts for all threads, but none below a group: K and V are read once for it."""
+        group, tile = load_i64(op, GROUP), tile_size()
+        kv_heads, queries = load_i64(op, HEADS) // group, count * group
+        wanted = max(group, queries * kv_heads // (PARTS_A_THREAD * threads))
+        size = min((wanted + tile - 1) // tile * tile, load_i64(op, MOST_QUERIES))
+        total = (queries + size - 1) // size * kv_heads
+        part = claim(op, 1)
+        while part < total:
+            first = part // kv_heads * size
+            whole(op, step, part % kv_heads, first, min(first + size, queries), scratch)
+            part = claim(op, 1)
 
     def kernel(op, step, thread, threads):
-        k, v, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
-        k_offset, v_offset = load_i64(op, 3), load_i64(op, 4)
-        count, table = load_i64(step, load_i64(op, 5)), load_i64(step, TABLE)
-        for t in range(count * thread // threads, count * (thread + 1) // threads):
-            position = load_i32(load_i64(step, POSITIONS), t)
-            row = load_i64(table, position // BLOCK) + position % BLOCK * width * size
-            for i in range(width):
-                put(row + k_offset, i, load_f32(k, t * width + i))
-                put(row + v_offset, i, load_f32(v, t * width + i))
+        count, first_block, stop_block = load_i64(step, load_i64(op, COUNT_FIELD)), 0, 1
+        scratch = load_i64(op, SCRATCH) + thread * load_i64(op, SCRATCH_BYTES)
+        if count == 1:
+            first_block, stop_block = blocks_of(op, step, 0, 1)
+        if stop_block - first_block > 1:
+            share_blocks(op, step, threads, first_block, stop_block, scratch)
+        else:
+            share_queries(op, step, count, threads, scratch)
 
     return kernel
-
-
-def attention(get, size):
-    """softmax(scale · q Kᵀ) V for each token and head; `get` loads an element of `size` bytes."""
-
-    @device
-    def scores_of(q, keys, row_bytes, first, last, d, scale, cap, scores):
-        """Scores of positions first .. last - 1 of a block; gives the largest."""
-        top = MINUS_INFINITY
-        for s in range(first, last):
-            key, score = keys + s * row_bytes, np.float32(0)
-            for i in range(d):
-                score += load_f32(q, i) * get(key, i)
-            score *= scale
-            if cap > 0:
-                score = cap * math.tanh(score / cap)
-            store_f32(scores, s, score)
-            top = max(top, score)
-        return top
-
-    @device
-    def weigh(values, row_bytes, first, last, d, top, scores, out):
-        """out = Σ exp(score − top) · v over the block; gives the sum of the exponentials."""
-        total = np.float32(0)
-        for i in range(d):
-            store_f32(out, i, np.float32(0))
-        for s in range(first, last):
-            weight, value = math.exp(load_f32(scores, s) - top), values + s * row_bytes
-            total += weight
-            for i in range(d):
-                store_f32(out, i, load_f32(out, i) + weight * get(value, i))
-        return total
-
-    @device
-    def merge(d, keep, take, part, out):
-        for i in range(d):
-            store_f32(out, i, keep * load_f32(out, i) + take * load_f32(part, i))
-
-    def kernel(op, step, thread, threads):
-        q, y, sinks = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
-        heads, group, d = load_i64(op, 3), load_i64(op, 4), load_i64(op, 5)
-        k_offset, v_offset, window = load_i64(op, 6), load_i64(op, 7), load_i64(op, 8)
-        scale, cap = np.float32(load_f64(op, 9)), np.float32(load_f64(op, 10))
-        scores = load_i64(op, 11) + 4 * (BLOCK + d) * thread
-        part, row_bytes = scores + 4 * BLOCK, heads // group * d * size
-        count, table = load_i64(step, load_i64(op, 12)), load_i64(step, TABLE)
-        items = count * heads
-        for item in range(items * thread // threads, items * (thread + 1) // threads):
-            t, h = item // heads, item % heads
-            end = load_i32(load_i64(step, POSITIONS), t) + 1
-            begin = max(0, end - window) if window > 0 else 0
-            query, out, head = q + 4 * item * d, y + 4 * item * d, h // group * d * size
-            top, total = MINUS_INFINITY, np.float32(0)
-            if sinks != 0:
-                top, total = load_f32(sinks, h), np.float32(1)
-            for i in range(d):
-                store_f32(out, i, np.float32(0))
-            for b in range(begin // BLOCK, (end - 1) // BLOCK + 1):
-                base = load_i64(table, b) + head
-                first, last = max(0, begin - b * BLOCK), min(BLOCK, end - b * BLOCK)
-                keys = base + k_offset
-                high = scores_of(query, keys, row_bytes, first, last, d, scale, cap, scores)
-                values = base + v_offset
-                share = weigh(values, row_bytes, first, last, d, high, scores, part)
-                best = max(top, high)
-                keep, take = math.exp(top - best), math.exp(high - best)
-                merge(d, keep, take, part, out)
-                top, total = best, keep * total + take * share
-            for i in range(d):
-                store_f32(out, i, load_f32(out, i) / total)
-
-    return kernel
-
-
-CACHE_TYPES = {"f16": (load_f16, store_f16, 2), "f32": (load_f32, store_f32, 4)}
-"""How each type of the KV cache is read and written, and its bytes."""

@@ -6,9 +6,18 @@ import numpy as np
 
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.memory import load_f32, load_f64, load_i32, load_i64, store_f32
-from ops.cpu.kernels.simd import LANES, add, fma, multiply, subtract
+from ops.cpu.kernels.simd import (
+    LANES,
+    add,
+    fma,
+    load_some,
+    multiply,
+    store,
+    store_some,
+    subtract,
+    swap_pairs,
+)
 from ops.cpu.kernels.simd import load_f32 as load
-from ops.cpu.kernels.simd import load_some, store, store_some, swap_pairs
 from ops.cpu.kernels.vectors import mean, mean_square, tanh
 from ops.cpu.layout import OUTPUT_ROWS, POSITIONS
 
@@ -211,5 +220,3 @@ def select_outputs(op, step, thread, threads):
         source = load_i32(rows, t)
         for i in range(width):
             store_f32(y, t * width + i, load_f32(x, source * width + i))
-
-

@@ -1,12 +1,12 @@
 """What the machine could do at most: how fast it reads memory, and how fast it multiplies bytes."""
 
+from ops.cpu.kernels.dots import dot_small
 from ops.cpu.kernels.memory import load_i64
 from ops.cpu.kernels.simd import (
     LANES,
     add_int,
     broadcast_i32,
-    dot_small,
-    int_zeros_like,
+    int_zeros,
     load_bytes,
     load_i32,
     row,
@@ -25,7 +25,7 @@ deep = rows(DEPTH)
 def read(op, step, thread, threads):
     """Each byte of (runs, 256) passes through a register once; the threads share the runs."""
     source, runs, sink = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2) + 64 * thread
-    zero = int_zeros_like(row(sink))
+    zero = int_zeros(row(sink), row(sink))
     a, b, c, d = zero, zero, zero, zero
     for at in range(runs * thread // threads, runs * (thread + 1) // threads):
         place = source + RUN * at
@@ -38,7 +38,7 @@ def multiply(op, step, thread, threads):
     """Each thread: `rounds` times 64 vectors that stay in the cache, each into every sum."""
     source, rounds = load_i64(op, 0), load_i64(op, 1)
     sink = deep(load_i64(op, 2) + 64 * DEPTH * thread, 64)
-    sums, x = int_zeros_like(sink), broadcast_i32(deep(source, 4), 0)
+    sums, x = int_zeros(sink, sink), broadcast_i32(deep(source, 4), 0)
     for _ in range(rounds):
         for n in range(LOOP):
             sums = dot_small(sums, load_bytes(source + 64 * n), x)

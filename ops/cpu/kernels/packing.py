@@ -84,6 +84,6 @@ def pack(op, step, thread, threads):
 
 
 def release(op, step, thread, threads):
-    """Gives mapped pages back by the C function `madvise`: they are the file's, and can be reread."""
+    """Gives mapped pages back by the C function `madvise`: the file still has what they held."""
     if thread == 0:
         call_c(load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), MADV_DONTNEED, 0)

@@ -1,32 +1,34 @@
-"""Products of a panel with activations: one function a format, for any number of tokens.
+"""Products of a panel with activations: what each format needs, for any tile of tokens.
 
 A panel is 16 rows of a weight, one a lane, interleaved word by word: what a row's block holds at
 byte o stands for all rows from byte 16·o of the panel's block on, each row's word (or half word,
 or byte) after the other. So a panel holds the same bits as the file, and nothing else.
 
-`block(w, x, at, total)` adds one block's products to the totals, a register a token: w is the
-address of the panel's block, x the tokens' quantized activations (layout.py draws them), `at` the
-byte where the block's activations begin.
+`block(w, x, at, total)` adds one block's products to the totals, a register for each panel and
+token: w is the addresses of the panels' blocks, x those of the tokens' quantized activations
+(layout.py draws them), `at` the byte where the block's activations begin.
+
+Where unpacking takes as long as multiplying (five bits, K-quants), a format is described by parts
+of 32 columns: `levels(w, part, g)` are the unsigned weights of columns 4g .. 4g + 3, `factors(w,
+part)` its scales and minima. Many tokens then meet parts that were unpacked once (unpacked.py).
 """
 
 import numpy as np
 
 from ops.cpu.kernels.compiler import device
+from ops.cpu.kernels.dots import dot, dot_small, lookup
 from ops.cpu.kernels.simd import (
     add,
     add_int,
     and_int,
     as_bytes,
-    bit_field,
     bits_to_float,
     broadcast_f32,
     broadcast_i32,
-    dot,
-    dot_small,
     flip_signs,
     fma,
     high_nibbles,
-    int_zeros_like,
+    int_zeros,
     load_bf16,
     load_bytes,
     load_f16,
@@ -34,7 +36,6 @@ from ops.cpu.kernels.simd import (
     load_i32,
     load_u8,
     load_u16,
-    lookup,
     low_nibbles,
     multiply,
     multiply_int,
@@ -46,12 +47,10 @@ from ops.cpu.kernels.simd import (
     subtract,
     subtract_int,
     to_float,
-    zeros_like,
+    zeros,
 )
 from ops.cpu.layout import (
     ACTIVATION_BYTES,
-    MINUS_HALF_SUMS,
-    MINUS_SCALED_HALF_SUMS,
     MINUS_SCALED_SUM,
     MINUS_SUM,
     SCALE,
@@ -60,10 +59,17 @@ from quant.iquants import LEVELS as IQ4_LEVELS
 from quant.microscaling import LEVELS as MXFP4_LEVELS
 
 NOTHING = np.float32(0)
+MINIMA = -1
 
 # the weights' levels 0 .. 15 moved up to be unsigned, by a power of two
 iq4_levels = lookup([level + 128 for level in IQ4_LEVELS])
 mxfp4_levels = lookup([level + 16 for level in MXFP4_LEVELS])
+
+
+@device
+def lowering(w, x, at, bits):
+    """What sums begin with where weights are stored 2^bits too high: minus the activations' sum."""
+    return add_int(int_zeros(w, x), shift_left(broadcast_i32(x, at), bits))
 
 
 @device
@@ -90,13 +96,13 @@ def nibble_sums(w, x, at, sums):
 
 @device
 def q4_0(w, x, at, total):
-    start = shift_left(broadcast_i32(x, at + MINUS_SUM), 3)
+    start = lowering(w, x, at + MINUS_SUM, 3)
     return scaled(nibble_sums(w + 32, x, at, start), load_f16(w), x, at, total)
 
 
 @device
 def q4_1(w, x, at, total):
-    sums = nibble_sums(w + 64, x, at, int_zeros_like(x))
+    sums = nibble_sums(w + 64, x, at, int_zeros(w, x))
     total = lowered(subtract(NOTHING, load_f16(w + 32)), x, at, total)
     return scaled(sums, load_f16(w), x, at, total)
 
@@ -108,46 +114,36 @@ def spread_fifth_bits(bits):
     return as_bytes(and_int(moved, 0x10101010))
 
 
-@device
-def five_bit_sums(high, w, x, at, sums):
-    """As nibble_sums; bit c of a row's word `high` is the fifth bit of column c."""
-    fifths = load_i32(high)
-    for g in range(4):
-        packed = load_bytes(w + 64 * g)
-        low = or_bytes(low_nibbles(packed), spread_fifth_bits(shift_right(fifths, 4 * g)))
-        sums = dot_small(sums, low, broadcast_i32(x, at + 4 * g))
-        upper = spread_fifth_bits(shift_right(fifths, 16 + 4 * g))
-        upper = or_bytes(high_nibbles(packed), upper)
-        sums = dot_small(sums, upper, broadcast_i32(x, at + 16 + 4 * g))
-    return sums
+def _five_bits(start):
+    """Levels of Q5_0 and Q5_1; bit c of the word at `start` is the fifth bit of column c."""
+
+    @device
+    def levels(w, part, g):
+        fifths = spread_fifth_bits(shift_right(load_i32(w + start), 4 * g))
+        raw = shift_right(load_i32(w + start + 64 + 64 * (g % 4)), g // 4 * 4)
+        return or_bytes(as_bytes(and_int(raw, 0x0F0F0F0F)), fifths)
+
+    return levels
 
 
 @device
-def q5_0(w, x, at, total):
-    start = shift_left(broadcast_i32(x, at + MINUS_SUM), 4)
-    return scaled(five_bit_sums(w + 32, w + 96, x, at, start), load_f16(w), x, at, total)
+def q5_0_factors(w, part):
+    return load_f16(w), load_f16(w), load_f16(w), load_f16(w)
 
 
 @device
-def q5_1(w, x, at, total):
-    sums = five_bit_sums(w + 64, w + 128, x, at, int_zeros_like(x))
-    total = lowered(subtract(NOTHING, load_f16(w + 32)), x, at, total)
-    return scaled(sums, load_f16(w), x, at, total)
+def q5_1_factors(w, part):
+    d, lowest = load_f16(w), subtract(NOTHING, load_f16(w + 32))
+    return d, d, lowest, lowest
 
 
 @device
 def q8_0(w, x, at, total):
-    sums = shift_left(broadcast_i32(x, at + MINUS_SUM), 7)
+    sums = lowering(w, x, at + MINUS_SUM, 7)
     for g in range(8):
         levels = flip_signs(load_bytes(w + 32 + 64 * g))
         sums = dot(sums, levels, broadcast_i32(x, at + 4 * g))
     return scaled(sums, load_f16(w), x, at, total)
-
-
-@device
-def byte_of(words, number):
-    """Byte `number` of each lane."""
-    return and_int(shift_right(words, 8 * number), 255)
 
 
 @device
@@ -161,240 +157,96 @@ def later_four(nibbles, upper):
     return or_int(and_int(nibbles, 0x0F0F0F0F), and_int(shift_right(upper, 2), 0x30303030))
 
 
-def _q4_k_chunk(number):
-    @device
-    def chunk(w, x, at):
-        """Sums of columns 0-31 and 32-63 of the chunk."""
-        low, high = int_zeros_like(x), int_zeros_like(x)
-        for g in range(8):
-            packed = load_bytes(w + 256 + 512 * number + 64 * g)
-            low = dot_small(low, low_nibbles(packed), broadcast_i32(x, at + 4 * g))
-            later = at + ACTIVATION_BYTES + 4 * g
-            high = dot_small(high, high_nibbles(packed), broadcast_i32(x, later))
-        return low, high
-
-    return chunk
-
-
-def _q5_k_chunk(number):
-    low_fifth, high_fifth = bit_field(2 * number, 1, 4), bit_field(2 * number + 1, 1, 4)
-
-    @device
-    def chunk(w, x, at):
-        low, high = int_zeros_like(x), int_zeros_like(x)
-        for g in range(8):
-            fifths = load_bytes(w + 256 + 64 * g)
-            packed = load_bytes(w + 768 + 512 * number + 64 * g)
-            levels = or_bytes(low_nibbles(packed), low_fifth(fifths))
-            low = dot_small(low, levels, broadcast_i32(x, at + 4 * g))
-            levels = or_bytes(high_nibbles(packed), high_fifth(fifths))
-            high = dot_small(high, levels, broadcast_i32(x, at + ACTIVATION_BYTES + 4 * g))
-        return low, high
-
-    return chunk
+@device
+def q4_k_levels(w, part, g):
+    raw = load_i32(w + 256 + 512 * (part // 2) + 64 * g)
+    return bits_of(raw, part % 2 * 4, 0x0F0F0F0F, 0)
 
 
 @device
-def sub_block(sums, d, dmin, scale, lowest, x, at, total):
-    total = lowered(multiply(dmin, to_float(lowest)), x, at, total)
-    return scaled(sums, multiply(d, to_float(scale)), x, at, total)
+def q5_k_levels(w, part, g):
+    """Bit `part` of the 32 bytes at `qh` is the fifth."""
+    raw = load_i32(w + 768 + 512 * (part // 2) + 64 * g)
+    fifths = bits_of(load_i32(w + 256 + 64 * g), part, 0x01010101, 4)
+    return or_bytes(bits_of(raw, part % 2 * 4, 0x0F0F0F0F, 0), fifths)
 
 
-def _k_chunk(levels, first):
-    """64 columns: the sub-blocks whose scales and minima are bytes `first` and the next."""
-
-    @device
-    def chunk(w, d, dmin, scales, minima, x, at, total):
-        low, high = levels(w, x, at)
-        scale, lowest = byte_of(scales, first), byte_of(minima, first)
-        total = sub_block(low, d, dmin, scale, lowest, x, at, total)
-        scale, lowest = byte_of(scales, first + 1), byte_of(minima, first + 1)
-        return sub_block(high, d, dmin, scale, lowest, x, at + ACTIVATION_BYTES, total)
-
-    return chunk
-
-
-def _k_with_minima(levels):
-    """Q4_K and Q5_K: levels(n) gives chunk n's function for the sums of its two sub-blocks."""
-    chunk_0, chunk_1 = _k_chunk(levels(0), 0), _k_chunk(levels(1), 2)
-    chunk_2, chunk_3 = _k_chunk(levels(2), 0), _k_chunk(levels(3), 2)
-
-    @device
-    def block(w, x, at, total):
-        d, dmin = load_f16(w), load_f16(w + 32)
-        upper, lower, rest = load_i32(w + 64), load_i32(w + 128), load_i32(w + 192)
+@device
+def q4_k_factors(w, part):
+    """Six-bit scale and minimum of a sub-block: byte part % 4 of words of scales and of minima."""
+    d, dmin = load_f16(w), load_f16(w + 32)
+    upper, lower, rest = load_i32(w + 64), load_i32(w + 128), load_i32(w + 192)
+    if part < 4:
         scales, minima = and_int(upper, 0x3F3F3F3F), and_int(lower, 0x3F3F3F3F)
-        total = chunk_0(w, d, dmin, scales, minima, x, at, total)
-        total = chunk_1(w, d, dmin, scales, minima, x, at + 2 * ACTIVATION_BYTES, total)
+    else:
         scales, minima = later_four(rest, upper), later_four(shift_right(rest, 4), lower)
-        total = chunk_2(w, d, dmin, scales, minima, x, at + 4 * ACTIVATION_BYTES, total)
-        return chunk_3(w, d, dmin, scales, minima, x, at + 6 * ACTIVATION_BYTES, total)
-
-    return block
-
-
-q4_k, q5_k = _k_with_minima(_q4_k_chunk), _k_with_minima(_q5_k_chunk)
+    scale = multiply(d, to_float(and_int(shift_right(scales, part % 4 * 8), 255)))
+    lowest = multiply(dmin, to_float(and_int(shift_right(minima, part % 4 * 8), 255)))
+    return scale, scale, lowest, lowest
 
 
 @device
-def two_halves(first, second, d, scale_1, scale_2, x, at, total):
-    """Sub-blocks of 16: two of them share the scale of a block of 32 activations."""
-    both = multiply(to_float(first), multiply(d, to_float(scale_1)))
-    both = fma(to_float(second), multiply(d, to_float(scale_2)), both)
-    return fma(both, broadcast_f32(x, at + SCALE), total)
-
-
-def _six_bit_quarter(number):
-    """A quarter of 128 weights of Q6_K: 32 of them, and which bits they lie in."""
-    upper_bits = bit_field(2 * number, 2, 4)
-    nibbles = low_nibbles if number < 2 else high_nibbles
-    first_byte = 512 * (number % 2)
-
-    @device
-    def half(low, high, x, at, start):
-        sums = start
-        for g in range(4):
-            levels = nibbles(load_bytes(low + first_byte + 64 * g))
-            levels = or_bytes(levels, upper_bits(load_bytes(high + 64 * g)))
-            sums = dot_small(sums, levels, broadcast_i32(x, at + 4 * g))
-        return sums
-
-    @device
-    def quarter(low, high, scales, d, x, at, total):
-        start = shift_left(broadcast_i32(x, at + MINUS_HALF_SUMS), 5)
-        first = half(low, high, x, at, start)
-        start = shift_left(broadcast_i32(x, at + MINUS_HALF_SUMS + 4), 5)
-        second = half(low + 256, high + 256, x, at + 16, start)
-        scale_1, scale_2 = load_i8_lanes(scales, 2 * number), load_i8_lanes(scales, 2 * number + 1)
-        return two_halves(first, second, d, scale_1, scale_2, x, at, total)
-
-    return quarter
+def bits_of(raw, first, mask, to):
+    """The bits `first` and on of every byte that `mask` leaves, moved up by `to`."""
+    return as_bytes(shift_left(and_int(shift_right(raw, first), mask), to))
 
 
 @device
-def load_i8_lanes(words, number):
-    """Signed byte `number` of every row, where rows' words are interleaved."""
-    return signed_byte_of(load_i32(words + 64 * (number // 4)), number % 4)
-
-
-quarter_0, quarter_1, quarter_2, quarter_3 = [_six_bit_quarter(n) for n in range(4)]
+def q6_k_levels(w, part, g):
+    """| ql 128 | qh 64 | scales 16 | d 2 |: 128 columns in four quarters, twice."""
+    n, quarter = part // 4, part % 4
+    low = load_i32(w + 1024 * n + 512 * (quarter % 2) + 64 * g)
+    high = load_i32(w + 16 * 128 + 512 * n + 64 * g)
+    upper = bits_of(high, 2 * quarter, 0x03030303, 4)
+    return or_bytes(bits_of(low, quarter // 2 * 4, 0x0F0F0F0F, 0), upper)
 
 
 @device
-def q6_k(w, x, at, total):
-    """| ql 128 | qh 64 | scales 16 | d 2 |"""
+def q6_k_factors(w, part):
     d = load_f16(w + 16 * 208)
-    for n in range(2):
-        low, high, scales = w + 1024 * n, w + 16 * 128 + 512 * n, w + 16 * 192 + 128 * n
-        here = at + 4 * n * ACTIVATION_BYTES
-        total = quarter_0(low, high, scales, d, x, here, total)
-        total = quarter_1(low, high, scales, d, x, here + ACTIVATION_BYTES, total)
-        total = quarter_2(low, high, scales, d, x, here + 2 * ACTIVATION_BYTES, total)
-        total = quarter_3(low, high, scales, d, x, here + 3 * ACTIVATION_BYTES, total)
-    return total
-
-
-def _two_bit_quarter(number):
-    """32 weights of Q2_K: bits 2·number of 32 bytes a row."""
-    crumbs = bit_field(2 * number, 2)
-
-    @device
-    def sums_of(w, x, at):
-        sums = int_zeros_like(x)
-        for g in range(4):
-            sums = dot_small(sums, crumbs(load_bytes(w + 64 * g)), broadcast_i32(x, at + 4 * g))
-        return sums
-
-    @device
-    def quarter(w, scales, d, dmin, x, at, total):
-        first, second = sums_of(w, x, at), sums_of(w + 256, x, at + 16)
-        both = shift_right(load_i32(scales + 64 * (number // 2)), 16 * (number % 2))
-        lowest_1 = multiply(dmin, to_float(and_int(shift_right(both, 4), 15)))
-        lowest_2 = multiply(dmin, to_float(and_int(shift_right(both, 12), 15)))
-        total = fma(lowest_1, broadcast_f32(x, at + MINUS_SCALED_HALF_SUMS), total)
-        total = fma(lowest_2, broadcast_f32(x, at + MINUS_SCALED_HALF_SUMS + 4), total)
-        scale_1, scale_2 = and_int(both, 15), and_int(shift_right(both, 8), 15)
-        return two_halves(first, second, d, scale_1, scale_2, x, at, total)
-
-    return quarter
-
-
-crumbs_0, crumbs_1, crumbs_2, crumbs_3 = [_two_bit_quarter(n) for n in range(4)]
+    scales = shift_right(load_i32(w + 16 * 192 + 64 * (part // 2)), 16 * (part % 2))
+    first = multiply(d, to_float(signed_byte_of(scales, 0)))
+    second = multiply(d, to_float(signed_byte_of(scales, 1)))
+    return first, second, d, d
 
 
 @device
-def q2_k(w, x, at, total):
+def q2_k_levels(w, part, g):
     """| scales 16 | qs 64 | d 2 | dmin 2 |"""
+    raw = load_i32(w + 16 * 16 + 512 * (part // 4) + 64 * g)
+    return bits_of(raw, 2 * (part % 4), 0x03030303, 0)
+
+
+@device
+def q2_k_factors(w, part):
+    """A byte of scales holds a scale and a minimum."""
     d, dmin = load_f16(w + 16 * 80), load_f16(w + 16 * 82)
-    for n in range(2):
-        levels, scales = w + 16 * 16 + 512 * n, w + 128 * n
-        here = at + 4 * n * ACTIVATION_BYTES
-        total = crumbs_0(levels, scales, d, dmin, x, here, total)
-        total = crumbs_1(levels, scales, d, dmin, x, here + ACTIVATION_BYTES, total)
-        total = crumbs_2(levels, scales, d, dmin, x, here + 2 * ACTIVATION_BYTES, total)
-        total = crumbs_3(levels, scales, d, dmin, x, here + 3 * ACTIVATION_BYTES, total)
-    return total
-
-
-def _three_bit_quarter(half, number):
-    """32 weights of Q3_K: crumbs of the half's bytes, and bit 4·half + number of the mask."""
-    crumbs, third = bit_field(2 * number, 2), bit_field(4 * half + number, 1, 2)
-
-    @device
-    def sums_of(w, mask, x, at, start):
-        sums = start
-        for g in range(4):
-            levels = or_bytes(crumbs(load_bytes(w + 64 * g)), third(load_bytes(mask + 64 * g)))
-            sums = dot_small(sums, levels, broadcast_i32(x, at + 4 * g))
-        return sums
-
-    @device
-    def quarter(w, scales, d, x, at, total):
-        levels, mask = w + 16 * 32 + 512 * half, w
-        start = shift_left(broadcast_i32(x, at + MINUS_HALF_SUMS), 2)
-        first = sums_of(levels, mask, x, at, start)
-        start = shift_left(broadcast_i32(x, at + MINUS_HALF_SUMS + 4), 2)
-        second = sums_of(levels + 256, mask + 256, x, at + 16, start)
-        pair = shift_right(scales, 16 * (number % 2))
-        scale_1 = add_to_scale(and_int(pair, 255))
-        scale_2 = add_to_scale(and_int(shift_right(pair, 8), 255))
-        return two_halves(first, second, d, scale_1, scale_2, x, at, total)
-
-    return quarter
+    both = shift_right(load_i32(w + 64 * (part // 2)), 16 * (part % 2))
+    first = multiply(d, to_float(and_int(both, 15)))
+    second = multiply(d, to_float(and_int(shift_right(both, 8), 15)))
+    lowest_1 = multiply(dmin, to_float(and_int(shift_right(both, 4), 15)))
+    lowest_2 = multiply(dmin, to_float(and_int(shift_right(both, 12), 15)))
+    return first, second, lowest_1, lowest_2
 
 
 @device
-def add_to_scale(scale):
-    return subtract_int(scale, 32)
-
-
-third_0, third_1, third_2, third_3 = [_three_bit_quarter(0, n) for n in range(4)]
-third_4, third_5, third_6, third_7 = [_three_bit_quarter(1, n) for n in range(4)]
-
-
-@device
-def three_bit_scales(nibbles, upper):
-    """Four six-bit scales: low bits in nibbles, the upper two in another word's crumbs."""
-    return or_int(and_int(nibbles, 0x0F0F0F0F), shift_left(and_int(upper, 0x03030303), 4))
+def q3_k_levels(w, part, g):
+    """| hmask 32 | qs 64 | scales 12 | d 2 |: bit `part` of the mask is the third."""
+    raw = load_i32(w + 16 * 32 + 512 * (part // 4) + 64 * g)
+    third = bits_of(load_i32(w + 64 * g), part, 0x01010101, 2)
+    return or_bytes(bits_of(raw, 2 * (part % 4), 0x03030303, 0), third)
 
 
 @device
-def q3_k(w, x, at, total):
-    """| hmask 32 | qs 64 | scales 12 | d 2 |"""
-    d, place, step = load_f16(w + 16 * 108), w + 16 * 96, ACTIVATION_BYTES
-    first, second, upper = load_i32(place), load_i32(place + 64), load_i32(place + 128)
-    scales = three_bit_scales(first, upper)
-    total = third_0(w, scales, d, x, at, total)
-    total = third_1(w, scales, d, x, at + step, total)
-    scales = three_bit_scales(second, shift_right(upper, 2))
-    total = third_2(w, scales, d, x, at + 2 * step, total)
-    total = third_3(w, scales, d, x, at + 3 * step, total)
-    scales = three_bit_scales(shift_right(first, 4), shift_right(upper, 4))
-    total = third_4(w, scales, d, x, at + 4 * step, total)
-    total = third_5(w, scales, d, x, at + 5 * step, total)
-    scales = three_bit_scales(shift_right(second, 4), shift_right(upper, 6))
-    total = third_6(w, scales, d, x, at + 6 * step, total)
-    return third_7(w, scales, d, x, at + 7 * step, total)
+def q3_k_factors(w, part):
+    """Six-bit scales: low bits in nibbles, the upper two in crumbs of the last word."""
+    d, place, pair = load_f16(w + 16 * 108), w + 16 * 96, 16 * (part % 2)
+    low = shift_right(load_i32(place + 64 * (part // 2 % 2)), 4 * (part // 4) + pair)
+    high = shift_right(load_i32(place + 128), 2 * (part // 2) + pair)
+    scales = or_int(and_int(low, 0x0F0F), shift_left(and_int(high, 0x0303), 4))
+    first = multiply(d, to_float(subtract_int(and_int(scales, 255), 32)))
+    second = multiply(d, to_float(subtract_int(shift_right(scales, 8), 32)))
+    return first, second, d, d
 
 
 @device
@@ -407,7 +259,7 @@ def iq4_xs_scale(low, high, number):
 @device
 def table_sums(w, x, at):
     """The products of 16 bytes a row of IQ4 levels."""
-    sums = shift_left(broadcast_i32(x, at + MINUS_SUM), 7)
+    sums = lowering(w, x, at + MINUS_SUM, 7)
     for g in range(4):
         packed = load_bytes(w + 64 * g)
         sums = dot(sums, iq4_levels(low_nibbles(packed)), broadcast_i32(x, at + 4 * g))
@@ -438,7 +290,7 @@ def mxfp4(w, x, at, total):
     half = shift_right(e, 1)
     first = bits_to_float(shift_left(add_int(half, 63), 23))
     second = bits_to_float(shift_left(add_int(subtract_int(e, half), 63), 23))
-    sums = shift_left(broadcast_i32(x, at + MINUS_SUM), 4)
+    sums = lowering(w, x, at + MINUS_SUM, 4)
     for g in range(4):
         packed = load_bytes(w + 16 + 64 * g)
         sums = dot_small(sums, mxfp4_levels(low_nibbles(packed)), broadcast_i32(x, at + 4 * g))
@@ -450,18 +302,21 @@ def mxfp4(w, x, at, total):
 QUANTIZED = {  # block(w, x, at, total), weights a block, bytes a block and row
     "Q4_0": (q4_0, 32, 18),
     "Q4_1": (q4_1, 32, 20),
-    "Q5_0": (q5_0, 32, 22),
-    "Q5_1": (q5_1, 32, 24),
     "Q8_0": (q8_0, 32, 34),
-    "Q2_K": (q2_k, 256, 84),
-    "Q3_K": (q3_k, 256, 110),
-    "Q4_K": (q4_k, 256, 144),
-    "Q5_K": (q5_k, 256, 176),
-    "Q6_K": (q6_k, 256, 210),
     "IQ4_NL": (iq4_nl, 32, 18),
     "IQ4_XS": (iq4_xs, 256, 136),
     "MXFP4": (mxfp4, 32, 17),
 }
+IN_PARTS = {  # levels, factors, weights and bytes a block, scales a part, what offsets the levels
+    "Q5_0": (_five_bits(32), q5_0_factors, 32, 22, 1, 4),
+    "Q5_1": (_five_bits(64), q5_1_factors, 32, 24, 1, MINIMA),
+    "Q2_K": (q2_k_levels, q2_k_factors, 256, 84, 2, MINIMA),
+    "Q3_K": (q3_k_levels, q3_k_factors, 256, 110, 2, 2),
+    "Q4_K": (q4_k_levels, q4_k_factors, 256, 144, 1, MINIMA),
+    "Q5_K": (q5_k_levels, q4_k_factors, 256, 176, 1, MINIMA),
+    "Q6_K": (q6_k_levels, q6_k_factors, 256, 210, 2, 5),
+}
+"""The last entry: levels are 2^n too high, or a part has minima."""
 
 
 def quantized_panel(block, weights, size):
@@ -470,7 +325,7 @@ def quantized_panel(block, weights, size):
 
     @device
     def panel(w, x, columns):
-        total = zeros_like(x)
+        total = zeros(w, x)
         for b in range(columns // weights):
             total = block(w + b * panel_bytes, x, b * x_bytes, total)
         return total
@@ -483,7 +338,7 @@ def float_panel(load, size):
 
     @device
     def panel(w, x, columns):
-        even, odd = zeros_like(x), zeros_like(x)
+        even, odd = zeros(w, x), zeros(w, x)
         for c in range(columns // 2):
             at = w + 2 * c * 16 * size
             even = fma(load(at), broadcast_f32(x, 8 * c), even)

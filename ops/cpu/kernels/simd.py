@@ -1,136 +1,44 @@
-"""Explicit SIMD inside Numba: 16 lanes wide, and as many registers deep as tokens are computed.
+"""Explicit SIMD inside Numba: arithmetic on tiles of registers, between lanes, and memory.
 
-A `Vec` is `count` registers of 16 lanes of 32 bits (or of 64 bytes). An operation works on each
-register; where one operand has a single register, it meets every register of the other. So one
-kernel source, written for one token, serves a tile of tokens. Operands in memory are addresses;
-`Rows` is an address for each register. LLVM splits what is wider than the machine.
-
-Nearly every intrinsic is one instruction of LLVM's; the dot product is the rung's own.
+Nearly every intrinsic is one instruction of LLVM's. registers.py tells what a tile is.
 """
+
+import operator
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic, overload
 
-from ops.cpu.kernels.compiler import device, target
+from ops.cpu.kernels.compiler import target
 from ops.cpu.kernels.half import narrow_half, widen_bf16, widen_half
-
-LANES = 16
-I1, I8, I16, I32, I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
-FLOAT = ir.FloatType()
-ELEMENTS = {"u8": (I8, 64), "i32": (I32, LANES), "f32": (FLOAT, LANES), "mask": (I1, LANES)}
-
-
-class Vec(types.Type):
-    """Registers of one kind: u8 (64 bytes), i32, f32, or the mask of a comparison."""
-
-    def __init__(self, kind, count):
-        self.kind, self.count = kind, count
-        super().__init__(name=f"Vec({kind} x {count})")
-
-
-class Rows(types.Type):
-    """An address for each register."""
-
-    def __init__(self, count):
-        self.count = count
-        super().__init__(name=f"Rows({count})")
-
-
-def register(kind):
-    """LLVM's type of one register."""
-    return ir.VectorType(*ELEMENTS[kind])
-
-
-@register_model(Vec)
-class _VecModel(models.PrimitiveModel):
-    def __init__(self, manager, vec):
-        super().__init__(manager, vec, ir.ArrayType(register(vec.kind), vec.count))
-
-
-@register_model(Rows)
-class _RowsModel(models.PrimitiveModel):
-    def __init__(self, manager, rows):
-        super().__init__(manager, rows, ir.ArrayType(I64, rows.count))
-
-
-BYTES, INTS, FLOATS = Vec("u8", 1), Vec("i32", 1), Vec("f32", 1)
-
-
-def splat(builder, value, kind="f32"):
-    """One scalar in every lane."""
-    none = ir.Constant(register(kind), ir.Undefined)
-    first = builder.insert_element(none, value, ir.Constant(I32, 0))
-    lanes = ir.VectorType(I32, ELEMENTS[kind][1])
-    return builder.shuffle_vector(first, none, ir.Constant(lanes, [0] * lanes.count))
-
-
-def constant(kind, value):
-    element, lanes = ELEMENTS[kind]
-    return ir.Constant(ir.VectorType(element, lanes), [ir.Constant(element, value)] * lanes)
-
-
-def call(builder, name, result, *operands):
-    """An intrinsic function of LLVM's."""
-    function = builder.module.globals.get(name)
-    if function is None:
-        kind = ir.FunctionType(result, [operand.type for operand in operands])
-        function = ir.Function(builder.module, kind, name)
-    return builder.call(function, operands)
-
-
-def _registers(builder, value, count):
-    """The registers of an operand, the only one `count` times; a scalar in every lane."""
-    if not isinstance(value.type, ir.ArrayType):
-        kind = "f32" if isinstance(value.type, ir.FloatType) else "i32"
-        scalar = builder.trunc(value, I32) if value.type == I64 else value
-        return [splat(builder, scalar, kind)] * count
-    if value.type.count == 1:
-        return [builder.extract_value(value, 0)] * count
-    return [builder.extract_value(value, n) for n in range(count)]
-
-
-def _gathered(builder, registers):
-    result = ir.Constant(ir.ArrayType(registers[0].type, len(registers)), ir.Undefined)
-    for n, part in enumerate(registers):
-        result = builder.insert_value(result, part, n)
-    return result
-
-
-def _count(operands):
-    return max(getattr(operand, "count", 1) for operand in operands)
-
-
-def _operation(kind, emit, arity):
-    """emit(builder, register...) for each register of its operands, giving one of a kind."""
-
-    def signature_and_code(*operands):
-        count = _count(operands)
-
-        def code(context, builder, signature, arguments):
-            columns = [_registers(builder, argument, count) for argument in arguments]
-            return _gathered(
-                builder, [emit(builder, *parts) for parts in zip(*columns, strict=True)]
-            )
-
-        return Vec(kind, count)(*operands), code
-
-    if arity == 1:
-        return intrinsic(lambda context, a: signature_and_code(a))
-    if arity == 2:
-        return intrinsic(lambda context, a, b: signature_and_code(a, b))
-    return intrinsic(lambda context, a, b, c: signature_and_code(a, b, c))
-
-
-def _method(name):
-    return lambda builder, *parts: getattr(builder, name)(*parts)
-
+from ops.cpu.kernels.registers import (
+    ELEMENTS,
+    FLOAT,
+    FLOATS,
+    I8,
+    I16,
+    I32,
+    I64,
+    INTS,
+    LANES,
+    Panels,
+    Rows,
+    Vec,
+    call,
+    constant,
+    gathered,
+    method,
+    operation,
+    register,
+    shape_of,
+    splat,
+)
 
 # floats; a scalar operand stands in every lane
-add = _operation("f32", _method("fadd"), 2)
-subtract = _operation("f32", _method("fsub"), 2)
-multiply = _operation("f32", _method("fmul"), 2)
-divide = _operation("f32", _method("fdiv"), 2)
+add = operation("f32", method("fadd"), 2)
+subtract = operation("f32", method("fsub"), 2)
+multiply = operation("f32", method("fmul"), 2)
+divide = operation("f32", method("fdiv"), 2)
 
 
 def _fma(builder, a, b, c):
@@ -139,17 +47,17 @@ def _fma(builder, a, b, c):
     return builder.fadd(builder.fmul(a, b), c)
 
 
-fma = _operation("f32", _fma, 3)  # a·b + c
-maximum = _operation("f32", lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y), 2)
-minimum = _operation("f32", lambda b, x, y: b.select(b.fcmp_ordered("<", x, y), x, y), 2)
-absolute = _operation("f32", lambda b, x: call(b, "llvm.fabs.v16f32", x.type, x), 1)
-rounded = _operation("f32", lambda b, x: call(b, "llvm.rint.v16f32", x.type, x), 1)
-root = _operation("f32", lambda b, x: call(b, "llvm.sqrt.v16f32", x.type, x), 1)
-to_float = _operation("f32", lambda b, x: b.sitofp(x, register("f32")), 1)
-bits_to_float = _operation("f32", lambda b, x: b.bitcast(x, register("f32")), 1)
-less = _operation("mask", lambda b, x, y: b.fcmp_ordered("<", x, y), 2)
-choose = _operation("f32", lambda b, mask, x, y: b.select(mask, x, y), 3)
-swap_pairs = _operation(  # lanes 1, 0, 3, 2, ...
+fma = operation("f32", _fma, 3)  # a·b + c
+maximum = operation("f32", lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y), 2)
+minimum = operation("f32", lambda b, x, y: b.select(b.fcmp_ordered("<", x, y), x, y), 2)
+absolute = operation("f32", lambda b, x: call(b, "llvm.fabs.v16f32", x.type, x), 1)
+rounded = operation("f32", lambda b, x: call(b, "llvm.rint.v16f32", x.type, x), 1)
+root = operation("f32", lambda b, x: call(b, "llvm.sqrt.v16f32", x.type, x), 1)
+to_float = operation("f32", lambda b, x: b.sitofp(x, register("f32")), 1)
+bits_to_float = operation("f32", lambda b, x: b.bitcast(x, register("f32")), 1)
+less = operation("mask", lambda b, x, y: b.fcmp_ordered("<", x, y), 2)
+choose = operation("f32", lambda b, mask, x, y: b.select(mask, x, y), 3)
+swap_pairs = operation(  # lanes 1, 0, 3, 2, ...
     "f32",
     lambda b, x: b.shuffle_vector(
         x, x, ir.Constant(ir.VectorType(I32, LANES), [n ^ 1 for n in range(LANES)])
@@ -158,178 +66,23 @@ swap_pairs = _operation(  # lanes 1, 0, 3, 2, ...
 )
 
 # integers
-add_int = _operation("i32", _method("add"), 2)
-subtract_int = _operation("i32", _method("sub"), 2)
-multiply_int = _operation("i32", _method("mul"), 2)
-and_int = _operation("i32", _method("and_"), 2)
-or_int = _operation("i32", _method("or_"), 2)
-shift_left = _operation("i32", _method("shl"), 2)
-shift_right = _operation("i32", _method("lshr"), 2)
-shift_right_signed = _operation("i32", _method("ashr"), 2)
-to_int = _operation("i32", lambda b, x: b.fptosi(x, register("i32")), 1)
-float_bits = _operation("i32", lambda b, x: b.bitcast(x, register("i32")), 1)
+add_int = operation("i32", method("add"), 2)
+subtract_int = operation("i32", method("sub"), 2)
+multiply_int = operation("i32", method("mul"), 2)
+and_int = operation("i32", method("and_"), 2)
+or_int = operation("i32", method("or_"), 2)
+shift_left = operation("i32", method("shl"), 2)
+shift_right = operation("i32", method("lshr"), 2)
+shift_right_signed = operation("i32", method("ashr"), 2)
+to_int = operation("i32", lambda b, x: b.fptosi(x, register("i32")), 1)
+float_bits = operation("i32", lambda b, x: b.bitcast(x, register("i32")), 1)
 
 # 64 bytes; bits move within each byte
-as_bytes = _operation("u8", lambda b, x: b.bitcast(x, register("u8")), 1)
-or_bytes = _operation("u8", _method("or_"), 2)
-low_nibbles = _operation("u8", lambda b, x: b.and_(x, constant("u8", 15)), 1)
-high_nibbles = _operation("u8", lambda b, x: b.lshr(x, constant("u8", 4)), 1)
-flip_signs = _operation("u8", lambda b, x: b.xor(x, constant("u8", 128)), 1)
-
-
-def bit_field(start, width, to=0):
-    """Bits start .. start + width - 1 of every byte, moved to bit `to`."""
-
-    def emit(builder, x):
-        mask = constant("u8", ((1 << width) - 1) << to)
-        if to >= start:
-            return builder.and_(builder.shl(x, constant("u8", to - start)), mask)
-        return builder.and_(builder.lshr(x, constant("u8", start - to)), mask)
-
-    return _operation("u8", emit, 1)
-
-
-def lookup(table):
-    """Each byte 0 .. 15 replaced by the table's entry."""
-
-    def emit(builder, x):
-        sixteen = ir.VectorType(I8, 16)
-        entries = ir.Constant(sixteen, list(table))
-        name = target().name
-        if name == "generic":
-            return _lookup_by_choice(builder, x, table)
-        parts = {"avx512": 1, "avxvnni": 2, "avx2": 2, "dotprod": 4}[name]
-        width = 64 // parts
-        function = {64: "avx512.pshuf.b.512", 32: "avx2.pshuf.b", 16: "neon.tbl1.v16i8"}[width]
-        whole = builder.shuffle_vector(
-            entries, entries, ir.Constant(ir.VectorType(I32, width), list(range(16)) * (width // 16))
-        )
-        family = "aarch64" if width == 16 else "x86"
-        return _by_parts(
-            builder,
-            parts,
-            lambda part: call(builder, f"llvm.{family}.{function}", part.type, whole, part),
-            x,
-        )
-
-    return _operation("u8", emit, 1)
-
-
-def _lookup_by_choice(builder, x, table):
-    result = constant("u8", table[0])
-    for index, entry in enumerate(table[1:], 1):
-        same = builder.icmp_unsigned("==", x, constant("u8", index))
-        result = builder.select(same, constant("u8", entry), result)
-    return result
-
-
-def _by_parts(builder, parts, emit, *operands):
-    """Cuts every operand into as many parts, and puts the results together again."""
-    pieces = []
-    for n in range(parts):
-        cut = []
-        for operand in operands:
-            width = operand.type.count // parts
-            lanes = list(range(n * width, (n + 1) * width))
-            picked = ir.Constant(ir.VectorType(I32, width), lanes)
-            cut.append(builder.shuffle_vector(operand, operand, picked))
-        pieces.append(emit(*cut))
-    while len(pieces) > 1:
-        lanes = ir.VectorType(I32, 2 * pieces[0].type.count)
-        everything = ir.Constant(lanes, list(range(lanes.count)))
-        pieces = [
-            builder.shuffle_vector(first, second, everything)
-            for first, second in zip(pieces[::2], pieces[1::2], strict=True)
-        ]
-    return pieces[0]
-
-
-# dot products: each 32-bit lane gains four products of unsigned weights and signed activations
-
-
-def _dot_512(builder, total, weights, x):
-    return call(builder, "llvm.x86.avx512.vpdpbusd.512", total.type, total, weights, x)
-
-
-def _dot_256(builder, total, weights, x):
-    return _by_parts(
-        builder,
-        2,
-        lambda t, w, x: call(builder, "llvm.x86.avx512.vpdpbusd.256", t.type, t, w, x),
-        total,
-        weights,
-        x,
-    )
-
-
-def _dot_avx2_small(builder, total, weights, x):
-    """Sums of two products stay below 2^15 for weights below 128."""
-    words, ones = ir.VectorType(I16, 16), ir.Constant(ir.VectorType(I16, 16), [1] * 16)
-
-    def part(t, w, x):
-        pairs = call(builder, "llvm.x86.avx2.pmadd.ub.sw", words, w, x)
-        return builder.add(t, call(builder, "llvm.x86.avx2.pmadd.wd", t.type, pairs, ones))
-
-    return _by_parts(builder, 2, part, total, weights, x)
-
-
-def _even_and_odd(builder, weights, x):
-    """The bytes of each 16-bit word widened to words: even and odd, of weights and activations."""
-    words = ir.VectorType(I16, weights.type.count // 2)
-    w, x = builder.bitcast(weights, words), builder.bitcast(x, words)
-    eight, low = ir.Constant(words, [8] * words.count), ir.Constant(words, [255] * words.count)
-    even = builder.and_(w, low), builder.ashr(builder.shl(x, eight), eight)
-    return even, (builder.lshr(w, eight), builder.ashr(x, eight))
-
-
-def _dot_avx2(builder, total, weights, x):
-    def part(t, w, x):
-        for pair in _even_and_odd(builder, w, x):
-            t = builder.add(t, call(builder, "llvm.x86.avx2.pmadd.wd", t.type, *pair))
-        return t
-
-    return _by_parts(builder, 2, part, total, weights, x)
-
-
-def _dot_plain(builder, total, weights, x):
-    """Every product fits into 16 bits: 255 · 128 < 2^15."""
-    sixteen = constant("i32", 16)
-    for w, x in _even_and_odd(builder, weights, x):
-        products = builder.bitcast(builder.mul(w, x), register("i32"))
-        low = builder.ashr(builder.shl(products, sixteen), sixteen)
-        total = builder.add(builder.add(total, low), builder.ashr(products, sixteen))
-    return total
-
-
-def _dot_arm_small(builder, total, weights, x):
-    def part(t, w, x):
-        return call(builder, "llvm.aarch64.neon.sdot.v4i32.v16i8", t.type, t, w, x)
-
-    return _by_parts(builder, 4, part, total, weights, x)
-
-
-def _dot_arm(builder, total, weights, x):
-    """w = (w - 128) - (-128): both factors fit into signed bytes."""
-    signed = builder.xor(weights, constant("u8", 128))
-    total = _dot_arm_small(builder, total, signed, x)
-    zero = constant("i32", 0)
-    return builder.sub(total, _dot_arm_small(builder, zero, constant("u8", 128), x))
-
-
-DOTS = {"avx512": _dot_512, "avxvnni": _dot_256, "avx2": _dot_avx2, "dotprod": _dot_arm}
-SMALL_DOTS = DOTS | {"avx2": _dot_avx2_small, "dotprod": _dot_arm_small}
-
-
-def _dot(dots):
-    def emit(builder, total, weights, x):
-        x = builder.bitcast(x, register("u8"))
-        return dots.get(target().name, _dot_plain)(builder, total, weights, x)
-
-    return _operation("i32", emit, 3)
-
-
-dot = _dot(DOTS)  # (i32 totals, 64 weights of 0 .. 255, i32 lanes of 4 signed bytes)
-dot_small = _dot(SMALL_DOTS)  # weights of 0 .. 127
+as_bytes = operation("u8", lambda b, x: b.bitcast(x, register("u8")), 1)
+or_bytes = operation("u8", method("or_"), 2)
+low_nibbles = operation("u8", lambda b, x: b.and_(x, constant("u8", 15)), 1)
+high_nibbles = operation("u8", lambda b, x: b.lshr(x, constant("u8", 4)), 1)
+flip_signs = operation("u8", lambda b, x: b.xor(x, constant("u8", 128)), 1)
 
 
 # memory
@@ -342,18 +95,128 @@ def _at(builder, address, element, offset=None):
 
 
 def _load(kind, element, widen=None):
-    """load(address): 16 neighbours in memory, or 64 bytes."""
+    """load(address): 16 neighbours in memory, or 64 bytes; at each address of panels."""
 
     @intrinsic
     def load(context, address):
-        def code(context, builder, signature, arguments):
-            lanes = ir.VectorType(element, ELEMENTS[kind][1])
-            raw = builder.load(_at(builder, arguments[0], lanes), align=1)
-            return _gathered(builder, [widen(builder, raw) if widen else raw])
+        panels = getattr(address, "panels", 1)
 
-        return Vec(kind, 1)(types.int64), code
+        def code(context, builder, signature, arguments):
+            lanes, parts = ir.VectorType(element, ELEMENTS[kind][1]), []
+            for n in range(panels):
+                one = builder.extract_value(arguments[0], n) if panels > 1 else arguments[0]
+                raw = builder.load(_at(builder, one, lanes), align=1)
+                parts.append(widen(builder, raw) if widen else raw)
+            return gathered(builder, parts)
+
+        return Vec(kind, 1, panels)(address), code
 
     return load
+
+
+@intrinsic
+def pair(context, first, second):
+    """The addresses of two panels."""
+
+    def code(context, builder, signature, arguments):
+        return gathered(builder, list(arguments))
+
+    return Panels(2)(types.int64, types.int64), code
+
+
+@intrinsic
+def _moved(context, panels, offset):
+    def code(context, builder, signature, arguments):
+        parts = [builder.extract_value(arguments[0], n) for n in range(panels.panels)]
+        return gathered(builder, [builder.add(part, arguments[1]) for part in parts])
+
+    return panels(panels, types.int64), code
+
+
+@overload(operator.add)
+def _add_offset(panels, offset):
+    if isinstance(panels, Panels) and isinstance(offset, types.Integer):
+        return lambda panels, offset: _moved(panels, offset)
+    return None
+
+
+def prefetch(size):
+    """An intrinsic (panels, offset): asks for so many bytes of each panel, to be read soon."""
+
+    @intrinsic
+    def ask(context, panels, offset):
+        def code(context, builder, signature, arguments):
+            flags = [ir.Constant(I32, flag) for flag in (0, 3, 1)]  # to be read, often, as data
+            kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
+            name = "llvm.prefetch.p0"
+            function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+            for n in range(panels.panels):
+                start = builder.add(builder.extract_value(arguments[0], n), arguments[1])
+                for line in range(-(-size // 64)):
+                    place = _at(builder, start, I8, ir.Constant(I64, 64 * line))
+                    builder.call(function, [place, *flags])
+            return context.get_dummy_value()
+
+        return types.void(panels, types.int64), code
+
+    return ask
+
+
+@intrinsic
+def store_panels(context, panels, value):
+    """Each panel's only register to its address."""
+
+    def code(context, builder, signature, arguments):
+        for n in range(panels.panels):
+            part = builder.extract_value(arguments[1], n)
+            place = _at(builder, builder.extract_value(arguments[0], n), part.type)
+            builder.store(part, place, align=1)
+        return context.get_dummy_value()
+
+    return types.void(panels, value), code
+
+
+@intrinsic
+def store_tile(context, address, value):
+    """All registers of a tile, one after the other."""
+
+    def code(context, builder, signature, arguments):
+        for n in range(value.count * value.panels):
+            part, offset = builder.extract_value(arguments[1], n), ir.Constant(I64, 64 * n)
+            builder.store(part, _at(builder, arguments[0], part.type, offset), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, value), code
+
+
+@intrinsic
+def load_tile(context, w, x, address):
+    """The registers that store_tile left, for these panels and rows."""
+    panels, count = shape_of([w, x])
+
+    def code(context, builder, signature, arguments):
+        places = [ir.Constant(I64, 64 * n) for n in range(panels * count)]
+        pointers = [_at(builder, arguments[2], register("f32"), place) for place in places]
+        return gathered(builder, [builder.load(pointer, align=1) for pointer in pointers])
+
+    return Vec("f32", count, panels)(w, x, types.int64), code
+
+
+def _half(number):
+    """The registers of one panel of two."""
+
+    @intrinsic
+    def half(context, value):
+        def code(context, builder, signature, arguments):
+            places = range(number * value.count, (number + 1) * value.count)
+            return gathered(builder, [builder.extract_value(arguments[0], n) for n in places])
+
+        return Vec(value.kind, value.count)(value), code
+
+    return half
+
+
+first_panel, second_panel = _half(0), _half(1)
 
 
 load_bytes = _load("u8", I8)
@@ -371,7 +234,7 @@ def row(context, address):
     """A single address."""
 
     def code(context, builder, signature, arguments):
-        return _gathered(builder, [arguments[0]])
+        return gathered(builder, [arguments[0]])
 
     return Rows(1)(types.int64), code
 
@@ -401,7 +264,7 @@ def rows(count):
 
 def _spaced(builder, base, stride, count):
     steps = [ir.Constant(I64, n) for n in range(count)]
-    return _gathered(builder, [builder.add(base, builder.mul(stride, n)) for n in steps])
+    return gathered(builder, [builder.add(base, builder.mul(stride, n)) for n in steps])
 
 
 @intrinsic
@@ -425,7 +288,7 @@ def tile_of_rows_listed(context, base, stride, numbers, divisor):
             raw = builder.load(builder.gep(place, [ir.Constant(I32, n)]), align=1)
             number = builder.udiv(builder.zext(raw, I64), divisor)
             parts.append(builder.add(base, builder.mul(stride, number)))
-        return _gathered(builder, parts)
+        return gathered(builder, parts)
 
     return Rows(target().tile)(*[types.int64] * 4), code
 
@@ -441,7 +304,7 @@ def _broadcast(kind, element):
             for n in range(rows.count):
                 place = _at(builder, builder.extract_value(addresses, n), element, offset)
                 parts.append(splat(builder, builder.load(place, align=1), kind))
-            return _gathered(builder, parts)
+            return gathered(builder, parts)
 
         return Vec(kind, rows.count)(rows, types.int64), code
 
@@ -462,7 +325,7 @@ def load_rows(context, rows, offset):
         for n in range(rows.count):
             place = _at(builder, builder.extract_value(addresses, n), register("f32"), offset)
             parts.append(builder.load(place, align=1))
-        return _gathered(builder, parts)
+        return gathered(builder, parts)
 
     return Vec("f32", rows.count)(rows, types.int64), code
 
@@ -547,7 +410,7 @@ def load_some(context, address, count):
         mask = _lanes_below(builder, count)
         one, kind = ir.Constant(I32, 1), register("f32")
         loaded = call(builder, "llvm.masked.load.v16f32.p0", kind, place, one, mask, none)
-        return _gathered(builder, [loaded])
+        return gathered(builder, [loaded])
 
     return FLOATS(types.int64, types.int64), code
 
@@ -597,19 +460,27 @@ def zeros_like(context, rows):
     """A float register of zeros for each row."""
 
     def code(context, builder, signature, arguments):
-        return _gathered(builder, [constant("f32", 0.0)] * rows.count)
+        return gathered(builder, [constant("f32", 0.0)] * rows.count)
 
     return Vec("f32", rows.count)(rows), code
 
 
-@intrinsic
-def int_zeros_like(context, rows):
-    """An integer register of zeros for each row."""
+def _zeros(kind, value):
+    """zeros(w, x): a register of zeros for each panel and row."""
 
-    def code(context, builder, signature, arguments):
-        return _gathered(builder, [constant("i32", 0)] * rows.count)
+    @intrinsic
+    def zeros(context, w, x):
+        panels, count = shape_of([w, x])
 
-    return Vec("i32", rows.count)(rows), code
+        def code(context, builder, signature, arguments):
+            return gathered(builder, [constant(kind, value)] * (panels * count))
+
+        return Vec(kind, count, panels)(w, x), code
+
+    return zeros
+
+
+zeros, int_zeros = _zeros("f32", 0.0), _zeros("i32", 0)
 
 
 @intrinsic
@@ -617,6 +488,6 @@ def ramp(context):
     """0, 1, ... 15."""
 
     def code(context, builder, signature, arguments):
-        return _gathered(builder, [ir.Constant(register("i32"), list(range(LANES)))])
+        return gathered(builder, [ir.Constant(register("i32"), list(range(LANES)))])
 
     return INTS(), code

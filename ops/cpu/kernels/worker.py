@@ -1,7 +1,7 @@
 """A process that compiles: names of kernels come in on stdin, their object code goes out on stdout.
 
 One name a line; an answer is its length (u64) and the kernel as the shelves keep it. With `--list`
-it prints the names of all kernels.
+it tells the names of all kernels.
 """
 
 import struct
@@ -21,4 +21,7 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    print(*KERNELS, sep="\n") if "--list" in sys.argv else serve()
+    if "--list" in sys.argv:
+        sys.stdout.write("\n".join(KERNELS))
+    else:
+        serve()

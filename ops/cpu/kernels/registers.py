@@ -1,0 +1,137 @@
+"""Tiles of SIMD registers as Numba types, and what operations on them are made of.
+
+A `Vec` is a tile of registers (panels, tokens), each of 16 lanes of 32 bits (or of 64 bytes). An
+operation works on each register; operands meet as NumPy's arrays do, so that weights (panels, 1)
+and activations (1, tokens) give sums (panels, tokens). One kernel source serves every tile.
+Operands in memory are addresses: `Rows` has one a token, `Panels` one a panel. LLVM splits what is
+wider than the machine.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, models, register_model
+
+LANES = 16
+I1, I8, I16, I32, I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
+FLOAT = ir.FloatType()
+ELEMENTS = {"u8": (I8, 64), "i32": (I32, LANES), "f32": (FLOAT, LANES), "mask": (I1, LANES)}
+
+
+class Vec(types.Type):
+    """Registers of one kind: u8 (64 bytes), i32, f32, or the mask of a comparison."""
+
+    def __init__(self, kind, count, panels=1):
+        self.kind, self.count, self.panels = kind, count, panels
+        super().__init__(name=f"Vec({kind}, {panels} x {count})")
+
+
+class Rows(types.Type):
+    """An address for each token."""
+
+    def __init__(self, count):
+        self.count, self.panels = count, 1
+        super().__init__(name=f"Rows({count})")
+
+
+class Panels(types.Type):
+    """An address for each panel; adding an integer moves all of them."""
+
+    def __init__(self, panels):
+        self.count, self.panels = 1, panels
+        super().__init__(name=f"Panels({panels})")
+
+
+def register(kind):
+    """LLVM's type of one register."""
+    return ir.VectorType(*ELEMENTS[kind])
+
+
+@register_model(Vec)
+class _VecModel(models.PrimitiveModel):
+    def __init__(self, manager, vec):
+        super().__init__(manager, vec, ir.ArrayType(register(vec.kind), vec.count * vec.panels))
+
+
+@register_model(Rows)
+@register_model(Panels)
+class _AddressesModel(models.PrimitiveModel):
+    def __init__(self, manager, rows):
+        super().__init__(manager, rows, ir.ArrayType(I64, rows.count * rows.panels))
+
+
+BYTES, INTS, FLOATS = Vec("u8", 1), Vec("i32", 1), Vec("f32", 1)
+
+
+def splat(builder, value, kind="f32"):
+    """One scalar in every lane."""
+    none = ir.Constant(register(kind), ir.Undefined)
+    first = builder.insert_element(none, value, ir.Constant(I32, 0))
+    lanes = ir.VectorType(I32, ELEMENTS[kind][1])
+    return builder.shuffle_vector(first, none, ir.Constant(lanes, [0] * lanes.count))
+
+
+def constant(kind, value):
+    element, lanes = ELEMENTS[kind]
+    return ir.Constant(ir.VectorType(element, lanes), [ir.Constant(element, value)] * lanes)
+
+
+def call(builder, name, result, *operands):
+    """An intrinsic function of LLVM's."""
+    function = builder.module.globals.get(name)
+    if function is None:
+        kind = ir.FunctionType(result, [operand.type for operand in operands])
+        function = ir.Function(builder.module, kind, name)
+    return builder.call(function, operands)
+
+
+def registers(builder, value, kind, panels, count):
+    """The registers of an operand for a tile of this shape; a scalar in every lane."""
+    if not isinstance(kind, Vec):
+        name = "f32" if isinstance(value.type, ir.FloatType) else "i32"
+        scalar = builder.trunc(value, I32) if value.type == I64 else value
+        return [splat(builder, scalar, name)] * (panels * count)
+    down, along = (kind.count if kind.panels > 1 else 0), (1 if kind.count > 1 else 0)
+    places = [panel * down + token * along for panel in range(panels) for token in range(count)]
+    each = [builder.extract_value(value, n) for n in range(value.type.count)]
+    return [each[place] for place in places]
+
+
+def gathered(builder, parts):
+    """A tile of these registers."""
+    result = ir.Constant(ir.ArrayType(parts[0].type, len(parts)), ir.Undefined)
+    for n, part in enumerate(parts):
+        result = builder.insert_value(result, part, n)
+    return result
+
+
+def shape_of(operands):
+    tiles = [operand for operand in operands if isinstance(operand, (Vec, Rows, Panels))]
+    return max(tile.panels for tile in tiles), max(tile.count for tile in tiles)
+
+
+def operation(kind, emit, arity):
+    """emit(builder, register...) for each register of its operands, giving one of a kind."""
+
+    def signature_and_code(*operands):
+        panels, count = shape_of(operands)
+
+        def code(context, builder, signature, arguments):
+            columns = [
+                registers(builder, argument, operand, panels, count)
+                for argument, operand in zip(arguments, signature.args, strict=True)
+            ]
+            return gathered(
+                builder, [emit(builder, *parts) for parts in zip(*columns, strict=True)]
+            )
+
+        return Vec(kind, count, panels)(*operands), code
+
+    if arity == 1:
+        return intrinsic(lambda context, a: signature_and_code(a))
+    if arity == 2:
+        return intrinsic(lambda context, a, b: signature_and_code(a, b))
+    return intrinsic(lambda context, a, b, c: signature_and_code(a, b, c))
+
+
+def method(name):
+    return lambda builder, *parts: getattr(builder, name)(*parts)

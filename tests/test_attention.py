@@ -1,0 +1,178 @@
+"""Attention and the KV cache against the NumPy definition, and that no division of work shows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from passes import resources
+
+from ops.backend import open_backend
+from ops.cache import CACHE_TYPES, CacheLayout, CacheType, KVCache
+from ops.interface import BLOCK, Heads, Step, Weight
+from ops.program import Limits
+from ops.reference import ReferenceRunner
+from quant.errors import UsageError
+from quant.format import FORMATS
+
+RANDOM = np.random.default_rng(3)
+V = 40  # different tokens
+MOST = 100  # tokens a pass
+TOLERANCE = {"f32": 1e-5, "f16": 1e-5, "q8_0": 2e-3}  # q8_0: a number may round to its neighbour
+
+
+def weight(rows: int, columns: int) -> Weight:
+    values = RANDOM.standard_normal((rows, columns), dtype=np.float32)
+    return Weight("w", FORMATS["F32"], columns, values.view(np.uint8))
+
+
+class Attention:
+    """Layers of attention alone: each token has its query, key and value, whatever its position."""
+
+    def __init__(self, heads: Heads, sinks: Weight | None = None, layers: int = 1) -> None:
+        self.layers = tuple(
+            Heads(n, *(getattr(heads, name) for name in Heads.__slots__[1:])) for n in range(layers)
+        )
+        self.tables = [
+            weight(V, count * heads.head_width)
+            for count in (heads.query_heads, heads.kv_heads, heads.kv_heads)
+        ]
+        self._sinks = sinks
+
+    def forward(self, ops):
+        q, k, v = (ops.embed(table) for table in self.tables)
+        for heads in self.layers:
+            q = ops.attention(q, k, v, heads, self._sinks)
+        return q
+
+    def layout(self, k: CacheType = "f32", v: CacheType | None = None) -> CacheLayout:
+        return CacheLayout(self.layers, k, v or k)
+
+    def cpu(self, layout: CacheLayout, threads: int = 3):
+        return open_backend("cpu", self.forward, layout, Limits(MOST, MOST), resources(threads))
+
+
+def tokens_of(count: int):
+    return np.random.default_rng(count).integers(0, V, count).astype(np.int32)
+
+
+def rows_of(runner, tokens, chunks: Sequence[int]):
+    """Every token's result; so many tokens enter at once, the last number again and again."""
+    results, start, turn = [], 0, 0
+    while start < len(tokens):
+        part = tokens[start : start + chunks[min(turn, len(chunks) - 1)]]
+        positions = np.arange(start, start + len(part), dtype=np.int32)
+        step = Step(part, positions, np.arange(len(part), dtype=np.int32))
+        results.append(runner.run(step).copy())
+        start, turn = start + len(part), turn + 1
+    return np.concatenate(results)
+
+
+def check(attention: Attention, layout: CacheLayout, chunks: Sequence[int], count: int) -> None:
+    tokens = tokens_of(count)
+    cpu, reference = attention.cpu(layout), ReferenceRunner(attention.forward, layout)
+    got, want = rows_of(cpu, tokens, chunks), rows_of(reference, tokens, [MOST])
+    cpu.close()
+    tolerance = max(TOLERANCE[layout.k], TOLERANCE[layout.v]) * np.abs(want).max()
+    np.testing.assert_allclose(got, want, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("group", [1, 3, 5, 7, 8])
+@pytest.mark.parametrize("width", [1, 12, 16, 80])
+def test_any_group_and_any_width(group, width):
+    attention = Attention(Heads(0, 2 * group, 2, width, 0.3))
+    check(attention, attention.layout(), [5, 1, 1, 6], 18)
+
+
+@pytest.mark.parametrize("width", [64, 96, 128, 256])
+def test_wide_heads(width):
+    attention = Attention(Heads(0, 4, 2, width, width**-0.5), layers=2)
+    check(attention, attention.layout(), [70, 1, 9], 90)
+
+
+@pytest.mark.parametrize("k", CACHE_TYPES)
+@pytest.mark.parametrize("v", CACHE_TYPES)
+def test_any_types_of_keys_and_values(k, v):
+    attention = Attention(Heads(0, 4, 2, 96, 0.05), layers=2)
+    check(attention, attention.layout(k, v), [90, 1], 98)
+
+
+@pytest.mark.parametrize("window", [1, 3, 63, BLOCK - 1, BLOCK, BLOCK + 5])
+def test_windows_over_the_borders_of_blocks(window):
+    attention = Attention(Heads(0, 2, 1, 8, 0.2, window))
+    check(attention, attention.layout(), [MOST] * 5 + [1], 2 * BLOCK + 10)
+
+
+def test_decode_over_blocks():
+    attention = Attention(Heads(0, 6, 2, 16, 0.2))
+    check(attention, attention.layout(), [MOST, MOST, 50, 1], BLOCK + 10)
+
+
+def test_soft_cap_and_sinks():
+    attention = Attention(Heads(0, 4, 2, 8, 0.3, None, 5.0), weight(1, 4))
+    check(attention, attention.layout(), [90], 2 * BLOCK + 9)
+
+
+def test_large_scores_do_not_overflow():
+    attention = Attention(Heads(0, 2, 1, 16, 100.0))
+    check(attention, attention.layout(), [20], 60)
+
+
+@pytest.mark.parametrize("window", [None, 100])
+@pytest.mark.parametrize("group", [1, 3, 4])
+def test_chunks_and_threads_do_not_show(window, group):
+    """The last chunks enter one by one: blocks are shared among threads, then merged."""
+    attention = Attention(Heads(0, 2 * group, 2, 20, 0.3, window), weight(1, 2 * group))
+    tokens, results = tokens_of(2 * BLOCK + 30), []
+    for threads, chunks in ((1, [MOST]), (2, [7]), (3, [1]), (5, [MOST] * 5 + [1]), (2, [64])):
+        cpu = attention.cpu(attention.layout("f16"), threads)
+        results.append(rows_of(cpu, tokens, chunks))
+        cpu.close()
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+
+
+@pytest.mark.parametrize("kind", CACHE_TYPES)
+def test_old_values_of_a_block_do_not_leak(kind):
+    attention = Attention(Heads(0, 3, 1, 32, 0.3, 70))
+    tokens, results = tokens_of(BLOCK + 40), []
+    for fill in (0, 255):  # all bits set: no number in f16 and f32
+        cpu = attention.cpu(attention.layout(kind))
+        cpu.cache.reserve(len(tokens))
+        for block in cpu.cache.blocks:
+            block[:] = fill
+        results.append(rows_of(cpu, tokens, [50, 1]))
+        cpu.close()
+    assert np.isfinite(results[0]).all()
+    np.testing.assert_array_equal(*results)
+
+
+def test_a_value_that_overflows_is_not_seen_before_its_position():
+    """100000 is infinite in f16; who stands before it in the same tile knows nothing of it."""
+    attention = Attention(Heads(0, 1, 1, 16, 0.3))
+    table = attention.tables[2].data.view(np.float32)
+    table[7] = 1e5
+    tokens = np.array([1, 2, 3, 7, 4, 5], np.int32)
+    cpu = attention.cpu(attention.layout("f16"))
+    rows = rows_of(cpu, tokens, [6])
+    cpu.close()
+    assert np.isfinite(rows[:3]).all() and np.isinf(rows[3:]).all()
+
+
+@pytest.mark.parametrize("kind", CACHE_TYPES)
+def test_a_block_has_room_for_all_layers(kind):
+    layers = tuple(Heads(n, 4, 2, 64, 0.1) for n in range(3))
+    layout = CacheLayout(layers, kind, "f16")
+    places = [*(place for n in range(3) for place in layout.offsets(n)), layout.block_bytes]
+    sizes = [BLOCK * 2 * {"f16": 128, "f32": 256, "q8_0": 68}[kind], BLOCK * 2 * 128] * 3
+    assert np.diff(places).tolist() == sizes
+    assert places[0] < layout.block_bytes / 100  # the room for partial results
+    cache = KVCache(layout)
+    cache.reserve(BLOCK + 1)
+    assert cache.bytes == 2 * layout.block_bytes
+    assert all(block.ctypes.data % 64 == 0 for block in cache.blocks)
+
+
+@pytest.mark.parametrize("types", [("q8_0", "f16"), ("f16", "q8_0")])
+def test_q8_0_refuses_heads_that_do_not_fit(types):
+    with pytest.raises(UsageError, match="80"):
+        CacheLayout((Heads(0, 1, 1, 80, 1.0),), *types)

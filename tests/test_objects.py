@@ -1,0 +1,237 @@
+"""The store of compiled kernels: what is found, what is compiled, what is thrown away."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from passes import kernel_folder
+
+from ops.cpu import shelves
+from ops.cpu.compiling import compiled
+from ops.cpu.objects import Compiling, ObjectStore, host_features, symbol_address, undefined_symbols
+from ops.cpu.rungs import X86, choose_rung, ladder
+from quant.errors import LeptonError, UsageError
+
+ROOT = Path(__file__).parents[1]
+SMALL, SECOND = "scale", "select_outputs"  # kernels that compile quickly
+DAY = shelves.DAY
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="objects are kept on Linux only")
+pytestmark = linux
+
+
+def heard(folder: Path | None, *names: str) -> list[Compiling]:
+    """What a new store tells of compiling while it makes these kernels ready."""
+    told: list[Compiling] = []
+    store = ObjectStore(folder, told.append)
+    store.prepare(names)
+    assert all(store.address(name) for name in names)
+    return told
+
+
+def kernels_told(folder: Path | None, *names: str) -> list[str]:
+    return sorted(compiling.kernel for compiling in heard(folder, *names) if compiling.kernel)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A cache folder of this test's own that holds one kernel."""
+    ObjectStore(kernel_folder(), lambda compiling: None).prepare([SMALL])
+    [shelf] = [path for path in kernel_folder().iterdir() if (path / f"{SMALL}.kernel").exists()]
+    (tmp_path / shelf.name).mkdir()
+    shutil.copy(shelf / f"{SMALL}.kernel", tmp_path / shelf.name)
+    return tmp_path
+
+
+# --- found, or compiled
+
+
+def test_missing_kernels_are_compiled_and_counted(tmp_path):
+    told = heard(tmp_path, SMALL, SECOND, SMALL)
+    assert [(compiling.done, compiling.total) for compiling in told] == [(0, 2), (1, 2), (2, 2)]
+    assert {compiling.kernel for compiling in told} == {"", SMALL, SECOND}
+    assert heard(tmp_path, SMALL, SECOND) == []
+
+
+def test_an_address_can_be_asked_for_without_preparing(tmp_path):
+    told: list[Compiling] = []
+    store = ObjectStore(tmp_path, told.append)
+    assert store.address(SMALL) == store.address(SMALL)
+    assert len(told) == 2
+
+
+def test_only_what_is_missing_is_compiled(folder):
+    assert kernels_told(folder, SMALL, SECOND) == [SECOND]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "empty", "short"])
+def test_a_damaged_kernel_is_compiled_again(folder, damage):
+    [path] = folder.glob(f"*/{SMALL}.kernel")
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[100] ^= 255
+    path.write_bytes({"flipped": bytes(flipped), "empty": b"", "short": b"short"}[damage])
+    assert kernels_told(folder, SMALL) == [SMALL]
+    assert shelves.unpack(path.read_bytes()) is not None
+    assert heard(folder, SMALL) == []
+
+
+def test_kernels_of_the_package_come_first(folder, tmp_path, monkeypatch):
+    store = ObjectStore(None, lambda compiling: None)
+    packaged = tmp_path / "package"
+    monkeypatch.setattr(shelves, "PACKAGED", packaged)
+    [kernel] = folder.glob(f"*/{SMALL}.kernel")
+    shelves.packaged_shelf(store.rung).write(SMALL, kernel.read_bytes())
+    assert heard(None, SMALL) == []
+
+
+@pytest.mark.parametrize("hindrance", ["a file in the way", "a full disk", "no folder"])
+def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch, hindrance):
+    def full(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data[:100])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    cache: Path | None = tmp_path / "cache"
+    match hindrance:
+        case "a file in the way":
+            tmp_path.joinpath("cache").write_text("not a folder")
+        case "a full disk":
+            monkeypatch.setattr(Path, "write_bytes", full)
+        case "no folder":
+            cache = None
+    assert kernels_told(cache, SMALL) == [SMALL]
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(SMALL)]
+
+
+def test_two_processes_may_fill_the_same_folder_at_once(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from ops.cpu.objects import ObjectStore; "
+        f"ObjectStore(Path(sys.argv[1]), lambda c: None).prepare([{SMALL!r}, {SECOND!r}])"
+    )
+    run = [sys.executable, "-c", script, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    both = [subprocess.Popen(run, env=environment) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    [shelf] = tmp_path.iterdir()
+    assert sorted(path.name for path in shelf.iterdir()) == [f"{SMALL}.kernel", f"{SECOND}.kernel"]
+    assert heard(tmp_path, SMALL, SECOND) == []
+
+
+# --- compiling
+
+
+def test_a_failing_compiler_is_told_with_the_kernel(capfd):
+    rung = choose_rung(host_features(), {})
+    with pytest.raises(LeptonError, match="ended with code 1 at the kernel no_such_kernel"):
+        list(compiled(["no_such_kernel"], rung, 1))
+    assert "KeyError: 'no_such_kernel'" in capfd.readouterr().err
+
+
+def test_a_persons_own_settings_of_numba_change_nothing(monkeypatch):
+    rung = choose_rung(host_features(), {})
+    [(_, before)] = compiled([SMALL], rung, 1)
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    monkeypatch.setenv("NUMBA_OPT", "0")
+    assert list(compiled([SMALL], rung, 1)) == [(SMALL, before)]
+
+
+@pytest.mark.skipif(ladder() is not X86, reason="rungs of x86")
+def test_each_rung_has_its_own_code():
+    codes = {rung.name: packed for rung in X86 for _, packed in compiled([SMALL], rung, 1)}
+    assert codes["avx512"] != codes["avx2"] != codes["generic"]
+
+
+def test_a_wrong_rung_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("LEPTON_CPU", "mmx")
+    with pytest.raises(UsageError, match="mmx"):
+        ObjectStore(tmp_path, lambda compiling: None)
+
+
+def test_symbols_that_nobody_provides_are_named(folder):
+    [path] = folder.glob(f"*/{SMALL}.kernel")
+    kernel = shelves.unpack(path.read_bytes())
+    assert kernel is not None
+    assert all(symbol_address(SMALL, symbol) for symbol in undefined_symbols(kernel[0]))
+    assert symbol_address(SMALL, "memset") != symbol_address(SMALL, "numba_no_such_function")
+    with pytest.raises(AssertionError, match=r"scale calls __extend_nothing, which neither"):
+        symbol_address(SMALL, "__extend_nothing")
+
+
+# --- which folder
+
+
+def test_rungs_sources_and_compilers_have_folders_of_their_own(tmp_path, monkeypatch):
+    def folders() -> set[str]:
+        shelf = [shelves.cache_shelf(tmp_path, rung) for rung in X86]
+        return {shelf.folder.name for shelf in (*shelf, *map(shelves.packaged_shelf, X86))}
+
+    first = folders()
+    assert len(first) == 2 * len(X86)
+    monkeypatch.setattr(shelves, "_compiler", lambda: ("0.99", "numba-9.9.dist-info"))
+    second = folders()
+    assert len(first & second) == len(X86)  # those of the package: its code is made already
+    edited = tmp_path / "edited.py"
+    edited.write_text("SPINS = 1\n")
+    known = shelves.sources()
+    monkeypatch.setattr(shelves, "sources", lambda: [*known, edited])
+    assert not folders() & (first | second)
+
+
+def test_every_module_that_kernels_import_is_a_part_of_the_key():
+    script = (
+        "import sys, ops.cpu.kernels.worker; print(*(module.__file__ "
+        "for name, module in sys.modules.items() if name.split('.')[0] in {'ops', 'quant'}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    run = [sys.executable, "-c", script]
+    imported = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
+    files = {Path(file) for file in imported.stdout.split()}
+    packages = {file for file in files if file.name == "__init__.py"}
+    assert len(files) > 15
+    assert files - packages <= set(shelves.sources())
+
+
+# --- tidiness
+
+
+def aged(root: Path, name: str, days: float, now: float) -> Path:
+    folder = root / name
+    folder.mkdir()
+    (folder / "scale.kernel").write_bytes(b"")
+    os.utime(folder, (now, now - days * DAY))
+    return folder
+
+
+def test_folders_that_nobody_uses_are_removed(tmp_path):
+    now = 1e9
+    used = aged(tmp_path, "used", 1.5, now)
+    last_month, long_ago = aged(tmp_path, "a", 29, now), aged(tmp_path, "b", 31, now)
+    shelves.tidy(used, now)
+    assert used.exists() and last_month.exists() and not long_ago.exists()
+    assert used.stat().st_mtime == now
+
+
+def test_it_is_tidied_once_a_day(tmp_path):
+    now = 1e9
+    used, long_ago = aged(tmp_path, "used", 0.9, now), aged(tmp_path, "b", 31, now)
+    shelves.tidy(used, now)
+    assert long_ago.exists() and used.stat().st_mtime == now - 0.9 * DAY
+
+
+def test_of_many_folders_the_last_ones_and_the_fresh_ones_are_kept(tmp_path):
+    now = 1e9
+    fresh = [aged(tmp_path, f"fresh{n}", 1 + n / 100, now) for n in range(20)]
+    older = [aged(tmp_path, f"older{n}", 3 + n / 100, now) for n in range(20)]
+    shelves.tidy(tmp_path / "new", now)
+    assert all(folder.exists() for folder in fresh)
+    assert not any(folder.exists() for folder in older)
+
+
+def test_a_cache_that_is_not_there_is_no_obstacle(tmp_path):
+    shelves.tidy(tmp_path / "missing" / "new", 1e9)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,229 @@
+"""Starting: what is imported when, Ctrl-C at any moment, and what is told of compiling."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lepton_cli
+from lepton_cli.__main__ import run
+from lepton_cli.engine import model as engine
+from lepton_cli.engine import warmup
+from lepton_cli.engine.warmup import Compiling
+from lepton_cli.ui.warmup import CompileNotes
+from quant.errors import LeptonError, ModelFileError
+from tests.make_gguf import write_model
+
+ROOT = Path(__file__).parents[1]
+HELLO = ("run", "builtin", "hi", "-n", "1", "--temp", "0")
+
+
+def python(script: str, *args: str, **how: object) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    command = [sys.executable, "-c", script, *args]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, **how)
+
+
+# --- imports
+
+
+def test_a_run_imports_no_compiler():
+    script = (
+        "import sys; from lepton_cli.__main__ import run; code = run(sys.argv[1:]); "
+        "print({'numba', 'rich', 'matplotlib'} & set(sys.modules), file=sys.stderr); sys.exit(code)"
+    )
+    done = python(script, *HELLO)
+    assert (done.returncode, done.stdout) == (0, "Hello\n"), done.stderr
+    assert done.stderr.endswith("set()\n")
+
+
+# --- Ctrl-C
+
+STRIKE = """
+import builtins, os, signal, sys
+plain, waiting = builtins.__import__, [sys.argv[1]]
+def importing(name, *rest, **more):
+    if name in waiting:
+        waiting.clear()
+        os.kill(os.getpid(), signal.SIGINT)
+    return plain(name, *rest, **more)
+signal.signal(signal.SIGINT, getattr(signal, sys.argv[2]))
+builtins.__import__ = importing
+sys.argv[1:] = sys.argv[3:]
+import lepton_cli.__main__
+lepton_cli.__main__.main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("module", ["typer", "numpy", "llvmlite.binding", "jinja2"])
+def test_ctrl_c_during_imports_is_quiet(module):
+    done = python(STRIKE, module, "default_int_handler", *HELLO)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_ignored_ctrl_c_stays_ignored():
+    done = python(STRIKE, "typer", "SIG_IGN", *HELLO)
+    assert (done.returncode, done.stdout) == (0, "Hello\n"), done.stderr
+
+
+# --- the tokenizer, beside the weights
+
+
+class BrokenBackendError(LeptonError):
+    """The backend could not be opened."""
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    return write_model(tmp_path / "tiny.gguf")
+
+
+def test_the_tokenizer_is_built_beside_the_weights(file, monkeypatch):
+    builders = []
+
+    def build(metadata):
+        builders.append(threading.current_thread())
+        return real(metadata)
+
+    real = engine.build_tokenizer
+    monkeypatch.setattr(engine, "build_tokenizer", build)
+    before = threading.active_count()
+    with lepton_cli.load(file, backend="reference") as model:
+        assert model.tokenizer is model.tokenizer
+    assert len(builders) == 1 and builders[0] is not threading.main_thread()
+    assert threading.active_count() == before
+
+
+def test_a_broken_vocabulary_is_told_when_it_is_used(file, monkeypatch):
+    def build(metadata):
+        raise ModelFileError("the merges are damaged")
+
+    monkeypatch.setattr(engine, "build_tokenizer", build)
+    with lepton_cli.load(file, backend="reference") as model:
+        assert model.logits([1, 2]).dtype == np.float32
+        for _ in range(2):
+            with pytest.raises(ModelFileError, match="the merges are damaged"):
+                model.tokenizer  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "failure", [BrokenBackendError("no"), KeyboardInterrupt()], ids=["error", "Ctrl-C"]
+)
+def test_no_thread_outlives_a_load_that_failed(file, monkeypatch, failure):
+    def fail(*_: object) -> None:
+        raise failure
+
+    before = threading.active_count()
+    monkeypatch.setattr(engine, "open_backend", fail)
+    with pytest.raises(type(failure)):
+        lepton_cli.load(file)
+    assert threading.active_count() == before
+
+
+# --- what is told of compiling
+
+STEPS = (Compiling(0, 2), Compiling(1, 2, "rope"), Compiling(2, 2, "add"))
+
+
+def told(capsys, *, verbose: bool) -> str:
+    notes = CompileNotes(verbose=verbose)
+    for step in STEPS:
+        notes(step)
+    out, err = capsys.readouterr()
+    assert not out
+    return err
+
+
+def test_compiling_is_noted_once_where_nothing_can_be_redrawn(capsys):
+    assert re.fullmatch(r"lepton: note: compiling 2 kernels .*\n", told(capsys, verbose=False))
+
+
+def test_verbose_names_each_kernel(capsys):
+    first, *each = told(capsys, verbose=True).splitlines()
+    assert "compiling 2 kernels" in first
+    assert each == [
+        "lepton: note: compiled rope (1 of 2)",
+        "lepton: note: compiled add (2 of 2)",
+    ]
+
+
+def test_a_terminal_counts_in_one_line_that_goes(capsys, monkeypatch):
+    monkeypatch.setattr("lepton_cli.ui.warmup.redraws", lambda stream: True)
+    before, *lines = told(capsys, verbose=False).split("\r\x1b[K")
+    assert before == "" and lines[-1] == ""
+    assert [line[-6:] for line in lines[:-1]] == ["0 of 2", "1 of 2"]
+
+
+# --- lepton warmup
+
+
+@pytest.fixture
+def few_kernels(monkeypatch) -> list[str]:
+    names = ["scale", "select_outputs"]
+    monkeypatch.setattr(warmup, "all_kernels", lambda: names)
+    return names
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_warmup_compiles_what_is_missing_and_then_nothing(few_kernels, cache, capsys):
+    assert run(["warmup"]) == 0
+    first = capsys.readouterr().out
+    assert re.fullmatch(r"compiled 2 kernels for \w+ into .*\n", first)
+    assert sorted(path.stem for path in cache.rglob("*.kernel")) == few_kernels
+    assert run(["warmup"]) == 0
+    assert re.fullmatch(r"nothing to do: .*\n", capsys.readouterr().out)
+
+
+def test_after_a_models_warmup_its_run_compiles_nothing(capsys):
+    assert run(["warmup", "builtin"]) == 0
+    assert run([*HELLO, "-v", "--no-stdin"]) == 0
+    assert "compil" not in capsys.readouterr().err.partition("instructions")[0].partition("free")[2]
+
+
+def test_warmup_fails_where_kernels_cannot_be_kept(few_kernels, cache, capsys):
+    cache.write_text("a file in the way")
+    assert run(["warmup"]) == 1
+    assert "2 kernels were compiled, but" in capsys.readouterr().err
+
+
+def test_warmup_of_what_is_no_model_is_refused(capsys):
+    assert run(["warmup", "no-such-model"]) != 0
+    assert "no-such-model" in capsys.readouterr().err
+
+
+# --- lepton doctor
+
+
+def test_doctor_says_which_instructions_and_why(capsys, monkeypatch):
+    run(["doctor"])
+    assert re.search(
+        r"^instructions +\w+ \(the best of this CPU's: \w+", capsys.readouterr().out, re.M
+    )
+    monkeypatch.setenv("LEPTON_CPU", "generic")
+    run(["doctor"])
+    assert re.search(r"^instructions +generic \(LEPTON_CPU asks", capsys.readouterr().out, re.M)
+    monkeypatch.setenv("LEPTON_CPU", "mmx")
+    assert run(["doctor"]) == 0
+    assert "LEPTON_CPU is 'mmx'" in capsys.readouterr().out
+
+
+def test_doctor_tells_where_the_kernels_are(few_kernels, cache, capsys):
+    run(["doctor"])
+    assert re.search(r"^kernels +none is compiled yet", capsys.readouterr().out, re.M)
+    run(["warmup"])
+    run(["doctor"])
+    assert re.search(
+        rf"^kernels +2 compiled \([1-9]\d* kB in {cache}", capsys.readouterr().out, re.M
+    )
