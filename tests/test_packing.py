@@ -76,6 +76,15 @@ def test_any_number_of_threads_packs_the_same(threads):
     np.testing.assert_array_equal(pack(weight, threads), pack(weight, 1))
 
 
+@pytest.mark.parametrize(("rows", "experts"), [(100, 1), (5, 7), (40, 3)])
+@pytest.mark.parametrize("size", [1, 3000, 50_000])
+def test_slices_come_together_as_the_whole(monkeypatch, rows, experts, size):
+    weight = random_weight("Q6_K", rows, experts)
+    whole = pack(weight)
+    monkeypatch.setattr("ops.cpu.packing.SLICE", size)
+    np.testing.assert_array_equal(pack(weight), whole)
+
+
 def test_weights_that_are_no_file_are_left_alone():
     weight = random_weight("Q8_0", 4096)
     before = weight.data.copy()

@@ -343,7 +343,6 @@ class Sampler:
         candidates = Candidates(self._ids, values)
         return candidates.keep(values > -np.inf) if values.min() == -np.inf else candidates
 
-
     def _widened(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         values = self._values
         values[:] = logits[self._where]

@@ -1,12 +1,13 @@
 """Where packed weights lie, and the program that brings them there from the mapped file.
 
 Packing only interleaves the rows (kernels/panels.py), so the packed weights are as large as the
-file's. Each tensor's mapped pages are given back as soon as it is packed.
+file's. The mapped pages are given back as soon as they are packed.
 """
 
 import ctypes
 import mmap
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from quant.errors import OutOfMemoryError
 from quant.format import Format, dequantize, row_bytes
 
 HUGE_PAGE = 2 << 20
+SLICE = 16 << 20  # bytes of the file that are packed before their pages are given back
 ALIGNMENT = 128
 
 PackCall = tuple[str, list[int]]  # a kernel and its operands
@@ -65,23 +67,44 @@ class Packing:
         self._base = -(-start // HUGE_PAGE) * HUGE_PAGE
         calls = []
         for packed, weight in self._places.values():
-            calls.append(self._pack(packed, weight))
-            calls += _release(weight)
+            calls += self._pack(packed, weight)
         return calls
 
     def settle(self) -> None:
         """Forgets what only packing needed."""
         self._kept.clear()
 
-    def _pack(self, packed: Packed, weight: Weight) -> PackCall:
+    def _pack(self, packed: Packed, weight: Weight) -> list[PackCall]:
+        """A slice of rows after the other, and what each was read from given back."""
         data = weight.data
         if packed.format is not weight.format:
             data = dequantize(weight.format, data).view(np.uint8)
         fields = np.array(_fields(packed.format), np.int64)
         self._kept += [data, fields]
-        source = [data.ctypes.data, data.shape[-1], weight.experts, weight.rows]
         block = [packed.format.block_bytes, fields.ctypes.data, len(fields)]
-        return "pack", [*source, self.address(packed), *block]
+        calls, mapped = [], _is_mapped(data)
+        for first, count, matrices in _slices(weight, data.shape[-1]):
+            part = data[first : first + count * matrices]
+            place = self.address(packed) + first // weight.rows * packed.matrix_bytes
+            place += first % weight.rows // PANEL_ROWS * packed.panel_bytes
+            source = [part.ctypes.data, data.shape[-1], matrices, count]
+            calls.append(("pack", [*source, place, *block]))
+            calls += _release(part) if mapped else []
+        return calls
+
+
+def _slices(weight: Weight, row: int) -> Iterator[tuple[int, int, int]]:
+    """(first row, rows of a matrix, matrices): whole matrices, or whole panels of a large one."""
+    matrix = weight.rows * row
+    if matrix <= SLICE:
+        at_once = max(1, SLICE // matrix)
+        for first in range(0, weight.experts, at_once):
+            yield first * weight.rows, weight.rows, min(at_once, weight.experts - first)
+        return
+    step = max(1, SLICE // (row * PANEL_ROWS)) * PANEL_ROWS
+    for expert in range(weight.experts):
+        for first in range(0, weight.rows, step):
+            yield expert * weight.rows + first, min(step, weight.rows - first), 1
 
 
 def _fields(kind: Format) -> list[tuple[int, int]]:
@@ -111,13 +134,13 @@ def _reserve(size: int) -> mmap.mmap:
     return memory
 
 
-def _release(weight: Weight) -> list[PackCall]:
-    """Only pages of a mapped file can be given back without losing what they hold."""
-    if not sys.platform.startswith("linux") or not _is_mapped(weight.data):
+def _release(part: NDArray[np.uint8]) -> list[PackCall]:
+    """For a stretch of a mapped file: what it holds can be read again."""
+    if not sys.platform.startswith("linux"):
         return []
     page = mmap.PAGESIZE
-    first = -(-weight.data.ctypes.data // page) * page
-    last = (weight.data.ctypes.data + weight.data.nbytes) // page * page
+    first = part.ctypes.data // page * page  # the slice before may have left half a page
+    last = (part.ctypes.data + part.nbytes) // page * page
     if last <= first:
         return []
     function = ctypes.cast(ctypes.CDLL(None).madvise, ctypes.c_void_p).value or 0

@@ -103,7 +103,8 @@ def unpack(packed: bytes) -> tuple[bytes, str] | None:
 
 def sources() -> list[Path]:
     """The files that decide what a kernel's object code is."""
-    own = [HERE.parent / "interface.py", HERE / "layout.py", HERE / "rungs.py", Path(__file__)]
+    shared = [HERE.parent / "interface.py", HERE.parent / "cache.py"]
+    own = [*shared, HERE / "layout.py", HERE / "rungs.py", Path(__file__)]
     quant = HERE.parents[1] / "quant"
     return [*own, *sorted((HERE / "kernels").glob("*.py")), *sorted(quant.glob("*.py"))]
 

@@ -9,6 +9,8 @@ from ops.cpu.kernels.simd import (
     int_zeros,
     load_bytes,
     load_i32,
+    pair,
+    prefetch,
     row,
     rows,
     store,
@@ -19,7 +21,9 @@ RUN = 256  # bytes that `read` takes at a time
 DEPTH = 12  # sums that grow side by side, to cover an instruction's latency
 LOOP = 64  # vectors of 64 bytes that `multiply` goes through again and again
 
-deep = rows(DEPTH)
+AHEAD = 4096  # bytes from what is read to what is prefetched
+
+deep, ahead = rows(DEPTH), prefetch(RUN // 2)
 
 
 def read(op, step, thread, threads):
@@ -29,6 +33,7 @@ def read(op, step, thread, threads):
     a, b, c, d = zero, zero, zero, zero
     for at in range(runs * thread // threads, runs * (thread + 1) // threads):
         place = source + RUN * at
+        ahead(pair(place, place + RUN // 2), row(place), AHEAD)
         a, b = add_int(a, load_i32(place)), add_int(b, load_i32(place + 64))
         c, d = add_int(c, load_i32(place + 128)), add_int(d, load_i32(place + 192))
     store(sink, add_int(add_int(a, b), add_int(c, d)))

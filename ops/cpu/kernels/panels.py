@@ -41,6 +41,7 @@ from ops.cpu.kernels.simd import (
     multiply_int,
     or_bytes,
     or_int,
+    prefetch,
     shift_left,
     shift_right,
     shift_right_signed,
@@ -60,6 +61,7 @@ from quant.microscaling import LEVELS as MXFP4_LEVELS
 
 NOTHING = np.float32(0)
 MINIMA = -1
+BYTES_AHEAD = 4096  # from what is read to what is prefetched
 
 # the weights' levels 0 .. 15 moved up to be unsigned, by a power of two
 iq4_levels = lookup([level + 128 for level in IQ4_LEVELS])
@@ -322,11 +324,13 @@ IN_PARTS = {  # levels, factors, weights and bytes a block, scales a part, what 
 def quantized_panel(block, weights, size):
     """panel(w, x, columns): the sums of 16 rows with each token's quantized activations."""
     panel_bytes, x_bytes = 16 * size, weights // 32 * ACTIVATION_BYTES
+    ahead = prefetch(panel_bytes)
 
     @device
     def panel(w, x, columns):
         total = zeros(w, x)
         for b in range(columns // weights):
+            ahead(w, x, b * panel_bytes + BYTES_AHEAD)
             total = block(w + b * panel_bytes, x, b * x_bytes, total)
         return total
 
@@ -336,11 +340,14 @@ def quantized_panel(block, weights, size):
 def float_panel(load, size):
     """As quantized_panel, with exact activations; even and odd columns are summed apart."""
 
+    ahead = prefetch(2 * 16 * size)
+
     @device
     def panel(w, x, columns):
         even, odd = zeros(w, x), zeros(w, x)
         for c in range(columns // 2):
             at = w + 2 * c * 16 * size
+            ahead(at, x, BYTES_AHEAD)
             even = fma(load(at), broadcast_f32(x, 8 * c), even)
             odd = fma(load(at + 16 * size), broadcast_f32(x, 8 * c + 4), odd)
         if columns % 2 != 0:

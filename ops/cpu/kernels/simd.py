@@ -141,23 +141,25 @@ def _add_offset(panels, offset):
 
 
 def prefetch(size):
-    """An intrinsic (panels, offset): asks for so many bytes of each panel, to be read soon."""
+    """An intrinsic (panels, rows, offset): asks for so many bytes of each panel, to be read soon.
+
+    For a single row only: a tile's panels have just been read for the tile before.
+    """
 
     @intrinsic
-    def ask(context, panels, offset):
+    def ask(context, panels, rows, offset):
+        lines = -(-size // 64) if rows.count == 1 else 0
+
         def code(context, builder, signature, arguments):
             flags = [ir.Constant(I32, flag) for flag in (0, 3, 1)]  # to be read, often, as data
-            kind = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I32, I32, I32])
-            name = "llvm.prefetch.p0"
-            function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
             for n in range(panels.panels):
-                start = builder.add(builder.extract_value(arguments[0], n), arguments[1])
-                for line in range(-(-size // 64)):
+                start = builder.add(builder.extract_value(arguments[0], n), arguments[2])
+                for line in range(lines):
                     place = _at(builder, start, I8, ir.Constant(I64, 64 * line))
-                    builder.call(function, [place, *flags])
+                    call(builder, "llvm.prefetch.p0", ir.VoidType(), place, *flags)
             return context.get_dummy_value()
 
-        return types.void(panels, types.int64), code
+        return types.void(panels, rows, types.int64), code
 
     return ask
 

@@ -111,7 +111,7 @@ def _direct(add_part, factors, weights, size):
             block = w + b * block_bytes
             for part in range(parts):
                 at = (b * parts + part) * ACTIVATION_BYTES
-                ahead(block, BLOCKS_AHEAD * block_bytes + part * (block_bytes // parts))
+                ahead(block, x, BLOCKS_AHEAD * block_bytes + part * (block_bytes // parts))
                 total = add_part(block, part, x, at, factors(block, part), total)
         return total
 
