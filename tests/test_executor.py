@@ -10,6 +10,9 @@ from passes import kernel_folder, resources
 
 from ops.backend import open_backend
 from ops.cache import CacheLayout
+from ops.cpu.executor import Executor
+from ops.cpu.objects import ObjectStore
+from ops.cpu.records import Record
 from ops.interface import Interrupted, Linear, Step, Weight
 from ops.program import Buffer, Limits, Operation, plan
 from quant.format import FORMATS
@@ -51,6 +54,20 @@ def test_any_number_of_threads_gives_the_same_bytes(threads):
         results.append(np.stack([runner.run(one_step()).copy() for _ in range(20)]))
         runner.close()
     np.testing.assert_array_equal(*results)
+
+
+def test_a_job_goes_on_while_python_does_other_work():
+    allowed = resources(2)
+    store = ObjectStore(allowed.kernels, allowed.on_compile)
+    source, sums = np.zeros(1 << 14, np.uint8), np.zeros(1 << 14, np.uint8)
+    long = Record([source.ctypes.data, 50_000, sums.ctypes.data])  # some tenths of a second
+    program = np.array([(store.address("limit_multiply"), long.address, 1)], np.int64)
+    executor = Executor(store.address("replay"), 2)
+    executor.begin((program.ctypes.data, np.zeros(8, np.int64).ctypes.data, len(program)))
+    assert executor._done == [0, 0]
+    executor.settle()
+    assert executor._done == [1, 1]
+    executor.close()
 
 
 def test_an_interrupt_breaks_a_step_off_and_the_next_one_runs():

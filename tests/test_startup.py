@@ -73,7 +73,7 @@ def test_an_ignored_ctrl_c_stays_ignored():
     assert (done.returncode, done.stdout) == (0, "Hello\n"), done.stderr
 
 
-# --- the tokenizer, beside the weights
+# --- loading that fails
 
 
 class BrokenBackendError(LeptonError):
@@ -83,22 +83,6 @@ class BrokenBackendError(LeptonError):
 @pytest.fixture
 def file(tmp_path) -> Path:
     return write_model(tmp_path / "tiny.gguf")
-
-
-def test_the_tokenizer_is_built_beside_the_weights(file, monkeypatch):
-    builders = []
-
-    def build(metadata):
-        builders.append(threading.current_thread())
-        return real(metadata)
-
-    real = engine.build_tokenizer
-    monkeypatch.setattr(engine, "build_tokenizer", build)
-    before = threading.active_count()
-    with lepton_cli.load(file, backend="reference") as model:
-        assert model.tokenizer is model.tokenizer
-    assert len(builders) == 1 and builders[0] is not threading.main_thread()
-    assert threading.active_count() == before
 
 
 def test_a_broken_vocabulary_is_told_when_it_is_used(file, monkeypatch):

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -69,9 +68,7 @@ class Model:
         self._notes = tuple(note for note in notes if note)
         limits = loading.limits_of(plan.context, options.ubatch)
         resources = Resources(self.threads, kernel_folder(), on_compile or _silent)
-        with ThreadPoolExecutor(1) as beside:  # while the weights are made ready, without Python
-            self._tokenizer = beside.submit(build_tokenizer, file.metadata)
-            self._runner = open_backend(self.backend, decoder.forward, layout, limits, resources)
+        self._runner = open_backend(self.backend, decoder.forward, layout, limits, resources)
         self._positions = Positions(self._runner, plan.context, limits.tokens)
         self._outputs = limits.outputs
         self._vocabulary = decoder.weights.weight("token_embd.weight").rows
@@ -110,7 +107,7 @@ class Model:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """Raises ModelFileError for a file without a vocabulary that Lepton can read."""
-        tokenizer = self._tokenizer.result()
+        tokenizer = build_tokenizer(self.metadata)  # while the weights are being packed
         if tokenizer.vocab_size > self._vocabulary:
             message = f"{self.path}: {tokenizer.vocab_size} tokens, but token_embd.weight has only "
             raise ModelFileError(f"{message}{self._vocabulary} rows")

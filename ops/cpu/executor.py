@@ -66,14 +66,20 @@ class Executor:
         seconds: NDArray[np.float64] = times[:, 0] + times[:, 1] * 1e-9
         return seconds
 
-    def run(self, job: Job, interrupt: threading.Event | None = None) -> None:
-        """Raises Interrupted when `interrupt` is set before the end, UsageError after `close`."""
+    def begin(self, job: Job) -> None:
+        """Sets the workers to a job without waiting for it. Raises UsageError after `close`."""
         if self._closed or os.getpid() != self._process:
             raise UsageError("the model is closed, or belongs to another process", "load it again")
         self.settle()
         self._sync[STOP : STOP + 2] = 0
+        self._posted = self._posted[0] + 1, job
+        for call in self._calls:
+            call.put(None)
+
+    def run(self, job: Job, interrupt: threading.Event | None = None) -> None:
+        """Raises Interrupted when `interrupt` is set before the end, UsageError after `close`."""
         try:
-            self._posted = self._posted[0] + 1, job
+            self.begin(job)
             self.settle(interrupt)
         except BaseException:  # Ctrl-C, wherever it strikes: no worker may be left at work
             self._sync[STOP] = 1

@@ -49,7 +49,7 @@ class CpuRunner:
         self._place(places, size, max(call.scratch for call in calls) * threads)
         self._executor = Executor(kernels.address("replay"), threads)
         weakref.finalize(self, self._executor.close)
-        self._pack()
+        self._begin_packing()
         waits = barriers(operations, places, limits)
         self._records: Records = [
             (call.kernel, self._operands(call), wait)
@@ -84,7 +84,8 @@ class CpuRunner:
     def _enter(self, step: Step) -> None:
         """Fills the step record."""
         self.cache.reserve(int(step.positions.max()) + 1)
-        self._executor.settle()  # a step that was broken off may still be reading its record
+        self._executor.settle()  # packing, or a step that was broken off and reads its record
+        self._lowering.packing.settle()
         self._held = table, step = self.cache.table(), step
         fields = self._step
         fields[record.TOKENS], fields[record.OUTPUTS] = len(step.tokens), len(step.outputs)
@@ -105,11 +106,12 @@ class CpuRunner:
         self._addresses = {buffer: base + place for buffer, place in places.items()}
         self._addresses[SCRATCH] = base + size
 
-    def _pack(self) -> None:
+    def _begin_packing(self) -> None:
+        """The first step waits for its end; until then there is time for other work in Python."""
         packing = self._lowering.packing
-        records = [(name, Record(operands), True) for name, operands in packing.calls()]
-        self._replay(self._assembled(records))
-        packing.settle()
+        self._packing = [(name, Record(operands), True) for name, operands in packing.calls()]
+        self._packing_program = program = self._assembled(self._packing)
+        self._executor.begin((program.ctypes.data, self._step.ctypes.data, len(program)))
 
     def _operands(self, call: Call) -> Record:
         values = []
