@@ -1,0 +1,82 @@
+"""How a step of many small operators fares on a machine that is shared: a table.
+
+python benchmarks/barriers.py
+
+250 operators of some 5 microseconds, as a small model has them in a token: on as many threads as
+cores, on twice as many, and beside one foreign busy process a core.
+"""
+
+import multiprocessing
+import os
+import time
+
+import numpy as np
+
+from lepton_cli.engine.paths import cache_folder
+from ops.backend import Resources, open_backend
+from ops.cache import CacheLayout
+from ops.cpu.machine import default_threads
+from ops.interface import Array, Linear, Operators, Step, Weight
+from ops.program import Limits
+from quant.format import FORMATS
+
+OPERATORS, WIDTH, STEPS = 250, 512, 40
+
+
+def forward(ops: Operators) -> Array:
+    """A chain: each operator needs the one before it."""
+    x = ops.embed(TABLE)
+    for _ in range(OPERATORS):
+        x = ops.linear(MATRIX, x)
+    return x
+
+
+def _weight(rows: int) -> Weight:
+    values = np.random.default_rng(0).standard_normal((rows, WIDTH), dtype=np.float32) / 23
+    return Weight("w", FORMATS["F32"], WIDTH, values.view(np.uint8))
+
+
+TABLE, MATRIX = _weight(4), Linear(_weight(WIDTH))
+
+
+def milliseconds(threads: int) -> tuple[float, float]:
+    """The median and the slowest of some steps."""
+    resources = Resources(threads, cache_folder() / "kernels", lambda state: None)
+    runner = open_backend("cpu", forward, CacheLayout(()), Limits(1, 1), resources)
+    step = Step(np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(1, np.int32))
+    times = []
+    for _ in range(STEPS):
+        start = time.perf_counter()
+        runner.run(step)
+        times.append(1e3 * (time.perf_counter() - start))
+    runner.close()
+    return float(np.median(times)), max(times)
+
+
+def _busy() -> None:
+    while True:
+        pass
+
+
+def main() -> None:
+    cores = default_threads().count
+    cases = [("idle", cores, 0), ("twice as many threads as cores", 2 * cores, 0)]
+    cases += [("one busy process a core", cores, os.cpu_count() or 1)]
+    print("| case | threads | median ms | slowest ms | median, of idle |")
+    print("|---|---:|---:|---:|---:|")
+    milliseconds(cores)  # compiles, warms up
+    idle = 0.0
+    for name, threads, foreign in cases:
+        others = [multiprocessing.Process(target=_busy, daemon=True) for _ in range(foreign)]
+        for other in others:
+            other.start()
+        median, slowest = milliseconds(threads)
+        for other in others:
+            other.kill()
+        idle = idle or median
+        ratio = median / idle
+        print(f"| {name} | {threads} | {median:.1f} | {slowest:.1f} | {ratio:.1f}x |")
+
+
+if __name__ == "__main__":
+    main()
