@@ -21,20 +21,21 @@ class Rung:
     processor: str  # LLVM's name of a processor model
     features: str = ""  # beyond that model's
     needs: frozenset[str] = frozenset()
-    tile: int = 1  # tokens whose sums fit into the registers beside a panel's weights
+    tokens: int = 1  # whose sums for two panels fit into the registers
+    queries: int = 1  # whose sums fit there for as many registers of positions
 
 
 AVX2 = frozenset({"avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"})
 AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512vnni"}
 
 X86 = (
-    Rung("avx512", "x86-64-v4", "+avx512vnni,-prefer-256-bit", AVX512, 4),
-    Rung("avxvnni", "x86-64-v3", "+avxvnni", AVX2 | {"avxvnni"}, 2),
-    Rung("avx2", "x86-64-v3", "", AVX2, 2),
+    Rung("avx512", "x86-64-v4", "+avx512vnni,-prefer-256-bit", AVX512, 5, 4),
+    Rung("avxvnni", "x86-64-v3", "+avxvnni", AVX2 | {"avxvnni"}, 2, 2),
+    Rung("avx2", "x86-64-v3", "", AVX2, 3, 2),
     Rung("generic", "x86-64"),
 )
 ARM = (
-    Rung("dotprod", "generic", "+dotprod,+fullfp16", frozenset({"dotprod", "fullfp16"}), 2),
+    Rung("dotprod", "generic", "+dotprod,+fullfp16", frozenset({"dotprod", "fullfp16"}), 2, 2),
     Rung("generic", "generic"),
 )
 OTHER = (Rung("generic", "generic"),)

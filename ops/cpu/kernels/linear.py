@@ -16,12 +16,12 @@ from ops.cpu.kernels.simd import (
     multiply,
     pair,
     row,
+    rows_of_listed_tokens,
+    rows_of_tokens,
     second_panel,
     store_rows,
     store_tile,
-    tile_of_rows,
-    tile_of_rows_listed,
-    tile_size,
+    tokens_at_once,
     zeros,
 )
 from ops.cpu.kernels.simd import load_f32 as load_floats
@@ -118,7 +118,7 @@ class InOrder:
 
         @device
         def tile(op, base, stride, t):
-            return tile_of_rows(base + t * stride, stride)
+            return rows_of_tokens(base + t * stride, stride)
 
         self.one_x = self.one_y = one
         self.tile_x = self.tile_y = tile
@@ -140,12 +140,12 @@ class Listed:
         @device
         def tile_x(op, base, stride, t):
             numbers, shared = load_i64(op, at.GROUPED_ROWS) + 4 * t, load_i64(op, at.ROWS_PER_X)
-            return tile_of_rows_listed(base, stride, numbers, shared)
+            return rows_of_listed_tokens(base, stride, numbers, shared)
 
         @device
         def tile_y(op, base, stride, t):
             numbers, alone = load_i64(op, at.GROUPED_ROWS) + 4 * t, 1
-            return tile_of_rows_listed(base, stride, numbers, alone)
+            return rows_of_listed_tokens(base, stride, numbers, alone)
 
         self.one_x, self.one_y, self.tile_x, self.tile_y = one_x, one_y, tile_x, tile_y
 
@@ -185,8 +185,8 @@ def whole_panels(panel, matrices, access):
     @device
     def run(op, expert, p, first, last, scratch):
         w, columns = weights(op, expert, p), load_i64(op, at.COLUMNS)
-        tiled = last - (last - first) % tile_size()
-        for t in range(first, tiled, tile_size()):
+        tiled = last - (last - first) % tokens_at_once()
+        for t in range(first, tiled, tokens_at_once()):
             y, added = tile_ends(op, t)
             finish(op, expert, p, panel(w, tile_starts(op, t), columns), y, added)
         for t in range(tiled, last):
@@ -213,7 +213,7 @@ def in_parts(parts, matrices, access):
         for part in range(0, parts, STRETCH):
             count = min(STRETCH, parts - part)
             unpack(w, part, part + count, unpacked)
-            for t in range(first, tiled, tile_size()):
+            for t in range(first, tiled, tokens_at_once()):
                 x, place = tile_starts(op, t), totals + 128 * (t - first)
                 total = zeros(w, x) if part == 0 else load_tile(w, x, place)
                 total = add_parts(unpacked, count, x, part * ACTIVATION_BYTES, total)
@@ -222,10 +222,10 @@ def in_parts(parts, matrices, access):
     @device
     def run(op, expert, p, first, last, scratch):
         w, columns = weights(op, expert, p), load_i64(op, at.COLUMNS)
-        tiled = last - (last - first) % tile_size()
+        tiled = last - (last - first) % tokens_at_once()
         if tiled > first:
             tiles(op, w, first, tiled, scratch)
-        for t in range(first, tiled, tile_size()):
+        for t in range(first, tiled, tokens_at_once()):
             y, added = tile_ends(op, t)
             place = scratch + 2 * STRETCH * PART_BYTES + 128 * (t - first)
             finish(op, expert, p, load_tile(w, tile_starts(op, t), place), y, added)

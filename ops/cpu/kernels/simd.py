@@ -241,16 +241,6 @@ def row(context, address):
     return Rows(1)(types.int64), code
 
 
-@intrinsic
-def tile_size(context):
-    """How many tokens a kernel computes at once on this rung."""
-
-    def code(context, builder, signature, arguments):
-        return ir.Constant(I64, target().tile)
-
-    return types.int64(), code
-
-
 def rows(count):
     """An intrinsic: (base, stride) -> so many addresses, a stride apart."""
 
@@ -269,30 +259,46 @@ def _spaced(builder, base, stride, count):
     return gathered(builder, [builder.add(base, builder.mul(stride, n)) for n in steps])
 
 
-@intrinsic
-def tile_of_rows(context, base, stride):
-    """A tile of addresses, a stride apart."""
+def _tile(count_of):
+    """The rung's tile of rows: (its size, rows a stride apart, rows that are listed)."""
 
-    def code(context, builder, signature, arguments):
-        return _spaced(builder, *arguments, target().tile)
+    @intrinsic
+    def size(context):
+        def code(context, builder, signature, arguments):
+            return ir.Constant(I64, count_of(target()))
 
-    return Rows(target().tile)(types.int64, types.int64), code
+        return types.int64(), code
+
+    @intrinsic
+    def apart(context, base, stride):
+        count = count_of(target())
+
+        def code(context, builder, signature, arguments):
+            return _spaced(builder, *arguments, count)
+
+        return Rows(count)(types.int64, types.int64), code
+
+    @intrinsic
+    def listed(context, base, stride, numbers, divisor):
+        count = count_of(target())
+
+        def code(context, builder, signature, arguments):
+            base, stride, numbers, divisor = arguments
+            place, parts = _at(builder, numbers, I32), []
+            for n in range(count):
+                raw = builder.load(builder.gep(place, [ir.Constant(I32, n)]), align=1)
+                number = builder.udiv(builder.zext(raw, I64), divisor)
+                parts.append(builder.add(base, builder.mul(stride, number)))
+            return gathered(builder, parts)
+
+        return Rows(count)(*[types.int64] * 4), code
+
+    return size, apart, listed
 
 
-@intrinsic
-def tile_of_rows_listed(context, base, stride, numbers, divisor):
-    """A tile of addresses: base + stride · (number // divisor), the int32 numbers in memory."""
-
-    def code(context, builder, signature, arguments):
-        base, stride, numbers, divisor = arguments
-        place, parts = _at(builder, numbers, I32), []
-        for n in range(target().tile):
-            raw = builder.load(builder.gep(place, [ir.Constant(I32, n)]), align=1)
-            number = builder.udiv(builder.zext(raw, I64), divisor)
-            parts.append(builder.add(base, builder.mul(stride, number)))
-        return gathered(builder, parts)
-
-    return Rows(target().tile)(*[types.int64] * 4), code
+# (), (base, stride), and (base, stride, numbers, divisor): base + stride · (number // divisor)
+tile_size, tile_of_rows, tile_of_rows_listed = _tile(lambda rung: rung.queries)
+tokens_at_once, rows_of_tokens, rows_of_listed_tokens = _tile(lambda rung: rung.tokens)
 
 
 def _broadcast(kind, element):

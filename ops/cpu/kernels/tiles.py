@@ -32,12 +32,12 @@ def tile_of_panels(context, base, stride):
 
     def code(context, builder, signature, arguments):
         base, stride = arguments
-        steps = [builder.mul(stride, ir.Constant(I64, n)) for n in range(target().tile)]
+        steps = [builder.mul(stride, ir.Constant(I64, n)) for n in range(target().queries)]
         parts = [builder.add(base, step) for step in steps]
         return parts[0] if len(parts) == 1 else _joined(builder, parts)
 
-    one = target().tile == 1
-    return (types.int64 if one else Panels(target().tile))(types.int64, types.int64), code
+    one = target().queries == 1
+    return (types.int64 if one else Panels(target().queries))(types.int64, types.int64), code
 
 
 def _panels(kind):
