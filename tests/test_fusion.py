@@ -50,8 +50,8 @@ def test_a_quantized_layer_becomes_few_operators():
     assert names(fuse(recorded(layer("Q8_0")))) == [
         "embed",
         "rms_norm_quantize",
-        *["linear", "angles", "rope", "linear", "rope", "linear"],
-        *["store", "attention", "quantize", "linear"],
+        *["linear", "angles", "linear", "linear", "enter_heads"],
+        *["attention", "quantize", "linear"],
         "rms_norm_quantize",
         *["gated_linear", "quantize", "linear"],
     ]
@@ -70,6 +70,31 @@ def test_a_fused_layer_means_the_same(kind, biases, tokens):
     case = Case(layer(kind, biases), tokens, layers=(HEADS,))
     # a rounding of an activation that falls the other way is 1/254 of the largest of 32
     case.check(steps=2, tolerance=5e-5 if kind != "Q8_0" else 2e-3)
+
+
+@pytest.mark.parametrize("norms", [False, True])
+@pytest.mark.parametrize("turned", ["both", "only k", "neither", "each by its own"])
+def test_heads_enter_attention_whatever_is_done_to_them(norms, turned):
+    table, q, k, v = weight(V, D), *(Linear(weight(n, D, "Q8_0")) for n in (64, 32, 32))
+    q_norm, k_norm = Linear(weight(1, 16)), Linear(weight(1, 16))
+    other = Rope(TURN.frequencies[:3], 16, interleaved=False)
+
+    def forward(ops):
+        x = ops.embed(table)
+        heads = [ops.linear(w, x) for w in (q, k)]
+        if norms:
+            pairs = zip(heads, (q_norm, k_norm), strict=True)
+            heads = [ops.rms_norm(y, norm, 1e-5) for y, norm in pairs]
+        if turned != "neither":
+            heads[1] = ops.rope(heads[1], TURN)
+        if turned in ("both", "each by its own"):
+            heads[0] = ops.rope(heads[0], TURN if turned == "both" else other)
+        return ops.attention(*heads, ops.linear(v, x), HEADS)
+
+    fused = names(fuse(recorded(forward)))
+    assert fused.count("enter_heads") == 1 and "store" not in fused
+    assert fused.count("rope") == (turned == "each by its own")
+    Case(forward, tokens=7, layers=(HEADS,)).check(steps=3)
 
 
 def test_what_others_read_is_not_fused_away():
@@ -125,14 +150,11 @@ def schedule(operations, keep: Buffer) -> list[bool]:
 
 def test_products_of_one_input_do_not_wait_for_each_other():
     operations = fuse(recorded(layer("Q8_0")))
-    waits = dict(
-        zip(range(len(operations)), schedule(operations, operations[-1].outputs[0]), strict=True)
-    )
-    first = names(operations).index("linear")
+    waits = schedule(operations, operations[-1].outputs[0])
+    first, entered = (names(operations).index(name) for name in ("linear", "enter_heads"))
     assert waits[first]  # for the norm
-    products = [n for n, name in enumerate(names(operations[:8])) if name == "linear"]
-    assert not waits[first + 1]  # angles: needed by nobody yet
-    assert waits[names(operations).index("attention")] and len(products) == 3
+    assert entered - first == 4 and not any(waits[first + 1 : entered])  # q, angles, k, v
+    assert waits[entered] and waits[entered + 1]
 
 
 def test_whoever_reads_or_overwrites_waits():

@@ -3,15 +3,16 @@
 Each rule keeps the meaning: `ops.reference`, which runs the model as it was written, is the oracle
 of the result. What is new here: `quantize` and `rms_norm_quantize` (activations for packed
 weights), `gated_linear` and `gated_expert_linear` (activation(gate x) · up x), `linear` with a
-second input that is added, `angles` (of rotary positions, once a step), `group` (rows by expert).
+second input that is added, `angles` (of rotary positions, once a step), `enter_heads` (norm, rope
+and the cache's store between the products of q, k, v and attention), `group` (rows by expert).
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from ops.interface import Linear, Rope, Routing
-from ops.program import Buffer, Operation
+from ops.interface import Heads, Linear, Rope, Routing
+from ops.program import Buffer, Operation, Parameter
 
 FLOATS = ("F32", "F16", "BF16")
 LEGACY = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
@@ -33,7 +34,7 @@ def fuse(operations: Sequence[Operation]) -> list[Operation]:
     fused = _added(fused)
     fused = list(_quantized(fused))
     fused = _normalised(fused)
-    fused = list(_turned(fused))
+    fused = _entered(list(_turned(fused)))
     return list(_grouped(fused))
 
 
@@ -135,6 +136,60 @@ def _turned(operations: list[Operation]) -> Iterator[Operation]:
             made[rope] = Buffer("tokens", 1, width)
             yield Operation("angles", (), (made[rope],), (rope,))
         yield replace(op, inputs=(*op.inputs, made[rope]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """What becomes of q or k after its product: a norm of each head, then its turn."""
+
+    source: Buffer
+    norm: Operation | None
+    rope: Operation | None
+
+    @property
+    def steps(self) -> set[Operation]:
+        return {step for step in (self.norm, self.rope) if step}
+
+    @property
+    def angles(self) -> Buffer | None:
+        return self.rope.inputs[1] if self.rope else None
+
+    @property
+    def eps(self) -> Parameter:
+        return self.norm.parameters[1] if self.norm else 0.0
+
+
+def _entered(operations: list[Operation]) -> list[Operation]:
+    """All that stands between the products and attention, head by head."""
+    readers, makers, gone = _readers(operations), _makers(operations), set[Operation]()
+
+    def trace(buffer: Buffer, width: int) -> _Heads:
+        """From what attention takes back to what a product gave."""
+        rope = makers[buffer] if makers[buffer].name == "rope" and readers[buffer] == 1 else None
+        turned = rope.inputs[0] if rope else buffer
+        norm = makers[turned] if makers[turned].name == "rms_norm" else None
+        if norm and (readers[turned] > 1 or _linear(norm).weight.columns != width):
+            norm = None
+        return _Heads(norm.inputs[0] if norm else turned, norm, rope)
+
+    for n, store in enumerate(operations):
+        if store.name != "store":
+            continue
+        attention, heads = operations[n + 1], store.parameters[0]
+        assert attention.name == "attention" and isinstance(heads, Heads)
+        q = trace(attention.inputs[0], heads.head_width)
+        k = trace(store.inputs[0], heads.head_width)
+        if (q.rope and q.angles is not k.angles) or (q.norm and k.norm and q.eps != k.eps):
+            q = _Heads(attention.inputs[0], None, None)
+        out = Buffer(q.source.rows, q.source.multiple, q.source.width)
+        inputs = (q.source, k.source, store.inputs[1], *([k.angles] if k.angles else []))
+        norms = [_linear(head.norm) if head.norm else None for head in (q, k)]
+        rope, eps = k.rope.parameters[0] if k.rope else None, k.eps or q.eps
+        parameters = (heads, *norms, eps, rope, int(q.rope is not None))
+        operations[n] = Operation("enter_heads", inputs, (out,), parameters)
+        operations[n + 1] = replace(attention, inputs=(out,))
+        gone |= q.steps | k.steps
+    return _without(operations, gone)
 
 
 def _grouped(operations: list[Operation]) -> Iterator[Operation]:

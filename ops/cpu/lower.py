@@ -136,24 +136,28 @@ class Lowering:
         return Call("layer_norm", (x, y, weight, bias, x.width, *rows(x), float(eps)))
 
     def _angles(self, table: Buffer, rope: Rope) -> Call:
-        frequencies, repeat = self._keep(rope.frequencies), 2 if rope.interleaved else 1
+        frequencies, repeat = self._keep(rope.frequencies), _repeat(rope)
         operands = (table, frequencies, len(rope.frequencies), repeat, float(rope.magnitude))
         return Call("angles", (*operands, TOKENS))
 
     def _rope(self, x: Buffer, table: Buffer, y: Buffer, rope: Rope) -> Call:
         pairs, width = len(rope.frequencies), rope.head_width
-        shape = (pairs, width, x.width // width, 2 if rope.interleaved else 1)
+        shape = (pairs, width, x.width // width, _repeat(rope))
         return Call("rope", (x, y, table, *shape, TOKENS))
 
     def _temperature(self, x: Buffer, y: Buffer, scale: float, period: int) -> Call:
         return Call("temperature", (x, y, x.width, TOKENS, float(scale), period))
 
-    def _store(self, k: Buffer, v: Buffer, heads: Heads) -> Call:
-        layout = self._layout
-        strides = layout.panel_bytes(heads), layout.row_bytes(heads)
-        place = layout.offsets(heads.layer)
-        operands = (k, v, heads.kv_heads, heads.head_width, *place, *strides, TOKENS)
-        return Call(f"store_{layout.k}_{layout.v}", operands)
+    def _enter_heads(self, q: Buffer, k: Buffer, v: Buffer, *rest: Any) -> Call:
+        """The operands in the order of kernels/heads.py."""
+        *table, out, heads, q_norm, k_norm, eps, rope, q_turned = rest
+        layout, pairs = self._layout, len(rope.frequencies) if rope else 0
+        shape = (heads.query_heads, heads.kv_heads, heads.head_width)
+        place = (*layout.offsets(heads.layer), layout.panel_bytes(heads), layout.row_bytes(heads))
+        norms = [self._floats(norm.weight if norm else None) for norm in (q_norm, k_norm)]
+        turns = (table[0] if table else 0, pairs * q_turned, pairs, _repeat(rope))
+        operands = (q, k, v, out, *shape, *place, *norms, float(eps), *turns, SCRATCH, TOKENS)
+        return Call(f"enter_heads_{layout.k}_{layout.v}", operands, heads.head_width)
 
     def _attention(self, q: Buffer, y: Buffer, heads: Heads, sinks: Weight | None) -> Call:
         """The operands in the order of kernels/attention.py."""
@@ -218,6 +222,11 @@ class Lowering:
             final = _padded(dequantize(kind, source)) if kind else np.ascontiguousarray(source)
             self._kept[key] = final, source  # the source too: its address is the key
         return self._kept[key][0].ctypes.data
+
+
+def _repeat(rope: Rope | None) -> int:
+    """How often the angles of a pair stand in their table."""
+    return 2 if rope and rope.interleaved else 1
 
 
 def _padded(values: Numbers) -> Numbers:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from ops.program import Buffer, Limits, Operation, buffer_bytes
 
 Stretch = tuple[int, int]  # first and last address of a piece of memory
-CACHE_WRITERS, CACHE_READERS = {"store"}, {"attention"}
+CACHE_WRITERS, CACHE_READERS = {"enter_heads"}, {"attention"}
 CACHE: Stretch = (-1, 0)  # stands for the KV cache, whose blocks are found at run time
 
 

@@ -8,7 +8,7 @@ import regex
 from tokenizers.models import BPE
 
 from lepton_cli.engine.tokenizer.alphabets import Alphabet, ByteAlphabet, PlainAlphabet
-from lepton_cli.engine.tokenizer.arrays import DAMAGED, read_texts
+from lepton_cli.engine.tokenizer.arrays import DAMAGED, decode_texts, read_texts
 from lepton_cli.engine.tokenizer.pretokenizers import Pretokenizer
 from lepton_cli.engine.tokenizer.vocabulary import Vocabulary
 from quant.errors import ModelFileError
@@ -52,7 +52,8 @@ class BytePairSpeller:
         byte_names = vocabulary.byte_names()
         if pretokenizer.byte_level:
             self._alphabet, byte_names = ByteAlphabet(), {}
-        ids = {text.decode(): token for text, token in vocabulary.plain_ids().items()}
+        plain = vocabulary.plain_ids()
+        ids = dict(zip(decode_texts(plain), plain.values(), strict=True))
         merges = _read_merges(metadata, ids)
         ids |= {name.decode(): token for name, token in byte_names.items()}
         # Without an unknown token, letters around what is left out would merge with each other.
@@ -84,12 +85,15 @@ def _read_merges(metadata: Metadata, ids: Mapping[str, int]) -> list[tuple[str, 
     """The file's merges of tokens into tokens; raises ModelFileError."""
     if MERGES not in metadata:
         return []
-    merges = []
-    for text in dict.fromkeys(read_texts(metadata, MERGES)):  # of equals `BPE` would take the last
-        left, space, right = text.decode().partition(" ")
-        if not space:
+    texts = dict.fromkeys(read_texts(metadata, MERGES))  # of equals `BPE` would take the last
+    for text in texts:
+        if b" " not in text:
             message = f"{metadata.path}: the key {MERGES} holds {text!r:.60}, which is no pair"
             raise ModelFileError(message, DAMAGED)
-        if left in ids and right in ids and left + right in ids:  # `BPE` panics at others
-            merges.append((left, right))
-    return merges
+    return _split_merges(b"\0".join(texts).decode(), len(texts), ids)
+
+
+def _split_merges(joined: str, count: int, ids: Mapping[str, int]) -> list[tuple[str, str]]:
+    parts, wholes = joined.replace(" ", "\0").split("\0"), joined.replace(" ", "").split("\0")
+    if len(parts) == 2 * count and all(map(ids.__contains__, chain(parts, wholes))):
+        return list(zip(parts[::2], parts[1::2], strict=True))

@@ -78,8 +78,8 @@ def read_vocabulary(metadata: Metadata) -> Vocabulary:
     texts = read_texts(metadata, TOKENS)
     if not texts:
         raise ModelFileError(f"{metadata.path}: the key {TOKENS} holds no tokens", DAMAGED)
-    for token in [token for token, text in enumerate(texts) if not text]:
-        texts[token] = b"[EMPTY_%d]" % token
+    if not all(texts):
+        texts = [text or b"[EMPTY_%d]" % token for token, text in enumerate(texts)]
     ids = dict(zip(texts, range(len(texts)), strict=True))
     if len(ids) < len(texts):
         first, text = next(item for item in enumerate(texts) if ids[item[1]] != item[0])

@@ -12,8 +12,6 @@ import numpy as np
 
 from ops.cache import PANEL
 from ops.cpu.kernels.compiler import device
-from ops.cpu.kernels.memory import claim, load_i64, part_size
-from ops.cpu.kernels.memory import load_i32 as load_int
 from ops.cpu.kernels.memory import store_f16 as store_half
 from ops.cpu.kernels.simd import (
     LANES,
@@ -43,8 +41,6 @@ from ops.cpu.kernels.tiles import (
     scatter_i8,
     tile_of_panels,
 )
-from ops.cpu.layout import POSITIONS, TABLE
-from ops.interface import BLOCK
 
 SCALED = 32  # elements that share a scale in q8_0
 SCALED_BYTES = (2 + SCALED) * PANEL  # of them in a panel: the scales, then 32 times a byte of each
@@ -180,28 +176,3 @@ VALUES = {
     "f32": float_values(4, load_f32, store_f32),
     "q8_0": Values(1, load_row_q8_0, fetch_bytes, put_value_q8_0),
 }
-
-
-def store(keys, values):
-    """Writes a step's K and V into the cache: each token and kv head to its position."""
-    put_key, put_value = KEYS[keys].put, VALUES[values].put
-
-    def kernel(op, step, thread, threads):
-        k, v, kv_heads, d = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
-        keys, values = load_i64(op, 4), load_i64(op, 5)
-        panel_bytes, row_bytes = load_i64(op, 6), load_i64(op, 7)
-        count = load_i64(step, load_i64(op, 8))
-        amount = part_size(count * kv_heads, threads)
-        taken = claim(op, amount)
-        while taken < count * kv_heads:
-            for part in range(taken, min(taken + amount, count * kv_heads)):
-                head, t = part // count, part % count
-                position = load_int(load_i64(step, POSITIONS), t)
-                block = load_i64(load_i64(step, TABLE), position // BLOCK)
-                place, source = head * BLOCK + position % BLOCK, 4 * d * (t * kv_heads + head)
-                panel = block + keys + place // PANEL * panel_bytes
-                put_key(panel, place % PANEL, k + source, d)
-                put_value(block + values + place * row_bytes, v + source, d)
-            taken = claim(op, amount)
-
-    return kernel

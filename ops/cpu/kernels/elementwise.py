@@ -102,6 +102,16 @@ def rms_norm(op, step, thread, threads):
 
 
 @device
+def copied_row(x, y, width):
+    for i in range(0, width - LANES + 1, LANES):
+        store(y + 4 * i, load(x + 4 * i))
+    left = width % LANES
+    if left != 0:
+        at = 4 * (width - left)
+        store_some(y + at, load_some(x + at, left), left)
+
+
+@device
 def centred_row(x, y, middle, width):
     """y = x - middle."""
     for i in range(0, width - LANES + 1, LANES):
@@ -184,21 +194,26 @@ def turn_neighbours(x, y, cosines, sines, pairs):
         store_some(y + at, turned, left)
 
 
+@device
+def turn(x, y, cosines, pairs, repeat, head):
+    """One head by the angles of its token; what lies beyond the pairs is copied."""
+    sines = cosines + 4 * pairs * repeat
+    if repeat == 2:
+        turn_neighbours(x, y, cosines, sines, pairs)
+    else:
+        turn_halves(x, y, cosines, sines, pairs)
+    for i in range(2 * pairs, head):
+        store_f32(y, i, load_f32(x, i))
+
+
 def rope(op, step, thread, threads):
-    """Every head turned by its token's angles; what lies beyond the pairs is copied."""
+    """Every head turned by its token's angles."""
     x, y, table, pairs = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
     head, heads, repeat = load_i64(op, 4), load_i64(op, 5), load_i64(op, 6)
     total = load_i64(step, load_i64(op, 7)) * heads
     for item in range(total * thread // threads, total * (thread + 1) // threads):
         here, there = x + 4 * item * head, y + 4 * item * head
-        cosines = table + item // heads * 8 * pairs * repeat
-        sines = cosines + 4 * pairs * repeat
-        if repeat == 2:
-            turn_neighbours(here, there, cosines, sines, pairs)
-        else:
-            turn_halves(here, there, cosines, sines, pairs)
-        for i in range(2 * pairs, head):
-            store_f32(there, i, load_f32(here, i))
+        turn(here, there, table + item // heads * 8 * pairs * repeat, pairs, repeat, head)
 
 
 def temperature(op, step, thread, threads):
