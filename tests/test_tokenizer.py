@@ -1,5 +1,6 @@
 """Tokenizers built from small vocabularies made here: rules, detokenization, untrusted text."""
 
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -102,7 +103,7 @@ def test_word_pieces_are_the_longest_from_the_left() -> None:
 def test_decode_inverts_encode(tokenizer: Tokenizer, text: str) -> None:
     text = text.replace("▁", "")
     if tokenizer is SENTENCE:  # a word after a special token gets a space
-        text = text.replace("<tool>", "").replace("\n\n", "").replace("ş", "")
+        text = re.sub("<tool>|\n\n|ş", "a", text)  # what is left must not make them anew
     assert tokenizer.decode(tokenizer.encode(text, add_special=False)) == text
 
 

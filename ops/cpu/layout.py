@@ -30,7 +30,9 @@ X, X_ROW_BYTES, Y, ADDED, COUNT_FIELD, COUNT_MULTIPLE = range(10, 16)
 SCRATCH, SCRATCH_BYTES = range(16, 18)
 GROUPED_ROWS, GROUP_STARTS, EXPERTS, ROWS_PER_X = range(18, 22)
 
-# scratch of a thread for weights unpacked in parts, and for two panels' totals of each row
-UNPACKED_BYTES, TOTAL_BYTES = 2 * 16 * 768, 128
+# an unpacked part of a panel: 32 levels and four factors a row; so many fill the first cache
+PART_BYTES, PARTS_AT_ONCE = 512 + 4 * 64, 16
+# a thread's scratch: the parts of two panels, then two panels' totals of each token
+UNPACKED_BYTES, TOTAL_BYTES = 2 * PARTS_AT_ONCE * PART_BYTES, 128
 
 TILE_LIMIT = 16  # queries that attention computes at once, at most: a rung's tile, a power of two

@@ -53,8 +53,9 @@ class BytePairSpeller:
         if pretokenizer.byte_level:
             self._alphabet, byte_names = ByteAlphabet(), {}
         plain = vocabulary.plain_ids()
-        ids = dict(zip(decode_texts(plain), plain.values(), strict=True))
-        merges = _read_merges(metadata, ids)
+        names = dict(zip(plain, decode_texts(plain), strict=True))
+        ids = dict(zip(names.values(), plain.values(), strict=True))
+        merges = _read_merges(metadata, names)
         ids |= {name.decode(): token for name, token in byte_names.items()}
         # Without an unknown token, letters around what is left out would merge with each other.
         ids[UNKNOWN] = self._size if unknown is None else unknown
@@ -81,19 +82,16 @@ class BytePairSpeller:
         return [token.id for token in tokens if token.id < self._size]
 
 
-def _read_merges(metadata: Metadata, ids: Mapping[str, int]) -> list[tuple[str, str]]:
-    """The file's merges of tokens into tokens; raises ModelFileError."""
+def _read_merges(metadata: Metadata, names: Mapping[bytes, str]) -> list[tuple[str, str]]:
+    """The file's merges of tokens into tokens, as strings of `names`; raises ModelFileError."""
     if MERGES not in metadata:
         return []
-    texts = dict.fromkeys(read_texts(metadata, MERGES))  # of equals `BPE` would take the last
-    for text in texts:
-        if b" " not in text:
+    merges = []
+    for text in dict.fromkeys(read_texts(metadata, MERGES)):  # of equals `BPE` would take the last
+        left, space, right = text.partition(b" ")
+        if not space:
             message = f"{metadata.path}: the key {MERGES} holds {text!r:.60}, which is no pair"
             raise ModelFileError(message, DAMAGED)
-    return _split_merges(b"\0".join(texts).decode(), len(texts), ids)
-
-
-def _split_merges(joined: str, count: int, ids: Mapping[str, int]) -> list[tuple[str, str]]:
-    parts, wholes = joined.replace(" ", "\0").split("\0"), joined.replace(" ", "").split("\0")
-    if len(parts) == 2 * count and all(map(ids.__contains__, chain(parts, wholes))):
-        return list(zip(parts[::2], parts[1::2], strict=True))
+        if left in names and right in names and left + right in names:  # `BPE` refuses others
+            merges.append((names[left], names[right]))
+    return merges

@@ -25,8 +25,14 @@ from ops.cpu.kernels.simd import (
     zeros,
 )
 from ops.cpu.kernels.simd import load_f32 as load_floats
-from ops.cpu.kernels.unpacked import PART_BYTES, STRETCH
-from ops.cpu.layout import ACTIVATION_BYTES, PANEL_ROWS
+from ops.cpu.layout import (
+    ACTIVATION_BYTES,
+    PANEL_ROWS,
+    PART_BYTES,
+    PARTS_AT_ONCE,
+    TOTAL_BYTES,
+    UNPACKED_BYTES,
+)
 
 
 @device
@@ -208,13 +214,13 @@ def in_parts(parts, matrices, access):
     @device
     def tiles(op, w, first, tiled, scratch):
         """The totals of all tiles."""
-        parts, totals = load_i64(op, at.COLUMNS) // 32, scratch + 2 * STRETCH * PART_BYTES
-        unpacked = pair(scratch, scratch + STRETCH * PART_BYTES)
-        for part in range(0, parts, STRETCH):
-            count = min(STRETCH, parts - part)
+        parts, totals = load_i64(op, at.COLUMNS) // 32, scratch + UNPACKED_BYTES
+        unpacked = pair(scratch, scratch + PARTS_AT_ONCE * PART_BYTES)
+        for part in range(0, parts, PARTS_AT_ONCE):
+            count = min(PARTS_AT_ONCE, parts - part)
             unpack(w, part, part + count, unpacked)
             for t in range(first, tiled, tokens_at_once()):
-                x, place = tile_starts(op, t), totals + 128 * (t - first)
+                x, place = tile_starts(op, t), totals + TOTAL_BYTES * (t - first)
                 total = zeros(w, x) if part == 0 else load_tile(w, x, place)
                 total = add_parts(unpacked, count, x, part * ACTIVATION_BYTES, total)
                 store_tile(place, total)
@@ -227,7 +233,7 @@ def in_parts(parts, matrices, access):
             tiles(op, w, first, tiled, scratch)
         for t in range(first, tiled, tokens_at_once()):
             y, added = tile_ends(op, t)
-            place = scratch + 2 * STRETCH * PART_BYTES + 128 * (t - first)
+            place = scratch + UNPACKED_BYTES + TOTAL_BYTES * (t - first)
             finish(op, expert, p, load_tile(w, tile_starts(op, t), place), y, added)
         for t in range(tiled, last):
             y, added = one_end(op, t)

@@ -25,13 +25,12 @@ from ops.cpu.layout import (
     MINUS_HALF_SUMS,
     MINUS_SCALED_HALF_SUMS,
     MINUS_SUM,
+    PART_BYTES,
     SCALE,
 )
 
 PART = 32  # columns
-PART_BYTES = 512 + 4 * 64  # of an unpacked part of a panel: 32 levels a row, four factors
 BLOCKS_AHEAD = 2  # from one that is read to one that is prefetched
-STRETCH = 16  # parts that are unpacked at once: with the activations they fill the first cache
 
 
 def _whole(levels, offset):
