@@ -7,6 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from ops.cpu.kernels.addresses import (
+    pair,
+    row,
+    rows,
+)
 from ops.cpu.kernels.compiler import aim, c_function
 from ops.cpu.kernels.dots import dot, dot_small, lookup
 from ops.cpu.kernels.memory import load_f16 as load_one_f16
@@ -25,11 +30,8 @@ from ops.cpu.kernels.simd import (
     load_f32,
     load_i32,
     load_some,
-    pair,
     reduce_add,
     reduce_max,
-    row,
-    rows,
     second_panel,
     store,
     store_f16,

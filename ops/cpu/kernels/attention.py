@@ -8,6 +8,12 @@ records (softmax.py). One token's blocks are shared among the threads, else the 
 import numpy as np
 
 from ops.cache import PANEL
+from ops.cpu.kernels.addresses import (
+    row,
+    tile_of_rows,
+    tile_of_rows_listed,
+    tile_size,
+)
 from ops.cpu.kernels.cached import KEYS, VALUES
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.memory import (
@@ -27,11 +33,7 @@ from ops.cpu.kernels.simd import (
     broadcast_f32,
     fma,
     load_f32,
-    row,
     store,
-    tile_of_rows,
-    tile_of_rows_listed,
-    tile_size,
 )
 from ops.cpu.kernels.softmax import (
     MINUS_INFINITY,

@@ -1,5 +1,10 @@
 """What the machine could do at most: how fast it reads memory, and how fast it multiplies bytes."""
 
+from ops.cpu.kernels.addresses import (
+    pair,
+    row,
+    rows,
+)
 from ops.cpu.kernels.dots import dot_small
 from ops.cpu.kernels.memory import load_i64
 from ops.cpu.kernels.simd import (
@@ -9,10 +14,7 @@ from ops.cpu.kernels.simd import (
     int_zeros,
     load_bytes,
     load_i32,
-    pair,
     prefetch,
-    row,
-    rows,
     store,
     store_rows,
 )

@@ -6,6 +6,13 @@ threads. The operands are named in layout.py.
 """
 
 from ops.cpu import layout as at
+from ops.cpu.kernels.addresses import (
+    pair,
+    row,
+    rows_of_listed_tokens,
+    rows_of_tokens,
+    tokens_at_once,
+)
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.memory import claim, load_f32, load_i32, load_i64, part_size
 from ops.cpu.kernels.simd import (
@@ -14,14 +21,9 @@ from ops.cpu.kernels.simd import (
     load_rows,
     load_tile,
     multiply,
-    pair,
-    row,
-    rows_of_listed_tokens,
-    rows_of_tokens,
     second_panel,
     store_rows,
     store_tile,
-    tokens_at_once,
     zeros,
 )
 from ops.cpu.kernels.simd import load_f32 as load_floats

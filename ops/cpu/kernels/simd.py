@@ -3,11 +3,9 @@
 Nearly every intrinsic is one instruction of LLVM's. registers.py tells what a tile is.
 """
 
-import operator
-
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 from ops.cpu.kernels.compiler import target
 from ops.cpu.kernels.half import narrow_half, widen_bf16, widen_half
@@ -21,8 +19,6 @@ from ops.cpu.kernels.registers import (
     I64,
     INTS,
     LANES,
-    Panels,
-    Rows,
     Vec,
     call,
     constant,
@@ -52,7 +48,6 @@ maximum = operation("f32", lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x
 minimum = operation("f32", lambda b, x, y: b.select(b.fcmp_ordered("<", x, y), x, y), 2)
 absolute = operation("f32", lambda b, x: call(b, "llvm.fabs.v16f32", x.type, x), 1)
 rounded = operation("f32", lambda b, x: call(b, "llvm.rint.v16f32", x.type, x), 1)
-root = operation("f32", lambda b, x: call(b, "llvm.sqrt.v16f32", x.type, x), 1)
 to_float = operation("f32", lambda b, x: b.sitofp(x, register("f32")), 1)
 bits_to_float = operation("f32", lambda b, x: b.bitcast(x, register("f32")), 1)
 less = operation("mask", lambda b, x, y: b.fcmp_ordered("<", x, y), 2)
@@ -75,7 +70,6 @@ shift_left = operation("i32", method("shl"), 2)
 shift_right = operation("i32", method("lshr"), 2)
 shift_right_signed = operation("i32", method("ashr"), 2)
 to_int = operation("i32", lambda b, x: b.fptosi(x, register("i32")), 1)
-float_bits = operation("i32", lambda b, x: b.bitcast(x, register("i32")), 1)
 
 # 64 bytes; bits move within each byte
 as_bytes = operation("u8", lambda b, x: b.bitcast(x, register("u8")), 1)
@@ -112,32 +106,6 @@ def _load(kind, element, widen=None):
         return Vec(kind, 1, panels)(address), code
 
     return load
-
-
-@intrinsic
-def pair(context, first, second):
-    """The addresses of two panels."""
-
-    def code(context, builder, signature, arguments):
-        return gathered(builder, list(arguments))
-
-    return Panels(2)(types.int64, types.int64), code
-
-
-@intrinsic
-def _moved(context, panels, offset):
-    def code(context, builder, signature, arguments):
-        parts = [builder.extract_value(arguments[0], n) for n in range(panels.panels)]
-        return gathered(builder, [builder.add(part, arguments[1]) for part in parts])
-
-    return panels(panels, types.int64), code
-
-
-@overload(operator.add)
-def _add_offset(panels, offset):
-    if isinstance(panels, Panels) and isinstance(offset, types.Integer):
-        return lambda panels, offset: _moved(panels, offset)
-    return None
 
 
 def prefetch(size):
@@ -229,76 +197,6 @@ load_i8 = _load("i32", I8, lambda b, x: b.sext(x, register("i32")))
 load_f32 = _load("f32", FLOAT)
 load_f16 = _load("f32", I16, widen_half)
 load_bf16 = _load("f32", I16, widen_bf16)
-
-
-@intrinsic
-def row(context, address):
-    """A single address."""
-
-    def code(context, builder, signature, arguments):
-        return gathered(builder, [arguments[0]])
-
-    return Rows(1)(types.int64), code
-
-
-def rows(count):
-    """An intrinsic: (base, stride) -> so many addresses, a stride apart."""
-
-    @intrinsic
-    def spaced(context, base, stride):
-        def code(context, builder, signature, arguments):
-            return _spaced(builder, *arguments, count)
-
-        return Rows(count)(types.int64, types.int64), code
-
-    return spaced
-
-
-def _spaced(builder, base, stride, count):
-    steps = [ir.Constant(I64, n) for n in range(count)]
-    return gathered(builder, [builder.add(base, builder.mul(stride, n)) for n in steps])
-
-
-def _tile(count_of):
-    """The rung's tile of rows: (its size, rows a stride apart, rows that are listed)."""
-
-    @intrinsic
-    def size(context):
-        def code(context, builder, signature, arguments):
-            return ir.Constant(I64, count_of(target()))
-
-        return types.int64(), code
-
-    @intrinsic
-    def apart(context, base, stride):
-        count = count_of(target())
-
-        def code(context, builder, signature, arguments):
-            return _spaced(builder, *arguments, count)
-
-        return Rows(count)(types.int64, types.int64), code
-
-    @intrinsic
-    def listed(context, base, stride, numbers, divisor):
-        count = count_of(target())
-
-        def code(context, builder, signature, arguments):
-            base, stride, numbers, divisor = arguments
-            place, parts = _at(builder, numbers, I32), []
-            for n in range(count):
-                raw = builder.load(builder.gep(place, [ir.Constant(I32, n)]), align=1)
-                number = builder.udiv(builder.zext(raw, I64), divisor)
-                parts.append(builder.add(base, builder.mul(stride, number)))
-            return gathered(builder, parts)
-
-        return Rows(count)(*[types.int64] * 4), code
-
-    return size, apart, listed
-
-
-# (), (base, stride), and (base, stride, numbers, divisor): base + stride · (number // divisor)
-tile_size, tile_of_rows, tile_of_rows_listed = _tile(lambda rung: rung.queries)
-tokens_at_once, rows_of_tokens, rows_of_listed_tokens = _tile(lambda rung: rung.tokens)
 
 
 def _broadcast(kind, element):

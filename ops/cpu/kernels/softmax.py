@@ -9,6 +9,9 @@ so threads, tiles and chunks do not show in the results.
 
 import numpy as np
 
+from ops.cpu.kernels.addresses import (
+    row,
+)
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.elementwise import capped
 from ops.cpu.kernels.memory import load_f32 as load_number
@@ -26,7 +29,6 @@ from ops.cpu.kernels.simd import (
     ramp,
     reduce_add,
     reduce_max,
-    row,
     store,
     store_some,
     subtract,

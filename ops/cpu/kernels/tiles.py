@@ -6,7 +6,7 @@ from numba.extending import intrinsic
 
 from ops.cpu.kernels.compiler import target
 from ops.cpu.kernels.half import narrow_half, widen_half
-from ops.cpu.kernels.simd import I8, I16, I32, I64, LANES, Panels, Vec, register, splat
+from ops.cpu.kernels.registers import I8, I16, I32, I64, LANES, Panels, Vec, register, splat
 
 LINE = 64  # bytes of a cache line
 

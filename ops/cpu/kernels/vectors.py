@@ -5,6 +5,9 @@ Each serves any `count` of registers. The Numba build has no vector mathematics 
 
 import numpy as np
 
+from ops.cpu.kernels.addresses import (
+    row,
+)
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.simd import (
     LANES,
@@ -22,7 +25,6 @@ from ops.cpu.kernels.simd import (
     multiply,
     reduce_add,
     rounded,
-    row,
     shift_left,
     subtract,
     to_int,
