@@ -146,7 +146,7 @@ def _sides(
     context = max(trial.depth + trial.tokens for trial in trials)
     setup = Setup(given.threads, UBATCH)
     with ExitStack() as stack:
-        bench = stack.enter_context(Bench(GGUF.open(model), setup, context, _tell))
+        bench = stack.enter_context(closing(Bench(GGUF.open(model), setup, context, _tell)))
         if given.llama_bench:
             other: Side = LlamaBench(given.llama_bench, model, given.threads)
         else:

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -120,7 +121,7 @@ def test_a_prompt_is_passed_in_chunks_and_an_answer_token_by_token():
 
 def test_a_sample_stands_behind_its_depth_which_is_entered_once(tiny, monkeypatch):
     trial = Trial(3, 2, 9)
-    with Bench(GGUF.open(tiny), Setup(1), 20, lambda text: None) as bench:
+    with closing(Bench(GGUF.open(tiny), Setup(1), 20, lambda text: None)) as bench:
         bench.sample(trial)
         first = list(bench.model.positions.ids)
         entered = []

@@ -8,7 +8,8 @@ from passes import resources
 
 from ops.backend import open_backend
 from ops.cache import CacheLayout
-from ops.cpu.fusion import KERNEL_FORMATS, QUANTIZED
+from ops.cpu.fusion import IN_PARTS, KERNEL_FORMATS, QUANTIZED
+from ops.cpu.kernels import embed, panels
 from ops.interface import Heads, Linear, Rope, Routing, Step, Weight
 from ops.program import Limits
 from ops.reference import ReferenceRunner, rounded_to_bytes
@@ -88,6 +89,11 @@ def test_linear_with_bias_scale_and_a_format_without_kernel():
     table, w = weight(V, 256), weight(6, 256, "TQ2_0")
     matrix = Linear(w, weight(1, 6), weight(1, 1))
     Case(lambda ops: ops.linear(matrix, ops.embed(table))).check()
+
+
+def test_host_and_kernels_know_the_same_formats():
+    assert {*panels.PANELS, *panels.IN_PARTS} == KERNEL_FORMATS and set(panels.IN_PARTS) == IN_PARTS
+    assert set(embed.ROWS) == KERNEL_FORMATS
 
 
 def test_parts_of_a_fused_matrix():

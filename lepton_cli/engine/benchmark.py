@@ -3,11 +3,10 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -142,7 +141,7 @@ def benchmark(path: Path, schedule: Schedule, progress: Callable[[str], None]) -
     for setup in schedule.setups:
         progress(f"loading {facts.model}")
         work = workload(file, context, setup.kv)
-        with Bench(file, setup, context, progress) as bench:
+        with closing(Bench(file, setup, context, progress)) as bench:
             for trial in schedule.trials:
                 yield _measure(bench, trial, schedule, Subject(facts, work))
 
@@ -237,17 +236,6 @@ class Bench:
     def close(self) -> None:
         self._meter.close()
         self.model.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _enter(self, depth: int) -> None:
         """Makes the window hold so many tokens, always the same."""

@@ -269,9 +269,7 @@ def claim(typing_context, operands, amount):
     return types.int64(types.int64, types.int64), code
 
 
-PARTS_A_THREAD = (
-    8  # fewer leave the last thread alone for long, more cost too many atomic additions
-)
+PARTS_A_THREAD = 8  # fewer leave the last thread alone for long, more cost atomic additions
 
 
 @device

@@ -265,11 +265,8 @@ def _lanes_below(builder, count):
 
 def _store_some(builder, value, address, mask):
     place, value = _at(builder, address, register("f32")), builder.bitcast(value, register("f32"))
-    arguments = [value, place, ir.Constant(I32, 1), mask]
-    kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
-    name = "llvm.masked.store.v16f32.p0"
-    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-    builder.call(function, arguments)
+    one, name = ir.Constant(I32, 1), "llvm.masked.store.v16f32.p0"
+    call(builder, name, ir.VoidType(), value, place, one, mask)
 
 
 @intrinsic
@@ -324,7 +321,7 @@ def load_some(context, address, count):
 # between lanes
 
 
-def _reduce(name, *start):
+def _reduce(combine):
     """One float from the only register of a value; pairs are combined in a fixed tree."""
 
     @intrinsic
@@ -340,7 +337,7 @@ def _reduce(name, *start):
                     )
                     for lanes in (range(width), range(width, 2 * width))
                 ]
-                part = name(builder, *halves)
+                part = combine(builder, *halves)
             return builder.extract_element(part, ir.Constant(I32, 0))
 
         return types.float32(FLOATS), code

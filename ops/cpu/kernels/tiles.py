@@ -6,7 +6,7 @@ from numba.extending import intrinsic
 
 from ops.cpu.kernels.compiler import target
 from ops.cpu.kernels.half import narrow_half, widen_half
-from ops.cpu.kernels.registers import I8, I16, I32, I64, LANES, Panels, Vec, register, splat
+from ops.cpu.kernels.registers import I8, I16, I32, I64, LANES, Panels, Vec, call, register, splat
 
 LINE = 64  # bytes of a cache line
 
@@ -120,15 +120,10 @@ def fetch(size):
     @intrinsic
     def ask(context, address):
         def code(context, builder, signature, arguments):
-            name, byte = "llvm.prefetch.p0", ir.PointerType(I8)
             for offset in range(0, size, LINE):
                 place = _place(builder, arguments[0], I64(offset), I8)
                 values = [place, I32(0), I32(3), I32(1)]  # to read, into the nearest cache, data
-                kind = ir.FunctionType(ir.VoidType(), [byte, I32, I32, I32])
-                function = builder.module.globals.get(name) or ir.Function(
-                    builder.module, kind, name
-                )
-                builder.call(function, values)
+                call(builder, "llvm.prefetch.p0", ir.VoidType(), *values)
             return context.get_dummy_value()
 
         return types.void(types.int64), code
