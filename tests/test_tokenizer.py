@@ -28,6 +28,7 @@ from tiny_vocabularies import (
 
 from lepton_cli.engine.messages import Segment
 from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
+from lepton_cli.engine.tokenizer.merging import LONG_TEXT, Merger
 from quant.errors import UsageError
 from quant.gguf import GGUF
 
@@ -81,6 +82,26 @@ def test_the_best_pair_merges_again_and_again(text: str, random: Random) -> None
 def test_merges_come_in_the_order_of_the_file(merges: list[bytes], texts: list[str]) -> None:
     tokenizer = build({**byte_pairs(("el", N)), "merges": merges})
     assert texts_of(tokenizer, tokenizer.encode("hel")) == texts
+
+
+LETTERS = st.text("abcé ", min_size=1, max_size=3)
+
+
+@given(
+    pieces=st.lists(st.text("abcéx ", min_size=1, max_size=12), min_size=1),
+    pairs=st.lists(st.tuples(LETTERS, LETTERS), max_size=30),
+    ignores_merges=st.booleans(),
+)
+def test_a_piece_alone_is_merged_as_by_the_whole_vocabulary(
+    pieces: list[str], pairs: list[tuple[str, str]], ignores_merges: bool
+) -> None:
+    texts = dict.fromkeys(["a", "b", "c", "é", *(left + right for left, right in pairs)])
+    tokens = {text.encode(): token for token, text in enumerate(texts)}
+    merges = [f"{left} {right}".encode() for left, right in pairs]
+    merger = Merger(tokens, merges, {}, 1000, ignores_merges)
+    apart = [merger.ids(piece) for piece in pieces]
+    merger.ids("a" * LONG_TEXT)  # from here on the whole vocabulary merges
+    assert apart == [merger.ids(piece) for piece in pieces]
 
 
 def test_a_token_may_reach_across_a_space() -> None:

@@ -1,14 +1,13 @@
-"""Byte-pair encoding (`gpt2`, `gemma4`): patterns cut pieces, which `tokenizers` then merges."""
+"""Byte-pair encoding (`gpt2`, `gemma4`): patterns cut pieces, which are then merged."""
 
-from collections.abc import Mapping
 from functools import lru_cache
 from itertools import chain
 
 import regex
-from tokenizers.models import BPE
 
 from lepton_cli.engine.tokenizer.alphabets import Alphabet, ByteAlphabet, PlainAlphabet
-from lepton_cli.engine.tokenizer.arrays import DAMAGED, decode_texts, read_texts
+from lepton_cli.engine.tokenizer.arrays import DAMAGED, read_texts
+from lepton_cli.engine.tokenizer.merging import Merger
 from lepton_cli.engine.tokenizer.pretokenizers import Pretokenizer
 from lepton_cli.engine.tokenizer.vocabulary import Vocabulary
 from quant.errors import ModelFileError
@@ -16,7 +15,6 @@ from quant.gguf import Metadata
 
 MERGES = "tokenizer.ggml.merges"
 CACHED_PIECES = 1 << 16  # words repeat, and a chat's earlier turns are encoded again at every turn
-UNKNOWN = ""  # no token has this text, and no piece can spell it
 
 
 class PatternCutter:
@@ -52,19 +50,12 @@ class BytePairSpeller:
         byte_names = vocabulary.byte_names()
         if pretokenizer.byte_level:
             self._alphabet, byte_names = ByteAlphabet(), {}
-        plain = vocabulary.plain_ids()
-        names = dict(zip(plain, decode_texts(plain), strict=True))
-        ids = dict(zip(names.values(), plain.values(), strict=True))
-        merges = _read_merges(metadata, names)
-        ids |= {name.decode(): token for name, token in byte_names.items()}
-        # Without an unknown token, letters around what is left out would merge with each other.
-        ids[UNKNOWN] = self._size if unknown is None else unknown
-        self._model = BPE(
-            ids,
-            merges,
-            unk_token=UNKNOWN,
-            byte_fallback=bool(byte_names),
-            ignore_merges=pretokenizer.ignores_merges,
+        self._merger = Merger(
+            vocabulary.plain_ids(),
+            _read_merges(metadata),
+            byte_names,
+            unknown=self._size if unknown is None else unknown,
+            ignores_merges=pretokenizer.ignores_merges,
         )
         self._spelled = lru_cache(CACHED_PIECES)(self._spell_piece)
 
@@ -78,20 +69,17 @@ class BytePairSpeller:
         return text
 
     def _spell_piece(self, piece: str) -> list[int]:
-        tokens = self._model.tokenize(self._alphabet.written(piece))
-        return [token.id for token in tokens if token.id < self._size]
+        ids = self._merger.ids(self._alphabet.written(piece))
+        return [token for token in ids if token < self._size]
 
 
-def _read_merges(metadata: Metadata, names: Mapping[bytes, str]) -> list[tuple[str, str]]:
-    """The file's merges of tokens into tokens, as strings of `names`; raises ModelFileError."""
+def _read_merges(metadata: Metadata) -> list[bytes]:
+    """The file's merges; raises ModelFileError where one is no pair."""
     if MERGES not in metadata:
         return []
-    merges = []
-    for text in dict.fromkeys(read_texts(metadata, MERGES)):  # of equals `BPE` would take the last
-        left, space, right = text.partition(b" ")
-        if not space:
-            message = f"{metadata.path}: the key {MERGES} holds {text!r:.60}, which is no pair"
-            raise ModelFileError(message, DAMAGED)
-        if left in names and right in names and left + right in names:  # `BPE` refuses others
-            merges.append((names[left], names[right]))
+    merges = read_texts(metadata, MERGES)
+    if not all(b" " in merge for merge in merges):
+        text = next(merge for merge in merges if b" " not in merge)
+        message = f"{metadata.path}: the key {MERGES} holds {text!r:.60}, which is no pair"
+        raise ModelFileError(message, DAMAGED)
     return merges
