@@ -79,9 +79,10 @@ class Packing:
         data = weight.data
         if packed.format is not weight.format:
             data = dequantize(weight.format, data).view(np.uint8)
-        fields = np.array(_fields(packed.format), np.int64)
+        size, parts = _fields(packed.format, data.shape[-1])
+        fields = np.array(parts, np.int64)
         self._kept += [data, fields]
-        block = [packed.format.block_bytes, fields.ctypes.data, len(fields)]
+        block = [size, fields.ctypes.data, len(fields)]
         calls, mapped = [], _is_mapped(data)
         for first, count, matrices in _slices(weight, data.shape[-1]):
             part = data[first : first + count * matrices]
@@ -107,11 +108,13 @@ def _slices(weight: Weight, row: int) -> Iterator[tuple[int, int, int]]:
             yield expert * weight.rows + first, min(step, weight.rows - first), 1
 
 
-def _fields(kind: Format) -> list[tuple[int, int]]:
-    """(unit, bytes) of each field of a block: the largest unit that divides it."""
+def _fields(kind: Format, row: int) -> tuple[int, list[tuple[int, int]]]:
+    """A block's bytes, and (unit, bytes) of its fields: the largest unit that divides each."""
     types = kind.block.fields
-    parts = [types[name][0] for name in kind.block.names or ()] if types else [kind.block]
-    return [(_unit(part), part.itemsize) for part in parts]
+    if not types:  # plain numbers: a row is one block
+        return row, [(_unit(kind.block), row)]
+    parts = [types[name][0] for name in kind.block.names or ()]
+    return kind.block_bytes, [(_unit(part), part.itemsize) for part in parts]
 
 
 def _unit(part: np.dtype[Any]) -> int:

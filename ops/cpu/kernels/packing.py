@@ -1,5 +1,9 @@
 """Packing: 16 rows of a weight interleaved into a panel, word by word (see panels.py)."""
 
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.memory import (
     call_c,
@@ -13,40 +17,87 @@ from ops.cpu.kernels.memory import (
     store_u8,
     store_u16,
 )
+from ops.cpu.kernels.registers import I8, I16, I32, I64
 from ops.cpu.layout import PANEL_ROWS
 
 MADV_DONTNEED = 4
+LINE = 64  # bytes of a cache line
 
 
-def _interleave(load, store):
+def _rows_apart(element, units):
+    """An intrinsic (source, row_bytes, out): of each of 16 rows some neighbours, interleaved."""
+
+    @intrinsic
+    def interleave(context, source, row_bytes, out):
+        def code(context, builder, signature, arguments):
+            source, row_bytes, out = arguments
+            kind, parts = ir.VectorType(element, units), []
+            for lane in range(PANEL_ROWS):
+                address = builder.add(source, builder.mul(row_bytes, I64(lane)))
+                parts.append(builder.load(builder.inttoptr(address, kind.as_pointer()), align=1))
+            while len(parts) > 1:
+                half = len(parts) // 2
+                pairs = zip(parts[:half], parts[half:], strict=True)
+                parts = [_zipped(builder, *pair) for pair in pairs]
+            place = builder.inttoptr(out, parts[0].type.as_pointer())
+            builder.store(parts[0], place, align=1)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 3), code
+
+    return interleave
+
+
+def _zipped(builder, first, second):
+    """The elements of two vectors in turn."""
+    count = first.type.count
+    order = [n + of * count for n in range(count) for of in range(2)]
+    return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(I32, 2 * count), order))
+
+
+def _interleave(element, load, store):
+    size = element.width // 8
+    lines, quarters, single = (_rows_apart(element, n) for n in (LINE // size, 16 // size, 1))
+
     @device
-    def interleave(source, row_bytes, rows, units, out):
+    def interleave(source, row_bytes, rows, length, out):
         """Unit n of each of the rows goes to the units 16n of `out`; rows that are not are zero."""
-        for lane in range(rows):
-            for n in range(units):
+        at = 0
+        if rows == PANEL_ROWS:
+            while at + LINE <= length:
+                lines(source + at, row_bytes, out + PANEL_ROWS * at)
+                at += LINE
+            while at + 16 <= length:
+                quarters(source + at, row_bytes, out + PANEL_ROWS * at)
+                at += 16
+            while at < length:
+                single(source + at, row_bytes, out + PANEL_ROWS * at)
+                at += size
+            return
+        for n in range(length // size):
+            for lane in range(rows):
                 store(out, PANEL_ROWS * n + lane, load(source + lane * row_bytes, n))
-        for lane in range(rows, PANEL_ROWS):
-            for n in range(units):
+            for lane in range(rows, PANEL_ROWS):
                 store(out, PANEL_ROWS * n + lane, 0)
 
     return interleave
 
 
 words, halves, single_bytes = (
-    _interleave(load_u32, store_i32),
-    _interleave(load_u16, store_u16),
-    _interleave(load_u8, store_u8),
+    _interleave(I32, load_u32, store_i32),
+    _interleave(I16, load_u16, store_u16),
+    _interleave(I8, load_u8, store_u8),
 )
 
 
 @device
-def field(unit, source, row_bytes, rows, size, out):
+def field(unit, source, row_bytes, rows, length, out):
     if unit == 4:
-        words(source, row_bytes, rows, size // 4, out)
+        words(source, row_bytes, rows, length, out)
     elif unit == 2:
-        halves(source, row_bytes, rows, size // 2, out)
+        halves(source, row_bytes, rows, length, out)
     else:
-        single_bytes(source, row_bytes, rows, size, out)
+        single_bytes(source, row_bytes, rows, length, out)
 
 
 def pack(op, step, thread, threads):
