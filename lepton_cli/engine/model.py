@@ -1,7 +1,7 @@
 """A loaded model: what the command line and the Python API talk to."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine import loading
+from lepton_cli.engine.batching import Outcome, Request
 from lepton_cli.engine.catalogue import resolve
-from lepton_cli.engine.events import Event, Text
+from lepton_cli.engine.events import Done, Event, Reasoning, Text
 from lepton_cli.engine.generation import Answer, Generation
 from lepton_cli.engine.loading import Backend, LoadOptions
 from lepton_cli.engine.paths import cache_folder
@@ -26,7 +27,7 @@ from ops.cpu.machine import available_memory, default_threads
 from ops.cpu.objects import Compiling
 from ops.cpu.profile import OperatorTime
 from ops.cpu.runner import CpuRunner
-from quant.errors import ContextOverflowError, ModelFileError, UsageError
+from quant.errors import ContextOverflowError, LeptonError, ModelFileError, UsageError
 from quant.gguf import GGUF, Metadata
 
 SUPPRESSED = "tokenizer.ggml.suppress_tokens"
@@ -154,6 +155,29 @@ class Model:
         sampler = self.sampler(generation)
         answer = Answer(self._positions, self.tokenizer, sampler, generation, reasoning)
         return answer.events(ids, interrupt)
+
+    def batch(
+        self,
+        requests: Iterable[Request],
+        jobs: int | None = None,
+        interrupt: threading.Event | None = None,
+    ) -> Iterator[Outcome]:
+        """Answers of many prompts, up to `jobs` at once (None: as many as pay), as they end.
+
+        Requests are taken as there is room for them. What is wrong with one is its outcome's
+        error. Setting `interrupt` ends all answers soon, as "interrupted".
+        """
+        for request in requests:
+            said: dict[type, list[str]] = {Text: [], Reasoning: []}
+            try:
+                for event in self.stream(request.ids, request.generation, interrupt):
+                    if isinstance(event, Text | Reasoning):
+                        said[type(event)].append(event.text)
+                    elif isinstance(event, Done):
+                        text, thought = ("".join(said[kind]) for kind in (Text, Reasoning))
+                        yield Outcome(request.key, text, thought, event)
+            except LeptonError as error:
+                yield Outcome(request.key, error=error)
 
     def sampler(self, generation: Generation) -> Sampler:
         """A fresh one; tokens that the file suppresses are never drawn."""
