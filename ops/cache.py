@@ -11,13 +11,14 @@ V, for each kv head 256 rows, a position each. f16, f32: | element 0 | element 1
 K and V of f16 and f32 are padded to 16 elements.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.interface import BLOCK, Heads
+from ops.interface import BLOCK, Heads, Step
 from quant.errors import OutOfMemoryError, UsageError
 
 CacheType = Literal["f16", "f32", "q8_0"]
@@ -85,33 +86,100 @@ def _up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
-class KVCache:
-    """The blocks of one sequence, grown before a step and never moved."""
+@dataclass(slots=True, eq=False)
+class Block:
+    """K and V of 256 positions; sequences with a common beginning hold the same ones."""
+
+    memory: NDArray[np.uint8]
+    holders: int = 1
+
+
+class BlockPool:
+    """Where the blocks of all sequences come from, and go back to."""
 
     def __init__(self, layout: CacheLayout) -> None:
         self.layout = layout
-        self.blocks: list[NDArray[np.uint8]] = []
+        self._spare: list[Block] = []
+
+    def take(self) -> Block:
+        """Raises OutOfMemoryError."""
+        if self._spare:
+            return Block(self._spare.pop().memory)
+        try:
+            return Block(_aligned(self.layout.block_bytes))
+        except MemoryError as error:
+            message = f"no memory for {self.layout.block_bytes / 1e6:.1f} MB more of KV cache"
+            raise OutOfMemoryError(message, "use a smaller -c, or fewer --jobs") from error
+
+    def give_back(self, block: Block) -> None:
+        """One holder less; memory that nobody holds is kept for the next to take."""
+        block.holders -= 1
+        if not block.holders:
+            self._spare.append(block)
+
+    def clear(self) -> None:
+        """Frees what nobody holds."""
+        self._spare.clear()
+
+
+class KVCache:
+    """The blocks of one sequence, taken as its positions are written."""
+
+    def __init__(self, pool: BlockPool) -> None:
+        self.pool = pool
+        self.blocks: list[Block] = []
+
+    @property
+    def layout(self) -> CacheLayout:
+        return self.pool.layout
 
     @property
     def bytes(self) -> int:
         return len(self.blocks) * self.layout.block_bytes
 
-    def reserve(self, positions: int) -> None:
-        """Makes room for positions 0 .. positions - 1. Raises OutOfMemoryError."""
-        while len(self.blocks) * BLOCK < positions:
-            try:
-                self.blocks.append(_aligned(self.layout.block_bytes))
-            except MemoryError as error:
-                message = f"no memory for the KV cache at position {positions}"
-                raise OutOfMemoryError(message, "use a smaller -c") from error
+    def missing(self, start: int, stop: int) -> int:
+        """How many blocks `reserve` would take."""
+        shared = sum(block.holders > 1 for block in self.blocks[start // BLOCK : -(-stop // BLOCK)])
+        return shared + max(0, -(-stop // BLOCK) - len(self.blocks))
+
+    def reserve(self, start: int, stop: int) -> None:
+        """Makes room to write positions start .. stop - 1, which no other sequence will see.
+
+        Raises OutOfMemoryError.
+        """
+        for n in range(start // BLOCK, -(-stop // BLOCK)):
+            if n >= len(self.blocks):
+                self.blocks.append(self.pool.take())
+            elif self.blocks[n].holders > 1:
+                copy = self.pool.take()
+                copy.memory[:] = self.blocks[n].memory
+                self.pool.give_back(self.blocks[n])
+                self.blocks[n] = copy
 
     def shrink(self, positions: int) -> None:
         """Gives back the blocks that positions 0 .. positions - 1 do not need."""
-        del self.blocks[-(-positions // BLOCK) :]
+        keep = -(-positions // BLOCK)
+        for block in self.blocks[keep:]:
+            self.pool.give_back(block)
+        del self.blocks[keep:]
+
+    def fork(self, positions: int) -> "KVCache":
+        """Another sequence that begins with the same positions 0 .. positions - 1."""
+        other = KVCache(self.pool)
+        other.blocks = self.blocks[: -(-positions // BLOCK)]
+        for block in other.blocks:
+            block.holders += 1
+        return other
 
     def table(self) -> NDArray[np.int64]:  # (blocks,)
         """The blocks' addresses."""
-        return np.array([block.ctypes.data for block in self.blocks], np.int64)
+        return np.array([block.memory.ctypes.data for block in self.blocks], np.int64)
+
+
+def reserve(step: Step, caches: Sequence[KVCache]) -> None:
+    """Room for what a step writes: its sequences' caches in order. Raises OutOfMemoryError."""
+    for run, cache in zip(step.runs(), caches, strict=True):
+        cache.reserve(int(step.positions[run].min()), int(step.positions[run].max()) + 1)
 
 
 def _aligned(size: int) -> NDArray[np.uint8]:

@@ -120,11 +120,19 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """One pass: which tokens enter, where they stand, and whose logits are wanted."""
+    """One pass: which tokens enter, where they stand, and whose logits are wanted.
+
+    Tokens of a sequence stand together; where each sequence's begin is in `starts`.
+    """
 
     tokens: NDArray[np.int32]  # (T,)
     positions: NDArray[np.int32]  # (T,)
     outputs: NDArray[np.int32]  # (O,) indices into the T tokens
+    starts: tuple[int, ...] = (0,)  # rising, from 0
+
+    def runs(self) -> list[slice]:
+        """The tokens of each sequence."""
+        return list(map(slice, self.starts, (*self.starts[1:], len(self.tokens))))
 
 
 class Interrupted(Exception):  # noqa: N818  it is not an error

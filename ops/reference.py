@@ -4,14 +4,14 @@ This is the definition that the fast backends are tested against; it is slow and
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cache import CacheLayout, KVCache
+from ops.cache import BlockPool, CacheLayout, CacheType, KVCache, reserve
 from ops.interface import (
     BLOCK,
     Activation,
@@ -91,12 +91,12 @@ KEPT: dict[str, Callable[[Floats], Floats]] = {
 """What the cache's types make of keys and values."""
 
 
-class PlainCache(KVCache):
-    """K and V as float32 in rows, a position each, holding only what the cache's types can hold."""
+class PlainCache:
+    """A sequence's K and V as float32 in rows, holding only what the cache's types can hold."""
 
-    def __init__(self, layout: CacheLayout) -> None:
-        super().__init__(replace(layout, k="f32", v="f32"))
-        self._types = layout.k, layout.v
+    def __init__(self, cache: KVCache, k: CacheType, v: CacheType) -> None:
+        """`cache` is of float32; `k` and `v` are the types that it stands for."""
+        self._cache, self._types = cache, (k, v)
 
     def keep(self, layer: int, position: int, k: Floats, v: Floats) -> None:  # (K·d,) twice
         block = self.view(layer, position // BLOCK)
@@ -105,24 +105,28 @@ class PlainCache(KVCache):
 
     def view(self, layer: int, block: int) -> Floats:  # (2, 256, K·d): K, V
         """One layer's part of one block."""
-        heads, (start, _) = self.layout.layers[layer], self.layout.offsets(layer)
+        layout = self._cache.layout
+        heads, (start, _) = layout.layers[layer], layout.offsets(layer)
         width = heads.kv_heads * heads.head_width
-        part: Floats = self.blocks[block][start : start + 8 * BLOCK * width].view(np.float32)
+        memory = self._cache.blocks[block].memory
+        part: Floats = memory[start : start + 8 * BLOCK * width].view(np.float32)
         return part.reshape(2, BLOCK, width)
 
 
 class Reference:
-    """`Operators` on NumPy arrays, for one step over one cache."""
+    """`Operators` on NumPy arrays, for one step over its sequences' caches."""
 
     def __init__(
         self,
         step: Step,
-        cache: PlainCache,
+        caches: Sequence[PlainCache],
         values: Callable[[Weight], Floats],
         entering: Callable[[Weight, Floats], Floats] = exact,
     ) -> None:
         """`entering` is what becomes of activations that meet a weight."""
-        self.step, self.cache, self.values, self.entering = step, cache, values, entering
+        self.step, self.values, self.entering = step, values, entering
+        runs = zip(step.runs(), caches, strict=True)
+        self.caches = [cache for run, cache in runs for _ in range(run.start, run.stop)]  # (T,)
 
     def embed(self, table: Weight) -> Floats:
         return self.values(table)[self.step.tokens]
@@ -224,12 +228,12 @@ class Reference:
 
     def _store(self, k: Floats, v: Floats, layer: int) -> None:
         for t, position in enumerate(self.step.positions):
-            self.cache.keep(layer, int(position), k[t], v[t])
+            self.caches[t].keep(layer, int(position), k[t], v[t])
 
     def _attend(self, t: int, q: Floats, heads: Heads, sinks: Weight | None) -> Floats:
         last = int(self.step.positions[t])
         first = 0 if heads.window is None else max(0, last - heads.window + 1)
-        blocks = [self.cache.view(heads.layer, b) for b in range(last // BLOCK + 1)]
+        blocks = [self.caches[t].view(heads.layer, b) for b in range(last // BLOCK + 1)]
         kv = np.concatenate(blocks, 1)[:, first : last + 1]
         k, v = kv.reshape(2, last + 1 - first, heads.kv_heads, heads.head_width)  # (S, K, d)
         group = heads.query_heads // heads.kv_heads
@@ -256,18 +260,22 @@ class ReferenceRunner:
     ) -> None:
         self._entering = entering
         self._forward, self._weights = forward, dict[tuple[int, tuple[int, ...], str], Floats]()
-        self.cache = PlainCache(layout)
+        self._types = layout.k, layout.v
+        self.pool = BlockPool(replace(layout, k="f32", v="f32"))
 
-    def run(self, step: Step, interrupt: threading.Event | None = None) -> Floats:  # (O, V)
+    def run(  # (O, V)
+        self, step: Step, caches: Sequence[KVCache], interrupt: threading.Event | None = None
+    ) -> Floats:
         """Raises Interrupted, but only before a step: none is broken off."""
         if interrupt is not None and interrupt.is_set():
             raise Interrupted
-        self.cache.reserve(int(step.positions.max()) + 1)
-        return self._forward(Reference(step, self.cache, self._values, self._entering))
+        reserve(step, caches)
+        plain = [PlainCache(cache, *self._types) for cache in caches]
+        return self._forward(Reference(step, plain, self._values, self._entering))
 
     def close(self) -> None:
         self._weights.clear()
-        self.cache.shrink(0)
+        self.pool.clear()
 
     def _values(self, weight: Weight) -> Floats:  # (experts * rows, columns)
         key = (weight.data.ctypes.data, weight.data.shape, weight.format.name)

@@ -152,7 +152,7 @@ def test_an_f16_cache_is_close_to_an_f32_cache(made):
 
 def test_the_cache_grows_as_it_is_used(made):
     positions, close = open_positions(made("llama"), "cpu")
-    cache = positions._runner.cache
+    cache = positions.cache
     positions.enter(5)
     assert len(cache.blocks) == 1
     for _ in positions.prefill(ids_of(300)):

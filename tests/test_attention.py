@@ -8,7 +8,7 @@ import pytest
 from passes import resources
 
 from ops.backend import open_backend
-from ops.cache import CACHE_TYPES, CacheLayout, CacheType, KVCache
+from ops.cache import CACHE_TYPES, BlockPool, CacheLayout, CacheType, KVCache
 from ops.interface import BLOCK, Heads, Step, Weight
 from ops.program import Limits
 from ops.reference import ReferenceRunner
@@ -58,14 +58,15 @@ def tokens_of(count: int):
     return np.random.default_rng(count).integers(0, V, count).astype(np.int32)
 
 
-def rows_of(runner, tokens, chunks: Sequence[int]):
+def rows_of(runner, tokens, chunks: Sequence[int], cache: KVCache | None = None):
     """Every token's result; so many tokens enter at once, the last number again and again."""
     results, start, turn = [], 0, 0
+    cache = cache or KVCache(runner.pool)
     while start < len(tokens):
         part = tokens[start : start + chunks[min(turn, len(chunks) - 1)]]
         positions = np.arange(start, start + len(part), dtype=np.int32)
         step = Step(part, positions, np.arange(len(part), dtype=np.int32))
-        results.append(runner.run(step).copy())
+        results.append(runner.run(step, [cache]).copy())
         start, turn = start + len(part), turn + 1
     return np.concatenate(results)
 
@@ -139,16 +140,88 @@ def test_chunks_and_threads_do_not_show(window, group):
         np.testing.assert_array_equal(other, results[0])
 
 
+def step_of(parts) -> Step:
+    """A step of (tokens, first position) of some sequences; every token is asked for."""
+    tokens = np.concatenate([tokens for tokens, _ in parts])
+    positions = [np.arange(first, first + len(tokens)) for tokens, first in parts]
+    starts = np.cumsum([0, *(len(tokens) for tokens, _ in parts[:-1])]).tolist()
+    outputs = np.arange(len(tokens), dtype=np.int32)
+    return Step(tokens, np.concatenate(positions).astype(np.int32), outputs, tuple(starts))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+@pytest.mark.parametrize("window", [None, 100])
+def test_sequences_in_one_step_do_not_see_each_other(backend, window):
+    """Prefill of one beside single tokens of others, of which one is in its second block."""
+    attention = Attention(Heads(0, 6, 2, 20, 0.3, window), weight(1, 6), layers=2)
+    layout = attention.layout("f16")
+    runner = (
+        attention.cpu(layout) if backend == "cpu" else ReferenceRunner(attention.forward, layout)
+    )
+    sequences = [tokens_of(count) for count in (BLOCK + 3, 7, 50, 1)]
+    had = [BLOCK, 5, 0, 0]
+    alone = [
+        rows_of(runner, tokens, [MOST])[first:]
+        for tokens, first in zip(sequences, had, strict=True)
+    ]
+    caches = [KVCache(runner.pool) for _ in sequences]
+    for tokens, first, cache in zip(sequences, had, caches, strict=True):
+        rows_of(runner, tokens[:first], [MOST], cache) if first else None
+    parts = [(tokens[first:], first) for tokens, first in zip(sequences, had, strict=True)]
+    together = runner.run(step_of(parts), caches).copy()
+    runner.close()
+    np.testing.assert_array_equal(together, np.concatenate(alone))
+
+
+@pytest.mark.parametrize("common", [BLOCK - 30, BLOCK, BLOCK + 5])
+def test_a_fork_goes_its_own_way_from_a_common_beginning(common):
+    attention = Attention(Heads(0, 4, 2, 16, 0.3), layers=2)
+    cpu = attention.cpu(attention.layout("f16"))
+    first, second = tokens_of(BLOCK + 10), tokens_of(BLOCK + 10)
+    second[common:] = (second[common:] + 1) % V
+    expected = [rows_of(cpu, tokens, [MOST])[common:] for tokens in (first, second)]
+    cache = KVCache(cpu.pool)
+    rows_of(cpu, first[:common], [MOST], cache)
+    other = cache.fork(common)
+    shared = {block for block in cache.blocks if block in other.blocks}
+    assert len(shared) == len(other.blocks)
+    parts = [(first[common:], common), (second[common:], common)]
+    together = cpu.run(step_of(parts), [cache, other]).copy()
+    still = [mine is theirs for mine, theirs in zip(cache.blocks, other.blocks, strict=True)]
+    assert still == [n < common // BLOCK for n in range(2)]
+    for each in (cache, other):
+        each.shrink(0)
+    cpu.close()
+    np.testing.assert_array_equal(together, np.concatenate(expected))
+
+
+def test_blocks_return_to_the_pool_when_the_last_holder_lets_go():
+    pool = BlockPool(CacheLayout((Heads(0, 1, 1, 16, 1.0),)))
+    cache = KVCache(pool)
+    cache.reserve(0, 2 * BLOCK)
+    places = set(cache.table().tolist())
+    other = cache.fork(BLOCK + 1)
+    assert (other.missing(BLOCK + 1, BLOCK + 2), cache.missing(0, 2 * BLOCK + 1)) == (1, 3)
+    cache.shrink(0)
+    third = KVCache(pool)
+    third.reserve(0, 1)
+    assert third.table()[0] not in places, "the fork holds both"
+    other.shrink(BLOCK)
+    third.reserve(0, BLOCK + 1)
+    assert third.table()[1] in places
+
+
 @pytest.mark.parametrize("kind", CACHE_TYPES)
 def test_old_values_of_a_block_do_not_leak(kind):
     attention = Attention(Heads(0, 3, 1, 32, 0.3, 70))
     tokens, results = tokens_of(BLOCK + 40), []
     for fill in (0, 255):  # all bits set: no number in f16 and f32
         cpu = attention.cpu(attention.layout(kind))
-        cpu.cache.reserve(len(tokens))
-        for block in cpu.cache.blocks:
-            block[:] = fill
-        results.append(rows_of(cpu, tokens, [50, 1]))
+        cache = KVCache(cpu.pool)
+        cache.reserve(0, len(tokens))
+        for block in cache.blocks:
+            block.memory[:] = fill
+        results.append(rows_of(cpu, tokens, [50, 1], cache))
         cpu.close()
     assert np.isfinite(results[0]).all()
     np.testing.assert_array_equal(*results)
@@ -174,10 +247,10 @@ def test_a_block_has_room_for_all_layers(kind):
     sizes = [BLOCK * 2 * {"f16": 128, "f32": 256, "q8_0": 68}[kind], BLOCK * 2 * 128] * 3
     assert np.diff(places).tolist() == sizes
     assert places[0] < layout.block_bytes / 100  # the room for partial results
-    cache = KVCache(layout)
-    cache.reserve(BLOCK + 1)
+    cache = KVCache(BlockPool(layout))
+    cache.reserve(0, BLOCK + 1)
     assert cache.bytes == 2 * layout.block_bytes
-    assert all(block.ctypes.data % 64 == 0 for block in cache.blocks)
+    assert all(address % 64 == 0 for address in cache.table().tolist())
 
 
 @pytest.mark.parametrize("types", [("q8_0", "f16"), ("f16", "q8_0")])

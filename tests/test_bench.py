@@ -136,9 +136,9 @@ def test_a_sample_stands_behind_its_depth_which_is_entered_once(tiny, monkeypatc
 
 
 def watched(run, entered):
-    def wrapper(step, interrupt=None):
+    def wrapper(step, *others):
         entered.append(len(step.tokens))
-        return run(step, interrupt)
+        return run(step, *others)
 
     return wrapper
 

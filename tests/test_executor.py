@@ -9,7 +9,7 @@ import pytest
 from passes import kernel_folder, resources
 
 from ops.backend import open_backend
-from ops.cache import CacheLayout
+from ops.cache import CacheLayout, KVCache
 from ops.cpu.executor import Executor
 from ops.cpu.objects import ObjectStore
 from ops.cpu.records import Record
@@ -42,6 +42,10 @@ def one_step() -> Step:
     return Step(np.array([3], np.int32), np.zeros(1, np.int32), np.zeros(1, np.int32))
 
 
+def run_once(runner, interrupt: threading.Event | None = None):
+    return runner.run(one_step(), [KVCache(runner.pool)], interrupt)
+
+
 def opened(forward, threads: int):
     return open_backend("cpu", forward, CacheLayout(()), Limits(1, 1), resources(threads))
 
@@ -51,7 +55,7 @@ def test_any_number_of_threads_gives_the_same_bytes(threads):
     results = []
     for count in (1, threads):
         runner = opened(chain(30), count)
-        results.append(np.stack([runner.run(one_step()).copy() for _ in range(20)]))
+        results.append(np.stack([run_once(runner).copy() for _ in range(20)]))
         runner.close()
     np.testing.assert_array_equal(*results)
 
@@ -72,17 +76,17 @@ def test_a_job_goes_on_while_python_does_other_work():
 
 def test_an_interrupt_breaks_a_step_off_and_the_next_one_runs():
     runner = opened(chain(300), 2)
-    expected = runner.run(one_step()).copy()
+    expected = run_once(runner).copy()
     asked = threading.Event()
     asked.set()
     broken = 0
     for _ in range(50):  # a step may be through before the flag is seen
         try:
-            runner.run(one_step(), asked)
+            run_once(runner, asked)
         except Interrupted:
             broken += 1
     assert broken
-    np.testing.assert_array_equal(runner.run(one_step()), expected)
+    np.testing.assert_array_equal(run_once(runner), expected)
     runner.close()
 
 
@@ -113,7 +117,7 @@ class Struck:
 @pytest.mark.parametrize(("place", "method"), [("_finished", "get"), ("_calls", "put")])
 def test_ctrl_c_may_strike_anywhere(place, method, after):
     runner = opened(chain(50), 3)
-    expected = runner.run(one_step()).copy()
+    expected = run_once(runner).copy()
     executor = runner._executor
     for use in (1, 2):
         whole = getattr(executor, place)
@@ -123,10 +127,10 @@ def test_ctrl_c_may_strike_anywhere(place, method, after):
             executor._calls = [whole[0], Struck(whole[1], 1, method, after=after), whole[2]]
         with pytest.raises(KeyboardInterrupt):
             for _ in range(20):
-                runner.run(one_step())
+                run_once(runner)
         setattr(executor, place, whole)
         for _ in range(5):
-            np.testing.assert_array_equal(runner.run(one_step()), expected)
+            np.testing.assert_array_equal(run_once(runner), expected)
     runner.close()
 
 

@@ -7,7 +7,7 @@ import pytest
 from passes import resources
 
 from ops.backend import open_backend
-from ops.cache import CacheLayout
+from ops.cache import CacheLayout, KVCache
 from ops.cpu.fusion import IN_PARTS, KERNEL_FORMATS, QUANTIZED
 from ops.cpu.kernels import embed, panels
 from ops.interface import Heads, Linear, Rope, Routing, Step, Weight
@@ -62,9 +62,10 @@ class Case:
         reference = ReferenceRunner(self.forward, layout, as_the_cpu_rounds)
         limits = Limits(max(self.tokens, 1), max(self.tokens, 1))
         cpu = open_backend("cpu", self.forward, layout, limits, resources(threads))
+        caches = [(runner, KVCache(runner.pool)) for runner in (cpu, reference)]
         for _ in range(steps):
             step = self.step()
-            got, want = cpu.run(step), reference.run(step)
+            got, want = (runner.run(step, [cache]) for runner, cache in caches)
             scale = np.abs(want).max() + 1e-30
             np.testing.assert_allclose(got / scale, want / scale, atol=tolerance, rtol=0)
             self.start += self.tokens
@@ -164,7 +165,7 @@ def test_select_outputs(outputs):
     else:  # a chunk of a prompt: no row is wanted
         limits = Limits(5, 5)
         cpu = open_backend("cpu", case.forward, CacheLayout(()), limits, resources())
-        assert cpu.run(case.step()).shape == (0, 16)
+        assert cpu.run(case.step(), [KVCache(cpu.pool)]).shape == (0, 16)
         cpu.close()
 
 

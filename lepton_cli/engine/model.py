@@ -130,7 +130,9 @@ class Model:
         """
         if not isinstance(self._runner, CpuRunner):
             raise UsageError(f"the backend {self.backend} has no profile", "use --backend cpu")
-        return self._runner.profile(self._positions.step(tokens, [len(tokens) - 1]))
+        return self._runner.profile(
+            self._positions.step(tokens, [len(tokens) - 1]), [self._positions.cache]
+        )
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:  # (T,) -> (T, V)
         """One causal pass from an empty cache over 1 to `context_size` tokens."""
@@ -218,6 +220,7 @@ class Model:
 
     def close(self) -> None:
         """Ends the threads; the model cannot be used any more."""
+        self._positions.cache.shrink(0)
         self._runner.close()
 
     def __enter__(self) -> Self:

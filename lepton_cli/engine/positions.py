@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cache import KVCache
-from ops.interface import Step
+from ops.cache import BlockPool, CacheLayout, KVCache
+from ops.interface import BLOCK, Step
 from quant.errors import UsageError
 
 Logits = NDArray[np.float32]
@@ -18,8 +18,10 @@ class Runner(Protocol):
     """What a backend offers: a pass over a few tokens."""
 
     @property
-    def cache(self) -> KVCache: ...
-    def run(self, step: Step, interrupt: threading.Event | None = None) -> Logits: ...  # (O, V)
+    def pool(self) -> BlockPool: ...
+    def run(  # (O, V)
+        self, step: Step, caches: Sequence[KVCache], interrupt: threading.Event | None = None
+    ) -> Logits: ...
     def close(self) -> None: ...
 
 
@@ -32,6 +34,7 @@ class Positions:
         self.ids: list[int] = []
         self.turn = 0  # which prompt has the window: two answers at once would mix their tokens
         self.logits: Logits = np.empty(0, np.float32)
+        self.cache = KVCache(runner.pool)
         self._runner, self._chunk = runner, chunk
         self._busy = threading.Lock()
 
@@ -47,7 +50,7 @@ class Positions:
                 break
             common += 1
         del self.ids[common:]
-        self._runner.cache.shrink(len(ids))
+        self.cache.shrink(len(ids))
         return common
 
     def prefill(
@@ -96,6 +99,24 @@ class Positions:
             parts.append(self._run(part, range(len(part)), None).copy())
         return np.concatenate(parts)
 
+    @property
+    def layout(self) -> CacheLayout:
+        """How K and V lie in a block."""
+        return self.cache.layout
+
+    def saved(self) -> list[NDArray[np.uint8]]:
+        """The blocks of `ids`, to be copied before the next pass."""
+        return [block.memory for block in self.cache.blocks[: -(-len(self.ids) // BLOCK)]]
+
+    def restore(self, ids: Sequence[int], blocks: Sequence[NDArray[np.uint8]]) -> None:
+        """Fills the window with tokens and with what `saved` gave for them, or for more."""
+        self.turn += 1
+        self.ids = list(ids)
+        self.cache.shrink(0)
+        self.cache.reserve(0, len(ids))
+        for mine, given in zip(self.cache.blocks, blocks, strict=False):
+            mine.memory[:] = given
+
     def step(self, tokens: Sequence[int], outputs: Sequence[int]) -> Step:
         """The pass of tokens that come next; `outputs` of them are asked for their logits."""
         start = len(self.ids)
@@ -112,7 +133,7 @@ class Positions:
         if not self._busy.acquire(blocking=False):
             raise UsageError("the model is at work in another thread", "load it once a thread")
         try:
-            logits = self._runner.run(step, interrupt)
+            logits = self._runner.run(step, [self.cache], interrupt)
             self.ids.extend(tokens)
         finally:
             self._busy.release()

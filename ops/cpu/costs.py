@@ -1,5 +1,7 @@
 """What an operator must read and multiply, by the model's shape: the basis of every share."""
 
+import numpy as np
+
 from ops.cache import CacheLayout
 from ops.interface import Heads, Linear, Step
 from ops.program import Operation
@@ -25,9 +27,9 @@ def _product(op: Operation, linears: list[Linear], step: Step) -> tuple[int, int
 
 
 def _attention(heads: Heads, step: Step, cache: CacheLayout) -> tuple[int, int]:
-    seen = [int(p) + 1 for p in step.positions]
+    seen = step.positions.astype(np.int64) + 1
     if heads.window is not None:
-        seen = [min(n, heads.window) for n in seen]
-    return max(seen) * cache.position_bytes(heads.layer), 2 * sum(
-        seen
-    ) * heads.query_heads * heads.head_width
+        seen = np.minimum(seen, heads.window)
+    read = sum(int(seen[run].max()) for run in step.runs())
+    size = read * cache.position_bytes(heads.layer)
+    return size, 2 * int(seen.sum()) * heads.query_heads * heads.head_width

@@ -3,12 +3,12 @@
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cache import CacheLayout, KVCache
+from ops.cache import BlockPool, CacheLayout, KVCache, reserve
 from ops.cpu import layout as record
 from ops.cpu.costs import costs
 from ops.cpu.executor import Executor
@@ -38,7 +38,7 @@ class CpuRunner:
     ) -> None:
         recorder = Recorder()
         self._logits: Buffer = forward(recorder)
-        self.cache, self.limits = KVCache(cache), limits
+        self.pool, self.limits = BlockPool(cache), limits
         self._operations = operations = fuse(recorder.operations)
         self._lowering = Lowering(cache, limits)  # holds the weights that the operands point to
         self._kernels = kernels  # holds the code
@@ -57,19 +57,24 @@ class CpuRunner:
         ]
         self._program = self._assembled(self._records)
 
-    def run(self, step: Step, interrupt: threading.Event | None = None) -> NDArray[np.float32]:
-        """Logits (O, V), valid until the next step. Raises Interrupted, OutOfMemoryError."""
+    def run(
+        self, step: Step, caches: Sequence[KVCache], interrupt: threading.Event | None = None
+    ) -> NDArray[np.float32]:
+        """Logits (O, V), valid until the next step; a cache for each sequence of the step.
+
+        Raises Interrupted, OutOfMemoryError.
+        """
         assert len(step.tokens) <= self.limits.tokens and len(step.outputs) <= self.limits.outputs
-        self._enter(step)
+        self._enter(step, caches)
         self._replay(self._program, interrupt)
         return self._output(len(step.outputs))
 
-    def profile(self, step: Step) -> list[OperatorTime]:
+    def profile(self, step: Step, caches: Sequence[KVCache]) -> list[OperatorTime]:
         """A step with all threads meeting after each operator. Raises UsageError, OutOfMemoryError.
 
         The first, `start`, is the time until all threads are at work.
         """
-        self._enter(step)
+        self._enter(step, caches)
         records = [(kernel, operands, True) for kernel, operands, _ in self._records]
         program = self._assembled([("nothing", Record([]), True), *records])
         begin = time.perf_counter()
@@ -78,26 +83,31 @@ class CpuRunner:
         start = time.perf_counter() - begin - float(took.sum())
         times = [OperatorTime("start", start, 0, 0)]
         for (kernel, _, _), op, seconds in zip(self._records, self._operations, took, strict=True):
-            times.append(OperatorTime(kernel, float(seconds), *costs(op, step, self.cache.layout)))
+            times.append(OperatorTime(kernel, float(seconds), *costs(op, step, self.pool.layout)))
         return times
 
-    def _enter(self, step: Step) -> None:
+    def _enter(self, step: Step, caches: Sequence[KVCache]) -> None:
         """Fills the step record."""
-        self.cache.reserve(int(step.positions.max()) + 1)
+        reserve(step, caches)
         self._executor.settle()  # packing, or a step that was broken off and reads its record
         self._lowering.packing.settle()
-        self._held = table, step = self.cache.table(), step
+        tables = [cache.table() for cache in caches]
+        starts = np.array([*step.starts, len(step.tokens)], np.int32)
+        places = [table.ctypes.data for table in tables]
+        of_tokens = np.repeat(np.array(places, np.int64), np.diff(starts))
+        self._held = step, tables, starts, of_tokens
         fields = self._step
         fields[record.TOKENS], fields[record.OUTPUTS] = len(step.tokens), len(step.outputs)
         fields[record.TOKEN_IDS] = step.tokens.ctypes.data
         fields[record.POSITIONS] = step.positions.ctypes.data
         fields[record.OUTPUT_ROWS] = step.outputs.ctypes.data
-        fields[record.TABLE] = table.ctypes.data
+        fields[record.TABLES] = of_tokens.ctypes.data
+        fields[record.RUN_STARTS], fields[record.RUNS] = starts.ctypes.data, len(caches)
 
     def close(self) -> None:
-        """A closed runner refuses to run; its threads and its cache are gone."""
+        """A closed runner refuses to run; its threads are gone, and all cache that nobody holds."""
         self._executor.close()
-        self.cache.shrink(0)
+        self.pool.clear()
 
     def _place(self, places: dict[Buffer, int], size: int, scratch: int) -> None:
         """Memory for the buffers and behind them, for the threads, so many floats of scratch."""

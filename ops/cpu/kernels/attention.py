@@ -48,7 +48,7 @@ from ops.cpu.kernels.softmax import (
     start,
 )
 from ops.cpu.kernels.tiles import load_tile, store_tile, tile_of_panels
-from ops.cpu.layout import POSITIONS, TABLE, TILE_LIMIT
+from ops.cpu.layout import POSITIONS, RUN_STARTS, RUNS, TABLES, TILE_LIMIT
 from ops.interface import BLOCK
 
 # operands of attention
@@ -167,16 +167,16 @@ def attention(keys, values):
             store_tile(tile_of_rows(scratch + SCORES + 4 * s, 4 * BLOCK), sums)
 
     @device
-    def keys_at(op, step, b, kv):
-        block = load_i64(load_i64(step, TABLE), b)
+    def keys_at(op, table, b, kv):
+        block = load_i64(table, b)
         return block + load_i64(op, KEY_PLACE) + BLOCK // PANEL * load_i64(op, PANEL_BYTES) * kv
 
     @device
-    def attend(op, step, b, kv, n, last, scratch, ahead):
+    def attend(op, step, table, b, kv, n, last, scratch, ahead):
         """The records of a tile of queries over block b; what comes next lies at `ahead`."""
         d, row_bytes = load_i64(op, WIDTH), load_i64(op, ROW_BYTES)
         any_first, any_stop, first, stop = note_tile(op, step, b, kv, n, last, scratch)
-        keys, block = keys_at(op, step, b, kv), load_i64(load_i64(step, TABLE), b)
+        keys, block = keys_at(op, table, b, kv), load_i64(table, b)
         values = block + load_i64(op, VALUE_PLACE) + BLOCK * row_bytes * kv
         score(op, keys, scratch, any_first, any_stop, values)
         if first >= stop:
@@ -196,7 +196,7 @@ def attention(keys, values):
 
     @device
     def whole(op, step, kv, first, last, scratch):
-        """Some queries of a kv head over all they see, block by block."""
+        """Some queries of one sequence and kv head over all they see, block by block."""
         d, group, heads = load_i64(op, WIDTH), load_i64(op, GROUP), load_i64(op, HEADS)
         size, tile = record_bytes(d), tile_size()
         parts = scratch + RECORDS
@@ -204,10 +204,11 @@ def attention(keys, values):
         for n in range(first, last):
             begin(op, records + (n - first) * size, kv * group + n % group)
         first_block, stop_block = blocks_of(op, step, first // group, (last - 1) // group + 1)
+        table = load_i64(load_i64(step, TABLES), first // group)
         for b in range(first_block, stop_block):
             for n in range(first, last, tile):
-                ahead = keys_at(op, step, min(b + 1, stop_block - 1), kv)
-                attend(op, step, b, kv, n, last, scratch, ahead)
+                ahead = keys_at(op, table, min(b + 1, stop_block - 1), kv)
+                attend(op, step, table, b, kv, n, last, scratch, ahead)
                 for r in range(min(tile, last - n)):
                     merge(records + (n - first + r) * size, parts + r * size, d)
         for n in range(first, last):
@@ -215,9 +216,9 @@ def attention(keys, values):
             finish(records + (n - first) * size, y, d)
 
     @device
-    def merged(op, step, kv, first_block, stop_block, record):
+    def merged(op, table, kv, first_block, stop_block, record):
         """One token's heads of a group, from the records that lie in the blocks."""
-        d, group, table = load_i64(op, WIDTH), load_i64(op, GROUP), load_i64(step, TABLE)
+        d, group = load_i64(op, WIDTH), load_i64(op, GROUP)
         for h in range(kv * group, (kv + 1) * group):
             begin(op, record, h)
             for b in range(first_block, stop_block):
@@ -230,7 +231,8 @@ def attention(keys, values):
 
         Records go to the blocks' own room; who is through with a head's last block merges them.
         """
-        d, group, table = load_i64(op, WIDTH), load_i64(op, GROUP), load_i64(step, TABLE)
+        d, group = load_i64(op, WIDTH), load_i64(op, GROUP)
+        table = load_i64(load_i64(step, TABLES), 0)
         size, blocks = record_bytes(d), stop_block - first_block
         total = load_i64(op, HEADS) // group * blocks
         amount, parts = part_size(total, threads), scratch + RECORDS
@@ -239,30 +241,37 @@ def attention(keys, values):
             for part in range(taken, min(taken + amount, total)):
                 kv, b = part // blocks, first_block + part % blocks
                 room, after = load_i64(table, b) + kv * group * size, min(part + 1, total - 1)
-                ahead = keys_at(op, step, first_block + after % blocks, after // blocks)
+                ahead = keys_at(op, table, first_block + after % blocks, after // blocks)
                 for n in range(0, group, tile_size()):
-                    attend(op, step, b, kv, n, group, scratch, ahead)
+                    attend(op, step, table, b, kv, n, group, scratch, ahead)
                     for i in range(0, min(tile_size(), group - n) * size, REGISTER):
                         store(room + n * size + i, load_f32(parts + i))
                 counter = load_i64(op, COUNTERS) + 4 * kv
                 if atomic_add(counter, 1) == blocks - 1:
                     atomic_store(counter, 0)
-                    merged(op, step, kv, first_block, stop_block, parts)
+                    merged(op, table, kv, first_block, stop_block, parts)
             taken = claim(op, amount)
 
     @device
     def share_queries(op, step, count, threads, scratch):
-        """Enough parts for all threads, but none below a group: K and V are read once for it."""
-        group, tile = load_i64(op, GROUP), tile_size()
-        kv_heads, queries = load_i64(op, HEADS) // group, count * group
-        wanted = max(group, queries * kv_heads // (PARTS_A_THREAD * threads))
+        """Enough parts for all threads, but none below a group: K and V are read once for it.
+
+        A part's queries are of one sequence; threads take the parts run by run.
+        """
+        group, tile, starts = load_i64(op, GROUP), tile_size(), load_i64(step, RUN_STARTS)
+        kv_heads = load_i64(op, HEADS) // group
+        wanted = max(group, count * group * kv_heads // (PARTS_A_THREAD * threads))
         size = min((wanted + tile - 1) // tile * tile, load_i64(op, MOST_QUERIES))
-        total = (queries + size - 1) // size * kv_heads
-        part = claim(op, 1)
-        while part < total:
-            first = part // kv_heads * size
-            whole(op, step, part % kv_heads, first, min(first + size, queries), scratch)
-            part = claim(op, 1)
+        part, before = claim(op, 1), 0
+        for run in range(load_i64(step, RUNS)):
+            begin, end = load_i32(starts, run) * group, load_i32(starts, run + 1) * group
+            parts = (end - begin + size - 1) // size * kv_heads
+            while part < before + parts:
+                first = begin + (part - before) // kv_heads * size
+                kv = (part - before) % kv_heads
+                whole(op, step, kv, first, min(first + size, end), scratch)
+                part = claim(op, 1)
+            before += parts
 
     def kernel(op, step, thread, threads):
         count, first_block, stop_block = load_i64(step, load_i64(op, COUNT_FIELD)), 0, 1

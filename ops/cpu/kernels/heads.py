@@ -8,7 +8,7 @@ from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.elementwise import copied_row, scaled_row, turn
 from ops.cpu.kernels.memory import claim, load_f64, load_i32, load_i64, part_size
 from ops.cpu.kernels.vectors import mean_square
-from ops.cpu.layout import POSITIONS, TABLE
+from ops.cpu.layout import POSITIONS, TABLES
 from ops.interface import BLOCK
 
 # operands; a norm of 0 and no pairs mean that there is nothing to be done
@@ -48,7 +48,7 @@ def enter_heads(keys, values):
         norm, pairs = load_i64(op, K_NORM), load_i64(op, K_PAIRS)
         prepare(op, t, load_i64(op, K) + source, room, norm, pairs)
         position = load_i32(load_i64(step, POSITIONS), t)
-        block = load_i64(load_i64(step, TABLE), position // BLOCK)
+        block = load_i64(load_i64(load_i64(step, TABLES), t), position // BLOCK)
         place, panel = head * BLOCK + position % BLOCK, PANEL
         keys = block + load_i64(op, KEYS_AT) + place // panel * load_i64(op, PANEL_BYTES)
         put_key(keys, place % panel, room, width)
