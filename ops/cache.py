@@ -99,15 +99,18 @@ class BlockPool:
 
     def __init__(self, layout: CacheLayout) -> None:
         self.layout = layout
-        self._spare: list[Block] = []
+        self.used = 0  # blocks that somebody holds
+        self._spare: list[NDArray[np.uint8]] = []
 
     def take(self) -> Block:
         """Raises OutOfMemoryError."""
+        self.used += 1
         if self._spare:
-            return Block(self._spare.pop().memory)
+            return Block(self._spare.pop())
         try:
             return Block(_aligned(self.layout.block_bytes))
         except MemoryError as error:
+            self.used -= 1
             message = f"no memory for {self.layout.block_bytes / 1e6:.1f} MB more of KV cache"
             raise OutOfMemoryError(message, "use a smaller -c, or fewer --jobs") from error
 
@@ -115,7 +118,8 @@ class BlockPool:
         """One holder less; memory that nobody holds is kept for the next to take."""
         block.holders -= 1
         if not block.holders:
-            self._spare.append(block)
+            self.used -= 1
+            self._spare.append(block.memory)
 
     def clear(self) -> None:
         """Frees what nobody holds."""

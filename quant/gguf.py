@@ -63,6 +63,10 @@ class Strings(Sequence[bytes]):
     def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
         return self._split()[index]
 
+    def raw(self) -> bytes:
+        """The array's bytes as they lie in the file: each string behind its length."""
+        return self._buffer[self._starts[0] : self._starts[-1]]
+
     def _split(self) -> list[bytes]:
         if self._items is None:
             buffer = self._buffer

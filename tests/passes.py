@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine import loading
-from lepton_cli.engine.positions import Positions
+from lepton_cli.engine.positions import Passes, Positions
 from ops.backend import BackendName, Resources, open_backend
 from ops.cache import CacheType
 from ops.program import Limits
@@ -35,12 +35,12 @@ def open_positions(
     layout = loading.cache_layout(decoder, (kv, kv))
     limits = Limits(chunk, 32)
     runner = open_backend(backend, decoder.forward, layout, limits, resources(threads))
-    return Positions(runner, context, chunk), runner.close
+    return Positions(Passes(runner, chunk, limits.outputs), context), runner.close
 
 
 def logits_of(path: Path, ids: NDArray[np.int32], backend: BackendName) -> Logits:  # (T, V)
     positions, close = open_positions(path, backend)
-    result = positions.all_logits([int(i) for i in ids], 32)
+    result = positions.all_logits([int(i) for i in ids])
     close()
     return result
 

@@ -96,7 +96,7 @@ def test_cpu_equals_reference(made, preset):
 def test_incremental_equals_full(made, preset, backend):
     ids = ids_of(12)
     positions, close = open_positions(made(preset), backend)
-    full = positions.all_logits(ids, 32)
+    full = positions.all_logits(ids)
     positions.reuse([])
     rows = []
     for token in ids:
@@ -145,7 +145,7 @@ def test_an_f16_cache_is_close_to_an_f32_cache(made):
     rows = []
     for kv in ("f32", "f16"):
         positions, close = open_positions(made("llama"), "cpu", kv)
-        rows.append(positions.all_logits(ids, 32))
+        rows.append(positions.all_logits(ids))
         close()
     assert 0 < nmse(rows[1], rows[0]) < 1e-5  # 11 bits of mantissa
 

@@ -1,10 +1,31 @@
-"""Many answers at once: what is asked for, and what came of it."""
+"""Many answers at once: sequences join and leave at every pass of the model.
 
-from dataclasses import dataclass
+A pass takes one token of every answer under way, and fills up with prompts, chunk by chunk. Whose
+prompt begins as another's takes over that one's blocks (ops/cache.py copies them when they part).
+When the cache's memory is used up, the youngest answer gives its blocks back and is read again
+later. What an answer says depends on none of this: a row's sums are the same in every pass.
+"""
 
-from lepton_cli.engine.events import Done
-from lepton_cli.engine.generation import Generation
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lepton_cli.engine.answer import Answer
+from lepton_cli.engine.events import Done, Event, Reasoning, Stats, Text
+from lepton_cli.engine.generation import Generation, shifted
+from lepton_cli.engine.positions import Logits, Passes
+from ops.cache import KVCache
+from ops.interface import Interrupted, Step
 from quant.errors import LeptonError
+
+WORTH_SHARING = (
+    16  # tokens of a common beginning: reading them again costs more than a block's copy
+)
+KEPT = 2  # finished prompts that stay in the cache for those that begin alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +46,225 @@ class Outcome:
     reasoning: str = ""
     done: Done | None = None
     error: LeptonError | None = None
+
+
+Begin = Callable[[Sequence[int], Generation], tuple[list[int], Answer, int]]
+
+
+@dataclass(slots=True, eq=False)
+class _Sequence:
+    """An answer under way: `ids` are to stand in its cache, the first `entered` of them do."""
+
+    request: Request
+    prompt: list[int]
+    answer: Answer
+    keep: int
+    cache: KVCache
+    ids: list[int]
+    entered: int = 0
+    cached: int = 0  # of the prompt, taken over from another
+    words: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    error: LeptonError | None = None
+    begun: float = 0.0  # when its prompt first entered
+    read: float = 0.0  # when its prompt was read
+
+    @property
+    def pending(self) -> int:
+        return len(self.ids) - self.entered
+
+    def take(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, Text):
+                self.words.append(event.text)
+            elif isinstance(event, Reasoning):
+                self.thoughts.append(event.text)
+
+    def outcome(self, size: int) -> Outcome:
+        if self.error:
+            return Outcome(self.request.key, error=self.error)
+        answer, end = self.answer, time.perf_counter()
+        assert answer.reason is not None, "an outcome is of an answer that has ended"
+        self.take(answer.finish())
+        stats = Stats(
+            prompt_tokens=len(self.prompt),
+            cached_tokens=self.cached,
+            dropped_tokens=len(self.request.ids) - len(self.prompt),
+            generated_tokens=len(answer.drawn),
+            prefill_seconds=(self.read or end) - (self.begun or end),
+            decode_seconds=end - self.read if self.read else 0.0,
+            context_used=self.entered,
+            context_size=size,
+        )
+        done = Done(answer.reason, answer.stop_string, tuple(answer.drawn), stats)
+        return Outcome(self.request.key, "".join(self.words), "".join(self.thoughts), done)
+
+
+class Batch:
+    """Answers over one model's passes; `size` positions each at most, `blocks` of cache in all."""
+
+    def __init__(self, passes: Passes, size: int, blocks: int, begin: Begin) -> None:
+        self._passes, self._size, self._blocks, self._begin = passes, size, blocks, begin
+        self._active: list[_Sequence] = []  # the oldest first
+        self._kept: deque[_Sequence] = deque()
+
+    def outcomes(
+        self, requests: Iterable[Request], jobs: int, interrupt: threading.Event | None = None
+    ) -> Iterator[Outcome]:
+        """Takes requests while fewer than `jobs` are under way; outcomes come as answers end."""
+        jobs, waiting = min(jobs, self._passes.outputs, self._passes.chunk), iter(requests)
+        try:
+            more = True
+            while more or self._active:
+                more = more and not (interrupt is not None and interrupt.is_set())
+                while more and len(self._active) < jobs:
+                    request = next(waiting, None)
+                    more = request is not None
+                    if request is not None:
+                        yield from self._enter(request)
+                if self._active:
+                    self._advance(interrupt)
+                    yield from self._ended()
+        finally:
+            for sequence in [*self._active, *self._kept]:
+                sequence.cache.shrink(0)
+            self._active.clear()
+            self._kept.clear()
+
+    def _enter(self, request: Request) -> Iterator[Outcome]:
+        try:
+            prompt, answer, keep = self._begin(request.ids, request.generation)
+        except LeptonError as error:
+            yield Outcome(request.key, error=error)
+            return
+        cache = KVCache(self._passes.pool)
+        sequence = _Sequence(request, prompt, answer, keep, cache, list(prompt))
+        self._active.append(sequence)
+        if answer.reason is not None:  # nothing is wanted
+            yield from self._ended()
+
+    def _advance(self, interrupt: threading.Event | None) -> None:
+        """One pass, and a token for every sequence that is read to its end."""
+        parts = self._parts()
+        asked = [sequence for sequence, count in parts if count == sequence.pending]
+        try:
+            if interrupt is not None and interrupt.is_set():
+                raise Interrupted
+            caches = [sequence.cache for sequence, _ in parts]
+            logits = self._passes.run(_step(parts), caches, interrupt)
+        except Interrupted:
+            for sequence in self._active:
+                sequence.answer.reason = "interrupted"
+            return
+        for sequence, count in parts:
+            sequence.entered += count
+        for sequence, row in zip(asked, logits, strict=True):
+            self._draw(sequence, row)
+
+    def _draw(self, sequence: _Sequence, logits: Logits) -> None:
+        answer = sequence.answer
+        sequence.read = sequence.read or time.perf_counter()
+        try:
+            sequence.take(answer.draw(logits))
+        except LeptonError as error:
+            sequence.error = error
+        if sequence.error or answer.reason is not None:
+            return
+        if len(sequence.ids) >= self._size:
+            if sequence.request.generation.overflow != "shift":
+                answer.reason = "context"
+                return
+            sequence.ids = shifted(sequence.ids, self._size, sequence.keep)
+            self._forget(sequence)
+        sequence.ids.append(answer.drawn[-1])
+
+    def _parts(self) -> list[tuple[_Sequence, int]]:
+        """Who enters how many tokens: first the answers under way, then prompts, oldest first."""
+        parts: list[tuple[_Sequence, int]] = []
+        room = self._passes.chunk
+        speaking = [one for one in self._active if one.entered and one.pending == 1]
+        for sequence in [*speaking, *(one for one in self._active if one not in speaking)]:
+            if not room:
+                break
+            if not sequence.entered and self._shares_soon(sequence):
+                continue
+            count = min(sequence.pending, room)
+            if self._reserve(sequence, count, [one for one, _ in parts]):
+                parts.append((sequence, count))
+                room -= count
+        return parts
+
+    def _shares_soon(self, sequence: _Sequence) -> bool:
+        """Takes over what another has read of the same beginning; whether to wait for more of it.
+
+        Only older sequences are waited for, or such as have begun: so no two wait for each other.
+        """
+        older = self._active[: self._active.index(sequence)]
+        read = [one for one in (*self._kept, *self._active) if one.entered]
+        others = [*older, *read]
+        found = [(_common(sequence.ids[:-1], other.ids), other) for other in others]
+        common, donor = max(found, key=lambda pair: pair[0], default=(0, sequence))
+        ready = min(common, donor.entered)
+        if common - ready >= WORTH_SHARING:
+            return True
+        if ready >= WORTH_SHARING:
+            sequence.cache = donor.cache.fork(ready)
+            sequence.entered = ready
+            sequence.cached = sequence.cached or min(ready, len(sequence.prompt))
+        return False
+
+    def _reserve(self, sequence: _Sequence, count: int, busy: Sequence[_Sequence]) -> bool:
+        """Room for its next tokens, if need be that of younger ones; False: it has to wait.
+
+        What is `busy` in this pass keeps its own.
+        """
+        start, stop = sequence.entered, sequence.entered + count
+        pool, younger = self._passes.pool, self._active[self._active.index(sequence) + 1 :]
+        victims = [*self._kept, *(one for one in reversed(younger) if one not in busy)]
+        while pool.used + sequence.cache.missing(start, stop) > self._blocks and victims:
+            self._forget(victims.pop(0))
+        if pool.used + sequence.cache.missing(start, stop) > self._blocks:
+            return False
+        sequence.cache.reserve(start, stop)
+        sequence.begun = sequence.begun or time.perf_counter()
+        return True
+
+    def _forget(self, sequence: _Sequence) -> None:
+        """Its blocks go back; it is read again when there is room."""
+        sequence.cache.shrink(0)
+        sequence.entered = 0
+
+    def _ended(self) -> Iterator[Outcome]:
+        for sequence in [one for one in self._active if one.error or one.answer.reason]:
+            self._active.remove(sequence)
+            self._kept.append(sequence)
+            if len(self._kept) > KEPT:
+                self._kept.popleft().cache.shrink(0)
+            yield sequence.outcome(self._size)
+
+
+def _common(ids: list[int], others: list[int]) -> int:
+    """How many tokens two sequences begin with alike."""
+    low, high = 0, min(len(ids), len(others))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if ids[low:middle] == others[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _step(parts: Sequence[tuple[_Sequence, int]]) -> Step:
+    """A pass of the next tokens of some sequences; those read to their end are asked for logits."""
+    spans = [(one, range(one.entered, one.entered + count)) for one, count in parts]
+    tokens = [one.ids[place] for one, span in spans for place in span]
+    positions = [place for _, span in spans for place in span]
+    ends = np.cumsum([count for _, count in parts])
+    asked = [count == one.pending for one, count in parts]
+    return Step(
+        np.array(tokens, np.int32),
+        np.array(positions, np.int32),
+        (ends - 1)[asked].astype(np.int32),
+        (0, *ends[:-1].tolist()),
+    )

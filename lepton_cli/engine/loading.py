@@ -34,6 +34,7 @@ class LoadOptions:
     kv: CacheTypes = ("f16", "f16")  # of keys, and of values
     ubatch: int = 256  # tokens that enter in one pass
     template: str | None = None  # a built-in template's name, or Jinja text
+    prefixes: int = 0  # bytes of disk for beginnings of prompts; 0: none are stored or looked for
 
     def __post_init__(self) -> None:
         """Raises UsageError: the words may come from a person's program."""

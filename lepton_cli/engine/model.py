@@ -11,14 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine import loading
-from lepton_cli.engine.batching import Outcome, Request
+from lepton_cli.engine.answer import Answer
+from lepton_cli.engine.batching import Batch, Outcome, Request
 from lepton_cli.engine.catalogue import resolve
-from lepton_cli.engine.events import Done, Event, Reasoning, Text
-from lepton_cli.engine.generation import Answer, Generation
+from lepton_cli.engine.events import Event, Text
+from lepton_cli.engine.generation import Generation, fit, kept
+from lepton_cli.engine.identity import model_identity
 from lepton_cli.engine.loading import Backend, LoadOptions
 from lepton_cli.engine.paths import cache_folder
-from lepton_cli.engine.positions import Positions
+from lepton_cli.engine.positions import Passes, Positions
+from lepton_cli.engine.prefixes import Prefixes, prefix_folder
 from lepton_cli.engine.sampling import Sampler, Sampling
+from lepton_cli.engine.solo import answer_events
 from lepton_cli.engine.template import ChatTemplate, load_template
 from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
 from ops.backend import Resources, open_backend
@@ -27,7 +31,8 @@ from ops.cpu.machine import available_memory, default_threads
 from ops.cpu.objects import Compiling
 from ops.cpu.profile import OperatorTime
 from ops.cpu.runner import CpuRunner
-from quant.errors import ContextOverflowError, LeptonError, ModelFileError, UsageError
+from ops.interface import BLOCK
+from quant.errors import ContextOverflowError, ModelFileError, UsageError
 from quant.gguf import GGUF, Metadata
 
 SUPPRESSED = "tokenizer.ggml.suppress_tokens"
@@ -70,8 +75,9 @@ class Model:
         limits = loading.limits_of(plan.context, options.ubatch)
         resources = Resources(self.threads, kernel_folder(), on_compile or _silent)
         self._runner = open_backend(self.backend, decoder.forward, layout, limits, resources)
-        self._positions = Positions(self._runner, plan.context, limits.tokens)
-        self._outputs = limits.outputs
+        self._passes = Passes(self._runner, limits.tokens, limits.outputs)
+        self._positions = Positions(self._passes, plan.context)
+        self._rope = decoder.global_rope
         self._vocabulary = decoder.weights.weight("token_embd.weight").rows
 
     @property
@@ -104,6 +110,11 @@ class Model:
     @property
     def file_bytes(self) -> int:
         return self._file.file_bytes
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of what the file holds (see identity.py)."""
+        return model_identity(self._file)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
@@ -140,7 +151,7 @@ class Model:
         if len(ids) > self.context_size:
             message = f"{len(ids)} tokens, the context holds {self.context_size}"
             raise ContextOverflowError(message, "load the model with a larger ctx")
-        return self._positions.all_logits(ids, self._outputs)
+        return self._positions.all_logits(ids)
 
     def stream(
         self,
@@ -152,11 +163,17 @@ class Model:
 
         Raises ContextOverflowError before the first event.
         """
-        self._check(ids)
-        reasoning = self.template.reasoning if generation.split_reasoning else None
-        sampler = self.sampler(generation)
-        answer = Answer(self._positions, self.tokenizer, sampler, generation, reasoning)
-        return answer.events(ids, interrupt)
+        prompt, answer, keep = self._begin(ids, generation)
+        if self._prefixes:
+            self._prefixes.recall(self._positions, prompt)
+        return answer_events(
+            answer,
+            prompt,
+            self._positions,
+            shift=keep if generation.overflow == "shift" else None,
+            dropped=len(ids) - len(prompt),
+            interrupt=interrupt,
+        )
 
     def batch(
         self,
@@ -169,17 +186,25 @@ class Model:
         Requests are taken as there is room for them. What is wrong with one is its outcome's
         error. Setting `interrupt` ends all answers soon, as "interrupted".
         """
-        for request in requests:
-            said: dict[type, list[str]] = {Text: [], Reasoning: []}
-            try:
-                for event in self.stream(request.ids, request.generation, interrupt):
-                    if isinstance(event, Text | Reasoning):
-                        said[type(event)].append(event.text)
-                    elif isinstance(event, Done):
-                        text, thought = ("".join(said[kind]) for kind in (Text, Reasoning))
-                        yield Outcome(request.key, text, thought, event)
-            except LeptonError as error:
-                yield Outcome(request.key, error=error)
+        begin = self._begin
+        batch = Batch(self._passes, self.context_size, self._batch_blocks(), begin)
+        return batch.outcomes(requests, jobs or self._passes.outputs, interrupt)
+
+    def remember(self, count: int | None = None, least: int = 1) -> None:
+        """Stores the window's first `count` tokens on disk, or all, if `least` of them are new.
+
+        Only where the model was opened with room for that (LoadOptions.prefixes).
+        """
+        if self._prefixes:
+            self._prefixes.keep(self._positions, count, least)
+
+    @cached_property
+    def _prefixes(self) -> Prefixes | None:
+        """None where nothing is to be stored; the reference's sums depend on a pass's size."""
+        limit, folder = self._options.prefixes, prefix_folder()
+        if not limit or folder is None or self.backend != "cpu":
+            return None
+        return Prefixes(lambda: self.identity, self.name, self._rope, limit, folder)
 
     def sampler(self, generation: Generation) -> Sampler:
         """A fresh one; tokens that the file suppresses are never drawn."""
@@ -233,6 +258,21 @@ class Model:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _begin(self, ids: Sequence[int], generation: Generation) -> tuple[list[int], Answer, int]:
+        """A prompt fitted into the window, its answer, and how many tokens a shift would keep."""
+        self._check(ids)
+        keep = kept(ids, self.tokenizer.bos)
+        prompt = fit(ids, self.context_size, generation.overflow, keep)
+        reasoning = self.template.reasoning if generation.split_reasoning else None
+        sampler = self.sampler(generation)
+        return prompt, Answer(prompt, self.tokenizer, sampler, generation, reasoning), keep
+
+    def _batch_blocks(self) -> int:
+        """Blocks of the cache that answers at once may take: half of what memory is free."""
+        size = self._passes.pool.layout.block_bytes
+        whole = -(-self.context_size // BLOCK)
+        return max(whole, available_memory().bytes // 2 // size)
 
     def _check(self, ids: Sequence[int]) -> None:
         if not len(ids):

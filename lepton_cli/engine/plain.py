@@ -1,6 +1,9 @@
-"""Values that JSON has a word for."""
+"""Values that JSON has a word for, and the line that is made of them."""
 
+import json
 import math
+import re
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -8,6 +11,8 @@ from quant.gguf import Strings
 
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 MOST_ITEMS = 16  # of an array that is shown
+# what json leaves as it is: terminals obey some, and some readers take others for line ends
+LATE_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def plain(value: object) -> Plain:
@@ -27,3 +32,9 @@ def plain(value: object) -> Plain:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{value!r} has no form in JSON")
+
+
+def json_line(record: Mapping[str, Plain]) -> str:
+    """One line, without its end, that stays one however it is read. Raises ValueError for NaN."""
+    line = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    return LATE_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line)

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_cli.engine.generation import shifted
 from ops.cache import BlockPool, CacheLayout, KVCache
 from ops.interface import BLOCK, Step
 from quant.errors import UsageError
@@ -25,18 +26,39 @@ class Runner(Protocol):
     def close(self) -> None: ...
 
 
+class Passes:
+    """A backend's passes, one at a time; `chunk` tokens and `outputs` rows of logits at most."""
+
+    def __init__(self, runner: Runner, chunk: int, outputs: int) -> None:
+        self.chunk, self.outputs = chunk, outputs
+        self._runner, self._busy = runner, threading.Lock()
+
+    @property
+    def pool(self) -> BlockPool:
+        return self._runner.pool
+
+    def run(  # (O, V)
+        self, step: Step, caches: Sequence[KVCache], interrupt: threading.Event | None = None
+    ) -> Logits:
+        """Raises UsageError when another thread is amid a pass."""
+        if not self._busy.acquire(blocking=False):
+            raise UsageError("the model is at work in another thread", "load it once a thread")
+        try:
+            return self._runner.run(step, caches, interrupt)
+        finally:
+            self._busy.release()
+
+
 class Positions:
     """A window of `size` positions; `ids` are the tokens in it, `logits` those of the last one."""
 
-    def __init__(self, runner: Runner, size: int, chunk: int) -> None:
-        """`chunk` tokens at most enter in one pass."""
+    def __init__(self, passes: Passes, size: int) -> None:
         self.size = size
         self.ids: list[int] = []
         self.turn = 0  # which prompt has the window: two answers at once would mix their tokens
         self.logits: Logits = np.empty(0, np.float32)
-        self.cache = KVCache(runner.pool)
-        self._runner, self._chunk = runner, chunk
-        self._busy = threading.Lock()
+        self.cache = KVCache(passes.pool)
+        self._passes = passes
 
     def reuse(self, ids: Sequence[int]) -> int:
         """Keeps what the cache has in common with a prompt; gives how many tokens.
@@ -60,7 +82,7 @@ class Positions:
         turn = self.turn
         while len(self.ids) < len(ids):
             self.check(turn)
-            part = ids[len(self.ids) : len(self.ids) + self._chunk]
+            part = ids[len(self.ids) : len(self.ids) + self._passes.chunk]
             last = len(self.ids) + len(part) == len(ids)
             logits = self._run(part, [len(part) - 1] if last else [], interrupt)
             if last:
@@ -81,16 +103,15 @@ class Positions:
 
         What is left is read again from position 0.
         """
-        keep = min(keep, self.size - 1)
-        kept = [*self.ids[:keep], *self.ids[max(keep + 1, self.size // 2) :]]
+        left = shifted(self.ids, self.size, keep)
         self.ids.clear()
-        for _ in self.prefill(kept, interrupt):
+        for _ in self.prefill(left, interrupt):
             pass
 
-    def all_logits(self, ids: Sequence[int], outputs: int) -> Logits:  # (T, V)
-        """One causal pass from an empty window, every row wanted, `outputs` rows at a time."""
+    def all_logits(self, ids: Sequence[int]) -> Logits:  # (T, V)
+        """One causal pass from an empty window, every row wanted."""
         self.turn += 1
-        turn = self.turn
+        turn, outputs = self.turn, self._passes.outputs
         self.ids.clear()
         parts = []
         for start in range(0, len(ids), outputs):
@@ -129,12 +150,6 @@ class Positions:
     def _run(
         self, tokens: Sequence[int], outputs: Sequence[int], interrupt: threading.Event | None
     ) -> Logits:
-        step = self.step(tokens, outputs)
-        if not self._busy.acquire(blocking=False):
-            raise UsageError("the model is at work in another thread", "load it once a thread")
-        try:
-            logits = self._runner.run(step, [self.cache], interrupt)
-            self.ids.extend(tokens)
-        finally:
-            self._busy.release()
+        logits = self._passes.run(self.step(tokens, outputs), [self.cache], interrupt)
+        self.ids.extend(tokens)
         return logits

@@ -1,14 +1,10 @@
 """How words and records reach stdout: as bytes that depend on neither locale nor system."""
 
-import json
-import re
 from collections.abc import Mapping
 from typing import TextIO
 
-from lepton_cli.engine.plain import Plain
+from lepton_cli.engine.plain import Plain, json_line
 from lepton_cli.ui.terminal import sanitize
-
-LATE_CONTROLS = re.compile("[\x7f-\x9f\ud800-\udfff]")  # what json leaves as it is
 
 
 def emit(stream: TextIO, text: str) -> None:
@@ -23,5 +19,4 @@ def emit(stream: TextIO, text: str) -> None:
 
 
 def emit_json(stream: TextIO, record: Mapping[str, Plain]) -> None:
-    line = json.dumps(record, ensure_ascii=False, allow_nan=False)
-    emit(stream, LATE_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n")
+    emit(stream, json_line(record) + "\n")

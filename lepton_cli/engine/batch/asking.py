@@ -1,0 +1,98 @@
+"""What a row wants of the model, as a value: a prompt, and parameters of its own."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+from lepton_cli.engine.messages import Message, Role
+from lepton_cli.engine.plain import Plain
+from quant.errors import UsageError
+
+Shape = Literal["lepton", "chat.completion", "text_completion"]
+"""How the answer is written: as our own record, or as one of OpenAI's two."""
+
+ROLES = {role: role for role in get_args(Role)} | {"developer": "system"}
+IGNORED = ("name", "refusal", "annotations")  # of a message: it is no other for them
+THOUGHTS = ("reasoning", "reasoning_content")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Either `messages` for the chat template, or a `prompt` that is completed as it is."""
+
+    id: Plain = None
+    messages: tuple[Message, ...] = ()
+    prompt: str | None = None
+    given: Mapping[str, Plain] = field(default_factory=dict)
+    schema: Plain = None
+    shape: Shape = "lepton"
+
+    def content(self) -> str:
+        """All that makes the answer what it is, as one text: equal rows have equal ones."""
+        said = [[each.role, each.content, each.reasoning] for each in self.messages]
+        parts = [self.id, said, self.prompt, dict(self.given), self.schema, self.shape]
+        return json.dumps(parts, ensure_ascii=False, sort_keys=True)
+
+    def under(self, system: str | None) -> "Ask":
+        """With a system text for messages that have none."""
+        led = bool(self.messages) and self.messages[0].role == "system"
+        if system is None or led or not self.messages:
+            return self
+        return replace(self, messages=(Message("system", system), *self.messages))
+
+
+def read_messages(value: Plain) -> tuple[Message, ...]:
+    """A list as OpenAI's clients write it. Raises UsageError for anything else."""
+    if not isinstance(value, list) or not value:
+        raise UsageError("messages must be a list with at least one message")
+    messages = tuple(_message(f"message {i}", each) for i, each in enumerate(value, 1))
+    if any(message.role == "system" for message in messages[1:]):
+        raise UsageError("only the first message may be the system's")
+    return messages
+
+
+def read_schema(name: str, value: Plain) -> Plain:
+    """An object, or the text of one. Raises UsageError."""
+    try:
+        found: Any = json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{name} is not JSON: {error}") from error
+    if not isinstance(found, dict | bool):
+        raise UsageError(f"{name} must be a JSON Schema: an object")
+    return found
+
+
+def read_text(name: str, value: Plain) -> str:
+    """Raises UsageError for what is no text, or an empty one."""
+    if not isinstance(value, str):
+        raise UsageError(f"{name} is {value!r:.60}: it must be a text")
+    if not value:
+        raise UsageError(f"{name} is empty")
+    return value
+
+
+def _message(where: str, value: Plain) -> Message:
+    if not isinstance(value, dict):
+        raise UsageError(f"{where} is not an object")
+    role, content = value.get("role"), value.get("content")
+    if role not in ROLES:
+        raise UsageError(f"{where}: the role {role!r} is not one of {', '.join(ROLES)}")
+    for name, each in value.items():
+        if name not in ("role", "content", *IGNORED, *THOUGHTS) and each is not None:
+            raise UsageError(f"{where}: {name} is not supported")
+    thought = next((value[name] for name in THOUGHTS if value.get(name)), None)
+    if thought is not None and not isinstance(thought, str):
+        raise UsageError(f"{where}: its reasoning must be a text")
+    return Message(ROLES[role], _content(where, content), thought)
+
+
+def _content(where: str, value: Plain) -> str:
+    """A text, or a list of parts that are texts."""
+    if isinstance(value, str):
+        return value
+    parts = value if isinstance(value, list) else [value]
+    texts = [part.get("text") if isinstance(part, dict) else None for part in parts]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise UsageError(f"{where}: its content must be text: Lepton sees no images")
+    return "\n".join(map(str, texts))

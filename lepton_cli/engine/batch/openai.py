@@ -1,0 +1,71 @@
+"""OpenAI's batch rows, {"custom_id", "method", "url", "body"}, and what of them is not done."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lepton_cli.engine.batch.asking import Ask, Shape, read_messages, read_schema, read_text
+from lepton_cli.engine.batch.parameters import KNOWN
+from lepton_cli.engine.plain import Plain
+from quant.errors import UsageError
+
+CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
+SHAPES: dict[str, Shape] = {CHAT: "chat.completion", COMPLETION: "text_completion"}
+OWN = {"model", "messages", "prompt", "response_format"}
+IGNORED = {"user", "metadata", "store", "service_tier", "safety_identifier", "stream_options"}
+ONLY: dict[str, tuple[Plain, ...]] = {  # asking for what happens anyway is no fault
+    "n": (1,),
+    "best_of": (1,),
+    "stream": (False,),
+    "logprobs": (False, 0),
+    "top_logprobs": (0,),
+    "echo": (False,),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "parallel_tool_calls": (True, False),
+}
+
+
+def is_request(row: Mapping[str, Plain]) -> bool:
+    return "custom_id" in row and "body" in row
+
+
+def read_request(row: Mapping[str, Plain]) -> Ask:
+    """Raises UsageError for what Lepton does not do, naming it: nothing is left out silently."""
+    url, method, body = row.get("url", CHAT), row.get("method", "POST"), row["body"]
+    if url not in SHAPES:
+        raise UsageError(f"the url {url!r} is not one of {CHAT} {COMPLETION}")
+    if method != "POST":
+        raise UsageError(f"the method is {method!r}, not POST")
+    if not isinstance(body, dict):
+        raise UsageError("the body is not an object")
+    _refuse_unknown(body)
+    given = {name: body[name] for name in body if name in KNOWN and body[name] is not None}
+    schema = _schema(body.get("response_format"))
+    if url == CHAT:
+        messages = read_messages(body.get("messages"))
+        return Ask(row["custom_id"], messages, None, given, schema, SHAPES[CHAT])
+    prompt = read_text("the prompt", body.get("prompt"))
+    return Ask(row["custom_id"], (), prompt, given, schema, SHAPES[COMPLETION])
+
+
+def _refuse_unknown(body: Mapping[str, Plain]) -> None:
+    for name, value in body.items():
+        if value is None or name in KNOWN | OWN | IGNORED:
+            continue
+        if name not in ONLY:
+            raise UsageError(f"the parameter {name} is not supported")
+        if value not in ONLY[name]:
+            raise UsageError(f"the parameter {name} is {value!r:.60}: it is not supported")
+
+
+def _schema(wanted: Plain) -> Plain:
+    """`response_format`: text, any JSON object, or a schema."""
+    kind: Any = wanted.get("type") if isinstance(wanted, dict) else None
+    if wanted is None or kind == "text":
+        return None
+    if kind == "json_object":
+        return {"type": "object"}
+    inner = wanted.get("json_schema") if isinstance(wanted, dict) else None
+    if kind != "json_schema" or not isinstance(inner, dict):
+        raise UsageError(f"the response_format is {wanted!r:.60}: it is not supported")
+    return read_schema("response_format", inner.get("schema"))

@@ -1,0 +1,64 @@
+"""What an answer must be: a JSON schema, a regex, a list of choices or a grammar describes it.
+
+Nothing heavy is imported here: what understands the four kinds is in `grammars`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from quant.errors import UsageError
+
+Kind = Literal["json-schema", "regex", "choices", "grammar"]
+JsonSchema = str | bool | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A kind and its text, so that equal ones are known by their content.
+
+    Choices are written as a JSON array of strings; a grammar is llama.cpp's GBNF.
+    """
+
+    kind: Kind
+    text: str
+
+
+def find_constraint(
+    *,
+    json_schema: JsonSchema | None = None,
+    regex: str | None = None,
+    choices: Sequence[str] | None = None,
+    grammar: str | None = None,
+) -> Constraint | None:
+    """The one that is given, or None. Raises UsageError for more than one, and for odd choices."""
+    found: dict[str, Constraint] = {}
+    if json_schema is not None:
+        text = json_schema if isinstance(json_schema, str) else _written(json_schema)
+        found["a JSON schema"] = Constraint("json-schema", text)
+    if regex is not None:
+        found["a regex"] = Constraint("regex", regex)
+    if choices is not None:
+        found["choices"] = Constraint("choices", _written(_checked(choices)))
+    if grammar is not None:
+        found["a grammar"] = Constraint("grammar", grammar)
+    if len(found) > 1:
+        names = " and ".join(found)
+        raise UsageError(f"{names} are both given: an answer can follow one of them", "leave one")
+    return next(iter(found.values()), None)
+
+
+def _written(value: JsonSchema | list[str]) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the JSON schema is no JSON: {error}", "give plain JSON values") from None
+
+
+def _checked(choices: Sequence[str]) -> list[str]:
+    if isinstance(choices, str) or not all(isinstance(choice, str) for choice in choices):
+        raise UsageError(f"the choices are {choices!r:.60}", "give a list of texts")
+    if not choices or "" in choices:
+        raise UsageError("a choice is empty", "give at least one, each with some text")
+    return list(dict.fromkeys(choices))

@@ -1,0 +1,64 @@
+"""Which model a file holds: a digest that results, caches and chats are bound to.
+
+Hashed are the tensor table (name, format, shape), eight stretches of 4 KiB of each tensor, spread
+from its first to its last byte, and every key of the metadata but `general.*` and `split.*`, of
+which the architecture alone changes an answer.
+
+So another size, quantization, training, tokenizer, chat template or rope setting is told apart; a
+renamed, moved, merged or split file is the same model. What is not detected is a change of a few
+bytes between the stretches, as made by hand or by a failing disk: a file's checksum is for that.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from quant.gguf import GGUF, Metadata, Strings, Tensor, Value
+
+VERSION = b"lepton.model.1"
+STRETCH, STRETCHES = 4096, 8  # bytes of each, a tensor: milliseconds for any size of file
+IRRELEVANT = ("general.", "split.")
+ARCHITECTURE = "general.architecture"
+
+
+def model_identity(file: GGUF) -> str:
+    """64 hexadecimal digits; the same on every machine and for every place of the file."""
+    digest = hashlib.sha256()
+    for part in _parts(file):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts(file: GGUF) -> Iterator[bytes]:
+    yield VERSION
+    yield from _settings(file.metadata)
+    for name in sorted(file.tensors):
+        tensor = file.tensors[name]
+        yield f"{name} {tensor.format.name} {tensor.shape}".encode()
+        yield _sample(tensor)
+
+
+def _settings(metadata: Metadata) -> Iterator[bytes]:
+    for key in sorted(metadata):
+        if key == ARCHITECTURE or not key.startswith(IRRELEVANT):
+            yield key.encode()
+            yield _content(metadata[key])
+
+
+def _content(value: Value) -> bytes:
+    if isinstance(value, Strings):
+        return value.raw()
+    if isinstance(value, np.ndarray):
+        return value.dtype.str.encode() + value.tobytes()
+    return repr(value).encode("utf-8", "surrogatepass")
+
+
+def _sample(tensor: Tensor) -> bytes:
+    data = tensor.data.reshape(-1)
+    if data.size <= STRETCH * STRETCHES:
+        return data.tobytes()
+    gaps = STRETCHES - 1
+    starts = [(data.size - STRETCH) * i // gaps for i in range(STRETCHES)]
+    return b"".join(data[start : start + STRETCH].tobytes() for start in starts)

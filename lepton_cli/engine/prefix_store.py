@@ -1,0 +1,327 @@
+"""Beginnings of prompts on disk: K and V in blocks of 256 tokens, found again by their very ids.
+
+The blocks are a tree: a file's name tells all tokens before the block and the block's own, so
+prompts that begin alike share files, and of a block that goes on differently the common part is
+taken. The folder above is named after all else that the bytes depend on, the key.
+
+    <root>/<key>/<before>-<own>.kv       digests of 16 bytes in hexadecimal
+
+A file never changes: it appears whole, by renaming, and goes whole. A page comes first, so that
+the block could be mapped; after the name of the model it is filled with zeros:
+
+    | LEPTONKV | crc32 of the page's rest | crc32 of the block | u32 tokens | u64 block's bytes |
+    | key 16 | digest of what is before 16 | 256 ids, i32 | u16 length | name of the model, UTF-8 |
+"""
+
+import contextlib
+import hashlib
+import mmap
+import os
+import shutil
+import struct
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.interface import BLOCK
+
+Ids = NDArray[np.int32]
+Memory = NDArray[np.uint8]
+
+MAGIC = b"LEPTONKV"
+PAGE = 4096
+CHECKED = struct.Struct("<8sI")  # the magic, and the checksum of all behind it in the page
+FIELDS = struct.Struct("<IIQ16s16s")
+IDS_AT = CHECKED.size + FIELDS.size
+NAME_AT = IDS_AT + 4 * BLOCK
+LONGEST_NAME = 255  # bytes
+ROOT = bytes(16)  # what is before a first block
+ENDING, DRAFT = ".kv", ".draft"
+SPARE = 2  # one part in so many of what is free on the disk may be taken
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a file's first page says."""
+
+    key: bytes
+    before: bytes
+    ids: Ids  # (1 .. 256,)
+    block_bytes: int
+    checksum: int
+    model: str
+
+    @property
+    def own(self) -> bytes:
+        return _digest(self.before, self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The files of a stored beginning, and how many tokens of it are wanted."""
+
+    count: int
+    paths: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What is stored under one key. `used` is in seconds since 1970."""
+
+    model: str
+    tokens: int
+    bytes: int
+    used: float
+
+
+class PrefixStore:
+    """The entries of one key. What cannot be read or written costs time only, never an error."""
+
+    def __init__(self, root: Path, key: bytes, model: str, block_bytes: int, limit: int) -> None:
+        """`limit` is in bytes, for all keys together."""
+        self._root, self._folder = root, root / key.hex()
+        self._key, self._model = key, model
+        self._block_bytes, self._limit = block_bytes, limit
+
+    def find(self, ids: Sequence[int]) -> Found:
+        """The longest beginning of these tokens that is stored."""
+        before, count, paths = ROOT, 0, list[Path]()
+        for part in _parts(ids):
+            path = self._path(before, part)
+            if self._holds(path, before, part):
+                common = len(part)
+            else:
+                common, path = max(
+                    ((_common(head.ids, part), path) for path, head in self._after(before)),
+                    default=(0, path),
+                )
+            if common:
+                paths.append(path)
+                count += common
+            if common < BLOCK:
+                break
+            before = _digest(before, part)
+        return Found(count, tuple(paths))
+
+    def load(self, found: Found) -> list[Memory]:
+        """The blocks, mapped; fewer where one is damaged or has gone meanwhile."""
+        blocks = []
+        for path in found.paths:
+            block = self._block(path)
+            if block is None:
+                break
+            blocks.append(block)
+        _touch(found.paths)
+        return blocks
+
+    def keep(self, ids: Sequence[int], blocks: Sequence[Memory], least: int) -> bool:
+        """Stores these tokens, if at least so many of them are not stored yet.
+
+        A block that is the beginning of a new one goes. Gives whether anything was written.
+        """
+        found = self.find(ids)
+        if len(ids) - found.count < max(least, 1):
+            _touch(found.paths)
+            return False
+        try:
+            self._folder.mkdir(0o700, parents=True, exist_ok=True)
+            for folder in (self._root, self._folder):
+                folder.chmod(0o700)
+            self._write_all(ids, blocks)
+            _tidy(self._root, self._limit)
+        except OSError:  # a full disk, a folder that may not be written
+            return False
+        return True
+
+    def _write_all(self, ids: Sequence[int], blocks: Sequence[Memory]) -> None:
+        free = shutil.disk_usage(self._folder).free // SPARE
+        most = min(self._limit, free) // (PAGE + self._block_bytes)
+        before, paths = ROOT, list[Path]()
+        for part, block in list(zip(_parts(ids), blocks, strict=True))[:most]:
+            path = self._path(before, part)
+            if not self._holds(path, before, part):
+                self._write(path, self._page(before, part, block), block)
+                for other, head in self._after(before):
+                    if len(head.ids) < len(part) and _common(head.ids, part) == len(head.ids):
+                        _remove(other)
+            paths.append(path)
+            before = _digest(before, part)
+        _touch(paths)
+
+    def _path(self, before: bytes, part: Ids) -> Path:
+        return self._folder / f"{before.hex()}-{_digest(before, part).hex()}{ENDING}"
+
+    def _after(self, before: bytes) -> Iterator[tuple[Path, Head]]:
+        """The blocks that are stored behind these tokens."""
+        for path in _files(self._folder):
+            if path.name.startswith(before.hex()):
+                head = read_head(path)
+                if head is not None and self._fits(path, head):
+                    yield path, head
+
+    def _holds(self, path: Path, before: bytes, part: Ids) -> bool:
+        head = read_head(path)
+        return (
+            head is not None
+            and self._fits(path, head)
+            and head.before == before
+            and np.array_equal(head.ids, part)
+        )
+
+    def _fits(self, path: Path, head: Head) -> bool:
+        """Whether it is what its name says, and of this key."""
+        named = f"{head.before.hex()}-{head.own.hex()}{ENDING}"
+        return (head.key, head.block_bytes, named) == (self._key, self._block_bytes, path.name)
+
+    def _block(self, path: Path) -> Memory | None:
+        head = read_head(path)
+        if head is None:
+            return None
+        try:
+            with open(path, "rb") as file:
+                mapped = mmap.mmap(file.fileno(), PAGE + self._block_bytes, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):  # it is gone, or too short
+            return None
+        block = np.frombuffer(mapped, np.uint8, offset=PAGE)
+        if zlib.crc32(block) == head.checksum:
+            return block
+        _remove(path)
+        return None
+
+    def _page(self, before: bytes, part: Ids, block: Memory) -> bytes:
+        name = self._model.encode(errors="replace")[:LONGEST_NAME]
+        fields = FIELDS.pack(zlib.crc32(block), len(part), len(block), self._key, before)
+        ids = part.astype("<i4").tobytes().ljust(4 * BLOCK, b"\0")
+        rest = (fields + ids + struct.pack("<H", len(name)) + name).ljust(
+            PAGE - CHECKED.size, b"\0"
+        )
+        return CHECKED.pack(MAGIC, zlib.crc32(rest)) + rest
+
+    def _write(self, path: Path, page: bytes, block: Memory) -> None:
+        handle, name = tempfile.mkstemp(DRAFT, dir=self._folder)  # made 0600
+        draft = Path(name)
+        try:
+            with open(handle, "wb") as file:
+                file.write(page)
+                file.write(block)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def read_head(path: Path) -> Head | None:
+    """None for a file that is missing, damaged or something else."""
+    try:
+        with open(path, "rb") as file:
+            page = file.read(PAGE)
+            size = os.fstat(file.fileno()).st_size
+    except OSError:
+        return None
+    if len(page) < PAGE or CHECKED.unpack_from(page) != (MAGIC, zlib.crc32(page[CHECKED.size :])):
+        return None
+    checksum, count, block_bytes, key, before = FIELDS.unpack_from(page, CHECKED.size)
+    if not 1 <= count <= BLOCK or size != PAGE + block_bytes:
+        return None
+    ids = np.frombuffer(page, "<i4", count, IDS_AT).astype(np.int32)
+    (length,) = struct.unpack_from("<H", page, NAME_AT)
+    name = page[NAME_AT + 2 : NAME_AT + 2 + length].decode(errors="replace")
+    return Head(key, before, ids, block_bytes, checksum, name)
+
+
+def holdings(root: Path) -> list[Holding]:
+    """What is stored for each model, the one used last first."""
+    found = []
+    for folder in _folders(root):
+        files = [(path, head) for path in _files(folder) if (head := read_head(path))]
+        if files:
+            found.append(
+                Holding(
+                    files[0][1].model,
+                    sum(len(head.ids) for _, head in files),
+                    sum(PAGE + head.block_bytes for _, head in files),
+                    max(_status(path)[0] for path, _ in files),
+                )
+            )
+    return sorted(found, key=lambda holding: -holding.used)
+
+
+def clear(root: Path) -> int:
+    """Removes everything; gives how many bytes that frees."""
+    return _tidy(root, 0)
+
+
+def _tidy(root: Path, limit: int) -> int:
+    """Removes what was not used for longest until the rest is within the limit."""
+    files = sorted(
+        (*_status(path), path)
+        for folder in _folders(root)
+        for path in (*_files(folder), *folder.glob(f"*{DRAFT}"))
+    )
+    surplus, freed = sum(size for _, size, _ in files) - limit, 0
+    for _, size, path in files:
+        if freed >= surplus:
+            break
+        freed += size * _remove(path)
+    for folder in _folders(root):
+        with contextlib.suppress(OSError):  # it is not empty
+            folder.rmdir()
+    return freed
+
+
+def _remove(path: Path) -> bool:
+    """False where another process was faster, or (on Windows) has the file open."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+        return True
+    return False
+
+
+def _folders(root: Path) -> list[Path]:
+    """Those that are named like a key; nothing else is touched."""
+    with contextlib.suppress(OSError):
+        return [path for path in root.iterdir() if len(path.name) == 32 and path.is_dir()]
+    return []
+
+
+def _files(folder: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return [path for path in folder.iterdir() if path.suffix == ENDING]
+    return []
+
+
+def _status(path: Path) -> tuple[float, int]:
+    """When it was last used, and its bytes; zeros if it is gone."""
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        return status.st_mtime, status.st_size
+    return 0.0, 0
+
+
+def _touch(paths: Sequence[Path]) -> None:
+    """Marks blocks as used just now: what is behind a block is never newer than the block."""
+    now = time.time_ns()
+    for number, path in enumerate(paths):
+        with contextlib.suppress(OSError):
+            os.utime(path, ns=(now, now - 1000 * number))
+
+
+def _parts(ids: Sequence[int]) -> list[Ids]:
+    whole = np.asarray(ids, np.int32)
+    return [whole[start : start + BLOCK] for start in range(0, len(whole), BLOCK)]
+
+
+def _common(a: Ids, b: Ids) -> int:
+    """How many tokens two stretches have in common at their beginnings."""
+    length = min(len(a), len(b))
+    differ = np.flatnonzero(a[:length] != b[:length])
+    return int(differ[0]) if len(differ) else length
+
+
+def _digest(before: bytes, part: Ids) -> bytes:
+    return hashlib.blake2b(before + part.astype("<i4").tobytes(), digest_size=16).digest()
