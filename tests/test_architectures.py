@@ -100,7 +100,7 @@ def test_incremental_equals_full(made, preset, backend):
     positions.reuse([])
     rows = []
     for token in ids:
-        positions.enter(token)
+        positions.enter([token])
         rows.append(positions.logits.copy())
     close()
     if backend == "cpu":
@@ -153,7 +153,7 @@ def test_an_f16_cache_is_close_to_an_f32_cache(made):
 def test_the_cache_grows_as_it_is_used(made):
     positions, close = open_positions(made("llama"), "cpu")
     cache = positions.cache
-    positions.enter(5)
+    positions.enter([5])
     assert len(cache.blocks) == 1
     for _ in positions.prefill(ids_of(300)):
         pass

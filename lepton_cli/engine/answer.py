@@ -3,6 +3,7 @@
 It knows nothing of the window or of other answers: whoever runs the model enters the tokens.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -49,6 +50,12 @@ class Answer:
             sampler.accept(token)
         if generation.max_tokens is not None and generation.max_tokens <= 0:
             self.reason = "length"
+
+    @property
+    def left(self) -> float:
+        """How many tokens may still be drawn."""
+        most = self._generation.max_tokens
+        return math.inf if most is None else most - len(self.drawn)
 
     def draw(self, logits: NDArray[np.float32]) -> list[Event]:  # (V,)
         """Draws the next token. Unless `reason` is set, `drawn[-1]` is to be entered."""

@@ -220,7 +220,7 @@ class Bench:
         for _ in positions.prefill(prompt):
             pass
         for token in generated:
-            positions.enter(token)
+            positions.enter([token])
         return time.perf_counter_ns() - begin
 
     def profiles(self, trial: Trial, repetitions: int) -> Iterator[Profile]:

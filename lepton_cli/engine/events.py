@@ -19,6 +19,8 @@ class Stats:
     decode_seconds: float
     context_used: int
     context_size: int
+    guessed_tokens: int = 0  # entered ahead of being drawn (see speculation.py)
+    accepted_tokens: int = 0  # of those, drawn as guessed
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ class Generation:
     overflow: Overflow = "error"
     ignore_eos: bool = False
     split_reasoning: bool = True
+    draft_max: int = 15  # tokens that are guessed ahead at most; 0: none
+    draft_p_min: float = 0.75  # a draft model stops guessing below this probability
 
 
 def kept(ids: Sequence[int], bos: int | None) -> int:

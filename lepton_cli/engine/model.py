@@ -23,6 +23,7 @@ from lepton_cli.engine.positions import Passes, Positions
 from lepton_cli.engine.prefixes import Prefixes, prefix_folder
 from lepton_cli.engine.sampling import Sampler, Sampling
 from lepton_cli.engine.solo import answer_events
+from lepton_cli.engine.speculation import DraftModel, Guesser, PromptLookup, Speculation
 from lepton_cli.engine.template import ChatTemplate, load_template
 from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
 from ops.backend import Resources, open_backend
@@ -78,6 +79,7 @@ class Model:
         self._passes = Passes(self._runner, limits.tokens, limits.outputs)
         self._positions = Positions(self._passes, plan.context)
         self._rope = decoder.global_rope
+        self.draft: Model | None = None
         self._vocabulary = decoder.weights.weight("token_embd.weight").rows
 
     @property
@@ -172,6 +174,7 @@ class Model:
             self._positions,
             shift=keep if generation.overflow == "shift" else None,
             dropped=len(ids) - len(prompt),
+            speculation=self._speculation(generation),
             interrupt=interrupt,
         )
 
@@ -243,8 +246,17 @@ class Model:
             if isinstance(event, Text):
                 yield event.text
 
+    def guess_with(self, draft: "Model") -> None:
+        """Lets a smaller model guess ahead; it is closed with this one. Raises UsageError."""
+        if draft.tokenizer.texts != self.tokenizer.texts:
+            message = f"{draft.path} has another vocabulary than {self.path}"
+            raise UsageError(message, "a draft model must be of the same family")
+        self.draft = draft
+
     def close(self) -> None:
         """Ends the threads; the model cannot be used any more."""
+        if self.draft is not None:
+            self.draft.close()
         self._positions.cache.shrink(0)
         self._runner.close()
 
@@ -267,6 +279,14 @@ class Model:
         reasoning = self.template.reasoning if generation.split_reasoning else None
         sampler = self.sampler(generation)
         return prompt, Answer(prompt, self.tokenizer, sampler, generation, reasoning), keep
+
+    def _speculation(self, generation: Generation) -> Speculation | None:
+        if generation.draft_max <= 0:
+            return None
+        guesser: Guesser = PromptLookup()
+        if self.draft is not None:
+            guesser = DraftModel(self.draft.positions, generation.draft_p_min)
+        return Speculation(guesser, generation.draft_max)
 
     def _batch_blocks(self) -> int:
         """Blocks of the cache that answers at once may take: half of what memory is free."""

@@ -89,8 +89,20 @@ class Positions:
                 self.logits = logits[0]
             yield len(self.ids)
 
-    def enter(self, token: int, interrupt: threading.Event | None = None) -> None:
-        self.logits = self._run([token], [0], interrupt)[0]
+    def enter(self, tokens: Sequence[int], interrupt: threading.Event | None = None) -> Logits:
+        """The logits of each of them, (tokens, V), valid until the next pass."""
+        rows = self._run(tokens, range(len(tokens)), interrupt)
+        self.logits = rows[-1]
+        return rows
+
+    def forget(self, count: int) -> None:
+        """Takes the last tokens out of the window again."""
+        del self.ids[len(self.ids) - count :]
+
+    @property
+    def most_at_once(self) -> int:
+        """Tokens that `enter` takes now."""
+        return min(self._passes.chunk, self._passes.outputs, self.size - len(self.ids))
 
     def check(self, turn: int) -> None:
         """Raises UsageError when another prompt has taken the window meanwhile."""

@@ -49,6 +49,11 @@ class Tokenizer:
         self.end_of_generation = special.end_of_generation
         self.special_texts = tuple(found.text for found in special_texts if found.guarded)
 
+    @property
+    def texts(self) -> Sequence[bytes]:
+        """All tokens' texts as the vocabulary writes them, by id."""
+        return self._vocabulary.texts
+
     def encode(self, text: str, add_special: bool = True, parse_special: bool = False) -> list[int]:
         """Without `parse_special` only user-defined tokens are found in the text, as in llama.cpp.
 
