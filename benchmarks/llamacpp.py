@@ -1,10 +1,13 @@
 """llama.cpp's side of a comparison, run by an interpreter that has llama-cpp-python and no Lepton.
 
     python llamacpp.py serve MODEL --threads 2 --ubatch 512 --context 4640
+    python llamacpp.py together MODEL --threads 2 --ubatch 512 --context 4096 --sequences 32
     python llamacpp.py first MODEL --threads 2 --context 4096 --prompt TEXT
     python llamacpp.py quantize SOURCE OUT Q4_K_M
 
 `serve` answers a line {"n_prompt": 512, "n_gen": 0, "n_depth": 0} with a line {"seconds": ...};
+`together` answers {"n_seqs": 8, "n_prompt": 16, "n_gen": 64} with the seconds of generating them,
+one of each sequence a pass, as llama-batched-bench counts them;
 `first` prints {"seconds": ..., "bytes": ...} of a whole run to its first token. Both leave out what
 Python itself and the binding take. Settings that are not options are llama.cpp's defaults.
 """
@@ -27,12 +30,15 @@ KILOBYTE = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss
 class Context:
     """A loaded model with a context of its own; tokens enter at the end of what it holds."""
 
-    def __init__(self, path: Path, threads: int, ubatch: int, context: int) -> None:
+    def __init__(
+        self, path: Path, threads: int, ubatch: int, context: int, sequences: int = 1
+    ) -> None:
         model = api.llama_model_default_params()
         model.n_gpu_layers = 0
         self.model = api.llama_model_load_from_file(str(path).encode(), model)
         settings = api.llama_context_default_params()
         settings.n_ctx, settings.n_batch, settings.n_ubatch = context, CHUNK, ubatch
+        settings.n_seq_max = sequences
         settings.n_threads = settings.n_threads_batch = threads
         self.handle = api.llama_init_from_model(self.model, settings)
         if not self.model or not self.handle:
@@ -51,6 +57,22 @@ class Context:
                 raise SystemExit(f"llama_decode failed with {code}")
             self.held += part
         api.llama_synchronize(self.handle)
+
+    def enter_together(self, rows: list[list[int]], position: int) -> None:
+        """The next tokens of each sequence, of which all stand at `position`, in one pass."""
+        count = sum(map(len, rows))
+        batch = api.llama_batch_init(count, 0, 1)
+        batch.n_tokens = count
+        entries = [(s, n, token) for s, row in enumerate(rows) for n, token in enumerate(row)]
+        for at, (sequence, n, token) in enumerate(entries):
+            batch.token[at], batch.pos[at] = token, position + n
+            batch.n_seq_id[at], batch.seq_id[at][0] = 1, sequence
+            batch.logits[at] = n == len(rows[sequence]) - 1
+        code = api.llama_decode(self.handle, batch)
+        api.llama_synchronize(self.handle)
+        api.llama_batch_free(batch)
+        if code:
+            raise SystemExit(f"llama_decode failed with {code}")
 
     def keep(self, count: int) -> None:
         """Forgets all but the first tokens."""
@@ -80,6 +102,23 @@ def serve(context: Context) -> None:
         context.enter(prompt)
         for token in generated:
             context.enter([token])
+        print(json.dumps({"seconds": time.perf_counter() - begin}), flush=True)
+
+
+def together(context: Context) -> None:
+    draw = random.Random(0)
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        sequences, n_prompt, n_gen = (wanted[key] for key in ("n_seqs", "n_prompt", "n_gen"))
+        api.llama_memory_clear(api.llama_get_memory(context.handle), True)
+        for start in range(0, n_prompt, 16):
+            count = min(16, n_prompt - start)
+            rows = [[draw.randrange(context.size) for _ in range(count)] for _ in range(sequences)]
+            context.enter_together(rows, start)
+        begin = time.perf_counter()
+        for n in range(n_gen):
+            rows = [[draw.randrange(context.size)] for _ in range(sequences)]
+            context.enter_together(rows, n_prompt + n)
         print(json.dumps({"seconds": time.perf_counter() - begin}), flush=True)
 
 
@@ -117,12 +156,14 @@ def hush(level: int, text: bytes, user_data: ctypes.c_void_p) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("serve", "first"):
+    for name in ("serve", "together", "first"):
         command = commands.add_parser(name)
         command.add_argument("model", type=Path)
         command.add_argument("--threads", type=int, required=True)
         command.add_argument("--ubatch", type=int, default=512)
         command.add_argument("--context", type=int, required=True)
+        if name == "together":
+            command.add_argument("--sequences", type=int, required=True)
         if name == "first":
             command.add_argument("--prompt", required=True)
     command = commands.add_parser("quantize")
@@ -134,6 +175,9 @@ def main() -> None:
     api.llama_backend_init()
     if given.command == "serve":
         serve(Context(given.model, given.threads, given.ubatch, given.context))
+    elif given.command == "together":
+        settings = given.threads, given.ubatch, given.context, given.sequences
+        together(Context(given.model, *settings))
     elif given.command == "first":
         first(given.model, given.threads, given.ubatch, given.context, given.prompt)
     else:

@@ -12,6 +12,7 @@ WAIT_KIND, WAIT_FUNCTION, WAIT_NUMBER = 24, 25, 26
 TIMES, CLOCK = 27, 28  # where to write the time after each operator, 0 for nowhere; its C function
 SYNC_FIELDS = 32
 
+LINE = 64  # bytes of a cache line
 HEADER_BYTES = 64  # before an operand record: the counter of the parts that threads have taken
 
 FUTEX, YIELD = 1, 2  # WAIT_KIND: what a thread does when spinning takes too long

@@ -1,7 +1,8 @@
 """Operand records as kernels find them: aligned, with a cell before them that counts work taken.
 
 Threads take the parts of an operator one after the other from that cell, so that one that is held
-up does not hold up the others. `replay` sets it back when all have met.
+up does not hold up the others. `replay` sets it back when all have met. What is written by all has
+a cache line of its own, beside the one that all read.
 """
 
 from collections.abc import Sequence
@@ -9,9 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cpu.layout import HEADER_BYTES
-
-LINE = 64  # bytes of a cache line: what is written by all must not lie beside what all read
+from ops.cpu.layout import HEADER_BYTES, LINE
 
 
 class Record:

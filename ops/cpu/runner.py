@@ -91,6 +91,7 @@ class CpuRunner:
         reserve(step, caches)
         self._executor.settle()  # packing, or a step that was broken off and reads its record
         self._lowering.packing.settle()
+        self._packing.clear()
         tables = [cache.table() for cache in caches]
         starts = np.array([*step.starts, len(step.tokens)], np.int32)
         places = [table.ctypes.data for table in tables]
@@ -119,8 +120,9 @@ class CpuRunner:
     def _begin_packing(self) -> None:
         """The first step waits for its end; until then there is time for other work in Python."""
         packing = self._lowering.packing
-        self._packing = [(name, Record(operands), True) for name, operands in packing.calls()]
-        self._packing_program = program = self._assembled(self._packing)
+        calls: Records = [(name, Record(operands), True) for name, operands in packing.calls()]
+        program = self._assembled(calls)
+        self._packing: list[object] = [calls, program]  # until it has settled
         self._executor.begin((program.ctypes.data, self._step.ctypes.data, len(program)))
 
     def _operands(self, call: Call) -> Record:

@@ -15,7 +15,7 @@ from ops.cpu.kernels.simd import (
     store_i8,
     to_int,
 )
-from ops.cpu.kernels.vectors import mean_square
+from ops.cpu.kernels.vectors import inverse_rms
 from ops.cpu.layout import (
     ACTIVATION_BLOCK,
     ACTIVATION_BYTES,
@@ -59,11 +59,11 @@ def quantize(op, step, thread, threads):
 def rms_norm_quantize(op, step, thread, threads):
     """Each row through rms_norm, then quantized."""
     x, out, weight, blocks = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
-    count, eps = load_i64(step, load_i64(op, 4)) * load_i64(op, 5), load_f64(op, 6)
+    count, eps = load_i64(step, load_i64(op, 4)) * load_i64(op, 5), np.float32(load_f64(op, 6))
     width = ACTIVATION_BLOCK * blocks
     for t in range(count * thread // threads, count * (thread + 1) // threads):
         row = x + 4 * width * t
-        factor = np.float32(1) / np.sqrt(mean_square(row, width) + np.float32(eps))
+        factor = inverse_rms(row, width, eps)
         for b in range(blocks):
             here, there = row + 128 * b, weight + 128 * b
             first = multiply(multiply(load_f32(here), factor), load_f32(there))

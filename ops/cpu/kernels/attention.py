@@ -10,6 +10,7 @@ import numpy as np
 from ops.cache import PANEL
 from ops.cpu.kernels.addresses import (
     row,
+    tile_of_panels,
     tile_of_rows,
     tile_of_rows_listed,
     tile_size,
@@ -25,6 +26,7 @@ from ops.cpu.kernels.memory import (
     load_i32,
     load_i64,
     part_size,
+    parts_of,
     store_i32,
 )
 from ops.cpu.kernels.memory import load_f32 as load_number
@@ -47,7 +49,7 @@ from ops.cpu.kernels.softmax import (
     soften,
     start,
 )
-from ops.cpu.kernels.tiles import load_tile, store_tile, tile_of_panels
+from ops.cpu.kernels.tiles import load_tile, store_tile
 from ops.cpu.layout import POSITIONS, RUN_STARTS, RUNS, TABLES, TILE_LIMIT
 from ops.interface import BLOCK
 
@@ -261,11 +263,11 @@ def attention(keys, values):
         group, tile, starts = load_i64(op, GROUP), tile_size(), load_i64(step, RUN_STARTS)
         kv_heads = load_i64(op, HEADS) // group
         wanted = max(group, count * group * kv_heads // (PARTS_A_THREAD * threads))
-        size = min((wanted + tile - 1) // tile * tile, load_i64(op, MOST_QUERIES))
+        size = min(parts_of(wanted, tile) * tile, load_i64(op, MOST_QUERIES))
         part, before = claim(op, 1), 0
         for run in range(load_i64(step, RUNS)):
             begin, end = load_i32(starts, run) * group, load_i32(starts, run + 1) * group
-            parts = (end - begin + size - 1) // size * kv_heads
+            parts = parts_of(end - begin, size) * kv_heads
             while part < before + parts:
                 first = begin + (part - before) // kv_heads * size
                 kv = (part - before) % kv_heads

@@ -24,9 +24,6 @@ from ops.cpu.kernels.memory import (
 from quant.iquants import LEVELS as IQ4_LEVELS
 from quant.microscaling import LEVELS as MXFP4_LEVELS
 
-IQ4_TABLE = np.array(IQ4_LEVELS, np.float32)
-MXFP4_TABLE = np.array(MXFP4_LEVELS, np.float32)
-
 
 @device
 def q8_0(block, out):
@@ -137,13 +134,26 @@ def q6_k(block, out):
         spread_bits(low, 4 * (k // 2), 4, high, 2 * k, 3, target, s, np.float32(-32) * s)
 
 
+def _spread_levels(table):
+    """32 weights d · table[nibble]: 16 of the bytes' low nibbles, then 16 of the high ones."""
+
+    @device
+    def spread(source, out, d):
+        for i in range(16):
+            byte = load_u8(source, i)
+            store_f32(out, i, d * table[byte & 15])
+            store_f32(out, i + 16, d * table[byte >> 4])
+
+    return spread
+
+
+spread_iq4 = _spread_levels(np.array(IQ4_LEVELS, np.float32))
+spread_mxfp4 = _spread_levels(np.array(MXFP4_LEVELS, np.float32))
+
+
 @device
 def iq4_nl(block, out):
-    d = load_f16(block, 0)
-    for i in range(16):
-        byte = load_u8(block + 2, i)
-        store_f32(out, i, d * IQ4_TABLE[byte & 15])
-        store_f32(out, i + 16, d * IQ4_TABLE[byte >> 4])
+    spread_iq4(block + 2, out, load_f16(block, 0))
 
 
 @device
@@ -152,10 +162,7 @@ def iq4_xs(block, out):
     for group in range(8):
         low = load_u8(block + 4, group // 2) >> (4 * (group % 2)) & 15
         s = d * np.float32((low | (high >> (2 * group) & 3) << 4) - 32)
-        for i in range(16):
-            byte = load_u8(block + 8 + 16 * group, i)
-            store_f32(out, 32 * group + i, s * IQ4_TABLE[byte & 15])
-            store_f32(out, 32 * group + 16 + i, s * IQ4_TABLE[byte >> 4])
+        spread_iq4(block + 8 + 16 * group, out + 128 * group, s)
 
 
 @device
@@ -163,7 +170,4 @@ def mxfp4(block, out):
     e = load_u8(block, 0)
     # 2^(e - 128); below the normal numbers the exponent field holds one bit of the mantissa
     d = bits_to_f32(e - 1 << 23) if e > 1 else bits_to_f32(0x200000 << e)
-    for i in range(16):
-        byte = load_u8(block + 1, i)
-        store_f32(out, i, d * MXFP4_TABLE[byte & 15])
-        store_f32(out, i + 16, d * MXFP4_TABLE[byte >> 4])
+    spread_mxfp4(block + 1, out, d)

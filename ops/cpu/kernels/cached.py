@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ops.cache import PANEL
+from ops.cpu.kernels.addresses import tile_of_panels
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.memory import store_f16 as store_half
 from ops.cpu.kernels.simd import (
@@ -24,6 +25,7 @@ from ops.cpu.kernels.simd import (
     load_some,
     maximum,
     multiply,
+    prefetch,
     reduce_max,
     rounded,
     store_f16,
@@ -33,14 +35,7 @@ from ops.cpu.kernels.simd import (
     zeros,
 )
 from ops.cpu.kernels.simd import store as store_f32
-from ops.cpu.kernels.tiles import (
-    fetch,
-    load_scales,
-    scatter_f16,
-    scatter_f32,
-    scatter_i8,
-    tile_of_panels,
-)
+from ops.cpu.kernels.tiles import load_scales, scatter_f16, scatter_f32, scatter_i8
 
 SCALED = 32  # elements that share a scale in q8_0
 SCALED_BYTES = (2 + SCALED) * PANEL  # of them in a panel: the scales, then 32 times a byte of each
@@ -72,7 +67,7 @@ class Values:
 
 def float_keys(size, load, scatter):
     """A type of `size` bytes an element, each for itself."""
-    fetch_element = fetch(PANEL * size)
+    fetch_element = prefetch(PANEL * size)
 
     @device
     def product(queries, panel, lane, d, ahead):
@@ -103,10 +98,10 @@ def float_values(size, load, write):
         for i in range(0, d, LANES):
             write(row + size * i, load_some(source + 4 * i, min(d - i, LANES)))
 
-    return Values(size, load_row, fetch(PANEL * size), put)
+    return Values(size, load_row, prefetch(PANEL * size), put)
 
 
-fetch_bytes, fetch_scales = fetch(PANEL), fetch(2 * PANEL)
+fetch_bytes, fetch_scales = prefetch(PANEL), prefetch(2 * PANEL)
 
 
 @device

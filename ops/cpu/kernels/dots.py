@@ -6,7 +6,7 @@ Each 32-bit lane of a sum gains four products of unsigned weights and signed act
 from llvmlite import ir
 
 from ops.cpu.kernels.compiler import target
-from ops.cpu.kernels.registers import I8, I16, I32, call, constant, operation, register
+from ops.cpu.kernels.registers import I8, I16, call, constant, operation, register, shuffled
 
 
 def lookup(table):
@@ -21,11 +21,7 @@ def lookup(table):
         parts = {"avx512": 1, "avxvnni": 2, "avx2": 2, "dotprod": 4}[name]
         width = 64 // parts
         function = {64: "avx512.pshuf.b.512", 32: "avx2.pshuf.b", 16: "neon.tbl1.v16i8"}[width]
-        whole = builder.shuffle_vector(
-            entries,
-            entries,
-            ir.Constant(ir.VectorType(I32, width), list(range(16)) * (width // 16)),
-        )
+        whole = shuffled(builder, entries, entries, list(range(16)) * (width // 16))
         family = "aarch64" if width == 16 else "x86"
         return _by_parts(
             builder,
@@ -52,17 +48,12 @@ def _by_parts(builder, parts, emit, *operands):
         cut = []
         for operand in operands:
             width = operand.type.count // parts
-            lanes = list(range(n * width, (n + 1) * width))
-            picked = ir.Constant(ir.VectorType(I32, width), lanes)
-            cut.append(builder.shuffle_vector(operand, operand, picked))
+            cut.append(shuffled(builder, operand, operand, range(n * width, (n + 1) * width)))
         pieces.append(emit(*cut))
     while len(pieces) > 1:
-        lanes = ir.VectorType(I32, 2 * pieces[0].type.count)
-        everything = ir.Constant(lanes, list(range(lanes.count)))
-        pieces = [
-            builder.shuffle_vector(first, second, everything)
-            for first, second in zip(pieces[::2], pieces[1::2], strict=True)
-        ]
+        both = range(2 * pieces[0].type.count)
+        pairs = zip(pieces[::2], pieces[1::2], strict=True)
+        pieces = [shuffled(builder, first, second, both) for first, second in pairs]
     return pieces[0]
 
 

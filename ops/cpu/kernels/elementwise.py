@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ops.cpu.kernels.compiler import device
-from ops.cpu.kernels.memory import load_f32, load_f64, load_i32, load_i64, store_f32
+from ops.cpu.kernels.memory import load_f32, load_f64, load_i32, load_i64, parts_of, store_f32
 from ops.cpu.kernels.simd import (
     LANES,
     add,
@@ -18,58 +18,79 @@ from ops.cpu.kernels.simd import (
     swap_pairs,
 )
 from ops.cpu.kernels.simd import load_f32 as load
-from ops.cpu.kernels.vectors import mean, mean_square, tanh
+from ops.cpu.kernels.vectors import inverse_rms, mean, tanh
 from ops.cpu.layout import OUTPUT_ROWS, POSITIONS
+
+NOTHING = np.float32(0)
 
 
 @device
 def share(total, thread, threads):
     """A thread's stretch of so many floats, cut at whole registers."""
-    registers = (total + LANES - 1) // LANES
+    registers = parts_of(total, LANES)
     first, last = registers * thread // threads, registers * (thread + 1) // threads
     return first * LANES, min(last * LANES, total)
 
 
-def map_one(function):
-    """y = function(x), element by element."""
+def along_one(function):
+    """run(x, y, size, number): y = function(x, number) for so many floats."""
 
     @device
-    def ignoring(x, number):
-        return function(x)
+    def run(x, y, size, number):
+        for i in range(0, size - LANES + 1, LANES):
+            store(y + 4 * i, function(load(x + 4 * i), number))
+        left = size % LANES
+        if left != 0:
+            at = 4 * (size - left)
+            store_some(y + at, function(load_some(x + at, left), number), left)
 
-    return map_one_by_number(ignoring)
+    return run
+
+
+def along_two(function):
+    """run(x, y, z, size, number): z = function(x, y, number)."""
+
+    @device
+    def run(x, y, z, size, number):
+        for i in range(0, size - LANES + 1, LANES):
+            store(z + 4 * i, function(load(x + 4 * i), load(y + 4 * i), number))
+        left = size % LANES
+        if left != 0:
+            at = 4 * (size - left)
+            value = function(load_some(x + at, left), load_some(y + at, left), number)
+            store_some(z + at, value, left)
+
+    return run
+
+
+def map_one(function):
+    """y = function(x), element by element."""
+    return map_one_by_number(device(lambda x, number: function(x)))
 
 
 def map_one_by_number(function):
     """y = function(x, number), element by element."""
+    run = along_one(function)
 
     def kernel(op, step, thread, threads):
         x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
         size = load_i64(step, load_i64(op, 3)) * load_i64(op, 4) * width
         number = np.float32(load_f64(op, 5))
         first, last = share(size, thread, threads)
-        for i in range(first, last - LANES + 1, LANES):
-            store(y + 4 * i, function(load(x + 4 * i), number))
-        if last % LANES != 0 and first < last:
-            i = last - last % LANES
-            store_some(y + 4 * i, function(load_some(x + 4 * i, last - i), number), last - i)
+        run(x + 4 * first, y + 4 * first, last - first, number)
 
     return kernel
 
 
 def map_two(function):
     """z = function(x, y), element by element."""
+    run = along_two(device(lambda x, y, number: function(x, y)))
 
     def kernel(op, step, thread, threads):
         x, y, z, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
         size = load_i64(step, load_i64(op, 4)) * load_i64(op, 5) * width
         first, last = share(size, thread, threads)
-        for i in range(first, last - LANES + 1, LANES):
-            store(z + 4 * i, function(load(x + 4 * i), load(y + 4 * i)))
-        if last % LANES != 0 and first < last:
-            i = last - last % LANES
-            value = function(load_some(x + 4 * i, last - i), load_some(y + 4 * i, last - i))
-            store_some(z + 4 * i, value, last - i)
+        run(x + 4 * first, y + 4 * first, z + 4 * first, last - first, NOTHING)
 
     return kernel
 
@@ -79,16 +100,10 @@ def capped(x, cap):
     return multiply(tanh(multiply(x, np.float32(1) / cap)), cap)
 
 
-@device
-def scaled_row(x, y, weight, factor, width):
-    """y = x · factor · weight."""
-    for i in range(0, width - LANES + 1, LANES):
-        store(y + 4 * i, multiply(multiply(load(x + 4 * i), factor), load(weight + 4 * i)))
-    left = width % LANES
-    if left != 0:
-        at = 4 * (width - left)
-        value = multiply(multiply(load_some(x + at, left), factor), load_some(weight + at, left))
-        store_some(y + at, value, left)
+copied_row = along_one(device(lambda x, number: x))
+centred_row = along_one(subtract)
+added_row = along_two(device(lambda x, y, number: add(x, y)))
+scaled_row = along_two(device(lambda x, weight, factor: multiply(multiply(x, factor), weight)))
 
 
 def rms_norm(op, step, thread, threads):
@@ -97,39 +112,7 @@ def rms_norm(op, step, thread, threads):
     count, eps = load_i64(step, load_i64(op, 4)) * load_i64(op, 5), np.float32(load_f64(op, 6))
     for t in range(count * thread // threads, count * (thread + 1) // threads):
         here = x + 4 * t * width
-        factor = np.float32(1) / np.sqrt(mean_square(here, width) + eps)
-        scaled_row(here, y + 4 * t * width, weight, factor, width)
-
-
-@device
-def copied_row(x, y, width):
-    for i in range(0, width - LANES + 1, LANES):
-        store(y + 4 * i, load(x + 4 * i))
-    left = width % LANES
-    if left != 0:
-        at = 4 * (width - left)
-        store_some(y + at, load_some(x + at, left), left)
-
-
-@device
-def centred_row(x, y, middle, width):
-    """y = x - middle."""
-    for i in range(0, width - LANES + 1, LANES):
-        store(y + 4 * i, subtract(load(x + 4 * i), middle))
-    left = width % LANES
-    if left != 0:
-        at = 4 * (width - left)
-        store_some(y + at, subtract(load_some(x + at, left), middle), left)
-
-
-@device
-def add_row(y, bias, width):
-    for i in range(0, width - LANES + 1, LANES):
-        store(y + 4 * i, add(load(y + 4 * i), load(bias + 4 * i)))
-    left = width % LANES
-    if left != 0:
-        at = 4 * (width - left)
-        store_some(y + at, add(load_some(y + at, left), load_some(bias + at, left)), left)
+        scaled_row(here, weight, y + 4 * t * width, width, inverse_rms(here, width, eps))
 
 
 def layer_norm(op, step, thread, threads):
@@ -139,11 +122,10 @@ def layer_norm(op, step, thread, threads):
     eps = np.float32(load_f64(op, 7))
     for t in range(count * thread // threads, count * (thread + 1) // threads):
         here, there = x + 4 * t * width, y + 4 * t * width
-        centred_row(here, there, mean(here, width), width)
-        factor = np.float32(1) / np.sqrt(mean_square(there, width) + eps)
-        scaled_row(there, there, weight, factor, width)
+        centred_row(here, there, width, mean(here, width))
+        scaled_row(there, weight, there, width, inverse_rms(there, width, eps))
         if bias != 0:
-            add_row(there, bias, width)
+            added_row(there, bias, there, width, NOTHING)
 
 
 def angles(op, step, thread, threads):

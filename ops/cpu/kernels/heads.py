@@ -5,9 +5,9 @@ import numpy as np
 from ops.cache import PANEL
 from ops.cpu.kernels.cached import KEYS, VALUES
 from ops.cpu.kernels.compiler import device
-from ops.cpu.kernels.elementwise import copied_row, scaled_row, turn
+from ops.cpu.kernels.elementwise import NOTHING, copied_row, scaled_row, turn
 from ops.cpu.kernels.memory import claim, load_f64, load_i32, load_i64, part_size
-from ops.cpu.kernels.vectors import mean_square
+from ops.cpu.kernels.vectors import inverse_rms
 from ops.cpu.layout import POSITIONS, TABLES
 from ops.interface import BLOCK
 
@@ -22,10 +22,10 @@ def prepare(op, t, source, out, norm, pairs):
     """One head of token t."""
     width, repeat = load_i64(op, WIDTH), load_i64(op, REPEAT)
     if norm != 0:
-        square = mean_square(source, width) + np.float32(load_f64(op, EPS))
-        scaled_row(source, out, norm, np.float32(1) / np.sqrt(square), width)
+        factor = inverse_rms(source, width, np.float32(load_f64(op, EPS)))
+        scaled_row(source, norm, out, width, factor)
     else:
-        copied_row(source, out, width)
+        copied_row(source, out, width, NOTHING)
     if pairs != 0:
         turn(out, out, load_i64(op, ANGLES) + t * 8 * pairs * repeat, pairs, repeat, width)
 

@@ -1,10 +1,6 @@
 """What the machine could do at most: how fast it reads memory, and how fast it multiplies bytes."""
 
-from ops.cpu.kernels.addresses import (
-    pair,
-    row,
-    rows,
-)
+from ops.cpu.kernels.addresses import rows
 from ops.cpu.kernels.dots import dot_small
 from ops.cpu.kernels.memory import load_i64
 from ops.cpu.kernels.simd import (
@@ -25,17 +21,17 @@ LOOP = 64  # vectors of 64 bytes that `multiply` goes through again and again
 
 AHEAD = 4096  # bytes from what is read to what is prefetched
 
-deep, ahead = rows(DEPTH), prefetch(RUN // 2)
+deep, ahead = rows(DEPTH), prefetch(RUN)
 
 
 def read(op, step, thread, threads):
     """Each byte of (runs, 256) passes through a register once; the threads share the runs."""
     source, runs, sink = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2) + 64 * thread
-    zero = int_zeros(row(sink), row(sink))
+    zero = int_zeros(sink, sink)
     a, b, c, d = zero, zero, zero, zero
     for at in range(runs * thread // threads, runs * (thread + 1) // threads):
         place = source + RUN * at
-        ahead(pair(place, place + RUN // 2), row(place), AHEAD)
+        ahead(place + AHEAD)
         a, b = add_int(a, load_i32(place)), add_int(b, load_i32(place + 64))
         c, d = add_int(c, load_i32(place + 128)), add_int(d, load_i32(place + 192))
     store(sink, add_int(add_int(a, b), add_int(c, d)))

@@ -6,27 +6,20 @@ threads. The operands are named in layout.py.
 """
 
 from ops.cpu import layout as at
-from ops.cpu.kernels.addresses import (
-    pair,
-    row,
-    rows_of_listed_tokens,
-    rows_of_tokens,
-    tokens_at_once,
-)
+from ops.cpu.kernels.addresses import ONE_TOKEN, TOKENS, pair
 from ops.cpu.kernels.compiler import device
-from ops.cpu.kernels.memory import claim, load_f32, load_i32, load_i64, part_size
+from ops.cpu.kernels.memory import claim, load_f32, load_i32, load_i64, part_size, parts_of
 from ops.cpu.kernels.simd import (
     add,
     first_panel,
     load_rows,
-    load_tile,
     multiply,
     second_panel,
     store_rows,
-    store_tile,
     zeros,
 )
 from ops.cpu.kernels.simd import load_f32 as load_floats
+from ops.cpu.kernels.tiles import load_tile, store_tile
 from ops.cpu.layout import (
     ACTIVATION_BYTES,
     PANEL_ROWS,
@@ -36,10 +29,7 @@ from ops.cpu.layout import (
     UNPACKED_BYTES,
 )
 
-
-@device
-def parts_of(total, size):
-    return (total + size - 1) // size
+rows_of_tokens, tokens_at_once = TOKENS.apart, TOKENS.size
 
 
 @device
@@ -116,90 +106,75 @@ class Gated:
         self.weights, self.finish = weights, finish
 
 
-class InOrder:
+def in_order(tile):
     """Row t of x gives row t of y."""
+    apart = tile.apart
 
-    def __init__(self):
-        @device
-        def one(op, base, stride, t):
-            return row(base + t * stride)
+    @device
+    def rows(op, base, stride, t):
+        return apart(base + t * stride, stride)
 
-        @device
-        def tile(op, base, stride, t):
-            return rows_of_tokens(base + t * stride, stride)
-
-        self.one_x = self.one_y = one
-        self.tile_x = self.tile_y = tile
+    return rows, rows
 
 
-class Listed:
+def listed(tile):
     """Entry t of a list says which row of y is meant, and with it which row of x."""
-
-    def __init__(self):
-        @device
-        def one_x(op, base, stride, t):
-            number = load_i32(load_i64(op, at.GROUPED_ROWS), t)
-            return row(base + number // load_i64(op, at.ROWS_PER_X) * stride)
-
-        @device
-        def one_y(op, base, stride, t):
-            return row(base + load_i32(load_i64(op, at.GROUPED_ROWS), t) * stride)
-
-        @device
-        def tile_x(op, base, stride, t):
-            numbers, shared = load_i64(op, at.GROUPED_ROWS) + 4 * t, load_i64(op, at.ROWS_PER_X)
-            return rows_of_listed_tokens(base, stride, numbers, shared)
-
-        @device
-        def tile_y(op, base, stride, t):
-            numbers, alone = load_i64(op, at.GROUPED_ROWS) + 4 * t, 1
-            return rows_of_listed_tokens(base, stride, numbers, alone)
-
-        self.one_x, self.one_y, self.tile_x, self.tile_y = one_x, one_y, tile_x, tile_y
-
-
-def _rows(access):
-    """Addresses of x, y and what is added, for a tile of rows and for one."""
-    one_x, one_y, tile_x, tile_y = access.one_x, access.one_y, access.tile_x, access.tile_y
+    rows = tile.listed
 
     @device
-    def tile_ends(op, t):
+    def rows_of_x(op, base, stride, t):
+        numbers, shared = load_i64(op, at.GROUPED_ROWS) + 4 * t, load_i64(op, at.ROWS_PER_X)
+        return rows(base, stride, numbers, shared)
+
+    @device
+    def rows_of_y(op, base, stride, t):
+        return rows(base, stride, load_i64(op, at.GROUPED_ROWS) + 4 * t, 1)
+
+    return rows_of_x, rows_of_y
+
+
+def _ends(access, tile):
+    """Where a tile's rows from row t on lie: of x; of y and of what is added."""
+    rows_of_x, rows_of_y = access(tile)
+
+    @device
+    def starts(op, t):
+        return rows_of_x(op, load_i64(op, at.X), load_i64(op, at.X_ROW_BYTES), t)
+
+    @device
+    def ends(op, t):
         stride = 4 * load_i64(op, at.WEIGHT_ROWS)
         y, added = load_i64(op, at.Y), load_i64(op, at.ADDED)
-        return tile_y(op, y, stride, t), tile_y(op, added, stride, t)
+        return rows_of_y(op, y, stride, t), rows_of_y(op, added, stride, t)
+
+    return starts, ends
+
+
+def _tiled(tile, panel, matrices, access):
+    """run(op, expert, p, w, first, last): rows first .. last - 1, a tile after the other."""
+    size, finish = tile.size, matrices.finish
+    starts, ends = _ends(access, tile)
 
     @device
-    def tile_starts(op, t):
-        return tile_x(op, load_i64(op, at.X), load_i64(op, at.X_ROW_BYTES), t)
+    def run(op, expert, p, w, first, last):
+        columns = load_i64(op, at.COLUMNS)
+        for t in range(first, last, size()):
+            y, added = ends(op, t)
+            finish(op, expert, p, panel(w, starts(op, t), columns), y, added)
 
-    @device
-    def one_end(op, t):
-        stride = 4 * load_i64(op, at.WEIGHT_ROWS)
-        y, added = load_i64(op, at.Y), load_i64(op, at.ADDED)
-        return one_y(op, y, stride, t), one_y(op, added, stride, t)
-
-    @device
-    def one_start(op, t):
-        return one_x(op, load_i64(op, at.X), load_i64(op, at.X_ROW_BYTES), t)
-
-    return tile_starts, tile_ends, one_start, one_end
+    return run
 
 
 def whole_panels(panel, matrices, access):
     """run(op, expert, p, first, last, scratch): two panels with rows first .. last - 1."""
-    weights, finish = matrices.weights, matrices.finish
-    tile_starts, tile_ends, one_start, one_end = _rows(access)
+    weights = matrices.weights
+    tiles, rest = (_tiled(tile, panel, matrices, access) for tile in (TOKENS, ONE_TOKEN))
 
     @device
     def run(op, expert, p, first, last, scratch):
-        w, columns = weights(op, expert, p), load_i64(op, at.COLUMNS)
-        tiled = last - (last - first) % tokens_at_once()
-        for t in range(first, tiled, tokens_at_once()):
-            y, added = tile_ends(op, t)
-            finish(op, expert, p, panel(w, tile_starts(op, t), columns), y, added)
-        for t in range(tiled, last):
-            y, added = one_end(op, t)
-            finish(op, expert, p, panel(w, one_start(op, t), columns), y, added)
+        w, middle = weights(op, expert, p), last - (last - first) % tokens_at_once()
+        tiles(op, expert, p, w, first, middle)
+        rest(op, expert, p, w, middle, last)
 
     return run
 
@@ -209,80 +184,80 @@ def in_parts(parts, matrices, access):
 
     The scratch holds the parts, then the totals of all tiles.
     """
-    panel, unpack, add_parts = parts.panel, parts.unpack, parts.add
-    weights, finish = matrices.weights, matrices.finish
-    tile_starts, tile_ends, one_start, one_end = _rows(access)
+    unpack, add_parts, weights, finish = parts.unpack, parts.add, matrices.weights, matrices.finish
+    rest = _tiled(ONE_TOKEN, parts.panel, matrices, access)
+    starts, ends = _ends(access, TOKENS)
 
     @device
-    def tiles(op, w, first, tiled, scratch):
+    def totals(scratch, t):
+        return rows_of_tokens(scratch + UNPACKED_BYTES + TOTAL_BYTES * t, TOTAL_BYTES)
+
+    @device
+    def tiles(op, w, first, middle, scratch):
         """The totals of all tiles."""
-        parts, totals = load_i64(op, at.COLUMNS) // 32, scratch + UNPACKED_BYTES
+        parts = load_i64(op, at.COLUMNS) // 32
         unpacked = pair(scratch, scratch + PARTS_AT_ONCE * PART_BYTES)
         for part in range(0, parts, PARTS_AT_ONCE):
             count = min(PARTS_AT_ONCE, parts - part)
             unpack(w, part, part + count, unpacked)
-            for t in range(first, tiled, tokens_at_once()):
-                x, place = tile_starts(op, t), totals + TOTAL_BYTES * (t - first)
-                total = zeros(w, x) if part == 0 else load_tile(w, x, place)
+            for t in range(first, middle, tokens_at_once()):
+                x, place = starts(op, t), totals(scratch, t - first)
+                total = zeros(w, x) if part == 0 else load_tile(place, w)
                 total = add_parts(unpacked, count, x, part * ACTIVATION_BYTES, total)
                 store_tile(place, total)
 
     @device
     def run(op, expert, p, first, last, scratch):
-        w, columns = weights(op, expert, p), load_i64(op, at.COLUMNS)
-        tiled = last - (last - first) % tokens_at_once()
-        if tiled > first:
-            tiles(op, w, first, tiled, scratch)
-        for t in range(first, tiled, tokens_at_once()):
-            y, added = tile_ends(op, t)
-            place = scratch + UNPACKED_BYTES + TOTAL_BYTES * (t - first)
-            finish(op, expert, p, load_tile(w, tile_starts(op, t), place), y, added)
-        for t in range(tiled, last):
-            y, added = one_end(op, t)
-            finish(op, expert, p, panel(w, one_start(op, t), columns), y, added)
+        w, middle = weights(op, expert, p), last - (last - first) % tokens_at_once()
+        if middle > first:
+            tiles(op, w, first, middle, scratch)
+        for t in range(first, middle, tokens_at_once()):
+            y, added = ends(op, t)
+            finish(op, expert, p, load_tile(totals(scratch, t - first), w), y, added)
+        rest(op, expert, p, w, middle, last)
 
     return run
 
 
-def _dense(run, panels):
-    """(R, N) x (rows, N) -> (rows, R)."""
+def _shared(run, panels):
+    """The threads take panels, so many at once; run(op, step, first, last, scratch) does them."""
 
     def kernel(op, step, thread, threads):
-        count = load_i64(step, load_i64(op, at.COUNT_FIELD)) * load_i64(op, at.COUNT_MULTIPLE)
         scratch = load_i64(op, at.SCRATCH) + load_i64(op, at.SCRATCH_BYTES) * thread
         items = parts_of(load_i64(op, at.WEIGHT_ROWS), PANEL_ROWS * panels)
         size = part_size(items, threads)
         first = claim(op, size)
         while first < items:
-            for item in range(first, min(first + size, items)):
-                run(op, 0, item, 0, count, scratch)
+            run(op, step, first, min(first + size, items), scratch)
             first = claim(op, size)
 
     return kernel
 
 
-def _grouped(run, panels):
-    """(E, R, N) x (T or T·k, N) -> (T·k, R): each expert with all rows that chose it."""
-
-    def kernel(op, step, thread, threads):
-        scratch = load_i64(op, at.SCRATCH) + load_i64(op, at.SCRATCH_BYTES) * thread
-        items = parts_of(load_i64(op, at.WEIGHT_ROWS), PANEL_ROWS * panels)
-        size, starts = part_size(items, threads), load_i64(op, at.GROUP_STARTS)
-        begin = claim(op, size)
-        while begin < items:
-            for expert in range(load_i64(op, at.EXPERTS)):
-                first, last = load_i32(starts, expert), load_i32(starts, expert + 1)
-                if first < last:
-                    for item in range(begin, min(begin + size, items)):
-                        run(op, expert, item, first, last, scratch)
-            begin = claim(op, size)
-
-    return kernel
-
-
 def dense(loop, panel, matrices):
-    return _dense(loop(panel, matrices, InOrder()), matrices.panels)
+    """(R, N) x (rows, N) -> (rows, R)."""
+    run = loop(panel, matrices, in_order)
+
+    @device
+    def products(op, step, first, last, scratch):
+        count = load_i64(step, load_i64(op, at.COUNT_FIELD)) * load_i64(op, at.COUNT_MULTIPLE)
+        for item in range(first, last):
+            run(op, 0, item, 0, count, scratch)
+
+    return _shared(products, matrices.panels)
 
 
 def grouped(loop, panel, matrices):
-    return _grouped(loop(panel, matrices, Listed()), matrices.panels)
+    """(E, R, N) x (T or T·k, N) -> (T·k, R): each expert with all rows that chose it."""
+    run = loop(panel, matrices, listed)
+
+    @device
+    def products(op, step, first, last, scratch):
+        starts = load_i64(op, at.GROUP_STARTS)
+        for expert in range(load_i64(op, at.EXPERTS)):
+            begin, end = load_i32(starts, expert), load_i32(starts, expert + 1)
+            if begin < end:
+                for item in range(first, last):
+                    run(op, expert, item, begin, end, scratch)
+
+    return _shared(products, matrices.panels)

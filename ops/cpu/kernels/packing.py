@@ -13,15 +13,15 @@ from ops.cpu.kernels.memory import (
     load_u16,
     load_u32,
     part_size,
+    parts_of,
     store_i32,
     store_u8,
     store_u16,
 )
-from ops.cpu.kernels.registers import I8, I16, I32, I64
-from ops.cpu.layout import PANEL_ROWS
+from ops.cpu.kernels.registers import I8, I16, I32, I64, pointer, shuffled
+from ops.cpu.layout import LINE, PANEL_ROWS
 
 MADV_DONTNEED = 4
-LINE = 64  # bytes of a cache line
 
 
 def _rows_apart(element, units):
@@ -34,13 +34,12 @@ def _rows_apart(element, units):
             kind, parts = ir.VectorType(element, units), []
             for lane in range(PANEL_ROWS):
                 address = builder.add(source, builder.mul(row_bytes, I64(lane)))
-                parts.append(builder.load(builder.inttoptr(address, kind.as_pointer()), align=1))
+                parts.append(builder.load(pointer(builder, address, kind), align=1))
             while len(parts) > 1:
                 half = len(parts) // 2
                 pairs = zip(parts[:half], parts[half:], strict=True)
                 parts = [_zipped(builder, *pair) for pair in pairs]
-            place = builder.inttoptr(out, parts[0].type.as_pointer())
-            builder.store(parts[0], place, align=1)
+            builder.store(parts[0], pointer(builder, out, parts[0].type), align=1)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 3), code
@@ -52,7 +51,7 @@ def _zipped(builder, first, second):
     """The elements of two vectors in turn."""
     count = first.type.count
     order = [n + of * count for n in range(count) for of in range(2)]
-    return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(I32, 2 * count), order))
+    return shuffled(builder, first, second, order)
 
 
 def _interleave(element, load, store):
@@ -105,19 +104,10 @@ def pack(op, step, thread, threads):
 
     `fields`: pairs of a unit and the bytes of that unit, one after the other in a block.
     """
-    source, row_bytes, matrices, rows = (
-        load_i64(op, 0),
-        load_i64(op, 1),
-        load_i64(op, 2),
-        load_i64(op, 3),
-    )
-    out, block_bytes, fields, field_count = (
-        load_i64(op, 4),
-        load_i64(op, 5),
-        load_i64(op, 6),
-        load_i64(op, 7),
-    )
-    panels, blocks = (rows + PANEL_ROWS - 1) // PANEL_ROWS, row_bytes // block_bytes
+    source, row_bytes, matrices = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
+    rows, out, block_bytes = load_i64(op, 3), load_i64(op, 4), load_i64(op, 5)
+    fields, field_count = load_i64(op, 6), load_i64(op, 7)
+    panels, blocks = parts_of(rows, PANEL_ROWS), row_bytes // block_bytes
     total, size = matrices * panels, part_size(matrices * panels, threads)
     taken = claim(op, size)
     while taken < total:

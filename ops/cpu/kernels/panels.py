@@ -41,7 +41,7 @@ from ops.cpu.kernels.simd import (
     multiply_int,
     or_bytes,
     or_int,
-    prefetch,
+    prefetch_panels,
     shift_left,
     shift_right,
     shift_right_signed,
@@ -324,7 +324,7 @@ IN_PARTS = {  # levels, factors, weights and bytes a block, scales a part, what 
 def quantized_panel(block, weights, size):
     """panel(w, x, columns): the sums of 16 rows with each token's quantized activations."""
     panel_bytes, x_bytes = 16 * size, weights // 32 * ACTIVATION_BYTES
-    ahead = prefetch(panel_bytes)
+    ahead = prefetch_panels(panel_bytes)
 
     @device
     def panel(w, x, columns):
@@ -340,7 +340,7 @@ def quantized_panel(block, weights, size):
 def float_panel(load, size):
     """As quantized_panel, with exact activations; even and odd columns are summed apart."""
 
-    ahead = prefetch(2 * 16 * size)
+    ahead = prefetch_panels(2 * 16 * size)
 
     @device
     def panel(w, x, columns):

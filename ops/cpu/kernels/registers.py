@@ -62,17 +62,27 @@ class _AddressesModel(models.PrimitiveModel):
 BYTES, INTS, FLOATS = Vec("u8", 1), Vec("i32", 1), Vec("f32", 1)
 
 
-def splat(builder, value, kind="f32"):
-    """One scalar in every lane."""
-    none = ir.Constant(register(kind), ir.Undefined)
+def shuffled(builder, first, second, places):
+    """The elements at these places of two vectors that lie one after the other."""
+    numbers = ir.Constant(ir.VectorType(I32, len(places)), list(places))
+    return builder.shuffle_vector(first, second, numbers)
+
+
+def splat(builder, value):
+    """One scalar in each of 16 lanes."""
+    none = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
     first = builder.insert_element(none, value, ir.Constant(I32, 0))
-    lanes = ir.VectorType(I32, ELEMENTS[kind][1])
-    return builder.shuffle_vector(first, none, ir.Constant(lanes, [0] * lanes.count))
+    return shuffled(builder, first, none, [0] * LANES)
 
 
 def constant(kind, value):
     element, lanes = ELEMENTS[kind]
     return ir.Constant(ir.VectorType(element, lanes), [ir.Constant(element, value)] * lanes)
+
+
+def lane_numbers():
+    """0, 1, ... 15."""
+    return ir.Constant(register("i32"), list(range(LANES)))
 
 
 def call(builder, name, result, *operands):
@@ -87,26 +97,39 @@ def call(builder, name, result, *operands):
 def registers(builder, value, kind, panels, count):
     """The registers of an operand for a tile of this shape; a scalar in every lane."""
     if not isinstance(kind, Vec):
-        name = "f32" if isinstance(value.type, ir.FloatType) else "i32"
         scalar = builder.trunc(value, I32) if value.type == I64 else value
-        return [splat(builder, scalar, name)] * (panels * count)
+        return [splat(builder, scalar)] * (panels * count)
     down, along = (kind.count if kind.panels > 1 else 0), (1 if kind.count > 1 else 0)
     places = [panel * down + token * along for panel in range(panels) for token in range(count)]
-    each = [builder.extract_value(value, n) for n in range(value.type.count)]
-    return [each[place] for place in places]
+    own = each(builder, value)
+    return [own[place] for place in places]
+
+
+def each(builder, value):
+    """The registers of a tile, or its addresses; a single address is all there is."""
+    if not isinstance(value.type, ir.ArrayType):
+        return [value]
+    return [builder.extract_value(value, n) for n in range(value.type.count)]
 
 
 def gathered(builder, parts):
-    """A tile of these registers."""
+    """A tile of these registers, or addresses."""
     result = ir.Constant(ir.ArrayType(parts[0].type, len(parts)), ir.Undefined)
     for n, part in enumerate(parts):
         result = builder.insert_value(result, part, n)
     return result
 
 
+def pointer(builder, address, element, offset=None):
+    if offset is not None:
+        address = builder.add(address, offset)
+    return builder.inttoptr(address, element.as_pointer())
+
+
 def shape_of(operands):
-    tiles = [operand for operand in operands if isinstance(operand, (Vec, Rows, Panels))]
-    return max(tile.panels for tile in tiles), max(tile.count for tile in tiles)
+    """Panels and tokens of the tile that the operands give; a number or an address has one."""
+    panels, counts = ([getattr(kind, side, 1) for kind in operands] for side in ("panels", "count"))
+    return max(panels), max(counts)
 
 
 def operation(kind, emit, arity):
@@ -131,6 +154,10 @@ def operation(kind, emit, arity):
     if arity == 2:
         return intrinsic(lambda context, a, b: signature_and_code(a, b))
     return intrinsic(lambda context, a, b, c: signature_and_code(a, b, c))
+
+
+def as_is(builder, value):
+    return value
 
 
 def method(name):

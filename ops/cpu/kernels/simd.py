@@ -20,15 +20,21 @@ from ops.cpu.kernels.registers import (
     INTS,
     LANES,
     Vec,
+    as_is,
     call,
     constant,
+    each,
     gathered,
+    lane_numbers,
     method,
     operation,
+    pointer,
     register,
     shape_of,
+    shuffled,
     splat,
 )
+from ops.cpu.layout import LINE
 
 # floats; a scalar operand stands in every lane
 add = operation("f32", method("fadd"), 2)
@@ -54,9 +60,7 @@ less = operation("mask", lambda b, x, y: b.fcmp_ordered("<", x, y), 2)
 choose = operation("f32", lambda b, mask, x, y: b.select(mask, x, y), 3)
 swap_pairs = operation(  # lanes 1, 0, 3, 2, ...
     "f32",
-    lambda b, x: b.shuffle_vector(
-        x, x, ir.Constant(ir.VectorType(I32, LANES), [n ^ 1 for n in range(LANES)])
-    ),
+    lambda b, x: shuffled(b, x, x, [n ^ 1 for n in range(LANES)]),
     1,
 )
 
@@ -82,111 +86,25 @@ flip_signs = operation("u8", lambda b, x: b.xor(x, constant("u8", 128)), 1)
 # memory
 
 
-def _at(builder, address, element, offset=None):
-    if offset is not None:
-        address = builder.add(address, offset)
-    return builder.inttoptr(address, element.as_pointer())
+def _loaded(builder, addresses, element, widen, offset=None):
+    """A register from what lies at each address."""
+    places = [pointer(builder, address, element, offset) for address in each(builder, addresses)]
+    return gathered(builder, [widen(builder, builder.load(place, align=1)) for place in places])
 
 
-def _load(kind, element, widen=None):
+def _load(kind, element, widen=as_is):
     """load(address): 16 neighbours in memory, or 64 bytes; at each address of panels."""
 
     @intrinsic
     def load(context, address):
-        panels = getattr(address, "panels", 1)
-
         def code(context, builder, signature, arguments):
-            lanes, parts = ir.VectorType(element, ELEMENTS[kind][1]), []
-            for n in range(panels):
-                one = builder.extract_value(arguments[0], n) if panels > 1 else arguments[0]
-                raw = builder.load(_at(builder, one, lanes), align=1)
-                parts.append(widen(builder, raw) if widen else raw)
-            return gathered(builder, parts)
+            lanes = ir.VectorType(element, ELEMENTS[kind][1])
+            return _loaded(builder, arguments[0], lanes, widen)
 
+        panels, _ = shape_of([address])
         return Vec(kind, 1, panels)(address), code
 
     return load
-
-
-def prefetch(size):
-    """An intrinsic (panels, rows, offset): asks for so many bytes of each panel, to be read soon.
-
-    For a single row only: a tile's panels have just been read for the tile before.
-    """
-
-    @intrinsic
-    def ask(context, panels, rows, offset):
-        lines = -(-size // 64) if rows.count == 1 else 0
-
-        def code(context, builder, signature, arguments):
-            flags = [ir.Constant(I32, flag) for flag in (0, 3, 1)]  # to be read, often, as data
-            for n in range(panels.panels):
-                start = builder.add(builder.extract_value(arguments[0], n), arguments[2])
-                for line in range(lines):
-                    place = _at(builder, start, I8, ir.Constant(I64, 64 * line))
-                    call(builder, "llvm.prefetch.p0", ir.VoidType(), place, *flags)
-            return context.get_dummy_value()
-
-        return types.void(panels, rows, types.int64), code
-
-    return ask
-
-
-@intrinsic
-def store_panels(context, panels, value):
-    """Each panel's only register to its address."""
-
-    def code(context, builder, signature, arguments):
-        for n in range(panels.panels):
-            part = builder.extract_value(arguments[1], n)
-            place = _at(builder, builder.extract_value(arguments[0], n), part.type)
-            builder.store(part, place, align=1)
-        return context.get_dummy_value()
-
-    return types.void(panels, value), code
-
-
-@intrinsic
-def store_tile(context, address, value):
-    """All registers of a tile, one after the other."""
-
-    def code(context, builder, signature, arguments):
-        for n in range(value.count * value.panels):
-            part, offset = builder.extract_value(arguments[1], n), ir.Constant(I64, 64 * n)
-            builder.store(part, _at(builder, arguments[0], part.type, offset), align=1)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, value), code
-
-
-@intrinsic
-def load_tile(context, w, x, address):
-    """The registers that store_tile left, for these panels and rows."""
-    panels, count = shape_of([w, x])
-
-    def code(context, builder, signature, arguments):
-        places = [ir.Constant(I64, 64 * n) for n in range(panels * count)]
-        pointers = [_at(builder, arguments[2], register("f32"), place) for place in places]
-        return gathered(builder, [builder.load(pointer, align=1) for pointer in pointers])
-
-    return Vec("f32", count, panels)(w, x, types.int64), code
-
-
-def _half(number):
-    """The registers of one panel of two."""
-
-    @intrinsic
-    def half(context, value):
-        def code(context, builder, signature, arguments):
-            places = range(number * value.count, (number + 1) * value.count)
-            return gathered(builder, [builder.extract_value(arguments[0], n) for n in places])
-
-        return Vec(value.kind, value.count)(value), code
-
-    return half
-
-
-first_panel, second_panel = _half(0), _half(1)
 
 
 load_bytes = _load("u8", I8)
@@ -199,55 +117,38 @@ load_f16 = _load("f32", I16, widen_half)
 load_bf16 = _load("f32", I16, widen_bf16)
 
 
-def _broadcast(kind, element):
-    """(rows, offset): the element at each row's offset, in every lane."""
+def _load_from_rows(kind, element, widen=as_is):
+    """load(rows, offset): a register from what lies at each row's offset."""
 
     @intrinsic
-    def broadcast(context, rows, offset):
+    def load(context, rows, offset):
         def code(context, builder, signature, arguments):
             addresses, offset = arguments
-            parts = []
-            for n in range(rows.count):
-                place = _at(builder, builder.extract_value(addresses, n), element, offset)
-                parts.append(splat(builder, builder.load(place, align=1), kind))
-            return gathered(builder, parts)
+            return _loaded(builder, addresses, element, widen, offset)
 
         return Vec(kind, rows.count)(rows, types.int64), code
 
-    return broadcast
+    return load
 
 
-broadcast_i32 = _broadcast("i32", I32)
-broadcast_f32 = _broadcast("f32", FLOAT)
+broadcast_i32 = _load_from_rows("i32", I32, splat)
+broadcast_f32 = _load_from_rows("f32", FLOAT, splat)
+load_rows = _load_from_rows("f32", register("f32"))
 
 
-@intrinsic
-def load_rows(context, rows, offset):
-    """16 floats from each row."""
-
-    def code(context, builder, signature, arguments):
-        addresses, offset = arguments
-        parts = []
-        for n in range(rows.count):
-            place = _at(builder, builder.extract_value(addresses, n), register("f32"), offset)
-            parts.append(builder.load(place, align=1))
-        return gathered(builder, parts)
-
-    return Vec("f32", rows.count)(rows, types.int64), code
-
-
-def _store(narrow=None):
-    """(address, value): the only register of a value to memory."""
+def _store(narrow=as_is):
+    """store(address, value): the only register to memory, or each panel's to its address."""
 
     @intrinsic
     def store(context, address, value):
         def code(context, builder, signature, arguments):
-            part = builder.extract_value(arguments[1], 0)
-            part = narrow(builder, part) if narrow else part
-            builder.store(part, _at(builder, arguments[0], part.type), align=1)
+            addresses, parts = (each(builder, argument) for argument in arguments)
+            for one, part in zip(addresses, parts, strict=True):
+                narrowed = narrow(builder, part)
+                builder.store(narrowed, pointer(builder, one, narrowed.type), align=1)
             return context.get_dummy_value()
 
-        return types.void(types.int64, value), code
+        return types.void(address, value), code
 
     return store
 
@@ -259,14 +160,13 @@ store_i8 = _store(lambda b, x: b.trunc(x, ir.VectorType(I8, LANES)))
 
 def _lanes_below(builder, count):
     """The mask of the first `count` lanes."""
-    numbers = ir.Constant(register("i32"), list(range(LANES)))
-    return builder.icmp_signed("<", numbers, splat(builder, builder.trunc(count, I32), "i32"))
+    return builder.icmp_signed("<", lane_numbers(), splat(builder, builder.trunc(count, I32)))
 
 
 def _store_some(builder, value, address, mask):
-    place, value = _at(builder, address, register("f32")), builder.bitcast(value, register("f32"))
-    one, name = ir.Constant(I32, 1), "llvm.masked.store.v16f32.p0"
-    call(builder, name, ir.VoidType(), value, place, one, mask)
+    place = pointer(builder, address, register("f32"))
+    value = builder.bitcast(value, register("f32"))
+    call(builder, "llvm.masked.store.v16f32.p0", ir.VoidType(), value, place, I32(1), mask)
 
 
 @intrinsic
@@ -275,14 +175,13 @@ def store_rows(context, rows, offset, value, count):
 
     def code(context, builder, signature, arguments):
         addresses, offset, value, count = arguments
-        full = builder.icmp_signed(">=", count, ir.Constant(I64, LANES))
+        full = builder.icmp_signed(">=", count, I64(LANES))
         mask = _lanes_below(builder, count)
-        for n in range(rows.count):
-            part = builder.extract_value(value, n)
-            address = builder.add(builder.extract_value(addresses, n), offset)
+        for address, part in zip(each(builder, addresses), each(builder, value), strict=True):
+            address = builder.add(address, offset)
             with builder.if_else(full, likely=True) as (all_of_it, some_of_it):
                 with all_of_it:
-                    builder.store(part, _at(builder, address, part.type), align=1)
+                    builder.store(part, pointer(builder, address, part.type), align=1)
                 with some_of_it:
                     _store_some(builder, part, address, mask)
         return context.get_dummy_value()
@@ -296,7 +195,7 @@ def store_some(context, address, value, count):
 
     def code(context, builder, signature, arguments):
         address, value, count = arguments
-        part = builder.extract_value(value, 0)
+        [part] = each(builder, value)
         _store_some(builder, part, address, _lanes_below(builder, count))
         return context.get_dummy_value()
 
@@ -309,16 +208,55 @@ def load_some(context, address, count):
 
     def code(context, builder, signature, arguments):
         address, count = arguments
-        place, none = _at(builder, address, register("f32")), constant("f32", 0.0)
-        mask = _lanes_below(builder, count)
-        one, kind = ir.Constant(I32, 1), register("f32")
-        loaded = call(builder, "llvm.masked.load.v16f32.p0", kind, place, one, mask, none)
-        return gathered(builder, [loaded])
+        name, kind = "llvm.masked.load.v16f32.p0", register("f32")
+        mask, none = _lanes_below(builder, count), constant("f32", 0.0)
+        place = pointer(builder, address, kind)
+        return gathered(builder, [call(builder, name, kind, place, I32(1), mask, none)])
 
     return FLOATS(types.int64, types.int64), code
 
 
-# between lanes
+def _prefetch(builder, address, size):
+    flags = I32(0), I32(3), I32(1)  # to be read, often, as data
+    for offset in range(0, size, LINE):
+        place = pointer(builder, address, I8, I64(offset))
+        call(builder, "llvm.prefetch.p0", ir.VoidType(), place, *flags)
+
+
+def prefetch(size):
+    """ask(address): asks memory for so many bytes, which may lie anywhere."""
+
+    @intrinsic
+    def ask(context, address):
+        def code(context, builder, signature, arguments):
+            _prefetch(builder, arguments[0], size)
+            return context.get_dummy_value()
+
+        return types.void(types.int64), code
+
+    return ask
+
+
+def prefetch_panels(size):
+    """ask(panels, rows, offset): asks for so many bytes of each panel.
+
+    For a single row only: a tile's panels have just been read for the tile before.
+    """
+
+    @intrinsic
+    def ask(context, panels, rows, offset):
+        def code(context, builder, signature, arguments):
+            if rows.count == 1:
+                for address in each(builder, arguments[0]):
+                    _prefetch(builder, builder.add(address, arguments[2]), size)
+            return context.get_dummy_value()
+
+        return types.void(panels, rows, types.int64), code
+
+    return ask
+
+
+# between lanes and registers
 
 
 def _reduce(combine):
@@ -327,18 +265,13 @@ def _reduce(combine):
     @intrinsic
     def reduce(context, value):
         def code(context, builder, signature, arguments):
-            part = builder.extract_value(arguments[0], 0)
+            [part] = each(builder, arguments[0])
             width = LANES
             while width > 1:
                 width //= 2
-                halves = [
-                    builder.shuffle_vector(
-                        part, part, ir.Constant(ir.VectorType(I32, width), list(lanes))
-                    )
-                    for lanes in (range(width), range(width, 2 * width))
-                ]
-                part = combine(builder, *halves)
-            return builder.extract_element(part, ir.Constant(I32, 0))
+                halves = range(width), range(width, 2 * width)
+                part = combine(builder, *(shuffled(builder, part, part, half) for half in halves))
+            return builder.extract_element(part, I32(0))
 
         return types.float32(FLOATS), code
 
@@ -352,20 +285,30 @@ reduce_max = _reduce(lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
 @intrinsic
 def reduce_add_int(context, value):
     def code(context, builder, signature, arguments):
-        part = builder.extract_value(arguments[0], 0)
+        [part] = each(builder, arguments[0])
         return builder.sext(call(builder, "llvm.vector.reduce.add.v16i32", I32, part), I64)
 
     return types.int64(INTS), code
 
 
-@intrinsic
-def zeros_like(context, rows):
-    """A float register of zeros for each row."""
+def _panel(number):
+    """The registers of one panel of two."""
 
-    def code(context, builder, signature, arguments):
-        return gathered(builder, [constant("f32", 0.0)] * rows.count)
+    @intrinsic
+    def panel(context, value):
+        def code(context, builder, signature, arguments):
+            start = number * value.count
+            return gathered(builder, each(builder, arguments[0])[start : start + value.count])
 
-    return Vec("f32", rows.count)(rows), code
+        return Vec(value.kind, value.count)(value), code
+
+    return panel
+
+
+first_panel, second_panel = _panel(0), _panel(1)
+
+
+# constants
 
 
 def _zeros(kind, value):
@@ -391,6 +334,6 @@ def ramp(context):
     """0, 1, ... 15."""
 
     def code(context, builder, signature, arguments):
-        return gathered(builder, [ir.Constant(register("i32"), list(range(LANES)))])
+        return gathered(builder, [lane_numbers()])
 
     return INTS(), code

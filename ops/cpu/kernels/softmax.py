@@ -9,12 +9,10 @@ so threads, tiles and chunks do not show in the results.
 
 import numpy as np
 
-from ops.cpu.kernels.addresses import (
-    row,
-)
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.elementwise import capped
 from ops.cpu.kernels.memory import load_f32 as load_number
+from ops.cpu.kernels.memory import parts_of
 from ops.cpu.kernels.simd import (
     LANES,
     absolute,
@@ -33,7 +31,7 @@ from ops.cpu.kernels.simd import (
     store_some,
     subtract,
     to_float,
-    zeros_like,
+    zeros,
 )
 from ops.cpu.kernels.vectors import exp
 
@@ -43,7 +41,7 @@ REGISTER = 4 * LANES  # bytes
 
 @device
 def padded(d):
-    return (d + LANES - 1) // LANES * LANES
+    return parts_of(d, LANES) * LANES
 
 
 @device
@@ -62,7 +60,7 @@ def visible(x, s, first, stop):
 @device
 def soften(scores, first, stop, scale, cap, record, d):
     """Products q·k become exp(score - highest); V is still to come into the record."""
-    begin, zero = first - first % LANES, zeros_like(row(scores))
+    begin, zero = first - first % LANES, zeros(scores, scores)
     top, total = add(zero, MINUS_INFINITY), zero
     for s in range(begin, stop, LANES):
         x = multiply(load_f32(scores + 4 * s), scale)
@@ -83,7 +81,7 @@ def soften(scores, first, stop, scale, cap, record, d):
 @device
 def start(record, d, highest, total):
     """A record without any V."""
-    zero, end = zeros_like(row(record)), 4 * padded(d)
+    zero, end = zeros(record, record), 4 * padded(d)
     for i in range(0, end, REGISTER):
         store(record + i, zero)
     store(record + end, add(zero, highest))

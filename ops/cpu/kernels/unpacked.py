@@ -15,8 +15,8 @@ from ops.cpu.kernels.simd import (
     load_bytes,
     load_f32,
     multiply,
-    prefetch,
-    store_panels,
+    prefetch_panels,
+    store,
     to_float,
     zeros,
 )
@@ -101,7 +101,7 @@ def _direct(add_part, factors, weights, size):
     A block's fields are not read in their order, which the core's own prefetching needs.
     """
     block_bytes, parts = 16 * size, weights // PART
-    ahead = prefetch(block_bytes // parts)
+    ahead = prefetch_panels(block_bytes // parts)
 
     @device
     def panel(w, x, columns):
@@ -127,12 +127,12 @@ def _unpacker(levels, factors, weights, size):
             block, part = w + number // parts * block_bytes, number % parts
             to = out + PART_BYTES * (number - first)
             for g in range(8):
-                store_panels(to + 64 * g, levels(block, part, g))
+                store(to + 64 * g, levels(block, part, g))
             scale_1, scale_2, lowest_1, lowest_2 = factors(block, part)
-            store_panels(to + 512, scale_1)
-            store_panels(to + 576, scale_2)
-            store_panels(to + 640, lowest_1)
-            store_panels(to + 704, lowest_2)
+            store(to + 512, scale_1)
+            store(to + 576, scale_2)
+            store(to + 640, lowest_1)
+            store(to + 704, lowest_2)
 
     return unpack
 

@@ -5,9 +5,6 @@ Each serves any `count` of registers. The Numba build has no vector mathematics 
 
 import numpy as np
 
-from ops.cpu.kernels.addresses import (
-    row,
-)
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.simd import (
     LANES,
@@ -28,7 +25,7 @@ from ops.cpu.kernels.simd import (
     shift_left,
     subtract,
     to_int,
-    zeros_like,
+    zeros,
 )
 
 LOG2_E = np.float32(1.4426950408889634)
@@ -108,7 +105,7 @@ GATES = {"silu": gated_silu, "gelu": gated_gelu, "clamped_swiglu": clamped_swigl
 @device
 def mean_square(x, n):
     """The mean of the squares of n floats, 16 sums side by side."""
-    total = zeros_like(row(x))
+    total = zeros(x, x)
     for i in range(0, n - n % LANES, LANES):
         value = load_f32(x + 4 * i)
         total = fma(value, value, total)
@@ -120,9 +117,14 @@ def mean_square(x, n):
 
 @device
 def mean(x, n):
-    total = zeros_like(row(x))
+    total = zeros(x, x)
     for i in range(0, n - n % LANES, LANES):
         total = add(total, load_f32(x + 4 * i))
     if n % LANES != 0:
         total = add(total, load_some(x + 4 * (n - n % LANES), n % LANES))
     return reduce_add(total) / np.float32(n)
+
+
+@device
+def inverse_rms(x, n, eps):
+    return np.float32(1) / np.sqrt(mean_square(x, n) + eps)

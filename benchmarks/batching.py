@@ -1,0 +1,102 @@
+"""Many sequences at once, Lepton beside llama.cpp, in turn: tokens a second of all together.
+
+    python benchmarks/batching.py MODEL.gguf --python ~/llama/bin/python -t 2
+
+Prompts of 16 tokens that have nothing in common, then one token of each sequence a pass. llama.cpp
+counts as its llama-batched-bench does, without drawing tokens; Lepton's time is that of the whole
+answers from the first one's first token to the end, drawing included.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import IO
+
+from compare import LLAMACPP, UBATCH, wait_for_quiet
+
+from lepton_cli.engine.batching import Request
+from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.model import Model, open_model
+from lepton_cli.engine.sampling import Sampling
+from ops.cpu.machine import cpu_name, default_threads
+
+PROMPT = 16
+
+
+@contextmanager
+def llamacpp(given: argparse.Namespace, context: int) -> Iterator[tuple[IO[str], IO[str]]]:
+    words = [given.python, str(LLAMACPP), "together", str(given.model)]
+    words += ["--threads", str(given.threads), "--ubatch", str(UBATCH), "--context", str(context)]
+    words += ["--sequences", str(max(given.sequences))]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        yield process.stdin, process.stdout
+        process.stdin.close()
+
+
+def theirs(pipes: tuple[IO[str], IO[str]], sequences: int, count: int) -> float:
+    """Tokens a second."""
+    wanted = {"n_seqs": sequences, "n_prompt": PROMPT, "n_gen": count}
+    print(json.dumps(wanted), file=pipes[0], flush=True)
+    answer = pipes[1].readline()
+    if not answer:
+        raise SystemExit("llama.cpp has ended: see above")
+    return sequences * count / float(json.loads(answer)["seconds"])
+
+
+def ours(model: Model, random: Random, sequences: int, count: int) -> float:
+    """Tokens a second."""
+    wanted = Generation(Sampling(temperature=0), count, ignore_eos=True, split_reasoning=False)
+    size = model.tokenizer.vocab_size
+    prompts = [tuple(random.randrange(size) for _ in range(PROMPT)) for _ in range(sequences)]
+    requests = [Request(key, ids, wanted) for key, ids in enumerate(prompts)]
+    outcomes = list(model.batch(requests, sequences))
+    slowest = max(outcome.done.stats.decode_seconds for outcome in outcomes if outcome.done)
+    return sequences * (count - 1) / slowest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--python", default=sys.executable, help="that has llama-cpp-python")
+    parser.add_argument("-t", "--threads", type=int, default=default_threads().count)
+    parser.add_argument("-n", "--generate", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--sequences", type=int, nargs="+", default=[1, 4, 8, 16, 32])
+    given = parser.parse_args()
+    context, random = PROMPT + given.generate, Random(0)
+    options = LoadOptions("cpu", given.threads, ctx=context)
+    print(
+        f"{cpu_name()}, {given.threads} threads, {given.rounds} rounds in turn, {given.model.name}"
+    )
+    print("\n| sequences | llama.cpp | Lepton | ratio | of the rounds |\n|---|---:|---:|---:|---|")
+    room = max(given.sequences) * -(-context // 256) * 256
+    with llamacpp(given, room) as pipes, open_model(given.model, options) as model:
+        for sequences in given.sequences:
+            sides: list[tuple[float, float]] = []
+            for _ in range(given.rounds + 1):  # the first one warms up
+                wait_for_quiet()
+                left = theirs(pipes, sequences, given.generate)
+                wait_for_quiet()
+                sides.append((left, ours(model, random, sequences, given.generate)))
+            pairs = sides[1:]
+            ratios = [right / left for left, right in pairs]
+            left, right = (statistics.median(side) for side in zip(*pairs, strict=True))
+            spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+            ratio = f"{statistics.median(ratios):.2f}x"
+            print(
+                f"| {sequences} | {left:.0f} t/s | {right:.0f} t/s | {ratio} | {spread} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""How likely the model held each token of an answer, and what else: before sampling changed it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_cli.engine.candidates import Candidates
+
+
+def log_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:  # (V,) -> (V,)
+    values = logits.astype(np.float64)
+    values -= values.max()
+    values -= np.log(np.exp(values).sum())
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class TokenChances:
+    """A token's log-probability, and the likeliest tokens at its place with theirs."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+def chances(logits: NDArray[np.float32], token: int, count: int) -> TokenChances:  # (V,)
+    """Natural logarithms, of the model's own distribution; the likeliest first."""
+    values = log_probabilities(logits)
+    best = Candidates(np.arange(len(values), dtype=np.int32), values).likeliest(count)
+    top = tuple((int(n), float(values[n])) for n in best) if count else ()
+    return TokenChances(token, float(values[token]), top)
