@@ -15,7 +15,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 and the signal's number, as shells te
 
 
 def run(args: Sequence[str]) -> int:
-    """The exit code: 0 ok, 1 failure, 2 usage, 3 model file, 4 context, 5 memory, 130 Ctrl-C.
+    """The exit code: 0 ok, 1 failure, 2 usage, 3 model file, 4 context, 5 memory, 6 answer, 130 ^C.
 
     With LEPTON_DEBUG set, a failure is raised instead, with its traceback.
     """

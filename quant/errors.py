@@ -34,3 +34,9 @@ class OutOfMemoryError(LeptonError):
     """The model or its cache does not fit into memory."""
 
     exit_code = 5
+
+
+class ConstraintError(LeptonError):
+    """An answer that is not what was asked for: cut short, or at odds with its schema or grammar."""
+
+    exit_code = 6

@@ -122,6 +122,8 @@ class FakeModel:
     template: FakeTemplate = field(default_factory=FakeTemplate)
     prompts: list[str] = field(default_factory=list)
     generations: list[Any] = field(default_factory=list)
+    remembered: list[tuple[int | None, int]] = field(default_factory=list)
+    identity: str = "the fake's"
     closed: bool = False
 
     def stream(
@@ -166,6 +168,9 @@ class FakeModel:
 
     def _stats(self, prompt: int, generated: int) -> Stats:
         return Stats(prompt, 0, 0, generated, 0.25, 0.5, prompt + generated, self.context_size)
+
+    def remember(self, count: int | None = None, least: int = 1) -> None:
+        self.remembered.append((count, least))
 
     def close(self) -> None:
         self.closed = True

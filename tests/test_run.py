@@ -190,18 +190,22 @@ def schema() -> dict[str, object]:
         "template": "chatml",
         "seed": 7,
         "samplers": ["top_k", "top_p", "min_p", "temperature", "dist"],
+        "constraint": None,
     }
 
 
 ENDING = {
     "finish_reason": "stop",
     "stop_string": None,
+    "unmet": None,
     "token_ids": list(b"Hm, so.Yes."),
     "counts": {
         "prompt": 22,
         "cached": 0,
         "dropped": 0,
         "generated": 11,
+        "guessed": 0,
+        "accepted": 0,
         "context_used": 33,
         "context_size": 4096,
     },

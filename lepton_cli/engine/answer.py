@@ -4,12 +4,13 @@ It knows nothing of the window or of other answers: whoever runs the model enter
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_cli.engine.events import Event, FinishReason, Text
+from lepton_cli.engine.events import Event, FinishReason, Reasoning, Text
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.sampling import Sampler
 from lepton_cli.engine.streams import (
@@ -21,6 +22,25 @@ from lepton_cli.engine.streams import (
     reasoning_token_ids,
 )
 from lepton_cli.engine.tokenizer import Tokenizer
+from quant.errors import ConstraintError
+
+
+class Grammar(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def problem_with(self, text: str) -> str | None: ...
+
+
+class Guide(Protocol):
+    """What an answer has to be: see `guide`, which is heavy and loaded only where it is asked."""
+
+    @property
+    def grammar(self) -> Grammar: ...
+    @property
+    def ended(self) -> bool: ...
+
+    def accept(self, token: int) -> None: ...
 
 
 class Answer:
@@ -33,12 +53,17 @@ class Answer:
         sampler: Sampler,
         generation: Generation,
         reasoning: ReasoningFormat | None,
+        guide: Guide | None = None,
     ) -> None:
-        """`reasoning` is how the model writes its thoughts, where these are to be told apart."""
+        """`reasoning` is how the model writes its thoughts, where these are to be told apart.
+
+        The sampler draws what the guide allows.
+        """
         self.drawn: list[int] = []
         self.reason: FinishReason | None = None
         self.stop_string: str | None = None
         self._tokenizer, self._sampler, self._generation = tokenizer, sampler, generation
+        self._guide, self._said = guide, list[str]()
         self._characters, self._stops = Utf8Stream(), StopMatcher(generation.stop)
         self._splitter: ReasoningSplitter | None = None
         self._rendered: frozenset[int] = frozenset()
@@ -50,6 +75,11 @@ class Answer:
             sampler.accept(token)
         if generation.max_tokens is not None and generation.max_tokens <= 0:
             self.reason = "length"
+
+    @property
+    def seed(self) -> int:
+        """The one in use, also where none was asked for."""
+        return self._sampler.seed
 
     @property
     def left(self) -> float:
@@ -67,7 +97,9 @@ class Answer:
         self.drawn.append(token)
         data = self._tokenizer.token_bytes(token, render_special=token in self._rendered)
         text, self.stop_string = self._stops.feed(self._characters.feed(data))
-        if self.stop_string is not None:
+        if self._guide:
+            self._guide.accept(token)
+        if self.stop_string is not None or (self._guide and self._guide.ended):
             self.reason = "stop"
         elif len(self.drawn) == self._generation.max_tokens:
             self.reason = "length"
@@ -78,9 +110,34 @@ class Answer:
         if self.stop_string is None:
             yield from self._show(self._stops.feed(self._characters.flush())[0])
             yield from self._show(self._stops.flush())
-        yield from self._splitter.flush() if self._splitter else ()
+        yield from self._keep(self._splitter.flush() if self._splitter else ())
+
+    @property
+    def unmet(self) -> ConstraintError | None:
+        """Why a finished answer is not what it had to be; None where it is, or may be anything."""
+        if self._guide is None or self.reason == "interrupted":
+            return None
+        grammar = self._guide.grammar
+        problem = grammar.problem_with("".join(self._said))
+        if problem is None:
+            return None
+        lacks, count = f"before it satisfied the {grammar.name}", f"{len(self.drawn)} tokens"
+        if self.stop_string is not None:
+            cut = f"the stop string {self.stop_string!r} cut the answer {lacks}"
+            return ConstraintError(cut, "leave that stop string out")
+        if self.reason == "length":
+            return ConstraintError(f"the answer was cut at {count}, {lacks}", "raise -n")
+        if self.reason == "context":
+            return ConstraintError(f"the context was full after {count}, {lacks}", "raise -c")
+        return ConstraintError(f"the answer does not satisfy the {grammar.name}: {problem}")
 
     def _show(self, text: str) -> list[Event]:
         if not text:
             return []
-        return list(self._splitter.feed(text)) if self._splitter else [Text(text)]
+        return self._keep(self._splitter.feed(text) if self._splitter else [Text(text)])
+
+    def _keep(self, events: Iterable[Text | Reasoning]) -> list[Event]:
+        told = list[Event](events)
+        if self._guide:
+            self._said += [event.text for event in told if isinstance(event, Text)]
+        return told

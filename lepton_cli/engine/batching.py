@@ -96,8 +96,9 @@ class _Sequence:
             context_used=self.entered,
             context_size=size,
         )
-        done = Done(answer.reason, answer.stop_string, tuple(answer.drawn), stats)
-        return Outcome(self.request.key, "".join(self.words), "".join(self.thoughts), done)
+        done = Done(answer.reason, answer.stop_string, tuple(answer.drawn), stats, answer.unmet)
+        text, thoughts = "".join(self.words), "".join(self.thoughts)
+        return Outcome(self.request.key, text, thoughts, done, done.unmet)
 
 
 class Batch:

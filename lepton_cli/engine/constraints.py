@@ -60,5 +60,5 @@ def _checked(choices: Sequence[str]) -> list[str]:
     if isinstance(choices, str) or not all(isinstance(choice, str) for choice in choices):
         raise UsageError(f"the choices are {choices!r:.60}", "give a list of texts")
     if not choices or "" in choices:
-        raise UsageError("a choice is empty", "give at least one, each with some text")
+        raise UsageError("there are no choices, or one is empty", "give each some text")
     return list(dict.fromkeys(choices))

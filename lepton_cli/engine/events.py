@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from quant.errors import ConstraintError
+
 FinishReason = Literal["stop", "length", "context", "interrupted"]
 """`stop`: end of text or a stop string; `length`: the `-n` limit; `context`: the window is full."""
 
@@ -53,6 +55,7 @@ class Done:
     stop_string: str | None
     token_ids: tuple[int, ...]
     stats: Stats
+    unmet: ConstraintError | None = None  # why the answer is not what it had to be
 
 
 Event = Prefill | Text | Reasoning | Done

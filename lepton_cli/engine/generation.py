@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lepton_cli.engine.constraints import Constraint
 from lepton_cli.engine.sampling import Sampling
 from quant.errors import ContextOverflowError, UsageError
 
@@ -26,6 +27,7 @@ class Generation:
     split_reasoning: bool = True
     draft_max: int = 15  # tokens that are guessed ahead at most; 0: none
     draft_p_min: float = 0.75  # a draft model stops guessing below this probability
+    constraint: Constraint | None = None  # what the answer must be; thoughts are free
 
 
 def kept(ids: Sequence[int], bos: int | None) -> int:

@@ -5,23 +5,27 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine import loading
 from lepton_cli.engine.answer import Answer
+from lepton_cli.engine.audit import AuditLog
 from lepton_cli.engine.batching import Batch, Outcome, Request
+from lepton_cli.engine.beams import Beam, BeamSearch, Rules
 from lepton_cli.engine.catalogue import resolve
-from lepton_cli.engine.events import Event, Text
+from lepton_cli.engine.constraints import JsonSchema, find_constraint
+from lepton_cli.engine.events import Done, Event, Text
 from lepton_cli.engine.generation import Generation, fit, kept
 from lepton_cli.engine.identity import model_identity
 from lepton_cli.engine.loading import Backend, LoadOptions
 from lepton_cli.engine.paths import cache_folder
+from lepton_cli.engine.plain import Plain
 from lepton_cli.engine.positions import Passes, Positions
 from lepton_cli.engine.prefixes import Prefixes, prefix_folder
-from lepton_cli.engine.sampling import Sampler, Sampling
+from lepton_cli.engine.sampling import Mask, Sampler, Sampling
 from lepton_cli.engine.solo import answer_events
 from lepton_cli.engine.speculation import DraftModel, Guesser, PromptLookup, Speculation
 from lepton_cli.engine.template import ChatTemplate, load_template
@@ -35,6 +39,9 @@ from ops.cpu.runner import CpuRunner
 from ops.interface import BLOCK
 from quant.errors import ContextOverflowError, ModelFileError, UsageError
 from quant.gguf import GGUF, Metadata
+
+if TYPE_CHECKING:
+    from lepton_cli.engine.guide import Guides
 
 SUPPRESSED = "tokenizer.ggml.suppress_tokens"
 
@@ -80,6 +87,7 @@ class Model:
         self._positions = Positions(self._passes, plan.context)
         self._rope = decoder.global_rope
         self.draft: Model | None = None
+        self._audit: AuditLog | None = None
         self._vocabulary = decoder.weights.weight("token_embd.weight").rows
 
     @property
@@ -168,7 +176,7 @@ class Model:
         prompt, answer, keep = self._begin(ids, generation)
         if self._prefixes:
             self._prefixes.recall(self._positions, prompt)
-        return answer_events(
+        events = answer_events(
             answer,
             prompt,
             self._positions,
@@ -177,6 +185,8 @@ class Model:
             speculation=self._speculation(generation),
             interrupt=interrupt,
         )
+        log = self._audit
+        return log.followed(ids, generation, answer.seed, events) if log else events
 
     def batch(
         self,
@@ -189,9 +199,44 @@ class Model:
         Requests are taken as there is room for them. What is wrong with one is its outcome's
         error. Setting `interrupt` ends all answers soon, as "interrupted".
         """
-        begin = self._begin
-        batch = Batch(self._passes, self.context_size, self._batch_blocks(), begin)
-        return batch.outcomes(requests, jobs or self._passes.outputs, interrupt)
+        batch = Batch(self._passes, self.context_size, self._batch_blocks(), self._begin)
+        many, log = jobs or self._passes.outputs, self._audit
+        if log is None:
+            return batch.outcomes(requests, many, interrupt)
+        return log.outcomes(requests, lambda wanted: batch.outcomes(wanted, many, interrupt))
+
+    def audit(self, path: Path) -> None:
+        """From now on each answer is logged in this file (see audit.py). Raises UsageError."""
+        named: dict[str, Plain] = {
+            "name": self.name,
+            "path": str(self.path),
+            "identity": self.identity,
+        }
+        self._audit = AuditLog(path, named, self.tokenizer)
+
+    def beams(
+        self,
+        ids: Sequence[int],
+        generation: Generation,
+        width: int,
+        interrupt: threading.Event | None = None,
+    ) -> list[Beam]:
+        """The likeliest answers that a beam search finds, best first. Raises LeptonError."""
+        if not 1 <= width <= self._passes.outputs:
+            raise UsageError(f"{width} beams", f"it may be 1 to {self._passes.outputs}")
+        self._check(ids)
+        tokenizer = self.tokenizer
+        prompt = fit(ids, self.context_size, generation.overflow, kept(ids, tokenizer.bos))
+        ends, stops = tokenizer.end_of_generation, generation.stop
+        never = {*self._suppressed(), *(ends if generation.ignore_eos else ())}
+        never |= {token for token, bias in generation.sampling.logit_bias if bias == -np.inf}
+        rules = Rules(
+            () if generation.ignore_eos else ends,
+            never,
+            generation.max_tokens,
+            lambda drawn: any(stop in tokenizer.decode(drawn) for stop in stops),
+        )
+        return BeamSearch(self._passes, self.context_size, rules, width).run(prompt, interrupt)
 
     def remember(self, count: int | None = None, least: int = 1) -> None:
         """Stores the window's first `count` tokens on disk, or all, if `least` of them are new.
@@ -209,15 +254,19 @@ class Model:
             return None
         return Prefixes(lambda: self.identity, self.name, self._rope, limit, folder)
 
-    def sampler(self, generation: Generation) -> Sampler:
+    def sampler(self, generation: Generation, mask: Mask | None = None) -> Sampler:
         """A fresh one; tokens that the file suppresses are never drawn."""
-        never = self.metadata.integers(SUPPRESSED) if SUPPRESSED in self.metadata else []
         return Sampler(
             generation.sampling,
             self.tokenizer,
             ignore_eos=generation.ignore_eos,
-            suppressed=[token for token in never if 0 <= token < self.tokenizer.vocab_size],
+            suppressed=self._suppressed(),
+            mask=mask,
         )
+
+    def _suppressed(self) -> list[int]:
+        never = self.metadata.integers(SUPPRESSED) if SUPPRESSED in self.metadata else []
+        return [token for token in never if 0 <= token < self.tokenizer.vocab_size]
 
     def generate(
         self,
@@ -230,21 +279,34 @@ class Model:
         min_p: float = 0.05,
         seed: int | None = None,
         stop: Sequence[str] = (),
+        json_schema: JsonSchema | None = None,
+        regex: str | None = None,
+        choices: Sequence[str] | None = None,
+        grammar: str | None = None,
     ) -> Iterator[str]:
         """Pieces of the text that continues a prompt, whole characters at a time.
 
         A text is taken as it is (no template), with the tokenizer's own BOS; its special tokens are
-        not parsed. `stream` takes all other settings and tells more than the text.
+        not parsed. The text satisfies the JSON schema, the regex (as a whole), one of the choices
+        or the grammar (GBNF) that is given; ConstraintError at the end where it was cut before.
+        `stream` takes all other settings and tells more than the text.
         """
         given = prompt_or_ids
         ids = self.tokenizer.encode(given) if isinstance(given, str) else given
         sampling = Sampling(
             temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed
         )
-        generation = Generation(sampling, max_tokens, tuple(stop), split_reasoning=False)
+        constraint = find_constraint(
+            json_schema=json_schema, regex=regex, choices=choices, grammar=grammar
+        )
+        generation = Generation(
+            sampling, max_tokens, tuple(stop), split_reasoning=False, constraint=constraint
+        )
         for event in self.stream(ids, generation):
             if isinstance(event, Text):
                 yield event.text
+            elif isinstance(event, Done) and event.unmet:
+                raise event.unmet
 
     def guess_with(self, draft: "Model") -> None:
         """Lets a smaller model guess ahead; it is closed with this one. Raises UsageError."""
@@ -277,8 +339,18 @@ class Model:
         keep = kept(ids, self.tokenizer.bos)
         prompt = fit(ids, self.context_size, generation.overflow, keep)
         reasoning = self.template.reasoning if generation.split_reasoning else None
-        sampler = self.sampler(generation)
-        return prompt, Answer(prompt, self.tokenizer, sampler, generation, reasoning), keep
+        guide = None
+        if generation.constraint:
+            thinks = generation.split_reasoning
+            guide = self._guides.guide(generation.constraint, prompt, reasoning, thinks=thinks)
+        sampler = self.sampler(generation, guide)
+        return prompt, Answer(prompt, self.tokenizer, sampler, generation, reasoning, guide), keep
+
+    @cached_property
+    def _guides(self) -> "Guides":
+        from lepton_cli.engine.guide import Guides  # heavy, and of use to few answers
+
+        return Guides(self.tokenizer)
 
     def _speculation(self, generation: Generation) -> Speculation | None:
         if generation.draft_max <= 0:

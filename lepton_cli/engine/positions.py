@@ -144,11 +144,12 @@ class Positions:
     def restore(self, ids: Sequence[int], blocks: Sequence[NDArray[np.uint8]]) -> None:
         """Fills the window with tokens and with what `saved` gave for them, or for more."""
         self.turn += 1
-        self.ids = list(ids)
+        self.ids.clear()
         self.cache.shrink(0)
         self.cache.reserve(0, len(ids))
         for mine, given in zip(self.cache.blocks, blocks, strict=False):
             mine.memory[:] = given
+        self.ids.extend(ids)
 
     def step(self, tokens: Sequence[int], outputs: Sequence[int]) -> Step:
         """The pass of tokens that come next; `outputs` of them are asked for their logits."""

@@ -189,14 +189,14 @@ class PrefixStore:
         except (OSError, ValueError):  # it is gone, or too short
             return None
         block = np.frombuffer(mapped, np.uint8, offset=PAGE)
-        if zlib.crc32(block) == head.checksum:
+        if zlib.crc32(block.data) == head.checksum:
             return block
         _remove(path)
         return None
 
     def _page(self, before: bytes, part: Ids, block: Memory) -> bytes:
         name = self._model.encode(errors="replace")[:LONGEST_NAME]
-        fields = FIELDS.pack(zlib.crc32(block), len(part), len(block), self._key, before)
+        fields = FIELDS.pack(zlib.crc32(block.data), len(part), len(block), self._key, before)
         ids = part.astype("<i4").tobytes().ljust(4 * BLOCK, b"\0")
         rest = (fields + ids + struct.pack("<H", len(name)) + name).ljust(
             PAGE - CHECKED.size, b"\0"
@@ -209,7 +209,7 @@ class PrefixStore:
         try:
             with open(handle, "wb") as file:
                 file.write(page)
-                file.write(block)
+                file.write(block.data)
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)

@@ -74,7 +74,7 @@ class Prefixes:
     def keep(self, positions: Positions, count: int | None, least: int) -> None:
         """Stores the window's first `count` tokens, or all, if `least` of them are new."""
         ids = positions.ids[:count]
-        if len(ids) >= least:
+        if len(ids) >= max(least, WORTH_LOADING):
             blocks = positions.saved()[: -(-len(ids) // BLOCK)]
             self._opened(positions.layout).keep(ids, blocks, least)
 

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from lepton_cli.engine.candidates import (
 from lepton_cli.engine.draws import AdaptiveP, Distribution, Draw, Mirostat, MirostatZipf
 from lepton_cli.engine.penalties import Breakers, penalize, penalize_repeats
 from lepton_cli.engine.randomness import Xoshiro256
-from quant.errors import ModelFileError, UsageError
+from quant.errors import ConstraintError, ModelFileError, UsageError
 
 T = TypeVar("T")
 LARGE, SMALL = 3.4e38, 1e-30  # float32's end, as in llama.cpp: float64 holds products of two
@@ -256,12 +256,19 @@ class Vocabulary(Protocol):
     def token_bytes(self, token: int, /, render_special: bool = False) -> bytes: ...
 
 
+class Mask(Protocol):
+    """Who says which tokens may be drawn."""
+
+    def allowed(self) -> NDArray[np.bool_] | None:  # (V,)
+        """None: any."""
+
+
 class Sampler:
     """Draws one generation's tokens: accept the prompt's, then sample and accept in turn.
 
     `seed` is the one in use: 32 fresh bits where the settings name none. `suppressed` tokens are
     never drawn, and with `ignore_eos` none that ends the generation. Raises UsageError where no
-    token is left to draw.
+    token is left to draw. Before each draw a `mask` is asked which tokens are allowed.
     """
 
     def __init__(
@@ -271,7 +278,9 @@ class Sampler:
         *,
         ignore_eos: bool = False,
         suppressed: Collection[int] = (),
+        mask: Mask | None = None,
     ) -> None:
+        self._mask = mask
         if sampling.mirostat:
             sampling = replace(sampling, samplers=("temperature",), dynatemp_range=0.0)
         fresh = int.from_bytes(os.urandom(4), "little")
@@ -287,7 +296,10 @@ class Sampler:
         self._breaks = any(stage.name == "dry" for stage in self._chain)
 
     def sample(self, logits: NDArray[np.float32]) -> int:  # (V,) -> a token id
-        """Leaves the logits as they are; raises ModelFileError where they are of no use."""
+        """Leaves the logits as they are; raises ModelFileError where they are of no use.
+
+        Raises ConstraintError where the mask and what is ruled out leave no token.
+        """
         candidates = self._allowed(logits)
         for stage in self._chain:
             if stage.apply:
@@ -324,7 +336,9 @@ class Sampler:
                 known = f"the model knows 0 to {vocab_size - 1}"
                 raise UsageError(f"there is no token {token} to bias or rule out", known)
         never |= {token for token, bias in sums.items() if bias == -np.inf}
-        self._ids = np.delete(np.arange(vocab_size, dtype=np.int32), sorted(never))
+        self._never = np.array(sorted(never), np.int32)
+        self._all_ids = np.arange(vocab_size, dtype=np.int32)
+        self._ids = np.delete(self._all_ids, self._never)
         if not len(self._ids):
             raise UsageError(f"all {vocab_size} tokens are ruled out", "allow at least one")
         raised = np.array(sorted(sums.keys() - never), dtype=np.int32)
@@ -333,15 +347,34 @@ class Sampler:
         self._values = np.empty(len(self._ids))
         self._biased = bool(sums or never)
         # what top_k leaves over need not be widened: that alone would take a tenth of a millisecond
-        self._narrows = not self._biased and bool(self._chain) and self._chain[0].name == "top_k"
+        self._narrows = not len(raised) and bool(self._chain) and self._chain[0].name == "top_k"
 
     def _allowed(self, logits: NDArray[np.float32]) -> Candidates:
-        values = logits[self._where] if self._narrows else self._widened(logits)
-        if not np.isfinite(values.max()):  # also where any is NaN
-            hint = "the file is probably damaged: compare its size and checksum with the source"
-            raise ModelFileError("the model gave no usable logits", hint)
-        candidates = Candidates(self._ids, values)
-        return candidates.keep(values > -np.inf) if values.min() == -np.inf else candidates
+        allowed = self._mask.allowed() if self._mask else None
+        if allowed is not None:
+            return self._masked(logits, allowed)
+        if not self._narrows:
+            return _usable(self._ids, self._widened(logits))
+        values = logits
+        if len(self._never):
+            values = logits.copy()
+            values[self._never] = -np.inf
+        _check_usable(values)
+        return _finite(top_k(Candidates(self._all_ids, values), self._sampling.top_k))
+
+    def _masked(self, logits: NDArray[np.float32], allowed: NDArray[np.bool_]) -> Candidates:
+        if len(self._ids) < len(allowed):
+            allowed[self._never] = False
+        ids = np.flatnonzero(allowed)
+        if not len(ids):
+            hint = "allow what it needs: see --logit-bias, --ban and --ignore-eos"
+            raise ConstraintError("no token may follow: the constraint needs one ruled out", hint)
+        values = logits[ids] if self._narrows else logits[ids].astype(np.float64)
+        candidates = Candidates(ids.astype(np.int32), values)
+        positions, biases = self._biases
+        found, present = candidates.find(self._ids[positions])
+        values[found] += biases[present]
+        return _usable(candidates.ids, values)
 
     def _widened(self, logits: NDArray[np.float32]) -> NDArray[np.float64]:
         values = self._values
@@ -349,6 +382,22 @@ class Sampler:
         positions, biases = self._biases
         values[positions] += biases
         return values
+
+
+def _usable(ids: NDArray[np.int32], values: NDArray[np.floating[Any]]) -> Candidates:
+    _check_usable(values)
+    return _finite(Candidates(ids, values))
+
+
+def _check_usable(values: NDArray[np.floating[Any]]) -> None:
+    if not np.isfinite(values.max()):  # also where any is NaN
+        hint = "the file is probably damaged: compare its size and checksum with the source"
+        raise ModelFileError("the model gave no usable logits", hint)
+
+
+def _finite(candidates: Candidates) -> Candidates:
+    some = candidates.logits.min() == -np.inf
+    return candidates.keep(candidates.logits > -np.inf) if some else candidates
 
 
 def _shown_bytes(vocabulary: Vocabulary, token: int) -> bytes:

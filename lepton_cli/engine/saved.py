@@ -70,7 +70,7 @@ def _chat(path: Path, data: Any) -> SavedChat:
     records, model = data.get("messages"), data.get("model")
     if not isinstance(records, list):
         raise UsageError(f'{path}: "messages" is not a list')
-    turns = [_turn(f"{path}: message {i}", record) for i, record in enumerate(records, 1)]
+    turns = [read_turn(f"{path}: message {i}", record) for i, record in enumerate(records, 1)]
     leads = bool(turns) and turns[0].message.role == "system"
     if any(turn.message.role == "system" for turn in turns[leads:]):
         raise UsageError(f"{path}: only the first message may be the system's")
@@ -79,7 +79,8 @@ def _chat(path: Path, data: Any) -> SavedChat:
     return SavedChat(Conversation(system, tuple(turns[leads:])), named)
 
 
-def _turn(where: str, record: Any) -> Turn:
+def read_turn(where: str, record: Any) -> Turn:
+    """A message and why it ended. Raises UsageError that begins with `where`."""
     if not isinstance(record, dict):
         raise UsageError(f"{where} is not an object")
     role: Any = record.get("role")
@@ -101,12 +102,13 @@ def _is_text(value: Any) -> bool:
 
 
 def _json(chat: SavedChat) -> str:
-    messages = [_record(turn) for turn in _all_turns(chat.conversation)]
+    messages = [turn_record(turn) for turn in _all_turns(chat.conversation)]
     data = {"format": FORMAT, "version": VERSION, "model": chat.model, "messages": messages}
     return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
 
 
-def _record(turn: Turn) -> dict[str, str]:
+def turn_record(turn: Turn) -> dict[str, str]:
+    """What `read_turn` reads."""
     message = turn.message
     record = {"role": message.role, "content": message.content}
     if message.reasoning is not None:

@@ -27,29 +27,36 @@ DRAFTS = {
     "https://json-schema.org/draft/2020-12/schema": 2020,
 }
 NEWEST = next(reversed(DRAFTS))
-ANNOTATIONS = frozenset(
-    "$schema $id id $anchor $comment $defs definitions title description default examples "
-    "deprecated readOnly writeOnly".split()
-)
+KEPT = """$schema $id id $anchor $comment $defs definitions title description default examples
+deprecated readOnly writeOnly"""
+ANNOTATIONS = frozenset(KEPT.split())
 MAPS = ("properties", "patternProperties", "$defs", "definitions")  # of schemas, by name
 LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 SINGLES = ("items", "additionalItems", "additionalProperties")
-ENFORCED = frozenset(
-    "anyOf oneOf allOf $ref const enum type items additionalItems prefixItems minItems maxItems "
-    "properties additionalProperties patternProperties required minProperties maxProperties "
-    "minLength maxLength pattern format minimum maximum exclusiveMinimum exclusiveMaximum "
-    "multipleOf".split()
-)
-UNSUPPORTED = frozenset(
-    "not if then else contains minContains maxContains uniqueItems propertyNames dependencies "
-    "dependentRequired dependentSchemas unevaluatedItems unevaluatedProperties contentEncoding "
-    "contentMediaType contentSchema $dynamicRef $dynamicAnchor $recursiveRef $recursiveAnchor "
-    "$vocabulary".split()
-)
+FOLLOWED = """anyOf oneOf allOf $ref const enum type items additionalItems prefixItems minItems
+maxItems properties additionalProperties patternProperties required minProperties maxProperties
+minLength maxLength pattern format minimum maximum exclusiveMinimum exclusiveMaximum multipleOf"""
+ENFORCED = frozenset(FOLLOWED.split())
+LEFT_OUT = """not if then else contains minContains maxContains uniqueItems propertyNames
+dependencies dependentRequired dependentSchemas unevaluatedItems unevaluatedProperties
+contentEncoding contentMediaType contentSchema $dynamicRef $dynamicAnchor $recursiveRef
+$recursiveAnchor $vocabulary"""
+UNSUPPORTED = frozenset(LEFT_OUT.split())
 SINCE = {"const": 6, "$id": 6, "$anchor": 2019, "prefixItems": 2020}
 UNTIL = {"id": 4, "additionalItems": 2019}
 TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
-FORMATS = tuple("date-time time date duration email hostname ipv4 ipv6 uuid uri".split())
+FORMATS = (
+    "date-time",
+    "time",
+    "date",
+    "duration",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "uuid",
+    "uri",
+)
 NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 
 
@@ -63,23 +70,22 @@ class Part:
 
 def read_schema(text: str) -> tuple[Any, list[Part]]:
     """The schema, and all its parts with the deepest first. Raises UsageError that names where."""
-    schema = _parsed(text)
-    draft = _draft(schema)
-    _check_shape(schema)
-    parts = _Walk(schema, draft).parts
-    _check_finite(schema, parts)
+    try:
+        schema = _parsed(text)
+        draft = _draft(schema)
+        _check_shape(schema)
+        parts = _Walk(schema, draft).parts
+        _check_finite(parts)
+    except RecursionError:
+        hint = "give deep parts names in $defs, and refer to them"
+        raise UsageError("the JSON schema is nested too deeply", hint) from None
     return schema, sorted(parts.values(), key=lambda part: -part.pointer.count("/"))
 
 
 def problem_with(schema: Any, text: str) -> str | None:
     """Why a text is no JSON that satisfies the schema; None where it does."""
     try:
-        value = json.loads(
-            text,
-            parse_float=Decimal,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_unique,
-        )
+        value = _json(text)
         validator = validator_for(schema, default=validator_for({"$schema": NEWEST}))
         with localcontext() as context:
             context.prec = 2 * len(text) + 400  # digits that a multipleOf may need
@@ -97,18 +103,23 @@ def problem_with(schema: Any, text: str) -> str | None:
 
 def _parsed(text: str) -> Any:
     try:
-        schema = json.loads(
-            text,
-            parse_float=Decimal,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_unique,
-        )
-    except (ValueError, RecursionError) as error:
-        hint = "a schema is a JSON object, like '{\"type\": \"object\"}'"
+        schema = _json(text)
+    except ValueError as error:
+        hint = 'a schema is a JSON object, like \'{"type": "object"}\''
         raise UsageError(f"the JSON schema is no JSON: {error}", hint) from None
     if not isinstance(schema, dict | bool):
         raise UsageError(f"the JSON schema is {text.strip():.40}, not an object", "give an object")
     return schema
+
+
+def _json(text: str) -> Any:
+    """Python's reader takes more than JSON, and less exactly. Raises ValueError, RecursionError."""
+    return json.loads(
+        text,
+        parse_float=Decimal,
+        parse_constant=_refuse_constant,
+        object_pairs_hook=_unique,
+    )
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -191,9 +202,6 @@ class _Walk:
             )
         if keyword in ("const", "enum", *NUMBERS):
             _check_numbers(value, place)
-        if keyword in ("pattern", "patternProperties"):
-            for pattern in [value] if isinstance(value, str) else value:
-                _check_pattern(pattern, place)
 
     def _check_known(self, keyword: str, pointer: str) -> None:
         if keyword in UNSUPPORTED:
@@ -201,8 +209,12 @@ class _Walk:
         if keyword not in ENFORCED | ANNOTATIONS:
             known = sorted(ENFORCED | ANNOTATIONS)
             nearest = difflib.get_close_matches(keyword, known, n=1)
-            hint = f"did you mean {nearest[0]}?" if nearest else "remove it, or describe it in title"
-            raise UsageError(f"the JSON schema has an unknown keyword {keyword!r} at {pointer}", hint)
+            hint = (
+                f"did you mean {nearest[0]}?" if nearest else "remove it, or describe it in title"
+            )
+            raise UsageError(
+                f"the JSON schema has an unknown keyword {keyword!r} at {pointer}", hint
+            )
         since, until = SINCE.get(keyword, 0), UNTIL.get(keyword, 9999)
         if not since <= self._draft <= until:
             raise _unsupported(keyword, pointer, f"draft {self._draft} has no such keyword")
@@ -270,19 +282,10 @@ def _check_numbers(value: Any, place: str) -> None:
             raise UsageError(message, "give at most 15 digits")
 
 
-def _check_pattern(pattern: str, place: str) -> None:
-    """Validation searches by Python's `re`, generation by its own: both must know the pattern."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        message = f"the JSON schema's pattern at {place} cannot be used: {error}"
-        raise UsageError(message, "use plain regex syntax, without \\p") from None
-
-
 # --- schemas without an end --------------------------------------------------------------------
 
 
-def _check_finite(root: Any, parts: Mapping[str, Part]) -> None:
+def _check_finite(parts: Mapping[str, Part]) -> None:
     """Refuses schemas that refer to themselves without a way out: their texts would never end."""
     ended: set[str] = set()
     grown = True

@@ -1,6 +1,7 @@
 """One conversation with a model: asks, answers again, takes back, goes on, saves and loads.
 
-The conversation changes only when an answer is there to keep, so an error leaves it as it was.
+The conversation changes only when an answer is there to keep, so an error leaves it as it was. All
+that was ever said stays in a tree, which is written to disk as it grows where `autosave` is set.
 """
 
 import codecs
@@ -9,6 +10,8 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lepton_cli.engine.autosave import Autosave, Kept
+from lepton_cli.engine.branches import Branch, Tree
 from lepton_cli.engine.conversation import Conversation, Turn
 from lepton_cli.engine.events import Done, Event, Reasoning, Text
 from lepton_cli.engine.generation import Generation
@@ -47,10 +50,12 @@ class Session:
         self.thinking = thinking
         self.interrupt = threading.Event()
         self.conversation = Conversation(system)
+        self.tree = Tree()
+        self.autosave: Autosave | None = None
         self._used: int | None = None  # tokens in the window; unknown until counted
         self._first = 0  # the oldest turn that 'drop-old' still shows to the model
         self._own_files: set[Path] = set()
-        self._past: list[Conversation] = []  # what was replaced, not only gone on with
+        self._past: list[str | None] = []  # ends in the tree that were left, not only gone on from
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -75,6 +80,9 @@ class Session:
         partial = self.conversation.last_answer
         if partial is None:
             raise UsageError("there is no answer to go on with", "ask something first")
+        if self.generation.constraint:
+            message = "an answer of a given form cannot be gone on with"
+            raise UsageError(message, "/retry asks again; -n is the limit of tokens")
         return self._answer(self.conversation.until(-1), self._resumable(partial))
 
     def question(self, number: int | None = None) -> str:
@@ -96,8 +104,18 @@ class Session:
         """The conversation as it was before its last turns were replaced; whether there was one."""
         if not self._past:
             return False
-        self.conversation, self._used, self._first = self._past.pop(), None, 0
+        self.conversation = self.tree.conversation(self._past.pop())
+        self._used, self._first = None, 0
+        self._keep(self.conversation)
         return True
+
+    def branches(self) -> list[Branch]:
+        """All ways that the chat went, the oldest first."""
+        return self.tree.branches(self.tree.grow(self.conversation))
+
+    def go_to(self, branch: Branch) -> None:
+        """Goes on there; `back` returns."""
+        self._change(branch.conversation)
 
     def edit_answer(self, text: str) -> None:
         """Puts other words into the model's mouth; `continue_last` goes on from them."""
@@ -117,6 +135,7 @@ class Session:
     def switch(self, model: Model) -> None:
         """Goes on with another model; closing the former one is the caller's."""
         self.model = model
+        self.tree.forget_tokens()
         self._change(self.conversation.without_tokens())
 
     # --- saving -----------------------------------------------------------------------------
@@ -134,6 +153,28 @@ class Session:
         self._change(chat.conversation)
         self._own_files.add(path.resolve())
         return chat.model
+
+    def resume(self, kept: Kept) -> str | None:
+        """Goes on with a chat that was kept; gives its last question if that was not answered.
+
+        What is said from now on is kept with it, if this session's words are kept at all.
+        """
+        conversation, open_question = kept.conversation, None
+        if conversation.turns and conversation.turns[-1].message.role == "user":
+            open_question = conversation.turns[-1].message.content
+            conversation = conversation.until(-1)
+        if self.autosave is None:
+            self._change(conversation)
+        else:
+            self.autosave = Autosave(kept.path.parent, kept)
+            self.tree, self._past = kept.tree, []
+            self.conversation, self._used, self._first = conversation, None, 0
+        return open_question
+
+    def snapshot(self) -> None:
+        """Leaves the window's K and V on disk, so that a resumed chat need not be read again."""
+        if self.autosave is not None and self.autosave.path is not None:
+            self.model.remember()
 
     # --- the window -------------------------------------------------------------------------
 
@@ -177,6 +218,7 @@ class Session:
 
     def _answer(self, asked: Conversation, partial: Turn | None = None) -> Generator[Event]:
         answer = _Answer(partial or Turn(Message("assistant", "")))
+        self._keep(asked if partial is None else asked.plus(partial))
         try:
             ids, dropped = self._fitted(asked, partial)
             for event in self.model.stream(ids, self.generation, self.interrupt):
@@ -188,6 +230,8 @@ class Session:
             if answer.is_worth_keeping:
                 self._become(asked.plus(answer.turn))
                 self._used = answer.done.stats.context_used if answer.done else None
+            else:
+                self._keep(self.conversation)
 
     def _encode(
         self, conversation: Conversation, partial: Turn | None = None, *, answer: bool = True
@@ -245,8 +289,14 @@ class Session:
         """What a person or the model said is never lost: see `back`."""
         had = [turn.message for turn in self.conversation.turns]
         if [turn.message for turn in conversation.turns[: len(had)]] != had:
-            self._past.append(self.conversation)
+            self._past.append(self.tree.grow(self.conversation))
         self.conversation = conversation
+        self._keep(conversation)
+
+    def _keep(self, conversation: Conversation) -> None:
+        end = self.tree.grow(conversation)
+        if self.autosave is not None:
+            self.autosave.record(self.tree, end, self.model)
 
 
 @dataclass(slots=True)

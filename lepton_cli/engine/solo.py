@@ -67,7 +67,7 @@ def answer_events(
         guessed_tokens=speculation.guessed if speculation else 0,
         accepted_tokens=speculation.right if speculation else 0,
     )
-    yield Done(answer.reason, answer.stop_string, tuple(answer.drawn), stats)
+    yield Done(answer.reason, answer.stop_string, tuple(answer.drawn), stats, answer.unmet)
 
 
 def _enter(

@@ -5,10 +5,11 @@ Nothing here imports NumPy, Numba, rich or prompt-toolkit: `--help` must take a 
 
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from lepton_cli.ui.batch_options import BatchWords, ResultOptions, RowOptions
 from lepton_cli.ui.bench_options import BenchOptions
 from lepton_cli.ui.command import Command
 from lepton_cli.ui.config import PREFIX, default_map, known_settings
@@ -28,7 +29,7 @@ from lepton_cli.version import __version__
 from quant.errors import UsageError
 
 # they must work when the config file is wrong; a benchmark's figures must not depend on it
-WITHOUT_SETTINGS = ("bench", "doctor", "inspect", "models", "warmup")
+WITHOUT_SETTINGS = ("bench", "cache", "doctor", "inspect", "models", "warmup")
 HELP = {"help_option_names": ["-h", "--help"]}
 EPILOG = (
     f"Each option has a variable ({PREFIX}_TOP_K for --top-k) and a place in the config file, "
@@ -101,11 +102,36 @@ def chat(
     how: ReplOptions,
 ) -> None:
     """Talk with a model; without MODEL, with the small one that is built in."""
-    from lepton_cli.ui.chat import BUILTIN, ChatRequest, start_chat
+    from lepton_cli.ui.chat import ChatRequest, default_model, start_chat
 
-    name, text = _named(context, words, model.model or BUILTIN)
+    default = model.model
+    if words.first is None and not _is_on_command_line(context, "model"):
+        default = default_model(how.resume, default)
+    name, text = _named(context, words, default)
     code = start_chat(ChatRequest(name, text, model, talk, answer, sampling, how))
     raise typer.Exit(code)
+
+
+@command("batch")
+def batch(
+    context: typer.Context,
+    words: BatchWords,
+    model: ModelOptions,
+    rows: RowOptions,
+    results: ResultOptions,
+    talk: ConversationOptions,
+    answer: AnswerOptions,
+    sampling: SamplingOptions,
+) -> None:
+    """Answer every row of a file: lines, JSONL, CSV or OpenAI's batch requests.
+
+    Results are JSONL in the rows' order, or text by --output-template. A stopped run goes on where
+    it was when the same command is given again; a row that fails is a result with an "error".
+    """
+    name, file = _named(context, Words(words.first, words.second), model.model)
+    from lepton_cli.ui.batch import BatchRequest, answer_rows
+
+    answer_rows(BatchRequest(name, file, model, rows, results, talk, answer, sampling))
 
 
 @command("tokenize")
@@ -203,6 +229,24 @@ def bench(
     run_benchmark(name, options)
 
 
+@command("cache")
+def cache(
+    action: Annotated[
+        Literal["ls", "clear"], typer.Argument(metavar="[ls|clear]", help="Show it, or empty it.")
+    ] = "ls",
+    json: AsJson = False,
+) -> None:
+    """Show or clear what is kept of prompts, so that they need not be read again."""
+    from lepton_cli.ui import cache as view
+
+    if action == "clear":
+        view.clear()
+    elif json:
+        view.show_json()
+    else:
+        view.show()
+
+
 @command("warmup")
 def warmup(
     models: Annotated[
@@ -235,8 +279,7 @@ def _named(context: typer.Context, words: Words, model: str | None) -> tuple[str
     A variable or the config file names the model only where no word does: the first word is never
     guessed to be the prompt.
     """
-    source = context.get_parameter_source("model")
-    if source is not None and source.name == "COMMANDLINE":
+    if _is_on_command_line(context, "model"):
         name, text, surplus = model, words.first, words.second
     else:
         name, text, surplus = words.first, words.second, None
@@ -246,3 +289,8 @@ def _named(context: typer.Context, words: Words, model: str | None) -> tuple[str
     if surplus is not None:
         raise UsageError("there are two words beside -m MODEL", "put the prompt in quotes")
     return name, text
+
+
+def _is_on_command_line(context: typer.Context, parameter: str) -> bool:
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "COMMANDLINE"

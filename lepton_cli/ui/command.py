@@ -12,6 +12,7 @@ from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, SPELLINGS, Foreign
 from lepton_cli.ui.notes import note
 from quant.errors import UsageError
 
+OPTIONAL = -1  # one word may follow the flag
 ATTACHED = re.compile(r"(-[A-Za-z])(-?\d.*)")  # -n128, -t4
 
 
@@ -41,6 +42,7 @@ class Command(typer.core.TyperCommand):
         for option in self.get_params(ctx):
             if isinstance(option, typer.core.TyperOption):
                 words = 0 if option.is_flag or option.count else option.nargs
+                words = OPTIONAL if (option.metavar or "").startswith("[") else words
                 arities |= dict.fromkeys([*option.opts, *option.secondary_opts], words)
         return arities
 
@@ -63,7 +65,10 @@ def known_words(
         flag, value = _split(word, arities)
         if value is not None:
             words.appendleft(value)
-        if flag in arities:
+        if flag in arities and arities[flag] == OPTIONAL:
+            follows = value is not None or (words and not words[0].startswith("-"))
+            known += [flag, words.popleft() if follows else ""]
+        elif flag in arities:
             known.append(flag)
             known += [words.popleft() for _ in range(min(arities[flag], len(words)))]
         elif flag in foreign:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from lepton_cli.engine.catalogue import load_aliases
 from lepton_cli.engine.events import Event
-from lepton_cli.engine.paths import private_folder, state_folder
 from lepton_cli.engine.session import Session
 from lepton_cli.engine.spelling import did_you_mean
+from lepton_cli.ui import keeping
 from lepton_cli.ui.dialogue import Attachment, Dialogue, Draft, as_typed
 from lepton_cli.ui.editor import chosen_editor, edit_text
 from lepton_cli.ui.figures import amount, columns, size
@@ -140,44 +140,6 @@ def _read(dialogue: Dialogue, argument: str) -> None:
         raise UsageError(message, "read a part of it, or open the model with a larger -c")
     dialogue.attachments.append(Attachment(path.name, text))
     dialogue.note(f"{path.name} ({tokens} tokens) goes in front of your next message")
-
-
-# --- files --------------------------------------------------------------------------------------
-
-
-def _chats() -> Path:
-    return state_folder() / "chats"
-
-
-def _saved_names() -> list[str]:
-    return sorted(path.stem for path in _chats().glob("*.json"))
-
-
-def _chat_path(argument: str) -> Path:
-    """A bare name stands for a file in Lepton's own folder, anything else for itself."""
-    path = Path(argument).expanduser()
-    is_bare = path.name == argument and not path.suffix
-    return _chats() / f"{argument}.json" if is_bare else path
-
-
-def _save(dialogue: Dialogue, argument: str) -> None:
-    overwrite, name = argument.startswith("-f "), argument.removeprefix("-f ").strip()
-    path = _chat_path(name) if name else dialogue.saved_as
-    if path is None:
-        raise UsageError("/save needs a name", "/save holidays, or a file: .json, .md or .txt")
-    if path.parent == _chats():
-        private_folder(path.parent)
-    dialogue.session.save(path, overwrite=overwrite)
-    dialogue.saved_as = path
-    dialogue.note(f"saved as {path}")
-
-
-def _load(dialogue: Dialogue, argument: str) -> None:
-    if not argument:
-        names = _saved_names()
-        dialogue.note("saved chats: " + (", ".join(names) if names else NONE))
-        return
-    dialogue.load(_chat_path(argument))
 
 
 def _model(dialogue: Dialogue, argument: str) -> None:
@@ -341,19 +303,27 @@ COMMANDS: tuple[Command, ...] = (
         "save",
         "[-f] [NAME]",
         "keep the chat by name, or as .json, .md, .txt; -f replaces",
-        _save,
+        keeping.save,
         (),
-        _saved_names,
+        keeping.saved_names,
         files=True,
     ),
     Command(
         "load",
         "[NAME]",
         "go on with a saved chat, or list them",
-        _load,
+        keeping.load,
         (),
-        _saved_names,
+        keeping.saved_names,
         True,
+    ),
+    Command("branch", "[N]", "list the ways this chat went, or go to one", keeping.branch),
+    Command(
+        "sessions",
+        "[NAME]",
+        "list the chats that are kept, or go on with one",
+        keeping.go_on,
+        completions=keeping.session_names,
     ),
     Command(
         "model",

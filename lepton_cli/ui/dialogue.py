@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.text import Text as Line
 
+from lepton_cli.engine.autosave import Autosave, read_session, sessions_folder
 from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.model import Model
@@ -18,7 +19,7 @@ from lepton_cli.ui.options import ReasoningMode
 from lepton_cli.ui.render import AnswerView, LiveView, PlainView
 from lepton_cli.ui.screen import Screen, open_console
 from lepton_cli.ui.terminal import redraws, sanitize, silent_keys
-from quant.errors import ContextOverflowError, LeptonError, OutOfMemoryError
+from quant.errors import ContextOverflowError, LeptonError, OutOfMemoryError, UsageError
 
 LoadModel = Callable[[str], Model]
 """From a path or a name that the person typed."""
@@ -33,10 +34,13 @@ class ChatOptions:
     prompt: str | None = None  # the first message
     single_turn: bool = False  # one answer, then leave
     load: Path | None = None  # a saved chat to go on with
+    resume: Path | None = None  # a chat that was kept, to go on with
     plain: bool = False
     reasoning: ReasoningMode = "show"
     thinking: bool = True
-    history: bool = True  # of what was typed, kept between chats
+    history: bool = (
+        True  # keep the chat (from a pipe only if it is gone on with), and what is typed
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,12 @@ class Dialogue:
         self.is_over = False
         self.last: Done | None = None
         self._load_model, self._by_hand = load_model, by_hand
+        self._told_failure: str | None = None
         self.plain = options.plain or not (by_hand and redraws(sys.stdout))
         self._aside = sys.stdout if by_hand and sys.stdout.isatty() else sys.stderr
         self._console = open_console(self._aside, plain=self.plain)
+        if options.history and (by_hand or options.resume):
+            self._keep_it()
 
     # --- saying -----------------------------------------------------------------------------
 
@@ -129,6 +136,9 @@ class Dialogue:
         if done is not None:
             self.last = done
             self.note(self._ending(done) if kept else "interrupted before the answer began")
+            if done.unmet:
+                self.complain(done.unmet)
+            self.keep()
             if not self.plain:
                 self.say()  # turns are easier to find apart
         return kept
@@ -153,6 +163,50 @@ class Dialogue:
         count, name = len(self.session.conversation.turns), self.session.model.name
         with_other = f", held with {held_with}" if held_with not in (None, name) else ""
         self.note(f"{path}: {count} messages{with_other}; {self.session.used} tokens")
+
+    def resume(self, path: Path) -> None:
+        """Goes on with a chat that was kept. Raises UsageError, and then keeps the present one."""
+        kept = read_session(path, self.session.model.identity)
+        question = self.session.resume(kept)
+        count, name = len(self.session.conversation.turns), self.session.model.name
+        with_other = f", held with {kept.model}" if kept.model not in (None, name) else ""
+        damaged = f", {kept.damaged} damaged lines left out" if kept.damaged else ""
+        if self._by_hand:
+            self.show_last()
+        self.note(f"{path.stem}: {count} messages{with_other}{damaged}; {self.session.used} tokens")
+        if question is not None:
+            self.draft = Draft(as_typed(question))
+            self.note(f"the last message was not answered{HANDED_BACK if self._by_hand else ''}")
+
+    def show_last(self) -> None:
+        """The last question and answer, so that one knows where one is."""
+        for turn in self.session.conversation.turns[-2:]:
+            if turn.message.role == "user":
+                self.say(("> ", "bold cyan"), turn.message.content)
+            else:
+                view = self._view()
+                view.text(turn.message.content)
+                view.close()
+
+    def keep(self) -> None:
+        """Leaves K and V on disk beside the words; says once why the words are not there."""
+        self.session.snapshot()
+        failure = self.session.autosave.failure if self.session.autosave else None
+        if failure not in (None, self._told_failure):
+            self.note(f"this chat is not being kept: {failure} (/save writes it elsewhere)")
+        self._told_failure = failure
+
+    def tell_kept(self) -> None:
+        """Where the chat is found again."""
+        if self.session.autosave and self.session.autosave.path:
+            name = self.session.autosave.path.stem
+            self.note(f"kept: lepton chat --resume {name}")
+
+    def _keep_it(self) -> None:
+        try:
+            self.session.autosave = Autosave(sessions_folder())
+        except UsageError as error:
+            self.note(f"this chat is not kept: {error.message}")
 
     def switch_model(self, name: str) -> None:
         """The conversation goes on with another model; the former one is closed.
@@ -195,6 +249,7 @@ class Dialogue:
         return " · ".join([*told, *remarks(done)])
 
 
+HANDED_BACK = ": it is in the input line"
 OVERFLOW_HINT = (
     "/set overflow drop-old leaves out old turns; /undo, /clear and /read none make room; "
     "your words are back in the input line (Ctrl-C clears it)"

@@ -1,4 +1,7 @@
-"""Ctrl-C during an answer: the first ends the answer and keeps it, the second ends everything."""
+"""Ctrl-C during an answer: the first ends the answer and keeps it, the second ends everything.
+
+Where there is a gentler way to end, that is an event of its own before.
+"""
 
 import signal
 import threading
@@ -8,17 +11,18 @@ from types import FrameType
 
 
 @contextmanager
-def interrupting(event: threading.Event) -> Iterator[None]:
-    """Ctrl-C sets the event; once it is set, Ctrl-C raises KeyboardInterrupt again.
+def interrupting(*events: threading.Event) -> Iterator[None]:
+    """Ctrl-C sets the next event; once all are set, Ctrl-C raises KeyboardInterrupt again.
 
     Where the parent had the signal ignored (nohup, a script's `&`) it stays ignored.
     """
     previous = signal.getsignal(signal.SIGINT)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if event.is_set():
+        waiting = [event for event in events if not event.is_set()]
+        if not waiting:
             raise KeyboardInterrupt
-        event.set()
+        waiting[0].set()
 
     if previous is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, stop)

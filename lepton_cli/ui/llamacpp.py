@@ -21,6 +21,7 @@ class Foreign:
 
 
 ON_OFF = ("on", "off", "auto")
+KEPT_ANYWAY = "beginnings of prompts are kept by themselves (`lepton cache`)"
 INTERACTIVE = "-i --interactive -if --interactive-first -cnv --conversation -mli --multiline-input"
 
 _TABLE = (
@@ -75,17 +76,13 @@ _TABLE = (
     ),
     (
         Foreign("refused", "speculative decoding is not supported yet"),
-        """-md --model-draft -hfd -hfrd --hf-repo-draft -ngld --gpu-layers-draft
+        """-hfd -hfrd --hf-repo-draft -ngld --gpu-layers-draft
         --n-gpu-layers-draft -devd --device-draft -ctkd --cache-type-k-draft -ctvd
-        --cache-type-v-draft -td --threads-draft -tbd --threads-batch-draft --draft --draft-n
-        --draft-max --draft-min --draft-n-min --draft-p-min --draft-p-split --spec-type
+        --cache-type-v-draft -td --threads-draft -tbd --threads-batch-draft
+        --draft-min --draft-n-min --draft-p-split --spec-type
         --spec-default --spec-draft-model --spec-draft-hf --spec-draft-ngl --spec-draft-n-max
         --spec-draft-n-min --spec-draft-p-min --spec-draft-p-split --spec-ngram-mod-n-max
         --spec-ngram-mod-n-min --spec-ngram-mod-n-match""",
-    ),
-    (
-        Foreign("refused", "constrained output is not supported yet"),
-        "--grammar --grammar-file -j --json-schema -jf --json-schema-file",
     ),
     (
         Foreign("refused", "adapters and control vectors are not supported yet"),
@@ -103,10 +100,8 @@ _TABLE = (
         --yarn-ext-factor --yarn-attn-factor --yarn-beta-slow --yarn-beta-fast -gan --grp-attn-n
         -gaw --grp-attn-w""",
     ),
-    (
-        Foreign("refused", "prompts cannot be kept on disk yet"),
-        "--prompt-cache --prompt-cache-all --prompt-cache-ro",
-    ),
+    (Foreign("ignored", KEPT_ANYWAY, 1), "--prompt-cache"),
+    (Foreign("ignored", KEPT_ANYWAY), "--prompt-cache-all --prompt-cache-ro"),
     (
         Foreign("refused", "the chat template puts its own"),
         "--in-prefix --in-suffix --in-prefix-bos",

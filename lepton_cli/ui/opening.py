@@ -1,8 +1,10 @@
 """From the words of the command line to an open model, with what is worth saying on the way."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from lepton_cli.engine import model as engine
+from lepton_cli.engine.catalogue import resolve
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import Model
 from lepton_cli.ui.notes import note
@@ -20,10 +22,16 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
         ctx=options.ctx_size or None,
         kv=(options.cache_type_k, options.cache_type_v),
         ubatch=options.ubatch_size,
+        prefixes=round(options.prefix_cache * 1e9),
         template=one_text("--chat-template", talk.chat_template, talk.chat_template_file),
     )
     on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
     model = engine.open_model(path, wanted, on_plan, progress)
+    if options.model_draft is not None:
+        draft = engine.open_model(resolve(options.model_draft), replace(wanted, prefixes=0))
+        model.guess_with(draft)
+    if options.audit is not None:
+        model.audit(Path(options.audit))
     for text in model.notes:
         note(text)
     if options.verbose:

@@ -28,6 +28,7 @@ def section(title: str) -> Callable[..., Any]:
 _model = section("Model")
 _prompt = section("Prompt")
 _answer = section("Answer")
+_form = section("Form of the answer (thoughts are free; exit 6 where it was cut before)")
 _sampling = section("Sampling")
 _output = section("Output")
 
@@ -38,6 +39,14 @@ class ModelOptions:
 
     model: Annotated[
         str | None, _model("--model", "-m", metavar="MODEL", help="A GGUF file, or an alias.")
+    ] = None
+    model_draft: Annotated[
+        str | None,
+        _model(
+            *("--model-draft", "-md"),
+            metavar="MODEL",
+            help="A small model of the same family that guesses ahead.",
+        ),
     ] = None
     backend: Annotated[Backend, _model("--backend", help="What computes.")] = "auto"
     threads: Annotated[
@@ -60,9 +69,24 @@ class ModelOptions:
     cache_type_v: Annotated[
         KVType, _model("--cache-type-v", "-ctv", help="Type of the cached values.")
     ] = "f16"
+    audit: Annotated[
+        str | None,
+        section("Options")(
+            "--audit", metavar="FILE", help="Append each prompt, answer and its settings to FILE."
+        ),
+    ] = None
     ubatch_size: Annotated[
         int, _model("--ubatch-size", "-ub", metavar="N", min=1, help="Tokens a pass of the prompt.")
     ] = 256
+    prefix_cache: Annotated[
+        float,
+        _model(
+            "--prefix-cache",
+            metavar="GB",
+            min=0,
+            help="Disk for beginnings of prompts that were read; 0: off.",
+        ),
+    ] = 2.0
     verbose: Annotated[
         bool, section("Options")("--verbose", "-v", help="Say on stderr what runs, and how fast.")
     ] = False
@@ -136,8 +160,16 @@ class ReplOptions:
     load: Annotated[
         str | None, _prompt("--load", metavar="FILE", help="Go on with a saved chat.")
     ] = None
+    resume: Annotated[
+        str | None,
+        _prompt("--resume", metavar="[NAME]", help="Go on with the latest chat, or that one."),
+    ] = None
     history: Annotated[
-        bool, _prompt("--history/--no-history", help="Keep what is typed for the next chat.")
+        bool,
+        _prompt(
+            *("--history/--no-history", "--save/--no-save"),
+            help="Keep the chat for --resume, and what is typed for the next one.",
+        ),
     ] = True
     plain: Annotated[
         bool, _output("--plain", help="No markdown, no redrawing: for screen readers.")
@@ -173,7 +205,7 @@ class ConversationOptions:
 
 @dataclass(frozen=True, slots=True)
 class AnswerOptions:
-    """When an answer ends."""
+    """When an answer ends, and what form it must have."""
 
     predict: Annotated[
         int,
@@ -193,6 +225,40 @@ class AnswerOptions:
     overflow: Annotated[
         Overflow, _answer("--overflow", help="What to do when the context is too small.")
     ] = "error"
+    draft_max: Annotated[
+        int,
+        _answer(
+            *("--draft-max", "--draft", "--draft-n"),
+            metavar="N",
+            min=0,
+            help="Guess up to N tokens ahead; 0: none. It changes the speed alone.",
+        ),
+    ] = 15
+    draft_p_min: Annotated[
+        float,
+        _answer("--draft-p-min", metavar="P", help="A draft model stops guessing below it."),
+    ] = 0.75
+    json_schema: Annotated[
+        str | None,
+        _form("--json-schema", "-j", metavar="SCHEMA", help="JSON that satisfies this schema."),
+    ] = None
+    json_schema_file: Annotated[
+        str | None,
+        _form("--json-schema-file", "-jf", metavar="FILE", help="The same from a file."),
+    ] = None
+    regex: Annotated[
+        str | None, _form("--regex", metavar="REGEX", help="A text that matches as a whole.")
+    ] = None
+    choices: Annotated[
+        list[str] | None,
+        _form("--choices", metavar="A,B,...", help="One of these; or a JSON array of texts."),
+    ] = None
+    grammar: Annotated[
+        str | None, _form("--grammar", metavar="GBNF", help="A text of llama.cpp's grammar.")
+    ] = None
+    grammar_file: Annotated[
+        str | None, _form("--grammar-file", metavar="FILE", help="The same from a file.")
+    ] = None
 
 
 def _number(flag: str, text: str, *aliases: str) -> Any:

@@ -33,12 +33,20 @@ def chat(model: Model, options: ChatOptions, load_model: LoadModel) -> int:
     by_hand = _is_terminal(sys.stdin) and (_is_terminal(sys.stdout) or _is_terminal(sys.stderr))
     dialogue = Dialogue(model, options, load_model, by_hand=by_hand)
     try:
+        if by_hand:
+            _greet(dialogue)
         dialogue.tell_template()
         if options.load is not None:
             dialogue.load(options.load)
+        if options.resume is not None:
+            dialogue.resume(options.resume)
         if options.system is not None:
             dialogue.session.set_system(options.system)
-        return _talk(dialogue, options) if by_hand else _answer_lines(dialogue, options)
+        if not by_hand:
+            return _answer_lines(dialogue, options)
+        code = _talk(dialogue, options)
+        dialogue.tell_kept()
+        return code
     finally:
         if dialogue.session.model is not model:
             dialogue.session.model.close()
@@ -51,7 +59,6 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 def _talk(dialogue: Dialogue, options: ChatOptions) -> int:
     """Until the person leaves: Ctrl-C twice within two seconds, Ctrl-D, or `/exit`."""
-    _greet(dialogue)
     editor = LineEditor(dialogue, history=options.history)
     first, hinted = options.prompt, float("-inf")
     while not dialogue.is_over:
@@ -110,8 +117,11 @@ def _answer_lines(dialogue: Dialogue, options: ChatOptions) -> int:
             return INTERRUPTED
         for remark in remarks(done):
             note(remark)
+        if done.unmet:
+            raise done.unmet
         if options.single_turn:
             break
+    dialogue.keep()
     return 0
 
 

@@ -4,7 +4,7 @@ stdout holds the answer byte for byte and one newline; thoughts, notes and figur
 The JSON's shape is named by its "schema"; a change that breaks its readers changes that name.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Protocol, TextIO
 
 from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
@@ -31,6 +31,7 @@ class Start:
 
     def record(self) -> dict[str, Plain]:
         model, sampling = self.model, self.generation.sampling
+        constraint = self.generation.constraint
         return {
             "schema": SCHEMA,
             "model": {
@@ -45,6 +46,7 @@ class Start:
             "template": self.template,
             "seed": sampling.seed,
             "samplers": list(self.samplers),
+            "constraint": None if constraint is None else asdict(constraint),
             "sampling": {
                 field.name: plain(getattr(sampling, field.name)) for field in fields(sampling)
             },
@@ -166,12 +168,15 @@ def ending(start: Start, done: Done) -> dict[str, Plain]:
     return {
         "finish_reason": done.reason,
         "stop_string": done.stop_string,
+        "unmet": done.unmet.message if done.unmet else None,
         "token_ids": list(done.token_ids),
         "counts": {
             "prompt": stats.prompt_tokens,
             "cached": stats.cached_tokens,
             "dropped": stats.dropped_tokens,
             "generated": stats.generated_tokens,
+            "guessed": stats.guessed_tokens,
+            "accepted": stats.accepted_tokens,
             "context_used": stats.context_used,
             "context_size": stats.context_size,
         },

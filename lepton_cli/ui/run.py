@@ -11,8 +11,10 @@ import typer
 from lepton_cli.engine.catalogue import resolve
 from lepton_cli.engine.events import Done, Event, Reasoning, Text
 from lepton_cli.engine.model import Model
+from lepton_cli.engine.prefixes import WORTH_KEEPING
 from lepton_cli.engine.sampling import Sampler
 from lepton_cli.engine.session import Session
+from lepton_cli.ui.forms import check_form
 from lepton_cli.ui.interrupt import interrupting
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.opening import one_text, open_model
@@ -51,6 +53,7 @@ def answer_prompt(request: Request) -> None:
     if request.how.json and request.how.jsonl:
         raise UsageError("--json and --jsonl are both given", "give one of them")
     path, talk = resolve(request.name), request.talk  # before a wait for stdin
+    check_form(request.answer)
     system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)
     prompt = gather(request.words, request.prompt, sys.stdin)
     begin = time.perf_counter()
@@ -66,9 +69,12 @@ def answer_prompt(request: Request) -> None:
             flag, events = session.interrupt, session.send(prompt)
         with interrupting(flag):
             done = _follow(events, _report(request, start))
+            model.remember(done.stats.prompt_tokens, WORTH_KEEPING)
     _tell(done, start, request)
     if done.reason == "interrupted":
         raise typer.Exit(INTERRUPTED)
+    if done.unmet:
+        raise done.unmet
 
 
 def _completes(request: Request, model: Model, system: str | None) -> bool:
@@ -136,5 +142,7 @@ def _tell(done: Done, start: Start, request: Request) -> None:
     note(f"loaded in {start.load_seconds:.2f} s")
     note(f"prompt: {stats.prompt_tokens} tokens in {stats.prefill_seconds:.2f} s, {read:.1f} t/s")
     note(f"answer: {stats.generated_tokens} in {stats.decode_seconds:.2f} s, {spoken:.1f} t/s")
+    if stats.guessed_tokens:
+        note(f"guessed ahead: {stats.guessed_tokens} tokens, {stats.accepted_tokens} were right")
     note(f"ended by {done.reason}; context {stats.context_used} of {stats.context_size}")
     note(f"seed {start.generation.sampling.seed}; {' -> '.join(start.samplers)}")

@@ -11,6 +11,7 @@ from lepton_cli.engine.catalogue import load_aliases
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.sampling import Sampling, parse_samplers, parse_sampling_sequence
+from lepton_cli.ui.forms import constraint_of
 from lepton_cli.ui.options import AnswerOptions, SamplingOptions
 from lepton_cli.ui.prompt import expand_escapes
 from quant.errors import UsageError
@@ -35,6 +36,9 @@ def generation_settings(
         stop=tuple(expand_escapes(stop) if escape else stop for stop in stops),
         overflow=answer.overflow,
         ignore_eos=answer.ignore_eos,
+        draft_max=answer.draft_max,
+        draft_p_min=answer.draft_p_min,
+        constraint=constraint_of(answer),
     )
 
 

@@ -1,5 +1,5 @@
 """Many rows answered by one model: from the bytes of a file to results that outlive a crash.
 
-rows (what a file holds) -> asking (what a row wants) -> planning (keys and seeds) -> running
-(answers as they end) -> records (what is written of each) -> ledger (the file they are written to).
+rows (what a file holds) -> wording, openai (what a row asks, an `Ask`) -> planning (keys and seeds)
+-> running (answers as they end) -> records (what is written of each) -> ledger (where it is kept).
 """

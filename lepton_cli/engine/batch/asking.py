@@ -3,8 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
+from lepton_cli.engine.constraints import Constraint, JsonSchema, find_constraint
 from lepton_cli.engine.messages import Message, Role
 from lepton_cli.engine.plain import Plain
 from quant.errors import UsageError
@@ -13,6 +14,7 @@ Shape = Literal["lepton", "chat.completion", "text_completion"]
 """How the answer is written: as our own record, or as one of OpenAI's two."""
 
 ROLES = {role: role for role in get_args(Role)} | {"developer": "system"}
+CONSTRAINTS = ("schema", "json_schema", "regex", "choices", "grammar")
 IGNORED = ("name", "refusal", "annotations")  # of a message: it is no other for them
 THOUGHTS = ("reasoning", "reasoning_content")
 
@@ -25,13 +27,14 @@ class Ask:
     messages: tuple[Message, ...] = ()
     prompt: str | None = None
     given: Mapping[str, Plain] = field(default_factory=dict)
-    schema: Plain = None
+    constraint: Constraint | None = None
     shape: Shape = "lepton"
 
     def content(self) -> str:
         """All that makes the answer what it is, as one text: equal rows have equal ones."""
         said = [[each.role, each.content, each.reasoning] for each in self.messages]
-        parts = [self.id, said, self.prompt, dict(self.given), self.schema, self.shape]
+        followed = self.constraint and [self.constraint.kind, self.constraint.text]
+        parts = [self.id, said, self.prompt, dict(self.given), followed, self.shape]
         return json.dumps(parts, ensure_ascii=False, sort_keys=True)
 
     def under(self, system: str | None) -> "Ask":
@@ -52,15 +55,15 @@ def read_messages(value: Plain) -> tuple[Message, ...]:
     return messages
 
 
-def read_schema(name: str, value: Plain) -> Plain:
-    """An object, or the text of one. Raises UsageError."""
-    try:
-        found: Any = json.loads(value) if isinstance(value, str) else value
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{name} is not JSON: {error}") from error
-    if not isinstance(found, dict | bool):
-        raise UsageError(f"{name} must be a JSON Schema: an object")
-    return found
+def read_constraint(columns: Mapping[str, Plain]) -> Constraint | None:
+    """What the answer must be, by the columns of CONSTRAINTS. Raises UsageError."""
+    schema, choices = columns.get("json_schema", columns.get("schema")), columns.get("choices")
+    return find_constraint(
+        json_schema=None if schema in (None, "") else _schema(schema),
+        regex=_pattern("regex", columns),
+        choices=None if choices in (None, "") else _choices(choices),
+        grammar=_pattern("grammar", columns),
+    )
 
 
 def read_text(name: str, value: Plain) -> str:
@@ -70,6 +73,28 @@ def read_text(name: str, value: Plain) -> str:
     if not value:
         raise UsageError(f"{name} is empty")
     return value
+
+
+def _schema(value: Plain) -> JsonSchema:
+    if not isinstance(value, str | bool | dict):
+        raise UsageError(f"the schema is {value!r:.60}: it must be an object, or the text of one")
+    return value
+
+
+def _choices(value: Plain) -> list[str]:
+    """A list, or the JSON of one, as in a CSV."""
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise UsageError(f"choices is {value!r:.60}: it must be a list of texts")
+    return [str(each) for each in found]
+
+
+def _pattern(name: str, columns: Mapping[str, Plain]) -> str | None:
+    value = columns.get(name)
+    return None if value in (None, "") else read_text(name, value)
 
 
 def _message(where: str, value: Plain) -> Message:

@@ -9,24 +9,32 @@ one torn last line, which is of a row that nobody was told of.
 
 import os
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from lepton_cli.engine.batch.planning import Fingerprint
-from lepton_cli.engine.batch.records import BEGINNINGS, Label, label_of, renumbered
+from lepton_cli.engine.batch.records import (
+    BEGINNINGS,
+    Label,
+    Record,
+    label_of,
+    line_of,
+    read_record,
+    renumbered,
+)
 from quant.errors import LeptonError, UsageError
 
 if sys.platform != "win32":
     import fcntl
 
 SYNC = getattr(os, "fdatasync", os.fsync)
-AGAIN = "the same command goes on from there"
+AGAIN = "make room; the same command goes on from there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,81 +53,76 @@ class Ledger:
         """Opens or makes the file, and cuts off a torn last line. Raises UsageError."""
         self.path = Path(os.path.realpath(path))
         self.places: dict[str, Place] = {}
-        self.foreign: list[str] = []  # lines that are no results, told by their beginning
-        self._lines = 0
+        self.safe = 0  # how many of the lines that were appended are on the disk
+        self._lines, self._end, self._written = 0, 0, 0
+        self._foreign: str | None = None  # the beginning of a line that is no result
+        self._unended = False  # the last line has no newline, and is not ours to mend
         self._new = not self.path.exists()
         try:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-            self._lock()
-            self._end = self._read()
+            self._file = _opened(self.path)
+            self._read()
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}", "choose another -o") from error
-        self._written = self._safe = 0
         self._thread = ThreadPoolExecutor(1, "lepton-sync")
         self._sync: Future[None] | None = None
 
-    @property
-    def safe(self) -> int:
-        """How many of the lines that were appended are on the disk."""
-        return self._safe
-
-    def check(self, fingerprint: Fingerprint, keys: set[str]) -> None:
+    def check(self, fingerprint: Fingerprint, keys: Collection[str]) -> None:
         """Raises UsageError where the file holds what would not be in it at the end."""
         told = Counter(each.label.fingerprint for each in self.places.values())
-        hint = "choose another -o, or drop what is not of these rows with --overwrite"
-        if self.foreign:
-            message = f"{self.path} is no output of lepton batch: it has {self.foreign[0]!r}"
+        hint = "choose another -o; --overwrite drops what is not of these rows"
+        if self._foreign is not None:
+            message = f"{self.path} is no output of lepton batch: it has {self._foreign!r}"
             raise UsageError(message, hint)
         for other, count in told.items():
             if other != str(fingerprint):
                 what = fingerprint.difference(other)
-                message = f"{self.path} holds {count} results made with another {what}"
-                raise UsageError(message, hint)
-        strange = len(self.places.keys() - keys)
+                raise UsageError(f"{self.path} holds {count} results of {what}", hint)
+        strange = len(self.places.keys() - set(keys))
         if strange:
             message = f"{self.path} holds {strange} results of rows that are not in the input"
             raise UsageError(message, hint)
 
-    def append(self, label: Label, line: bytes) -> None:
+    def append(self, record: Record) -> None:
         """Raises LeptonError where the disk is full; what is there stays whole."""
-        start = self._end
+        label, line = label_of(record), line_of(record)
+        assert label is not None, "a record of ours"
+        start = self._end + self._unended
         try:
-            self._write(line)
-            self._settle()
+            self._write(b"\n" * self._unended + line)
         except OSError as error:
-            os.ftruncate(self._file, start)
+            self._file.truncate(self._end)
             raise self._failed(error) from error
+        self._unended = False
         self.places[label.key] = Place(start, self._end, label)
         self._lines += 1
-
-    def arrange(self, keys: Sequence[str]) -> None:
-        """Puts the lines into the order of their rows, and drops all others."""
-        places = [self.places[key] for key in keys]
-        lines = [(each.start, each.label.row) for each in places]
-        wanted = list(range(1, len(keys) + 1))
-        if self._lines == len(keys) and not self.foreign:
-            if [row for _, row in lines] == wanted and sorted(lines) == lines:
-                return
-        try:
-            self._replace(places)
-        except OSError as error:
-            message = f"{self.path} is complete, but cannot be put in order: {error.strerror}"
-            raise LeptonError(message, "make room beside it, and run the same command") from error
+        self._written += 1
+        self._settle()
 
     def lines(self, keys: Sequence[str]) -> Iterator[bytes]:
         for key in keys:
-            place = self.places[key]
-            yield os.pread(self._file, place.end - place.start, place.start)
+            yield self._line(self.places[key])
+
+    def arrange(self, keys: Sequence[str]) -> None:
+        """Puts the lines into the order of their rows, drops all others, and closes the file."""
+        self._settle(wait=True)
+        places = [self.places[key] for key in keys]
+        starts, rows = [each.start for each in places], [each.label.row for each in places]
+        alone = self._lines == len(keys) and self._foreign is None
+        if alone and starts == sorted(starts) and rows == list(range(1, len(keys) + 1)):
+            return
+        try:
+            write_whole(self.path, self._arranged(places))
+        except OSError as error:
+            message = f"{self.path} is complete, but cannot be put in order: {error.strerror}"
+            raise LeptonError(message, "make room beside it, and run the same command") from error
 
     def close(self) -> None:
         """Raises LeptonError where the disk does not take what was written."""
         try:
             self._settle(wait=True)
-        except OSError as error:
-            raise self._failed(error) from error
         finally:
             self._thread.shutdown()
-            os.close(self._file)
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -134,83 +137,102 @@ class Ledger:
         if kind is not None and self._new and not self._end:
             self.path.unlink(missing_ok=True)
 
-    def _lock(self) -> None:
-        if sys.platform == "win32":
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            message = f"{self.path}: another lepton batch is writing it"
-            raise UsageError(message, "wait for it, or choose another -o") from error
-
-    def _read(self) -> int:
-        """Notes all lines; gives where the next one goes."""
-        at = 0
-        with open(self._file, "rb", closefd=False) as file:
+    def _read(self) -> None:
+        """Notes all lines, and where the next one goes."""
+        with open(self._file.fileno(), "rb", closefd=False) as file:
             for line in file:
-                if not line.endswith(b"\n"):
-                    return self._mend(at, line)
-                self._note(at, line)
-                at += len(line)
-        return at
+                if line.endswith(b"\n"):
+                    self._note(line)
+                else:
+                    self._mend(line)
 
-    def _note(self, at: int, line: bytes) -> None:
-        label = label_of(line)
+    def _note(self, line: bytes) -> None:
+        label, start = label_of(read_record(line)), self._end
         self._lines += 1
-        if label is None:
-            self.foreign.append(line[:40].decode("utf-8", "replace"))
-        else:
-            self.places[label.key] = Place(at, at + len(line), label)
+        self._end += len(line)
+        if label is not None:
+            self.places[label.key] = Place(start, self._end, label)
+        elif self._foreign is None:
+            self._foreign = line[:40].decode("utf-8", "replace")
 
-    def _mend(self, at: int, tail: bytes) -> int:
+    def _mend(self, tail: bytes) -> None:
         """A last line without its end: it is whole but for that, or torn, or another program's."""
-        if label_of(tail) is not None:
-            os.pwrite(self._file, b"\n", at + len(tail))
-            self._note(at, tail + b"\n")
-            return at + len(tail) + 1
-        ours = any(tail.startswith(each) or each.startswith(tail) for each in BEGINNINGS)
-        if self.foreign or not (self.places or ours):
-            self._note(at, tail)
-            return at + len(tail)
-        os.ftruncate(self._file, at)
-        return at
+        begun = any(tail.startswith(each) or each.startswith(tail) for each in BEGINNINGS)
+        if label_of(read_record(tail)) is not None:
+            self._note(tail + b"\n")
+            self._file.truncate(self._end)
+            self._file.seek(self._end - 1)
+            self._file.write(b"\n")
+        elif self._foreign is None and (self.places or begun):
+            self._file.truncate(self._end)
+        else:
+            self._unended = True
+            self._note(tail)
 
     def _write(self, line: bytes) -> None:
         rest = memoryview(line)
+        self._file.seek(self._end)
         while rest:
-            count = os.pwrite(self._file, rest, self._end)
-            self._end += count
-            rest = rest[count:]
-        self._written += 1
+            rest = rest[self._file.write(rest) :]
+        self._end += len(line)
 
     def _settle(self, *, wait: bool = False) -> None:
-        """Has what was written put on the disk, unless that is under way. Raises OSError."""
+        """Has what was written put on the disk, after what is under way. Raises LeptonError."""
         while self._sync is None or wait or self._sync.done():
-            if self._sync is not None:
-                self._sync.result()
-            if self._safe == self._written:
+            try:
+                if self._sync is not None:
+                    self._sync.result()
+            except OSError as error:
+                raise self._failed(error) from error
+            if self.safe == self._written:
                 return
             self._sync = self._thread.submit(self._put, self._written)
 
     def _put(self, written: int) -> None:
-        SYNC(self._file)
-        self._safe = written
+        SYNC(self._file.fileno())
+        self.safe = written
 
-    def _replace(self, places: Sequence[Place]) -> None:
-        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
-        draft = Path(name)
-        try:
-            with open(handle, "wb") as file:
-                os.chmod(name, os.fstat(self._file).st_mode & 0o7777)
-                for row, place in enumerate(places, 1):
-                    line = os.pread(self._file, place.end - place.start, place.start)
-                    file.write(line if place.label.row == row else renumbered(line, row))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self.path)
-        finally:
-            draft.unlink(missing_ok=True)
+    def _line(self, place: Place) -> bytes:
+        self._file.seek(place.start)
+        return self._file.read(place.end - place.start)
+
+    def _arranged(self, places: Sequence[Place]) -> Iterator[bytes]:
+        for row, place in enumerate(places, 1):
+            line = self._line(place)
+            yield line if place.label.row == row else renumbered(line, row)
+        self._file.close()  # Windows replaces no open file
 
     def _failed(self, error: OSError) -> LeptonError:
         message = f"{self.path}: {error.strerror}; {len(self.places)} results are in it"
         return LeptonError(message, AGAIN)
+
+
+def write_whole(path: Path, lines: Iterable[bytes]) -> None:
+    """Writes a file beside it, which takes its place when it is whole. Raises OSError."""
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        with draft.open("wb") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            draft.chmod(path.stat().st_mode)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _opened(path: Path) -> FileIO:
+    """For this process alone; a file that another has just replaced is that one's, too."""
+    file = open(path, "r+b" if path.exists() else "x+b", buffering=0)  # noqa: SIM115
+    if sys.platform == "win32":
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+            return file
+    except BlockingIOError:
+        pass
+    file.close()
+    message = f"{path}: another lepton batch is writing it"
+    raise UsageError(message, "wait for it, or choose another -o")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from lepton_cli.engine.batch.asking import Ask, Shape, read_messages, read_schema, read_text
+from lepton_cli.engine.batch.asking import Ask, Shape, read_constraint, read_messages, read_text
 from lepton_cli.engine.batch.parameters import KNOWN
 from lepton_cli.engine.plain import Plain
 from quant.errors import UsageError
@@ -29,10 +29,17 @@ def is_request(row: Mapping[str, Plain]) -> bool:
     return "custom_id" in row and "body" in row
 
 
+def shape_of(row: Mapping[str, Plain]) -> Shape:
+    """How the answer to a row is written, even to one that asks for something odd."""
+    url = row.get("url", CHAT)
+    found = SHAPES.get(url, SHAPES[CHAT]) if isinstance(url, str) else SHAPES[CHAT]
+    return found if is_request(row) else "lepton"
+
+
 def read_request(row: Mapping[str, Plain]) -> Ask:
     """Raises UsageError for what Lepton does not do, naming it: nothing is left out silently."""
     url, method, body = row.get("url", CHAT), row.get("method", "POST"), row["body"]
-    if url not in SHAPES:
+    if not isinstance(url, str) or url not in SHAPES:
         raise UsageError(f"the url {url!r} is not one of {CHAT} {COMPLETION}")
     if method != "POST":
         raise UsageError(f"the method is {method!r}, not POST")
@@ -40,12 +47,12 @@ def read_request(row: Mapping[str, Plain]) -> Ask:
         raise UsageError("the body is not an object")
     _refuse_unknown(body)
     given = {name: body[name] for name in body if name in KNOWN and body[name] is not None}
-    schema = _schema(body.get("response_format"))
+    constraint = read_constraint(_schema(body.get("response_format")))
     if url == CHAT:
         messages = read_messages(body.get("messages"))
-        return Ask(row["custom_id"], messages, None, given, schema, SHAPES[CHAT])
+        return Ask(row["custom_id"], messages, None, given, constraint, SHAPES[CHAT])
     prompt = read_text("the prompt", body.get("prompt"))
-    return Ask(row["custom_id"], (), prompt, given, schema, SHAPES[COMPLETION])
+    return Ask(row["custom_id"], (), prompt, given, constraint, SHAPES[COMPLETION])
 
 
 def _refuse_unknown(body: Mapping[str, Plain]) -> None:
@@ -58,14 +65,14 @@ def _refuse_unknown(body: Mapping[str, Plain]) -> None:
             raise UsageError(f"the parameter {name} is {value!r:.60}: it is not supported")
 
 
-def _schema(wanted: Plain) -> Plain:
+def _schema(wanted: Plain) -> dict[str, Plain]:
     """`response_format`: text, any JSON object, or a schema."""
     kind: Any = wanted.get("type") if isinstance(wanted, dict) else None
     if wanted is None or kind == "text":
-        return None
+        return {}
     if kind == "json_object":
-        return {"type": "object"}
+        return {"schema": {"type": "object"}}
     inner = wanted.get("json_schema") if isinstance(wanted, dict) else None
-    if kind != "json_schema" or not isinstance(inner, dict):
+    if kind != "json_schema" or not isinstance(inner, dict) or not inner.get("schema"):
         raise UsageError(f"the response_format is {wanted!r:.60}: it is not supported")
-    return read_schema("response_format", inner.get("schema"))
+    return {"schema": inner["schema"]}

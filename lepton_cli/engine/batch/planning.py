@@ -12,13 +12,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from lepton_cli.engine.batch.asking import Ask
+from lepton_cli.engine.batch.openai import shape_of
 from lepton_cli.engine.batch.rows import Row
 from lepton_cli.engine.batch.wording import Wording
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.plain import Plain, plain
+from lepton_cli.engine.sampling import Sampling
 from quant.errors import LeptonError
 
 DIGITS = 12  # hexadecimal, of each part of a fingerprint
+DIFFERENCES = ("another model", "another prompt template", "other parameters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,14 @@ class Recipe:
 
     def fingerprint(self, identity: str) -> "Fingerprint":
         words = self.wording
-        texts = [
-            None if text is None else list(text.parts) for text in (words.prompt, words.system)
-        ]
-        said: list[Plain] = [*texts, words.raw, self.thinking, self.template]
-        made: list[Plain] = [self.seed, _changed(self.generation), *self.setting]
-        made.append(_changed(self.generation.sampling))
+        said: list[Plain] = [words.raw, self.thinking, self.template]
+        for text in (words.prompt, words.system):
+            said.append(None if text is None else plain(text.parts))
+        how = self.generation
+        made: list[Plain] = [self.seed, *self.setting, _changed(how.sampling)]
+        limit = how.constraint
+        followed: Plain = None if limit is None else [limit.kind, limit.text]
+        made += [how.max_tokens, plain(how.stop), how.overflow, how.ignore_eos, followed]
         return Fingerprint(identity[:DIGITS], _digest(said)[:DIGITS], _digest(made)[:DIGITS])
 
 
@@ -56,8 +61,8 @@ class Fingerprint:
 
     def difference(self, other: str) -> str:
         """What another fingerprint has that is not this one's, in words."""
-        parts = zip(fields(self), str(self).split("-"), other.split("-"), strict=False)
-        return next((field.name for field, mine, its in parts if mine != its), "version")
+        parts = zip(DIFFERENCES, str(self).split("-"), other.split("-"), strict=False)
+        return next((words for words, mine, its in parts if mine != its), "another version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +85,22 @@ def _job(row: Row, recipe: Recipe, fingerprint: str, seen: Counter[str]) -> Job:
     ask, error = Ask(), None
     try:
         ask = recipe.wording.ask(row)
-        content = ask.content()
+        content = _digest([ask.content()])
     except LeptonError as wrong:
-        ask, error = Ask(row.columns.get("custom_id", row.columns.get("id"))), wrong
-        content = json.dumps([row.source, row.columns], sort_keys=True)
+        name = row.columns.get("custom_id", row.columns.get("id"))
+        ask, error = Ask(name, shape=recipe.wording.shape or shape_of(row.columns)), wrong
+        content = _digest([row.source, row.columns])
     before = seen[content]
     seen[content] += 1
     seed = None if recipe.seed is None else int(_digest([recipe.seed, content, before])[:8], 16)
     return Job(row.number, _digest([fingerprint, content, before])[:32], seed, ask, error)
 
 
-def _changed(settings: object) -> dict[str, Plain]:
+def _changed(sampling: Sampling) -> Plain:
     """What is not its default: so a new kind of setting does not make old results foreign."""
-    default = type(settings)()
-    values = {each.name: getattr(settings, each.name) for each in fields(settings)}  # type: ignore[arg-type]
-    return {
-        name: plain(value)
-        for name, value in values.items()
-        if name not in ("sampling", "seed") and value != getattr(default, name)
-    }
+    default, names = Sampling(), [each.name for each in fields(sampling) if each.name != "seed"]
+    values = {name: getattr(sampling, name) for name in names}
+    return {name: plain(value) for name, value in values.items() if value != getattr(default, name)}
 
 
 def _digest(parts: Sequence[Plain]) -> str:

@@ -17,13 +17,14 @@ from lepton_cli.engine.batch.planning import Job
 from lepton_cli.engine.batching import Outcome
 from lepton_cli.engine.events import Done
 from lepton_cli.engine.plain import Plain, json_line
-from quant.errors import ContextOverflowError, LeptonError, UsageError
+from quant.errors import ConstraintError, ContextOverflowError, LeptonError, UsageError
 
 Record = dict[str, Plain]
 BEGINNINGS = (b'{"row": ', b'{"id": "batch_req_')
 OURS = "lepton"
 CODES = (  # our exception, our word, OpenAI's
     (ContextOverflowError, "context_overflow", "context_length_exceeded"),
+    (ConstraintError, "unmet_constraint", "server_error"),
     (UsageError, "bad_row", "invalid_request_error"),
     (LeptonError, "failed", "server_error"),
 )
@@ -72,7 +73,7 @@ def error_record(job: Job, error: LeptonError, fingerprint: str) -> Record:
         told: Plain = {"code": code, "message": error.message, "hint": error.hint}
         return {"row": job.row, "id": job.ask.id, "error": told, **own}
     body: Plain = {"error": {"message": error.message, "type": theirs, "param": None, "code": code}}
-    status = 500 if code == "failed" else 400
+    status = 500 if theirs == "server_error" else 400
     response: Plain = {"status_code": status, "request_id": job.key, "body": body}
     return _openai(job, response, {"code": code, "message": error.message}, {"row": job.row, **own})
 
@@ -81,9 +82,8 @@ def line_of(record: Mapping[str, Plain]) -> bytes:
     return json_line(record).encode() + b"\n"
 
 
-def label_of(line: bytes) -> Label | None:
-    """None for a line that is no record of ours."""
-    record = _parsed(line)
+def label_of(record: Mapping[str, Any]) -> Label | None:
+    """None for what is no record of ours."""
     ours = record.get(OURS, record)
     if not isinstance(ours, dict):
         return None
@@ -95,16 +95,13 @@ def label_of(line: bytes) -> Label | None:
 
 def renumbered(line: bytes, row: int) -> bytes:
     """The same record for a row that now stands elsewhere."""
-    record = _parsed(line)
+    record = read_record(line)
     record.get(OURS, record)["row"] = row
     return line_of(record)
 
 
-def read_record(line: bytes) -> Record:
-    return _parsed(line)
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
+def read_record(line: bytes) -> dict[str, Any]:
+    """Empty for a line that is no JSON object."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

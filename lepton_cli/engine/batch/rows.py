@@ -83,6 +83,9 @@ def _json_row(number: int, line: str) -> Row:
         if isinstance(value, str):
             value = {TEXT: value}
         whole = is_text(line) and is_text(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    except json.JSONDecodeError as error:
+        message = f"the row is not JSON: {error.msg} at column {error.colno}"
+        return _broken(number, line, UsageError(message))
     except (ValueError, RecursionError) as error:
         return _broken(number, line, UsageError(f"the row is not JSON: {error}"))
     if not whole:

@@ -1,10 +1,17 @@
 """How rows become prompts: by their own columns, or by texts with columns in them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lepton_cli.engine.batch import openai
-from lepton_cli.engine.batch.asking import Ask, read_messages, read_schema, read_text
+from lepton_cli.engine.batch.asking import (
+    CONSTRAINTS,
+    Ask,
+    Shape,
+    read_constraint,
+    read_messages,
+    read_text,
+)
 from lepton_cli.engine.batch.columns import ColumnText, missing
 from lepton_cli.engine.batch.parameters import KNOWN
 from lepton_cli.engine.batch.rows import TEXT, Row
@@ -13,17 +20,20 @@ from lepton_cli.engine.plain import Plain
 from quant.errors import UsageError
 
 PROMPTS = ("prompt", TEXT)  # where a row's prompt is, if no template says it
-SCHEMAS = ("schema", "json_schema")
 HOW = "name it prompt, text or messages, or say it with -p, like -p 'Translate: {text}'"
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What the command line says of all prompts; `raw`: prompts are completed as they are."""
+    """What the command line says of all prompts; `raw`: prompts are completed as they are.
+
+    Answers have the form that their row has, or `shape`.
+    """
 
     prompt: ColumnText | None = None
     system: ColumnText | None = None
     raw: bool = False
+    shape: Shape | None = None
 
     @property
     def columns(self) -> frozenset[str]:
@@ -51,7 +61,7 @@ class Wording:
         else:
             ask = self._ask(columns)
         default = self.system.fill(columns) if self.system and ask.messages else None
-        return ask.under(default)
+        return replace(ask.under(default), shape=self.shape or ask.shape)
 
     def parameters(self, columns: Mapping[str, Plain]) -> dict[str, Plain]:
         """The row's own; an empty field of a CSV says nothing."""
@@ -59,20 +69,21 @@ class Wording:
         return {name: columns[name] for name in names if columns[name] not in (None, "")}
 
     def _ask(self, columns: Mapping[str, Plain]) -> Ask:
-        given, schema = self.parameters(columns), self._schema(columns)
+        given, free = self.parameters(columns), columns.keys() - self.columns
+        constraint = read_constraint({name: columns[name] for name in CONSTRAINTS if name in free})
         system = None if "system" in self.columns else columns.get("system")
         own = read_text("system", system) if system not in (None, "") else None
         if "messages" in columns and "messages" not in self.columns:
             self._check_alone("a row with messages")
             messages = read_messages(columns["messages"])
-            return Ask(columns.get("id"), messages, None, given, schema).under(own)
+            return Ask(columns.get("id"), messages, None, given, constraint).under(own)
         prompt = self._prompt(columns)
         if not self.raw:
             messages = (Message("user", prompt),)
-            return Ask(columns.get("id"), messages, None, given, schema).under(own)
+            return Ask(columns.get("id"), messages, None, given, constraint).under(own)
         if own is not None:
             raise UsageError("a system text needs a chat template")
-        return Ask(columns.get("id"), (), prompt, given, schema)
+        return Ask(columns.get("id"), (), prompt, given, constraint)
 
     def _check_alone(self, what: str) -> None:
         if self.prompt is not None:
@@ -85,10 +96,3 @@ class Wording:
         if not names or (len(names) > 1 and names[0] not in PROMPTS):
             raise UsageError(f"no column is the prompt; there are: {', '.join(columns)}", HOW)
         return read_text(names[0], columns[names[0]])
-
-    def _schema(self, columns: Mapping[str, Plain]) -> Plain:
-        for name in SCHEMAS:
-            value = None if name in self.columns else columns.get(name)
-            if value not in (None, ""):
-                return read_schema(name, value)
-        return None

@@ -1,0 +1,137 @@
+"""A log for those who must account for what a model said: a JSON object a line, for each answer.
+
+Nothing is logged unless asked. A line is on disk before the answer's end is told; a log that cannot
+be written ends the work, since an answer that nobody can account for is none. The prompt is the
+very text that the model read, with its special tokens; its counts and the seed are those in use.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lepton_cli.engine.batching import Outcome, Request
+from lepton_cli.engine.events import Done, Event, Reasoning, Text
+from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.plain import Plain, json_line, plain
+from lepton_cli.engine.tokenizer import Tokenizer
+from lepton_cli.version import __version__
+from quant.errors import UsageError
+
+SCHEMA = "lepton.audit.v1"
+
+
+class AuditLog:
+    """One file, which several processes may append to; it is its owner's alone (0600)."""
+
+    def __init__(self, path: Path, model: dict[str, Plain], tokenizer: Tokenizer) -> None:
+        """`model` is how the log names the model. Raises UsageError."""
+        self._path, self._model, self._tokenizer = path, model, tokenizer
+        try:
+            os.close(self._open())
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def followed(
+        self, ids: Sequence[int], generation: Generation, seed: int, events: Iterable[Event]
+    ) -> Iterator[Event]:
+        """The same events; what they said is logged before the last of them, or when they end."""
+        said: dict[type[Event], list[str]] = {Text: [], Reasoning: []}
+        done: Done | None = None
+        try:
+            for event in events:
+                if isinstance(event, Text | Reasoning):
+                    said[type(event)].append(event.text)
+                elif isinstance(event, Done):
+                    done = event
+                    self._log(ids, generation, seed, said, done)
+                yield event
+        finally:
+            if done is None:  # broken off, or failed: what was said was said
+                self._log(ids, generation, seed, said, None)
+
+    def outcomes(
+        self,
+        requests: Iterable[Request],
+        answered: Callable[[Iterable[Request]], Iterator[Outcome]],
+    ) -> Iterator[Outcome]:
+        """What a batch makes of requests, each logged before it is given on."""
+        under_way: dict[int, Request] = {}
+
+        def noted() -> Iterator[Request]:
+            for request in requests:
+                under_way[request.key] = request
+                yield request
+
+        for outcome in answered(noted()):
+            request = under_way.pop(outcome.key)
+            said: dict[type[Event], list[str]] = {
+                Text: [outcome.text],
+                Reasoning: [outcome.reasoning],
+            }
+            seed = request.generation.sampling.seed
+            self._log(request.ids, request.generation, seed, said, outcome.done)
+            yield outcome
+
+    def _log(
+        self,
+        ids: Sequence[int],
+        generation: Generation,
+        seed: int | None,
+        said: dict[type[Event], list[str]],
+        done: Done | None,
+    ) -> None:
+        read = b"".join(self._tokenizer.token_bytes(token, render_special=True) for token in ids)
+        parameters: dict[str, Plain] = {
+            field.name: plain(getattr(generation.sampling, field.name))
+            for field in fields(generation.sampling)
+        }
+        constraint = generation.constraint
+        self._append(
+            {
+                "schema": SCHEMA,
+                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "lepton": __version__,
+                "model": self._model,
+                "prompt": read.decode(errors="replace"),
+                "text": "".join(said[Text]),
+                "reasoning": "".join(said[Reasoning]),
+                "finish_reason": done.reason if done else None,
+                "counts": plain_counts(done, len(ids)),
+                "parameters": {**parameters, "seed": seed},
+                "max_tokens": generation.max_tokens,
+                "stop": list(generation.stop),
+                "constraint": [constraint.kind, constraint.text] if constraint else None,
+            }
+        )
+
+    def _append(self, record: dict[str, Plain]) -> None:
+        line = (json_line(record) + "\n").encode()
+        try:
+            file = self._open()
+            try:
+                written = os.write(file, line)  # at once, so that lines of processes do not mix
+                os.fsync(file)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+        if written < len(line):
+            raise UsageError(f"cannot write all of {self._path}", "make room on the disk")
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+def plain_counts(done: Done | None, prompt: int) -> dict[str, Plain]:
+    """Tokens; of an answer that was broken off only the prompt's are known."""
+    if done is None:
+        return {"prompt": prompt}
+    counts = asdict(done.stats)
+    names = ("prompt", "cached", "dropped", "generated")
+    return {name: counts[f"{name}_tokens"] for name in names}
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"cannot write the log {path}: {error.strerror}", "name another --audit file")

@@ -1,0 +1,182 @@
+"""`lepton batch`: a file of rows in, a file of answers out, gone on with after any stop."""
+
+import difflib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import typer
+
+from lepton_cli.engine.batch.columns import ColumnText
+from lepton_cli.engine.batch.parameters import KNOWN
+from lepton_cli.engine.batch.planning import Recipe, plan
+from lepton_cli.engine.batch.prose import Prose
+from lepton_cli.engine.batch.rows import Row, form_of, read_rows
+from lepton_cli.engine.batch.running import Run
+from lepton_cli.engine.batch.wording import Wording
+from lepton_cli.engine.catalogue import resolve
+from lepton_cli.engine.model import Model
+from lepton_cli.ui.batch_meter import Meter
+from lepton_cli.ui.batch_options import ResultOptions, RowOptions
+from lepton_cli.ui.batch_output import Results, open_results
+from lepton_cli.ui.forms import check_form
+from lepton_cli.ui.interrupt import interrupting
+from lepton_cli.ui.notes import note
+from lepton_cli.ui.opening import one_text, open_model
+from lepton_cli.ui.options import AnswerOptions, ConversationOptions, ModelOptions, SamplingOptions
+from lepton_cli.ui.prompt import checked, expand_escapes
+from lepton_cli.ui.settings import generation_settings
+from quant.errors import UsageError
+
+FAILED, INTERRUPTED = 1, 130
+ALIKE = 0.8  # how alike a column's name is to a parameter's where that was meant
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """All that the command line says. `name` is the model's, `input` the file's."""
+
+    name: str
+    input: str | None
+    model: ModelOptions
+    rows: RowOptions
+    results: ResultOptions
+    talk: ConversationOptions
+    answer: AnswerOptions
+    sampling: SamplingOptions
+
+
+def answer_rows(request: BatchRequest) -> None:
+    """Raises typer.Exit where rows failed or were left, LeptonError where nothing can be done."""
+    path, at_once = resolve(request.name), _at_once(request.rows.jobs)
+    check_form(request.answer)
+    prose, wording = _prose(request), _wording(request)
+    rows = _read(request)
+    wording.check(rows)
+    _tell_columns(rows, wording)
+    with (
+        open_results(request.results, prose) as results,
+        open_model(path, request.model, request.talk) as model,
+    ):
+        recipe = _recipe(request, model, wording)
+        code = _answer(model, recipe, rows, results, at_once, retry=request.results.retry_errors)
+    if code:
+        raise typer.Exit(code)
+
+
+def _answer(
+    model: Model,
+    recipe: Recipe,
+    rows: Sequence[Row],
+    results: Results,
+    at_once: int | None,
+    *,
+    retry: bool,
+) -> int:
+    """The exit code."""
+    fingerprint = recipe.fingerprint(model.identity)
+    jobs = plan(rows, recipe, fingerprint)
+    keys = [job.key for job in jobs]
+    known = results.known(fingerprint, keys)
+    kept = {key: label for key, label in known.items() if not (retry and label.failed)}
+    run = Run(model, recipe, fingerprint, [job for job in jobs if job.key not in kept])
+    meter = Meter(run, len(jobs), len(kept), sum(label.failed for label in kept.values()))
+    try:
+        with interrupting(run.last, run.stop), meter.shown(results.safe) as row_ended:
+            for _ in run.results(at_once, results.take):
+                row_ended()
+        if not meter.left:
+            results.complete(keys)
+    finally:
+        meter.tell()
+    if meter.left:
+        return INTERRUPTED
+    return FAILED if meter.failed else 0
+
+
+def _recipe(request: BatchRequest, model: Model, wording: Wording) -> Recipe:
+    rows, talk, options, asked = request.rows, request.talk, request.model, request.sampling
+    template = one_text("--chat-template", talk.chat_template, talk.chat_template_file)
+    raw = rows.raw or (template is None and not model.template.from_file)
+    if raw and wording.system is not None:
+        raise UsageError("a system prompt needs a chat template", "try --chat-template chatml")
+    if not raw and model.template.note:
+        note(model.template.note)
+    generation = generation_settings(request.answer, asked, model, request.name, escape=rows.escape)
+    cache = f"{options.cache_type_k}/{options.cache_type_v}"
+    seed = 0 if asked.seed is None else asked.seed
+    return Recipe(
+        wording=replace(wording, raw=raw),
+        generation=generation,
+        seed=None if seed < 0 else seed,
+        thinking=talk.think,
+        template=template,
+        setting=(model.backend, f"context {options.ctx_size}", f"cache {cache}"),
+    )
+
+
+def _wording(request: BatchRequest) -> Wording:
+    rows, talk = request.rows, request.talk
+    system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)
+    return Wording(
+        prompt=_column_text(rows.prompt, "-p", escape=rows.escape),
+        system=_column_text(system, "-sys", escape=False),
+        shape=None if request.results.output_template is None else "lepton",
+    )
+
+
+def _prose(request: BatchRequest) -> Prose | None:
+    source = request.results.output_template
+    text = _column_text(source, "--output-template", escape=request.rows.escape)
+    return None if text is None else Prose(text)
+
+
+def _column_text(source: str | None, flag: str, *, escape: bool) -> ColumnText | None:
+    if source is None:
+        return None
+    return ColumnText.parse(expand_escapes(source) if escape else checked(source), flag)
+
+
+def _at_once(jobs: str) -> int | None:
+    if jobs == "auto":
+        return None
+    if not (jobs.isascii() and jobs.isdigit() and int(jobs) > 0):
+        raise UsageError(f"--jobs is {jobs!r}", "a whole number, 1 or more, or auto")
+    return int(jobs)
+
+
+def _read(request: BatchRequest) -> list[Row]:
+    name, rows = request.input, request.rows
+    if name is None:
+        raise UsageError("no INPUT is named", "lepton batch MODEL INPUT; - is stdin")
+    path, out = Path(name), Path(request.results.output)
+    if name != "-" and path.exists() and out.exists() and path.samefile(out):
+        raise UsageError(f"{name} is INPUT and OUT", "the answers need a file of their own")
+    data = _bytes(name)
+    form = form_of("" if name == "-" else path.suffix, data)
+    form = form if rows.input_format == "auto" else rows.input_format
+    delimiter = rows.delimiter and expand_escapes(rows.delimiter)
+    if delimiter is not None and (form != "csv" or len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise UsageError(f"--delimiter {delimiter!r}: one character, and of CSV only")
+    return read_rows(data, form, delimiter)
+
+
+def _bytes(name: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}", "check the path of INPUT") from error
+
+
+def _tell_columns(rows: Sequence[Row], wording: Wording) -> None:
+    """What a column does or does not do, where a person may have meant it otherwise."""
+    columns = dict.fromkeys(name for row in rows for name in row.columns)
+    free = [name for name in columns if name not in wording.columns]
+    used = [name for name in free if name in KNOWN]
+    if used and wording.prompt is not None:
+        note(f"set by columns of the rows: {', '.join(used)}")
+    for name in free:
+        near = difflib.get_close_matches(name, KNOWN, 1, ALIKE)
+        if near and name not in KNOWN:
+            note(f"the column {name!r} is not read; did you mean {near[0]}?")

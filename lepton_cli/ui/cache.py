@@ -1,0 +1,43 @@
+"""`lepton cache`: what is kept of prompts on this disk, and how it goes."""
+
+import sys
+import time
+
+from lepton_cli.engine.plain import Plain
+from lepton_cli.engine.prefix_store import clear as clear_store
+from lepton_cli.engine.prefix_store import holdings
+from lepton_cli.engine.prefixes import prefix_folder
+from lepton_cli.ui.figures import columns, size
+from lepton_cli.ui.notes import note
+from lepton_cli.ui.output import emit, emit_json
+
+SCHEMA = "lepton.cache.v1"
+
+
+def show() -> None:
+    rows = [("model", "tokens", "size", "last used")]
+    folder = prefix_folder()
+    found = holdings(folder) if folder else []
+    for held in found:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(held.used))
+        rows.append((held.model, str(held.tokens), size(held.bytes), when))
+    if found:
+        emit(sys.stdout, columns(rows, right=(1, 2)))
+    total = size(sum(held.bytes for held in found))
+    note(f"{total} in {folder}; `lepton cache clear` frees it" if found else "nothing is kept")
+
+
+def show_json() -> None:
+    folder = prefix_folder()
+    models: list[Plain] = [
+        {"model": held.model, "tokens": held.tokens, "bytes": held.bytes, "used": held.used}
+        for held in (holdings(folder) if folder else [])
+    ]
+    path = None if folder is None else str(folder)
+    emit_json(sys.stdout, {"schema": SCHEMA, "folder": path, "models": models})
+
+
+def clear() -> None:
+    folder = prefix_folder()
+    freed = clear_store(folder) if folder else 0
+    emit(sys.stdout, f"{size(freed)} freed\n")

@@ -1,0 +1,101 @@
+"""The slash commands for what is kept of chats: files, the chats themselves and their branches."""
+
+import time
+from pathlib import Path
+
+from lepton_cli.engine.autosave import find_session, read_session, sessions, sessions_folder
+from lepton_cli.engine.branches import Branch
+from lepton_cli.engine.paths import private_folder, state_folder
+from lepton_cli.ui.dialogue import Dialogue
+from lepton_cli.ui.figures import columns
+from quant.errors import UsageError
+
+MOST_LISTED = 20  # chats
+
+
+def save(dialogue: Dialogue, argument: str) -> None:
+    overwrite, name = argument.startswith("-f "), argument.removeprefix("-f ").strip()
+    path = _chat_path(name) if name else dialogue.saved_as
+    if path is None:
+        raise UsageError("/save needs a name", "/save holidays, or a file: .json, .md or .txt")
+    if path.parent == _chats():
+        private_folder(path.parent)
+    dialogue.session.save(path, overwrite=overwrite)
+    dialogue.saved_as = path
+    dialogue.note(f"saved as {path}")
+
+
+def load(dialogue: Dialogue, argument: str) -> None:
+    if not argument:
+        dialogue.note("saved chats: " + (", ".join(saved_names()) or "none"))
+        return
+    dialogue.load(_chat_path(argument))
+
+
+def go_on(dialogue: Dialogue, argument: str) -> None:
+    """Lists the chats that are kept by themselves, or goes on with one of them."""
+    if argument:
+        dialogue.resume(find_session(sessions_folder(), argument))
+        return
+    kept = sessions(sessions_folder())
+    current = dialogue.session.autosave.path if dialogue.session.autosave else None
+    rows = [_session_row(path, is_current=path == current) for path in kept[:MOST_LISTED]]
+    for line in columns(rows, right=(3,)).splitlines():
+        dialogue.say(line)
+    if len(kept) > len(rows):
+        dialogue.note(f"and {len(kept) - len(rows)} older ones")
+    dialogue.note(f"in {sessions_folder()}" if kept else "no chat is kept yet")
+
+
+def session_names() -> list[str]:
+    return [path.stem for path in sessions(sessions_folder())]
+
+
+def branch(dialogue: Dialogue, argument: str) -> None:
+    """Lists the ways that this chat went, or goes to one of them."""
+    branches = dialogue.session.branches()
+    if not branches:
+        raise UsageError("nothing was answered yet", "ask something first")
+    if not argument:
+        for number, each in enumerate(branches, 1):
+            _tell_branch(dialogue, number, each)
+        return
+    if not argument.isdecimal() or not 1 <= int(argument) <= len(branches):
+        raise UsageError(f"there is no branch {argument}", "/branch lists them")
+    chosen = branches[int(argument) - 1]
+    dialogue.session.go_to(chosen)
+    dialogue.show_last()
+    dialogue.note("you were there already" if chosen.is_current else "/back returns")
+
+
+def _tell_branch(dialogue: Dialogue, number: int, branch: Branch) -> None:
+    turns = branch.conversation.turns
+    mark = "*" if branch.is_current else " "
+    count = f"{mark} {number:>2} {len(turns):>3} messages  "
+    words = " > ".join(" ".join(turn.message.content.split()) for turn in turns[-2:])
+    dialogue.say((count, "bold" if branch.is_current else ""), words[: dialogue.width - len(count)])
+
+
+def _session_row(path: Path, *, is_current: bool) -> tuple[str, ...]:
+    mark = "*" if is_current else " "
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
+    try:
+        kept = read_session(path)
+    except UsageError:
+        return mark, path.stem, when, "", "(damaged)"
+    return mark, path.stem, when, f"{len(kept.conversation.turns)} messages", kept.model or ""
+
+
+def _chats() -> Path:
+    return state_folder() / "chats"
+
+
+def saved_names() -> list[str]:
+    return sorted(path.stem for path in _chats().glob("*.json"))
+
+
+def _chat_path(argument: str) -> Path:
+    """A bare name stands for a file in Lepton's own folder, anything else for itself."""
+    path = Path(argument).expanduser()
+    is_bare = path.name == argument and not path.suffix
+    return _chats() / f"{argument}.json" if is_bare else path

@@ -1,0 +1,41 @@
+"""A session over a model that says what a test tells it to."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fake_model import FakeModel, FakeTemplate
+
+from lepton_cli.engine.events import Event, Reasoning, Text
+from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.messages import Message, Segment
+from lepton_cli.engine.session import Session
+from quant.errors import UsageError
+
+
+@dataclass
+class Template(FakeTemplate):
+    """ChatML that can leave an answer open, and can be made to refuse."""
+
+    refuses: bool = False
+
+    def render(
+        self, messages: Sequence[Message], *, continue_last: bool = False, **settings: Any
+    ) -> list[Segment]:
+        if self.refuses:
+            raise UsageError("the template does not like it")
+        if not continue_last:
+            return super().render(messages, **settings)
+        *asked, partial = messages
+        thought = f"<think>{partial.reasoning}</think>" if partial.reasoning else ""
+        opened = super().render(asked, add_generation_prompt=True)
+        return [*opened, Segment(thought, trusted=True), Segment(partial.content, trusted=False)]
+
+
+def chat(*answers: Sequence[str | Reasoning], **settings: Any) -> tuple[Session, FakeModel]:
+    model = FakeModel(answers=answers or (("Hello", "!"),), template=Template(), **settings)
+    return Session(model, Generation()), model
+
+
+def said(events: Iterator[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Text))

@@ -1,0 +1,127 @@
+"""The log of answers: complete lines, in any way that answers are made, or an error."""
+
+import json
+import os
+import stat
+import sys
+
+import pytest
+from make_gguf import CHATML, write_model
+
+from lepton_cli.engine.batching import Request
+from lepton_cli.engine.events import Done, Text
+from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.model import open_model
+from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.session import Session
+from quant.errors import UsageError
+
+WANTED = Generation(Sampling(seed=4), 9, ignore_eos=True)
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = write_model(tmp_path / "tiny.gguf", metadata={"tokenizer.chat_template": CHATML})
+    with open_model(path, LoadOptions("cpu", 2)) as model:
+        yield model
+
+
+@pytest.fixture
+def log(model, tmp_path):
+    path = tmp_path / "log.jsonl"
+    model.audit(path)
+    return path
+
+
+def lines(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_nothing_is_logged_unless_asked(model, tmp_path):
+    before = set(os.listdir(tmp_path))
+    list(model.stream([1, 5, 6], WANTED))
+    assert set(os.listdir(tmp_path)) == before
+
+
+def test_a_line_tells_what_was_read_and_said_and_how(model, log):
+    ids = model.tokenizer.encode("hello <s> you")
+    *_, done = model.stream(ids, WANTED)
+    (line,) = lines(log)
+    assert line["schema"] == "lepton.audit.v1" and line["time"].endswith("+00:00")
+    assert line["model"]["identity"] == model.identity and line["model"]["name"] == "tiny llama"
+    assert line["prompt"].endswith("hello <s> you")
+    said = "".join(event.text for event in model.stream(ids, WANTED) if isinstance(event, Text))
+    assert line["text"] == said and line["finish_reason"] == done.reason == "length"
+    assert line["counts"] == {"prompt": len(ids), "cached": 0, "dropped": 0, "generated": 9}
+    assert line["parameters"]["seed"] == 4 and line["parameters"]["top_k"] == 40
+    assert len(lines(log)) == 2
+
+
+def test_a_seed_that_nobody_asked_for_is_logged_too(model, log):
+    list(model.stream([1, 5], Generation(max_tokens=20, ignore_eos=True)))
+    (line,) = lines(log)
+    again = Generation(Sampling(seed=line["parameters"]["seed"]), 20, ignore_eos=True)
+    list(model.stream([1, 5], again))
+    assert lines(log)[1]["text"] == line["text"]
+
+
+def test_a_line_is_there_before_the_end_is_told(model, log):
+    told = [(event, len(lines(log))) for event in model.stream([1, 5], WANTED)]
+    assert isinstance(told[-1][0], Done) and told[-1][1] == 1
+    assert told[-2][1] == 0
+
+
+def test_an_answer_that_is_left_amid_is_logged_as_far_as_it_came(model, log):
+    events = model.stream([1, 5], WANTED)
+    said = []
+    for event in events:
+        if isinstance(event, Text):
+            said.append(event.text)
+            break
+    events.close()
+    (line,) = lines(log)
+    assert line["text"] == "".join(said) and line["finish_reason"] is None
+
+
+def test_chats_and_batches_are_logged(model, log):
+    session = Session(model, WANTED, "Be brief.")
+    for words in ("one", "two"):
+        list(session.send(words))
+    outcomes = list(model.batch([Request(key, (5, key), WANTED) for key in (7, 8, 9)], 2))
+    told = lines(log)
+    assert len(told) == 5
+    assert "Be brief." in told[1]["prompt"] and "one" in told[1]["prompt"]
+    assert told[1]["prompt"].count("<|im_start|>") == 5
+    assert sorted(line["text"] for line in told[2:]) == sorted(o.text for o in outcomes)
+
+
+def test_a_batch_logs_errors_as_answers_without_an_end(model, log):
+    list(model.batch([Request(0, (), WANTED)], 2))
+    (line,) = lines(log)
+    assert line["finish_reason"] is None and line["counts"] == {"prompt": 0}
+
+
+def test_the_log_grows_and_is_its_owners(model, tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"other": 1}\n')
+    model.audit(path)
+    list(model.stream([1, 5], WANTED))
+    assert lines(path)[0] == {"other": 1} and len(lines(path)) == 2
+    fresh = tmp_path / "fresh.jsonl"
+    model.audit(fresh)
+    if sys.platform != "win32":
+        assert stat.S_IMODE(fresh.stat().st_mode) == 0o600
+
+
+def test_a_log_that_cannot_be_written_is_refused_at_once(model, tmp_path):
+    with pytest.raises(UsageError, match="no-folder"):
+        model.audit(tmp_path / "no-folder" / "log.jsonl")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_full_disk_ends_the_answer(model, tmp_path):
+    (tmp_path / "full").symlink_to("/dev/full")
+    model.audit(tmp_path / "full")
+    with pytest.raises(UsageError, match="full"):
+        list(model.stream([1, 5], WANTED))

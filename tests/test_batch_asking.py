@@ -1,0 +1,308 @@
+"""From a row's columns to what it wants of the model."""
+
+import pytest
+
+from lepton_cli.engine.batch.asking import Ask
+from lepton_cli.engine.batch.columns import ColumnText
+from lepton_cli.engine.batch.parameters import own_generation
+from lepton_cli.engine.batch.planning import Recipe, plan
+from lepton_cli.engine.batch.rows import Row
+from lepton_cli.engine.batch.wording import Wording
+from lepton_cli.engine.constraints import Constraint
+from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.messages import Message
+from lepton_cli.engine.sampling import Sampling
+from quant.errors import UsageError
+
+SCHEMA = Constraint("json-schema", '{"type": "object"}')
+
+
+def text(source: str) -> ColumnText:
+    return ColumnText.parse(source, "-p")
+
+
+def ask(columns: dict[str, object], wording: Wording = Wording()) -> Ask:  # noqa: B008
+    return wording.ask(Row(1, columns))
+
+
+# --- columns in texts
+
+
+@pytest.mark.parametrize(
+    ("source", "filled"),
+    [
+        ("Say {text}!", "Say {{x}} \\n!"),
+        ("{{{n}}} {{}}", "{1.5} {}"),
+        ("{ text }{text}", "{{x}} \\n{{x}} \\n"),
+        ("{a b}", "ä"),
+        ("{list} {yes}", '["ü", 1] true'),
+        ("", ""),
+    ],
+)
+def test_columns_are_put_in_as_they_are(source, filled):
+    row = {"text": "{{x}} \\n", "n": 1.5, "a b": "ä", "list": ["ü", 1], "yes": True}
+    assert text(source).fill(row) == filled
+
+
+@pytest.mark.parametrize("source", ["{", "}", "a {b", "a} b", "{a{b}}", "{{a}"])
+def test_a_brace_without_its_partner_is_refused(source):
+    with pytest.raises(UsageError, match="single"):
+        text(source)
+
+
+def test_a_missing_column_is_told_with_the_nearest():
+    with pytest.raises(UsageError, match="no column 'txt'") as caught:
+        text("{txt}").fill({"text": "a"})
+    assert caught.value.hint == "did you mean text?"
+    with pytest.raises(UsageError, match="is null"):
+        text("{text}").fill({"text": None})
+
+
+def test_columns_that_no_row_has_are_found_before_anything_runs():
+    rows = [Row(1, {"a": "1"}), Row(2, {"b": "1"})]
+    Wording(text("{a} {b}")).check(rows)
+    with pytest.raises(UsageError, match="'c'"):
+        Wording(text("{a}"), system=text("{c}")).check(rows)
+    with pytest.raises(UsageError, match="names no column"):
+        Wording(text("a")).check(rows)
+    Wording(text("{a}")).check([])
+
+
+# --- prompts
+
+
+@pytest.mark.parametrize("columns", [{"prompt": "hi", "text": "no"}, {"text": "hi"}, {"q": "hi"}])
+def test_the_prompt_is_found_in_the_columns(columns):
+    assert ask(columns).messages == (Message("user", "hi"),)
+    assert ask(columns, Wording(raw=True)).prompt == "hi"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {},
+        {"a": "1", "b": "2"},
+        {"prompt": ""},
+        {"prompt": 3},
+        {"prompt": None},
+        {"messages": []},
+        {"messages": "hi"},
+        {"messages": [{"role": "tool", "content": "x"}]},
+        {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+        {"messages": [{"role": "user", "content": "x", "tool_calls": []}]},
+        {"messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "y"}]},
+        {"prompt": "a", "system": 3},
+        {"prompt": "a", "schema": 3},
+        {"prompt": "a", "choices": "yes"},
+        {"prompt": "a", "regex": "a", "choices": ["a"]},
+    ],
+)
+def test_a_row_that_says_no_prompt_or_an_odd_one_is_refused(columns):
+    with pytest.raises(UsageError):
+        ask(columns)
+
+
+def test_a_rows_own_system_text_comes_before_the_common_one():
+    wording = Wording(system=text("You are {who}."))
+    common = ask({"prompt": "hi", "who": "Ann"}, wording)
+    assert common.messages == (Message("system", "You are Ann."), Message("user", "hi"))
+    own = ask({"prompt": "hi", "who": "Ann", "system": "Be brief."}, wording)
+    assert own.messages[0] == Message("system", "Be brief.")
+    led = [{"role": "developer", "content": "No."}, {"role": "user", "content": "hi"}]
+    assert ask({"messages": led, "who": "Ann"}, wording).messages[0] == Message("system", "No.")
+    with pytest.raises(UsageError, match="chat template"):
+        ask({"prompt": "hi", "system": "Be brief."}, Wording(raw=True))
+
+
+def test_messages_keep_their_thoughts_and_join_their_parts():
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    said = [
+        {"role": "user", "content": parts, "name": "me"},
+        {"role": "assistant", "content": "c", "reasoning_content": "hm"},
+        {"role": "user", "content": "d"},
+    ]
+    assert ask({"messages": said}).messages == (
+        Message("user", "a\nb"),
+        Message("assistant", "c", "hm"),
+        Message("user", "d"),
+    )
+
+
+def test_columns_that_a_template_uses_are_no_parameters():
+    row = {"text": "x", "temperature": "30", "seed": "1", "top_k": "", "min_p": None}
+    assert ask(row).given == {"temperature": "30", "seed": "1"}
+    assert ask(row, Wording(text("{text} at {temperature}"))).given == {"seed": "1"}
+    with pytest.raises(UsageError, match="-p says another"):
+        ask({"messages": []}, Wording(text("{text}")))
+
+
+@pytest.mark.parametrize(
+    ("columns", "constraint"),
+    [
+        ({"schema": {"type": "object"}}, SCHEMA),
+        ({"json_schema": '{"type": "object"}'}, SCHEMA),
+        ({"regex": "a+"}, Constraint("regex", "a+")),
+        ({"choices": '["yes", "no"]'}, Constraint("choices", '["yes", "no"]')),
+        ({"schema": "", "regex": None}, None),
+    ],
+)
+def test_a_row_may_say_what_its_answer_must_be(columns, constraint):
+    assert ask({"prompt": "hi", **columns}).constraint == constraint
+
+
+# --- parameters
+
+
+def test_parameters_are_taken_as_numbers_or_as_their_texts():
+    base = Generation(Sampling(temperature=0.5, top_p=0.5), max_tokens=7, stop=("x",))
+    given = {
+        "temp": "0.25",
+        "top_k": 3,
+        "seed": "11",
+        "max_completion_tokens": "-1",
+        "stop": ["a", "b"],
+        "ignore_eos": "true",
+        "repetition_penalty": 1,
+        "logit_bias": {"5": -1.5},
+        "samplers": "top_k;temperature",
+        "dry_sequence_breakers": [],
+    }
+    assert own_generation(base, given) == Generation(
+        Sampling(
+            temperature=0.25,
+            top_k=3,
+            top_p=0.5,
+            seed=11,
+            repeat_penalty=1,
+            logit_bias=((5, -1.5),),
+            samplers=("top_k", "temperature"),
+            dry_sequence_breakers=(),
+        ),
+        max_tokens=None,
+        stop=("a", "b"),
+        ignore_eos=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"temperature": "warm"},
+        {"temperature": True},
+        {"temperature": [1]},
+        {"top_k": 1.5},
+        {"top_p": 2},
+        {"seed": -2},
+        {"seed": "x"},
+        {"max_tokens": -2},
+        {"max_tokens": 1.5},
+        {"max_tokens": True},
+        {"stop": [""]},
+        {"stop": [1]},
+        {"ignore_eos": "perhaps"},
+        {"logit_bias": {"a": 1}},
+        {"logit_bias": 3},
+        {"samplers": "nonsense"},
+        {"temp": 1, "temperature": 1},
+    ],
+)
+def test_a_parameter_that_cannot_be_is_refused(given):
+    with pytest.raises(UsageError):
+        own_generation(Generation(), given)
+
+
+# --- OpenAI's rows
+
+
+def request(body: dict[str, object], **more: object) -> dict[str, object]:
+    return {"custom_id": "a", "url": "/v1/chat/completions", "body": body, **more}
+
+
+HI = [{"role": "user", "content": "hi"}]
+
+
+def test_a_request_in_openais_form_is_taken_as_it_is():
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    body = {"model": "m", "messages": HI, "temperature": 0, "n": 1, "tools": None, "user": "me"}
+    found = ask(request(body | {"max_tokens": 5, "stop": "x", "response_format": schema}))
+    given = {"temperature": 0, "max_tokens": 5, "stop": "x"}
+    assert found == Ask("a", (Message("user", "hi"),), None, given, SCHEMA, "chat.completion")
+
+
+def test_a_completion_is_not_put_into_a_template():
+    found = ask(request({"prompt": "Once"}, url="/v1/completions"))
+    assert found == Ask("a", (), "Once", shape="text_completion")
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        (request({"messages": HI, "n": 2}), "n is 2"),
+        (request({"messages": HI, "stream": True}), "stream"),
+        (request({"messages": HI, "tools": [{}]}), "tools"),
+        (request({"messages": HI, "logprobs": True}), "logprobs"),
+        (request({"messages": HI, "temprature": 1}), "temprature"),
+        (request({"messages": HI, "response_format": {"type": "xml"}}), "response_format"),
+        (request({"messages": HI, "response_format": {"type": "json_schema"}}), "response_format"),
+        (request({}), "messages"),
+        (request({"prompt": ["a", "b"]}, url="/v1/completions"), "prompt"),
+        (request({"messages": HI}, url="/v1/embeddings"), "/v1/embeddings"),
+        (request({"messages": HI}, url=["x"]), "url"),
+        (request({"messages": HI}, method="GET"), "GET"),
+        ({"custom_id": "a", "body": "x"}, "body"),
+    ],
+)
+def test_what_lepton_does_not_do_of_a_request_is_named(row, named):
+    with pytest.raises(UsageError, match=named):
+        ask(row)
+
+
+# --- keys and seeds
+
+
+def jobs(rows: list[dict[str, object]], model: str = "m", **recipe: object):
+    made = Recipe(**{"wording": Wording(), "generation": Generation(), **recipe})
+    numbered = [Row(i, columns) for i, columns in enumerate(rows, 1)]
+    return plan(numbered, made, made.fingerprint(model * 20))
+
+
+ROWS = [{"prompt": "a"}, {"prompt": "b", "id": 1}, {"prompt": "b", "id": 2}, {"prompt": "a"}]
+
+
+def test_keys_and_seeds_follow_the_content_not_the_place():
+    one, two = jobs(ROWS), jobs(ROWS[::-1])
+    both = [{job.key: job.seed for job in each} for each in (one, two)]
+    assert both[0] == both[1]
+    assert len(both[0]) == len(set(both[0].values())) == 4  # equal rows, too, each have their own
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"model": "n"}, "another model"),
+        ({"wording": Wording(text("{prompt}"))}, "another prompt template"),
+        ({"wording": Wording(system=text("x"))}, "another prompt template"),
+        ({"wording": Wording(raw=True)}, "another prompt template"),
+        ({"thinking": False}, "another prompt template"),
+        ({"template": "chatml"}, "another prompt template"),
+        ({"seed": 1}, "other parameters"),
+        ({"setting": ("q8_0",)}, "other parameters"),
+        ({"generation": Generation(max_tokens=1)}, "other parameters"),
+        ({"generation": Generation(Sampling(top_k=1))}, "other parameters"),
+        ({"generation": Generation(constraint=SCHEMA)}, "other parameters"),
+    ],
+)
+def test_whatever_changes_answers_changes_all_keys(change, told):
+    assert not {job.key for job in jobs(ROWS)} & {job.key for job in jobs(ROWS, **change)}
+    recipes = [{"wording": Wording(), "generation": Generation()}, change]
+    model = change.get("model", "m")
+    merged = {name: value for each in recipes for name, value in each.items() if name != "model"}
+    before = Recipe(Wording(), Generation()).fingerprint("m" * 20)
+    assert Recipe(**merged).fingerprint(model * 20).difference(str(before)) == told
+
+
+def test_rows_that_cannot_be_asked_have_keys_too():
+    bad = [{"prompt": 1}, {"prompt": 2}, {"prompt": 1}]
+    found = jobs(bad)
+    assert all(job.error for job in found)
+    assert len({job.key for job in found}) == 3

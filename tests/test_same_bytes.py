@@ -1,0 +1,141 @@
+"""The promise as a matrix of hashes: whatever is done to be fast, the same bytes come out."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_gguf import write_model
+
+from lepton_cli.engine.batching import Request
+from lepton_cli.engine.events import Done
+from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.model import Model, open_model
+from lepton_cli.engine.sampling import Sampling
+
+CONTEXT = 900
+SYSTEM = np.random.default_rng(0).integers(3, 250, 330).tolist()
+PROMPTS = [
+    *([*SYSTEM, *np.random.default_rng(n).integers(3, 250, 5 + 40 * n).tolist()] for n in range(3)),
+    np.random.default_rng(9).integers(3, 250, 20).tolist() * 3,
+]
+SEEDED = Sampling(temperature=0.9, seed=11, presence_penalty=-3.0, repeat_last_n=-1)
+WANTED = Generation(SEEDED, 120, ignore_eos=True)
+Q8 = LoadOptions("cpu", kv=("q8_0", "q8_0"))
+
+
+@pytest.fixture(scope="module", params=["F32", "Q4_K"])
+def path(request, tmp_path_factory):
+    return write_model(
+        tmp_path_factory.mktemp("m") / "tiny.gguf",
+        weights=request.param,
+        dimensions={"D": 256},  # whole blocks of K-quants, and of a cache in bytes
+        metadata={"llama.context_length": CONTEXT},
+    )
+
+
+def digest(answers: Iterable[tuple[int, ...]]) -> str:
+    return hashlib.sha256(repr(list(answers)).encode()).hexdigest()
+
+
+def answer(model: Model, ids: list[int], generation: Generation = WANTED) -> tuple[int, ...]:
+    *_, done = model.stream(ids, generation)
+    assert isinstance(done, Done) and len(done.token_ids) == 120
+    return done.token_ids
+
+
+def in_turn(path: Path, options: LoadOptions, generation: Generation = WANTED) -> str:
+    with open_model(path, options) as model:
+        return digest(answer(model, ids, generation) for ids in PROMPTS)
+
+
+def each_from_nothing(path: Path) -> str:
+    """No window that an answer before has left."""
+    answers = []
+    for ids in PROMPTS:
+        with open_model(path, LoadOptions("cpu")) as model:
+            answers.append(answer(model, ids))
+    return digest(answers)
+
+
+def together(path: Path, jobs: int, options: LoadOptions, order: int = 1) -> str:
+    requests = [Request(key, tuple(ids), WANTED) for key, ids in enumerate(PROMPTS)][::order]
+    with open_model(path, options) as model:
+        found = {outcome.key: outcome for outcome in model.batch(requests, jobs)}
+    dones = [found[key].done for key in range(len(PROMPTS))]
+    return digest(done.token_ids for done in dones if done)
+
+
+def resumed(path: Path) -> str:
+    """K and V are saved by one model and go on in another."""
+    answers = []
+    for ids in PROMPTS:
+        with open_model(path, LoadOptions("cpu")) as model:
+            for _ in model.positions.prefill(ids[:-3]):
+                pass
+            held, blocks = list(model.positions.ids), model.positions.saved()
+            kept = [block.copy() for block in blocks]
+        with open_model(path, LoadOptions("cpu")) as model:
+            model.positions.restore(held, kept)
+            answers.append(answer(model, ids))
+    return digest(answers)
+
+
+def from_disk(path: Path) -> str:
+    """Cold, then warm: what a first model left is found by a second."""
+    options, hashes = LoadOptions("cpu", prefixes=1 << 30), []
+    for warm in (False, True):
+        answers = []
+        for ids in PROMPTS[:3]:
+            with open_model(path, options) as model:
+                *_, done = model.stream(ids, WANTED)
+                assert isinstance(done, Done) and (done.stats.cached_tokens > 300) >= warm
+                answers.append(done.token_ids)
+                model.remember(len(ids))
+        with open_model(path, options) as model:
+            answers.append(answer(model, PROMPTS[3]))
+        hashes.append(digest(answers))
+    assert hashes[0] == hashes[1]
+    return hashes[0]
+
+
+WAYS: dict[str, Callable[[Path], str]] = {
+    "each from nothing": each_from_nothing,
+    "one thread": lambda path: in_turn(path, LoadOptions("cpu", 1)),
+    "five threads": lambda path: in_turn(path, LoadOptions("cpu", 5)),
+    "chunks of 7": lambda path: in_turn(path, LoadOptions("cpu", ubatch=7)),
+    "one token a pass": lambda path: in_turn(path, LoadOptions("cpu", ubatch=1)),
+    "no guesses": lambda path: in_turn(
+        path, LoadOptions("cpu"), Generation(SEEDED, 120, ignore_eos=True, draft_max=0)
+    ),
+    "one job": lambda path: together(path, 1, LoadOptions("cpu")),
+    "four jobs, backwards": lambda path: together(path, 4, LoadOptions("cpu"), -1),
+    "four jobs, three threads, chunks of 33": lambda path: together(
+        path, 4, LoadOptions("cpu", 3, ubatch=33)
+    ),
+    "resumed": resumed,
+    "from disk": from_disk,
+}
+
+
+@pytest.fixture(scope="module")
+def expected(path):
+    return in_turn(path, LoadOptions("cpu"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_same_bytes_come_out(path, expected, way):
+    assert WAYS[way](path) == expected
+
+
+def test_a_cache_in_bytes_keeps_the_promise_too(path):
+    expected = in_turn(path, Q8)
+    assert expected == in_turn(path, LoadOptions("cpu", 3, kv=("q8_0", "q8_0"), ubatch=9))
+    assert expected == together(path, 3, Q8)
+
+
+def test_another_seed_says_something_else(path, expected):
+    other = Generation(Sampling(temperature=0.9, seed=12), 120, ignore_eos=True)
+    assert in_turn(path, LoadOptions("cpu"), other) != expected
