@@ -10,8 +10,18 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_cli.engine.events import Event, FinishReason, Reasoning, Text
+from lepton_cli.engine.bans import Bans
+from lepton_cli.engine.events import (
+    Done,
+    Event,
+    FinishReason,
+    Reasoning,
+    Stats,
+    Text,
+    TokenChances,
+)
 from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.logprobs import chances
 from lepton_cli.engine.sampling import Sampler
 from lepton_cli.engine.streams import (
     ReasoningFormat,
@@ -63,6 +73,8 @@ class Answer:
         self.reason: FinishReason | None = None
         self.stop_string: str | None = None
         self._tokenizer, self._sampler, self._generation = tokenizer, sampler, generation
+        self.chances: list[TokenChances] = []  # of the drawn tokens, where they are wanted
+        self._bans = Bans(generation.ban, tokenizer) if generation.ban else None
         self._guide, self._said = guide, list[str]()
         self._characters, self._stops = Utf8Stream(), StopMatcher(generation.stop)
         self._splitter: ReasoningSplitter | None = None
@@ -89,12 +101,16 @@ class Answer:
 
     def draw(self, logits: NDArray[np.float32]) -> list[Event]:  # (V,)
         """Draws the next token. Unless `reason` is set, `drawn[-1]` is to be entered."""
-        token = self._sampler.sample(logits)
+        token = self._allowed(logits)
         if token in self._tokenizer.end_of_generation and not self._generation.ignore_eos:
             self.reason = "stop"
             return []
         self._sampler.accept(token)
         self.drawn.append(token)
+        if self._bans:
+            self._bans.accept(token)
+        if self._generation.logprobs is not None:
+            self.chances.append(chances(logits, token, self._generation.logprobs))
         data = self._tokenizer.token_bytes(token, render_special=token in self._rendered)
         text, self.stop_string = self._stops.feed(self._characters.feed(data))
         if self._guide:
@@ -104,6 +120,15 @@ class Answer:
         elif len(self.drawn) == self._generation.max_tokens:
             self.reason = "length"
         return self._show(text)
+
+    def _allowed(self, logits: NDArray[np.float32]) -> int:
+        """A token that completes no banned text: such are drawn again, without them."""
+        token = self._sampler.sample(logits)
+        while self._bans and self._bans.forbid(token):
+            logits = logits.copy()
+            logits[token] = -np.inf
+            token = self._sampler.sample(logits)
+        return token
 
     def finish(self) -> Iterator[Event]:
         """What was held back, once the answer has ended."""
@@ -131,6 +156,12 @@ class Answer:
             return ConstraintError(f"the context was full after {count}, {lacks}", "raise -c")
         return ConstraintError(f"the answer does not satisfy the {grammar.name}: {problem}")
 
+    def done(self, stats: Stats) -> Done:
+        """The last event, once the answer has ended and `finish` has told the rest."""
+        assert self.reason is not None, "the answer goes on"
+        drawn, likely = tuple(self.drawn), tuple(self.chances)
+        return Done(self.reason, self.stop_string, drawn, stats, self.unmet, likely)
+
     def _show(self, text: str) -> list[Event]:
         if not text:
             return []
@@ -141,3 +172,30 @@ class Answer:
         if self._guide:
             self._said += [event.text for event in told if isinstance(event, Text)]
         return told
+
+
+def told(
+    ids: Sequence[int],
+    prompt: Sequence[int],
+    tokenizer: Tokenizer,
+    generation: Generation,
+    reasoning: ReasoningFormat | None,
+) -> tuple[str, str]:
+    """The text and the thoughts of an answer whose tokens are known, up to a stop string."""
+    split = generation.split_reasoning
+    rendered = reasoning_token_ids(tokenizer, reasoning) if split else frozenset()
+    data = b"".join(tokenizer.token_bytes(token, render_special=token in rendered) for token in ids)
+    stops = StopMatcher(generation.stop)
+    text, stop = stops.feed(data.decode(errors="replace"))
+    text += "" if stop else stops.flush()
+    if not split:
+        return text, ""
+    thinking = begins_in_thought(tokenizer, reasoning, prompt)
+    splitter = ReasoningSplitter(reasoning, in_thought=thinking)
+    events = [*splitter.feed(text), *splitter.flush()]
+    parts = (
+        "".join(event.text for event in events if isinstance(event, kind))
+        for kind in (Text, Reasoning)
+    )
+    said, thought = parts
+    return said, thought

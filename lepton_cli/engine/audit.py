@@ -7,12 +7,13 @@ very text that the model read, with its special tokens; its counts and the seed 
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
 from lepton_cli.engine.batching import Outcome, Request
-from lepton_cli.engine.events import Done, Event, Reasoning, Text
+from lepton_cli.engine.beams import Beam
+from lepton_cli.engine.events import Done, Event, FinishReason, Reasoning, Text
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.plain import Plain, json_line, plain
 from lepton_cli.engine.tokenizer import Tokenizer
@@ -45,11 +46,11 @@ class AuditLog:
                     said[type(event)].append(event.text)
                 elif isinstance(event, Done):
                     done = event
-                    self._log(ids, generation, seed, said, done)
+                    self._log(ids, generation, seed, _said(said, done, len(ids)))
                 yield event
         finally:
             if done is None:  # broken off, or failed: what was said was said
-                self._log(ids, generation, seed, said, None)
+                self._log(ids, generation, seed, _said(said, None, len(ids)))
 
     def outcomes(
         self,
@@ -71,16 +72,23 @@ class AuditLog:
                 Reasoning: [outcome.reasoning],
             }
             seed = request.generation.sampling.seed
-            self._log(request.ids, request.generation, seed, said, outcome.done)
+            answer = _said(said, outcome.done, len(request.ids))
+            self._log(request.ids, request.generation, seed, answer)
             yield outcome
+
+    def beams(self, ids: Sequence[int], generation: Generation, found: Sequence[Beam]) -> None:
+        """The answers of a search, each a line; no seed had a part in them."""
+        for beam in found:
+            counts: dict[str, Plain] = {"prompt": len(ids), "generated": len(beam.token_ids)}
+            said = _Said(beam.text, beam.reasoning, beam.reason, counts)
+            self._log(ids, generation, None, said)
 
     def _log(
         self,
         ids: Sequence[int],
         generation: Generation,
         seed: int | None,
-        said: dict[type[Event], list[str]],
-        done: Done | None,
+        said: "_Said",
     ) -> None:
         read = b"".join(self._tokenizer.token_bytes(token, render_special=True) for token in ids)
         parameters: dict[str, Plain] = {
@@ -95,10 +103,10 @@ class AuditLog:
                 "lepton": __version__,
                 "model": self._model,
                 "prompt": read.decode(errors="replace"),
-                "text": "".join(said[Text]),
-                "reasoning": "".join(said[Reasoning]),
-                "finish_reason": done.reason if done else None,
-                "counts": plain_counts(done, len(ids)),
+                "text": said.text,
+                "reasoning": said.reasoning,
+                "finish_reason": said.reason,
+                "counts": said.counts,
                 "parameters": {**parameters, "seed": seed},
                 "max_tokens": generation.max_tokens,
                 "stop": list(generation.stop),
@@ -124,13 +132,23 @@ class AuditLog:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
-def plain_counts(done: Done | None, prompt: int) -> dict[str, Plain]:
-    """Tokens; of an answer that was broken off only the prompt's are known."""
+@dataclass(frozen=True, slots=True)
+class _Said:
+    text: str
+    reasoning: str
+    reason: FinishReason | None  # None: broken off, or failed
+    counts: dict[str, Plain]
+
+
+def _said(parts: dict[type[Event], list[str]], done: Done | None, prompt: int) -> _Said:
+    """Of an answer that was broken off only the prompt's tokens are counted."""
+    text, reasoning = ("".join(parts[kind]) for kind in (Text, Reasoning))
     if done is None:
-        return {"prompt": prompt}
+        return _Said(text, reasoning, None, {"prompt": prompt})
     counts = asdict(done.stats)
     names = ("prompt", "cached", "dropped", "generated")
-    return {name: counts[f"{name}_tokens"] for name in names}
+    told = {name: counts[f"{name}_tokens"] for name in names}
+    return _Said(text, reasoning, done.reason, told)
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:

@@ -96,7 +96,7 @@ class _Sequence:
             context_used=self.entered,
             context_size=size,
         )
-        done = Done(answer.reason, answer.stop_string, tuple(answer.drawn), stats, answer.unmet)
+        done = answer.done(stats)
         text, thoughts = "".join(self.words), "".join(self.thoughts)
         return Outcome(self.request.key, text, thoughts, done, done.unmet)
 

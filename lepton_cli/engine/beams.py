@@ -26,6 +26,8 @@ class Beam:
     token_ids: tuple[int, ...]
     logprob: float
     reason: FinishReason
+    text: str = ""
+    reasoning: str = ""
 
     @property
     def score(self) -> float:

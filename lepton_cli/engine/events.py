@@ -48,6 +48,15 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenChances:
+    """A token's log-probability, and the likeliest tokens at its place with theirs."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The end of an answer."""
 
@@ -56,6 +65,7 @@ class Done:
     token_ids: tuple[int, ...]
     stats: Stats
     unmet: ConstraintError | None = None  # why the answer is not what it had to be
+    logprobs: tuple[TokenChances, ...] = ()  # of each token, where they are wanted
 
 
 Event = Prefill | Text | Reasoning | Done

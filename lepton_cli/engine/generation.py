@@ -27,6 +27,8 @@ class Generation:
     split_reasoning: bool = True
     draft_max: int = 15  # tokens that are guessed ahead at most; 0: none
     draft_p_min: float = 0.75  # a draft model stops guessing below this probability
+    ban: tuple[str, ...] = ()  # texts that the answer must not hold
+    logprobs: int | None = None  # how many likeliest tokens to tell at each place; None: nothing
     constraint: Constraint | None = None  # what the answer must be; thoughts are free
 
 

@@ -1,11 +1,10 @@
 """How likely the model held each token of an answer, and what else: before sampling changed it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine.candidates import Candidates
+from lepton_cli.engine.events import TokenChances
 
 
 def log_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:  # (V,) -> (V,)
@@ -13,15 +12,6 @@ def log_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:  # (V
     values -= values.max()
     values -= np.log(np.exp(values).sum())
     return values
-
-
-@dataclass(frozen=True, slots=True)
-class TokenChances:
-    """A token's log-probability, and the likeliest tokens at its place with theirs."""
-
-    token: int
-    logprob: float
-    top: tuple[tuple[int, float], ...]
 
 
 def chances(logits: NDArray[np.float32], token: int, count: int) -> TokenChances:  # (V,)

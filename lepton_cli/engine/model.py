@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine import loading
-from lepton_cli.engine.answer import Answer
+from lepton_cli.engine.answer import Answer, told
 from lepton_cli.engine.audit import AuditLog
 from lepton_cli.engine.batching import Batch, Outcome, Request
 from lepton_cli.engine.beams import Beam, BeamSearch, Rules
@@ -236,7 +237,15 @@ class Model:
             generation.max_tokens,
             lambda drawn: any(stop in tokenizer.decode(drawn) for stop in stops),
         )
-        return BeamSearch(self._passes, self.context_size, rules, width).run(prompt, interrupt)
+        search = BeamSearch(self._passes, self.context_size, rules, width)
+        reasoning = self.template.reasoning if generation.split_reasoning else None
+        beams = []
+        for beam in search.run(prompt, interrupt):
+            text, thought = told(beam.token_ids, prompt, tokenizer, generation, reasoning)
+            beams.append(replace(beam, text=text, reasoning=thought))
+        if self._audit:
+            self._audit.beams(ids, generation, beams)
+        return beams
 
     def remember(self, count: int | None = None, least: int = 1) -> None:
         """Stores the window's first `count` tokens on disk, or all, if `least` of them are new.

@@ -193,6 +193,10 @@ class Session:
         """The conversation's token ids; with `answer`, up to where the model is to speak."""
         return self._encode(self.conversation, answer=answer)
 
+    def prompt_for(self, text: str) -> list[int]:
+        """The token ids that asking this would give the model."""
+        return self._encode(self.conversation.plus(Turn(Message("user", text))))
+
     def _count(self) -> int:
         words = sum(self._words(message) for message in self.messages)
         if not self.conversation.turns:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from lepton_cli.engine.answer import Answer
-from lepton_cli.engine.events import Done, Event, Prefill, Stats
+from lepton_cli.engine.events import Event, Prefill, Stats
 from lepton_cli.engine.positions import Logits, Positions
 from lepton_cli.engine.speculation import Speculation
 from ops.interface import Interrupted
@@ -67,7 +67,7 @@ def answer_events(
         guessed_tokens=speculation.guessed if speculation else 0,
         accepted_tokens=speculation.right if speculation else 0,
     )
-    yield Done(answer.reason, answer.stop_string, tuple(answer.drawn), stats, answer.unmet)
+    yield answer.done(stats)
 
 
 def _enter(

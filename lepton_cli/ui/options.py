@@ -139,6 +139,24 @@ class RunOptions:
         bool,
         _prompt("--parse-special", help="With --raw: <|...|> in the prompt are special tokens."),
     ] = False
+    candidates: Annotated[
+        int,
+        _output("--candidates", metavar="N", min=1, max=32, help="Print N different answers."),
+    ] = 1
+    beams: Annotated[
+        int,
+        _output("--beams", metavar="N", min=0, max=32, help="Search the likeliest; 0: sample."),
+    ] = 0
+    logprobs: Annotated[
+        int | None,
+        _output(
+            "--logprobs",
+            metavar="K",
+            min=0,
+            max=100,
+            help="With --json: each token's log-probability, and the K likeliest beside it.",
+        ),
+    ] = None
     json: Annotated[bool, _output("--json", help="Print one JSON object at the end.")] = False
     jsonl: Annotated[bool, _output("--jsonl", help="Print a JSON object for each event.")] = False
 
@@ -225,6 +243,10 @@ class AnswerOptions:
     overflow: Annotated[
         Overflow, _answer("--overflow", help="What to do when the context is too small.")
     ] = "error"
+    ban: Annotated[
+        list[str] | None,
+        _answer("--ban", metavar="TEXT", help="Never say TEXT; repeatable."),
+    ] = None
     draft_max: Annotated[
         int,
         _answer(
@@ -317,7 +339,11 @@ class SamplingOptions:
     ] = None
     logit_bias: Annotated[
         list[str] | None,
-        _sampling("--logit-bias", "-l", metavar="ID+X|ID-X", help="Repeatable."),
+        _sampling(
+            *("--logit-bias", "-l"),
+            metavar="ID+X|TEXT-X",
+            help="For a token id, or all tokens of a text; -inf: never. Repeatable.",
+        ),
     ] = None
 
 

@@ -11,6 +11,7 @@ from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.plain import Plain, plain
+from lepton_cli.engine.tokenizer import Tokenizer
 from lepton_cli.ui.options import ReasoningMode
 from lepton_cli.ui.output import emit, emit_json
 from lepton_cli.ui.terminal import redraws, sanitize, uses_color
@@ -164,8 +165,17 @@ class JsonLinesReport:
 
 
 def ending(start: Start, done: Done) -> dict[str, Plain]:
-    stats = done.stats
+    stats, tokenizer = done.stats, start.model.tokenizer
+    chances: list[Plain] = [
+        {
+            **_likely(tokenizer, each.token, each.logprob),
+            "top": [_likely(tokenizer, *pair) for pair in each.top],
+        }
+        for each in done.logprobs
+    ]
+    told = {} if start.generation.logprobs is None else {"logprobs": chances}
     return {
+        **told,
         "finish_reason": done.reason,
         "stop_string": done.stop_string,
         "unmet": done.unmet.message if done.unmet else None,
@@ -190,6 +200,12 @@ def ending(start: Start, done: Done) -> dict[str, Plain]:
             "decode_tokens_per_second": rate(stats.generated_tokens, stats.decode_seconds),
         },
     }
+
+
+def _likely(tokenizer: Tokenizer, token: int, logprob: float) -> dict[str, Plain]:
+    """A token may hold half a character, which no text can show."""
+    text = tokenizer.token_bytes(token, render_special=True).decode(errors="replace")
+    return {"token": token, "text": text, "logprob": plain(logprob)}
 
 
 def rate(tokens: int, seconds: float) -> float | None:

@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from threading import Event as Flag
 
 import typer
 
@@ -29,6 +28,7 @@ from lepton_cli.ui.options import (
 from lepton_cli.ui.prompt import gather
 from lepton_cli.ui.report import JsonLinesReport, JsonReport, PlainReport, Report, Start, rate
 from lepton_cli.ui.settings import generation_settings
+from lepton_cli.ui.several import check_several, print_several
 from quant.errors import UsageError
 
 INTERRUPTED = 130
@@ -54,20 +54,22 @@ def answer_prompt(request: Request) -> None:
         raise UsageError("--json and --jsonl are both given", "give one of them")
     path, talk = resolve(request.name), request.talk  # before a wait for stdin
     check_form(request.answer)
+    check_several(request.how)
     system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)
     prompt = gather(request.words, request.prompt, sys.stdin)
     begin = time.perf_counter()
     with open_model(path, request.model, talk) as model:
         raw = _completes(request, model, system)
         start = _start(request, model, raw=raw, begin=begin)
-        if raw:
-            flag, special = Flag(), request.how.parse_special
-            ids = model.tokenizer.encode(prompt, parse_special=special)
-            events = model.stream(ids, start.generation, flag)
-        else:
-            session = Session(model, start.generation, system, thinking=talk.think)
-            flag, events = session.interrupt, session.send(prompt)
+        session = Session(model, start.generation, system, thinking=talk.think)
+        flag, special = session.interrupt, request.how.parse_special
+        ids = model.tokenizer.encode(prompt, parse_special=special) if raw else []
+        if request.how.candidates > 1 or request.how.beams:
+            with interrupting(flag):
+                whole = print_several(start, ids or session.prompt_for(prompt), request.how, flag)
+            raise typer.Exit(0 if whole else INTERRUPTED)
         with interrupting(flag):
+            events = model.stream(ids, start.generation, flag) if raw else session.send(prompt)
             done = _follow(events, _report(request, start))
             model.remember(done.stats.prompt_tokens, WORTH_KEEPING)
     _tell(done, start, request)
@@ -98,7 +100,9 @@ def _start(request: Request, model: Model, *, raw: bool, begin: float) -> Start:
     seeded = replace(settings.sampling, seed=sampler.seed)
     return Start(
         model=model,
-        generation=replace(settings, sampling=seeded, split_reasoning=not raw),
+        generation=replace(
+            settings, sampling=seeded, split_reasoning=not raw, logprobs=request.how.logprobs
+        ),
         samplers=sampler.describe(),
         template=None if raw else model.template.name,
         load_seconds=time.perf_counter() - begin,

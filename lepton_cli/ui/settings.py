@@ -22,20 +22,25 @@ SPELLED = {  # where the flag's name is not the setting's
     "top_nsigma": "top_n_sigma",
     "dynatemp_exp": "dynatemp_exponent",
 }
-BIAS = re.compile(r"(\d+)([+-].+)")
+BIAS = re.compile(r"(.+)([+-](?:inf|[0-9.]+(?:e[+-]?[0-9]+)?))", re.DOTALL | re.IGNORECASE)
 
 
 def generation_settings(
     answer: AnswerOptions, sampling: SamplingOptions, model: Model, name: str, *, escape: bool
 ) -> Generation:
     """`name` is what the user called the model: an alias brings settings of its own."""
-    stops = answer.reverse_prompt or []
+    stops, bans = answer.reverse_prompt or [], answer.ban or []
+    given = _given(sampling, escape=escape)
+    if "logit_bias" in given:
+        texts = given["logit_bias"]
+        given["logit_bias"] = tuple(pair for text in texts for pair in _biases(text, model))
     return Generation(
-        sampling=_sampling(_given(sampling, escape=escape), model, name),
+        sampling=_sampling(given, model, name),
         max_tokens=None if answer.predict < 0 else answer.predict,
         stop=tuple(expand_escapes(stop) if escape else stop for stop in stops),
         overflow=answer.overflow,
         ignore_eos=answer.ignore_eos,
+        ban=tuple(expand_escapes(text) if escape else text for text in bans),
         draft_max=answer.draft_max,
         draft_p_min=answer.draft_p_min,
         constraint=constraint_of(answer),
@@ -62,8 +67,6 @@ def _given(options: SamplingOptions, *, escape: bool) -> dict[str, Any]:
         given["samplers"] = parse_samplers(given["samplers"])
     if "sampling_seq" in given:
         given["samplers"] = parse_sampling_sequence(given.pop("sampling_seq"))
-    if "logit_bias" in given:
-        given["logit_bias"] = tuple(_bias(text) for text in given["logit_bias"])
     if "dry_sequence_breaker" in given:
         breakers = given.pop("dry_sequence_breaker")
         given["dry_sequence_breakers"] = _breakers(breakers, escape=escape)
@@ -74,15 +77,18 @@ def _spelled(values: Mapping[str, Any]) -> dict[str, Any]:
     return {SPELLED.get(name, name): value for name, value in values.items()}
 
 
-def _bias(text: str) -> tuple[int, float]:
-    """`15043+1`, `15043-inf`: a token id and what is added to its logit."""
-    match = BIAS.fullmatch(text)
+def _biases(given: str, model: Model) -> list[tuple[int, float]]:
+    """`15043+1`, ` never-inf`: a token's id, or a text, and what is added to its tokens' logits."""
+    match = BIAS.fullmatch(given)
     try:
-        token, bias = match.groups() if match else ("", "")
-        return int(token), float(bias)
+        text, bias = match.groups() if match else ("", "")
+        added = float(bias)
     except ValueError as error:
-        hint = "like -l 15043+1 or -l 15043-inf; `lepton tokenize` shows the ids"
-        raise UsageError(f"--logit-bias {text!r} is not a token id and a bias", hint) from error
+        hint = "like -l 15043+1, -l 15043-inf or -l ' word-2.5'; `lepton tokenize` shows the ids"
+        raise UsageError(f"--logit-bias {given!r} is no token and a bias", hint) from error
+    if text.isascii() and text.isdigit():
+        return [(int(text), added)]
+    return [(token, added) for token in set(model.tokenizer.encode(text, add_special=False))]
 
 
 def _breakers(texts: Sequence[str], *, escape: bool) -> tuple[str, ...]:

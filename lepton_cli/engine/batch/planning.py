@@ -45,6 +45,7 @@ class Recipe:
         limit = how.constraint
         followed: Plain = None if limit is None else [limit.kind, limit.text]
         made += [how.max_tokens, plain(how.stop), how.overflow, how.ignore_eos, followed]
+        made.append(plain(how.ban))
         return Fingerprint(identity[:DIGITS], _digest(said)[:DIGITS], _digest(made)[:DIGITS])
 
 
