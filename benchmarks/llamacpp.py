@@ -2,13 +2,14 @@
 
     python llamacpp.py serve MODEL --threads 2 --ubatch 512 --context 4640
     python llamacpp.py together MODEL --threads 2 --ubatch 512 --context 4096 --sequences 32
-    python llamacpp.py first MODEL --threads 2 --context 4096 --prompt TEXT
+    python llamacpp.py first MODEL --threads 2 --context 4096 --prompt TEXT [--generate 24]
     python llamacpp.py quantize SOURCE OUT Q4_K_M
 
 `serve` answers a line {"n_prompt": 512, "n_gen": 0, "n_depth": 0} with a line {"seconds": ...};
 `together` answers {"n_seqs": 8, "n_prompt": 16, "n_gen": 64} with the seconds of generating them,
 one of each sequence a pass, as llama-batched-bench counts them;
-`first` prints {"seconds": ..., "bytes": ...} of a whole run to its first token. Both leave out what
+`first` prints {"seconds": ..., "bytes": ...} of a whole run to its first token, or
+to that of --generate. All leave out what
 Python itself and the binding take. Settings that are not options are llama.cpp's defaults.
 """
 
@@ -122,11 +123,15 @@ def together(context: Context) -> None:
         print(json.dumps({"seconds": time.perf_counter() - begin}), flush=True)
 
 
-def first(path: Path, threads: int, ubatch: int, size: int, prompt: str) -> None:
+def first(given: argparse.Namespace) -> None:
     before, begin = peak_bytes(), time.perf_counter()
-    context = Context(path, threads, ubatch, size)
-    context.enter(context.tokens(prompt))
-    api.llama_sampler_sample(api.llama_sampler_init_greedy(), context.handle, -1)
+    context = Context(given.model, given.threads, given.ubatch, given.context)
+    context.enter(context.tokens(given.prompt))
+    greedy = api.llama_sampler_init_greedy()
+    token = api.llama_sampler_sample(greedy, context.handle, -1)
+    for _ in range(given.generate - 1):
+        context.enter([token])
+        token = api.llama_sampler_sample(greedy, context.handle, -1)
     seconds = time.perf_counter() - begin
     print(json.dumps({"seconds": seconds, "bytes": peak_bytes() - before}))
 
@@ -166,6 +171,7 @@ def main() -> None:
             command.add_argument("--sequences", type=int, required=True)
         if name == "first":
             command.add_argument("--prompt", required=True)
+            command.add_argument("--generate", type=int, default=1)
     command = commands.add_parser("quantize")
     command.add_argument("source", type=Path)
     command.add_argument("out", type=Path)
@@ -179,7 +185,7 @@ def main() -> None:
         settings = given.threads, given.ubatch, given.context, given.sequences
         together(Context(given.model, *settings))
     elif given.command == "first":
-        first(given.model, given.threads, given.ubatch, given.context, given.prompt)
+        first(given)
     else:
         quantize(given.source, given.out, given.type)
 

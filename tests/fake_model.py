@@ -109,6 +109,7 @@ class FakeModel:
     path: Path = Path("fake.gguf")
     name: str = "Fake 260K"
     architecture: str = "llama"
+    fingerprint: str = "f1ngerpr1nt"
     parameters: int = 260_000
     file_bytes: int = 1_040_000
     trained_context: int = 4096

@@ -185,6 +185,7 @@ def schema() -> dict[str, object]:
             "parameters": 260_000,
             "file_bytes": 1_040_000,
         },
+        "fingerprint": "f1ngerpr1nt",
         "backend": "reference",
         "threads": 1,
         "template": "chatml",

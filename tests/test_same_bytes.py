@@ -136,6 +136,21 @@ def test_a_cache_in_bytes_keeps_the_promise_too(path):
     assert expected == together(path, 3, Q8)
 
 
+def test_models_of_one_promise_have_one_fingerprint(path):
+    """Threads, chunks and the context do not show in it; cache types and the backend do."""
+    marks = {}
+    for name, options in {
+        "plain": LoadOptions("cpu"),
+        "others": LoadOptions("cpu", 3, ctx=500, ubatch=9),
+        "bytes": Q8,
+        "reference": LoadOptions("reference"),
+    }.items():
+        with open_model(path, options) as model:
+            marks[name] = model.fingerprint
+    assert marks["plain"] == marks["others"]
+    assert len(set(marks.values())) == 3
+
+
 def test_another_seed_says_something_else(path, expected):
     other = Generation(Sampling(temperature=0.9, seed=12), 120, ignore_eos=True)
     assert in_turn(path, LoadOptions("cpu"), other) != expected

@@ -73,9 +73,10 @@ def read_gbnf(text: str) -> dict[str, Node]:
 
 def _check_finite(rules: Rules) -> None:
     """Refuses rules that only an endless text could satisfy."""
-    ended: set[str] = set()
-    for _ in rules:  # each round finds one rule more, or all that there are
-        ended = {name for name, node in rules.items() if _ends(node, ended)}
+    ended, grown = set[str](), True
+    while grown:
+        found = {name for name, node in rules.items() if _ends(node, ended)}
+        ended, grown = found, len(found) > len(ended)
     for name in rules:
         if name not in ended:
             message = f"the grammar's rule {name!r} needs itself again and again"

@@ -19,14 +19,12 @@ Place = tuple[int, int]
 
 def recursive_rules(rules: Rules) -> frozenset[str]:
     """The rules that come to mention one that mentions itself, at any depth."""
-    mentioned = {name: frozenset(rules_of(node)) for name, node in rules.items()}
-    for _ in rules:  # the depth is at most the number of rules
-        mentioned = {
-            name: names.union(*(mentioned[other] for other in names))
-            for name, names in mentioned.items()
-        }
-    loops = {name for name, names in mentioned.items() if name in names}
-    return frozenset(name for name, names in mentioned.items() if names & loops)
+    mentioned = {name: set(rules_of(node)) for name, node in rules.items()}
+    plain, grown = set[str](), True
+    while grown:
+        found = {name for name, names in mentioned.items() if names <= plain}
+        plain, grown = found, len(found) > len(plain)
+    return frozenset(rules.keys() - plain)
 
 
 def safe_runs(rules: Rules) -> frozenset[Repeat]:

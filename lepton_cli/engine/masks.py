@@ -93,8 +93,14 @@ class Matcher:
         return bits
 
     def accept(self, token: int) -> bool:
-        """Goes on by a token; False, and nothing has changed, where it is not allowed."""
-        return self._engine.try_consume_tokens([token]) == 1
+        """Goes on by a token; False, and nothing has changed, where it is not allowed.
+
+        Raises ConstraintError where the engine gives up.
+        """
+        accepted = self._engine.try_consume_tokens([token]) == 1
+        if self._engine.is_error():
+            raise _too_complex(self._engine)
+        return accepted
 
     @property
     def ended(self) -> bool:

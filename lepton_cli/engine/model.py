@@ -25,7 +25,7 @@ from lepton_cli.engine.loading import Backend, LoadOptions
 from lepton_cli.engine.paths import cache_folder
 from lepton_cli.engine.plain import Plain
 from lepton_cli.engine.positions import Passes, Positions
-from lepton_cli.engine.prefixes import Prefixes, prefix_folder
+from lepton_cli.engine.prefixes import Prefixes, key_of, prefix_folder
 from lepton_cli.engine.sampling import Mask, Sampler, Sampling
 from lepton_cli.engine.solo import answer_events
 from lepton_cli.engine.speculation import DraftModel, Guesser, PromptLookup, Speculation
@@ -95,6 +95,15 @@ class Model:
     def notes(self) -> tuple[str, ...]:
         """What a person should hear about how the file is run."""
         return (*self._notes, *self.tokenizer.notes)
+
+    @property
+    def fingerprint(self) -> str:
+        """Where it is the same, the same prompt, seed and settings give the same bytes.
+
+        The reference backend promises that for equal passes only.
+        """
+        key = key_of(self.identity, self._passes.pool.layout, self._rope).hex()
+        return key if self.backend == "cpu" else f"{self.backend}-{key}"
 
     @property
     def path(self) -> Path:

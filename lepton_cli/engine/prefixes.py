@@ -80,7 +80,7 @@ class Prefixes:
 
     def _opened(self, layout: CacheLayout) -> PrefixStore:
         if self._store is None:
-            key = _key(self.identity(), layout, self.rope)
+            key = key_of(self.identity(), layout, self.rope)
             self._store = PrefixStore(self.folder, key, self.model, layout.block_bytes, self.limit)
         return self._store
 
@@ -91,7 +91,8 @@ def common(have: Sequence[int], want: Sequence[int]) -> int:
     return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(have), len(want)))
 
 
-def _key(identity: str, layout: CacheLayout, rope: Rope | None) -> bytes:
+def key_of(identity: str, layout: CacheLayout, rope: Rope | None) -> bytes:
+    """What the bytes of K and V, and so of all answers, depend on beside what is asked."""
     digest = hashlib.blake2b(digest_size=16)
     for part in _parts(identity, layout, rope):
         digest.update(len(part).to_bytes(8, "little") + part)

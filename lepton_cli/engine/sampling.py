@@ -355,20 +355,25 @@ class Sampler:
             return self._masked(logits, allowed)
         if not self._narrows:
             return _usable(self._ids, self._widened(logits))
-        values = logits
+        values = logits[: len(self._all_ids)]  # files may pad their rows beyond the vocabulary
         if len(self._never):
-            values = logits.copy()
+            values = values.copy()
             values[self._never] = -np.inf
+        return self._narrowed(values)
+
+    def _narrowed(self, values: NDArray[np.float32]) -> Candidates:
         _check_usable(values)
         return _finite(top_k(Candidates(self._all_ids, values), self._sampling.top_k))
 
     def _masked(self, logits: NDArray[np.float32], allowed: NDArray[np.bool_]) -> Candidates:
-        if len(self._ids) < len(allowed):
-            allowed[self._never] = False
-        ids = np.flatnonzero(allowed)
-        if not len(ids):
+        allowed[self._never] = False
+        count = np.count_nonzero(allowed)
+        if not count:
             hint = "allow what it needs: see --logit-bias, --ban and --ignore-eos"
             raise ConstraintError("no token may follow: the constraint needs one ruled out", hint)
+        if self._narrows and 2 * count > len(allowed):  # a copy costs less than a choice
+            return self._narrowed(np.where(allowed, logits[: len(allowed)], np.float32(-np.inf)))
+        ids = np.flatnonzero(allowed)
         values = logits[ids] if self._narrows else logits[ids].astype(np.float64)
         candidates = Candidates(ids.astype(np.int32), values)
         positions, biases = self._biases

@@ -266,7 +266,7 @@ def remarks(done: Done) -> list[str]:
     """What did not go as the person may think: nothing of that is silent."""
     dropped = done.stats.dropped_tokens
     left_out = [f"the oldest {dropped} tokens did not fit and were left out"] if dropped else []
-    return left_out if done.reason == "stop" else [*left_out, ENDINGS[done.reason]]
+    return left_out if done.reason == "stop" or done.unmet else [*left_out, ENDINGS[done.reason]]
 
 
 def _show(event: Event, view: AnswerView) -> Done | None:

@@ -42,6 +42,7 @@ class Start:
                 "parameters": model.parameters,
                 "file_bytes": model.file_bytes,
             },
+            "fingerprint": model.fingerprint,
             "backend": model.backend,
             "threads": model.threads,
             "template": self.template,
