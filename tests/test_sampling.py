@@ -280,6 +280,7 @@ def test_logits_beyond_the_vocabulary_are_never_drawn() -> None:
     padded = np.zeros((50, V + 24), np.float32)
     padded[:, V:] = 90
     assert max(drawn(PURE, padded)) < V
+    assert max(drawn(Sampling(top_k=5), padded)) < V
 
 
 @pytest.mark.parametrize("token", [V, 10**9])
