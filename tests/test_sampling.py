@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -369,6 +370,21 @@ FLAT = st.lists(st.integers(-3, 3), min_size=V, max_size=V).map(
 def test_greedy_is_the_first_maximum(logits: NDArray[np.float32]) -> None:
     assert drawn(Sampling(temperature=0), logits[None]) == [int(logits.argmax())]
     assert drawn(Sampling(top_k=1, temperature=9.0), logits[None]) == [int(logits.argmax())]
+
+
+def test_greedy_without_its_short_cut_draws_the_same():
+    random = np.random.default_rng(5)
+    rows = random.normal(size=(50, V)).astype(np.float32).round(1)  # with ties
+    rows[3, 7] = -np.inf
+    short = Sampling(temperature=0, top_n_sigma=2.0)
+    long = replace(short, samplers=(*short.samplers, "typ_p"), typical_p=0.9999999)
+    assert drawn(short, rows) == drawn(long, rows) == rows.argmax(axis=1).tolist()
+
+
+def test_a_temperature_that_is_no_stage_is_not_obeyed():
+    rows = np.random.default_rng(6).normal(size=(200, V)).astype(np.float32)
+    sampling = Sampling(temperature=0, samplers=("top_k",), seed=1)
+    assert drawn(sampling, rows) != rows.argmax(axis=1).tolist()
 
 
 @STEADY

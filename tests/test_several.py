@@ -60,6 +60,11 @@ def test_logprobs_tell_each_token_and_what_was_likelier(lepton):
     assert "logprobs" not in json.loads(lepton("--json")[1])
 
 
+def test_no_logprobs_beside_it_are_asked_for_by_zero(lepton):
+    told = json.loads(lepton("--logprobs", "0", "--json")[1])["logprobs"]
+    assert len(told) == 40 and all(each["top"] == [] for each in told)
+
+
 @pytest.mark.parametrize("words", ["dog", "Max", "e"])
 def test_what_is_banned_is_not_said(lepton, words):
     assert words in lepton()[1]

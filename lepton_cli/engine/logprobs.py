@@ -17,6 +17,8 @@ def log_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:  # (V
 def chances(logits: NDArray[np.float32], token: int, count: int) -> TokenChances:  # (V,)
     """Natural logarithms, of the model's own distribution; the likeliest first."""
     values = log_probabilities(logits)
+    if not count:
+        return TokenChances(token, float(values[token]), ())
     best = Candidates(np.arange(len(values), dtype=np.int32), values).likeliest(count)
-    top = tuple((int(n), float(values[n])) for n in best) if count else ()
+    top = tuple((int(n), float(values[n])) for n in best)
     return TokenChances(token, float(values[token]), top)

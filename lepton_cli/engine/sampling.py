@@ -48,6 +48,9 @@ ORDER = (
     "temperature",
 )
 
+KEEP_BEST = frozenset({"top_n_sigma", "top_k", "top_p", "min_p", "temperature"})
+"""Stages after which the likeliest token is still there, and still the likeliest."""
+
 
 def _within(default: T, low: float, high: float) -> T:
     """A field that may be from `low` to `high`; whole numbers where the default is one."""
@@ -347,7 +350,11 @@ class Sampler:
         self._values = np.empty(len(self._ids))
         self._biased = bool(sums or never)
         # what top_k leaves over need not be widened: that alone would take a tenth of a millisecond
-        self._narrows = not len(raised) and bool(self._chain) and self._chain[0].name == "top_k"
+        names = [stage.name for stage in self._chain]
+        self._narrows = not len(raised) and names[:1] == ["top_k"]
+        s = self._sampling
+        cold = "temperature" in names and s.temperature <= 0 and s.dynatemp_range == 0
+        self._greedy = cold and KEEP_BEST.issuperset(names)
 
     def _allowed(self, logits: NDArray[np.float32]) -> Candidates:
         allowed = self._mask.allowed() if self._mask else None
@@ -362,6 +369,9 @@ class Sampler:
         return self._narrowed(values)
 
     def _narrowed(self, values: NDArray[np.float32]) -> Candidates:
+        if self._greedy:
+            best = int(np.argmax(values))  # where any is NaN, that one
+            return _usable(self._all_ids[best : best + 1], values[best : best + 1])
         _check_usable(values)
         return _finite(top_k(Candidates(self._all_ids, values), self._sampling.top_k))
 

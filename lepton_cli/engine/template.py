@@ -6,10 +6,12 @@ vocabulary tells, with a note. What a person wrote stays text whatever it looks 
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from lepton_cli.engine.fallback_templates import BUILT_IN, guess
 from lepton_cli.engine.jinja.budget import Limits
+from lepton_cli.engine.jinja.environment import strftime
 from lepton_cli.engine.jinja.program import ChatTemplateError, Program
 from lepton_cli.engine.jinja.provenance import segments, trusted
 from lepton_cli.engine.messages import Message, Segment
@@ -60,12 +62,14 @@ class ChatTemplate:
         enable_thinking: bool = True,
         continue_last: bool = False,
         variables: Mapping[str, object] | None = None,
+        now: datetime | None = None,
     ) -> list[Segment]:
         """The prompt, without a BOS or EOS that the tokenizer will add.
 
         `continue_last` leaves the last message, an answer, open: what the model has said of it so
         far follows the generation prompt. `variables` are for the template (llama.cpp's
-        --chat-template-kwargs). Raises ChatTemplateError when the template refuses the messages.
+        --chat-template-kwargs); `now` is the time that it is told. Raises ChatTemplateError when
+        the template refuses the messages.
         """
         partial = None
         if continue_last:
@@ -80,7 +84,7 @@ class ChatTemplate:
             "add_generation_prompt": add_generation_prompt or continue_last,
             "enable_thinking": enable_thinking,
             "thinking": enable_thinking,  # what DeepSeek and Granite call it
-            **_dates(),
+            **_dates(now or datetime.now()),
             **(variables or {}),
         }
         characters = sum(len(turn.content) + len(turn.reasoning or "") for turn in turns)
@@ -188,8 +192,8 @@ def _merge_system(messages: Sequence[Message]) -> list[Message]:
     return [Message("user", system.content), *rest]
 
 
-def _dates() -> dict[str, str]:
-    """What llama.cpp's templates ask for."""
-    today = datetime.now()
+def _dates(now: datetime) -> dict[str, object]:
+    """What llama.cpp's templates ask for, and Hugging Face's function."""
     layouts = {"date_string": "%d %b %Y", "datetime": "%b %d %Y"}
-    return {name: trusted(today.strftime(layout)) for name, layout in layouts.items()}
+    told = {name: trusted(now.strftime(layout)) for name, layout in layouts.items()}
+    return {**told, "strftime_now": partial(strftime, now)}

@@ -2,15 +2,20 @@
 
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
+from lepton_cli.engine.batch.arithmetic import arithmetic
 from lepton_cli.engine.batch.columns import ColumnText
 from lepton_cli.engine.batch.parameters import KNOWN
-from lepton_cli.engine.batch.planning import Recipe, plan
+from lepton_cli.engine.batch.planning import DATED, Recipe, plan
 from lepton_cli.engine.batch.prose import Prose
 from lepton_cli.engine.batch.rows import Row, form_of, read_rows
 from lepton_cli.engine.batch.running import Run
@@ -23,11 +28,14 @@ from lepton_cli.ui.batch_output import Results, open_results
 from lepton_cli.ui.forms import check_form
 from lepton_cli.ui.interrupt import interrupting
 from lepton_cli.ui.notes import note
-from lepton_cli.ui.opening import one_text, open_model
+from lepton_cli.ui.opening import load_options, one_text, open_model
 from lepton_cli.ui.options import AnswerOptions, ConversationOptions, ModelOptions, SamplingOptions
 from lepton_cli.ui.prompt import checked, expand_escapes
 from lepton_cli.ui.settings import generation_settings
 from quant.errors import UsageError
+
+if TYPE_CHECKING:
+    from lepton_cli.engine.batch.cluster import ClusterModel
 
 FAILED, INTERRUPTED = 1, 130
 ALIKE = 0.8  # how alike a column's name is to a parameter's where that was meant
@@ -57,16 +65,38 @@ def answer_rows(request: BatchRequest) -> None:
     _tell_columns(rows, wording)
     with (
         open_results(request.results, prose) as results,
-        open_model(path, request.model, request.talk) as model,
+        _opened(request, path) as (model, computing),
     ):
-        recipe = _recipe(request, model, wording)
+        recipe = replace(_recipe(request, model, wording), arithmetic=computing)
         code = _answer(model, recipe, rows, results, at_once, retry=request.results.retry_errors)
     if code:
         raise typer.Exit(code)
 
 
+@contextmanager
+def _opened(
+    request: BatchRequest, path: Path
+) -> "Iterator[tuple[Model, str] | tuple[ClusterModel, str]]":
+    """What answers, and what computes there."""
+    address = request.rows.cluster
+    if address is None:
+        with open_model(path, request.model, request.talk) as model:
+            yield model, arithmetic(model.backend)
+        return
+    if find_spec("distributed") is None:
+        cure = "pip install 'lepton-cli[cluster]'"
+        raise UsageError("--cluster needs Dask, which is not installed", cure)
+    from lepton_cli.engine.batch.cluster import open_cluster
+
+    load = load_options(request.model, request.talk)
+    with open_cluster(address, request.name, load) as cluster:
+        for text in (*cluster.tokenizer.notes, *([cluster.told] if request.model.verbose else [])):
+            note(text)
+        yield cluster, cluster.arithmetic
+
+
 def _answer(
-    model: Model,
+    model: "Model | ClusterModel",
     recipe: Recipe,
     rows: Sequence[Row],
     results: Results,
@@ -75,7 +105,7 @@ def _answer(
     retry: bool,
 ) -> int:
     """The exit code."""
-    fingerprint = recipe.fingerprint(model.identity)
+    fingerprint = results.resumed(recipe.fingerprint(model.identity))
     jobs = plan(rows, recipe, fingerprint)
     keys = [job.key for job in jobs]
     known = results.known(fingerprint, keys)
@@ -95,7 +125,7 @@ def _answer(
     return FAILED if meter.failed else 0
 
 
-def _recipe(request: BatchRequest, model: Model, wording: Wording) -> Recipe:
+def _recipe(request: BatchRequest, model: "Model | ClusterModel", wording: Wording) -> Recipe:
     rows, talk, options, asked = request.rows, request.talk, request.model, request.sampling
     template = one_text("--chat-template", talk.chat_template, talk.chat_template_file)
     raw = rows.raw or (template is None and not model.template.from_file)
@@ -113,6 +143,7 @@ def _recipe(request: BatchRequest, model: Model, wording: Wording) -> Recipe:
         thinking=talk.think,
         template=template,
         setting=(model.backend, f"context {options.ctx_size}", f"cache {cache}"),
+        day=None if raw or not DATED.search(model.template.source) else date.today(),
     )
 
 

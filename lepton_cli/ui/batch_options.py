@@ -58,6 +58,10 @@ class RowOptions:
             help="Rows that are answered at once: they change the speed alone.",
         ),
     ] = "auto"
+    cluster: Annotated[
+        str | None,
+        _rows("--cluster", metavar="ADDRESS", help="Have a Dask cluster's workers answer them."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

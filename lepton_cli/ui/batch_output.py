@@ -21,6 +21,9 @@ BESIDE = ".jsonl"  # a text's records stand in a file of its name and this
 class Results(Protocol):
     """Takes records as rows end, and tells those that former runs have taken."""
 
+    def resumed(self, fingerprint: Fingerprint) -> Fingerprint:
+        """With the day of what is gone on with."""
+
     def known(self, fingerprint: Fingerprint, keys: Sequence[str]) -> dict[str, Label]:
         """By key. Raises UsageError where results of something else are in the place."""
 
@@ -73,6 +76,9 @@ class Stream:
         self._waiting: dict[int, str] = {}
         self._turn, self._taken = 1, 0
 
+    def resumed(self, fingerprint: Fingerprint) -> Fingerprint:
+        return fingerprint
+
     def known(self, fingerprint: Fingerprint, keys: Sequence[str]) -> dict[str, Label]:
         return {}
 
@@ -102,6 +108,11 @@ class File:
     ledger: Ledger
     options: ResultOptions
     prose: Prose | None
+
+    def resumed(self, fingerprint: Fingerprint) -> Fingerprint:
+        return fingerprint.resuming(
+            place.label.fingerprint for place in self.ledger.places.values()
+        )
 
     def known(self, fingerprint: Fingerprint, keys: Sequence[str]) -> dict[str, Label]:
         if not self.options.overwrite:

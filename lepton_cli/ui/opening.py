@@ -16,15 +16,7 @@ from quant.errors import UsageError
 
 def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> Model:
     """Notes go to stderr."""
-    wanted = LoadOptions(
-        backend=options.backend,
-        threads=options.threads if options.threads > 0 else None,
-        ctx=options.ctx_size or None,
-        kv=(options.cache_type_k, options.cache_type_v),
-        ubatch=options.ubatch_size,
-        prefixes=round(options.prefix_cache * 1e9),
-        template=one_text("--chat-template", talk.chat_template, talk.chat_template_file),
-    )
+    wanted = load_options(options, talk)
     on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
     model = engine.open_model(path, wanted, on_plan, progress)
     if options.model_draft is not None:
@@ -45,6 +37,18 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
         note(f"instructions {instructions()}")
         note(f"kernels {kernels()}")
     return model
+
+
+def load_options(options: ModelOptions, talk: ConversationOptions) -> LoadOptions:
+    return LoadOptions(
+        backend=options.backend,
+        threads=options.threads if options.threads > 0 else None,
+        ctx=options.ctx_size or None,
+        kv=(options.cache_type_k, options.cache_type_v),
+        ubatch=options.ubatch_size,
+        prefixes=round(options.prefix_cache * 1e9),
+        template=one_text("--chat-template", talk.chat_template, talk.chat_template_file),
+    )
 
 
 def one_text(flag: str, text: str | None, file: str | None) -> str | None:

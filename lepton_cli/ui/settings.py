@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lepton_cli.engine.author_defaults import apply_author_defaults
 from lepton_cli.engine.catalogue import load_aliases
@@ -16,6 +16,9 @@ from lepton_cli.ui.options import AnswerOptions, SamplingOptions
 from lepton_cli.ui.prompt import expand_escapes
 from quant.errors import UsageError
 
+if TYPE_CHECKING:
+    from lepton_cli.engine.batch.cluster import ClusterModel
+
 SPELLED = {  # where the flag's name is not the setting's
     "temp": "temperature",
     "typical": "typical_p",
@@ -26,7 +29,12 @@ BIAS = re.compile(r"(.+)([+-](?:inf|[0-9.]+(?:e[+-]?[0-9]+)?))", re.DOTALL | re.
 
 
 def generation_settings(
-    answer: AnswerOptions, sampling: SamplingOptions, model: Model, name: str, *, escape: bool
+    answer: AnswerOptions,
+    sampling: SamplingOptions,
+    model: "Model | ClusterModel",
+    name: str,
+    *,
+    escape: bool,
 ) -> Generation:
     """`name` is what the user called the model: an alias brings settings of its own."""
     stops, bans = answer.reverse_prompt or [], answer.ban or []
@@ -47,7 +55,7 @@ def generation_settings(
     )
 
 
-def _sampling(given: Mapping[str, Any], model: Model, name: str) -> Sampling:
+def _sampling(given: Mapping[str, Any], model: "Model | ClusterModel", name: str) -> Sampling:
     """What is given, else what the file says, else what the catalogue says, else the default."""
     alias = None if Path(name).exists() else load_aliases().get(name.lower())
     advised = _spelled(alias.defaults) if alias else {}
@@ -77,7 +85,7 @@ def _spelled(values: Mapping[str, Any]) -> dict[str, Any]:
     return {SPELLED.get(name, name): value for name, value in values.items()}
 
 
-def _biases(given: str, model: Model) -> list[tuple[int, float]]:
+def _biases(given: str, model: "Model | ClusterModel") -> list[tuple[int, float]]:
     """`15043+1`, ` never-inf`: a token's id, or a text, and what is added to its tokens' logits."""
     match = BIAS.fullmatch(given)
     try:

@@ -7,9 +7,11 @@ of two equal rows each gets its own.
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime
 
 from lepton_cli.engine.batch.asking import Ask
 from lepton_cli.engine.batch.openai import shape_of
@@ -21,7 +23,11 @@ from lepton_cli.engine.sampling import Sampling
 from quant.errors import LeptonError
 
 DIGITS = 12  # hexadecimal, of each part of a fingerprint
-DIFFERENCES = ("another model", "another prompt template", "other parameters")
+DIFFERENCES = (
+    *("another model", "another prompt template", "other parameters"),
+    "another CPU's instructions (LEPTON_CPU chooses them)",
+)
+DATED = re.compile(r"\b(strftime_now|date_string|datetime)\b")  # in a template that tells the date
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,8 @@ class Recipe:
     thinking: bool = True
     template: str | None = None  # a chat template that replaces the model's own
     setting: tuple[str, ...] = ()
+    arithmetic: str = ""  # see arithmetic.py
+    day: date | None = None  # for a chat template that tells it
 
     def fingerprint(self, identity: str) -> "Fingerprint":
         words = self.wording
@@ -46,19 +54,41 @@ class Recipe:
         followed: Plain = None if limit is None else [limit.kind, limit.text]
         made += [how.max_tokens, plain(how.stop), how.overflow, how.ignore_eos, followed]
         made.append(plain(how.ban))
-        return Fingerprint(identity[:DIGITS], _digest(said)[:DIGITS], _digest(made)[:DIGITS])
+        digests = (identity[:DIGITS], _digest(said)[:DIGITS], _digest(made)[:DIGITS])
+        return Fingerprint(*digests, self.arithmetic, self.day)
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Of the model, of the words around each row, and of the parameters."""
+    """Of the model, of the words around each row, of the parameters and of what computes.
+
+    `day` is the one that a chat template tells.
+    """
 
     model: str
     template: str
     parameters: str
+    arithmetic: str
+    day: date | None = None
 
     def __str__(self) -> str:
-        return f"{self.model}-{self.template}-{self.parameters}"
+        day = "" if self.day is None else f"-{self.day:%Y%m%d}"
+        return f"{self.model}-{self.template}-{self.parameters}-{self.arithmetic}{day}"
+
+    @property
+    def now(self) -> datetime | None:
+        """What a template takes for the time: midnight, so that no hour of a day is another."""
+        return None if self.day is None else datetime.combine(self.day, datetime.min.time())
+
+    def resuming(self, others: Iterable[str]) -> "Fingerprint":
+        """With the day of results that are alike but for it: they are gone on with as begun."""
+        mine = str(replace(self, day=None))
+        for other in others if self.day else ():
+            head, _, told = other.rpartition("-")
+            day = _day(told)
+            if head == mine and day is not None:
+                return replace(self, day=day)
+        return self
 
     def difference(self, other: str) -> str:
         """What another fingerprint has that is not this one's, in words."""
@@ -95,6 +125,13 @@ def _job(row: Row, recipe: Recipe, fingerprint: str, seen: Counter[str]) -> Job:
     seen[content] += 1
     seed = None if recipe.seed is None else int(_digest([recipe.seed, content, before])[:8], 16)
     return Job(row.number, _digest([fingerprint, content, before])[:32], seed, ask, error)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _changed(sampling: Sampling) -> Plain:

@@ -2,19 +2,41 @@
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from lepton_cli.engine.batch.parameters import own_generation
 from lepton_cli.engine.batch.planning import Fingerprint, Job, Recipe
 from lepton_cli.engine.batch.records import Record, answer_record, error_record
 from lepton_cli.engine.batching import Outcome, Request
 from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.model import Model
+from lepton_cli.engine.template import ChatTemplate
+from lepton_cli.engine.tokenizer import Tokenizer
 from quant.errors import LeptonError
 
 Take = Callable[[Job, Record], None]
 """What is done with a finished row's record; may raise LeptonError, which ends the run."""
+
+
+class Answering(Protocol):
+    """A model as far as a run needs it: here, or on the workers of a cluster."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def template(self) -> ChatTemplate: ...
+
+    def batch(
+        self,
+        requests: Iterable[Request],
+        jobs: int | None = None,
+        interrupt: threading.Event | None = None,
+    ) -> Iterator[Outcome]: ...
 
 
 @dataclass(slots=True)
@@ -39,11 +61,12 @@ class Run:
     """One pass over the rows that are to be answered."""
 
     def __init__(
-        self, model: Model, recipe: Recipe, fingerprint: Fingerprint, jobs: Sequence[Job]
+        self, model: Answering, recipe: Recipe, fingerprint: Fingerprint, jobs: Sequence[Job]
     ) -> None:
         """Setting `last` lets no row begin any more, `stop` ends those that have begun."""
         self.tally, self.last, self.stop = Tally(), threading.Event(), threading.Event()
         self._model, self._recipe, self._fingerprint = model, recipe, str(fingerprint)
+        self._now = fingerprint.now
         self._jobs, self._seeds = jobs, dict[int, int]()
 
     def results(self, at_once: int | None, take: Take) -> Iterator[Tally]:
@@ -89,7 +112,8 @@ class Run:
         model, ask = self._model, job.ask
         if ask.prompt is not None:
             return model.tokenizer.encode(ask.prompt)
-        segments = model.template.render(ask.messages, enable_thinking=self._recipe.thinking)
+        thinking = self._recipe.thinking
+        segments = model.template.render(ask.messages, enable_thinking=thinking, now=self._now)
         return model.tokenizer.encode_segments(segments)
 
     def _end(self, outcome: Outcome, take: Take) -> None:

@@ -73,7 +73,7 @@ class Sandbox(SandboxedEnvironment):
             ),
             "raise_exception": partial(refuse, budget),
             "range": safe_range,
-            "strftime_now": strftime_now,
+            "strftime_now": lambda layout: strftime(datetime.now(), layout),
         }
 
     def _metered(self, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -234,5 +234,5 @@ def refuse(budget: Budget, message: object = "no reason given") -> None:
     raise RefusalError(printed(budget, message))
 
 
-def strftime_now(layout: str) -> str:
-    return derived(datetime.now().strftime(layout[:100]), layout)
+def strftime(moment: datetime, layout: str) -> str:
+    return derived(moment.strftime(layout[:100]), layout)

@@ -322,7 +322,11 @@ IN_PARTS = {  # levels, factors, weights and bytes a block, scales a part, what 
 
 
 def quantized_panel(block, weights, size):
-    """panel(w, x, columns): the sums of 16 rows with each token's quantized activations."""
+    """panel(w, x, columns): the sums of 16 rows with each token's quantized activations.
+
+    Each tile of tokens asks anew for what lies ahead. Only the first has to; but a branch, or a
+    second loop without, costs far more than asking for what is in the core's cache.
+    """
     panel_bytes, x_bytes = 16 * size, weights // 32 * ACTIVATION_BYTES
     ahead = prefetch_panels(panel_bytes)
 
@@ -330,7 +334,7 @@ def quantized_panel(block, weights, size):
     def panel(w, x, columns):
         total = zeros(w, x)
         for b in range(columns // weights):
-            ahead(w, x, b * panel_bytes + BYTES_AHEAD)
+            ahead(w, b * panel_bytes + BYTES_AHEAD)
             total = block(w + b * panel_bytes, x, b * x_bytes, total)
         return total
 
@@ -347,7 +351,7 @@ def float_panel(load, size):
         even, odd = zeros(w, x), zeros(w, x)
         for c in range(columns // 2):
             at = w + 2 * c * 16 * size
-            ahead(at, x, BYTES_AHEAD)
+            ahead(at, BYTES_AHEAD)
             even = fma(load(at), broadcast_f32(x, 8 * c), even)
             odd = fma(load(at + 16 * size), broadcast_f32(x, 8 * c + 4), odd)
         if columns % 2 != 0:

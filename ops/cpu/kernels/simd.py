@@ -238,20 +238,16 @@ def prefetch(size):
 
 
 def prefetch_panels(size):
-    """ask(panels, rows, offset): asks for so many bytes of each panel.
-
-    For a single row only: a tile's panels have just been read for the tile before.
-    """
+    """ask(panels, offset): asks for so many bytes of each panel."""
 
     @intrinsic
-    def ask(context, panels, rows, offset):
+    def ask(context, panels, offset):
         def code(context, builder, signature, arguments):
-            if rows.count == 1:
-                for address in each(builder, arguments[0]):
-                    _prefetch(builder, builder.add(address, arguments[2]), size)
+            for address in each(builder, arguments[0]):
+                _prefetch(builder, builder.add(address, arguments[1]), size)
             return context.get_dummy_value()
 
-        return types.void(panels, rows, types.int64), code
+        return types.void(panels, types.int64), code
 
     return ask
 

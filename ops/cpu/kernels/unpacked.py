@@ -110,7 +110,7 @@ def _direct(add_part, factors, weights, size):
             block = w + b * block_bytes
             for part in range(parts):
                 at = (b * parts + part) * ACTIVATION_BYTES
-                ahead(block, x, BLOCKS_AHEAD * block_bytes + part * (block_bytes // parts))
+                ahead(block, BLOCKS_AHEAD * block_bytes + part * (block_bytes // parts))
                 total = add_part(block, part, x, at, factors(block, part), total)
         return total
 
@@ -120,11 +120,13 @@ def _direct(add_part, factors, weights, size):
 def _unpacker(levels, factors, weights, size):
     """unpack(w, first, last, out): those parts of the panels at w."""
     block_bytes, parts = 16 * size, weights // PART
+    ahead = prefetch_panels(block_bytes // parts)
 
     @device
     def unpack(w, first, last, out):
         for number in range(first, last):
             block, part = w + number // parts * block_bytes, number % parts
+            ahead(block, BLOCKS_AHEAD * block_bytes + part * (block_bytes // parts))
             to = out + PART_BYTES * (number - first)
             for g in range(8):
                 store(to + 64 * g, levels(block, part, g))

@@ -1,0 +1,241 @@
+"""`lepton batch --cluster`: two workers on loopback say what one machine says, whatever happens."""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lepton_cli.__main__ import run
+from lepton_cli.engine.loading import LoadOptions
+from quant.errors import UsageError
+
+ROOT = Path(__file__).parents[1]
+MODEL = ROOT / "lepton_cli" / "data" / "builtin.gguf"
+WAIT = 120.0  # seconds, on a machine that does much else
+ROWS = [{"id": i, "prompt": f"Tell me a story about {i % 7} cats."} for i in range(80)]
+LONG = ("-n", "100", "--ignore-eos")
+
+needs_dask = pytest.mark.skipif(
+    importlib.util.find_spec("distributed") is None or sys.platform == "win32",
+    reason="needs Dask's distributed, and POSIX signals",
+)
+
+
+class Cluster:
+    """A scheduler and its workers, processes of their own; `dask` starts one more."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.processes = folder, list[subprocess.Popen[bytes]]()
+        self.dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", "at.json")
+        until(lambda: (folder / "at.json").exists() and (folder / "at.json").stat().st_size > 0)
+        self.address = json.loads((folder / "at.json").read_text())["address"]
+
+    def worker(self, **more: str) -> subprocess.Popen[bytes]:
+        here = ("--no-nanny", "--nthreads", "1", "--host", "127.0.0.1", "--local-directory", ".")
+        before = self.workers()
+        process = self.dask("worker", self.address, *here, **more)
+        until(lambda: self.workers() > before)
+        return process
+
+    def workers(self) -> int:
+        """How many have told the scheduler of themselves."""
+        return (self.folder / "log").read_text().count("Register worker")
+
+    def dask(self, *words: str, **more: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "dask", *words, "--no-dashboard"]
+        with (self.folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=self.folder, env={**environment(), **more}, stdout=log, stderr=log
+            )
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT
+    while not true():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.01)
+
+
+def started(folder: Path, *args: str, model: str = "builtin") -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "lepton_cli", "batch", model, "rows.jsonl", *args]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=environment(), stdout=pipe, stderr=pipe)
+
+
+def ended(folder: Path, *args: str, model: str = "builtin") -> tuple[int, bytes, str]:
+    process = started(folder, *args, model=model)
+    out, err = process.communicate(timeout=WAIT)
+    return process.returncode, out, err.decode()
+
+
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory) -> Iterator[Cluster]:
+    dask = Cluster(tmp_path_factory.mktemp("dask"))
+    try:
+        dask.worker()
+        yield dask
+    finally:
+        dask.close()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    texts = [json.dumps(row) for row in ROWS]
+    (tmp_path / "rows.jsonl").write_text("\n".join([*texts[:3], "{bad", *texts[3:]]) + "\n")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory) -> bytes:
+    """Of LONG, on this machine alone."""
+    path = tmp_path_factory.mktemp("alone")
+    (path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    code, out, err = ended(path, *LONG)
+    assert code == 0, err
+    return out
+
+
+@needs_dask
+def test_a_worker_that_is_killed_costs_nothing_but_time(cluster, tmp_path, expected):
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    doomed = cluster.worker()
+    batch = started(tmp_path, *LONG, "--cluster", cluster.address, "-o", "out.jsonl", "-np", "4")
+    until(lambda: lines(tmp_path / "out.jsonl") > 0 or batch.poll() is not None)
+    doomed.kill()
+    at_death = lines(tmp_path / "out.jsonl")
+    _, err = batch.communicate(timeout=WAIT)
+    assert batch.returncode == 0, err.decode()
+    assert 0 < at_death < len(ROWS)
+    assert (tmp_path / "out.jsonl").read_bytes() == expected
+
+
+@needs_dask
+@pytest.mark.parametrize("strikes", [1, 2])
+def test_ctrl_c_and_the_rest_is_done_here(cluster, tmp_path, expected, strikes):
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    batch = started(tmp_path, *LONG, "--cluster", cluster.address, "-o", "out.jsonl", "-np", "4")
+    until(lambda: lines(tmp_path / "out.jsonl") > 0 or batch.poll() is not None)
+    for _ in range(strikes):
+        batch.send_signal(signal.SIGINT)
+        time.sleep(0.1)  # two that come together are one
+    _, err = batch.communicate(timeout=WAIT)
+    answered = lines(tmp_path / "out.jsonl")
+    assert batch.returncode == 130, err.decode()
+    assert f"{len(ROWS)} rows: {answered} answered, 0 failed; " in err.decode()
+    assert 0 < answered < len(ROWS)
+    assert ended(tmp_path, *LONG, "-o", "out.jsonl")[0] == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == expected
+
+
+@needs_dask
+def test_bad_rows_and_those_too_long_are_what_they_are_here(cluster, folder):
+    with (folder / "rows.jsonl").open("a") as file:
+        file.write(json.dumps({"prompt": "x " * 5000}) + "\n")
+        file.write(json.dumps({"prompt": "Yes?", "choices": ["yes", "no"]}) + "\n")
+    here = ended(folder, "-n", "8")
+    there = ended(folder, "-n", "8", "--cluster", cluster.address)
+    assert (there[0], there[1]) == (1, here[1]), there[2]
+    assert there[1].count(b'"context_overflow"') == 1
+
+
+@needs_dask
+def test_a_path_means_the_same_on_a_worker(cluster, folder):
+    shutil.copyfile(MODEL, folder / "own.gguf")
+    code, out, err = ended(folder, "-n", "1", "--cluster", cluster.address, model="own.gguf")
+    assert (code, out.count(b"\n")) == (1, len(ROWS) + 1), err
+
+
+@needs_dask
+def test_a_worker_without_the_model_is_named(cluster, folder, monkeypatch):
+    (folder / "models").mkdir()
+    shutil.copyfile(MODEL, folder / "models" / "mine.gguf")
+    monkeypatch.setenv("LLAMA_CACHE", str(folder / "models"))  # here, not there
+    code, out, err = ended(folder, "--cluster", cluster.address, model="mine")
+    assert (code, out) == (2, b"")
+    assert err.startswith("lepton: error: tcp://127.0.0.1:")
+    assert "no model is called mine" in err
+
+
+@needs_dask
+def test_a_worker_refuses_another_model_of_the_same_name():
+    from lepton_cli.engine.batch.serving import survey
+
+    with pytest.raises(UsageError, match="another model than the one of that name"):
+        survey(str(MODEL), "of another", LoadOptions("cpu"))
+
+
+@needs_dask
+def test_workers_that_compute_differently_are_refused(cluster, folder):
+    other = cluster.worker(LEPTON_CPU="generic")
+    code, out, err = ended(folder, "--cluster", cluster.address)
+    other.kill()
+    other.wait()
+    if os.environ.get("LEPTON_CPU") == "generic":
+        pytest.skip("all tests run on this rung")
+    assert (code, out) == (2, b"")
+    assert "the workers compute differently: " in err
+    assert "generic: tcp://127.0.0.1:" in err and "LEPTON_CPU" in err
+
+
+@needs_dask
+@pytest.mark.parametrize("address", ["", "nonsense", "http://127.0.0.1:80", "127.0.0.1:1"])
+def test_a_cluster_that_is_not_there_is_told(folder, address):
+    code, out, err = ended(folder, "-o", "out.jsonl", "--cluster", address)
+    assert (code, out) == (2, b"")
+    assert ("no address" in err) != ("there is no Dask cluster at 127.0.0.1:1" in err)
+    assert not (folder / "out.jsonl").exists()
+
+
+@needs_dask
+def test_a_cluster_without_workers_is_told(folder):
+    alone = Cluster(folder)
+    try:
+        code, _, err = ended(folder, "--cluster", alone.address)
+    finally:
+        alone.close()
+    assert code == 2
+    assert f"dask worker {alone.address}" in err
+
+
+@needs_dask
+def test_a_process_with_another_lepton_or_none_is_named():
+    from lepton_cli.engine.batch.cluster import check_versions
+    from lepton_cli.version import __version__
+
+    check_versions({"tcp://a:1": __version__})
+    with pytest.raises(UsageError, match=r"tcp://b:1 has Lepton 0\.0\.1, and this is") as refused:
+        check_versions({"tcp://a:1": __version__, "tcp://b:1": "0.0.1"})
+    assert f"lepton-cli[cluster]=={__version__}" in str(refused.value.hint)
+    with pytest.raises(UsageError, match="tcp://b:1 has no Lepton .*lepton_cli"):
+        check_versions({"tcp://b:1": ModuleNotFoundError("No module named 'lepton_cli'")})
+
+
+def test_without_dask_its_installation_is_told(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    monkeypatch.setattr("lepton_cli.ui.batch.find_spec", lambda name: None)
+    assert run(["batch", "builtin", "rows.jsonl", "--cluster", "127.0.0.1:1"]) == 2
+    assert "pip install 'lepton-cli[cluster]'" in capsys.readouterr().err
