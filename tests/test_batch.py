@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+from collections.abc import Sequence
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 
 from lepton_cli.__main__ import run
 from lepton_cli.engine.constraints import Constraint
+from lepton_cli.engine.messages import Message, Segment
 from quant.errors import ConstraintError, OutOfMemoryError
 from tests.fake_batch import FakeBatchModel
 from tests.fake_model import FakeTemplate
@@ -310,6 +313,74 @@ def test_failed_rows_are_tried_again_when_asked(lepton, rows, tmp_path):
     assert len(roomy.answered) == 1
     found = records((tmp_path / "out.jsonl").read_bytes())
     assert ["error" in each for each in found] == [False, False, True]
+
+
+# --- the date
+
+DATED = "{{ date_string }}{% for message in messages %}...{% endfor %}"
+
+
+class Template(FakeTemplate):
+    """Tells the day and the hour."""
+
+    def render(self, messages: Sequence[Message], *, now: datetime | None, **how) -> list[Segment]:
+        told = f"{now or datetime.now():%Y-%m-%d %H:%M} "
+        return [Segment(told, trusted=False), *super().render(messages, **how)]
+
+
+@pytest.fixture
+def on(monkeypatch):
+    """Makes it another day."""
+
+    def set_day(text: str) -> None:
+        class Day(date):
+            @classmethod
+            def today(cls) -> date:
+                return date.fromisoformat(text)
+
+        monkeypatch.setattr("lepton_cli.ui.batch.date", Day)
+
+    return set_day
+
+
+def test_a_batch_that_goes_on_another_day_stays_in_the_day_that_it_began(
+    lepton, rows, tmp_path, on
+):
+    name = rows(*MANY)
+    on("2026-02-28")
+    _, expected, _ = lepton(name, model=FakeBatchModel(template=Template(source=DATED)))
+    with pytest.raises(Killed):
+        stopped = killed_after(3)
+        stopped.template = Template(source=DATED)
+        lepton(name, "-o", "out.jsonl", model=stopped)
+    on("2026-03-01")
+    model = FakeBatchModel(template=Template(source=DATED))
+    code, _, err = lepton(name, "-o", "out.jsonl", model=model)
+    assert code == 0, err
+    assert (tmp_path / "out.jsonl").read_bytes() == expected
+    assert len(model.answered) == 7
+    assert all(prompt.startswith("2026-02-28 00:00 ") for prompt in model.prompts)
+    fresh = FakeBatchModel(template=Template(source=DATED))
+    lepton(name, model=fresh)
+    assert all(prompt.startswith("2026-03-01 00:00 ") for prompt in fresh.prompts)
+
+
+def test_a_template_without_a_date_is_of_no_day(lepton, rows, on):
+    on("2026-02-28")
+    _, first, _ = lepton(rows(*MANY))
+    on("2026-03-01")
+    assert lepton(rows(*MANY))[1] == first
+    raw = FakeBatchModel(template=FakeTemplate(source=DATED))
+    assert b"20260301" not in lepton(rows(*MANY), "--raw", model=raw)[1]
+
+
+def test_results_of_other_instructions_are_refused(lepton, rows, monkeypatch):
+    name = rows(*MANY)
+    lepton(name, "-o", "out.jsonl")
+    monkeypatch.setattr("lepton_cli.ui.batch.arithmetic", lambda backend: "x86_64.other")
+    code, _, err = lepton(name, "-o", "out.jsonl")
+    assert code == 2
+    assert "10 results of another CPU's instructions (LEPTON_CPU" in err
 
 
 # --- failures

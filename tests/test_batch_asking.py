@@ -288,6 +288,7 @@ def test_keys_and_seeds_follow_the_content_not_the_place():
         ({"seed": 1}, "other parameters"),
         ({"setting": ("q8_0",)}, "other parameters"),
         ({"generation": Generation(max_tokens=1)}, "other parameters"),
+        ({"arithmetic": "a"}, "another CPU's instructions (LEPTON_CPU chooses them)"),
         ({"generation": Generation(Sampling(top_k=1))}, "other parameters"),
         ({"generation": Generation(constraint=SCHEMA)}, "other parameters"),
     ],

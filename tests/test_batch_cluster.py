@@ -229,7 +229,7 @@ def test_a_process_with_another_lepton_or_none_is_named():
     with pytest.raises(UsageError, match=r"tcp://b:1 has Lepton 0\.0\.1, and this is") as refused:
         check_versions({"tcp://a:1": __version__, "tcp://b:1": "0.0.1"})
     assert f"lepton-cli[cluster]=={__version__}" in str(refused.value.hint)
-    with pytest.raises(UsageError, match="tcp://b:1 has no Lepton .*lepton_cli"):
+    with pytest.raises(UsageError, match=r"tcp://b:1 has no Lepton .*lepton_cli"):
         check_versions({"tcp://b:1": ModuleNotFoundError("No module named 'lepton_cli'")})
 
 

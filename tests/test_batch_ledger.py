@@ -14,7 +14,7 @@ from lepton_cli.engine.batch.planning import Fingerprint
 from lepton_cli.engine.batch.records import line_of, read_record
 from quant.errors import LeptonError, UsageError
 
-PRINT = Fingerprint("m", "t", "p")
+PRINT = Fingerprint("m", "t", "p", "c")
 KEYS = ["k1", "k2", "k3", "k4"]
 
 

@@ -178,12 +178,12 @@ def test_an_interrupt_ends_all_and_takes_no_more(path):
     def requests() -> Iterator[Request]:
         for key in range(9):
             taken.append(key)
+            if len(taken) == 3:
+                threading.Timer(0.2, flag.set).start()
             yield wanted(key, (5, key), None, overflow="shift")  # it never ends
 
     with opened(path) as model:
-        batch = model.batch(requests(), 3, flag)
-        threading.Timer(0.2, flag.set).start()
-        outcomes = list(batch)
+        outcomes = list(model.batch(requests(), 3, flag))
         assert model.positions.cache.pool.used == 0
     assert [outcome.done and outcome.done.reason for outcome in outcomes] == ["interrupted"] * 3
     assert taken == [0, 1, 2]

@@ -313,3 +313,10 @@ def test_a_sign_is_a_token_of_its_format(sign):
     name, found = guess([sign])
     assert found == sign
     assert sign in BUILT_IN[name]
+
+
+def test_templates_can_be_told_another_time():
+    source = CHATML + "{{ strftime_now('%Y-%m-%d %H') }} {{ date_string }} {{ datetime }}"
+    template = ChatTemplate("x", source, FakeTokenizer())
+    prompt = template.render([Message("user", "hi")], now=datetime(2024, 2, 29))
+    assert "".join(part.text for part in prompt).endswith("2024-02-29 00 29 Feb 2024 Feb 29 2024")
