@@ -58,6 +58,11 @@ def test_a_line_tells_what_was_read_and_said_and_how(model, log):
     assert len(lines(log)) == 2
 
 
+def test_a_line_tells_what_was_banned(model, log):
+    list(model.stream([1, 5], Generation(max_tokens=3, ban=("hello",))))
+    assert lines(log)[0]["ban"] == ["hello"]
+
+
 def test_a_seed_that_nobody_asked_for_is_logged_too(model, log):
     list(model.stream([1, 5], Generation(max_tokens=20, ignore_eos=True)))
     (line,) = lines(log)

@@ -191,6 +191,11 @@ def schema() -> dict[str, object]:
         "template": "chatml",
         "seed": 7,
         "samplers": ["top_k", "top_p", "min_p", "temperature", "dist"],
+        "max_tokens": None,
+        "stop": [],
+        "ban": [],
+        "overflow": "error",
+        "ignore_eos": False,
         "constraint": None,
     }
 

@@ -76,6 +76,15 @@ def test_a_ban_holds_for_candidates_too(lepton):
     assert "dog" not in lepton("--ban", "dog", "--candidates", "3")[1]
 
 
+def test_candidates_that_were_cut_are_printed_before_that_is_said(lepton):
+    form = ("--regex", "Long ago[a-z ,]{300}", "--candidates", "2")
+    code, out, err = lepton(*form)
+    assert code == 6 and "was cut at 40 tokens" in err
+    assert [text.startswith("Long ago") for text in out.split("---\n")] == [True, True]
+    code, out, _ = lepton(*form, "--json")
+    assert code == 6 and all(each["unmet"] for each in json.loads(out)["candidates"])
+
+
 def test_a_bias_by_text_is_for_all_its_tokens(lepton):
     record = json.loads(lepton("--json", "-l", " Max-inf", "-l", "5+1.5")[1])
     assert "Max" not in record["text"]
@@ -93,9 +102,17 @@ def test_a_bias_by_text_is_for_all_its_tokens(lepton):
         (["--logprobs", "3"], "add --json"),
         (["--candidates", "0"], "candidates"),
         (["--beams", "33"], "beams"),
+        (["--ban", ""], "--ban is empty"),
+        (["--draft-p-min", "3"], "draft-p-min"),
         (["-l", "hello"], "is no token and a bias"),
     ],
 )
 def test_what_does_not_go_together_is_refused(lepton, args, words):
     code, out, err = lepton(*args)
     assert (code, out) == (2, "") and words in err
+
+
+@pytest.mark.parametrize("form", [["--ban", "help"], ["--ban", "h", "--candidates", "2"]])
+def test_bans_that_leave_nothing_of_a_form_are_told_as_such(lepton, form):
+    code, _, err = lepton("--choices", "help", *form)
+    assert code == 6 and "the bans leave none" in err

@@ -32,7 +32,7 @@ from lepton_cli.engine.streams import (
     reasoning_token_ids,
 )
 from lepton_cli.engine.tokenizer import Tokenizer
-from quant.errors import ConstraintError
+from quant.errors import ConstraintError, ModelFileError
 
 
 class Grammar(Protocol):
@@ -127,7 +127,11 @@ class Answer:
         while self._bans and self._bans.forbid(token):
             logits = logits.copy()
             logits[token] = -np.inf
-            token = self._sampler.sample(logits)
+            try:
+                token = self._sampler.sample(logits)
+            except ModelFileError as error:  # there is no other
+                message = "no token may follow: the bans leave none"
+                raise ConstraintError(message, "leave a --ban out") from error
         return token
 
     def finish(self) -> Iterator[Event]:

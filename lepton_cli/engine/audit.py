@@ -77,7 +77,7 @@ class AuditLog:
             yield outcome
 
     def beams(self, ids: Sequence[int], generation: Generation, found: Sequence[Beam]) -> None:
-        """The answers of a search, each a line; no seed had a part in them."""
+        """The answers of a search, each a line; their seed is null, as none had a part in them."""
         for beam in found:
             counts: dict[str, Plain] = {"prompt": len(ids), "generated": len(beam.token_ids)}
             said = _Said(beam.text, beam.reasoning, beam.reason, counts)
@@ -106,11 +106,17 @@ class AuditLog:
                 "text": said.text,
                 "reasoning": said.reasoning,
                 "finish_reason": said.reason,
+                "unmet": said.unmet,
                 "counts": said.counts,
                 "parameters": {**parameters, "seed": seed},
                 "max_tokens": generation.max_tokens,
                 "stop": list(generation.stop),
-                "constraint": [constraint.kind, constraint.text] if constraint else None,
+                "ban": list(generation.ban),
+                "overflow": generation.overflow,
+                "ignore_eos": generation.ignore_eos,
+                "constraint": (
+                    {"kind": constraint.kind, "text": constraint.text} if constraint else None
+                ),
             }
         )
 
@@ -138,6 +144,7 @@ class _Said:
     reasoning: str
     reason: FinishReason | None  # None: broken off, or failed
     counts: dict[str, Plain]
+    unmet: str | None = None  # why it is not what it had to be
 
 
 def _said(parts: dict[type[Event], list[str]], done: Done | None, prompt: int) -> _Said:
@@ -148,7 +155,8 @@ def _said(parts: dict[type[Event], list[str]], done: Done | None, prompt: int) -
     counts = asdict(done.stats)
     names = ("prompt", "cached", "dropped", "generated")
     told = {name: counts[f"{name}_tokens"] for name in names}
-    return _Said(text, reasoning, done.reason, told)
+    unmet = done.unmet.message if done.unmet else None
+    return _Said(text, reasoning, done.reason, told, unmet)
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:

@@ -133,8 +133,8 @@ def find_session(folder: Path, name: str | None) -> Path:
     known = {path.stem: path for path in sessions(folder)}
     if not known:
         raise UsageError("no chat is kept yet", f"chats in a terminal are kept in {folder}")
-    if name is None:
-        return next(iter(known.values()))
+    if name is None:  # what is no chat of ours does not stand in its way
+        return next(filter(_is_chat, known.values()), next(iter(known.values())))
     begun = [path for stem, path in known.items() if stem.startswith(name)]
     if name not in known and len(begun) != 1:
         hint = did_you_mean(name, known) or f"the latest are {', '.join(list(known)[:3])}"
@@ -142,6 +142,15 @@ def find_session(folder: Path, name: str | None) -> Path:
             hint = "the model comes first: lepton chat MODEL --resume"
         raise UsageError(f"no chat is called {name!r}", hint)
     return known.get(name) or begun[0]
+
+
+def _is_chat(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = _record(file.readline())
+    except OSError:
+        return False
+    return head is not None and head.get("format") == FORMAT
 
 
 def read_session(path: Path, identity: str | None = None) -> Kept:

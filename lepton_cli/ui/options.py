@@ -258,7 +258,13 @@ class AnswerOptions:
     ] = 15
     draft_p_min: Annotated[
         float,
-        _answer("--draft-p-min", metavar="P", help="A draft model stops guessing below it."),
+        _answer(
+            "--draft-p-min",
+            metavar="P",
+            min=0,
+            max=1,
+            help="A draft model stops guessing below it.",
+        ),
     ] = 0.75
     json_schema: Annotated[
         str | None,

@@ -31,7 +31,8 @@ class Start:
     load_seconds: float
 
     def record(self) -> dict[str, Plain]:
-        model, sampling = self.model, self.generation.sampling
+        model, how = self.model, self.generation
+        sampling = how.sampling
         constraint = self.generation.constraint
         return {
             "schema": SCHEMA,
@@ -48,6 +49,11 @@ class Start:
             "template": self.template,
             "seed": sampling.seed,
             "samplers": list(self.samplers),
+            "max_tokens": how.max_tokens,
+            "stop": list(how.stop),
+            "ban": list(how.ban),
+            "overflow": how.overflow,
+            "ignore_eos": how.ignore_eos,
             "constraint": None if constraint is None else asdict(constraint),
             "sampling": {
                 field.name: plain(getattr(sampling, field.name)) for field in fields(sampling)

@@ -38,6 +38,8 @@ def generation_settings(
 ) -> Generation:
     """`name` is what the user called the model: an alias brings settings of its own."""
     stops, bans = answer.reverse_prompt or [], answer.ban or []
+    if "" in bans:
+        raise UsageError("a --ban is empty", "name the text that is not to be said")
     given = _given(sampling, escape=escape)
     if "logit_bias" in given:
         texts = given["logit_bias"]

@@ -14,7 +14,8 @@ from quant.errors import LeptonError, UsageError
 
 BETWEEN = "---\n"  # candidates that are not JSON
 SEEDS = 1 << 64
-Answer = tuple[str, dict[str, Plain], bool]  # the text, the rest of its record, whether it ended
+Answer = tuple[str, dict[str, Plain], bool, LeptonError | None]
+"""The text, its record, whether it ended, and why it is not what was asked for."""
 
 
 def check_several(how: RunOptions) -> None:
@@ -29,12 +30,15 @@ def check_several(how: RunOptions) -> None:
 
 
 def print_several(start: Start, ids: list[int], how: RunOptions, flag: Flag) -> bool:
-    """Prints the answers; whether none was interrupted. Raises the first error of an answer."""
+    """Prints the answers; whether none was interrupted. Raises the first error of an answer.
+
+    That an answer is not what was asked for is raised when all are printed.
+    """
     found = _beams(start, ids, how, flag) if how.beams else _candidates(start, ids, how, flag)
     answers: list[Plain] = []
-    ended = True
-    for n, (text, record, whole) in enumerate(found):
-        ended = ended and whole
+    ended, lacking = True, None
+    for n, (text, record, whole, unmet) in enumerate(found):
+        ended, lacking = ended and whole, lacking or unmet
         if how.jsonl:
             emit_json(sys.stdout, {"event": "candidate", "index": n, **record})
         elif how.json:
@@ -43,6 +47,8 @@ def print_several(start: Start, ids: list[int], how: RunOptions, flag: Flag) -> 
             emit(sys.stdout, BETWEEN * (n > 0) + text + "\n" * (not text.endswith("\n")))
     if how.json:
         emit_json(sys.stdout, {**start.record(), "candidates": answers})
+    if ended and lacking:
+        raise lacking
     return ended
 
 
@@ -60,15 +66,13 @@ def _candidates(start: Start, ids: list[int], how: RunOptions, flag: Flag) -> It
         outcome = outcomes[n]
         if outcome.done is None:
             raise outcome.error or LeptonError("the answer was lost")
-        if outcome.done.unmet and outcome.done.reason != "interrupted":
-            raise outcome.done.unmet
         record: dict[str, Plain] = {
             "seed": request.generation.sampling.seed,
             "text": outcome.text,
             "reasoning": outcome.reasoning or None,
             **ending(start, outcome.done),
         }
-        yield outcome.text, record, outcome.done.reason != "interrupted"
+        yield outcome.text, record, outcome.done.reason != "interrupted", outcome.done.unmet
 
 
 def _beams(start: Start, ids: list[int], how: RunOptions, flag: Flag) -> Iterator[Answer]:
@@ -85,4 +89,4 @@ def _beams(start: Start, ids: list[int], how: RunOptions, flag: Flag) -> Iterato
             "logprob": plain(beam.logprob),
             "score": plain(beam.score),
         }
-        yield beam.text, record, beam.reason != "interrupted"
+        yield beam.text, record, beam.reason != "interrupted", None

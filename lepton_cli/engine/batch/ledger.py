@@ -80,7 +80,7 @@ class Ledger:
         strange = len(self.places.keys() - set(keys))
         if strange:
             message = f"{self.path} holds {strange} results of rows that are not in the input"
-            raise UsageError(message, hint)
+            raise UsageError(message, "choose another -o; --overwrite drops them, and no others")
 
     def append(self, record: Record) -> None:
         """Raises LeptonError where the disk is full; what is there stays whole."""
