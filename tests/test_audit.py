@@ -15,7 +15,7 @@ from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import open_model
 from lepton_cli.engine.sampling import Sampling
 from lepton_cli.engine.session import Session
-from quant.errors import UsageError
+from quant.errors import LeptonError, UsageError
 
 WANTED = Generation(Sampling(seed=4), 9, ignore_eos=True)
 
@@ -128,5 +128,6 @@ def test_a_log_that_cannot_be_written_is_refused_at_once(model, tmp_path):
 def test_a_full_disk_ends_the_answer(model, tmp_path):
     (tmp_path / "full").symlink_to("/dev/full")
     model.audit(tmp_path / "full")
-    with pytest.raises(UsageError, match="full"):
+    with pytest.raises(LeptonError, match="full") as failed:
         list(model.stream([1, 5], WANTED))
+    assert failed.value.exit_code == 1

@@ -85,6 +85,9 @@ def test_save_needs_a_known_format_and_a_place(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write"):
         session.save(tmp_path / "file" / "kept.json")
+    with pytest.raises(UsageError, match="No such file"):
+        session.save(tmp_path / "mistyped" / "kept.json")
+    assert not (tmp_path / "mistyped").exists()
 
 
 GOOD: dict[str, Any] = {"format": "lepton-chat", "version": 1, "model": None, "messages": []}

@@ -18,7 +18,7 @@ from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.plain import Plain, json_line, plain
 from lepton_cli.engine.tokenizer import Tokenizer
 from lepton_cli.version import __version__
-from quant.errors import UsageError
+from quant.errors import LeptonError, UsageError
 
 SCHEMA = "lepton.audit.v1"
 
@@ -32,7 +32,8 @@ class AuditLog:
         try:
             os.close(self._open())
         except OSError as error:
-            raise _unwritable(path, error) from error
+            message = f"cannot write the log {path}: {error.strerror}"
+            raise UsageError(message, "name another --audit file") from error
 
     def followed(
         self, ids: Sequence[int], generation: Generation, seed: int, events: Iterable[Event]
@@ -130,9 +131,10 @@ class AuditLog:
             finally:
                 os.close(file)
         except OSError as error:
-            raise _unwritable(self._path, error) from error
+            message = f"cannot write the log {self._path}: {error.strerror}"
+            raise LeptonError(message, "make room, or name another --audit file") from error
         if written < len(line):
-            raise UsageError(f"cannot write all of {self._path}", "make room on the disk")
+            raise LeptonError(f"cannot write all of the log {self._path}", "make room on the disk")
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -157,7 +159,3 @@ def _said(parts: dict[type[Event], list[str]], done: Done | None, prompt: int) -
     told = {name: counts[f"{name}_tokens"] for name in names}
     unmet = done.unmet.message if done.unmet else None
     return _Said(text, reasoning, done.reason, told, unmet)
-
-
-def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"cannot write the log {path}: {error.strerror}", "name another --audit file")

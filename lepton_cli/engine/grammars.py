@@ -105,9 +105,10 @@ def _problem_of(engine: str) -> str | None:
 def _first_reason(error: str) -> str:
     """What a person can use of the engine's message, which goes on about its insides."""
     lines = [line.strip() for line in error.splitlines() if line.strip()]
+    own = "failed to compile JSON schema: "
     told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     first = re.sub(r"^at \d+\(\d+\): ", "", lines[0] if lines else "it is refused")
-    return f"{told[0] if told else first:.200}"
+    return f"{(told[0] if told else first).removeprefix(own):.200}"
 
 
 # --- JSON schemas ------------------------------------------------------------------------------

@@ -71,10 +71,8 @@ def private_file(path: Path) -> Path:
 def write_private(path: Path, text: str) -> None:
     """Writes the whole file or leaves the old one, readable by its owner alone (0600).
 
-    A folder that is already there keeps its mode; missing ones are made 0700. Raises UsageError.
+    Raises UsageError, also where there is no such folder: a slip would become one.
     """
-    if not path.parent.exists():
-        private_folder(path.parent)
     try:
         _replace(path, text)
     except OSError as error:

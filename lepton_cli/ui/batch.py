@@ -78,9 +78,12 @@ def _opened(
     request: BatchRequest, path: Path
 ) -> "Iterator[tuple[Model, str] | tuple[ClusterModel, str]]":
     """What answers, and what computes there."""
+    if request.model.model_draft is not None:
+        note("rows are answered together: -md has no part in that, and is left out")
     address = request.rows.cluster
     if address is None:
-        with open_model(path, request.model, request.talk) as model:
+        alone = replace(request.model, model_draft=None)
+        with open_model(path, alone, request.talk) as model:
             yield model, arithmetic(model.backend)
         return
     if find_spec("distributed") is None:
