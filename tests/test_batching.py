@@ -118,6 +118,15 @@ def test_answers_give_way_when_memory_is_short_and_are_read_again(path, blocks):
     assert watched.tokens > 5 * 349, "some entered twice"
 
 
+def test_what_the_window_holds_does_not_count(path):
+    with opened(path) as model:
+        request = wanted(1, words(1, 300), 250)
+        expected = alone(model, [request])
+        assert model.positions.cache.pool.used == 3
+        batch = Batch(model._passes, CONTEXT, 3, model._begin)
+        assert ids_of(list(batch.outcomes([request], 1))) == expected
+
+
 def test_what_is_wrong_with_a_request_is_its_own_error(path):
     bad = [wanted(0, ()), wanted(1, words(1, CONTEXT)), wanted(2, (9999,)), wanted(4, (5,), 0)]
     with opened(path) as model:

@@ -106,6 +106,7 @@ class Batch:
 
     def __init__(self, passes: Passes, size: int, blocks: int, begin: Begin) -> None:
         self._passes, self._size, self._blocks, self._begin = passes, size, blocks, begin
+        self._foreign = passes.pool.used  # blocks that are none of ours: the model's own window
         self._active: list[_Sequence] = []  # the oldest first
         self._kept: deque[_Sequence] = deque()
 
@@ -147,6 +148,7 @@ class Batch:
     def _advance(self, interrupt: threading.Event | None) -> None:
         """One pass, and a token for every sequence that is read to its end."""
         parts = self._parts()
+        assert parts, "there is always room for the oldest"
         asked = [sequence for sequence, count in parts if count == sequence.pending]
         try:
             if interrupt is not None and interrupt.is_set():
@@ -222,9 +224,10 @@ class Batch:
         start, stop = sequence.entered, sequence.entered + count
         pool, younger = self._passes.pool, self._active[self._active.index(sequence) + 1 :]
         victims = [*self._kept, *(one for one in reversed(younger) if one not in busy)]
-        while pool.used + sequence.cache.missing(start, stop) > self._blocks and victims:
+        most = self._blocks + self._foreign
+        while pool.used + sequence.cache.missing(start, stop) > most and victims:
             self._forget(victims.pop(0))
-        if pool.used + sequence.cache.missing(start, stop) > self._blocks:
+        if pool.used + sequence.cache.missing(start, stop) > most:
             return False
         sequence.cache.reserve(start, stop)
         sequence.begun = sequence.begun or time.perf_counter()
