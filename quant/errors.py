@@ -37,6 +37,6 @@ class OutOfMemoryError(LeptonError):
 
 
 class ConstraintError(LeptonError):
-    """An answer that is not what was asked for: cut short, or at odds with its schema or grammar."""
+    """An answer that is not what was asked for: cut short, or at odds with its form."""
 
     exit_code = 6
