@@ -233,6 +233,12 @@ def test_a_process_with_another_lepton_or_none_is_named():
         check_versions({"tcp://b:1": ModuleNotFoundError("No module named 'lepton_cli'")})
 
 
+def test_a_log_is_not_silently_left_out(folder, capsys):
+    words = ["batch", "builtin", str(folder / "rows.jsonl"), "--cluster", "tcp://127.0.0.1:1"]
+    assert run([*words, "--audit", str(folder / "log.jsonl")]) == 2
+    assert "keeps no --audit log" in capsys.readouterr().err
+
+
 def test_without_dask_its_installation_is_told(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     monkeypatch.setitem(sys.modules, "distributed", None)

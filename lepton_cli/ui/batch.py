@@ -86,6 +86,8 @@ def _opened(
         with open_model(path, alone, request.talk) as model:
             yield model, arithmetic(model.backend)
         return
+    if request.model.audit is not None:
+        raise UsageError("--cluster keeps no --audit log", "leave one of them out")
     if find_spec("distributed") is None:
         cure = "pip install 'lepton-cli[cluster]'"
         raise UsageError("--cluster needs Dask, which is not installed", cure)
