@@ -17,7 +17,7 @@ import numpy as np
 from lepton_cli.engine.answer import Answer
 from lepton_cli.engine.events import Done, Event, Reasoning, Stats, Text
 from lepton_cli.engine.generation import Generation, shifted
-from lepton_cli.engine.positions import Logits, Passes
+from lepton_cli.engine.positions import Logits, Passes, common
 from ops.cache import KVCache
 from ops.interface import Interrupted, Step
 from quant.errors import LeptonError
@@ -205,10 +205,10 @@ class Batch:
         older = self._active[: self._active.index(sequence)]
         read = [one for one in (*self._kept, *self._active) if one.entered]
         others = [*older, *read]
-        found = [(_common(sequence.ids[:-1], other.ids), other) for other in others]
-        common, donor = max(found, key=lambda pair: pair[0], default=(0, sequence))
-        ready = min(common, donor.entered)
-        if common - ready >= WORTH_SHARING:
+        found = [(common(sequence.ids[:-1], other.ids), other) for other in others]
+        alike, donor = max(found, key=lambda pair: pair[0], default=(0, sequence))
+        ready = min(alike, donor.entered)
+        if alike - ready >= WORTH_SHARING:
             return True
         if ready >= WORTH_SHARING:
             sequence.cache = donor.cache.fork(ready)
@@ -245,18 +245,6 @@ class Batch:
             if len(self._kept) > KEPT:
                 self._kept.popleft().cache.shrink(0)
             yield sequence.outcome(self._size)
-
-
-def _common(ids: list[int], others: list[int]) -> int:
-    """How many tokens two sequences begin with alike."""
-    low, high = 0, min(len(ids), len(others))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if ids[low:middle] == others[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _step(parts: Sequence[tuple[_Sequence, int]]) -> Step:

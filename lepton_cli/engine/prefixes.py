@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lepton_cli.engine.paths import cache_folder
-from lepton_cli.engine.positions import Positions
+from lepton_cli.engine.positions import Positions, common
 from lepton_cli.engine.prefix_store import PrefixStore
 from lepton_cli.version import __version__
 from ops.cache import CacheLayout
@@ -83,12 +83,6 @@ class Prefixes:
             key = key_of(self.identity(), layout, self.rope)
             self._store = PrefixStore(self.folder, key, self.model, layout.block_bytes, self.limit)
         return self._store
-
-
-def common(have: Sequence[int], want: Sequence[int]) -> int:
-    """How many tokens two sequences have in common at their beginnings."""
-    pairs = zip(have, want, strict=False)
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(have), len(want)))
 
 
 def key_of(identity: str, layout: CacheLayout, rope: Rope | None) -> bytes:
