@@ -11,7 +11,7 @@ import argparse
 import itertools
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ NORMAL, CONTROL = 1, 3  # kinds of tokens
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A model's sizes, in the letters of the house; the output matrix is the embedding's."""
+    """A model's sizes, in the letters of the house."""
 
     architecture: str
     pre_tokenizer: str
@@ -47,12 +47,17 @@ class Shape:
     rope_base: float
     epsilon: float
     biases: bool  # of q, k and v
+    tied: bool = True  # the output matrix is the embedding's
 
 
 SHAPES = {
     "llama1b": Shape(
         *("llama", "llama-bpe", 128256, 16, 2048, 32, 8, 64, 8192),
         *(131072, 500000.0, 1e-5, False),
+    ),
+    "llama8b": Shape(
+        *("llama", "llama-bpe", 128256, 32, 4096, 32, 8, 128, 14336),
+        *(131072, 500000.0, 1e-5, False, False),
     ),
     "qwen05": Shape(
         *("qwen2", "qwen2", 151936, 24, 896, 14, 2, 64, 4864),
@@ -73,13 +78,33 @@ class Planned:
 
 def write_shape(name: str, out: Path, kind: str, vocabulary: Path | None = None) -> None:
     """Tensor by tensor, so that it takes little memory. The same weights in every type."""
+    shape, random = SHAPES[name], np.random.default_rng(0)
+    write_file(
+        name,
+        out,
+        TYPES[kind],
+        lambda tokens: plan_tensors(shape, FORMATS[kind], tokens),
+        lambda tensor: weights(tensor, random),
+        vocabulary,
+    )
+
+
+def write_file(
+    name: str,
+    out: Path,
+    file_type: int,
+    plan: Callable[[int], Iterable[Planned]],
+    fill: Callable[[Planned], NDArray[np.uint8]],
+    vocabulary: Path | None = None,
+) -> None:
+    """A shape's file with the tensors that are planned for so many tokens."""
     shape = SHAPES[name]
     writer = gguf.GGUFWriter(out, shape.architecture)
     writer.add_name(f"{name} with random weights")
-    writer.add_file_type(TYPES[kind])
+    writer.add_file_type(file_type)
     tokens = _copy_vocabulary(writer, vocabulary) if vocabulary else _make_vocabulary(writer, shape)
     _add_sizes(writer, shape, tokens)
-    planned = list(plan_tensors(shape, FORMATS[kind], tokens))
+    planned = list(plan(tokens))
     for tensor in planned:
         size = row_bytes(tensor.format, tensor.shape[-1])
         raw = (*tensor.shape[:-1], size)
@@ -89,9 +114,8 @@ def write_shape(name: str, out: Path, kind: str, vocabulary: Path | None = None)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    random = np.random.default_rng(0)
     for tensor in planned:
-        writer.write_tensor_data(weights(tensor, random))
+        writer.write_tensor_data(fill(tensor))
     writer.close()
 
 
@@ -116,6 +140,8 @@ def plan_tensors(shape: Shape, kind: Format, tokens: int) -> Iterator[Planned]:
         yield Planned(f"blk.{layer}.attn_norm.weight", F32, (D,))
         yield Planned(f"blk.{layer}.ffn_norm.weight", F32, (D,))
     yield Planned("output_norm.weight", F32, (D,))
+    if not shape.tied:
+        yield Planned("output.weight", kind, (tokens, D), 0.02)
 
 
 def weights(tensor: Planned, random: np.random.Generator) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ K and V of f16 and f32 are padded to 16 elements.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,17 +90,17 @@ def _up(number: int, multiple: int) -> int:
 class Block:
     """K and V of 256 positions; sequences with a common beginning hold the same ones."""
 
-    memory: NDArray[np.uint8]
+    memory: Any  # what the pool keeps of it: an array, or addresses on a card
     holders: int = 1
 
 
 class BlockPool:
-    """Where the blocks of all sequences come from, and go back to."""
+    """Where the blocks of all sequences come from, and go back to: this one has them in memory."""
 
     def __init__(self, layout: CacheLayout) -> None:
         self.layout = layout
         self.used = 0  # blocks that somebody holds
-        self._spare: list[NDArray[np.uint8]] = []
+        self._spare: list[Any] = []
 
     def take(self) -> Block:
         """Raises OutOfMemoryError."""
@@ -108,8 +108,8 @@ class BlockPool:
         if self._spare:
             return Block(self._spare.pop())
         try:
-            return Block(_aligned(self.layout.block_bytes))
-        except MemoryError as error:
+            return Block(self._allocate())
+        except (MemoryError, OutOfMemoryError) as error:
             self.used -= 1
             message = f"no memory for {self.layout.block_bytes / 1e6:.1f} MB more of KV cache"
             raise OutOfMemoryError(message, "use a smaller -c, or fewer --jobs") from error
@@ -124,6 +124,26 @@ class BlockPool:
     def clear(self) -> None:
         """Frees what nobody holds."""
         self._spare.clear()
+
+    def address(self, block: Block) -> int:
+        """Where kernels find it."""
+        start: int = block.memory.ctypes.data
+        return start
+
+    def copy(self, source: Block, target: Block) -> None:
+        target.memory[:] = source.memory
+
+    def read(self, block: Block) -> NDArray[np.uint8]:  # (block_bytes,)
+        """What it holds, until the next step."""
+        memory: NDArray[np.uint8] = block.memory
+        return memory
+
+    def write(self, block: Block, held: NDArray[np.uint8]) -> None:
+        """What `read` gave for this block or another one."""
+        block.memory[:] = held
+
+    def _allocate(self) -> Any:
+        return _aligned(self.layout.block_bytes)
 
 
 class KVCache:
@@ -156,7 +176,7 @@ class KVCache:
                 self.blocks.append(self.pool.take())
             elif self.blocks[n].holders > 1:
                 copy = self.pool.take()
-                copy.memory[:] = self.blocks[n].memory
+                self.pool.copy(self.blocks[n], copy)
                 self.pool.give_back(self.blocks[n])
                 self.blocks[n] = copy
 
@@ -177,7 +197,7 @@ class KVCache:
 
     def table(self) -> NDArray[np.int64]:  # (blocks,)
         """The blocks' addresses."""
-        return np.array([block.memory.ctypes.data for block in self.blocks], np.int64)
+        return np.array([self.pool.address(block) for block in self.blocks], np.int64)
 
 
 def reserve(step: Step, caches: Sequence[KVCache]) -> None:

@@ -4,14 +4,17 @@ The recorder is an `Operators` object that computes nothing. It checks every sha
 whose tensors do not fit is refused at load; a backend lowers the recording to its own kernels.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ops.interface import (
     Activation,
+    Array,
     Chosen,
     Heads,
     Linear,
+    Operators,
     Rope,
     Routing,
     Weight,
@@ -188,12 +191,45 @@ class Limits:
         return of_step[buffer.rows] * buffer.multiple
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Program:
+    """A recording, or a stretch of one: what must be there before it runs, and what it gives."""
+
+    operations: tuple[Operation, ...]
+    inputs: tuple[Buffer, ...]
+    output: Buffer
+
+    def split(self, layer: int) -> tuple["Program", "Program"]:
+        """What comes before a layer's first operator, and the rest; one buffer goes across."""
+        mark = f"blk.{layer}."
+        cut = next(n for n, op in enumerate(self.operations) if _names(op, mark))
+        first, second = self.operations[:cut], self.operations[cut:]
+        made = {buffer for op in first for buffer in op.outputs}
+        read = {buffer for op in second for buffer in op.inputs}
+        [crossing] = made & read
+        return Program(first, self.inputs, crossing), Program(second, (crossing,), self.output)
+
+
+def record(forward: Callable[[Operators], Array]) -> Program:
+    """A model's whole forward pass. Raises ModelFileError."""
+    recorder = Recorder()
+    output: Buffer = forward(recorder)
+    return Program(tuple(recorder.operations), (), output)
+
+
+def _names(op: Operation, mark: str) -> bool:
+    """Whether an operator takes a tensor whose name begins so."""
+    weights = (p.weight if isinstance(p, Linear) else p for p in op.parameters)
+    return any(isinstance(w, Weight) and w.name.startswith(mark) for w in weights)
+
+
 def plan(
-    operations: list[Operation], limits: Limits, keep: Buffer
+    operations: Sequence[Operation], limits: Limits, keep: Buffer, given: Sequence[Buffer] = ()
 ) -> tuple[dict[Buffer, int], int]:
     """Offsets in bytes for every buffer, and the total: memory is used again after the last reader.
 
-    `keep` (the logits) stays valid after the step. First fit over the free stretches.
+    `keep` (the logits) stays valid after the step; `given` are filled before it. First fit over the
+    free stretches.
     """
     last = {b: n for n, op in enumerate(operations) for b in (*op.inputs, *op.outputs)}
     last[keep] = len(operations)
@@ -201,7 +237,7 @@ def plan(
     live: list[tuple[int, int, Buffer]] = []  # (start, stop, buffer), sorted
     total = 0
     for n, op in enumerate(operations):
-        for buffer in op.outputs:
+        for buffer in (*(given if n == 0 else ()), *op.outputs):
             size = -(-buffer_bytes(buffer, limits) // 64) * 64
             start = _first_fit(live, size)
             places[buffer] = start

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.cache import BlockPool, CacheLayout, CacheType, KVCache, reserve
+from ops.cpu.machine import available_memory
 from ops.interface import (
     BLOCK,
     Activation,
@@ -25,6 +26,8 @@ from ops.interface import (
     Step,
     Weight,
 )
+from ops.profile import OperatorTime
+from quant.errors import UsageError
 from quant.format import dequantize
 
 Floats = NDArray[Any]  # of float32; NumPy's own types lose that at every other step
@@ -272,6 +275,14 @@ class ReferenceRunner:
         reserve(step, caches)
         plain = [PlainCache(cache, *self._types) for cache in caches]
         return self._forward(Reference(step, plain, self._values, self._entering))
+
+    def profile(self, step: Step, caches: Sequence[KVCache]) -> list[OperatorTime]:
+        """Raises UsageError: operators are not timed."""
+        raise UsageError("the reference backend has no profile", "use --backend cpu")
+
+    def room(self) -> int:
+        """How many more blocks of cache memory has room for."""
+        return available_memory().bytes // self.pool.layout.block_bytes
 
     def close(self) -> None:
         self._weights.clear()

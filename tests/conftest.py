@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-KEPT = {"LEPTON_TEST_DATA", "LEPTON_TEST_CACHE", "LEPTON_CPU"}  # the rung that is to be tested
+KEPT = {"LEPTON_TEST_DATA", "LEPTON_TEST_CACHE", "LEPTON_TEST_CARD"}
+KEPT |= {"LEPTON_CPU"}  # the rung that is to be tested
 ARCHIVES = {"archs", "quants", "vocabs", "templates"}
 
 
@@ -20,16 +21,22 @@ def shared_data() -> Callable[[str], Path]:
     """Gives the folder of "models", "archs", "quants", "vocabs" or "templates", or skips."""
 
     def folder(name: str) -> Path:
-        chosen = os.environ.get("LEPTON_TEST_DATA")
-        data = Path(chosen) if chosen else ROOT.parent / "shared" / "data"
-        source = data / f"{name}.tar.xz" if name in ARCHIVES else data / name
-        if not source.exists():
-            pytest.skip(
-                f"the test data {source.name} is not here (LEPTON_TEST_DATA names its folder)"
-            )
-        return _unpacked(source) if name in ARCHIVES else source
+        found = find_data(name)
+        if found is None:
+            pytest.skip(f"the test data {name} is not here (LEPTON_TEST_DATA names its folder)")
+        return found
 
     return folder
+
+
+def find_data(name: str) -> Path | None:
+    """None where it is not."""
+    chosen = os.environ.get("LEPTON_TEST_DATA")
+    data = Path(chosen) if chosen else ROOT.parent / "shared" / "data"
+    source = data / f"{name}.tar.xz" if name in ARCHIVES else data / name
+    if not source.exists():
+        return None
+    return _unpacked(source) if name in ARCHIVES else source
 
 
 def _unpacked(archive: Path) -> Path:

@@ -114,6 +114,8 @@ class FakeModel:
     file_bytes: int = 1_040_000
     trained_context: int = 4096
     backend: str = "reference"
+    gpu: str | None = None
+    no_gpu: str | None = None
     threads: int = 1
     threads_reason: str = "a fake needs no more"
     metadata: Metadata = field(

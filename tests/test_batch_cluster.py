@@ -188,6 +188,14 @@ def test_a_worker_refuses_another_model_of_the_same_name():
 
 
 @needs_dask
+def test_a_cluster_computes_on_cpus():
+    from lepton_cli.engine.batch.cluster import ClusterModel
+
+    with pytest.raises(UsageError, match="computes on CPUs"):
+        ClusterModel(None, str(MODEL), LoadOptions("cuda"))
+
+
+@needs_dask
 def test_workers_that_compute_differently_are_refused(cluster, folder):
     other = cluster.worker(LEPTON_CPU="generic")
     code, out, err = ended(folder, "--cluster", cluster.address)

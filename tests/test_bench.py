@@ -22,8 +22,8 @@ from lepton_cli.engine.workload import Pass, Trial
 from lepton_cli.ui import bench_tables, roofline
 from lepton_cli.ui.bench import plan
 from lepton_cli.ui.bench_options import BenchOptions
-from ops.cpu.limits import MachineLimits
-from ops.cpu.profile import OperatorTime, OperatorTotal, by_operator
+from ops.limits import MachineLimits
+from ops.profile import OperatorTime, OperatorTotal, by_operator
 from quant.errors import ContextOverflowError, UsageError
 from quant.gguf import GGUF
 
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 LLAMA_BENCH_FIELDS = [  # in its order; those of GPUs, of splitting and of polling are left out
     *("build_commit", "build_number", "cpu_info", "gpu_info", "backends", "model_filename"),
     *("model_type", "model_size", "model_n_params", "n_batch", "n_ubatch", "n_threads"),
-    *("type_k", "type_v", "n_prompt", "n_gen", "n_depth", "test_time"),
+    *("type_k", "type_v", "n_gpu_layers", "n_prompt", "n_gen", "n_depth", "test_time"),
     *("avg_ns", "stddev_ns", "avg_ts", "stddev_ts"),
 ]
 LLAMA_BENCH_COLUMNS = ["model", "size", "params", "backend", "threads", "test", "t/s"]
@@ -64,7 +64,7 @@ def result(**changes) -> Result:
     limits = MachineLimits(bandwidth=1e9, products=1e10)
     begun = datetime(2026, 1, 1, tzinfo=UTC)
     samples = (1_000_000, 3_000_000)
-    setup = Setup(2)
+    setup = Setup(2, backend="cpu", gpu_layers=0)
     return replace(
         Result(facts, setup, Trial(8, 0, 0), begun, samples, limits, 10**5, 10**6, 1e-3), **changes
     )
@@ -253,6 +253,31 @@ def test_the_limit_is_the_slower_of_reading_and_multiplying():
     assert limits.seconds(200, 10) == 2
     assert limits.seconds(200, 5000) == 5
     assert result().of_limit == pytest.approx(0.5)  # 1 ms of the samples' mean of 2 ms
+
+
+def test_where_no_multipliers_were_measured_only_single_tokens_have_a_limit(tiny):
+    limits, work = MachineLimits(1e9, None), workload(tiny)
+    prompt, answer = (list(trial.passes(4)) for trial in (Trial(4, 0, 0), Trial(0, 2, 0)))
+    assert engine._least_seconds(limits, work, prompt) is None
+    assert engine._least_seconds(None, work, answer) is None
+    read = sum(map(work.bytes, answer))
+    assert engine._least_seconds(limits, work, answer) == pytest.approx(read / 1e9)
+
+
+def test_a_share_that_is_not_known_is_left_out():
+    unknown = result(limits=None, limit_seconds=None)
+    assert bench_tables._cells(unknown)["of limit"] == ""
+    fields = bench_tables.record(unknown)
+    names = ("limit_read", "limit_products", "limit_ns", "of_limit")
+    assert [fields[name] for name in names] == [None] * 4
+    assert engine.fastest([unknown]) is None
+    card = result(limits=MachineLimits(3e9, None))
+    assert engine.fastest([unknown, card]) == card.limits
+    told = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    table = bench_tables.Markdown(told, plan(BenchOptions()))
+    table.add(card)
+    table.end()
+    assert "\nlimits: 3.0 GB/s\n" in told.buffer.getvalue().decode()
 
 
 # --- profiles

@@ -1,13 +1,19 @@
 """Rewriting a recording: fewer operators, the same meaning, and barriers where they are needed."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from test_operators import Case, V, weight
 
-from ops.cpu.fusion import fuse
+from ops import fusion
+from ops.cpu.formats import QUANTIZED
+from ops.cpu.layout import ACTIVATION_BYTES
 from ops.cpu.schedule import barriers
 from ops.interface import Heads, Linear, Rope, Routing
 from ops.program import Buffer, Limits, Operation, Recorder, plan
+
+fuse = partial(fusion.fuse, quantized=QUANTIZED, block_bytes=ACTIVATION_BYTES)
 
 D, F = 64, 96
 HEADS = Heads(0, 4, 2, 16, 0.25)

@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 from passes import kernel_folder
 
+from ops import shelves as all_shelves
 from ops.cpu import shelves
 from ops.cpu.compiling import compiled
-from ops.cpu.objects import Compiling, ObjectStore, host_features, symbol_address, undefined_symbols
+from ops.cpu.objects import ObjectStore, host_features, symbol_address, undefined_symbols
 from ops.cpu.rungs import X86, choose_rung, ladder
+from ops.shelves import Compiling
 from quant.errors import LeptonError, UsageError
 
 ROOT = Path(__file__).parents[1]
 SMALL, SECOND = "scale", "select_outputs"  # kernels that compile quickly
-DAY = shelves.DAY
+DAY = all_shelves.DAY
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="objects are kept on Linux only")
 pytestmark = linux
@@ -76,7 +78,7 @@ def test_a_damaged_kernel_is_compiled_again(folder, damage):
     flipped[100] ^= 255
     path.write_bytes({"flipped": bytes(flipped), "empty": b"", "short": b"short"}[damage])
     assert kernels_told(folder, SMALL) == [SMALL]
-    assert shelves.unpack(path.read_bytes()) is not None
+    assert all_shelves.unpack(path.read_bytes()) is not None
     assert heard(folder, SMALL) == []
 
 
@@ -154,7 +156,7 @@ def test_a_wrong_rung_is_refused(monkeypatch, tmp_path):
 
 def test_symbols_that_nobody_provides_are_named(folder):
     [path] = folder.glob(f"*/{SMALL}.kernel")
-    kernel = shelves.unpack(path.read_bytes())
+    kernel = all_shelves.unpack(path.read_bytes())
     assert kernel is not None
     assert all(symbol_address(SMALL, symbol) for symbol in undefined_symbols(kernel[0]))
     assert symbol_address(SMALL, "memset") != symbol_address(SMALL, "numba_no_such_function")
@@ -211,7 +213,7 @@ def test_folders_that_nobody_uses_are_removed(tmp_path):
     now = 1e9
     used = aged(tmp_path, "used", 1.5, now)
     last_month, long_ago = aged(tmp_path, "a", 29, now), aged(tmp_path, "b", 31, now)
-    shelves.tidy(used, now)
+    all_shelves.tidy(used, now)
     assert used.exists() and last_month.exists() and not long_ago.exists()
     assert used.stat().st_mtime == now
 
@@ -219,7 +221,7 @@ def test_folders_that_nobody_uses_are_removed(tmp_path):
 def test_it_is_tidied_once_a_day(tmp_path):
     now = 1e9
     used, long_ago = aged(tmp_path, "used", 0.9, now), aged(tmp_path, "b", 31, now)
-    shelves.tidy(used, now)
+    all_shelves.tidy(used, now)
     assert long_ago.exists() and used.stat().st_mtime == now - 0.9 * DAY
 
 
@@ -227,11 +229,11 @@ def test_of_many_folders_the_last_ones_and_the_fresh_ones_are_kept(tmp_path):
     now = 1e9
     fresh = [aged(tmp_path, f"fresh{n}", 1 + n / 100, now) for n in range(20)]
     older = [aged(tmp_path, f"older{n}", 3 + n / 100, now) for n in range(20)]
-    shelves.tidy(tmp_path / "new", now)
+    all_shelves.tidy(tmp_path / "new", now)
     assert all(folder.exists() for folder in fresh)
     assert not any(folder.exists() for folder in older)
 
 
 def test_a_cache_that_is_not_there_is_no_obstacle(tmp_path):
-    shelves.tidy(tmp_path / "missing" / "new", 1e9)
+    all_shelves.tidy(tmp_path / "missing" / "new", 1e9)
     assert not list(tmp_path.iterdir())

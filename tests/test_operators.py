@@ -8,7 +8,7 @@ from passes import resources
 
 from ops.backend import open_backend
 from ops.cache import CacheLayout, KVCache
-from ops.cpu.fusion import IN_PARTS, KERNEL_FORMATS, QUANTIZED
+from ops.cpu.formats import IN_PARTS, KERNEL_FORMATS, QUANTIZED
 from ops.cpu.kernels import embed, panels
 from ops.interface import Heads, Linear, Rope, Routing, Step, Weight
 from ops.program import Limits

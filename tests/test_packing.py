@@ -7,7 +7,7 @@ import pytest
 from passes import resources
 
 from ops.cpu.executor import Executor
-from ops.cpu.fusion import KERNEL_FORMATS
+from ops.cpu.formats import KERNEL_FORMATS
 from ops.cpu.layout import PANEL_ROWS
 from ops.cpu.objects import ObjectStore
 from ops.cpu.packing import Packing

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lepton_cli.engine.bans import Bans
 from lepton_cli.engine.events import (
@@ -22,7 +21,7 @@ from lepton_cli.engine.events import (
 )
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.logprobs import chances
-from lepton_cli.engine.sampling import Sampler
+from lepton_cli.engine.sampling import Sampler, unusable_logits
 from lepton_cli.engine.streams import (
     ReasoningFormat,
     ReasoningSplitter,
@@ -32,6 +31,8 @@ from lepton_cli.engine.streams import (
     reasoning_token_ids,
 )
 from lepton_cli.engine.tokenizer import Tokenizer
+from ops.drawing import DrawPlan
+from ops.rows import RowLogits
 from quant.errors import ConstraintError, ModelFileError
 
 
@@ -99,9 +100,27 @@ class Answer:
         most = self._generation.max_tokens
         return math.inf if most is None else most - len(self.drawn)
 
-    def draw(self, logits: NDArray[np.float32]) -> list[Event]:  # (V,)
+    def draw(self, logits: RowLogits) -> list[Event]:  # (V,)
         """Draws the next token. Unless `reason` is set, `drawn[-1]` is to be entered."""
-        token = self._allowed(logits)
+        return self._take(self._allowed(logits), logits)
+
+    def plan(self, vocabulary: int) -> DrawPlan | None:
+        """How the next tokens may be drawn without looking at their logits; None: not at all."""
+        if self._bans or self._guide or self._generation.logprobs is not None:
+            return None
+        return self._sampler.plan(vocabulary)
+
+    def numbers(self, count: int) -> list[float]:
+        """The random numbers of the next draws: for a backend that draws by our plan."""
+        return self._sampler.numbers(count)
+
+    def take(self, token: int) -> list[Event]:
+        """A token that was drawn by our plan. Raises ModelFileError for -1."""
+        if token < 0:
+            raise unusable_logits()
+        return self._take(token, None)
+
+    def _take(self, token: int, logits: RowLogits | None) -> list[Event]:
         if token in self._tokenizer.end_of_generation and not self._generation.ignore_eos:
             self.reason = "stop"
             return []
@@ -109,8 +128,8 @@ class Answer:
         self.drawn.append(token)
         if self._bans:
             self._bans.accept(token)
-        if self._generation.logprobs is not None:
-            self.chances.append(chances(logits, token, self._generation.logprobs))
+        if self._generation.logprobs is not None and logits is not None:
+            self.chances.append(chances(np.asarray(logits), token, self._generation.logprobs))
         data = self._tokenizer.token_bytes(token, render_special=token in self._rendered)
         text, self.stop_string = self._stops.feed(self._characters.feed(data))
         if self._guide:
@@ -121,11 +140,11 @@ class Answer:
             self.reason = "length"
         return self._show(text)
 
-    def _allowed(self, logits: NDArray[np.float32]) -> int:
+    def _allowed(self, logits: RowLogits) -> int:
         """A token that completes no banned text: such are drawn again, without them."""
         token = self._sampler.sample(logits)
         while self._bans and self._bans.forbid(token):
-            logits = logits.copy()
+            logits = np.array(logits)
             logits[token] = -np.inf
             try:
                 token = self._sampler.sample(logits)

@@ -17,14 +17,13 @@ import numpy as np
 from lepton_cli.engine.answer import Answer
 from lepton_cli.engine.events import Done, Event, Reasoning, Stats, Text
 from lepton_cli.engine.generation import Generation, shifted
-from lepton_cli.engine.positions import Logits, Passes, common
+from lepton_cli.engine.positions import Passes, common
 from ops.cache import KVCache
 from ops.interface import Interrupted, Step
+from ops.rows import RowLogits
 from quant.errors import LeptonError
 
-WORTH_SHARING = (
-    16  # tokens of a common beginning: reading them again costs more than a block's copy
-)
+WORTH_SHARING = 16  # tokens of a common beginning: reading them again costs more than a copy
 KEPT = 2  # finished prompts that stay in the cache for those that begin alike
 
 
@@ -164,7 +163,7 @@ class Batch:
         for sequence, row in zip(asked, logits, strict=True):
             self._draw(sequence, row)
 
-    def _draw(self, sequence: _Sequence, logits: Logits) -> None:
+    def _draw(self, sequence: _Sequence, logits: RowLogits) -> None:
         answer = sequence.answer
         sequence.read = sequence.read or time.perf_counter()
         try:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from lepton_cli.engine.events import FinishReason
 from lepton_cli.engine.logprobs import log_probabilities
-from lepton_cli.engine.positions import Logits, Passes
+from lepton_cli.engine.positions import Passes
 from ops.cache import KVCache
 from ops.interface import BLOCK, Interrupted, Step
+from ops.rows import Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +81,25 @@ class BeamSearch:
 
     def _read(
         self, prompt: Sequence[int], cache: KVCache, interrupt: threading.Event | None
-    ) -> Logits:
+    ) -> Values:
         for first in range(0, len(prompt), self._passes.chunk):
             part = prompt[first : first + self._passes.chunk]
             places = np.arange(first, first + len(part), dtype=np.int32)
             last = np.array([len(part) - 1], np.int32)
             step = Step(np.array(part, np.int32), places, last)
             rows = self._passes.run(step, [cache], interrupt)
-        return rows
+        return np.asarray(rows)
 
-    def _advance(self, start: int, interrupt: threading.Event | None) -> Logits:
+    def _advance(self, start: int, interrupt: threading.Event | None) -> Values:
         """Enters the last token of every beam."""
         count = len(self._live)
         tokens = np.array([beam.ids[-1] for beam in self._live], np.int32)
         places = np.full(count, start + len(self._live[0].ids) - 1, np.int32)
         step = Step(tokens, places, np.arange(count, dtype=np.int32), tuple(range(count)))
-        return self._passes.run(step, [beam.cache for beam in self._live], interrupt)
+        rows = self._passes.run(step, [beam.cache for beam in self._live], interrupt)
+        return np.asarray(rows)
 
-    def _branch(self, rows: Logits) -> None:
+    def _branch(self, rows: Values) -> None:
         """The best continuations of all beams; those that end leave, the others go on."""
         options = chain.from_iterable(
             self._options(beam, log_probabilities(row))

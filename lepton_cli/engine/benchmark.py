@@ -6,20 +6,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
 
 from lepton_cli.engine import loading
+from lepton_cli.engine.backends import Backend
 from lepton_cli.engine.inspection import shares
 from lepton_cli.engine.loading import CacheTypes, LoadOptions
-from lepton_cli.engine.model import Model, kernel_folder
-from lepton_cli.engine.workload import EMBEDDING, Trial, Workload, count
+from lepton_cli.engine.meters import open_meter
+from lepton_cli.engine.model import Model
+from lepton_cli.engine.placement import GpuLayers
+from lepton_cli.engine.workload import EMBEDDING, Pass, Trial, Workload, count
 from lepton_cli.version import __version__
-from ops.cpu.limits import LimitMeter, MachineLimits
 from ops.cpu.machine import cpu_name
-from ops.cpu.objects import Compiling, ObjectStore
-from ops.cpu.profile import OperatorTotal, by_operator
+from ops.limits import MachineLimits
+from ops.profile import OperatorTotal, by_operator
+from ops.shelves import Compiling
 from quant.errors import ContextOverflowError, UsageError
 from quant.gguf import GGUF
 
@@ -33,10 +37,19 @@ class Setup:
     threads: int | None
     ubatch: int = 512
     kv: CacheTypes = ("f16", "f16")  # of keys, and of values
+    backend: Backend = "auto"
+    gpu_layers: GpuLayers = "auto"
 
     def options(self, context: int) -> LoadOptions:
         """Raises UsageError."""
-        return LoadOptions("cpu", self.threads, context, self.kv, self.ubatch)
+        return LoadOptions(
+            self.backend,
+            self.threads,
+            context,
+            self.kv,
+            self.ubatch,
+            gpu_layers=self.gpu_layers,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +104,23 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A trial's samples, its work (all passes together), and the limits measured beside it."""
+    """A trial's samples, its work (all passes together), and the limits measured beside it.
+
+    There is no share of a limit that was not measured.
+    """
 
     facts: Facts
     setup: Setup
     trial: Trial
     begun: datetime
     samples_ns: tuple[int, ...]
-    limits: MachineLimits
+    limits: MachineLimits | None
     bytes_read: int
     macs: int
-    limit_seconds: float
+    limit_seconds: float | None
     profiles: tuple[Profile, ...] = ()
+    gpu: str = ""  # the card's name
+    no_gpu: str | None = None  # why there is none, where that should be told
 
     @property
     def samples(self) -> list[float]:
@@ -114,8 +132,10 @@ class Result:
         return statistics.fmean(self.samples)
 
     @property
-    def of_limit(self) -> float:
+    def of_limit(self) -> float | None:
         """1 would be a run in which nothing costs but memory's or the multipliers' speed."""
+        if self.limit_seconds is None:
+            return None
         return 1e9 * self.limit_seconds / statistics.fmean(self.samples_ns)
 
 
@@ -156,7 +176,8 @@ def _measure(bench: "Bench", trial: Trial, schedule: Schedule, subject: "Subject
     for number in range(repetitions):
         bench.progress(f"{trial.name}: {number + 1}/{repetitions}")
         samples.append(bench.sample(trial))
-    limits = before.best(bench.limits())
+    after = bench.limits()
+    limits = before.best(after) if before and after else None
     passes = list(trial.passes(bench.setup.ubatch))
     return Result(
         facts=subject.facts,
@@ -167,9 +188,26 @@ def _measure(bench: "Bench", trial: Trial, schedule: Schedule, subject: "Subject
         limits=limits,
         bytes_read=sum(map(work.bytes, passes)),
         macs=sum(map(work.macs, passes)),
-        limit_seconds=sum(limits.seconds(work.bytes(one), work.macs(one)) for one in passes),
+        limit_seconds=_least_seconds(limits, work, passes),
         profiles=tuple(bench.profiles(trial, repetitions)) if schedule.profile else (),
+        gpu=bench.gpu,
+        no_gpu=next((note for note in bench.model.notes if note == bench.model.no_gpu), None),
     )
+
+
+def _least_seconds(
+    limits: MachineLimits | None, work: Workload, passes: Sequence[Pass]
+) -> float | None:
+    """None where it is not known: passes of many tokens are bound by the multipliers."""
+    if limits is None or (limits.products is None and any(one.tokens > 1 for one in passes)):
+        return None
+    return sum(limits.seconds(work.bytes(one), work.macs(one)) for one in passes)
+
+
+def fastest(results: Sequence[Result]) -> MachineLimits | None:
+    """The highest limits of those measured beside each test."""
+    measured = [result.limits for result in results if result.limits]
+    return reduce(MachineLimits.best, measured) if measured else None
 
 
 def workload(file: GGUF, context: int, kv: CacheTypes) -> Workload:
@@ -200,14 +238,20 @@ class Bench:
     ) -> None:
         self.progress = progress
         self.model = Model(file, setup.options(context), on_compile=self._compiling)
-        self.setup = replace(setup, threads=self.model.threads)
-        store = ObjectStore(kernel_folder(), self._compiling)
-        self._meter = LimitMeter(self.model.threads, store)
+        gpu = self.model.gpu
+        self.gpu = gpu.card.name if gpu else ""
+        self.setup = replace(
+            setup,
+            threads=self.model.threads,
+            backend=self.model.backend,
+            gpu_layers=gpu.placement.layers_on_gpu if gpu else 0,
+        )
+        self._meter = open_meter(gpu, self.model.threads, self._compiling)
         self._draw = np.random.default_rng(SEED)
         self._vocabulary = file.tensors[EMBEDDING].shape[0]
         self._before = self._tokens(context)
 
-    def limits(self) -> MachineLimits:
+    def limits(self) -> MachineLimits | None:
         return self._meter.measure()
 
     def sample(self, trial: Trial) -> int:

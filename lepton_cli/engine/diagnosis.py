@@ -3,7 +3,7 @@
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +16,7 @@ from ops.cpu.machine import available_memory, cpu_name, default_threads
 from ops.cpu.objects import host_features
 from ops.cpu.rungs import VARIABLE, choose_rung, ladder, reached
 from ops.cpu.shelves import cache_shelf, packaged_shelf
+from ops.cuda.probe import Card, Missing, cuda_version, find_card
 from quant.errors import UsageError
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "regex", "sentencepiece")
@@ -31,7 +32,7 @@ class Finding:
         return f"{self.value} ({self.reason})" if self.reason else self.value
 
 
-def findings() -> Iterator[Finding]:
+def findings(probe: Callable[[], Card | Missing] = find_card) -> Iterator[Finding]:
     threads, memory = default_threads(), available_memory()
     yield Finding("lepton", __version__, str(Path(__file__).parents[2]))
     yield Finding("python", platform.python_version(), sys.executable)
@@ -40,7 +41,7 @@ def findings() -> Iterator[Finding]:
     yield Finding("processor", cpu_name())
     yield Finding("threads", str(threads.count), threads.reason)
     yield Finding("memory", f"{memory.bytes / 1e9:.1f} GB", memory.reason)
-    yield Finding("backend", "cpu", "there is no GPU backend yet")
+    yield from gpu(probe())
     yield instructions()
     yield kernels()
     yield _place("settings", config_folder())
@@ -49,6 +50,18 @@ def findings() -> Iterator[Finding]:
     yield _place("Hugging Face's models", hugging_face_folder())
     for folder in ollama_folders():
         yield _place("ollama's models", folder)
+
+
+def gpu(found: Card | Missing) -> Iterator[Finding]:
+    """The card and the backend that is used because of it, or why there is none."""
+    if isinstance(found, Missing):
+        yield Finding("backend", "cpu", "there is no GPU that can be used")
+        yield Finding("GPU", "none", f"{found.reason}: {found.cure}")
+        return
+    yield Finding("backend", "cuda", "for the layers that fit on the GPU; -ngl 0 uses the CPU")
+    driver = f"driver {cuda_version(found.driver)}"
+    about = f"compute {found.compute}, {driver}, {found.total / 1e9:.1f} GB"
+    yield Finding("GPU", found.name, about)
 
 
 def instructions() -> Finding:

@@ -2,13 +2,23 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
+from lepton_cli.engine.backends import Backend
+from lepton_cli.engine.placement import (
+    GpuLayers,
+    Needs,
+    Placement,
+    PositionBytes,
+    check_layers,
+    needs_of,
+)
+from lepton_cli.engine.sizes import gigabytes
 from lepton_cli.models import ARCHITECTURES
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.parameters import Keys
 from ops.cache import CacheLayout, CacheType
-from ops.cpu.fusion import KERNEL_FORMATS
+from ops.cpu.formats import KERNEL_FORMATS
 from ops.cpu.machine import MemoryLimit
 from ops.interface import BLOCK
 from ops.program import Limits, Recorder, plan
@@ -18,8 +28,6 @@ from quant.gguf import GGUF
 LOGIT_ROWS = 32
 """Rows of logits that a pass can give at most: their buffer is as wide as the vocabulary."""
 
-
-Backend = Literal["auto", "cpu", "reference"]
 CacheTypes = tuple[CacheType, CacheType]
 MOST_THREADS, MOST_TOKENS = 1 << 10, 1 << 20  # in a pass
 
@@ -35,9 +43,11 @@ class LoadOptions:
     ubatch: int = 256  # tokens that enter in one pass
     template: str | None = None  # a built-in template's name, or Jinja text
     prefixes: int = 0  # bytes of disk for beginnings of prompts; 0: none are stored or looked for
+    gpu_layers: GpuLayers = "auto"  # the last so many are on the card; 0: the CPU does all
 
     def __post_init__(self) -> None:
         """Raises UsageError: the words may come from a person's program."""
+        check_layers(self.gpu_layers)
         for name, value, known in (
             ("backend", self.backend, get_args(Backend)),
             *(("kv", kind, get_args(CacheType)) for kind in self.kv),
@@ -54,7 +64,7 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A model's memory in bytes, and the context it leaves room for."""
+    """What a model takes of the machine's own memory in bytes, and the context that fits."""
 
     context: int
     weights: int
@@ -114,27 +124,41 @@ def limits_of(context: int, ubatch: int) -> Limits:
     return Limits(tokens, min(LOGIT_ROWS, tokens))
 
 
+def gpu_needs(file: GGUF, decoder: Decoder, options: LoadOptions, layout: PositionBytes) -> Needs:
+    """What the model would take of a card whose KV cache has this layout."""
+    context = options.ctx or decoder.parameters.context
+    buffers = buffer_bytes(decoder, limits_of(context, options.ubatch))
+    tensors, layers = file.tensors.values(), decoder.parameters.layers
+    return needs_of(tensors, decoder.ignored, layers, layout, buffers)
+
+
 def plan_memory(
-    file: GGUF, decoder: Decoder, options: LoadOptions, layout: CacheLayout, free: MemoryLimit
+    file: GGUF,
+    decoder: Decoder,
+    options: LoadOptions,
+    layout: CacheLayout,
+    free: MemoryLimit,
+    placement: Placement | None = None,
 ) -> Plan:
     """The context asked for, or as much of the trained one as memory allows.
 
-    Raises OutOfMemoryError with the numbers, before anything is loaded.
+    What a placement has put on the card alone is not counted, and `layout` is that of the layers
+    that stay. Raises OutOfMemoryError with the numbers, before anything is loaded.
     """
-    recorder = Recorder()
-    logits = decoder.forward(recorder)
     wanted, trained = options.ctx, decoder.parameters.context
-    context = wanted or trained
-    _, buffers = plan(recorder.operations, limits_of(context, options.ubatch), logits)
-    buffers += converted_bytes(file, options.backend)
-    room = free.bytes - file.file_bytes - buffers
-    fitting = room // layout.block_bytes * BLOCK
-    full = Plan(context, file.file_bytes, cache_bytes(layout, context), buffers)
+    context = placement.context if placement else wanted or trained
+    note = placement.note if placement else None
+    weights = weight_bytes(file, placement)
+    buffers = buffer_bytes(decoder, limits_of(context, options.ubatch))
+    buffers += converted_bytes(file, options.backend, placement)
+    room = free.bytes - weights - buffers
+    fitting = fitting_context(layout, room, context)
+    full = Plan(context, weights, cache_bytes(layout, context), buffers, note)
     if context <= fitting:
         return full
     if wanted is None and fitting >= BLOCK:
         note = f"context {fitting} of {trained}: memory allows no more ({free.reason})"
-        return Plan(fitting, file.file_bytes, cache_bytes(layout, fitting), buffers, note)
+        return Plan(fitting, weights, cache_bytes(layout, fitting), buffers, note)
     message = f"{file.path}: needs {gigabytes(full.total)} (weights {gigabytes(full.weights)}, "
     message += f"cache {gigabytes(full.cache)} for {context} tokens); "
     message += f"{gigabytes(free.bytes)} are free"
@@ -142,20 +166,36 @@ def plan_memory(
     raise OutOfMemoryError(message, cure)
 
 
-def converted_bytes(file: GGUF, backend: str) -> int:
+def fitting_context(layout: CacheLayout, room: int, context: int) -> int:
+    """The longest one whose cache fits; without layers a cache takes nothing."""
+    if layout.block_bytes:
+        return room // layout.block_bytes * BLOCK
+    return context if room >= 0 else 0
+
+
+def buffer_bytes(decoder: Decoder, limits: Limits) -> int:
+    """Of the activations of a pass, and its logits."""
+    recorder = Recorder()
+    logits = decoder.forward(recorder)
+    return plan(recorder.operations, limits, logits)[1]
+
+
+def weight_bytes(file: GGUF, placement: Placement | None) -> int:
+    """Of the file, or of what stays on the CPU of it."""
+    if placement is None:
+        return file.file_bytes
+    return sum(t.data.nbytes for t in file.tensors.values() if placement.on_cpu(t.name))
+
+
+def converted_bytes(file: GGUF, backend: str, placement: Placement | None = None) -> int:
     """What is held as float32 beside the mapped file: formats without a kernel, or all weights."""
-    tensors = file.tensors.values()
+    tensors = [t for t in file.tensors.values() if not placement or placement.on_cpu(t.name)]
     all_of_them = backend == "reference"
     return sum(4 * t.size for t in tensors if all_of_them or t.format.name not in KERNEL_FORMATS)
 
 
 def cache_bytes(layout: CacheLayout, context: int) -> int:
     return -(-context // BLOCK) * layout.block_bytes
-
-
-def gigabytes(size: int) -> str:
-    """Of small models in MB."""
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def check_context(wanted: int | None, trained: int) -> str | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lepton_cli.engine import loading
 from lepton_cli.engine.answer import Answer, told
 from lepton_cli.engine.audit import AuditLog
+from lepton_cli.engine.backends import Backend, GpuUse
 from lepton_cli.engine.batching import Batch, Outcome, Request
 from lepton_cli.engine.beams import Beam, BeamSearch, Rules
 from lepton_cli.engine.catalogue import resolve
@@ -21,23 +22,25 @@ from lepton_cli.engine.constraints import JsonSchema, find_constraint
 from lepton_cli.engine.events import Done, Event, Text
 from lepton_cli.engine.generation import Generation, fit, kept
 from lepton_cli.engine.identity import model_identity
-from lepton_cli.engine.loading import Backend, LoadOptions
+from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.paths import cache_folder
+from lepton_cli.engine.placement import GpuLayers
 from lepton_cli.engine.plain import Plain
-from lepton_cli.engine.positions import Passes, Positions
+from lepton_cli.engine.positions import Passes, Positions, Runner
 from lepton_cli.engine.prefixes import Prefixes, key_of, prefix_folder
+from lepton_cli.engine.preparing import Prepared, prepare
 from lepton_cli.engine.sampling import Mask, Sampler, Sampling
 from lepton_cli.engine.solo import answer_events
 from lepton_cli.engine.speculation import DraftModel, Guesser, PromptLookup, Speculation
 from lepton_cli.engine.template import ChatTemplate, load_template
 from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
-from ops.backend import Resources, open_backend
+from ops.backend import Resources, open_backend, open_cuda
 from ops.cache import CacheType
-from ops.cpu.machine import available_memory, default_threads
-from ops.cpu.objects import Compiling
-from ops.cpu.profile import OperatorTime
-from ops.cpu.runner import CpuRunner
+from ops.cpu.machine import default_threads
 from ops.interface import BLOCK
+from ops.profile import OperatorTime
+from ops.program import Limits
+from ops.shelves import Compiling
 from quant.errors import ContextOverflowError, ModelFileError, UsageError
 from quant.gguf import GGUF, Metadata
 
@@ -59,31 +62,19 @@ class Model:
     ) -> None:
         """`on_plan` hears of the memory before anything is loaded, `on_compile` of kernels."""
         self._file, self._options = file, options
-        trained = loading.trained_context(file)
-        notes = [loading.check_context(options.ctx, trained)]
-        decoder = loading.build(file, options.ctx or trained)
-        layout = loading.cache_layout(decoder, options.kv)
-        free = available_memory()
-        plan = loading.plan_memory(file, decoder, options, layout, free)
-        notes.append(plan.note)
-        if on_plan:
-            on_plan(
-                f"weights {loading.gigabytes(plan.weights)}, cache up to "
-                f"{loading.gigabytes(plan.cache)} for {plan.context} tokens, "
-                f"{loading.gigabytes(free.bytes)} free"
-            )
-        if plan.context != (options.ctx or trained):
-            decoder = loading.build(file, plan.context)
-        self.plan, self.trained_context = plan, trained
+        prepared = prepare(file, options, on_plan)
+        decoder, plan = prepared.decoder, prepared.plan
+        self.plan, self.trained_context = plan, prepared.trained
         self.context_size = plan.context
-        self.backend = "cpu" if options.backend == "auto" else options.backend
+        self.backend, self.no_gpu = prepared.choice.backend, prepared.choice.no_gpu
+        self.gpu: GpuUse | None = prepared.card.use if prepared.card else None
         choice = default_threads()
         self.threads = options.threads or choice.count
         self.threads_reason = "asked for" if options.threads else choice.reason
-        self._notes = tuple(note for note in notes if note)
+        self._notes = prepared.notes
         limits = loading.limits_of(plan.context, options.ubatch)
         resources = Resources(self.threads, kernel_folder(), on_compile or _silent)
-        self._runner = open_backend(self.backend, decoder.forward, layout, limits, resources)
+        self._runner = _open_runner(prepared, limits, resources)
         self._passes = Passes(self._runner, limits.tokens, limits.outputs)
         self._positions = Positions(self._passes, plan.context)
         self._rope = decoder.global_rope
@@ -103,6 +94,8 @@ class Model:
         The reference backend promises that for equal passes only.
         """
         key = key_of(self.identity, self._passes.pool.layout, self._rope).hex()
+        if self.gpu is not None:
+            return f"{self.gpu.arithmetic}-{key}"
         return key if self.backend == "cpu" else f"{self.backend}-{key}"
 
     @property
@@ -159,8 +152,6 @@ class Model:
 
         Raises UsageError on a backend that does not tell its operators' times.
         """
-        if not isinstance(self._runner, CpuRunner):
-            raise UsageError(f"the backend {self.backend} has no profile", "use --backend cpu")
         return self._runner.profile(
             self._positions.step(tokens, [len(tokens) - 1]), [self._positions.cache]
         )
@@ -380,9 +371,7 @@ class Model:
 
     def _batch_blocks(self) -> int:
         """Blocks of the cache that answers at once may take: half of what memory is free."""
-        size = self._passes.pool.layout.block_bytes
-        whole = -(-self.context_size // BLOCK)
-        return max(whole, available_memory().bytes // 2 // size)
+        return max(-(-self.context_size // BLOCK), self._runner.room() // 2)
 
     def _check(self, ids: Sequence[int]) -> None:
         if not len(ids):
@@ -400,9 +389,10 @@ def load(
     threads: int | None = None,
     ctx: int | None = None,
     kv: CacheType = "f16",
+    gpu_layers: GpuLayers = "auto",
 ) -> Model:
     """Opens a model by path or by name (see `lepton models`). Raises LeptonError."""
-    return open_model(path, LoadOptions(backend, threads, ctx, (kv, kv)))
+    return open_model(path, LoadOptions(backend, threads, ctx, (kv, kv), gpu_layers=gpu_layers))
 
 
 def open_model(
@@ -426,6 +416,21 @@ def kernel_folder() -> Path | None:
         return cache_folder() / "kernels"
     except UsageError:
         return None
+
+
+def _open_runner(prepared: Prepared, limits: Limits, resources: Resources) -> Runner:
+    """Where every backend is opened; a card that was held for a failure is given back."""
+    forward, layout, card = prepared.decoder.forward, prepared.layout, prepared.card
+    backend = prepared.choice.backend
+    if backend != "cuda":
+        return open_backend(backend, forward, layout, limits, resources)
+    assert card is not None, "cuda is chosen with a card"
+    count = card.use.placement.layers_on_gpu
+    try:
+        return open_cuda(card.device, forward, layout, limits, resources, count)
+    except BaseException:
+        card.device.close()
+        raise
 
 
 def _silent(compiling: Compiling) -> None:

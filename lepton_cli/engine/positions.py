@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 
 from lepton_cli.engine.generation import shifted
 from ops.cache import BlockPool, CacheLayout, KVCache
+from ops.drawing import Drawer, DrawPlan
 from ops.interface import BLOCK, Step
+from ops.profile import OperatorTime
+from ops.rows import Logits, RowLogits
 from quant.errors import UsageError
-
-Logits = NDArray[np.float32]
 
 
 def common(ids: list[int], others: list[int]) -> int:
@@ -35,6 +37,12 @@ class Runner(Protocol):
     def run(  # (O, V)
         self, step: Step, caches: Sequence[KVCache], interrupt: threading.Event | None = None
     ) -> Logits: ...
+    def profile(self, step: Step, caches: Sequence[KVCache]) -> list[OperatorTime]:
+        """Raises UsageError where operators are not timed."""
+
+    def room(self) -> int:
+        """How many more blocks of cache there is memory for."""
+
     def close(self) -> None: ...
 
 
@@ -53,10 +61,28 @@ class Passes:
         self, step: Step, caches: Sequence[KVCache], interrupt: threading.Event | None = None
     ) -> Logits:
         """Raises UsageError when another thread is amid a pass."""
+        with self._alone():
+            return self._runner.run(step, caches, interrupt)
+
+    @property
+    def drawer(self) -> Drawer | None:
+        """The backend, where it can draw tokens by itself."""
+        return self._runner if isinstance(self._runner, Drawer) else None
+
+    def draw(
+        self, step: Step, cache: KVCache, plan: DrawPlan, numbers: Sequence[float]
+    ) -> list[int]:
+        """See Drawer."""
+        assert isinstance(self._runner, Drawer)
+        with self._alone():
+            return [int(token) for token in self._runner.draw(step, cache, plan, numbers)]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
         if not self._busy.acquire(blocking=False):
             raise UsageError("the model is at work in another thread", "load it once a thread")
         try:
-            return self._runner.run(step, caches, interrupt)
+            yield
         finally:
             self._busy.release()
 
@@ -68,7 +94,7 @@ class Positions:
         self.size = size
         self.ids: list[int] = []
         self.turn = 0  # which prompt has the window: two answers at once would mix their tokens
-        self.logits: Logits = np.empty(0, np.float32)
+        self.logits: RowLogits = np.empty(0, np.float32)
         self.cache = KVCache(passes.pool)
         self._passes = passes
 
@@ -103,6 +129,17 @@ class Positions:
         self.logits = rows[-1]
         return rows
 
+    @property
+    def drawer(self) -> Drawer | None:
+        """The backend, where it can draw tokens by itself."""
+        return self._passes.drawer
+
+    def draw(self, token: int, plan: DrawPlan, numbers: Sequence[float]) -> list[int]:
+        """Enters a token, draws the next and enters that, ...: the drawn, the last not entered."""
+        drawn = self._passes.draw(self.step([token], [0]), self.cache, plan, numbers)
+        self.ids += [token, *drawn[:-1]]
+        return drawn
+
     def forget(self, count: int) -> None:
         """Takes the last tokens out of the window again."""
         del self.ids[len(self.ids) - count :]
@@ -128,7 +165,7 @@ class Positions:
         for _ in self.prefill(left, interrupt):
             pass
 
-    def all_logits(self, ids: Sequence[int]) -> Logits:  # (T, V)
+    def all_logits(self, ids: Sequence[int]) -> NDArray[np.float32]:  # (T, V)
         """One causal pass from an empty window, every row wanted."""
         self.turn += 1
         turn, outputs = self.turn, self._passes.outputs
@@ -137,7 +174,7 @@ class Positions:
         for start in range(0, len(ids), outputs):
             self.check(turn)
             part = ids[start : start + outputs]
-            parts.append(self._run(part, range(len(part)), None).copy())
+            parts.append(np.array(self._run(part, range(len(part)), None)))
         return np.concatenate(parts)
 
     @property
@@ -147,7 +184,8 @@ class Positions:
 
     def saved(self) -> list[NDArray[np.uint8]]:
         """The blocks of `ids`, to be copied before the next pass."""
-        return [block.memory for block in self.cache.blocks[: -(-len(self.ids) // BLOCK)]]
+        pool, count = self.cache.pool, -(-len(self.ids) // BLOCK)
+        return [pool.read(block) for block in self.cache.blocks[:count]]
 
     def restore(self, ids: Sequence[int], blocks: Sequence[NDArray[np.uint8]]) -> None:
         """Fills the window with tokens and with what `saved` gave for them, or for more."""
@@ -156,7 +194,7 @@ class Positions:
         self.cache.shrink(0)
         self.cache.reserve(0, len(ids))
         for mine, given in zip(self.cache.blocks, blocks, strict=False):
-            mine.memory[:] = given
+            self.cache.pool.write(mine, given)
         self.ids.extend(ids)
 
     def step(self, tokens: Sequence[int], outputs: Sequence[int]) -> Step:

@@ -9,6 +9,7 @@ border lies within some 1e-15 of it.
 """
 
 import difflib
+import math
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields, replace
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine.candidates import (
+    COLDEST,
     Candidates,
     exclude_top,
     heated,
@@ -32,6 +34,8 @@ from lepton_cli.engine.candidates import (
 from lepton_cli.engine.draws import AdaptiveP, Distribution, Draw, Mirostat, MirostatZipf
 from lepton_cli.engine.penalties import Breakers, penalize, penalize_repeats
 from lepton_cli.engine.randomness import Xoshiro256
+from ops.drawing import DrawPlan
+from ops.rows import Row, RowLogits
 from quant.errors import ConstraintError, ModelFileError, UsageError
 
 T = TypeVar("T")
@@ -298,16 +302,40 @@ class Sampler:
         self._context = Context(Xoshiro256.seeded(self.seed), breakers)
         self._breaks = any(stage.name == "dry" for stage in self._chain)
 
-    def sample(self, logits: NDArray[np.float32]) -> int:  # (V,) -> a token id
+    def sample(self, logits: RowLogits) -> int:  # (V,) -> a token id
         """Leaves the logits as they are; raises ModelFileError where they are of no use.
 
         Raises ConstraintError where the mask and what is ruled out leave no token.
         """
-        candidates = self._allowed(logits)
+        candidates = self._likeliest(logits) if isinstance(logits, Row) else None
+        if candidates is None:
+            candidates = self._allowed(np.asarray(logits))
         for stage in self._chain:
             if stage.apply:
                 candidates = stage.apply(candidates, self._sampling, self._context)
         return self._draw.draw(candidates, self._context.rng)
+
+    def plan(self, vocabulary: int) -> DrawPlan | None:
+        """How a backend may draw by itself from so many logits; None: it takes all that we do."""
+        s, names = self._sampling, [stage.name for stage in self._chain]
+        plain = self._mask is None and not self._biased and self._draw.name == Distribution.name
+        if not plain or vocabulary != len(self._all_ids) or s.dynatemp_range:
+            return None
+        if self._greedy:
+            return DrawPlan(1)
+        known = ("top_k", "top_p", "min_p", "temperature")
+        if names != [name for name in known if name in names] or names[:1] != ["top_k"]:
+            return None
+        if s.min_keep > 1 or s.temperature < COLDEST:
+            return None
+        top_p = s.top_p if "top_p" in names else 1.0
+        least = math.log(s.min_p) if "min_p" in names else -math.inf
+        temperature = s.temperature if "temperature" in names else 1.0
+        return DrawPlan(min(s.top_k, vocabulary), top_p, least, temperature)
+
+    def numbers(self, count: int) -> list[float]:
+        """The random numbers of the next draws."""
+        return [self._context.rng.uniform() for _ in range(count)]
 
     def accept(self, token: int) -> None:
         """A token that stands in the context from now on."""
@@ -355,6 +383,21 @@ class Sampler:
         s = self._sampling
         cold = "temperature" in names and s.temperature <= 0 and s.dynatemp_range == 0
         self._greedy = cold and KEEP_BEST.issuperset(names)
+
+    def _likeliest(self, row: Row) -> Candidates | None:
+        """The tokens that top_k or greed leaves, by a card's own choice; None: it must be ours."""
+        count = 1 if self._greedy else self._sampling.top_k
+        if self._mask or not self._narrows:
+            return None
+        ids, values = row.largest()
+        if not np.isfinite(values[0]):
+            return None  # the whole row tells what is wrong
+        usable = (ids < len(self._all_ids)) & ~np.isin(ids, self._never)
+        chosen = np.flatnonzero(usable)[:count]
+        if len(chosen) < min(count, len(self._ids)):
+            return None
+        order = chosen[np.argsort(ids[chosen])]
+        return _finite(Candidates(ids[order], values[order]))
 
     def _allowed(self, logits: NDArray[np.float32]) -> Candidates:
         allowed = self._mask.allowed() if self._mask else None
@@ -406,8 +449,12 @@ def _usable(ids: NDArray[np.int32], values: NDArray[np.floating[Any]]) -> Candid
 
 def _check_usable(values: NDArray[np.floating[Any]]) -> None:
     if not np.isfinite(values.max()):  # also where any is NaN
-        hint = "the file is probably damaged: compare its size and checksum with the source"
-        raise ModelFileError("the model gave no usable logits", hint)
+        raise unusable_logits()
+
+
+def unusable_logits() -> ModelFileError:
+    hint = "the file is probably damaged: compare its size and checksum with the source"
+    return ModelFileError("the model gave no usable logits", hint)
 
 
 def _finite(candidates: Candidates) -> Candidates:

@@ -2,14 +2,19 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 
 from lepton_cli.engine.answer import Answer
 from lepton_cli.engine.events import Event, Prefill, Stats
-from lepton_cli.engine.positions import Logits, Positions
+from lepton_cli.engine.positions import Positions
 from lepton_cli.engine.speculation import Speculation
 from ops.interface import Interrupted
+from ops.rows import RowLogits
+
+DRAWN_AHEAD = 4
+"""Tokens that a backend draws by itself before they are shown: a few, for they come in bursts."""
 
 
 def answer_events(
@@ -33,10 +38,10 @@ def answer_events(
         for done in positions.prefill(prompt, interrupt):
             yield Prefill(done, len(prompt))
         read = time.perf_counter()
-        rows, guesses = positions.logits[None], list[int]()
+        entered = _Entered([positions.logits])
         while answer.reason is None:
-            right = 0
-            for row, guess in zip_longest(rows, guesses):
+            right = taken = 0
+            for row, guess in zip_longest(entered.rows, entered.guesses):
                 positions.check(turn)
                 if interrupt is not None and interrupt.is_set():
                     answer.reason = "interrupted"
@@ -45,12 +50,20 @@ def answer_events(
                 if answer.reason is not None or answer.drawn[-1] != guess:
                     break
                 right += 1
+            for token in entered.drawn:
+                positions.check(turn)
+                taken += 1
+                yield from answer.take(token)
+                if answer.reason is not None:
+                    break
             positions.check(turn)
-            positions.forget(len(guesses) - right)
+            positions.forget(len(entered.guesses) - right + len(entered.drawn) - taken)
             if speculation:
-                speculation.learn(len(guesses), right)
+                speculation.learn(len(entered.guesses), right)
+            if answer.reason is None and interrupt is not None and interrupt.is_set():
+                answer.reason = "interrupted"
             if answer.reason is None:
-                rows, guesses = _enter(answer, positions, shift, speculation, interrupt)
+                entered = _enter(answer, positions, shift, speculation, interrupt)
     except Interrupted:
         answer.reason = "interrupted"
     yield from answer.finish()
@@ -70,21 +83,44 @@ def answer_events(
     yield answer.done(stats)
 
 
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    """What became of the token last drawn: its logits and those behind right guesses, or tokens
+    that the backend has drawn by itself."""
+
+    rows: Iterable[RowLogits] = ()
+    guesses: Sequence[int] = ()
+    drawn: Sequence[int] = ()
+
+
 def _enter(
     answer: Answer,
     positions: Positions,
     shift: int | None,
     speculation: Speculation | None,
     interrupt: threading.Event | None,
-) -> tuple[Logits, list[int]]:
+) -> _Entered:
     """Enters the token last drawn, and guesses behind it, if the window has room."""
     if len(positions.ids) >= positions.size:
         if shift is None:
             answer.reason = "context"
-            return positions.logits[None], []
+            return _Entered()
         positions.shift(shift, interrupt)
     token, guesses = answer.drawn[-1], list[int]()
     if speculation:
         room = min(positions.most_at_once, answer.left) - 1
         guesses = speculation.guess([*positions.ids, token], int(room))
-    return positions.enter([token, *guesses], interrupt), guesses
+    drawn = [] if guesses else _drawn_ahead(answer, positions)
+    if drawn:
+        return _Entered(drawn=drawn)
+    return _Entered(positions.enter([token, *guesses], interrupt), guesses)
+
+
+def _drawn_ahead(answer: Answer, positions: Positions) -> list[int]:
+    """The next tokens, where the backend can draw them as this answer asks."""
+    drawer = positions.drawer
+    plan = answer.plan(drawer.vocabulary) if drawer else None
+    if drawer is None or plan is None or plan.count > drawer.most_drawn:
+        return []
+    count = int(min(DRAWN_AHEAD, positions.size - len(positions.ids), answer.left))
+    return positions.draw(answer.drawn[-1], plan, answer.numbers(count))

@@ -56,7 +56,7 @@ class DraftModel:
         for _ in positions.prefill(ids):
             pass
         while len(guesses) < most:
-            logits = positions.logits
+            logits = np.asarray(positions.logits)
             token = int(np.argmax(logits))
             if 1 / np.exp(logits - logits[token]).sum() < self._least:
                 break

@@ -7,8 +7,9 @@ from pathlib import Path
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import kernel_folder, open_model
 from ops.cpu.compiling import all_kernels
-from ops.cpu.objects import Compiling, ObjectStore
+from ops.cpu.objects import ObjectStore
 from ops.cpu.shelves import cache_shelf
+from ops.shelves import Compiling
 from quant.errors import LeptonError
 
 __all__ = ["Compiling", "Warmth", "warm_up"]

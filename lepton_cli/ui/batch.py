@@ -84,7 +84,8 @@ def _opened(
     if address is None:
         alone = replace(request.model, model_draft=None)
         with open_model(path, alone, request.talk) as model:
-            yield model, arithmetic(model.backend)
+            card = f".{model.gpu.arithmetic}" if model.gpu else ""
+            yield model, f"{arithmetic(model.backend)}{card}"
         return
     if request.model.audit is not None:
         raise UsageError("--cluster keeps no --audit log", "leave one of them out")

@@ -12,6 +12,8 @@ from lepton_cli.engine.loading import CacheTypes
 from lepton_cli.engine.workload import Trial
 from lepton_cli.ui import bench_tables, roofline
 from lepton_cli.ui.bench_options import BenchOptions
+from lepton_cli.ui.notes import note
+from lepton_cli.ui.opening import gpu_layers
 from lepton_cli.ui.terminal import sanitize
 from quant.errors import UsageError
 
@@ -28,9 +30,12 @@ def run_benchmark(name: str, options: BenchOptions) -> None:
         raise UsageError("a profile does not fit into CSV", "use -o md, json or jsonl")
     progress = Progress(sys.stderr)
     table = bench_tables.TABLES[options.output](sys.stdout, schedule)
-    results = []
+    results, told = [], set[str]()
     for result in benchmark(path, schedule, progress):
         progress.clear()
+        if result.no_gpu and result.no_gpu not in told:
+            told.add(result.no_gpu)
+            note(result.no_gpu)
         table.add(result)
         results.append(result)
     table.end()
@@ -45,7 +50,9 @@ def plan(options: BenchOptions) -> Schedule:
         raise UsageError("-t 0", "give the number of threads, or leave it out")
     types = [_words(given, "f16") for given in (options.cache_type_k, options.cache_type_v)]
     setups = [
-        Setup(count, ubatch, cast(CacheTypes, kv))  # whether there are such types is Setup's to say
+        # whether there are such types is Setup's to say
+        Setup(count, ubatch, cast(CacheTypes, kv), options.backend, gpu_layers(layers))
+        for layers in _words(options.gpu_layers, "auto")
         for ubatch in _numbers("-ub", options.ubatch_size, "512", least=1)
         for kv in product(*types)
         for count in threads

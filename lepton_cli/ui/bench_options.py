@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from lepton_cli.ui.options import section
+from lepton_cli.ui.options import GPU_LAYERS, section
 
+Backend = Literal["auto", "cpu", "cuda"]
 Format = Literal["md", "json", "jsonl", "csv"]
 
 _test = section("Tests")
@@ -37,6 +38,13 @@ class BenchOptions:
     no_warmup: Annotated[bool, _test("--no-warmup", help="Without an untimed run before.")] = False
     threads: Annotated[
         list[str] | None, _list("-t", "--threads", text="Threads [the cores that we may use].")
+    ] = None
+    backend: Annotated[
+        Backend, _test("--backend", help="What computes; auto: a GPU where one can be used.")
+    ] = "auto"
+    gpu_layers: Annotated[
+        list[str] | None,
+        _test(*GPU_LAYERS, metavar="N,...", help="Layers on the GPU, or auto, or all [auto]."),
     ] = None
     ubatch_size: Annotated[
         list[str] | None, _list("-ub", "--ubatch-size", text="Tokens a pass of the prompt [512].")

@@ -10,17 +10,17 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Protocol, TextIO
 
-from lepton_cli.engine.benchmark import Profile, Result, Schedule, deviation
+from lepton_cli.engine.benchmark import Profile, Result, Schedule, deviation, fastest
 from lepton_cli.engine.plain import Plain
 from lepton_cli.ui.figures import columns
 from lepton_cli.ui.output import emit, emit_json
 
-BACKEND = "CPU"
 WIDTHS = {  # of markdown's columns, the words flush left
     "model": -30,
     "size": 10,
     "params": 10,
     "backend": -10,
+    "ngl": 4,
     "threads": 7,
     "n_ubatch": 8,
     "type_k": -6,
@@ -47,6 +47,8 @@ class Markdown:
         hidden = set[str]()
         if {setup.ubatch for setup in schedule.setups} == {512}:
             hidden.add("n_ubatch")
+        if {setup.gpu_layers for setup in schedule.setups} == {"auto"}:
+            hidden.add("ngl")
         for index, name in enumerate(("type_k", "type_v")):
             if {setup.kv[index] for setup in schedule.setups} == {"f16"}:
                 hidden.add(name)
@@ -65,9 +67,11 @@ class Markdown:
         for result in self._results:
             for profile in result.profiles:
                 emit(self._stream, f"\n{_title(result, profile)}\n\n{_profile_table(profile)}")
-        read = max(result.limits.bandwidth for result in self._results) / 1e9
-        products = max(result.limits.products for result in self._results) / 1e9
-        emit(self._stream, f"\nlimits: {read:.1f} GB/s, {products:.0f} GMAC/s of 8 bits\n")
+        if limits := fastest(self._results):
+            told = f"{limits.bandwidth / 1e9:.1f} GB/s"
+            if limits.products:
+                told += f", {limits.products / 1e9:.0f} GMAC/s of 8 bits"
+            emit(self._stream, f"\nlimits: {told}\n")
         emit(self._stream, f"build: lepton {self._results[0].facts.build}\n")
 
     def _row(self, cells: Mapping[str, str]) -> None:
@@ -132,12 +136,13 @@ def record(result: Result) -> dict[str, Plain]:
     """Times in nanoseconds, speeds in tokens a second, limits in bytes and products a second."""
     facts, setup, trial = result.facts, result.setup, result.trial
     assert setup.threads is not None, "a result knows its threads"
+    limits, least, share = result.limits, result.limit_seconds, result.of_limit
     fields: dict[str, Plain] = {
         "build_commit": facts.build,
         "build_number": 0,
         "cpu_info": facts.cpu,
-        "gpu_info": "",
-        "backends": BACKEND,
+        "gpu_info": result.gpu,
+        "backends": setup.backend.upper(),
         "model_filename": facts.path,
         "model_type": facts.model,
         "model_size": facts.size,
@@ -147,6 +152,7 @@ def record(result: Result) -> dict[str, Plain]:
         "n_threads": setup.threads,
         "type_k": setup.kv[0],
         "type_v": setup.kv[1],
+        "n_gpu_layers": setup.gpu_layers,
         "n_prompt": trial.prompt,
         "n_gen": trial.generated,
         "n_depth": trial.depth,
@@ -157,12 +163,12 @@ def record(result: Result) -> dict[str, Plain]:
         "stddev_ts": round(deviation(result.samples), 6),
         "samples_ns": list(result.samples_ns),
         "samples_ts": [round(sample, 6) for sample in result.samples],
-        "limit_read": round(result.limits.bandwidth),
-        "limit_products": round(result.limits.products),
+        "limit_read": _rounded(limits.bandwidth if limits else None),
+        "limit_products": _rounded(limits.products if limits else None),
         "work_bytes": result.bytes_read,
         "work_products": result.macs,
-        "limit_ns": round(1e9 * result.limit_seconds),
-        "of_limit": round(result.of_limit, 6),
+        "limit_ns": _rounded(least and 1e9 * least),
+        "of_limit": share and round(share, 6),
     }
     if result.profiles:
         fields["profiles"] = [asdict(profile) for profile in result.profiles]
@@ -174,15 +180,20 @@ def _cells(result: Result) -> dict[str, str]:
         "model": result.facts.model,
         "size": _size(result.facts.size),
         "params": _parameters(result.facts.parameters),
-        "backend": BACKEND,
+        "backend": result.setup.backend.upper(),
+        "ngl": str(result.setup.gpu_layers),
         "threads": str(result.setup.threads),
         "n_ubatch": str(result.setup.ubatch),
         "type_k": result.setup.kv[0],
         "type_v": result.setup.kv[1],
         "test": result.trial.name,
         "t/s": f"{result.rate:.2f} ± {deviation(result.samples):.2f}",
-        "of limit": f"{100 * result.of_limit:.1f} %",
+        "of limit": "" if result.of_limit is None else f"{100 * result.of_limit:.1f} %",
     }
+
+
+def _rounded(number: float | None) -> int | None:
+    return None if number is None else round(number)
 
 
 def _rule(width: int) -> str:

@@ -29,18 +29,22 @@ _TABLE = (
         Foreign("same"),
         """--no-display-prompt --simple-io --mmap --jinja --no-perf --no-show-timings --no-warmup
         --log-disable --log-prefix --no-log-prefix --log-timestamps --no-log-timestamps --offline
-        --no-context-shift -cb --cont-batching --repack --no-host -nkvo --no-kv-offload
-        --no-op-offload --no-mmproj --no-mmproj-auto --no-mmproj-offload --no-skip-chat-parsing""",
+        --no-context-shift -cb --cont-batching --repack --no-host --no-op-offload
+        --no-mmproj --no-mmproj-auto --no-mmproj-offload --no-skip-chat-parsing""",
     ),
     (Foreign("same", choices=ON_OFF), "-co --color --log-colors"),
     (
-        Foreign("ignored", "there is no GPU backend yet", 1),
-        """-ngl --gpu-layers --n-gpu-layers -fit --fit -fitt --fit-target -fitc --fit-ctx -mg
-        --main-gpu -sm --split-mode -ts --tensor-split""",
+        Foreign("ignored", "-ngl auto fits the layers to the GPU's memory", 1),
+        "-fit --fit -fitt --fit-target -fitc --fit-ctx",
     ),
     (
-        Foreign("ignored", "there is no GPU backend yet"),
-        "-kvo --kv-offload --op-offload -cmoe --cpu-moe -bs --backend-sampling --mmproj-offload",
+        Foreign("ignored", "one GPU is used, the first that CUDA_VISIBLE_DEVICES leaves", 1),
+        "-mg --main-gpu -sm --split-mode -ts --tensor-split",
+    ),
+    (
+        Foreign("ignored", "whole layers are on the GPU or not: see -ngl"),
+        """-kvo --kv-offload -nkvo --no-kv-offload --op-offload -cmoe --cpu-moe
+        -bs --backend-sampling --mmproj-offload""",
     ),
     (
         Foreign("ignored", "threads run where the system puts them", 1),
@@ -71,7 +75,7 @@ _TABLE = (
         --gpt-oss-20b-default --gpt-oss-120b-default""",
     ),
     (
-        Foreign("refused", "there is no GPU backend yet"),
+        Foreign("refused", "use --backend and -ngl"),
         "-dev --device -ot --override-tensor -ncmoe --n-cpu-moe",
     ),
     (

@@ -7,6 +7,7 @@ from lepton_cli.engine import model as engine
 from lepton_cli.engine.catalogue import resolve
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import Model
+from lepton_cli.engine.placement import GpuLayers
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import ConversationOptions, ModelOptions
 from lepton_cli.ui.prompt import read_text
@@ -20,13 +21,16 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
     on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
     model = engine.open_model(path, wanted, on_plan, progress)
     if options.model_draft is not None:
-        draft = engine.open_model(resolve(options.model_draft), replace(wanted, prefixes=0))
+        draft = engine.open_model(resolve(options.model_draft), draft_options(wanted))
         model.guess_with(draft)
     if options.audit is not None:
         model.audit(Path(options.audit))
-    for text in model.notes:
+    asked = options.verbose or options.backend == "auto"
+    for text in dict.fromkeys((*model.notes, *([model.no_gpu] if asked and model.no_gpu else []))):
         note(text)
     if options.verbose:
+        if model.gpu:
+            note(str(model.gpu))
         note(
             f"{model.name}: {model.architecture}, backend {model.backend}, "
             f"threads {model.threads} ({model.threads_reason}), "
@@ -41,7 +45,8 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
 
 def load_options(options: ModelOptions, talk: ConversationOptions) -> LoadOptions:
     return LoadOptions(
-        backend=options.backend,
+        backend=options.backend or "auto",
+        gpu_layers=gpu_layers(options.gpu_layers),
         threads=options.threads if options.threads > 0 else None,
         ctx=options.ctx_size or None,
         kv=(options.cache_type_k, options.cache_type_v),
@@ -49,6 +54,22 @@ def load_options(options: ModelOptions, talk: ConversationOptions) -> LoadOption
         prefixes=round(options.prefix_cache * 1e9),
         template=one_text("--chat-template", talk.chat_template, talk.chat_template_file),
     )
+
+
+def draft_options(wanted: LoadOptions) -> LoadOptions:
+    """As its model: a count of layers is the model's own, but none is none for both."""
+    layers: GpuLayers = 0 if wanted.gpu_layers == 0 else "auto"
+    return replace(wanted, prefixes=0, gpu_layers=layers)
+
+
+def gpu_layers(text: str) -> GpuLayers:
+    """Raises UsageError."""
+    words: dict[str, GpuLayers] = {"auto": "auto", "all": "all"}
+    if text in words:
+        return words[text]
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(f"--gpu-layers is {text!r}", "a whole number from 0, auto or all")
+    return int(text)
 
 
 def one_text(flag: str, text: str | None, file: str | None) -> str | None:

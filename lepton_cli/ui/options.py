@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-Backend = Literal["auto", "cpu", "reference"]
+Backend = Literal["auto", "cpu", "cuda", "reference"]
+GPU_LAYERS = ("--gpu-layers", "-ngl", "--n-gpu-layers")
 KVType = Literal["f16", "f32", "q8_0"]
 ReasoningMode = Literal["show", "hide", "stderr"]
 MOST_THREADS = 1024
@@ -48,7 +49,18 @@ class ModelOptions:
             help="A small model of the same family that guesses ahead.",
         ),
     ] = None
-    backend: Annotated[Backend, _model("--backend", help="What computes.")] = "auto"
+    backend: Annotated[
+        Backend | None,
+        _model("--backend", help="What computes; auto: a GPU where one can be used [auto]."),
+    ] = None
+    gpu_layers: Annotated[
+        str,
+        _model(
+            *GPU_LAYERS,
+            metavar="N|auto|all",
+            help="The last N layers are on the GPU; auto: as many as fit; 0: none.",
+        ),
+    ] = "auto"
     threads: Annotated[
         int,
         _model(

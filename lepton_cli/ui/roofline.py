@@ -1,13 +1,14 @@
-"""The roofline of `lepton bench --plot`: speed over work a byte, under the machine's two limits."""
+"""The roofline of `lepton bench --plot`: speed over work a byte, under what would be possible."""
 
 import importlib
 import importlib.util
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lepton_cli.engine.benchmark import Result
+from lepton_cli.engine.benchmark import Result, fastest
 from quant.errors import UsageError
 
 ENDINGS = (".png", ".svg")
@@ -76,12 +77,15 @@ def draw(results: Sequence[Result], path: Path) -> None:
 
 
 def _draw_limits(axes: Any, results: Sequence[Result], intensities: Sequence[float]) -> None:
-    read = max(result.limits.bandwidth for result in results)
-    products = max(result.limits.products for result in results)
-    corner = products / read
-    xs = [min(*intensities, corner) / 2, corner, max(*intensities, corner) * 2]
+    limits = fastest(results)
+    if limits is None:
+        return
+    read, products = limits.bandwidth, limits.products or math.inf
+    corners = [products / read] if limits.products else []
+    places = [*intensities, *corners]
+    xs = sorted([min(places) / 2, *corners, max(places) * 2])
     ys = [min(products, read * x) / 1e9 for x in xs]
-    label = f"{read / 1e9:.1f} GB/s, {products / 1e9:.0f} GMAC/s"
+    label = f"{read / 1e9:.1f} GB/s" + (f", {products / 1e9:.0f} GMAC/s" if corners else "")
     axes.plot(xs, ys, color="C0", label=label)
     axes.legend(loc="lower right")
 

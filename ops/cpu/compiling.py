@@ -1,101 +1,20 @@
-"""Compiling kernels in processes of their own, several at once.
+"""Compiling the CPU's kernels: which process does it, and how it is told its rung."""
 
-Numba stays out of the process that runs the model: it takes half a second and 200 MB, and knows one
-target a process, which a caller who uses Numba too may have chosen otherwise.
-"""
-
-import os
-import selectors
-import struct
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from typing import IO, Self
 
+from ops import compiling
+from ops.compiling import Worker
 from ops.cpu.rungs import Rung
-from quant.errors import LeptonError
 
-MOST_PROCESSES = 8  # each holds some 200 MB
-WORKER = (sys.executable, "-P", "-m", "ops.cpu.kernels.worker")
-LENGTH = struct.Struct("<Q")
+MODULE = "ops.cpu.kernels.worker"
 
 
 def compiled(names: Sequence[str], rung: Rung, processes: int) -> Iterator[tuple[str, bytes]]:
     """Kernels by name, each as it is ready, packed for the store. Raises LeptonError."""
-    waiting = list(reversed(names))
-    with ExitStack() as stack, selectors.DefaultSelector() as ready:
-        for _ in range(min(processes, MOST_PROCESSES, len(names))):
-            compiler = stack.enter_context(_Compiler(rung))
-            ready.register(compiler.answers, selectors.EVENT_READ, compiler)
-            compiler.ask(waiting.pop())
-        while ready.get_map():
-            for key, _ in ready.select():
-                yield key.data.asked, key.data.answer()
-                if waiting:
-                    key.data.ask(waiting.pop())
-                else:
-                    ready.unregister(key.fileobj)
+    told = (("NUMBA_CPU_NAME", rung.processor), ("NUMBA_CPU_FEATURES", rung.features))
+    return compiling.compiled(names, Worker(MODULE, variables=told), processes)
 
 
 def all_kernels() -> list[str]:
     """The names of all kernels there are."""
-    listing = [*WORKER, "--list"]
-    told = subprocess.run(listing, env=_environment(), stdout=subprocess.PIPE, text=True)
-    if told.returncode:
-        raise _failure("the list of kernels", told.returncode)
-    return told.stdout.split()
-
-
-class _Compiler:
-    """A process that compiles one kernel after another."""
-
-    def __init__(self, rung: Rung) -> None:
-        self._process = subprocess.Popen(
-            WORKER,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_environment()
-            | {"NUMBA_CPU_NAME": rung.processor, "NUMBA_CPU_FEATURES": rung.features},
-            start_new_session=True,  # Ctrl-C is for us to hear; we end it
-        )
-        self.asked = ""
-
-    @property
-    def answers(self) -> IO[bytes]:
-        assert self._process.stdout is not None
-        return self._process.stdout
-
-    def ask(self, name: str) -> None:
-        assert self._process.stdin is not None
-        self.asked = name
-        try:
-            self._process.stdin.write(f"{name}\n".encode())
-            self._process.stdin.flush()
-        except BrokenPipeError as error:
-            raise _failure(name, self._process.wait()) from error
-
-    def answer(self) -> bytes:
-        size = self.answers.read(LENGTH.size)
-        if len(size) < LENGTH.size:
-            raise _failure(self.asked, self._process.wait())
-        return self.answers.read(LENGTH.unpack(size)[0])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
-def _environment() -> dict[str, str]:
-    """Numba's own variables could change what is compiled; modules are found as we find them."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    return kept | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-
-
-def _failure(what: str, code: int) -> LeptonError:
-    ended = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    message = f"the compiler {ended} at the kernel {what}"
-    return LeptonError(message, "`lepton doctor` tells the libraries' versions")
+    return compiling.all_kernels(Worker(MODULE))

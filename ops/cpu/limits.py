@@ -1,7 +1,6 @@
 """The machine's own limits, measured: what every speed of a model can be held against."""
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,28 +8,12 @@ from numpy.typing import NDArray
 from ops.cpu.executor import Executor
 from ops.cpu.objects import ObjectStore
 from ops.cpu.records import Record
+from ops.limits import MachineLimits
 
 BUFFER_BYTES = 256 << 20  # far beyond the caches
 RUN, DEPTH, LOOP = 256, 12, 64  # as in the kernels
 ROUNDS = 4000  # of the multiplying loop: some milliseconds
 SAMPLES, CALLS = 5, 4  # the best of so many samples of so many calls
-
-
-@dataclass(frozen=True, slots=True)
-class MachineLimits:
-    """Bytes a second that can be read from memory, and 8-bit multiply-adds a second."""
-
-    bandwidth: float
-    products: float
-
-    def seconds(self, bytes_read: int, macs: int) -> float:
-        """What such work takes at least (the roofline: Williams et al. 2009)."""
-        return max(bytes_read / self.bandwidth, macs / self.products)
-
-    def best(self, other: "MachineLimits") -> "MachineLimits":
-        """The higher of two measurements: a busy machine only ever looks slower than it is."""
-        bandwidth = max(self.bandwidth, other.bandwidth)
-        return MachineLimits(bandwidth, max(self.products, other.products))
 
 
 class LimitMeter:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.cache import CacheLayout, record_bytes
-from ops.cpu.fusion import IN_PARTS, KERNEL_FORMATS
+from ops.cpu.formats import IN_PARTS, KERNEL_FORMATS
 from ops.cpu.layout import (
     OUTPUTS,
     PANEL_ROWS,
@@ -83,13 +83,13 @@ class Lowering:
         return self._product(f"gated_linear_{name}_{kind}", x, y, gate, first, self._matrix(up)[1])
 
     def _expert_linear(self, x: Buffer, *rest: Any) -> Call:
-        *group, y, w = rest
+        _, *group, y, w = rest
         kind, matrix = self._matrix(w)
         groups = (*group, w.weight.experts, y.multiple // x.multiple)
         return self._product(f"expert_linear_{kind}", x, y, w, matrix, groups=groups)
 
     def _gated_expert_linear(self, x: Buffer, *rest: Any) -> Call:
-        *group, y, gate, up, kind = rest
+        _, *group, y, gate, up, kind = rest
         name, first = self._matrix(gate)
         groups = (*group, gate.weight.experts, y.multiple // x.multiple)
         name, second = f"gated_expert_linear_{name}_{kind}", self._matrix(up)[1]

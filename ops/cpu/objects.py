@@ -9,7 +9,6 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,11 @@ import llvmlite.binding as llvm
 
 from ops.cpu.machine import default_threads
 from ops.cpu.rungs import choose_rung
-from ops.cpu.shelves import cache_shelf, packaged_shelf, tidy, unpack
+from ops.cpu.shelves import cache_shelf, packaged_shelf
+from ops.shelves import Compiling, tidy, unpack
 
 LIBM = "libm.so.6"  # glibc's; elsewhere it is a part of libc, or of what Python brings along
 COLD_PATHS = ("numba_", "NRT_", "Py", "_Py")  # what a kernel's error paths would call
-
-
-@dataclass(frozen=True, slots=True)
-class Compiling:
-    """How far the compiling of missing kernels has come; `kernel` is the one that is ready."""
-
-    done: int
-    total: int
-    kernel: str = ""
 
 
 class ObjectStore:

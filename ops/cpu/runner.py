@@ -3,24 +3,26 @@
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ops.cache import BlockPool, CacheLayout, KVCache, reserve
+from ops.costs import costs
 from ops.cpu import layout as record
-from ops.cpu.costs import costs
 from ops.cpu.executor import Executor
-from ops.cpu.fusion import fuse
+from ops.cpu.formats import QUANTIZED
 from ops.cpu.lower import SCRATCH, Call, Lowering, encode
+from ops.cpu.machine import available_memory
 from ops.cpu.objects import ObjectStore
 from ops.cpu.packing import Packed
-from ops.cpu.profile import OperatorTime
 from ops.cpu.records import Record
 from ops.cpu.schedule import barriers
-from ops.interface import Array, Operators, Step
-from ops.program import Buffer, Limits, Recorder, plan
+from ops.fusion import fuse
+from ops.interface import Step
+from ops.profile import OperatorTime
+from ops.program import Buffer, Limits, Program, plan
 
 Records = list[tuple[str, Record, bool]]  # kernel, operands, wait for the others before
 
@@ -30,22 +32,22 @@ class CpuRunner:
 
     def __init__(
         self,
-        forward: Callable[[Operators], Array],
+        program: Program,
         cache: CacheLayout,
         limits: Limits,
         threads: int,
         kernels: ObjectStore,
     ) -> None:
-        recorder = Recorder()
-        self._logits: Buffer = forward(recorder)
+        """`program` begins with the tokens: it has no inputs."""
+        self._wanted = program.output
         self.pool, self.limits = BlockPool(cache), limits
-        self._operations = operations = fuse(recorder.operations)
+        self._operations = operations = fuse(program.operations, QUANTIZED, record.ACTIVATION_BYTES)
         self._lowering = Lowering(cache, limits)  # holds the weights that the operands point to
         self._kernels = kernels  # holds the code
         self._step = np.zeros(record.STEP_FIELDS, np.int64)
         calls = [self._lowering.lower(operation) for operation in operations]
         kernels.prepare(["replay", "pack", "release", *(call.kernel for call in calls)])
-        places, size = plan(operations, limits, self._logits)
+        places, size = plan(operations, limits, self._wanted)
         self._place(places, size, max(call.scratch for call in calls) * threads)
         self._executor = Executor(kernels.address("replay"), threads)
         weakref.finalize(self, self._executor.close)
@@ -60,14 +62,18 @@ class CpuRunner:
     def run(
         self, step: Step, caches: Sequence[KVCache], interrupt: threading.Event | None = None
     ) -> NDArray[np.float32]:
-        """Logits (O, V), valid until the next step; a cache for each sequence of the step.
+        """The program's output, (O, V) logits, valid until the next step.
+
+        `caches` has one for each sequence of the step.
 
         Raises Interrupted, OutOfMemoryError.
         """
         assert len(step.tokens) <= self.limits.tokens and len(step.outputs) <= self.limits.outputs
         self._enter(step, caches)
         self._replay(self._program, interrupt)
-        return self._output(len(step.outputs))
+        wanted = self._wanted
+        count = len(step.tokens) if wanted.rows == "tokens" else len(step.outputs)
+        return self._output(count * wanted.multiple)
 
     def profile(self, step: Step, caches: Sequence[KVCache]) -> list[OperatorTime]:
         """A step with all threads meeting after each operator. Raises UsageError, OutOfMemoryError.
@@ -85,6 +91,10 @@ class CpuRunner:
         for (kernel, _, _), op, seconds in zip(self._records, self._operations, took, strict=True):
             times.append(OperatorTime(kernel, float(seconds), *costs(op, step, self.pool.layout)))
         return times
+
+    def room(self) -> int:
+        """How many more blocks of cache memory has room for."""
+        return available_memory().bytes // self.pool.layout.block_bytes
 
     def _enter(self, step: Step, caches: Sequence[KVCache]) -> None:
         """Fills the step record."""
@@ -150,6 +160,6 @@ class CpuRunner:
         self._executor.run(job, interrupt)
 
     def _output(self, count: int) -> NDArray[np.float32]:
-        start = self._addresses[self._logits] - self._memory.ctypes.data
-        stop = start + 4 * count * self._logits.width
-        return self._memory[start:stop].view(np.float32).reshape(count, self._logits.width)
+        start = self._addresses[self._wanted] - self._memory.ctypes.data
+        stop = start + 4 * count * self._wanted.width
+        return self._memory[start:stop].view(np.float32).reshape(count, self._wanted.width)

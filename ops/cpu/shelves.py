@@ -1,16 +1,10 @@
-"""Where compiled kernels lie: a folder for each rung and version of the sources, a file a kernel.
+"""Where the CPU's kernels lie: one folder may come with the package, the others are the person's.
 
-One such folder may come with the package; the others lie in the person's cache folder. Their names
-hold a digest, so a new Lepton, another CPU on the same home directory, or an edited kernel never
-meets an old object.
+Their names hold a digest (see ops.shelves).
 """
 
-import contextlib
 import hashlib
-import os
 import platform
-import shutil
-import struct
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,41 +12,10 @@ from pathlib import Path
 import llvmlite
 
 from ops.cpu.rungs import Rung
+from ops.shelves import Shelf
 
 HERE = Path(__file__).parent
 PACKAGED = HERE / "compiled"
-DAY = 86400.0  # seconds
-KEPT_DAYS, KEPT_FOLDERS, KEPT_ANYWAY = 30, 16, 2
-
-
-class Shelf:
-    """One folder. What cannot be read or written costs time only: compiling is the cure."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def read(self, name: str) -> tuple[bytes, str] | None:
-        """Object code and the name of its entry; None where it is missing or damaged."""
-        try:
-            return unpack((self.folder / f"{name}.kernel").read_bytes())
-        except OSError:
-            return None
-
-    def write(self, name: str, packed: bytes) -> None:
-        """Whole or not at all: two processes that write the same kernel both succeed."""
-        path = self.folder / f"{name}.kernel"
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(packed)
-            draft.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                draft.unlink()
-
-    def sizes(self) -> dict[str, int]:
-        """Bytes of each kernel that lies here."""
-        return {path.stem: path.stat().st_size for path in self.folder.glob("*.kernel")}
 
 
 def packaged_shelf(rung: Rung) -> Shelf:
@@ -65,46 +28,11 @@ def cache_shelf(root: Path, rung: Rung) -> Shelf:
     return Shelf(root / f"{rung.name}-{_digest(rung, *_compiler())}")
 
 
-def tidy(used: Path, now: float) -> None:
-    """Once a day: marks a folder as used, and removes its neighbours that nobody uses any more."""
-    with contextlib.suppress(OSError):
-        if used.exists():
-            if now - used.stat().st_mtime < DAY:
-                return
-            os.utime(used, (now, now))
-        for folder in _unused(used.parent, now):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _unused(root: Path, now: float) -> list[Path]:
-    """After a month, or after two days where there are many: then someone edits kernels."""
-    ages = sorted((now - folder.stat().st_mtime, folder) for folder in root.iterdir())
-    return [
-        folder
-        for rank, (age, folder) in enumerate(ages)
-        if age > (KEPT_DAYS if rank < KEPT_FOLDERS else KEPT_ANYWAY) * DAY
-    ]
-
-
-def pack(data: bytes, entry: str) -> bytes:
-    """Layout: sha256 of the rest (32) | u32 length of the entry's name | name | object code."""
-    body = struct.pack("<I", len(entry)) + entry.encode() + data
-    return hashlib.sha256(body).digest() + body
-
-
-def unpack(packed: bytes) -> tuple[bytes, str] | None:
-    """None for a damaged file."""
-    body = packed[32:]
-    if hashlib.sha256(body).digest() != packed[:32]:
-        return None
-    length = struct.unpack_from("<I", body)[0]
-    return body[4 + length :], body[4 : 4 + length].decode()
-
-
 def sources() -> list[Path]:
     """The files that decide what a kernel's object code is."""
     shared = [HERE.parent / "interface.py", HERE.parent / "cache.py"]
-    own = [*shared, HERE / "layout.py", HERE / "rungs.py", Path(__file__)]
+    here = [HERE / "layout.py", HERE / "rungs.py", Path(__file__)]
+    own = [*shared, HERE.parent / "shelves.py", *here]
     quant = HERE.parents[1] / "quant"
     return [*own, *sorted((HERE / "kernels").glob("*.py")), *sorted(quant.glob("*.py"))]
 

@@ -54,7 +54,12 @@ class ClusterModel:
     """A model whose file is read here, and which the workers of a cluster run."""
 
     def __init__(self, client: Client, name: str, load: LoadOptions) -> None:
-        """`name` is the user's. Raises LeptonError where a worker cannot run the model."""
+        """`name` is the user's. Raises LeptonError where a worker cannot run the model.
+
+        Its workers compute on their CPUs, since their bytes must be the same.
+        """
+        if load.backend == "cuda":
+            raise UsageError("a cluster computes on CPUs", "leave out --backend cuda")
         self._client, self._load, self._alive = client, load, time.monotonic()
         self._file = GGUF.open(resolve(name))
         self.backend = "cpu" if load.backend == "auto" else load.backend
@@ -64,7 +69,7 @@ class ClusterModel:
             called if isinstance(called, str) and called else loading.readable_name(self._file.path)
         )
         place = os.path.abspath(name) if Path(name).exists() else name
-        wanted = replace(load, backend=self.backend, template=None, prefixes=0)
+        wanted = replace(load, backend=self.backend, template=None, prefixes=0, gpu_layers=0)
         reports = _survey(client, place, self.identity, wanted)
         self.arithmetic = agreed(reports)
         context = min(report.context for report in reports.values())

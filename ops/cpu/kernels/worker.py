@@ -9,7 +9,7 @@ import sys
 
 from ops.cpu.kernels import ARGUMENTS, KERNELS
 from ops.cpu.kernels.compiler import compile_kernel
-from ops.cpu.shelves import pack
+from ops.shelves import pack
 
 
 def serve() -> None:

@@ -1,4 +1,4 @@
-"""Rewriting a recording for the CPU: operators that follow each other become one.
+"""Rewriting a recording for a backend: operators that follow each other become one.
 
 Each rule keeps the meaning: `ops.reference`, which runs the model as it was written, is the oracle
 of the result. What is new here: `quantize` and `rms_norm_quantize` (activations for packed
@@ -8,31 +8,26 @@ and the cache's store between the products of q, k, v and attention), `group` (r
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ops.interface import Heads, Linear, Rope, Routing
 from ops.program import Buffer, Operation, Parameter
 
-FLOATS = ("F32", "F16", "BF16")
-LEGACY = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
-SUPER_BLOCKS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
-TABLES = ("IQ4_NL", "IQ4_XS", "MXFP4")
-QUANTIZED = frozenset(LEGACY + SUPER_BLOCKS + TABLES)
-"""Formats whose products take quantized activations."""
-IN_PARTS = frozenset({"Q5_0", "Q5_1", *SUPER_BLOCKS})
-"""Those whose weights are unpacked once for many tokens, into a thread's scratch."""
-KERNEL_FORMATS = QUANTIZED | frozenset(FLOATS)
-"""Formats that kernels compute with; any other is converted to float32 at load."""
-
 PRODUCTS = {"linear", "expert_linear", "gated_linear", "gated_expert_linear"}
 
 
-def fuse(operations: Sequence[Operation]) -> list[Operation]:
-    """The same results from fewer passes over memory, and fewer barriers."""
+def fuse(
+    operations: Sequence[Operation], quantized: Collection[str], block_bytes: int
+) -> list[Operation]:
+    """The same results from fewer passes over memory, and fewer barriers.
+
+    `quantized` are the formats whose products take quantized activations, `block_bytes` what 32 of
+    those take.
+    """
     fused = _gated(list(operations))
     fused = _added(fused)
-    fused = list(_quantized(fused))
+    fused = list(_quantized(fused, quantized, block_bytes))
     fused = _normalised(fused)
     fused = _entered(list(_turned(fused)))
     return list(_grouped(fused))
@@ -92,16 +87,18 @@ def _added(operations: list[Operation]) -> list[Operation]:
     return _without(operations, gone)
 
 
-def _quantized(operations: list[Operation]) -> Iterator[Operation]:
+def _quantized(
+    operations: list[Operation], formats: Collection[str], block_bytes: int
+) -> Iterator[Operation]:
     """Products with quantized weights read quantized activations, made once for all of them."""
     made: dict[Buffer, Buffer] = {}
     for op in operations:
-        if op.name not in PRODUCTS or _linear(op).weight.format.name not in QUANTIZED:
+        if op.name not in PRODUCTS or _linear(op).weight.format.name not in formats:
             yield op
             continue
         x = op.inputs[0]
         if x not in made:
-            made[x] = Buffer(x.rows, x.multiple, x.width // 2)  # 64 bytes for 32 activations
+            made[x] = Buffer(x.rows, x.multiple, x.width // 32 * block_bytes // 4)
             yield Operation("quantize", (x,), (made[x],), ())
         yield replace(op, inputs=(made[x], *op.inputs[1:]))
 
@@ -193,13 +190,13 @@ def _entered(operations: list[Operation]) -> list[Operation]:
 
 
 def _grouped(operations: list[Operation]) -> Iterator[Operation]:
-    """Expert products go through the rows expert by expert."""
+    """Expert products are told, beside each row's expert, the rows of each expert."""
     made: dict[Buffer, tuple[Buffer, Buffer]] = {}
     for op in operations:
         if not op.name.endswith("expert_linear"):
             yield op
         else:
-            yield replace(op, inputs=(op.inputs[0], *made[op.inputs[1]]))
+            yield replace(op, inputs=(*op.inputs, *made[op.inputs[1]]))
         if op.name == "route":
             ids, routing = op.outputs[0], op.parameters[0]
             assert isinstance(routing, Routing)

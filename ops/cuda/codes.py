@@ -1,0 +1,79 @@
+"""Kernels as machine code: looked up in the cache folder, else compiled once for this card."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ops.compiling import Worker, compiled
+from ops.cuda.device import Code, Device
+from ops.shelves import Compiling, Shelf, tidy, unpack
+
+HERE = Path(__file__).parent
+COMPILERS = ("numba-cuda", "numba", "llvmlite", "nvidia-nvvm", "nvidia-nvjitlink")
+
+
+class CodeStore:
+    """Loads kernels into a card by their names."""
+
+    def __init__(
+        self,
+        device: Device,
+        folder: Path | None,
+        processes: int,
+        on_compile: Callable[[Compiling], None],
+    ) -> None:
+        """`folder` None keeps nothing on disk."""
+        self._device, self._processes, self._on_compile = device, processes, on_compile
+        self._target = "sm_{}{}".format(*device.capability)
+        self.shelf = code_shelf(folder, self._target) if folder else None
+        if self.shelf:
+            tidy(self.shelf.folder, time.time())
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """Compiles those that lie nowhere yet, several at once. Raises LeptonError."""
+        missing = [name for name in dict.fromkeys(names) if not self._find(name)]
+        if not missing:
+            return
+        self._on_compile(Compiling(0, len(missing)))
+        worker = Worker("ops.cuda.worker", (self._target,))
+        for done, (name, packed) in enumerate(compiled(missing, worker, self._processes), start=1):
+            if self.shelf:
+                self.shelf.write(name, packed)
+            code = unpack(packed)
+            assert code, f"the compiler's answer for {name} is damaged"
+            self._load(name, *code)
+            self._on_compile(Compiling(done, len(missing), name))
+
+    def _find(self, name: str) -> bool:
+        code = self.shelf.read(name) if self.shelf else None
+        if code:
+            self._load(name, *code)
+        return code is not None
+
+    def _load(self, name: str, binary: bytes, told: str) -> None:
+        entry, _, signature = told.partition(" ")
+        self._device.load(name, Code(binary, entry, signature))
+
+
+def code_shelf(root: Path, target: str) -> Shelf:
+    """Another version of a source or of the compiler has another folder."""
+    key = hashlib.sha256(" ".join((target, *map(_installed, COMPILERS))).encode())
+    for source in sources():
+        key.update(source.read_bytes())
+    return Shelf(root / f"{target}-{key.hexdigest()[:16]}")
+
+
+def sources() -> list[Path]:
+    """The files that decide what a kernel's machine code is."""
+    shared = [HERE.parent / "interface.py", HERE.parent / "cache.py", HERE.parent / "shelves.py"]
+    own = [HERE / name for name in ("ptx.py", "worker.py", "device.py", "cache.py")]
+    return [*shared, *own, *sorted((HERE / "kernels").glob("*.py"))]
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

@@ -1,0 +1,97 @@
+"""What the backend needs of a card: memory, kernels, launches, graphs. `driver` is the real one.
+
+Addresses are plain numbers, so the same host code runs on an emulated card in the tests.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+Memory = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One kernel's start: blocks along x, y, z; threads a block; bytes of shared memory.
+
+    Whole operands travel as the kernel's signature says: 8 or 4 bytes of an integer, a float32.
+    """
+
+    kernel: str
+    grid: tuple[int, int, int]
+    threads: int
+    operands: tuple[int | float, ...]
+    shared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A compiled kernel: machine code for one architecture (a cubin), the entry's name in it.
+
+    `signature` has a letter an operand: "l" int64 (also addresses), "i" int32, "f" float32.
+    """
+
+    binary: bytes
+    entry: str
+    signature: str
+
+
+class Graph(Protocol):
+    """Launches that were captured once and are replayed together."""
+
+    def replay(self) -> None:
+        """Enqueues them behind what was enqueued before."""
+
+    def close(self) -> None: ...
+
+
+class Device(Protocol):
+    """One card. All work is enqueued in order; `download` and `synchronize` wait for it.
+
+    Every call may raise OutOfMemoryError (no memory on the card) or LeptonError (a lost card, a
+    kernel that failed): then what the card holds is gone, and what the caller holds is not.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def capability(self) -> tuple[int, int]:
+        """(8, 9) for sm_89."""
+
+    @property
+    def multiprocessors(self) -> int: ...
+
+    def memory(self) -> tuple[int, int]:
+        """Free and total bytes."""
+
+    def allocate(self, size: int) -> int:
+        """The address of so many fresh bytes, aligned to 256; their content is undefined."""
+
+    def free(self, address: int) -> None: ...
+
+    def clear(self, address: int, size: int) -> None:
+        """Zeros."""
+
+    def upload(self, address: int, source: Memory) -> None:
+        """Host to card; the source may be changed as soon as this returns."""
+
+    def download(self, address: int, target: Memory) -> None:
+        """Card to host, when all that was enqueued before is done."""
+
+    def copy(self, source: int, target: int, size: int) -> None:
+        """Card to card."""
+
+    def load(self, name: str, code: Code) -> None:
+        """Makes a kernel ready to be launched by its name."""
+
+    def launch(self, launch: Launch) -> None: ...
+
+    def capture(self, launches: Sequence[Launch]) -> Graph: ...
+
+    def synchronize(self) -> None:
+        """Waits until all that was enqueued is done."""
+
+    def close(self) -> None:
+        """Gives everything back; may be called again."""

@@ -1,0 +1,58 @@
+"""Every kernel by name. None of these files imports a compiler (see ops.cuda.ptx)."""
+
+from ops.cuda.kernels import (
+    activations,
+    attention,
+    draw,
+    elementwise,
+    embed,
+    experts,
+    floats,
+    functions,
+    heads,
+    largest,
+    linear,
+    packing,
+)
+from ops.cuda.kernels.kernel import Kernel
+from ops.cuda.kernels.primitives import plus, times
+from ops.cuda.kernels.weights import PANELS
+
+KERNELS: dict[str, Kernel] = {
+    "add": elementwise.map_two(plus),
+    "activate_silu": elementwise.map_one(functions.silu),
+    "activate_gelu": elementwise.map_one(functions.gelu),
+    "gate_silu": elementwise.map_two(functions.gate_silu),
+    "gate_gelu": elementwise.map_two(functions.gate_gelu),
+    "gate_clamped_swiglu": elementwise.map_two(functions.gate_clamped_swiglu),
+    "scale": elementwise.map_one_by_number(times),
+    "softcap": elementwise.map_one_by_number(elementwise.capped),
+    "rms_norm": elementwise.rms_norm,
+    "layer_norm": elementwise.layer_norm,
+    "angles": elementwise.angles,
+    "rope": elementwise.rope,
+    "temperature": elementwise.temperature,
+    "select_outputs": elementwise.select_outputs,
+    "quantize": activations.quantize,
+    "rms_norm_quantize": activations.rms_norm_quantize,
+    "largest": largest.largest,
+    "draw": draw.draw,
+    "route": experts.route,
+    "group": experts.group,
+    "expert_sum": experts.expert_sum,
+    "linear_F16_8": floats.few_halves(second=False),
+    "gated_linear_F16_8": floats.few_halves(second=True),
+    "linear_F16_many": floats.many_halves,
+    "linear_F32": floats.singles,
+    "embed_F16": embed.half_rows,
+    "embed_F32": embed.single_rows,
+}
+for _format, _panels in PANELS.items():
+    for _columns in linear.FEW:
+        KERNELS[f"linear_{_format}_{_columns}"] = linear.few(_panels, _columns, second=False)
+        KERNELS[f"gated_linear_{_format}_{_columns}"] = linear.few(_panels, _columns, second=True)
+    KERNELS[f"linear_{_format}_many"] = linear.many(_panels)
+    KERNELS[f"embed_{_format}"] = embed.panel_rows(_panels)
+for _format, _pack in packing.PACKING.items():
+    KERNELS[f"pack_{_format}"] = _pack
+KERNELS |= heads.KERNELS | attention.KERNELS

@@ -1,0 +1,74 @@
+"""Quantizing activations: signed bytes, 32 with a scale, as the products of packed weights take.
+
+A row of N: | N bytes | for each 32 of them: scale f32, scale · their sum f32, 8 bytes unused |
+"""
+
+from ops.cuda.kernels.kernel import kernel
+from ops.cuda.kernels.primitives import (
+    WARP,
+    Address,
+    Float,
+    Int,
+    as_float,
+    block_x,
+    block_y,
+    divided,
+    f32,
+    load_float,
+    magnitude,
+    nearest,
+    plus,
+    root,
+    shared_memory,
+    store_byte,
+    store_float,
+    thread_x,
+    threads,
+    times,
+    warp_greatest,
+    warp_sum,
+)
+from ops.cuda.kernels.reductions import block_sum
+
+THREADS = 256
+NORM_THREADS = 512
+
+
+def store_quantized(y: Address, width: Int, block: Int, a: Float) -> None:
+    """A warp's 32 numbers become block `block` of a row at y."""
+    lane = thread_x() % WARP
+    largest = warp_greatest(magnitude(a))
+    inverse = f32(0)
+    if largest > f32(0):
+        inverse = divided(f32(127), largest)
+    level = nearest(times(a, inverse))
+    store_byte(y + block * 32 + lane, level)
+    total = warp_sum(as_float(level))  # whole numbers: exact
+    if lane == 0:
+        scale, place = divided(largest, f32(127)), y + width + block * 16
+        store_float(place, scale)
+        store_float(place + 4, times(scale, total))
+
+
+@kernel(THREADS)
+def quantize(x: Address, y: Address, width: Int) -> None:
+    """A warp a block of 32; the blocks along y are rows."""
+    row, block = block_y(), block_x() * (THREADS // WARP) + thread_x() // WARP
+    if block < width // 32:
+        a = load_float(x + 4 * (row * width + block * 32 + thread_x() % WARP))
+        store_quantized(y + row * (width + width // 2), width, block, a)
+
+
+@kernel(NORM_THREADS)
+def rms_norm_quantize(x: Address, y: Address, weight: Address, width: Int, eps: Float) -> None:
+    """A block a row; shared: a float a warp."""
+    row = block_x()
+    x, y = x + 4 * row * width, y + row * (width + width // 2)
+    squares = f32(0)
+    for n in range(thread_x(), width, threads()):
+        squares = plus(squares, times(load_float(x + 4 * n), load_float(x + 4 * n)))
+    mean = divided(block_sum(squares, shared_memory()), f32(width))
+    inverse = divided(f32(1), root(plus(mean, eps)))
+    for n in range(thread_x(), width, threads()):  # whole warps: a row is a multiple of 32
+        a = times(times(load_float(x + 4 * n), inverse), load_float(weight + 4 * n))
+        store_quantized(y, width, n // 32, a)

@@ -1,0 +1,148 @@
+"""Drawing a token on the card, so that the next pass need not wait for the host.
+
+The same steps as the host's samplers top_k, top_p, min_p, temperature and the draw at their end, in
+float64 too (lepton_cli/engine/candidates.py); the random numbers are the host's.
+"""
+
+from ops.cuda.kernels.kernel import kernel
+from ops.cuda.kernels.largest import KEPT, MOST
+from ops.cuda.kernels.primitives import (
+    Address,
+    Double,
+    as_double,
+    barrier,
+    divided_double,
+    double_of_int,
+    double_of_upper,
+    float_of,
+    fma_double,
+    i32,
+    load_double,
+    load_int,
+    load_int2,
+    nearest_to_double,
+    plus_double,
+    reload_int,
+    shared_load_double,
+    shared_load_int,
+    shared_memory,
+    shared_store_double,
+    shared_store_int,
+    store_int,
+    thread_x,
+    times_double,
+)
+
+LOG2_E, LN_2, LN_2_REST = 1.4426950408889634, 0.6931471803691238, 1.9082149292705877e-10
+COLD = -700.0  # below it e^a counts as nothing
+
+# the settings: four float64, then the random numbers; the counts follow in int32
+TOP_P, LEAST_LOGIT, TEMPERATURE, UNIFORMS = 0, 8, 16, 24
+LOGITS, WEIGHTS, IDS, SHARED = 0, 8 * KEPT, 16 * KEPT, 20 * KEPT + 16
+
+
+def exponential_double(a: Double) -> Double:
+    """e^a for a <= 0: a power of two times a polynomial on ±ln 2 / 2 (Taylor, to 1e-16)."""
+    if not a >= COLD:  # nor is it anything of what is no number
+        return 0.0
+    power = nearest_to_double(times_double(a, LOG2_E))
+    whole = double_of_int(power)
+    r = fma_double(whole, -LN_2, a)
+    r = fma_double(whole, -LN_2_REST, r)
+    p = 1.6059043836821613e-10  # 1 / 13!
+    p = fma_double(p, r, 2.08767569878681e-09)
+    p = fma_double(p, r, 2.505210838544172e-08)
+    p = fma_double(p, r, 2.755731922398589e-07)
+    p = fma_double(p, r, 2.7557319223985893e-06)
+    p = fma_double(p, r, 2.48015873015873e-05)
+    p = fma_double(p, r, 0.0001984126984126984)
+    p = fma_double(p, r, 0.001388888888888889)
+    p = fma_double(p, r, 0.008333333333333333)
+    p = fma_double(p, r, 0.041666666666666664)
+    p = fma_double(p, r, 0.16666666666666666)
+    p = fma_double(p, r, 0.5)
+    p = fma_double(p, r, 1.0)
+    p = fma_double(p, r, 1.0)
+    return times_double(p, double_of_upper(i32((power + 1023) << 20)))
+
+
+@kernel(KEPT)
+def draw(
+    pairs: Address,
+    settings: Address,
+    counts: Address,
+    ids: Address,
+    positions: Address,
+    drawn: Address,
+) -> None:
+    """A thread a candidate; `pairs` are the 64 largest logits in order, (key, id) int32 each.
+
+    `settings` are float64: | top_p | what a logit may lie below the largest | temperature | random
+    numbers |. `counts` are int32: | how many are drawn so far | of how many largest |. The token is
+    written to drawn[so far] (-1 where a logit is no number) and ids[0], and positions[0] grows by
+    one.
+    """
+    shared, t = shared_memory(), thread_x()
+    so_far, most = reload_int(counts), load_int(counts + 4)
+    key, number = load_int2(pairs + 8 * t)
+    bits = key
+    if key < 0:
+        bits = i32(key ^ MOST)
+    shared_store_double(shared + LOGITS + 8 * t, as_double(float_of(bits)))
+    shared_store_int(shared + IDS + 4 * t, number)
+    barrier()
+    largest = shared_load_double(shared + LOGITS)
+    mine = shared_load_double(shared + LOGITS + 8 * t)
+    weight = exponential_double(plus_double(mine, -largest))
+    if t >= most or bits == -0x800000:  # -inf
+        weight = 0.0
+    shared_store_double(shared + WEIGHTS + 8 * t, weight)
+    barrier()
+    whole, before = 0.0, 0.0
+    for n in range(KEPT):
+        one = shared_load_double(shared + WEIGHTS + 8 * n)
+        whole = plus_double(whole, one)
+        if n < t:
+            before = plus_double(before, one)
+    likely = plus_double(mine, -largest) >= load_double(settings + LEAST_LOGIT)
+    within = t == 0 or divided_double(before, whole) < load_double(settings + TOP_P)
+    kept = i32(0)
+    if weight > 0.0 and likely and within:
+        kept = i32(1)
+    temperature = load_double(settings + TEMPERATURE)
+    heated = 0.0
+    if kept != 0:
+        cooled = divided_double(largest, temperature)
+        heated = exponential_double(plus_double(divided_double(mine, temperature), -cooled))
+    barrier()
+    shared_store_double(shared + WEIGHTS + 8 * t, heated)
+    barrier()
+    total, up_to = 0.0, 0.0
+    for n in range(KEPT):
+        one = shared_load_double(shared + WEIGHTS + 8 * n)
+        total = plus_double(total, one)
+        if shared_load_int(shared + IDS + 4 * n) <= number:
+            up_to = plus_double(up_to, one)
+    wanted = times_double(load_double(settings + UNIFORMS + 8 * so_far), total)
+    reached = i32(0)
+    if heated > 0.0 and up_to > wanted:
+        reached = i32(1)
+    barrier()
+    shared_store_int(shared + LOGITS + 4 * t, reached)
+    barrier()
+    if t == 0:
+        token = number  # where rounding leaves none, the likeliest
+        found = i32(MOST)
+        for n in range(KEPT):
+            one = shared_load_int(shared + IDS + 4 * n)
+            if shared_load_int(shared + LOGITS + 4 * n) != 0 and one < found:
+                found = one
+        if found != MOST:
+            token = found
+        told = token
+        if bits >= 0x7F800000 or bits == -0x800000:  # no number, or infinite
+            token, told = i32(0), i32(-1)
+        store_int(drawn + 4 * so_far, told)
+        store_int(ids, token)
+        store_int(positions, i32(reload_int(positions) + 1))
+        store_int(counts, i32(so_far + 1))

@@ -1,0 +1,75 @@
+"""The rows of a table that a step asks for, from the form in which its products take it."""
+
+from ops.cuda.kernels.kernel import Kernel, kernel
+from ops.cuda.kernels.packing import FLOAT_GROUP_BYTES, fragment_place
+from ops.cuda.kernels.primitives import (
+    Address,
+    Int,
+    as_float,
+    block_x,
+    i32,
+    load_float,
+    load_int,
+    load_short,
+    low_half,
+    plus,
+    signed_bits,
+    store_float,
+    thread_x,
+    times,
+)
+from ops.cuda.kernels.weights import PANEL_ROWS, Panels
+
+THREADS = 128
+
+
+def panel_rows(panels: Panels) -> Kernel:
+    """A block a row of y: row ids[block] of the table. A thread takes eight weights at once."""
+    unit_blocks, unit_bytes = panels.blocks, panels.unit_bytes
+    pair, head, scales = panels.pair, panels.head, panels.scales
+    has_minimum, halves = panels.minimum, panels.halves
+
+    @kernel(THREADS)
+    def embed(table: Address, panel_bytes: Address, ids: Address, y: Address, blocks: Int) -> None:
+        wanted = load_int(ids + 4 * block_x())
+        panel, row = table + wanted // PANEL_ROWS * panel_bytes, wanted % PANEL_ROWS
+        target = y + 4 * block_x() * blocks * 32
+        for part in range(thread_x(), blocks * 4, THREADS):
+            block, t = part // 4, part % 4
+            unit, n = panel + block // unit_blocks * unit_bytes, block % unit_blocks
+            first, second = pair(unit, n, row, t)
+            a, b, c, d, e = head(unit, row)
+            scale, minimum, low, high = scales(a, b, c, d, e, n)
+            near, far = scale, scale
+            at, away = 8 * t, 4
+            if halves:
+                near, far = times(scale, as_float(low)), times(scale, as_float(high))
+                at, away = 4 * t, 16
+            for k in range(4):
+                one = times(near, as_float(signed_bits(first, 8 * k, 8)))
+                two = times(far, as_float(signed_bits(second, 8 * k, 8)))
+                if has_minimum:
+                    one, two = plus(one, -minimum), plus(two, -minimum)
+                place = target + 4 * (block * 32 + at + k)
+                store_float(place, one)
+                store_float(place + 4 * away, two)
+
+    return embed
+
+
+@kernel(THREADS)
+def half_rows(table: Address, panel_bytes: Address, ids: Address, y: Address, blocks: Int) -> None:
+    """Of float16 in fragments; `blocks` are groups of 32."""
+    wanted = load_int(ids + 4 * block_x())
+    panel, row = table + wanted // PANEL_ROWS * panel_bytes, wanted % PANEL_ROWS
+    for n in range(thread_x(), blocks * 32, THREADS):
+        place = panel + n // 32 * FLOAT_GROUP_BYTES + fragment_place(row, i32(n % 32))
+        store_float(y + 4 * (block_x() * blocks * 32 + n), low_half(load_short(place)))
+
+
+@kernel(THREADS)
+def single_rows(table: Address, ids: Address, y: Address, width: Int) -> None:
+    """Of float32 as in the file."""
+    source = table + 4 * load_int(ids + 4 * block_x()) * width
+    for n in range(thread_x(), width, THREADS):
+        store_float(y + 4 * (block_x() * width + n), load_float(source + 4 * n))

@@ -1,0 +1,160 @@
+"""Mixtures of experts: choosing them, grouping rows by expert, summing what they gave."""
+
+from ops.cuda.kernels.functions import sigmoid
+from ops.cuda.kernels.kernel import kernel
+from ops.cuda.kernels.primitives import (
+    WARP,
+    Address,
+    Float,
+    Int,
+    block_x,
+    divided,
+    exponential,
+    f32,
+    fma,
+    greater,
+    i32,
+    load_float,
+    load_int,
+    plus,
+    reload_float,
+    shuffle,
+    shuffle_xor,
+    shuffle_xor_float,
+    store_float,
+    store_int,
+    thread_x,
+    times,
+    warp_barrier,
+    warp_greatest,
+    warp_sum,
+)
+
+THREADS = 256
+SOFTMAX, SIGMOID, SOFTMAX_OF_CHOSEN = range(3)
+LOWEST = -3.4028234663852886e38
+
+
+@kernel(WARP)
+def route(
+    logits: Address,
+    ids: Address,
+    weights: Address,
+    total: Int,
+    used: Int,
+    gating: Int,
+    normalize: Int,
+    scale: Float,
+) -> None:
+    """A warp a token: the best experts one after the other, the lower id in a tie.
+
+    What it computes for each expert takes the place of its logit.
+    """
+    lane = thread_x()
+    logits = logits + 4 * block_x() * total
+    ids, weights = ids + 4 * block_x() * used, weights + 4 * block_x() * used
+    largest = f32(LOWEST)
+    for n in range(lane, total, WARP):
+        largest = greater(largest, reload_float(logits + 4 * n))
+    largest = warp_greatest(largest)
+    whole = f32(0)
+    for n in range(lane, total, WARP):
+        score = reload_float(logits + 4 * n)
+        if gating == SOFTMAX:
+            score = exponential(plus(score, -largest))
+        elif gating == SIGMOID:
+            score = sigmoid(score)
+        whole = plus(whole, score)
+        store_float(logits + 4 * n, score)
+    whole = warp_sum(whole)
+    sum_of_chosen, first = f32(0), f32(0)
+    for k in range(used):
+        best, where = f32(LOWEST), i32(total)
+        for n in range(lane, total, WARP):
+            score = reload_float(logits + 4 * n)
+            if score > best:
+                best, where = score, i32(n)
+        for step in range(5):
+            other = shuffle_xor_float(best, 16 >> step)
+            place = shuffle_xor(where, 16 >> step)
+            if other > best or (other == best and place < where):
+                best, where = other, place
+        if gating == SOFTMAX:
+            weight = divided(best, whole)
+        elif gating == SIGMOID:
+            weight = best
+        else:
+            if k == 0:
+                first = best
+            weight = exponential(plus(best, -first))
+        sum_of_chosen = plus(sum_of_chosen, weight)
+        where = i32(min(where, total - 1))  # of logits that are no numbers, none is the best
+        if lane == where % WARP:
+            store_float(logits + 4 * where, f32(LOWEST))
+        if lane == 0:
+            store_int(ids + 4 * k, where)
+            store_float(weights + 4 * k, weight)
+    divisor = f32(1)
+    if gating == SOFTMAX_OF_CHOSEN:
+        divisor = sum_of_chosen
+    elif normalize != 0:
+        divisor = greater(sum_of_chosen, f32(6.1e-5))
+    warp_barrier()
+    for k in range(lane, used, WARP):
+        weight = divided(reload_float(weights + 4 * k), divisor)
+        store_float(weights + 4 * k, times(weight, scale))
+
+
+@kernel(WARP)
+def group(ids: Address, order: Address, starts: Address, total: Int, rows: Int) -> None:
+    """A block an expert: its rows of `rows` in their order, behind those of the experts before.
+
+    A warp walks through all rows, 32 at a time; starts (total + 1) says where each begins.
+    """
+    lane, expert = thread_x(), block_x()
+    below, mine = i32(0), i32(0)
+    for base in range(0, rows, WARP):
+        chosen = i32(-1)
+        if base + lane < rows:
+            chosen = load_int(ids + 4 * (base + lane))
+        if chosen >= 0 and chosen < expert:
+            below = i32(below + 1)
+        if chosen == expert:
+            mine = i32(mine + 1)
+    for step in range(5):
+        below = i32(below + shuffle_xor(below, 16 >> step))
+        mine = i32(mine + shuffle_xor(mine, 16 >> step))
+    if lane == 0:
+        store_int(starts + 4 * expert, below)
+        if expert == total - 1:
+            store_int(starts + 4 * total, i32(below + mine))
+    place = below
+    for base in range(0, rows, WARP):
+        hit = i32(0)
+        if base + lane < rows and load_int(ids + 4 * (base + lane)) == expert:
+            hit = i32(1)
+        before = i32(hit)
+        for step in range(5):  # the hits of lanes up to this one (Hillis and Steele 1986)
+            away = 1 << step
+            other = shuffle(before, max(lane - away, 0))
+            if lane >= away:
+                before = i32(before + other)
+        if hit != 0:
+            store_int(order + 4 * (place + before - 1), i32(base + lane))
+        place = i32(place + shuffle(before, WARP - 1))
+
+
+@kernel(THREADS)
+def expert_sum(
+    y: Address, weights: Address, out: Address, width: Int, used: Int, count: Int
+) -> None:
+    """Σ weight · y over a token's experts in the order of choice; `count` numbers in all."""
+    at = block_x() * THREADS + thread_x()
+    if at < count:
+        token, column = at // width, at % width
+        total = f32(0)
+        for k in range(used):
+            row = token * used + k
+            number = load_float(y + 4 * (row * width + column))
+            total = fma(number, load_float(weights + 4 * row), total)
+        store_float(out + 4 * at, total)

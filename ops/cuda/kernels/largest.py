@@ -1,0 +1,87 @@
+"""The largest of a row of logits, so that a host that draws from a few need not read them all."""
+
+from ops.cuda.kernels.kernel import kernel
+from ops.cuda.kernels.primitives import (
+    Address,
+    Float,
+    Int,
+    barrier,
+    bits_of,
+    block_x,
+    block_y,
+    blocks_x,
+    i32,
+    load_float,
+    load_int2,
+    shared_load_int,
+    shared_memory,
+    shared_store_int,
+    store_int,
+    thread_x,
+)
+
+THREADS, STRETCH, KEPT = 512, 1024, 64
+LEAST, MOST = -0x80000000, 0x7FFFFFFF
+IDS = 4 * STRETCH  # bytes of shared memory before them
+
+
+def key_of(number: Float) -> Int:
+    """A whole number that is larger for a larger float; the largest of all for what is none."""
+    bits = bits_of(number)
+    if number != number:
+        return i32(MOST)
+    if bits < 0:
+        return i32(bits ^ MOST)
+    return bits
+
+
+@kernel(THREADS)
+def largest(x: Address, out: Address, width: Int, pairs: Int) -> None:
+    """Blocks along x are stretches of 1024, along y rows; each leaves its 64 best, in order.
+
+    x (rows, width) are floats, or with `pairs` what this kernel left: (key, id), two int32 each.
+    Sorted as by Batcher (1968). Shared: 8 KiB.
+    """
+    shared, t = shared_memory(), thread_x()
+    for half in range(2):
+        place = t + half * THREADS
+        at = block_x() * STRETCH + place
+        key, number = i32(LEAST), i32(MOST)
+        if at < width:
+            if pairs != 0:
+                key, number = load_int2(x + 8 * (block_y() * width + at))
+            else:
+                key, number = key_of(load_float(x + 4 * (block_y() * width + at))), i32(at)
+        shared_store_int(shared + 4 * place, key)
+        shared_store_int(shared + IDS + 4 * place, number)
+    barrier()
+    size = 2
+    while size <= STRETCH:
+        stride = size // 2
+        while stride > 0:
+            first = 2 * stride * (t // stride) + t % stride
+            exchange(i32(shared + 4 * first), i32(4 * stride), i32(first & size))
+            barrier()
+            stride = stride // 2
+        size = size * 2
+    if t < KEPT:
+        target = out + 8 * ((block_y() * blocks_x() + block_x()) * KEPT + t)
+        store_int(target, shared_load_int(shared + 4 * t))
+        store_int(target + 4, shared_load_int(shared + IDS + 4 * t))
+
+
+def exchange(place: Int, away: Int, turned: Int) -> None:
+    """Brings two into order: the better first, or last where `turned`."""
+    a, b = shared_load_int(place), shared_load_int(place + away)
+    m, n = shared_load_int(place + IDS), shared_load_int(place + IDS + away)
+    better = i32(0)
+    if b > a or (b == a and n < m):
+        better = i32(1)
+    wanted = i32(1)
+    if turned != 0:
+        wanted = i32(0)
+    if better == wanted:
+        shared_store_int(place, b)
+        shared_store_int(place + away, a)
+        shared_store_int(place + IDS, n)
+        shared_store_int(place + IDS + away, m)

@@ -1,0 +1,342 @@
+"""Products of packed weights with activations: y = s·W x + b, for few tokens and for many.
+
+The promise: a row's result has the same bits in all of these kernels. A row is summed in 16 chains
+(chain c takes the units c, c + 16, ...), each block after the other; the sum of a block's 32
+products of bytes is exact, and the chains are added in their order. For few tokens each chain is a
+warp and each lane a row of a panel (dp4a). For many, a warp goes through all chains of a panel and
+multiplies matrices (mma).
+"""
+
+from collections.abc import Callable
+
+from ops.cuda.kernels.functions import gate_clamped_swiglu, gate_gelu, gate_silu
+from ops.cuda.kernels.kernel import Kernel, kernel
+from ops.cuda.kernels.primitives import (
+    WARP,
+    Address,
+    Float,
+    Int,
+    as_float,
+    barrier,
+    block_x,
+    block_y,
+    block_z,
+    dp4a,
+    f32,
+    fma,
+    i32,
+    load_float,
+    load_float2,
+    load_int,
+    load_int2,
+    load_int4,
+    local,
+    mma_s8,
+    mma_s8_half,
+    plus,
+    reload_float,
+    shared_load_float,
+    shared_memory,
+    shared_store_float,
+    store_float,
+    thread_x,
+    times,
+)
+from ops.cuda.kernels.weights import PANEL_ROWS, Panels
+
+CHAINS = 16
+FEW_THREADS = CHAINS * WARP
+FEW = (1, 4, 8)
+"""Columns that a kernel for few tokens can take at once."""
+MANY_THREADS, TILE_ROWS, TILE_TOKENS = 128, 64, 64
+"""For many: two warps of a panel each along the rows, two of 32 tokens each along the tokens."""
+
+PLAIN, SILU, GELU, CLAMPED_SWIGLU = range(4)
+"""What an epilogue does with a second product: nothing, or one of the gates."""
+
+
+def gated(kind: Int, gate: Float, up: Float) -> Float:
+    if kind == SILU:
+        return gate_silu(gate, up)
+    if kind == GELU:
+        return gate_gelu(gate, up)
+    return gate_clamped_swiglu(gate, up)
+
+
+def finished(
+    total: Float, factor: Address, bias: Address, expert: Int, row: Int, rows: Int
+) -> Float:
+    """A row's sum times its matrix's factor, plus its bias, where there are such."""
+    if factor != 0:
+        total = times(total, load_float(factor + 4 * expert))
+    if bias != 0:
+        total = plus(total, load_float(bias + 4 * (expert * rows + row)))
+    return total
+
+
+def make_unit_sums(panels: Panels, columns: int, first_total: int) -> Callable[..., None]:
+    """What a lane adds to `columns` of its totals for one unit of its row."""
+    unit_blocks, words, scales = panels.blocks, panels.words, panels.scales
+    head, has_minimum, halves = panels.head, panels.minimum, panels.halves
+
+    def add_unit(
+        place: Address,
+        unit: Int,
+        x: Address,
+        blocks: Int,
+        first: Int,
+        count: Int,
+        rows_per_x: Int,
+        totals,
+    ) -> None:
+        lane = thread_x() % WARP
+        h0, h1, h2, h3, h4 = head(place, lane)
+        for n in range(unit_blocks):
+            block = unit * unit_blocks + n
+            if block < blocks:
+                w0, w1, w2, w3, w4, w5, w6, w7 = words(place, n, lane)
+                scale, minimum, low, high = scales(h0, h1, h2, h3, h4, n)
+                for column in range(columns):
+                    row = min(first + column, count - 1) // rows_per_x
+                    source = x + row * (blocks * 48)
+                    a0, a1, a2, a3 = load_int4(source + block * 32)
+                    a4, a5, a6, a7 = load_int4(source + block * 32 + 16)
+                    x_scale, x_sum = load_float2(source + blocks * 32 + block * 16)
+                    dot = dp4a(w0, a0, i32(0))
+                    dot = dp4a(w1, a1, dot)
+                    dot = dp4a(w2, a2, dot)
+                    dot = dp4a(w3, a3, dot)
+                    if halves:
+                        rest = dp4a(w4, a4, i32(0))
+                        rest = dp4a(w5, a5, rest)
+                        rest = dp4a(w6, a6, rest)
+                        rest = dp4a(w7, a7, rest)
+                        dot = i32(dot * low + rest * high)
+                    else:
+                        dot = dp4a(w4, a4, dot)
+                        dot = dp4a(w5, a5, dot)
+                        dot = dp4a(w6, a6, dot)
+                        dot = dp4a(w7, a7, dot)
+                    at = first_total + column
+                    total = fma(times(scale, x_scale), as_float(dot), totals[at])
+                    if has_minimum:
+                        total = fma(-minimum, x_sum, total)
+                    totals[at] = total
+
+    return add_unit
+
+
+def few(panels: Panels, columns: int, second: bool) -> Kernel:
+    """For up to `columns` tokens a block along y. With a `second` matrix: gate(W x, W' x).
+
+    Blocks along x are panels. With `ids` each row of y has an expert of its own (one column), and
+    row r of y is made of row r // rows_per_x of x. Shared: columns · 16 · 128 bytes a matrix.
+    """
+    unit_blocks, unit_bytes = panels.blocks, panels.unit_bytes
+    add_unit = make_unit_sums(panels, columns, 0)
+    add_up_unit = make_unit_sums(panels, columns, columns)
+    sums = columns * (2 if second else 1)
+
+    @kernel(FEW_THREADS)
+    def product(
+        weights: Address,
+        bias: Address,
+        factor: Address,
+        up_weights: Address,
+        up_bias: Address,
+        up_factor: Address,
+        panel_bytes: Address,
+        matrix_bytes: Address,
+        x: Address,
+        blocks: Int,
+        y: Address,
+        rows: Int,
+        count: Int,
+        added: Address,
+        gate: Int,
+        ids: Address,
+        rows_per_x: Int,
+    ) -> None:
+        lane, chain, first = thread_x() % WARP, thread_x() // WARP, block_y() * columns
+        expert = i32(0)
+        if ids != 0:
+            expert = load_int(ids + 4 * first)
+        offset = expert * matrix_bytes + block_x() * panel_bytes
+        totals = local.array(sums, f32)
+        for n in range(sums):
+            totals[n] = f32(0)
+        for unit in range(chain, (blocks + unit_blocks - 1) // unit_blocks, CHAINS):
+            place = weights + offset + unit * unit_bytes
+            add_unit(place, i32(unit), x, blocks, i32(first), count, rows_per_x, totals)
+            if second:
+                place = up_weights + offset + unit * unit_bytes
+                add_up_unit(place, i32(unit), x, blocks, i32(first), count, rows_per_x, totals)
+        shared = shared_memory()
+        for n in range(sums):
+            shared_store_float(shared + (chain * sums + n) * 128 + lane * 4, totals[n])
+        barrier()
+        column, row = chain, block_x() * PANEL_ROWS + lane
+        if column < columns and first + column < count and row < rows:
+            total = f32(0)
+            for n in range(CHAINS):
+                place = shared + (n * sums + column) * 128 + lane * 4
+                total = plus(total, shared_load_float(place))
+            total = finished(total, factor, bias, expert, row, rows)
+            if second:
+                up = f32(0)
+                for n in range(CHAINS):
+                    place = shared + (n * sums + columns + column) * 128 + lane * 4
+                    up = plus(up, shared_load_float(place))
+                total = gated(gate, total, finished(up, up_factor, up_bias, expert, row, rows))
+            at = 4 * ((first + column) * rows + row)
+            if added != 0:
+                total = plus(total, load_float(added + at))
+            store_float(y + at, total)
+
+    return product
+
+
+def token_of(index: Int, count: Int, order: Address, start: Int) -> Int:
+    """Which row of y the index-th row of a tile is; beyond the last one it is that again."""
+    index = min(index, count - 1)
+    if order != 0:
+        return load_int(order + 4 * (start + index))
+    return i32(index)
+
+
+def store_result(
+    total: Float,
+    y: Address,
+    at: Address,
+    added: Address,
+    gate: Int,
+) -> None:
+    """With a gate, y holds what the gate's matrix gave."""
+    if gate != PLAIN:
+        total = gated(gate, reload_float(y + 4 * at), total)
+    if added != 0:
+        total = plus(total, load_float(added + 4 * at))
+    store_float(y + 4 * at, total)
+
+
+def many(panels: Panels) -> Kernel:
+    """A block is 64 rows (along x) and 64 tokens (along y); along z experts.
+
+    With `order` and `starts` the rows of y that expert e gives are order[starts[e]] up to
+    order[starts[e + 1] - 1]. Shared: 16 KiB.
+    """
+    unit_blocks, unit_bytes = panels.blocks, panels.unit_bytes
+    pair, head, scales = panels.pair, panels.head, panels.scales
+    has_minimum, halves = panels.minimum, panels.halves
+
+    @kernel(MANY_THREADS, 2)
+    def product(
+        weights: Address,
+        bias: Address,
+        factor: Address,
+        panel_bytes: Address,
+        matrix_bytes: Address,
+        x: Address,
+        blocks: Int,
+        y: Address,
+        rows: Int,
+        count: Int,
+        added: Address,
+        gate: Int,
+        order: Address,
+        starts: Address,
+        rows_per_x: Int,
+    ) -> None:
+        lane, warp = thread_x() % WARP, thread_x() // WARP
+        g, t = lane // 4, lane % 4
+        panel, first = block_x() * 2 + warp % 2, block_y() * TILE_TOKENS + warp // 2 * 32
+        expert, start = block_z(), i32(0)
+        if order != 0:
+            start = load_int(starts + 4 * expert)
+            count = load_int(starts + 4 * expert + 4) - start
+        if first >= count or panel * PANEL_ROWS >= rows:
+            return
+        row_bytes, units = blocks * 48, (blocks + unit_blocks - 1) // unit_blocks
+        word = 4 * t if halves else 8 * t
+        base = weights + expert * matrix_bytes + panel * panel_bytes
+        taken, scaled = local.array(4, i32), local.array(8, i32)
+        for j in range(4):
+            token = token_of(i32(first + j * 8 + g), count, order, start)
+            taken[j] = i32(token // rows_per_x * row_bytes + word)
+            for k in range(2):
+                token = token_of(i32(first + j * 8 + 2 * t + k), count, order, start)
+                scaled[2 * j + k] = i32(token // rows_per_x * row_bytes + blocks * 32)
+        totals, sums = local.array(32, f32), local.array(32, f32)
+        heads, taken_b = local.array(20, i32), local.array(8, i32)
+        x_scales, x_sums = local.array(8, f32), local.array(8, f32)
+        for n in range(32):
+            totals[n] = f32(0)
+        for chain in range(CHAINS):
+            for n in range(32):
+                sums[n] = f32(0)
+            for unit in range(chain, units, CHAINS):
+                place = base + unit * unit_bytes
+                for k in range(4):
+                    h0, h1, h2, h3, h4 = head(place, g + 8 * k)
+                    heads[5 * k], heads[5 * k + 1], heads[5 * k + 2] = h0, h1, h2
+                    heads[5 * k + 3], heads[5 * k + 4] = h3, h4
+                # a number of turns that is not known keeps the compiler from unrolling this one
+                for n in range(min(unit_blocks, blocks - unit * unit_blocks)):
+                    block = unit * unit_blocks + n
+                    for j in range(4):
+                        source = x + taken[j] + block * 32
+                        if halves:
+                            taken_b[2 * j] = load_int(source)
+                            taken_b[2 * j + 1] = load_int(source + 16)
+                        else:
+                            taken_b[2 * j], taken_b[2 * j + 1] = load_int2(source)
+                        for k in range(2):
+                            at = 2 * j + k
+                            x_scales[at], x_sums[at] = load_float2(x + scaled[at] + block * 16)
+                    for m in range(2):
+                        row, k = m * 16 + g, 10 * m
+                        a0, a2 = pair(place, n, row, t)
+                        a1, a3 = pair(place, n, row + 8, t)
+                        scale, minimum, low, high = scales(
+                            heads[k], heads[k + 1], heads[k + 2], heads[k + 3], heads[k + 4], n
+                        )
+                        k += 5
+                        scale8, minimum8, low8, high8 = scales(
+                            heads[k], heads[k + 1], heads[k + 2], heads[k + 3], heads[k + 4], n
+                        )
+                        for j in range(4):
+                            b0, b1, z = taken_b[2 * j], taken_b[2 * j + 1], i32(0)
+                            d0, d1 = x_scales[2 * j], x_scales[2 * j + 1]
+                            if halves:
+                                e0, e1, e2, e3 = mma_s8_half(a0, a1, b0, z, z, z, z)
+                                f0, f1, f2, f3 = mma_s8_half(a2, a3, b1, z, z, z, z)
+                                c0, c1 = i32(e0 * low + f0 * high), i32(e1 * low + f1 * high)
+                                c2, c3 = i32(e2 * low8 + f2 * high8), i32(e3 * low8 + f3 * high8)
+                            else:
+                                c0, c1, c2, c3 = mma_s8(a0, a1, a2, a3, b0, b1, z, z, z, z)
+                            at = (m * 4 + j) * 4
+                            r0 = fma(times(scale, d0), as_float(c0), sums[at])
+                            r1 = fma(times(scale, d1), as_float(c1), sums[at + 1])
+                            r2 = fma(times(scale8, d0), as_float(c2), sums[at + 2])
+                            r3 = fma(times(scale8, d1), as_float(c3), sums[at + 3])
+                            if has_minimum:
+                                s0, s1 = x_sums[2 * j], x_sums[2 * j + 1]
+                                r0, r1 = fma(-minimum, s0, r0), fma(-minimum, s1, r1)
+                                r2, r3 = fma(-minimum8, s0, r2), fma(-minimum8, s1, r3)
+                            sums[at], sums[at + 1] = r0, r1
+                            sums[at + 2], sums[at + 3] = r2, r3
+            for n in range(32):
+                totals[n] = plus(totals[n], sums[n])
+        mine = shared_memory() + 4 * thread_x()
+        for n in range(32):  # registers can be counted through by an unrolled loop only
+            shared_store_float(mine + n * 4 * MANY_THREADS, totals[n])
+        for n in range(32):
+            row = panel * PANEL_ROWS + n // 16 * 16 + n % 4 // 2 * 8 + g
+            column = first + n // 4 % 4 * 8 + 2 * t + n % 2
+            if row < rows and column < count:
+                token = token_of(i32(column), count, order, start)
+                total = shared_load_float(mine + n * 4 * MANY_THREADS)
+                total = finished(total, factor, bias, expert, row, rows)
+                store_result(total, y, token * rows + row, added, gate)
+
+    return product

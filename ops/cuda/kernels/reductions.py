@@ -1,0 +1,28 @@
+"""Sums over the threads of a block, always in the same order."""
+
+from ops.cuda.kernels.primitives import (
+    WARP,
+    Float,
+    Int,
+    barrier,
+    f32,
+    plus,
+    shared_load_float,
+    shared_store_float,
+    thread_x,
+    threads,
+    warp_sum,
+)
+
+
+def block_sum(a: Float, room: Int) -> Float:
+    """The same in all threads; `room` is shared memory for a float a warp."""
+    a = warp_sum(a)
+    if thread_x() % WARP == 0:
+        shared_store_float(room + 4 * (thread_x() // WARP), a)
+    barrier()
+    total = f32(0)
+    for warp in range(threads() // WARP):
+        total = plus(total, shared_load_float(room + 4 * warp))
+    barrier()
+    return total

@@ -1,0 +1,68 @@
+"""What a host reads of a pass's logits on a card."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ops.cuda.device import Device, Launch
+from ops.rows import Ids, Rows, Values
+
+THREADS, STRETCH, KEPT = 512, 1024, 64
+PAIR_BYTES, SHARED = 8, 8 * STRETCH
+MOST = 0x7FFFFFFF  # kernels/largest.py
+
+
+class CardLogits:
+    """Owns the memory in which the largest are found."""
+
+    def __init__(self, device: Device, logits: int, width: int, rows: int) -> None:
+        """Where `rows` rows of `width` logits are written at most."""
+        self._device, self._logits, self._width = device, logits, width
+        self._first_bytes = rows * _up(width, STRETCH) * KEPT * PAIR_BYTES
+        self._memory = device.allocate(2 * self._first_bytes)
+
+    def _all(self, count: int) -> Values:  # (count, V)
+        rows = np.empty((count, self._width), np.float32)
+        self._device.download(self._logits, rows)
+        return rows
+
+    def launches(self, count: int) -> list[Launch]:
+        """To follow those that give the logits: they find the largest of `count` rows."""
+        return [launch for launch, _ in self._stages(count)] if count else []
+
+    def rows(self, count: int) -> Rows:
+        """Waits for what was launched."""
+        return Rows(lambda: self._all(count), self._largest(count))
+
+    def found(self, count: int) -> int:
+        """Where the launches leave the largest: (count, 64) pairs of a key and an id."""
+        return [where for _, where in self._stages(count)][-1]
+
+    def _largest(self, count: int) -> tuple[Ids, Values]:  # (count, n) twice
+        """Of fewer than 64 logits all."""
+        pairs = np.empty((count, KEPT, 2), np.int32)
+        self._device.download(self.found(count), pairs)
+        keys, ids = pairs[..., 0], pairs[..., 1]
+        bits = np.where(keys < 0, keys ^ np.int32(MOST), keys).astype(np.int32)
+        kept = min(KEPT, self._width)
+        return ids[:, :kept].copy(), bits.view(np.float32)[:, :kept]
+
+    def _stages(self, count: int) -> Iterator[tuple[Launch, int]]:
+        """The launches, and where each leaves its results."""
+        source, width, pairs = self._logits, self._width, 0
+        target, other = self._memory, self._memory + self._first_bytes
+        while True:
+            stretches = _up(width, STRETCH)
+            operands = (source, target, width, pairs)
+            yield Launch("largest", (stretches, count, 1), THREADS, operands, SHARED), target
+            if stretches == 1:
+                return
+            source, target, other = target, other, target
+            width, pairs = stretches * KEPT, 1
+
+    def close(self) -> None:
+        self._device.free(self._memory)
+
+
+def _up(number: int, divisor: int) -> int:
+    return -(-number // divisor)

@@ -1,0 +1,44 @@
+"""Blocks of the KV cache on a card."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.cache import Block, BlockPool
+from ops.cuda.cache import CardCacheLayout
+from ops.cuda.device import Device
+
+
+class CardPool(BlockPool):
+    """A block's memory is its address on the card."""
+
+    def __init__(self, layout: CardCacheLayout, device: Device) -> None:
+        super().__init__(layout)
+        self._device = device
+
+    def clear(self) -> None:
+        for address in self._spare:
+            self._device.free(address)
+        super().clear()
+
+    def address(self, block: Block) -> int:
+        address: int = block.memory
+        return address
+
+    def copy(self, source: Block, target: Block) -> None:
+        self._device.copy(source.memory, target.memory, self.layout.block_bytes)
+
+    def read(self, block: Block) -> NDArray[np.uint8]:
+        held = np.empty(self.layout.block_bytes, np.uint8)
+        self._device.download(block.memory, held)
+        return held
+
+    def write(self, block: Block, held: NDArray[np.uint8]) -> None:
+        self._device.upload(block.memory, held)
+
+    def _allocate(self) -> Any:
+        """Zeros: what lies beyond the last position counts nothing, but must be finite."""
+        address = self._device.allocate(self.layout.block_bytes)
+        self._device.clear(address, self.layout.block_bytes)
+        return address

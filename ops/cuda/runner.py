@@ -1,0 +1,250 @@
+"""A model on a card: launches prepared once for each size of a step, and replayed as graphs."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.cache import KVCache, reserve
+from ops.costs import costs
+from ops.cuda.attending import tiles_of
+from ops.cuda.cache import CardCacheLayout
+from ops.cuda.codes import CodeStore
+from ops.cuda.device import Device, Graph, Launch
+from ops.cuda.drawing import CardDrawing
+from ops.cuda.formats import ACTIVATION_BYTES, QUANTIZED
+from ops.cuda.logits import KEPT, CardLogits
+from ops.cuda.lower import At, Lowering
+from ops.cuda.placing import Placing, packing_kernels
+from ops.cuda.pool import CardPool
+from ops.cuda.records import Counts, Places, packed_record
+from ops.drawing import DrawPlan
+from ops.fusion import fuse
+from ops.interface import Interrupted, Step
+from ops.profile import OperatorTime
+from ops.program import Limits, Program, plan
+from ops.rows import Rows
+from quant.errors import UsageError
+
+GRAPHS = 24  # kept; a step of other counts takes the place of the one longest unused
+GRAPH_ROWS = 32  # steps of more tokens are launched one by one: their kernels take longer than that
+RECORD_BYTES = 1 << 16
+Floats = NDArray[np.float32]
+
+
+@runtime_checkable
+class Timing(Protocol):
+    """A device with a clock of its own."""
+
+    def timed(self, launches: Sequence[Launch]) -> list[float]:
+        """Runs them; the seconds of each."""
+
+
+class CudaRunner:
+    """Runs a program step by step; grows its KV cache as positions are used."""
+
+    def __init__(
+        self,
+        device: Device,
+        program: Program,
+        cache: CardCacheLayout,
+        limits: Limits,
+        kernels: CodeStore,
+    ) -> None:
+        """Compiles what was never compiled, then brings the weights to the card.
+
+        Raises OutOfMemoryError, LeptonError.
+        """
+        self._device, self._program, self.limits = device, program, limits
+        self.pool = CardPool(cache, device)
+        self._placing = Placing(device)
+        lowering = Lowering(self._placing, cache)
+        self._operations = fuse(program.operations, QUANTIZED, ACTIVATION_BYTES)
+        self._shapes = tuple({tiles_of(heads): None for heads in cache.layers if heads.kv_heads})
+        self._lowered = [lowering.lower(operation) for operation in self._operations]
+        kernels.prepare(
+            [
+                *packing_kernels(self._placing.kinds),
+                *(name for lowered in self._lowered for name in lowered.kernels),
+                *("largest", "draw"),
+            ]
+        )
+        self._placing.fetch()
+        places, size = plan(self._operations, limits, program.output, program.inputs)
+        self._buffers_at = device.allocate(max(size, 256))
+        self._buffers = {buffer: self._buffers_at + place for buffer, place in places.items()}
+        self._scratch, self._scratch_bytes = 0, 0
+        output, rows = program.output, limits.outputs
+        self._logits = None
+        if output.rows == "outputs":
+            self._logits = CardLogits(device, self._buffers[output], output.width, rows)
+        self._drawing = CardDrawing(device, self._logits) if self._logits else None
+        self._record, self._record_bytes = device.allocate(RECORD_BYTES), RECORD_BYTES
+        self._graphs: OrderedDict[tuple[Counts, bool], Graph] = OrderedDict()
+        self._closed = False
+
+    def run(
+        self,
+        step: Step,
+        caches: Sequence[KVCache],
+        interrupt: threading.Event | None = None,
+        inputs: Sequence[Floats] = (),
+    ) -> Floats | Rows:
+        """The program's output, (O, V) logits; `inputs` are what its inputs hold.
+
+        Raises Interrupted, OutOfMemoryError, LeptonError.
+        """
+        self._enter(step, caches, inputs)
+        if interrupt is not None and interrupt.is_set():
+            raise Interrupted
+        counts = Counts.of(step)
+        if counts.tokens > GRAPH_ROWS:
+            for launch in self.launches(counts):
+                self._device.launch(launch)
+        else:
+            self._graph(counts, drawing=False).replay()
+        output = self._output(counts)
+        if interrupt is not None and interrupt.is_set():
+            raise Interrupted
+        return output
+
+    def _output(self, counts: Counts) -> Floats | Rows:
+        """Waits for the step. Of logits only the largest are fetched, until someone wants all."""
+        wanted, rows = self._program.output, counts.rows(self._program.output)
+        if not rows:
+            self._device.synchronize()
+            return np.empty((0, wanted.width), np.float32)
+        if self._logits:
+            return self._logits.rows(rows)
+        output = np.empty((rows, wanted.width), np.float32)
+        self._device.download(self._buffers[wanted], output)
+        return output
+
+    @property
+    def most_drawn(self) -> int:
+        return KEPT if self._drawing else 0
+
+    @property
+    def vocabulary(self) -> int:
+        return self._program.output.width
+
+    def draw(
+        self, step: Step, cache: KVCache, plan: DrawPlan, numbers: Sequence[float]
+    ) -> NDArray[np.int32]:
+        """See ops.drawing.Drawer: the same graph once a token, with the drawing at its end."""
+        assert self._drawing and len(step.tokens) == len(step.outputs) == 1
+        count, first = len(numbers), int(step.positions[0])
+        cache.reserve(first, first + count)
+        last = replace(step, positions=step.positions + np.int32(count - 1))
+        counts = Counts.of(last)
+        self._enter(step, [cache], (), counts)
+        self._drawing.begin(plan, np.array(numbers, np.float64))
+        graph = self._graph(counts, drawing=True)
+        for _ in range(count):
+            graph.replay()
+        return self._drawing.drawn(count)
+
+    def profile(self, step: Step, caches: Sequence[KVCache]) -> list[OperatorTime]:
+        """A step by the card's own clock; an operator bears the name of its first kernel.
+
+        Raises UsageError for a card without a clock, OutOfMemoryError, LeptonError.
+        """
+        if not isinstance(self._device, Timing):
+            raise UsageError(f"{self._device.name} times no kernels", "use --backend cpu")
+        self._enter(step, caches, ())
+        parts = self._by_operator(Counts.of(step))
+        took = iter(self._device.timed([launch for part in parts for launch in part]))
+        works = [*(costs(op, step, self.pool.layout) for op in self._operations), (0, 0)]
+        return [
+            OperatorTime(part[0].kernel, sum(islice(took, len(part))), *work)
+            for part, work in zip(parts, works, strict=True)
+            if part
+        ]
+
+    def room(self) -> int:
+        """How many more blocks of cache the card has memory for."""
+        return self._device.memory()[0] // self.pool.layout.block_bytes
+
+    def launches(self, counts: Counts) -> list[Launch]:
+        """All of a step."""
+        return [launch for part in self._by_operator(counts) for launch in part]
+
+    def _by_operator(self, counts: Counts) -> list[list[Launch]]:
+        """Those of each operator, none where it has no rows; last what finds the largest logits."""
+        scratch = max((lowered.scratch(counts) for lowered in self._lowered), default=0)
+        self._reserve_scratch(scratch)
+        at = At(counts, Places(self._record, counts, self._shapes), self._buffers, self._scratch)
+        made = [list(lowered.launches(at)) for lowered in self._lowered]
+        made.append(self._logits.launches(counts.outputs) if self._logits else [])
+        return [[launch for launch in part if all(launch.grid)] for part in made]
+
+    def close(self) -> None:
+        """Gives the card's memory back; a closed runner refuses to run."""
+        if self._closed:
+            return
+        self._closed = True
+        self._forget_graphs()
+        self.pool.clear()
+        self._placing.close()
+        for part in (self._drawing, self._logits):
+            if part:
+                part.close()
+        for address in (self._buffers_at, self._record, *([self._scratch] * bool(self._scratch))):
+            self._device.free(address)
+        self._device.close()
+
+    def _enter(
+        self,
+        step: Step,
+        caches: Sequence[KVCache],
+        inputs: Sequence[Floats],
+        counts: Counts | None = None,
+    ) -> None:
+        """The step's record and inputs go to the card; `counts` may allow for more blocks."""
+        if self._closed:
+            raise UsageError("the model is closed", "load it again")
+        assert len(step.tokens) <= self.limits.tokens and len(step.outputs) <= self.limits.outputs
+        reserve(step, caches)
+        tables = [cache.table() for cache in caches]
+        counts = counts or Counts.of(step)
+        needed = Places(0, counts, self._shapes).end + 8 * sum(map(len, tables))
+        if needed > self._record_bytes:
+            self._forget_graphs()  # they hold the old address
+            self._device.free(self._record)
+            self._record_bytes = 2 * needed
+            self._record = self._device.allocate(self._record_bytes)
+        record = packed_record(step, Places(self._record, counts, self._shapes), tables)
+        self._device.upload(self._record, record)
+        for buffer, values in zip(self._program.inputs, inputs, strict=True):
+            self._device.upload(self._buffers[buffer], values)
+
+    def _graph(self, counts: Counts, *, drawing: bool) -> Graph:
+        key = counts, drawing
+        if key not in self._graphs:
+            while len(self._graphs) >= GRAPHS:
+                self._graphs.popitem(last=False)[1].close()
+            launches = self.launches(counts)
+            if drawing and self._drawing:
+                launches.append(self._drawing.launch(Places(self._record, counts, self._shapes)))
+            self._graphs[key] = self._device.capture(launches)
+        self._graphs.move_to_end(key)
+        return self._graphs[key]
+
+    def _reserve_scratch(self, size: int) -> None:
+        if size <= self._scratch_bytes:
+            return
+        self._forget_graphs()
+        if self._scratch:
+            self._device.free(self._scratch)
+        self._scratch_bytes = 1 << (size - 1).bit_length()
+        self._scratch = self._device.allocate(self._scratch_bytes)
+
+    def _forget_graphs(self) -> None:
+        for graph in self._graphs.values():
+            graph.close()
+        self._graphs.clear()

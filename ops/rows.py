@@ -1,0 +1,63 @@
+"""The logits of a pass where they lie on a card: a host reads all of them, or the largest alone."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids: TypeAlias = NDArray[np.int32]
+Values: TypeAlias = NDArray[np.float32]
+
+
+class Rows:
+    """A pass's rows, to be read before the next pass.
+
+    `largest`: ids and values of the n largest of each row, (O, n) twice, the largest first, in a
+    tie the lower id; what is no number counts most.
+    """
+
+    def __init__(self, read: Callable[[], Values], largest: tuple[Ids, Values]) -> None:
+        """`read` gives all rows, (O, V)."""
+        self._read, self.largest = read, largest
+        self._all: Values | None = None
+
+    def __len__(self) -> int:
+        return len(self.largest[0])
+
+    def __getitem__(self, n: int) -> "Row":
+        return Row(self, range(len(self))[n])
+
+    def __iter__(self) -> Iterator["Row"]:
+        return map(self.__getitem__, range(len(self)))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        rows, width = np.asarray(self).shape
+        return rows, width
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if self._all is None:
+            self._all = self._read()
+        return self._all if dtype is None else self._all.astype(dtype)
+
+
+class Row:
+    """One token's logits."""
+
+    def __init__(self, rows: Rows, n: int) -> None:
+        self._rows, self._n = rows, n
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # (V,)
+        row: NDArray[Any] = np.asarray(self._rows)[self._n]
+        return row if dtype is None else row.astype(dtype)
+
+    def largest(self) -> tuple[Ids, Values]:  # (n,) twice
+        ids, values = self._rows.largest
+        return ids[self._n], values[self._n]
+
+
+Logits: TypeAlias = Values | Rows
+"""Of a pass, (O, V)."""
+RowLogits: TypeAlias = Values | Row
+"""Of a token, (V,)."""

@@ -1,0 +1,81 @@
+"""Models and operators on a card: an emulated one, or with LEPTON_TEST_CARD=real this machine's."""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from ops.cache import CacheLayout
+from ops.cuda.cache import CardCacheLayout
+from ops.cuda.device import Code, Device
+from ops.cuda.kernels import KERNELS
+from ops.cuda.runner import CudaRunner
+from ops.interface import Array, Operators
+from ops.program import Limits, record
+
+VARIABLE = "LEPTON_TEST_CARD"
+
+
+class TestCard(Device, Protocol):
+    """A card that nobody else has; what is held on it is gone when it is closed."""
+
+    __test__ = False
+    graphs: int  # that were captured
+
+
+class Kernels(Protocol):
+    """A CodeStore, or what stands for one."""
+
+    def prepare(self, names: Iterable[str]) -> None: ...
+
+
+class Ready:
+    """In place of a CodeStore: the emulator runs a kernel's source."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    def prepare(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._device.load(name, Code(b"", name, KERNELS[name].signature))
+
+
+def is_real() -> bool:
+    return os.environ.get(VARIABLE, "emulated") == "real"
+
+
+def open_card(*, falling: bool = False) -> TestCard:
+    """`falling` turns the order of an emulated card's warps around."""
+    if is_real():
+        from real_card import borrow  # needs the extra, and no emulator
+
+        return borrow()
+    from emulator import EmulatedDevice
+
+    return EmulatedDevice(falling=falling)
+
+
+def kernels_of(card: Device) -> Kernels:
+    """What makes kernels ready on this card."""
+    if is_real():
+        from real_card import compiled_kernels
+
+        return compiled_kernels()
+    return Ready(card)
+
+
+def open_with_all_kernels(*, falling: bool = False) -> TestCard:
+    card = open_card(falling=falling)
+    kernels_of(card).prepare(KERNELS)
+    return card
+
+
+def open_on_card(
+    forward: Callable[[Operators], Array],
+    layout: CacheLayout,
+    limits: Limits,
+    card: Device | None = None,
+) -> CudaRunner:
+    """A model as a whole; the runner closes the card."""
+    card = card or open_card()
+    own = CardCacheLayout(layout.layers, layout.k, layout.v)
+    return CudaRunner(card, record(forward), own, limits, kernels_of(card))

@@ -1,0 +1,1 @@
+"""Proof of the CUDA backend on a real card: `python -m tests.gpu`, from the repository's root."""

@@ -1,0 +1,398 @@
+"""The emulated card means what the words say: against each word's `meaning`, thread by thread."""
+
+import struct
+
+import numpy as np
+import pytest
+from emulator import EmulatedDevice, checked_operands
+from emulator_blocks import _translated, set_up
+from emulator_lanes import WARP, now
+from emulator_threads import run_threads
+from emulator_words import as_int, as_single
+from test_cuda_attention import Card, Model, Part
+
+from ops.cuda.device import Launch
+from ops.cuda.kernels import KERNELS, primitives
+from ops.cuda.kernels.kernel import kernel
+from ops.cuda.kernels.primitives import (
+    Address,
+    Int,
+    Primitive,
+    barrier,
+    block_x,
+    f32,
+    i32,
+    load_float,
+    load_int,
+    local,
+    shared_load_int,
+    shared_memory,
+    shared_store_int,
+    shuffle,
+    store_float,
+    store_int,
+    thread_x,
+    wrapped,
+)
+from ops.interface import Heads
+
+RANDOM = np.random.default_rng(3)
+WORDS = {name: word for name, word in vars(primitives).items() if isinstance(word, Primitive)}
+PLAIN = [name for name, word in WORDS.items() if word.kind == "plain" and not word.touches]
+TOUCHING = [name for name, word in WORDS.items() if word.touches]
+TOGETHER = [name for name, word in WORDS.items() if word.kind == "collective"]
+BLOCKS = 8
+LANES = BLOCKS * WARP
+INTS = [0, 1, -1, 127, -128, 0x7FFFFFFF, -0x80000000, 0x0F0F0F0F, 0x64646464, -0x7F7F7F80]
+FLOATS = [0.0, -0.0, 1.0, -1.5, 2.5, 65504.0, 65520.0, 1e-8, 1e-40, 3e38, -3e38]
+TYPES = {"f": np.float32, "d": np.float64}
+ENDLESS = [np.inf, -np.inf, np.nan]
+
+
+@pytest.fixture
+def card():
+    card = EmulatedDevice(1 << 24)
+    set_up([(n, 0, 0) for n in range(BLOCKS)], Launch("none", (BLOCKS, 1, 1), WARP, ()))
+    now.memory, now.mask = card.emulator.memory, None
+    return card
+
+
+def draw(letter: str, name: str, place: int) -> np.ndarray:
+    """Operand `place` of a word, with the values that are hard in front."""
+    if letter in TYPES:
+        values = RANDOM.standard_normal(LANES) * 10.0 ** RANDOM.integers(-6, 6, LANES)
+        edges = FLOATS[:-2] if name in ("nearest", "turn") else FLOATS + ENDLESS
+    else:
+        values = RANDOM.integers(-(2**31), 2**31, LANES)
+        edges = INTS
+    values[: 2 * len(edges)] = RANDOM.permutation(edges * 2)
+    return values.astype(TYPES[letter]) if letter in TYPES else limited(values, name, place)
+
+
+def limited(values: np.ndarray, name: str, place: int) -> np.ndarray:
+    """What the word allows."""
+    if name in ("shift_left", "shift_right", "bits", "signed_bits") and place == 1:
+        return values % (32 if name.startswith("shift") else 24)
+    if name in ("bits", "signed_bits") and place == 2:
+        return 1 + values % 8
+    if name == "permute" and place == 2:
+        return values & 0x7777
+    if name in ("quotient", "remainder"):
+        return (values & 0x7FFFFFFF) + place
+    if name.startswith("shuffle") and place == 1:
+        one = 1 if name.startswith("shuffle_xor") else LANES
+        return np.resize(values[:one] % WARP, LANES)
+    return values
+
+
+def packed(values, letters: str) -> list[bytes]:
+    """The bits of each lane's results, all that is no number being one."""
+    values = values if len(letters) > 1 else [values]
+    columns = [
+        np.broadcast_to(np.asarray(one, TYPES.get(letter, np.int64)), LANES)
+        for one, letter in zip(values, letters, strict=True)
+    ]
+    lanes = zip(*(column.tolist() for column in columns), strict=True)
+    return [b"".join(bits(one) for one in lane) for lane in lanes]
+
+
+def bits(number) -> bytes:
+    return struct.pack("<d", number) if number == number else b"no number"
+
+
+def threads_of(operands) -> list[tuple]:
+    """What each thread has of vectors and numbers."""
+    whole = [np.broadcast_to(one, LANES) for one in operands]
+    return [
+        tuple(v[n] if v.dtype == np.float32 else v[n].item() for v in whole) for n in range(LANES)
+    ]
+
+
+def expected(word: Primitive, operands) -> list[bytes]:
+    with np.errstate(all="ignore"):
+        if word.kind == "collective":
+            given = threads_of(operands)
+            found = [
+                one for n in range(0, LANES, WARP) for one in word.meaning(given[n : n + WARP])
+            ]
+        else:
+            found = [word.meaning(*one) for one in threads_of(operands)]
+    columns = list(zip(*found, strict=True)) if len(word.results) > 1 else found
+    return packed(columns, word.results)
+
+
+@pytest.mark.parametrize("name", [*PLAIN, *TOGETHER])
+@pytest.mark.parametrize("same", ["none", "first", "last", "all"])
+def test_a_word_means_the_same_in_every_lane(name, same, card):
+    """`same`: operands that all lanes share are numbers, not vectors."""
+    word = WORDS[name]
+    operands = [draw(letter, name, n) for n, letter in enumerate(word.operands)]
+    for n in range(len(operands)):
+        if same == "all" or (same, n) in (("first", 0), ("last", len(operands) - 1)):
+            one = operands[n][0]
+            operands[n] = one if one.dtype == np.float32 else one.item()
+    with np.errstate(all="ignore"):
+        got = _translated(word)(*operands)
+    if word.results:
+        assert packed(got, word.results) == expected(word, operands)
+
+
+def test_sums_of_a_matrix_product_are_in_the_order_of_the_meaning(card):
+    """Of float16 so far apart that float64 rounds."""
+    word = WORDS["mma_f16"]
+    scale = 2.0 ** RANDOM.integers(-14, 14, (6, 2 * LANES))
+    halves = (RANDOM.standard_normal((6, 2 * LANES)) * scale).astype(np.float16)
+    operands = [*halves.view(np.int32).astype(np.int64), *(draw("f", "turn", 0) for _ in range(4))]
+    with np.errstate(all="ignore"):
+        assert packed(_translated(word)(*operands), "ffff") == expected(word, operands)
+
+
+@pytest.mark.parametrize("letter", ["i", "f"])
+def test_casts(letter):
+    cast = as_int if letter == "i" else as_single
+    plain = i32 if letter == "i" else f32
+    for values in (draw("i", "", 0) * 5, RANDOM.standard_normal(LANES).astype(np.float32) * 1e5):
+        want = [plain(one) for one in values]
+        assert packed(cast(values), letter) == packed(want, letter)
+        assert cast(values[0]) == want[0]
+
+
+@pytest.mark.parametrize("name", TOUCHING)
+@pytest.mark.parametrize("masked", [False, True])
+def test_words_that_touch_memory(name, masked, card):
+    word, shared = WORDS[name], WORDS[name].touches[0] == "shared"
+    size = word.touches[1]
+    length = LANES * size
+    memory = card.emulator.memory
+    address = 0 if shared else card.allocate(length)
+    if shared:
+        set_up([(0, 0, 0)], Launch("none", (1, 1, 1), WARP, (), length))
+        now.lanes, now.shared._offsets = LANES, np.zeros(WARP, np.int64)
+    data = now.shared.data if shared else memory.view(address, length)
+    base = data.ctypes.data - address
+    data[:] = RANDOM.integers(0, 256, length, np.uint8)
+    before = data.copy()
+    places = address + RANDOM.permutation(LANES) * size
+    now.mask = RANDOM.random(LANES) < 0.5 if masked else None
+    running = np.flatnonzero(now.mask) if masked else np.arange(LANES)
+    rest = [draw(letter, name, n) for n, letter in enumerate(word.operands[1:], 1)]
+    with np.errstate(all="ignore"):
+        got = _translated(word)(places, *rest)
+    if word.results:
+        found = [word.meaning(base + int(one)) for one in places]
+        columns = list(zip(*found, strict=True)) if len(word.results) > 1 else found
+        want, got = packed(columns, word.results), packed(got, word.results)
+        assert [got[n] for n in running] == [want[n] for n in running]
+        now.mask = None
+        one = _translated(word)(int(places[0]))
+        assert packed(one, word.results)[0] == want[0]
+        return
+    got = data.copy()
+    data[:] = before
+    for n in running:
+        word.meaning(base + int(places[n]), *(column[n] for column in rest))
+    np.testing.assert_array_equal(got, data)
+
+
+# --- kernels
+
+
+def both_ways(card, function, launch: Launch) -> None:
+    """A launch leaves the same in the card's memory as thread by thread."""
+    memory = card.emulator.memory
+    data = memory.data[: 1 << 20]
+    before = data.copy()
+    card.emulator.run(function, launch)
+    got = data.copy()
+    data[:] = before
+    with np.errstate(all="ignore"):
+        run_threads(function, launch, memory, checked_operands(function, launch))
+    np.testing.assert_array_equal(got, data)
+    assert (data != before).any()
+
+
+def put(card, values) -> int:
+    values = np.ascontiguousarray(values)
+    address = card.allocate(values.nbytes)
+    card.upload(address, values)
+    return address
+
+
+def normal(*shape: int) -> np.ndarray:
+    return RANDOM.standard_normal(shape, np.float32)
+
+
+def test_a_product(card):
+    weights = RANDOM.integers(0, 256, 2 * 32 * 144, np.uint8)
+    weights.reshape(2, 32 * 144)[:, 4096:] = 0x31  # finite scales
+    x = put(card, normal(3, 96).view(np.uint8)[:, :384])
+    y = card.allocate(4 * 3 * 40)
+    operands = (put(card, weights), 0, 0, 0, 0, 0, 32 * 144, 0, x, 8, y, 40, 3, 0, 0, 0, 1)
+    launch = Launch("linear_Q4_K_4", (2, 1, 1), 512, operands, 2048 * 4)
+    both_ways(card, KERNELS["linear_Q4_K_4"], launch)
+
+
+def test_a_norm_and_bytes(card):
+    y = card.allocate(2 * 96 * 3 // 2)
+    operands = put(card, normal(2, 96)), y, put(card, normal(96)), 96, 1e-5
+    launch = Launch("rms_norm_quantize", (2, 1, 1), 64, operands, 8)
+    both_ways(card, KERNELS["rms_norm_quantize"], launch)
+
+
+def test_a_choice_of_experts(card):
+    ids, weights = card.allocate(3 * 4 * 4), card.allocate(3 * 4 * 4)
+    logits = np.round(normal(3, 40))  # with ties
+    for gating in range(3):
+        operands = put(card, logits), ids, weights, 40, 4, gating, 1, 1.5
+        launch = Launch("route", (3, 1, 1), 32, operands)
+        both_ways(card, KERNELS["route"], launch)
+
+
+@pytest.mark.parametrize("split", [16, 0])
+def test_attention(split, monkeypatch):
+    model = Model(Heads(0, 3, 1, 32, 0.2, 9, 5.0), 20, "q8_0", "f16", sinks=normal(3))
+    bench = Card(model)
+    bench.fill([Part(0, 0, 12)])
+    card = bench.device
+    monkeypatch.setattr(card, "launch", lambda one: both_ways(card, KERNELS[one.kernel], one))
+    assert bench.run([Part(0, 12, 3)], monkeypatch, split=split).any()
+
+
+# --- statements
+
+
+def device(function):
+    """As if it stood beside the kernels."""
+    function.__module__ = "ops.cuda.kernels.of_a_test"
+    return function
+
+
+@device
+def parted(a: Int, b: Int) -> Int:
+    """Returns from everywhere."""
+    if a % 3 == 0:
+        if a > 40:
+            return 1000 + a
+        b = b + 5
+    elif a % 3 == 1 and 100 // a > b:
+        return -a
+    for n in range(a % 7):
+        if n * b > 30:
+            return 2000 + n
+        b += n
+    while b < 60 or (a > 50 and not b > 70):
+        b = b + a % 5 + 1
+        if b == 66:
+            return i32(b if a < 50 else -b)
+    return b
+
+
+@kernel(64)
+def statements(x: Address, y: Address, count: Int) -> None:
+    at = block_x() * 64 + thread_x()
+    if at >= count:
+        return
+    a, own = load_int(x + 4 * at), local.array(8, i32)
+    for n in range(8):
+        own[n] = i32(n)
+    total, other = 0, 7
+    for n in range(at % 5, a % 9, 2):
+        total, other = total + n, max(other, n * 3)
+        own[n] += a
+        if a % 2 == 0:
+            least = min(a, n)
+            total += least
+    own[a % 8] = i32(own[at % 8] + 1)
+    small = 0 <= total < 9
+    part = parted(a, at % 4) if a != 5 else 77
+    for n in range(0 if small else 3):
+        other ^= n << a % 3
+    store_int(y + 32 * at, total)
+    store_int(y + 32 * at + 4, other)
+    store_int(y + 32 * at + 8, part)
+    for n in range(3, 8):
+        store_int(y + 32 * at + 4 * n, own[n])
+
+
+def test_statements_where_lanes_part(card):
+    numbers = RANDOM.integers(0, 120, 150).astype(np.int32)
+    x, y = put(card, numbers), put(card, np.zeros(8 * 150, np.int32))
+    both_ways(card, statements, Launch("statements", (3, 1, 1), 64, (x, y, 140)))
+
+
+# --- what goes wrong
+
+
+@kernel(64)
+def exchange(y: Address, meets: Int) -> None:
+    """Each thread's number from the other warp."""
+    shared_store_int(shared_memory() + 4 * thread_x(), thread_x())
+    if meets == 1 or (meets == 2 and thread_x() < 32):
+        barrier()
+    store_int(y + 4 * thread_x(), shared_load_int(shared_memory() + 4 * (thread_x() ^ 32)))
+
+
+def exchanged(meets: int, **way: bool) -> list[int]:
+    card = EmulatedDevice(1 << 20, **way)
+    y, numbers = card.allocate(256), np.zeros(64, np.int32)
+    card.emulator.run(exchange, Launch("exchange", (1, 1, 1), 64, (y, meets), 256))
+    card.download(y, numbers)
+    return numbers.tolist()
+
+
+def test_a_missing_barrier_shows():
+    want = [n ^ 32 for n in range(64)]
+    assert exchanged(1) == exchanged(1, falling=True) == exchanged(1, races=True) == want
+    assert exchanged(0) != exchanged(0, falling=True)
+    with pytest.raises(AssertionError, match="race"):
+        exchanged(0, races=True)
+
+
+def test_warps_end_together():
+    with pytest.raises(AssertionError, match="some warps ended before a barrier"):
+        exchanged(2)
+
+
+@kernel(32)
+def touch(y: Address, away: Int, step: Int) -> None:
+    store_int(y + away + step * thread_x(), thread_x())
+
+
+@kernel(32)
+def shuffle_of_some(y: Address, count: Int) -> None:
+    if thread_x() < count:
+        store_int(y + 4 * thread_x(), shuffle(thread_x(), 0))
+
+
+@kernel(32)
+def barrier_of_some(y: Address, count: Int) -> None:
+    if thread_x() < count:
+        barrier()
+
+
+@pytest.mark.parametrize(
+    ("function", "operands", "message"),
+    [
+        (touch, (4, 4), "4 bytes at 128 of a piece of 128"),
+        (touch, (-4, 4), "no address"),
+        (touch, (0, 2), "not aligned"),
+        (touch, (0, 0), "different values"),
+        (shuffle_of_some, (16,), "parted"),
+        (barrier_of_some, (16,), "parted"),
+    ],
+)
+def test_what_a_card_would_not_forgive(function, operands, message, card):
+    y = card.allocate(128)
+    with pytest.raises(AssertionError, match=message):
+        card.emulator.run(function, Launch("wrong", (1, 1, 1), 32, (y, *operands)))
+
+
+def test_new_memory_is_garbage(card):
+    address = card.allocate(64)
+    card.clear(address, 64)
+    card.free(address)
+    assert card.allocate(64) == address
+    found = np.empty(64, np.uint8)
+    card.download(address, found)
+    assert (found == 0xA5).all()
+    assert wrapped(0xA5A5A5A5) < 0 and load_float is not store_float

@@ -1,0 +1,244 @@
+"""How many layers go onto a card: arithmetic on bytes, without a card."""
+
+from dataclasses import replace
+
+import pytest
+
+from lepton_cli.engine import loading
+from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.placement import (
+    RESERVE,
+    Needs,
+    Placement,
+    card_bytes,
+    part_of,
+    place,
+    too_large,
+)
+from lepton_cli.models.weights import Weights
+from ops.cpu.machine import MemoryLimit
+from ops.cuda.placing import matrix_bytes
+from quant.errors import OutOfMemoryError, UsageError
+from quant.gguf import GGUF
+from tests.make_gguf import write_model
+
+MB = 1_000_000
+NEEDS = Needs(  # 256 positions of a layer take 1.024 MB
+    layers=(100 * MB,) * 32, positions=(4000,) * 32, head=300 * MB, embedding=200 * MB, buffers=0
+)
+BLOCKS_OF_4096 = 16 * 1_024_000  # of a layer
+
+
+def room(count: int, context: int, needs: Needs = NEEDS) -> int:
+    """Free bytes that hold just so much."""
+    return needs.total(count, context) + RESERVE
+
+
+def test_everything_fits_into_a_large_card():
+    placed = place(NEEDS, "auto", 4096, 8192, 24_000 * MB)
+    assert placed == Placement(32, 32, (3200 + 500) * MB + 32 * BLOCKS_OF_4096, 4096)
+    assert placed.whole and placed.cpu_layers == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 21, 31, 32])
+def test_as_many_layers_as_fit_to_the_byte(count):
+    assert place(NEEDS, "auto", 4096, 4096, room(count, 4096)).layers_on_gpu == count
+    fewer = place(NEEDS, "auto", 4096, 4096, room(count, 4096) - 1)
+    assert fewer.layers_on_gpu == count - 1
+    assert fewer.gpu_bytes == NEEDS.total(count - 1, 4096)
+
+
+def test_a_part_leaves_the_embedding_on_the_cpu():
+    assert NEEDS.weights(31) == 3100 * MB + NEEDS.head
+    assert NEEDS.weights(32) == 3200 * MB + NEEDS.head + NEEDS.embedding
+
+
+def test_the_last_layers_are_the_ones_that_are_counted():
+    needs = replace(NEEDS, layers=tuple(MB * n for n in range(32)), positions=(0,) * 31 + (8,))
+    assert needs.weights(2) == 61 * MB + needs.head
+    assert needs.cache(2, 256) == 8 * 256
+
+
+def test_the_whole_context_counts_in_blocks():
+    assert NEEDS.cache(1, 1) == NEEDS.cache(1, 256) == 1_024_000
+    assert NEEDS.cache(1, 257) == 2 * 1_024_000
+
+
+def test_an_empty_card_takes_nothing_and_needs_nothing():
+    placed = place(NEEDS, "auto", 4096, 4096, RESERVE)
+    assert (placed.layers_on_gpu, placed.gpu_bytes) == (0, 0)
+
+
+def test_a_number_beyond_the_layers_is_all_of_them():
+    assert place(NEEDS, 99, 4096, 4096, 24_000 * MB).layers_on_gpu == 32
+
+
+def test_fewer_layers_than_fit_may_be_asked_for():
+    placed = place(NEEDS, 5, 4096, 4096, 24_000 * MB)
+    assert (placed.layers_on_gpu, placed.cpu_layers) == (5, 27)
+
+
+# --- the context that nobody asked for
+
+
+@pytest.mark.parametrize("wanted", ["auto", "all", 32])
+def test_the_context_shrinks_to_have_all_on_the_card(wanted):
+    placed = place(NEEDS, wanted, None, 131072, room(32, 5000))
+    assert (placed.layers_on_gpu, placed.context) == (32, 5120)
+    assert placed.note == "context 5120 of 131072: the GPU's memory allows no more"
+    assert placed.gpu_bytes == NEEDS.total(32, 5120)
+
+
+def test_the_context_does_not_shrink_below_4096():
+    placed = place(NEEDS, "auto", None, 16384, room(32, 3840))
+    assert (placed.context, placed.note) == (16384, None)
+    assert 0 < placed.layers_on_gpu < 32
+
+
+def test_the_trained_context_stays_where_it_fits():
+    placed = place(NEEDS, "auto", None, 2048, room(32, 2048))
+    assert (placed.layers_on_gpu, placed.context, placed.note) == (32, 2048, None)
+
+
+def test_a_context_that_was_asked_for_does_not_shrink():
+    placed = place(NEEDS, "auto", 8192, 131072, room(32, 4096))
+    assert placed.context == 8192
+    assert placed.layers_on_gpu == NEEDS.most_layers(8192, room(32, 4096)) < 32
+
+
+# --- what does not fit
+
+
+@pytest.mark.parametrize("wanted", ["all", 32, 99])
+def test_what_does_not_fit_is_told_with_the_most_that_would(wanted):
+    free = room(32, 4096) - 1
+    with pytest.raises(OutOfMemoryError) as caught:
+        place(NEEDS, wanted, 4096, 131072, free)
+    error = caught.value
+    assert error.exit_code == 5
+    for part in ("32 of 32 layers", "weights 3.70 GB", "cache 524.3 MB for 4096 tokens"):
+        assert part in error.message
+    assert f"{free / 1e9:.2f} GB are free" in error.message
+    assert error.hint == "use -ngl 31 or less or -c 3840 or less"
+
+
+@pytest.mark.parametrize("wanted", ["all", 32])
+def test_what_the_hint_says_does_fit(wanted):
+    for free in (room(20, 8192), room(32, 300), room(31, 8192)):
+        with pytest.raises(OutOfMemoryError):
+            place(NEEDS, wanted, 8192, 8192, free)
+        layers, context = NEEDS.most_layers(8192, free), NEEDS.most_context(32, free, 8192)
+        assert place(NEEDS, layers, 8192, 8192, free).layers_on_gpu == layers
+        assert not context or place(NEEDS, wanted, context, 8192, free).layers_on_gpu == 32
+
+
+def test_where_not_one_layer_fits_the_hint_is_the_cpu():
+    error = too_large(NEEDS, 1, 4096, RESERVE)
+    assert error.message.startswith("1 of 32 layers on the GPU need")
+    assert error.hint == "use --backend cpu"
+
+
+def test_a_shorter_context_may_be_the_only_way():
+    assert too_large(NEEDS, 1, 1 << 20, room(1, 512)).hint == "use -c 512 or less"
+
+
+# --- a file's tensors
+
+
+@pytest.fixture
+def file(tmp_path) -> GGUF:
+    return GGUF.open(write_model(tmp_path / "m.gguf", weights="Q8_0"))
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("blk.0.attn_q.weight", 0),
+        ("blk.31.ffn_up_exps.weight", 31),
+        ("output.weight", "head"),
+        ("output_norm.weight", "head"),
+        ("token_embd.weight", "embedding"),
+        ("position_embd.weight", "embedding"),
+        ("rope_freqs.weight", "embedding"),
+    ],
+)
+def test_a_tensors_name_tells_where_it_is_needed(name, part):
+    assert part_of(name) == part
+
+
+@pytest.mark.parametrize("weights", ["Q8_0", "Q4_0", "F16", "BF16", "Q6_K", "F32", "Q5_1", "Q3_K"])
+def test_a_matrix_takes_what_the_card_makes_of_it(tmp_path, weights):
+    file = GGUF.open(write_model(tmp_path / "m.gguf", weights=weights))
+    names = Weights(file)
+    for name in ("blk.0.attn_q.weight", "blk.0.ffn_down.weight", "output.weight"):
+        assert card_bytes(file.tensors[name]) == matrix_bytes(names.weight(name))
+    norm = file.tensors["output_norm.weight"]
+    assert card_bytes(norm) == 4 * norm.size
+
+
+def test_the_experts_of_a_layer_are_padded_each(tmp_path):
+    path = write_model(tmp_path / "m.gguf", "qwen3moe", weights="F16", dimensions={"F": 80})
+    file = GGUF.open(path)
+    for name in ("blk.0.ffn_gate_exps.weight", "blk.0.ffn_down_exps.weight"):
+        weight = Weights(file).weight(name)
+        assert weight.experts > 1
+        assert card_bytes(file.tensors[name]) == weight.experts * matrix_bytes(weight)
+
+
+def needs_of(file: GGUF) -> Needs:
+    options = LoadOptions(ctx=512)
+    decoder = loading.build(file, 512)
+    layout = loading.cache_layout(decoder, options.kv)
+    return loading.gpu_needs(file, decoder, options, layout)
+
+
+def test_a_models_needs_are_those_of_its_tensors_each_once(file):
+    needs = needs_of(file)
+    assert needs.weights(len(needs.layers)) == sum(map(card_bytes, file.tensors.values()))
+    assert needs.buffers > 0 and all(needs.positions) and all(needs.layers)
+
+
+def test_an_embedding_that_is_also_the_head_is_on_the_card_once(tmp_path):
+    tied = {"output.weight": None}
+    file = GGUF.open(write_model(tmp_path / "tied.gguf", weights="Q8_0", tensors=tied))
+    needs = needs_of(file)
+    assert needs.embedding == 0
+    assert needs.head >= card_bytes(file.tensors["token_embd.weight"])
+    assert needs.weights(len(needs.layers)) == sum(map(card_bytes, file.tensors.values()))
+
+
+# --- the machine's own memory beside it
+
+
+def planned(file: GGUF, count: int, free: int = 1 << 40) -> loading.Plan:
+    options = LoadOptions(ctx=512)
+    decoder = loading.build(file, 512)
+    layout = loading.cache_layout(decoder, options.kv)
+    placement = Placement(count, decoder.parameters.layers, 1, 512)
+    rest = replace(layout, layers=layout.layers[: placement.cpu_layers])
+    return loading.plan_memory(file, decoder, options, rest, MemoryLimit(free, "test"), placement)
+
+
+def test_the_machine_holds_what_is_not_on_the_card(file):
+    layers = loading.build(file, 512).parameters.layers
+    whole, part = planned(file, layers), planned(file, 1)
+    assert (whole.weights, whole.cache) == (0, 0)
+    stays = sum(
+        tensor.data.nbytes
+        for name, tensor in file.tensors.items()
+        if not name.startswith((f"blk.{layers - 1}.", "output"))
+    )
+    assert part.weights == stays
+    assert 0 < part.cache < planned(file, 0).cache
+
+
+def test_a_model_on_the_card_still_needs_buffers_here(file):
+    layers = loading.build(file, 512).parameters.layers
+    with pytest.raises(OutOfMemoryError):
+        planned(file, layers, free=0)
+
+
+@pytest.mark.parametrize("layers", [-1, "some", 1.5])
+def test_other_words_for_layers_are_refused(layers):
+    with pytest.raises(UsageError, match="gpu_layers"):
+        LoadOptions(gpu_layers=layers)
