@@ -22,8 +22,9 @@ def _product(op: Operation, linears: list[Linear], step: Step) -> tuple[int, int
     rows = y.multiple * (len(step.outputs) if y.rows == "outputs" else len(step.tokens))
     matrix = linears[0].weight
     used = min(rows, matrix.experts)  # at most: rows may share an expert
-    size = len(linears) * matrix.data.nbytes * used // matrix.experts
-    return size, len(linears) * rows * matrix.rows * matrix.columns
+    size = sum(one.weight.data.nbytes for one in linears) * used // matrix.experts
+    weights = sum(one.weight.rows * one.weight.columns for one in linears)
+    return size, rows * weights
 
 
 def _attention(heads: Heads, step: Step, cache: CacheLayout) -> tuple[int, int]:

@@ -64,6 +64,7 @@ def run_blocks(
             warp.place, warp.thread_x = place, now.lane + WARP * place
             warps.append(warp)
         _run_warps(warps[::-1] if falling else warps, function, operands)
+    now.memory = now.shared = None
 
 
 def set_up(places: Sequence[tuple[int, int, int]], launch: Launch) -> None:

@@ -9,7 +9,7 @@ from itertools import islice
 from lepton_cli.engine.batching import Outcome, Request
 from lepton_cli.engine.events import Done, Stats
 from quant.errors import ConstraintError, ContextOverflowError
-from tests.fake_model import FakeModel
+from fake_model import FakeModel
 
 
 @dataclass

@@ -4,14 +4,16 @@ import functools
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from passes import kernel_folder
 
 from ops.cuda.codes import CodeStore
 from ops.cuda.device import Launch
-from ops.cuda.driver import Driver, open_driver
 from ops.cuda.probe import Card, find_card
+
+if TYPE_CHECKING:
+    from ops.cuda.driver import Driver
 
 
 class Loan:
@@ -20,7 +22,7 @@ class Loan:
     All that is not here is the driver's own.
     """
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: "Driver") -> None:
         self._driver = driver
         self._held: dict[int, int] = {}
         self.graphs = 0
@@ -48,7 +50,7 @@ class Loan:
         return getattr(self._driver, name)
 
 
-def _give_back(driver: Driver, held: dict[int, int]) -> None:
+def _give_back(driver: "Driver", held: dict[int, int]) -> None:
     for address in held:
         driver.free(address)
     held.clear()
@@ -57,7 +59,7 @@ def _give_back(driver: Driver, held: dict[int, int]) -> None:
 class CompiledKernels:
     """A CodeStore that loads each kernel once."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: "Driver") -> None:
         processes = os.cpu_count() or 1
         self._store = CodeStore(driver, kernel_folder(), processes, lambda compiling: None)
         self._loaded: set[str] = set()
@@ -69,8 +71,10 @@ class CompiledKernels:
 
 
 @functools.cache
-def the_driver() -> Driver:
+def the_driver() -> "Driver":
     """Raises LeptonError."""
+    from ops.cuda.driver import open_driver  # needs the extra
+
     found = find_card()
     assert isinstance(found, Card), f"{found.reason}: {found.cure}"
     return open_driver(found.index)

@@ -5,7 +5,7 @@ import pytest
 from lepton_cli.__main__ import run
 from lepton_cli.ui.chat import BUILTIN_NOTE
 from quant.errors import UsageError
-from tests.fake_model import FakeModel
+from fake_model import FakeModel
 
 
 @pytest.fixture

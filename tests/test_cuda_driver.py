@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cuda_claims import CLAIMS
+from cuda_claims import CLAIMS
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 120

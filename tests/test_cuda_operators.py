@@ -23,14 +23,16 @@ def as_the_card_rounds(w: Weight, x):
 
 
 class CardCase(Case):
-    def check(self, steps: int = 1, tolerance: float = 1e-5) -> None:
+    def check(self, steps: int | list[int] = 1, tolerance: float = 1e-5) -> None:
+        """`steps`: how many of equal size, or the tokens of each."""
+        sizes = steps if isinstance(steps, list) else [self.tokens] * steps
         layout = CacheLayout(self.layers, "f16", "f16")
         reference = ReferenceRunner(self.forward, layout, as_the_card_rounds)
-        limits = Limits(max(self.tokens, 1), max(self.tokens, 1))
+        limits = Limits(max(sizes), max(sizes))
         card = open_card()
         runner = open_on_card(self.forward, layout, limits, card)
         caches = [(one, KVCache(one.pool)) for one in (runner, reference)]
-        for _ in range(steps):
+        for self.tokens in sizes:
             step = self.step()
             got, want = (one.run(step, [cache]) for one, cache in caches)
             scale = np.abs(want).max() + 1e-30

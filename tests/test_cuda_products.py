@@ -85,7 +85,7 @@ def few(bench: Bench, matrix: Matrix, x: int, count: int, columns: int) -> np.nd
     operands = (matrix.weight, 0, 0, 0, 0, 0, matrix.panel_bytes, 0, x, matrix.blocks)
     grid = (-(-matrix.rows // 32), -(-count // columns), 1)
     name = f"linear_{matrix.kind}_{columns}"
-    operands = (*operands, y, matrix.rows, count, 0, 0, 0, 1)
+    operands = (*operands, y, matrix.rows, count, 0, 0, 0, 1, 0, 0, 0, matrix.rows, 0)
     bench.card.launch(Launch(name, grid, 512, operands, 2048 * columns))
     return bench.get(y, (count, matrix.rows))
 

@@ -1,12 +1,14 @@
 """The emulated card means what the words say: against each word's `meaning`, thread by thread."""
 
-import struct
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from emulated import VARIABLE
 from emulator import EmulatedDevice, checked_operands
 from emulator_blocks import _translated, set_up
 from emulator_lanes import WARP, now
+from emulator_meanings import BLOCKS, LANES, RANDOM, draw, expected, packed
 from emulator_threads import run_threads
 from emulator_words import as_int, as_single
 from test_cuda_attention import Card, Model, Part
@@ -25,6 +27,8 @@ from ops.cuda.kernels.primitives import (
     load_float,
     load_int,
     local,
+    plus,
+    reload_float,
     shared_load_int,
     shared_memory,
     shared_store_int,
@@ -32,21 +36,13 @@ from ops.cuda.kernels.primitives import (
     store_float,
     store_int,
     thread_x,
-    wrapped,
 )
 from ops.interface import Heads
 
-RANDOM = np.random.default_rng(3)
 WORDS = {name: word for name, word in vars(primitives).items() if isinstance(word, Primitive)}
 PLAIN = [name for name, word in WORDS.items() if word.kind == "plain" and not word.touches]
 TOUCHING = [name for name, word in WORDS.items() if word.touches]
 TOGETHER = [name for name, word in WORDS.items() if word.kind == "collective"]
-BLOCKS = 8
-LANES = BLOCKS * WARP
-INTS = [0, 1, -1, 127, -128, 0x7FFFFFFF, -0x80000000, 0x0F0F0F0F, 0x64646464, -0x7F7F7F80]
-FLOATS = [0.0, -0.0, 1.0, -1.5, 2.5, 65504.0, 65520.0, 1e-8, 1e-40, 3e38, -3e38]
-TYPES = {"f": np.float32, "d": np.float64}
-ENDLESS = [np.inf, -np.inf, np.nan]
 
 
 @pytest.fixture
@@ -55,70 +51,6 @@ def card():
     set_up([(n, 0, 0) for n in range(BLOCKS)], Launch("none", (BLOCKS, 1, 1), WARP, ()))
     now.memory, now.mask = card.emulator.memory, None
     return card
-
-
-def draw(letter: str, name: str, place: int) -> np.ndarray:
-    """Operand `place` of a word, with the values that are hard in front."""
-    if letter in TYPES:
-        values = RANDOM.standard_normal(LANES) * 10.0 ** RANDOM.integers(-6, 6, LANES)
-        edges = FLOATS[:-2] if name in ("nearest", "turn") else FLOATS + ENDLESS
-    else:
-        values = RANDOM.integers(-(2**31), 2**31, LANES)
-        edges = INTS
-    values[: 2 * len(edges)] = RANDOM.permutation(edges * 2)
-    return values.astype(TYPES[letter]) if letter in TYPES else limited(values, name, place)
-
-
-def limited(values: np.ndarray, name: str, place: int) -> np.ndarray:
-    """What the word allows."""
-    if name in ("shift_left", "shift_right", "bits", "signed_bits") and place == 1:
-        return values % (32 if name.startswith("shift") else 24)
-    if name in ("bits", "signed_bits") and place == 2:
-        return 1 + values % 8
-    if name == "permute" and place == 2:
-        return values & 0x7777
-    if name in ("quotient", "remainder"):
-        return (values & 0x7FFFFFFF) + place
-    if name.startswith("shuffle") and place == 1:
-        one = 1 if name.startswith("shuffle_xor") else LANES
-        return np.resize(values[:one] % WARP, LANES)
-    return values
-
-
-def packed(values, letters: str) -> list[bytes]:
-    """The bits of each lane's results, all that is no number being one."""
-    values = values if len(letters) > 1 else [values]
-    columns = [
-        np.broadcast_to(np.asarray(one, TYPES.get(letter, np.int64)), LANES)
-        for one, letter in zip(values, letters, strict=True)
-    ]
-    lanes = zip(*(column.tolist() for column in columns), strict=True)
-    return [b"".join(bits(one) for one in lane) for lane in lanes]
-
-
-def bits(number) -> bytes:
-    return struct.pack("<d", number) if number == number else b"no number"
-
-
-def threads_of(operands) -> list[tuple]:
-    """What each thread has of vectors and numbers."""
-    whole = [np.broadcast_to(one, LANES) for one in operands]
-    return [
-        tuple(v[n] if v.dtype == np.float32 else v[n].item() for v in whole) for n in range(LANES)
-    ]
-
-
-def expected(word: Primitive, operands) -> list[bytes]:
-    with np.errstate(all="ignore"):
-        if word.kind == "collective":
-            given = threads_of(operands)
-            found = [
-                one for n in range(0, LANES, WARP) for one in word.meaning(given[n : n + WARP])
-            ]
-        else:
-            found = [word.meaning(*one) for one in threads_of(operands)]
-    columns = list(zip(*found, strict=True)) if len(word.results) > 1 else found
-    return packed(columns, word.results)
 
 
 @pytest.mark.parametrize("name", [*PLAIN, *TOGETHER])
@@ -250,6 +182,7 @@ def test_a_choice_of_experts(card):
 
 @pytest.mark.parametrize("split", [16, 0])
 def test_attention(split, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
     model = Model(Heads(0, 3, 1, 32, 0.2, 9, 5.0), 20, "q8_0", "f16", sinks=normal(3))
     bench = Card(model)
     bench.fill([Part(0, 0, 12)])
@@ -348,6 +281,31 @@ def test_a_missing_barrier_shows():
         exchanged(0, races=True)
 
 
+@kernel(32)
+def in_place(x: Address, away: Int) -> None:
+    """Blocks are side by side, or with `away` 0 at the same place."""
+    at = x + away * block_x() + 4 * thread_x()
+    store_float(at, plus(reload_float(at), f32(1)))
+
+
+@kernel(32)
+def in_place_of_constants(x: Address, away: Int) -> None:
+    at = x + away * block_x() + 4 * thread_x()
+    store_float(at, plus(load_float(at), f32(1)))
+
+
+@pytest.mark.parametrize(
+    ("function", "away", "message"),
+    [(in_place, 128, ""), (in_place, 0, "race"), (in_place_of_constants, 128, "race")],
+)
+def test_races_for_the_cards_memory(function, away, message):
+    card = EmulatedDevice(1 << 20, races=True)
+    launch = Launch("in_place", (2, 1, 1), 32, (card.allocate(256), away))
+    for _ in range(2):  # a launch sees what the one before has done
+        with pytest.raises(AssertionError, match=message) if message else nullcontext():
+            card.emulator.run(function, launch)
+
+
 def test_warps_end_together():
     with pytest.raises(AssertionError, match="some warps ended before a barrier"):
         exchanged(2)
@@ -395,4 +353,3 @@ def test_new_memory_is_garbage(card):
     found = np.empty(64, np.uint8)
     card.download(address, found)
     assert (found == 0xA5).all()
-    assert wrapped(0xA5A5A5A5) < 0 and load_float is not store_float

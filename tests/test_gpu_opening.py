@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from fake_model import FakeModel
+from make_gguf import write_model
 
 import lepton_cli
 from lepton_cli.__main__ import run
-from lepton_cli.engine import diagnosis, preparing
+from lepton_cli.engine import diagnosis, meters, preparing
 from lepton_cli.engine import model as engine
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import open_model
@@ -18,8 +20,6 @@ from lepton_cli.ui.options import ConversationOptions, ModelOptions
 from ops.backend import open_backend
 from ops.cuda.probe import Card, Missing
 from quant.errors import LeptonError, OutOfMemoryError, UsageError
-from tests.fake_model import FakeModel
-from tests.make_gguf import write_model
 
 CARD = Card(0, "NVIDIA GeForce RTX 4090", (8, 9), 13000, 24_000_000_000)
 NO_DRIVER = Missing("no NVIDIA driver was found", "install NVIDIA's driver", nvidia=False)
@@ -237,8 +237,9 @@ def test_a_card_that_is_too_small_is_exit_5(machine, path, capsys):
     assert "300.0 MB are free" in capsys.readouterr().err
 
 
-def test_bench_names_the_card_and_its_layers(machine, path, capsys):
+def test_bench_names_the_card_and_its_layers(machine, path, capsys, monkeypatch):
     machine.found = CARD
+    monkeypatch.setattr(meters.CardMeter, "measure", lambda self: None)
     words = ["bench", str(path), "-p", "4", "-n", "0", "-r", "1", "-ngl", "1,all", "-o", "jsonl"]
     assert run(words) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

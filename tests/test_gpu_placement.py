@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from make_gguf import write_model
 
 from lepton_cli.engine import loading
 from lepton_cli.engine.loading import LoadOptions
@@ -20,7 +21,6 @@ from ops.cpu.machine import MemoryLimit
 from ops.cuda.placing import matrix_bytes
 from quant.errors import OutOfMemoryError, UsageError
 from quant.gguf import GGUF
-from tests.make_gguf import write_model
 
 MB = 1_000_000
 NEEDS = Needs(  # 256 positions of a layer take 1.024 MB

@@ -6,7 +6,7 @@ import pytest
 
 from lepton_cli.engine.identity import model_identity
 from quant.gguf import GGUF
-from tests.make_gguf import write_model
+from make_gguf import write_model
 
 TOKENS = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["a", "b"]}
 

@@ -9,7 +9,7 @@ from lepton_cli.__main__ import run
 from lepton_cli.engine.events import Reasoning
 from quant.errors import ContextOverflowError, ModelFileError
 from quant.gguf import Metadata
-from tests.fake_model import FakeModel, FakeTemplate
+from fake_model import FakeModel, FakeTemplate
 
 THINKING = (Reasoning("Hm, "), Reasoning("so."), "Yes", ".")
 

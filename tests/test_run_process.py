@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.make_gguf import CHATML, write_model
+from make_gguf import CHATML, write_model
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and terminals of POSIX")
 

@@ -11,6 +11,7 @@ from ops.cpu.objects import ObjectStore
 from ops.cuda.probe import Card
 from ops.limits import MachineLimits
 from ops.shelves import Compiling
+from quant.errors import OutOfMemoryError
 
 COPIED = 512 << 20  # bytes: many times a card's cache
 
@@ -28,14 +29,20 @@ class CardMeter:
     def __init__(self, card: Card) -> None:
         self._card = card
 
-    def measure(self) -> MachineLimits:
-        """Takes half of the memory that is free, at most. Raises LeptonError."""
+    def measure(self) -> MachineLimits | None:
+        """Takes half of the memory that is free, at most. Raises LeptonError.
+
+        None where others took that memory meanwhile: no reason to end a benchmark.
+        """
         from ops.cuda.bandwidth import copy_bandwidth  # of the extra: where there is a card
         from ops.cuda.driver import open_driver
 
         with closing(open_driver(self._card.index)) as driver:
             free, _ = driver.memory()
-            return MachineLimits(copy_bandwidth(driver, min(COPIED, free // 4)), None)
+            try:
+                return MachineLimits(copy_bandwidth(driver, min(COPIED, free // 4)), None)
+            except OutOfMemoryError:
+                return None
 
     def close(self) -> None:
         """Nothing is held between measurements."""

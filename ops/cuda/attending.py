@@ -152,6 +152,7 @@ class Results:
     y: int
     scratch: int
     sinks: int = 0
+    quantized: int = 0  # instead of y, where the blocks are split
 
 
 def attend(
@@ -180,7 +181,7 @@ def attend(
     count = slots(heads, blocks)
     grid = heads.kv_heads, step.tile_count, count
     operands = rows.q, rows.scratch, *places, *numbers, count
-    sizes = heads.query_heads, heads.head_width, width, window, count
+    sizes = heads.query_heads, heads.head_width, width, window, count, rows.quantized
     merge = rows.scratch, rows.y, rows.sinks, step.positions, *sizes
     return [
         Launch(f"attention_split_{suffix}", grid, threads, operands, shared),

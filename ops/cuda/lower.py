@@ -1,14 +1,24 @@
 """From a fused recording to launches: which kernels an operator takes, and how they are started."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ops.cuda import attending
 from ops.cuda.cache import CardCacheLayout
 from ops.cuda.device import Launch
-from ops.cuda.placing import Placing
-from ops.cuda.products import ALL, GATES, NOTHING, Chosen, Matrix, Product, kernels_of
+from ops.cuda.placing import Placed, Placing
+from ops.cuda.products import (
+    ALL,
+    GATES,
+    NOTHING,
+    PANEL_ROWS,
+    Chosen,
+    Matrix,
+    Part,
+    Product,
+    kernels_of,
+)
 from ops.cuda.records import Counts, Places
 from ops.interface import Heads, Linear, Rope, Routing, Weight
 from ops.program import Buffer, Operation
@@ -82,6 +92,38 @@ class Lowering:
     def _gated_linear(self, x: Buffer, y: Buffer, gate: Linear, up: Linear, kind: str) -> Lowered:
         return self._product(x, y, gate, up, GATES[kind])
 
+    def _gated_linear_quantize(
+        self, x: Buffer, y: Buffer, quantized: Buffer, gate: Linear, up: Linear, kind: str
+    ) -> Lowered:
+        return self._product(x, y, gate, up, GATES[kind], quantized=quantized)
+
+    def _linears(self, x: Buffer, *rest: Any) -> Lowered:
+        """Products of the same input: outputs, then as many weights."""
+        outputs, weights = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+        whole = self._placing.joined([w.weight for w in weights])
+        biases = [w.bias for w in weights if w.bias]
+        bias = self._placing.joined_floats(biases) if biases else None
+
+        def launches(at: At) -> Iterator[Launch]:
+            address, start, row = self._placing.address(whole), self._placing.address(bias), 0
+            matrices = []
+            for w in weights:
+                place = address + row // PANEL_ROWS * whole.panel_bytes
+                own = start + 4 * row if bias else 0
+                matrices.append(_matrix_at(whole, place, own, 0, w.weight))
+                row += w.weight.rows
+            pairs = zip(outputs, weights, strict=True)
+            count, parts = at.rows(outputs[0]), tuple(Part(at[y], w.weight.rows) for y, w in pairs)
+            joined = replace(matrices[0], rows=row)
+            product = Product(joined, NOTHING, at[x], at[outputs[0]], count, parts=parts)
+            if product.at_once:
+                yield from product.launches()
+                return
+            for matrix, part in zip(matrices, parts, strict=True):
+                yield from Product(matrix, NOTHING, at[x], part.y, count).launches()
+
+        return Lowered(launches, tuple(kernels_of(whole.kind, gated=False)))
+
     def _expert_linear(self, x: Buffer, *rest: Any) -> Lowered:
         *group, y, w = rest
         return self._product(x, y, w, group=tuple(group))
@@ -99,15 +141,16 @@ class Lowering:
         gate: int = 0,
         added: Buffer | None = None,
         group: tuple[Buffer, ...] = (),  # each row's expert, rows by expert, where those begin
+        quantized: Buffer | None = None,
     ) -> Lowered:
         first, second = self._matrix(w), self._matrix(up) if up else None
 
-        def launches(at: At) -> Iterable[Launch]:
+        def launches(at: At) -> Iterator[Launch]:
             chosen = ALL
             if group:
                 ids, order, starts = (at[buffer] for buffer in group)
                 chosen = Chosen(ids, order, starts, at.counts.tokens, y.multiple // x.multiple)
-            return Product(
+            product = Product(
                 first(),
                 second() if second else NOTHING,
                 at[x],
@@ -116,35 +159,24 @@ class Lowering:
                 gate,
                 at[added] if added else 0,
                 chosen,
-            ).launches()
+                at[quantized] if quantized else 0,
+            )
+            yield from product.launches()
+            if quantized and not product.at_once:
+                yield _quantize(at, y, quantized)
 
         kind = self._placing.matrix(w.weight).kind
-        return Lowered(launches, tuple(kernels_of(kind, gated=up is not None)))
+        kernels = kernels_of(kind, gated=up is not None)
+        return Lowered(launches, (*kernels, *(["quantize"] if quantized else [])))
 
     def _matrix(self, w: Linear) -> Callable[[], Matrix]:
         placed = self._placing.matrix(w.weight)
         bias, factor = self._placing.floats(w.bias), self._placing.floats(w.scale)
         address = self._placing.address
-        weight = w.weight
-        return lambda: Matrix(
-            placed.kind,
-            address(placed),
-            address(bias),
-            address(factor),
-            placed.panel_bytes,
-            placed.matrix_bytes,
-            placed.blocks,
-            weight.columns,
-            weight.rows,
-            weight.experts,
-        )
+        return lambda: _matrix_at(placed, address(placed), address(bias), address(factor), w.weight)
 
     def _quantize(self, x: Buffer, y: Buffer) -> Lowered:
-        def launches(at: At) -> Iterator[Launch]:
-            grid = (_up(x.width, THREADS), at.rows(x), 1)
-            yield Launch("quantize", grid, THREADS, (at[x], at[y], x.width))
-
-        return Lowered(launches, ("quantize",))
+        return Lowered(lambda at: [_quantize(at, x, y)], ("quantize",))
 
     def _rms_norm_quantize(self, x: Buffer, y: Buffer, w: Linear, eps: float) -> Lowered:
         return self._norm("rms_norm_quantize", x, y, x.width, (w.weight,), eps)
@@ -225,17 +257,33 @@ class Lowering:
         return Lowered(launches, (f"enter_heads_{self._layout.k}_{self._layout.v}",))
 
     def _attention(self, q: Buffer, y: Buffer, heads: Heads, sinks: Weight | None) -> Lowered:
+        return self._attend(q, y, None, heads, sinks)
+
+    def _attention_quantize(
+        self, q: Buffer, y: Buffer, quantized: Buffer, heads: Heads, sinks: Weight | None
+    ) -> Lowered:
+        return self._attend(q, y, quantized, heads, sinks)
+
+    def _attend(
+        self, q: Buffer, y: Buffer, quantized: Buffer | None, heads: Heads, sinks: Weight | None
+    ) -> Lowered:
         placed = self._placing.floats(sinks)
 
-        def launches(at: At) -> Iterable[Launch]:
-            rows = attending.Results(at[q], at[y], at.scratch, self._placing.address(placed))
+        def launches(at: At) -> Iterator[Launch]:
             tokens, blocks = at.counts.tokens, at.counts.blocks
-            return attending.attend(heads, self._layout, tokens, blocks, _places(at, heads), rows)
+            own = self._placing.address(placed)
+            packed = at[quantized] if quantized else 0
+            rows = attending.Results(at[q], at[y], at.scratch, own, packed)
+            place = _places(at, heads)
+            yield from attending.attend(heads, self._layout, tokens, blocks, place, rows)
+            if quantized and not attending.splits(tokens, blocks):
+                yield _quantize(at, y, quantized)
 
         def scratch(counts: Counts) -> int:
             return attending.scratch_bytes(heads, counts.tokens, counts.blocks)
 
-        return Lowered(launches, attending.kernels_of(heads, self._layout), scratch)
+        kernels = attending.kernels_of(heads, self._layout)
+        return Lowered(launches, (*kernels, *(["quantize"] if quantized else [])), scratch)
 
     def _add(self, x: Buffer, y: Buffer, z: Buffer) -> Lowered:
         return self._map("add", (x, y), z)
@@ -298,6 +346,16 @@ def _places(at: At, heads: Heads) -> attending.StepPlaces:
     shape = attending.tiles_of(heads)
     step, count = at.step, at.counts.tiles(shape)
     return attending.StepPlaces(step.tables, step.positions, step.tiles(shape), count)
+
+
+def _quantize(at: At, x: Buffer, y: Buffer) -> Launch:
+    grid = (_up(x.width, THREADS), at.rows(x), 1)
+    return Launch("quantize", grid, THREADS, (at[x], at[y], x.width))
+
+
+def _matrix_at(placed: Placed, address: int, bias: int, factor: int, weight: Weight) -> Matrix:
+    sizes = placed.panel_bytes, placed.matrix_bytes, placed.blocks, weight.columns, weight.rows
+    return Matrix(placed.kind, address, bias, factor, *sizes, weight.experts)
 
 
 def _up(number: int, divisor: int) -> int:

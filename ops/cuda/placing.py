@@ -4,8 +4,8 @@ What fits the kernels is interleaved into panels on the card (kernels/weights.py
 file after the other through a staging place; the rest is converted to float16 before.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,15 +66,28 @@ class Placing:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._places: dict[tuple[int, tuple[int, ...], str, bool], tuple[Placed, Any]] = {}
+        self._places: dict[tuple[object, ...], tuple[Placed, Any]] = {}
         self._size, self._base = 0, 0
 
     def matrix(self, weight: Weight) -> Placed:
         """For a product, or a table to look up."""
-        kind, size = kind_of(weight), matrix_bytes(weight)
-        panel = 0 if kind == "F32" else panel_bytes(kind, weight.columns)
-        blocks = -(-weight.columns // BLOCK)
-        return self._place(weight.data, weight, Placed(0, kind, size, panel, blocks))
+        return self._place(weight.data, weight, _form(weight))
+
+    def joined(self, weights: Sequence[Weight]) -> Placed:
+        """Matrices of one form and width as one, whose rows follow each other: whole panels."""
+        wanted = [_form(weight) for weight in weights]
+        first = replace(wanted[0], offset=self._size)
+        for weight, form in zip(weights, wanted, strict=True):
+            place = replace(form, offset=self._size)
+            self._places[(*_key(weight.data, weight, form), len(self._places))] = place, weight
+            self._size += place.matrix_bytes
+        self._size = -(-self._size // ALIGNMENT) * ALIGNMENT
+        return replace(first, matrix_bytes=sum(form.matrix_bytes for form in wanted))
+
+    def joined_floats(self, vectors: Sequence[Weight]) -> Placed:
+        """Vectors as one."""
+        values = [dequantize(vector.format, vector.data).reshape(-1) for vector in vectors]
+        return self.numbers(np.concatenate(values))
 
     def floats(self, weight: Weight | None) -> Placed | None:
         """For a vector, or one vector an expert: float32, one behind the other."""
@@ -124,15 +137,11 @@ class Placing:
             self._base = 0
 
     def _place(self, data: NDArray[Any], source: object, wanted: Placed) -> Placed:
-        kind = source.format.name if isinstance(source, Weight) else "numbers"
-        key = (data.ctypes.data, data.shape, kind, wanted.kind == "vector")
+        key = _key(data, source, wanted)
         if key not in self._places:
             experts = source.experts if isinstance(source, Weight) and wanted.blocks else 1
-            placed = Placed(
-                self._size, wanted.kind, wanted.matrix_bytes, wanted.panel_bytes, wanted.blocks
-            )
+            self._places[key] = replace(wanted, offset=self._size), source
             self._size += -(-wanted.matrix_bytes * experts // ALIGNMENT) * ALIGNMENT
-            self._places[key] = placed, source
         return self._places[key][0]
 
     def _bring(self, placed: Placed, source: Any, staging: int) -> None:
@@ -161,6 +170,18 @@ class Placing:
                 )
                 grid = (-(-rows // PANEL_ROWS), units, 1)
                 self._device.launch(Launch(f"pack_{form}", grid, threads, operands))
+
+
+def _form(weight: Weight) -> Placed:
+    """A matrix on the card, of no place yet."""
+    kind, size = kind_of(weight), matrix_bytes(weight)
+    panel = 0 if kind == "F32" else panel_bytes(kind, weight.columns)
+    return Placed(0, kind, size, panel, -(-weight.columns // BLOCK))
+
+
+def _key(data: NDArray[Any], source: object, wanted: Placed) -> tuple[object, ...]:
+    name = source.format.name if isinstance(source, Weight) else "numbers"
+    return data.ctypes.data, data.shape, name, wanted.kind == "vector"
 
 
 def packing_kernels(kinds: set[str]) -> set[str]:

@@ -54,6 +54,17 @@ ALL = Chosen(0, 0, 0, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of a joined matrix, and the address of their output."""
+
+    y: int
+    rows: int
+
+
+NO_PART = Part(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Product:
     """y = W x (+ added); with a second matrix y = gate(W x) · W' x."""
 
@@ -65,10 +76,17 @@ class Product:
     gate: int = PLAIN
     added: int = 0
     chosen: Chosen = ALL
+    quantized: int = 0  # instead of y, where one launch does it all
+    parts: tuple[Part, ...] = ()  # where the rows of matrices go that are joined to one
+
+    @property
+    def at_once(self) -> bool:
+        """Whether one launch does it all."""
+        return self.first.kind != "F32" and self.count <= FEW_ROWS
 
     def launches(self) -> Iterator[Launch]:
         """Without a kernel for both matrices at once the first leaves the gate in y."""
-        if self.first.kind != "F32" and self.count <= FEW_ROWS:
+        if self.at_once:
             yield self._few()
             return
         one = self._singles if self.first.kind == "F32" else self._many
@@ -84,6 +102,7 @@ class Product:
             columns = known[0]
         at_once = 1 if chosen.ids else columns
         gated = self.gate != PLAIN
+        parts = (*self.parts[1:], NO_PART, NO_PART)
         return Launch(
             f"{'gated_' * gated}linear_{matrix.kind}_{columns}",
             (_up(matrix.rows, PANEL_ROWS), _up(self.count, at_once), 1),
@@ -93,7 +112,9 @@ class Product:
                 *(up.weight, up.bias, up.factor),
                 *(matrix.panel_bytes, matrix.matrix_bytes),
                 *(self.x, matrix.blocks, self.y, matrix.rows, self.count),
-                *(self.added, self.gate, chosen.ids, chosen.rows_per_x),
+                *(self.added, self.gate, chosen.ids, chosen.rows_per_x, self.quantized),
+                *(parts[0].y, parts[1].y),
+                *(self.parts[0].rows if self.parts else matrix.rows, parts[0].rows),
             ),
             COLUMN_BYTES * columns * (1 + gated),
         )

@@ -20,6 +20,7 @@ from ops.cuda.drawing import CardDrawing
 from ops.cuda.formats import ACTIVATION_BYTES, QUANTIZED
 from ops.cuda.logits import KEPT, CardLogits
 from ops.cuda.lower import At, Lowering
+from ops.cuda.merging import merge
 from ops.cuda.placing import Placing, packing_kernels
 from ops.cuda.pool import CardPool
 from ops.cuda.records import Counts, Places, packed_record
@@ -64,7 +65,8 @@ class CudaRunner:
         self.pool = CardPool(cache, device)
         self._placing = Placing(device)
         lowering = Lowering(self._placing, cache)
-        self._operations = fuse(program.operations, QUANTIZED, ACTIVATION_BYTES)
+        fused = fuse(program.operations, QUANTIZED, ACTIVATION_BYTES)
+        self._operations = merge(fused)
         self._shapes = tuple({tiles_of(heads): None for heads in cache.layers if heads.kv_heads})
         self._lowered = [lowering.lower(operation) for operation in self._operations]
         kernels.prepare(

@@ -1,5 +1,6 @@
 """Which steps there are, in their order: what others build upon first, what takes longest last."""
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from functools import partial
@@ -9,6 +10,7 @@ from conftest import find_data
 from make_gguf import write_model
 from presets_gguf import PRESETS
 
+from gpu import on_card
 from gpu.files import write_random
 from gpu.models import check_model
 from gpu.report import Report, about
@@ -16,11 +18,11 @@ from gpu.sanitizer import TOOLS, sanitize
 from gpu.speed import GOALS, measure
 from gpu.steps import Skip, Steps
 from gpu.suites import FILES, run_suite
+from gpu.worker import CardWorker
 from lepton_cli.models import ARCHITECTURES
-from ops.cuda.kernels import KERNELS
 
-COPIED = 1 << 30  # bytes, at most, of the bandwidth's measurement
-SANITIZING = 90.0  # seconds for each of its tools
+MEMORY, LARGEST = Path("/dev/shm"), 12 << 30  # bytes
+MODEL, BENCH, COMPILING, SANITIZING = 90.0, 120.0, 240.0, 90.0  # seconds, at most
 QUICK_PRESETS = ("llama", "gemma2", "gpt-oss", "qwen3moe")
 FORMATS = ("Q4_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K", "F16", "BF16", "Q5_1")  # of tiny models
 REAL = (("qwen05", "Q8_0"), ("llama1b", "F16"), ("llama1b", "Q4_K_M"), ("llama1b", "Q4_0"))
@@ -28,89 +30,97 @@ REAL = (("qwen05", "Q8_0"), ("llama1b", "F16"), ("llama1b", "Q4_K_M"), ("llama1b
 
 def run_all(steps: Steps, report: Report, *, quick: bool) -> None:
     """Every step that `steps` wants; what is measured goes into the report."""
-    with tempfile.TemporaryDirectory(prefix="lepton-gpu-") as folder:
-        place = Path(folder)
-        _machine(steps, report)
+    with (
+        tempfile.TemporaryDirectory(prefix="lepton-gpu-", dir=_roomy()) as folder,
+        CardWorker() as worker,
+    ):
+        _Plan(steps, report, worker, Path(folder), quick=quick).run()
+
+
+def _roomy() -> Path | None:
+    """In memory, where there is room for the largest model; None: the system's usual place."""
+    there = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > LARGEST
+    return MEMORY if there else None
+
+
+class _Plan:
+    def __init__(
+        self, steps: Steps, report: Report, worker: CardWorker, place: Path, *, quick: bool
+    ) -> None:
+        self._steps, self._report, self._worker = steps, report, worker
+        self._place, self._quick = place, quick
+
+    def run(self) -> None:
+        step = self._steps.run
+        step("versions", self._versions)
+        step("bandwidth", self._bandwidth)
+        step("kernels", lambda: self._worker.run(on_card.prepare_kernels, COMPILING))
         for name, file in FILES.items():
-            steps.run(name, lambda file=file: run_suite(file, steps.left))
-        _tiny_models(steps, place, QUICK_PRESETS if quick else sorted(PRESETS), quick=quick)
-        _recorded_models(steps, quick=quick)
-        for shape, kind in REAL[-1:] if quick else REAL:
-            steps.run(f"model {shape} {kind}", partial(_real_model, shape, kind, place))
-        wanted = [pair for pair in GOALS if not quick or pair[0] != "llama8b"]
-        for shape, kind in reversed(wanted):
-            steps.run(f"bench {shape} {kind}", partial(_bench, steps, report, place, shape, kind))
-    for tool in [*TOOLS][:1] if quick else TOOLS:
-        steps.run(
-            f"sanitizer {tool}", lambda tool=tool: sanitize(tool, min(steps.left, SANITIZING))
-        )
+            step(name, lambda file=file: run_suite(file, self._steps.left))
+        for preset in QUICK_PRESETS if self._quick else sorted(PRESETS):
+            step(f"model tiny {preset} F32", partial(self._tiny, preset, "F32"))
+        for kind in FORMATS[:3] if self._quick else FORMATS:
+            step(f"model tiny llama {kind}", partial(self._tiny, "llama", kind))
+        self._recorded()
+        for shape, kind in REAL[-1:] if self._quick else REAL:
+            step(f"model {shape} {kind}", partial(self._real, shape, kind))
+        for shape, kind in self._measured():
+            step(f"bench {shape} {kind}", partial(self._bench, shape, kind))
+        for tool in [*TOOLS][:1] if self._quick else TOOLS:
+            seconds = min(self._steps.left, SANITIZING)
+            step(f"sanitizer {tool}", partial(sanitize, tool, seconds))
 
+    def _versions(self) -> str:
+        return about(self._report.card, self._worker.run(on_card.free_bytes, MODEL))
 
-def _machine(steps: Steps, report: Report) -> None:
-    from real_card import compiled_kernels, the_driver  # needs the driver
+    def _bandwidth(self) -> str:
+        self._report.bandwidth = self._worker.run(on_card.bandwidth, MODEL)
+        return f"{self._report.bandwidth / 1e9:.1f} GB/s, read and written"
 
-    def bandwidth() -> str:
-        from ops.cuda.bandwidth import copy_bandwidth
+    def _tiny(self, preset: str, kind: str) -> str:
+        """Few layers, random weights."""
+        path = write_model(self._place / f"{preset}-{kind}.gguf", preset, weights=kind, seed=3)
+        return self._worker.run(partial(check_model, path, split=True), MODEL)
 
-        free, _ = the_driver().memory()
-        report.bandwidth = copy_bandwidth(the_driver(), min(COPIED, free // 4))
-        return f"{report.bandwidth / 1e9:.1f} GB/s, read and written"
+    def _recorded(self) -> None:
+        """Those models of the test data whose architectures we know."""
+        folder = find_data("archs")
+        if folder is None:
+            self._steps.run("model data", _missing)
+            return
+        paths = sorted(folder.glob("*.gguf"))
+        known = [path for path in paths if path.stem.rpartition("-")[0] in ARCHITECTURES]
+        for path in known[::4] if self._quick else known:
+            check = partial(check_model, path)
+            self._steps.run(
+                f"model data {path.stem}", lambda check=check: self._worker.run(check, MODEL)
+            )
 
-    def kernels() -> str:
-        compiled_kernels().prepare(KERNELS)
-        return f"{len(KERNELS)} compiled and loaded"
+    def _real(self, shape: str, kind: str) -> str:
+        """Its file stays, if the bench measures it."""
+        path = write_random(shape, kind, self._place)
+        try:
+            return self._worker.run(partial(check_model, path, split=True), MODEL)
+        finally:
+            if (shape, kind) not in self._measured():
+                path.unlink()
 
-    steps.run("versions", lambda: about(report.card, the_driver().memory()[0]))
-    steps.run("bandwidth", bandwidth)
-    steps.run("kernels", kernels)
+    def _measured(self) -> Sequence[tuple[str, str]]:
+        """Small ones first."""
+        return [pair for pair in reversed(GOALS) if not (self._quick and pair[0] == "llama8b")]
 
-
-def _tiny_models(steps: Steps, place: Path, presets: Sequence[str], *, quick: bool) -> None:
-    """Every architecture, and every format, with few layers and random weights."""
-
-    def check(preset: str, kind: str) -> str:
-        path = write_model(place / f"{preset}-{kind}.gguf", preset, weights=kind, seed=3)
-        return check_model(path, split=True)
-
-    for preset in presets:
-        steps.run(f"model tiny {preset} F32", partial(check, preset, "F32"))
-    for kind in FORMATS[:3] if quick else FORMATS:
-        steps.run(f"model tiny llama {kind}", partial(check, "llama", kind))
-
-
-def _recorded_models(steps: Steps, *, quick: bool) -> None:
-    """Those of the test data of architectures that we know."""
-    folder = find_data("archs")
-    if folder is None:
-        steps.run("model data", lambda: _missing("archs"))
-        return
-    paths = sorted(folder.glob("*.gguf"))
-    known = [path for path in paths if path.stem.rpartition("-")[0] in ARCHITECTURES]
-    for path in known[::4] if quick else known:
-        steps.run(f"model data {path.stem}", partial(check_model, path))
-
-
-def _missing(name: str) -> str:
-    raise Skip(f"the test data {name} is not here (LEPTON_TEST_DATA names its folder)")
-
-
-def _real_model(shape: str, kind: str, place: Path) -> str:
-    """Its file stays for the bench, if that measures it."""
-    path = write_random(shape, kind, place)
-    try:
-        return check_model(path, split=True)
-    finally:
-        if (shape, kind) not in GOALS:
+    def _bench(self, shape: str, kind: str) -> str:
+        path = self._place / f"{shape}-{kind}.gguf"
+        if not path.exists():
+            write_random(shape, kind, self._place)
+        try:
+            work = partial(measure, shape, kind, path, self._report.card.name, BENCH)
+            row = self._worker.run(work, BENCH)
+        finally:
             path.unlink()
+        self._report.rows.append(row)
+        return str(row)
 
 
-def _bench(steps: Steps, report: Report, place: Path, shape: str, kind: str) -> str:
-    path = place / f"{shape}-{kind}.gguf"
-    if not path.exists():
-        write_random(shape, kind, place)
-    try:
-        row = measure(shape, kind, path, report.card.name, steps.left)
-    finally:
-        path.unlink()
-    report.rows.append(row)
-    return str(row)
+def _missing() -> str:
+    raise Skip("the test data archs is not here (LEPTON_TEST_DATA names its folder)")

@@ -14,7 +14,10 @@ NAME, PACKAGE = "compute-sanitizer", "nvidia-cuda-sanitizer-api"
 FOUND_ERRORS = 86  # the exit code that we ask for
 REFUSALS = ("Device not supported", "Unable to find injection library")
 TOOLS = {  # what each looks for, and on which tests
-    "memcheck": ("whole_layer or experts or linear or odd_row or any_types", "wrong addresses"),
+    "memcheck": (
+        "whole_layer or gated_experts or embed_and_linear or odd_row or any_types",
+        "wrong addresses",
+    ),
     "racecheck": ("whole_layer or gated_experts or any_types", "races in shared memory"),
     "synccheck": ("whole_layer or gated_experts or any_types", "barriers that some threads miss"),
 }

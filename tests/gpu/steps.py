@@ -5,10 +5,11 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from multiprocessing.pool import RemoteTraceback
 from typing import Literal, TextIO
 
 Verdict = Literal["ok", "FAILED", "skipped"]
-TAIL = 12  # lines of a failure's traceback
+TAIL = 16  # lines of a failure's traceback
 
 
 class Skip(Exception):  # noqa: N818  it is not an error
@@ -75,7 +76,7 @@ class Steps:
             verdict, detail = _verdict(work)
         except Exception as error:
             verdict, detail = "FAILED", f"{type(error).__name__}: {_first_line(error)}"
-            trace = "".join(traceback.format_exception(error))
+            trace = _trace(error)
         self._tell(Outcome(name, verdict, detail, self._clock() - begin))
         for line in trace.splitlines()[-TAIL:]:
             print(f"        {line}", file=self._stream, flush=True)
@@ -91,6 +92,14 @@ def _verdict(work: Callable[[], str]) -> tuple[Verdict, str]:
         return "ok", work()
     except Skip as reason:
         return "skipped", str(reason)
+
+
+def _trace(error: Exception) -> str:
+    """Where it was raised, which may have been in another process."""
+    cause = error.__cause__
+    if isinstance(cause, RemoteTraceback):
+        return str(cause).strip('\n"')
+    return "".join(traceback.format_exception(error))
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,8 +15,8 @@ FILES = {
     "attention": "tests/test_cuda_attention.py",
     "large shapes": "tests/gpu/large_shapes.py",
 }
-TOLD = 3  # failures that are named
-LINES = 40  # of the output of a run that gave no report
+TOLD = 8  # failures that are named
+LINES = 12  # of what the first of them says, or a run that gave no report
 
 
 def run_suite(file: str, seconds: float, words: Sequence[str] = ()) -> str:
@@ -48,8 +48,10 @@ def judged(report: Path) -> str:
     failures = [case for case in cases if _complaint(case) is not None]
     skipped = sum(case.find("skipped") is not None for case in cases)
     if failures:
-        told = [f"{case.get('name')}: {_complaint(case)}" for case in failures[:TOLD]]
-        raise AssertionError(f"{len(failures)} of {len(cases)} failed: {'; '.join(told)}")
+        names = ", ".join(str(case.get("name")) for case in failures[:TOLD])
+        more = ", ..." if len(failures) > TOLD else ""
+        first = "\n".join((_complaint(failures[0]) or "").splitlines()[-LINES:])
+        raise AssertionError(f"{len(failures)} of {len(cases)} failed: {names}{more}\n{first}")
     assert len(cases) > skipped, "no test was run"
     return f"{len(cases) - skipped} tests" + (f", {skipped} skipped" if skipped else "")
 
@@ -58,5 +60,5 @@ def _complaint(case: ElementTree.Element) -> str | None:
     for kind in ("failure", "error"):
         found = case.find(kind)
         if found is not None:
-            return " ".join((found.get("message") or kind).split())[:300]
+            return found.text or kind
     return None

@@ -10,6 +10,7 @@ A thread's `sums` (2, 2) are m and l of its rows g and g + 8 (see `partials`).
 from collections.abc import Callable
 from itertools import product
 
+from ops.cuda.kernels.activations import store_quantized
 from ops.cuda.kernels.cached import KEYS, POSITIONS, VALUES, Kind, head_bytes
 from ops.cuda.kernels.kernel import Kernel, kernel
 from ops.cuda.kernels.partials import (
@@ -371,8 +372,12 @@ def attention_merge(
     padded_width: Int,
     window: Int,
     slots: Int,
+    quantized: Address,
 ) -> None:
-    """Grid: (H, T); a thread a dimension. The records of `attention_split`, in order, to y."""
+    """Grid: (H, T); a thread a dimension. The records of `attention_split`, in order, to y.
+
+    Or to `quantized`, as kernels/activations.py says, where that is not 0.
+    """
     head, token, n = block_x(), block_y(), thread_x()
     position = load_int(positions + 4 * token)
     if position >= 0 and n < width:
@@ -388,7 +393,13 @@ def attention_merge(
                 a, b = shrunk(m, greatest), shrunk(part, greatest)
                 m, total, o = greatest, merged(total, a, more, b), merged(o, a, other, b)
             record += record_bytes(padded_width)
-        store_float(y + 4 * (place * width + n), times(o, last_factor(m, total, sinks, head)))
+        result = times(o, last_factor(m, total, sinks, head))
+        if quantized != 0:
+            row = query_heads * width
+            at = quantized + token * (row + row // 2)
+            store_quantized(at, row, i32((head * width + n) // 32), result)
+        else:
+            store_float(y + 4 * (place * width + n), result)
 
 
 def every_kernel() -> dict[str, Kernel]:

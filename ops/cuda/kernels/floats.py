@@ -5,6 +5,7 @@ sums; so that one token gives the same bits as many, both go through the same in
 is summed in 16 chains that are added in their order.
 """
 
+from ops.cuda.kernels.activations import store_quantized
 from ops.cuda.kernels.kernel import Kernel, kernel
 from ops.cuda.kernels.linear import (
     CHAINS,
@@ -13,6 +14,7 @@ from ops.cuda.kernels.linear import (
     TILE_TOKENS,
     finished,
     gated,
+    place_of,
     store_result,
     token_of,
 )
@@ -78,6 +80,11 @@ def few_halves(second: bool) -> Kernel:
         gate: Int,
         ids: Address,
         rows_per_x: Int,
+        quantized: Address,
+        y_second: Address,
+        y_third: Address,
+        rows_first: Int,
+        rows_second: Int,
     ) -> None:
         lane, chain = thread_x() % WARP, thread_x() // WARP
         g, t = lane // 4, lane % 4
@@ -137,10 +144,17 @@ def few_halves(second: bool) -> Kernel:
                 for n in range(CHAINS):
                     up = plus(up, shared_load_float(mine + (n * matrices + 1) * 1024))
                 total = gated(gate, total, finished(up, up_factor, up_bias, expert, row, rows))
-            at = 4 * ((first + column) * rows + row)
-            if added != 0:
-                total = plus(total, load_float(added + at))
-            store_float(y + at, total)
+            token = i32(first + column)
+            if quantized != 0:  # a warp has a block of 32
+                place = quantized + token * (rows + rows // 2)
+                store_quantized(place, rows, block_x(), total)
+            else:
+                if added != 0:
+                    total = plus(total, load_float(added + 4 * (token * rows + row)))
+                place = place_of(
+                    y, y_second, y_third, rows, rows_first, rows_second, token, i32(row)
+                )
+                store_float(place, total)
 
     return product
 

@@ -9,6 +9,7 @@ multiplies matrices (mma).
 
 from collections.abc import Callable
 
+from ops.cuda.kernels.activations import store_quantized
 from ops.cuda.kernels.functions import gate_clamped_swiglu, gate_gelu, gate_silu
 from ops.cuda.kernels.kernel import Kernel, kernel
 from ops.cuda.kernels.primitives import (
@@ -74,6 +75,25 @@ def finished(
     return total
 
 
+def place_of(
+    y: Address,
+    y_second: Address,
+    y_third: Address,
+    rows: Int,
+    rows_first: Int,
+    rows_second: Int,
+    token: Int,
+    row: Int,
+) -> Address:
+    """Where a row's result goes, whose matrix may be up to three in one."""
+    if row < rows_first:
+        return y + 4 * (token * rows_first + row)
+    if row < rows_first + rows_second:
+        return y_second + 4 * (token * rows_second + row - rows_first)
+    third = rows - rows_first - rows_second
+    return y_third + 4 * (token * third + row - rows_first - rows_second)
+
+
 def make_unit_sums(panels: Panels, columns: int, first_total: int) -> Callable[..., None]:
     """What a lane adds to `columns` of its totals for one unit of its row."""
     unit_blocks, words, scales = panels.blocks, panels.words, panels.scales
@@ -130,7 +150,9 @@ def few(panels: Panels, columns: int, second: bool) -> Kernel:
     """For up to `columns` tokens a block along y. With a `second` matrix: gate(W x, W' x).
 
     Blocks along x are panels. With `ids` each row of y has an expert of its own (one column), and
-    row r of y is made of row r // rows_per_x of x. Shared: columns · 16 · 128 bytes a matrix.
+    row r of y is made of row r // rows_per_x of x. Rows may be those of up to three matrices, that
+    go to outputs of their own; or they go to `quantized` activations. Shared: columns · 16 · 128
+    bytes a matrix.
     """
     unit_blocks, unit_bytes = panels.blocks, panels.unit_bytes
     add_unit = make_unit_sums(panels, columns, 0)
@@ -156,6 +178,11 @@ def few(panels: Panels, columns: int, second: bool) -> Kernel:
         gate: Int,
         ids: Address,
         rows_per_x: Int,
+        quantized: Address,
+        y_second: Address,
+        y_third: Address,
+        rows_first: Int,
+        rows_second: Int,
     ) -> None:
         lane, chain, first = thread_x() % WARP, thread_x() // WARP, block_y() * columns
         expert = i32(0)
@@ -188,10 +215,17 @@ def few(panels: Panels, columns: int, second: bool) -> Kernel:
                     place = shared + (n * sums + columns + column) * 128 + lane * 4
                     up = plus(up, shared_load_float(place))
                 total = gated(gate, total, finished(up, up_factor, up_bias, expert, row, rows))
-            at = 4 * ((first + column) * rows + row)
-            if added != 0:
-                total = plus(total, load_float(added + at))
-            store_float(y + at, total)
+            token = i32(first + column)
+            if quantized != 0:  # a warp has a block of 32
+                place = quantized + token * (rows + rows // 2)
+                store_quantized(place, rows, block_x(), total)
+            else:
+                if added != 0:
+                    total = plus(total, load_float(added + 4 * (token * rows + row)))
+                place = place_of(
+                    y, y_second, y_third, rows, rows_first, rows_second, token, i32(row)
+                )
+                store_float(place, total)
 
     return product
 

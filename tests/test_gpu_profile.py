@@ -1,0 +1,204 @@
+"""A model's time on a card, operator by operator, and the room for its cache, on each backend."""
+
+import json
+import time
+from contextlib import closing
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from emulated import kernels_of, open_on_card
+from emulator import EmulatedDevice
+from make_gguf import write_model
+from passes import resources
+
+from lepton_cli.__main__ import run
+from lepton_cli.engine import loading, meters, preparing
+from lepton_cli.engine import model as engine
+from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.model import open_model
+from ops.backend import open_backend
+from ops.cache import KVCache
+from ops.cpu.runner import CpuRunner
+from ops.cuda.cache import CardCacheLayout
+from ops.cuda.probe import Card
+from ops.cuda.runner import CudaRunner
+from ops.interface import BLOCK, Step
+from ops.limits import MachineLimits
+from ops.program import Limits, record
+from ops.split import SplitRunner, halves
+from quant.errors import UsageError
+from quant.gguf import GGUF
+
+CARD = Card(0, "NVIDIA GeForce RTX 4090", (8, 9), 13000, 1 << 30)
+LIMITS = Limits(8, 4)
+
+
+class TimedDevice(EmulatedDevice):
+    """With the clock of this process."""
+
+    def timed(self, launches):
+        took = []
+        for launch in launches:
+            begin = time.perf_counter()
+            self.launch(launch)
+            took.append(time.perf_counter() - begin)
+        return took
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("profile") / "tiny.gguf", weights="Q8_0")
+
+
+@pytest.fixture(scope="module")
+def parts(path):
+    """The tiny model's forward pass and its cache."""
+    decoder = loading.build(GGUF.open(path), 600)
+    return decoder.forward, loading.cache_layout(decoder, ("f16", "f16"))
+
+
+def split_runner(forward, layout, card) -> SplitRunner:
+    before, behind = record(forward).split(1)
+    on_cpu, on_card = halves(layout.layers, 1)
+    second = CudaRunner(card, behind, CardCacheLayout(on_card), LIMITS, kernels_of(card))
+    store = open_backend("cpu", forward, layout, LIMITS, resources())._kernels
+    own = replace(layout, layers=on_cpu)
+    return SplitRunner(layout, CpuRunner(before, own, LIMITS, 2, store), second)
+
+
+def step(tokens: int, start: int = 0) -> Step:
+    ids = np.arange(tokens, dtype=np.int32)
+    return Step(ids, ids + np.int32(start), ids[-1:])
+
+
+# --- profiles
+
+
+@pytest.mark.parametrize("tokens", [1, 5])
+def test_a_profile_has_every_operator_with_its_work(parts, tokens):
+    forward, layout = parts
+    runner = open_on_card(forward, layout, LIMITS, TimedDevice())
+    cpu = open_backend("cpu", forward, layout, LIMITS, resources())
+    with closing(runner), closing(cpu):
+        times = runner.profile(step(tokens), [KVCache(runner.pool)])
+        wanted = cpu.profile(step(tokens), [KVCache(cpu.pool)])
+    names = {time.operator for time in times}
+    assert {"embed_Q8_0", "rms_norm_quantize", "enter_heads_f16_f16", "largest"} <= names
+    assert any(name.startswith("linear_Q8_0_") for name in names)
+    assert all(time.seconds > 0 for time in times)
+    assert sum(time.operations for time in times) == sum(time.operations for time in wanted)
+    read = sum(time.bytes for time in times)
+    assert read >= sum(time.bytes for time in wanted)  # K and V are padded to 32 columns there
+
+
+def test_the_launches_of_one_operator_add_up(parts):
+    """Attention over several blocks is shared by thread blocks, then merged."""
+    forward, layout = parts
+    device = TimedDevice()
+    runner = open_on_card(forward, layout, LIMITS, device)
+    cache = KVCache(runner.pool)
+    cache.reserve(0, BLOCK)
+    with closing(runner):
+        before = dict(device.emulator.counts)
+        times = runner.profile(step(1, start=BLOCK), [cache])
+    counts = device.emulator.counts
+    launched = sum(counts.values()) - sum(before.values())
+    merged = counts["attention_merge"]
+    assert merged == len(layout.layers)
+    assert not any(time.operator == "attention_merge" for time in times)
+    assert launched == len(times) + merged + counts.get("largest", 0) - 1
+
+
+def test_a_profile_does_not_change_what_comes_after(parts):
+    forward, layout = parts
+    runner = open_on_card(forward, layout, LIMITS, TimedDevice())
+    with closing(runner):
+        cache = KVCache(runner.pool)
+        plain = np.array(runner.run(step(3), [cache]))
+        runner.profile(step(5), [cache])
+        assert np.array(runner.run(step(3), [cache])).tobytes() == plain.tobytes()
+
+
+def test_a_card_without_a_clock_has_no_profile(parts):
+    runner = open_on_card(*parts, LIMITS, EmulatedDevice())
+    with closing(runner), pytest.raises(UsageError, match="an emulated card times no kernels"):
+        runner.profile(step(1), [KVCache(runner.pool)])
+
+
+def test_a_model_on_both_devices_has_no_profile(parts):
+    with closing(split_runner(*parts, EmulatedDevice())) as runner:
+        with pytest.raises(UsageError, match="both the CPU and a GPU") as caught:
+            runner.profile(step(1), [KVCache(runner.pool)])
+        assert "-ngl all" in str(caught.value.hint)
+
+
+# --- room
+
+
+def test_the_cards_memory_bounds_the_blocks_of_a_batch(parts):
+    device = EmulatedDevice()
+    with closing(open_on_card(*parts, LIMITS, device)) as runner:
+        before = runner.room()
+        assert before == device.memory()[0] // runner.pool.layout.block_bytes > 1
+        block = runner.pool.take()
+        assert runner.room() == before - 1
+        runner.pool.give_back(block)
+
+
+@pytest.mark.parametrize("free", [0, 3, 10**6])
+def test_a_split_model_has_room_where_both_devices_have(parts, free, monkeypatch):
+    with closing(split_runner(*parts, EmulatedDevice())) as runner:
+        monkeypatch.setattr(runner._first, "room", lambda: free)
+        assert runner.room() == min(free, runner._second.room())
+
+
+def test_a_model_lets_a_batch_have_half_of_the_room(path, monkeypatch):
+    with open_model(path, LoadOptions("cpu", 2, 300)) as model:
+        for room, blocks in ((100, 50), (1, 2)):  # a whole window is always there
+            monkeypatch.setattr(model._runner, "room", lambda room=room: room)
+            assert model._batch_blocks() == blocks
+
+
+# --- lepton bench
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A machine whose card is an emulated one; its copies are said to make 2 GB/s."""
+
+    def open_cuda(device, forward, layout, limits, resources, layers_on_gpu):
+        if layers_on_gpu < len(layout.layers):
+            return split_runner(forward, layout, device)
+        return open_on_card(forward, layout, limits, device)
+
+    monkeypatch.setattr(preparing, "find_card", lambda: CARD)
+    monkeypatch.setattr(preparing, "open_device", lambda card: TimedDevice())
+    monkeypatch.setattr(engine, "open_cuda", open_cuda)
+    limits = MachineLimits(2e9, None)
+    monkeypatch.setattr(meters.CardMeter, "measure", lambda self: limits)
+
+
+def records(path, capsys, *words: str) -> list:
+    given = ["-p", "6", "-n", "2", "-r", "1", "--no-warmup", "--backend", "cuda", "-o", "json"]
+    assert run(["bench", str(path), *given, *words]) == 0
+    out, _ = capsys.readouterr()
+    return json.loads(out)
+
+
+def test_decode_is_held_against_the_cards_bandwidth(card, path, capsys):
+    prefill, decode = records(path, capsys, "--profile")
+    for each in (prefill, decode):
+        assert (each["backends"], each["gpu_info"]) == ("CUDA", CARD.name)
+        assert (each["limit_read"], each["limit_products"]) == (2_000_000_000, None)
+        (profile,) = each["profiles"]
+        assert any("linear_Q8_0" in total["operator"] for total in profile["operators"])
+    assert prefill["of_limit"] is None and prefill["limit_ns"] is None
+    assert decode["of_limit"] == pytest.approx(decode["limit_ns"] / decode["avg_ns"], rel=0.01)
+    assert decode["limit_ns"] == pytest.approx(decode["work_bytes"] / 2, rel=0.01)
+
+
+def test_a_model_on_both_devices_has_no_share(card, path, capsys):
+    for each in records(path, capsys, "-ngl", "1", "-ub", "8"):
+        assert each["n_gpu_layers"] == 1
+        assert [each[name] for name in ("limit_read", "of_limit")] == [None, None]
