@@ -8,14 +8,20 @@ had. Loops may be left by `return`, by `break` and `continue` only with all thei
 
 import ast
 import copy
+import functools
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
 import emulator_lanes as lanes
+from emulator_expressions import Expressions, assignment, call, statements_of, value_of
+
+from ops.cuda.kernels.binding import PACKAGE
 
 HELPERS: dict[str, Callable[..., Any]] = {
     f"_{function.__name__}": function
@@ -38,27 +44,35 @@ HELPERS: dict[str, Callable[..., Any]] = {
     )
 }
 REPLACED = {"min": lanes.least, "max": lanes.most}
-OPERATORS = {ast.FloorDiv: "_divided", ast.Mod: "_rest", ast.RShift: "_shifted"}
-BOOLEANS = {ast.And: "_both", ast.Or: "_either"}
-RISKY = (ast.Call, ast.Subscript, ast.FloorDiv, ast.Mod, ast.Div, ast.IfExp, ast.BoolOp)
+
+
+@functools.cache
+def _source(path: str) -> list[str]:
+    return Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
+
+
+for _name, _module in list(sys.modules.items()):
+    if _name.startswith(PACKAGE):  # now, so that nothing that is edited meanwhile is taken for it
+        _source(str(_module.__file__))
 
 
 def rewritten(function: FunctionType) -> CodeType:
     """The code of the rewritten function; it wants HELPERS and `_now` among its globals."""
-    lines, first = inspect.getsourcelines(function)
+    code = function.__code__
+    first = code.co_firstlineno - 1
+    lines = inspect.getblock(_source(code.co_filename)[first:])
     tree = ast.parse(textwrap.dedent("".join(lines)))
-    ast.increment_lineno(tree, first - 1)
+    ast.increment_lineno(tree, first)
     (definition,) = tree.body
     assert isinstance(definition, ast.FunctionDef), f"{function} is no function by def"
-    definition = _Rewriting(definition).result()
-    outer = ast.parse(f"def outer({', '.join(function.__code__.co_freevars)}): pass").body[0]
-    outer.body = [definition]
-    module = ast.Module([outer], [])
-    ast.fix_missing_locations(module)
-    code = compile(module, inspect.getfile(function), "exec")
+    outer = ast.parse(f"def outer({', '.join(code.co_freevars)}): pass").body[0]
+    assert isinstance(outer, ast.FunctionDef)
+    outer.body = [_Rewriting(definition).result()]
+    module = ast.fix_missing_locations(ast.Module([outer], []))
+    made = compile(module, code.co_filename, "exec")
     for name in ("outer", function.__name__):
-        code = next(c for c in code.co_consts if isinstance(c, CodeType) and c.co_name == name)
-    return code
+        made = next(c for c in made.co_consts if isinstance(c, CodeType) and c.co_name == name)
+    return made
 
 
 @dataclass(eq=False)
@@ -114,7 +128,7 @@ class _Rewriting:
         self._loops: list[Block] = []
         self._kept: set[str] = set()  # variables that are merged somewhere
         self._parameters = parameters
-        self._expressions = _Expressions()
+        self._expressions = Expressions()
 
     # --- what is read and assigned where
 
@@ -165,7 +179,7 @@ class _Rewriting:
         if root.returns:
             start.append("_result = _gone = None")
             start.append(f"_entry = {root.mask}")
-            body += _lines("_now.mask = _entry; return _result")
+            body += statements_of("_now.mask = _entry; return _result")
         start += [f"{name} = None" for name in sorted(self._kept - self._parameters)]
         definition.decorator_list, definition.returns = [], None
         arguments = definition.args
@@ -173,7 +187,7 @@ class _Rewriting:
         arguments.defaults = []
         for argument in arguments.args:
             argument.annotation = None
-        definition.body = _lines("; ".join(start)) + body
+        definition.body = statements_of("; ".join(start)) + body
         return definition
 
     def _body(self, statements: list[ast.stmt]) -> list[ast.stmt]:
@@ -193,7 +207,7 @@ class _Rewriting:
                 break
             if self._may_return(statement):
                 if rest := self._rest(statements, n + 1, block):
-                    made.append(ast.If(_value(f"{block.mask} is not False"), rest, []))
+                    made.append(ast.If(value_of(f"{block.mask} is not False"), rest, []))
                 break
         return made
 
@@ -210,27 +224,27 @@ class _Rewriting:
     def _after(self, block: Block, inner: list[Block]) -> list[ast.stmt]:
         """The block's mask again, less those that returned inside."""
         if not any(one.returns for one in inner):
-            return _lines(f"_now.mask = {block.mask}")
-        return _lines(f"_now.mask = {block.mask} = _without({block.mask}, _gone)")
+            return statements_of(f"_now.mask = {block.mask}")
+        return statements_of(f"_now.mask = {block.mask} = _without({block.mask}, _gone)")
 
     def _on_if(self, statement: ast.If, block: Block) -> Iterator[ast.stmt]:
         go, stay = self._new("_go"), self._new("_stay")
-        yield _assign(f"{go}, {stay}", _call("_split", self._value(statement.test)))
+        yield assignment(f"{go}, {stay}", call("_split", self._value(statement.test)))
         inner = []
         for mask, body in ((go, statement.body), (stay, statement.orelse)):
             if body:
                 inner.append(self._blocks[id(body)])
-                begin = _lines(f"_now.mask = {inner[-1].mask} = {mask}")
-                yield ast.If(_value(f"{mask} is not False"), begin + self._body(body), [])
+                begin = statements_of(f"_now.mask = {inner[-1].mask} = {mask}")
+                yield ast.If(value_of(f"{mask} is not False"), begin + self._body(body), [])
         yield from self._after(block, inner)
 
     def _loop_body(self, body: list[ast.stmt], *start: ast.stmt) -> list[ast.stmt]:
         block = self._blocks[id(body)]
         self._loops.append(block)
-        made = [*_lines(f"{block.mask} = _now.mask"), *start, *self._body(body)]
+        made = [*statements_of(f"{block.mask} = _now.mask"), *start, *self._body(body)]
         self._loops.pop()
         if block.returns:
-            made += _lines(f"if {block.mask} is False: break")
+            made += statements_of(f"if {block.mask} is False: break")
         return made
 
     def _on_for(self, statement: ast.For, block: Block) -> Iterator[ast.stmt]:
@@ -241,40 +255,42 @@ class _Rewriting:
         )
         inner, name = self._blocks[id(statement.body)], statement.target.id
         turn = self._new("_turn")
-        start = list(self._store(statement.target, _value(turn), inner))
+        start = list(self._store(statement.target, value_of(turn), inner))
         made = self._loop_body(statement.body, *start)
         bounds = [self._value(bound) for bound in turns.args]
         target = ast.Name(turn, ast.Store())
         if self._home(name, inner) is inner:
             target, made = statement.target, made[:1] + made[1 + len(start) :]
-        yield ast.For(target, _call("_turns", *bounds), made, [])
+        yield ast.For(target, call("_turns", *bounds), made, [])
         yield from self._after(block, [inner])
 
     def _on_while(self, statement: ast.While, block: Block) -> Iterator[ast.stmt]:
         assert not statement.orelse
         go = self._new("_go")
-        test = _assign(f"{go}, _stay", _call("_split", self._value(statement.test)))
-        begin = _lines(f"if {go} is False: break\n_now.mask = {go}")
+        test = assignment(f"{go}, _stay", call("_split", self._value(statement.test)))
+        begin = statements_of(f"if {go} is False: break\n_now.mask = {go}")
         made = self._loop_body(statement.body)
         yield ast.While(ast.Constant(True), [test, *begin, *made], [])
         yield from self._after(block, [self._blocks[id(statement.body)]])
 
     def _on_break(self, statement: ast.stmt, block: Block) -> Iterator[ast.stmt]:
-        yield from _lines(f"_together({self._loops[-1].mask})")
+        yield from statements_of(f"_together({self._loops[-1].mask})")
         yield statement
 
     _on_continue = _on_break
 
     def _on_return(self, statement: ast.Return, block: Block) -> Iterator[ast.stmt]:
         value = self._value(statement.value or ast.Constant(None))
-        yield _assign("_value", value)
+        yield assignment("_value", value)
         if block is self._root:
-            yield from _lines("if _gone is None: return _value")
-            yield from _lines(f"_now.mask = _entry; return _merged({block.mask}, _result, _value)")
+            yield from statements_of("if _gone is None: return _value")
+            yield from statements_of(
+                f"_now.mask = _entry; return _merged({block.mask}, _result, _value)"
+            )
             return
-        yield from _lines("if _gone is None and _now.mask is _entry: return _value")
-        yield from _lines("_result, _gone = _returned(_result, _gone, _value)")
-        yield from _lines(f"_now.mask = {block.mask} = False")
+        yield from statements_of("if _gone is None and _now.mask is _entry: return _value")
+        yield from statements_of("_result, _gone = _returned(_result, _gone, _value)")
+        yield from statements_of(f"_now.mask = {block.mask} = False")
 
     def _on_expr(self, statement: ast.Expr, block: Block) -> Iterator[ast.stmt]:
         yield ast.Expr(self._value(statement.value))
@@ -300,14 +316,14 @@ class _Rewriting:
         merged = {name for name in names if self._home(name, block) is not block}
         if isinstance(target, (ast.Tuple, ast.List)) and merged:
             parts = [self._new("_part") for _ in target.elts]
-            yield _assign(", ".join(parts), value)
+            yield assignment(", ".join(parts), value)
             for part, one in zip(parts, target.elts, strict=True):
-                yield from self._store(one, _value(part), block)
+                yield from self._store(one, value_of(part), block)
         elif isinstance(target, ast.Name) and merged:
             name = target.id
             self._kept.add(name)
-            yield _assign("_new", value)
-            yield from _lines(
+            yield assignment("_new", value)
+            yield from statements_of(
                 f"{name} = _new if _now.mask is {self._home(name, block).mask} "
                 f"else _merged(_now.mask, {name}, _new)"
             )
@@ -322,73 +338,3 @@ class _Rewriting:
     def _new(self, prefix: str) -> str:
         self._made += 1
         return f"{prefix}{self._made}"
-
-
-class _Expressions(ast.NodeTransformer):
-    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        self.generic_visit(node)
-        name = OPERATORS.get(type(node.op))
-        return _call(name, node.left, node.right) if name else node
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
-        risky = [any(isinstance(part, RISKY) for part in ast.walk(one)) for one in node.values]
-        values = [self.visit(one) for one in node.values]
-        result, name = values[-1], BOOLEANS[type(node.op)]
-        for n in range(len(values) - 2, -1, -1):
-            plain = not any(risky[n + 1 :])
-            second = result if plain else _later(result)
-            result = _call(name + "_plain" * plain, values[n], second)
-        return result
-
-    def visit_Compare(self, node: ast.Compare) -> ast.expr:
-        if len(node.ops) == 1:
-            return self.generic_visit(node)
-        sides = [node.left, *node.comparators]
-        assert all(isinstance(one, (ast.Name, ast.Constant)) for one in sides[1:-1]), (
-            f"line {node.lineno}: a chain of comparisons over something that is not a name"
-        )
-        pairs = [
-            ast.Compare(sides[n], [op], [copy.deepcopy(sides[n + 1])])
-            for n, op in enumerate(node.ops)
-        ]
-        return self.visit(ast.BoolOp(ast.And(), pairs))
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
-        self.generic_visit(node)
-        return _call("_negated", node.operand) if isinstance(node.op, ast.Not) else node
-
-    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
-        self.generic_visit(node)
-        return _call("_chosen", node.test, _later(node.body), _later(node.orelse))
-
-
-def _lines(source: str) -> list[ast.stmt]:
-    body = ast.parse(source).body
-    for one in body:
-        for node in ast.walk(one):
-            for name in ("lineno", "end_lineno", "col_offset", "end_col_offset"):
-                if hasattr(node, name):
-                    delattr(node, name)
-    return body
-
-
-def _value(source: str) -> ast.expr:
-    (statement,) = _lines(source)
-    assert isinstance(statement, ast.Expr)
-    return statement.value
-
-
-def _assign(target: str, value: ast.expr) -> ast.stmt:
-    (statement,) = _lines(f"{target} = 0")
-    assert isinstance(statement, ast.Assign)
-    statement.value = value
-    return statement
-
-
-def _call(name: str, *values: ast.expr) -> ast.expr:
-    return ast.Call(ast.Name(name, ast.Load()), list(values), [])
-
-
-def _later(value: ast.expr) -> ast.expr:
-    empty = ast.arguments([], [], None, [], [], None, [])
-    return ast.Lambda(empty, value)

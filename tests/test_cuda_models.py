@@ -203,3 +203,17 @@ def _raise(error: Exception) -> Callable[..., None]:
         raise error
 
     return fail
+
+
+def test_a_prompt_that_is_on_disk_is_not_read_again(made, cards, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    path, ids = made("llama", "Q8_0"), list(range(3, 90))
+    told = []
+    for _ in range(2):
+        with open_model(path, LoadOptions("cuda", prefixes=1 << 28)) as model:
+            done = answer(model, ids, draft_max=0)
+            told.append((done.stats.cached_tokens, done.token_ids))
+            model.remember()
+    assert [cached for cached, _ in told] == [0, 86] and told[0][1] == told[1][1]
+    with open_model(path, LoadOptions("cpu", prefixes=1 << 28)) as model:
+        assert answer(model, ids).stats.cached_tokens == 0  # its K and V are others

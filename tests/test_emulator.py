@@ -12,6 +12,8 @@ from emulator_meanings import BLOCKS, LANES, RANDOM, draw, expected, packed
 from emulator_threads import run_threads
 from emulator_words import as_int, as_single
 from test_cuda_attention import Card, Model, Part
+from test_cuda_products import Bench
+from test_operators import weight
 
 from ops.cuda.device import Launch
 from ops.cuda.kernels import KERNELS, primitives
@@ -154,14 +156,12 @@ def normal(*shape: int) -> np.ndarray:
     return RANDOM.standard_normal(shape, np.float32)
 
 
-def test_a_product(card):
-    weights = RANDOM.integers(0, 256, 2 * 32 * 144, np.uint8)
-    weights.reshape(2, 32 * 144)[:, 4096:] = 0x31  # finite scales
-    x = put(card, normal(3, 96).view(np.uint8)[:, :384])
-    y = card.allocate(4 * 3 * 40)
-    operands = (put(card, weights), 0, 0, 0, 0, 0, 32 * 144, 0, x, 8, y, 40, 3, 0, 0, 0, 1)
-    launch = Launch("linear_Q4_K_4", (2, 1, 1), 512, operands, 2048 * 4)
-    both_ways(card, KERNELS["linear_Q4_K_4"], launch)
+def test_a_product(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    bench = Bench(weight(33, 64, "Q4_0"))
+    x, card = bench.activations(normal(3, 64), "Q4_0"), bench.card
+    monkeypatch.setattr(card, "launch", lambda one: both_ways(card, KERNELS[one.kernel], one))
+    assert bench.product(3, second=bench.matrix(), x=x).any()
 
 
 def test_a_norm_and_bytes(card):

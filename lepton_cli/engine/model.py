@@ -93,7 +93,7 @@ class Model:
 
         The reference backend promises that for equal passes only.
         """
-        key = key_of(self.identity, self._passes.pool.layout, self._rope).hex()
+        key = key_of(self._computed_by(), self._passes.pool.layout, self._rope).hex()
         if self.gpu is not None:
             return f"{self.gpu.arithmetic}-{key}"
         return key if self.backend == "cpu" else f"{self.backend}-{key}"
@@ -259,9 +259,18 @@ class Model:
     def _prefixes(self) -> Prefixes | None:
         """None where nothing is to be stored; the reference's sums depend on a pass's size."""
         limit, folder = self._options.prefixes, prefix_folder()
-        if not limit or folder is None or self.backend != "cpu":
+        if not limit or folder is None or self.backend == "reference":
             return None
-        return Prefixes(lambda: self.identity, self.name, self._rope, limit, folder)
+        return Prefixes(self._computed_by, self.name, self._rope, limit, folder)
+
+    def _computed_by(self) -> str:
+        """What K and V depend on beside what `key_of` knows: the file, and a card's arithmetic."""
+        if self.gpu is None:
+            return self.identity
+        from ops.cuda.codes import code_shelf  # only where there is a card
+
+        kernels = code_shelf(Path(), self.gpu.card.target).folder.name
+        return f"{self.gpu.arithmetic} {kernels} {self.identity}"
 
     def sampler(self, generation: Generation, mask: Mask | None = None) -> Sampler:
         """A fresh one; tokens that the file suppresses are never drawn."""

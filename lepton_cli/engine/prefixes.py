@@ -32,7 +32,7 @@ WORTH_KEEPING = 256
 prompt neither."""
 
 PACKAGE = Path(__file__).parents[2]
-CODE = ("ops/*.py", "ops/cpu/*.py", "lepton_cli/models/*.py")
+CODE = ("ops/*.py", "ops/cpu/*.py", "ops/cuda/*.py", "lepton_cli/models/*.py")
 
 
 def prefix_folder() -> Path | None:

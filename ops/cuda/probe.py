@@ -45,6 +45,11 @@ class Card:
     def compute(self) -> str:
         return "{}.{}".format(*self.capability)
 
+    @property
+    def target(self) -> str:
+        """As compilers call it: sm_89."""
+        return "sm_{}{}".format(*self.capability)
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:

@@ -28,7 +28,7 @@ from ops.drawing import DrawPlan
 from ops.fusion import fuse
 from ops.interface import Interrupted, Step
 from ops.profile import OperatorTime
-from ops.program import Limits, Program, plan
+from ops.program import Limits, Operation, Program, plan
 from ops.rows import Rows
 from quant.errors import UsageError
 
@@ -126,6 +126,11 @@ class CudaRunner:
         output = np.empty((rows, wanted.width), np.float32)
         self._device.download(self._buffers[wanted], output)
         return output
+
+    @property
+    def operations(self) -> Sequence[Operation]:
+        """As they are launched, in turn."""
+        return self._operations
 
     @property
     def most_drawn(self) -> int:

@@ -52,6 +52,7 @@ FEW = (1, 4, 8)
 MANY_THREADS, TILE_ROWS, TILE_TOKENS = 128, 64, 64
 """For many: two warps of a panel each along the rows, two of 32 tokens each along the tokens."""
 
+SMALL_UNIT = 32 * 144  # bytes
 PLAIN, SILU, GELU, CLAMPED_SWIGLU = range(4)
 """What an epilogue does with a second product: nothing, or one of the gates."""
 
@@ -158,8 +159,10 @@ def few(panels: Panels, columns: int, second: bool) -> Kernel:
     add_unit = make_unit_sums(panels, columns, 0)
     add_up_unit = make_unit_sums(panels, columns, columns)
     sums = columns * (2 if second else 1)
+    # thread blocks on a processor: formats of many bits need more than 64 registers
+    at_once = 2 if sums == 1 and unit_bytes <= SMALL_UNIT else 1
 
-    @kernel(FEW_THREADS)
+    @kernel(FEW_THREADS, at_once)
     def product(
         weights: Address,
         bias: Address,
