@@ -2,9 +2,9 @@
 
     python benchmarks/gpu_model.py FILE... [--depth 512] [--node 3]
 
-A token takes as long as its bytes (weights and cache) at the card's copy bandwidth, 90 % of the data
-sheet's, and --node microseconds for each kernel of the graph: its start, its ramp and its tail
-(others measured 1.3 us between kernels of a graph, and 2.5 to 4 us for such small ones as a whole).
+A token takes as long as its bytes (weights and cache) at the card's copy bandwidth, 90 % of the
+data sheet's, and --node microseconds for each kernel of the graph: its start, its ramp and its tail
+(others measured 1.3 us between kernels of a graph, and 2.5 to 4 us for small ones as a whole).
 """
 
 import argparse
@@ -77,7 +77,9 @@ def token_work(path: Path, depth: int) -> tuple[int, int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--depth", type=int, default=512)
     parser.add_argument("--node", type=float, default=3.0, help="microseconds a kernel")

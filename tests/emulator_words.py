@@ -11,7 +11,7 @@ import numpy as np
 from emulator_lanes import WARP, Own, now, running_warps
 from numpy import ndarray
 
-from ops.cuda.kernels import primitives
+from ops.cuda.kernels import warps
 from ops.cuda.kernels.primitives import wrapped
 
 INT, SHORT, SINGLE, HALF, DOUBLE = np.int32, np.uint16, np.float32, np.float16, np.float64
@@ -75,11 +75,11 @@ WORDS |= {
     "shared_memory": lambda: 0,
 }
 FUNCTIONS = {
-    primitives.wrapped: as_int,
-    primitives.lane: lambda: now.lane,
-    primitives.warp: lambda: now.warp,
+    wrapped: as_int,
+    warps.lane: lambda: now.lane,
+    warps.warp: lambda: now.warp,
 }
-"""In the place of functions of `primitives`."""
+"""In the place of functions of the words' modules."""
 
 
 # --- integers

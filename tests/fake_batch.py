@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from fake_model import FakeModel
+
 from lepton_cli.engine.batching import Outcome, Request
 from lepton_cli.engine.events import Done, Stats
 from quant.errors import ConstraintError, ContextOverflowError
-from fake_model import FakeModel
 
 
 @dataclass

@@ -47,7 +47,8 @@ def results() -> Iterator[dict[str, Future[Compiled]]]:
     """All kernels, several at once."""
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=partial(sys.path.extend, sys.path)) as pool:
+    paths = partial(sys.path.extend, sys.path)
+    with ProcessPoolExecutor(workers, context, initializer=paths) as pool:
         yield {name: pool.submit(compiled, name) for name in KERNELS}
 
 

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from cuda_claims import CLAIMS
 
 ROOT = Path(__file__).parents[1]

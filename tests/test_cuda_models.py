@@ -179,7 +179,7 @@ def test_a_resumed_window_goes_on_with_the_same_bytes(made, cards):
         assert done.stats.cached_tokens == 20 and done.token_ids == want
 
 
-class Lost(LeptonError):
+class LostError(LeptonError):
     """What a driver tells of a lost card."""
 
 
@@ -189,9 +189,9 @@ def test_a_lost_card_is_told_and_what_was_said_is_kept(made, cards, monkeypatch)
         events: Iterator = model.stream(ids, Generation(Sampling(seed=1), 60, draft_max=0))
         seen = [next(events) for _ in range(4)]
         monkeypatch.setattr(
-            cards[0], "download", _raise(Lost("the GPU was lost (CUDA_ERROR_LAUNCH_FAILED)"))
+            cards[0], "download", _raise(LostError("the GPU was lost (CUDA_ERROR_LAUNCH_FAILED)"))
         )
-        with pytest.raises(Lost, match="the GPU was lost"):
+        with pytest.raises(LostError, match="the GPU was lost"):
             for event in events:
                 seen.append(event)
         assert len(seen) >= 4

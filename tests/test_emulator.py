@@ -16,32 +16,28 @@ from test_cuda_products import Bench
 from test_operators import weight
 
 from ops.cuda.device import Launch
-from ops.cuda.kernels import KERNELS, primitives
+from ops.cuda.kernels import KERNELS, arithmetic, memory, warps
+from ops.cuda.kernels.arithmetic import plus
 from ops.cuda.kernels.kernel import kernel
-from ops.cuda.kernels.primitives import (
-    Address,
-    Int,
-    Primitive,
-    barrier,
-    block_x,
-    f32,
-    i32,
+from ops.cuda.kernels.memory import (
     load_float,
     load_int,
-    local,
-    plus,
     reload_float,
     shared_load_int,
-    shared_memory,
     shared_store_int,
-    shuffle,
     store_float,
     store_int,
-    thread_x,
 )
+from ops.cuda.kernels.primitives import Address, Int, Primitive, f32, i32, local
+from ops.cuda.kernels.warps import barrier, block_x, shared_memory, shuffle, thread_x
 from ops.interface import Heads
 
-WORDS = {name: word for name, word in vars(primitives).items() if isinstance(word, Primitive)}
+WORDS = {
+    name: word
+    for module in (arithmetic, memory, warps)
+    for name, word in vars(module).items()
+    if isinstance(word, Primitive)
+}
 PLAIN = [name for name, word in WORDS.items() if word.kind == "plain" and not word.touches]
 TOUCHING = [name for name, word in WORDS.items() if word.touches]
 TOGETHER = [name for name, word in WORDS.items() if word.kind == "collective"]

@@ -19,7 +19,7 @@ from numba.cuda import cudadecl, dispatcher, types
 from numba.cuda.extending import intrinsic
 
 from ops.cuda.device import Code
-from ops.cuda.kernels import primitives
+from ops.cuda.kernels import warps
 from ops.cuda.kernels.binding import Binder, Word
 from ops.cuda.kernels.kernel import Kernel
 from ops.cuda.kernels.primitives import Cast, Local, Primitive
@@ -31,7 +31,7 @@ OLDEST = 75
 MARK = "lepton_word"
 SPELLINGS = {
     word.name: word.assembly
-    for word in vars(primitives).values()
+    for word in vars(warps).values()
     if isinstance(word, Primitive) and not isinstance(word.assembly, str)
 }
 """What stands for the words that are marked."""

@@ -14,8 +14,8 @@ from ops.cuda.kernels import (
     linear,
     packing,
 )
+from ops.cuda.kernels.arithmetic import plus, times
 from ops.cuda.kernels.kernel import Kernel
-from ops.cuda.kernels.primitives import plus, times
 from ops.cuda.kernels.weights import PANELS
 
 KERNELS: dict[str, Kernel] = {

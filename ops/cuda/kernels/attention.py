@@ -11,8 +11,19 @@ from collections.abc import Callable
 from itertools import product
 
 from ops.cuda.kernels.activations import store_quantized
+from ops.cuda.kernels.arithmetic import greater, quotient, remainder, times
 from ops.cuda.kernels.cached import KEYS, POSITIONS, VALUES, Kind, head_bytes
 from ops.cuda.kernels.kernel import Kernel, kernel
+from ops.cuda.kernels.memory import (
+    load_address,
+    load_float,
+    load_int,
+    load_int4,
+    shared_load_int,
+    shared_store_int,
+    store_float,
+    store_float2,
+)
 from ops.cuda.kernels.partials import (
     NOTHING,
     ROWS,
@@ -38,33 +49,8 @@ from ops.cuda.kernels.partials import (
     tiles_a_warp,
     weights_at,
 )
-from ops.cuda.kernels.primitives import (
-    Address,
-    Float,
-    Int,
-    barrier,
-    block_x,
-    block_y,
-    block_z,
-    f32,
-    greater,
-    i32,
-    load_address,
-    load_float,
-    load_int,
-    load_int4,
-    local,
-    quotient,
-    remainder,
-    shared_load_int,
-    shared_memory,
-    shared_store_int,
-    store_float,
-    store_float2,
-    thread_x,
-    times,
-    warp,
-)
+from ops.cuda.kernels.primitives import Address, Float, Int, f32, i32, local
+from ops.cuda.kernels.warps import barrier, block_x, block_y, block_z, shared_memory, thread_x, warp
 
 WIDTHS = (32, 64, 96, 128, 192, 256)
 MERGE_THREADS = 256

@@ -19,31 +19,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ops.cuda.kernels.primitives import (
-    Address,
-    Float,
-    Int,
+from ops.cuda.kernels.arithmetic import (
     divided,
-    f32,
     halves,
-    i32,
-    lane,
     lesser,
-    load_int2,
-    load_int4,
-    local,
     magnitude,
     nearest,
     permute,
     plus_halves,
     safe_halves,
-    store_byte,
-    store_short,
     times,
     times_halves,
-    warp_greatest,
-    wrapped,
 )
+from ops.cuda.kernels.memory import load_int2, load_int4, store_byte, store_short
+from ops.cuda.kernels.primitives import Address, Float, Int, f32, i32, local, wrapped
+from ops.cuda.kernels.warps import lane, warp_greatest
 
 Kind = Literal["f16", "q8_0"]
 POSITIONS = 256

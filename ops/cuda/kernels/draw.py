@@ -4,34 +4,32 @@ The same steps as the host's samplers top_k, top_p, min_p, temperature and the d
 float64 too (lepton_cli/engine/candidates.py); the random numbers are the host's.
 """
 
-from ops.cuda.kernels.kernel import kernel
-from ops.cuda.kernels.largest import KEPT, MOST
-from ops.cuda.kernels.primitives import (
-    Address,
-    Double,
+from ops.cuda.kernels.arithmetic import (
     as_double,
-    barrier,
     divided_double,
     double_of_int,
     double_of_upper,
     float_of,
     fma_double,
-    i32,
+    nearest_to_double,
+    plus_double,
+    times_double,
+)
+from ops.cuda.kernels.kernel import kernel
+from ops.cuda.kernels.largest import KEPT, MOST
+from ops.cuda.kernels.memory import (
     load_double,
     load_int,
     load_int2,
-    nearest_to_double,
-    plus_double,
     reload_int,
     shared_load_double,
     shared_load_int,
-    shared_memory,
     shared_store_double,
     shared_store_int,
     store_int,
-    thread_x,
-    times_double,
 )
+from ops.cuda.kernels.primitives import Address, Double, i32
+from ops.cuda.kernels.warps import barrier, shared_memory, thread_x
 
 LOG2_E, LN_2, LN_2_REST = 1.4426950408889634, 0.6931471803691238, 1.9082149292705877e-10
 COLD = -700.0  # below it e^a counts as nothing

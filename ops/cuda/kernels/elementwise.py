@@ -2,29 +2,13 @@
 
 from collections.abc import Callable
 
+from ops.cuda.kernels.arithmetic import divided, logarithm, plus, root, times, turn
 from ops.cuda.kernels.functions import tanh
 from ops.cuda.kernels.kernel import Kernel, kernel
-from ops.cuda.kernels.primitives import (
-    Address,
-    Float,
-    Int,
-    block_x,
-    block_y,
-    divided,
-    f32,
-    load_float,
-    load_int,
-    logarithm,
-    plus,
-    root,
-    shared_memory,
-    store_float,
-    thread_x,
-    threads,
-    times,
-    turn,
-)
+from ops.cuda.kernels.memory import load_float, load_int, store_float
+from ops.cuda.kernels.primitives import Address, Float, Int, f32
 from ops.cuda.kernels.reductions import block_sum
+from ops.cuda.kernels.warps import block_x, block_y, shared_memory, thread_x, threads
 
 THREADS = 256
 NORM_THREADS = 512

@@ -1,30 +1,16 @@
 """Mixtures of experts: choosing them, grouping rows by expert, summing what they gave."""
 
+from ops.cuda.kernels.arithmetic import divided, exponential, fma, greater, plus, times
 from ops.cuda.kernels.functions import sigmoid
 from ops.cuda.kernels.kernel import kernel
-from ops.cuda.kernels.primitives import (
-    WARP,
-    Address,
-    Float,
-    Int,
+from ops.cuda.kernels.memory import load_float, load_int, reload_float, store_float, store_int
+from ops.cuda.kernels.primitives import WARP, Address, Float, Int, f32, i32
+from ops.cuda.kernels.warps import (
     block_x,
-    divided,
-    exponential,
-    f32,
-    fma,
-    greater,
-    i32,
-    load_float,
-    load_int,
-    plus,
-    reload_float,
     shuffle,
     shuffle_xor,
     shuffle_xor_float,
-    store_float,
-    store_int,
     thread_x,
-    times,
     warp_barrier,
     warp_greatest,
     warp_sum,

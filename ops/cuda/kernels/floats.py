@@ -6,6 +6,7 @@ is summed in 16 chains that are added in their order.
 """
 
 from ops.cuda.kernels.activations import store_quantized
+from ops.cuda.kernels.arithmetic import fma, plus, safe_halves
 from ops.cuda.kernels.kernel import Kernel, kernel
 from ops.cuda.kernels.linear import (
     CHAINS,
@@ -18,30 +19,24 @@ from ops.cuda.kernels.linear import (
     store_result,
     token_of,
 )
-from ops.cuda.kernels.primitives import (
-    WARP,
-    Address,
-    Int,
-    barrier,
-    block_x,
-    block_y,
-    block_z,
-    f32,
-    fma,
-    i32,
+from ops.cuda.kernels.memory import (
     load_float,
     load_float4,
     load_int,
     load_int4,
-    local,
-    mma_f16,
-    plus,
-    safe_halves,
     shared_load_float,
-    shared_memory,
     shared_store_float,
     store_float,
     stream_int4,
+)
+from ops.cuda.kernels.primitives import WARP, Address, Int, f32, i32, local
+from ops.cuda.kernels.warps import (
+    barrier,
+    block_x,
+    block_y,
+    block_z,
+    mma_f16,
+    shared_memory,
     thread_x,
     warp_sum,
 )

@@ -1,15 +1,7 @@
 """Functions of one number that several kernels need."""
 
-from ops.cuda.kernels.primitives import (
-    Float,
-    divided,
-    exponential,
-    f32,
-    greater,
-    lesser,
-    plus,
-    times,
-)
+from ops.cuda.kernels.arithmetic import divided, exponential, greater, lesser, plus, times
+from ops.cuda.kernels.primitives import Float, f32
 
 
 def tanh(a: Float) -> Float:

@@ -2,30 +2,24 @@
 
 from collections.abc import Callable
 
+from ops.cuda.kernels.arithmetic import divided, plus, root, times
 from ops.cuda.kernels.cached import KEYS, VALUES, Kind, head_bytes, padded
 from ops.cuda.kernels.kernel import Kernel, kernel
-from ops.cuda.kernels.primitives import (
-    WARP,
-    Address,
-    Float,
-    Int,
-    block_x,
-    block_y,
-    divided,
-    f32,
-    i32,
-    lane,
+from ops.cuda.kernels.memory import (
     load_address,
     load_float,
     load_int,
-    plus,
-    root,
     shared_load_float,
-    shared_memory,
     shared_store_float,
     store_float,
+)
+from ops.cuda.kernels.primitives import WARP, Address, Float, Int, f32, i32
+from ops.cuda.kernels.warps import (
+    block_x,
+    block_y,
+    lane,
+    shared_memory,
     threads,
-    times,
     warp,
     warp_barrier,
     warp_sum,

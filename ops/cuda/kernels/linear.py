@@ -10,38 +10,30 @@ multiplies matrices (mma).
 from collections.abc import Callable
 
 from ops.cuda.kernels.activations import store_quantized
+from ops.cuda.kernels.arithmetic import as_float, dp4a, fma, plus, times
 from ops.cuda.kernels.functions import gate_clamped_swiglu, gate_gelu, gate_silu
 from ops.cuda.kernels.kernel import Kernel, kernel
-from ops.cuda.kernels.primitives import (
-    WARP,
-    Address,
-    Float,
-    Int,
-    as_float,
-    barrier,
-    block_x,
-    block_y,
-    block_z,
-    dp4a,
-    f32,
-    fma,
-    i32,
+from ops.cuda.kernels.memory import (
     load_float,
     load_float2,
     load_int,
     load_int2,
     load_int4,
-    local,
-    mma_s8,
-    mma_s8_half,
-    plus,
     reload_float,
     shared_load_float,
-    shared_memory,
     shared_store_float,
     store_float,
+)
+from ops.cuda.kernels.primitives import WARP, Address, Float, Int, f32, i32, local
+from ops.cuda.kernels.warps import (
+    barrier,
+    block_x,
+    block_y,
+    block_z,
+    mma_s8,
+    mma_s8_half,
+    shared_memory,
     thread_x,
-    times,
 )
 from ops.cuda.kernels.weights import PANEL_ROWS, Panels
 

@@ -6,24 +6,11 @@ Blocks along x are panels, along y units; what lies beyond the last row or block
 
 from collections.abc import Callable
 
+from ops.cuda.kernels.arithmetic import float_of, safe_halves, shift_left
 from ops.cuda.kernels.kernel import Kernel, kernel
-from ops.cuda.kernels.primitives import (
-    Address,
-    Int,
-    block_x,
-    block_y,
-    f32,
-    float_of,
-    i32,
-    load_byte,
-    load_short,
-    safe_halves,
-    shift_left,
-    store_byte,
-    store_int,
-    store_short,
-    thread_x,
-)
+from ops.cuda.kernels.memory import load_byte, load_short, store_byte, store_int, store_short
+from ops.cuda.kernels.primitives import Address, Int, f32, i32
+from ops.cuda.kernels.warps import block_x, block_y, thread_x
 from ops.cuda.kernels.weights import PANEL_ROWS, PANELS
 
 Levels = Callable[[int, int, int], int]

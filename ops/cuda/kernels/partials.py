@@ -16,40 +16,32 @@ bytes a lane, then those of rows 8 to 15; for 16 positions 16 bytes a lane.
 import math
 from collections.abc import Callable
 
-from ops.cuda.kernels.primitives import (
+from ops.cuda.kernels.arithmetic import (
     LOG2_E,
-    WARP,
-    Address,
-    Float,
-    Int,
     divided,
     exponential,
-    f32,
     greater,
     halves,
     high_half,
-    i32,
-    lane,
-    load_float,
-    load_float2,
-    local,
     low_half,
-    mma_f16,
     plus,
     power_of_two,
     reciprocal,
     safe_halves,
+    times,
+)
+from ops.cuda.kernels.memory import (
+    load_float,
+    load_float2,
     shared_load_float,
     shared_load_int,
     shared_load_int4,
     shared_store_float,
     shared_store_int,
     shared_store_int4,
-    shuffle_xor_float,
-    thread_x,
-    times,
-    warp,
 )
+from ops.cuda.kernels.primitives import WARP, Address, Float, Int, f32, i32, local
+from ops.cuda.kernels.warps import lane, mma_f16, shuffle_xor_float, thread_x, warp
 
 ROWS = 16
 WARPS = 4

@@ -1,18 +1,9 @@
 """Sums over the threads of a block, always in the same order."""
 
-from ops.cuda.kernels.primitives import (
-    WARP,
-    Float,
-    Int,
-    barrier,
-    f32,
-    plus,
-    shared_load_float,
-    shared_store_float,
-    thread_x,
-    threads,
-    warp_sum,
-)
+from ops.cuda.kernels.arithmetic import plus
+from ops.cuda.kernels.memory import shared_load_float, shared_store_float
+from ops.cuda.kernels.primitives import WARP, Float, Int, f32
+from ops.cuda.kernels.warps import barrier, thread_x, threads, warp_sum
 
 
 def block_sum(a: Float, room: Int) -> Float:

@@ -22,26 +22,18 @@ or 4, which their scale takes back.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ops.cuda.kernels.primitives import (
-    Address,
-    Float,
-    Int,
+from ops.cuda.kernels.arithmetic import (
     as_float,
     bits,
-    f32,
     high_half,
-    i32,
-    load_int,
-    load_int2,
-    load_int4,
-    load_short,
     low_half,
     shift_left,
     shift_right,
     signed_bits,
-    stream_int4,
     times,
 )
+from ops.cuda.kernels.memory import load_int, load_int2, load_int4, load_short, stream_int4
+from ops.cuda.kernels.primitives import Address, Float, Int, f32, i32
 
 PANEL_ROWS = 32
 BLOCK = 32
