@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from emulated import Ready, open_on_card
 from emulator import EmulatedDevice
-from make_gguf import write_model
+from make_gguf import CHATML, write_model
 from passes import logits_of, nmse
 from presets_gguf import PRESETS
 from test_architectures import RECORDED, ROUNDED
@@ -15,12 +15,13 @@ from test_architectures import RECORDED, ROUNDED
 import lepton_cli
 from lepton_cli.engine import loading, preparing
 from lepton_cli.engine.batching import Request
-from lepton_cli.engine.events import Done
+from lepton_cli.engine.events import Done, Text
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import Model, open_model
 from lepton_cli.engine.positions import Passes, Positions
 from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.session import Session
 from ops.cuda import codes
 from ops.cuda.probe import Card
 from ops.program import Limits
@@ -196,6 +197,24 @@ def test_a_lost_card_is_told_and_what_was_said_is_kept(made, cards, monkeypatch)
                 seen.append(event)
         assert len(seen) >= 4
     assert cards[0].memory()[0] > 0
+
+
+def test_a_chat_on_a_lost_card_keeps_its_text(cards, monkeypatch, tmp_path):
+    keys = {"tokenizer.chat_template": CHATML}
+    path = write_model(tmp_path / "chat.gguf", metadata=keys, seed=3)
+    with open_model(path, LoadOptions("cuda")) as model:
+        session = Session(model, Generation(Sampling(seed=1), 200, ignore_eos=True))
+        events, said = session.send("What was said before?"), []
+        lost = LostError("the GPU was lost (CUDA_ERROR_LAUNCH_FAILED)", "start again")
+        with pytest.raises(LostError):
+            for event in events:
+                said += [event.text] if isinstance(event, Text) else []
+                if len(said) == 3:
+                    monkeypatch.setattr(cards[0], "download", _raise(lost))
+        question, answered = (turn.message.content for turn in session.conversation.turns)
+        assert question == "What was said before?" and answered == "".join(said) != ""
+        with pytest.raises(LostError):  # and so again, as long as the card is lost
+            list(session.send("And now?"))
 
 
 def _raise(error: Exception) -> Callable[..., None]:

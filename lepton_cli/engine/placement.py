@@ -171,16 +171,21 @@ def place(
     """The layers asked for, or with "auto" as many as fit, which may be none.
 
     The whole context `ctx` must fit. Without one it is the trained one, or as much of it, but 4096
-    at least, as lets all layers asked for fit. Raises OutOfMemoryError with the numbers.
+    at least, as lets all layers asked for fit; where they do not fit with that either, "auto" has
+    more layers rather than more context. Raises OutOfMemoryError with the numbers.
     """
     layers = len(needs.layers)
     target = layers if isinstance(wanted, str) else min(wanted, layers)
     context, note = ctx or trained, None
     if ctx is None:
         fitting = needs.most_context(target, free_bytes, trained)
-        if min(LEAST_CONTEXT, trained) <= fitting < trained:
+        least = min(LEAST_CONTEXT, trained)
+        if least <= fitting < trained:
             context = fitting
             note = f"context {context} of {trained}: the GPU's memory allows no more"
+        elif fitting < least < trained and wanted == "auto":
+            context = least
+            note = f"context {context} of {trained}: so more layers are on the GPU; -c asks for more"
     count = min(target, needs.most_layers(context, free_bytes))
     if count < target and wanted != "auto":
         raise too_large(needs, target, context, free_bytes)

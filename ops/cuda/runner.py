@@ -221,10 +221,10 @@ class CudaRunner:
         counts = counts or Counts.of(step)
         needed = Places(0, counts, self._shapes).end + 8 * sum(map(len, tables))
         if needed > self._record_bytes:
+            fresh = self._device.allocate(2 * needed)
             self._forget_graphs()  # they hold the old address
             self._device.free(self._record)
-            self._record_bytes = 2 * needed
-            self._record = self._device.allocate(self._record_bytes)
+            self._record, self._record_bytes = fresh, 2 * needed
         record = packed_record(step, Places(self._record, counts, self._shapes), tables)
         self._device.upload(self._record, record)
         for buffer, values in zip(self._program.inputs, inputs, strict=True):
@@ -248,8 +248,9 @@ class CudaRunner:
         self._forget_graphs()
         if self._scratch:
             self._device.free(self._scratch)
-        self._scratch_bytes = 1 << (size - 1).bit_length()
-        self._scratch = self._device.allocate(self._scratch_bytes)
+        self._scratch, self._scratch_bytes = 0, 0  # if there is no room for more
+        size = 1 << (size - 1).bit_length()
+        self._scratch, self._scratch_bytes = self._device.allocate(size), size
 
     def _forget_graphs(self) -> None:
         for graph in self._graphs.values():
