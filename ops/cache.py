@@ -109,7 +109,10 @@ class BlockPool:
             return Block(self._spare.pop())
         try:
             return Block(self._allocate())
-        except (MemoryError, OutOfMemoryError) as error:
+        except OutOfMemoryError:  # a card's, which tells its numbers
+            self.used -= 1
+            raise
+        except MemoryError as error:
             self.used -= 1
             message = f"no memory for {self.layout.block_bytes / 1e6:.1f} MB more of KV cache"
             raise OutOfMemoryError(message, "use a smaller -c, or fewer --jobs") from error

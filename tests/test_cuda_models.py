@@ -25,7 +25,7 @@ from lepton_cli.engine.session import Session
 from ops.cuda import codes
 from ops.cuda.probe import Card
 from ops.program import Limits
-from quant.errors import LeptonError
+from quant.errors import LeptonError, OutOfMemoryError
 from quant.gguf import GGUF
 
 CARD = Card(0, "an emulated card", (8, 9), 13000, 1 << 30)
@@ -178,6 +178,16 @@ def test_a_resumed_window_goes_on_with_the_same_bytes(made, cards):
         model.positions.restore(held[:20], blocks)
         done = answer(model, ids)
         assert done.stats.cached_tokens == 20 and done.token_ids == want
+
+
+def test_memory_that_another_process_took_is_told_and_the_answer_kept(made, cards):
+    path, ids = made("llama"), list(range(3, 30))
+    with open_model(path, LoadOptions("cuda")) as model:
+        card = cards[0]
+        card.allocate(card.memory()[0] - 1000)  # somebody else
+        with pytest.raises(OutOfMemoryError, match="are free"):
+            answer(model, ids)
+        assert model.positions.cache.blocks == []
 
 
 class LostError(LeptonError):

@@ -30,6 +30,7 @@ LOGIT_ROWS = 32
 
 CacheTypes = tuple[CacheType, CacheType]
 MOST_THREADS, MOST_TOKENS = 1 << 10, 1 << 20  # in a pass
+MOST_CARD_TOKENS = 2048  # a card's kernels reach a row of activations in 32 bits, and need no more
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ class Model:
         self.threads = options.threads or choice.count
         self.threads_reason = "asked for" if options.threads else choice.reason
         self._notes = prepared.notes
-        limits = loading.limits_of(plan.context, options.ubatch)
+        most = loading.MOST_CARD_TOKENS if prepared.card else options.ubatch
+        limits = loading.limits_of(plan.context, min(options.ubatch, most))
         resources = Resources(self.threads, kernel_folder(), on_compile or _silent)
         self._runner = _open_runner(prepared, limits, resources)
         self._passes = Passes(self._runner, limits.tokens, limits.outputs)
