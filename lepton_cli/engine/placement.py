@@ -185,7 +185,7 @@ def place(
             note = f"context {context} of {trained}: the GPU's memory allows no more"
         elif fitting < least < trained and wanted == "auto":
             context = least
-            note = f"context {context} of {trained}: so more layers are on the GPU; -c asks for more"
+            note = f"context {context} of {trained}: so the GPU has more layers; -c asks for more"
     count = min(target, needs.most_layers(context, free_bytes))
     if count < target and wanted != "auto":
         raise too_large(needs, target, context, free_bytes)
