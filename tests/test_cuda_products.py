@@ -83,7 +83,7 @@ def few(bench: Bench, matrix: Matrix, x: int, count: int, columns: int) -> np.nd
     """By the kernel for so many columns."""
     y = bench.card.allocate(4 * count * matrix.rows)
     operands = (matrix.weight, 0, 0, 0, 0, 0, matrix.panel_bytes, 0, x, matrix.blocks)
-    grid = (-(-matrix.rows // 32), -(-count // columns), 1)
+    grid = (-(-count // columns), -(-matrix.rows // 32), 1)
     name = f"linear_{matrix.kind}_{columns}"
     operands = (*operands, y, matrix.rows, count, 0, 0, 0, 1, 0, 0, 0, matrix.rows, 0)
     bench.card.launch(Launch(name, grid, 512, operands, 2048 * columns))
@@ -92,7 +92,7 @@ def few(bench: Bench, matrix: Matrix, x: int, count: int, columns: int) -> np.nd
 
 def many(bench: Bench, matrix: Matrix, x: int, count: int) -> np.ndarray:
     y = bench.card.allocate(4 * count * matrix.rows)
-    grid = (-(-matrix.rows // 64), -(-count // 64), 1)
+    grid = (-(-count // 64), -(-matrix.rows // 64), 1)
     operands = (matrix.weight, 0, 0, matrix.panel_bytes, 0, x, matrix.blocks, y, matrix.rows)
     launch = Launch(
         f"linear_{matrix.kind}_many", grid, 128, (*operands, count, 0, 0, 0, 0, 1), 16384

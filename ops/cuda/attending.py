@@ -21,6 +21,7 @@ from ops.cuda.kernels.cached import padded
 from ops.interface import BLOCK, Heads
 
 SPLIT_TOKENS = 16  # so many tokens are shared among thread blocks
+MOST_SCRATCH = 64 << 20  # bytes of partial results: else one thread block goes through them all
 NO_WINDOW = 1 << 30  # positions
 LOG2_E = math.log2(math.e)
 
@@ -103,14 +104,18 @@ def slots(heads: Heads, blocks: int) -> int:
 
 def scratch_bytes(heads: Heads, tokens: int, blocks: int) -> int:
     """Room for the partial results of a step (0: it needs none)."""
-    if not splits(tokens, blocks):
-        return 0
+    return _scratch(heads, tokens, blocks) if splits(heads, tokens, blocks) else 0
+
+
+def splits(heads: Heads, tokens: int, blocks: int) -> bool:
+    """Whether a token's context is shared among thread blocks."""
+    few = tokens <= SPLIT_TOKENS and blocks > 1
+    return few and _scratch(heads, tokens, blocks) <= MOST_SCRATCH
+
+
+def _scratch(heads: Heads, tokens: int, blocks: int) -> int:
     record = record_bytes(padded(heads.head_width))
     return tokens * heads.query_heads * slots(heads, blocks) * record
-
-
-def splits(tokens: int, blocks: int) -> bool:
-    return tokens <= SPLIT_TOKENS and blocks > 1
 
 
 def tiles_of(heads: Heads) -> TileShape:
@@ -174,7 +179,7 @@ def attend(
     numbers = heads.query_heads, group, heads.head_width, window, factor, cap
     suffix = f"{layout.k}_{layout.v}_{width}"
     shared, threads = partials.shared_bytes(width), partials.THREADS
-    if not splits(tokens, blocks):
+    if not splits(heads, tokens, blocks):
         whole = rows.q, rows.y, rows.sinks, *places, *numbers
         grid = heads.kv_heads, step.tile_count, 1
         return [Launch(f"attention_whole_{suffix}", grid, threads, whole, shared)]

@@ -276,7 +276,7 @@ class Lowering:
             rows = attending.Results(at[q], at[y], at.scratch, own, packed)
             place = _places(at, heads)
             yield from attending.attend(heads, self._layout, tokens, blocks, place, rows)
-            if quantized and not attending.splits(tokens, blocks):
+            if quantized and not attending.splits(heads, tokens, blocks):
                 yield _quantize(at, y, quantized)
 
         def scratch(counts: Counts) -> int:

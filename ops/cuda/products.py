@@ -13,8 +13,8 @@ FEW = {"F16": (8,)}
 FEW_OF_PANELS = (1, 4, 8)
 """Columns that the kernels for few rows take at once."""
 FEW_ROWS = 32
-"""Up to so many rows they are started several times over: the weights are read again, mostly from
-the card's second cache, but each row of a panel is shared by 16 warps."""
+"""Up to so many rows they are started several times over: thread blocks that run together read the
+same weights, from the card's second cache, and each row of a panel is shared by 16 warps."""
 PANEL_ROWS, CHAIN_THREADS, COLUMN_BYTES = 32, 512, 2048
 TILE_ROWS, TILE_TOKENS, TILE_THREADS, TILE_SHARED = 64, 64, 128, 16384
 SINGLE_ROWS, SINGLE_THREADS = 8, 256  # of float32: a warp a row
@@ -105,7 +105,7 @@ class Product:
         parts = (*self.parts[1:], NO_PART, NO_PART)
         return Launch(
             f"{'gated_' * gated}linear_{matrix.kind}_{columns}",
-            (_up(matrix.rows, PANEL_ROWS), _up(self.count, at_once), 1),
+            (_up(self.count, at_once), _up(matrix.rows, PANEL_ROWS), 1),
             CHAIN_THREADS,
             (
                 *(matrix.weight, matrix.bias, matrix.factor),
@@ -125,7 +125,7 @@ class Product:
         most = chosen.tokens if chosen.order else self.count
         return Launch(
             f"linear_{matrix.kind}_many",
-            (_up(matrix.rows, TILE_ROWS), _up(most, TILE_TOKENS), matrix.experts),
+            (_up(most, TILE_TOKENS), _up(matrix.rows, TILE_ROWS), matrix.experts),
             TILE_THREADS,
             (
                 *(matrix.weight, matrix.bias, matrix.factor),

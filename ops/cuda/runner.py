@@ -34,7 +34,7 @@ from quant.errors import UsageError
 
 GRAPHS = 24  # kept; a step of other counts takes the place of the one longest unused
 GRAPH_ROWS = 32  # steps of more tokens are launched one by one: their kernels take longer than that
-RECORD_BYTES = 1 << 16
+RECORD_BYTES, SCRATCH_STEP = 1 << 16, 1 << 20
 Floats = NDArray[np.float32]
 
 
@@ -249,7 +249,7 @@ class CudaRunner:
         if self._scratch:
             self._device.free(self._scratch)
         self._scratch, self._scratch_bytes = 0, 0  # if there is no room for more
-        size = 1 << (size - 1).bit_length()
+        size = -(-size // SCRATCH_STEP) * SCRATCH_STEP
         self._scratch, self._scratch_bytes = self._device.allocate(size), size
 
     def _forget_graphs(self) -> None:

@@ -54,7 +54,8 @@ def rms_norm_quantize(x: Address, y: Address, weight: Address, width: Int, eps: 
     x, y = x + 4 * row * width, y + row * (width + width // 2)
     squares = f32(0)
     for n in range(thread_x(), width, threads()):
-        squares = plus(squares, times(load_float(x + 4 * n), load_float(x + 4 * n)))
+        a = load_float(x + 4 * n)
+        squares = plus(squares, times(a, a))
     mean = divided(block_sum(squares, shared_memory()), f32(width))
     inverse = divided(f32(1), root(plus(mean, eps)))
     for n in range(thread_x(), width, threads()):  # whole warps: a row is a multiple of 32

@@ -59,7 +59,8 @@ def rms_norm(x: Address, y: Address, weight: Address, width: Int, eps: Float) ->
     x, y = x + 4 * block_x() * width, y + 4 * block_x() * width
     squares = f32(0)
     for n in range(thread_x(), width, threads()):
-        squares = plus(squares, times(load_float(x + 4 * n), load_float(x + 4 * n)))
+        a = load_float(x + 4 * n)
+        squares = plus(squares, times(a, a))
     mean = divided(block_sum(squares, shared_memory()), f32(width))
     inverse = divided(f32(1), root(plus(mean, eps)))
     for n in range(thread_x(), width, threads()):

@@ -35,9 +35,11 @@ from ops.cuda.kernels.warps import (
     block_x,
     block_y,
     block_z,
+    lane,
     mma_f16,
     shared_memory,
     thread_x,
+    warp,
     warp_sum,
 )
 from ops.cuda.kernels.weights import PANEL_ROWS
@@ -49,7 +51,7 @@ F32_THREADS = 256
 
 
 def few_halves(second: bool) -> Kernel:
-    """Up to 8 tokens a block along y, panels along x; operands as in `linear.few`.
+    """Up to 8 tokens a block along x, panels along y; operands as in `linear.few`.
 
     Shared: 16 KiB a matrix.
     """
@@ -81,14 +83,14 @@ def few_halves(second: bool) -> Kernel:
         rows_first: Int,
         rows_second: Int,
     ) -> None:
-        lane, chain = thread_x() % WARP, thread_x() // WARP
-        g, t = lane // 4, lane % 4
+        chain, panel = warp(), block_y()
+        g, t = lane() >> 2, lane() & 3
         columns = 1 if ids != 0 else COLUMNS
-        first = block_y() * columns
+        first = block_x() * columns
         expert = i32(0)
         if ids != 0:
             expert = load_int(ids + 4 * first)
-        offset = expert * matrix_bytes + block_x() * panel_bytes
+        offset = expert * matrix_bytes + panel * panel_bytes
         token = min(first + min(g, columns - 1), count - 1) // rows_per_x
         source = x + 4 * (token * blocks * GROUP + 8 * t)
         totals = local.array(sums, f32)
@@ -104,9 +106,9 @@ def few_halves(second: bool) -> Kernel:
                     b0, b1 = safe_halves(p0, p1), safe_halves(p2, p3)
                     b2, b3 = safe_halves(p4, p5), safe_halves(p6, p7)
                     for matrix in range(matrices):
-                        place = weights + offset + group * GROUP_BYTES + lane * 16
+                        place = weights + offset + group * GROUP_BYTES + lane() * 16
                         if matrix == 1:
-                            place = up_weights + offset + group * GROUP_BYTES + lane * 16
+                            place = up_weights + offset + group * GROUP_BYTES + lane() * 16
                         for m in range(2):
                             at = matrix * 8 + m * 4
                             c0, c1, c2, c3 = (
@@ -127,9 +129,9 @@ def few_halves(second: bool) -> Kernel:
             place = (chain * matrices + n // 8) * 1024 + (column * PANEL_ROWS + row) * 4
             shared_store_float(shared + place, totals[n])
         barrier()
-        column, row = chain, block_x() * PANEL_ROWS + lane
+        column, row = chain, panel * PANEL_ROWS + lane()
         if column < columns and first + column < count and row < rows:
-            mine = shared + (column * PANEL_ROWS + lane) * 4
+            mine = shared + (column * PANEL_ROWS + lane()) * 4
             total = f32(0)
             for n in range(CHAINS):
                 total = plus(total, shared_load_float(mine + n * matrices * 1024))
@@ -142,7 +144,7 @@ def few_halves(second: bool) -> Kernel:
             token = i32(first + column)
             if quantized != 0:  # a warp has a block of 32
                 place = quantized + token * (rows + rows // 2)
-                store_quantized(place, rows, block_x(), total)
+                store_quantized(place, rows, panel, total)
             else:
                 if added != 0:
                     total = plus(total, load_float(added + 4 * (token * rows + row)))
@@ -173,9 +175,8 @@ def many_halves(
     rows_per_x: Int,
 ) -> None:
     """As `linear.many`. Shared: 16 KiB."""
-    lane, warp = thread_x() % WARP, thread_x() // WARP
-    g, t = lane // 4, lane % 4
-    panel, first = block_x() * 2 + warp % 2, block_y() * TILE_TOKENS + warp // 2 * 32
+    g, t = lane() >> 2, lane() & 3
+    panel, first = block_y() * 2 + (warp() & 1), block_x() * TILE_TOKENS + (warp() >> 1) * 32
     expert, start = block_z(), i32(0)
     if order != 0:
         start = load_int(starts + 4 * expert)
@@ -183,7 +184,7 @@ def many_halves(
     if first >= count or panel * PANEL_ROWS >= rows:
         return
     units = (blocks + UNIT - 1) // UNIT
-    base = weights + expert * matrix_bytes + panel * panel_bytes + lane * 16
+    base = weights + expert * matrix_bytes + panel * panel_bytes + lane() * 16
     taken = local.array(4, i32)
     for j in range(4):
         token = token_of(i32(first + j * 8 + g), count, order, start)

@@ -51,7 +51,7 @@ def largest(x: Address, out: Address, width: Int, pairs: Int) -> None:
     while size <= STRETCH:
         stride = size // 2
         while stride > 0:
-            first = 2 * stride * (t // stride) + t % stride
+            first = 2 * t - (t & (stride - 1))
             exchange(i32(shared + 4 * first), i32(4 * stride), i32(first & size))
             barrier()
             stride = stride // 2

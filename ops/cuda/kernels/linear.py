@@ -10,7 +10,7 @@ multiplies matrices (mma).
 from collections.abc import Callable
 
 from ops.cuda.kernels.activations import store_quantized
-from ops.cuda.kernels.arithmetic import as_float, dp4a, fma, plus, times
+from ops.cuda.kernels.arithmetic import as_float, dp4a, fma, plus, quotient, times
 from ops.cuda.kernels.functions import gate_clamped_swiglu, gate_gelu, gate_silu
 from ops.cuda.kernels.kernel import Kernel, kernel
 from ops.cuda.kernels.memory import (
@@ -30,10 +30,12 @@ from ops.cuda.kernels.warps import (
     block_x,
     block_y,
     block_z,
+    lane,
     mma_s8,
     mma_s8_half,
     shared_memory,
     thread_x,
+    warp,
 )
 from ops.cuda.kernels.weights import PANEL_ROWS, Panels
 
@@ -44,7 +46,7 @@ FEW = (1, 4, 8)
 MANY_THREADS, TILE_ROWS, TILE_TOKENS = 128, 64, 64
 """For many: two warps of a panel each along the rows, two of 32 tokens each along the tokens."""
 
-SMALL_UNIT = 32 * 144  # bytes
+SMALL_BLOCK = 32 * 18  # bytes, of a panel
 PLAIN, SILU, GELU, CLAMPED_SWIGLU = range(4)
 """What an epilogue does with a second product: nothing, or one of the gates."""
 
@@ -88,71 +90,82 @@ def place_of(
 
 
 def make_unit_sums(panels: Panels, columns: int, first_total: int) -> Callable[..., None]:
-    """What a lane adds to `columns` of its totals for one unit of its row."""
+    """What a lane adds to `columns` of its totals for one unit of its row.
+
+    `sources` are the offsets of the columns' activations. For one column the blocks of a unit are
+    written out one by one: so many loads of weights are under way at once, and no scale is looked
+    for by its number.
+    """
     unit_blocks, words, scales = panels.blocks, panels.words, panels.scales
     head, has_minimum, halves = panels.head, panels.minimum, panels.halves
+    written_out, always_whole = columns == 1, unit_blocks == 8
 
-    def add_unit(
-        place: Address,
-        unit: Int,
-        x: Address,
-        blocks: Int,
-        first: Int,
-        count: Int,
-        rows_per_x: Int,
-        totals,
+    def add_block(
+        place: Address, n: Int, block: Int, x: Address, blocks: Int, heads, sources, totals
     ) -> None:
-        lane = thread_x() % WARP
-        h0, h1, h2, h3, h4 = head(place, lane)
-        for n in range(unit_blocks):
-            block = unit * unit_blocks + n
-            if block < blocks:
-                w0, w1, w2, w3, w4, w5, w6, w7 = words(place, n, lane)
-                scale, minimum, low, high = scales(h0, h1, h2, h3, h4, n)
-                for column in range(columns):
-                    row = min(first + column, count - 1) // rows_per_x
-                    source = x + row * (blocks * 48)
-                    a0, a1, a2, a3 = load_int4(source + block * 32)
-                    a4, a5, a6, a7 = load_int4(source + block * 32 + 16)
-                    x_scale, x_sum = load_float2(source + blocks * 32 + block * 16)
-                    dot = dp4a(w0, a0, i32(0))
-                    dot = dp4a(w1, a1, dot)
-                    dot = dp4a(w2, a2, dot)
-                    dot = dp4a(w3, a3, dot)
-                    if halves:
-                        rest = dp4a(w4, a4, i32(0))
-                        rest = dp4a(w5, a5, rest)
-                        rest = dp4a(w6, a6, rest)
-                        rest = dp4a(w7, a7, rest)
-                        dot = i32(dot * low + rest * high)
-                    else:
-                        dot = dp4a(w4, a4, dot)
-                        dot = dp4a(w5, a5, dot)
-                        dot = dp4a(w6, a6, dot)
-                        dot = dp4a(w7, a7, dot)
-                    at = first_total + column
-                    total = fma(times(scale, x_scale), as_float(dot), totals[at])
-                    if has_minimum:
-                        total = fma(-minimum, x_sum, total)
-                    totals[at] = total
+        w0, w1, w2, w3, w4, w5, w6, w7 = words(place, n, lane())
+        scale, minimum, low, high = scales(heads[0], heads[1], heads[2], heads[3], heads[4], n)
+        for column in range(columns):
+            source = x + sources[column]
+            a0, a1, a2, a3 = load_int4(source + block * 32)
+            a4, a5, a6, a7 = load_int4(source + block * 32 + 16)
+            x_scale, x_sum = load_float2(source + blocks * 32 + block * 16)
+            dot = dp4a(w0, a0, i32(0))
+            dot = dp4a(w1, a1, dot)
+            dot = dp4a(w2, a2, dot)
+            dot = dp4a(w3, a3, dot)
+            if halves:
+                rest = dp4a(w4, a4, i32(0))
+                rest = dp4a(w5, a5, rest)
+                rest = dp4a(w6, a6, rest)
+                rest = dp4a(w7, a7, rest)
+                dot = i32(dot * low + rest * high)
+            else:
+                dot = dp4a(w4, a4, dot)
+                dot = dp4a(w5, a5, dot)
+                dot = dp4a(w6, a6, dot)
+                dot = dp4a(w7, a7, dot)
+            at = first_total + column
+            total = fma(times(scale, x_scale), as_float(dot), totals[at])
+            if has_minimum:
+                total = fma(-minimum, x_sum, total)
+            totals[at] = total
+
+    def add_unit(place: Address, unit: Int, x: Address, blocks: Int, sources, totals) -> None:
+        heads = local.array(5, i32)
+        heads[0], heads[1], heads[2], heads[3], heads[4] = head(place, lane())
+        first = i32(unit * unit_blocks)
+        if written_out and (always_whole or first + unit_blocks <= blocks):
+            add_block(place, 0, first, x, blocks, heads, sources, totals)
+            add_block(place, 1, i32(first + 1), x, blocks, heads, sources, totals)
+            add_block(place, 2, i32(first + 2), x, blocks, heads, sources, totals)
+            add_block(place, 3, i32(first + 3), x, blocks, heads, sources, totals)
+            if unit_blocks == 8:
+                add_block(place, 4, i32(first + 4), x, blocks, heads, sources, totals)
+                add_block(place, 5, i32(first + 5), x, blocks, heads, sources, totals)
+                add_block(place, 6, i32(first + 6), x, blocks, heads, sources, totals)
+                add_block(place, 7, i32(first + 7), x, blocks, heads, sources, totals)
+        else:
+            for n in range(min(unit_blocks, blocks - first)):
+                add_block(place, n, i32(first + n), x, blocks, heads, sources, totals)
 
     return add_unit
 
 
 def few(panels: Panels, columns: int, second: bool) -> Kernel:
-    """For up to `columns` tokens a block along y. With a `second` matrix: gate(W x, W' x).
+    """For up to `columns` tokens a block along x. With a `second` matrix: gate(W x, W' x).
 
-    Blocks along x are panels. With `ids` each row of y has an expert of its own (one column), and
-    row r of y is made of row r // rows_per_x of x. Rows may be those of up to three matrices, that
-    go to outputs of their own; or they go to `quantized` activations. Shared: columns · 16 · 128
-    bytes a matrix.
+    Blocks along y are panels: thread blocks that follow each other read the same weights. With
+    `ids` each row of y has an expert of its own (one column), and row r of y is made of row
+    r // rows_per_x of x. Rows may be those of up to three matrices, that go to outputs of their
+    own; or they go to `quantized` activations. Shared: columns · 16 · 128 bytes a matrix.
     """
     unit_blocks, unit_bytes = panels.blocks, panels.unit_bytes
     add_unit = make_unit_sums(panels, columns, 0)
     add_up_unit = make_unit_sums(panels, columns, columns)
     sums = columns * (2 if second else 1)
     # thread blocks on a processor: formats of many bits need more than 64 registers
-    at_once = 2 if sums == 1 and unit_bytes <= SMALL_UNIT else 1
+    at_once = 2 if sums == 1 and unit_bytes // unit_blocks <= SMALL_BLOCK else 1
 
     @kernel(FEW_THREADS, at_once)
     def product(
@@ -179,41 +192,45 @@ def few(panels: Panels, columns: int, second: bool) -> Kernel:
         rows_first: Int,
         rows_second: Int,
     ) -> None:
-        lane, chain, first = thread_x() % WARP, thread_x() // WARP, block_y() * columns
+        chain, first, panel = warp(), i32(block_x() * columns), block_y()
         expert = i32(0)
         if ids != 0:
             expert = load_int(ids + 4 * first)
-        offset = expert * matrix_bytes + block_x() * panel_bytes
+        sources = local.array(columns, i32)
+        for column in range(columns):
+            row = i32(min(first + column, count - 1))
+            sources[column] = i32(quotient(row, rows_per_x) * (blocks * 48))
+        offset = expert * matrix_bytes + panel * panel_bytes
         totals = local.array(sums, f32)
         for n in range(sums):
             totals[n] = f32(0)
         for unit in range(chain, (blocks + unit_blocks - 1) // unit_blocks, CHAINS):
             place = weights + offset + unit * unit_bytes
-            add_unit(place, i32(unit), x, blocks, i32(first), count, rows_per_x, totals)
+            add_unit(place, i32(unit), x, blocks, sources, totals)
             if second:
                 place = up_weights + offset + unit * unit_bytes
-                add_up_unit(place, i32(unit), x, blocks, i32(first), count, rows_per_x, totals)
+                add_up_unit(place, i32(unit), x, blocks, sources, totals)
         shared = shared_memory()
         for n in range(sums):
-            shared_store_float(shared + (chain * sums + n) * 128 + lane * 4, totals[n])
+            shared_store_float(shared + (chain * sums + n) * 128 + lane() * 4, totals[n])
         barrier()
-        column, row = chain, block_x() * PANEL_ROWS + lane
+        column, row = chain, panel * PANEL_ROWS + lane()
         if column < columns and first + column < count and row < rows:
             total = f32(0)
             for n in range(CHAINS):
-                place = shared + (n * sums + column) * 128 + lane * 4
+                place = shared + (n * sums + column) * 128 + lane() * 4
                 total = plus(total, shared_load_float(place))
             total = finished(total, factor, bias, expert, row, rows)
             if second:
                 up = f32(0)
                 for n in range(CHAINS):
-                    place = shared + (n * sums + columns + column) * 128 + lane * 4
+                    place = shared + (n * sums + columns + column) * 128 + lane() * 4
                     up = plus(up, shared_load_float(place))
                 total = gated(gate, total, finished(up, up_factor, up_bias, expert, row, rows))
             token = i32(first + column)
             if quantized != 0:  # a warp has a block of 32
                 place = quantized + token * (rows + rows // 2)
-                store_quantized(place, rows, block_x(), total)
+                store_quantized(place, rows, panel, total)
             else:
                 if added != 0:
                     total = plus(total, load_float(added + 4 * (token * rows + row)))
@@ -249,7 +266,7 @@ def store_result(
 
 
 def many(panels: Panels) -> Kernel:
-    """A block is 64 rows (along x) and 64 tokens (along y); along z experts.
+    """A block is 64 tokens (along x) and 64 rows (along y); along z experts.
 
     With `order` and `starts` the rows of y that expert e gives are order[starts[e]] up to
     order[starts[e + 1] - 1]. Shared: 16 KiB.
@@ -276,9 +293,8 @@ def many(panels: Panels) -> Kernel:
         starts: Address,
         rows_per_x: Int,
     ) -> None:
-        lane, warp = thread_x() % WARP, thread_x() // WARP
-        g, t = lane // 4, lane % 4
-        panel, first = block_x() * 2 + warp % 2, block_y() * TILE_TOKENS + warp // 2 * 32
+        g, t = lane() >> 2, lane() & 3
+        panel, first = block_y() * 2 + (warp() & 1), block_x() * TILE_TOKENS + (warp() >> 1) * 32
         expert, start = block_z(), i32(0)
         if order != 0:
             start = load_int(starts + 4 * expert)
