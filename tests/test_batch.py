@@ -8,13 +8,13 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pytest
-from fake_batch import FakeBatchModel
-from fake_model import FakeTemplate
 
 from lepton_cli.__main__ import run
 from lepton_cli.engine.constraints import Constraint
 from lepton_cli.engine.messages import Message, Segment
 from quant.errors import ConstraintError, OutOfMemoryError
+from tests.fake_batch import FakeBatchModel
+from tests.fake_model import FakeTemplate
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """`lepton chat` from the command line: what its options make of the chat."""
 
 import pytest
-from fake_model import FakeModel
 
 from lepton_cli.__main__ import run
 from lepton_cli.ui.chat import BUILTIN_NOTE
 from quant.errors import UsageError
+from tests.fake_model import FakeModel
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import json
 import os
 
 import pytest
-from make_gguf import CHATML, write_model
 
 from lepton_cli.__main__ import run
 from lepton_cli.ui.figures import amount, columns, size
+from tests.make_gguf import CHATML, write_model
 
 
 @pytest.fixture(scope="module")

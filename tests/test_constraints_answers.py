@@ -5,7 +5,6 @@ import re
 
 import numpy as np
 import pytest
-from tiny_vocabularies import C, D, N, build, byte_pairs, gemma4, sentence_pieces, word_pieces
 
 import lepton_cli
 from lepton_cli.__main__ import run
@@ -18,6 +17,7 @@ from lepton_cli.engine.guide import Guides
 from lepton_cli.engine.sampling import Sampler, Sampling
 from lepton_cli.engine.streams import THINK, reasoning_format
 from quant.errors import ConstraintError, UsageError
+from tests.tiny_vocabularies import C, D, N, build, byte_pairs, gemma4, sentence_pieces, word_pieces
 
 SPECIAL = (("<|im_end|>", C), ("<think>", C), ("</think>", C), ("<tool>", D))
 LETTERS = [(letter, N) for letter in '{}[]":,0123456789\n-.+ne']

@@ -132,9 +132,10 @@ def test_the_story_is_told_to_the_letter(shared_data, cards):
     folder = shared_data("models")
     with lepton_cli.load(folder / "stories260K-F32.gguf") as model:
         assert model.backend == "cuda"
-        told = "".join(model.generate(STORY, max_tokens=100, temperature=0))
-    assert told == (folder / "stories260K-F32.txt").read_text()
-    assert cards[0].emulator.counts["draw"] > 90  # tokens were drawn on the card
+        told = "".join(model.generate(STORY, max_tokens=40, temperature=0))
+    whole = (folder / "stories260K-F32.txt").read_text()
+    assert len(told) > 100 and whole.startswith(told)
+    assert cards[0].emulator.counts["draw"] > 30  # tokens were drawn on the card
 
 
 def test_an_answer_is_the_same_however_it_is_run(made, cards):
@@ -236,13 +237,13 @@ def _raise(error: Exception) -> Callable[..., None]:
 
 def test_a_prompt_that_is_on_disk_is_not_read_again(made, cards, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    path, ids = made("llama", "Q8_0"), list(range(3, 90))
+    path, ids = made("llama", "Q8_0"), list(range(3, 71))
     told = []
     for _ in range(2):
         with open_model(path, LoadOptions("cuda", prefixes=1 << 28)) as model:
             done = answer(model, ids, draft_max=0)
             told.append((done.stats.cached_tokens, done.token_ids))
             model.remember()
-    assert [cached for cached, _ in told] == [0, 86] and told[0][1] == told[1][1]
+    assert [cached for cached, _ in told] == [0, 67] and told[0][1] == told[1][1]
     with open_model(path, LoadOptions("cpu", prefixes=1 << 28)) as model:
         assert answer(model, ids).stats.cached_tokens == 0  # its K and V are others

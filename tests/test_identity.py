@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from make_gguf import write_model
 
 from lepton_cli.engine.identity import model_identity
 from quant.gguf import GGUF
+from tests.make_gguf import write_model
 
 TOKENS = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["a", "b"]}
 

@@ -322,7 +322,7 @@ WRITER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_prefix_store import *
+from tests.test_prefix_store import *
 where = store(Path(sys.argv[1]), limit=6 * (PAGE + SIZE))
 for round in range(30):
     for seed in (0, 1, 2):

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from fake_model import FakeModel, FakeTemplate
 
 from lepton_cli.__main__ import run
 from lepton_cli.engine.events import Reasoning
 from quant.errors import ContextOverflowError, ModelFileError
 from quant.gguf import Metadata
+from tests.fake_model import FakeModel, FakeTemplate
 
 THINKING = (Reasoning("Hm, "), Reasoning("so."), "Yes", ".")
 

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from make_gguf import CHATML, write_model
+
+from tests.make_gguf import CHATML, write_model
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes and terminals of POSIX")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_gguf import write_model
 
 import lepton_cli
 from lepton_cli.__main__ import run
@@ -18,6 +17,7 @@ from lepton_cli.engine import warmup
 from lepton_cli.engine.warmup import Compiling
 from lepton_cli.ui.warmup import CompileNotes
 from quant.errors import LeptonError, ModelFileError
+from tests.make_gguf import write_model
 
 ROOT = Path(__file__).parents[1]
 HELLO = ("run", "builtin", "hi", "-n", "1", "--temp", "0")
