@@ -11,7 +11,11 @@ from ops.cuda.device import Code, Device
 from ops.shelves import Compiling, Shelf, tidy, unpack
 
 HERE = Path(__file__).parent
-COMPILERS = ("numba-cuda", "numba", "llvmlite", "nvidia-nvvm", "nvidia-nvjitlink")
+COMPILERS = (
+    *("numba-cuda", "numba", "llvmlite"),
+    *("nvidia-nvvm", "nvidia-nvjitlink"),  # of CUDA 13
+    *("nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12"),
+)
 
 
 class CodeStore:
