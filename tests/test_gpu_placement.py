@@ -91,7 +91,9 @@ def test_the_context_shrinks_to_have_all_on_the_card(wanted):
 
 def test_the_context_does_not_shrink_below_4096():
     placed = place(NEEDS, "auto", None, 16384, room(32, 3840))
-    assert placed.context == 4096 and placed.note.startswith("context 4096 of 16384: so more")
+    assert placed.context == 4096 and placed.note.startswith(
+        "context 4096 of 16384: so the GPU has more"
+    )
     assert NEEDS.most_layers(16384, room(32, 3840)) < placed.layers_on_gpu < 32
     with pytest.raises(OutOfMemoryError):  # who asks for all gets no less
         place(NEEDS, "all", None, 16384, room(32, 3840))

@@ -21,7 +21,8 @@ Part = int | Literal["embedding", "head"]
 RESERVE = 300_000_000
 """Bytes of the card that stay free: the driver's own needs, and those of the desktop."""
 LEAST_CONTEXT = 4096  # what a context that nobody asked for is shrunk to, to have all on the card
-CARD_FORMATS = frozenset({"Q4_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K", "F16", "BF16"})
+QUANTIZED = {"Q4_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"}
+CARD_FORMATS = frozenset(QUANTIZED | {"F16", "BF16"})
 """Formats that the card computes with; any other but F32 becomes 2 bytes a weight there."""
 ROWS = 32  # a matrix is padded to a multiple of so many rows
 COLUMNS = 32  # a row that is no multiple of so many stays float32

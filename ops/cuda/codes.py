@@ -73,7 +73,8 @@ def sources() -> list[Path]:
     """The files that decide what a kernel's machine code is."""
     shared = [HERE.parent / "interface.py", HERE.parent / "cache.py", HERE.parent / "shelves.py"]
     own = [HERE / name for name in ("ptx.py", "worker.py", "device.py", "cache.py")]
-    return [*shared, *own, *sorted((HERE / "kernels").glob("*.py"))]
+    tables = [HERE.parents[1] / "quant" / name for name in ("iquants.py", "microscaling.py")]
+    return [*shared, *own, *tables, *sorted((HERE / "kernels").glob("*.py"))]
 
 
 def _installed(package: str) -> str:

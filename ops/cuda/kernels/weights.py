@@ -11,7 +11,8 @@ levels of a block  | lane 0: 16 bytes | lane 1 | ... | lane 31 |    (Q8_0: twice
     are summed apart: weight 4i + b and weight 16 + 4i + b.)
 Q5_K behind them   a word a lane and block: bit i of byte b belongs to weight 4i + b
 Q6_K behind them   two words: the bits 2i, 2i + 1 of byte b of word w belong to weight 16w + 4i + b
-head               Q4_0, Q8_0: | lane 0: 4 scales f16 | lane 1 | ...
+head               Q4_0, Q8_0, IQ4_NL: | lane 0: 4 scales f16 | lane 1 | ...
+                   MXFP4: | lane 0: 4 exponents of 8 bits | ... IQ4_XS: | lane 0: 8 bytes | ...
                    Q4_K, Q5_K: | lane 0: d f16, dmin f16, 12 bytes of scales as in the file | ...
                    Q6_K:       | lane 0: 16 scales i8 | ... | lane 31 |, | lane 0: d f16 | ...
 
@@ -19,9 +20,10 @@ Levels of Q4_0 and Q6_K are two's complements, so they lie in the upper bits of 
 or 4, which their scale takes back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ops.cuda.kernels import tables
 from ops.cuda.kernels.arithmetic import (
     as_float,
     bits,
@@ -34,6 +36,7 @@ from ops.cuda.kernels.arithmetic import (
 )
 from ops.cuda.kernels.memory import load_int, load_int2, load_int4, load_short, stream_int4
 from ops.cuda.kernels.primitives import Address, Float, Int, f32, i32
+from quant import iquants, microscaling
 
 PANEL_ROWS = 32
 BLOCK = 32
@@ -53,7 +56,8 @@ class Panels:
     """A format: the size of its units, and device functions that take them apart.
 
     words(unit, n, lane), pair(unit, n, row, t), head(unit, row), scales(head, n) where `unit` is
-    an address and n a block of it. `minimum`: weights are factor · level - minimum. `halves`: the
+    an address and n a block of it. `names`: the four bits of levels name entries of a table (see
+    tables.py). `minimum`: weights are factor · level - minimum. `halves`: the
     two halves of a block have factors of their own.
     """
 
@@ -65,6 +69,7 @@ class Panels:
     scales: Callable[[int, int, int, int, int, int], Scales]
     minimum: bool = False
     halves: bool = False
+    names: bool = False
 
 
 # --- 4 signed bits: Q4_0
@@ -246,10 +251,23 @@ def q6_k_scales(a: Int, b: Int, c: Int, d: Int, e: Int, n: Int) -> Scales:
     return times(low_half(e), f32(0.25)), f32(0), low, high
 
 
+def _by_name(levels: Sequence[int]) -> tuple[Callable[..., Words], Callable[..., Pair]]:
+    return tables.make_words(levels), tables.make_pair(levels)
+
+
 PANELS = {
     "Q4_0": Panels(4, 32 * 4 * 18, q4_0_words, q4_0_pair, q4_0_head, q4_0_scales),
     "Q8_0": Panels(4, 32 * 4 * 34, q8_0_words, q8_0_pair, q8_0_head, q8_0_scales),
     "Q4_K": Panels(8, 32 * 144, q4_k_words, q4_k_pair, q4_k_head, q4_k_scales, minimum=True),
     "Q5_K": Panels(8, 32 * 176, q5_k_words, q5_k_pair, q5_k_head, q4_k_scales, minimum=True),
     "Q6_K": Panels(8, 32 * 210, q6_k_words, q6_k_pair, q6_k_head, q6_k_scales, halves=True),
+    "IQ4_NL": Panels(4, 32 * 4 * 18, *_by_name(iquants.LEVELS), q4_0_head, q8_0_scales, names=True),
+    "IQ4_XS": Panels(
+        8, 32 * 136, *_by_name(iquants.LEVELS), tables.iq4_xs_head, tables.iq4_xs_scales, names=True
+    ),
+    "MXFP4": Panels(
+        *(4, 32 * 4 * 17, *_by_name(microscaling.LEVELS)),
+        *(tables.mxfp4_head, tables.mxfp4_scales),
+        names=True,
+    ),
 }
