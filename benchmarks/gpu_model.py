@@ -39,7 +39,7 @@ ATTAINED = 0.9  # of it, by copying
 class NoCard:
     """Takes everything and does nothing."""
 
-    name, capability, multiprocessors = "none", (8, 9), 0
+    name, capability = "none", (8, 9)
 
     def __init__(self) -> None:
         self._addresses = count(1 << 32, 1 << 40)

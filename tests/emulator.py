@@ -67,7 +67,7 @@ class EmulatedGraph:
 class EmulatedDevice:
     """`ops.cuda.device.Device` in this process."""
 
-    name, capability, multiprocessors = "an emulated card", (8, 9), 4
+    name, capability = "an emulated card", (8, 9)
 
     def __init__(self, total: int = 1 << 30, *, falling: bool = False, races: bool = False) -> None:
         self._memory = Memory(total)

@@ -60,9 +60,6 @@ class Device(Protocol):
     def capability(self) -> tuple[int, int]:
         """(8, 9) for sm_89."""
 
-    @property
-    def multiprocessors(self) -> int: ...
-
     def memory(self) -> tuple[int, int]:
         """Free and total bytes."""
 

@@ -51,7 +51,6 @@ class Driver:
             self.name = self._name()
             major = self._attribute("COMPUTE_CAPABILITY_MAJOR")
             self.capability = major, self._attribute("COMPUTE_CAPABILITY_MINOR")
-            self.multiprocessors = self._attribute("MULTIPROCESSOR_COUNT")
             self._version = int(card.call("ask for the version", cuda.cuDriverGetVersion))
             flags = int(cuda.CUstream_flags.CU_STREAM_NON_BLOCKING)
             self._stream = card.call("create a stream", cuda.cuStreamCreate, flags)

@@ -4,7 +4,7 @@ What fits the kernels is interleaved into panels on the card (kernels/weights.py
 file after the other through a staging place; the rest is converted to float16 before.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -114,19 +114,14 @@ class Placing:
         """Bytes that all of them take."""
         return self._size
 
-    def fetch(self, told: Callable[[int, int], None] | None = None) -> None:
-        """Reserves the memory and fills it; `told` hears of bytes done and to do.
-
-        Raises OutOfMemoryError.
-        """
+    def fetch(self) -> None:
+        """Reserves the memory and fills it. Raises OutOfMemoryError."""
         self._base = self._device.allocate(max(self._size, ALIGNMENT))
         staging = self._device.allocate(SLICE + ALIGNMENT)
         try:
             self._device.clear(self._base, self._size)
-            for done, (placed, source) in enumerate(self._places.values(), start=1):
+            for placed, source in self._places.values():
                 self._bring(placed, source, staging)
-                if told:
-                    told(done, len(self._places))
             self._device.synchronize()
         finally:
             self._device.free(staging)

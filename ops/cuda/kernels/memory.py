@@ -110,11 +110,6 @@ def store_byte(address: int, number: int) -> Any:
     _write(address, ctypes.c_uint8, number & 0xFF)
 
 
-@store("st.global.v4.b32 [$0], {$1, $2, $3, $4};", ":liiii", 16)
-def store_int4(address: int, *numbers: int) -> Any:
-    _write(address, _I32, *map(wrapped, numbers))
-
-
 @load("ld.shared.b32 $0, [$1];", "i:i", 4, "shared")
 def shared_load_int(address: int) -> Any:
     return _read(address, _I32, 1)[0]
@@ -143,11 +138,6 @@ def shared_store_int4(address: int, *numbers: int) -> Any:
 @store("st.shared.f32 [$0], $1;", ":if", 4, "shared")
 def shared_store_float(address: int, number: float) -> Any:
     _write(address, _F32, number)
-
-
-@store("{ .reg .u16 h; cvt.u16.u32 h, $1; st.shared.u16 [$0], h; }", ":ii", 2, "shared")
-def shared_store_short(address: int, number: int) -> Any:
-    _write(address, ctypes.c_uint16, number & 0xFFFF)
 
 
 @load("ld.global.nc.f64 $0, [$1];", "d:l", 8)

@@ -16,13 +16,12 @@ from ops.cuda.kernels.weights import PANEL_ROWS, PANELS
 Levels = Callable[[int, int, int], int]
 """(a file's block or super-block, block in it, weight) -> its lower four bits."""
 Rest = Callable[[int, int, int, int], None]
-"""(a file's block or super-block, block in it, unit, lane): stores all but those bits."""
+"""(a file's block or super-block, block of the unit, unit, lane): stores all but those bits."""
 
 
 def packed(name: str, block_bytes: int, in_block: int, level: Levels, rest: Rest) -> Kernel:
     """`in_block` blocks of 32 lie in `block_bytes` of the file."""
     unit_blocks, unit_bytes = PANELS[name].blocks, PANELS[name].unit_bytes
-    has_scale = name in ("Q4_0", "IQ4_NL")  # at the beginning of each block
     step, beside, away = 8, 1, 4  # of a word, of a byte, of a byte's upper half
     if PANELS[name].halves:
         step, away = 4, 16
@@ -44,15 +43,14 @@ def packed(name: str, block_bytes: int, in_block: int, level: Levels, rest: Rest
                     weight = step * i + beside * b
                     low, high = level(file, inner, weight), level(file, inner, weight + away)
                     store_byte(unit + n * 512 + lane * 16 + 4 * i + b, low | high << 4)
-            rest(file, inner, unit, lane)
-            if has_scale:
-                store_short(unit + unit_blocks * 512 + lane * 8 + n * 2, load_short(file))
+            rest(file, n, unit, lane)
 
     return pack
 
 
-def nothing(file: int, n: int, unit: int, lane: int) -> None:
-    pass
+def scale_rest(file: int, n: int, unit: int, lane: int) -> None:
+    """Of formats whose blocks begin with a scale in float16."""
+    store_short(unit + 4 * 512 + lane * 8 + n * 2, load_short(file))
 
 
 def q4_0_level(file: int, n: int, weight: int) -> int:
@@ -186,32 +184,19 @@ def iq4_xs_rest(file: int, n: int, unit: int, lane: int) -> None:
             store_short(unit + 8 * 512 + lane * 8 + 2 * part, load_short(file + 2 * part))
 
 
-@kernel(PANEL_ROWS * 4)
-def pack_mxfp4(
-    source: Address, target: Address, row_bytes: Int, rows: Int, blocks: Int, panel_bytes: Int
-) -> None:
-    """Its blocks of 17 bytes lie at odd addresses, too."""
-    lane, n = thread_x() % PANEL_ROWS, thread_x() // PANEL_ROWS
-    row, block = block_x() * PANEL_ROWS + lane, block_y() * 4 + n
-    if row < rows and block < blocks:
-        unit = target + block_x() * panel_bytes + block_y() * (32 * 4 * 17)
-        file = source + row * row_bytes + block * 17
-        for place in range(16):
-            low = load_byte(file + 1 + 2 * place % 16) >> place // 8 * 4 & 15
-            high = load_byte(file + 1 + (2 * place + 1) % 16) >> place // 8 * 4 & 15
-            store_byte(unit + n * 512 + lane * 16 + place, low | high << 4)
-        store_byte(unit + 4 * 512 + lane * 4 + n, load_byte(file))
+def mxfp4_rest(file: int, n: int, unit: int, lane: int) -> None:
+    store_byte(unit + 4 * 512 + lane * 4 + n, load_byte(file))
 
 
 PACKING: dict[str, Kernel] = {
-    "Q4_0": packed("Q4_0", 18, 1, q4_0_level, nothing),
+    "Q4_0": packed("Q4_0", 18, 1, q4_0_level, scale_rest),
     "Q8_0": pack_q8_0,
     "Q4_K": packed("Q4_K", 144, 8, q4_k_level, q4_k_rest),
     "Q5_K": packed("Q5_K", 176, 8, q5_k_level, q5_k_rest),
     "Q6_K": packed("Q6_K", 210, 8, q6_k_level, q6_k_rest),
-    "IQ4_NL": packed("IQ4_NL", 18, 1, table_level(2), nothing),
+    "IQ4_NL": packed("IQ4_NL", 18, 1, table_level(2), scale_rest),
     "IQ4_XS": packed("IQ4_XS", 136, 8, table_level(8), iq4_xs_rest),
-    "MXFP4": pack_mxfp4,
+    "MXFP4": packed("MXFP4", 17, 1, table_level(1), mxfp4_rest),
     "F16": packed_floats(same),
     "BF16": packed_floats(half_of_bfloat),
 }

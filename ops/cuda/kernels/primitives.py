@@ -19,7 +19,6 @@ Address = Annotated[int, "l"]  # int64
 Int = Annotated[int, "i"]  # int32
 Float = Annotated[float, "f"]  # float32
 Double = Annotated[float, "d"]  # float64
-Four = tuple[int, int, int, int]
 
 Kind = Literal["plain", "collective", "register", "barrier", "shared_base"]
 Space = Literal["global", "shared"]

@@ -40,7 +40,6 @@ from quant import iquants, microscaling
 
 PANEL_ROWS = 32
 BLOCK = 32
-BLOCK_LEVELS = 512  # bytes of the levels of a block, 4 bits each
 
 Words = tuple[int, int, int, int, int, int, int, int]  # four levels each, in their order
 Pair = tuple[int, int]  # words 2t and 2t + 1, of halves: t and 4 + t
