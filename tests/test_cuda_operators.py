@@ -4,13 +4,28 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import test_operators
 from emulated import open_card, open_on_card
-from test_operators import RANDOM, Case, V, weight
+from test_fusion import layer as layer_of
+from test_operators import (  # noqa: F401  (its cases, which run here on a card)
+    Case,
+    V,
+    test_activate,
+    test_embed_positions_and_add,
+    test_gate,
+    test_layer_norm,
+    test_parts_of_a_fused_matrix,
+    test_rms_norm,
+    test_rope,
+    test_scale_and_softcap,
+    test_temperature,
+    weight,
+)
 
 from ops.cache import CacheLayout, KVCache
 from ops.cuda.kernels.weights import PANELS
 from ops.cuda.placing import kind_of
-from ops.interface import Heads, Linear, Rope, Routing, Weight
+from ops.interface import Heads, Linear, Routing, Weight
 from ops.program import Limits
 from ops.reference import ReferenceRunner, rounded_to_bytes, rounded_to_halves
 
@@ -44,6 +59,12 @@ class CardCase(Case):
         assert free == total, "memory of the card was not given back"
 
 
+@pytest.fixture(autouse=True)
+def on_the_card(monkeypatch) -> None:
+    """The cases of test_operators run on a card when this file imports them."""
+    monkeypatch.setattr(test_operators, "Case", CardCase)
+
+
 @pytest.mark.parametrize("kind", sorted({*PANELS, "F32", "F16", "BF16"}))
 def test_embed_and_linear(kind):
     table, matrix = weight(V, 256, kind), Linear(weight(3, 256, kind))
@@ -60,65 +81,6 @@ def test_bias_and_scale():
     table, w = weight(V, 256), weight(6, 256, "Q8_0")
     matrix = Linear(w, weight(1, 6), weight(1, 1))
     CardCase(lambda ops: ops.linear(matrix, ops.embed(table))).check()
-
-
-def test_parts_of_a_fused_matrix():
-    table, fused = weight(V, 64), Linear(weight(12, 64, "Q8_0"), weight(1, 12))
-    for part in ((0, 4), (4, 12)):
-        CardCase(lambda ops, part=part: ops.linear(fused.part(*part), ops.embed(table))).check()
-
-
-def test_embed_positions_and_add():
-    table, places = weight(V, 40), weight(9, 40, "F16")
-    CardCase(lambda ops: ops.add(ops.embed(table), ops.embed_positions(places)), 4, start=5).check()
-
-
-@pytest.mark.parametrize("segments", [1, 4])
-def test_rms_norm(segments):
-    table, w = weight(V, 24 * segments), Linear(weight(1, 24))
-    CardCase(lambda ops: ops.rms_norm(ops.embed(table), w, 1e-5)).check()
-
-
-@pytest.mark.parametrize("bias", [None, "bias"])
-def test_layer_norm(bias):
-    table = weight(V, 71)
-    w = Linear(weight(1, 71), weight(1, 71) if bias else None)
-    CardCase(lambda ops: ops.layer_norm(ops.embed(table), w, 1e-5)).check()
-
-
-@pytest.mark.parametrize("interleaved", [True, False])
-@pytest.mark.parametrize("pairs", [1, 3, 4])
-def test_rope(interleaved, pairs):
-    table = weight(V, 24)
-    turn = Rope(np.geomspace(1, 1e-3, pairs).astype(np.float32), 8, interleaved, 1.2)
-    CardCase(lambda ops: ops.rope(ops.embed(table), turn), start=70_000).check()
-
-
-def test_temperature():
-    table = weight(V, 16)
-    CardCase(lambda ops: ops.temperature(ops.embed(table), 0.1, 3), 8).check()
-
-
-@pytest.mark.parametrize("activation", ["silu", "gelu"])
-def test_activate(activation):
-    table = weight(V, 16)
-    CardCase(lambda ops: ops.activate(ops.embed(table), activation)).check()
-
-
-@pytest.mark.parametrize("activation", ["silu", "gelu", "clamped_swiglu"])
-def test_gate(activation):
-    table, other = weight(V, 16), Linear(weight(16, 16))
-
-    def forward(ops):
-        x = ops.scale(ops.embed(table), 5.0)  # far enough to be clamped
-        return ops.gate(x, ops.linear(other, x), activation)
-
-    CardCase(forward).check()
-
-
-def test_scale_and_softcap():
-    table = weight(V, 16)
-    CardCase(lambda ops: ops.softcap(ops.scale(ops.embed(table), 30.0), 20.0)).check()
 
 
 @pytest.mark.parametrize("outputs", [(), (4,), (0, 3, 2)])
@@ -168,28 +130,10 @@ def test_gated_experts():
 
 
 HEADS = Heads(0, 4, 2, 16, 0.002)  # random weights give scores of thousands
-TURN = Rope(np.geomspace(1, 0.01, 8).astype(np.float32), 16, True)
 
 
 def layer(kind: str):
-    def matrix(rows, columns):
-        return Linear(weight(rows, columns, kind))
-
-    D, F = 64, 96
-    table, norm = weight(V, D), Linear(weight(1, D))
-    q, k, v = matrix(64, D), matrix(32, D), matrix(32, D)
-    output, gate, up, down = matrix(D, 64), matrix(F, D), matrix(F, D), matrix(D, F)
-
-    def forward(ops):
-        x = ops.embed(table)
-        y = ops.rms_norm(x, norm, 1e-5)
-        turned = [ops.rope(ops.linear(w, y), TURN) for w in (q, k)]
-        x = ops.add(x, ops.linear(output, ops.attention(*turned, ops.linear(v, y), HEADS)))
-        y = ops.rms_norm(x, norm, 1e-5)
-        inner = ops.gate(ops.linear(gate, y), ops.linear(up, y), "silu")
-        return ops.add(x, ops.linear(down, inner))
-
-    return forward
+    return layer_of(kind, heads=HEADS)
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "F16", "F32"])
@@ -219,4 +163,3 @@ def test_a_closed_runner_refuses():
     runner.close()
     with pytest.raises(Exception, match="closed"):
         runner.run(case.step(), [KVCache(runner.pool)])
-    assert RANDOM is not None

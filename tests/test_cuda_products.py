@@ -51,12 +51,6 @@ class Bench:
         self.card.launch(Launch("quantize", grid, 256, (plain, packed, columns)))
         return packed
 
-    def run(self, launches, rows: int, columns: int) -> np.ndarray:
-        y = np.full((rows, columns), np.nan, np.float32)
-        for launch in launches:
-            self.card.launch(launch)
-        return y
-
     def product(self, count: int, **more) -> np.ndarray:
         """y of a product, by the launches that its own rules choose."""
         first = self.matrix()

@@ -20,7 +20,7 @@ HEADS = Heads(0, 4, 2, 16, 0.25)
 TURN = Rope(np.geomspace(1, 0.01, 8).astype(np.float32), 16, True)
 
 
-def layer(kind: str, biases: bool = False):
+def layer(kind: str, biases: bool = False, heads: Heads = HEADS):
     """A whole block, as the decoder records it."""
 
     def matrix(rows, columns):
@@ -34,7 +34,7 @@ def layer(kind: str, biases: bool = False):
         x = ops.embed(table)
         y = ops.rms_norm(x, norm, 1e-5)
         turned = [ops.rope(ops.linear(w, y), TURN) for w in (q, k)]
-        x = ops.add(x, ops.linear(output, ops.attention(*turned, ops.linear(v, y), HEADS)))
+        x = ops.add(x, ops.linear(output, ops.attention(*turned, ops.linear(v, y), heads)))
         y = ops.rms_norm(x, norm, 1e-5)
         inner = ops.gate(ops.linear(gate, y), ops.linear(up, y), "silu")
         return ops.add(x, ops.linear(down, inner))
