@@ -13,7 +13,10 @@ from lepton_cli.ui.commands import find_command
 from quant.gguf import GGUF
 
 BUILTIN = Path(lepton_cli.__file__).parent / "data" / "builtin.gguf"
-SHELL_COMMANDS = {"run", "chat", "tokenize", "template", "inspect", "models", "doctor"}
+SHELL_COMMANDS = {
+    *("run", "chat", "batch", "tokenize", "template", "inspect", "models", "bench", "cache"),
+    *("warmup", "doctor"),
+}
 TEXTS = (
     "hello",
     "How do I open a real model?",
@@ -33,7 +36,12 @@ ANSWERS = (
     ("what was my name?", NO_NAMES),
     ("How do I open a real model?", ("lepton chat model.gguf",)),
     ("where do I get models from?", ("lepton models",)),
-    ("does it use the GPU?", ("no gpu backend",)),
+    ("does it use the GPU?", ("'lepton-cli[cuda]'",)),
+    ("how do I offload layers to my graphics card?", ("-ngl",)),
+    ("can it answer every row of a csv?", ("lepton batch",)),
+    ("how do I make it answer with a json schema", ("-jf",)),
+    ("how do i go on with yesterday's chat", ("--resume", "/load")),
+    ("benchmark my model", ("lepton bench",)),
     ("What commands are there?", ("/help",)),
     ("how do I get JSON?", ("--json",)),
     ("json?", ("--json",)),

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from builtin_frames import ASK_NOUN, ASK_VERB, BARE, SMALL_WORDS, SYNONYMS
 from builtin_outside import (
     CODAS,
     COUNTRIES,
@@ -46,7 +47,7 @@ from builtin_stories import (
     tell_story,
     with_article,
 )
-from builtin_topics import ASK_NOUN, ASK_VERB, BARE, SMALL_WORDS, SYNONYMS, TOPICS
+from builtin_topics import TOPICS
 
 
 @dataclass(frozen=True, slots=True)

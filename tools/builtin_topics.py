@@ -289,13 +289,100 @@ TOPICS = (
     ),
     Topic(
         "see {the speed|tokens per second|statistics|the stats|the timings}; know how fast {you "
-        "are|it is|the model is}; measure the speed; see the figures of the last answer; benchmark "
-        "{it|a model}",
+        "are|it is|the answer was}; see the figures of the last answer",
         "/stats; statistics; the speed; tokens per second; stats; speed; the /stats command; "
-        "timings; benchmarks; performance",
+        "timings; the figures of an answer",
         "`/stats` shows the figures of the last answer: tokens, times and speed.",
         "how fast {are you|is it|was that}?; how many tokens per second?; how long did that take?; "
         "how long did the answer take?; what is the speed?",
+    ),
+    Topic(
+        "measure the speed of a model; benchmark {it|a model|my machine}; compare the speed of "
+        "models; test how fast a model is; run a benchmark; see how fast my {model|machine} is",
+        "lepton bench; the bench command; benchmarks; a benchmark; benchmarking; performance; "
+        "bench; a speed test",
+        "`lepton bench` measures a model's speed beside the limits of your machine:" +
+        block("lepton bench model.gguf"),
+        "how fast is my model?; how fast is my machine?",
+    ),
+    Topic(
+        "answer {many prompts|many questions|every row|a list of prompts}; run {many prompts|a "
+        "batch|a batch job}; process {a csv|a csv file|many rows|a jsonl file|a list|a dataset}; "
+        "use lepton batch; translate a {csv|list}; go on with a stopped batch; label my data",
+        "lepton batch; the batch command; batches; batch; a csv file; csv; many prompts; rows; "
+        "batch jobs; a dataset; batch mode",
+        "`lepton batch` answers every row of a file of lines, JSONL or CSV:" +
+        block("lepton batch model.gguf prompts.txt -o out.jsonl") +
+        "\n\nStopped, the same command goes on where it was.",
+        "can it answer many prompts?; does it read csv?; can I run it over a table?",
+    ),
+    Topic(
+        "use a json schema; {force|make} {the answer|it} {fit|follow|match} a schema; get json of "
+        "a given form; get {valid json|answers in a fixed form}; use a {grammar|regex}; constrain "
+        "the {answer|output}; let it choose from a list; get yes or no; classify {text|a text}",
+        "--json-schema; a json schema; -j; -jf; schemas; a schema; grammars; gbnf; --grammar; "
+        "--regex; regex; --choices; choices; constrained output; constrained answers; a grammar",
+        "The answer keeps to a form when you give one:\n\n- `-jf person.schema.json` is a JSON "
+        "schema\n- `--choices yes,no` is a list\n- `--regex` and `--grammar-file` are patterns",
+        "can it only say yes or no?; does it support {grammars|gbnf|json schemas}?",
+    ),
+    Topic(
+        "resume {a|my|the|my last|the last} {chat|conversation|session}; go on with {the last|my "
+        "last|yesterday's} {chat|conversation|session}; get my chat back after {a crash|closing "
+        "it}; pick up where I left off; continue {an old|yesterday's|the last} session",
+        "--resume; resuming; resume; the --resume flag; sessions; autosave; /sessions; my last "
+        "session; a crash; yesterday's chat; old sessions",
+        "A chat in a terminal is kept as it happens: `lepton chat --resume` goes on with the last "
+        "one, also after a crash. `/sessions` lists them, `--no-save` keeps nothing.",
+        "what happens if it crashes?; do I lose my chat when I close the terminal?; where did my "
+        "last chat go?; can I go on tomorrow?; {the terminal|lepton|my computer|it} crashed, can I "
+        "get my chat back?; my terminal crashed; I closed the window, is my chat lost?; is the chat "
+        "lost after a crash?",
+    ),
+    Topic(
+        "branch {the|a|this} chat; try another way without losing this one; switch between "
+        "branches; see the branches; go back to another answer; see all answers to a question",
+        "/branch; branches; the /branch command; a branch; branching; other answers",
+        "Each `/retry`, `/undo` and `/edit` begins a branch, and nothing is lost: `/branch` lists "
+        "the branches of this chat and switches between them.",
+        "are old answers kept?; can I have branches?",
+    ),
+    Topic(
+        "compile {the |all |}kernels{ ahead| before the first run|}; make the first start faster; "
+        "warm {it|lepton} up; prepare lepton; avoid the wait at the first start",
+        "lepton warmup; the warmup command; warmup; the first start; kernels; compilation; warming "
+        "up",
+        "Kernels are compiled when they are first needed, and kept. `lepton warmup` compiles all "
+        "of them ahead.",
+        "why is the first start slow?; why does the first run take so long?; what does it compile?",
+    ),
+    Topic(
+        "use a draft model; use speculative decoding; guess ahead; speed up decoding with a small "
+        "model; turn off {drafting|guessing|speculative decoding}",
+        "-md; a draft model; speculative decoding; --draft-max; drafting; guessing ahead; "
+        "speculation; --model-draft; draft models",
+        "`-md small.gguf` names a small model that guesses ahead. The answer stays the same, it "
+        "only comes faster. `--draft-max 0` turns guessing off.",
+        "does it have speculative decoding?; can a small model help?",
+    ),
+    Topic(
+        "{clear|see|turn off|show|empty} the {prompt |prefix |}cache; keep long prompts; speed up "
+        "a long prompt; read the same file faster the second time; free disk space; see what the "
+        "cache holds",
+        "lepton cache; the cache command; --prefix-cache; the prefix cache; the prompt cache; "
+        "cached prompts; the cache; cache; caching; prompt caching",
+        "What was computed of a long prompt is kept on disk, so the same beginning is fast next "
+        "time. `lepton cache ls` lists it, `lepton cache clear` empties it, `--prefix-cache 0` "
+        "turns it off.",
+        "is the prompt cached?; why is the second run faster?; how much disk does the cache use?",
+    ),
+    Topic(
+        "log {all|my|the} {prompts|answers}; keep {a record|an audit log}; write every answer to a "
+        "log file; audit what is said",
+        "--audit; an audit log; the audit log; the --audit flag; auditing; a log of all answers",
+        "`--audit log.jsonl` appends each prompt, its answer and its settings to a file. Nothing "
+        "is logged unless you ask.",
+        "are my prompts logged?; can I keep a record of all answers?",
     ),
     Topic(
         "see {the|a} {rendered |}{prompt|chat template|template}; show the {rendered |}"
@@ -339,12 +426,11 @@ TOPICS = (
     ),
     Topic(
         "load {a|the|an old|my|a saved|it|yesterday's} {chat|conversation}; open a {saved|old} "
-        "{chat|conversation}; resume {a|my|the|an old} {chat|conversation|session}; restore a "
-        "{saved |}chat; continue {an old|a saved|yesterday's} {chat|conversation}; load it{ again| "
-        "back|}; list my saved chats; load what I saved; bring it back later; open it again; pick "
-        "up where I left off; go on with a saved chat",
+        "{chat|conversation}; restore a {saved |}chat; continue a saved {chat|conversation}; load "
+        "it{ again| back|}; list my saved chats; load what I saved; bring it back later; open it "
+        "again; go on with a saved chat",
         "/load; loading a chat; load; the /load command; --load; saved chats; my saved chats; old "
-        "chats; resuming; resume",
+        "chats",
         "`/load NAME` opens a saved chat, `/load` alone lists them. In the shell: `lepton chat "
         "model.gguf --load chat.json`.",
         "where are my saved chats?; which chats did I save?; and how do I load it{| again| back}?; "
@@ -475,16 +561,16 @@ TOPICS = (
         "see the exit codes; know if it failed; check for errors in a script; test if it worked",
         "exit codes; the exit code; return codes; errors in scripts; the exit status; exit status",
         "- 0: all is well\n- 1: failure\n- 2: wrong usage\n- 3: bad model file\n- 4: context "
-        "overflow\n- 5: not enough memory\n- 130: interrupted",
-        "what does exit code {2|3|4|5|130} mean?; which exit codes are there?",
+        "overflow\n- 5: not enough memory\n- 6: not the form that was asked for\n- 130: interrupted",
+        "what does exit code {2|3|4|5|6|130} mean?; which exit codes are there?",
     ),
     Topic(
         "choose a backend; use the {reference |cpu |}backend; change the backend; see which "
-        "backend is used",
+        "backend is used; compute on the cpu only",
         "--backend; backends; the backend; the --backend flag; backend; the reference backend; "
         "numpy; the cpu backend",
-        "`--backend auto|cpu|reference` chooses who computes. `auto` takes the fast one, "
-        "`reference` is plain NumPy: slow and obvious.".replace("|", "\x00"),
+        "`--backend auto|cpu|cuda|reference` chooses who computes. `auto` takes a graphics card "
+        "where it can, `reference` is plain NumPy: slow and obvious.".replace("|", "\x00"),
         "which backends are there?; what computes?",
     ),
     Topic(
@@ -494,12 +580,14 @@ TOPICS = (
         "use my {gpu|graphics card|nvidia card}; use metal; use {rocm|vulkan}",
         "the gpu; cuda; GPU support; my graphics card; gpu; nvidia; a gpu; gpus; gpu acceleration; "
         "gpu layers; -ngl; vram; the graphics card; metal; vulkan; rocm; gpu mode",
-        "There is no GPU backend yet: Lepton computes on the CPU. `lepton doctor` says what it "
-        "uses.",
+        "Lepton uses NVIDIA cards, no others, once its extra `cuda` is installed:" +
+        block("pip install 'lepton-cli[cuda]'") +
+        "\n\n`-ngl N` sets how many layers go to the card, and `lepton doctor` says what is used.",
         "does it {use|support|need|have|run on} {a|the|my} gpu?; does it use my graphics card?; is "
         "the gpu used?; can it use {my|the|a} gpu?; is there gpu support?; do I need a gpu?; why is "
         "my gpu not used?; is cuda supported?; will it run on my gpu?; gpu or cpu?; does lepton "
-        "support cuda?; are gpus supported?; can I use my nvidia card?; does cuda work?",
+        "support cuda?; are gpus supported?; can I use my nvidia card?; does cuda work?; how many "
+        "layers go to the gpu?; is there metal support?; does it run on amd cards?",
     ),
     Topic(
         "choose between chat and run; tell run and chat apart; know when to use run",
@@ -583,60 +671,4 @@ TOPICS = (
         "-v; --verbose; verbose mode; logs; logging; the log; the -v flag; verbose output",
         "`-v` says on stderr what runs, and how fast.",
     ),
-)  # fmt: skip
-ASK_VERB = (
-    "how {do|can|could|would|should} {I|i|you|we|one} [x]?", "how {do|can} I [x]?", "how to [x]?",
-    "how to [x]", "[x]", "[x]?", "how do I [x] {with lepton|in lepton|here|in this chat}?",
-    "{is there a|what is the|which|what} {way|command} to [x]?", "is there a command to [x]",
-    "what {command|flag|option} {do I need|is there|lets me} to [x]?", "{can|could} {I|you|it} [x]?",
-    "I {want|would like|need|wish} to [x]", "tell me how to [x]", "{show|teach} me how to [x]",
-    "help me [x]", "how does one [x]?", "what do I {type|do|have to do|enter} to [x]?",
-    "I don't know how to [x]", "explain how to [x]", "what if I want to [x]?",
-    "is it possible to [x]?", "does lepton let me [x]?", "what's the {command|flag|way} to [x]?",
-    "I am trying to [x]", "please [x]", "where can I [x]?", "and how do I [x]?", "I can't [x]",
-    "which {flag|command} {do I use|is needed} to [x]?", "I cannot [x], what now?",
-    "any way to [x]?", "I'd like to [x]", "I need to [x]", "how would I go about it if I want to [x]?",
-    "do you know how to [x]?", "can you tell me how to [x]?", "what must I do to [x]?", "[x] how?",
-    "is there {some|a|any} way to [x]?", "{somehow|quickly} [x]", "[x] {with lepton|in lepton|here}",
-    "I would love to [x]", "could you help me [x]?", "what about if I [x]?", "{let me|let us} [x]",
-    "which {key|option|switch|setting} do I need to [x]?", "{hi|hello}, how do I [x]?", "what is the best way to [x]?", "how do i [x] now", "quick: how to [x]?",
-)  # fmt: skip
-ASK_NOUN = (
-    "[x]", "[x]?", "what is [x]?", "what's [x]?", "what does [x] do?", "explain [x]",
-    "tell me about [x]", "how does [x] work?", "how do I use [x]?", "what is [x] for?",
-    "help with [x]", "what about [x]?", "where is [x]?", "can you explain [x]?",
-    "I don't understand [x]", "what can I do with [x]?", "show me [x]", "what are [x]?", "and [x]?",
-    "[x] then?", "what does [x] mean?", "how about [x]?", "[x] please", "where do I find [x]?",
-    "is there [x]?", "when do I need [x]?", "info on [x]", "what was [x] again?",
-    "which command is for [x]?", "does it have [x]?", "does lepton support [x]?", "help [x]",
-    "how do I {get|set|find|change|see|turn on} [x]?", "[x] how", "what is the meaning of [x]?",
-    "can you tell me about [x]?", "tell me more about [x]", "anything on [x]?", "[x] flag", "[x] command",
-    "how can I {get|set|find|change|see} [x]?", "what do you know about [x]?", "describe [x]",
-    "which option is for [x]?", "how is [x] {set|used|done}?", "define [x]", "{set|change|use} [x]",
-    "is [x] {supported|possible|there}?", "can I {have|use|get} [x]?", "why is there [x]?", "[x]!",
-    "I have a question about [x]", "what are the details of [x]?", "{hi|hello}, what is [x]?",
-    "I need [x]", "I need help with [x]", "question about [x]", "lepton [x]",
-)  # fmt: skip
-BARE = ("[x]", "[x]?")  # a single word, or a whole question
-SYNONYMS = {
-    "answer": ("reply", "response"), "answers": ("replies", "responses"), "see": ("view", "look at"),
-    "chat": ("conversation", "discussion", "dialogue", "session", "talk"), "show": ("display",),
-    "conversation": ("discussion", "dialogue", "session"), "file": ("document", "text file"),
-    "change": ("alter", "modify", "adjust", "set"), "set": ("define", "choose", "give", "specify"),
-    "get": ("have", "obtain", "receive"), "use": ("work with", "employ", "take"),
-    "save": ("store", "keep", "write down"), "delete": ("remove", "erase"), "open": ("load", "start"),
-    "stop": ("halt", "interrupt", "end"), "make": ("let", "force"), "list": ("overview", "listing"),
-    "bigger": ("larger", "greater"), "larger": ("bigger", "huge"), "shorter": ("briefer", "smaller"),
-    "message": ("text", "question", "input"), "question": ("message", "prompt"), "quit": ("exit",),
-    "program": ("app", "tool"), "random": ("wild", "creative"), "same": ("identical", "very same"),
-    "number": ("count", "amount"), "last": ("previous", "latest"), "saved": ("stored", "earlier"),
-    "cleared": ("deleted", "wiped", "erased"), "model": ("gguf", "llm", "language model"),
-    "want": ("wish", "would like"), "machine": ("computer", "laptop", "pc"), "again": ("once more",),
-    "template": ("chat template",), "graphics": ("video",), "another": ("a different", "a new"),
-    "text": ("words", "string"), "lines": ("rows",), "find": ("look for", "get"), "fast": ("quick",),
-    "output": ("result", "answer"), "tell": ("show",), "restore": ("recover", "bring back"),
-    "switch": ("change", "move"), "attach": ("add", "include"), "usage": ("use",),
-}  # fmt: skip
-SMALL_WORDS = (
-    "a", "an", "the", "do", "I", "i", "to", "is", "of", "my", "in", "it", "can", "you", "for", "me"
 )  # fmt: skip

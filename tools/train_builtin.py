@@ -36,7 +36,7 @@ TEMPLATE = """\
     {%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"""
-STEPS = 4400
+STEPS = 5000
 DESCRIPTION = (
     "A tiny model that greets, tells short stories and explains how to use Lepton. "
     "It knows nothing else."
