@@ -13,6 +13,7 @@ from ops.interface import Array, Operators
 from ops.program import Limits, record
 
 VARIABLE = "LEPTON_TEST_CARD"
+COMPILED = {"compiled": 80, "compiled-75": 75}
 
 
 class TestCard(Device, Protocol):
@@ -39,8 +40,12 @@ class Ready:
             self._device.load(name, Code(b"", name, KERNELS[name].signature))
 
 
+def kind_of_card() -> str:
+    return os.environ.get(VARIABLE, "emulated")
+
+
 def is_real() -> bool:
-    return os.environ.get(VARIABLE, "emulated") == "real"
+    return kind_of_card() == "real"
 
 
 def open_card(*, falling: bool = False) -> TestCard:
@@ -49,6 +54,10 @@ def open_card(*, falling: bool = False) -> TestCard:
         from real_card import borrow  # needs the extra, and no emulator
 
         return borrow()
+    if kind_of_card() in COMPILED:
+        from compiled_card import CompiledDevice  # needs the extra
+
+        return CompiledDevice(COMPILED[kind_of_card()])
     from emulator import EmulatedDevice
 
     return EmulatedDevice(falling=falling)

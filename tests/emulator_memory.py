@@ -103,6 +103,15 @@ class Memory(Space):
         assert self._inside(at, at + size), "outside of what was allocated"
         return self.data[at : at + size]
 
+    def pieces(self) -> list[ndarray]:
+        """A copy of what was allocated."""
+        ends = zip(self._starts, self._ends, strict=True)
+        return [self.data[start:end].copy() for start, end in ends]
+
+    def restore(self, pieces: list[ndarray]) -> None:
+        for start, piece in zip(self._starts, pieces, strict=True):
+            self.data[start : start + len(piece)] = piece
+
     def at(self, address: Any, size: int) -> Any:
         """Where in `data` an address is, or a vector of them."""
         if type(address) is not ndarray:

@@ -214,7 +214,7 @@ def logarithm(a: Any) -> Any:
 @_word
 def turn(position: Any, frequency: Any) -> Any:
     angle = np.multiply(position, as_single(frequency), dtype=DOUBLE)
-    angle = as_single(np.fmod(angle, 2 * math.pi))
+    angle = as_single(angle - np.rint(angle * (0.5 / math.pi)) * (2 * math.pi))
     return np.cos(angle), np.sin(angle)
 
 

@@ -56,7 +56,7 @@ def compile_kernel(kernel: Kernel, sm: int) -> Assembled:
 
 def assemble(ptx: str, kernel: Kernel, sm: int) -> Assembled:
     """What `to_ptx` gave as machine code for a capability."""
-    ptx = _spelled(ptx, sm)
+    ptx = spelled(ptx, sm)
     binary, log = _assemble(ptx, sm)
     entry = re.search(r"\.visible \.entry (\w+)", ptx)
     assert entry, "the compiler gave no entry"
@@ -78,8 +78,8 @@ def to_ptx(kernel: Kernel) -> str:
     return str(ptx)
 
 
-def _spelled(ptx: str, sm: int) -> str:
-    """The PTX of a card of this capability."""
+def spelled(ptx: str, sm: int) -> str:
+    """What `to_ptx` gave, as cards of a capability take it."""
 
     def spell(match: re.Match[str]) -> str:
         spelling = SPELLINGS[match[1]](sm)
@@ -139,8 +139,9 @@ def _inline(word: Primitive, text: str) -> ir.InlineAsm:
     if len(results) > 1:
         returned = ir.LiteralStructType(results)
     function = ir.FunctionType(returned, [LLVM_TYPES[letter] for letter in word.operands])
-    lasting = word.effects or word.kind in ("collective", "barrier")
-    return ir.InlineAsm(function, text, word.constraints, side_effect=lasting)
+    # without side effects it may be moved in front of the branch that guards it, as a load from 0
+    lasting = word.effects or word.touches or word.kind in ("collective", "barrier")
+    return ir.InlineAsm(function, text, word.constraints, side_effect=bool(lasting))
 
 
 def _shared_base(builder: Any) -> Any:

@@ -163,7 +163,7 @@ cos.approx.f32 $0, s; sin.approx.f32 $1, s; }"""
 def turn(position: int, frequency: float) -> Any:
     """The cosine and sine of position · frequency, brought into ±π in float64 before."""
     angle = float(position) * float(np.float32(frequency))
-    angle = np.float32(math.fmod(angle, 2 * math.pi))
+    angle = np.float32(angle - np.rint(angle * (0.5 / math.pi)) * (2 * math.pi))
     return np.float32(np.cos(angle)), np.float32(np.sin(angle))
 
 
