@@ -5,35 +5,42 @@ by word, and the PTX, instruction by instruction. Both must leave the same bytes
 """
 
 import functools
+from typing import ClassVar
 
 import numpy as np
 from emulator import EmulatedDevice
+from passes import kernel_folder
 from ptx_machine import Machine
 
+from ops.cuda import ptx
+from ops.cuda.codes import code_shelf
 from ops.cuda.device import Launch
 from ops.cuda.kernels import KERNELS
+from ops.shelves import pack
 
 NEWER, OLDER = 80, 75  # cards that spell the words of tensor cores differently
 
 
-@functools.cache
-def _ptx(name: str) -> str:
-    from ops.cuda import ptx  # the compiler
-
-    return ptx.to_ptx(KERNELS[name])
+def ptx_of(name: str) -> str:
+    """For every card; compiled once for all processes of a test run."""
+    shelf = code_shelf(kernel_folder(), "ptx")
+    found = shelf.read(name)
+    if found:
+        return found[0].decode()
+    text = ptx.to_ptx(KERNELS[name])
+    shelf.write(name, pack(text.encode(), name))
+    return text
 
 
 @functools.cache
 def machine(name: str, sm: int) -> Machine:
-    from ops.cuda import ptx
-
-    return Machine(ptx.spelled(_ptx(name), sm))
+    return Machine(ptx.spelled(ptx_of(name), sm))
 
 
 class CompiledDevice(EmulatedDevice):
-    """`ran` tells what was launched. Older cards sum float16 in two parts: other last bits."""
+    """`ran` tells what was launched, on all of them. Older cards sum float16 in two parts."""
 
-    ran: set[tuple[str, int]] = set()
+    ran: ClassVar[set[tuple[str, int]]] = set()
 
     def __init__(self, sm: int) -> None:
         super().__init__()
@@ -54,5 +61,5 @@ class CompiledDevice(EmulatedDevice):
                 at = np.flatnonzero(got != want)
                 raise AssertionError(
                     f"{launch}: {len(at)} bytes of piece {n} differ, from {at[0]} on: "
-                    f"{got[at[0] & -4:][:8]}, not {want[at[0] & -4:][:8]}"
+                    f"{got[at[0] & -4 :][:8]}, not {want[at[0] & -4 :][:8]}"
                 )

@@ -54,12 +54,14 @@ def _shifted(left: bool) -> Function:
 
 def _field(word: Any, start: Any, length: Any) -> Any:
     """bfe: beyond the word are copies of its sign, or zeros."""
-    start, length = (np.minimum(one & np.uint32(255), 63).astype(np.int64) for one in (start, length))
-    wide = word.astype(np.int64) >> start << 64 - length
-    wide = wide >> 64 - length if word.dtype.kind == "i" else wide.view(np.uint64) >> (
-        64 - length
-    ).astype(np.uint64)
-    return np.where(length == 0, 0, wide).astype(word.dtype)
+    start = np.minimum(start & np.uint32(255), 63).astype(np.int64)
+    length = np.minimum(length & np.uint32(255), 63).astype(np.int64)
+    moved = word.astype(np.int64) >> start
+    ones = (np.int64(1) << length) - 1
+    if word.dtype.kind == "u":
+        return (moved & ones).astype(word.dtype)
+    negative = (moved >> np.maximum(length - 1, 0) & 1).astype(bool) & (length > 0)
+    return np.where(negative, moved | ~ones, moved & ones).astype(word.dtype)
 
 
 def _inserted(field: Any, word: Any, start: Any, length: Any) -> Any:

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 
 COLLECTIVE = ("shfl.sync", "mma.sync", "bar.warp.sync")
 BARRIER = "bar.sync"
-TOKEN = re.compile(
-    r"\s*(\{(?=\s*\.reg|\s*mma)|\}|\$\w+:|[^\s;{}][^;{}]*(?:\{[^{}]*\}[^;{}]*)*;)"
-)
+TOKEN = re.compile(r"\s*(\{(?=\s*\.reg|\s*mma)|\}|\$\w+:|[^\s;{}][^;{}]*(?:\{[^{}]*\}[^;{}]*)*;)")
 """A scope's braces, a label, a statement (with vectors in braces)."""
 
 
@@ -75,13 +73,16 @@ def _flattened(body: str, registers: dict[str, str]) -> Iterator[str]:
             assert inner, "braces"
             inner, renamed = False, {}
         elif text.startswith(".reg"):
-            kind, names = re.match(r"\.reg \.(\w+)\s+(.*);", text).groups()  # type: ignore[union-attr]
+            _, kind, names = text[:-1].split(maxsplit=2)
             for name in _names(names):
-                own = f"{name}.{scopes}" if inner else name
-                renamed[name] = own
-                registers[own] = kind
+                own = name
+                if inner:
+                    own = renamed[name] = f"{name}.{scopes}"
+                registers[own] = kind[1:]
         elif not text.startswith(".pragma"):
-            yield re.sub(r"\b[a-z]\b(?![.:])", lambda m: renamed.get(m[0], m[0]), text)
+            for name, own in renamed.items():
+                text = re.sub(rf"(?<![\w.%]){name}(?![\w.:])", own, text)
+            yield text
 
 
 def _names(names: str) -> Iterator[str]:

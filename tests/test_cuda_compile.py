@@ -31,10 +31,12 @@ Compiled = dict[int, tuple[str, int, int]]  # capability: PTX, registers, bytes 
 
 def compiled(name: str) -> Compiled:
     """In a process of its own."""
+    from compiled_card import ptx_of
+
     from ops.cuda import ptx
 
     kernel = KERNELS[name]
-    text, made = ptx.to_ptx(kernel), {}
+    text, made = ptx_of(name), {}
     for sm in ARCHITECTURES:
         assembled = ptx.assemble(text, kernel, sm)
         assert assembled.code.binary[:4] == b"\x7fELF"

@@ -1,0 +1,75 @@
+"""What the compiler makes of kernels does what their source says: to the same bytes.
+
+The cases of the other files run on a card whose launches are run twice, by the emulator of words
+and by a machine for PTX. Needs the extra `cuda`, but no card and no driver.
+"""
+
+from importlib.util import find_spec
+from types import FunctionType
+
+import pytest
+import test_cuda_attention
+import test_cuda_drawing
+import test_cuda_merging
+import test_cuda_operators
+import test_cuda_products
+from emulated import VARIABLE
+from test_cuda_operators import on_the_card  # noqa: F401  (a fixture of its cases)
+
+from ops.cuda.kernels import KERNELS
+from ops.cuda.kernels.attention import WIDTHS
+from ops.cuda.kernels.weights import PANELS
+from ops.cuda.products import GATES
+
+pytestmark = pytest.mark.skipif(
+    not find_spec("numba_cuda") or not find_spec("cuda"),
+    reason="the extra `cuda` is not installed",
+)
+OTHERS = test_cuda_attention, test_cuda_drawing, test_cuda_merging, test_cuda_operators
+CASES = {
+    name: case
+    for module in (*OTHERS, test_cuda_products)
+    for name, case in vars(module).items()
+    if name.startswith("test_") and isinstance(case, FunctionType)
+}
+globals().update(CASES)
+
+
+@pytest.fixture(autouse=True)
+def as_compiled(monkeypatch) -> None:
+    monkeypatch.setenv(VARIABLE, "compiled")
+
+
+@pytest.mark.parametrize(("k", "v"), test_cuda_attention.PAIRS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_attention_of_each_width(k, v, width, monkeypatch):
+    test_cuda_attention.test_any_types_of_keys_and_values(k, v, width, monkeypatch)
+
+
+@pytest.mark.parametrize("kind", [*PANELS, "F16", "F32"])
+@pytest.mark.parametrize(("count", "gate"), [*zip((1, 4, 8), GATES, strict=True)])
+def test_gates_of_each_format(kind, count, gate):
+    test_cuda_products.test_gates_biases_factors_and_sums(kind, count, gate)
+
+
+@pytest.mark.parametrize("kind", [*PANELS, "F16"])
+def test_products_of_older_cards(kind, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "compiled-75")
+    columns = test_cuda_products.COLUMNS
+    test_cuda_products.test_a_row_has_the_same_bits_in_every_kernel(kind, columns)
+
+
+@pytest.mark.parametrize(("k", "v"), test_cuda_attention.PAIRS)
+@pytest.mark.parametrize("width", [64, 128])
+def test_attention_of_older_cards(k, v, width, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "compiled-75")
+    test_cuda_attention.test_any_types_of_keys_and_values(k, v, width, monkeypatch)
+
+
+def test_every_kernel_was_run(request):
+    items = request.session.items
+    if not CASES.keys() <= {one.originalname for one in items if one.module is request.module}:
+        pytest.skip("only some of the cases were chosen")
+    from compiled_card import CompiledDevice
+
+    assert {name for name, _ in CompiledDevice.ran} == set(KERNELS)
