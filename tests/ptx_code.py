@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 from ptx_meanings import DTYPES, meaning_of, multiplied, shuffled, tile_of
+from ptx_rounding import EXACT, Rounding
 from ptx_source import Piece, Source, Statement
 
 SHARED = "dynamic_shared"
@@ -14,17 +16,15 @@ PLACES = ("%tid.x", "%ctaid.x", "%ctaid.y", "%ctaid.z", "%ntid.x", "%nctaid.x")
 Code = Callable[..., None]
 
 
-def code_of(piece: Piece, source: Source, slots: dict[str, int]) -> tuple[Code, Code]:
-    """For all threads, and for those of a mask: functions of a state and its registers."""
-    return _Coder(source, slots).codes(piece)
+class Coder:
+    """For one entry, whose registers have these slots."""
 
-
-class _Coder:
-    def __init__(self, source: Source, slots: dict[str, int]) -> None:
-        self._source, self._slots = source, slots
+    def __init__(self, source: Source, slots: dict[str, int], rounding: Rounding) -> None:
+        self._source, self._slots, self._rounding = source, slots, rounding
         self._names: dict[str, Any] = {"DTYPES": DTYPES, "where": np.where}
 
     def codes(self, piece: Piece) -> tuple[Code, Code]:
+        """For all threads, and for those of a mask: functions of a state and its registers."""
         lines = [line for one in piece.statements for line in self._lines(one)]
         plain, masked = "def plain(s, R):\n m = None\n", "def masked(s, R, m):\n m = m\n"
         for target, value in lines:
@@ -50,7 +50,9 @@ class _Coder:
             D, A, B, C = one.operands
             assert tuple(map(len, (A, B, C))) == tile.words, one
             listed = [self._listed(A, "b32"), self._listed(B, "b32"), self._listed(C, kind)]
-            call = f"{self._named(multiplied)}({self._named(tile)}, {', '.join(listed)})"
+            summed = self._rounding.summed if tile.kind == "f16" else EXACT.summed
+            function = self._named(partial(multiplied, summed, tile))
+            call = f"{function}({', '.join(listed)})"
             yield from self._spread(list(D), kind, call)
         elif head == "shfl":
             d, a, b, bounds, members = map(str, one.operands)
@@ -58,7 +60,7 @@ class _Coder:
             call = f"({mods[1]!r}, {self._value(a, 'b32')}, {self._value(b, 'u32')})"
             yield self._result(d, "b32", self._named(shuffled) + call)
         else:
-            meaning = meaning_of(one.opcode)
+            meaning = meaning_of(one.opcode, self._rounding.approximate)
             d, *operands = map(str, one.operands)
             values = [
                 self._value(text, kind)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from emulator_memory import Memory
 from numpy import ndarray
-from ptx_code import PLACES, SHARED, code_of
+from ptx_code import PLACES, SHARED, Coder
 from ptx_meanings import DTYPES, WARP
+from ptx_rounding import EXACT, Rounding
 from ptx_source import Piece, read
 
 from ops.cuda.device import Launch
@@ -24,10 +25,11 @@ ENDED = np.iinfo(np.int32).max
 class Machine:
     """A kernel's PTX, ready to be run."""
 
-    def __init__(self, ptx: str) -> None:
+    def __init__(self, ptx: str, rounding: Rounding = EXACT) -> None:
         self.source = read(ptx)
         self._slots = {name: slot for slot, name in enumerate(self.source.registers)}
-        self._codes = [code_of(piece, self.source, self._slots) for piece in self.source.pieces]
+        coder = Coder(self.source, self._slots, rounding)
+        self._codes = [coder.codes(piece) for piece in self.source.pieces]
 
     def run(self, launch: Launch, memory: Memory) -> None:
         wide, high, deep = launch.grid

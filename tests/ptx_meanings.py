@@ -1,10 +1,10 @@
 """What instructions of PTX do to a vector of threads: written from the manual of the language.
 
-It shares nothing with the words of kernels nor with their emulator, whose work it judges. Not
-modelled: subnormal numbers that `.ftz` makes zero, the last bits of `.approx`.
+It shares nothing with the words of kernels nor with their emulator, whose work it judges. What a
+card may round in its own way is in ptx_rounding.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,8 +118,7 @@ TWO: dict[str, Function] = {
     "div": lambda a, b: a / b if a.dtype.kind == "f" else _toward_zero(a, b),
 }  # fmt: skip
 ONE: dict[str, Function] = {
-    "neg": np.negative, "not": np.invert, "abs": np.abs, "ex2": np.exp2, "lg2": np.log2,
-    "rcp": np.reciprocal, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos,
+    "neg": np.negative, "not": np.invert, "abs": np.abs, "sqrt": np.sqrt,
 }  # fmt: skip
 COMPARED: dict[str, Function] = {
     "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
@@ -127,10 +126,12 @@ COMPARED: dict[str, Function] = {
 }  # fmt: skip
 
 
-def meaning_of(opcode: str) -> Meaning:
+def meaning_of(opcode: str, approximate: Mapping[str, Function]) -> Meaning:
     """Of what only computes with a thread's own registers."""
     head, *rest = opcode.split(".")
     kind = rest[-1]
+    if "approx" in rest:
+        return Meaning((kind,), kind, approximate[head])
     if kind == "f16x2":
         return Meaning(("b32",) * 2, "b32", _of_halves(TWO[head]))
     if opcode.startswith("mul.wide"):
@@ -204,8 +205,13 @@ def tile_of(opcode: str) -> Tile:
     return Tile(m, n, k, kind)
 
 
-def multiplied(tile: Tile, A: list[ndarray], B: list[ndarray], C: list[ndarray]) -> list[ndarray]:
-    """C + A B, an element's place in the registers of lanes as the manual's tables have it."""
+def multiplied(
+    summed: Function, tile: Tile, A: list[ndarray], B: list[ndarray], C: list[ndarray]
+) -> list[ndarray]:
+    """`summed` of the matrices (warps, m, k), (warps, k, n), (warps, m, n).
+
+    An element's place in the registers of lanes is as the manual's tables have it.
+    """
     warps = len(A[0]) // WARP
     lane = np.arange(WARP)
     g, t = lane // 4, lane % 4
@@ -213,6 +219,7 @@ def multiplied(tile: Tile, A: list[ndarray], B: list[ndarray], C: list[ndarray])
     element = np.int8 if tile.kind == "s8" else np.float16
     a = np.zeros((warps, tile.m, tile.k), np.float64)
     b = np.zeros((warps, tile.k, tile.n), np.float64)
+    c = np.zeros((warps, tile.m, tile.n), np.float64)
     tall = tile.m // 8
     for n, words in enumerate(A):
         parts = words.view(element).reshape(warps, WARP, each)
@@ -222,9 +229,10 @@ def multiplied(tile: Tile, A: list[ndarray], B: list[ndarray], C: list[ndarray])
         parts = words.view(element).reshape(warps, WARP, each)
         for i in range(each):
             b[:, n * 4 * each + t * each + i, g] = parts[:, :, i]
-    # einsum: a column's sums must not depend on what stands in the others, as BLAS's may
-    product = np.einsum("wmk,wkn->wmn", a, b)
+    for n, numbers in enumerate(C):
+        c[:, g + n // 2 * 8, t * 2 + n % 2] = numbers.reshape(warps, WARP)
+    result = summed(a, b, c)
     return [
-        (one + product[:, g + n // 2 * 8, t * 2 + n % 2].reshape(-1)).astype(one.dtype)
-        for n, one in enumerate(C)
+        result[:, g + n // 2 * 8, t * 2 + n % 2].reshape(-1).astype(numbers.dtype)
+        for n, numbers in enumerate(C)
     ]
