@@ -7,7 +7,7 @@ from ops.cuda.device import Launch
 
 PLAIN = 0
 GATES = {"silu": 1, "gelu": 2, "clamped_swiglu": 3}
-"""What kernels make of two products (kernels/linear.py has the same numbers)."""
+"""What kernels make of two products (kernels/results.py has the same numbers)."""
 
 FEW = {"F16": (8,)}
 FEW_OF_PANELS = (1, 4, 8)

@@ -5,20 +5,9 @@ sums; so that one token gives the same bits as many, both go through the same in
 is summed in 16 chains that are added in their order.
 """
 
-from ops.cuda.kernels.activations import store_quantized
 from ops.cuda.kernels.arithmetic import fma, plus, safe_halves
 from ops.cuda.kernels.kernel import Kernel, kernel
-from ops.cuda.kernels.linear import (
-    CHAINS,
-    FEW_THREADS,
-    MANY_THREADS,
-    TILE_TOKENS,
-    finished,
-    gated,
-    place_of,
-    store_result,
-    token_of,
-)
+from ops.cuda.kernels.linear import CHAINS, FEW_THREADS, TILE_TOKENS
 from ops.cuda.kernels.memory import (
     load_float,
     load_float4,
@@ -26,10 +15,18 @@ from ops.cuda.kernels.memory import (
     load_int4,
     shared_load_float,
     shared_store_float,
-    store_float,
     stream_int4,
 )
 from ops.cuda.kernels.primitives import WARP, Address, Int, f32, i32, local
+from ops.cuda.kernels.results import (
+    MANY_THREADS,
+    finished,
+    gated,
+    store_few,
+    store_result,
+    store_tile,
+    token_of,
+)
 from ops.cuda.kernels.warps import (
     barrier,
     block_x,
@@ -142,16 +139,10 @@ def few_halves(second: bool) -> Kernel:
                     up = plus(up, shared_load_float(mine + (n * matrices + 1) * 1024))
                 total = gated(gate, total, finished(up, up_factor, up_bias, expert, row, rows))
             token = i32(first + column)
-            if quantized != 0:  # a warp has a block of 32
-                place = quantized + token * (rows + rows // 2)
-                store_quantized(place, rows, panel, total)
-            else:
-                if added != 0:
-                    total = plus(total, load_float(added + 4 * (token * rows + row)))
-                place = place_of(
-                    y, y_second, y_third, rows, rows_first, rows_second, token, i32(row)
-                )
-                store_float(place, total)
+            store_few(
+                total, token, i32(row), rows, panel, quantized, added,
+                y, y_second, y_third, rows_first, rows_second,
+            )  # fmt: skip
 
     return product
 
@@ -221,17 +212,10 @@ def many_halves(
                         sums[at], sums[at + 1], sums[at + 2], sums[at + 3] = c0, c1, c2, c3
         for n in range(32):
             totals[n] = plus(totals[n], sums[n])
-    mine = shared_memory() + 4 * thread_x()
-    for n in range(32):  # registers can be counted through by an unrolled loop only
-        shared_store_float(mine + n * 4 * MANY_THREADS, totals[n])
-    for n in range(32):
-        row = panel * PANEL_ROWS + n // 16 * 16 + n % 4 // 2 * 8 + g
-        column = first + n // 4 % 4 * 8 + 2 * t + n % 2
-        if row < rows and column < count:
-            token = token_of(i32(column), count, order, start)
-            total = shared_load_float(mine + n * 4 * MANY_THREADS)
-            total = finished(total, factor, bias, expert, row, rows)
-            store_result(total, y, token * rows + row, added, gate)
+    store_tile(
+        totals, i32(panel * PANEL_ROWS), i32(first), rows, count, order, start,
+        expert, factor, bias, gate, added, y,
+    )  # fmt: skip
 
 
 @kernel(F32_THREADS)

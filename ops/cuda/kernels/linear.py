@@ -9,22 +9,25 @@ multiplies matrices (mma).
 
 from collections.abc import Callable
 
-from ops.cuda.kernels.activations import store_quantized
 from ops.cuda.kernels.arithmetic import as_float, dp4a, fma, plus, quotient, times
-from ops.cuda.kernels.functions import gate_clamped_swiglu, gate_gelu, gate_silu
 from ops.cuda.kernels.kernel import Kernel, kernel
 from ops.cuda.kernels.memory import (
-    load_float,
     load_float2,
     load_int,
     load_int2,
     load_int4,
-    reload_float,
     shared_load_float,
     shared_store_float,
-    store_float,
 )
-from ops.cuda.kernels.primitives import WARP, Address, Float, Int, f32, i32, local
+from ops.cuda.kernels.primitives import WARP, Address, Int, f32, i32, local
+from ops.cuda.kernels.results import (
+    MANY_THREADS,
+    finished,
+    gated,
+    store_few,
+    store_tile,
+    token_of,
+)
 from ops.cuda.kernels.warps import (
     barrier,
     block_x,
@@ -34,7 +37,6 @@ from ops.cuda.kernels.warps import (
     mma_s8,
     mma_s8_half,
     shared_memory,
-    thread_x,
     warp,
 )
 from ops.cuda.kernels.weights import PANEL_ROWS, Panels
@@ -43,50 +45,10 @@ CHAINS = 16
 FEW_THREADS = CHAINS * WARP
 FEW = (1, 4, 8)
 """Columns that a kernel for few tokens can take at once."""
-MANY_THREADS, TILE_ROWS, TILE_TOKENS = 128, 64, 64
+TILE_ROWS, TILE_TOKENS = 64, 64
 """For many: two warps of a panel each along the rows, two of 32 tokens each along the tokens."""
 
 SMALL_BLOCK = 32 * 18  # bytes, of a panel
-PLAIN, SILU, GELU, CLAMPED_SWIGLU = range(4)
-"""What an epilogue does with a second product: nothing, or one of the gates."""
-
-
-def gated(kind: Int, gate: Float, up: Float) -> Float:
-    if kind == SILU:
-        return gate_silu(gate, up)
-    if kind == GELU:
-        return gate_gelu(gate, up)
-    return gate_clamped_swiglu(gate, up)
-
-
-def finished(
-    total: Float, factor: Address, bias: Address, expert: Int, row: Int, rows: Int
-) -> Float:
-    """A row's sum times its matrix's factor, plus its bias, where there are such."""
-    if factor != 0:
-        total = times(total, load_float(factor + 4 * expert))
-    if bias != 0:
-        total = plus(total, load_float(bias + 4 * (expert * rows + row)))
-    return total
-
-
-def place_of(
-    y: Address,
-    y_second: Address,
-    y_third: Address,
-    rows: Int,
-    rows_first: Int,
-    rows_second: Int,
-    token: Int,
-    row: Int,
-) -> Address:
-    """Where a row's result goes, whose matrix may be up to three in one."""
-    if row < rows_first:
-        return y + 4 * (token * rows_first + row)
-    if row < rows_first + rows_second:
-        return y_second + 4 * (token * rows_second + row - rows_first)
-    third = rows - rows_first - rows_second
-    return y_third + 4 * (token * third + row - rows_first - rows_second)
 
 
 def make_unit_sums(panels: Panels, columns: int, first_total: int) -> Callable[..., None]:
@@ -228,41 +190,12 @@ def few(panels: Panels, columns: int, second: bool) -> Kernel:
                     up = plus(up, shared_load_float(place))
                 total = gated(gate, total, finished(up, up_factor, up_bias, expert, row, rows))
             token = i32(first + column)
-            if quantized != 0:  # a warp has a block of 32
-                place = quantized + token * (rows + rows // 2)
-                store_quantized(place, rows, panel, total)
-            else:
-                if added != 0:
-                    total = plus(total, load_float(added + 4 * (token * rows + row)))
-                place = place_of(
-                    y, y_second, y_third, rows, rows_first, rows_second, token, i32(row)
-                )
-                store_float(place, total)
+            store_few(
+                total, token, i32(row), rows, panel, quantized, added,
+                y, y_second, y_third, rows_first, rows_second,
+            )  # fmt: skip
 
     return product
-
-
-def token_of(index: Int, count: Int, order: Address, start: Int) -> Int:
-    """Which row of y the index-th row of a tile is; beyond the last one it is that again."""
-    index = min(index, count - 1)
-    if order != 0:
-        return load_int(order + 4 * (start + index))
-    return i32(index)
-
-
-def store_result(
-    total: Float,
-    y: Address,
-    at: Address,
-    added: Address,
-    gate: Int,
-) -> None:
-    """With a gate, y holds what the gate's matrix gave."""
-    if gate != PLAIN:
-        total = gated(gate, reload_float(y + 4 * at), total)
-    if added != 0:
-        total = plus(total, load_float(added + 4 * at))
-    store_float(y + 4 * at, total)
 
 
 def many(panels: Panels) -> Kernel:
@@ -372,16 +305,9 @@ def many(panels: Panels) -> Kernel:
                             sums[at + 2], sums[at + 3] = r2, r3
             for n in range(32):
                 totals[n] = plus(totals[n], sums[n])
-        mine = shared_memory() + 4 * thread_x()
-        for n in range(32):  # registers can be counted through by an unrolled loop only
-            shared_store_float(mine + n * 4 * MANY_THREADS, totals[n])
-        for n in range(32):
-            row = panel * PANEL_ROWS + n // 16 * 16 + n % 4 // 2 * 8 + g
-            column = first + n // 4 % 4 * 8 + 2 * t + n % 2
-            if row < rows and column < count:
-                token = token_of(i32(column), count, order, start)
-                total = shared_load_float(mine + n * 4 * MANY_THREADS)
-                total = finished(total, factor, bias, expert, row, rows)
-                store_result(total, y, token * rows + row, added, gate)
+        store_tile(
+            totals, i32(panel * PANEL_ROWS), i32(first), rows, count, order, start,
+            expert, factor, bias, gate, added, y,
+        )  # fmt: skip
 
     return product
