@@ -3,7 +3,8 @@
    Everything enqueued waits in one queue until the host waits for it, unless stub_eager(1): the
    worst order of events that a real card may choose. Device addresses are checked, contexts are
    per thread, errors can be injected, and what is not given back is counted. A "cubin" is the text
-   "stub entry:signature entry:signature ..."; launches go to a callback. */
+   "stub entry:signature entry:signature ...", or a real one, whose entries a callback describes;
+   launches go to a callback. */
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -13,12 +14,12 @@ enum { SUCCESS, INVALID_VALUE = 1, NO_MEMORY = 2, NOT_INITIALIZED = 3, INVALID_I
        INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600,
        ILLEGAL_ADDRESS = 700, CAPTURE_UNSUPPORTED = 900 };
 enum { COPY, SET, LAUNCH, RECORD };
-enum { WORDS = 64, ENTRY = 64, MOST = 1 << 16 };
+enum { WORDS = 64, ENTRY = 512, MOST = 1 << 16, STREAMS_AT_ONCE = 8 };
 enum { ALLOCATIONS, PINNED, STREAMS, EVENTS, MODULES, GRAPHS, EXECUTABLES, CONTEXTS, COUNTS };
 
 typedef struct { uint64_t ticket; int timing; double time; } Event;
 typedef struct { char entry[ENTRY], signature[WORDS]; int shared, loaded; } Function;
-typedef struct { Function functions[16]; int count; } Module;
+typedef struct { Function functions[16]; int count, real; } Module;
 typedef struct {
     int kind, value;
     uint64_t target, source, size;
@@ -30,14 +31,16 @@ typedef struct {
 typedef struct { Operation *operations; size_t count; } Graph;
 typedef struct { int capturing; Graph captured; } Stream;
 typedef void (*Callback)(const char *, const unsigned *, unsigned, unsigned, const int64_t *, int);
+typedef int (*Describe)(const char *entry, char *signature, int room); /* 0: it is not known */
 
 static struct { uint64_t address, size; } blocks[MOST];
-static int counts[COUNTS], eager, sticky, initialised, devices = 1;
+static int counts[COUNTS], eager, sticky, initialised, used, devices = 1;
 static uint64_t free_bytes = 6ull << 30, total_bytes = 8ull << 30, tickets, done;
 static Operation *queue;
 static size_t queued, room;
-static Stream *only_stream;
+static Stream *streams[STREAMS_AT_ONCE];
 static Callback callback;
+static Describe describe;
 static char failing[64];
 static int failing_code, failing_after;
 static double now;
@@ -49,6 +52,7 @@ void stub_eager(int on) { eager = on; }
 void stub_memory(uint64_t free_, uint64_t total) { free_bytes = free_, total_bytes = total; }
 void stub_devices(int count) { devices = count; }
 void stub_callback(Callback function) { callback = function; }
+void stub_describe(Describe function) { describe = function; }
 void stub_fail(const char *call, int code, int after) {
     strncpy(failing, call, sizeof failing - 1), failing_code = code, failing_after = after;
 }
@@ -73,14 +77,27 @@ static int refused(const char *call, int needs_context) {
 }
 
 #define BEGIN(context) int refusal = refused(__func__, context); if (refusal) return refusal
-#define NOT_IN_CAPTURE if (only_stream && only_stream->capturing) return CAPTURE_UNSUPPORTED
+#define NOT_IN_CAPTURE if (capturing()) return CAPTURE_UNSUPPORTED
+
+static int is_stream(const Stream *stream) {
+    for (int n = 0; n < STREAMS_AT_ONCE; n++) if (stream && streams[n] == stream) return 1;
+    return 0;
+}
+
+static int capturing(void) {
+    for (int n = 0; n < STREAMS_AT_ONCE; n++)
+        if (streams[n] && streams[n]->capturing) return 1;
+    return 0;
+}
 
 static int on_card(uint64_t address, uint64_t size) {
-    for (int n = 0; n < MOST; n++)
+    for (int n = 0; n < used; n++)
         if (blocks[n].address && address >= blocks[n].address
             && address + size <= blocks[n].address + blocks[n].size) return 1;
     return 0;
 }
+
+int stub_holds(uint64_t address, uint64_t size) { return on_card(address, size); }
 
 static void run(const Operation *it) {
     now += 1e-3;
@@ -112,7 +129,7 @@ static void append(Operation operation) {
 }
 
 static int enqueue(Stream *stream, Operation operation) {
-    if (stream != only_stream) return INVALID_HANDLE;
+    if (!is_stream(stream)) return INVALID_HANDLE;
     if (!stream->capturing) { append(operation); return 0; }
     Graph *graph = &stream->captured;
     graph->operations = realloc(graph->operations, (graph->count + 1) * sizeof operation);
@@ -125,16 +142,17 @@ static int enqueue_copy(Stream *stream, uint64_t target, uint64_t source, uint64
     return enqueue(stream, copy);
 }
 
-/* The driver's functions, under the names that cuGetProcAddress_v2 is asked for. */
-static int cuInit(unsigned flags) {
+/* The driver's functions, under the names that cuGetProcAddress_v2 is asked for; those that are
+   not static are called by their names, too. */
+int cuInit(unsigned flags) {
     if (!strcmp("cuInit", failing)) { failing[0] = 0; return failing_code; }
     initialised = 1;
     return flags ? INVALID_VALUE : 0;
 }
-static int cuDriverGetVersion(int *version) { *version = 13000; return 0; }
-static int cuDeviceGetCount(int *count) { BEGIN(0); *count = devices; return 0; }
-static int cuDeviceGet(int *device, int number) { BEGIN(0); *device = number; return 0; }
-static int cuDeviceGetName(char *name, int size, int device) {
+int cuDriverGetVersion(int *version) { *version = 13000; return 0; }
+int cuDeviceGetCount(int *count) { BEGIN(0); *count = devices; return 0; }
+int cuDeviceGet(int *device, int number) { BEGIN(0); *device = number; return 0; }
+int cuDeviceGetName(char *name, int size, int device) {
     BEGIN(0);
     memset(name, 0, size);
     strncpy(name, "Stub GPU", size - 1);
@@ -145,7 +163,12 @@ static int cuDeviceGetUuid(unsigned char *uuid, int device) {
     for (int n = 0; n < 16; n++) uuid[n] = n;
     return device < 0;
 }
-static int cuDeviceGetAttribute(int *value, int attribute, int device) {
+int cuDeviceTotalMem_v2(size_t *total, int device) {
+    BEGIN(0);
+    *total = total_bytes;
+    return device < 0;
+}
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
     BEGIN(0);
     *value = attribute == 75 ? 8 : attribute == 76 ? 9 : attribute == 16 ? 128 : -1;
     return device < 0;
@@ -176,6 +199,7 @@ static int cuMemAlloc(uint64_t *address, size_t size) {
         *address = (uint64_t)aligned_alloc(512, (size + 511) / 512 * 512);
         memset((void *)*address, 0xA5, size);
         blocks[n].address = *address, blocks[n].size = size;
+        if (n >= used) used = n + 1;
         free_bytes -= size, counts[ALLOCATIONS]++;
         return 0;
     }
@@ -202,18 +226,23 @@ static int cuMemFreeHost(void *address) { BEGIN(1); free(address), counts[PINNED
 static int cuStreamCreate(Stream **stream, unsigned flags) {
     BEGIN(1);
     if (flags != 1) return INVALID_VALUE;
-    *stream = only_stream = calloc(1, sizeof **stream), counts[STREAMS]++;
-    return 0;
+    for (int n = 0; n < STREAMS_AT_ONCE; n++) {
+        if (streams[n]) continue;
+        *stream = streams[n] = calloc(1, sizeof **stream), counts[STREAMS]++;
+        return 0;
+    }
+    return NO_MEMORY;
 }
 static int cuStreamDestroy(Stream *stream) {
     BEGIN(1);
     drain(tickets);
-    free(stream), only_stream = NULL, counts[STREAMS]--;
+    for (int n = 0; n < STREAMS_AT_ONCE; n++) if (streams[n] == stream) streams[n] = NULL;
+    free(stream), counts[STREAMS]--;
     return 0;
 }
 static int cuStreamSynchronize(Stream *stream) {
     BEGIN(1);
-    if (stream != only_stream) return INVALID_HANDLE;
+    if (!is_stream(stream)) return INVALID_HANDLE;
     NOT_IN_CAPTURE;
     drain(tickets);
     return 0;
@@ -270,8 +299,10 @@ static int cuEventElapsedTime(float *milliseconds, Event *start, Event *end) {
 static int cuModuleLoadData(Module **module, const char *image) {
     BEGIN(1);
     NOT_IN_CAPTURE;
-    if (strncmp(image, "stub ", 5)) return INVALID_IMAGE;
-    *module = calloc(1, sizeof **module), counts[MODULES]++;
+    int real = describe && !memcmp(image, "\177ELF", 4);
+    if (!real && strncmp(image, "stub ", 5)) return INVALID_IMAGE;
+    *module = calloc(1, sizeof **module), counts[MODULES]++, (*module)->real = real;
+    if (real) return 0;
     char *text = strdup(image + 5), *rest = text, *word;
     while ((word = strsep(&rest, " ")) != NULL) {
         Function *function = &(*module)->functions[(*module)->count++];
@@ -285,6 +316,11 @@ static int cuModuleLoadData(Module **module, const char *image) {
 static int cuModuleUnload(Module *module) { BEGIN(1); free(module), counts[MODULES]--; return 0; }
 static int cuModuleGetFunction(Function **function, Module *module, const char *entry) {
     BEGIN(1);
+    Function *next = &module->functions[module->count];
+    if (module->real && !module->count && describe(entry, next->signature, WORDS)) {
+        strncpy(next->entry, entry, ENTRY - 1);
+        next->shared = 48 << 10, module->count++;
+    }
     for (int n = 0; n < module->count; n++)
         if (!strcmp(module->functions[n].entry, entry)) {
             *function = &module->functions[n];
@@ -346,7 +382,7 @@ static int cuGraphDestroy(Graph *graph) { BEGIN(1); return free_graph(graph, GRA
 static int cuGraphExecDestroy(Graph *graph) { BEGIN(1); return free_graph(graph, EXECUTABLES); }
 static int cuGraphLaunch(Graph *executable, Stream *stream) {
     BEGIN(1);
-    if (stream != only_stream || stream->capturing) return INVALID_HANDLE;
+    if (!is_stream(stream) || stream->capturing) return INVALID_HANDLE;
     for (size_t n = 0; n < executable->count; n++) append(executable->operations[n]);
     return 0;
 }

@@ -257,8 +257,9 @@ def warmup(
 ) -> None:
     """Compile kernels ahead, so that no later run has to.
 
-    All kernels for all formats are compiled, once a machine and version of Lepton. What is
-    there already, or came with the package, is not compiled again.
+    All kernels for all formats are compiled, for the CPU and for a card where there is one, once
+    a machine and version of Lepton. What is there already, or came with the package, is not
+    compiled again.
     """
     from lepton_cli.ui.warmup import prepare
 

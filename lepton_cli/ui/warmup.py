@@ -13,12 +13,13 @@ ERASE_LINE = "\r\x1b[K"
 
 def prepare(models: Sequence[str], *, verbose: bool) -> None:
     """Raises LeptonError."""
-    warmth = warm_up(models, CompileNotes(verbose=verbose))
-    if not warmth.compiled:
-        emit(sys.stdout, f"nothing to do: the kernels for {warmth.instructions} are there\n")
-    else:
-        done = f"{warmth.compiled} kernels for {warmth.instructions}"
-        emit(sys.stdout, f"compiled {done} into {warmth.folder}\n")
+    for warmth in warm_up(models, CompileNotes(verbose=verbose)):
+        if not warmth.compiled:
+            done = f"nothing to do: the kernels for {warmth.instructions} are there"
+        else:
+            kernels = f"{warmth.compiled} kernels for {warmth.instructions}"
+            done = f"compiled {kernels} into {warmth.folder}"
+        emit(sys.stdout, done + "\n")
 
 
 class CompileNotes:

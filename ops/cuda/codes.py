@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Protocol
 
 from ops.compiling import Worker, compiled
-from ops.cuda.device import Code, Device
+from ops.cuda.device import Code
 from ops.shelves import Compiling, Shelf, tidy, unpack
 
 HERE = Path(__file__).parent
@@ -18,12 +19,29 @@ COMPILERS = (
 )
 
 
+class Loader(Protocol):
+    """A card, or what stands for one."""
+
+    @property
+    def capability(self) -> tuple[int, int]: ...
+    def load(self, name: str, code: Code) -> None: ...
+
+
+class NoLoader:
+    """Kernels are compiled for such a card and kept, but not loaded."""
+
+    def __init__(self, capability: tuple[int, int]) -> None:
+        self.capability = capability
+
+    def load(self, name: str, code: Code) -> None: ...
+
+
 class CodeStore:
     """Loads kernels into a card by their names."""
 
     def __init__(
         self,
-        device: Device,
+        device: Loader,
         folder: Path | None,
         processes: int,
         on_compile: Callable[[Compiling], None],
