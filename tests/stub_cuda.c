@@ -3,8 +3,8 @@
    Everything enqueued waits in one queue until the host waits for it, unless stub_eager(1): the
    worst order of events that a real card may choose. Device addresses are checked, contexts are
    per thread, errors can be injected, and what is not given back is counted. A "cubin" is the text
-   "stub entry:signature entry:signature ...", or a real one, whose entries a callback describes;
-   launches go to a callback. */
+   "stub entry:signature entry:signature ...", or a real one that a callback knows; launches go to a
+   callback. */
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ enum { SUCCESS, INVALID_VALUE = 1, NO_MEMORY = 2, NOT_INITIALIZED = 3, INVALID_I
        INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500, NOT_READY = 600,
        ILLEGAL_ADDRESS = 700, CAPTURE_UNSUPPORTED = 900 };
 enum { COPY, SET, LAUNCH, RECORD };
-enum { WORDS = 64, ENTRY = 512, MOST = 1 << 16, STREAMS_AT_ONCE = 8 };
+enum { WORDS = 64, ENTRY = 64, MOST = 1 << 16, STREAMS_AT_ONCE = 8 };
 enum { ALLOCATIONS, PINNED, STREAMS, EVENTS, MODULES, GRAPHS, EXECUTABLES, CONTEXTS, COUNTS };
 
 typedef struct { uint64_t ticket; int timing; double time; } Event;
@@ -31,7 +31,7 @@ typedef struct {
 typedef struct { Operation *operations; size_t count; } Graph;
 typedef struct { int capturing; Graph captured; } Stream;
 typedef void (*Callback)(const char *, const unsigned *, unsigned, unsigned, const int64_t *, int);
-typedef int (*Describe)(const char *entry, char *signature, int room); /* 0: it is not known */
+typedef void (*Know)(const char *image, char *name, char *signature); /* writes nothing: unknown */
 
 static struct { uint64_t address, size; } blocks[MOST];
 static int counts[COUNTS], eager, sticky, initialised, used, devices = 1;
@@ -40,7 +40,7 @@ static Operation *queue;
 static size_t queued, room;
 static Stream *streams[STREAMS_AT_ONCE];
 static Callback callback;
-static Describe describe;
+static Know know;
 static char failing[64];
 static int failing_code, failing_after;
 static double now;
@@ -52,7 +52,7 @@ void stub_eager(int on) { eager = on; }
 void stub_memory(uint64_t free_, uint64_t total) { free_bytes = free_, total_bytes = total; }
 void stub_devices(int count) { devices = count; }
 void stub_callback(Callback function) { callback = function; }
-void stub_describe(Describe function) { describe = function; }
+void stub_know(Know function) { know = function; }
 void stub_fail(const char *call, int code, int after) {
     strncpy(failing, call, sizeof failing - 1), failing_code = code, failing_after = after;
 }
@@ -299,10 +299,18 @@ static int cuEventElapsedTime(float *milliseconds, Event *start, Event *end) {
 static int cuModuleLoadData(Module **module, const char *image) {
     BEGIN(1);
     NOT_IN_CAPTURE;
-    int real = describe && !memcmp(image, "\177ELF", 4);
-    if (!real && strncmp(image, "stub ", 5)) return INVALID_IMAGE;
-    *module = calloc(1, sizeof **module), counts[MODULES]++, (*module)->real = real;
-    if (real) return 0;
+    Module *made = calloc(1, sizeof *made);
+    if (know && !memcmp(image, "\177ELF", 4)) {
+        Function *only = &made->functions[0];
+        only->shared = 48 << 10, made->real = 1;
+        know(image, only->entry, only->signature);
+    }
+    if (made->real ? !made->functions[0].entry[0] : strncmp(image, "stub ", 5)) {
+        free(made);
+        return INVALID_IMAGE;
+    }
+    *module = made, counts[MODULES]++;
+    if (made->real) return 0;
     char *text = strdup(image + 5), *rest = text, *word;
     while ((word = strsep(&rest, " ")) != NULL) {
         Function *function = &(*module)->functions[(*module)->count++];
@@ -316,10 +324,9 @@ static int cuModuleLoadData(Module **module, const char *image) {
 static int cuModuleUnload(Module *module) { BEGIN(1); free(module), counts[MODULES]--; return 0; }
 static int cuModuleGetFunction(Function **function, Module *module, const char *entry) {
     BEGIN(1);
-    Function *next = &module->functions[module->count];
-    if (module->real && !module->count && describe(entry, next->signature, WORDS)) {
-        strncpy(next->entry, entry, ENTRY - 1);
-        next->shared = 48 << 10, module->count++;
+    if (module->real) { /* it has one */
+        *function = &module->functions[0];
+        return 0;
     }
     for (int n = 0; n < module->count; n++)
         if (!strcmp(module->functions[n].entry, entry)) {

@@ -4,6 +4,7 @@
 """
 
 import ctypes
+import gc
 import os
 import sys
 import traceback
@@ -25,9 +26,8 @@ from ops.cuda.codes import code_shelf
 from ops.cuda.device import Launch
 from ops.cuda.kernels import KERNELS
 
-DESCRIBE = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(ctypes.c_char), ctypes.c_int
-)
+KNOW = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+HEADER = 64  # bytes of an ELF file's, which tells its size
 LOWEST, HIGHEST = 1 << 12, 1 << 47  # addresses of a process
 TYPES = {"l": np.int64, "i": np.int32, "f": np.float32}
 BROKEN = 99
@@ -51,39 +51,40 @@ class HostMemory:
 
 
 class Processor:
-    """What the stub asks for: the signatures of entries, and to run them."""
+    """What the stub asks for: which kernel an image is, and to run it."""
 
     def __init__(self) -> None:
         stub = ctypes.CDLL("libcuda.so.1")
         stub.stub_holds.argtypes = [ctypes.c_uint64] * 2
         self._memory = HostMemory(stub.stub_holds)
-        self._names: dict[bytes, str] = {}  # of kernels, by their entries
-        self._kept = CALLBACK(_fatal(self._runs)), DESCRIBE(_fatal(self._describes))
+        self._kept = CALLBACK(_fatal(self._runs)), KNOW(_fatal(self._knows))
         stub.stub_callback(self._kept[0])
-        stub.stub_describe(self._kept[1])
+        stub.stub_know(self._kept[1])
 
-    def _describes(self, entry: bytes, signature: Any, room: int) -> int:
+    def _knows(self, image: int, name: int, signature: int) -> None:
+        """By its bytes: entries of kernels that two processes compiled may have the same name."""
         shelf = code_shelf(kernel_folder(), "sm_89")
-        for name in shelf.sizes():
-            found = shelf.read(name)
-            assert found, f"{name} is damaged"
-            self._names[found[1].split()[0].encode()] = name
-        letters = KERNELS[self._names[entry]].signature.encode() + b"\0"
-        assert len(letters) <= room
-        ctypes.memmove(signature, letters, len(letters))
-        return 1
+        header = ctypes.string_at(image, HEADER)
+        for kernel in shelf.sizes():
+            binary, _ = shelf.read(kernel) or (b"", "")
+            if binary.startswith(header) and ctypes.string_at(image, len(binary)) == binary:
+                for place, text in ((name, kernel), (signature, KERNELS[kernel].signature)):
+                    ctypes.memmove(place, text.encode() + b"\0", len(text) + 1)
+                return
 
     def _runs(
         self, entry: bytes, grid: Any, threads: int, shared: int, words: Any, count: int
     ) -> None:
-        name = self._names[entry]
+        name = entry.decode()
         given = np.array(words[:count], np.int64)
         operands = tuple(
             given[n : n + 1].view(TYPES[letter])[0].item()
             for n, letter in enumerate(KERNELS[name].signature)
         )
         launch = Launch(name, (grid[0], grid[1], grid[2]), threads, operands, shared)
+        gc.disable()  # what is collected may ask the driver for something, which is in a call
         machine(name, NEWER, rough=False).run(launch, self._memory)
+        gc.enable()
 
 
 def _fatal(function: Callable[..., Any]) -> Callable[..., Any]:
