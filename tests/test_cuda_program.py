@@ -22,8 +22,8 @@ def lepton(stub):  # noqa: F811
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
-    told = start("warmup", "builtin").stdout
-    assert re.search(r"^compiled \d+ kernels for sm_89 into .+$", told, re.MULTILINE), told
+    told = start("warmup", "builtin").stdout  # another run of tests may have shared its kernels
+    assert re.search(r"^(compiled \d+|nothing to do: the) kernels for sm_89 ", told, re.M), told
     return start
 
 
