@@ -39,29 +39,30 @@ def machine(name: str, sm: int, rough: bool) -> Machine:
 
 
 class CompiledDevice(EmulatedDevice):
-    """`rough`: rounds as badly as a card may, and then nothing is compared.
+    """`rough`: rounds badly, and then nothing is compared. `falling`: the last warp goes first.
 
-    `ran` tells what was launched, on all of them. Older cards sum float16 in two parts.
+    `same` tells what was compared, on all of them. Older cards sum float16 in two parts: that is
+    near the definition, but not the same.
     """
 
-    ran: ClassVar[set[tuple[str, int]]] = set()
+    same: ClassVar[set[tuple[str, int]]] = set()
 
-    def __init__(self, sm: int, *, rough: bool = False) -> None:
-        super().__init__()
-        self._sm, self._rough = sm, rough
+    def __init__(self, sm: int, *, rough: bool = False, falling: bool = False) -> None:
+        super().__init__(falling=falling)
+        self._sm, self._rough, self._falling = sm, rough, falling
 
     def launch(self, launch: Launch) -> None:
         run = machine(launch.kernel, self._sm, self._rough)
         in_parts = self._sm == OLDER and any("f16.f16" in one for one in run.opcodes)
-        self.ran.add((launch.kernel, self._sm))
         if self._rough or in_parts:
-            run.run(launch, self._memory)
+            run.run(launch, self._memory, falling=self._falling)
             return
         before = self._memory.pieces()
         super().launch(launch)
         meant = self._memory.pieces()
         self._memory.restore(before)
-        run.run(launch, self._memory)
+        run.run(launch, self._memory, falling=self._falling)
+        self.same.add((launch.kernel, self._sm))
         for n, (got, want) in enumerate(zip(self._memory.pieces(), meant, strict=True)):
             if not np.array_equal(got, want):
                 at = int(np.flatnonzero(got != want)[0]) & -4

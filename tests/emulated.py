@@ -2,7 +2,7 @@
 
 `real`: this machine's. `compiled`: what the compiler makes of kernels runs beside their source, and
 leaves the same bytes; `compiled-75`: as old cards spell it; `compiled-rough`: alone, and rounding
-as badly as a card may.
+badly; `compiled-falling`: the last warp goes first.
 """
 
 import os
@@ -18,7 +18,7 @@ from ops.interface import Array, Operators
 from ops.program import Limits, record
 
 VARIABLE = "LEPTON_TEST_CARD"
-COMPILED = ("compiled", "compiled-75", "compiled-rough")
+COMPILED = ("compiled", "compiled-75", "compiled-rough", "compiled-falling")
 
 
 class TestCard(Device, Protocol):
@@ -62,8 +62,8 @@ def open_card(*, falling: bool = False) -> TestCard:
     if kind_of_card() in COMPILED:
         from compiled_card import NEWER, OLDER, CompiledDevice  # needs the extra
 
-        older, rough = (kind_of_card().endswith(one) for one in ("75", "rough"))
-        return CompiledDevice(OLDER if older else NEWER, rough=rough)
+        older, rough, last = (kind_of_card().endswith(one) for one in ("75", "rough", "falling"))
+        return CompiledDevice(OLDER if older else NEWER, rough=rough, falling=falling or last)
     from emulator import EmulatedDevice
 
     return EmulatedDevice(falling=falling)

@@ -229,6 +229,10 @@ def _fma_double(a: Any, b: Any, c: Any) -> Any:
     return np.multiply(a, b, dtype=DOUBLE) + c
 
 
+def _nearest_to_double(a: Any) -> Any:
+    return nearest(np.where(np.isnan(a), -(2.0**31), a) if type(a) is ndarray or a != a else a)
+
+
 def _double_of_upper(a: Any) -> Any:
     return singles((words_of(a).astype(np.int64) << 32).view(DOUBLE), a)
 
@@ -237,7 +241,7 @@ WORDS |= {
     "as_double": lambda a: as_double(as_single(a)),
     "double_of_int": as_double,
     "double_of_upper": _double_of_upper,
-    "nearest_to_double": nearest,
+    "nearest_to_double": _nearest_to_double,
     "plus_double": lambda a, b: np.add(a, b, dtype=DOUBLE),
     "times_double": lambda a, b: np.multiply(a, b, dtype=DOUBLE),
     "divided_double": lambda a, b: np.divide(a, b, dtype=DOUBLE),

@@ -13,6 +13,7 @@ from ptx_source import Piece, Source, Statement
 
 SHARED = "dynamic_shared"
 PLACES = ("%tid.x", "%ctaid.x", "%ctaid.y", "%ctaid.z", "%ntid.x", "%nctaid.x")
+HINTS = {"nc", "L1::no_allocate", "v2", "v4"}  # of loads and stores
 Code = Callable[..., None]
 
 
@@ -38,7 +39,7 @@ class Coder:
     def _lines(self, one: Statement) -> Iterator[tuple[str, str]]:
         """(target, value) of assignments."""
         head, *mods = one.opcode.split(".")
-        if head == "bar":
+        if one.meets and head == "bar":
             return
         if head in ("ld", "st"):
             yield from self._touched(head, mods, one)
@@ -57,6 +58,7 @@ class Coder:
         elif head == "shfl":
             d, a, b, bounds, members = map(str, one.operands)
             assert bounds == "31" and int(members, 16) == 0xFFFFFFFF, one
+            assert one.opcode in ("shfl.sync.bfly.b32", "shfl.sync.idx.b32"), one
             call = f"({mods[1]!r}, {self._value(a, 'b32')}, {self._value(b, 'u32')})"
             yield self._result(d, "b32", self._named(shuffled) + call)
         else:
@@ -92,6 +94,7 @@ class Coder:
             kind = wide.get(kind, kind)
             yield self._result(to, kind, f"s.parameter({name!r}, {kind!r})")
             return
+        assert space in ("global", "shared") and HINTS.issuperset(mods[1:-1]), one
         data, place = one.operands if head == "ld" else one.operands[::-1]
         data = data if isinstance(data, list) else [data]
         address = self._address(str(place))

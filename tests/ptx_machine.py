@@ -1,7 +1,8 @@
 """Runs PTX: what the compiler made of a kernel, thread by thread, on an emulated card's memory.
 
 Threads of many blocks are one vector. Those that are furthest behind go on; before a warp's word
-a thread waits for its warp, at a barrier for its block.
+a thread waits for its warp, at a barrier for its block. Or `falling`: the last warp goes first, as
+far as the next barrier, so that a barrier that is missing shows.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,6 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from emulator_memory import Memory
 from numpy import ndarray
 from ptx_code import PLACES, SHARED, Coder
 from ptx_meanings import DTYPES, WARP
@@ -20,6 +20,7 @@ from ops.cuda.device import Launch
 
 TOGETHER = 4096  # threads
 ENDED = np.iinfo(np.int32).max
+BASE = 1024  # of shared memory
 
 
 class Machine:
@@ -30,18 +31,22 @@ class Machine:
         self._slots = {name: slot for slot, name in enumerate(self.source.registers)}
         coder = Coder(self.source, self._slots, rounding)
         self._codes = [coder.codes(piece) for piece in self.source.pieces]
+        barriers = [piece.meets == "block" for piece in self.source.pieces]
+        self._resting = np.array([*barriers, True])  # the last one: ended
 
-    def run(self, launch: Launch, memory: Memory) -> None:
+    def run(self, launch: Launch, memory: Any, *, falling: bool = False) -> None:
+        """`memory`: a Memory, or what has its `data` and `at`."""
         wide, high, deep = launch.grid
         places = [(x, y, z) for z, y, x in product(range(deep), range(high), range(wide))]
         step = max(1, TOGETHER // launch.threads)
         with np.errstate(all="ignore"):
             for start in range(0, len(places), step):
-                self._run(_State(self, launch, memory, places[start : start + step]))
+                state = _State(self, launch, memory, places[start : start + step])
+                self._run(state, falling=falling)
 
-    def _run(self, state: "_State") -> None:
+    def _run(self, state: "_State", *, falling: bool) -> None:
         while (behind := int(state.places.min())) != ENDED:
-            at, mask = self._ready(state, behind)
+            at, mask = self._ready_of_last(state) if falling else self._ready(state, behind)
             plain, masked = self._codes[at]
             if mask.all():
                 plain(state, state.registers)
@@ -66,6 +71,21 @@ class Machine:
                 return at, np.repeat(together, size)
         raise AssertionError("threads wait for others that will not come")
 
+    def _ready_of_last(self, state: "_State") -> tuple[int, ndarray]:
+        """The same among the last warps that do not rest at a barrier."""
+        running = ~self._resting[np.minimum(state.places, len(self._codes))]
+        if not running.any():
+            return self._ready(state, int(state.places.min()))
+        mine = running & (state.warps == state.warps[running].max())
+        for at in np.unique(state.places[mine]).tolist():
+            mask = mine & (state.places == at)
+            if not self.source.pieces[at].meets:
+                return at, mask
+            together = mask.reshape(-1, WARP).all(1)
+            if together.any():
+                return at, np.repeat(together, WARP)
+        raise AssertionError("threads of a warp wait for others that will not come")
+
     def _go_on(self, state: "_State", at: int, piece: Piece, mask: ndarray) -> None:
         branch, target = piece.branch, at + 1
         if branch and branch.opcode == "ret":
@@ -88,7 +108,7 @@ class _State:
     """Some blocks while they run: registers, shared memory, and the piece each thread is at."""
 
     def __init__(
-        self, machine: Machine, launch: Launch, memory: Memory, blocks: Sequence[tuple[int, ...]]
+        self, machine: Machine, launch: Launch, memory: Any, blocks: Sequence[tuple[int, ...]]
     ) -> None:
         self.launch, self.memory = launch, memory
         self.threads = len(blocks) * launch.threads
@@ -97,7 +117,8 @@ class _State:
         every = np.tile(np.arange(launch.threads, dtype=np.uint32), len(blocks))
         sizes = [np.full(self.threads, one, np.uint32) for one in (launch.threads, launch.grid[0])]
         self.special = dict(zip(PLACES, [every, *spread, *sizes], strict=True))
-        self.special[SHARED] = np.zeros(self.threads, np.uint32)
+        self.special[SHARED] = np.full(self.threads, BASE, np.uint32)
+        self.warps = every // WARP
         kinds = machine.source.registers.values()
         self.registers = [_garbage(DTYPES[kind], self.threads) for kind in kinds]
         self._stride = -(-max(launch.shared, 1) // 16) * 16
@@ -129,6 +150,7 @@ class _State:
         address = address.astype(np.int64)
         if space == "global":
             return self.memory.data, self.memory.at(address, size) // size
+        address = address - BASE
         assert not (address % size).any(), f"shared memory: not aligned to {size}"
         last = self.launch.shared - size
         assert address.min() >= 0 and address.max() <= last, f"shared memory: {address.max()}"

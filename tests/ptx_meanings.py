@@ -1,9 +1,10 @@
 """What instructions of PTX do to a vector of threads: written from the manual of the language.
 
 It shares nothing with the words of kernels nor with their emulator, whose work it judges. What a
-card may round in its own way is in ptx_rounding.py.
+card may round in its own way is in ptx_rounding.py. Not modelled: that +0 is greater than -0.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,22 @@ DTYPES: dict[str, Any] = {
     "f32": np.float32, "f64": np.float64,
 }  # fmt: skip
 Function = Callable[..., Any]
+KNOWN = re.compile(
+    r"""(add|sub|min|max|neg|div|rem)\.[su](32|64) | (min|max|neg|abs)\.f(32|64)
+    | (add|mul)\.rn\.(f32|f64|f16x2) | (div|fma)\.rn\.f(32|64) | sqrt\.rn\.f32
+    | mul\.lo\.[su](32|64) | mul\.wide\.[su]32 | mad\.lo\.[su]32
+    | (and|or|xor|not)\.(b32|b64|pred) | shl\.b(32|64) | shr\.[su](32|64)
+    | setp\.(eq|ne|lt|le|gt|ge)\.[bsu](32|64) | selp\.[bsuf](32|64)
+    | setp\.(eq|lt|le|gt|ge|equ|neu|ltu|leu|gtu|geu|nan)\.f(32|64)
+    | bfe\.[su]32 | bfi\.b(32|64) | prmt\.b32 | dp4a\.s32\.s32
+    | (ex2|rcp|lg2)\.approx\.ftz\.f32 | (sin|cos)\.approx\.f32
+    | cvt\.(u16\.u32|u32\.u16|u32\.u64|u64\.u32|s64\.s32|f64\.f32|f32\.f16)
+    | cvt\.rn\.(f32\.s32|f32\.s64|f64\.s32|f32\.f64|f16\.f32)
+    | cvt\.rni\.(s32\.f32|s32\.f64|f64\.f64)
+    """,
+    re.VERBOSE,
+)
+"""Whole instructions: a modifier may change what one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +83,7 @@ def _field(word: Any, start: Any, length: Any) -> Any:
 
 def _inserted(field: Any, word: Any, start: Any, length: Any) -> Any:
     one = word.dtype.type(1)
+    start, length = start & np.uint32(255), length & np.uint32(255)
     mask = ((one << length.astype(word.dtype)) - one) << start.astype(word.dtype)
     return (field << start.astype(word.dtype) & mask) | (word & ~mask)
 
@@ -95,8 +113,10 @@ def _of_halves(function: Function) -> Function:
 
 
 def _as_whole(a: Any) -> Any:
-    rounded = np.clip(np.rint(np.nan_to_num(a.astype(np.float64))), -(2.0**31), 2.0**31 - 1)
-    return rounded.astype(np.int32)
+    """What is no number becomes 0, of a float64 the least number."""
+    lost = 0.0 if a.dtype == np.float32 else -(2.0**31)
+    wide = np.where(np.isnan(a), lost, a.astype(np.float64))
+    return np.clip(np.rint(wide), -(2.0**31), 2.0**31 - 1).astype(np.int32)
 
 
 def _unordered(compare: Function) -> Function:
@@ -127,7 +147,9 @@ COMPARED: dict[str, Function] = {
 
 
 def meaning_of(opcode: str, approximate: Mapping[str, Function]) -> Meaning:
-    """Of what only computes with a thread's own registers."""
+    """Of what only computes with a thread's own registers. Raises KeyError."""
+    if not KNOWN.fullmatch(opcode):
+        raise KeyError(f"{opcode} is not known")
     head, *rest = opcode.split(".")
     kind = rest[-1]
     if "approx" in rest:

@@ -32,7 +32,10 @@ class Statement:
 
 @dataclass(slots=True)
 class Piece:
-    """Straight code: runs from its beginning to its end, then branches, ends or goes on."""
+    """Straight code: runs from its beginning to its end, then branches, ends or goes on.
+
+    A barrier is a piece of its own.
+    """
 
     statements: list[Statement] = field(default_factory=list)
     meets: str = ""  # of its first statement
@@ -103,7 +106,11 @@ def _take(text: str, source: Source) -> None:
         source.labels[text[:-1]] = len(pieces) - 1
         return
     statement = _statement(text)
-    if pieces[-1].branch or (statement.meets and pieces[-1].statements):
+    if (
+        pieces[-1].branch
+        or pieces[-1].meets == "block"
+        or (statement.meets and pieces[-1].statements)
+    ):
         pieces.append(Piece())
     if statement.opcode in ("bra", "bra.uni", "ret"):
         pieces[-1].branch = statement

@@ -79,10 +79,22 @@ def test_attention_where_the_card_rounds_badly(k, v, monkeypatch):
     test_cuda_attention.test_any_types_of_keys_and_values(k, v, 128, monkeypatch)
 
 
-def test_every_kernel_was_run(request):
+@pytest.mark.parametrize("kind", ["Q8_0", "F16"])
+def test_a_layer_whose_last_warps_go_first(kind, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "compiled-falling")
+    test_cuda_operators.test_a_whole_layer(kind)
+
+
+def test_drawing_and_experts_whose_last_warps_go_first(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "compiled-falling")
+    test_cuda_drawing.test_drawing_ahead_gives_what_single_steps_give()
+    test_cuda_operators.test_gated_experts()
+
+
+def test_every_kernel_was_held_against_its_source(request):
     items = request.session.items
     if not CASES.keys() <= {one.originalname for one in items if one.module is request.module}:
         pytest.skip("only some of the cases were chosen")
-    from compiled_card import CompiledDevice
+    from compiled_card import NEWER, CompiledDevice
 
-    assert {name for name, _ in CompiledDevice.ran} == set(KERNELS)
+    assert CompiledDevice.same >= {(name, NEWER) for name in KERNELS}

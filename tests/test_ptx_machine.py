@@ -35,12 +35,14 @@ BODY
 """
 
 
-def run(body: str, threads: int = 32, given: int = 0, shared: int = 0) -> list[int]:
+def run(
+    body: str, threads: int = 32, given: int = 0, shared: int = 0, *, falling: bool = False
+) -> list[int]:
     """What each thread of a block leaves in %r9."""
     memory = Memory(1 << 16)
     address = memory.allocate(4 * threads)
     launch = Launch("kernel", (1, 1, 1), threads, (address, given), shared)
-    Machine(FRAME.replace("BODY", body)).run(launch, memory)
+    Machine(FRAME.replace("BODY", body)).run(launch, memory, falling=falling)
     return memory.view(address, 4 * threads).view(np.int32).tolist()
 
 
@@ -75,6 +77,7 @@ def run(body: str, threads: int = 32, given: int = 0, shared: int = 0) -> list[i
         ("max.f32 %f1, 0f7FC00000, 0fC0000000; mov.b32 %r9, %f1;", -0x40000000),
         ("cvt.rni.s32.f32 %r9, 0f40200000;", 2),  # 2.5
         ("cvt.rni.s32.f32 %r9, 0f7FC00000;", 0),
+        ("cvt.rni.s32.f64 %r9, 0d7FF8000000000000;", -(2**31)),
         ("cvt.rni.s32.f32 %r9, 0f7F800000;", 0x7FFFFFFF),
         ("mul.rn.f32 %f1, 0f40400000, 0f3F000000; mov.b32 %r9, %f1;", 0x3FC00000),
         ("div.rn.f64 %fd1, 0d4008000000000000, 0d4000000000000000; cvt.rni.s32.f64 %r9, %fd1;", 2),
@@ -86,9 +89,18 @@ def test_an_instruction(body, wanted):
     assert set(run(body)) == {wanted}
 
 
-def test_what_is_not_known_is_told():
-    with pytest.raises(KeyError, match="popc"):
-        run("popc.b32 %r9, 7;")
+@pytest.mark.parametrize(
+    "known",
+    [
+        *("popc.b32 %r9, 7;", "mul.hi.s32 %r9, 7, 7;", "max.NaN.f32 %f1, %f2, %f3;"),
+        *("cvt.rzi.s32.f32 %r9, %f1;", "setp.ne.f32 %p1, %f1, %f2;", "dp4a.u32.u32 %r9, 1, 1, 1;"),
+        *("shfl.sync.down.b32 %r9, %r2, 1, 31, 0xffffffff;", "ld.local.b32 %r9, [%rd1];"),
+        *("ld.global.u32.volatile %r9, [%rd1];", "bar.arrive 0, 32;", "add.rz.f32 %f1, %f1, %f2;"),
+    ],
+)
+def test_what_is_not_known_is_told(known):
+    with pytest.raises((KeyError, AssertionError)):
+        run(known)
 
 
 PARTED = """
@@ -139,13 +151,21 @@ TURNED = """
   st.shared.b32 [%r3], %r2;
   bar.sync 0;
   mov.u32 %r5, 252;
+  add.s32 %r5, %r5, %r4;
+  add.s32 %r5, %r5, %r4;
   sub.s32 %r5, %r5, %r3;
   ld.shared.b32 %r9, [%r5];
 """
 
 
-def test_a_block_meets_at_a_barrier():
-    assert run(TURNED, 64, shared=256) == list(range(63, -1, -1))
+@pytest.mark.parametrize("falling", [False, True])
+def test_a_block_meets_at_a_barrier(falling):
+    assert run(TURNED, 64, shared=256, falling=falling) == list(range(63, -1, -1))
+
+
+def test_a_barrier_that_is_missing_shows_where_the_last_warp_goes_first():
+    got = run(TURNED.replace("bar.sync 0;", ""), 64, shared=256, falling=True)
+    assert got[32:] != list(range(31, -1, -1)) and got[:32] == list(range(63, 31, -1))
 
 
 def test_a_barrier_that_some_do_not_reach():
@@ -161,7 +181,8 @@ def test_a_barrier_that_some_do_not_reach():
         ("mov.u64 %rd5, 0; ld.global.nc.f32 %f1, [%rd5]; mov.b32 %r9, %f1;", 0, "no address"),
         ("ld.global.nc.v2.b32 {%r8, %r9}, [%rd1+4];", 0, "not aligned to 8"),
         (TURNED, 128, "shared memory"),
-        ("mov.u32 %r9, 2; st.shared.b32 [%r9], %r2;", 16, "not aligned to 4"),
+        ("mov.u32 %r9, dynamic_shared; st.shared.b32 [%r9+2], %r2;", 16, "not aligned to 4"),
+        ("mov.u32 %r9, 0; st.shared.b32 [%r9], %r2;", 16, "shared memory"),
         ("st.global.b32 [%rd1], %r2; mov.u32 %r9, 0;", 0, "different values"),
     ],
 )
@@ -190,6 +211,8 @@ def test_blocks_have_shared_memory_of_their_own():
       mul.wide.u32 %rd4, %r3, 128;
       add.s64 %rd3, %rd3, %rd4;
       shl.b32 %r4, %r2, 2;
+      mov.u32 %r5, dynamic_shared;
+      add.s32 %r4, %r4, %r5;
       st.shared.b32 [%r4], %r3;
       bar.sync 0;
       ld.shared.b32 %r9, [%r4];

@@ -380,8 +380,8 @@ TOPICS = (
         "log {all|my|the} {prompts|answers}; keep {a record|an audit log}; write every answer to a "
         "log file; audit what is said",
         "--audit; an audit log; the audit log; the --audit flag; auditing; a log of all answers",
-        "`--audit log.jsonl` appends each prompt, its answer and its settings to a file. Nothing "
-        "is logged unless you ask.",
+        "`--audit log.jsonl` appends each prompt, its answer and its settings to a file; without it "
+        "there is no such log. Chats are kept for `--resume`, unless you say `--no-save`.",
         "are my prompts logged?; can I keep a record of all answers?",
     ),
     Topic(

@@ -221,7 +221,8 @@ def double_of_int(a: int) -> Any:
 
 @word("cvt.rni.s32.f64 $0, $1;", "i:d")
 def nearest_to_double(a: float) -> Any:
-    return _saturated(a)
+    """As `nearest`, but of what is no number the least."""
+    return -0x80000000 if a != a else _saturated(a)
 
 
 @word("{ .reg .b32 z; mov.b32 z, 0; mov.b64 $0, {z, $1}; }", "d:i")
