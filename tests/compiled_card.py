@@ -39,7 +39,7 @@ def machine(name: str, sm: int, rough: bool) -> Machine:
 
 
 class CompiledDevice(EmulatedDevice):
-    """`rough`: rounds badly, and then nothing is compared. `falling`: the last warp goes first.
+    """`rough`: rounds roughly, and then nothing is compared. `falling`: the last warp goes first.
 
     `same` tells what was compared, on all of them. Older cards sum float16 in two parts: that is
     near the definition, but not the same.

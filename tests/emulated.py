@@ -2,7 +2,7 @@
 
 `real`: this machine's. `compiled`: what the compiler makes of kernels runs beside their source, and
 leaves the same bytes; `compiled-75`: as old cards spell it; `compiled-rough`: alone, and rounding
-badly; `compiled-falling`: the last warp goes first.
+roughly; `compiled-falling`: the last warp goes first.
 """
 
 import os

@@ -1,8 +1,9 @@
-"""How a card rounds where it is free to: not at all, or as badly as the manual and papers have it.
+"""How a card rounds where it is free to: not at all, or about as badly as manual and papers tell.
 
 The rough way is a function of the operands' bits alone, as a card's is: the same bytes stay so.
 Of tensor cores: products and the sum are aligned to the largest and cut there, then the sum is cut
-to a float32 (M. Fasi et al., Numerical behavior of NVIDIA tensor cores, PeerJ CS 7, 2021).
+to a float32, as newer cards do it for eight products (M. Fasi et al., Numerical behavior of NVIDIA
+tensor cores, PeerJ CS 7, 2021). `lg2` is rough where its result is small; it need not be elsewhere.
 """
 
 from collections.abc import Mapping

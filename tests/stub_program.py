@@ -81,6 +81,7 @@ class Processor:
             given[n : n + 1].view(TYPES[letter])[0].item()
             for n, letter in enumerate(KERNELS[name].signature)
         )
+        assert threads <= KERNELS[name].threads, "more threads than the kernel was compiled for"
         launch = Launch(name, (grid[0], grid[1], grid[2]), threads, operands, shared)
         gc.disable()  # what is collected may ask the driver for something, which is in a call
         machine(name, NEWER, rough=False).run(launch, self._memory)

@@ -67,13 +67,13 @@ def test_attention_of_older_cards(k, v, width, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "F16"])
-def test_a_layer_where_the_card_rounds_badly(kind, monkeypatch):
+def test_a_layer_where_the_card_rounds_roughly(kind, monkeypatch):
     monkeypatch.setenv(VARIABLE, "compiled-rough")
     test_cuda_operators.test_a_whole_layer(kind)
 
 
 @pytest.mark.parametrize(("k", "v"), test_cuda_attention.PAIRS)
-def test_attention_where_the_card_rounds_badly(k, v, monkeypatch):
+def test_attention_where_the_card_rounds_roughly(k, v, monkeypatch):
     """And split or not, the same bits."""
     monkeypatch.setenv(VARIABLE, "compiled-rough")
     test_cuda_attention.test_any_types_of_keys_and_values(k, v, 128, monkeypatch)

@@ -16,7 +16,9 @@ from lepton_cli.engine import model as engine
 from lepton_cli.engine import warmup
 from lepton_cli.engine.warmup import Compiling
 from lepton_cli.ui.warmup import CompileNotes
-from quant.errors import LeptonError, ModelFileError
+from ops.cuda.probe import Card, Missing
+from ops.shelves import pack
+from quant.errors import LeptonError, ModelFileError, OutOfMemoryError
 from tests.make_gguf import write_model
 
 ROOT = Path(__file__).parents[1]
@@ -152,7 +154,22 @@ def test_a_terminal_counts_in_one_line_that_goes(capsys, monkeypatch):
 def few_kernels(monkeypatch) -> list[str]:
     names = ["scale", "select_outputs"]
     monkeypatch.setattr(warmup, "all_kernels", lambda: names)
+    monkeypatch.setattr(warmup, "find_card", lambda: Missing("none", "here"))
     return names
+
+
+@pytest.fixture
+def a_card(monkeypatch) -> None:
+    """Whose kernels are three, and compiled at once."""
+    card = Card(0, "A card", (8, 9), 13000, 8 << 30)
+    monkeypatch.setattr(warmup, "find_card", lambda: card)
+    monkeypatch.setattr(warmup, "KERNELS", ("add", "rope", "scale"))
+
+    def compiled(names, worker, processes):
+        assert worker.arguments == ("sm_89",)
+        return [(name, pack(b"code", f"{name} l")) for name in names]
+
+    monkeypatch.setattr("ops.cuda.codes.compiled", compiled)
 
 
 @pytest.fixture
@@ -170,7 +187,55 @@ def test_warmup_compiles_what_is_missing_and_then_nothing(few_kernels, cache, ca
     assert re.fullmatch(r"nothing to do: .*\n", capsys.readouterr().out)
 
 
-def test_after_a_models_warmup_its_run_compiles_nothing(capsys):
+def test_warmup_compiles_for_a_card_too(few_kernels, cache, a_card, capsys):
+    assert run(["warmup"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"compiled 2 kernels for \w+ into .*", first)
+    assert re.fullmatch(r"compiled 3 kernels for sm_89 into .*sm_89-\w+", second)
+    assert run(["warmup"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert second == "nothing to do: the kernels for sm_89 are there"
+
+
+class OnTheCpu:
+    """A model that found no room on the card."""
+
+    gpu, no_gpu = None, "no layer fits on the GPU"
+
+    def close(self) -> None: ...
+
+
+def test_warmup_tells_of_a_model_that_the_card_has_no_room_for(
+    few_kernels, cache, a_card, capsys, monkeypatch
+):
+    monkeypatch.setattr(warmup, "open_model", lambda *words, **more: OnTheCpu())
+    assert run(["warmup", "big"]) == 0
+    told = capsys.readouterr()
+    assert told.err == (
+        "lepton: note: nothing was compiled for sm_89 of big: no layer fits on the GPU\n"
+    )
+    assert "sm_89" not in told.out
+
+
+def test_warmup_tells_of_a_model_that_only_the_card_has_room_for(
+    few_kernels, cache, a_card, capsys, monkeypatch
+):
+    def opened(name, options, on_compile):
+        if options.backend == "cpu":
+            raise OutOfMemoryError("9 GB are needed, 8 GB are free")
+        model = OnTheCpu()
+        model.gpu = "A card"
+        return model
+
+    monkeypatch.setattr(warmup, "open_model", opened)
+    assert run(["warmup", "big"]) == 0
+    assert "big is for the card only: 9 GB are needed, 8 GB are free" in capsys.readouterr().err
+    monkeypatch.setattr(warmup, "find_card", lambda: Missing("none", "here"))
+    assert run(["warmup", "big"]) == 5
+    assert "9 GB are needed" in capsys.readouterr().err
+
+
+def test_after_a_models_warmup_its_run_compiles_nothing(few_kernels, capsys):
     assert run(["warmup", "builtin"]) == 0
     assert run([*HELLO, "-v", "--no-stdin"]) == 0
     assert "compil" not in capsys.readouterr().err.partition("instructions")[0].partition("free")[2]

@@ -1,5 +1,6 @@
 """Compiling kernels ahead of the first run: the CPU's, and those of a card where there is one."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ from ops.cpu.shelves import cache_shelf
 from ops.cuda.codes import CodeStore, NoLoader, code_shelf
 from ops.cuda.kernels import KERNELS
 from ops.cuda.probe import Card, find_card
-from ops.shelves import Compiling, Shelf
-from quant.errors import LeptonError
+from ops.shelves import Compiling
+from quant.errors import LeptonError, OutOfMemoryError
 
 __all__ = ["Compiling", "Warmth", "warm_up"]
 
@@ -24,53 +25,76 @@ Hear = Callable[[Compiling], None]
 
 @dataclass(frozen=True, slots=True)
 class Warmth:
-    """How many kernels were compiled for one kind of processor, and where they are kept."""
+    """How many kernels were compiled for one kind of processor, and where they are kept.
+
+    `left_out` says which models were not opened on it, and why.
+    """
 
     compiled: int
     instructions: str
     folder: Path
+    left_out: tuple[str, ...] = ()
 
 
 def warm_up(models: Sequence[str], on_compile: Hear) -> list[Warmth]:
-    """Without models: every kernel. Raises LeptonError where the kernels cannot be kept."""
-    root, card = kernel_folder(), find_card()
+    """Without models: every kernel. Raises LeptonError where the kernels cannot be kept.
+
+    A model that only a card has room for is left out on the CPU; else it is an OutOfMemoryError.
+    """
+    root, card, heard = kernel_folder(), find_card(), list[str]()
     if root is None:
         raise LeptonError("there is no home folder to keep kernels in", "set the variable HOME")
-    cpu, hear = _heard(on_compile)
-    store = ObjectStore(root, hear)
-    for name in models:
-        open_model(name, LoadOptions(backend="cpu", ctx=SHORTEST), on_compile=hear).close()
-    if not models:
-        store.prepare(all_kernels())
-    warmths = [_warmth(cpu, store.rung.name, cache_shelf(root, store.rung))]
-    if isinstance(card, Card):
-        gpu, hear = _heard(on_compile)
-        for name in models:
-            options = LoadOptions(backend="auto", ctx=SHORTEST)
-            open_model(name, options, on_compile=hear).close()
-        if not models:
-            CodeStore(NoLoader(card.capability), root, default_threads().count, hear).prepare(
-                KERNELS
-            )
-        warmths.append(_warmth(gpu, card.target, code_shelf(root, card.target)))
-    return warmths
-
-
-def _heard(on_compile: Hear) -> tuple[list[str], Hear]:
-    """The kernels that were compiled, and what listens for them."""
-    ready: list[str] = []
 
     def hear(compiling: Compiling) -> None:
         if compiling.kernel:
-            ready.append(compiling.kernel)
+            heard.append(compiling.kernel)
         on_compile(compiling)
 
-    return ready, hear
+    store = ObjectStore(root, hear)
+    shelves = [(store.rung.name, cache_shelf(root, store.rung))]
+    if isinstance(card, Card):
+        shelves.append((card.target, code_shelf(root, card.target)))
+    before = [len(shelf.sizes()) for _, shelf in shelves]
+    left_out: list[list[str]] = [[], []]
+    for name in models:
+        full = _open_on_cpu(name, hear)
+        if isinstance(card, Card):
+            why = _open_on_card(name, hear)
+            if full and why:
+                raise full
+            left_out[0] += [f"{name} is for the card only: {full}"] if full else []
+            left_out[1] += [f"{name}: {why}"] if why else []
+        elif full:
+            raise full
+    if not models:
+        store.prepare(all_kernels())
+        if isinstance(card, Card):
+            CodeStore(NoLoader(card.capability), root, default_threads().count, hear).prepare(
+                KERNELS
+            )
+    new = [len(shelf.sizes()) - n for (_, shelf), n in zip(shelves, before, strict=True)]
+    if sum(new) < len(heard):
+        lost = f"{len(heard) - sum(new)} kernels were compiled, but {root} does not keep them"
+        raise LeptonError(lost, "it must be on Linux, writable, and have a megabyte of space")
+    return [
+        Warmth(count, instructions, shelf.folder, tuple(left))
+        for count, (instructions, shelf), left in zip(new, shelves, left_out, strict=False)
+    ]
 
 
-def _warmth(ready: Sequence[str], instructions: str, shelf: Shelf) -> Warmth:
-    lost = [name for name in ready if shelf.read(name) is None]
-    if lost:
-        message = f"{len(lost)} kernels were compiled, but {shelf.folder} does not keep them"
-        raise LeptonError(message, "it must be on Linux, writable, and have a megabyte of space")
-    return Warmth(len(ready), instructions, shelf.folder)
+def _open_on_cpu(name: str, hear: Hear) -> OutOfMemoryError | None:
+    try:
+        open_model(name, LoadOptions(backend="cpu", ctx=SHORTEST), on_compile=hear).close()
+    except OutOfMemoryError as error:
+        return error
+    return None
+
+
+def _open_on_card(name: str, hear: Hear) -> str | None:
+    """Why it was not; None: it was."""
+    try:
+        model = open_model(name, LoadOptions(backend="auto", ctx=SHORTEST), on_compile=hear)
+    except OutOfMemoryError as error:
+        return str(error)
+    with contextlib.closing(model):
+        return None if model.gpu else model.no_gpu or "the card was not used"

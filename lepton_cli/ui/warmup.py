@@ -14,6 +14,10 @@ ERASE_LINE = "\r\x1b[K"
 def prepare(models: Sequence[str], *, verbose: bool) -> None:
     """Raises LeptonError."""
     for warmth in warm_up(models, CompileNotes(verbose=verbose)):
+        for one in warmth.left_out:
+            note(f"nothing was compiled for {warmth.instructions} of {one}")
+        if warmth.left_out and not warmth.compiled:
+            continue
         if not warmth.compiled:
             done = f"nothing to do: the kernels for {warmth.instructions} are there"
         else:
