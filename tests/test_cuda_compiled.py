@@ -32,6 +32,7 @@ CASES = {
     for name, case in vars(module).items()
     if name.startswith("test_") and isinstance(case, FunctionType)
 }
+del CASES["test_any_types_of_keys_and_values"]  # each width is below
 globals().update(CASES)
 
 
