@@ -46,7 +46,6 @@ class Piece:
 class Source:
     """An entry: its parameters' types by name, its registers' types by name, its pieces."""
 
-    target: str
     parameters: dict[str, str]
     registers: dict[str, str]
     pieces: list[Piece]
@@ -55,11 +54,10 @@ class Source:
 
 def read(ptx: str) -> Source:
     ptx = re.sub(r"//.*", "", ptx)
-    target = re.search(r"\.target (\w+)", ptx)
     entry = re.search(r"\.visible \.entry \w+\((.*?)\)(.*?)\{(.*)\}\s*$", ptx, re.DOTALL)
-    assert target and entry, "no entry"
+    assert entry, "no entry"
     parameters = {name: kind for kind, name in re.findall(r"\.param \.(\w+) (\w+)", entry[1])}
-    source = Source(target[1], parameters, {}, [Piece()], {})
+    source = Source(parameters, {}, [Piece()], {})
     for text in _flattened(entry[3], source.registers):
         _take(text, source)
     return source

@@ -55,7 +55,7 @@ def warm_up(models: Sequence[str], on_compile: Hear) -> list[Warmth]:
     if isinstance(card, Card):
         shelves.append((card.target, code_shelf(root, card.target)))
     before = [len(shelf.sizes()) for _, shelf in shelves]
-    left_out: list[list[str]] = [[], []]
+    left_out: list[list[str]] = [[] for _ in shelves]
     for name in models:
         full = _open_on_cpu(name, hear)
         if isinstance(card, Card):
@@ -78,7 +78,7 @@ def warm_up(models: Sequence[str], on_compile: Hear) -> list[Warmth]:
         raise LeptonError(lost, "it must be on Linux, writable, and have a megabyte of space")
     return [
         Warmth(count, instructions, shelf.folder, tuple(left))
-        for count, (instructions, shelf), left in zip(new, shelves, left_out, strict=False)
+        for count, (instructions, shelf), left in zip(new, shelves, left_out, strict=True)
     ]
 
 
