@@ -312,7 +312,7 @@ def shuffle(a: Any, lane: Any) -> Any:
     return _shuffled(a, lane % WARP)
 
 
-WORDS |= {"shuffle_xor_float": shuffle_xor, "shuffle_float": shuffle, "warp_barrier": _meet}
+WORDS |= {"shuffle_xor_float": shuffle_xor, "warp_barrier": _meet}
 
 
 def _filled(a: Any) -> ndarray:

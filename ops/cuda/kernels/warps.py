@@ -87,11 +87,6 @@ def shuffle(lanes: Lanes) -> list[Any]:
     return [lanes[source % WARP][0] for _, source in lanes]
 
 
-@collective(f"shfl.sync.idx.b32 $0, $1, $2, 31, {EVERYONE};", "f:fi")
-def shuffle_float(lanes: Lanes) -> list[Any]:
-    return [lanes[source % WARP][0] for _, source in lanes]
-
-
 @collective(f"bar.warp.sync {EVERYONE};", ":")
 def warp_barrier(lanes: Lanes) -> list[Any]:
     """The warp's threads meet; what they wrote to shared memory is seen by all of them."""
