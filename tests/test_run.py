@@ -1,12 +1,14 @@
 """`lepton run` on a model that says what it is told to: what goes where, what the JSON holds."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine.events import Reasoning
+from lepton_cli.engine.events import Reasoning, Text
+from lepton_cli.ui.report import PlainReport
 from quant.errors import ContextOverflowError, ModelFileError
 from quant.gguf import Metadata
 from tests.fake_model import FakeModel, FakeTemplate
@@ -45,6 +47,37 @@ def settings(lepton, model: FakeModel, *args: str):
 def test_stdout_is_the_answer_and_one_newline(lepton, answer):
     code, out, err = lepton(FakeModel([answer]), "hi")
     assert (code, out, err) == (0, "".join(answer).encode() + b"\n", "")
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_is_no_terminal_gets_whole_lines_each_in_one_write(terminal):
+    class Stream(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return terminal
+
+    class Raw(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data) -> int:
+            writes.append(bytes(data))
+            return len(data)
+
+    writes: list[bytes] = []
+    report = PlainReport("show", Stream(io.BufferedWriter(Raw())), io.StringIO())
+    long = "x" * 100_000
+    for event in (
+        Reasoning("Hm"),
+        Text("a"),
+        Text("b\nc\nd"),
+        Text("e\n\n"),
+        Text(long),
+        Text("f"),
+    ):
+        report.event(event)
+    report.close()
+    assert b"".join(writes) == f"Hm\n\nab\nc\nde\n\n{long}f\n".encode()
+    assert all(each.endswith(b"\n") for each in writes) != terminal
 
 
 def test_the_prompt_goes_through_the_template(lepton):

@@ -1,5 +1,6 @@
 r"""Where a prompt comes from: each kind of stdin, files, words, and what is no text."""
 
+import io
 import os
 import pty
 import socket
@@ -114,6 +115,48 @@ def test_nothing_is_said_of_a_pipe_that_ends(monkeypatch, capsys):
     with piped(b"hi") as stdin:
         gather("x", NOTHING, stdin)
     time.sleep(0.1)
+    assert not capsys.readouterr().err
+
+
+class Terminal(io.StringIO):
+    """A stderr in front of a person."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("data", "words", "options", "told"),
+    [
+        (b"two\nthree\n", "x", NOTHING, "10 bytes"),
+        (b"!", "x", NOTHING, "1 byte "),
+        (b"two\n", None, PromptOptions(prompt="x"), "4 bytes"),
+        (b"two\n", None, NOTHING, None),  # there is no other prompt
+        (b"", "x", NOTHING, None),
+        (b"two\n", "x", PromptOptions(no_stdin=True), None),
+        (b"two\n", "x", PromptOptions(file=["-"]), None),  # asked for
+    ],
+)
+def test_a_person_is_told_what_of_stdin_was_taken(monkeypatch, data, words, options, told):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with piped(data) as stdin:
+        gather(words, options, stdin)
+    said = sys.stderr.getvalue()
+    assert told in said and "--no-stdin" in said if told else not said
+    assert said.count("\n") == bool(told)
+
+
+def test_stdin_beside_a_file_is_told_too(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    (tmp_path / "x").write_text("x")
+    with piped(b"two\n") as stdin:
+        gather(None, PromptOptions(file=[str(tmp_path / "x")]), stdin)
+    assert "4 bytes" in sys.stderr.getvalue()
+
+
+def test_a_script_is_told_nothing_of_stdin(capsys):
+    with piped(b"two\n") as stdin:
+        gather("x", NOTHING, stdin)
     assert not capsys.readouterr().err
 
 

@@ -1,6 +1,6 @@
 """How words and records reach stdout: as bytes that depend on neither locale nor system."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from lepton_cli.engine.plain import Plain, json_line
@@ -20,3 +20,26 @@ def emit(stream: TextIO, text: str) -> None:
 
 def emit_json(stream: TextIO, record: Mapping[str, Plain]) -> None:
     emit(stream, json_line(record) + "\n")
+
+
+class LineWriter:
+    """A text that comes in pieces: a terminal gets each at once, all else whole lines.
+
+    Each `put` is one write of the system's, so that the lines of programs that share a pipe or a
+    file (`xargs -P`, `>>`) do not mix. Whoever ends the text ends its last line.
+    """
+
+    def __init__(self, stream: TextIO, put: Callable[[TextIO, str], None] = emit) -> None:
+        self._stream, self._put, self._at_once = stream, put, stream.isatty()
+        self._line: list[str] = []  # what of the last line is not written yet
+
+    def write(self, text: str) -> None:
+        lines, newline, rest = text.rpartition("\n")
+        if self._at_once:
+            self._put(self._stream, text)
+        elif newline:
+            whole = "".join([*self._line, lines, newline])
+            self._line = [rest]
+            self._put(self._stream, whole)
+        else:
+            self._line.append(rest)

@@ -8,12 +8,14 @@ file is dropped, as in llama.cpp: `echo hi | lepton run ...` asks "hi".
 import os
 import re
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from lepton_cli.engine.sizes import counted
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import PromptOptions
 from quant.errors import UsageError
@@ -35,8 +37,12 @@ def gather(words: str | None, options: PromptOptions, stdin: TextIO | None) -> s
     parts = [read_text(name) for name in files if name != "-"]
     if typed is not None:
         parts.append(typed)
-    if "-" in files or (stdin is not None and not options.no_stdin and _flows(stdin)):
-        parts.insert(0, _text(_read(stdin), "stdin"))
+    unasked = stdin is not None and not options.no_stdin and "-" not in files and _flows(stdin)
+    if unasked or "-" in files:
+        raw = _read(stdin)
+        parts.insert(0, _text(raw, "stdin"))
+        if unasked and raw and len(parts) > 1:
+            _tell_taken(len(raw))
     prompt = "\n\n".join(part for part in parts if part)
     if not prompt:
         raise UsageError("the prompt is empty" if parts else "there is no prompt", HOW)
@@ -91,6 +97,12 @@ def _read(stdin: TextIO | None) -> bytes:
         return b""
     with _told_when_waiting():
         return _limited(stdin.buffer, "stdin")
+
+
+def _tell_taken(count: int) -> None:
+    """To a person, for a loop's `read` finds nothing there any more."""
+    if sys.stderr.isatty():
+        note(f"stdin: {counted(count, 'byte')} put before the prompt; --no-stdin leaves it alone")
 
 
 def _limited(file: BinaryIO, name: str) -> bytes:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from lepton_cli.ui.highlight import Highlighter
 from lepton_cli.ui.markdown import LISTS, Layout, fence_line, language, parser
+from lepton_cli.ui.output import LineWriter
 from lepton_cli.ui.screen import Screen
 from lepton_cli.ui.terminal import sanitize
 
@@ -31,10 +32,14 @@ class AnswerView(Protocol):
 
 
 class PlainView:
-    """The text exactly as it streams: for screen readers and simple terminals."""
+    """The text exactly as it streams: for screen readers and simple terminals.
+
+    What is no terminal gets whole lines.
+    """
 
     def __init__(self, answer: TextIO, thoughts: TextIO | None) -> None:
-        self._answer, self._thoughts = answer, thoughts
+        self._answer = LineWriter(answer, _put)
+        self._thoughts = None if thoughts is None else LineWriter(thoughts, _put)
         self._thinking = self._amid_line = False
 
     def progress(self, done: int, total: int) -> None:
@@ -44,28 +49,29 @@ class PlainView:
         if self._thoughts is None:
             return
         if not self._thinking:
-            self._write(self._thoughts, "[thinking]\n")
+            self._thoughts.write("[thinking]\n")
         self._thinking = True
-        self._write(self._thoughts, text)
+        self._thoughts.write(text)
 
     def text(self, text: str) -> None:
         self._end_thoughts()
-        self._write(self._answer, text)
+        self._answer.write(text)
         self._amid_line = not text.endswith("\n")
 
     def close(self) -> None:
         self._end_thoughts()
         if self._amid_line:
-            self._write(self._answer, "\n")
+            self._answer.write("\n")
 
     def _end_thoughts(self) -> None:
         if self._thinking and self._thoughts is not None:
-            self._write(self._thoughts, "\n[answer]\n")
+            self._thoughts.write("\n[answer]\n")
         self._thinking = False
 
-    def _write(self, stream: TextIO, text: str) -> None:
-        stream.write(sanitize(text))
-        stream.flush()
+
+def _put(stream: TextIO, text: str) -> None:
+    stream.write(sanitize(text))
+    stream.flush()
 
 
 class LiveView:

@@ -13,7 +13,7 @@ from lepton_cli.engine.model import Model
 from lepton_cli.engine.plain import Plain, plain
 from lepton_cli.engine.tokenizer import Tokenizer
 from lepton_cli.ui.options import ReasoningMode
-from lepton_cli.ui.output import emit, emit_json
+from lepton_cli.ui.output import LineWriter, emit_json
 from lepton_cli.ui.terminal import redraws, sanitize, uses_color
 
 SCHEMA = "lepton.run.v1"
@@ -72,7 +72,7 @@ class PlainReport:
     """The answer on stdout as it comes, thoughts where they are wanted."""
 
     def __init__(self, reasoning: ReasoningMode, stdout: TextIO, stderr: TextIO) -> None:
-        self._reasoning, self._stdout, self._stderr = reasoning, stdout, stderr
+        self._reasoning, self._stdout, self._stderr = reasoning, LineWriter(stdout), stderr
         self._color, self._redraws = uses_color(stderr), redraws(stderr)
         self._thinking = self._answering = self._progressing = False
 
@@ -82,7 +82,7 @@ class PlainReport:
                 self._show_progress(done, total)
             case Reasoning(text) if self._reasoning == "show":
                 self._thinking = self._answering = True
-                emit(self._stdout, text)
+                self._stdout.write(text)
             case Reasoning(text) if self._reasoning == "stderr":
                 self._thinking = True
                 text = sanitize(text)
@@ -90,7 +90,7 @@ class PlainReport:
             case Text(text):
                 self._end_thoughts()
                 self._answering = True
-                emit(self._stdout, text)
+                self._stdout.write(text)
             case Done():
                 self._end_thoughts()
                 self._answering = True
@@ -100,7 +100,7 @@ class PlainReport:
         if self._progressing:
             self._aside(ERASE_LINE)
         if self._answering:
-            emit(self._stdout, "\n")
+            self._stdout.write("\n")
 
     def _show_progress(self, done: int, total: int) -> None:
         if done < total:
@@ -111,7 +111,7 @@ class PlainReport:
 
     def _end_thoughts(self) -> None:
         if self._thinking and self._reasoning == "show":
-            emit(self._stdout, "\n\n")
+            self._stdout.write("\n\n")
         elif self._thinking:
             self._aside("\n")
         self._thinking = False
