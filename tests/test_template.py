@@ -238,7 +238,7 @@ def test_the_vocabulary_tells_the_format():
         ("{{ 'hello' }}", "leaves out what a person says"),
         ("{% include 'x' %}", "Include has no place"),
         ("{{ '" + "a" * 200_000 + "' }}", "longer than"),
-        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "recursion"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "nested too deeply"),
         ("gpt-nonsense", "gpt-nonsense"),
     ],
 )

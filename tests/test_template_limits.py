@@ -1,12 +1,16 @@
 """A hostile template ends soon, with little memory, in one line; it reaches nothing of Python's."""
 
+import itertools
 import time
 import tracemalloc
 
 import pytest
+from fake_model import FakeTokenizer
 
 from lepton_cli.engine.jinja.budget import Limits
 from lepton_cli.engine.jinja.program import MAX_SOURCE, ChatTemplateError, Program
+from lepton_cli.engine.messages import Message
+from lepton_cli.engine.template import ChatTemplate
 
 LIMITS = Limits(seconds=0.1, characters=100_000, bytes=8_000_000)
 MEMORY = 40_000_000  # bytes at the peak, as tracemalloc counts them
@@ -24,6 +28,9 @@ LISTS, TUPLES = (
 DEEP = "{% set ns = namespace(x=[]) %}{% for i in range(5000) %}{% set ns.x = [ns.x] %}{% endfor %}"
 KEEP = "{% set s = 'ab ' * 30000 %}{% set kept = [] %}{% for i in range(99999) %}\
 {% set _ = kept.append(STEP) %}{% endfor %}"
+CHAIN = """\
+{% set ns = namespace(x=range(9)) %}{% for i in range(99999) %}{% set ns.x = ns.x | STEP %}\
+{% endfor %}{{ ns.x | list }}"""
 AGAIN = "{% set s = 'a' * 90000 %}{% for i in range(99999) %}{{ STEP }}{% endfor %}"
 ROUNDS = "{% for a in range(99999) %}{% for b in range(99999) %}STEP{% endfor %}{% endfor %}"
 
@@ -90,6 +97,10 @@ HOSTILE = {
     "count": AGAIN.replace("STEP", "s.count('aaaab')"),
     "search": AGAIN.replace("STEP", "'a' * 50 ~ 'b' in s"),
     "namespace": "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}",
+    "map-of-maps": CHAIN.replace("STEP", "map('string')"),
+    "select-of-selects": CHAIN.replace("STEP", "select"),
+    "reject-of-rejects": CHAIN.replace("STEP", "reject('string')"),
+    "unique-of-uniques": CHAIN.replace("STEP", "unique"),
     "digits": "{{ ('f' * 90000) | int(base=16) }}",
 }
 
@@ -136,6 +147,8 @@ ENDLESS = {
     "length": "a" * (MAX_SOURCE + 1),
     "comparisons": "{{ " + "<".join("a" * 49_000) + " }}",
     "scoped-blocks": "".join(f"{{% block b{i} scoped %}}{{% endblock %}}" for i in range(999)),
+    "infinity": "{{ 1e999 }}",
+    "infinities": "{% set x = {'a': [-1e999]} %}{{ x | tojson }}",
     "constant": "{% autoescape 'a' | center(10 ** 9) %}{% endautoescape %}",
 }
 
@@ -145,6 +158,11 @@ def test_a_source_that_would_break_the_compiler_is_one_line(name):
     with pytest.raises(ChatTemplateError) as caught:
         Program(ENDLESS[name])
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("filters", ["map('abs')", "select", "reject('string')", "unique"])
+def test_a_filter_gives_a_list_so_that_none_waits_inside_another(filters):
+    assert run(f"{{{{ [1, 2] | {filters} }}}}") == "[1, 2]"
 
 
 def test_nothing_is_computed_while_compiling():
@@ -201,3 +219,29 @@ def test_long_messages_raise_the_limits():
 def test_renderings_do_not_share_their_budgets():
     program = Program("{% for i in range(2000) %}{{ i }}{% endfor %}")
     assert len({program.run({}, Limits(bytes=1_000_000)) for _ in range(20)}) == 1
+
+
+# --- one limit for a whole start -------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Processor time that passes by a millisecond whenever it is looked at."""
+    looks = itertools.count()
+    monkeypatch.setattr(time, "thread_time", lambda: next(looks) / 1000)
+    return looks
+
+
+def test_an_endless_template_is_tried_for_the_time_of_one_rendering(clock):
+    with pytest.raises(ChatTemplateError, match=r"more than 2\.01 s"):
+        ChatTemplate("test", HOSTILE["nested-loops"], FakeTokenizer())
+    assert next(clock) < 2_100
+
+
+def test_what_the_trials_take_is_missing_to_the_renderings_that_follow(clock):
+    slow = "{{ messages[0].content }}{% for i in range(120) %}{{ i | string }}{% endfor %}"
+    template, question = ChatTemplate("test", slow, FakeTokenizer()), Message("user", "Hi")
+    trials = next(clock)
+    with pytest.raises(ChatTemplateError, match=r"more than 2\.01 s"):
+        template.render([question])
+    assert trials < next(clock) < 2_100

@@ -4,6 +4,7 @@ The file's own Jinja where it works; where it does not, or there is none, a buil
 vocabulary tells, with a note. What a person wrote stays text whatever it looks like.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -39,7 +40,9 @@ class ChatTemplate:
     ) -> None:
         """`from_file`: the model's file has a template, even if it is not this one."""
         self.name, self.source, self.from_file, self.note = name, source, from_file, note
+        start = time.thread_time()
         self._program = Program(source)
+        self._spent = time.thread_time() - start  # on the trials too: one limit for a whole start
         self._bos = _text(tokenizer, tokenizer.bos)
         self._eos = _text(tokenizer, tokenizer.eos)
         self._adds_bos, self._adds_eos = tokenizer.adds_bos, tokenizer.adds_eos
@@ -47,10 +50,10 @@ class ChatTemplate:
         question = Message("user", PROBE)
         self._takes_text = self._shows(PROBE, [question])
         if not self._takes_text and not self._shows(PROBE, [question]):
-            self.render([question])  # tells what is wrong, if the template does
+            self._tried([question])  # tells what is wrong, if the template does
             raise ChatTemplateError("the chat template leaves out what a person says")
         self._takes_system = self._shows(SYSTEM_PROBE, [Message("system", SYSTEM_PROBE), question])
-        opening = "".join(segment.text for segment in self.render([question]))
+        opening = "".join(segment.text for segment in self._tried([question]))
         told = reasoning_format(source + opening)
         self.reasoning: ReasoningFormat | None = told or opened_format(opening)
 
@@ -88,7 +91,7 @@ class ChatTemplate:
             **(variables or {}),
         }
         characters = sum(len(turn.content) + len(turn.reasoning or "") for turn in turns)
-        limits = Limits().grown(len(turns), characters)
+        limits = Limits(spent=self._spent).grown(len(turns), characters)
         prompt = self._without_doubles(segments(self._program.run(values, limits)))
         return prompt if partial is None else [*prompt, *self._resumed(prompt, partial)]
 
@@ -103,9 +106,16 @@ class ChatTemplate:
 
     def _shows(self, words: str, messages: Sequence[Message]) -> bool:
         try:
-            return any(words in segment.text for segment in self.render(messages))
+            return any(words in segment.text for segment in self._tried(messages))
         except ChatTemplateError:
             return False
+
+    def _tried(self, messages: Sequence[Message]) -> list[Segment]:
+        start = time.thread_time()
+        try:
+            return self.render(messages)
+        finally:
+            self._spent += time.thread_time() - start
 
     def _without_doubles(self, prompt: list[Segment]) -> list[Segment]:
         """Without a BOS at the beginning and an EOS at the end that the tokenizer adds as well."""

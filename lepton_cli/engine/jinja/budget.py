@@ -25,11 +25,15 @@ MAX_BITS = 1024  # of a whole number
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`seconds` of processor time; `characters` in one text; `bytes` in all that is ever made."""
+    """`seconds` of processor time; `characters` in one text; `bytes` in all that is ever made.
+
+    `spent` is how many of the seconds are gone already.
+    """
 
     seconds: float = 2.0
     characters: int = 1_000_000
     bytes: int = 64_000_000
+    spent: float = 0.0
 
     def grown(self, messages: int, characters: int) -> "Limits":
         """For so many messages of so many characters: some templates' work grows quadratically."""
@@ -37,6 +41,7 @@ class Limits:
             self.seconds + 0.01 * messages,
             self.characters + 8 * characters,
             self.bytes + (256 + messages) * characters,
+            self.spent,
         )
 
 
@@ -49,7 +54,7 @@ class Budget:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._deadline = time.thread_time() + limits.seconds
+        self._deadline = time.thread_time() + limits.seconds - limits.spent
         self._bytes_left = limits.bytes
 
     def tick(self) -> None:

@@ -2,6 +2,7 @@
 
 # ruff: noqa: N802 (jinja2 calls its visitors by the names of its nodes)
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -56,6 +57,8 @@ class TracingGenerator(CodeGenerator):
     def visit_Const(self, node: nodes.Const, frame: Frame) -> None:
         if isinstance(node.value, str):
             self.write(f"environment.literal({node.value!r})")
+        elif isinstance(node.value, float) and not math.isfinite(node.value):
+            raise TemplateSyntaxError("the number is too large", node.lineno)
         else:
             super().visit_Const(node, frame)
 

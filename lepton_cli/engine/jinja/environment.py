@@ -5,7 +5,7 @@ filters and methods all come by here, and each first looks at the clock and pays
 """
 
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from types import CodeType
@@ -33,7 +33,7 @@ from lepton_cli.engine.jinja.methods import (
 from lepton_cli.engine.jinja.provenance import Traced, cut, derived, join, trusted
 
 MAX_PYTHON = 1_000_000  # characters; published templates make up to 64 thousand
-LAZY_FILTERS = ("map", "reject", "rejectattr", "select", "selectattr")
+ITEM_FILTERS = ("map", "reject", "rejectattr", "select", "selectattr")
 DEEP_FILTERS = ("max", "min", "sort", "unique")
 LOOP_ATTRIBUTES = (
     *("index", "index0", "revindex", "revindex0", "first", "last", "length"),
@@ -62,7 +62,7 @@ class Sandbox(SandboxedEnvironment):
         )
         self.budget = budget
         self.filters = {name: self._metered(call) for name, call in FILTERS.items()}
-        self.filters |= {name: _lazy(name) for name in LAZY_FILTERS}
+        self.filters |= {name: _each(name) for name in ITEM_FILTERS}
         self.filters |= {name: _deep(name) for name in DEEP_FILTERS}
         self.tests = {name: self._metered(call) for name, call in TESTS.items()}
         self.tests |= {name: JINJA_TESTS[name] for name in HARMLESS_TESTS}
@@ -199,13 +199,16 @@ METHODS: Mapping[type, Mapping[str, Method]] = {
 }
 
 
-def _lazy(name: str) -> Callable[..., Any]:
-    """jinja2's filter that yields an item at a time: each is paid for when it is asked for."""
+def _each(name: str) -> Callable[..., Any]:
+    """jinja2's filter that goes from item to item. It gives a list, where jinja2's is a generator:
+
+    generators around generators, as a loop can build them, overrun the C stack.
+    """
 
     @pass_context
-    def apply(context: Context, items: Any, *arguments: Any, **named: Any) -> Iterator[Any]:
+    def apply(context: Context, items: Any, *arguments: Any, **named: Any) -> list[Any]:
         found = JINJA_FILTERS[name](context, items, *arguments, **named)
-        return _budget(context.environment).metered(found)
+        return list(_budget(context.environment).metered(found))
 
     return apply
 
@@ -219,7 +222,7 @@ def _deep(name: str) -> Callable[..., Any]:
         taken = list(budget.metered(items))
         budget.weigh(taken)
         found = JINJA_FILTERS[name](environment, taken, *arguments, **named)
-        return budget.metered(found) if isinstance(found, Iterator) else budget.made(found)
+        return list(budget.metered(found)) if name == "unique" else budget.made(found)
 
     return apply
 

@@ -1,13 +1,13 @@
 """The filters and tests of chat templates. As methods do, each takes the rendering's budget first.
 
-`tojson` is Hugging Face's: no HTML escapes, the keys' order kept, and generators become lists.
+`tojson` is Hugging Face's: no HTML escapes, and the keys' order is kept.
 """
 
 import itertools
 import json
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn
 
 import markupsafe
 from jinja2 import Undefined
@@ -99,7 +99,7 @@ def tojson(
         indent=indent if indent is None else min(indent, MAX_INDENT),
         separators=separators,
         sort_keys=sort_keys,
-        default=lambda item: _generated(budget, item),
+        default=_no_json,
     )
     return join(budget.pieces(encoder.iterencode(value)))
 
@@ -109,10 +109,8 @@ def from_json(budget: Budget, text: str) -> Any:
     return json.loads(text)
 
 
-def _generated(budget: Budget, items: Any) -> list[Any]:
-    if not isinstance(items, Iterator):
-        raise TemplateRuntimeError(f"{methods.kind(items)} has no JSON form")
-    return list(budget.metered(items))
+def _no_json(value: object) -> NoReturn:
+    raise TemplateRuntimeError(f"{methods.kind(value)} has no JSON form")
 
 
 # --- filters of lists and numbers ------------------------------------------------------------

@@ -15,7 +15,7 @@ MAX_MESSAGE = 300
 HINT = "--chat-template NAME uses another one"
 FAILURES = (
     *(TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError),
-    *(RuntimeError, SyntaxError, AssertionError),  # RecursionError is a RuntimeError
+    *(RuntimeError, SyntaxError, NameError, AssertionError),  # RecursionError is a RuntimeError
 )
 
 
@@ -52,6 +52,8 @@ class Program:
 def _line(error: BaseException) -> str:
     if isinstance(error, TemplateError):  # in words for people
         words = error.message or ""
+    elif isinstance(error, RecursionError):
+        words = "it is nested too deeply"
     else:
         words = f"{type(error).__name__}: {error}"
     return " ".join(words.split())[:MAX_MESSAGE]
