@@ -302,14 +302,21 @@ def test_colours_never_change_the_code(language: str, code: str) -> None:
 
 HOSTILE = (
     "\x1b[2J\x1b]0;title\x07\x1b]8;;http://x\x1b\\a\x1b\\\x9b31m\x08\x7f\u202eabc\u2066\ud800\r\x00"
+    "\u200f\u200e\u061c\u2028\u2029\ufff9b\ufffac\ufffb\u206a\U000e0041\U000e007f"
 )
-FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f"
+    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 OURS = re.compile(r"\x1b\[[\d;]*[AJm]|[\r\n\t]")
 
 
 def test_sanitized_text_steers_nothing() -> None:
     assert not FORBIDDEN.search(sanitize(HOSTILE))
     assert sanitize("\x1b[31mred") == "␛[31mred"
+    assert sanitize("a\u200fb\u2028c\U000e0061d") == "a\ufffdb\ufffdc\ufffdd"
+    joined = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u845b\U000e0100"  # as people write
+    assert sanitize(joined) == joined
     assert sanitize("tab\tand\nline, عربي, 日本, 👩‍💻") == "tab\tand\nline, عربي, 日本, 👩‍💻"
 
 

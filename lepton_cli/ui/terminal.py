@@ -12,7 +12,11 @@ if sys.platform != "win32":
 
 HOSTILE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, delete, C1
-    "\u202a-\u202e\u2066-\u2069"  # bidirectional embeddings, overrides and isolates
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # direction and shapes of letters
+    "\u2028\u2029"  # separators that some terminals and programs take for newlines
+    "\u180e\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # annotations, notations
+    "\U00013430-\U00013455"  # joiners and brackets of hieroglyphs
+    "\U000e0000-\U000e007f"  # tags: a text that nobody sees
     "\ud800-\udfff]"  # halves of surrogate pairs: cannot be encoded
 )
 
