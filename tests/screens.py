@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from rich.cells import get_character_cell_size
 
-KNOWN = re.compile(r"\x1b\[(\d*)([AJ])|\x1b\[[\d;]*m|([\n\r])|([^\x00-\x1f\x7f-\x9f])")
+KNOWN = re.compile(r"\x1b\[(\d*)([AJ])|\x1b\[[\d;]*m|([\n\r\t])|([^\x00-\x1f\x7f-\x9f])")
 
 
 @dataclass
@@ -38,6 +38,9 @@ class Terminal:
             self.column = 0
         elif control == "\n":
             self._next_row()
+        elif control == "\t":
+            self.rows[self.row] += control
+            self.column = min(self.width - 1, self.column // 8 * 8 + 8)
         elif character:
             self._put(character)
 

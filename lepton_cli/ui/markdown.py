@@ -15,6 +15,7 @@ from rich.text import Text
 
 from lepton_cli.ui.highlight import Highlighter
 from lepton_cli.ui.terminal import sanitize
+from lepton_cli.ui.wrapping import most_cells, wrap
 
 NARROWEST = 8  # columns that a nested block is given at least
 INLINE = {"strong": "bold", "em": "italic", "s": "strike"}
@@ -49,7 +50,7 @@ class Layout:
         match node.type:
             case "heading":
                 style = "bold underline" if node.tag == "h1" else "bold"
-                return self._wrapped(_inline(node, style), width)
+                return wrap(_inline(node, style), width)
             case "bullet_list" | "ordered_list":
                 return [line for item in node.children for line in self.item(item, width)]
             case "blockquote":
@@ -61,7 +62,7 @@ class Layout:
             case "table":
                 return self._table(node, width)
             case _:
-                return self._wrapped(_inline(node), width)
+                return wrap(_inline(node), width)
 
     def item(self, node: SyntaxTreeNode, width: int) -> list[Text]:
         """A list's item behind its bullet, or the number that the model gave it."""
@@ -73,12 +74,6 @@ class Layout:
             lines += self.block(child, width - len(mark))
         return _behind(mark, lines or [Text()], first_only=True)
 
-    def _wrapped(self, text: Text, width: int) -> list[Text]:
-        lines = text.wrap(self._console, width)
-        for line in lines:
-            line.rstrip()
-        return list(lines)
-
     def _table(self, node: SyntaxTreeNode, width: int) -> list[Text]:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
         head, *bodies = node.children
@@ -87,6 +82,14 @@ class Layout:
             table.add_column(_inline(cell), justify=_JUSTIFY.get(align, "left"))
         for row in (row for body in bodies for row in body.children):
             table.add_row(*map(_inline, row.children))
+        while True:
+            lines = self._rendered(table, width)
+            surplus = max(most_cells(line.plain) - width for line in lines)
+            if surplus <= 0 or width <= NARROWEST:
+                return lines
+            width = max(NARROWEST, width - surplus)  # a terminal may show its cells wider
+
+    def _rendered(self, table: Table, width: int) -> list[Text]:
         options = self._console.options.update(width=width)
         lines = self._console.render_lines(table, options, pad=False)
         return [Text.assemble(*((part.text, part.style or "") for part in line)) for line in lines]

@@ -11,6 +11,7 @@ from rich.segment import Segments
 from rich.text import Text
 
 from lepton_cli.ui.terminal import redraws, uses_color
+from lepton_cli.ui.wrapping import most_cells, wrap
 
 UP, ERASE_BELOW = "\x1b[{}A", "\r\x1b[J"
 
@@ -91,9 +92,7 @@ class Screen:
         return wrapped[-max(1, self.console.height - 1) :]
 
     def _wrapped(self, line: Text) -> list[Text]:
-        if line.cell_len <= self.width:
-            return [line]
-        return list(line.wrap(self.console, self.width))
+        return [line] if most_cells(line.plain) <= self.width else wrap(line, self.width)
 
     def _rows(self, lines: Sequence[Text]) -> list[_Row]:
         return [_Row(self._written(line), line.cell_len) for line in lines]

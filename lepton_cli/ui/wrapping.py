@@ -1,0 +1,110 @@
+"""Where lines are broken, and how many columns a terminal may need for them.
+
+Terminals disagree about characters of several code points: a family of emoji takes two columns
+in one and six in another. A row that fits by the larger count is one row in each of them.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+TAB = 8  # columns at most
+WORD = re.compile(r"\s*\S+\s*")
+JOINER, EMOJI_STYLE = "\u200d", "\ufe0f"
+EMOJI = range(0x1F000, 0x1FB00)  # also those that are newer than Python's tables
+SKIN_TONES = range(0x1F3FB, 0x1F400)
+FLAG_LETTERS = range(0x1F1E6, 0x1F200)  # two of them are a flag
+
+
+def most_cells(text: str) -> int:
+    """The columns that the text takes in a terminal that joins nothing."""
+    if text.isascii() and "\t" not in text:
+        return len(text)
+    return sum(map(_cells, text))
+
+
+@lru_cache(4096)
+def _cells(character: str) -> int:
+    code, category = ord(character), unicodedata.category(character)
+    if character == "\t":
+        return TAB
+    if character == EMOJI_STYLE:
+        return 1  # it makes the character before it wide
+    if category in ("Mn", "Me") or (category == "Cf" and code >= 0x200B):
+        return 0
+    is_wide = code in EMOJI or unicodedata.east_asian_width(character) in ("W", "F")
+    return 2 if is_wide else 1
+
+
+def break_points(line: str, width: int, *, fold: bool) -> list[int]:
+    """Where new rows begin: at words. A word wider than a row is folded, or left as it is."""
+    points, used = list[int](), 0
+    for found in WORD.finditer(line):
+        start, word = found.start(), found[0]
+        wide = most_cells(word.rstrip())
+        if used and used + wide > width:
+            points.append(start)
+            used = 0
+        if fold and wide > width:
+            folds = _folds(word.rstrip(), width)
+            points += [start + cut for cut in folds]
+            word = word[folds[-1] :] if folds else word
+        used += most_cells(word)
+    return points
+
+
+def cut(text: str, width: int) -> str:
+    """The text in one row, with an ellipsis where it does not fit."""
+    if most_cells(text) <= width:
+        return text
+    ends = [0, *_folds(text, max(1, width - 1))]
+    return text[: ends[1]] + "…" if width > 1 else "…"
+
+
+def wrap(text: "Text", width: int, *, fold: bool = True) -> list["Text"]:
+    """Styled text in rows, those of each line of its own. Blanks at their ends are dropped."""
+    rows: list[Text] = []
+    for line in text.split(allow_blank=True):
+        if "\t" in line.plain:
+            line.expand_tabs(TAB)
+        rows += line.divide(break_points(line.plain, width, fold=fold))
+    for row in rows:
+        row.rstrip()
+    return rows
+
+
+def _folds(word: str, width: int) -> list[int]:
+    """Where a word is cut into rows, none of them amid what may be one character on the screen."""
+    folds, used = list[int](), 0
+    starts = [*_starts(word), len(word)]
+    for start, end in pairwise(starts):
+        cells = most_cells(word[start:end])
+        if used and used + cells > width:
+            folds.append(start)
+            used = 0
+        used += cells
+    return folds
+
+
+def _starts(text: str) -> Iterator[int]:
+    """The first code point of each character as people count them."""
+    before, letters = "", 0
+    for index, character in enumerate(text):
+        code = ord(character)
+        letters = letters + 1 if code in FLAG_LETTERS else 0
+        goes_on = (
+            character == EMOJI_STYLE
+            or _cells(character) == 0
+            or code in SKIN_TONES
+            or before == JOINER
+            or (letters and letters % 2 == 0)
+        )
+        if not goes_on or index == 0:
+            yield index
+        before = character

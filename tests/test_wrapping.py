@@ -1,0 +1,69 @@
+"""Rows that are as wide in every terminal, and words that stay whole."""
+
+import pytest
+from rich.text import Text
+from test_render import Clock, console, stream
+
+from lepton_cli.ui.render import MarkdownStream
+from lepton_cli.ui.screen import Screen
+from lepton_cli.ui.wrapping import cut, most_cells, wrap
+
+FAMILY, FLAG, THUMB, HEART = "👨\u200d👩\u200d👧", "🇩🇪", "👍🏽", "❤\ufe0f"
+CLUSTERS = [FAMILY, FLAG, THUMB, HEART, "e\u0301", "1\ufe0f\u20e3", "👩🏽\u200d💻", "日"]
+
+
+def rows_of(text: str, width: int, *, fold: bool = True) -> list[str]:
+    return [row.plain for row in wrap(Text(text), width, fold=fold)]
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"), [(FAMILY, 6), (FLAG, 4), (THUMB, 4), (HEART, 2), ("e\u0301", 1), ("日", 2)]
+)
+def test_cells_are_counted_as_if_nothing_were_joined(text: str, cells: int) -> None:
+    assert most_cells(text) == cells
+    assert most_cells("ab" + text) == cells + 2
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize("width", [7, 8, 40])
+def test_no_row_is_too_wide_and_no_character_is_torn(cluster: str, width: int) -> None:
+    rows = rows_of(cluster * 50, width)
+    assert "".join(rows) == cluster * 50
+    for row in rows:
+        assert row == cluster * row.count(cluster) and most_cells(row) <= width
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS)
+@pytest.mark.parametrize("frame", ["{}", "- {}", "> {}", "| a | b |\n|---|---|\n| x | {} |"])
+def test_rows_fit_a_terminal_that_joins_nothing(cluster: str, frame: str) -> None:
+    made, file = console(40)
+    view = MarkdownStream(Screen(made), clock=(clock := Clock()))
+    for word in frame.replace("{}", f"{cluster * 3} and " * 9).split(" "):
+        clock.step()
+        view.feed(word + " ")
+        plain = file.getvalue().replace("\x1b[J", "").split("\r")[-1]
+        assert all(most_cells(_without_escapes(row)) < 40 for row in plain.split("\n"))
+    view.close()
+
+
+def _without_escapes(row: str) -> str:
+    return Text.from_ansi(row).plain
+
+
+def test_tabs_in_code_that_is_written_take_their_room() -> None:
+    shown = stream("```make\n" + "\t" * 4 + "x" * 30 + "\n```\n", 1, width=60).shown
+    assert shown == ["```make", "\t" * 4 + "x" * 28, "xx", "```", ""]
+
+
+def test_words_stay_whole_where_rows_are_not_folded() -> None:
+    path = "/a/long/path/that/is/to/be/copied"
+    assert rows_of(f"saved as {path} today", 20, fold=False) == ["saved as", path, "today"]
+    assert rows_of("one two three", 7, fold=False) == ["one two", "three"]
+    assert rows_of("a\n\nb", 7) == ["a", "", "b"]
+
+
+def test_cut_ends_in_an_ellipsis() -> None:
+    assert cut("short", 5) == "short"
+    assert cut("longer", 5) == "long…"
+    assert cut("日本語", 5) == "日本…"
+    assert most_cells(cut(FAMILY * 9, 10)) <= 10
