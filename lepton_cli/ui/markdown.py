@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lepton_cli.ui.highlight import Highlighter
+from lepton_cli.ui.markdown_rules import add_rules
 from lepton_cli.ui.terminal import sanitize
 from lepton_cli.ui.wrapping import most_cells, wrap
 
@@ -27,7 +28,8 @@ FAINT = "dim"
 def parser() -> MarkdownIt:
     """References are off: they would resolve only where the definition is in the same block."""
     rules = MarkdownIt("commonmark", {"html": False})
-    return rules.enable(["table", "strikethrough"]).disable("reference")
+    rules.enable(["table", "strikethrough"]).disable("reference")
+    return add_rules(rules)
 
 
 class Layout:
