@@ -181,6 +181,9 @@ def test_edit_opens_the_persons_editor(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("EDITOR", f"'{editor}'")
     talk = talked(["one"], ["two"])
     run_command(talk, "/edit")
+    assert contents(talk) == ["a question", "one"]  # leaving the editor sends nothing
+    assert talk.draft.text == "a reply"
+    talk.ask(talk.draft.text)
     assert contents(talk) == ["a reply", "two"]
 
 

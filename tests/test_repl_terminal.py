@@ -19,6 +19,7 @@ import pexpect
 HERE = Path(__file__).parent
 CHAT = [str(HERE / "fake_chat.py")]
 CTRL_C, CTRL_D, ALT_ENTER, UP = "\x03", "\x04", "\x1b\r", "\x1b[A"
+CTRL_X_CTRL_E = "\x18\x05"
 COUNT = [f"{i} " for i in range(200)]
 
 ESCAPE = re.compile(r"\x1b(\[[\d;?]*[A-Za-z]|[=>])")
@@ -221,15 +222,37 @@ def test_error_keeps_the_conversation_and_hands_the_words_back(start: Start) -> 
     chat.expect("assistant.*Hello!")
 
 
-def test_ctrl_x_ctrl_e_opens_the_editor(start: Start, tmp_path: Path) -> None:
+def test_a_refused_paste_comes_back_as_one_mark_below_the_reason(
+    start: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "editor").write_text(f'#!/bin/sh\ncp "$1" {tmp_path}/seen; echo short > "$1"\n')
+    (tmp_path / "editor").chmod(0o755)
+    chat = start(context_size=500, env={"EDITOR": str(tmp_path / "editor")}, answers=[["ok"]])
+    pasted = "\r".join(f"line {number}" for number in range(300))
+    chat.send(f"\x1b[200~{pasted}\x1b[201~")
+    chat.send("\r")
+    chat.expect("error: .*500")
+    chat.expect(r"> \[300 lines\]")
+    chat.send(CTRL_X_CTRL_E)
+    chat.expect("> short")
+    assert (tmp_path / "seen").read_text() == pasted.replace("\r", "\n")
+    chat.send("\r")
+    chat.expect("ok")
+    chat.send(UP * 2)
+    chat.expect("line 299")  # the history has the whole text
+
+
+def test_leaving_the_editor_does_not_send(start: Start, tmp_path: Path) -> None:
     editor = tmp_path / "editor"
     editor.write_text('#!/bin/sh\necho "from the editor" > "$1"\n')
     editor.chmod(0o755)
     chat = start(env={"EDITOR": str(editor)}, answers=[["ok"]])
-    chat.send("draft\x18\x05")
-    chat.expect("from the editor")
-    chat.send("\r")
+    chat.send("draft" + CTRL_X_CTRL_E)
+    chat.expect("> from the editor")
+    chat.send(", and more\r")
     chat.expect("ok")
+    chat.send("/template\r")
+    chat.expect("user\nfrom the editor, and more⟦")
 
 
 def test_typing_ahead_does_not_show_amid_the_answer(start: Start) -> None:
@@ -241,6 +264,32 @@ def test_typing_ahead_does_not_show_amid_the_answer(start: Start) -> None:
     assert "ahead" not in chat.before
     chat.expect("> ahead")
     chat.expect("second answer")
+
+
+def test_typing_ahead_survives_the_ctrl_c_that_stops_an_answer(start: Start) -> None:
+    chat = start(answers=[COUNT, ["second answer"]], pause=0.02)
+    chat.send("count\r")
+    chat.expect("3 4 5")
+    chat.send("half a li")
+    chat.send(CTRL_C)
+    chat.expect("interrupted; /continue goes on")
+    chat.expect("> half a li")
+    chat.send("ne\r")
+    chat.expect("second answer")
+    chat.send("/template\r")
+    chat.expect("user\nhalf a line⟦")
+
+
+def test_typing_ahead_is_not_glued_to_the_words_that_come_back(start: Start) -> None:
+    chat = start(answers=[["late"]], pause=1.0)
+    chat.send("question\r")
+    chat.expect("question")
+    chat.expect("\n")
+    chat.send("ahead")
+    chat.send(CTRL_C)
+    chat.expect("interrupted before the answer began")
+    chat.expect("> question")
+    chat.expect(r"\. ahead")  # on a line of its own
 
 
 def test_plain_chat_sends_no_escapes_amid_an_answer(start: Start) -> None:

@@ -17,6 +17,7 @@ from lepton_cli.ui.values import NONE, VALUES, find_value
 from quant.errors import UsageError
 
 MARK = "bold cyan"
+EDITING = "edit> "  # before what is typed
 BAR = 30  # columns of a whole bar
 
 
@@ -77,19 +78,17 @@ def _back(dialogue: Dialogue, argument: str) -> None:
 
 
 def _edit(dialogue: Dialogue, argument: str) -> None:
-    """In the person's editor where one is set, else in the next prompt."""
+    """In the person's editor where one is set; either way the next prompt starts with it."""
     text, send = _editable(dialogue.session, argument)
     editor = chosen_editor()
     if editor is None:
-        dialogue.draft = Draft(as_typed(text), send, "edit> ")
+        dialogue.draft = Draft(as_typed(text), send, EDITING)
         return
     edited = edit_text(text, editor)
     if edited.strip() in ("", text.strip()):
-        dialogue.note("nothing changed, nothing was sent")
+        dialogue.note("nothing was changed")
         return
-    dialogue.say(("> ", MARK), edited)
-    dialogue.draft = Draft(send=send)
-    dialogue.ask(edited)
+    dialogue.draft = Draft(as_typed(edited), send, EDITING)
 
 
 def _editable(session: Session, argument: str) -> tuple[str, Callable[[str], Generator[Event]]]:
@@ -260,7 +259,7 @@ def _exit(dialogue: Dialogue, argument: str) -> None:
 KEYS = (
     'Enter sends; Alt-Enter or a \\ at the end begins a new line; """ opens and closes a block.',
     "Ctrl-C stops an answer and keeps it, or clears what is typed; Ctrl-D leaves.",
-    "Ctrl-R searches what was typed before; Ctrl-X Ctrl-E opens it in your editor.",
+    "Ctrl-R searches what was typed before; Ctrl-X Ctrl-E opens the line in your editor.",
     "A message that begins with // is sent with one /.",
 )
 

@@ -50,6 +50,7 @@ class Draft:
     text: str = ""
     send: Callable[[str], Generator[Event]] | None = None
     mark: str = "> "
+    is_returned: bool = False  # it was sent and not answered: the reason is to stay in sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,8 @@ class Dialogue:
         except LeptonError as error:
             self.complain(error)
         if not kept:
-            self.draft, self.attachments = Draft(as_typed(text), draft.send, draft.mark), attached
+            self.draft = Draft(as_typed(text), draft.send, draft.mark, is_returned=True)
+            self.attachments = attached
 
     def load(self, path: Path) -> None:
         """Goes on with a saved chat. Raises UsageError, and then keeps the present one."""
@@ -175,7 +177,7 @@ class Dialogue:
             self.show_last()
         self.note(f"{path.stem}: {count} messages{with_other}{damaged}; {self.session.used} tokens")
         if question is not None:
-            self.draft = Draft(as_typed(question))
+            self.draft = Draft(as_typed(question), is_returned=True)
             self.note(f"the last message was not answered{HANDED_BACK if self._by_hand else ''}")
 
     def show_last(self) -> None:

@@ -2,10 +2,11 @@
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import DEFAULT_BUFFER
@@ -19,7 +20,8 @@ from prompt_toolkit.styles import Style
 from lepton_cli.engine.paths import private_file, state_folder
 from lepton_cli.ui.commands import COMMANDS, find_command
 from lepton_cli.ui.dialogue import Dialogue, Draft
-from lepton_cli.ui.terminal import sanitize, uses_color
+from lepton_cli.ui.folding import Folds
+from lepton_cli.ui.terminal import keys_wait, sanitize, uses_color
 from quant.errors import UsageError
 
 BLOCK = '"""'
@@ -31,6 +33,7 @@ class LineEditor:
 
     def __init__(self, dialogue: Dialogue, *, history: bool) -> None:
         self._dialogue = dialogue
+        self._folds = Folds()
         stream = sys.stdout if sys.stdout.isatty() else sys.stderr
         is_command = Condition(lambda: get_app().current_buffer.text.startswith("/"))
         self._session: PromptSession[str] = PromptSession(
@@ -42,7 +45,7 @@ class LineEditor:
             complete_while_typing=is_command & Condition(lambda: not dialogue.plain),
             prompt_continuation=lambda width, line, wraps: "" if wraps else ". ".rjust(width),
             bottom_toolbar=None if dialogue.plain else self._meter,
-            enable_open_in_editor=True,
+            input_processors=[self._folds],
             tempfile_suffix=".md",
             enable_suspend=True,
             reserve_space_for_menu=6,
@@ -54,26 +57,38 @@ class LineEditor:
 
     def read(self) -> str:
         """What is to be sent, or a command. Raises EOFError for Ctrl-D, KeyboardInterrupt."""
-        return meant(self._session.prompt(default=self._dialogue.draft.text))
+        draft = self._dialogue.draft
+        text = draft.text
+        if draft.is_returned:
+            text = self._folds.fold(text, self._dialogue.width)
+        if text and keys_wait(sys.stdin):
+            text += "\n"  # what was typed ahead is a text of its own
+        return self._folds.expand(meant(self._session.prompt(default=text)))
 
     def _mark(self) -> StyleAndTextTuples:
         return [("class:mark", self._dialogue.draft.mark)]
+
+    def _is_folded(self) -> bool:
+        return self._folds.has_any(get_app().current_buffer.text)
 
     def _meter(self) -> str:
         session = self._dialogue.session
         files = "".join(f" · +{file.name}" for file in self._dialogue.attachments)
         editing = " · Ctrl-C leaves it as it was" if self._dialogue.draft.send else ""
+        if self._is_folded():
+            editing += " · Tab unfolds the text"
         meter = f"{session.used}/{session.model.context_size}"
         return sanitize(f" {meter} · {session.model.name}{files}{editing} · /help")
 
     def _history(self, *, kept: bool) -> History:
         if not kept:
-            return InMemoryHistory()
+            return BriefHistory(self._folds.expand)
         try:
-            return KeptHistory(str(private_file(state_folder() / "history")))
+            path = private_file(state_folder() / "history")
         except UsageError as error:
             self._dialogue.note(f"what you type is not kept for the next time: {error.message}")
-            return InMemoryHistory()
+            return BriefHistory(self._folds.expand)
+        return KeptHistory(str(path), self._folds.expand)
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -93,6 +108,21 @@ class LineEditor:
         def begin_line(event: KeyPressEvent) -> None:
             event.current_buffer.insert_text("\n")
 
+        def unfold(buffer: Buffer) -> None:
+            whole = self._folds.expand(buffer.text)
+            if whole != buffer.text:
+                buffer.document = Document(whole)
+
+        @keys.add("tab", filter=typing & Condition(self._is_folded))
+        def show_whole(event: KeyPressEvent) -> None:
+            unfold(event.current_buffer)
+
+        @keys.add("c-x", "c-e", filter=typing)
+        def open_editor(event: KeyPressEvent) -> None:
+            """The text comes back to the line: leaving an editor is no decision to send."""
+            unfold(event.current_buffer)
+            event.current_buffer.open_in_editor()
+
         @keys.add("c-c", filter=typing)
         @keys.add("<sigint>")
         def clear(event: KeyPressEvent) -> None:
@@ -105,12 +135,28 @@ class LineEditor:
         return keys
 
 
+class BriefHistory(InMemoryHistory):
+    """Until the program ends; `expand` gives the whole text of what the line shows."""
+
+    def __init__(self, expand: Callable[[str], str]) -> None:
+        super().__init__()
+        self._expand = expand
+
+    def append_string(self, string: str) -> None:
+        super().append_string(self._expand(string))
+
+
 class KeptHistory(FileHistory):
     """Entries may have several lines; the same one twice in a row is kept once."""
 
+    def __init__(self, path: str, expand: Callable[[str], str]) -> None:
+        super().__init__(path)
+        self._expand = expand
+
     def append_string(self, string: str) -> None:
-        if self.get_strings()[-1:] != [string]:
-            super().append_string(string)
+        whole = self._expand(string)
+        if self.get_strings()[-1:] != [whole]:
+            super().append_string(whole)
 
     def store_string(self, string: str) -> None:
         with contextlib.suppress(OSError):  # a full disk shall not end the chat
