@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import select
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TextIO
@@ -55,15 +56,29 @@ def redraws(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
 
 @contextlib.contextmanager
 def silent_keys(stream: TextIO) -> Iterator[None]:
-    """Typing ahead is kept for the next prompt, but does not show amid an answer."""
+    """Typing ahead is kept for the next prompt, also by Ctrl-C, but does not show meanwhile."""
     if sys.platform == "win32" or not stream.isatty():
         yield
         return
     before = termios.tcgetattr(stream)
     silent = before[:]
-    silent[3] &= ~termios.ECHO
+    silent[3] = (silent[3] & ~termios.ECHO) | termios.NOFLSH
     termios.tcsetattr(stream, termios.TCSANOW, silent)
     try:
         yield
+    finally:
+        termios.tcsetattr(stream, termios.TCSANOW, before)
+
+
+def keys_wait(stream: TextIO) -> bool:
+    """Whether something was typed ahead, be it half a line."""
+    if sys.platform == "win32" or not stream.isatty():
+        return False
+    before = termios.tcgetattr(stream)
+    raw = before[:]
+    raw[3] &= ~termios.ICANON
+    termios.tcsetattr(stream, termios.TCSANOW, raw)
+    try:
+        return bool(select.select([stream], [], [], 0)[0])
     finally:
         termios.tcsetattr(stream, termios.TCSANOW, before)
