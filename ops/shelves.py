@@ -9,20 +9,29 @@ import hashlib
 import os
 import shutil
 import struct
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from quant.errors import LeptonError
+
 DAY = 86400.0  # seconds
 KEPT_DAYS, KEPT_FOLDERS, KEPT_ANYWAY = 30, 16, 2
+PROBE = bytes(1 << 16)  # as large as a kernel: a full disk may still take an empty file
+CURE = "set XDG_CACHE_HOME to a folder that can be written"
 
 
 @dataclass(frozen=True, slots=True)
 class Compiling:
-    """How far the compiling of missing kernels has come; `kernel` is the one that is ready."""
+    """How far the compiling of missing kernels has come; `kernel` is the one that is ready.
+
+    `lost` says why what is compiled cannot be kept.
+    """
 
     done: int
     total: int
     kernel: str = ""
+    lost: LeptonError | None = None
 
 
 class Shelf:
@@ -38,21 +47,45 @@ class Shelf:
         except OSError:
             return None
 
-    def write(self, name: str, packed: bytes) -> None:
-        """Whole or not at all: two processes that write the same kernel both succeed."""
+    def write(self, name: str, packed: bytes) -> LeptonError | None:
+        """Whole or not at all: two processes that write the same kernel both succeed.
+
+        Returns why it could not be kept, if so.
+        """
         path = self.folder / f"{name}.kernel"
         draft = path.with_name(f"{path.name}.{os.getpid()}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             draft.write_bytes(packed)
             draft.replace(path)
-        except OSError:
+        except OSError as error:
             with contextlib.suppress(OSError):
                 draft.unlink()
+            return self._lost(error)
+        return None
+
+    def probe(self) -> LeptonError | None:
+        """What `write` would return, tried before anything is compiled for nothing."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                file.write(PROBE)
+                file.flush()
+        except OSError as error:
+            return self._lost(error)
+        return None
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each kernel that lies here."""
         return {path.stem: path.stat().st_size for path in self.folder.glob("*.kernel")}
+
+    def _lost(self, error: OSError) -> LeptonError:
+        return LeptonError(f"kernels cannot be kept in {self.folder}: {error.strerror}", CURE)
+
+
+def no_folder() -> LeptonError:
+    """Why nothing is kept where there is not even a name for the folder."""
+    return LeptonError("kernels cannot be kept: there is no home folder", CURE)
 
 
 def tidy(used: Path, now: float) -> None:

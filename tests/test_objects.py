@@ -56,6 +56,7 @@ def test_missing_kernels_are_compiled_and_counted(tmp_path):
     told = heard(tmp_path, SMALL, SECOND, SMALL)
     assert [(compiling.done, compiling.total) for compiling in told] == [(0, 2), (1, 2), (2, 2)]
     assert {compiling.kernel for compiling in told} == {"", SMALL, SECOND}
+    assert not [compiling for compiling in told if compiling.lost]
     assert heard(tmp_path, SMALL, SECOND) == []
 
 
@@ -106,7 +107,10 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch, h
             monkeypatch.setattr(Path, "write_bytes", full)
         case "no folder":
             cache = None
-    assert kernels_told(cache, SMALL) == [SMALL]
+    first, last = heard(cache, SMALL)
+    assert last.kernel == SMALL and "cannot be kept" in last.lost.message
+    assert "XDG_CACHE_HOME" in last.lost.hint
+    assert (first.lost is None) == (hindrance == "a full disk")  # found by the write alone
     assert not [path for path in tmp_path.rglob("*") if path.name.startswith(SMALL)]
 
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from lepton_cli.engine import model as engine
 from lepton_cli.engine import warmup
 from lepton_cli.engine.warmup import Compiling
 from lepton_cli.ui.warmup import CompileNotes
+from ops.cpu.machine import ThreadChoice
 from ops.cuda.probe import Card, Missing
-from ops.shelves import pack
+from ops.shelves import Shelf, pack
 from quant.errors import LeptonError, ModelFileError, OutOfMemoryError
 from tests.make_gguf import write_model
 
@@ -118,9 +120,9 @@ def test_no_thread_outlives_a_load_that_failed(file, monkeypatch, failure):
 STEPS = (Compiling(0, 2), Compiling(1, 2, "rope"), Compiling(2, 2, "add"))
 
 
-def told(capsys, *, verbose: bool) -> str:
+def told(capsys, steps=STEPS, *, verbose: bool = False) -> str:
     notes = CompileNotes(verbose=verbose)
-    for step in STEPS:
+    for step in steps:
         notes(step)
     out, err = capsys.readouterr()
     assert not out
@@ -129,6 +131,27 @@ def told(capsys, *, verbose: bool) -> str:
 
 def test_compiling_is_noted_once_where_nothing_can_be_redrawn(capsys):
     assert re.fullmatch(r"lepton: note: compiling 2 kernels .*\n", told(capsys, verbose=False))
+
+
+LOST = LeptonError("kernels cannot be kept in /c: Read-only file system", "set XDG_CACHE_HOME")
+
+
+@pytest.mark.parametrize("counts", [False, True])
+@pytest.mark.parametrize("known", ["before", "when the first one was written"])
+def test_kernels_that_cannot_be_kept_are_told_once(capsys, monkeypatch, counts, known):
+    monkeypatch.setattr("lepton_cli.ui.warmup.redraws", lambda stream: counts)
+    first, *rest = STEPS
+    before = known == "before"
+    steps = [replace(first, lost=LOST if before else None), *(replace(s, lost=LOST) for s in rest)]
+    err = told(capsys, steps)
+    assert err.count("lepton: note: kernels cannot be kept in /c: Read-only file system;") == 1
+    assert err.count("set XDG_CACHE_HOME") == 1
+    assert ("only this once" in err, "each time" in err) == (not before, before or counts)
+
+
+def test_a_guess_of_how_long_compiling_takes_grows_with_the_kernels(monkeypatch):
+    monkeypatch.setattr(warmup, "default_threads", lambda: ThreadChoice(2, "here"))
+    assert [warmup.seconds(count) for count in (1, 12, 60)] == [4, 15, 63]
 
 
 def test_verbose_names_each_kernel(capsys):
@@ -244,7 +267,21 @@ def test_after_a_models_warmup_its_run_compiles_nothing(few_kernels, capsys):
 def test_warmup_fails_where_kernels_cannot_be_kept(few_kernels, cache, capsys):
     cache.write_text("a file in the way")
     assert run(["warmup"]) == 1
-    assert "2 kernels were compiled, but" in capsys.readouterr().err
+    assert f"kernels cannot be kept in {cache}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_doctor_says_that_kernels_cannot_be_kept(few_kernels, cache, capsys, monkeypatch, many):
+    if many:
+        run(["warmup"])
+        capsys.readouterr()
+        monkeypatch.setattr(Shelf, "probe", lambda shelf: LOST)
+    else:
+        cache.write_text("a file in the way")
+    assert run(["doctor"]) == 0
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("kernels ")]
+    assert "kernels cannot be kept in" in line and "set XDG_CACHE_HOME" in line
+    assert ("2 compiled" in line) == many
 
 
 def test_warmup_of_what_is_no_model_is_refused(capsys):

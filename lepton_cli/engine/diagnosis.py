@@ -13,7 +13,7 @@ from lepton_cli.engine.paths import config_folder, state_folder
 from lepton_cli.engine.stores import hugging_face_folder, llama_cpp_folder, ollama_folders
 from lepton_cli.version import __version__
 from ops.cpu.machine import available_memory, cpu_name, default_threads
-from ops.cpu.objects import host_features
+from ops.cpu.objects import ObjectStore, host_features
 from ops.cpu.rungs import VARIABLE, choose_rung, ladder, reached
 from ops.cpu.shelves import cache_shelf, packaged_shelf
 from ops.cuda.probe import Card, Missing, cuda_version, find_card
@@ -85,12 +85,14 @@ def kernels() -> Finding:
     root = kernel_folder()
     shelves = [packaged_shelf(rung), *([cache_shelf(root, rung)] if root else [])]
     stored = [(shelf.folder, sizes) for shelf in shelves if (sizes := shelf.sizes())]
+    lost = ObjectStore(root, lambda compiling: None).lost()
+    told = [f"{lost.message}; {lost.hint}"] if lost else []
     if not stored:
-        where = f", into {shelves[-1].folder}" if root else ", each time: there is no home folder"
-        return Finding("kernels", "none is compiled yet", f"a run compiles what it needs{where}")
+        where = f"each time: {told[0]}" if told else f"into {shelves[-1].folder}"
+        return Finding("kernels", "none is compiled yet", f"a run compiles what it needs, {where}")
     places = [f"{sum(sizes.values()) / 1e3:.0f} kB in {folder}" for folder, sizes in stored]
     names = {name for _, sizes in stored for name in sizes}
-    return Finding("kernels", f"{len(names)} compiled", ", ".join(places))
+    return Finding("kernels", f"{len(names)} compiled", ", ".join([*places, *told]))
 
 
 def _place(subject: str, path: Path) -> Finding:

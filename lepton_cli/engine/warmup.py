@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import kernel_folder, open_model
+from ops.compiling import MOST_PROCESSES
 from ops.cpu.compiling import all_kernels
 from ops.cpu.machine import default_threads
 from ops.cpu.objects import ObjectStore
@@ -14,11 +15,12 @@ from ops.cpu.shelves import cache_shelf
 from ops.cuda.codes import CodeStore, NoLoader, code_shelf
 from ops.cuda.kernels import KERNELS
 from ops.cuda.probe import Card, find_card
-from ops.shelves import Compiling
-from quant.errors import LeptonError, OutOfMemoryError
+from ops.shelves import Compiling, no_folder
+from quant.errors import OutOfMemoryError
 
-__all__ = ["Compiling", "Warmth", "warm_up"]
+__all__ = ["Compiling", "Warmth", "seconds", "warm_up"]
 
+FEWEST_SECONDS, SECONDS_A_KERNEL = 3, 2  # of one process, on a machine that has more to do
 SHORTEST = 1  # tokens of context: a model is opened for its kernels alone
 Hear = Callable[[Compiling], None]
 
@@ -36,18 +38,24 @@ class Warmth:
     left_out: tuple[str, ...] = ()
 
 
+def seconds(kernels: int) -> int:
+    """Roughly how long compiling takes: rather more than less."""
+    together = min(default_threads().count, MOST_PROCESSES)
+    return FEWEST_SECONDS + -(-SECONDS_A_KERNEL * kernels // together)
+
+
 def warm_up(models: Sequence[str], on_compile: Hear) -> list[Warmth]:
     """Without models: every kernel. Raises LeptonError where the kernels cannot be kept.
 
     A model that only a card has room for is left out on the CPU; else it is an OutOfMemoryError.
     """
-    root, card, heard = kernel_folder(), find_card(), list[str]()
+    root, card = kernel_folder(), find_card()
     if root is None:
-        raise LeptonError("there is no home folder to keep kernels in", "set the variable HOME")
+        raise no_folder()
 
     def hear(compiling: Compiling) -> None:
-        if compiling.kernel:
-            heard.append(compiling.kernel)
+        if compiling.lost:
+            raise compiling.lost
         on_compile(compiling)
 
     store = ObjectStore(root, hear)
@@ -73,9 +81,6 @@ def warm_up(models: Sequence[str], on_compile: Hear) -> list[Warmth]:
                 KERNELS
             )
     new = [len(shelf.sizes()) - n for (_, shelf), n in zip(shelves, before, strict=True)]
-    if sum(new) < len(heard):
-        lost = f"{len(heard) - sum(new)} kernels were compiled, but {root} does not keep them"
-        raise LeptonError(lost, "it must be on Linux, writable, and have a megabyte of space")
     return [
         Warmth(count, instructions, shelf.folder, tuple(left))
         for count, (instructions, shelf), left in zip(new, shelves, left_out, strict=True)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from lepton_cli.engine.warmup import Compiling, warm_up
+from lepton_cli.engine.warmup import Compiling, seconds, warm_up
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.output import emit
 from lepton_cli.ui.terminal import redraws
@@ -27,22 +27,33 @@ def prepare(models: Sequence[str], *, verbose: bool) -> None:
 
 
 class CompileNotes:
-    """Kernels are compiled once a machine; that takes seconds, so it is told, on stderr.
+    """Compiling takes seconds, so it is told, on stderr: a note, or a line that counts.
 
-    A terminal sees one line that counts, and that goes when all is done.
+    That line is a terminal's, and goes when all is done. That kernels cannot be kept is told once.
     """
 
     def __init__(self, *, verbose: bool) -> None:
-        self._verbose = verbose
+        self._verbose, self._lost = verbose, False
         self._counts = not verbose and sys.stderr is not None and redraws(sys.stderr)
 
     def __call__(self, compiling: Compiling) -> None:
+        if compiling.lost and not self._lost:
+            self._erase()
+            note(f"{compiling.lost.message}; {compiling.lost.hint}")
+            self._lost = True
         how_far = f"{compiling.done} of {compiling.total}"
+        often = "each time" if self._lost else "only this once"
         if self._counts:
-            ended = compiling.done == compiling.total
-            line = "" if ended else f"lepton: compiling kernels for this machine, once: {how_far}"
-            print(ERASE_LINE + line, end="", file=sys.stderr, flush=True)
+            self._erase()
+            if compiling.done < compiling.total:
+                line = f"lepton: compiling kernels for this machine, {often}: {how_far}"
+                print(line, end="", file=sys.stderr, flush=True)
         elif not compiling.done:
-            note(f"compiling {compiling.total} kernels for this machine: some seconds, once")
+            how_long = f"about {seconds(compiling.total)} s, {often}"
+            note(f"compiling {compiling.total} kernels for this machine ({how_long})")
         elif self._verbose:
             note(f"compiled {compiling.kernel} ({how_far})")
+
+    def _erase(self) -> None:
+        if self._counts:
+            print(ERASE_LINE, end="", file=sys.stderr, flush=True)

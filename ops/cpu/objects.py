@@ -17,8 +17,10 @@ import llvmlite.binding as llvm
 from ops.cpu.machine import default_threads
 from ops.cpu.rungs import choose_rung
 from ops.cpu.shelves import cache_shelf, packaged_shelf
-from ops.shelves import Compiling, tidy, unpack
+from ops.shelves import Compiling, no_folder, tidy, unpack
+from quant.errors import LeptonError
 
+KEEPS_OBJECTS = sys.platform == "linux"  # undefined symbols are read from ELF only
 LIBM = "libm.so.6"  # glibc's; elsewhere it is a part of libc, or of what Python brings along
 COLD_PATHS = ("numba_", "NRT_", "Py", "_Py")  # what a kernel's error paths would call
 
@@ -43,11 +45,16 @@ class ObjectStore:
         """Loads kernels, compiling those that lie nowhere yet, several at once."""
         missing = [name for name in dict.fromkeys(names) if not self._find(name)]
         if missing:
-            self._on_compile(Compiling(0, len(missing)))
-            # undefined symbols are read from ELF only
-            compile_them = self._compile if sys.platform == "linux" else self._compile_in_place
-            for done, name in enumerate(compile_them(missing), start=1):
-                self._on_compile(Compiling(done, len(missing), name))
+            self._on_compile(Compiling(0, len(missing), lost=self.lost()))
+            compile_them = self._compile if KEEPS_OBJECTS else self._compile_in_place
+            for done, (name, lost) in enumerate(compile_them(missing), start=1):
+                self._on_compile(Compiling(done, len(missing), name, lost))
+
+    def lost(self) -> LeptonError | None:
+        """Why kernels that are compiled now could not be kept, if so."""
+        if not KEEPS_OBJECTS:
+            return _no_objects()
+        return self._cache.probe() if self._cache else no_folder()
 
     def address(self, name: str) -> int:
         if name not in self._addresses:
@@ -61,18 +68,18 @@ class ObjectStore:
                 self._load(name, *kernel)
         return name in self._addresses
 
-    def _compile(self, names: Sequence[str]) -> Iterator[str]:
+    def _compile(self, names: Sequence[str]) -> Iterator[tuple[str, LeptonError | None]]:
+        """Each kernel's name, and why it could not be kept."""
         from ops.cpu.compiling import compiled  # imports subprocess: only when there is need
 
         for name, packed in compiled(names, self.rung, default_threads().count):
-            if self._cache:
-                self._cache.write(name, packed)
+            lost = self._cache.write(name, packed) if self._cache else no_folder()
             kernel = unpack(packed)
             assert kernel, f"the compiler's answer for {name} is damaged"
             self._load(name, *kernel)
-            yield name
+            yield name, lost
 
-    def _compile_in_place(self, names: Sequence[str]) -> Iterator[str]:
+    def _compile_in_place(self, names: Sequence[str]) -> Iterator[tuple[str, LeptonError | None]]:
         from ops.cpu.kernels import ARGUMENTS, KERNELS  # imports numba: only when there is need
         from ops.cpu.kernels.compiler import aim, c_function
 
@@ -81,7 +88,7 @@ class ObjectStore:
             function = c_function(KERNELS[name], ARGUMENTS.get(name, 4))
             self._owners.append(function)
             self._addresses[name] = int(function.address)
-            yield name
+            yield name, _no_objects()
 
     def _load(self, name: str, data: bytes, entry: str) -> None:
         """Every undefined symbol gets an address first: else MCJIT leaves all of them null."""
@@ -93,6 +100,11 @@ class ObjectStore:
         engine.finalize_object()
         self._owners.append(engine)
         self._addresses[name] = int(engine.get_function_address(entry))
+
+
+def _no_objects() -> LeptonError:
+    message = f"kernels cannot be kept on {sys.platform} yet"
+    return LeptonError(message, "each start compiles those that it needs")
 
 
 def host_features() -> frozenset[str]:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ops.compiling import Worker, compiled
 from ops.cuda.device import Code
-from ops.shelves import Compiling, Shelf, tidy, unpack
+from ops.shelves import Compiling, Shelf, no_folder, tidy, unpack
 
 HERE = Path(__file__).parent
 COMPILERS = (
@@ -58,15 +58,15 @@ class CodeStore:
         missing = [name for name in dict.fromkeys(names) if not self._find(name)]
         if not missing:
             return
-        self._on_compile(Compiling(0, len(missing)))
+        lost = self.shelf.probe() if self.shelf else no_folder()
+        self._on_compile(Compiling(0, len(missing), lost=lost))
         worker = Worker("ops.cuda.worker", (self._target,))
         for done, (name, packed) in enumerate(compiled(missing, worker, self._processes), start=1):
-            if self.shelf:
-                self.shelf.write(name, packed)
+            lost = self.shelf.write(name, packed) if self.shelf else no_folder()
             code = unpack(packed)
             assert code, f"the compiler's answer for {name} is damaged"
             self._load(name, *code)
-            self._on_compile(Compiling(done, len(missing), name))
+            self._on_compile(Compiling(done, len(missing), name, lost))
 
     def _find(self, name: str) -> bool:
         code = self.shelf.read(name) if self.shelf else None
