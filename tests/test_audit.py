@@ -107,16 +107,48 @@ def test_a_batch_logs_errors_as_answers_without_an_end(model, log):
     assert line["finish_reason"] is None and line["counts"] == {"prompt": 0}
 
 
-def test_the_log_grows_and_is_its_owners(model, tmp_path):
-    path = tmp_path / "log.jsonl"
-    path.write_text('{"other": 1}\n')
-    model.audit(path)
+def test_the_log_grows_and_is_its_owners(model, log):
     list(model.stream([1, 5], WANTED))
-    assert lines(path)[0] == {"other": 1} and len(lines(path)) == 2
-    fresh = tmp_path / "fresh.jsonl"
-    model.audit(fresh)
+    first = log.read_bytes()
+    model.audit(log)
+    list(model.stream([1, 5], WANTED))
+    assert log.read_bytes().startswith(first) and len(lines(log)) == 2
     if sys.platform != "win32":
-        assert stat.S_IMODE(fresh.stat().st_mode) == 0o600
+        assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def test_a_line_that_was_torn_does_not_spoil_the_next_one(model, log):
+    list(model.stream([1, 5], WANTED))
+    whole = log.read_bytes()
+    log.write_bytes(whole + whole[:99])
+    list(model.stream([1, 5], WANTED))
+    first, torn, last = log.read_bytes().splitlines(keepends=True)
+    assert (first, torn) == (whole, whole[:99] + b"\n")
+    assert json.loads(last)["text"] == json.loads(first)["text"]
+
+
+@pytest.mark.parametrize("content", [b"notes", b'{"other": 1}\n', b'{"schema": "lepton.run.v1"}\n'])
+def test_nothing_is_appended_to_a_file_of_something_else(model, tmp_path, content):
+    path = tmp_path / "mine.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="is no audit log"):
+        model.audit(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_a_pipe_takes_lines_while_somebody_reads_it(model, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="nobody reads the pipe"):
+        model.audit(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    model.audit(pipe)
+    for _ in range(2):
+        list(model.stream([1, 5], WANTED))
+    told = os.read(reader, 1 << 16).splitlines()
+    os.close(reader)
+    assert [json.loads(line)["schema"] for line in told] == ["lepton.audit.v1"] * 2
 
 
 def test_a_log_that_cannot_be_written_is_refused_at_once(model, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -212,6 +213,37 @@ def test_a_text_file_is_made_from_results_that_stay_beside_it(lepton, rows, tmp_
     assert code == 2
     assert "--overwrite" in err
     assert (tmp_path / "other.txt").read_text() == "mine"
+
+
+def test_a_text_that_is_not_made_of_the_results_is_not_replaced(lepton, rows, tmp_path):
+    made, out = ("-o", "out.txt", "--output-template", "{row} {id}"), tmp_path / "out.txt"
+    assert lepton(rows(*MANY[:4]), *made)[0] == 0
+    assert lepton(rows(*MANY[4::-1]), *made)[0] == 0  # one more, and in another order
+    text = out.read_text()
+    assert [line.split() for line in text.splitlines()] == [
+        [str(row), str(5 - row)] for row in range(1, 6)
+    ]
+    assert lepton(rows(*MANY[4::-1]), *made)[0] == 0
+    for foreign in (text + "mine", text[:-1], "mine\n", text.replace("2 3", "2 4")):
+        out.write_text(foreign)
+        code, _, err = lepton(rows(*MANY[4::-1]), *made)
+        assert code == 2 and "--overwrite" in err
+        assert out.read_text() == foreign
+    assert lepton(rows(*MANY[4::-1]), *made, "--overwrite")[0] == 0
+    assert out.read_text() == text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_a_pipe_gets_lines_where_somebody_reads_it(lepton, rows, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    name = rows(*MANY)
+    code, _, err = lepton(name, "-o", "pipe")
+    assert code == 2 and "nobody reads the pipe" in err
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    assert lepton(name, "-o", "pipe")[0] == 0
+    told = os.read(reader, 1 << 16)
+    os.close(reader)
+    assert told == lepton(name)[1] == lepton(name, "-o", "/dev/stdout")[1]
 
 
 # --- going on

@@ -1,6 +1,7 @@
 """The file of results: nothing that was told is lost, nothing of another is touched."""
 
 import os
+import stat
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from lepton_cli.engine.batch.planning import Fingerprint
 from lepton_cli.engine.batch.records import line_of, read_record
 from quant.errors import LeptonError, UsageError
 
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither modes nor pipes")
 PRINT = Fingerprint("m", "t", "p", "c")
 KEYS = ["k1", "k2", "k3", "k4"]
 
@@ -39,16 +41,17 @@ def written(path: Path, *records: dict[str, object]) -> bytes:
 
 
 @pytest.mark.parametrize("make", [record, openai])
-def test_a_file_cut_anywhere_keeps_all_whole_lines(tmp_path, monkeypatch, make):
+def test_a_file_cut_behind_a_result_keeps_all_whole_lines(tmp_path, monkeypatch, make):
     monkeypatch.setattr(module, "SYNC", lambda handle: None)  # hundreds of times
     path = tmp_path / "out.jsonl"
     whole = written(path, make(1), make(2))
     first = len(line_of(make(1)))
-    for end in range(len(whole) + 1):
+    for end in (0, *range(first - 1, len(whole) + 1)):
         path.write_bytes(whole[:end])
         with Ledger(path) as ledger:
             ledger.check(PRINT, KEYS)
             kept = list(ledger.places)
+            assert path.read_bytes() == whole[:end]  # it is looked at, and no more
             ledger.append(make(3))
         complete = [key for key, size in (("k1", first), ("k2", len(whole))) if end >= size - 1]
         assert kept == complete, end
@@ -58,11 +61,31 @@ def test_a_file_cut_anywhere_keeps_all_whole_lines(tmp_path, monkeypatch, make):
         ]
 
 
+@pytest.mark.parametrize("make", [record, openai])
+def test_a_torn_line_without_a_result_before_it_may_be_anybodys(tmp_path, make):
+    path = tmp_path / "out.jsonl"
+    line = line_of(make(1))
+    for end in range(1, len(line) - 1):
+        path.write_bytes(line[:end])
+        with Ledger(path) as ledger, pytest.raises(UsageError, match="no output of lepton batch"):
+            ledger.check(PRINT, KEYS)
+        assert path.read_bytes() == line[:end]
+
+
 def test_zeros_that_a_power_cut_left_are_cut_off(tmp_path):
     path = tmp_path / "out.jsonl"
     whole = written(path, record(1))
     path.write_bytes(whole + bytes(500))
-    assert written(path) == whole
+    assert written(path, record(2)) == whole + line_of(record(2))
+
+
+def test_a_whole_last_line_without_its_end_gets_one(tmp_path):
+    path = tmp_path / "out.jsonl"
+    whole = written(path, record(1))
+    path.write_bytes(whole[:-1])
+    with Ledger(path) as ledger:
+        assert list(ledger.lines(["k1"])) == list(ledger.all_lines()) == [whole]
+    assert path.read_bytes() == whole
 
 
 def test_a_line_stays_one_line_for_every_reader(tmp_path):
@@ -122,6 +145,9 @@ def test_a_link_is_written_through(tmp_path):
         b"my notes\n",
         b'{"row": 1}\n',
         b'{"a": 1}\n{"b"',
+        b'{"row": 1, "customer": "A. Person", "note": "do not lose me"}',
+        b"{",
+        b'{"id": "batch_req_1',
         b"\xff\x00",
         b"\n",
         line_of(record(1)) + b"noise\n",
@@ -275,3 +301,26 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path, name):
     with pytest.raises(UsageError) as caught:
         Ledger(tmp_path / name)
     assert "another -o" in str(caught.value.hint)
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o666])
+def test_an_arranged_file_has_the_mode_of_the_old_one(tmp_path, mode):
+    path = tmp_path / "out.jsonl"
+    written(path, record(2), record(1))
+    path.chmod(mode)
+    with Ledger(path) as ledger:
+        ledger.arrange(["k1", "k2"])
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@posix
+def test_a_draft_that_was_planted_is_not_written_through(tmp_path):
+    path, mine = tmp_path / "out.jsonl", tmp_path / "mine"
+    written(path, record(2), record(1))
+    mine.write_text("precious")
+    (tmp_path / ".out.jsonl.draft").symlink_to(mine)
+    with Ledger(path) as ledger:
+        ledger.arrange(["k1", "k2"])
+    assert mine.read_text() == "precious"
+    assert not path.is_symlink()

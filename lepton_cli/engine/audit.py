@@ -7,6 +7,7 @@ very text that the model read, with its special tokens; its counts and the seed 
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +16,15 @@ from lepton_cli.engine.batching import Outcome, Request
 from lepton_cli.engine.beams import Beam
 from lepton_cli.engine.events import Done, Event, FinishReason, Reasoning, Text
 from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.paths import append_lines, is_stream, open_stream
 from lepton_cli.engine.plain import Plain, json_line, plain
 from lepton_cli.engine.tokenizer import Tokenizer
 from lepton_cli.version import __version__
+from ops.own_files import named_file, open_file
 from quant.errors import LeptonError, UsageError
 
 SCHEMA = "lepton.audit.v1"
+BEGINNING = b'{"schema": "lepton.audit.'  # of every version's lines
 
 
 class AuditLog:
@@ -30,7 +34,10 @@ class AuditLog:
         """`model` is how the log names the model. Raises UsageError."""
         self._path, self._model, self._tokenizer = path, model, tokenizer
         try:
-            os.close(self._open())
+            self._stream = open_stream(path) if is_stream(path) else None
+            if self._stream is None:
+                with self._opened() as handle:
+                    _check_log(path, handle)
         except OSError as error:
             message = f"cannot write the log {path}: {error.strerror}"
             raise UsageError(message, "name another --audit file") from error
@@ -124,20 +131,31 @@ class AuditLog:
     def _append(self, record: dict[str, Plain]) -> None:
         line = (json_line(record) + "\n").encode()
         try:
-            file = self._open()
-            try:
-                written = os.write(file, line)  # at once, so that lines of processes do not mix
-                os.fsync(file)
-            finally:
-                os.close(file)
+            if self._stream is not None:
+                os.write(self._stream, line)
+                return
+            with self._opened() as handle:
+                append_lines(handle, line)
         except OSError as error:
             message = f"cannot write the log {self._path}: {error.strerror}"
             raise LeptonError(message, "make room, or name another --audit file") from error
-        if written < len(line):
-            raise LeptonError(f"cannot write all of the log {self._path}", "make room on the disk")
 
-    def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The file anew for each line, as somebody may move it away: logs are rotated so."""
+        handle = open_file(named_file(self._path), os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+
+def _check_log(path: Path, handle: int) -> None:
+    """Raises UsageError for a file of something else: nothing is appended to it."""
+    head = os.read(handle, len(BEGINNING))
+    if head not in (b"", BEGINNING):
+        message = f"{path} is no audit log: it begins with {head.decode(errors='replace')!r}"
+        raise UsageError(message, "name another --audit file")
 
 
 @dataclass(frozen=True, slots=True)

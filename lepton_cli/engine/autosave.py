@@ -12,7 +12,6 @@ and two programs that go on with one chat give it branches instead of overwritin
 `after` is the turn before, `at` where the chat has come to. Tokens count for their model alone.
 """
 
-import errno
 import json
 import os
 import re
@@ -26,14 +25,16 @@ from typing import Any, Protocol
 
 from lepton_cli.engine.branches import Node, Tree
 from lepton_cli.engine.conversation import Conversation
-from lepton_cli.engine.paths import private_folder, state_folder
+from lepton_cli.engine.paths import append_lines, private_folder, state_folder
 from lepton_cli.engine.saved import read_turn, turn_record
 from lepton_cli.engine.spelling import did_you_mean
+from ops.own_files import open_own, own_file, read_own
 from quant.errors import LeptonError, UsageError
 
 FORMAT, VERSION = "lepton-session", 1
 ENDING = ".jsonl"
 LONGEST_NAME = 40  # characters of a chat's name, which its first words give
+LONGEST_HEAD, LARGEST = 4096, 1 << 28  # bytes of a file's first line, and of the whole file
 
 
 class Held(Protocol):
@@ -88,7 +89,7 @@ class Autosave:
         except OSError as error:
             self.failure = error.strerror or str(error)
         except LeptonError as error:
-            self.failure = error.message
+            self.failure = f"{error.message}: {error.hint}" if error.hint else error.message
         else:
             self.failure, self._said = None, said
             self._written.update(node.name for node in new)
@@ -96,13 +97,12 @@ class Autosave:
     def _write(self, data: bytes, words: str) -> None:
         if self.path is not None:
             with _opened(self.path, os.O_APPEND) as handle:
-                _append(handle, data)
+                append_lines(handle, data)
             return
-        private_folder(self._folder)
-        path = _created(self._folder, _called(words))
+        path = _created(private_folder(self._folder), _called(words))
         try:
             with _opened(path, os.O_APPEND) as handle:
-                _append(handle, _line({"format": FORMAT, "version": VERSION}) + data)
+                append_lines(handle, _line({"format": FORMAT, "version": VERSION}) + data)
         except OSError:  # a full disk: nothing is better than half a beginning
             path.unlink(missing_ok=True)
             raise
@@ -146,9 +146,8 @@ def find_session(folder: Path, name: str | None) -> Path:
 
 def _is_chat(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            head = _record(file.readline())
-    except OSError:
+        head = _record(read_own(own_file(path), LONGEST_HEAD).partition(b"\n")[0])
+    except (OSError, UsageError):
         return False
     return head is not None and head.get("format") == FORMAT
 
@@ -156,12 +155,16 @@ def _is_chat(path: Path) -> bool:
 def read_session(path: Path, identity: str | None = None) -> Kept:
     """Tokens are taken where the model that they belong to is this one.
 
-    Raises UsageError for a file that is no chat; of a chat, damaged lines are passed over.
+    Raises UsageError for a file that is no chat, or that others could have written; of a chat,
+    damaged lines are passed over.
     """
     try:
-        first, *lines = path.read_bytes().split(b"\n")
+        data = read_own(own_file(path), LARGEST + 1)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    if len(data) > LARGEST:
+        raise UsageError(f"{path} is larger than any chat: over {LARGEST >> 20} MiB")
+    first, *lines = data.split(b"\n")
     head = _record(first)
     if head is None or head.get("format") != FORMAT:
         raise UsageError(f'{path} is not a kept chat: it has no "format": "{FORMAT}"')
@@ -235,21 +238,10 @@ def _line(record: dict[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=False).encode(errors="replace") + b"\n"
 
 
-def _append(handle: int, data: bytes) -> None:
-    """Behind a line that a crash has torn, on a line of its own."""
-    if os.lseek(handle, 0, os.SEEK_END):
-        os.lseek(handle, -1, os.SEEK_END)
-        data = data if os.read(handle, 1) == b"\n" else b"\n" + data
-    if os.write(handle, data) < len(data):  # in one piece: another program may write here too
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.fsync(handle)
-
-
 @contextmanager
 def _opened(path: Path, flags: int) -> Iterator[int]:
     """A file's handle; a new file is its owner's alone."""
-    binary: int = getattr(os, "O_BINARY", 0)  # of Windows
-    handle = os.open(path, os.O_RDWR | flags | binary, 0o600)
+    handle = open_own(own_file(path), os.O_RDWR | flags)
     try:
         yield handle
     finally:

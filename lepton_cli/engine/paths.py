@@ -1,13 +1,18 @@
-"""Lepton's own folders, and files that only their owner may read.
+"""Lepton's own folders, files that only their owner may read, and what users name to write to.
 
 XDG folders on Linux and macOS, AppData on Windows; the XDG variables count on every system.
 """
 
+import errno
 import os
+import shlex
+import stat
 import sys
-import tempfile
 from pathlib import Path
 
+from ops import own_files
+from ops.own_files import named_file, not_a_file, open_own, own_file
+from ops.whole_files import replacing
 from quant.errors import UsageError
 
 
@@ -45,52 +50,85 @@ def _folder(variable: str, default: str, windows_variable: str, windows_name: st
 
 
 def private_folder(path: Path) -> Path:
-    """Makes the folder and gives it to its owner alone (0700). Raises UsageError."""
+    """Makes the folder for its owner alone (0700), and gives it without links.
+
+    Raises UsageError, also where others could put something there.
+    """
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        path.chmod(0o700)
+        return own_files.private_folder(path)
     except OSError as error:
         raise _unwritable(path, error) from error
-    return path
 
 
 def private_file(path: Path) -> Path:
-    """Makes the file, if it is not there, and gives it to its owner alone (0600).
+    """Makes the file, if it is not there, gives it to its owner alone (0600) and tells where it is.
 
     For those who open it by its name afterwards (the input history). Raises UsageError.
     """
     private_folder(path.parent)
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-        path.chmod(0o600)
+        file = own_file(path)
+        os.close(open_own(file, os.O_RDWR | os.O_CREAT))
     except OSError as error:
         raise _unwritable(path, error) from error
-    return path
+    return file
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes the whole file or leaves the old one, readable by its owner alone (0600).
+    """Writes the whole file or leaves the old one; a new one is its owner's alone (0600).
 
     Raises UsageError, also where there is no such folder: a slip would become one.
     """
     try:
-        _replace(path, text)
+        with replacing(path, 0o600) as file:
+            # a lone surrogate, from a terminal that sends no UTF-8, must not lose the rest
+            file.write(text.encode(errors="backslashreplace"))
     except OSError as error:
         raise _unwritable(path, error) from error
 
 
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # made 0600
-    draft = Path(name)
+def append_lines(handle: int, data: bytes) -> None:
+    """Adds whole lines to a file, on the disk. Raises OSError.
+
+    Behind a line that a crash has torn they begin a line of their own.
+    """
+    if os.lseek(handle, 0, os.SEEK_END):
+        os.lseek(handle, -1, os.SEEK_END)
+        data = data if os.read(handle, 1) == b"\n" else b"\n" + data
+    if os.write(handle, data) < len(data):  # in one piece: another program may write here too
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(handle)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether what a user named takes bytes as they come: a pipe or a device, no file or folder."""
     try:
-        # a lone surrogate, from a terminal that sends no UTF-8, must not lose the rest
-        with open(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+        mode = path.stat().st_mode
+    except OSError:  # whoever opens it will say so
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def open_stream(path: Path) -> int:
+    """A pipe or a device to write to, which must have its reader already.
+
+    Raises UsageError for what is neither, or that another user's link leads to; OSError.
+    """
+    named_file(path)
+    status = path.stat()
+    if not (stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode)):
+        raise not_a_file(path, status)
+    waits = getattr(os, "O_NONBLOCK", 0)  # else a pipe without a reader would hold us
+    try:
+        handle = os.open(path, os.O_WRONLY | waits | getattr(os, "O_NOCTTY", 0))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            reader = f"cat {shlex.quote(str(path))} &"
+            raise UsageError(f"nobody reads the pipe {path}", f"first start: {reader}") from error
+        raise
+    if waits:
+        os.set_blocking(handle, True)
+    return handle
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:

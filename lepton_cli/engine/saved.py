@@ -31,7 +31,7 @@ class SavedChat:
 
 
 def write_chat(path: Path, chat: SavedChat) -> None:
-    """Writes the file whole or not at all, readable by its owner only; the suffix says the format.
+    """Writes the file whole or not at all; the suffix says the format.
 
     Raises UsageError for a suffix that is none of WRITERS, or a place that cannot be written.
     """
@@ -41,7 +41,7 @@ def write_chat(path: Path, chat: SavedChat) -> None:
             f"{path}: {path.suffix or 'no suffix'} is not a format that chats are saved in",
             f"end the name with one of {' '.join(WRITERS)}",
         )
-    write_private(path.resolve(), writer(chat))
+    write_private(path, writer(chat))
 
 
 def read_chat(path: Path) -> SavedChat:

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from lepton_cli.engine.batch.ledger import Ledger, write_whole
+from lepton_cli.engine.batch.ledger import AGAIN, Ledger
 from lepton_cli.engine.batch.planning import Fingerprint, Job
 from lepton_cli.engine.batch.prose import Prose
-from lepton_cli.engine.batch.records import Label, Record, line_of, read_record
+from lepton_cli.engine.batch.records import Label, Record, line_of
+from lepton_cli.engine.paths import is_stream, open_stream
 from lepton_cli.ui.batch_options import ResultOptions
 from lepton_cli.ui.output import emit
-from quant.errors import UsageError
+from quant.errors import LeptonError, UsageError
 
+STDOUT = ("-", "/dev/stdout")
 BESIDE = ".jsonl"  # a text's records stand in a file of its name and this
 
 
@@ -39,23 +41,23 @@ class Results(Protocol):
 @contextmanager
 def open_results(options: ResultOptions, prose: Prose | None) -> Iterator[Results]:
     """By -o and --output-template. Raises UsageError for a place that cannot be written."""
-    path = Path(options.output)
-    if options.output == "-" and (options.retry_errors or options.overwrite):
+    path, to_stdout = Path(options.output), options.output in STDOUT
+    if to_stdout and (options.retry_errors or options.overwrite):
         flag = "--retry-errors" if options.retry_errors else "--overwrite"
         raise UsageError(f"{flag} is for results in a file", "name it with -o")
-    if options.output == "-":
+    if to_stdout:
         yield from _streamed(sys.stdout, prose)
-    elif path.exists() and not path.is_file() and not path.is_dir():  # a pipe, a device
-        with _device(path) as stream:
+    elif is_stream(path):
+        with _stream(path) as stream:
             yield from _streamed(stream, prose)
     else:
         with _file(path, options, prose) as file:
             yield file
 
 
-def _device(path: Path) -> TextIO:
+def _stream(path: Path) -> TextIO:
     try:
-        return path.open("w", encoding="utf-8")
+        return open(open_stream(path), "w", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "choose another -o") from error
 
@@ -127,17 +129,33 @@ class File:
         return self.ledger.safe
 
     def complete(self, keys: Sequence[str]) -> None:
-        if self.prose is not None:
-            lines = map(self.prose.line, map(read_record, self.ledger.lines(keys)))
-            write_whole(self.path, lines)
-        self.ledger.arrange(keys)
+        if self.prose is None:
+            self.ledger.arrange(keys)
+            return
+        try:
+            with self.prose.written(self.path, self.ledger.lines(keys)):
+                self.ledger.arrange(keys)  # the text takes its place last
+        except OSError as error:
+            raise LeptonError(f"cannot write {self.path}: {error.strerror}", AGAIN) from error
+
+    def check_text(self) -> None:
+        """Raises UsageError for a text that is not made of the results beside it."""
+        try:
+            if self.prose is None or not self.path.exists():
+                return
+            if self.prose.is_text_of(self.path, self.ledger.all_lines()):
+                return
+        except OSError as error:
+            raise UsageError(f"{self.path}: {error.strerror}", "choose another -o") from error
+        message = f"{self.path} is not what this command makes of {self.ledger.path}"
+        raise UsageError(message, "choose another -o; --overwrite replaces the file")
 
 
 @contextmanager
 def _file(path: Path, options: ResultOptions, prose: Prose | None) -> Iterator[File]:
     beside = path if prose is None else path.with_name(path.name + BESIDE)
-    if prose is not None and path.exists() and not beside.exists() and not options.overwrite:
-        message = f"{path} is there, but not {beside}, of which it would have been made"
-        raise UsageError(message, "choose another -o; --overwrite replaces the file")
     with Ledger(beside) as ledger:
-        yield File(path, ledger, options, prose)
+        file = File(path, ledger, options, prose)
+        if not options.overwrite:
+            file.check_text()
+        yield file

@@ -4,13 +4,14 @@ A line is handed to the system at once, so that it outlives a killed process; a 
 on the disk (fdatasync) while the model goes on, and only then is its row counted. While the work is
 under way lines stand in the order in which rows ended; `arrange` writes the file anew in the rows'
 order, beside the old one, and takes its place when it is whole. So all there ever is to repair is
-one torn last line, which is of a row that nobody was told of.
+one torn last line, which is of a row that nobody was told of. It is repaired with the first change:
+a file that is looked at and refused stays as it is.
 """
 
 import os
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
@@ -20,7 +21,6 @@ from typing import Self
 
 from lepton_cli.engine.batch.planning import Fingerprint
 from lepton_cli.engine.batch.records import (
-    BEGINNINGS,
     Label,
     Record,
     label_of,
@@ -28,6 +28,8 @@ from lepton_cli.engine.batch.records import (
     read_record,
     renumbered,
 )
+from ops.own_files import named_file, open_file
+from ops.whole_files import replacing
 from quant.errors import LeptonError, UsageError
 
 if sys.platform != "win32":
@@ -50,16 +52,14 @@ class Ledger:
     """Results by key; of several lines with one key the last counts. A context manager."""
 
     def __init__(self, path: Path) -> None:
-        """Opens or makes the file, and cuts off a torn last line. Raises UsageError."""
-        self.path = Path(os.path.realpath(path))
+        """Opens or makes the file. Raises UsageError."""
         self.places: dict[str, Place] = {}
         self.safe = 0  # how many of the lines that were appended are on the disk
         self._lines, self._end, self._written = 0, 0, 0
         self._foreign: str | None = None  # the beginning of a line that is no result
-        self._unended = False  # the last line has no newline, and is not ours to mend
-        self._new = not self.path.exists()
         try:
-            self._file = _opened(self.path)
+            self.path = named_file(path)
+            self._file, self._new = _opened(self.path)
             self._read()
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}", "choose another -o") from error
@@ -86,21 +86,32 @@ class Ledger:
         """Raises LeptonError where the disk is full; what is there stays whole."""
         label, line = label_of(record), line_of(record)
         assert label is not None, "a record of ours"
-        start = self._end + self._unended
         try:
-            self._write(b"\n" * self._unended + line)
+            self._mend()
+            start = self._end
+            self._write(line)
         except OSError as error:
-            self._file.truncate(self._end)
+            self._file.truncate(min(self._end, self._size()))
             raise self._failed(error) from error
-        self._unended = False
         self.places[label.key] = Place(start, self._end, label)
         self._lines += 1
         self._written += 1
         self._settle()
 
     def lines(self, keys: Sequence[str]) -> Iterator[bytes]:
-        for key in keys:
-            yield self._line(self.places[key])
+        """The results of these rows, numbered as they stand here."""
+        self._mend()
+        for row, place in enumerate((self.places[key] for key in keys), 1):
+            line = self._line(place)
+            yield line if place.label.row == row else renumbered(line, row)
+
+    def all_lines(self) -> Iterator[bytes]:
+        """Every line in the order of the file, but for a torn one."""
+        self._file.seek(0)
+        with open(self._file.fileno(), "rb", closefd=False) as file:
+            for line in file:
+                if file.tell() <= self._end:
+                    yield line
 
     def arrange(self, keys: Sequence[str]) -> None:
         """Puts the lines into the order of their rows, drops all others, and closes the file."""
@@ -111,7 +122,9 @@ class Ledger:
         if alone and starts == sorted(starts) and rows == list(range(1, len(keys) + 1)):
             return
         try:
-            write_whole(self.path, self._arranged(places))
+            with replacing(self.path) as file:
+                file.writelines(self.lines(keys))
+                self._file.close()  # Windows replaces no open file
         except OSError as error:
             message = f"{self.path} is complete, but cannot be put in order: {error.strerror}"
             raise LeptonError(message, "make room beside it, and run the same command") from error
@@ -138,13 +151,30 @@ class Ledger:
             self.path.unlink(missing_ok=True)
 
     def _read(self) -> None:
-        """Notes all lines, and where the next one goes."""
+        """Notes all lines, and where the next one goes.
+
+        A last line without its end is torn only behind results; it may also be whole but for that,
+        or another program's.
+        """
         with open(self._file.fileno(), "rb", closefd=False) as file:
             for line in file:
+                ours = self.places and self._foreign is None
                 if line.endswith(b"\n"):
                     self._note(line)
-                else:
-                    self._mend(line)
+                elif not ours or label_of(read_record(line)) is not None:
+                    self._note(line + b"\n")
+
+    def _mend(self) -> None:
+        """Ends the last line, or drops it where it is torn. Raises OSError."""
+        size = self._size()
+        if size > self._end:
+            self._file.truncate(self._end)
+        elif size < self._end:
+            self._file.seek(size)
+            self._file.write(b"\n")
+
+    def _size(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
 
     def _note(self, line: bytes) -> None:
         label, start = label_of(read_record(line)), self._end
@@ -154,20 +184,6 @@ class Ledger:
             self.places[label.key] = Place(start, self._end, label)
         elif self._foreign is None:
             self._foreign = line[:40].decode("utf-8", "replace")
-
-    def _mend(self, tail: bytes) -> None:
-        """A last line without its end: it is whole but for that, or torn, or another program's."""
-        begun = any(tail.startswith(each) or each.startswith(tail) for each in BEGINNINGS)
-        if label_of(read_record(tail)) is not None:
-            self._note(tail + b"\n")
-            self._file.truncate(self._end)
-            self._file.seek(self._end - 1)
-            self._file.write(b"\n")
-        elif self._foreign is None and (self.places or begun):
-            self._file.truncate(self._end)
-        else:
-            self._unended = True
-            self._note(tail)
 
     def _write(self, line: bytes) -> None:
         rest = memoryview(line)
@@ -196,41 +212,27 @@ class Ledger:
         self._file.seek(place.start)
         return self._file.read(place.end - place.start)
 
-    def _arranged(self, places: Sequence[Place]) -> Iterator[bytes]:
-        for row, place in enumerate(places, 1):
-            line = self._line(place)
-            yield line if place.label.row == row else renumbered(line, row)
-        self._file.close()  # Windows replaces no open file
-
     def _failed(self, error: OSError) -> LeptonError:
         message = f"{self.path}: {error.strerror}; {len(self.places)} results are in it"
         return LeptonError(message, AGAIN)
 
 
-def write_whole(path: Path, lines: Iterable[bytes]) -> None:
-    """Writes a file beside it, which takes its place when it is whole. Raises OSError."""
-    draft = path.with_name(f".{path.name}.draft")
+def _opened(path: Path) -> tuple[FileIO, bool]:
+    """For this process alone, and whether it is new.
+
+    A file that another process has just replaced is that one's, too.
+    """
     try:
-        with draft.open("wb") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            draft.chmod(path.stat().st_mode)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _opened(path: Path) -> FileIO:
-    """For this process alone; a file that another has just replaced is that one's, too."""
-    file = open(path, "r+b" if path.exists() else "x+b", buffering=0)  # noqa: SIM115
+        handle, new = open_file(path, os.O_RDWR), False
+    except FileNotFoundError:
+        handle, new = open_file(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), True
+    file = FileIO(handle, "r+b")
     if sys.platform == "win32":
-        return file
+        return file, new
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(file.fileno()).st_ino == path.stat().st_ino:
-            return file
+        if os.fstat(handle).st_ino == path.stat().st_ino:
+            return file, new
     except BlockingIOError:
         pass
     file.close()

@@ -1,10 +1,16 @@
 """Results as text: what a template makes of each record."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from lepton_cli.engine.batch.columns import ColumnText, missing
+from lepton_cli.engine.batch.records import read_record
 from lepton_cli.engine.plain import Plain
+from ops.own_files import named_file, open_file
+from ops.whole_files import replacing
 
 COLUMNS = ("text", "reasoning", "row", "id", "finish_reason", "seed", "error")
 
@@ -27,3 +33,28 @@ class Prose:
         if isinstance(error, dict):
             columns["error"] = error["message"]
         return self.text.fill(columns).encode() + b"\n"
+
+    def is_text_of(self, path: Path, results: Iterable[bytes]) -> bool:
+        """Whether the file is made of these results, or of the first of them: more may have come.
+
+        Raises UsageError for a pipe, a device or a folder; OSError.
+        """
+        with open(open_file(named_file(path)), "rb") as file:
+            rest = os.fstat(file.fileno()).st_size
+            for line in map(self.line, map(read_record, results)):
+                if not rest:
+                    break
+                if file.read(len(line)) != line:
+                    return False
+                rest -= len(line)
+            return not rest
+
+    @contextmanager
+    def written(self, path: Path, results: Iterable[bytes]) -> Iterator[None]:
+        """Writes the text of results; it takes its place when the block ends well.
+
+        Raises UsageError for a pipe, a device or a folder; OSError.
+        """
+        with replacing(path) as file:
+            file.writelines(map(self.line, map(read_record, results)))
+            yield

@@ -20,7 +20,6 @@ from lepton_cli.engine.plain import Plain, json_line
 from quant.errors import ConstraintError, ContextOverflowError, LeptonError, UsageError
 
 Record = dict[str, Plain]
-BEGINNINGS = (b'{"row": ', b'{"id": "batch_req_')
 OURS = "lepton"
 CODES = (  # our exception, our word, OpenAI's
     (ContextOverflowError, "context_overflow", "context_length_exceeded"),

@@ -1,0 +1,233 @@
+"""Whose a file is: what another user may have put in its place is not believed.
+
+What Lepton keeps for itself (compiled kernels, which are code; prompts, chats, what was typed) is
+made for its owner alone, folders 0700 and files 0600 whatever the umask, and is read only where
+nobody else could have written it: the folder and the file are the user's and nobody else's to
+write, and so is every folder and link on the way there, or it is the system's. A file that a user
+names is theirs to choose, but no link of another user leads to it.
+
+On Windows nothing of this is checked: its folders of a user are the user's by inheritance.
+"""
+
+import contextlib
+import errno
+import os
+import shlex
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from quant.errors import UsageError
+
+if sys.platform != "win32":
+    import grp
+    import pwd
+
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+MOST_LINKS = 40  # on one way, as in Linux
+SAFELY = 0
+"""Flags to open with: follows no link, does not wait for a pipe's other end, is not inherited."""
+for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
+    SAFELY |= getattr(os, _flag, 0)
+ELSEWHERE = "XDG_CACHE_HOME and XDG_STATE_HOME can name folders of your own"
+
+Check = Callable[[Path, os.stat_result], None]
+
+
+class ForeignFileError(UsageError):
+    """A file, folder or link that another user made or can change."""
+
+
+def own_folder(path: Path) -> Path:
+    """The folder without links, whether or not it is there.
+
+    Raises ForeignFileError where others could put something there; OSError.
+    """
+    if sys.platform == "win32":
+        return Path(os.path.realpath(path))
+    real = _followed(path, _check_way)
+    with contextlib.suppress(FileNotFoundError):
+        status = real.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(real))
+        _check_own(real, status)
+    return real
+
+
+def private_folder(path: Path) -> Path:
+    """Makes the folder, with those above it that are missing, and gives it without links.
+
+    Raises ForeignFileError, OSError.
+    """
+    folder = own_folder(path)
+    for place in reversed((folder, *folder.parents)):
+        if not place.exists():
+            with contextlib.suppress(FileExistsError):
+                place.mkdir(0o700)
+                place.chmod(0o700)  # the umask may have taken more
+    own_folder(folder)  # another process may have been faster
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & ~0o700:
+        folder.chmod(mode & 0o700)
+    return folder
+
+
+def own_file(path: Path) -> Path:
+    """The file without links, whether or not it is there. Raises ForeignFileError, OSError."""
+    return own_folder(path.parent) / path.name if sys.platform == "win32" else _own_file(path)
+
+
+def _own_file(path: Path) -> Path:
+    real = _followed(path, _check_way)
+    own_folder(real.parent)
+    return real
+
+
+def open_file(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+    """The handle of a file that is no link, pipe or device; none of these is waited for.
+
+    Raises UsageError for one of them, OSError.
+    """
+    handle = os.open(path, flags | SAFELY, mode)
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise not_a_file(path, status)
+    return handle
+
+
+def open_own(path: Path, flags: int = os.O_RDONLY) -> int:
+    """The handle of a file in a folder of the user's own (see `own_folder`); a new one is 0600.
+
+    Raises ForeignFileError for one that others can write, else as `open_file`.
+    """
+    handle = open_file(path, flags)
+    if sys.platform == "win32":
+        return handle
+    try:
+        status = os.fstat(handle)
+        _check_own(path, status)
+        if flags & os.O_CREAT and stat.S_IMODE(status.st_mode) != 0o600:
+            os.fchmod(handle, 0o600)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def read_own(path: Path, most: int) -> bytes:
+    """A file's bytes, no more than `most`. Raises as `open_own`."""
+    with open(open_own(path), "rb") as file:
+        return file.read(most)
+
+
+def named_file(path: Path) -> Path:
+    """Where a file lies that the user named, which need not be there yet.
+
+    Raises ForeignFileError where a link of another user leads there, or another user's file is
+    there, in a folder that everybody may write; OSError.
+    """
+    if sys.platform == "win32":
+        return Path(os.path.realpath(path))
+    return _followed(path, _check_named)
+
+
+def not_a_file(path: Path, status: os.stat_result) -> UsageError:
+    """What is said of a pipe, a device, a folder where a file is to be."""
+    what = next((what for test, what in KINDS if test(status.st_mode)), "something else")
+    return UsageError(f"{path} is {what}, not a file", "choose another file")
+
+
+KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a disk"),
+    (stat.S_ISLNK, "a link"),
+)
+
+
+def _followed(path: Path, check: Check) -> Path:
+    """The path without links; `check` sees all that lies on the way, its end included."""
+    whole = Path.cwd() / path
+    root, links = Path(whole.anchor), 0
+    place, rest = root, list(whole.parts[:0:-1])
+    check(root, root.lstat())
+    while rest:
+        name = rest.pop()
+        if name == "..":  # of the folder that a link has led to
+            place = place.parent
+            continue
+        place /= name
+        try:
+            status = place.lstat()
+        except FileNotFoundError:
+            continue
+        check(place, status)
+        if stat.S_ISLNK(status.st_mode):
+            links += 1
+            if links > MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+            target = Path(os.readlink(place))
+            place = root if target.is_absolute() else place.parent
+            rest += target.parts[: 0 if target.is_absolute() else None : -1]
+    return place
+
+
+def _check_way(place: Path, status: os.stat_result) -> None:
+    """Folders and links above. In one like /tmp others may write, but not replace what is ours."""
+    if not _is_trusted(status.st_uid):
+        raise _foreign(place, status)
+    is_link, sticky = stat.S_ISLNK(status.st_mode), status.st_mode & stat.S_ISVTX
+    if status.st_mode & OTHERS_WRITE and not (is_link or sticky or _only_theirs(status)):
+        raise _open_to_others(place, status)
+
+
+def _check_own(place: Path, status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid():
+        raise _foreign(place, status)
+    if status.st_mode & OTHERS_WRITE:
+        raise _open_to_others(place, status)
+
+
+def _check_named(place: Path, status: os.stat_result) -> None:
+    if _is_trusted(status.st_uid):
+        return
+    above = place.parent.lstat().st_mode
+    planted = stat.S_ISREG(status.st_mode) and above & stat.S_ISVTX and above & OTHERS_WRITE
+    if stat.S_ISLNK(status.st_mode) or planted:
+        raise _foreign(place, status)
+
+
+def _is_trusted(owner: int) -> bool:
+    """The user, and who owns the system (in a container that may be another number than 0)."""
+    return owner in (os.geteuid(), 0) or owner == os.lstat("/").st_uid
+
+
+def _only_theirs(status: os.stat_result) -> bool:
+    """Whether the group has one member, the user: many systems give everybody such a group."""
+    if os.geteuid() == 0 or status.st_mode & stat.S_IWOTH:
+        return False
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(status.st_gid)
+    except KeyError:
+        return False
+    is_own = (group.gr_gid, group.gr_name) == (user.pw_gid, user.pw_name)
+    return is_own and set(group.gr_mem) <= {user.pw_name}
+
+
+def _foreign(place: Path, status: os.stat_result) -> ForeignFileError:
+    kind = "link" if stat.S_ISLNK(status.st_mode) else "one"
+    try:
+        owner = f"user {pwd.getpwuid(status.st_uid).pw_name}"
+    except KeyError:
+        owner = f"user number {status.st_uid}"
+    what = f"is a {kind} of" if kind == "link" else "belongs to"
+    return ForeignFileError(f"{place} {what} {owner}", f"remove it; {ELSEWHERE}")
+
+
+def _open_to_others(place: Path, status: os.stat_result) -> ForeignFileError:
+    message = f"others can write to {place} (its mode is {stat.S_IMODE(status.st_mode):04o})"
+    return ForeignFileError(message, f"chmod go-w {shlex.quote(str(place))}")
