@@ -1,12 +1,24 @@
 """Rows that are as wide in every terminal, and words that stay whole."""
 
+import io
+import sys
+
 import pytest
+from fake_model import FakeModel
 from rich.text import Text
 from test_render import Clock, console, stream
 
+from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.sampling import Sampling
+from lepton_cli.ui.commands import run_command
+from lepton_cli.ui.dialogue import ChatOptions, Dialogue
+from lepton_cli.ui.figures import columns
+from lepton_cli.ui.notes import complain
 from lepton_cli.ui.render import MarkdownStream
 from lepton_cli.ui.screen import Screen
+from lepton_cli.ui.values import VALUES
 from lepton_cli.ui.wrapping import cut, most_cells, wrap
+from quant.errors import UsageError
 
 FAMILY, FLAG, THUMB, HEART = "👨\u200d👩\u200d👧", "🇩🇪", "👍🏽", "❤\ufe0f"
 CLUSTERS = [FAMILY, FLAG, THUMB, HEART, "e\u0301", "1\ufe0f\u20e3", "👩🏽\u200d💻", "日"]
@@ -67,3 +79,74 @@ def test_cut_ends_in_an_ellipsis() -> None:
     assert cut("longer", 5) == "long…"
     assert cut("日本語", 5) == "日本…"
     assert most_cells(cut(FAMILY * 9, 10)) <= 10
+
+
+def test_rows_of_columns_are_aligned_by_their_width_on_the_screen() -> None:
+    assert columns([("日本", "a"), ("x", "b")]) == "日本  a\nx     b\n"
+
+
+# --- what is said beside an answer --------------------------------------------------------------
+
+
+class Narrow(io.StringIO):
+    """A terminal of 40 columns."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+PATH = "/home/somebody/models/a-rather-long-name-of-a-file.gguf"
+
+
+def test_errors_and_hints_break_at_words_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = Narrow()
+    monkeypatch.setattr(sys, "stderr", narrow)
+    monkeypatch.setattr("lepton_cli.ui.notes.width_of", lambda stream: 40)
+    complain(UsageError(f"{PATH} is not there any more", "name another one, or leave it all alone"))
+    assert narrow.getvalue().split("\n") == [
+        "lepton: error:",
+        PATH,
+        "is not there any more",
+        "lepton: hint: name another one, or leave",
+        "it all alone",
+        "",
+    ]
+
+
+def test_errors_and_hints_are_one_line_each_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    complain(UsageError(f"{PATH} is not there", "say " + "word " * 40))
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_what_a_chat_says_keeps_its_words_whole(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = Narrow()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    talk = Dialogue(FakeModel(), ChatOptions(Generation(), history=False), FakeModel, by_hand=True)
+    words = [f"{'word' * (number % 7)}{number}" for number in range(40)]
+    talk.say(" ".join([*words, PATH]))
+    rows = stream.getvalue().splitlines()
+    assert " ".join(rows).split() == [*words, PATH]
+    assert all(len(row) <= width for row in rows if row != PATH)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_set_lists_a_value_a_row(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Narrow()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "dumb")
+    talk = Dialogue(FakeModel(), ChatOptions(Generation(), history=False), FakeModel, by_hand=True)
+    run_command(talk, "/set temp 0.3")
+    stream.truncate(stream.seek(0))
+    run_command(talk, "/set")
+    rows = stream.getvalue().splitlines()
+    assert [row.split()[0] for row in rows] == [value.name for value in VALUES]
+    assert all(len(row) <= width for row in rows)
+    assert rows[0].split() == ["temperature", "0.3", "(default", "0.8)"]
+    if width == 80:
+        assert f"samplers  {';'.join(Sampling().samplers)}" in rows

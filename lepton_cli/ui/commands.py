@@ -14,6 +14,7 @@ from lepton_cli.ui.editor import chosen_editor, edit_text
 from lepton_cli.ui.figures import amount, columns, size
 from lepton_cli.ui.prompt import read_text
 from lepton_cli.ui.values import NONE, VALUES, find_value
+from lepton_cli.ui.wrapping import cut
 from quant.errors import UsageError
 
 MARK = "bold cyan"
@@ -156,14 +157,24 @@ def _model(dialogue: Dialogue, argument: str) -> None:
 def _set(dialogue: Dialogue, argument: str) -> None:
     name, _, text = argument.partition(" ")
     if not name:
-        rows = [(v.name, v.read(dialogue), f"(default {v.default})") for v in VALUES]
-        for line, (_, now, default) in zip(columns(rows).splitlines(), rows, strict=True):
-            dialogue.say((line, "" if default == f"(default {now})" else "bold"))
+        _list_values(dialogue)
         return
     value = find_value(name)
     if text.strip():
         value.write(dialogue, text.strip())
     dialogue.note(f"{value.name} = {value.read(dialogue)}")
+
+
+def _list_values(dialogue: Dialogue) -> None:
+    """A row a value: those that were changed are bold and tell their default."""
+    width = max(len(value.name) for value in VALUES)
+    for value in VALUES:
+        now = value.read(dialogue)
+        is_default = now == value.default
+        told = now if is_default else f"{now}  (default {value.default})"
+        aligned = width if width + len(told) + 2 <= dialogue.width else 0
+        row = cut(f"{value.name:<{aligned}}  {told}", dialogue.width)
+        dialogue.say((row, "" if is_default else "bold"))
 
 
 def _context(dialogue: Dialogue, argument: str) -> None:
@@ -175,8 +186,8 @@ def _context(dialogue: Dialogue, argument: str) -> None:
         part = f"{message.role:>9} {tokens:>{widest}} "
         bar = "" if dialogue.plain else "█" * round(BAR * tokens / max(use.used, 1)) + " "
         fate = "left out " if i in hidden else ""
-        room = max(0, dialogue.width - len(part + bar + fate) - 1)
-        words = " ".join(message.content.split())[:room]
+        room = dialogue.width - len(part + bar + fate) - 1
+        words = cut(" ".join(message.content.split()), room)
         dialogue.say(part, (bar, MARK), (fate, "red"), (words, "dim"))
     template = max(0, use.used - sum(use.messages))
     dialogue.say(f"{'template':>9} {template:>{widest}}")

@@ -19,6 +19,7 @@ from lepton_cli.ui.options import ReasoningMode
 from lepton_cli.ui.render import AnswerView, LiveView, PlainView
 from lepton_cli.ui.screen import Screen, open_console
 from lepton_cli.ui.terminal import redraws, sanitize, silent_keys
+from lepton_cli.ui.wrapping import wrap
 from quant.errors import ContextOverflowError, LeptonError, OutOfMemoryError, UsageError
 
 LoadModel = Callable[[str], Model]
@@ -97,9 +98,9 @@ class Dialogue:
         """A line of texts, or (text, style); nothing in them steers the terminal."""
         pairs = [part if isinstance(part, tuple) else (part, "") for part in parts]
         line = Line.assemble(*((sanitize(text), style) for text, style in pairs))
-        longest = max(map(len, line.plain.split()), default=0)
-        # a path that is too long stays one line of the text, so that it can be copied
-        self._console.print(line, soft_wrap=self.plain or longest > self.width)
+        # a path that is too long stays one word of the text, so that it can be copied
+        for row in wrap(line, self.width, fold=False) if self._aside.isatty() else [line]:
+            self._console.print(row, soft_wrap=True)
 
     def note(self, text: str) -> None:
         if self._by_hand:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from lepton_cli.ui.wrapping import most_cells
+
 
 def size(count: int) -> str:
     """Bytes: 1.2 MB, in powers of 1000, as disks and downloads are told."""
@@ -22,12 +24,13 @@ def _scaled(count: int, units: Sequence[str]) -> str:
 
 def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Rows of equal length in aligned columns, those of the numbers `right` flush right."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    widths = [max(map(most_cells, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
+        blanks = [" " * (width - most_cells(cell)) for cell, width in zip(row, widths, strict=True)]
         cells = [
-            cell.rjust(width) if index in right else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+            blank + cell if index in right else cell + blank
+            for index, (cell, blank) in enumerate(zip(row, blanks, strict=True))
         ]
         lines.append("  ".join(cells).rstrip() + "\n")
     return "".join(lines)

@@ -8,6 +8,7 @@ from lepton_cli.engine.branches import Branch
 from lepton_cli.engine.paths import private_folder, state_folder
 from lepton_cli.ui.dialogue import Dialogue
 from lepton_cli.ui.figures import columns
+from lepton_cli.ui.wrapping import cut
 from quant.errors import UsageError
 
 MOST_LISTED = 20  # chats
@@ -41,7 +42,7 @@ def go_on(dialogue: Dialogue, argument: str) -> None:
     current = dialogue.session.autosave.path if dialogue.session.autosave else None
     rows = [_session_row(path, is_current=path == current) for path in kept[:MOST_LISTED]]
     for line in columns(rows, right=(3,)).splitlines():
-        dialogue.say(line)
+        dialogue.say(cut(line, dialogue.width))
     if len(kept) > len(rows):
         dialogue.note(f"and {len(kept) - len(rows)} older ones")
     dialogue.note(f"in {sessions_folder()}" if kept else "no chat is kept yet")
@@ -73,7 +74,9 @@ def _tell_branch(dialogue: Dialogue, number: int, branch: Branch) -> None:
     mark = "*" if branch.is_current else " "
     count = f"{mark} {number:>2} {len(turns):>3} messages  "
     words = " > ".join(" ".join(turn.message.content.split()) for turn in turns[-2:])
-    dialogue.say((count, "bold" if branch.is_current else ""), words[: dialogue.width - len(count)])
+    dialogue.say(
+        (count, "bold" if branch.is_current else ""), cut(words, dialogue.width - len(count))
+    )
 
 
 def _session_row(path: Path, *, is_current: bool) -> tuple[str, ...]:

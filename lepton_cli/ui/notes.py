@@ -2,7 +2,8 @@
 
 import sys
 
-from lepton_cli.ui.terminal import sanitize
+from lepton_cli.ui.terminal import sanitize, width_of
+from lepton_cli.ui.wrapping import broken
 from quant.errors import LeptonError
 
 
@@ -19,5 +20,6 @@ def complain(error: LeptonError) -> None:
 
 def _say(kind: str, text: str) -> None:
     """Names and texts of files get in here: one line, and nothing that steers a terminal."""
-    line = sanitize(" ".join(text.split()))
-    print(f"lepton: {kind}: {line}", file=sys.stderr, flush=True)
+    line = sanitize(f"lepton: {kind}: {' '.join(text.split())}")
+    width = width_of(sys.stderr)
+    print(line if width is None else broken(line, width), file=sys.stderr, flush=True)

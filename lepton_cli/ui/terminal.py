@@ -54,6 +54,16 @@ def redraws(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
     return stream.isatty() and environ.get("TERM") != "dumb"
 
 
+def width_of(stream: TextIO) -> int | None:
+    """The columns of the terminal that the stream is; None where it is none, or does not tell."""
+    if not stream.isatty():
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except OSError:
+        return None
+
+
 @contextlib.contextmanager
 def silent_keys(stream: TextIO) -> Iterator[None]:
     """Typing ahead is kept for the next prompt, also by Ctrl-C, but does not show meanwhile."""

@@ -59,12 +59,18 @@ def break_points(line: str, width: int, *, fold: bool) -> list[int]:
     return points
 
 
+def broken(line: str, width: int) -> str:
+    """The line in rows that end at words; a word wider than a row stays whole."""
+    ends = [0, *break_points(line, width, fold=False), len(line)]
+    return "\n".join(line[start:end].rstrip() for start, end in pairwise(ends))
+
+
 def cut(text: str, width: int) -> str:
     """The text in one row, with an ellipsis where it does not fit."""
     if most_cells(text) <= width:
         return text
-    ends = [0, *_folds(text, max(1, width - 1))]
-    return text[: ends[1]] + "…" if width > 1 else "…"
+    folds = _folds(text, width - 1)
+    return text[: folds[0]] + "…" if folds and width > 1 else ""
 
 
 def wrap(text: "Text", width: int, *, fold: bool = True) -> list["Text"]:
