@@ -176,11 +176,11 @@ def test_what_is_foreign_goes_only_when_all_is_done(tmp_path, content):
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        (record(1, fingerprint="n-t-p"), "1 results of another model"),
-        (record(1, fingerprint="m-u-p"), "1 results of another prompt template"),
-        (record(1, fingerprint="m-t-q"), "1 results of other parameters"),
-        (record(1, fingerprint="m"), "1 results of another version"),
-        (record(9), "1 results of rows that are not in the input"),
+        (record(1, fingerprint="n-t-p"), "1 result of another model"),
+        (record(1, fingerprint="m-u-p"), "1 result of another prompt template"),
+        (record(1, fingerprint="m-t-q"), "1 result of other parameters"),
+        (record(1, fingerprint="m"), "1 result of another version"),
+        (record(9), "1 result of rows that are not in the input"),
     ],
 )
 def test_results_of_something_else_are_refused(tmp_path, other, told):
@@ -226,7 +226,7 @@ def test_a_full_disk_tears_no_line(tmp_path, room):
     with Ledger(path) as ledger:
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + room, limits[1]))
         try:
-            with pytest.raises(LeptonError, match="2 results are in it") as caught:
+            with pytest.raises(LeptonError, match="it holds 2 results") as caught:
                 ledger.append(record(3))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -151,7 +151,7 @@ def test_damaged_lines_are_told(folder: Path, told: Callable[[], str]) -> None:
     path.write_bytes(path.read_bytes() + b'{"turn": "torn')
     talk = dialogue(resume=path)
     talk.resume(path)
-    assert "1 damaged lines left out" in told()
+    assert "1 damaged line left out" in told()
 
 
 def test_a_chat_that_cannot_be_kept_says_so_once(folder: Path, told: Callable[[], str]) -> None:
@@ -299,13 +299,13 @@ def test_a_pipe_is_kept_only_if_it_goes_on_with_a_chat(tmp_path: Path, folder: P
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
 def test_a_kill_costs_at_most_the_answer_in_progress(tmp_path: Path, folder: Path) -> None:
     path = kept(folder, "a")
-    answers = [["two"], [f"{i} " for i in range(1000)]]
+    answers = [["two"], [f"{i}\n" for i in range(1000)]]
     child = start(tmp_path, resume=str(path), answers=answers, pause=0.02)
     assert child.stdin is not None and child.stdout is not None
     child.stdin.write(b"b\nc\n")
     child.stdin.flush()
     assert child.stdout.readline() == b"two\n"
-    assert child.stdout.read(4) == b"0 1 "
+    assert child.stdout.read(4) == b"0\n1\n"
     child.send_signal(signal.SIGKILL)
     child.communicate(timeout=60)
     session = Session(FakeModel(), Generation())

@@ -22,6 +22,7 @@ from lepton_cli.engine.events import (
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.logprobs import chances
 from lepton_cli.engine.sampling import Sampler, unusable_logits
+from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.streams import (
     ReasoningFormat,
     ReasoningSplitter,
@@ -163,13 +164,17 @@ class Answer:
     @property
     def unmet(self) -> ConstraintError | None:
         """Why a finished answer is not what it had to be; None where it is, or may be anything."""
-        if self._guide is None or self.reason == "interrupted":
+        if self.reason == "interrupted":
             return None
+        said, count = "".join(self._said), counted(len(self.drawn), "token")
+        if self._guide is None:
+            thought = self._splitter is not None and self._splitter.has_thought
+            return unanswered(said, self.reason, len(self.drawn)) if thought else None
         grammar = self._guide.grammar
-        problem = grammar.problem_with("".join(self._said))
+        problem = grammar.problem_with(said)
         if problem is None:
             return None
-        lacks, count = f"before it satisfied the {grammar.name}", f"{len(self.drawn)} tokens"
+        lacks = f"before it satisfied the {grammar.name}"
         if self.stop_string is not None:
             cut = f"the stop string {self.stop_string!r} cut the answer {lacks}"
             return ConstraintError(cut, "leave that stop string out")
@@ -192,9 +197,20 @@ class Answer:
 
     def _keep(self, events: Iterable[Text | Reasoning]) -> list[Event]:
         told = list[Event](events)
-        if self._guide:
-            self._said += [event.text for event in told if isinstance(event, Text)]
+        self._said += [event.text for event in told if isinstance(event, Text)]
         return told
+
+
+def unanswered(text: str, reason: FinishReason | None, tokens: int) -> ConstraintError | None:
+    """Why an answer with thoughts in it is nothing but these; None where it is more."""
+    if text.strip() or (reason == "length" and not tokens):  # -n 0 asks for nothing
+        return None
+    count, lacks = counted(tokens, "token"), "within the model's thoughts: there is no answer"
+    if reason == "length":
+        return ConstraintError(f"the answer was cut at {count}, {lacks}", "raise -n")
+    if reason == "context":
+        return ConstraintError(f"the context was full after {count}, {lacks}", "raise -c")
+    return ConstraintError(f"the answer ended after {count}, {lacks}", "try --no-think")
 
 
 def told(
@@ -203,8 +219,11 @@ def told(
     tokenizer: Tokenizer,
     generation: Generation,
     reasoning: ReasoningFormat | None,
-) -> tuple[str, str]:
-    """The text and the thoughts of an answer whose tokens are known, up to a stop string."""
+) -> tuple[str, str, bool]:
+    """The text and the thoughts of an answer whose tokens are known, up to a stop string.
+
+    And whether a thought has begun in it.
+    """
     split = generation.split_reasoning
     rendered = reasoning_token_ids(tokenizer, reasoning) if split else frozenset()
     data = b"".join(tokenizer.token_bytes(token, render_special=token in rendered) for token in ids)
@@ -212,7 +231,7 @@ def told(
     text, stop = stops.feed(data.decode(errors="replace"))
     text += "" if stop else stops.flush()
     if not split:
-        return text, ""
+        return text, "", False
     thinking = begins_in_thought(tokenizer, reasoning, prompt)
     splitter = ReasoningSplitter(reasoning, in_thought=thinking)
     events = [*splitter.feed(text), *splitter.flush()]
@@ -221,4 +240,4 @@ def told(
         for kind in (Text, Reasoning)
     )
     said, thought = parts
-    return said, thought
+    return said, thought, splitter.has_thought

@@ -18,6 +18,7 @@ from lepton_cli.engine.positions import Passes
 from ops.cache import KVCache
 from ops.interface import BLOCK, Interrupted, Step
 from ops.rows import Values
+from quant.errors import ConstraintError
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Beam:
     reason: FinishReason
     text: str = ""
     reasoning: str = ""
+    unmet: ConstraintError | None = None  # why it is no answer
 
     @property
     def score(self) -> float:

@@ -18,6 +18,7 @@ from lepton_cli.engine.loading import CacheTypes, LoadOptions
 from lepton_cli.engine.meters import open_meter
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.placement import GpuLayers
+from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.workload import EMBEDDING, Pass, Trial, Workload, count
 from lepton_cli.version import __version__
 from ops.cpu.machine import cpu_name
@@ -155,7 +156,7 @@ def benchmark(path: Path, schedule: Schedule, progress: Callable[[str], None]) -
         setup.options(context)
     trained = loading.trained_context(file)
     if context > trained:
-        message = f"a test needs {context} tokens, the model's context holds {trained}"
+        message = f"a test needs {counted(context, 'token')}, the model's context holds {trained}"
         raise ContextOverflowError(message, "use smaller -p, -n or -d")
     facts = describe(file)
     for setup in schedule.setups:
@@ -271,7 +272,7 @@ class Bench:
         """The first pass of the prompt and the first step of the answer, the fastest of some."""
         if trial.prompt:
             tokens = min(trial.prompt, self.setup.ubatch)
-            name = f"prefill of {tokens} tokens at depth {trial.depth}"
+            name = f"prefill of {counted(tokens, 'token')} at depth {trial.depth}"
             yield self._profile(name, trial.depth, tokens, repetitions)
         if trial.generated:
             depth = trial.depth + trial.prompt
@@ -287,7 +288,7 @@ class Bench:
         positions.reuse(before)
         for done in positions.prefill(before):
             if done < depth:
-                self.progress(f"depth {depth}: {done} tokens")
+                self.progress(f"depth {depth}: {counted(done, 'token')}")
 
     def _profile(self, name: str, depth: int, tokens: int, repetitions: int) -> Profile:
         self.progress(f"profile: {name}")

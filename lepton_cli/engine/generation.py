@@ -6,6 +6,7 @@ from typing import Literal
 
 from lepton_cli.engine.constraints import Constraint
 from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.sizes import counted
 from quant.errors import ContextOverflowError, UsageError
 
 Overflow = Literal["error", "drop-old", "middle", "shift"]
@@ -54,7 +55,7 @@ def fit(ids: Sequence[int], size: int, overflow: Overflow, keep: int = 0) -> lis
     if len(ids) < size:
         return list(ids)
     if overflow == "error":
-        message = f"the prompt has {len(ids)} tokens, the context {size}"
+        message = f"the prompt has {counted(len(ids), 'token')}, the context {size}"
         hint = "use a larger -c, a shorter prompt, or --overflow drop-old|middle|shift"
         raise ContextOverflowError(message, hint)
     count = max(1, size - size // 4)  # a quarter of the window for the answer

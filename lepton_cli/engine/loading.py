@@ -13,7 +13,7 @@ from lepton_cli.engine.placement import (
     check_layers,
     needs_of,
 )
-from lepton_cli.engine.sizes import gigabytes
+from lepton_cli.engine.sizes import counted, gigabytes
 from lepton_cli.models import ARCHITECTURES
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.parameters import Keys
@@ -161,7 +161,7 @@ def plan_memory(
         note = f"context {fitting} of {trained}: memory allows no more ({free.reason})"
         return Plan(fitting, weights, cache_bytes(layout, fitting), buffers, note)
     message = f"{file.path}: needs {gigabytes(full.total)} (weights {gigabytes(full.weights)}, "
-    message += f"cache {gigabytes(full.cache)} for {context} tokens); "
+    message += f"cache {gigabytes(full.cache)} for {counted(context, 'token')}); "
     message += f"{gigabytes(free.bytes)} are free"
     cure = f"use -c {fitting} or less" if fitting >= BLOCK else "use a smaller model"
     raise OutOfMemoryError(message, cure)
@@ -204,7 +204,7 @@ def check_context(wanted: int | None, trained: int) -> str | None:
     if wanted is None:
         return None
     if wanted < 1:
-        raise UsageError(f"a context of {wanted} tokens", "use -c with a number of at least 1")
+        raise UsageError(f"the context (-c) is {wanted}", "use a number of at least 1")
     if wanted > trained:
         return f"context {wanted} is longer than the model was trained for ({trained})"
     return None

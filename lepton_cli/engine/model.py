@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine import loading
-from lepton_cli.engine.answer import Answer, told
+from lepton_cli.engine.answer import Answer, told, unanswered
 from lepton_cli.engine.audit import AuditLog
 from lepton_cli.engine.backends import Backend, GpuUse
 from lepton_cli.engine.batching import Batch, Outcome, Request
@@ -30,6 +30,7 @@ from lepton_cli.engine.positions import Passes, Positions, Runner
 from lepton_cli.engine.prefixes import Prefixes, key_of, prefix_folder
 from lepton_cli.engine.preparing import Prepared, prepare
 from lepton_cli.engine.sampling import Mask, Sampler, Sampling
+from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.solo import answer_events
 from lepton_cli.engine.speculation import DraftModel, Guesser, PromptLookup, Speculation
 from lepton_cli.engine.template import ChatTemplate, load_template
@@ -135,8 +136,9 @@ class Model:
         """Raises ModelFileError for a file without a vocabulary that Lepton can read."""
         tokenizer = build_tokenizer(self.metadata)  # while the weights are being packed
         if tokenizer.vocab_size > self._vocabulary:
-            message = f"{self.path}: {tokenizer.vocab_size} tokens, but token_embd.weight has only "
-            raise ModelFileError(f"{message}{self._vocabulary} rows")
+            message = f"{self.path}: {counted(tokenizer.vocab_size, 'token')}, but "
+            message += f"token_embd.weight has only {counted(self._vocabulary, 'row')}"
+            raise ModelFileError(message)
         return tokenizer
 
     @cached_property
@@ -161,7 +163,7 @@ class Model:
         """One causal pass from an empty cache over 1 to `context_size` tokens."""
         self._check(ids)
         if len(ids) > self.context_size:
-            message = f"{len(ids)} tokens, the context holds {self.context_size}"
+            message = f"{counted(len(ids), 'token')}, the context holds {self.context_size}"
             raise ContextOverflowError(message, "load the model with a larger ctx")
         return self._positions.all_logits(ids)
 
@@ -225,7 +227,7 @@ class Model:
     ) -> list[Beam]:
         """The likeliest answers that a beam search finds, best first. Raises LeptonError."""
         if not 1 <= width <= self._passes.outputs:
-            raise UsageError(f"{width} beams", f"it may be 1 to {self._passes.outputs}")
+            raise UsageError(counted(width, "beam"), f"it may be 1 to {self._passes.outputs}")
         self._check(ids)
         tokenizer = self.tokenizer
         prompt = fit(ids, self.context_size, generation.overflow, kept(ids, tokenizer.bos))
@@ -242,8 +244,10 @@ class Model:
         reasoning = self.template.reasoning if generation.split_reasoning else None
         beams = []
         for beam in search.run(prompt, interrupt):
-            text, thought = told(beam.token_ids, prompt, tokenizer, generation, reasoning)
-            beams.append(replace(beam, text=text, reasoning=thought))
+            drawn = beam.token_ids
+            text, thought, thinks = told(drawn, prompt, tokenizer, generation, reasoning)
+            lacks = unanswered(text, beam.reason, len(drawn)) if thinks else None
+            beams.append(replace(beam, text=text, reasoning=thought, unmet=lacks))
         if self._audit:
             self._audit.beams(ids, generation, beams)
         return beams

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from lepton_cli.engine.sizes import gigabytes
+from lepton_cli.engine.sizes import counted, gigabytes
 from ops.interface import BLOCK
 from quant.errors import OutOfMemoryError, UsageError
 from quant.format import row_bytes
@@ -198,7 +198,7 @@ def too_large(needs: Needs, count: int, context: int, free_bytes: int) -> OutOfM
     whole = needs.total(count, context) + RESERVE
     parts = (
         f"weights {gigabytes(needs.weights(count))}",
-        f"cache {gigabytes(needs.cache(count, context))} for {context} tokens",
+        f"cache {gigabytes(needs.cache(count, context))} for {counted(context, 'token')}",
         f"buffers {gigabytes(needs.buffers)}",
         f"{gigabytes(RESERVE)} kept free",
     )

@@ -7,7 +7,7 @@ from lepton_cli.engine import loading
 from lepton_cli.engine.backends import Choice, GpuUse, choose
 from lepton_cli.engine.loading import LoadOptions, Plan
 from lepton_cli.engine.placement import place, too_large
-from lepton_cli.engine.sizes import gigabytes
+from lepton_cli.engine.sizes import counted, gigabytes
 from lepton_cli.models.decoder import Decoder
 from ops.backend import open_device
 from ops.cache import CacheLayout
@@ -113,6 +113,6 @@ def plan_rest(
     if on_plan:
         on_plan(
             f"weights {gigabytes(plan.weights)}, cache up to {gigabytes(plan.cache)} "
-            f"for {plan.context} tokens, {gigabytes(free.bytes)} free"
+            f"for {counted(plan.context, 'token')}, {gigabytes(free.bytes)} free"
         )
     return plan

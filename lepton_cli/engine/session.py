@@ -18,6 +18,7 @@ from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.messages import Message
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.saved import SavedChat, read_chat, write_chat
+from lepton_cli.engine.sizes import counted
 from quant.errors import ContextOverflowError, LeptonError, UsageError
 
 
@@ -270,7 +271,8 @@ class Session:
                 return ids, len(whole) - len(ids)
             limit = size // 2
         raise ContextOverflowError(
-            f"the last message alone makes a prompt of {len(ids)} tokens; the context holds {size}",
+            f"the last message alone makes a prompt of {counted(len(ids), 'token')}; "
+            f"the context holds {size}",
             "shorten it, or open the model with a larger context (-c)",
         )
 

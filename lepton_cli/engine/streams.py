@@ -223,6 +223,7 @@ class ReasoningSplitter:
 
     Tags count at the beginning and after a thought; amid the answer they are text. A model without
     a format of its own is watched for `<think>`. A thought that never ends stays one.
+    `has_thought`: one has begun, even if nothing of it was shown.
     """
 
     def __init__(self, reasoning: ReasoningFormat | None, *, in_thought: bool = False) -> None:
@@ -233,7 +234,7 @@ class ReasoningSplitter:
             ("before", tags.between),
         )
         self._place: Place = "thought" if in_thought else "before"
-        self._after_tag = in_thought
+        self._after_tag = self.has_thought = in_thought
         self._held = ""
 
     def feed(self, text: str) -> list[Text | Reasoning]:
@@ -284,6 +285,7 @@ class ReasoningSplitter:
 
     def _enter(self, place: Place, rest: str) -> None:
         self._place, self._held, self._after_tag = place, rest, True
+        self.has_thought |= place == "thought"
 
     def _shown(self, text: str) -> list[Text | Reasoning]:
         if not text:

@@ -95,7 +95,7 @@ def read_parameters(keys: Keys, norm_eps: str) -> Parameters:
     experts = keys.uniform("expert_count", 0)
     used = keys.positive("expert_used_count") if experts else 0
     if used > experts:
-        raise keys.error("expert_used_count", f"is {used} of {experts} experts")
+        raise keys.error("expert_used_count", f"is {used}, expert_count {experts}")
     return Parameters(
         layers=layers,
         width=width,

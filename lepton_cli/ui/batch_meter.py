@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from lepton_cli.engine.batch.running import Run
+from lepton_cli.engine.sizes import counted
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.terminal import redraws
 
@@ -26,8 +27,8 @@ class Meter:
         return self._total - self._kept - self._run.tally.finished
 
     @contextmanager
-    def shown(self, counted: Callable[[], int]) -> Iterator[Callable[[], None]]:
-        """Gives what is to be called after each row; `counted` rows of this run are safe."""
+    def shown(self, safe: Callable[[], int]) -> Iterator[Callable[[], None]]:
+        """Gives what is to be called after each row; `safe` tells how many rows of this run are."""
         if sys.stderr is None or not redraws(sys.stderr):
             yield lambda: None
             return
@@ -35,22 +36,21 @@ class Meter:
 
         with batch_bar(self._words) as bar:
             task = bar.add_task("", total=self._total, completed=self._kept)
-            yield lambda: bar.update(task, completed=self._kept + counted())
+            yield lambda: bar.update(task, completed=self._kept + safe())
 
     def tell(self) -> None:
         """What came of it, in one line."""
         tally, answered = self._run.tally, self._total - self.left - self.failed
-        parts = [f"{self._total} rows: {answered} answered, {self.failed} failed"]
+        parts = [f"{counted(self._total, 'row')}: {answered} answered, {self.failed} failed"]
         if self._kept:
             failed = f", {self._kept_failed} failed (--retry-errors)" if self._kept_failed else ""
-            parts.append(f"{self._kept} were there before{failed}")
+            parts.append(f"{self._kept} {_verb(self._kept, 'was', 'were')} there before{failed}")
         if self.left:
-            parts.append(f"{self.left} are left")
+            parts.append(f"{self.left} {_verb(self.left, 'is', 'are')} left")
         if tally.answered:
             seconds = time.perf_counter() - self._begin
-            parts.append(
-                f"{tally.generated_tokens} tokens in {seconds:.1f} s, {self._rate:.1f} t/s"
-            )
+            tokens = counted(tally.generated_tokens, "token")
+            parts.append(f"{tokens} in {seconds:.1f} s, {self._rate:.1f} t/s")
         note("; ".join(parts))
 
     @property
@@ -64,3 +64,7 @@ class Meter:
         if self._run.last.is_set():
             words.append(f"Ctrl-C drops {self._run.tally.in_flight} in flight")
         return ", ".join(words)
+
+
+def _verb(number: int, one: str, many: str) -> str:
+    return one if number == 1 else many

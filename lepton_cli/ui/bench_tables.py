@@ -212,7 +212,7 @@ def _parameters(count: int) -> str:
 
 
 def _title(result: Result, profile: Profile) -> str:
-    return f"{result.trial.name}, {result.setup.threads} threads: {profile.name}"
+    return f"{result.trial.name}, threads {result.setup.threads}: {profile.name}"
 
 
 def _profile_table(profile: Profile) -> str:

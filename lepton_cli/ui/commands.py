@@ -7,6 +7,7 @@ from pathlib import Path
 from lepton_cli.engine.catalogue import load_aliases
 from lepton_cli.engine.events import Event
 from lepton_cli.engine.session import Session
+from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.spelling import did_you_mean
 from lepton_cli.ui import keeping
 from lepton_cli.ui.dialogue import Attachment, Dialogue, Draft, as_typed
@@ -75,7 +76,7 @@ def _undo(dialogue: Dialogue, argument: str) -> None:
 def _back(dialogue: Dialogue, argument: str) -> None:
     if not dialogue.session.back():
         raise UsageError("nothing was replaced")
-    dialogue.note(f"back to {len(dialogue.session.conversation.turns)} messages")
+    dialogue.note(f"back to {counted(len(dialogue.session.conversation.turns), 'message')}")
 
 
 def _edit(dialogue: Dialogue, argument: str) -> None:
@@ -136,10 +137,10 @@ def _read(dialogue: Dialogue, argument: str) -> None:
     text = read_text(str(path))
     tokens = len(dialogue.session.model.tokenizer.encode(text, add_special=False))
     if tokens >= size:
-        message = f"{path.name} has {tokens} tokens, the context {size}"
+        message = f"{path.name} has {counted(tokens, 'token')}, the context {size}"
         raise UsageError(message, "read a part of it, or open the model with a larger -c")
     dialogue.attachments.append(Attachment(path.name, text))
-    dialogue.note(f"{path.name} ({tokens} tokens) goes in front of your next message")
+    dialogue.note(f"{path.name} ({counted(tokens, 'token')}) goes in front of your next message")
 
 
 def _model(dialogue: Dialogue, argument: str) -> None:
@@ -201,13 +202,13 @@ def _stats(dialogue: Dialogue, argument: str) -> None:
     stats = done.stats
     read = stats.prompt_tokens - stats.cached_tokens
     rows = [
-        ("prompt", f"{stats.prompt_tokens} tokens"),
-        ("  from the cache", f"{stats.cached_tokens} tokens"),
-        ("  left out", f"{stats.dropped_tokens} tokens"),
-        ("  read", f"{read} tokens{_speed(read, stats.prefill_seconds)}"),
+        ("prompt", counted(stats.prompt_tokens, "token")),
+        ("  from the cache", counted(stats.cached_tokens, "token")),
+        ("  left out", counted(stats.dropped_tokens, "token")),
+        ("  read", f"{counted(read, 'token')}{_speed(read, stats.prefill_seconds)}"),
         (
             "answer",
-            f"{stats.generated_tokens} tokens"
+            f"{counted(stats.generated_tokens, 'token')}"
             f"{_speed(stats.generated_tokens, stats.decode_seconds)}",
         ),
         ("ended", done.reason if done.stop_string is None else f"at {done.stop_string!r}"),

@@ -13,6 +13,7 @@ from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.session import Session
+from lepton_cli.engine.sizes import counted
 from lepton_cli.ui.interrupt import interrupting
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import ReasoningMode
@@ -165,7 +166,8 @@ class Dialogue:
         self.saved_as = path
         count, name = len(self.session.conversation.turns), self.session.model.name
         with_other = f", held with {held_with}" if held_with not in (None, name) else ""
-        self.note(f"{path}: {count} messages{with_other}; {self.session.used} tokens")
+        held = f"{counted(count, 'message')}{with_other}"
+        self.note(f"{path}: {held}; {counted(self.session.used, 'token')}")
 
     def resume(self, path: Path) -> None:
         """Goes on with a chat that was kept. Raises UsageError, and then keeps the present one."""
@@ -173,10 +175,11 @@ class Dialogue:
         question = self.session.resume(kept)
         count, name = len(self.session.conversation.turns), self.session.model.name
         with_other = f", held with {kept.model}" if kept.model not in (None, name) else ""
-        damaged = f", {kept.damaged} damaged lines left out" if kept.damaged else ""
+        damaged = f", {counted(kept.damaged, 'damaged line')} left out" if kept.damaged else ""
         if self._by_hand:
             self.show_last()
-        self.note(f"{path.stem}: {count} messages{with_other}{damaged}; {self.session.used} tokens")
+        held = f"{counted(count, 'message')}{with_other}{damaged}"
+        self.note(f"{path.stem}: {held}; {counted(self.session.used, 'token')}")
         if question is not None:
             self.draft = Draft(as_typed(question), is_returned=True)
             self.note(f"the last message was not answered{HANDED_BACK if self._by_hand else ''}")
@@ -268,7 +271,9 @@ ENDINGS = {
 def remarks(done: Done) -> list[str]:
     """What did not go as the person may think: nothing of that is silent."""
     dropped = done.stats.dropped_tokens
-    left_out = [f"the oldest {dropped} tokens did not fit and were left out"] if dropped else []
+    left_out = (
+        [f"{counted(dropped, 'token')} at the beginning did not fit: left out"] if dropped else []
+    )
     return left_out if done.reason == "stop" or done.unmet else [*left_out, ENDINGS[done.reason]]
 
 

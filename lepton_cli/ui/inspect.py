@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from lepton_cli.engine.inspection import Inspection
 from lepton_cli.engine.plain import Plain
+from lepton_cli.engine.sizes import counted
 from lepton_cli.ui.figures import amount, columns, size
 from lepton_cli.ui.output import emit, emit_json
 
@@ -67,13 +68,13 @@ def _summary(file: Inspection) -> Iterator[tuple[str, str]]:
     if "general.name" in file.metadata:
         yield "name", _one_line(file.metadata["general.name"])
     yield "architecture", _one_line(file.architecture or "not named")
-    yield "parameters", f"{amount(file.parameters)} in {len(file.tensors)} tensors"
+    yield "parameters", f"{amount(file.parameters)} in {counted(len(file.tensors), 'tensor')}"
     yield "quantization", _mix(file)
     for title, key in OWN_KEYS:
         if file.own(key) is not None:
             yield title, _one_line(file.own(key))
     yield "tokenizer", _tokenizer(file)
-    yield "template", "none" if file.template is None else f"{len(file.template)} characters"
+    yield "template", "none" if file.template is None else counted(len(file.template), "character")
 
 
 def _mix(file: Inspection) -> str:
@@ -89,7 +90,7 @@ def _tokenizer(file: Inspection) -> str:
     if model is None:
         return "none"
     kind = _one_line(model) if pre is None else f"{_one_line(model)} ({_one_line(pre)})"
-    return f"{kind}, {file.tokens} tokens"
+    return f"{kind}, {counted(file.tokens, 'token')}"
 
 
 def _tensor_table(file: Inspection) -> str:
@@ -102,8 +103,8 @@ def _tensor_table(file: Inspection) -> str:
 
 def _one_line(value: Plain) -> str:
     match value:
-        case {"array_length": length}:
-            text = f"{length} items"
+        case {"array_length": int(length)}:
+            text = counted(length, "item")
         case list(items):
             text = ", ".join(str(item) for item in items)
         case other:

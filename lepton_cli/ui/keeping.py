@@ -6,6 +6,7 @@ from pathlib import Path
 from lepton_cli.engine.autosave import find_session, read_session, sessions, sessions_folder
 from lepton_cli.engine.branches import Branch
 from lepton_cli.engine.paths import private_folder, state_folder
+from lepton_cli.engine.sizes import counted
 from lepton_cli.ui.dialogue import Dialogue
 from lepton_cli.ui.figures import columns
 from lepton_cli.ui.wrapping import cut
@@ -44,7 +45,7 @@ def go_on(dialogue: Dialogue, argument: str) -> None:
     for line in columns(rows, right=(3,)).splitlines():
         dialogue.say(cut(line, dialogue.width))
     if len(kept) > len(rows):
-        dialogue.note(f"and {len(kept) - len(rows)} older ones")
+        dialogue.note(f"and {counted(len(kept) - len(rows), 'older one')}")
     dialogue.note(f"in {sessions_folder()}" if kept else "no chat is kept yet")
 
 
@@ -72,7 +73,7 @@ def branch(dialogue: Dialogue, argument: str) -> None:
 def _tell_branch(dialogue: Dialogue, number: int, branch: Branch) -> None:
     turns = branch.conversation.turns
     mark = "*" if branch.is_current else " "
-    count = f"{mark} {number:>2} {len(turns):>3} messages  "
+    count = f"{mark} {number:>2} {counted(len(turns), 'message'):>12}  "
     words = " > ".join(" ".join(turn.message.content.split()) for turn in turns[-2:])
     dialogue.say(
         (count, "bold" if branch.is_current else ""), cut(words, dialogue.width - len(count))
@@ -86,7 +87,7 @@ def _session_row(path: Path, *, is_current: bool) -> tuple[str, ...]:
         kept = read_session(path)
     except UsageError:
         return mark, path.stem, when, "", "(damaged)"
-    return mark, path.stem, when, f"{len(kept.conversation.turns)} messages", kept.model or ""
+    return mark, path.stem, when, counted(len(kept.conversation.turns), "message"), kept.model or ""
 
 
 def _chats() -> Path:

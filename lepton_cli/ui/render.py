@@ -11,6 +11,7 @@ from typing import Protocol, TextIO
 from markdown_it.tree import SyntaxTreeNode
 from rich.text import Text
 
+from lepton_cli.engine.sizes import counted
 from lepton_cli.ui.highlight import Highlighter
 from lepton_cli.ui.markdown import LISTS, Layout, fence_line, language, parser
 from lepton_cli.ui.output import LineWriter
@@ -84,7 +85,7 @@ class LiveView:
         self._style = ""
 
     def progress(self, done: int, total: int) -> None:
-        reading = Text(f"reading {done}/{total} tokens", "dim")
+        reading = Text(f"reading {done}/{counted(total, 'token')}", "dim")
         self._screen.draw([], [reading] if done < total else [])
 
     def reasoning(self, text: str) -> None:

@@ -11,6 +11,7 @@ from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.plain import Plain, plain
+from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.tokenizer import Tokenizer
 from lepton_cli.ui.options import ReasoningMode
 from lepton_cli.ui.output import LineWriter, emit_json
@@ -104,7 +105,7 @@ class PlainReport:
 
     def _show_progress(self, done: int, total: int) -> None:
         if done < total:
-            self._aside(f"{ERASE_LINE}reading the prompt: {done}/{total} tokens")
+            self._aside(f"{ERASE_LINE}reading the prompt: {done}/{counted(total, 'token')}")
         elif self._progressing:
             self._aside(ERASE_LINE)
         self._progressing = done < total

@@ -43,7 +43,7 @@ def dots(results: Sequence[Result]) -> tuple[list[Dot], list[Dot]]:
     """Of the tests, and of the operators that their profiles show."""
     tests = [
         Dot(
-            f"{result.trial.name}, {result.setup.threads} threads",
+            f"{result.trial.name}, threads {result.setup.threads}",
             result.macs / result.bytes_read,
             result.macs * len(result.samples_ns) / sum(result.samples_ns) * 1e9,
         )

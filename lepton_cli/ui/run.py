@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import typer
 
 from lepton_cli.engine.catalogue import resolve
-from lepton_cli.engine.events import Done, Event, Reasoning, Text
+from lepton_cli.engine.events import Done, Event
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.prefixes import WORTH_KEEPING
 from lepton_cli.engine.sampling import Sampler
 from lepton_cli.engine.session import Session
+from lepton_cli.engine.sizes import counted
 from lepton_cli.ui.forms import check_form
 from lepton_cli.ui.interrupt import interrupting
 from lepton_cli.ui.notes import note
@@ -118,15 +119,11 @@ def _report(request: Request, start: Start) -> Report:
 
 
 def _follow(events: Iterator[Event], report: Report) -> Done:
-    kinds = set()
     try:
         for event in events:
-            kinds.add(type(event))
             report.event(event)
     finally:
         report.close()
-    if Reasoning in kinds and Text not in kinds:
-        note("the model ended within its thoughts: there is no answer")
     assert isinstance(event, Done), "a stream ends with Done"
     return event
 
@@ -135,8 +132,8 @@ def _tell(done: Done, start: Start, request: Request) -> None:
     """What the answer does not say of itself."""
     stats = done.stats
     if stats.dropped_tokens:
-        policy = start.generation.overflow
-        note(f"{stats.dropped_tokens} tokens of the prompt were left out (--overflow {policy})")
+        dropped, policy = counted(stats.dropped_tokens, "token"), start.generation.overflow
+        note(f"left out of the prompt: {dropped} (--overflow {policy})")
     if done.reason == "context":
         note(f"the answer was cut: the context of {stats.context_size} tokens is full (-c)")
     if not request.model.verbose:
@@ -144,9 +141,12 @@ def _tell(done: Done, start: Start, request: Request) -> None:
     read = rate(stats.prompt_tokens - stats.cached_tokens, stats.prefill_seconds) or 0
     spoken = rate(stats.generated_tokens, stats.decode_seconds) or 0
     note(f"loaded in {start.load_seconds:.2f} s")
-    note(f"prompt: {stats.prompt_tokens} tokens in {stats.prefill_seconds:.2f} s, {read:.1f} t/s")
+    prompt = counted(stats.prompt_tokens, "token")
+    note(f"prompt: {prompt} in {stats.prefill_seconds:.2f} s, {read:.1f} t/s")
     note(f"answer: {stats.generated_tokens} in {stats.decode_seconds:.2f} s, {spoken:.1f} t/s")
     if stats.guessed_tokens:
-        note(f"guessed ahead: {stats.guessed_tokens} tokens, {stats.accepted_tokens} were right")
+        note(
+            f"tokens guessed ahead: {stats.guessed_tokens}, of them right: {stats.accepted_tokens}"
+        )
     note(f"ended by {done.reason}; context {stats.context_used} of {stats.context_size}")
     note(f"seed {start.generation.sampling.seed}; {' -> '.join(start.samplers)}")

@@ -85,8 +85,9 @@ def _beams(start: Start, ids: list[int], how: RunOptions, flag: Flag) -> Iterato
             "text": beam.text,
             "reasoning": beam.reasoning or None,
             "finish_reason": beam.reason,
+            "unmet": beam.unmet.message if beam.unmet else None,
             "token_ids": list(beam.token_ids),
             "logprob": plain(beam.logprob),
             "score": plain(beam.score),
         }
-        yield beam.text, record, beam.reason != "interrupted", None
+        yield beam.text, record, beam.reason != "interrupted", beam.unmet

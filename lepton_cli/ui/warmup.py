@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.warmup import Compiling, seconds, warm_up
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.output import emit
@@ -21,7 +22,7 @@ def prepare(models: Sequence[str], *, verbose: bool) -> None:
         if not warmth.compiled:
             done = f"nothing to do: the kernels for {warmth.instructions} are there"
         else:
-            kernels = f"{warmth.compiled} kernels for {warmth.instructions}"
+            kernels = f"{counted(warmth.compiled, 'kernel')} for {warmth.instructions}"
             done = f"compiled {kernels} into {warmth.folder}"
         emit(sys.stdout, done + "\n")
 

@@ -31,6 +31,7 @@ from lepton_cli.engine.batching import Outcome, Request
 from lepton_cli.engine.catalogue import resolve
 from lepton_cli.engine.identity import model_identity
 from lepton_cli.engine.loading import LOGIT_ROWS, LoadOptions
+from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.template import ChatTemplate, load_template
 from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
 from lepton_cli.version import __version__
@@ -74,7 +75,7 @@ class ClusterModel:
         self.arithmetic = agreed(reports)
         context = min(report.context for report in reports.values())
         self._order = Order(place, self.identity, self.arithmetic, replace(wanted, ctx=context))
-        self.told = f"{len(reports)} workers, {self.arithmetic}, context {context}"
+        self.told = f"{counted(len(reports), 'worker')}, {self.arithmetic}, context {context}"
 
     @property
     def metadata(self) -> Metadata:

@@ -28,6 +28,7 @@ from lepton_cli.engine.batch.records import (
     read_record,
     renumbered,
 )
+from lepton_cli.engine.sizes import counted
 from ops.own_files import named_file, open_file
 from ops.whole_files import replacing
 from quant.errors import LeptonError, UsageError
@@ -76,10 +77,11 @@ class Ledger:
         for other, count in told.items():
             if other != str(fingerprint):
                 what = fingerprint.difference(other)
-                raise UsageError(f"{self.path} holds {count} results of {what}", hint)
+                raise UsageError(f"{self.path} holds {counted(count, 'result')} of {what}", hint)
         strange = len(self.places.keys() - set(keys))
         if strange:
-            message = f"{self.path} holds {strange} results of rows that are not in the input"
+            held = counted(strange, "result")
+            message = f"{self.path} holds {held} of rows that are not in the input"
             raise UsageError(message, "choose another -o; --overwrite drops them, and no others")
 
     def append(self, record: Record) -> None:
@@ -213,7 +215,7 @@ class Ledger:
         return self._file.read(place.end - place.start)
 
     def _failed(self, error: OSError) -> LeptonError:
-        message = f"{self.path}: {error.strerror}; {len(self.places)} results are in it"
+        message = f"{self.path}: {error.strerror}; it holds {counted(len(self.places), 'result')}"
         return LeptonError(message, AGAIN)
 
 

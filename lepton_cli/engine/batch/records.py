@@ -2,7 +2,8 @@
 
 {"row": 1, "id": null, "text": "...", "reasoning": null, "finish_reason": "stop", "seed": 7,
  "counts": {"prompt": 9, "dropped": 0, "generated": 30}, "key": "...", "fingerprint": "..."}
-{"row": 2, "id": null, "error": {"code": "bad_row", "message": "...", "hint": null}, "key": ...}
+{"row": 2, "id": null, "error": {"code": "bad_row", "message": "...", "hint": null},
+ "finish_reason": null, "key": ...}
 
 A row in OpenAI's form gets OpenAI's: {"id", "custom_id", "response", "error"}, and what is ours
 under "lepton".
@@ -15,7 +16,7 @@ from typing import Any
 
 from lepton_cli.engine.batch.planning import Job
 from lepton_cli.engine.batching import Outcome
-from lepton_cli.engine.events import Done
+from lepton_cli.engine.events import Done, FinishReason
 from lepton_cli.engine.plain import Plain, json_line
 from quant.errors import ConstraintError, ContextOverflowError, LeptonError, UsageError
 
@@ -65,16 +66,21 @@ def answer_record(job: Job, outcome: Outcome, seed: int, fingerprint: str, model
     }
 
 
-def error_record(job: Job, error: LeptonError, fingerprint: str) -> Record:
+def error_record(
+    job: Job, error: LeptonError, fingerprint: str, reason: FinishReason | None = None
+) -> Record:
+    """`reason`: how the answer ended, of which the error is that it is not what was asked for."""
     own: Record = {"key": job.key, "fingerprint": fingerprint}
     code, theirs = next((own, their) for kind, own, their in CODES if isinstance(error, kind))
     if job.ask.shape == "lepton":
         told: Plain = {"code": code, "message": error.message, "hint": error.hint}
-        return {"row": job.row, "id": job.ask.id, "error": told, **own}
+        ended: Record = {"error": told, "finish_reason": reason}
+        return {"row": job.row, "id": job.ask.id, **ended, **own}
     body: Plain = {"error": {"message": error.message, "type": theirs, "param": None, "code": code}}
+    ours: Record = {"row": job.row, "finish_reason": reason, **own}
     status = 500 if theirs == "server_error" else 400
     response: Plain = {"status_code": status, "request_id": job.key, "body": body}
-    return _openai(job, response, {"code": code, "message": error.message}, {"row": job.row, **own})
+    return _openai(job, response, {"code": code, "message": error.message}, ours)
 
 
 def line_of(record: Mapping[str, Plain]) -> bytes:

@@ -10,6 +10,7 @@ from lepton_cli.engine.batch.parameters import own_generation
 from lepton_cli.engine.batch.planning import Fingerprint, Job, Recipe
 from lepton_cli.engine.batch.records import Record, answer_record, error_record
 from lepton_cli.engine.batching import Outcome, Request
+from lepton_cli.engine.events import FinishReason
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.template import ChatTemplate
 from lepton_cli.engine.tokenizer import Tokenizer
@@ -125,11 +126,13 @@ class Run:
             return
         self.tally.generated_tokens += outcome.done.stats.generated_tokens
         if outcome.done.unmet is not None:
-            self._fail(job, outcome.done.unmet, take)
+            self._fail(job, outcome.done.unmet, take, outcome.done.reason)
             return
         take(job, answer_record(job, outcome, seed, self._fingerprint, self._model.name))
         self.tally.answered += 1
 
-    def _fail(self, job: Job, error: LeptonError, take: Take) -> None:
-        take(job, error_record(job, error, self._fingerprint))
+    def _fail(
+        self, job: Job, error: LeptonError, take: Take, reason: FinishReason | None = None
+    ) -> None:
+        take(job, error_record(job, error, self._fingerprint, reason))
         self.tally.failed += 1

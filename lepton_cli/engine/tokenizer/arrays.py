@@ -5,6 +5,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_cli.engine.sizes import counted
 from quant.errors import ModelFileError
 from quant.gguf import Metadata
 
@@ -43,6 +44,7 @@ def read_numbers(metadata: Metadata, key: str, count: int) -> NDArray[np.float64
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf":
         raise ModelFileError(f"{metadata.path}: the key {key} should be an array of numbers")
     if len(value) < count:
-        message = f"{metadata.path}: the key {key} holds {len(value)} numbers for {count} tokens"
+        message = f"{metadata.path}: the key {key} holds {counted(len(value), 'number')} "
+        message += f"for {counted(count, 'token')}"
         raise ModelFileError(message, DAMAGED)
     return value[:count].astype(np.float64)
