@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from quant.errors import UsageError
 
-Kind = Literal["json-schema", "regex", "choices", "grammar"]
+Kind = Literal["json-schema", "checked-json-schema", "regex", "choices", "grammar"]
+"""A checked schema may demand what only a check of the whole answer can tell."""
+
 JsonSchema = str | bool | Mapping[str, Any]
 
 
@@ -31,12 +33,18 @@ def find_constraint(
     regex: str | None = None,
     choices: Sequence[str] | None = None,
     grammar: str | None = None,
+    schema_check: bool = False,
 ) -> Constraint | None:
-    """The one that is given, or None. Raises UsageError for more than one, and for odd choices."""
+    """The one that is given, or None. Raises UsageError for more than one, and for odd choices.
+
+    `schema_check`: what generation cannot enforce of a JSON schema, the finished answer is checked
+    for; else such a schema is refused.
+    """
     found: dict[str, Constraint] = {}
     if json_schema is not None:
         text = json_schema if isinstance(json_schema, str) else _written(json_schema)
-        found["a JSON schema"] = Constraint("json-schema", text)
+        kind: Kind = "checked-json-schema" if schema_check else "json-schema"
+        found["a JSON schema"] = Constraint(kind, text)
     if regex is not None:
         found["a regex"] = Constraint("regex", regex)
     if choices is not None:
@@ -53,7 +61,9 @@ def _written(value: JsonSchema | list[str]) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"the JSON schema is no JSON: {error}", "give plain JSON values") from None
+        raise UsageError(
+            f"the JSON schema is not valid JSON: {error}", "give plain JSON values"
+        ) from None
 
 
 def _checked(choices: Sequence[str]) -> list[str]:

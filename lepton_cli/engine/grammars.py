@@ -5,7 +5,6 @@ llguidance's grammars do the work; what its errors and silences leave open is ch
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,18 +13,21 @@ from llguidance import LLMatcher, LLTokenizer, regex_to_lark
 from lepton_cli.engine.constraints import Constraint
 from lepton_cli.engine.gbnf import read_gbnf
 from lepton_cli.engine.gbnf_engine import engine_grammar
-from lepton_cli.engine.schema_check import ANNOTATIONS, Part, problem_with, read_schema
+from lepton_cli.engine.schema_answers import problem_with
+from lepton_cli.engine.schema_check import ANNOTATIONS, CHECK_IT, Document, read_schema
+from lepton_cli.engine.schema_engine import engine_schema
+from lepton_cli.engine.schema_formats import checkable_formats
 from quant.errors import UsageError
 
-WHITESPACE = r" |\n[ \t]{0,40}"  # between a JSON text's parts: bounded, or a model may never end
+WHITESPACE = r" |\n{1,2}[ \t]{0,20}"  # between a JSON text's parts, bounded as in llama.cpp
 ESCAPES = 'nrbtf\\"'  # without \uXXXX, by which a known key could be written as an unknown one
 CALLED = {
     "json-schema": "JSON schema",
+    "checked-json-schema": "JSON schema",
     "regex": "regex",
     "choices": "choices",
     "grammar": "grammar",
 }
-WHOLE = "lepton:schema"
 PLAIN_KEYS = ANNOTATIONS | {"type", "$ref"}  # of which no combination can contradict itself
 
 
@@ -35,7 +37,7 @@ class Grammar:
 
     constraint: Constraint
     engine: str
-    schema: Any = None  # the JSON schema, parsed
+    document: Document | None = None  # the JSON schema, read
 
     @property
     def name(self) -> str:
@@ -43,8 +45,10 @@ class Grammar:
 
     def problem_with(self, text: str) -> str | None:
         """Why a whole answer does not satisfy the constraint; None where it does."""
-        if self.constraint.kind == "json-schema":
-            return problem_with(self.schema, text)
+        if self.document:
+            checked = self.constraint.kind == "checked-json-schema"
+            formats = checkable_formats() if checked else ()
+            return problem_with(self.document.schema, self.document.uri, text, formats=formats)
         if self.constraint.kind == "choices":
             return None if text in json.loads(self.constraint.text) else "it is none of them"
         matcher, data = (
@@ -58,7 +62,7 @@ class Grammar:
 def prepare(constraint: Constraint) -> Grammar:
     """Raises UsageError for what is wrong, contradicts itself, or cannot be enforced."""
     match constraint.kind:
-        case "json-schema":
+        case "json-schema" | "checked-json-schema":
             return _prepare_schema(constraint)
         case "regex":
             grammar = Grammar(constraint, _engine(_regex(constraint.text)))
@@ -115,12 +119,13 @@ def _first_reason(error: str) -> str:
 
 
 def _prepare_schema(constraint: Constraint) -> Grammar:
-    schema, parts = read_schema(constraint.text)
-    if schema is False:
+    document = read_schema(constraint.text)
+    if document.schema is False:
         raise UsageError("the JSON schema is false: no text satisfies it", "give an object")
-    engine = _schema_engine({} if schema is True else schema)
-    _check_parts(schema, parts, engine)
-    return Grammar(constraint, engine, schema)
+    checked = constraint.kind == "checked-json-schema"
+    engine = _schema_engine(engine_schema(document, "#", checked=checked))
+    _check_parts(document, engine, checked=checked)
+    return Grammar(constraint, engine, document)
 
 
 def _schema_engine(schema: dict[str, Any]) -> str:
@@ -129,53 +134,25 @@ def _schema_engine(schema: dict[str, Any]) -> str:
     return _engine("start: %json " + json.dumps({"x-guidance": options, **schema}, default=float))
 
 
-def _check_parts(schema: Any, parts: Iterable[Part], engine: str) -> None:
+def _check_parts(document: Document, engine: str, *, checked: bool) -> None:
     """Names the deepest part that the engine refuses, or that no text satisfies."""
-    for part in parts:
-        if part.pointer == "#":
+    for pointer, part in document.parts.items():
+        if pointer == "#":
             problem = _problem_of(engine)
         elif isinstance(part.schema, bool) or part.schema.keys() <= PLAIN_KEYS:
             continue
         else:
-            problem = _problem_of(_schema_engine(_only(schema, part)))
+            alone = engine_schema(document, pointer, checked=checked)
+            problem = _problem_of(_schema_engine(alone))
         if problem:
-            raise _refusal(problem, part.pointer)
+            raise _refusal(problem, pointer)
 
 
 def _refusal(problem: str, pointer: str) -> UsageError:
-    if "oneOf constraints" in problem:
-        message = f"the JSON schema's oneOf at {pointer} has alternatives that may overlap"
-        return UsageError(message, "use anyOf, or give each a required constant or type of its own")
     if "Unsatisfiable" in problem or "no text" in problem:
         reason = problem.removeprefix("Unsatisfiable schema: ")
         message = f"the JSON schema contradicts itself at {pointer}: {reason}"
         return UsageError(message, "no text can satisfy that part: correct it, or remove it")
     message = f"the JSON schema cannot be enforced at {pointer}: {problem}"
-    return UsageError(message, "write that part in another way")
-
-
-def _only(schema: Any, part: Part) -> dict[str, Any]:
-    """A schema that stands for one part, in which all its references still lead where they did."""
-    draft = {key: value for key, value in schema.items() if key == "$schema"}
-    if not _refers(part.schema):
-        return {**draft, **part.schema}
-    whole = _led({key: value for key, value in schema.items() if key not in ("$id", "id")})
-    whole |= {"$id": WHOLE, "id": WHOLE}
-    return {**draft, "allOf": [{"$ref": WHOLE + part.pointer}], "definitions": {"whole": whole}}
-
-
-def _refers(schema: Any) -> bool:
-    if isinstance(schema, dict):
-        return "$ref" in schema or any(map(_refers, schema.values()))
-    return isinstance(schema, list) and any(map(_refers, schema))
-
-
-def _led(schema: Any) -> Any:
-    """The same with references that say which schema they lead into."""
-    if isinstance(schema, list):
-        return [_led(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    led = {key: _led(value) for key, value in schema.items()}
-    reference = led.get("$ref")
-    return led | {"$ref": WHOLE + reference} if isinstance(reference, str) else led
+    counts = "min/maxProperties" in problem
+    return UsageError(message, CHECK_IT if counts else "write that part in another way")

@@ -1,0 +1,60 @@
+r"""Patterns of JSON schemas: ECMAScript's regular expressions, written as other engines read them.
+
+Most of the syntax is common. What differs is spelled out: `[` and `&&` are plain in a class, `[^]`
+is any character, `\cA` and `\0` are control characters, `\ud83d\ude00` is one character.
+"""
+
+import regex
+
+PIECES = regex.compile(
+    r"""\\u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})
+    |\\u\{(?P<point>[0-9a-fA-F]{1,6})\} | \\u(?P<unit>[0-9a-fA-F]{4}) | \\c(?P<control>[a-zA-Z])
+    |(?P<null>\\0)(?![0-9]) | \\(?P<slash>/) | \\. | (?P<any>\[\^\]) | (?P<none>\[\])
+    |(?P<begin>\[\^?) | (?P<end>\]) | (?P<comma>\{,) | (?P<sign>[&~]) | .""",
+    regex.VERBOSE | regex.DOTALL,
+)
+
+
+def portable_pattern(pattern: str) -> str:
+    """The same for Rust's regex crate and for the module `regex`. Raises ValueError."""
+    written: list[str] = []
+    inside = False  # of a class
+    for piece in PIECES.finditer(pattern):
+        text = piece[0]
+        if inside:
+            inside = not text.endswith("]") or text.startswith("\\")
+            text = _in_class(piece)
+        elif piece["begin"]:
+            inside = True
+        else:
+            text = {"any": "(?s:.)", "none": r"[^\s\S]", "comma": r"\{,"}.get(
+                piece.lastgroup or "", _character(piece)
+            )
+        written.append(text)
+    found = "".join(written)
+    try:
+        regex.compile(found)
+    except regex.error as error:
+        raise ValueError(str(error)) from error
+    return found
+
+
+def _in_class(piece: "regex.Match[str]") -> str:
+    """What ends a class may have been read together with signs that begin one elsewhere."""
+    if piece[0] == r"\b":
+        return r"\x08"
+    if piece["any"] or piece["none"]:
+        return f"\\{piece[0]}"
+    return f"\\{piece[0]}" if piece["begin"] or piece["sign"] else _character(piece)
+
+
+def _character(piece: "regex.Match[str]") -> str:
+    """A character that is named by its number, in the one spelling that both know."""
+    if piece["high"]:
+        pair = bytes.fromhex(piece["high"] + piece["low"])
+        return rf"\U{ord(pair.decode('utf-16-be')):08x}"
+    if number := piece["point"] or piece["unit"]:
+        return rf"\U{int(number, 16):08x}"
+    if letter := piece["control"]:
+        return rf"\x{ord(letter) % 32:02x}"
+    return r"\x00" if piece["null"] else str(piece["slash"] or piece[0])
