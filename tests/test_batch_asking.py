@@ -95,6 +95,8 @@ def test_the_prompt_is_found_in_the_columns(columns):
         {"prompt": "a", "schema": 3},
         {"prompt": "a", "choices": "yes"},
         {"prompt": "a", "regex": "a", "choices": ["a"]},
+        {"prompt": "a", "schema_check": True},
+        {"prompt": "a", "schema": {}, "schema_check": "maybe"},
     ],
 )
 def test_a_row_that_says_no_prompt_or_an_odd_one_is_refused(columns):
@@ -143,6 +145,8 @@ def test_columns_that_a_template_uses_are_no_parameters():
         ({"json_schema": '{"type": "object"}'}, SCHEMA),
         ({"regex": "a+"}, Constraint("regex", "a+")),
         ({"choices": '["yes", "no"]'}, Constraint("choices", '["yes", "no"]')),
+        ({"schema": {}, "schema_check": True}, Constraint("checked-json-schema", "{}")),
+        ({"schema": "{}", "schema_check": "false"}, Constraint("json-schema", "{}")),
         ({"schema": "", "regex": None}, None),
     ],
 )
@@ -307,3 +311,16 @@ def test_rows_that_cannot_be_asked_have_keys_too():
     found = jobs(bad)
     assert all(job.error for job in found)
     assert len({job.key for job in found}) == 3
+
+
+def test_rows_are_checked_where_the_command_line_says_so():
+    wording, checked = Wording(schema_check=True), Constraint("checked-json-schema", "{}")
+    body = {
+        "messages": [{"role": "user", "content": "a"}],
+        "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "null"}}},
+    }
+    openai = ask({"custom_id": "1", "body": body}, wording).constraint
+    assert openai == Constraint("checked-json-schema", '{"type": "null"}')
+    assert ask({"prompt": "a", "schema": "{}"}, wording).constraint == checked
+    own = {"prompt": "a", "schema": "{}", "schema_check": False}
+    assert ask(own, wording).constraint == Constraint("json-schema", "{}")

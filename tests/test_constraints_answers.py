@@ -362,3 +362,19 @@ def test_forms_come_from_files(capfd, tmp_path):
     schema.write_text('{"enum": ["good", "bad"]}\n')
     assert lepton(capfd, "-p", "x", "--grammar-file", str(grammar))[1] in ("yes!\n", "yes.\n")
     assert json.loads(lepton(capfd, "-p", "x", "-jf", str(schema))[1]) in ("good", "bad")
+
+
+UNIQUE = {"type": "array", "items": {"const": 1}, "minItems": 2, "maxItems": 2, "uniqueItems": True}
+
+
+def test_what_cannot_be_enforced_is_refused_with_the_way_to_check_it(capfd):
+    code, out, err = lepton(capfd, "-p", "x", "-j", json.dumps(UNIQUE))
+    assert (code, out) == (2, "")
+    assert "'uniqueItems' at #" in err
+    assert "--schema-check" in err
+
+
+def test_an_answer_that_fails_its_check_is_exit_6(capfd):
+    code, out, err = lepton(capfd, "-p", "x", "-j", json.dumps(UNIQUE), "--schema-check")
+    assert (code, json.loads(out)) == (6, [1, 1])
+    assert "does not satisfy the JSON schema: [1, 1] has non-unique elements" in err

@@ -306,12 +306,14 @@ class Model:
         regex: str | None = None,
         choices: Sequence[str] | None = None,
         grammar: str | None = None,
+        schema_check: bool = False,
     ) -> Iterator[str]:
         """Pieces of the text that continues a prompt, whole characters at a time.
 
         A text is taken as it is (no template), with the tokenizer's own BOS; its special tokens are
         not parsed. The text satisfies the JSON schema, the regex (as a whole), one of the choices
         or the grammar (GBNF) that is given; ConstraintError at the end where it was cut before.
+        With `schema_check` it is checked for what generation cannot enforce of the schema.
         `stream` takes all other settings and tells more than the text.
         """
         given = prompt_or_ids
@@ -320,7 +322,11 @@ class Model:
             temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed
         )
         constraint = find_constraint(
-            json_schema=json_schema, regex=regex, choices=choices, grammar=grammar
+            json_schema=json_schema,
+            regex=regex,
+            choices=choices,
+            grammar=grammar,
+            schema_check=schema_check,
         )
         generation = Generation(
             sampling, max_tokens, tuple(stop), split_reasoning=False, constraint=constraint

@@ -160,6 +160,7 @@ def _wording(request: BatchRequest) -> Wording:
         prompt=_column_text(rows.prompt, "-p", escape=rows.escape),
         system=_column_text(system, "-sys", escape=False),
         shape=None if request.results.output_template is None else "lepton",
+        schema_check=request.answer.schema_check,
     )
 
 

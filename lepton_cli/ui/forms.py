@@ -12,6 +12,7 @@ from quant.errors import UsageError
 def constraint_of(answer: AnswerOptions) -> Constraint | None:
     """Raises UsageError where more than one is given, or a file cannot be read."""
     return find_constraint(
+        schema_check=answer.schema_check,
         json_schema=one_text("--json-schema", answer.json_schema, answer.json_schema_file),
         regex=answer.regex,
         choices=None if answer.choices is None else _choices(answer.choices),

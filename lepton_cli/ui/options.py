@@ -286,6 +286,13 @@ class AnswerOptions:
         str | None,
         _form("--json-schema-file", "-jf", metavar="FILE", help="The same from a file."),
     ] = None
+    schema_check: Annotated[
+        bool,
+        _form(
+            "--schema-check",
+            help="Check answers for what generation cannot enforce of a schema, do not refuse it.",
+        ),
+    ] = False
     regex: Annotated[
         str | None, _form("--regex", metavar="REGEX", help="A text that matches as a whole.")
     ] = None

@@ -14,7 +14,7 @@ Shape = Literal["lepton", "chat.completion", "text_completion"]
 """How the answer is written: as our own record, or as one of OpenAI's two."""
 
 ROLES = {role: role for role in get_args(Role)} | {"developer": "system"}
-CONSTRAINTS = ("schema", "json_schema", "regex", "choices", "grammar")
+CONSTRAINTS = ("schema", "json_schema", "schema_check", "regex", "choices", "grammar")
 IGNORED = ("name", "refusal", "annotations")  # of a message: it is no other for them
 THOUGHTS = ("reasoning", "reasoning_content")
 
@@ -55,11 +55,20 @@ def read_messages(value: Plain) -> tuple[Message, ...]:
     return messages
 
 
-def read_constraint(columns: Mapping[str, Plain]) -> Constraint | None:
-    """What the answer must be, by the columns of CONSTRAINTS. Raises UsageError."""
+def read_constraint(
+    columns: Mapping[str, Plain], *, schema_check: bool = False
+) -> Constraint | None:
+    """What the answer must be, by the columns of CONSTRAINTS. Raises UsageError.
+
+    `schema_check` is for rows that do not say it themselves.
+    """
     schema, choices = columns.get("json_schema", columns.get("schema")), columns.get("choices")
+    wanted = _flag("schema_check", columns.get("schema_check"))
+    if wanted and schema in (None, ""):
+        raise UsageError("schema_check is true, but the row has no schema")
     return find_constraint(
         json_schema=None if schema in (None, "") else _schema(schema),
+        schema_check=schema_check if wanted is None else wanted,
         regex=_pattern("regex", columns),
         choices=None if choices in (None, "") else _choices(choices),
         grammar=_pattern("grammar", columns),
@@ -90,6 +99,15 @@ def _choices(value: Plain) -> list[str]:
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         raise UsageError(f"choices is {value!r:.60}: it must be a list of texts")
     return [str(each) for each in found]
+
+
+def _flag(name: str, value: Plain) -> bool | None:
+    """True or false, or the text of it, as in a CSV; None where nothing is said."""
+    said = {None: None, "": None, "true": True, "false": False, True: True, False: False}
+    key = value.lower() if isinstance(value, str) else value
+    if not isinstance(key, str | bool | None) or key not in said:
+        raise UsageError(f"{name} is {value!r:.60}: it must be true or false")
+    return said[key]
 
 
 def _pattern(name: str, columns: Mapping[str, Plain]) -> str | None:

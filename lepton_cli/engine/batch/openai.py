@@ -36,7 +36,7 @@ def shape_of(row: Mapping[str, Plain]) -> Shape:
     return found if is_request(row) else "lepton"
 
 
-def read_request(row: Mapping[str, Plain]) -> Ask:
+def read_request(row: Mapping[str, Plain], *, schema_check: bool = False) -> Ask:
     """Raises UsageError for what Lepton does not do, naming it: nothing is left out silently."""
     url, method, body = row.get("url", CHAT), row.get("method", "POST"), row["body"]
     if not isinstance(url, str) or url not in SHAPES:
@@ -47,7 +47,7 @@ def read_request(row: Mapping[str, Plain]) -> Ask:
         raise UsageError("the body is not an object")
     _refuse_unknown(body)
     given = {name: body[name] for name in body if name in KNOWN and body[name] is not None}
-    constraint = read_constraint(_schema(body.get("response_format")))
+    constraint = read_constraint(_schema(body.get("response_format")), schema_check=schema_check)
     if url == CHAT:
         messages = read_messages(body.get("messages"))
         return Ask(row["custom_id"], messages, None, given, constraint, SHAPES[CHAT])

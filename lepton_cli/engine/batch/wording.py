@@ -27,13 +27,15 @@ HOW = "name it prompt, text or messages, or say it with -p, like -p 'Translate: 
 class Wording:
     """What the command line says of all prompts; `raw`: prompts are completed as they are.
 
-    Answers have the form that their row has, or `shape`.
+    Answers have the form that their row has, or `shape`. `schema_check`: they are checked for what
+    generation cannot enforce of their row's schema.
     """
 
     prompt: ColumnText | None = None
     system: ColumnText | None = None
     raw: bool = False
     shape: Shape | None = None
+    schema_check: bool = False
 
     @property
     def columns(self) -> frozenset[str]:
@@ -57,7 +59,7 @@ class Wording:
         columns = row.columns
         if openai.is_request(columns):
             self._check_alone("an OpenAI request")
-            ask = openai.read_request(columns)
+            ask = openai.read_request(columns, schema_check=self.schema_check)
         else:
             ask = self._ask(columns)
         default = self.system.fill(columns) if self.system and ask.messages else None
@@ -70,7 +72,8 @@ class Wording:
 
     def _ask(self, columns: Mapping[str, Plain]) -> Ask:
         given, free = self.parameters(columns), columns.keys() - self.columns
-        constraint = read_constraint({name: columns[name] for name in CONSTRAINTS if name in free})
+        formed = {name: columns[name] for name in CONSTRAINTS if name in free}
+        constraint = read_constraint(formed, schema_check=self.schema_check)
         system = None if "system" in self.columns else columns.get("system")
         own = read_text("system", system) if system not in (None, "") else None
         if "messages" in columns and "messages" not in self.columns:
