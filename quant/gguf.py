@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from quant.errors import ModelFileError, UsageError
 from quant.format import Format, format_by_id, row_bytes
+from quant.other_formats import GET_ONE, LOOKED_AT, describe
 
 MAGIC = b"GGUF"
 STRING, ARRAY = 8, 9
@@ -38,6 +39,7 @@ SCALARS: Mapping[int, np.dtype[Any]] = {
     12: np.dtype("<f8"),
 }
 MAX_PAIRS, MAX_TENSORS, MAX_DIMENSIONS = 1 << 16, 1 << 20, 4
+CUT_SHORT = f"the download was cut short: fetch it again; {GET_ONE}"
 LENGTH = struct.Struct("<Q").unpack_from
 SHARD = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
@@ -205,7 +207,7 @@ def _map(path: Path) -> mmap.mmap:
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except ValueError as error:  # what mmap says of an empty file
-        raise ModelFileError(f"{path}: the file is empty", "download it again") from error
+        raise ModelFileError(f"{path}: the file is empty", f"fetch it again; {GET_ONE}") from error
     except OSError as error:
         raise UsageError(
             f"{path}: {error.strerror}", "check the path and its permissions"
@@ -234,8 +236,8 @@ class _Reader:
     def _version(self) -> int:
         magic = self.buffer[:4]
         if magic != MAGIC:
-            hint = "Lepton reads GGUF files"
-            raise ModelFileError(f"{self.path}: not a GGUF file (it begins with {magic!r})", hint)
+            what, hint = describe(self.path, self.buffer[:LOOKED_AT])
+            raise ModelFileError(f"{self.path}: {what}", hint)
         self._at = 4
         version = self._integer("<I", "the version")
         if version & 0xFFFF == 0:
@@ -317,7 +319,7 @@ class _Reader:
         if start + rows * width > len(self.buffer):
             message = f"the tensor {name} ends at byte {start + rows * width}"
             message += f", the file at {len(self.buffer)}"
-            raise self._damaged(message, "the download was cut short: fetch the file again")
+            raise self._damaged(message, CUT_SHORT)
         if start % self.alignment:
             raise self._damaged(f"the tensor {name} is not aligned to {self.alignment} bytes")
         data = np.frombuffer(self.buffer, np.uint8, rows * width, start).reshape(rows, width)
@@ -354,7 +356,7 @@ class _Reader:
         return at
 
     def _truncated(self, what: str) -> ModelFileError:
-        return self._damaged(f"it ends inside {what}", "the download was cut short: fetch it again")
+        return self._damaged(f"it ends inside {what}", CUT_SHORT)
 
     def _damaged(self, message: str, hint: str | None = None) -> ModelFileError:
         return ModelFileError(f"{self.path}: {message}", hint)
