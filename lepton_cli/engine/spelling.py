@@ -1,13 +1,55 @@
 """The names that a person may have meant."""
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+MOST_SLIPS = 3
+SHORTEST = 3  # a name that is shorter is no beginning that says anything
+MOST_NAMES = 4
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str | None:
-    """A hint with the nearest names: what the word begins or continues, else what looks like it."""
-    known = {name.lower(): name for name in names}
-    wanted = word.lower()
-    near = [name for name in known if name.startswith(wanted) or wanted.startswith(name)]
-    near = near or difflib.get_close_matches(wanted, known, n=3, cutoff=0.55)
-    return f"did you mean {' or '.join(known[name] for name in near[:3])}?" if near else None
+    """A hint with the nearest names, if any is near enough to be meant."""
+    near = nearest(word, names)
+    return f"did you mean {' or '.join(near)}?" if near else None
+
+
+def nearest(word: str, names: Iterable[str]) -> list[str]:
+    """The names that `word` abbreviates or extends; else those with the fewest slips.
+
+    One slip for three characters at most: a suggestion that was not meant is worse than none, and
+    so are many. Dashes and slashes in front do not count.
+    """
+    known = {_plain(name): name for name in names}
+    wanted = _plain(word)
+    near = [name for name in known if name.startswith(wanted) or _extends(wanted, name)]
+    if not near:
+        allowed = min(len(wanted) // 3, MOST_SLIPS)
+        likely = [name for name in known if abs(len(name) - len(wanted)) <= allowed]
+        slips = {name: _slips(wanted, name) for name in likely}
+        fewest = min(slips.values(), default=0)
+        near = [name for name in likely if slips[name] == fewest <= allowed]
+    return [known[name] for name in near] if wanted and len(near) <= MOST_NAMES else []
+
+
+def _plain(name: str) -> str:
+    return name.lower().lstrip("-/")
+
+
+def _extends(word: str, name: str) -> bool:
+    """Whether the word begins with the name, and that is a whole part of it, or a third."""
+    rest = word.removeprefix(name)
+    whole = rest[:1] in ("-", "_", ".", ":") or len(rest) <= 2 * len(name)
+    return len(name) >= SHORTEST and rest != word and whole
+
+
+def _slips(a: Sequence[str], b: Sequence[str]) -> int:
+    """Insertions, deletions, replacements and swaps of neighbours that lead from `a` to `b`."""
+    before, last = list[int](), list(range(len(b) + 1))
+    for i, letter in enumerate(a, 1):
+        row = [i]
+        for j, other in enumerate(b, 1):
+            row.append(min(last[j] + 1, row[-1] + 1, last[j - 1] + (letter != other)))
+            if i > 1 and j > 1 and (letter, a[i - 2]) == (b[j - 2], other):
+                row[-1] = min(row[-1], before[j - 2] + 1)
+        before, last = last, row
+    return last[-1]
