@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from lepton_cli.engine import catalogue, stores
-from lepton_cli.engine.catalogue import Alias, load_aliases, on_disk, packaged, resolve
+from lepton_cli.engine.catalogue import (
+    Alias,
+    load_aliases,
+    names_model,
+    on_disk,
+    packaged,
+    resolve,
+)
 from lepton_cli.engine.stores import list_models
 from lepton_cli.ui.options import SamplingOptions
 from quant.errors import LeptonError, UsageError
@@ -400,3 +407,96 @@ def test_a_folder_does_not_hide_an_alias_of_the_same_name(tmp_path, monkeypatch)
     (tmp_path / "builtin").mkdir()
     monkeypatch.chdir(tmp_path)
     assert resolve("builtin").name == "builtin.gguf"
+
+
+# --- what is plainly a model, and what is not
+
+
+@pytest.mark.parametrize(
+    ("word", "plainly"),
+    [
+        ("m.gguf", True),
+        ("no such.gguf", False),
+        ("none.GGUF", True),
+        ("blob", True),
+        ("builtin", True),
+        ("Qwen3-0.6B", True),
+        ("kept", True),
+        ("a/same.gguf", True),
+        ("same", True),
+        ("dangling", True),
+        ("https://example.com/m", True),
+        ("hf.co/a/b", True),
+        ("notes.txt", False),
+        ("folder", False),
+        ("hello", False),
+        ("yes/no", False),
+        ("tell me of m.gguf", False),
+        ("", False),
+        ("\n", False),
+        ("x" * 5000, False),
+        ("a\0b", False),
+    ],
+)
+def test_a_word_names_a_model_or_is_text(home, tmp_path, word, plainly):
+    put(tmp_path / "m.gguf")
+    put(tmp_path / "blob")
+    (tmp_path / "notes.txt").write_text("GG")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    put(home / ".lmstudio/models/x/y/kept.gguf")
+    for user in "ab":
+        put(home / f".lmstudio/models/{user}/r/same.gguf")
+    assert names_model(word) is plainly
+
+
+# --- addresses, links and halves
+
+
+@pytest.mark.parametrize(
+    ("address", "cure"),
+    [
+        ("https://huggingface.co/a/b", "hf download a/b --include '*Q4_K_M*.gguf'"),
+        ("https://huggingface.co/a/b/", "hf download a/b --include '*Q4_K_M*.gguf'"),
+        ("huggingface.co/a/b/tree/main", "hf download a/b --include '*Q4_K_M*.gguf'"),
+        ("https://huggingface.co/a/b/blob/main/x y.gguf", "hf download a/b 'x y.gguf'"),
+        ("https://hf.co/a/b/resolve/main/s/x.gguf?download=true", "hf download a/b s/x.gguf"),
+        ("hf.co/a/b:Q8_0", "hf download a/b --include '*Q8_0*.gguf'"),
+        ("hf:a/b", "hf download a/b --include '*Q4_K_M*.gguf'"),
+        ("hf://a/b/x.gguf", "hf download a/b x.gguf"),
+        ("https://ollama.com/library/qwen3:0.6b", "ollama pull qwen3:0.6b"),
+        ("ollama:llama3", "ollama pull llama3"),
+        ("https://x.org/a/m.gguf?x=1&y", "curl -LO 'https://x.org/a/m.gguf?x=1&y'"),
+        ("https://x.org/page", "`lepton models`"),
+        ("file:///a/m.gguf", "/a/m.gguf"),
+        ("s3://bucket/m.gguf", "`lepton models`"),
+    ],
+)
+def test_an_address_tells_how_to_fetch_it(address, cure):
+    error = refused(address)
+    assert error.message == f"{address} is an address, not a file on this disk"
+    assert error.hint.endswith(cure) or cure in error.hint.split(": ")[-1]
+
+
+@pytest.mark.parametrize(
+    "address", ["hf.co/x/y", "https://huggingface.co/x/y/blob/main/m-Q8_0.gguf", "hf:x/y:q8_0"]
+)
+def test_an_address_stands_for_what_was_fetched_from_it(home, address):
+    path = put_hub(home / ".cache/huggingface/hub", "x/y", "m-Q8_0.gguf")
+    assert resolve(address) == path
+
+
+def test_a_link_to_nothing_says_where_it_leads(tmp_path):
+    (tmp_path / "m.gguf").symlink_to("gone.gguf")
+    assert refused("m.gguf").message == "m.gguf is a link to gone.gguf, which is not there"
+
+
+def test_a_link_to_itself_is_refused(tmp_path):
+    (tmp_path / "m.gguf").symlink_to("m.gguf")
+    assert "is a link to m.gguf" in refused("m.gguf").message
+
+
+@pytest.mark.parametrize("suffix", [".part", ".incomplete", ".crdownload"])
+def test_a_download_that_goes_on_is_named(tmp_path, suffix):
+    put(tmp_path / f"m.gguf{suffix}")
+    assert f"m.gguf{suffix} is an unfinished download" in refused("m.gguf").message

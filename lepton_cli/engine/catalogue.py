@@ -9,15 +9,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from lepton_cli.engine.spelling import did_you_mean
+from lepton_cli.engine.addresses import (
+    REPOSITORY,
+    USUAL_QUANTIZATIONS,
+    download,
+    parse_address,
+)
+from lepton_cli.engine.spelling import did_you_mean, nearest
 from lepton_cli.engine.stores import SHARD, Entry, list_models, shard_paths
 from quant.errors import LeptonError, UsageError
 
 PACKAGE = Path(__file__).parents[1]  # a real folder: models are mapped into memory from it
-LIST_HINT = "`lepton models` lists what is here"
+LIST_HINT = "`lepton models` lists the models here, and how to get others"
 ASK_HINT = "ask its owner for the right to read it"
-USUAL_QUANTIZATIONS = ("q4_k_m", "q8_0")  # of a repository named without one, as in llama.cpp
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?<!\.gguf)(:[\w.-]+)?", re.IGNORECASE)
+UNFINISHED = (".part", ".partial", ".incomplete", ".crdownload", ".download", ".tmp", ".aria2")
+MAGIC = b"GGUF"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class Alias:
 
     @property
     def cure(self) -> str:
-        return f"fetch it with: hf download {self.repo} {self.file}"
+        return f"fetch it with: {download(str(self.repo), self.file)}"
 
 
 def load_aliases(path: Path | None = None) -> dict[str, Alias]:
@@ -49,14 +55,45 @@ def resolve(name: str) -> Path:
     """The model file that the name stands for, readable; of a split model the first part.
 
     A path to a file that exists, an alias, `user/repo[:quantization]`, `model[:tag]` of ollama, or
-    a file's name in one of the caches. A folder does not hide the alias of the same name. Raises
-    UsageError that names what is near or the cure.
+    a file's name in one of the caches; an address stands for what was fetched from it. A folder
+    does not hide the alias of the same name. Raises UsageError that names what is near or the cure.
     """
     if not name.strip():
         raise UsageError("the model's name is empty", LIST_HINT)
     path = Path(os.path.expanduser(name))
     is_path = _exists(path) and not (path.is_dir() and name.lower() in load_aliases())
+    if not is_path and os.path.islink(path):
+        message = f"{path} is a link to {os.readlink(path)}, which is not there"
+        raise UsageError(message, LIST_HINT)
     return _readable(path if is_path else _by_name(name))
+
+
+def names_model(word: str) -> bool:
+    """Whether the word is plainly meant as a model, also one that is not there, and no text.
+
+    A file that is a model, a word that ends in .gguf, an address, an alias, a name in the caches.
+    """
+    path = os.path.expanduser(word)
+    if os.path.isfile(path):
+        return path.lower().endswith(".gguf") or _begins_as_model(path)
+    if not word.strip() or len(word.split()) > 1:
+        return os.path.islink(path)
+    plain = word.lower().endswith(".gguf") or os.path.islink(path)
+    return bool(plain or parse_address(word) or word.lower() in load_aliases() or _is_kept(word))
+
+
+def how_to_get(name: str | None = None) -> str:
+    """The cure where a model is not on this disk."""
+    alias = load_aliases().get((name or "").lower())
+    if alias is not None and alias.repo is not None:
+        return alias.cure
+    address = parse_address(name or "")
+    if address is not None:
+        return address.cure
+    if name and REPOSITORY.fullmatch(name):
+        repo, _, quantization = name.partition(":")
+        return f"fetch it with: {download(repo, quantization=quantization)}"
+    return LIST_HINT
 
 
 def packaged(name: str) -> Path:
@@ -96,6 +133,21 @@ def _exists(path: Path) -> bool:
         return False
 
 
+def _begins_as_model(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:  # it may not be read: whoever opens it says so
+        return False
+
+
+def _is_kept(name: str) -> bool:
+    try:
+        return _named(name, list_models()) is not None
+    except UsageError:  # it names several
+        return True
+
+
 def _readable(path: Path) -> Path:
     if path.is_dir():
         names = ", ".join(_ggufs(path)[:3])
@@ -128,10 +180,15 @@ def _by_name(name: str) -> Path:
         return packaged(alias.file)
     entries = list_models()
     entry = on_disk(alias, entries) if alias else _named(name, entries)
+    address = parse_address(name)
+    if entry is None and address is not None and address.name is not None:
+        entry = _named(address.name, entries)
     if entry is not None:
         return entry.path
     if alias is not None:
         raise UsageError(f"{name} is in the catalogue but not on this disk", alias.cure)
+    if address is not None:
+        raise UsageError(f"{name} is an address, not a file on this disk", address.cure)
     raise _unknown(name, [*aliases, *(entry.name for entry in entries)])
 
 
@@ -173,13 +230,16 @@ def _only(name: str, entries: Sequence[Entry]) -> Entry | None:
 
 
 def _unknown(name: str, known: Iterable[str]) -> UsageError:
-    folder = Path(os.path.dirname(os.path.expanduser(name)))
-    beside = [str(folder / file) for file in _ggufs(folder)]
-    hint = did_you_mean(name, [*known, *beside])
+    path = Path(os.path.expanduser(name))
+    for suffix in UNFINISHED:
+        if os.path.isfile(f"{path}{suffix}"):
+            message = f"{name}: no such file, but {path.name}{suffix} is an unfinished download"
+            return UsageError(message, "let the download finish, or fetch the file again")
+    beside = [str(path.parent / file) for file in nearest(path.name, _ggufs(path.parent))]
+    near = beside or nearest(name, known)
+    hint = f"did you mean {' or '.join(near)}?" if near else None
     if REPOSITORY.fullmatch(name):
-        repo, _, quantization = name.partition(":")
-        fetch = f"fetch it with: hf download {repo} --include '*{quantization}*.gguf'"
-        cure = f"{hint} if not, {fetch}" if hint else fetch
+        cure = f"{hint} if not, {how_to_get(name)}" if hint else how_to_get(name)
         return UsageError(f"{name}: no such file, and not in the caches", cure)
     if "/" in name or os.sep in name or name.lower().endswith(".gguf"):
         return UsageError(f"{name}: no such file", hint or LIST_HINT)

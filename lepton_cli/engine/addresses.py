@@ -1,0 +1,53 @@
+"""Addresses that people give for models: which file they mean, and how to get it onto the disk."""
+
+import re
+import shlex
+from dataclasses import dataclass
+
+USUAL_QUANTIZATIONS = ("q4_k_m", "q8_0")  # of a repository named without one, as in llama.cpp
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?<!\.gguf)(:[\w.-]+)?", re.IGNORECASE)
+HUB = re.compile(
+    r"(?:(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:(?://)?)"
+    r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<quantization>[\w.-]+))?"
+    r"(?:/(?:(?:blob|resolve|raw|tree)/[^/?#]+)?/?(?P<file>[^?#]*))?(?:[?#].*)?",
+    re.IGNORECASE,
+)
+OLLAMA = re.compile(
+    r"(?:(?:https?://)?(?:www\.)?(?:registry\.)?ollama\.(?:com|ai)/(?:library/)?|ollama:(?://)?)"
+    r"(?P<model>[\w.-]+(?:/[\w.-]+)?(?::[\w.-]+)?)/?",
+    re.IGNORECASE,
+)
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What an address means: the name under which the caches would list it, and the way to it."""
+
+    name: str | None
+    cure: str
+
+
+def parse_address(text: str) -> Address | None:
+    """None for what is no address: a path or a plain name."""
+    if hub := HUB.fullmatch(text):
+        repo, quantization, file = hub["repo"], hub["quantization"] or "", hub["file"] or ""
+        name = f"{repo}/{file}" if file else f"{repo}:{quantization}".rstrip(":")
+        return Address(name, f"fetch it first: {download(repo, file, quantization)}")
+    if ollama := OLLAMA.fullmatch(text):
+        return Address(ollama["model"], f"fetch it first: ollama pull {ollama['model']}")
+    if not ADDRESS.fullmatch(text):
+        return None
+    kind, _, rest = text.partition("://")
+    if kind.lower() == "file":
+        return Address(None, f"give the path alone: {shlex.quote(rest)}")
+    if kind.lower() in ("http", "https") and rest.partition("?")[0].lower().endswith(".gguf"):
+        return Address(None, f"fetch it first: curl -LO {shlex.quote(text)}")
+    return Address(None, "a model is a GGUF file on this disk: `lepton models` lists them")
+
+
+def download(repo: str, file: str = "", quantization: str = "") -> str:
+    """The command that brings the file, or the usual one, from Hugging Face."""
+    wanted = quantization or USUAL_QUANTIZATIONS[0].upper()
+    what = shlex.quote(file) if file else f"--include '*{wanted}*.gguf'"
+    return f"hf download {repo} {what}"
