@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import typer
 
 from lepton_cli.ui.cli import app
-from lepton_cli.ui.config import origin
 from lepton_cli.ui.notes import complain
-from quant.errors import LeptonError, OutOfMemoryError, UsageError
+from lepton_cli.ui.refusals import refusal
+from quant.errors import LeptonError, OutOfMemoryError
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 and the signal's number, as shells tell it
 
@@ -56,8 +56,7 @@ def _told(error: Exception) -> LeptonError:
         case LeptonError():
             return error
         case typer.TyperException():
-            kind = UsageError if error.exit_code == UsageError.exit_code else LeptonError
-            return kind(error.format_message(), origin(error))
+            return refusal(error)
         case MemoryError():
             return OutOfMemoryError("not enough memory", "try a smaller context (-c) or model")
         case OSError():

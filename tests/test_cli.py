@@ -11,7 +11,7 @@ from lepton_cli.__main__ import run
 from lepton_cli.engine import generation, model
 from lepton_cli.ui import options
 from lepton_cli.ui.cli import app
-from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, SPELLINGS
+from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS
 from lepton_cli.version import __version__
 from ops import cache
 from quant.errors import (
@@ -104,18 +104,33 @@ def test_the_module_is_the_program():
         (["run", "--temprature=1"], "unknown option --temprature", "--temp"),
         (["run", "--max-tokens", "5"], "unknown option --max-tokens", "-n"),
         (["run", "-sysx", "y"], "unknown option -sysx", "-sys"),
-        (["run", "--qqqq"], "unknown option --qqqq", "--help"),
-        (["run", "--raw=1"], "--raw takes no value, but is given '1'", None),
+        (["run", "--qqqq"], "unknown option --qqqq", "lepton run --help"),
+        (["chat", "--no-colour"], "unknown option --no-colour", "lepton chat --help"),
+        (["run", "--quiet"], "unknown option --quiet", "leave it out"),
+        (["run", "--raw=1"], "--raw takes no value, but is given '1'", "type --raw alone"),
         (["run", "-hf", "a/b"], "-hf is an option of llama.cpp", "GGUF file"),
         (["run", "-cnv"], "-cnv is an option of llama.cpp", "lepton chat"),
         (["chat", "-no-cnv"], "-no-cnv is an option of llama.cpp", "lepton run --raw"),
-        (["run", "m", "-n", "many"], "--predict", None),
-        (["run", "m", "-n"], "'-n' requires an argument", None),
-        (["run", "m", "--backend", "gpu"], "reference", None),
-        (["run", "m", "too", "many"], "(many)", None),
-        (["run", "-m", "m", "two", "words"], "two words beside -m", "in quotes"),
-        (["run"], "no model is named", "lepton models"),
-        (["rnu"], "'rnu'", None),
+        (["run", "m", "-n", "many"], "-n, --predict takes a whole number, not 'many'", "-n 1"),
+        (["run", "m", "-n"], "-n needs a value after it", "-n 1"),
+        (["run", "m", "-sys"], "-sys needs a value after it", "-sys TEXT"),
+        (["run", "m", "-t", "9999"], "a whole number from -1 to 1024, not 9999", "-t 1"),
+        (["run", "m", "--prefix-cache", "x"], "takes a number, 0 or more", "--prefix-cache 2"),
+        (["run", "m", "--backend", "gpu"], "auto, cpu, cuda or reference", "--backend auto"),
+        (["cache", "empty"], "lepton cache takes ls or clear, not 'empty'", "lepton cache ls"),
+        (["models", "x"], "lepton models does not take the word x", "without it: lepton models"),
+        (["run", "a.gguf", "too", "many"], "several words: put it in quotes", "a.gguf 'too many'"),
+        (["run", "-m", "m", "two", "words"], "several words", "lepton run 'two words' -m m"),
+        (["run", "-m", "m", "--", "-x", "y"], "several words", "lepton run -m m -- '-x y'"),
+        (["batch", "a.gguf", "x", "y"], "several input files", "cat x y | lepton batch a.gguf -"),
+        (["run", "hi", "a.gguf"], "the model comes first", "lepton run a.gguf hi"),
+        (["run", "hi"], "no model is called hi", "lepton run builtin hi"),
+        (["run", "hello there"], "no model given", "lepton run builtin 'hello there'"),
+        (["chat", "hello there"], "no model given", "lepton chat builtin 'hello there'"),
+        (["run"], "no model given", "lepton run builtin hello; `lepton models`"),
+        (["inspect"], "no model given", "lepton inspect builtin"),
+        (["bench", "-m", "a", "b"], "the models a and b are both given", "give one of them"),
+        (["rnu"], "rnu is not a command", "lepton run"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_2(told, args, message, hint):
@@ -141,7 +156,8 @@ def test_what_llama_cpp_has_and_we_lack_is_named(told, flag):
 @pytest.mark.parametrize(("command", "table"), [("run", FOREIGN), ("chat", FOREIGN_IN_CHAT)])
 def test_no_flag_of_ours_is_in_the_table_of_strange_ones(command, table):
     assert not flags(command) & set(table)
-    assert not flags(command) & set(SPELLINGS)
+    assert not flags(command) & {*OURS, *NEEDLESS}
+    assert not {*FOREIGN, *FOREIGN_IN_CHAT} & {*OURS, *NEEDLESS}
 
 
 def test_flags_that_change_nothing_are_passed_over(told):

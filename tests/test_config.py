@@ -1,6 +1,7 @@
 """Settings: flag, then variable, then config file, then what the command makes of none of them."""
 
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -11,17 +12,33 @@ import typer
 
 from lepton_cli.engine import paths
 from lepton_cli.engine.spelling import did_you_mean
-from lepton_cli.ui.config import PREFIX, config_path, default_map, known_settings, origin
+from lepton_cli.ui.cli import app as program
+from lepton_cli.ui.command import Command
+from lepton_cli.ui.config import config_path, default_map, known_settings, origin
+from lepton_cli.ui.setting_names import (
+    OTHER_VARIABLES,
+    PREFIX,
+    Setting,
+    tell_of_unknown,
+    variable,
+    variables,
+)
 from quant.errors import UsageError
 
-KNOWN = {"run": {"temp", "ctx_size", "raw", "stop"}, "chat": {"temp", "ctx_size", "plain"}}
+COMMANDS = typer.main.get_group(program).commands
+TEMP = {"temp": Setting("temp"), "temperature": Setting("temp"), "ctx_size": Setting("ctx_size")}
+RAW = {"raw": Setting("raw"), "no_raw": Setting("raw", negated=True)}
+KNOWN = {
+    "run": {**TEMP, **RAW, "stop": Setting("stop")},
+    "chat": {**TEMP, "plain": Setting("plain")},
+}
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
     """Where the config file is looked for; nothing of the machine's own environment counts."""
-    for variable in [name for name in os.environ if name.startswith((f"{PREFIX}_", "XDG_"))]:
-        monkeypatch.delenv(variable)
+    for name in [name for name in os.environ if name.startswith((f"{PREFIX}_", "XDG_"))]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "lepton").mkdir()
@@ -52,6 +69,11 @@ def test_keys_reach_the_commands_that_know_them(folder):
     }
 
 
+def test_each_spelling_of_a_flag_is_a_key(folder):
+    (folder / "config.toml").write_text("temperature = 0.6\nno-raw = true\n[chat]\ntemp = 1\n")
+    assert default_map(KNOWN) == {"run": {"temp": 0.6, "raw": False}, "chat": {"temp": 1}}
+
+
 def test_a_commands_table_wins_over_the_keys_above_it(folder):
     (folder / "config.toml").write_text("temp = 0.5\n[run]\ntemp = 0\n")
     assert default_map(KNOWN) == {"run": {"temp": 0}, "chat": {"temp": 0.5}}
@@ -73,6 +95,10 @@ def test_keys_are_spelt_with_dashes_or_underscores(folder, key):
         ("temp = {a = 1}", "unknown table [temp]", None),
         ("[run]\nstop = {a = 1}", "[run] stop is a table", "a list"),
         ("temp = 1979-05-27", "temp is a date", "a number"),
+        ("temp = 1\ntemperature = 2", "temp and temperature are the same setting", "one of them"),
+        ("[run]\nraw = true\nno-raw = true", "[run] raw and no-raw are the same", "one of them"),
+        ("ctx-size = 1\nctx_size = 1", "ctx-size and ctx_size are the same", "one of them"),
+        ("no-raw = 3", "no-raw is 3", "true or false"),
         ("temp = hot", "(at line 1, column 8)", "TOML"),
     ],
 )
@@ -111,7 +137,6 @@ def test_a_folder_is_no_config_file(tmp_path, monkeypatch):
 # --- precedence, through the library that the command line is built on
 
 app = typer.Typer(add_completion=False)
-LEPTON = {"auto_envvar_prefix": PREFIX}
 
 
 @app.callback()
@@ -119,17 +144,17 @@ def main(ctx: typer.Context) -> None:
     ctx.default_map = default_map(known_settings(ctx.command.commands))
 
 
-@app.command(context_settings=LEPTON)
+@app.command(cls=Command)
 def run(
     ctx: typer.Context,
-    ctx_size: Annotated[int | None, typer.Option("--ctx-size", "-c")] = None,
+    ctx_size: Annotated[int | None, typer.Option("--ctx-size", "-c", "--context")] = None,
     raw: Annotated[bool, typer.Option("--raw/--no-raw")] = False,
     stop: Annotated[list[str] | None, typer.Option("--stop")] = None,
 ) -> None:
     ctx.obj["seen"] = {"ctx_size": ctx_size, "raw": raw, "stop": stop}
 
 
-@app.command(context_settings=LEPTON)
+@app.command(cls=Command)
 def chat(ctx: typer.Context, plain: bool = False) -> None:
     ctx.obj["seen"] = {"plain": plain}
 
@@ -170,6 +195,97 @@ def test_an_empty_variable_sets_nothing(folder, monkeypatch):
     (folder / "config.toml").write_text("ctx-size = 7\n")
     monkeypatch.setenv("LEPTON_CTX_SIZE", "")
     assert seen("run")["ctx_size"] == 7
+
+
+@pytest.mark.parametrize(
+    ("environ", "seen_size", "notes"),
+    [
+        ({"CTX_SIZE": "3"}, 3, 0),
+        ({"CONTEXT": "4"}, 4, 0),
+        ({"CTX_SIZE": "3", "CONTEXT": "3"}, 3, 0),
+        ({"CTX_SIZE": "3", "CONTEXT": "4"}, 3, 1),
+        ({"CTX_SIZE": "", "CONTEXT": "4"}, 4, 0),
+    ],
+)
+def test_each_spelling_has_a_variable_and_the_first_counts(
+    folder, monkeypatch, capsys, environ, seen_size, notes
+):
+    (folder / "config.toml").write_text("context = 7\n")
+    for name, value in environ.items():
+        monkeypatch.setenv(f"LEPTON_{name}", value)
+    assert seen("run")["ctx_size"] == seen_size
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == notes
+    for line in told:
+        assert "LEPTON_CTX_SIZE and LEPTON_CONTEXT are set differently: LEPTON_CTX_SIZE" in line
+
+
+@pytest.mark.parametrize(
+    ("environ", "raw", "notes"),
+    [
+        ({"NO_RAW": "1"}, False, 0),
+        ({"NO_RAW": "0"}, True, 0),
+        ({"NO_RAW": ""}, True, 0),
+        ({"RAW": "1", "NO_RAW": "off"}, True, 0),
+        ({"RAW": "0", "NO_RAW": "0"}, False, 1),
+    ],
+)
+def test_a_no_flag_has_a_variable_that_sets_the_opposite(
+    folder, monkeypatch, capsys, environ, raw, notes
+):
+    (folder / "config.toml").write_text("raw = true\n")
+    for name, value in environ.items():
+        monkeypatch.setenv(f"LEPTON_{name}", value)
+    assert seen("run")["raw"] is raw
+    assert seen("run", "--raw")["raw"] is True
+    assert capsys.readouterr().err.count("are set differently") == 2 * notes
+
+
+def test_a_no_variable_that_is_neither_yes_nor_no_is_refused(folder, monkeypatch):
+    monkeypatch.setenv("LEPTON_NO_RAW", "perhaps")
+    with pytest.raises(UsageError, match="LEPTON_NO_RAW is 'perhaps'"):
+        seen("run")
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        ("LEPTON_CTX_SISE", "did you mean LEPTON_CTX_SIZE?"),
+        ("LEPTON_TOPK", "did you mean LEPTON_TOP_K?"),
+        ("LEPTON_CONFG", "did you mean LEPTON_CONFIG?"),
+        ("LEPTON_WHATEVER", None),
+    ],
+)
+def test_an_unknown_variable_is_told_with_the_nearest(capsys, given, near):
+    tell_of_unknown(["ctx_size", "top_k", "temp"], {given: "1", "LEPTON_TEMP": "1", "HOME": "/"})
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"the variable {given} is unknown" in line
+    assert (near in line) if near else ("did you mean" not in line)
+
+
+def test_empty_variables_and_those_of_tests_are_not_told(capsys):
+    tell_of_unknown(["temp"], {"LEPTON_OLD": "", "LEPTON_TEST_DATA": "/", "LEPTON": "x"})
+    assert not capsys.readouterr().err
+
+
+def test_every_variable_that_the_program_reads_is_known():
+    root = Path(__file__).parents[1]
+    options = [param for command in COMMANDS.values() for param in command.params]
+    known = {name for option in options for name in option.envvar or ()}
+    for package in ("quant", "ops", "lepton_cli"):
+        for path in (root / package).rglob("*.py"):
+            read = re.findall(r'"(LEPTON_[A-Z_]+[A-Z])"', path.read_text(encoding="utf-8"))
+            assert set(read) <= known | set(OTHER_VARIABLES), path
+
+
+def test_each_long_spelling_of_each_flag_has_its_variable():
+    for command in COMMANDS.values():
+        for option in command.params:
+            if option.param_type_name == "option":
+                long = [flag[2:] for flag in option.opts if flag.startswith("--")]
+                named = [variable(flag.replace("-", "_")) for flag in long]
+                assert variables(option)[: len(named)] == named
+                assert variables(option)[0] == f"LEPTON_{option.name.upper()}"
 
 
 def test_a_wrong_value_says_where_it_came_from(folder, monkeypatch):
@@ -300,9 +416,33 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
         ("temperature", "did you mean temp?"),
         ("ctx", "did you mean ctx-size?"),
         ("TOP-K", "did you mean top-k?"),
-        ("tpo-k", "did you mean top-k or top-p?"),
+        ("top", "did you mean top-k or top-p?"),
+        ("tpo-k", "did you mean top-k?"),
+        ("--temp", "did you mean temp?"),
+        ("t", "did you mean temp or top-k or top-p?"),
         ("zzz", None),
+        ("", None),
+        ("timeout", None),
+        ("temporary-folders", None),
     ],
 )
 def test_the_nearest_names_are_offered(word, hint):
     assert did_you_mean(word, ["temp", "ctx-size", "top-k", "top-p"]) == hint
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("--no-color", "--no-conversation"),
+        ("/export", "/exit"),
+        ("--quiet", "--grammar"),
+        ("hello", "help"),
+        ("--temperature-of-the-room", "--temp"),
+    ],
+)
+def test_what_is_not_near_is_not_suggested(word, name):
+    assert did_you_mean(word, [name]) is None
+
+
+def test_a_beginning_of_too_many_names_says_nothing():
+    assert did_you_mean("--no", [f"--no-{letter}" for letter in "abcde"]) is None

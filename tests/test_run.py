@@ -426,5 +426,5 @@ def test_a_variable_names_the_model_where_no_word_does(monkeypatch, tmp_path):
         "lepton_cli.engine.model.open_model", lambda p, *_: opened.append(p) or model
     )
     assert run(["run", "-p", "hi"]) == 0
-    assert run(["run", "hi"]) == 2  # a word is never guessed to be the prompt
-    assert opened == [path]
+    assert run(["run", "hi"]) == 0
+    assert opened == [path, path]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lepton_cli.ui.options import section
+from lepton_cli.ui.options import Words, section
 
 InputFormat = Literal["auto", "lines", "jsonl", "csv"]
 
@@ -14,15 +14,11 @@ _results = section("Results")
 
 
 @dataclass(frozen=True, slots=True)
-class BatchWords:
+class BatchWords(Words):
     """What stands on the command line without a flag."""
 
-    first: Annotated[
-        str | None,
-        typer.Argument(metavar="MODEL", help="A GGUF file, or a name that models lists."),
-    ] = None
-    second: Annotated[
-        str | None, typer.Argument(metavar="INPUT", help="The file of rows; - is stdin.")
+    rest: Annotated[
+        list[str] | None, typer.Argument(metavar="[INPUT]", help="The file of rows; - is stdin.")
     ] = None
 
 

@@ -3,17 +3,21 @@
 Nothing here imports NumPy, Numba, rich or prompt-toolkit: `--help` must take a tenth of a second.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Literal
 
 import typer
 
+from lepton_cli.engine.catalogue import names_model
 from lepton_cli.ui.batch_options import BatchWords, ResultOptions, RowOptions
 from lepton_cli.ui.bench_options import BenchOptions
 from lepton_cli.ui.command import Command
-from lepton_cli.ui.config import PREFIX, default_map, known_settings
+from lepton_cli.ui.config import default_map, known_settings
+from lepton_cli.ui.guesses import Program
 from lepton_cli.ui.options import (
+    MODEL_HELP,
     AnswerOptions,
     ConversationOptions,
     ModelOptions,
@@ -23,50 +27,71 @@ from lepton_cli.ui.options import (
     SamplingOptions,
     Words,
     grouped,
+    section,
 )
 from lepton_cli.ui.prompt import gather
+from lepton_cli.ui.setting_names import tell_of_unknown
+from lepton_cli.ui.words import is_on_command_line, model_and_text, only_model
 from lepton_cli.version import __version__
-from quant.errors import UsageError
 
-# they must work when the config file is wrong; a benchmark's figures must not depend on it
-WITHOUT_SETTINGS = ("bench", "cache", "doctor", "inspect", "models", "warmup")
+# they must work when the config file is wrong
+WITHOUT_CONFIG = ("cache", "doctor", "inspect", "models", "warmup")
+MODEL_ALONE = ("bench",)  # its figures must not depend on other settings of the config file
 HELP = {"help_option_names": ["-h", "--help"]}
 EPILOG = (
-    f"Each option has a variable ({PREFIX}_TOP_K for --top-k) and a place in the config file, "
-    "config.toml. A flag beats the variable, that the file, that the model's own advice."
+    "Each option can also be set by a variable (LEPTON_TOP_K for --top-k) and in the config file "
+    "(top-k = 40). A flag wins over a variable, a variable over the config file, and the config "
+    "file over what the model file recommends."
+)
+NO_CONFIG_EPILOG = "Each option can also be set by a variable (LEPTON_JSON=1 for --json)."
+DEFAULT_MODEL = (
+    "A single word that names no model is the {} where LEPTON_MODEL or the config file (model = "
+    "...) names a default model."
 )
 
 app = typer.Typer(
-    name="lepton", rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP
+    name="lepton",
+    cls=Program,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings=HELP,
 )
 
-ModelName = Annotated[str | None, typer.Option("--model", "-m", help="Instead of MODEL.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+option = section("Options")
+ModelName = Annotated[
+    str | None, option("--model", "-m", metavar="MODEL", help="The model, instead of MODEL.")
+]
+ModelFile = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
+AsJson = Annotated[bool, option("--json", help="Print one JSON object.")]
 
 
 def command(
     name: str, epilog: str = EPILOG
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Registers a command whose groups of options are spelled out."""
-    settings = {**HELP, "auto_envvar_prefix": PREFIX}
-    return lambda function: app.command(
-        name, cls=Command, context_settings=settings, epilog=epilog
-    )(grouped(function))
+    return lambda function: app.command(name, cls=Command, context_settings=HELP, epilog=epilog)(
+        grouped(function)
+    )
 
 
 @app.callback(invoke_without_command=True)
 def lepton(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False,
 ) -> None:
-    """Chat with GGUF models and generate from them, on this machine."""
+    """Chat with GGUF models and generate text from them, on this machine."""
     if version:
         typer.echo(f"lepton {__version__}")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
-    elif context.invoked_subcommand not in WITHOUT_SETTINGS:
-        commands = typer.main.get_group(app).commands
-        context.default_map = default_map(known_settings(commands))
+    else:
+        known = known_settings(typer.main.get_group(app).commands)
+        tell_of_unknown(set[str]().union(*known.values()), os.environ)
+        command = context.invoked_subcommand
+        if command not in WITHOUT_CONFIG:
+            settings = default_map(known)[command]
+            chosen = {"model": settings.get("model")} if command in MODEL_ALONE else settings
+            context.default_map = {command: chosen}
 
 
 @command("run")
@@ -85,7 +110,7 @@ def run(
     The prompt is stdin (a pipe or a file), then the files of -f, then PROMPT or -p, with blank
     lines between them.
     """
-    name, text = _named(context, words, model.model)
+    name, text = model_and_text(context, words, model.model)
     from lepton_cli.ui.run import Request, answer_prompt
 
     answer_prompt(Request(name, text, model, prompt, talk, answer, sampling, how))
@@ -105,9 +130,10 @@ def chat(
     from lepton_cli.ui.chat import ChatRequest, default_model, start_chat
 
     default = model.model
-    if words.first is None and not _is_on_command_line(context, "model"):
+    resumes = how.resume is not None and not names_model(words.first or "")
+    if (words.first is None or resumes) and not is_on_command_line(context, "model"):
         default = default_model(how.resume, default)
-    name, text = _named(context, words, default)
+    name, text = model_and_text(context, words, default)
     code = start_chat(ChatRequest(name, text, model, talk, answer, sampling, how))
     raise typer.Exit(code)
 
@@ -128,7 +154,7 @@ def batch(
     Results are JSONL in the rows' order, or text by --output-template. A stopped run goes on where
     it was when the same command is given again; a row that fails is a result with an "error".
     """
-    name, file = _named(context, Words(words.first, words.second), model.model)
+    name, file = model_and_text(context, words, model.model)
     from lepton_cli.ui.batch import BatchRequest, answer_rows
 
     answer_rows(BatchRequest(name, file, model, rows, results, talk, answer, sampling))
@@ -140,17 +166,17 @@ def tokenize(
     words: Words,
     prompt: PromptOptions,
     model: ModelName = None,
-    ids: Annotated[bool, typer.Option("--ids", help="Print the ids alone, in one line.")] = False,
+    ids: Annotated[bool, option("--ids", help="Print only the ids, in one line.")] = False,
     bos: Annotated[
-        bool, typer.Option("--bos/--no-bos", help="With the model's begin and end tokens.")
+        bool, option("--bos/--no-bos", help="Add the model's begin and end tokens.")
     ] = True,
     parse_special: Annotated[
-        bool, typer.Option("--parse-special", help="<|...|> in the text are special tokens.")
+        bool, option("--parse-special", help="Read <|...|> in the text as special tokens.")
     ] = False,
     json: AsJson = False,
 ) -> None:
     """Show the token ids of a text, and what each stands for."""
-    name, text = _named(context, words, model)
+    name, text = model_and_text(context, words, model)
     from lepton_cli.engine.model import load_tokenizer
     from lepton_cli.ui import tokenize as view
 
@@ -173,27 +199,30 @@ def template(
     model: ModelName = None,
 ) -> None:
     """Show the very prompt that the chat template makes of a text."""
-    name, text = _named(context, words, model)
+    name, text = model_and_text(context, words, model)
     from lepton_cli.ui.template import show_prompt
 
     show_prompt(name, gather(text, prompt, sys.stdin), talk)
 
 
-@command("inspect")
+@command("inspect", epilog=NO_CONFIG_EPILOG)
 def inspect_file(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A GGUF file, or a name.")],
-    metadata: Annotated[bool, typer.Option("--metadata", help="And all its keys.")] = False,
-    tensors: Annotated[bool, typer.Option("--tensors", help="And all its tensors.")] = False,
-    template: Annotated[bool, typer.Option("--template", help="Its chat template alone.")] = False,
+    context: typer.Context,
+    file: ModelFile = None,
+    model: ModelName = None,
+    metadata: Annotated[bool, option("--metadata", help="Also list all metadata keys.")] = False,
+    tensors: Annotated[bool, option("--tensors", help="Also list all tensors.")] = False,
+    template: Annotated[bool, option("--template", help="Print only the chat template.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Show what a model file holds."""
+    """Show what a model file contains."""
+    name = only_model(context, file, model)
     from lepton_cli.engine.catalogue import resolve
     from lepton_cli.engine.inspection import inspect
     from lepton_cli.ui import inspect as view
     from quant.gguf import GGUF
 
-    opened = inspect(GGUF.open(resolve(file)))
+    opened = inspect(GGUF.open(resolve(name)))
     if template:
         view.show_template(opened)
     elif json:
@@ -202,7 +231,7 @@ def inspect_file(
         view.show(opened, metadata=metadata, tensors=tensors)
 
 
-@command("models")
+@command("models", epilog=NO_CONFIG_EPILOG)
 def models(json: AsJson = False) -> None:
     """List the models that have a name, and those on this disk."""
     from lepton_cli.ui import models as view
@@ -214,22 +243,17 @@ def models(json: AsJson = False) -> None:
 def bench(
     context: typer.Context,
     options: BenchOptions,
-    file: Annotated[
-        str | None,
-        typer.Argument(metavar="MODEL", help="A GGUF file, or a name that models lists."),
-    ] = None,
+    file: ModelFile = None,
     model: ModelName = None,
 ) -> None:
     """Measure speed as llama-bench does, and hold it against what this machine could do."""
-    name, surplus = _named(context, Words(file), model)
-    if surplus is not None:
-        raise UsageError(f"the models {name} and {surplus} are both given", "give one of them")
+    name = only_model(context, file, model)
     from lepton_cli.ui.bench import run_benchmark
 
     run_benchmark(name, options)
 
 
-@command("cache")
+@command("cache", epilog=NO_CONFIG_EPILOG)
 def cache(
     action: Annotated[
         Literal["ls", "clear"], typer.Argument(metavar="[ls|clear]", help="Show it, or empty it.")
@@ -247,13 +271,13 @@ def cache(
         view.show()
 
 
-@command("warmup")
+@command("warmup", epilog=NO_CONFIG_EPILOG)
 def warmup(
     models: Annotated[
         list[str] | None,
         typer.Argument(metavar="[MODEL]...", help="Only what these need; else for every model."),
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Name each kernel.")] = False,
+    verbose: Annotated[bool, option("--verbose", "-v", help="Name each kernel.")] = False,
 ) -> None:
     """Compile kernels ahead, so that no later run has to.
 
@@ -266,32 +290,9 @@ def warmup(
     prepare(models or [], verbose=verbose)
 
 
-@command("doctor")
+@command("doctor", epilog=NO_CONFIG_EPILOG)
 def doctor(json: AsJson = False) -> None:
     """Show what this machine offers, what Lepton makes of it, and why."""
     from lepton_cli.ui import doctor as view
 
     view.show_json() if json else view.show()
-
-
-def _named(context: typer.Context, words: Words, model: str | None) -> tuple[str, str | None]:
-    """The model's name and the text: MODEL [PROMPT], or [PROMPT] alone after -m.
-
-    A variable or the config file names the model only where no word does: the first word is never
-    guessed to be the prompt.
-    """
-    if _is_on_command_line(context, "model"):
-        name, text, surplus = model, words.first, words.second
-    else:
-        name, text, surplus = words.first, words.second, None
-    name = model if name is None else name
-    if name is None:
-        raise UsageError("no model is named", "`lepton models` lists what is here")
-    if surplus is not None:
-        raise UsageError("there are two words beside -m MODEL", "put the prompt in quotes")
-    return name, text
-
-
-def _is_on_command_line(context: typer.Context, parameter: str) -> bool:
-    source = context.get_parameter_source(parameter)
-    return source is not None and source.name == "COMMANDLINE"

@@ -1,28 +1,69 @@
-"""How a command reads its words: unknown flags get one clear line, and help comes in sections."""
+"""How a command reads its line: unknown flags get one clear error, and help comes in sections."""
 
+import os
 import re
+import shlex
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import typer.core
 
-from lepton_cli.engine.spelling import did_you_mean
-from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, SPELLINGS, Foreign
+from lepton_cli.engine.spelling import nearest
+from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS, Foreign
 from lepton_cli.ui.notes import note
+from lepton_cli.ui.refusals import example
+from lepton_cli.ui.setting_names import negated_values, tell_of_rivals, variables
 from quant.errors import UsageError
 
 OPTIONAL = -1  # one word may follow the flag
 ATTACHED = re.compile(r"(-[A-Za-z])(-?\d.*)")  # -n128, -t4
+LINE = "lepton.line"  # the key of a context's Line
+
+Options = Mapping[str, Any]
+"""Click's options by each of their flags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A command line taken apart: flags with their values, words without, and what to note."""
+
+    options: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def args(self) -> list[str]:
+        """The words first: it is how people type them."""
+        if any(word.startswith("-") and word != "-" for word in self.words):
+            return [*self.options, "--", *self.words]
+        return [*self.words, *self.options]
+
+    def retyped(self, command: str, words: Sequence[str]) -> str:
+        """What to type instead: the same options with other words."""
+        return shlex.join(["lepton", command, *Line(self.options, [*words]).args()])
 
 
 class Command(typer.core.TyperCommand):
     """Flags are whole words, as in llama.cpp: `-sys` is one flag, never `-s` with a value `ys`."""
 
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        for option in self._options():
+            option.envvar = variables(option)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:
             foreign = FOREIGN_IN_CHAT if self.name == "chat" else FOREIGN
-            args = known_words(args, self._arities(ctx), foreign)
+            line = read_line(str(self.name), args, flags_of(self.get_params(ctx)), foreign)
+            self._count(line)
+            for text in line.notes:
+                note(text)
+            tell_of_rivals(self._options(), os.environ)
+            negated = negated_values(self._options(), os.environ)
+            ctx.default_map = {**(ctx.default_map or {}), **negated}
+            ctx.meta[LINE] = line
+            args = line.args()
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -36,73 +77,103 @@ class Command(typer.core.TyperCommand):
             with formatter.section(title):
                 formatter.write_dl(records)
 
-    def _arities(self, ctx: Any) -> dict[str, int]:
-        """How many words follow each flag."""
-        arities: dict[str, int] = {}
-        for option in self.get_params(ctx):
-            if isinstance(option, typer.core.TyperOption):
-                words = 0 if option.is_flag or option.count else option.nargs
-                words = OPTIONAL if (option.metavar or "").startswith("[") else words
-                arities |= dict.fromkeys([*option.opts, *option.secondary_opts], words)
-        return arities
+    def _options(self) -> list[typer.core.TyperOption]:
+        return [param for param in self.params if isinstance(param, typer.core.TyperOption)]
+
+    def _count(self, line: Line) -> None:
+        """Raises UsageError for more words than the command takes."""
+        counts = [param.nargs for param in self.params if param.param_type_name == "argument"]
+        room = len(line.words) if -1 in counts else sum(counts)
+        surplus = line.words[room:]
+        if surplus:
+            message = f"lepton {self.name} does not take the word {surplus[0]}"
+            cure = line.retyped(str(self.name), line.words[:room])
+            raise UsageError(message, f"without it: {cure}")
 
 
-def known_words(
-    args: Sequence[str], arities: Mapping[str, int], foreign: Mapping[str, Foreign]
-) -> list[str]:
+def flags_of(parameters: Sequence[Any]) -> dict[str, Any]:
+    return {
+        flag: option
+        for option in parameters
+        if isinstance(option, typer.core.TyperOption)
+        for flag in (*option.opts, *option.secondary_opts)
+    }
+
+
+def read_line(
+    command: str, args: Sequence[str], options: Options, foreign: Mapping[str, Foreign]
+) -> Line:
     """The words that are ours. llama.cpp's other flags are left out or refused, by their table.
 
-    Raises UsageError for a flag that nobody knows.
+    Raises UsageError for a flag that nobody knows, and for one without its value.
     """
-    words, known = deque(args), list[str]()
+    words, line = deque(args), Line()
     while words:
         word = words.popleft()
         if word == "--":
-            return [*known, word, *words]
+            line.words.extend(words)
+            break
         if not word.startswith("-") or word == "-":
-            known.append(word)
+            line.words.append(word)
             continue
-        flag, value = _split(word, arities)
+        flag, value = _split(word, options)
         if value is not None:
             words.appendleft(value)
-        if flag in arities and arities[flag] == OPTIONAL:
-            follows = value is not None or (words and not words[0].startswith("-"))
-            known += [flag, words.popleft() if follows else ""]
-        elif flag in arities:
-            known.append(flag)
-            known += [words.popleft() for _ in range(min(arities[flag], len(words)))]
+        if flag in options:
+            line.options.extend(_taken(flag, options[flag], words, attached=value is not None))
         elif flag in foreign:
-            _pass_over(flag, foreign[flag], words)
+            line.notes.extend(_pass_over(flag, foreign[flag], words))
         else:
-            raise UsageError(f"unknown option {flag}", _nearest(flag, arities))
-    return known
+            raise UsageError(f"unknown option {flag}", _cure(flag, options, command))
+    return line
 
 
-def _split(word: str, arities: Mapping[str, int]) -> tuple[str, str | None]:
+def _taken(flag: str, option: Any, words: deque[str], *, attached: bool) -> list[str]:
+    """The flag and the words that belong to it."""
+    count = _arity(option)
+    if count == OPTIONAL:
+        follows = attached or (words and not words[0].startswith("-"))
+        return [flag, words.popleft() if follows else ""]
+    if len(words) < count:
+        raise UsageError(f"{flag} needs a value after it", f"for example: {flag} {example(option)}")
+    return [flag, *(words.popleft() for _ in range(count))]
+
+
+def _arity(option: Any) -> int:
+    """How many words follow the flag."""
+    if option is None or option.is_flag or option.count:
+        return 0
+    return OPTIONAL if (option.metavar or "").startswith("[") else int(option.nargs)
+
+
+def _split(word: str, options: Options) -> tuple[str, str | None]:
     """`--top_k=40` and `-n128` taken apart; underscores are dashes, as in llama.cpp."""
     attached = ATTACHED.fullmatch(word)
-    if attached and arities.get(attached[1]):
+    if attached and _arity(options.get(attached[1])):
         return attached[1], attached[2]
     flag, equals, value = word.partition("=")
     if flag.startswith("--"):
         flag = flag.replace("_", "-")
-    if equals and not arities.get(flag, 1):
-        raise UsageError(f"{flag} takes no value, but is given {value!r}")
+    if equals and flag in options and not _arity(options[flag]):
+        raise UsageError(f"{flag} takes no value, but is given {value!r}", f"type {flag} alone")
     return flag, value if equals else None
 
 
-def _pass_over(flag: str, foreign: Foreign, words: deque[str]) -> None:
+def _pass_over(flag: str, foreign: Foreign, words: deque[str]) -> list[str]:
     if foreign.verdict == "refused":
         raise UsageError(f"{flag} is an option of llama.cpp that Lepton lacks", foreign.reason)
     if words and (foreign.values or words[0] in foreign.choices):
         words.popleft()
-    if foreign.verdict == "ignored":
-        note(f"{flag} is ignored: {foreign.reason}")
+    return [f"{flag} is ignored: {foreign.reason}"] if foreign.verdict == "ignored" else []
 
 
-def _nearest(flag: str, flags: Collection[str]) -> str:
-    if flag in SPELLINGS:
-        return f"here it is {SPELLINGS[flag]}"
-    long = [known for known in flags if known.startswith("--")]
-    near = did_you_mean("--" + flag.lstrip("-"), long) or did_you_mean(flag, flags)
-    return near or "lepton COMMAND --help lists the options"
+def _cure(flag: str, options: Options, command: str) -> str:
+    if OURS.get(flag, "").partition(" ")[0] in options:
+        return f"Lepton's option is {OURS[flag]}"
+    if flag in NEEDLESS:
+        return f"leave it out: {NEEDLESS[flag]}"
+    long = [known for known in options if known.startswith("--")]
+    near = nearest(flag, long) or nearest(flag, options)
+    once = {options[name].name: name for name in reversed(near)}  # of one option's flags the first
+    names = " or ".join(reversed(once.values()))
+    return f"did you mean {names}?" if near else f"`lepton {command} --help` lists the options"

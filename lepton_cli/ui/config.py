@@ -1,8 +1,8 @@
-"""Settings beyond flags: the config file, LEPTON_ variables, and where a value came from.
+"""Settings beyond flags: the config file, and where a value came from.
 
 A setting comes from the flag, else the variable, else the config file, else the model's metadata,
-else the default. Click's own `auto_envvar_prefix` and `default_map` do the first three; what is
-here reads config.toml into a `default_map`:
+else the default. Click's own `envvar` and `default_map` do the first three; what is here reads
+config.toml into a `default_map`:
 
     ctx-size = 8192        # for every command that has --ctx-size
     [chat]
@@ -17,12 +17,11 @@ from typing import Any
 
 from lepton_cli.engine.paths import config_folder
 from lepton_cli.engine.spelling import did_you_mean
+from lepton_cli.ui.setting_names import PREFIX, Setting, setting_names, variable_set
 from quant.errors import UsageError
 
-PREFIX = "LEPTON"  # of variables; each command's context settings give it as auto_envvar_prefix
-
-Known = Mapping[str, Collection[str]]
-"""The parameters of each command: what a config file may set."""
+Known = Mapping[str, Mapping[str, Setting]]
+"""What the keys of a config file set, for each command."""
 
 
 def config_path() -> Path:
@@ -35,30 +34,34 @@ def default_map(known: Known) -> dict[str, dict[str, Any]]:
     """The config file as `Context.default_map`: the values of each command by parameter.
 
     Raises UsageError for a file that is named but missing or is no TOML, a key that no command
-    knows and a value that is a table; whether a value fits its option is Click's to say.
+    knows, a setting that is there under two names and a value that is a table; whether a value
+    fits its option is Click's to say.
     """
     path = config_path()
-    common: dict[str, Any] = {}
-    tables: dict[str, dict[str, Any]] = {command: {} for command in known}
-    options = set[str]().union(*known.values())
-    for key, value in _load(path).items():
-        if isinstance(value, dict):
-            _check_name(path, f"table [{key}]", key, known)
-            for name, inner in value.items():
-                tables[key][_parameter(path, f"[{key}] ", name, inner, known[key])] = inner
-        else:
-            common[_parameter(path, "", key, value, options)] = value
+    content = _load(path)
+    tables = {key: value for key, value in content.items() if isinstance(value, dict)}
+    common = {key: value for key, value in content.items() if key not in tables}
+    for table in tables:
+        _check_name(path, f"table [{table}]", table, known)
+    for key in common:
+        _check_name(path, f"key {key}", _name(key), set[str]().union(*known.values()))
     return {
-        command: {name: common[name] for name in common.keys() & known[command]} | table
-        for command, table in tables.items()
+        command: _values(path, "", {k: v for k, v in common.items() if _name(k) in names}, names)
+        | _values(path, f"[{command}] ", tables.get(command, {}), names)
+        for command, names in known.items()
     }
 
 
-def known_settings(commands: Mapping[str, Any]) -> dict[str, set[str]]:
+def known_settings(commands: Mapping[str, Any]) -> dict[str, dict[str, Setting]]:
     """What the config file may set, from a Click group's commands: all their options."""
     return {
-        name: {param.name for param in command.params if param.param_type_name == "option"}
-        for name, command in commands.items()
+        command: {
+            name: what
+            for option in found.params
+            if option.param_type_name == "option"
+            for name, what in setting_names(option).items()
+        }
+        for command, found in commands.items()
     }
 
 
@@ -69,9 +72,10 @@ def origin(error: Any) -> str | None:
         return None
     source = context.get_parameter_source(param.name)
     if source is not None and source.name == "ENVIRONMENT":
-        return f"the variable {PREFIX}_{param.name.upper()} says so"
+        name = variable_set(param)
+        return f"set by the variable {name}; without it: unset {name}"
     if source is not None and source.name == "DEFAULT_MAP":
-        return f"{config_path()} says so"
+        return f"set in {config_path()}: change it there"
     return None
 
 
@@ -88,14 +92,35 @@ def _load(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: {error}", "it must be TOML, like: temp = 0.7") from error
 
 
-def _parameter(path: Path, table: str, key: str, value: Any, known: Collection[str]) -> str:
-    """The parameter that the key sets: `ctx-size` and `ctx_size` are the same."""
-    name = key.replace("-", "_")
-    _check_name(path, f"key {table}{key}", name, known)
+def _values(
+    path: Path, table: str, content: Mapping[str, Any], names: Mapping[str, Setting]
+) -> dict[str, Any]:
+    """The values by parameter."""
+    keys: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        _check_name(path, f"key {table}{key}", _name(key), names)
+        what = names[_name(key)]
+        first = keys.setdefault(what.parameter, key)
+        if first != key:
+            message = f"{path}: {table}{first} and {key} are the same setting"
+            raise UsageError(message, "keep one of them")
+        values[what.parameter] = _value(f"{path}: {table}{key}", value, what)
+    return values
+
+
+def _name(key: str) -> str:
+    """`ctx-size` and `ctx_size` are the same key."""
+    return key.replace("-", "_")
+
+
+def _value(where: str, value: Any, what: Setting) -> Any:
     if not isinstance(value, str | int | float | list):
         kind = "table" if isinstance(value, dict) else type(value).__name__
-        raise UsageError(f"{path}: {table}{key} is a {kind}", "give text, a number or a list")
-    return name
+        raise UsageError(f"{where} is a {kind}", "give text, a number or a list")
+    if what.negated and not isinstance(value, bool):
+        raise UsageError(f"{where} is {value!r}", "give true or false")
+    return not value if what.negated else value
 
 
 def _check_name(path: Path, what: str, name: str, known: Collection[str]) -> None:

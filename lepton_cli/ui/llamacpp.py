@@ -150,14 +150,30 @@ def _by_flag(*tables: tuple[tuple[Foreign, str], ...]) -> dict[str, Foreign]:
 FOREIGN = _by_flag(_TABLE, _IN_RUN)
 FOREIGN_IN_CHAT = _by_flag(_TABLE, _IN_CHAT)
 
-SPELLINGS = {  # other tools' words for flags that we have
-    "--max-tokens": "-n",
-    "--max-new-tokens": "-n",
-    "--num-predict": "-n",
-    "--num-ctx": "-c",
-    "--num-thread": "-t",
-    "--stop": "-r",
-    "--system": "-sys",
-    "--truncate": "--overflow",
-    "--quiet": "2>/dev/null",
+OURS = {  # other tools' flags, and which of ours does the same
+    theirs: ours
+    for ours, flags in {
+        "-n": """--max-tokens --max-new-tokens --max-length --num-predict --num-tokens --tokens
+        --maxtokens""",
+        "-c": "--num-ctx --n-ctx --context --context-size --context-length --max-context",
+        "-t": "--num-thread --num-threads --n-threads",
+        "-r": "--stop --stop-sequence",
+        "-sys": "--system --system-message --instructions",
+        "-f": "--prompt-file --input --input-file",
+        "-j": "--schema",
+        "--repeat-penalty": "--repetition-penalty",
+        "--overflow": "--truncate",
+        "--think": "--thinking --enable-thinking",
+        "--no-think": "--no-thinking --disable-thinking",
+        "--reasoning hide": "--hidethinking --hide-thinking",
+    }.items()
+    for theirs in flags.split()
+}
+NEEDLESS = {  # other tools' flags for what Lepton does anyway
+    flag: reason
+    for reason, flags in {
+        "stdout is the answer alone, notes and errors go to stderr": "--quiet --silent -q",
+        "answers are shown as they are generated": "--stream",
+    }.items()
+    for flag in flags.split()
 }

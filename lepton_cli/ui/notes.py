@@ -20,6 +20,7 @@ def complain(error: LeptonError) -> None:
 
 def _say(kind: str, text: str) -> None:
     """Names and texts of files get in here: one line, and nothing that steers a terminal."""
-    line = sanitize(f"lepton: {kind}: {' '.join(text.split())}")
+    words = " ".join(part.strip() for part in text.splitlines())
+    line = sanitize(f"lepton: {kind}: {words}")
     width = width_of(sys.stderr)
     print(line if width is None else broken(line, width), file=sys.stderr, flush=True)

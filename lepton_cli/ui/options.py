@@ -18,6 +18,7 @@ GPU_LAYERS = ("--gpu-layers", "-ngl", "--n-gpu-layers")
 KVType = Literal["f16", "f32", "q8_0"]
 ReasoningMode = Literal["show", "hide", "stderr"]
 MOST_THREADS = 1024
+MODEL_HELP = "A GGUF file, or a name that `lepton models` lists."
 Overflow = Literal["error", "drop-old", "middle", "shift"]
 
 
@@ -108,12 +109,9 @@ class ModelOptions:
 class Words:
     """What stands on the command line without a flag."""
 
-    first: Annotated[
-        str | None,
-        typer.Argument(metavar="MODEL", help="A GGUF file, or a name that models lists."),
-    ] = None
-    second: Annotated[
-        str | None, typer.Argument(metavar="PROMPT", help="The text, as it is (see -p).")
+    first: Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP)] = None
+    rest: Annotated[
+        list[str] | None, typer.Argument(metavar="[PROMPT]", help="The text, as it is (see -p).")
     ] = None
 
 
