@@ -4,6 +4,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from prompt_toolkit.document import Document
 
 from lepton_cli.engine.events import Reasoning
 from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.sampling import Sampling
 from lepton_cli.ui.commands import COMMANDS, find_command, run_command
 from lepton_cli.ui.dialogue import ChatOptions, Dialogue
 from lepton_cli.ui.line_editor import CommandCompleter, is_unfinished, meant
-from lepton_cli.ui.values import VALUES
+from lepton_cli.ui.values import VALUES, Value
 from quant.errors import LeptonError, ModelFileError, UsageError
 
 Say = Callable[..., str]
@@ -103,7 +105,7 @@ def test_every_command_is_completed(command: object) -> None:
 
 def test_arguments_and_files_are_completed(tmp_path: Path, state: Path) -> None:
     assert "temperature" in completions("/set temp")
-    assert completions("/set overflow d") == ["overflow drop-old"]
+    assert completions("/set overflow d") == ["overflow drop-old", "overflow default"]
     assert completions("/edit ") == ["answer"]
     assert "/retry" in completions("/help /re")
     (tmp_path / "notes.txt").touch()
@@ -148,6 +150,67 @@ def test_continue_goes_on_with_the_answer() -> None:
     talk = talked(["one "], ["two"])
     run_command(talk, "/continue")
     assert contents(talk) == ["a question", "one two"]
+
+
+WORDLESS = "retry continue back clear history context tokens stats template exit quit bye"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [f"/{name} now" for name in WORDLESS.split()]
+    + ["/undo 1 2", "/edit 1 please", "/help me please", "/branch 1 2", "/copy code 2"]
+    + ["/clear\tnow", "/clear\nnow"],
+)
+def test_commands_refuse_words_that_they_do_not_use(line: str) -> None:
+    talk = talked()
+    with pytest.raises(UsageError, match="takes") as caught:
+        run_command(talk, line)
+    assert "//" in str(caught.value.hint) and line[:4] in str(caught.value.hint)
+    assert contents(talk) == ["a question", "Hello!"] and not talk.is_over
+
+
+def test_undo_takes_back_as_many_as_it_is_told(told: Callable[[], str]) -> None:
+    talk = talked(["one"], ["two"], ["three"])
+    talk.ask("b")
+    talk.ask("c\nand more")
+    told()
+    run_command(talk, "/undo 2")
+    assert told() == "taken back: b taken back: c"
+    assert contents(talk) == ["a question", "one"]
+    for wrong in ("/undo 2", "/undo 0", "/undo x", "/undo -1"):
+        with pytest.raises(UsageError):
+            run_command(talk, wrong)
+    assert contents(talk) == ["a question", "one"]
+
+
+def test_continue_says_where_the_answer_was_finished(told: Callable[[], str]) -> None:
+    talk = talked(["one"], [])
+    told()
+    run_command(talk, "/continue")
+    shown = told()
+    assert "had ended by itself" in shown and "added nothing" in shown
+    assert contents(talk) == ["a question", "one"]
+
+
+def test_continue_of_an_answer_that_was_cut_is_silent(told: Callable[[], str]) -> None:
+    talk = dialogue(["one ", "more"], ["two"])
+    run_command(talk, "/set n 1")
+    talk.ask("a question")
+    told()
+    run_command(talk, "/continue")
+    assert "ended by itself" not in told()
+
+
+def test_history_shows_the_whole_chat_with_roles(capsys: pytest.CaptureFixture[str]) -> None:
+    talk = talked(["one"], [Reasoning("hm"), "two"])
+    run_command(talk, "/system be brief")
+    talk.ask("b\nc")
+    capsys.readouterr()
+    run_command(talk, "/history")
+    captured = capsys.readouterr()
+    assert captured.err.split("\n")[:4] == ["system", "be brief", "", "user 1"]
+    assert "user 2\nb\nc\n\nassistant 2\n[thinking]\nhm\n[answer]\n" in captured.err
+    assert captured.out == "one\ntwo\n"
 
 
 def test_retry_that_cannot_differ_says_so(told: Callable[[], str]) -> None:
@@ -308,6 +371,24 @@ def test_set_refuses_what_makes_no_sense_and_changes_nothing(line: str) -> None:
     assert talk.session.generation == before
 
 
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: value.name)
+def test_every_setting_is_reset_by_itself(value: Value, told: Callable[[], str]) -> None:
+    talk = dialogue()
+    run_command(talk, f"/set {value.name} default")
+    assert value.read(talk) == value.default
+
+
+def test_a_reset_changes_one_value() -> None:
+    talk = dialogue()
+    run_command(talk, "/set temp 0.1")
+    run_command(talk, "/set stop x")
+    run_command(talk, "/set top_k 7")
+    run_command(talk, "/set temp default")
+    run_command(talk, "/set stop default")
+    assert talk.session.generation.sampling == replace(Sampling(), top_k=7)
+    assert talk.session.generation.stop == ()
+
+
 def test_set_alone_lists_all(told: Callable[[], str]) -> None:
     run_command(dialogue(), "/set")
     shown = told()
@@ -353,6 +434,32 @@ def test_model_switches_and_keeps_the_conversation(told: Callable[[], str]) -> N
     assert first.closed and "Other" in told()
     talk.ask("who are you?")
     assert contents(talk) == ["a question", "Hello!", "who are you?", "I am the other."]
+
+
+def test_a_chat_that_does_not_fit_the_new_model_says_so(
+    told: Callable[[], str], tmp_path: Path
+) -> None:
+    talk = talked()
+    smaller = FakeModel(name="Small", context_size=1000)
+    talk._load_model = lambda name: smaller  # type: ignore[method-assign, assignment]
+    told()
+    run_command(talk, "/model small")
+    assert re.search(r"holds 1000 tokens, not 4096; the chat takes \d+ of them", told())
+    run_command(talk, f"/save {tmp_path}/kept.json")
+    talk._load_model = lambda name: FakeModel(context_size=20)  # type: ignore[method-assign, assignment]
+    run_command(talk, "/model smaller")
+    assert re.search(r"holds 20 tokens, not 1000; the chat has \d+: /set overflow", told())
+    run_command(talk, "/set overflow drop-old")
+    run_command(talk, f"/load {tmp_path}/kept.json")
+    assert "what does not fit is left out" in told()
+
+
+def test_a_larger_context_needs_no_word(told: Callable[[], str]) -> None:
+    talk = talked()
+    told()
+    talk._load_model = lambda name: FakeModel(context_size=9999)  # type: ignore[method-assign, assignment]
+    run_command(talk, "/model larger")
+    assert "holds" not in told()
 
 
 def test_nothing_said_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

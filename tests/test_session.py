@@ -79,10 +79,25 @@ def test_undo_takes_back_question_and_answer() -> None:
     session, _ = chat()
     said(session.send("a"))
     said(session.send("b"))
-    assert session.undo() == Message("user", "b")
+    assert session.undo() == (Message("user", "b"),)
     assert contents(session) == ["a", "Hello!"]
-    assert session.undo() == Message("user", "a")
-    assert session.undo() is None
+    assert session.undo() == (Message("user", "a"),)
+    with pytest.raises(UsageError, match="nothing to take back"):
+        session.undo()
+
+
+def test_undo_takes_back_several_questions_or_none() -> None:
+    session, _ = chat()
+    for text in ("a", "b", "c", "d"):
+        said(session.send(text))
+    for count in (5, 0):
+        with pytest.raises(UsageError, match="4 questions were asked"):
+            session.undo(count)
+    assert len(contents(session)) == 8
+    assert session.undo(3) == tuple(Message("user", text) for text in "bcd")
+    assert contents(session) == ["a", "Hello!"]
+    session.back()
+    assert len(contents(session)) == 8
 
 
 def test_nothing_that_was_replaced_is_lost() -> None:

@@ -92,14 +92,21 @@ class Session:
 
     # --- changing ---------------------------------------------------------------------------
 
-    def undo(self) -> Message | None:
-        """Takes back the last question with its answer, and returns it."""
-        questions = self.conversation.questions
+    def undo(self, count: int = 1) -> tuple[Message, ...]:
+        """Takes back the last questions with their answers, and returns the questions.
+
+        Raises UsageError where there are not as many, and then takes back none.
+        """
+        conversation = self.conversation
+        questions = conversation.questions
         if not questions:
-            return None
-        taken = self.conversation.turns[questions[-1]].message
-        self._change(self.conversation.until(questions[-1]))
-        return taken
+            raise UsageError("there is nothing to take back")
+        if not 1 <= count <= len(questions):
+            asked = "1 question was" if len(questions) == 1 else f"{len(questions)} questions were"
+            hint = f"/undo {len(questions)} takes back all of them; /clear forgets the chat"
+            raise UsageError(f"{count} questions cannot be taken back: {asked} asked", hint)
+        self._change(conversation.until(questions[-count]))
+        return tuple(conversation.turns[at].message for at in questions[-count:])
 
     def back(self) -> bool:
         """The conversation as it was before its last turns were replaced; whether there was one."""

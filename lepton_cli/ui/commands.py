@@ -1,8 +1,10 @@
 """The slash commands: one table, from which `/help` and completion are made too."""
 
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from lepton_cli.engine.catalogue import load_aliases
 from lepton_cli.engine.events import Event
@@ -10,11 +12,13 @@ from lepton_cli.engine.session import Session
 from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.spelling import did_you_mean
 from lepton_cli.ui import keeping
+from lepton_cli.ui.clipboard import copy
 from lepton_cli.ui.dialogue import Attachment, Dialogue, Draft, as_typed
 from lepton_cli.ui.editor import chosen_editor, edit_text
 from lepton_cli.ui.figures import amount, columns, size
+from lepton_cli.ui.meter import RICH_STYLES, level
 from lepton_cli.ui.prompt import read_text
-from lepton_cli.ui.values import NONE, VALUES, find_value
+from lepton_cli.ui.values import DEFAULT, NONE, VALUES, find_value
 from lepton_cli.ui.wrapping import cut
 from quant.errors import UsageError
 
@@ -25,7 +29,10 @@ BAR = 30  # columns of a whole bar
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`completions` gives whole arguments; with `files`, paths are completed as well."""
+    """`completions` gives whole arguments; with `files`, paths are completed as well.
+
+    `most_words` is how many words may follow the name; None: a text, or a path with spaces.
+    """
 
     name: str
     arguments: str
@@ -34,6 +41,7 @@ class Command:
     aliases: tuple[str, ...] = ()
     completions: Callable[[], Iterable[str]] = tuple
     files: bool = False
+    most_words: int | None = 0
 
 
 def find_command(word: str) -> Command:
@@ -46,9 +54,23 @@ def find_command(word: str) -> Command:
 
 
 def run_command(dialogue: Dialogue, line: str) -> None:
-    """Does what `/name argument` says. Raises UsageError where there is no such command."""
-    word, _, argument = line[1:].partition(" ")
-    find_command(word).run(dialogue, argument.strip())
+    """Does what `/name argument` says.
+
+    Raises UsageError where there is no such command, or it does not take that many words.
+    """
+    word = re.match(r"\S*", line[1:])[0]  # type: ignore[index]  # it always matches
+    argument = line[1 + len(word) :].strip()
+    command = find_command(word)
+    if command.most_words is not None and len(argument.split()) > command.most_words:
+        _refuse_words(command, word, argument)
+    command.run(dialogue, argument)
+
+
+def _refuse_words(command: Command, word: str, argument: str) -> NoReturn:
+    takes = f"takes {command.arguments} alone" if command.most_words else "takes no words"
+    usage = f"/{word} {command.arguments}".rstrip()
+    hint = f"type {usage}; to send the line as it is, begin with //"
+    raise UsageError(f"/{word} {takes}: {argument!r}", hint)
 
 
 # --- the conversation ---------------------------------------------------------------------------
@@ -62,15 +84,25 @@ def _retry(dialogue: Dialogue, argument: str) -> None:
 
 
 def _continue(dialogue: Dialogue, argument: str) -> None:
+    before = dialogue.session.conversation.last_answer
+    is_finished = before is not None and before.reason == "stop"
+    if is_finished:
+        dialogue.note("that answer had ended by itself; the model goes on if it has more to say")
     dialogue.answer(dialogue.session.continue_last())
+    after = dialogue.session.conversation.last_answer
+    if before and after and before.message == after.message:
+        dialogue.note("the model added nothing; /retry answers again")
 
 
 def _undo(dialogue: Dialogue, argument: str) -> None:
-    taken = dialogue.session.undo()
-    if taken is None:
-        raise UsageError("there is nothing to take back")
-    first = taken.content.strip().partition("\n")[0]
-    dialogue.note(f"taken back: {first[:60]}")
+    if argument and not argument.isdecimal():
+        raise UsageError(f"{argument!r} is not a number of questions", "/undo, or /undo 3")
+    for message in dialogue.session.undo(int(argument or 1)):
+        dialogue.note(f"taken back: {_first_line(message.content)}")
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0][:60]
 
 
 def _back(dialogue: Dialogue, argument: str) -> None:
@@ -162,7 +194,7 @@ def _set(dialogue: Dialogue, argument: str) -> None:
         return
     value = find_value(name)
     if text.strip():
-        value.write(dialogue, text.strip())
+        value.write(dialogue, value.default if text.strip() == DEFAULT else text.strip())
     dialogue.note(f"{value.name} = {value.read(dialogue)}")
 
 
@@ -192,7 +224,24 @@ def _context(dialogue: Dialogue, argument: str) -> None:
         dialogue.say(part, (bar, MARK), (fate, "red"), (words, "dim"))
     template = max(0, use.used - sum(use.messages))
     dialogue.say(f"{'template':>9} {template:>{widest}}")
-    dialogue.say(("total", "bold"), f" {use.used}/{use.size} tokens, {use.used / use.size:.0%}")
+    total = f"{use.used}/{use.size} tokens, {use.used / use.size:.0%}"
+    dialogue.say(("total", "bold"), " ", (total, RICH_STYLES[level(use.used, use.size)]))
+
+
+def _history(dialogue: Dialogue, argument: str) -> None:
+    """The whole chat; a question's number is that of `/edit N`."""
+    conversation, asked = dialogue.session.conversation, 0
+    if not dialogue.session.messages:
+        raise UsageError("nothing was said yet", "type a message first")
+    if conversation.system is not None:
+        dialogue.say(("system", MARK))
+        dialogue.say(conversation.system)
+    for turn in conversation.turns:
+        is_question = turn.message.role == "user"
+        asked += is_question
+        dialogue.say()
+        dialogue.say((f"{turn.message.role} {asked}", MARK))
+        dialogue.say(turn.message.content) if is_question else dialogue.show_answer(turn.message)
 
 
 def _stats(dialogue: Dialogue, argument: str) -> None:
@@ -283,14 +332,14 @@ def _names() -> list[str]:
 def _set_completions() -> Iterator[str]:
     for value in VALUES:
         yield value.name
-        yield from (f"{value.name} {choice}" for choice in value.choices)
+        yield from (f"{value.name} {choice}" for choice in (*value.choices, DEFAULT))
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command("help", "[COMMAND]", "this list", _help, ("?", "h"), _names),
+    Command("help", "[COMMAND]", "this list", _help, ("?", "h"), _names, most_words=1),
     Command("retry", "", "answer the last question again", _retry, ("regen",)),
     Command("continue", "", "go on with the last answer exactly where it ended", _continue),
-    Command("undo", "", "take back the last question and its answer", _undo),
+    Command("undo", "[N]", "take back the last question, or the last N", _undo, most_words=1),
     Command("back", "", "the chat before /undo, /edit, /retry, /clear or /load", _back),
     Command(
         "edit",
@@ -298,26 +347,54 @@ COMMANDS: tuple[Command, ...] = (
         "change the last question, the Nth, or the last answer",
         _edit,
         completions=lambda: ("answer",),
+        most_words=1,
     ),
     Command("clear", "", "forget the conversation, keep the system text", _clear, ("new",)),
     Command(
-        "system", "[TEXT|none]", "show or change the system text", _system, (), lambda: (NONE,)
+        "system",
+        "[TEXT|none]",
+        "show or change the system text",
+        _system,
+        completions=lambda: (NONE,),
+        most_words=None,
     ),
     Command(
-        "set", "[NAME [VALUE]]", "show or change how answers are made", _set, (), _set_completions
+        "set",
+        "[NAME [VALUE]]",
+        "show or change how answers are made",
+        _set,
+        completions=_set_completions,
+        most_words=None,
     ),
-    Command("read", "FILE", "put a file in front of the next message", _read, files=True),
+    Command(
+        "read",
+        "FILE",
+        "put a file in front of the next message",
+        _read,
+        files=True,
+        most_words=None,
+    ),
+    Command("history", "", "show the whole chat", _history),
+    Command(
+        "copy",
+        "[code|N]",
+        "the answer, or a block of its code, to the clipboard",
+        copy,
+        completions=lambda: ("code",),
+        most_words=1,
+    ),
     Command("context", "", "how many tokens each message takes", _context, ("tokens",)),
     Command("stats", "", "figures of the last answer", _stats, ("info",)),
     Command("template", "", "the prompt as the model gets it", _template, ("prompt",)),
     Command(
         "save",
         "[-f] [NAME]",
-        "keep the chat by name, or as .json, .md, .txt; -f replaces",
+        "by name, or as .json .md .txt; -f replaces",
         keeping.save,
-        (),
+        ("export",),
         keeping.saved_names,
         files=True,
+        most_words=None,
     ),
     Command(
         "load",
@@ -327,14 +404,18 @@ COMMANDS: tuple[Command, ...] = (
         (),
         keeping.saved_names,
         True,
+        most_words=None,
     ),
-    Command("branch", "[N]", "list the ways this chat went, or go to one", keeping.branch),
+    Command(
+        "branch", "[N]", "list the ways this chat went, or go to one", keeping.branch, most_words=1
+    ),
     Command(
         "sessions",
         "[NAME]",
         "list the chats that are kept, or go on with one",
         keeping.go_on,
         completions=keeping.session_names,
+        most_words=None,
     ),
     Command(
         "model",
@@ -344,6 +425,7 @@ COMMANDS: tuple[Command, ...] = (
         (),
         load_aliases,
         files=True,
+        most_words=None,
     ),
     Command("exit", "", "leave", _exit, ("quit", "bye", "q")),
 )

@@ -11,10 +11,12 @@ from rich.text import Text as Line
 from lepton_cli.engine.autosave import Autosave, read_session, sessions_folder
 from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
 from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.messages import Message
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.session import Session
 from lepton_cli.engine.sizes import counted
 from lepton_cli.ui.interrupt import interrupting
+from lepton_cli.ui.meter import RICH_STYLES, level
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import ReasoningMode
 from lepton_cli.ui.render import AnswerView, LiveView, PlainView
@@ -103,11 +105,19 @@ class Dialogue:
         for row in wrap(line, self.width, fold=False) if self._aside.isatty() else [line]:
             self._console.print(row, soft_wrap=True)
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, style: str = "") -> None:
         if self._by_hand:
-            self.say((text, "dim"))
+            self.say((text, style or "dim"))
         else:
             note(text)
+
+    def send_control(self, sequence: str) -> bool:
+        """A control sequence of our own to the terminal; whether it is one that takes any."""
+        if not redraws(self._aside):
+            return False
+        self._aside.write(sequence)
+        self._aside.flush()
+        return True
 
     def complain(self, error: LeptonError) -> None:
         self.say(("error: ", "bold red"), error.message)
@@ -138,7 +148,10 @@ class Dialogue:
         kept = self.session.conversation is not before
         if done is not None:
             self.last = done
-            self.note(self._ending(done) if kept else "interrupted before the answer began")
+            if kept:
+                self._tell_ending(done)
+            else:
+                self.note("interrupted before the answer began")
             if done.unmet:
                 self.complain(done.unmet)
             self.keep()
@@ -168,6 +181,7 @@ class Dialogue:
         with_other = f", held with {held_with}" if held_with not in (None, name) else ""
         held = f"{counted(count, 'message')}{with_other}"
         self.note(f"{path}: {held}; {counted(self.session.used, 'token')}")
+        self.tell_room()
 
     def resume(self, path: Path) -> None:
         """Goes on with a chat that was kept. Raises UsageError, and then keeps the present one."""
@@ -180,6 +194,7 @@ class Dialogue:
             self.show_last()
         held = f"{counted(count, 'message')}{with_other}{damaged}"
         self.note(f"{path.stem}: {held}; {counted(self.session.used, 'token')}")
+        self.tell_room()
         if question is not None:
             self.draft = Draft(as_typed(question), is_returned=True)
             self.note(f"the last message was not answered{HANDED_BACK if self._by_hand else ''}")
@@ -190,9 +205,15 @@ class Dialogue:
             if turn.message.role == "user":
                 self.say(("> ", "bold cyan"), turn.message.content)
             else:
-                view = self._view()
-                view.text(turn.message.content)
-                view.close()
+                self.show_answer(turn.message)
+
+    def show_answer(self, message: Message) -> None:
+        """As it looked when it came."""
+        view = self._view()
+        if message.reasoning:
+            view.reasoning(message.reasoning)
+        view.text(message.content)
+        view.close()
 
     def keep(self) -> None:
         """Leaves K and V on disk beside the words; says once why the words are not there."""
@@ -233,6 +254,20 @@ class Dialogue:
         former.close()
         if told:
             self.note(told)
+        self.tell_room(former.context_size)
+
+    def tell_room(self, before: int | None = None) -> None:
+        """Where the chat does not fit into the context, or that became smaller than `before`."""
+        used, size = self.session.used, self.session.model.context_size
+        if used < size and (before is None or size >= before or not used):
+            return
+        held = f"this context holds {size} tokens" + (f", not {before}" if before else "")
+        if used < size:
+            self.note(f"{held}; the chat takes {used} of them")
+        elif self.session.generation.overflow == "error":
+            self.note(f"{held}; the chat has {used}: {ROOM_HINT}")
+        else:
+            self.note(f"{held}; the chat has {used}: what does not fit is left out")
 
     def tell_template(self) -> None:
         told = self.session.model.template.note
@@ -246,15 +281,16 @@ class Dialogue:
         on_screen = self.reasoning == "show" or (aside is not None and aside.isatty())
         return LiveView(Screen(self._console), aside, show_thoughts=on_screen)
 
-    def _ending(self, done: Done) -> str:
+    def _tell_ending(self, done: Done) -> None:
         """How full the window is, how fast the answer came, and what is worth a remark."""
-        stats = done.stats
-        told = [f"{self.session.used}/{stats.context_size}"]
+        stats, told = done.stats, remarks(done)
         if stats.generated_tokens and stats.decode_seconds > 0:
-            told.append(f"{stats.generated_tokens / stats.decode_seconds:.1f} tokens/s")
-        return " · ".join([*told, *remarks(done)])
+            told.insert(0, f"{stats.generated_tokens / stats.decode_seconds:.1f} tokens/s")
+        used, size = self.session.used, stats.context_size
+        self.note(" · ".join([f"{used}/{size}", *told]), RICH_STYLES[level(used, size)])
 
 
+ROOM_HINT = "/set overflow drop-old leaves out old turns; /undo and /clear make room"
 HANDED_BACK = ": it is in the input line"
 OVERFLOW_HINT = (
     "/set overflow drop-old leaves out old turns; /undo, /clear and /read none make room; "

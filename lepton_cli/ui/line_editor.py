@@ -21,11 +21,12 @@ from lepton_cli.engine.paths import private_file, state_folder
 from lepton_cli.ui.commands import COMMANDS, find_command
 from lepton_cli.ui.dialogue import Dialogue, Draft
 from lepton_cli.ui.folding import Folds
+from lepton_cli.ui.meter import PROMPT_STYLES, level
 from lepton_cli.ui.terminal import keys_wait, sanitize, uses_color
 from quant.errors import UsageError
 
 BLOCK = '"""'
-STYLE = Style.from_dict({"mark": "bold ansicyan"})
+STYLE = Style.from_dict({"mark": "bold ansicyan", **PROMPT_STYLES})
 
 
 class LineEditor:
@@ -71,14 +72,15 @@ class LineEditor:
     def _is_folded(self) -> bool:
         return self._folds.has_any(get_app().current_buffer.text)
 
-    def _meter(self) -> str:
+    def _meter(self) -> StyleAndTextTuples:
         session = self._dialogue.session
+        used, size = session.used, session.model.context_size
         files = "".join(f" · +{file.name}" for file in self._dialogue.attachments)
         editing = " · Ctrl-C leaves it as it was" if self._dialogue.draft.send else ""
         if self._is_folded():
             editing += " · Tab unfolds the text"
-        meter = f"{session.used}/{session.model.context_size}"
-        return sanitize(f" {meter} · {session.model.name}{files}{editing} · /help")
+        about = sanitize(f" · {session.model.name}{files}{editing} · /help")
+        return [("", " "), (f"class:{level(used, size)}", f"{used}/{size}"), ("", about)]
 
     def _history(self, *, kept: bool) -> History:
         if not kept:

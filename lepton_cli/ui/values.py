@@ -13,6 +13,7 @@ from lepton_cli.ui.prompt import expand_escapes
 from quant.errors import UsageError
 
 NONE = "none"
+DEFAULT = "default"
 SWITCH = {"on": True, "off": False}
 
 

@@ -1,0 +1,145 @@
+"""`/copy`: what goes to the clipboard, and in which sequence."""
+
+import base64
+import io
+import re
+from collections.abc import Callable
+
+import pytest
+from fake_model import FakeModel
+
+from lepton_cli.engine.generation import Generation
+from lepton_cli.ui.clipboard import MOST_BYTES, clipboard_sequence, code_blocks
+from lepton_cli.ui.commands import run_command
+from lepton_cli.ui.dialogue import ChatOptions, Dialogue
+from quant.errors import UsageError
+
+ANSWER = """Look:
+
+```python
+print("caf\u00e9")
+```
+
+- and in a list
+
+  ~~~sh
+  ls
+  ~~~
+"""
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+Sit = Callable[[], Terminal]
+
+
+@pytest.fixture
+def sit(monkeypatch: pytest.MonkeyPatch) -> Sit:
+    """Puts a terminal of colours in the place of stdout; between fixtures pytest puts its own."""
+    for name in ("TMUX", "STY", "NO_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+    def at() -> Terminal:
+        stream = Terminal()
+        monkeypatch.setattr("sys.stdout", stream)
+        return stream
+
+    return at
+
+
+def talked(answer: str) -> Dialogue:
+    options = ChatOptions(Generation(), plain=True, history=False)
+    talk = Dialogue(FakeModel(answers=[[answer]]), options, lambda name: FakeModel(), by_hand=True)
+    talk.ask("a question")
+    return talk
+
+
+def copied(shown: str) -> str:
+    (data,) = re.findall("\x1b]52;c;([^\x07]*)\x07", shown)
+    return base64.b64decode(data).decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("/copy", ANSWER),
+        ("/copy code", "ls"),
+        ("/copy 1", 'print("caf\u00e9")'),
+        ("/copy 2", "ls"),
+    ],
+)
+def test_the_answer_or_a_block_is_copied(sit: Sit, line: str, text: str) -> None:
+    terminal = sit()
+    talk = talked(ANSWER)
+    run_command(talk, line)
+    shown = terminal.getvalue()
+    assert copied(shown) == text
+    assert "was sent to the terminal's clipboard" in shown
+
+
+@pytest.mark.parametrize(
+    ("line", "answer", "named"),
+    [
+        ("/copy code", "no code", "no block of code"),
+        ("/copy 3", ANSWER, "no block 3"),
+        ("/copy 0", ANSWER, "no block 0"),
+        ("/copy all", ANSWER, "cannot be copied"),
+        ("/copy", "x" * (MOST_BYTES + 1), str(MOST_BYTES + 1)),
+    ],
+)
+def test_what_cannot_be_copied_is_told(sit: Sit, line: str, answer: str, named: str) -> None:
+    terminal = sit()
+    talk = talked(answer)
+    with pytest.raises(UsageError, match=named):
+        run_command(talk, line)
+    assert "\x1b]52" not in terminal.getvalue()
+
+
+def test_what_is_no_terminal_gets_no_sequence(sit: Sit, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = sit()
+    monkeypatch.setenv("TERM", "dumb")
+    talk = talked(ANSWER)
+    with pytest.raises(UsageError, match="no clipboard"):
+        run_command(talk, "/copy")
+    assert "\x1b" not in terminal.getvalue()
+
+
+def test_multiplexers_pass_the_sequence_on() -> None:
+    plain = clipboard_sequence("text", {})
+    assert plain == "\x1b]52;c;dGV4dA==\x07"
+    tmux = clipboard_sequence("text", {"TMUX": "/tmp/tmux"})
+    assert tmux == plain + "\x1bPtmux;\x1b" + plain + "\x1b\\"
+    screen = clipboard_sequence("x" * 1000, {"STY": "1.pts"})
+    pieces = re.findall("\x1bP(.*?)\x1b\\\\", screen, re.DOTALL)
+    assert "".join(pieces) == clipboard_sequence("x" * 1000, {})
+    assert max(map(len, pieces)) <= 252
+
+
+def test_blocks_are_those_with_fences() -> None:
+    assert code_blocks("a\n\n    indented\n\n```\n\n```\n````md\n```\nx\n```\n````") == [
+        "",
+        "```\nx\n```",
+    ]
+    assert code_blocks("```py\nnever closed") == ["never closed"]
+
+
+def below(sit: Sit, letters: int) -> str:
+    """What is shown below an answer to so many letters, in a context of 1300 tokens."""
+    terminal, options = sit(), ChatOptions(Generation(), history=False)
+    model = FakeModel(context_size=1300)
+    Dialogue(model, options, lambda name: FakeModel(), by_hand=True).ask("x" * letters)
+    return terminal.getvalue().partition("Hello!")[2]
+
+
+def test_a_context_that_fills_up_changes_the_colour_of_the_meter(sit: Sit) -> None:
+    for letters, colour in ((10, "2"), (1060, "30;43"), (1200, "1;37;41")):
+        assert f"\x1b[{colour}m{letters + 26}/1300" in below(sit, letters)
+
+
+def test_without_colours_the_meter_has_none(sit: Sit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[1m1226/1300" in below(sit, 1200)
