@@ -122,6 +122,20 @@ def read_own(path: Path, most: int) -> bytes:
         return file.read(most)
 
 
+def read_beside(path: Path, most: int, code: Path) -> bytes:
+    """Bytes of a file that came with code: it is believed as far as the code itself.
+
+    Raises ForeignFileError where somebody could have written it who could not write the code,
+    UsageError for a pipe or a device; OSError.
+    """
+    with open(open_file(path), "rb") as file:
+        if sys.platform != "win32":
+            known = code.stat()
+            _check_beside(path.parent, path.parent.lstat(), known)
+            _check_beside(path, os.fstat(file.fileno()), known)
+        return file.read(most)
+
+
 def named_file(path: Path) -> Path:
     """Where a file lies that the user named, which need not be there yet.
 
@@ -189,6 +203,13 @@ def _check_own(place: Path, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
         raise _foreign(place, status)
     if status.st_mode & OTHERS_WRITE:
+        raise _open_to_others(place, status)
+
+
+def _check_beside(place: Path, status: os.stat_result, code: os.stat_result) -> None:
+    if not (_is_trusted(status.st_uid) or status.st_uid == code.st_uid):
+        raise _foreign(place, status)
+    if not stat.S_ISLNK(status.st_mode) and status.st_mode & OTHERS_WRITE & ~code.st_mode:
         raise _open_to_others(place, status)
 
 

@@ -3,8 +3,11 @@
 import errno
 import os
 import shutil
+import socket
+import stat
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from ops.cpu import shelves
 from ops.cpu.compiling import compiled
 from ops.cpu.objects import ObjectStore, host_features, symbol_address, undefined_symbols
 from ops.cpu.rungs import X86, choose_rung, ladder
-from ops.shelves import Compiling
+from ops.shelves import Compiling, Shelf, pack
 from quant.errors import LeptonError, UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -39,12 +42,16 @@ def kernels_told(folder: Path | None, *names: str) -> list[str]:
     return sorted(compiling.kernel for compiling in heard(folder, *names) if compiling.kernel)
 
 
+def cached(folder: Path) -> Shelf:
+    return shelves.cache_shelf(folder, choose_rung(host_features(), os.environ))
+
+
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """A cache folder of this test's own that holds one kernel."""
     ObjectStore(kernel_folder(), lambda compiling: None).prepare([SMALL])
-    [shelf] = [path for path in kernel_folder().iterdir() if (path / f"{SMALL}.kernel").exists()]
-    (tmp_path / shelf.name).mkdir()
+    shelf = cached(kernel_folder()).folder
+    (tmp_path / shelf.name).mkdir(0o700)
     shutil.copy(shelf / f"{SMALL}.kernel", tmp_path / shelf.name)
     return tmp_path
 
@@ -71,32 +78,130 @@ def test_only_what_is_missing_is_compiled(folder):
     assert kernels_told(folder, SMALL, SECOND) == [SECOND]
 
 
-@pytest.mark.parametrize("damage", ["flipped", "empty", "short"])
+DAMAGES = ["flipped", "empty", "short", "a seal alone", "endless", "a pipe", "a socket"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_kernel_is_compiled_again(folder, damage):
     [path] = folder.glob(f"*/{SMALL}.kernel")
     whole = path.read_bytes()
     flipped = bytearray(whole)
     flipped[100] ^= 255
-    path.write_bytes({"flipped": bytes(flipped), "empty": b"", "short": b"short"}[damage])
+    short = {"flipped": bytes(flipped), "empty": b"", "short": b"short"}
+    short["a seal alone"] = cached(folder).sealed(SMALL, b"")
+    path.unlink()
+    match damage:
+        case "endless":
+            path.symlink_to("/dev/zero")
+        case "a pipe":
+            os.mkfifo(path, 0o600)
+        case "a socket":
+            with socket.socket(socket.AF_UNIX) as planted:
+                planted.bind(os.path.relpath(path))  # a socket's name is a short one
+        case _:
+            path.write_bytes(short[damage])
     assert kernels_told(folder, SMALL) == [SMALL]
-    assert all_shelves.unpack(path.read_bytes()) is not None
+    assert path.read_bytes() == whole
     assert heard(folder, SMALL) == []
 
 
-def test_kernels_of_the_package_come_first(folder, tmp_path, monkeypatch):
-    store = ObjectStore(None, lambda compiling: None)
-    packaged = tmp_path / "package"
-    monkeypatch.setattr(shelves, "PACKAGED", packaged)
-    [kernel] = folder.glob(f"*/{SMALL}.kernel")
-    shelves.packaged_shelf(store.rung).write(SMALL, kernel.read_bytes())
+def test_a_kernel_under_anothers_name_is_not_loaded(folder):
+    [path] = folder.glob(f"*/{SMALL}.kernel")
+    other = path.with_stem(SECOND)
+    shutil.copy(path, other)
+    assert kernels_told(folder, SMALL, SECOND) == [SECOND]
+    assert other.read_bytes() != path.read_bytes()
+
+
+def test_a_kernel_of_another_folder_is_not_loaded(folder):
+    [path] = folder.glob(f"*/{SMALL}.kernel")
+    whole = path.read_bytes()
+    other = Shelf(folder / "avx2-0123456789abcdef")
+    assert other.write(SMALL, pack(b"code", "entry")) is None
+    assert other.read(SMALL) == (b"code", "entry")
+    shutil.copy(other.folder / path.name, path)
+    assert kernels_told(folder, SMALL) == [SMALL]
+    assert path.read_bytes() == whole
+
+
+# --- whose they are
+
+
+def test_folders_and_kernels_are_their_owners_alone_whatever_the_umask(tmp_path):
+    before = os.umask(0)
+    try:
+        heard(tmp_path / "lepton/kernels", SMALL)
+    finally:
+        os.umask(before)
+    made = {path: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert [mode for path, mode in made.items() if path.is_dir()] == [0o700] * 3
+    assert [mode for path, mode in made.items() if path.is_file()] == [0o600]
+
+
+@pytest.mark.parametrize("above", [0, 1])
+def test_a_folder_that_others_can_write_is_neither_used_nor_filled(folder, above):
+    [shelf] = folder.iterdir()
+    place = [shelf, folder][above]
+    place.chmod(0o777)
+    first, last = heard(folder, SMALL, SECOND)[:1] + heard(folder, SMALL)[-1:]
+    for told in (first, last):
+        assert f"kernels cannot be kept: others can write to {place} " in told.lost.message
+        assert told.lost.hint == f"chmod go-w {place}"
+    assert (first.total, last.total) == (2, 1)
+    assert [path.name for path in shelf.iterdir()] == [f"{SMALL}.kernel"]
+
+
+def planted(path: Path, how: str) -> None:
+    if how == "writable":
+        path.chmod(0o606)
+    elif os.geteuid() == 0:
+        os.chown(path, 12345, 12345)
+    else:
+        pytest.skip("only root can give a file to another user")
+
+
+@pytest.mark.parametrize("how", ["writable", "another user's"])
+def test_a_kernel_that_others_could_have_written_is_told_and_replaced(folder, how):
+    [path] = folder.glob(f"*/{SMALL}.kernel")
+    planted(path, how)
+    first, last = heard(folder, SMALL)
+    assert str(path) in first.ignored.message
+    assert (first.lost, last.lost, last.kernel) == (None, None, SMALL)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and path.stat().st_uid == os.geteuid()
+    assert heard(folder, SMALL) == []
+
+
+@pytest.fixture
+def package(folder, tmp_path, monkeypatch) -> Path:
+    """The folder of kernels of a package that was installed elsewhere; it holds one."""
+    monkeypatch.setattr(shelves, "PACKAGED", tmp_path / "package")
+    shelf = shelves.packaged_shelf(choose_rung(host_features(), os.environ))
+    kernel = cached(folder).read(SMALL)
+    assert kernel is not None and shelf.write(SMALL, pack(*kernel)) is None
+    return shelf.folder
+
+
+def test_kernels_of_the_package_come_first(package):
     assert heard(None, SMALL) == []
+
+
+@pytest.mark.parametrize("how", ["writable", "another user's"])
+@pytest.mark.parametrize("what", ["the folder", "the kernel"])
+def test_kernels_of_the_package_are_believed_as_far_as_its_code(package, how, what):
+    place = package if what == "the folder" else package / f"{SMALL}.kernel"
+    planted(place, how)
+    first, last = heard(None, SMALL)
+    assert str(place) in first.ignored.message and last.kernel == SMALL
+    code = package.parent / "code.py"
+    code.touch(0o644)
+    assert Shelf(package, code).read(SMALL) is None
+    planted(code, how)
+    assert Shelf(package, code).read(SMALL) is not None
 
 
 @pytest.mark.parametrize("hindrance", ["a file in the way", "a full disk", "no folder"])
 def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch, hindrance):
-    def full(path: Path, data: bytes) -> None:
-        with path.open("wb") as file:
-            file.write(data[:100])
+    def full(path: Path, parts: Iterable[bytes]) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     cache: Path | None = tmp_path / "cache"
@@ -104,7 +209,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch, h
         case "a file in the way":
             tmp_path.joinpath("cache").write_text("not a folder")
         case "a full disk":
-            monkeypatch.setattr(Path, "write_bytes", full)
+            monkeypatch.setattr(all_shelves, "write_cached", full)
         case "no folder":
             cache = None
     first, last = heard(cache, SMALL)
@@ -160,7 +265,7 @@ def test_a_wrong_rung_is_refused(monkeypatch, tmp_path):
 
 def test_symbols_that_nobody_provides_are_named(folder):
     [path] = folder.glob(f"*/{SMALL}.kernel")
-    kernel = all_shelves.unpack(path.read_bytes())
+    kernel = cached(folder).read(path.stem)
     assert kernel is not None
     assert all(symbol_address(SMALL, symbol) for symbol in undefined_symbols(kernel[0]))
     assert symbol_address(SMALL, "memset") != symbol_address(SMALL, "numba_no_such_function")
@@ -186,20 +291,6 @@ def test_rungs_sources_and_compilers_have_folders_of_their_own(tmp_path, monkeyp
     known = shelves.sources()
     monkeypatch.setattr(shelves, "sources", lambda: [*known, edited])
     assert not folders() & (first | second)
-
-
-def test_every_module_that_kernels_import_is_a_part_of_the_key():
-    script = (
-        "import sys, ops.cpu.kernels.worker; print(*(module.__file__ "
-        "for name, module in sys.modules.items() if name.split('.')[0] in {'ops', 'quant'}))"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    run = [sys.executable, "-c", script]
-    imported = subprocess.run(run, env=environment, capture_output=True, text=True, check=True)
-    files = {Path(file) for file in imported.stdout.split()}
-    packages = {file for file in files if file.name == "__init__.py"}
-    assert len(files) > 15
-    assert files - packages <= set(shelves.sources())
 
 
 # --- tidiness

@@ -19,6 +19,7 @@ from lepton_cli.engine.warmup import Compiling
 from lepton_cli.ui.warmup import CompileNotes
 from ops.cpu.machine import ThreadChoice
 from ops.cuda.probe import Card, Missing
+from ops.own_files import ForeignFileError
 from ops.shelves import Shelf, pack
 from quant.errors import LeptonError, ModelFileError, OutOfMemoryError
 from tests.make_gguf import write_model
@@ -147,6 +148,16 @@ def test_kernels_that_cannot_be_kept_are_told_once(capsys, monkeypatch, counts, 
     assert err.count("lepton: note: kernels cannot be kept in /c: Read-only file system;") == 1
     assert err.count("set XDG_CACHE_HOME") == 1
     assert ("only this once" in err, "each time" in err) == (not before, before or counts)
+
+
+def test_a_kernel_that_is_not_used_is_told_once(capsys):
+    ignored = ForeignFileError("/c/scale.kernel belongs to user ann", "remove it")
+    first = replace(STEPS[0], ignored=ignored)
+    err = told(capsys, [first, *STEPS[1:], first])
+    assert err.count("is not used: /c/scale.kernel belongs to user ann; remove it\n") == 1
+    assert "only this once" in err
+    lost = replace(first, lost=LOST)
+    assert "is not used" not in told(capsys, [lost, lost])
 
 
 def test_a_guess_of_how_long_compiling_takes_grows_with_the_kernels(monkeypatch):

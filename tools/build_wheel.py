@@ -24,6 +24,7 @@ from hatchling.build import build_wheel
 from ops.cpu.compiling import all_kernels, compiled
 from ops.cpu.rungs import X86, Rung
 from ops.cpu.shelves import packaged_shelf
+from ops.whole_files import replacing
 
 ROOT = Path(__file__).parents[1]
 ANYWHERE, HERE = "py3-none-any", "py3-none-manylinux_2_17_x86_64"
@@ -60,9 +61,10 @@ def _options() -> argparse.Namespace:
 
 def _objects(rung: Rung, names: list[str]) -> Files:
     """The wheel's members for a rung."""
-    begin, folder = time.perf_counter(), packaged_shelf(rung).folder.relative_to(ROOT)
+    begin, shelf = time.perf_counter(), packaged_shelf(rung)
+    folder = shelf.folder.relative_to(ROOT)
     ready = compiled(names, rung, len(os.sched_getaffinity(0)))
-    objects = {f"{folder}/{name}.kernel": packed for name, packed in ready}
+    objects = {f"{folder}/{name}.kernel": shelf.sealed(name, packed) for name, packed in ready}
     print(f"{rung.name}: {len(objects)} kernels in {time.perf_counter() - begin:.0f} s", flush=True)
     return objects
 
@@ -101,7 +103,7 @@ def _hashed(data: bytes) -> str:
 
 def _write(path: Path, members: Files) -> None:
     """The same members give the same bytes: the archive has no times."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
             member = zipfile.ZipInfo(name)
             member.external_attr = 0o644 << 16

@@ -32,7 +32,7 @@ WORTH_KEEPING = 256
 prompt neither."""
 
 PACKAGE = Path(__file__).parents[2]
-CODE = ("ops/*.py", "ops/cpu/*.py", "ops/cuda/*.py", "lepton_cli/models/*.py")
+CODE = ("quant", "ops", "lepton_cli/models")  # the folders of what computes K and V
 
 
 def prefix_folder() -> Path | None:
@@ -100,6 +100,9 @@ def _parts(identity: str, layout: CacheLayout, rope: Rope | None) -> Iterator[by
     if rope is not None:
         yield rope.frequencies.tobytes()
         yield repr((rope.head_width, rope.interleaved, rope.magnitude)).encode()
-    for pattern in CODE:
-        for source in sorted(PACKAGE.glob(pattern)):
-            yield source.read_bytes()
+    yield from (source.read_bytes() for source in sources())
+
+
+def sources() -> list[Path]:
+    """The files that decide what the bytes of K and V are."""
+    return [file for folder in CODE for file in sorted((PACKAGE / folder).rglob("*.py"))]

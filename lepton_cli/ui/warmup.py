@@ -30,18 +30,21 @@ def prepare(models: Sequence[str], *, verbose: bool) -> None:
 class CompileNotes:
     """Compiling takes seconds, so it is told, on stderr: a note, or a line that counts.
 
-    That line is a terminal's, and goes when all is done. That kernels cannot be kept is told once.
+    That line is a terminal's, and goes when all is done. That kernels cannot be kept, or that one
+    is not used, is told once.
     """
 
     def __init__(self, *, verbose: bool) -> None:
-        self._verbose, self._lost = verbose, False
+        self._verbose, self._lost, self._told = verbose, False, False
         self._counts = not verbose and sys.stderr is not None and redraws(sys.stderr)
 
     def __call__(self, compiling: Compiling) -> None:
         if compiling.lost and not self._lost:
-            self._erase()
-            note(f"{compiling.lost.message}; {compiling.lost.hint}")
+            self._tell(f"{compiling.lost.message}; {compiling.lost.hint}")
             self._lost = True
+        elif compiling.ignored and not self._told:
+            why = f"{compiling.ignored.message}; {compiling.ignored.hint}"
+            self._tell(f"a kernel that is there is not used: {why}")
         how_far = f"{compiling.done} of {compiling.total}"
         often = "each time" if self._lost else "only this once"
         if self._counts:
@@ -54,6 +57,11 @@ class CompileNotes:
             note(f"compiling {compiling.total} kernels for this machine ({how_long})")
         elif self._verbose:
             note(f"compiled {compiling.kernel} ({how_far})")
+
+    def _tell(self, text: str) -> None:
+        self._erase()
+        note(text)
+        self._told = True
 
     def _erase(self) -> None:
         if self._counts:

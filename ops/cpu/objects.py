@@ -45,7 +45,8 @@ class ObjectStore:
         """Loads kernels, compiling those that lie nowhere yet, several at once."""
         missing = [name for name in dict.fromkeys(names) if not self._find(name)]
         if missing:
-            self._on_compile(Compiling(0, len(missing), lost=self.lost()))
+            ignored = next(filter(None, (shelf.ignored for shelf in self._shelves)), None)
+            self._on_compile(Compiling(0, len(missing), lost=self.lost(), ignored=ignored))
             compile_them = self._compile if KEEPS_OBJECTS else self._compile_in_place
             for done, (name, lost) in enumerate(compile_them(missing), start=1):
                 self._on_compile(Compiling(done, len(missing), name, lost))
@@ -74,9 +75,7 @@ class ObjectStore:
 
         for name, packed in compiled(names, self.rung, default_threads().count):
             lost = self._cache.write(name, packed) if self._cache else no_folder()
-            kernel = unpack(packed)
-            assert kernel, f"the compiler's answer for {name} is damaged"
-            self._load(name, *kernel)
+            self._load(name, *unpack(packed))
             yield name, lost
 
     def _compile_in_place(self, names: Sequence[str]) -> Iterator[tuple[str, LeptonError | None]]:

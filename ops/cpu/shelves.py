@@ -20,7 +20,7 @@ PACKAGED = HERE / "compiled"
 
 def packaged_shelf(rung: Rung) -> Shelf:
     """Made when the package was built; its code depends on nothing that is installed here."""
-    return Shelf(PACKAGED / f"{rung.name}-{_digest(rung)}")
+    return Shelf(PACKAGED / f"{rung.name}-{_digest(rung)}", code=Path(__file__))
 
 
 def cache_shelf(root: Path, rung: Rung) -> Shelf:
@@ -30,11 +30,11 @@ def cache_shelf(root: Path, rung: Rung) -> Shelf:
 
 def sources() -> list[Path]:
     """The files that decide what a kernel's object code is."""
-    shared = [HERE.parent / "interface.py", HERE.parent / "cache.py"]
+    names = ("interface.py", "cache.py", "shelves.py", "own_files.py", "whole_files.py")
+    shared = [HERE.parent / name for name in names]
     here = [HERE / "layout.py", HERE / "rungs.py", Path(__file__)]
-    own = [*shared, HERE.parent / "shelves.py", *here]
-    quant = HERE.parents[1] / "quant"
-    return [*own, *sorted((HERE / "kernels").glob("*.py")), *sorted(quant.glob("*.py"))]
+    folders = HERE / "kernels", HERE.parents[1] / "quant"
+    return [*shared, *here, *(file for folder in folders for file in sorted(folder.rglob("*.py")))]
 
 
 def _digest(rung: Rung, *more: str) -> str:

@@ -59,13 +59,12 @@ class CodeStore:
         if not missing:
             return
         lost = self.shelf.probe() if self.shelf else no_folder()
-        self._on_compile(Compiling(0, len(missing), lost=lost))
+        ignored = self.shelf.ignored if self.shelf else None
+        self._on_compile(Compiling(0, len(missing), lost=lost, ignored=ignored))
         worker = Worker("ops.cuda.worker", (self._target,))
         for done, (name, packed) in enumerate(compiled(missing, worker, self._processes), start=1):
             lost = self.shelf.write(name, packed) if self.shelf else no_folder()
-            code = unpack(packed)
-            assert code, f"the compiler's answer for {name} is damaged"
-            self._load(name, *code)
+            self._load(name, *unpack(packed))
             self._on_compile(Compiling(done, len(missing), name, lost))
 
     def _find(self, name: str) -> bool:
@@ -89,10 +88,11 @@ def code_shelf(root: Path, target: str) -> Shelf:
 
 def sources() -> list[Path]:
     """The files that decide what a kernel's machine code is."""
-    shared = [HERE.parent / "interface.py", HERE.parent / "cache.py", HERE.parent / "shelves.py"]
+    names = ("interface.py", "cache.py", "shelves.py", "own_files.py", "whole_files.py")
+    shared = [HERE.parent / name for name in names]
     own = [HERE / name for name in ("ptx.py", "worker.py", "device.py", "cache.py")]
-    tables = [HERE.parents[1] / "quant" / name for name in ("iquants.py", "microscaling.py")]
-    return [*shared, *own, *tables, *sorted((HERE / "kernels").glob("*.py"))]
+    folders = HERE / "kernels", HERE.parents[1] / "quant"
+    return [*shared, *own, *(file for folder in folders for file in sorted(folder.rglob("*.py")))]
 
 
 def _installed(package: str) -> str:
