@@ -17,7 +17,7 @@ from ops.backend import Resources, open_backend
 from ops.cache import CacheLayout, KVCache
 from ops.cpu.machine import default_threads
 from ops.interface import Array, Linear, Operators, Step, Weight
-from ops.program import Limits
+from ops.memory_plan import Limits
 from quant.format import FORMATS
 
 OPERATORS, WIDTH, STEPS = 250, 512, 40

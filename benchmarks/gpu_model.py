@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from lepton_cli.engine import loading
-from ops.costs import costs
 from ops.cuda.cache import CardCacheLayout
 from ops.cuda.device import Code, Launch, Memory
 from ops.cuda.records import Counts
 from ops.cuda.runner import CudaRunner
 from ops.interface import BLOCK, Step
-from ops.program import Limits, record
+from ops.memory_plan import Limits
+from ops.program import record
 from quant.gguf import GGUF
 
 CARDS = {  # GB/s of the data sheet
@@ -71,7 +71,7 @@ def token_work(path: Path, depth: int) -> tuple[int, int]:
     runner = CudaRunner(card, record(decoder.forward), cache, Limits(1, 1), card)
     position = np.array([depth], np.int32)
     step = Step(position, position, np.zeros(1, np.int32))
-    read = sum(costs(operation, step, cache)[0] for operation in runner.operations)
+    read = sum(operation.costs(step, cache).bytes for operation in runner.operations)
     blocks = 1 << (depth // BLOCK).bit_length()
     return read, len(runner.launches(Counts(1, 1, blocks, True)))
 

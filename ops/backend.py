@@ -11,7 +11,8 @@ from ops.cpu.runner import CpuRunner
 from ops.cuda.device import Device
 from ops.cuda.probe import Card
 from ops.interface import Array, Operators
-from ops.program import Limits, record
+from ops.memory_plan import Limits
+from ops.program import record
 from ops.reference import ReferenceRunner
 from ops.shelves import Compiling
 

@@ -1,20 +1,34 @@
 """Rewriting a recording for a backend: operators that follow each other become one.
 
 Each rule keeps the meaning: `ops.reference`, which runs the model as it was written, is the oracle
-of the result. What is new here: `quantize` and `rms_norm_quantize` (activations for packed
-weights), `gated_linear` and `gated_expert_linear` (activation(gate x) · up x), `linear` with a
-second input that is added, `angles` (of rotary positions, once a step), `enter_heads` (norm, rope
-and the cache's store between the products of q, k, v and attention), `group` (rows by expert).
+of the result. The operators that come out are described in `ops.operations`, from `FUSED` on.
 """
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ops.interface import Heads, Linear, Rope, Routing
-from ops.program import Buffer, Operation, Parameter
+from ops.interface import Rope
+from ops.operations import (
+    Add,
+    Angles,
+    Attention,
+    Buffer,
+    ExpertProduct,
+    Gate,
+    Group,
+    NormRopeStore,
+    Operation,
+    Product,
+    Quantize,
+    RmsNorm,
+    RmsNormQuantize,
+    Rotate,
+    Route,
+    Store,
+)
 
-PRODUCTS = {"linear", "expert_linear", "gated_linear", "gated_expert_linear"}
+Products = Product | ExpertProduct
 
 
 def fuse(
@@ -29,15 +43,17 @@ def fuse(
     fused = _added(fused)
     fused = list(_quantized(fused, quantized, block_bytes))
     fused = _normalised(fused)
-    fused = _entered(list(_turned(fused)))
+    fused = _entered(list(_rotated(fused)))
     return list(_grouped(fused))
 
 
-def _readers(operations: Sequence[Operation]) -> Counter[Buffer]:
+def readers_of(operations: Sequence[Operation]) -> Counter[Buffer]:
+    """How many operators read each buffer."""
     return Counter(buffer for op in operations for buffer in op.inputs)
 
 
-def _makers(operations: Sequence[Operation]) -> dict[Buffer, Operation]:
+def makers_of(operations: Sequence[Operation]) -> dict[Buffer, Operation]:
+    """The operator that writes each buffer."""
     return {buffer: op for op in operations for buffer in op.outputs}
 
 
@@ -47,42 +63,37 @@ def _without(operations: list[Operation], gone: set[Operation]) -> list[Operatio
 
 def _gated(operations: list[Operation]) -> list[Operation]:
     """Two products of the same input that only a gate reads."""
-    readers, makers, gone = _readers(operations), _makers(operations), set[Operation]()
+    readers, makers, gone = readers_of(operations), makers_of(operations), set[Operation]()
     for n, op in enumerate(operations):
-        if op.name != "gate":
+        if not isinstance(op, Gate):
             continue
-        gate, up = (makers.get(buffer) for buffer in op.inputs)
-        if gate and up and max(readers[b] for b in op.inputs) == 1 and _alike(gate, up):
-            parameters = (*gate.parameters, *up.parameters, *op.parameters)
-            operations[n] = Operation(f"gated_{gate.name}", gate.inputs, op.outputs, parameters)
+        gate, up = makers.get(op.gate), makers.get(op.up)
+        if not isinstance(gate, Products) or not isinstance(up, Products):
+            continue
+        if max(readers[op.gate], readers[op.up]) == 1 and _alike(gate, up):
+            operations[n] = replace(gate, y=op.y, up=up.w, activation=op.activation)
             gone |= {gate, up}
     return _without(operations, gone)
 
 
-def _alike(gate: Operation, up: Operation) -> bool:
-    if gate.name not in PRODUCTS or gate.name != up.name or gate.inputs != up.inputs:
+def _alike(gate: Products, up: Products) -> bool:
+    if type(gate) is not type(up) or gate.inputs != up.inputs:
         return False
-    a, b = _linear(gate).weight, _linear(up).weight
+    a, b = gate.w.weight, up.w.weight
     return a.format is b.format and (a.rows, a.columns) == (b.rows, b.columns)
-
-
-def _linear(op: Operation) -> Linear:
-    w = op.parameters[0]
-    assert isinstance(w, Linear)
-    return w
 
 
 def _added(operations: list[Operation]) -> list[Operation]:
     """A product that is only added to something."""
-    readers, makers, gone = _readers(operations), _makers(operations), set[Operation]()
+    readers, makers, gone = readers_of(operations), makers_of(operations), set[Operation]()
     for n, op in enumerate(operations):
-        if op.name != "add":
+        if not isinstance(op, Add):
             continue
-        stream, branch = op.inputs
-        maker = makers.get(branch)
-        if maker and maker.name == "linear" and readers[branch] == 1 and maker not in gone:
-            inputs = (*maker.inputs, stream)
-            operations[n] = Operation("linear", inputs, op.outputs, maker.parameters)
+        maker = makers.get(op.b)
+        if not isinstance(maker, Product) or maker.up is not None or maker.added is not None:
+            continue
+        if readers[op.b] == 1 and maker not in gone:
+            operations[n] = replace(maker, y=op.y, added=op.a)
             gone.add(maker)
     return _without(operations, gone)
 
@@ -93,114 +104,121 @@ def _quantized(
     """Products with quantized weights read quantized activations, made once for all of them."""
     made: dict[Buffer, Buffer] = {}
     for op in operations:
-        if op.name not in PRODUCTS or _linear(op).weight.format.name not in formats:
+        if not isinstance(op, Products) or op.w.weight.format.name not in formats:
             yield op
             continue
-        x = op.inputs[0]
-        if x not in made:
-            made[x] = Buffer(x.rows, x.multiple, x.width // 32 * block_bytes // 4)
-            yield Operation("quantize", (x,), (made[x],), ())
-        yield replace(op, inputs=(made[x], *op.inputs[1:]))
+        if op.x not in made:
+            made[op.x] = op.x.like(op.x.width // 32 * block_bytes // 4)
+            yield Quantize(op.x, made[op.x], layer=op.layer)
+        yield replace(op, x=made[op.x])
 
 
 def _normalised(operations: list[Operation]) -> list[Operation]:
-    """A norm of whole rows that is only quantized."""
-    readers, makers, gone = _readers(operations), _makers(operations), set[Operation]()
+    """A norm of whole rows and the quantization that is its only reader."""
+    readers, makers, gone = readers_of(operations), makers_of(operations), set[Operation]()
     for n, op in enumerate(operations):
-        if op.name != "quantize":
+        if not isinstance(op, Quantize):
             continue
-        maker = makers.get(op.inputs[0])
-        if maker and maker.name == "rms_norm" and readers[op.inputs[0]] == 1:
-            if _linear(maker).weight.columns != op.inputs[0].width:
-                continue
-            name = "rms_norm_quantize"
-            operations[n] = Operation(name, maker.inputs, op.outputs, maker.parameters)
-            gone.add(maker)
+        norm = makers.get(op.x)
+        if not isinstance(norm, RmsNorm) or readers[op.x] > 1:
+            continue
+        if norm.w.weight.columns == op.x.width:
+            operations[n] = RmsNormQuantize(norm.x, op.y, norm.w, norm.eps, layer=norm.layer)
+            gone.add(norm)
     return _without(operations, gone)
 
 
-def _turned(operations: list[Operation]) -> Iterator[Operation]:
+def _rotated(operations: list[Operation]) -> Iterator[Operation]:
     """The angles of rotary positions are computed once a step, not once a layer."""
     made: dict[Rope, Buffer] = {}
     for op in operations:
-        if op.name != "rope":
+        if not isinstance(op, Rotate):
             yield op
             continue
-        rope = op.parameters[0]
-        assert isinstance(rope, Rope)
-        if rope not in made:
-            width = 2 * len(rope.frequencies) * (2 if rope.interleaved else 1)
-            made[rope] = Buffer("tokens", 1, width)
-            yield Operation("angles", (), (made[rope],), (rope,))
-        yield replace(op, inputs=(*op.inputs, made[rope]))
+        if op.rope not in made:
+            width = 2 * len(op.rope.frequencies) * (2 if op.rope.interleaved else 1)
+            made[op.rope] = Buffer("tokens", 1, width)
+            yield Angles(made[op.rope], op.rope, layer=op.layer)
+        yield replace(op, angles=made[op.rope])
 
 
 @dataclass(frozen=True, slots=True)
-class _Heads:
-    """What becomes of q or k after its product: a norm of each head, then its turn."""
+class _Head:
+    """What becomes of q or k after its product: a norm of each head, then its rotation."""
 
     source: Buffer
-    norm: Operation | None
-    rope: Operation | None
+    norm: RmsNorm | None = None
+    rotate: Rotate | None = None
 
     @property
     def steps(self) -> set[Operation]:
-        return {step for step in (self.norm, self.rope) if step}
-
-    @property
-    def angles(self) -> Buffer | None:
-        return self.rope.inputs[1] if self.rope else None
-
-    @property
-    def eps(self) -> Parameter:
-        return self.norm.parameters[1] if self.norm else 0.0
+        return {step for step in (self.norm, self.rotate) if step}
 
 
 def _entered(operations: list[Operation]) -> list[Operation]:
     """All that stands between the products and attention, head by head."""
-    readers, makers, gone = _readers(operations), _makers(operations), set[Operation]()
+    readers, makers, gone = readers_of(operations), makers_of(operations), set[Operation]()
 
-    def trace(buffer: Buffer, width: int) -> _Heads:
+    def trace(buffer: Buffer, width: int) -> _Head:
         """From what attention takes back to what a product gave."""
-        rope = makers[buffer] if makers[buffer].name == "rope" and readers[buffer] == 1 else None
-        turned = rope.inputs[0] if rope else buffer
-        norm = makers[turned] if makers[turned].name == "rms_norm" else None
-        if norm and (readers[turned] > 1 or _linear(norm).weight.columns != width):
-            norm = None
-        return _Heads(norm.inputs[0] if norm else turned, norm, rope)
+        maker = makers[buffer]
+        rotate = maker if isinstance(maker, Rotate) and readers[buffer] == 1 else None
+        before = rotate.x if rotate else buffer
+        norm = makers[before]
+        if not isinstance(norm, RmsNorm) or readers[before] > 1 or norm.w.weight.columns != width:
+            return _Head(before, None, rotate)
+        return _Head(norm.x, norm, rotate)
 
     for n, store in enumerate(operations):
-        if store.name != "store":
+        if not isinstance(store, Store):
             continue
-        attention, heads = operations[n + 1], store.parameters[0]
-        assert attention.name == "attention" and isinstance(heads, Heads)
-        q = trace(attention.inputs[0], heads.head_width)
-        k = trace(store.inputs[0], heads.head_width)
-        if (q.rope and q.angles is not k.angles) or (q.norm and k.norm and q.eps != k.eps):
-            q = _Heads(attention.inputs[0], None, None)
-        out = Buffer(q.source.rows, q.source.multiple, q.source.width)
-        inputs = (q.source, k.source, store.inputs[1], *([k.angles] if k.angles else []))
-        norms = [_linear(head.norm) if head.norm else None for head in (q, k)]
-        rope, eps = k.rope.parameters[0] if k.rope else None, k.eps or q.eps
-        parameters = (heads, *norms, eps, rope, int(q.rope is not None))
-        operations[n] = Operation("enter_heads", inputs, (out,), parameters)
-        operations[n + 1] = replace(attention, inputs=(out,))
+        attention, heads = operations[n + 1], store.heads
+        assert isinstance(attention, Attention)
+        q, k = trace(attention.q, heads.head_width), trace(store.k, heads.head_width)
+        if not _enter_together(q, k):
+            q = _Head(attention.q)
+        entered = _norm_rope_store(store, q, k)
+        operations[n], operations[n + 1] = entered, replace(attention, q=entered.y)
         gone |= q.steps | k.steps
     return _without(operations, gone)
+
+
+def _enter_together(q: _Head, k: _Head) -> bool:
+    """One operator has one table of angles and one epsilon."""
+    if q.rotate and (k.rotate is None or q.rotate.angles is not k.rotate.angles):
+        return False
+    return not (q.norm and k.norm and q.norm.eps != k.norm.eps)
+
+
+def _norm_rope_store(store: Store, q: _Head, k: _Head) -> NormRopeStore:
+    norm = k.norm or q.norm
+    return NormRopeStore(
+        q=q.source,
+        k=k.source,
+        v=store.v,
+        y=q.source.like(),
+        heads=store.heads,
+        q_norm=q.norm.w if q.norm else None,
+        k_norm=k.norm.w if k.norm else None,
+        eps=norm.eps if norm else 0.0,
+        rope=k.rotate.rope if k.rotate else None,
+        angles=k.rotate.angles if k.rotate else None,
+        rotates_q=q.rotate is not None,
+        layer=store.layer,
+    )
 
 
 def _grouped(operations: list[Operation]) -> Iterator[Operation]:
     """Expert products are told, beside each row's expert, the rows of each expert."""
     made: dict[Buffer, tuple[Buffer, Buffer]] = {}
     for op in operations:
-        if not op.name.endswith("expert_linear"):
-            yield op
-        else:
-            yield replace(op, inputs=(*op.inputs, *made[op.inputs[1]]))
-        if op.name == "route":
-            ids, routing = op.outputs[0], op.parameters[0]
-            assert isinstance(routing, Routing)
-            order = Buffer("tokens", ids.width, 1)
-            starts = Buffer("step", 1, routing.total + 1)
-            made[ids] = order, starts
-            yield Operation("group", (ids,), (order, starts), (routing,))
+        if isinstance(op, ExpertProduct):
+            order, starts = made[op.ids]
+            yield replace(op, order=order, starts=starts)
+            continue
+        yield op
+        if isinstance(op, Route):
+            order = Buffer("tokens", op.ids.width, 1)
+            starts = Buffer("step", 1, op.routing.total + 1)
+            made[op.ids] = order, starts
+            yield Group(op.ids, order, starts, op.routing, layer=op.layer)

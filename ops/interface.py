@@ -142,6 +142,9 @@ class Interrupted(Exception):  # noqa: N818  it is not an error
 class Operators(Protocol):
     """Each returns a new (rows, width) array. Misfitting shapes raise ModelFileError at load."""
 
+    def layer(self, number: int) -> "Operators":
+        """These operators for one block of the model: what it calls belongs to that layer."""
+
     def embed(self, table: Weight) -> Array:  # (V, D) -> (T, D)
         """The table's rows for the step's tokens."""
 

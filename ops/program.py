@@ -1,12 +1,17 @@
-"""A model recorded once: the sequence of its operators over symbolic buffers, and where these lie.
+"""A model recorded once: its operators in order over symbolic buffers, and what they need.
 
-The recorder is an `Operators` object that computes nothing. It checks every shape, so that a file
-whose tensors do not fit is refused at load; a backend lowers the recording to its own kernels.
+The recording is the only truth about a model: its states, weights, inputs and work are read off its
+operators. The recorder is an `Operators` object that computes nothing. It checks every shape, so
+that a file whose tensors do not fit is refused at load; a backend lowers the recording to its own
+kernels.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
+
+import numpy as np
 
 from ops.interface import (
     Activation,
@@ -20,34 +25,31 @@ from ops.interface import (
     Weight,
     check_widths,
 )
+from ops.operations import (
+    Activate,
+    Add,
+    Attention,
+    Buffer,
+    Embed,
+    ExpertProduct,
+    ExpertSum,
+    Gate,
+    LayerNorm,
+    Operation,
+    Pages,
+    Product,
+    RmsNorm,
+    Rotate,
+    Route,
+    Scale,
+    SelectOutputs,
+    Softcap,
+    State,
+    Store,
+    Temperature,
+    Use,
+)
 from quant.errors import ModelFileError
-
-Rows = Literal["tokens", "outputs", "step"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Buffer:
-    """Activations of a step: (rows of the step * multiple, width) of 4-byte elements.
-
-    `rows` is what the step has many of; "step" stands for one.
-    """
-
-    rows: Rows
-    multiple: int
-    width: int
-
-
-Parameter = Linear | Weight | Rope | Heads | Routing | Activation | float | int | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Operation:
-    """One recorded call: the operator's name, the buffers it reads and writes, its constants."""
-
-    name: str
-    inputs: tuple[Buffer, ...]
-    outputs: tuple[Buffer, ...]
-    parameters: tuple[Parameter, ...]
 
 
 @dataclass(slots=True)
@@ -55,18 +57,22 @@ class Recorder:
     """Writes down what a model's forward pass calls (see interface.Operators for the meanings)."""
 
     operations: list[Operation] = field(default_factory=list)
+    number: int | None = None  # of the layer that is being recorded
+
+    def layer(self, number: int) -> "Recorder":
+        return Recorder(self.operations, number)
 
     def embed(self, table: Weight) -> Buffer:
         _check_experts(table, 1)
-        return self._add("embed", (), Buffer("tokens", 1, table.columns), table)
+        return self._add(Embed(Buffer("tokens", 1, table.columns), table))
 
     def embed_positions(self, table: Weight) -> Buffer:
         _check_experts(table, 1)
-        return self._add("embed_positions", (), Buffer("tokens", 1, table.columns), table)
+        return self._add(Embed(Buffer("tokens", 1, table.columns), table, "positions"))
 
     def linear(self, w: Linear, x: Buffer) -> Buffer:
-        self._check(w, x, 1)
-        return self._add("linear", (x,), Buffer(x.rows, x.multiple, w.weight.rows), w)
+        _check_product(w, x, 1)
+        return self._add(Product(x, x.like(w.weight.rows), w))
 
     def rms_norm(self, x: Buffer, w: Linear, eps: float) -> Buffer:
         _check_norm(w)
@@ -74,7 +80,7 @@ class Recorder:
             raise ModelFileError(f"the tensor {w.bias.name} has no place in this model")
         if x.width % w.weight.columns:
             check_widths(w.weight.name, w.weight.columns, x.width)
-        return self._same("rms_norm", x, w, eps)
+        return self._add(RmsNorm(x, x.like(), w, eps))
 
     def layer_norm(self, x: Buffer, w: Linear, eps: float) -> Buffer:
         check_widths(w.weight.name, w.weight.columns, x.width)
@@ -82,13 +88,13 @@ class Recorder:
         if w.bias:
             check_widths(w.bias.name, w.bias.columns, x.width)
             _check_vector(w.bias)
-        return self._same("layer_norm", x, w, eps)
+        return self._add(LayerNorm(x, x.like(), w, eps))
 
     def rope(self, x: Buffer, rope: Rope) -> Buffer:
-        return self._same("rope", x, rope)
+        return self._add(Rotate(x, x.like(), rope))
 
     def temperature(self, x: Buffer, scale: float, period: int) -> Buffer:
-        return self._same("temperature", x, scale, period)
+        return self._add(Temperature(x, x.like(), scale, period))
 
     def attention(
         self, q: Buffer, k: Buffer, v: Buffer, heads: Heads, sinks: Weight | None = None
@@ -100,65 +106,59 @@ class Recorder:
         if sinks is not None:
             check_widths(sinks.name, sinks.columns, heads.query_heads)
             _check_vector(sinks)
-        self.operations.append(Operation("store", (k, v), (), (heads,)))
-        return self._add("attention", (q,), Buffer("tokens", 1, q.width), heads, sinks)
+        self.operations.append(Store(k, v, heads, layer=self.number))
+        return self._add(Attention(q, Buffer("tokens", 1, q.width), heads, sinks))
 
     def add(self, x: Buffer, y: Buffer) -> Buffer:
         if x.width != y.width:
             raise ModelFileError(f"a layer's output has the width {y.width}, its input {x.width}")
-        return self._add("add", (x, y), Buffer(x.rows, x.multiple, x.width))
+        return self._add(Add(x, y, x.like()))
 
     def scale(self, x: Buffer, factor: float) -> Buffer:
-        return self._same("scale", x, factor)
+        return self._add(Scale(x, x.like(), factor))
 
     def softcap(self, x: Buffer, cap: float) -> Buffer:
-        return self._same("softcap", x, cap)
+        return self._add(Softcap(x, x.like(), cap))
 
     def activate(self, x: Buffer, activation: Activation) -> Buffer:
-        return self._same("activate", x, activation)
+        return self._add(Activate(x, x.like(), activation))
 
     def gate(self, gate: Buffer, up: Buffer, activation: Activation) -> Buffer:
         if gate.width != up.width:
             raise ModelFileError(f"ffn_gate has {gate.width} rows, ffn_up {up.width}")
-        out = Buffer(gate.rows, gate.multiple, gate.width)
-        return self._add("gate", (gate, up), out, activation)
+        return self._add(Gate(gate, up, gate.like(), activation))
 
     def route(self, logits: Buffer, routing: Routing) -> Chosen:
         check_widths("ffn_gate_inp", logits.width, routing.total)
-        ids = Buffer("tokens", 1, routing.used)
-        weights = Buffer("tokens", 1, routing.used)
-        self.operations.append(Operation("route", (logits,), (ids, weights), (routing,)))
+        ids, weights = logits.like(routing.used), logits.like(routing.used)
+        self._add(Route(logits, ids, weights, routing))
         return Chosen(ids, weights, routing.total)
 
     def expert_linear(self, w: Linear, x: Buffer, chosen: Chosen) -> Buffer:
-        self._check(w, x, chosen.total)
+        _check_product(w, x, chosen.total)
         out = Buffer("tokens", chosen.ids.width, w.weight.rows)
-        return self._add("expert_linear", (x, chosen.ids), out, w)
+        return self._add(ExpertProduct(x, chosen.ids, out, w))
 
     def expert_sum(self, y: Buffer, chosen: Chosen) -> Buffer:
-        out = Buffer("tokens", 1, y.width)
-        return self._add("expert_sum", (y, chosen.weights), out)
+        return self._add(ExpertSum(y, chosen.weights, Buffer("tokens", 1, y.width)))
 
     def select_outputs(self, x: Buffer) -> Buffer:
-        return self._add("select_outputs", (x,), Buffer("outputs", 1, x.width))
+        return self._add(SelectOutputs(x, Buffer("outputs", 1, x.width)))
 
-    def _check(self, w: Linear, x: Buffer, experts: int) -> None:
-        _check_experts(w.weight, experts)
-        check_widths(w.weight.name, w.weight.columns, x.width)
-        if w.bias:
-            check_widths(w.bias.name, w.bias.columns, w.weight.rows)
-            check_widths(w.bias.name, len(w.bias.data), w.weight.experts)
-        if w.scale:
-            check_widths(w.scale.name, w.scale.columns, w.weight.experts)
+    def _add(self, operation: Operation) -> Buffer:
+        """The operator's first output."""
+        self.operations.append(replace(operation, layer=self.number))
+        return operation.outputs[0]
 
-    def _same(self, name: str, x: Buffer, *parameters: Parameter) -> Buffer:
-        return self._add(name, (x,), Buffer(x.rows, x.multiple, x.width), *parameters)
 
-    def _add(
-        self, name: str, inputs: tuple[Buffer, ...], output: Buffer, *parameters: Parameter
-    ) -> Buffer:
-        self.operations.append(Operation(name, inputs, (output,), parameters))
-        return output
+def _check_product(w: Linear, x: Buffer, experts: int) -> None:
+    _check_experts(w.weight, experts)
+    check_widths(w.weight.name, w.weight.columns, x.width)
+    if w.bias:
+        check_widths(w.bias.name, w.bias.columns, w.weight.rows)
+        check_widths(w.bias.name, len(w.bias.data), w.weight.experts)
+    if w.scale:
+        check_widths(w.scale.name, w.scale.columns, w.weight.experts)
 
 
 def _check_experts(weight: Weight, experts: int) -> None:
@@ -179,82 +179,88 @@ def _check_vector(weight: Weight) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """The most rows of a step; they size the buffers."""
+class Output:
+    """What a pass gives: logits, or the rows that another part of the model goes on with."""
 
-    tokens: int
-    outputs: int
-
-    def rows(self, buffer: Buffer) -> int:
-        """The most rows of a buffer."""
-        of_step = {"tokens": self.tokens, "outputs": self.outputs, "step": 1}
-        return of_step[buffer.rows] * buffer.multiple
+    kind: Literal["logits", "hidden"]
+    buffer: Buffer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """A recording, or a stretch of one: what must be there before it runs, and what it gives."""
+    """A recording, or a stretch of one.
+
+    `given` are vectors that the step brings, in buffers that are filled before it runs; a program
+    without them begins with the step's tokens.
+    """
 
     operations: tuple[Operation, ...]
-    inputs: tuple[Buffer, ...]
-    output: Buffer
+    given: tuple[Buffer, ...]
+    output: Output
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """What a sequence keeps between steps, layer by layer."""
+        return tuple(op.state for op in self.operations if op.state is not None)
+
+    @property
+    def pages(self) -> tuple[Pages, ...]:
+        """Those of `states` that grow with the positions."""
+        return tuple(state for state in self.states if isinstance(state, Pages))
+
+    @property
+    def layers(self) -> int:
+        """One more than the last block's number."""
+        return 1 + max((op.layer for op in self.operations if op.layer is not None), default=-1)
+
+    def weights(self) -> Iterator[Use]:
+        """Every use of a weight, in order."""
+        for operation in self.operations:
+            yield from operation.uses()
 
     def split(self, layer: int) -> tuple["Program", "Program"]:
         """What comes before a layer's first operator, and the rest; one buffer goes across."""
-        mark = f"blk.{layer}."
-        cut = next(n for n, op in enumerate(self.operations) if _names(op, mark))
+        cut = next(n for n, op in enumerate(self.operations) if op.layer == layer)
         first, second = self.operations[:cut], self.operations[cut:]
         made = {buffer for op in first for buffer in op.outputs}
         read = {buffer for op in second for buffer in op.inputs}
         [crossing] = made & read
-        return Program(first, self.inputs, crossing), Program(second, (crossing,), self.output)
+        before = Program(first, self.given, Output("hidden", crossing))
+        return before, Program(second, (crossing,), self.output)
+
+    def digest(self) -> bytes:
+        """Of the operators with their shapes and constants, not of the weights' bytes."""
+        numbers: dict[Buffer, int] = {}
+        digest = hashlib.blake2b(digest_size=16)
+        for operation in self.operations:
+            digest.update(type(operation).__name__.encode())
+            for each in fields(operation):
+                digest.update(_described(getattr(operation, each.name), numbers).encode() + b"\0")
+        return digest.digest()
 
 
 def record(forward: Callable[[Operators], Array]) -> Program:
     """A model's whole forward pass. Raises ModelFileError."""
     recorder = Recorder()
     output: Buffer = forward(recorder)
-    return Program(tuple(recorder.operations), (), output)
+    return Program(tuple(recorder.operations), (), Output("logits", output))
 
 
-def _names(op: Operation, mark: str) -> bool:
-    """Whether an operator takes a tensor whose name begins so."""
-    weights = (p.weight if isinstance(p, Linear) else p for p in op.parameters)
-    return any(isinstance(w, Weight) and w.name.startswith(mark) for w in weights)
-
-
-def plan(
-    operations: Sequence[Operation], limits: Limits, keep: Buffer, given: Sequence[Buffer] = ()
-) -> tuple[dict[Buffer, int], int]:
-    """Offsets in bytes for every buffer, and the total: memory is used again after the last reader.
-
-    `keep` (the logits) stays valid after the step; `given` are filled before it. First fit over the
-    free stretches.
-    """
-    last = {b: n for n, op in enumerate(operations) for b in (*op.inputs, *op.outputs)}
-    last[keep] = len(operations)
-    places: dict[Buffer, int] = {}
-    live: list[tuple[int, int, Buffer]] = []  # (start, stop, buffer), sorted
-    total = 0
-    for n, op in enumerate(operations):
-        for buffer in (*(given if n == 0 else ()), *op.outputs):
-            size = -(-buffer_bytes(buffer, limits) // 64) * 64
-            start = _first_fit(live, size)
-            places[buffer] = start
-            live = sorted([*live, (start, start + size, buffer)], key=lambda place: place[:2])
-            total = max(total, start + size)
-        live = [place for place in live if last[place[2]] > n]
-    return places, total
-
-
-def buffer_bytes(buffer: Buffer, limits: Limits) -> int:
-    return 4 * limits.rows(buffer) * buffer.width
-
-
-def _first_fit(live: list[tuple[int, int, Buffer]], size: int) -> int:
-    at = 0
-    for start, stop, _ in live:
-        if start - at >= size:
-            return at
-        at = max(at, stop)
-    return at
+def _described(value: object, numbers: dict[Buffer, int]) -> str:
+    """A constant, or what stands for a buffer or a weight, the same in every process."""
+    match value:
+        case Buffer():
+            number = numbers.setdefault(value, len(numbers))
+            return f"{number}:{value.rows}*{value.multiple}x{value.width}"
+        case Weight():
+            shape = f"{value.experts}x{value.rows}x{value.columns}"
+            return f"{value.name}:{value.format.name}:{shape}"
+        case Linear():
+            parts = (value.weight, value.bias, value.scale)
+            return "+".join(_described(part, numbers) for part in parts)
+        case Rope():
+            turn = np.ascontiguousarray(value.frequencies).tobytes().hex()
+            return f"{turn}:{value.head_width}:{value.interleaved}:{value.magnitude!r}"
+        case tuple():
+            return ",".join(_described(part, numbers) for part in value)
+    return repr(value)

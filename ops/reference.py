@@ -131,6 +131,9 @@ class Reference:
         runs = zip(step.runs(), caches, strict=True)
         self.caches = [cache for run, cache in runs for _ in range(run.start, run.stop)]  # (T,)
 
+    def layer(self, number: int) -> "Reference":
+        return self
+
     def embed(self, table: Weight) -> Floats:
         return self.values(table)[self.step.tokens]
 

@@ -15,8 +15,8 @@ from ops.cache import Block, BlockPool, CacheLayout, KVCache, reserve
 from ops.cpu.runner import CpuRunner
 from ops.cuda.runner import CudaRunner
 from ops.interface import Heads, Step
+from ops.memory_plan import Limits
 from ops.profile import OperatorTime
-from ops.program import Limits
 from ops.rows import Logits
 from quant.errors import UsageError
 

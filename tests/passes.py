@@ -11,7 +11,7 @@ from lepton_cli.engine import loading
 from lepton_cli.engine.positions import Passes, Positions
 from ops.backend import BackendName, Resources, open_backend
 from ops.cache import CacheType
-from ops.program import Limits
+from ops.memory_plan import Limits
 from quant.gguf import GGUF
 
 Logits = NDArray[np.float32]

@@ -10,7 +10,7 @@ from passes import resources
 from ops.backend import open_backend
 from ops.cache import CACHE_TYPES, BlockPool, CacheLayout, CacheType, KVCache
 from ops.interface import BLOCK, Heads, Step, Weight
-from ops.program import Limits
+from ops.memory_plan import Limits
 from ops.reference import ReferenceRunner
 from quant.errors import UsageError
 from quant.format import FORMATS

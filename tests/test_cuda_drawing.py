@@ -12,7 +12,7 @@ from ops.cuda.drawing import CardDrawing
 from ops.cuda.logits import CardLogits
 from ops.cuda.records import Counts, Places
 from ops.interface import Linear, Step
-from ops.program import Limits
+from ops.memory_plan import Limits
 from ops.rows import Rows
 
 RANDOM = np.random.default_rng(3)

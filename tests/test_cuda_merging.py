@@ -40,26 +40,30 @@ def layer(kinds: tuple[str, str, str], biases: bool = False):
 
 
 def merged(forward) -> list[str]:
-    return [op.name for op in merge(fuse(record(forward).operations, QUANTIZED, ACTIVATION_BYTES))]
+    """The types of the operators, and of those with quantized activations beside their results."""
+    operations = merge(fuse(record(forward).operations, QUANTIZED, ACTIVATION_BYTES))
+    marks = ["+" * (getattr(op, "quantized", None) is not None) for op in operations]
+    return [type(op).__name__ + mark for op, mark in zip(operations, marks, strict=True)]
 
 
 def test_a_quantized_layer_takes_nine_operators():
     assert merged(layer(("Q8_0",) * 3)) == [
-        "embed",
-        *["rms_norm_quantize", "linears", "angles", "enter_heads", "attention_quantize", "linear"],
-        *["rms_norm_quantize", "gated_linear_quantize", "linear"],
+        "Embed",
+        *["RmsNormQuantize", "JoinedProducts", "Angles", "NormRopeStore", "Attention+", "Product"],
+        *["RmsNormQuantize", "Product+", "Product"],
     ]
 
 
 def test_another_format_stays_by_itself():
     names = merged(layer(("Q4_0", "Q4_0", "Q8_0")))
-    assert names.count("linears") == 1 and names.count("linear") == 3
+    assert names.count("JoinedProducts") == 1 and names.count("Product") == 3
 
 
 def test_floats_are_not_quantized():
     names = merged(layer(("F16",) * 3))
-    assert "linears" in names and not any("quantize" in name for name in names)
-    assert "linears" not in merged(layer(("F32",) * 3))
+    assert "JoinedProducts" in names
+    assert not any("Quantize" in name or "+" in name for name in names)
+    assert "JoinedProducts" not in merged(layer(("F32",) * 3))
 
 
 @pytest.mark.parametrize("kinds", [("Q8_0",) * 3, ("Q4_0", "Q4_0", "F16"), ("F16",) * 3])

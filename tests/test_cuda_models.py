@@ -24,7 +24,7 @@ from lepton_cli.engine.sampling import Sampling
 from lepton_cli.engine.session import Session
 from ops.cuda import codes
 from ops.cuda.probe import Card
-from ops.program import Limits
+from ops.memory_plan import Limits
 from quant.errors import LeptonError, OutOfMemoryError
 from quant.gguf import GGUF
 

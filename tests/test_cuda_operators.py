@@ -26,7 +26,7 @@ from ops.cache import CacheLayout, KVCache
 from ops.cuda.kernels.weights import PANELS
 from ops.cuda.placing import kind_of
 from ops.interface import Heads, Linear, Routing, Weight
-from ops.program import Limits
+from ops.memory_plan import Limits
 from ops.reference import ReferenceRunner, rounded_to_bytes, rounded_to_halves
 
 

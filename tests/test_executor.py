@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 from passes import kernel_folder, resources
+from test_fusion import Any
 
 from ops.backend import open_backend
 from ops.cache import CacheLayout, KVCache
@@ -14,7 +15,8 @@ from ops.cpu.executor import Executor
 from ops.cpu.objects import ObjectStore
 from ops.cpu.records import Record
 from ops.interface import Interrupted, Linear, Step, Weight
-from ops.program import Buffer, Limits, Operation, plan
+from ops.memory_plan import Limits, plan
+from ops.operations import Buffer
 from quant.format import FORMATS
 
 WIDTH = 64
@@ -159,7 +161,7 @@ def test_buffers_that_live_together_do_not_overlap():
     random = np.random.default_rng(4)
     buffers = [Buffer("tokens", 1, int(random.integers(1, 90))) for _ in range(40)]
     operations = [
-        Operation("any", tuple(buffers[max(0, n - int(random.integers(1, 6))) : n]), (buffer,), ())
+        Any(tuple(buffers[max(0, n - int(random.integers(1, 6))) : n]), buffer)
         for n, buffer in enumerate(buffers)
     ]
     limits = Limits(3, 1)

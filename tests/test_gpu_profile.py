@@ -25,7 +25,8 @@ from ops.cuda.probe import Card
 from ops.cuda.runner import CudaRunner
 from ops.interface import BLOCK, Step
 from ops.limits import MachineLimits
-from ops.program import Limits, record
+from ops.memory_plan import Limits
+from ops.program import record
 from ops.split import SplitRunner, halves
 from quant.errors import UsageError
 from quant.gguf import GGUF

@@ -11,7 +11,7 @@ from ops.cache import CacheLayout, KVCache
 from ops.cpu.formats import IN_PARTS, KERNEL_FORMATS, QUANTIZED
 from ops.cpu.kernels import embed, panels
 from ops.interface import Heads, Linear, Rope, Routing, Step, Weight
-from ops.program import Limits
+from ops.memory_plan import Limits
 from ops.reference import ReferenceRunner, rounded_to_bytes
 from quant.errors import ModelFileError
 from quant.format import FORMATS, quantize, row_bytes

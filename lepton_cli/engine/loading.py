@@ -21,7 +21,8 @@ from ops.cache import CacheLayout, CacheType
 from ops.cpu.formats import KERNEL_FORMATS
 from ops.cpu.machine import MemoryLimit
 from ops.interface import BLOCK
-from ops.program import Limits, Recorder, plan
+from ops.memory_plan import Limits, plan
+from ops.program import Recorder
 from quant.errors import ModelFileError, OutOfMemoryError, UsageError
 from quant.gguf import GGUF
 

@@ -39,8 +39,8 @@ from ops.backend import Resources, open_backend, open_cuda
 from ops.cache import CacheType
 from ops.cpu.machine import default_threads
 from ops.interface import BLOCK
+from ops.memory_plan import Limits
 from ops.profile import OperatorTime
-from ops.program import Limits
 from ops.shelves import Compiling
 from quant.errors import ContextOverflowError, ModelFileError, UsageError
 from quant.gguf import GGUF, Metadata

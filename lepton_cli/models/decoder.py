@@ -49,7 +49,7 @@ class Decoder:
     def forward(self, ops: Operators) -> Array:
         x = self.embed(ops)  # (T, D)
         for layer in self.layers:
-            x = self.block(ops, x, layer)
+            x = self.block(ops.layer(layer.number), x, layer)
         x = self.norm(ops, ops.select_outputs(x), self.weights["output_norm"])  # (O, D)
         return self.logits(ops, x)  # (O, V)
 

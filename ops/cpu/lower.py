@@ -19,8 +19,33 @@ from ops.cpu.layout import (
     UNPACKED_BYTES,
 )
 from ops.cpu.packing import Packed, Packing
-from ops.interface import BLOCK, Heads, Linear, Rope, Routing, Weight
-from ops.program import Buffer, Limits, Operation
+from ops.interface import BLOCK, Linear, Rope, Weight
+from ops.memory_plan import Limits
+from ops.operations import (
+    Activate,
+    Add,
+    Angles,
+    Attention,
+    Buffer,
+    Embed,
+    ExpertProduct,
+    ExpertSum,
+    Gate,
+    Group,
+    LayerNorm,
+    NormRopeStore,
+    Operation,
+    Product,
+    Quantize,
+    RmsNorm,
+    RmsNormQuantize,
+    Rotate,
+    Route,
+    Scale,
+    SelectOutputs,
+    Softcap,
+    Temperature,
+)
 from quant.format import FORMATS, Format, dequantize, row_bytes
 
 GATINGS = {"softmax": 0, "sigmoid": 1, "softmax_of_chosen": 2}
@@ -51,177 +76,213 @@ class Lowering:
     """Owns what the operand records point to: weights in their final form, rope frequencies."""
 
     def __init__(self, layout: CacheLayout, limits: Limits) -> None:
-        self._layout, self._limits = layout, limits
+        self.layout, self.limits = layout, limits
         self.packing = Packing()
         self._kept: dict[Place, tuple[Numbers, Numbers]] = {}
 
     def lower(self, operation: Operation) -> Call:
-        rule: Callable[..., Call] = getattr(self, f"_{operation.name}")
-        return rule(*operation.inputs, *operation.outputs, *operation.parameters)
+        return RULES[type(operation)](self, operation)
 
-    def _embed(self, y: Buffer, table: Weight) -> Call:
-        return self._gather("embed", y, table)
-
-    def _embed_positions(self, y: Buffer, table: Weight) -> Call:
-        return self._gather("embed_positions", y, table)
-
-    def _gather(self, kernel: str, y: Buffer, table: Weight) -> Call:
-        if table.format.name in KERNEL_FORMATS:
-            data, kind = self._keep(table.data), table.format
-        else:
-            data, kind = self._floats(table), FORMATS["F32"]
-        row = row_bytes(kind, table.columns)
-        return Call(f"{kernel}_{kind.name}", (data, row, table.columns, y, TOKENS))
-
-    def _linear(self, x: Buffer, *rest: Any) -> Call:
-        *added, y, w = rest
-        kind, matrix = self._matrix(w)
-        return self._product(f"linear_{kind}", x, y, w, matrix, added=added[0] if added else 0)
-
-    def _gated_linear(self, x: Buffer, y: Buffer, gate: Linear, up: Linear, kind: str) -> Call:
-        name, first = self._matrix(gate)
-        return self._product(f"gated_linear_{name}_{kind}", x, y, gate, first, self._matrix(up)[1])
-
-    def _expert_linear(self, x: Buffer, *rest: Any) -> Call:
-        _, *group, y, w = rest
-        kind, matrix = self._matrix(w)
-        groups = (*group, w.weight.experts, y.multiple // x.multiple)
-        return self._product(f"expert_linear_{kind}", x, y, w, matrix, groups=groups)
-
-    def _gated_expert_linear(self, x: Buffer, *rest: Any) -> Call:
-        _, *group, y, gate, up, kind = rest
-        name, first = self._matrix(gate)
-        groups = (*group, gate.weight.experts, y.multiple // x.multiple)
-        name, second = f"gated_expert_linear_{name}_{kind}", self._matrix(up)[1]
-        return self._product(name, x, y, gate, first, second, groups=groups)
-
-    def _product(
-        self,
-        kernel: str,
-        x: Buffer,
-        y: Buffer,
-        w: Linear,
-        matrix: Matrix,
-        second: Matrix = NO_MATRIX,
-        added: Operand = 0,
-        groups: tuple[Operand, ...] = (),
-    ) -> Call:
-        """The operands in the order of layout.py."""
-        packed = matrix[0]
-        assert isinstance(packed, Packed)
-        sizes = (packed.matrix_bytes, packed.panel_bytes, w.weight.columns, w.weight.rows)
-        ends = (x, 4 * x.width, y, added, *rows(y))
-        scratch = 0
-        if packed.format.name in IN_PARTS:
-            scratch = UNPACKED_BYTES + TOTAL_BYTES * self._limits.rows(y)
-        operands = (*matrix, *second, *sizes, *ends, SCRATCH, scratch, *groups)
-        return Call(kernel, operands, scratch // 4)
-
-    def _quantize(self, x: Buffer, y: Buffer) -> Call:
-        return Call("quantize", (x, y, x.width // 32, *rows(x)))
-
-    def _rms_norm_quantize(self, x: Buffer, y: Buffer, w: Linear, eps: float) -> Call:
-        operands = (x, y, self._floats(w.weight), x.width // 32, *rows(x), float(eps))
-        return Call("rms_norm_quantize", operands)
-
-    def _rms_norm(self, x: Buffer, y: Buffer, w: Linear, eps: float) -> Call:
-        width = w.weight.columns
-        field, multiple = rows(x)
-        stretches = multiple * (x.width // width)
-        operands = (x, y, self._floats(w.weight), width, field, stretches, float(eps))
-        return Call("rms_norm", operands)
-
-    def _layer_norm(self, x: Buffer, y: Buffer, w: Linear, eps: float) -> Call:
-        weight, bias = self._floats(w.weight), self._floats(w.bias)
-        return Call("layer_norm", (x, y, weight, bias, x.width, *rows(x), float(eps)))
-
-    def _angles(self, table: Buffer, rope: Rope) -> Call:
-        frequencies, repeat = self._keep(rope.frequencies), _repeat(rope)
-        operands = (table, frequencies, len(rope.frequencies), repeat, float(rope.magnitude))
-        return Call("angles", (*operands, TOKENS))
-
-    def _rope(self, x: Buffer, table: Buffer, y: Buffer, rope: Rope) -> Call:
-        pairs, width = len(rope.frequencies), rope.head_width
-        shape = (pairs, width, x.width // width, _repeat(rope))
-        return Call("rope", (x, y, table, *shape, TOKENS))
-
-    def _temperature(self, x: Buffer, y: Buffer, scale: float, period: int) -> Call:
-        return Call("temperature", (x, y, x.width, TOKENS, float(scale), period))
-
-    def _enter_heads(self, q: Buffer, k: Buffer, v: Buffer, *rest: Any) -> Call:
-        """The operands in the order of kernels/heads.py."""
-        *table, out, heads, q_norm, k_norm, eps, rope, q_turned = rest
-        layout, pairs = self._layout, len(rope.frequencies) if rope else 0
-        shape = (heads.query_heads, heads.kv_heads, heads.head_width)
-        place = (*layout.offsets(heads.layer), layout.panel_bytes(heads), layout.row_bytes(heads))
-        norms = [self._floats(norm.weight if norm else None) for norm in (q_norm, k_norm)]
-        turns = (table[0] if table else 0, pairs * q_turned, pairs, _repeat(rope))
-        operands = (q, k, v, out, *shape, *place, *norms, float(eps), *turns, SCRATCH, TOKENS)
-        return Call(f"enter_heads_{layout.k}_{layout.v}", operands, heads.head_width)
-
-    def _attention(self, q: Buffer, y: Buffer, heads: Heads, sinks: Weight | None) -> Call:
-        """The operands in the order of kernels/attention.py."""
-        layout, group = self._layout, heads.query_heads // heads.kv_heads
-        shape = (heads.query_heads, group, heads.head_width)
-        strides = layout.panel_bytes(heads), layout.row_bytes(heads)
-        place = (*layout.offsets(heads.layer), *strides, heads.window or 0)
-        numbers = (float(heads.scale), float(heads.softcap or 0.0))
-        queries = max(MOST_QUERIES, group + TILE_LIMIT - 1)
-        records = (queries + TILE_LIMIT) * record_bytes(heads) // 4
-        scratch = records + TILE_LIMIT * (BLOCK + 3)
-        counters = self._keep(np.zeros(heads.kv_heads, np.int32))
-        work = (SCRATCH, 4 * scratch, queries, counters, TOKENS)
-        operands = (q, y, self._floats(sinks), *shape, *place, *numbers, *work)
-        return Call(f"attention_{layout.k}_{layout.v}", operands, scratch)
-
-    def _add(self, x: Buffer, y: Buffer, z: Buffer) -> Call:
-        return Call("add", (x, y, z, x.width, *rows(x)))
-
-    def _scale(self, x: Buffer, y: Buffer, factor: float) -> Call:
-        return Call("scale", (x, y, x.width, *rows(x), float(factor)))
-
-    def _softcap(self, x: Buffer, y: Buffer, cap: float) -> Call:
-        return Call("softcap", (x, y, x.width, *rows(x), float(cap)))
-
-    def _activate(self, x: Buffer, y: Buffer, activation: str) -> Call:
-        return Call(f"activate_{activation}", (x, y, x.width, *rows(x), 0.0))
-
-    def _gate(self, gate: Buffer, up: Buffer, y: Buffer, activation: str) -> Call:
-        return Call(f"gate_{activation}", (gate, up, y, y.width, *rows(y)))
-
-    def _route(self, logits: Buffer, ids: Buffer, weights: Buffer, routing: Routing) -> Call:
-        choice = (routing.total, routing.used, GATINGS[routing.gating])
-        normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
-        operands = (logits, ids, weights, *choice, normalize, float(routing.scale), SCRATCH, TOKENS)
-        return Call("route", operands, routing.total)
-
-    def _group(self, ids: Buffer, order: Buffer, starts: Buffer, routing: Routing) -> Call:
-        return Call("group", (ids, order, starts, routing.total, TOKENS, routing.used))
-
-    def _expert_sum(self, y: Buffer, weights: Buffer, out: Buffer) -> Call:
-        return Call("expert_sum", (y, weights, out, out.width, weights.width, TOKENS))
-
-    def _select_outputs(self, x: Buffer, y: Buffer) -> Call:
-        return Call("select_outputs", (x, y, x.width, OUTPUTS))
-
-    def _matrix(self, w: Linear) -> tuple[str, Matrix]:
+    def matrix(self, w: Linear) -> tuple[str, Matrix]:
         kind = w.weight.format if w.weight.format.name in KERNEL_FORMATS else FORMATS["F32"]
         packed = self.packing.place(w.weight, kind)
-        return kind.name, (packed, self._floats(w.bias), self._floats(w.scale))
+        return kind.name, (packed, self.floats(w.bias), self.floats(w.scale))
 
-    def _floats(self, weight: Weight | None) -> int:
+    def floats(self, weight: Weight | None) -> int:
         """The address of the weight as float32; 0 for none."""
         if weight is None:
             return 0
-        return self._keep(weight.data, weight.format)
+        return self.keep(weight.data, weight.format)
 
-    def _keep(self, source: Numbers, kind: Format | None = None) -> int:
+    def keep(self, source: Numbers, kind: Format | None = None) -> int:
         """Holds an array, as floats of a format, as long as the program lives; its address."""
         key = source.ctypes.data, source.shape, kind.name if kind else "as it is"
         if key not in self._kept:
             final = _padded(dequantize(kind, source)) if kind else np.ascontiguousarray(source)
             self._kept[key] = final, source  # the source too: its address is the key
         return self._kept[key][0].ctypes.data
+
+
+def _embed(low: Lowering, op: Embed) -> Call:
+    table, kind = op.table, FORMATS["F32"]
+    if table.format.name in KERNEL_FORMATS:
+        data, kind = low.keep(table.data), table.format
+    else:
+        data = low.floats(table)
+    kernel = {"tokens": "embed", "positions": "embed_positions"}[op.index]
+    row = row_bytes(kind, table.columns)
+    return Call(f"{kernel}_{kind.name}", (data, row, table.columns, op.y, TOKENS))
+
+
+def _product(low: Lowering, op: Product) -> Call:
+    return _packed_product(low, op, "linear", added=op.added or 0)
+
+
+def _expert_product(low: Lowering, op: ExpertProduct) -> Call:
+    assert op.order is not None and op.starts is not None
+    groups = (op.order, op.starts, op.w.weight.experts, op.y.multiple // op.x.multiple)
+    return _packed_product(low, op, "expert_linear", groups=groups)
+
+
+def _packed_product(
+    low: Lowering,
+    op: Product | ExpertProduct,
+    name: str,
+    added: Operand = 0,
+    groups: tuple[Operand, ...] = (),
+) -> Call:
+    """The operands in the order of layout.py."""
+    kind, matrix = low.matrix(op.w)
+    kernel, second = f"{name}_{kind}", NO_MATRIX
+    if op.up is not None:
+        kernel, second = f"gated_{kernel}_{op.activation}", low.matrix(op.up)[1]
+    packed = matrix[0]
+    assert isinstance(packed, Packed)
+    sizes = (packed.matrix_bytes, packed.panel_bytes, op.w.weight.columns, op.w.weight.rows)
+    ends = (op.x, 4 * op.x.width, op.y, added, *rows(op.y))
+    scratch = 0
+    if packed.format.name in IN_PARTS:
+        scratch = UNPACKED_BYTES + TOTAL_BYTES * low.limits.rows(op.y)
+    operands = (*matrix, *second, *sizes, *ends, SCRATCH, scratch, *groups)
+    return Call(kernel, operands, scratch // 4)
+
+
+def _quantize(low: Lowering, op: Quantize) -> Call:
+    return Call("quantize", (op.x, op.y, op.x.width // 32, *rows(op.x)))
+
+
+def _rms_norm_quantize(low: Lowering, op: RmsNormQuantize) -> Call:
+    weight = low.floats(op.w.weight)
+    operands = (op.x, op.y, weight, op.x.width // 32, *rows(op.x), float(op.eps))
+    return Call("rms_norm_quantize", operands)
+
+
+def _rms_norm(low: Lowering, op: RmsNorm) -> Call:
+    width = op.w.weight.columns
+    field, multiple = rows(op.x)
+    stretches = multiple * (op.x.width // width)
+    weight = low.floats(op.w.weight)
+    return Call("rms_norm", (op.x, op.y, weight, width, field, stretches, float(op.eps)))
+
+
+def _layer_norm(low: Lowering, op: LayerNorm) -> Call:
+    vectors = low.floats(op.w.weight), low.floats(op.w.bias)
+    operands = (op.x, op.y, *vectors, op.x.width, *rows(op.x), float(op.eps))
+    return Call("layer_norm", operands)
+
+
+def _angles(low: Lowering, op: Angles) -> Call:
+    rope = op.rope
+    frequencies, pairs = low.keep(rope.frequencies), len(rope.frequencies)
+    operands = (op.y, frequencies, pairs, _repeat(rope), float(rope.magnitude), TOKENS)
+    return Call("angles", operands)
+
+
+def _rotate(low: Lowering, op: Rotate) -> Call:
+    assert op.angles is not None
+    pairs, width = len(op.rope.frequencies), op.rope.head_width
+    shape = (pairs, width, op.x.width // width, _repeat(op.rope))
+    return Call("rope", (op.x, op.y, op.angles, *shape, TOKENS))
+
+
+def _temperature(low: Lowering, op: Temperature) -> Call:
+    return Call("temperature", (op.x, op.y, op.x.width, TOKENS, float(op.scale), op.period))
+
+
+def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Call:
+    """The operands in the order of kernels/heads.py."""
+    layout, heads = low.layout, op.heads
+    pairs = len(op.rope.frequencies) if op.rope else 0
+    shape = (heads.query_heads, heads.kv_heads, heads.head_width)
+    place = (*layout.offsets(heads.layer), layout.panel_bytes(heads), layout.row_bytes(heads))
+    norms = [low.floats(norm.weight if norm else None) for norm in (op.q_norm, op.k_norm)]
+    turns = (op.angles or 0, pairs * op.rotates_q, pairs, _repeat(op.rope))
+    ends = (*norms, float(op.eps), *turns, SCRATCH, TOKENS)
+    operands = (op.q, op.k, op.v, op.y, *shape, *place, *ends)
+    return Call(f"enter_heads_{layout.k}_{layout.v}", operands, heads.head_width)
+
+
+def _attention(low: Lowering, op: Attention) -> Call:
+    """The operands in the order of kernels/attention.py."""
+    layout, heads = low.layout, op.heads
+    group = heads.query_heads // heads.kv_heads
+    shape = (heads.query_heads, group, heads.head_width)
+    strides = layout.panel_bytes(heads), layout.row_bytes(heads)
+    place = (*layout.offsets(heads.layer), *strides, heads.window or 0)
+    numbers = (float(heads.scale), float(heads.softcap or 0.0))
+    queries = max(MOST_QUERIES, group + TILE_LIMIT - 1)
+    records = (queries + TILE_LIMIT) * record_bytes(heads) // 4
+    scratch = records + TILE_LIMIT * (BLOCK + 3)
+    counters = low.keep(np.zeros(heads.kv_heads, np.int32))
+    work = (SCRATCH, 4 * scratch, queries, counters, TOKENS)
+    operands = (op.q, op.y, low.floats(op.sinks), *shape, *place, *numbers, *work)
+    return Call(f"attention_{layout.k}_{layout.v}", operands, scratch)
+
+
+def _add(low: Lowering, op: Add) -> Call:
+    return Call("add", (op.a, op.b, op.y, op.a.width, *rows(op.a)))
+
+
+def _scale(low: Lowering, op: Scale) -> Call:
+    return Call("scale", (op.x, op.y, op.x.width, *rows(op.x), float(op.factor)))
+
+
+def _softcap(low: Lowering, op: Softcap) -> Call:
+    return Call("softcap", (op.x, op.y, op.x.width, *rows(op.x), float(op.cap)))
+
+
+def _activate(low: Lowering, op: Activate) -> Call:
+    return Call(f"activate_{op.activation}", (op.x, op.y, op.x.width, *rows(op.x), 0.0))
+
+
+def _gate(low: Lowering, op: Gate) -> Call:
+    return Call(f"gate_{op.activation}", (op.gate, op.up, op.y, op.y.width, *rows(op.y)))
+
+
+def _route(low: Lowering, op: Route) -> Call:
+    routing = op.routing
+    choice = (routing.total, routing.used, GATINGS[routing.gating])
+    normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
+    ends = (normalize, float(routing.scale), SCRATCH, TOKENS)
+    return Call("route", (op.logits, op.ids, op.weights, *choice, *ends), routing.total)
+
+
+def _group(low: Lowering, op: Group) -> Call:
+    return Call("group", (op.ids, op.order, op.starts, op.routing.total, TOKENS, op.routing.used))
+
+
+def _expert_sum(low: Lowering, op: ExpertSum) -> Call:
+    return Call("expert_sum", (op.x, op.weights, op.y, op.y.width, op.weights.width, TOKENS))
+
+
+def _select_outputs(low: Lowering, op: SelectOutputs) -> Call:
+    return Call("select_outputs", (op.x, op.y, op.x.width, OUTPUTS))
+
+
+RULES: dict[type[Operation], Callable[[Lowering, Any], Call]] = {
+    Activate: _activate,
+    Add: _add,
+    Angles: _angles,
+    Attention: _attention,
+    Embed: _embed,
+    ExpertProduct: _expert_product,
+    ExpertSum: _expert_sum,
+    Gate: _gate,
+    Group: _group,
+    LayerNorm: _layer_norm,
+    NormRopeStore: _norm_rope_store,
+    Product: _product,
+    Quantize: _quantize,
+    RmsNorm: _rms_norm,
+    RmsNormQuantize: _rms_norm_quantize,
+    Rotate: _rotate,
+    Route: _route,
+    Scale: _scale,
+    SelectOutputs: _select_outputs,
+    Softcap: _softcap,
+    Temperature: _temperature,
+}
+"""How each operator becomes a call. A `Store` is always part of a `NormRopeStore` here."""
 
 
 def _repeat(rope: Rope | None) -> int:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.cache import BlockPool, CacheLayout, KVCache, reserve
-from ops.costs import costs
 from ops.cpu import layout as record
 from ops.cpu.executor import Executor
 from ops.cpu.formats import QUANTIZED
@@ -21,8 +20,10 @@ from ops.cpu.records import Record
 from ops.cpu.schedule import barriers
 from ops.fusion import fuse
 from ops.interface import Step
+from ops.memory_plan import Limits, plan
+from ops.operations import Buffer
 from ops.profile import OperatorTime
-from ops.program import Buffer, Limits, Program, plan
+from ops.program import Program
 
 Records = list[tuple[str, Record, bool]]  # kernel, operands, wait for the others before
 
@@ -39,7 +40,7 @@ class CpuRunner:
         kernels: ObjectStore,
     ) -> None:
         """`program` begins with the tokens: it has no inputs."""
-        self._wanted = program.output
+        self._wanted = program.output.buffer
         self.pool, self.limits = BlockPool(cache), limits
         self._operations = operations = fuse(program.operations, QUANTIZED, record.ACTIVATION_BYTES)
         self._lowering = Lowering(cache, limits)  # holds the weights that the operands point to
@@ -71,9 +72,7 @@ class CpuRunner:
         assert len(step.tokens) <= self.limits.tokens and len(step.outputs) <= self.limits.outputs
         self._enter(step, caches)
         self._replay(self._program, interrupt)
-        wanted = self._wanted
-        count = len(step.tokens) if wanted.rows == "tokens" else len(step.outputs)
-        return self._output(count * wanted.multiple)
+        return self._output(self._wanted.count(step))
 
     def profile(self, step: Step, caches: Sequence[KVCache]) -> list[OperatorTime]:
         """A step with all threads meeting after each operator. Raises UsageError, OutOfMemoryError.
@@ -89,7 +88,8 @@ class CpuRunner:
         start = time.perf_counter() - begin - float(took.sum())
         times = [OperatorTime("start", start, 0, 0)]
         for (kernel, _, _), op, seconds in zip(self._records, self._operations, took, strict=True):
-            times.append(OperatorTime(kernel, float(seconds), *costs(op, step, self.pool.layout)))
+            cost = op.costs(step, self.pool.layout)
+            times.append(OperatorTime(kernel, float(seconds), cost.bytes, cost.macs))
         return times
 
     def room(self) -> int:

@@ -6,11 +6,11 @@ is used again by later buffers, so what counts is places, not buffers.
 
 from collections.abc import Mapping, Sequence
 
-from ops.program import Buffer, Limits, Operation, buffer_bytes
+from ops.memory_plan import Limits, buffer_bytes
+from ops.operations import Buffer, Operation
 
 Stretch = tuple[int, int]  # first and last address of a piece of memory
-CACHE_WRITERS, CACHE_READERS = {"enter_heads"}, {"attention"}
-CACHE: Stretch = (-1, 0)  # stands for the KV cache, whose blocks are found at run time
+STATE: Stretch = (-1, 0)  # stands for what sequences keep, which is found at run time
 
 
 def barriers(
@@ -21,8 +21,8 @@ def barriers(
     for op in operations:
         reads = [_stretch(buffer, places, limits) for buffer in op.inputs]
         writes = [_stretch(buffer, places, limits) for buffer in op.outputs]
-        reads += [CACHE] * (op.name in CACHE_READERS)
-        writes += [CACHE] * (op.name in CACHE_WRITERS)
+        reads += [STATE] * op.reads_state
+        writes += [STATE] * (op.state is not None)
         wait = _meet(reads, written) or _meet(writes, read) or _meet(writes, written)
         if wait:
             read, written = [], []

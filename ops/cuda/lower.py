@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ops import operations
 from ops.cuda import attending
 from ops.cuda.cache import CardCacheLayout
 from ops.cuda.device import Launch
 from ops.cuda.placing import Placed, Placing
 from ops.cuda.products import (
-    ALL,
     GATES,
     NOTHING,
     PANEL_ROWS,
@@ -20,8 +20,32 @@ from ops.cuda.products import (
     kernels_of,
 )
 from ops.cuda.records import Counts, Places
-from ops.interface import Heads, Linear, Rope, Routing, Weight
-from ops.program import Buffer, Operation
+from ops.interface import Heads, Linear, Weight
+from ops.operations import (
+    Activate,
+    Add,
+    Angles,
+    Attention,
+    Buffer,
+    Embed,
+    ExpertProduct,
+    ExpertSum,
+    Gate,
+    Group,
+    JoinedProducts,
+    LayerNorm,
+    NormRopeStore,
+    Operation,
+    Quantize,
+    RmsNorm,
+    RmsNormQuantize,
+    Rotate,
+    Route,
+    Scale,
+    SelectOutputs,
+    Softcap,
+    Temperature,
+)
 
 GATINGS = {"softmax": 0, "sigmoid": 1, "softmax_of_chosen": 2}
 THREADS, NORM_THREADS, EMBED_THREADS, WARP = 256, 512, 128, 32
@@ -60,286 +84,307 @@ class Lowering:
     """Places the weights that operators point to; their addresses are known when they are there."""
 
     def __init__(self, placing: Placing, layout: CardCacheLayout) -> None:
-        self._placing, self._layout = placing, layout
+        self.placing, self.layout = placing, layout
 
     def lower(self, operation: Operation) -> Lowered:
-        rule: Callable[..., Lowered] = getattr(self, f"_{operation.name}")
-        return rule(*operation.inputs, *operation.outputs, *operation.parameters)
+        return RULES[type(operation)](self, operation)
 
-    def _embed(self, y: Buffer, table: Weight) -> Lowered:
-        return self._gather(y, table, lambda at: at.step.ids)
-
-    def _embed_positions(self, y: Buffer, table: Weight) -> Lowered:
-        return self._gather(y, table, lambda at: at.step.positions)
-
-    def _gather(self, y: Buffer, table: Weight, wanted: Callable[[At], int]) -> Lowered:
-        placed = self._placing.matrix(table)
-        name = f"embed_{placed.kind}"
-
-        def launches(at: At) -> Iterator[Launch]:
-            address, ids, target = self._placing.address(placed), wanted(at), at[y]
-            operands: tuple[int, ...] = (address, placed.panel_bytes, ids, target, placed.blocks)
-            if placed.kind == "F32":
-                operands = (address, ids, target, table.columns)
-            yield Launch(name, (at.rows(y), 1, 1), EMBED_THREADS, operands)
-
-        return Lowered(launches, (name,))
-
-    def _linear(self, x: Buffer, *rest: Any) -> Lowered:
-        *added, y, w = rest
-        return self._product(x, y, w, added=added[0] if added else None)
-
-    def _gated_linear(self, x: Buffer, y: Buffer, gate: Linear, up: Linear, kind: str) -> Lowered:
-        return self._product(x, y, gate, up, GATES[kind])
-
-    def _gated_linear_quantize(
-        self, x: Buffer, y: Buffer, quantized: Buffer, gate: Linear, up: Linear, kind: str
-    ) -> Lowered:
-        return self._product(x, y, gate, up, GATES[kind], quantized=quantized)
-
-    def _linears(self, x: Buffer, *rest: Any) -> Lowered:
-        """Products of the same input: outputs, then as many weights."""
-        outputs, weights = rest[: len(rest) // 2], rest[len(rest) // 2 :]
-        whole = self._placing.joined([w.weight for w in weights])
-        biases = [w.bias for w in weights if w.bias]
-        bias = self._placing.joined_floats(biases) if biases else None
-
-        def launches(at: At) -> Iterator[Launch]:
-            address, start, row = self._placing.address(whole), self._placing.address(bias), 0
-            matrices = []
-            for w in weights:
-                place = address + row // PANEL_ROWS * whole.panel_bytes
-                own = start + 4 * row if bias else 0
-                matrices.append(_matrix_at(whole, place, own, 0, w.weight))
-                row += w.weight.rows
-            pairs = zip(outputs, weights, strict=True)
-            count, parts = at.rows(outputs[0]), tuple(Part(at[y], w.weight.rows) for y, w in pairs)
-            joined = replace(matrices[0], rows=row)
-            product = Product(joined, NOTHING, at[x], at[outputs[0]], count, parts=parts)
-            if product.at_once:
-                yield from product.launches()
-                return
-            for matrix, part in zip(matrices, parts, strict=True):
-                yield from Product(matrix, NOTHING, at[x], part.y, count).launches()
-
-        return Lowered(launches, tuple(kernels_of(whole.kind, gated=False)))
-
-    def _expert_linear(self, x: Buffer, *rest: Any) -> Lowered:
-        *group, y, w = rest
-        return self._product(x, y, w, group=tuple(group))
-
-    def _gated_expert_linear(self, x: Buffer, *rest: Any) -> Lowered:
-        *group, y, gate, up, kind = rest
-        return self._product(x, y, gate, up, GATES[kind], group=tuple(group))
-
-    def _product(
-        self,
-        x: Buffer,
-        y: Buffer,
-        w: Linear,
-        up: Linear | None = None,
-        gate: int = 0,
-        added: Buffer | None = None,
-        group: tuple[Buffer, ...] = (),  # each row's expert, rows by expert, where those begin
-        quantized: Buffer | None = None,
-    ) -> Lowered:
-        first, second = self._matrix(w), self._matrix(up) if up else None
-
-        def launches(at: At) -> Iterator[Launch]:
-            chosen = ALL
-            if group:
-                ids, order, starts = (at[buffer] for buffer in group)
-                chosen = Chosen(ids, order, starts, at.counts.tokens, y.multiple // x.multiple)
-            product = Product(
-                first(),
-                second() if second else NOTHING,
-                at[x],
-                at[y],
-                at.rows(y),
-                gate,
-                at[added] if added else 0,
-                chosen,
-                at[quantized] if quantized else 0,
-            )
-            yield from product.launches()
-            if quantized and not product.at_once:
-                yield _quantize(at, y, quantized)
-
-        kind = self._placing.matrix(w.weight).kind
-        kernels = kernels_of(kind, gated=up is not None)
-        return Lowered(launches, (*kernels, *(["quantize"] if quantized else [])))
-
-    def _matrix(self, w: Linear) -> Callable[[], Matrix]:
-        placed = self._placing.matrix(w.weight)
-        bias, factor = self._placing.floats(w.bias), self._placing.floats(w.scale)
-        address = self._placing.address
+    def matrix(self, w: Linear) -> Callable[[], Matrix]:
+        placed = self.placing.matrix(w.weight)
+        bias, factor = self.placing.floats(w.bias), self.placing.floats(w.scale)
+        address = self.placing.address
         return lambda: _matrix_at(placed, address(placed), address(bias), address(factor), w.weight)
 
-    def _quantize(self, x: Buffer, y: Buffer) -> Lowered:
-        return Lowered(lambda at: [_quantize(at, x, y)], ("quantize",))
 
-    def _rms_norm_quantize(self, x: Buffer, y: Buffer, w: Linear, eps: float) -> Lowered:
-        return self._norm("rms_norm_quantize", x, y, x.width, (w.weight,), eps)
+def _embed(low: Lowering, op: Embed) -> Lowered:
+    placed = low.placing.matrix(op.table)
+    name = f"embed_{placed.kind}"
 
-    def _rms_norm(self, x: Buffer, y: Buffer, w: Linear, eps: float) -> Lowered:
-        return self._norm("rms_norm", x, y, w.weight.columns, (w.weight,), eps)
+    def launches(at: At) -> Iterator[Launch]:
+        wanted = {"tokens": at.step.ids, "positions": at.step.positions}[op.index]
+        address, target = low.placing.address(placed), at[op.y]
+        operands: tuple[int, ...] = (address, placed.panel_bytes, wanted, target, placed.blocks)
+        if placed.kind == "F32":
+            operands = (address, wanted, target, op.table.columns)
+        yield Launch(name, (at.rows(op.y), 1, 1), EMBED_THREADS, operands)
 
-    def _layer_norm(self, x: Buffer, y: Buffer, w: Linear, eps: float) -> Lowered:
-        return self._norm("layer_norm", x, y, x.width, (w.weight, w.bias), eps)
+    return Lowered(launches, (name,))
 
-    def _norm(
-        self,
-        name: str,
-        x: Buffer,
-        y: Buffer,
-        width: int,
-        vectors: tuple[Weight | None, ...],
-        eps: float,
-    ) -> Lowered:
-        """A thread block a stretch of `width`, of as many threads in every step."""
-        placed = [self._placing.floats(vector) for vector in vectors]
-        threads = min(NORM_THREADS, _up(width, WARP) * WARP)
 
-        def launches(at: At) -> Iterator[Launch]:
-            addresses = [self._placing.address(one) for one in placed]
-            operands = (at[x], at[y], *addresses, width, float(eps))
-            grid = (at.rows(x) * (x.width // width), 1, 1)
-            yield Launch(name, grid, threads, operands, WARP_BYTES)
+def _joined_products(low: Lowering, op: JoinedProducts) -> Lowered:
+    whole = low.placing.joined([w.weight for w in op.ws])
+    biases = [w.bias for w in op.ws if w.bias]
+    bias = low.placing.joined_floats(biases) if biases else None
 
-        return Lowered(launches, (name,))
+    def launches(at: At) -> Iterator[Launch]:
+        address, start, row = low.placing.address(whole), low.placing.address(bias), 0
+        matrices = []
+        for w in op.ws:
+            place = address + row // PANEL_ROWS * whole.panel_bytes
+            own = start + 4 * row if bias else 0
+            matrices.append(_matrix_at(whole, place, own, 0, w.weight))
+            row += w.weight.rows
+        pairs = zip(op.ys, op.ws, strict=True)
+        count, parts = at.rows(op.ys[0]), tuple(Part(at[y], w.weight.rows) for y, w in pairs)
+        joined = replace(matrices[0], rows=row)
+        product = Product(joined, NOTHING, at[op.x], at[op.ys[0]], count, parts=parts)
+        if product.at_once:
+            yield from product.launches()
+            return
+        for matrix, part in zip(matrices, parts, strict=True):
+            yield from Product(matrix, NOTHING, at[op.x], part.y, count).launches()
 
-    def _angles(self, table: Buffer, rope: Rope) -> Lowered:
-        frequencies, pairs = self._placing.numbers(rope.frequencies), len(rope.frequencies)
+    return Lowered(launches, tuple(kernels_of(whole.kind, gated=False)))
 
-        def launches(at: At) -> Iterator[Launch]:
-            tokens = at.counts.tokens
-            where = (at[table], self._placing.address(frequencies), at.step.positions)
-            operands = (*where, pairs, tokens, float(rope.magnitude))
-            yield Launch("angles", (_up(tokens * pairs, THREADS), 1, 1), THREADS, operands)
 
-        return Lowered(launches, ("angles",))
+def _product(low: Lowering, op: operations.Product) -> Lowered:
+    def adapted(at: At, product: Product) -> Product:
+        added = at[op.added] if op.added else 0
+        return replace(product, added=added, quantized=at[op.quantized] if op.quantized else 0)
 
-    def _rope(self, x: Buffer, table: Buffer, y: Buffer, rope: Rope) -> Lowered:
-        pairs, width = len(rope.frequencies), rope.head_width
-        heads = x.width // width
+    return _any_product(low, op, adapted, op.quantized)
 
-        def launches(at: At) -> Iterator[Launch]:
-            tokens = at.counts.tokens
-            shape = (pairs, width, heads, int(rope.interleaved), tokens)
-            grid = (_up(tokens * heads * (width - pairs), THREADS), 1, 1)
-            yield Launch("rope", grid, THREADS, (at[x], at[y], at[table], *shape))
 
-        return Lowered(launches, ("rope",))
+def _expert_product(low: Lowering, op: ExpertProduct) -> Lowered:
+    assert op.order is not None and op.starts is not None
+    ids, order, starts = op.ids, op.order, op.starts
 
-    def _temperature(self, x: Buffer, y: Buffer, scale: float, period: int) -> Lowered:
-        def launches(at: At) -> Iterator[Launch]:
-            count = at.rows(x) * x.width
-            operands = (at[x], at[y], at.step.positions, x.width, count, float(scale), period)
-            yield Launch("temperature", (_up(count, THREADS), 1, 1), THREADS, operands)
+    def adapted(at: At, product: Product) -> Product:
+        rows_per_x = op.y.multiple // op.x.multiple
+        chosen = Chosen(at[ids], at[order], at[starts], at.counts.tokens, rows_per_x)
+        return replace(product, chosen=chosen)
 
-        return Lowered(launches, ("temperature",))
+    return _any_product(low, op, adapted, None)
 
-    def _enter_heads(self, q: Buffer, k: Buffer, v: Buffer, *rest: Any) -> Lowered:
-        *table, out, heads, q_norm, k_norm, eps, rope, q_turned = rest
-        norms = [self._placing.floats(norm.weight if norm else None) for norm in (q_norm, k_norm)]
 
-        def launches(at: At) -> Iterator[Launch]:
-            rows = attending.Rows(at[q], at[k], at[v], at[out])
-            q_weight, k_weight = map(self._placing.address, norms)
-            wanted = attending.Norms(q_weight, k_weight, float(eps))
-            turn = None
-            if rope:
-                pairs, turned = len(rope.frequencies), bool(q_turned)
-                turn = attending.Rotation(at[table[0]], pairs, rope.interleaved, turned)
-            tokens, step = at.counts.tokens, _places(at, heads)
-            yield attending.enter(heads, self._layout, tokens, step, rows, wanted, turn)
+def _any_product(
+    low: Lowering,
+    op: operations.Product | ExpertProduct,
+    adapted: Callable[[At, Product], Product],
+    quantized: Buffer | None,
+) -> Lowered:
+    first, second = low.matrix(op.w), low.matrix(op.up) if op.up else None
+    gate = GATES[op.activation] if op.activation else 0
 
-        return Lowered(launches, (f"enter_heads_{self._layout.k}_{self._layout.v}",))
+    def launches(at: At) -> Iterator[Launch]:
+        matrices = first(), second() if second else NOTHING
+        plain = Product(*matrices, at[op.x], at[op.y], at.rows(op.y), gate)
+        product = adapted(at, plain)
+        yield from product.launches()
+        if quantized and not product.at_once:
+            yield _quantize_launch(at, op.y, quantized)
 
-    def _attention(self, q: Buffer, y: Buffer, heads: Heads, sinks: Weight | None) -> Lowered:
-        return self._attend(q, y, None, heads, sinks)
+    kind = low.placing.matrix(op.w.weight).kind
+    kernels = kernels_of(kind, gated=op.up is not None)
+    return Lowered(launches, (*kernels, *(["quantize"] if quantized else [])))
 
-    def _attention_quantize(
-        self, q: Buffer, y: Buffer, quantized: Buffer, heads: Heads, sinks: Weight | None
-    ) -> Lowered:
-        return self._attend(q, y, quantized, heads, sinks)
 
-    def _attend(
-        self, q: Buffer, y: Buffer, quantized: Buffer | None, heads: Heads, sinks: Weight | None
-    ) -> Lowered:
-        placed = self._placing.floats(sinks)
+def _quantize(low: Lowering, op: Quantize) -> Lowered:
+    return Lowered(lambda at: [_quantize_launch(at, op.x, op.y)], ("quantize",))
 
-        def launches(at: At) -> Iterator[Launch]:
-            tokens, blocks = at.counts.tokens, at.counts.blocks
-            own = self._placing.address(placed)
-            packed = at[quantized] if quantized else 0
-            rows = attending.Results(at[q], at[y], at.scratch, own, packed)
-            place = _places(at, heads)
-            yield from attending.attend(heads, self._layout, tokens, blocks, place, rows)
-            if quantized and not attending.splits(heads, tokens, blocks):
-                yield _quantize(at, y, quantized)
 
-        def scratch(counts: Counts) -> int:
-            return attending.scratch_bytes(heads, counts.tokens, counts.blocks)
+def _rms_norm_quantize(low: Lowering, op: RmsNormQuantize) -> Lowered:
+    return _norm(low, "rms_norm_quantize", op, op.x.width, (op.w.weight,))
 
-        kernels = attending.kernels_of(heads, self._layout)
-        return Lowered(launches, (*kernels, *(["quantize"] if quantized else [])), scratch)
 
-    def _add(self, x: Buffer, y: Buffer, z: Buffer) -> Lowered:
-        return self._map("add", (x, y), z)
+def _rms_norm(low: Lowering, op: RmsNorm) -> Lowered:
+    return _norm(low, "rms_norm", op, op.w.weight.columns, (op.w.weight,))
 
-    def _scale(self, x: Buffer, y: Buffer, factor: float) -> Lowered:
-        return self._map("scale", (x,), y, float(factor))
 
-    def _softcap(self, x: Buffer, y: Buffer, cap: float) -> Lowered:
-        return self._map("softcap", (x,), y, float(cap))
+def _layer_norm(low: Lowering, op: LayerNorm) -> Lowered:
+    return _norm(low, "layer_norm", op, op.x.width, (op.w.weight, op.w.bias))
 
-    def _activate(self, x: Buffer, y: Buffer, activation: str) -> Lowered:
-        return self._map(f"activate_{activation}", (x,), y)
 
-    def _gate(self, gate: Buffer, up: Buffer, y: Buffer, activation: str) -> Lowered:
-        return self._map(f"gate_{activation}", (gate, up), y)
+def _norm(
+    low: Lowering,
+    name: str,
+    op: RmsNorm | RmsNormQuantize | LayerNorm,
+    width: int,
+    vectors: tuple[Weight | None, ...],
+) -> Lowered:
+    """One thread block per stretch of `width` columns; its size does not depend on the step."""
+    placed = [low.placing.floats(vector) for vector in vectors]
+    threads = min(NORM_THREADS, _up(width, WARP) * WARP)
 
-    def _map(self, name: str, sources: tuple[Buffer, ...], y: Buffer, *numbers: float) -> Lowered:
-        def launches(at: At) -> Iterator[Launch]:
-            count = at.rows(y) * y.width
-            operands = (*(at[source] for source in sources), at[y], count, *numbers)
-            yield Launch(name, (_up(count, THREADS), 1, 1), THREADS, operands)
+    def launches(at: At) -> Iterator[Launch]:
+        addresses = [low.placing.address(one) for one in placed]
+        operands = (at[op.x], at[op.y], *addresses, width, float(op.eps))
+        grid = (at.rows(op.x) * (op.x.width // width), 1, 1)
+        yield Launch(name, grid, threads, operands, WARP_BYTES)
 
-        return Lowered(launches, (name,))
+    return Lowered(launches, (name,))
 
-    def _route(self, logits: Buffer, ids: Buffer, weights: Buffer, routing: Routing) -> Lowered:
-        normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
-        choice = (routing.total, routing.used, GATINGS[routing.gating], normalize)
 
-        def launches(at: At) -> Iterator[Launch]:
-            operands = (at[logits], at[ids], at[weights], *choice, float(routing.scale))
-            yield Launch("route", (at.counts.tokens, 1, 1), WARP, operands)
+def _angles(low: Lowering, op: Angles) -> Lowered:
+    rope = op.rope
+    frequencies, pairs = low.placing.numbers(rope.frequencies), len(rope.frequencies)
 
-        return Lowered(launches, ("route",))
+    def launches(at: At) -> Iterator[Launch]:
+        tokens = at.counts.tokens
+        where = (at[op.y], low.placing.address(frequencies), at.step.positions)
+        operands = (*where, pairs, tokens, float(rope.magnitude))
+        yield Launch("angles", (_up(tokens * pairs, THREADS), 1, 1), THREADS, operands)
 
-    def _group(self, ids: Buffer, order: Buffer, starts: Buffer, routing: Routing) -> Lowered:
-        def launches(at: At) -> Iterator[Launch]:
-            rows = at.counts.tokens * routing.used
-            operands = (at[ids], at[order], at[starts], routing.total, rows)
-            yield Launch("group", (routing.total, 1, 1), WARP, operands)
+    return Lowered(launches, ("angles",))
 
-        return Lowered(launches, ("group",))
 
-    def _expert_sum(self, y: Buffer, weights: Buffer, out: Buffer) -> Lowered:
-        def launches(at: At) -> Iterator[Launch]:
-            count = at.rows(out) * out.width
-            operands = (at[y], at[weights], at[out], out.width, weights.width, count)
-            yield Launch("expert_sum", (_up(count, THREADS), 1, 1), THREADS, operands)
+def _rotate(low: Lowering, op: Rotate) -> Lowered:
+    assert op.angles is not None
+    table, pairs, width = op.angles, len(op.rope.frequencies), op.rope.head_width
+    heads = op.x.width // width
 
-        return Lowered(launches, ("expert_sum",))
+    def launches(at: At) -> Iterator[Launch]:
+        tokens = at.counts.tokens
+        shape = (pairs, width, heads, int(op.rope.interleaved), tokens)
+        grid = (_up(tokens * heads * (width - pairs), THREADS), 1, 1)
+        yield Launch("rope", grid, THREADS, (at[op.x], at[op.y], at[table], *shape))
 
-    def _select_outputs(self, x: Buffer, y: Buffer) -> Lowered:
-        def launches(at: At) -> Iterator[Launch]:
-            grid = (_up(x.width, THREADS), at.counts.outputs, 1)
-            yield Launch("select_outputs", grid, THREADS, (at[x], at[y], at.step.outputs, x.width))
+    return Lowered(launches, ("rope",))
 
-        return Lowered(launches, ("select_outputs",))
+
+def _temperature(low: Lowering, op: Temperature) -> Lowered:
+    def launches(at: At) -> Iterator[Launch]:
+        count = at.rows(op.x) * op.x.width
+        where = (at[op.x], at[op.y], at.step.positions)
+        operands = (*where, op.x.width, count, float(op.scale), op.period)
+        yield Launch("temperature", (_up(count, THREADS), 1, 1), THREADS, operands)
+
+    return Lowered(launches, ("temperature",))
+
+
+def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Lowered:
+    vectors = (norm.weight if norm else None for norm in (op.q_norm, op.k_norm))
+    norms = [low.placing.floats(vector) for vector in vectors]
+
+    def launches(at: At) -> Iterator[Launch]:
+        rows = attending.Rows(at[op.q], at[op.k], at[op.v], at[op.y])
+        q_weight, k_weight = map(low.placing.address, norms)
+        wanted = attending.Norms(q_weight, k_weight, float(op.eps))
+        turn = None
+        if op.rope and op.angles:
+            pairs, interleaved = len(op.rope.frequencies), op.rope.interleaved
+            turn = attending.Rotation(at[op.angles], pairs, interleaved, op.rotates_q)
+        tokens, step = at.counts.tokens, _places(at, op.heads)
+        yield attending.enter(op.heads, low.layout, tokens, step, rows, wanted, turn)
+
+    return Lowered(launches, (f"enter_heads_{low.layout.k}_{low.layout.v}",))
+
+
+def _attention(low: Lowering, op: Attention) -> Lowered:
+    placed, heads, quantized = low.placing.floats(op.sinks), op.heads, op.quantized
+
+    def launches(at: At) -> Iterator[Launch]:
+        tokens, blocks = at.counts.tokens, at.counts.blocks
+        own = low.placing.address(placed)
+        packed = at[quantized] if quantized else 0
+        rows = attending.Results(at[op.q], at[op.y], at.scratch, own, packed)
+        place = _places(at, heads)
+        yield from attending.attend(heads, low.layout, tokens, blocks, place, rows)
+        if quantized and not attending.splits(heads, tokens, blocks):
+            yield _quantize_launch(at, op.y, quantized)
+
+    def scratch(counts: Counts) -> int:
+        return attending.scratch_bytes(heads, counts.tokens, counts.blocks)
+
+    kernels = attending.kernels_of(heads, low.layout)
+    return Lowered(launches, (*kernels, *(["quantize"] if quantized else [])), scratch)
+
+
+def _add(low: Lowering, op: Add) -> Lowered:
+    return _map("add", (op.a, op.b), op.y)
+
+
+def _scale(low: Lowering, op: Scale) -> Lowered:
+    return _map("scale", (op.x,), op.y, float(op.factor))
+
+
+def _softcap(low: Lowering, op: Softcap) -> Lowered:
+    return _map("softcap", (op.x,), op.y, float(op.cap))
+
+
+def _activate(low: Lowering, op: Activate) -> Lowered:
+    return _map(f"activate_{op.activation}", (op.x,), op.y)
+
+
+def _gate(low: Lowering, op: Gate) -> Lowered:
+    return _map(f"gate_{op.activation}", (op.gate, op.up), op.y)
+
+
+def _map(name: str, sources: tuple[Buffer, ...], y: Buffer, *numbers: float) -> Lowered:
+    """Element by element."""
+
+    def launches(at: At) -> Iterator[Launch]:
+        count = at.rows(y) * y.width
+        operands = (*(at[source] for source in sources), at[y], count, *numbers)
+        yield Launch(name, (_up(count, THREADS), 1, 1), THREADS, operands)
+
+    return Lowered(launches, (name,))
+
+
+def _route(low: Lowering, op: Route) -> Lowered:
+    routing = op.routing
+    normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
+    choice = (routing.total, routing.used, GATINGS[routing.gating], normalize)
+
+    def launches(at: At) -> Iterator[Launch]:
+        operands = (at[op.logits], at[op.ids], at[op.weights], *choice, float(routing.scale))
+        yield Launch("route", (at.counts.tokens, 1, 1), WARP, operands)
+
+    return Lowered(launches, ("route",))
+
+
+def _group(low: Lowering, op: Group) -> Lowered:
+    def launches(at: At) -> Iterator[Launch]:
+        total, rows = op.routing.total, at.counts.tokens * op.routing.used
+        operands = (at[op.ids], at[op.order], at[op.starts], total, rows)
+        yield Launch("group", (total, 1, 1), WARP, operands)
+
+    return Lowered(launches, ("group",))
+
+
+def _expert_sum(low: Lowering, op: ExpertSum) -> Lowered:
+    def launches(at: At) -> Iterator[Launch]:
+        count = at.rows(op.y) * op.y.width
+        operands = (at[op.x], at[op.weights], at[op.y], op.y.width, op.weights.width, count)
+        yield Launch("expert_sum", (_up(count, THREADS), 1, 1), THREADS, operands)
+
+    return Lowered(launches, ("expert_sum",))
+
+
+def _select_outputs(low: Lowering, op: SelectOutputs) -> Lowered:
+    def launches(at: At) -> Iterator[Launch]:
+        width, grid = op.x.width, (_up(op.x.width, THREADS), at.counts.outputs, 1)
+        operands = (at[op.x], at[op.y], at.step.outputs, width)
+        yield Launch("select_outputs", grid, THREADS, operands)
+
+    return Lowered(launches, ("select_outputs",))
+
+
+RULES: dict[type[Operation], Callable[[Lowering, Any], Lowered]] = {
+    Activate: _activate,
+    Add: _add,
+    Angles: _angles,
+    Attention: _attention,
+    Embed: _embed,
+    ExpertProduct: _expert_product,
+    ExpertSum: _expert_sum,
+    Gate: _gate,
+    Group: _group,
+    JoinedProducts: _joined_products,
+    LayerNorm: _layer_norm,
+    NormRopeStore: _norm_rope_store,
+    operations.Product: _product,
+    Quantize: _quantize,
+    RmsNorm: _rms_norm,
+    RmsNormQuantize: _rms_norm_quantize,
+    Rotate: _rotate,
+    Route: _route,
+    Scale: _scale,
+    SelectOutputs: _select_outputs,
+    Softcap: _softcap,
+    Temperature: _temperature,
+}
+"""How each operator is launched. A `Store` is always part of a `NormRopeStore` here."""
 
 
 def _places(at: At, heads: Heads) -> attending.StepPlaces:
@@ -348,7 +393,7 @@ def _places(at: At, heads: Heads) -> attending.StepPlaces:
     return attending.StepPlaces(step.tables, step.positions, step.tiles(shape), count)
 
 
-def _quantize(at: At, x: Buffer, y: Buffer) -> Launch:
+def _quantize_launch(at: At, x: Buffer, y: Buffer) -> Launch:
     grid = (_up(x.width, THREADS), at.rows(x), 1)
     return Launch("quantize", grid, THREADS, (at[x], at[y], x.width))
 

@@ -1,20 +1,20 @@
 """Fewer launches for the card: operators that one launch can do together, where few rows enter.
 
-`linears`: products of the same input (of q, k and v, for instance) as one matrix. What ends in
-`_quantize`: products with a gate, and attention, that leave quantized activations; they have two
-outputs, since with many rows the plain ones are written first.
+Products of the same input (of q, k and v, for instance) become one matrix. Products with a gate,
+and attention, leave quantized activations beside the plain ones where only a quantization reads
+them: with many rows the plain ones are written first.
 """
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeGuard
 
 from ops.cuda.kernels.weights import PANEL_ROWS, PANELS
 from ops.cuda.placing import kind_of
-from ops.interface import Heads, Linear
-from ops.program import Buffer, Operation
+from ops.fusion import makers_of, readers_of
+from ops.operations import Attention, JoinedProducts, Operation, Product, Quantize
 
 MOST_JOINED = 3
-QUANTIZING = {"gated_linear", "attention"}
 
 
 def merge(operations: Sequence[Operation]) -> list[Operation]:
@@ -24,64 +24,57 @@ def merge(operations: Sequence[Operation]) -> list[Operation]:
 
 def _joined(operations: list[Operation]) -> list[Operation]:
     """Products that read the same take the place of the first of them: they need nothing else."""
-    merged, gone = [], set[Operation]()
+    merged, gone = list[Operation](), set[Operation]()
     for n, op in enumerate(operations):
         if op in gone:
             continue
         group = [op, *(other for other in operations[n + 1 :] if _alike(op, other))]
-        if not _joinable(op) or len(group) == 1:
+        products = [one for one in group[:MOST_JOINED] if _is_joinable(one)]
+        if not _is_joinable(op) or len(products) == 1:
             merged.append(op)
             continue
-        group = group[:MOST_JOINED]
-        gone |= set(group)
-        outputs = tuple(one.outputs[0] for one in group)
-        merged.append(Operation("linears", op.inputs, outputs, tuple(map(_linear, group))))
+        gone |= set(products)
+        outputs = tuple(one.y for one in products)
+        weights = tuple(one.w for one in products)
+        merged.append(JoinedProducts(op.x, outputs, weights, layer=op.layer))
     return merged
 
 
-def _joinable(op: Operation) -> bool:
+def _is_joinable(op: Operation) -> TypeGuard[Product]:
     """A plain product whose rows fill panels; `scale` and a sum are not for joined ones."""
-    if op.name != "linear" or len(op.inputs) > 1:
+    if not isinstance(op, Product) or op.up is not None or op.added is not None:
         return False
-    w = _linear(op)
-    return kind_of(w.weight) != "F32" and w.scale is None and w.weight.rows % PANEL_ROWS == 0
+    weight = op.w.weight
+    fills = kind_of(weight) != "F32" and weight.rows % PANEL_ROWS == 0
+    return fills and op.w.scale is None
 
 
 def _alike(op: Operation, other: Operation) -> bool:
-    if not (_joinable(op) and _joinable(other)) or op.inputs != other.inputs:
+    if not (_is_joinable(op) and _is_joinable(other)) or op.x is not other.x:
         return False
-    one, two = _linear(op), _linear(other)
+    one, two = op.w, other.w
     same = one.weight.format is two.weight.format and one.weight.columns == two.weight.columns
     return same and (one.bias is None) == (two.bias is None)
 
 
 def _quantizing(operations: list[Operation]) -> list[Operation]:
     """What only a quantization reads leaves quantized activations."""
-    readers = Counter(buffer for op in operations for buffer in op.inputs)
-    makers = {buffer: op for op in operations for buffer in op.outputs}
+    readers, makers = readers_of(operations), makers_of(operations)
     merged = {op: op for op in operations}
     for op in operations:
-        maker = makers.get(op.inputs[0]) if op.name == "quantize" else None
-        if maker and readers[op.inputs[0]] == 1 and _can_quantize(maker, op.inputs[0]):
-            outputs = (*maker.outputs, *op.outputs)
-            name = f"{maker.name}_quantize"
-            merged[maker] = Operation(name, maker.inputs, outputs, maker.parameters)
+        if not isinstance(op, Quantize) or readers[op.x] > 1:
+            continue
+        maker = makers.get(op.x)
+        if isinstance(maker, Product | Attention) and _can_quantize(maker):
+            merged[maker] = replace(maker, quantized=op.y)
             del merged[op]
     return list(merged.values())
 
 
-def _can_quantize(maker: Operation, made: Buffer) -> bool:
+def _can_quantize(maker: Product | Attention) -> bool:
     """Attention: a head's warps must have whole blocks."""
-    if maker.name not in QUANTIZING or made.width % PANEL_ROWS:
+    if maker.y.width % PANEL_ROWS:
         return False
-    if maker.name == "attention":
-        heads = maker.parameters[0]
-        assert isinstance(heads, Heads)
-        return heads.head_width % PANEL_ROWS == 0
-    return kind_of(_linear(maker).weight) in PANELS.keys() | {"F16"}
-
-
-def _linear(op: Operation) -> Linear:
-    w = op.parameters[0]
-    assert isinstance(w, Linear)
-    return w
+    if isinstance(maker, Attention):
+        return maker.heads.head_width % PANEL_ROWS == 0
+    return maker.up is not None and kind_of(maker.w.weight) in PANELS.keys() | {"F16"}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ops.cuda.attending import TileShape, tiles
 from ops.interface import BLOCK, Step
-from ops.program import Buffer
+from ops.operations import Buffer
 
 TILE_BYTES = 16
 

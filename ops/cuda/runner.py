@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.cache import KVCache, reserve
-from ops.costs import costs
 from ops.cuda.attending import tiles_of
 from ops.cuda.cache import CardCacheLayout
 from ops.cuda.codes import CodeStore
@@ -27,8 +26,10 @@ from ops.cuda.records import Counts, Places, packed_record
 from ops.drawing import DrawPlan
 from ops.fusion import fuse
 from ops.interface import Interrupted, Step
+from ops.memory_plan import Limits, plan
+from ops.operations import Cost, Operation
 from ops.profile import OperatorTime
-from ops.program import Limits, Operation, Program, plan
+from ops.program import Program
 from ops.rows import Rows
 from quant.errors import UsageError
 
@@ -77,13 +78,14 @@ class CudaRunner:
             ]
         )
         self._placing.fetch()
-        places, size = plan(self._operations, limits, program.output, program.inputs)
+        self._wanted = program.output.buffer
+        places, size = plan(self._operations, limits, self._wanted, program.given)
         self._buffers_at = device.allocate(max(size, 256))
         self._buffers = {buffer: self._buffers_at + place for buffer, place in places.items()}
         self._scratch, self._scratch_bytes = 0, 0
-        output, rows = program.output, limits.outputs
+        output, rows = self._wanted, limits.outputs
         self._logits = None
-        if output.rows == "outputs":
+        if program.output.kind == "logits":
             self._logits = CardLogits(device, self._buffers[output], output.width, rows)
         self._drawing = CardDrawing(device, self._logits) if self._logits else None
         self._record, self._record_bytes = device.allocate(RECORD_BYTES), RECORD_BYTES
@@ -117,7 +119,7 @@ class CudaRunner:
 
     def _output(self, counts: Counts) -> Floats | Rows:
         """Waits for the step. Of logits only the largest are fetched, until someone wants all."""
-        wanted, rows = self._program.output, counts.rows(self._program.output)
+        wanted, rows = self._wanted, counts.rows(self._wanted)
         if not rows:
             self._device.synchronize()
             return np.empty((0, wanted.width), np.float32)
@@ -138,7 +140,7 @@ class CudaRunner:
 
     @property
     def vocabulary(self) -> int:
-        return self._program.output.width
+        return self._wanted.width
 
     def draw(
         self, step: Step, cache: KVCache, plan: DrawPlan, numbers: Sequence[float]
@@ -166,10 +168,10 @@ class CudaRunner:
         self._enter(step, caches, ())
         parts = self._by_operator(Counts.of(step))
         took = iter(self._device.timed([launch for part in parts for launch in part]))
-        works = [*(costs(op, step, self.pool.layout) for op in self._operations), (0, 0)]
+        costs = [*(op.costs(step, self.pool.layout) for op in self._operations), Cost()]
         return [
-            OperatorTime(part[0].kernel, sum(islice(took, len(part))), *work)
-            for part, work in zip(parts, works, strict=True)
+            OperatorTime(part[0].kernel, sum(islice(took, len(part))), cost.bytes, cost.macs)
+            for part, cost in zip(parts, costs, strict=True)
             if part
         ]
 
@@ -227,7 +229,7 @@ class CudaRunner:
             self._record, self._record_bytes = fresh, 2 * needed
         record = packed_record(step, Places(self._record, counts, self._shapes), tables)
         self._device.upload(self._record, record)
-        for buffer, values in zip(self._program.inputs, inputs, strict=True):
+        for buffer, values in zip(self._program.given, inputs, strict=True):
             self._device.upload(self._buffers[buffer], values)
 
     def _graph(self, counts: Counts, *, drawing: bool) -> Graph:

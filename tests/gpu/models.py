@@ -21,7 +21,8 @@ from ops.cpu.runner import CpuRunner
 from ops.cuda.cache import CardCacheLayout
 from ops.cuda.runner import CudaRunner
 from ops.interface import Step
-from ops.program import Limits, record
+from ops.memory_plan import Limits
+from ops.program import record
 from ops.split import SplitRunner, halves
 from quant.gguf import GGUF
 
