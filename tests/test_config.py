@@ -108,9 +108,29 @@ def test_a_wrong_config_file_says_what_and_where(folder, text, message, hint):
     assert hint is None or hint in (error.hint or "")
 
 
+@pytest.mark.parametrize("hindrance", ["a file in the way", "a device", "too long a name"])
+def test_a_config_folder_that_cannot_exist_is_no_error(tmp_path, monkeypatch, hindrance):
+    (tmp_path / "file").touch()
+    names = {
+        "a file in the way": str(tmp_path / "file"),
+        "a device": os.devnull,
+        "too long a name": f"/{'x' * 300}",
+    }
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("HOME", names[hindrance])
+    assert default_map(KNOWN) == {command: {} for command in KNOWN}
+
+
+def test_a_named_config_file_that_cannot_exist_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LEPTON_CONFIG", str(tmp_path / "file" / "config.toml"))
+    with pytest.raises(UsageError, match="no such file"):
+        default_map(KNOWN)
+
+
 def test_a_config_file_that_is_no_text_is_refused(folder):
     (folder / "config.toml").write_bytes(b"temp = '\xff'")
-    with pytest.raises(UsageError, match="utf-8"):
+    with pytest.raises(UsageError, match="is not UTF-8: byte 0xff at 8"):
         default_map(KNOWN)
 
 

@@ -13,6 +13,7 @@ from typing import TextIO
 
 import pytest
 
+from lepton_cli.engine import texts
 from lepton_cli.ui import prompt as prompts
 from lepton_cli.ui.options import PromptOptions
 from lepton_cli.ui.prompt import expand_escapes, gather
@@ -182,12 +183,12 @@ def test_a_dash_is_stdin_even_a_terminal(tmp_path):
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
 def test_a_file_that_cannot_be_read_is_named(tmp_path, make):
     make(tmp_path / "notes.txt")
-    with pytest.raises(UsageError, match=r"notes\.txt: "):
+    with pytest.raises(UsageError, match=r"notes\.txt(: | is a folder)"):
         gather("x", PromptOptions(file=[str(tmp_path / "notes.txt")]), None)
 
 
 def test_what_never_ends_is_refused(monkeypatch):
-    monkeypatch.setattr(prompts, "MOST_BYTES", 1000)
+    monkeypatch.setattr(texts, "MOST_BYTES", 1000)
     with pytest.raises(UsageError, match="/dev/zero does not end"):
         gather("x", PromptOptions(file=["/dev/zero"]), None)
 
@@ -209,7 +210,7 @@ def test_what_never_ends_is_refused(monkeypatch):
     ],
 )
 def test_escapes_are_expanded_as_llama_cpp_does(typed, text):
-    assert expand_escapes(typed) == text
+    assert expand_escapes(typed, "-p") == text
     assert gather(None, PromptOptions(prompt=typed), None) == text
     assert gather(None, PromptOptions(prompt=typed, escape=False), None) == typed
 

@@ -16,6 +16,7 @@ from lepton_cli.engine.conversation import Conversation, Turn
 from lepton_cli.engine.events import FinishReason
 from lepton_cli.engine.messages import Message, Role
 from lepton_cli.engine.paths import write_private
+from lepton_cli.engine.texts import decoded
 from quant.errors import UsageError
 
 FORMAT = "lepton-chat"
@@ -49,7 +50,7 @@ def read_chat(path: Path) -> SavedChat:
     try:
         if path.exists() and not path.is_file():
             raise UsageError(f"{path} is not a file")
-        data = json.loads(path.read_bytes())
+        data = json.loads(decoded(path.read_bytes(), str(path), path))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

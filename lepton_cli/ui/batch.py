@@ -22,6 +22,7 @@ from lepton_cli.engine.batch.running import Run
 from lepton_cli.engine.batch.wording import Wording
 from lepton_cli.engine.catalogue import resolve
 from lepton_cli.engine.model import Model
+from lepton_cli.engine.texts import checked
 from lepton_cli.ui.batch_meter import Meter
 from lepton_cli.ui.batch_options import ResultOptions, RowOptions
 from lepton_cli.ui.batch_output import Results, open_results
@@ -30,7 +31,7 @@ from lepton_cli.ui.interrupt import interrupting
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.opening import load_options, one_text, open_model
 from lepton_cli.ui.options import AnswerOptions, ConversationOptions, ModelOptions, SamplingOptions
-from lepton_cli.ui.prompt import checked, expand_escapes
+from lepton_cli.ui.prompt import expand_escapes
 from lepton_cli.ui.settings import generation_settings
 from quant.errors import UsageError
 
@@ -173,7 +174,7 @@ def _prose(request: BatchRequest) -> Prose | None:
 def _column_text(source: str | None, flag: str, *, escape: bool) -> ColumnText | None:
     if source is None:
         return None
-    return ColumnText.parse(expand_escapes(source) if escape else checked(source), flag)
+    return ColumnText.parse(expand_escapes(source, flag) if escape else checked(source, flag), flag)
 
 
 def _at_once(jobs: str) -> int | None:
@@ -194,7 +195,7 @@ def _read(request: BatchRequest) -> list[Row]:
     data = _bytes(name)
     form = form_of("" if name == "-" else path.suffix, data)
     form = form if rows.input_format == "auto" else rows.input_format
-    delimiter = rows.delimiter and expand_escapes(rows.delimiter)
+    delimiter = rows.delimiter and expand_escapes(rows.delimiter, "--delimiter")
     if delimiter is not None and (form != "csv" or len(delimiter) != 1 or delimiter in '"\r\n'):
         raise UsageError(f"--delimiter {delimiter!r}: one character, and of CSV only")
     return read_rows(data, form, delimiter)

@@ -15,6 +15,7 @@ from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS, For
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.refusals import example
 from lepton_cli.ui.setting_names import negated_values, tell_of_rivals, variables
+from lepton_cli.ui.text_values import check_texts
 from quant.errors import UsageError
 
 OPTIONAL = -1  # one word may follow the flag
@@ -64,7 +65,9 @@ class Command(typer.core.TyperCommand):
             ctx.default_map = {**(ctx.default_map or {}), **negated}
             ctx.meta[LINE] = line
             args = line.args()
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        check_texts(ctx, self.get_params(ctx))
+        return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}

@@ -11,13 +11,13 @@ from lepton_cli.engine.events import Event
 from lepton_cli.engine.session import Session
 from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.spelling import did_you_mean
+from lepton_cli.engine.texts import read_text
 from lepton_cli.ui import keeping
 from lepton_cli.ui.clipboard import copy
 from lepton_cli.ui.dialogue import Attachment, Dialogue, Draft, as_typed
 from lepton_cli.ui.editor import chosen_editor, edit_text
 from lepton_cli.ui.figures import amount, columns, size
 from lepton_cli.ui.meter import RICH_STYLES, level
-from lepton_cli.ui.prompt import read_text
 from lepton_cli.ui.values import DEFAULT, NONE, VALUES, find_value
 from lepton_cli.ui.wrapping import cut
 from quant.errors import UsageError

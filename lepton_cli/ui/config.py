@@ -17,6 +17,7 @@ from typing import Any
 
 from lepton_cli.engine.paths import config_folder
 from lepton_cli.engine.spelling import did_you_mean
+from lepton_cli.engine.texts import decoded
 from lepton_cli.ui.setting_names import PREFIX, Setting, setting_names, variable_set
 from quant.errors import UsageError
 
@@ -81,14 +82,14 @@ def origin(error: Any) -> str | None:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        if os.environ.get(f"{PREFIX}_CONFIG"):
-            raise UsageError(f"{path}: no such file", f"{PREFIX}_CONFIG names it") from error
-        return {}
+        return tomllib.loads(decoded(path.read_bytes(), str(path), path))
     except OSError as error:
+        if not os.path.exists(path):  # nor can it be, where HOME is no folder
+            if os.environ.get(f"{PREFIX}_CONFIG"):
+                raise UsageError(f"{path}: no such file", f"{PREFIX}_CONFIG names it") from error
+            return {}
         raise UsageError(f"{path}: {error.strerror}", "make it a file that you may read") from error
-    except ValueError as error:  # no TOML, or not even UTF-8
+    except ValueError as error:
         raise UsageError(f"{path}: {error}", "it must be TOML, like: temp = 0.7") from error
 
 

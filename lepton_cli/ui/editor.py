@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from lepton_cli.engine.texts import read_text
 from quant.errors import UsageError
 
 
@@ -20,10 +21,10 @@ def edit_text(text: str, editor: str) -> str:
         path.write_text(text + "\n", encoding="utf-8")
         try:
             status = subprocess.call([*shlex.split(editor), str(path)])
-            edited = path.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             message = f"the editor {editor!r} does not work: {error}"
             raise UsageError(message, "set EDITOR to another one") from error
+        edited = read_text(str(path))
     if status:
         raise UsageError(f"the editor {editor!r} ended with status {status}", "nothing was sent")
     return edited.rstrip("\n")

@@ -18,6 +18,7 @@ from prompt_toolkit.output import ColorDepth, create_output
 from prompt_toolkit.styles import Style
 
 from lepton_cli.engine.paths import private_file, state_folder
+from lepton_cli.engine.texts import unmarked
 from lepton_cli.ui.commands import COMMANDS, find_command
 from lepton_cli.ui.dialogue import Dialogue, Draft
 from lepton_cli.ui.folding import Folds
@@ -205,7 +206,7 @@ def is_unfinished(text: str) -> bool:
 
 def meant(typed: str) -> str:
     """The words without the marks of a block, and without what is no character."""
-    text = typed.encode("utf-8", "replace").decode("utf-8").rstrip().lstrip("\n")
+    text = unmarked(typed.encode("utf-8", "replace").decode("utf-8").rstrip().lstrip("\n"))
     if text.startswith(BLOCK) and text.endswith(BLOCK) and len(text) >= 2 * len(BLOCK):
         return text[len(BLOCK) : -len(BLOCK)].strip("\n")
     return text

@@ -8,9 +8,9 @@ from lepton_cli.engine.catalogue import resolve
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.placement import GpuLayers
+from lepton_cli.engine.texts import read_text
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import ConversationOptions, ModelOptions
-from lepton_cli.ui.prompt import read_text
 from lepton_cli.ui.warmup import CompileNotes
 from quant.errors import UsageError
 

@@ -12,17 +12,25 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 from lepton_cli.engine.sizes import counted
+from lepton_cli.engine.texts import (
+    MOST_BYTES,
+    checked,
+    decoded,
+    read_text,
+    unended,
+    utf8,
+    within_limit,
+)
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import PromptOptions
 from quant.errors import UsageError
 
 PATIENCE = 2.0  # seconds
-MOST_BYTES = 1 << 28  # no context holds as much: it must be an endless stream
 HOW = "give it as the last word, with -p or -f, or through a pipe; to talk: lepton chat"
+BYTES = r"each \xHH is a byte of UTF-8: é is \xC3\xA9"
 ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([nrt'\"\\]))")
 ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
@@ -34,13 +42,13 @@ def gather(words: str | None, options: PromptOptions, stdin: TextIO | None) -> s
     """
     typed = typed_prompt(words, options.prompt, escape=options.escape)
     files = options.file or []
-    parts = [read_text(name) for name in files if name != "-"]
+    parts = [_read_part(name) for name in files if name != "-"]
     if typed is not None:
         parts.append(typed)
     unasked = stdin is not None and not options.no_stdin and "-" not in files and _flows(stdin)
     if unasked or "-" in files:
         raw = _read(stdin)
-        parts.insert(0, _text(raw, "stdin"))
+        parts.insert(0, unended(decoded(raw, "stdin")))
         if unasked and raw and len(parts) > 1:
             _tell_taken(len(raw))
     prompt = "\n\n".join(part for part in parts if part)
@@ -54,32 +62,28 @@ def typed_prompt(words: str | None, prompt: str | None, *, escape: bool) -> str 
     if words is not None and prompt is not None:
         raise UsageError("the prompt is given twice: as a word, and with -p", "give it once")
     if prompt is not None:
-        words = expand_escapes(prompt) if escape else prompt
-    return words if words is None else checked(words)
+        return expand_escapes(prompt, "-p") if escape else checked(prompt, "-p")
+    return words if words is None else checked(words, "the prompt")
 
 
-def read_text(name: str) -> str:
-    """A UTF-8 file without its last newline. Raises UsageError naming it."""
-    try:
-        with Path(name).open("rb") as file:
-            return _text(_limited(file, name), name)
-    except OSError as error:
-        raise UsageError(f"{name}: {error.strerror}", "check the path") from error
+def expand_escapes(text: str, flag: str) -> str:
+    r"""The backslash escapes that llama.cpp knows; any other stays. `\xHH` is a byte.
 
-
-def checked(text: str) -> str:
-    """Words of the command line. Raises UsageError where their bytes are not UTF-8."""
-    return _decoded(os.fsencode(text), "the prompt")
-
-
-def expand_escapes(text: str) -> str:
-    r"""The backslash escapes that llama.cpp knows; any other stays. `\xHH` is a byte."""
+    Raises UsageError naming the flag where the bytes are not UTF-8.
+    """
 
     def replace(match: re.Match[bytes]) -> bytes:
         digits, letter = match.groups()
         return bytes.fromhex(digits.decode()) if digits else ESCAPED.get(letter, letter)
 
-    return _decoded(ESCAPE.sub(replace, os.fsencode(text)), "the text with its escapes expanded")
+    return utf8(ESCAPE.sub(replace, os.fsencode(text)), flag, BYTES)
+
+
+def _read_part(name: str) -> str:
+    text = read_text(name)
+    if not text:
+        note(f"{name} is empty")
+    return text
 
 
 def _flows(stdin: TextIO) -> bool:
@@ -96,20 +100,13 @@ def _read(stdin: TextIO | None) -> bytes:
     if stdin is None:
         return b""
     with _told_when_waiting():
-        return _limited(stdin.buffer, "stdin")
+        return within_limit(stdin.buffer.read(MOST_BYTES + 1), "stdin")
 
 
 def _tell_taken(count: int) -> None:
     """To a person, for a loop's `read` finds nothing there any more."""
     if sys.stderr.isatty():
         note(f"stdin: {counted(count, 'byte')} put before the prompt; --no-stdin leaves it alone")
-
-
-def _limited(file: BinaryIO, name: str) -> bytes:
-    raw = file.read(MOST_BYTES + 1)
-    if len(raw) > MOST_BYTES:
-        raise UsageError(f"{name} does not end within {MOST_BYTES} bytes", "give less text")
-    return raw
 
 
 @contextmanager
@@ -122,16 +119,3 @@ def _told_when_waiting() -> Iterator[None]:
     finally:
         timer.cancel()
         timer.join(1.0)  # amid its line it holds stderr, and the process may be about to end
-
-
-def _text(raw: bytes, name: str) -> str:
-    text = _decoded(raw, name)
-    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
-
-
-def _decoded(raw: bytes, name: str) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        byte = f"byte {error.object[error.start]:#04x} at {error.start}"
-        raise UsageError(f"{name} is not UTF-8: {byte}", "convert it, e.g. with iconv") from error

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from lepton_cli.engine.events import Done
 from lepton_cli.engine.model import Model
+from lepton_cli.engine.texts import decoded
 from lepton_cli.ui.commands import run_command
 from lepton_cli.ui.dialogue import ChatOptions, Dialogue, Draft, LoadModel, remarks
 from lepton_cli.ui.figures import amount
@@ -16,7 +17,7 @@ from lepton_cli.ui.line_editor import LineEditor
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import ReasoningMode
 from lepton_cli.ui.report import PlainReport
-from quant.errors import LeptonError, UsageError
+from quant.errors import LeptonError
 
 INTERRUPTED = 130
 TWICE = 2.0  # seconds within which a second Ctrl-C leaves
@@ -129,10 +130,6 @@ def _lines(options: ChatOptions, stdin: TextIO | None) -> Iterator[str]:
     if options.prompt is not None:
         yield options.prompt
     for number, raw in enumerate(() if stdin is None else stdin.buffer, 1):
-        try:
-            text = raw.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            message = f"line {number} of stdin is not UTF-8"
-            raise UsageError(message, "convert it, e.g. with iconv") from error
+        text = decoded(raw, f"line {number} of stdin").rstrip("\r\n")
         if text.strip():
             yield text

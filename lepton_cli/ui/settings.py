@@ -47,10 +47,10 @@ def generation_settings(
     return Generation(
         sampling=_sampling(given, model, name),
         max_tokens=None if answer.predict < 0 else answer.predict,
-        stop=tuple(expand_escapes(stop) if escape else stop for stop in stops),
+        stop=tuple(expand_escapes(stop, "-r") if escape else stop for stop in stops),
         overflow=answer.overflow,
         ignore_eos=answer.ignore_eos,
-        ban=tuple(expand_escapes(text) if escape else text for text in bans),
+        ban=tuple(expand_escapes(text, "--ban") if escape else text for text in bans),
         draft_max=answer.draft_max,
         draft_p_min=answer.draft_p_min,
         constraint=constraint_of(answer),
@@ -105,4 +105,5 @@ def _breakers(texts: Sequence[str], *, escape: bool) -> tuple[str, ...]:
     """`none` stands for no breakers at all, as in llama.cpp."""
     if "none" in texts:
         return ()
-    return tuple(expand_escapes(text) if escape else text for text in texts)
+    flag = "--dry-sequence-breaker"
+    return tuple(expand_escapes(text, flag) if escape else text for text in texts)

@@ -96,7 +96,7 @@ def _set_seed(dialogue: Dialogue, text: str) -> None:
 
 
 def _set_stop(dialogue: Dialogue, text: str) -> None:
-    _change(dialogue, stop=() if text == NONE else (expand_escapes(text),))
+    _change(dialogue, stop=() if text == NONE else (expand_escapes(text, "stop"),))
 
 
 def _set_overflow(dialogue: Dialogue, text: str) -> None:

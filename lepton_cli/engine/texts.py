@@ -1,0 +1,112 @@
+"""Text from outside is UTF-8, with or without a byte order mark; all else is refused by its place.
+
+Words of the command line and variables come as Python made them of their bytes: a byte that is not
+UTF-8 is half a surrogate pair there (`surrogateescape`).
+"""
+
+import codecs
+import glob
+import os
+import shlex
+from pathlib import Path
+
+from quant.errors import UsageError
+
+MOST_BYTES = 1 << 28  # no context holds as much: it must be an endless stream
+MARKS = {  # the longer ones first: UTF-32's begins with UTF-16's
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+SAMPLE = 1024  # bytes that show whether every second one is zero
+
+
+def read_text(name: str) -> str:
+    """A text file without its last newline. Raises UsageError naming it and what is wrong."""
+    path = Path(name)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+    except IsADirectoryError as error:
+        raise _is_folder(path) from error
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}", _near(name)) from error
+    return unended(decoded(within_limit(raw, name), name, path))
+
+
+def within_limit(raw: bytes, place: str) -> bytes:
+    """What was read of at most MOST_BYTES + 1. Raises UsageError where that is too much."""
+    if len(raw) > MOST_BYTES:
+        raise UsageError(f"{place} does not end within {MOST_BYTES} bytes", "give less text")
+    return raw
+
+
+def decoded(raw: bytes, place: str, path: Path | None = None) -> str:
+    """Bytes as text, without a byte order mark; `path` is their file's, for the hint.
+
+    Raises UsageError that says which encoding it is, or where the first wrong byte is.
+    """
+    encoding = other_encoding(raw)
+    if encoding:
+        hint = f"convert it: {_conversion(encoding, path)}"
+        raise UsageError(f"{place} is {encoding}, not UTF-8", hint)
+    return utf8(raw, place, f"convert it, for example: {_conversion('WINDOWS-1252', path)}")
+
+
+def checked(text: str, place: str) -> str:
+    """A word of the command line or a variable's value, as `decoded` checks a file's bytes."""
+    return utf8(os.fsencode(text), place, "write it in UTF-8; `locale charmap` names this shell's")
+
+
+def utf8(raw: bytes, place: str, hint: str) -> str:
+    """Text without a byte order mark. Raises UsageError with the first byte that is not UTF-8."""
+    try:
+        return unmarked(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        byte = f"byte {raw[error.start]:#04x} at {error.start}"
+        raise UsageError(f"{place} is not UTF-8: {byte}", hint) from error
+
+
+def unended(text: str) -> str:
+    """Without one newline at the end, as llama.cpp drops it."""
+    return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
+
+
+def unmarked(text: str) -> str:
+    return text.removeprefix("\ufeff")
+
+
+def other_encoding(raw: bytes) -> str | None:
+    """UTF-16 or UTF-32 by the byte order mark; without one, UTF-16 by the zeros of Latin text."""
+    for mark, encoding in MARKS.items():
+        if raw.startswith(mark):
+            return encoding
+    even, odd = raw[0:SAMPLE:2], raw[1:SAMPLE:2]
+    if odd.count(0) > len(odd) // 2 and 0 not in even:
+        return "UTF-16LE"
+    if even.count(0) > len(even) // 2 and 0 not in odd:
+        return "UTF-16BE"
+    return None
+
+
+def _is_folder(path: Path) -> UsageError:
+    inside = next((file for file in sorted(path.iterdir()) if file.is_file()), None)
+    hint = f"name a file in it: {shlex.quote(str(inside))}" if inside else "name a file"
+    return UsageError(f"{path} is a folder, not a text file", hint)
+
+
+def _near(name: str) -> str:
+    """The cure for a name that opens nothing: a shell's pattern may have been quoted."""
+    matches = sorted(glob.glob(name)) if set(name) & set("*?[") else []
+    return (
+        f"name one file, not a pattern: {shlex.quote(matches[0])}" if matches else "check the path"
+    )
+
+
+def _conversion(encoding: str, path: Path | None) -> str:
+    command = f"iconv -f {encoding} -t UTF-8"
+    if path is None:
+        return command
+    converted = path.with_name(f"{path.stem}-utf8{path.suffix}")
+    return f"{command} {shlex.quote(str(path))} > {shlex.quote(str(converted))}"
