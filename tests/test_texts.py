@@ -1,6 +1,7 @@
 """Text from outside: byte order marks, other encodings, and where what is no text stands."""
 
 import json
+import shlex
 
 import pytest
 
@@ -188,6 +189,30 @@ def test_settings_that_are_no_text_are_named(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("LEPTON_CONFIG", str(path))
     assert run(["run", "builtin", "hi", "--no-stdin"]) == 2
     assert f"{path} is UTF-16, not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "cure"),
+    [
+        (["-f", "a.txt", "b.txt", "c d.txt"], "-f a.txt -f b.txt -f 'c d.txt'"),
+        (["-f", "a.txt", "b.txt", "Sum", "up"], "'Sum up' -f a.txt -f b.txt"),
+        (["-f", "a.txt", "b.txt"], "-f a.txt -f b.txt"),
+        (["a.txt", "b.txt"], "-f a.txt -f b.txt"),
+    ],
+)
+@pytest.mark.parametrize("model", [["builtin"], ["-m", "builtin"]])
+def test_a_pattern_without_quotes_is_told(capsys, monkeypatch, tmp_path, model, words, cure):
+    for name in ("a.txt", "b.txt", "c d.txt"):
+        (tmp_path / name).write_text("hi")
+    monkeypatch.chdir(tmp_path)
+    assert run(["run", *model, *words, "--no-stdin"]) == 2
+    first, hint = capsys.readouterr().err.splitlines()
+    assert "is a file, given as the prompt" in first
+    assert hint.startswith("lepton: hint: each file needs its own -f: lepton run ")
+    typed = shlex.split(hint.partition("own -f: ")[2])
+    wanted = ["lepton", "run", *model, "--no-stdin", *shlex.split(cure)]
+    assert sorted(typed) == sorted(wanted)
+    assert run(["run", "builtin", "a.txt", "-n", "1", "--no-stdin"]) == 0  # a word like others
 
 
 def test_an_empty_file_is_noted(capsys, tmp_path):

@@ -6,15 +6,14 @@ from typing import Any
 from lepton_cli.engine.texts import checked
 from lepton_cli.ui.setting_names import variable_set
 
-NAMES = ("FILE", "INPUT", "MODEL", "[MODEL]...", "OUT", "[NAME]")
-"""Metavars of what names files, for which any bytes will do."""
+NAMES = ("FILE", "INPUT", "MODEL", "NAME", "OUT")  # of files: any bytes will do
 
 
 def check_texts(context: Any, parameters: Sequence[Any]) -> None:
     """Raises UsageError naming the flag or the variable whose text is not UTF-8."""
     for parameter in parameters:
         value = context.params.get(parameter.name)
-        if parameter.metavar not in NAMES and isinstance(value, str | list | tuple):
+        if _metavar(parameter) not in NAMES and isinstance(value, str | list | tuple):
             context.params[parameter.name] = _checked(value, place_of(context, parameter))
 
 
@@ -24,7 +23,12 @@ def place_of(context: Any, parameter: Any) -> str:
     if source is not None and source.name == "ENVIRONMENT":
         return f"the variable {variable_set(parameter)}"
     argument = parameter.param_type_name == "argument"
-    return str(parameter.metavar if argument else parameter.opts[0])
+    return _metavar(parameter) if argument else str(parameter.opts[0])
+
+
+def _metavar(parameter: Any) -> str:
+    """Without the brackets of what may be left out."""
+    return (parameter.metavar or "").strip("[].")
 
 
 def _checked(value: Any, place: str) -> Any:

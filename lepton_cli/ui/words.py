@@ -7,10 +7,11 @@ or the config file names a default model, it is the text. After `-m` all words a
 import os
 import shlex
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from lepton_cli.engine.catalogue import LIST_HINT, names_model, resolve
-from lepton_cli.ui.command import LINE
+from lepton_cli.ui.command import LINE, Line
 from lepton_cli.ui.options import Words
 from quant.errors import UsageError
 
@@ -30,6 +31,7 @@ def model_and_text(context: Any, words: Words, default: str | None) -> tuple[str
     model, texts = (given[0], given[1:]) if named else (default, given)
     if model is None:
         raise _no_model(context, texts)
+    _refuse_files(context, [model] if named else [], texts)
     if len(texts) > 1:
         raise _several_words(context, [model] if named else [], texts)
     if named and not names_model(model):
@@ -84,6 +86,21 @@ def _no_model(context: Any, texts: Sequence[str]) -> UsageError:
     words = [BUILTIN, *([text] if text else [])]
     cure = line.retyped(command, words)
     return UsageError("no model given", f"for example: {cure}; `lepton models` lists others")
+
+
+def _refuse_files(context: Any, model: Sequence[str], texts: Sequence[str]) -> None:
+    """Raises UsageError for names of files among the words: a pattern that the shell expanded."""
+    files = list(takewhile(os.path.isfile, texts))
+    line, flags = context.meta[LINE], {"-f", "--file"}
+    begun = bool(flags & set(line.options))
+    takes = any(flags & set(option.opts) for option in context.command.params)
+    if takes and files and (begun or len(files) == len(texts) > 1):
+        rest = [" ".join(texts[len(files) :])] if len(files) < len(texts) else []
+        more = Line([*line.options, *(word for file in files for word in ("-f", file))])
+        cure = more.retyped(context.info_name, [*model, *rest])
+        raise UsageError(
+            f"{files[0]} is a file, given as the prompt", f"each file needs its own -f: {cure}"
+        )
 
 
 def _several_words(context: Any, model: Sequence[str], texts: Sequence[str]) -> UsageError:
