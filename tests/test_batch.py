@@ -438,7 +438,7 @@ def test_a_failure_of_the_model_keeps_what_is_done(lepton, rows, tmp_path):
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        ((), "no INPUT"),
+        ((), "no input file given"),
         (("missing.txt",), "missing.txt"),
         (("rows.jsonl", "-o", "missing/out"), "another -o"),
         (("rows.jsonl", "-o", "."), "another -o"),

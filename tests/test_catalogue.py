@@ -18,7 +18,7 @@ from lepton_cli.engine.catalogue import (
     resolve,
 )
 from lepton_cli.engine.stores import list_models
-from lepton_cli.ui.options import SamplingOptions
+from lepton_cli.ui.sampling_options import SamplingOptions
 from quant.errors import LeptonError, UsageError
 
 CACHE_VARIABLES = (

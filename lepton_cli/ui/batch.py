@@ -30,8 +30,9 @@ from lepton_cli.ui.forms import check_form
 from lepton_cli.ui.interrupt import interrupting
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.opening import load_options, one_text, open_model
-from lepton_cli.ui.options import AnswerOptions, ConversationOptions, ModelOptions, SamplingOptions
+from lepton_cli.ui.options import AnswerOptions, ConversationOptions, ModelOptions
 from lepton_cli.ui.prompt import expand_escapes
+from lepton_cli.ui.sampling_options import SamplingOptions
 from lepton_cli.ui.settings import generation_settings
 from quant.errors import UsageError
 
@@ -188,7 +189,7 @@ def _at_once(jobs: str) -> int | None:
 def _read(request: BatchRequest) -> list[Row]:
     name, rows = request.input, request.rows
     if name is None:
-        raise UsageError("no INPUT is named", "lepton batch MODEL INPUT; - is stdin")
+        raise UsageError("no input file given", "lepton batch MODEL INPUT; - is stdin")
     path, out = Path(name), Path(request.results.output)
     if name != "-" and path.exists() and out.exists() and path.samefile(out):
         raise UsageError(f"{name} is INPUT and OUT", "the answers need a file of their own")

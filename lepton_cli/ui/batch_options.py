@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lepton_cli.ui.options import Words, section
+from lepton_cli.ui.options import ONE_WORD, Words, section
 
 InputFormat = Literal["auto", "lines", "jsonl", "csv"]
 
@@ -18,7 +18,10 @@ class BatchWords(Words):
     """What stands on the command line without a flag."""
 
     rest: Annotated[
-        list[str] | None, typer.Argument(metavar="[INPUT]", help="The file of rows; - is stdin.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT]", help=f"The file of rows; -: stdin. {ONE_WORD.format('input')}"
+        ),
     ] = None
 
 
@@ -28,16 +31,31 @@ class RowOptions:
 
     prompt: Annotated[
         str | None,
-        _rows("--prompt", "-p", metavar="TEXT", help="The prompt of each row, with its {columns}."),
+        _rows(
+            "--prompt",
+            "-p",
+            metavar="TEXT",
+            help="The prompt for each row; {NAME} is the row's column NAME.",
+        ),
     ] = None
     escape: Annotated[
-        bool, _rows("--escape/--no-escape", "-e", help=r"Expand \n, \t ... in texts.")
+        bool,
+        _rows(
+            "--escape/--no-escape",
+            "-e",
+            help=r"Expand escapes (\n, \t, \\, \xHH) in the texts of options.",
+        ),
     ] = True
     input_format: Annotated[
-        InputFormat, _rows("--input-format", help="What INPUT holds [by its suffix].")
+        InputFormat, _rows("--input-format", help="Format of INPUT; auto: by its suffix.")
     ] = "auto"
     delimiter: Annotated[
-        str | None, _rows("--delimiter", metavar="C", help=r"Of CSV; \t is a tab [by line 1].")
+        str | None,
+        _rows(
+            "--delimiter",
+            metavar="C",
+            help=r"Delimiter of CSV, such as ; or \t. [default: by the first line]",
+        ),
     ] = None
     raw: Annotated[
         bool,
@@ -51,12 +69,16 @@ class RowOptions:
         _rows(
             *("--jobs", "--parallel", "-np"),
             metavar="N|auto",
-            help="Rows that are answered at once: they change the speed alone.",
+            help="Rows answered at the same time; changes only the speed.",
         ),
     ] = "auto"
     cluster: Annotated[
         str | None,
-        _rows("--cluster", metavar="ADDRESS", help="Have a Dask cluster's workers answer them."),
+        _rows(
+            "--cluster",
+            metavar="ADDRESS",
+            help="Let the workers of a Dask cluster answer the rows.",
+        ),
     ] = None
 
 
@@ -66,19 +88,27 @@ class ResultOptions:
 
     output: Annotated[
         str,
-        _results("--output", "-o", metavar="OUT", help="JSONL, gone on with where it ends."),
+        _results(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Output file (JSONL); an existing one is continued; -: stdout.",
+        ),
     ] = "-"
     output_template: Annotated[
         str | None,
         _results(
             "--output-template",
             metavar="TEXT",
-            help="Text lines, not JSON, made of {text} {id} {row} {reasoning} {error} ...",
+            help="Print text lines, not JSON, made of {id} {row} {text} {reasoning} {error} ...",
         ),
     ] = None
     retry_errors: Annotated[
-        bool, _results("--retry-errors", help="Try rows again that failed before.")
+        bool, _results("--retry-errors", help="Answer the rows again that failed before.")
     ] = False
     overwrite: Annotated[
-        bool, _results("--overwrite", help="OUT may lose what is not of these rows and settings.")
+        bool,
+        _results(
+            "--overwrite", help="Discard results in OUT that belong to other rows or settings."
+        ),
     ] = False

@@ -16,9 +16,9 @@ from lepton_cli.ui.options import (
     ConversationOptions,
     ModelOptions,
     ReplOptions,
-    SamplingOptions,
 )
 from lepton_cli.ui.prompt import typed_prompt
+from lepton_cli.ui.sampling_options import SamplingOptions
 from lepton_cli.ui.settings import generation_settings
 from quant.errors import UsageError
 

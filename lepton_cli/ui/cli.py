@@ -24,12 +24,12 @@ from lepton_cli.ui.options import (
     PromptOptions,
     ReplOptions,
     RunOptions,
-    SamplingOptions,
     Words,
     grouped,
     section,
 )
 from lepton_cli.ui.prompt import gather
+from lepton_cli.ui.sampling_options import SamplingOptions
 from lepton_cli.ui.setting_names import tell_of_unknown
 from lepton_cli.ui.words import is_on_command_line, model_and_text, only_model
 from lepton_cli.version import __version__
@@ -44,10 +44,6 @@ EPILOG = (
     "file over what the model file recommends."
 )
 NO_CONFIG_EPILOG = "Each option can also be set by a variable (LEPTON_JSON=1 for --json)."
-DEFAULT_MODEL = (
-    "A single word that names no model is the {} where LEPTON_MODEL or the config file (model = "
-    "...) names a default model."
-)
 
 app = typer.Typer(
     name="lepton",
@@ -105,10 +101,10 @@ def run(
     sampling: SamplingOptions,
     how: RunOptions,
 ) -> None:
-    """Answer one prompt; stdout is the answer and nothing else.
+    """Answer one prompt; only the answer goes to stdout.
 
-    The prompt is stdin (a pipe or a file), then the files of -f, then PROMPT or -p, with blank
-    lines between them.
+    The prompt is what comes from stdin (a pipe or a file), then the files of -f, then PROMPT or
+    -p, with blank lines between them.
     """
     name, text = model_and_text(context, words, model.model)
     from lepton_cli.ui.run import Request, answer_prompt
@@ -126,7 +122,7 @@ def chat(
     sampling: SamplingOptions,
     how: ReplOptions,
 ) -> None:
-    """Talk with a model; without MODEL, with the small one that is built in."""
+    """Chat with a model; without MODEL, with the small built-in one."""
     from lepton_cli.ui.chat import ChatRequest, default_model, start_chat
 
     default = model.model
@@ -149,10 +145,10 @@ def batch(
     answer: AnswerOptions,
     sampling: SamplingOptions,
 ) -> None:
-    """Answer every row of a file: lines, JSONL, CSV or OpenAI's batch requests.
+    """Answer every row of a file: lines, JSONL, CSV, OpenAI batches.
 
-    Results are JSONL in the rows' order, or text by --output-template. A stopped run goes on where
-    it was when the same command is given again; a row that fails is a result with an "error".
+    Results are JSONL in the rows' order, or text by --output-template. The same
+    command again continues a run that was stopped; a row that fails gives an "error" result.
     """
     name, file = model_and_text(context, words, model.model)
     from lepton_cli.ui.batch import BatchRequest, answer_rows
@@ -175,7 +171,7 @@ def tokenize(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Show the token ids of a text, and what each stands for."""
+    """Show the tokens of a text: their ids, and the text of each."""
     name, text = model_and_text(context, words, model)
     from lepton_cli.engine.model import load_tokenizer
     from lepton_cli.ui import tokenize as view
@@ -198,7 +194,7 @@ def template(
     talk: ConversationOptions,
     model: ModelName = None,
 ) -> None:
-    """Show the very prompt that the chat template makes of a text."""
+    """Show the exact prompt that the chat template produces."""
     name, text = model_and_text(context, words, model)
     from lepton_cli.ui.template import show_prompt
 
@@ -233,20 +229,20 @@ def inspect_file(
 
 @command("models", epilog=NO_CONFIG_EPILOG)
 def models(json: AsJson = False) -> None:
-    """List the models that have a name, and those on this disk."""
+    """List the models on this disk, and those that can be fetched by name."""
     from lepton_cli.ui import models as view
 
     view.show_json() if json else view.show()
 
 
-@command("bench", epilog="Several values make several tests: -p 128,512 -d 0,4096")
+@command("bench", epilog="Several values give several tests: -p 128,512 -d 0,4096")
 def bench(
     context: typer.Context,
     options: BenchOptions,
     file: ModelFile = None,
     model: ModelName = None,
 ) -> None:
-    """Measure speed as llama-bench does, and hold it against what this machine could do."""
+    """Measure speed like llama-bench, beside what the machine could do."""
     name = only_model(context, file, model)
     from lepton_cli.ui.bench import run_benchmark
 
@@ -256,11 +252,12 @@ def bench(
 @command("cache", epilog=NO_CONFIG_EPILOG)
 def cache(
     action: Annotated[
-        Literal["ls", "clear"], typer.Argument(metavar="[ls|clear]", help="Show it, or empty it.")
+        Literal["ls", "clear"],
+        typer.Argument(metavar="[ls|clear]", help="ls shows the cache, clear empties it."),
     ] = "ls",
     json: AsJson = False,
 ) -> None:
-    """Show or clear what is kept of prompts, so that they need not be read again."""
+    """Show or clear the prompt cache."""
     from lepton_cli.ui import cache as view
 
     if action == "clear":
@@ -275,15 +272,17 @@ def cache(
 def warmup(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]...", help="Only what these need; else for every model."),
+        typer.Argument(metavar="[MODEL]...", help="Compile only what these models need."),
     ] = None,
-    verbose: Annotated[bool, option("--verbose", "-v", help="Name each kernel.")] = False,
+    verbose: Annotated[
+        bool, option("--verbose", "-v", help="Show the name of each kernel.")
+    ] = False,
 ) -> None:
-    """Compile kernels ahead, so that no later run has to.
+    """Compile all kernels now, so that no later run has to.
 
-    All kernels for all formats are compiled, for the CPU and for a card where there is one, once
-    a machine and version of Lepton. What is there already, or came with the package, is not
-    compiled again.
+    These are the kernels of all formats, for the CPU and for a GPU if there is one. They are kept
+    for this machine and this version of Lepton; what is there already, or came with the package,
+    is not compiled again.
     """
     from lepton_cli.ui.warmup import prepare
 
@@ -292,7 +291,7 @@ def warmup(
 
 @command("doctor", epilog=NO_CONFIG_EPILOG)
 def doctor(json: AsJson = False) -> None:
-    """Show what this machine offers, what Lepton makes of it, and why."""
+    """Show what this machine has, what Lepton uses of it, and why."""
     from lepton_cli.ui import doctor as view
 
     view.show_json() if json else view.show()

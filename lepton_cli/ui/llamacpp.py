@@ -21,7 +21,7 @@ class Foreign:
 
 
 ON_OFF = ("on", "off", "auto")
-KEPT_ANYWAY = "beginnings of prompts are kept by themselves (`lepton cache`)"
+KEPT_ANYWAY = "prompts are cached without it (see `lepton cache`)"
 INTERACTIVE = "-i --interactive -if --interactive-first -cnv --conversation -mli --multiline-input"
 
 _TABLE = (
@@ -42,25 +42,28 @@ _TABLE = (
         "-mg --main-gpu -sm --split-mode -ts --tensor-split",
     ),
     (
-        Foreign("ignored", "whole layers are on the GPU or not: see -ngl"),
+        Foreign("ignored", "-ngl says which layers are on the GPU, and they are there whole"),
         """-kvo --kv-offload -nkvo --no-kv-offload --op-offload -cmoe --cpu-moe
         -bs --backend-sampling --mmproj-offload""",
     ),
     (
-        Foreign("ignored", "threads run where the system puts them", 1),
+        Foreign("ignored", "the operating system places the threads", 1),
         """-C --cpu-mask -Cr --cpu-range --cpu-strict --prio --poll -Cb --cpu-mask-batch -Crb
         --cpu-range-batch --cpu-strict-batch --prio-batch --poll-batch --numa""",
     ),
     (
-        Foreign("ignored", "the file is mapped, and packed tensor by tensor"),
+        Foreign("ignored", "the model file is mapped, and its tensors are packed one by one"),
         "--no-mmap --mlock -dio --direct-io -ndio --no-direct-io -nr --no-repack",
     ),
-    (Foreign("ignored", "the file is mapped, and packed tensor by tensor", 1), "-lm --load-mode"),
+    (
+        Foreign("ignored", "the model file is mapped, and its tensors are packed one by one", 1),
+        "-lm --load-mode",
+    ),
     (Foreign("ignored", "attention is always fused", choices=ON_OFF), "-fa --flash-attn"),
-    (Foreign("ignored", "-ub is the size of a pass", 1), "-b --batch-size"),
-    (Foreign("ignored", "-t is for prompt and answer", 1), "-tb --threads-batch"),
+    (Foreign("ignored", "-ub sets the prompt tokens per pass", 1), "-b --batch-size"),
+    (Foreign("ignored", "-t counts for prompt and answer", 1), "-tb --threads-batch"),
     (Foreign("ignored", "-v shows the timings"), "--perf --show-timings"),
-    (Foreign("ignored", "-v is the only level", 1), "-lv --verbosity --log-verbosity"),
+    (Foreign("ignored", "-v is the only level of detail", 1), "-lv --verbosity --log-verbosity"),
     (
         Foreign("ignored", "it has no effect here"),
         "--warmup --swa-full --check-tensors --mmproj-auto",
@@ -70,7 +73,10 @@ _TABLE = (
         "-np --parallel -cram --cache-ram -ctxcp --ctx-checkpoints -dt --defrag-thold",
     ),
     (
-        Foreign("refused", "downloading is not supported yet; give the path of a GGUF file"),
+        Foreign(
+            "refused",
+            "fetch the model first (`lepton models` tells how), then give the GGUF file: -m FILE",
+        ),
         """-hf -hfr --hf-repo -hff --hf-file -hft --hf-token -mu --model-url -dr --docker-repo
         --gpt-oss-20b-default --gpt-oss-120b-default""",
     ),
@@ -79,7 +85,7 @@ _TABLE = (
         "-dev --device -ot --override-tensor -ncmoe --n-cpu-moe",
     ),
     (
-        Foreign("refused", "speculative decoding is not supported yet"),
+        Foreign("refused", "for speculative decoding use -md MODEL and --draft-max N"),
         """-hfd -hfrd --hf-repo-draft -ngld --gpu-layers-draft
         --n-gpu-layers-draft -devd --device-draft -ctkd --cache-type-k-draft -ctvd
         --cache-type-v-draft -td --threads-draft -tbd --threads-batch-draft
@@ -99,7 +105,7 @@ _TABLE = (
         --image-min-tokens --image-max-tokens""",
     ),
     (
-        Foreign("refused", "positions are scaled as the model file says"),
+        Foreign("refused", "Lepton scales positions as the model file says"),
         """--rope-scaling --rope-scale --rope-freq-base --rope-freq-scale --yarn-orig-ctx
         --yarn-ext-factor --yarn-attn-factor --yarn-beta-slow --yarn-beta-fast -gan --grp-attn-n
         -gaw --grp-attn-w""",
@@ -107,11 +113,11 @@ _TABLE = (
     (Foreign("ignored", KEPT_ANYWAY, 1), "--prompt-cache"),
     (Foreign("ignored", KEPT_ANYWAY), "--prompt-cache-all --prompt-cache-ro"),
     (
-        Foreign("refused", "the chat template puts its own"),
+        Foreign("refused", "the chat template adds its own"),
         "--in-prefix --in-suffix --in-prefix-bos",
     ),
     (
-        Foreign("refused", "it is not supported yet; --no-think asks for no thoughts"),
+        Foreign("refused", "use --no-think to turn thinking off"),
         """--reasoning-budget --reasoning-budget-message --reasoning-effort --reasoning-preserve
         --no-reasoning-preserve --chat-template-kwargs""",
     ),
@@ -119,13 +125,16 @@ _TABLE = (
     (Foreign("refused", "use --overflow shift"), "--context-shift --keep"),
     (Foreign("refused", "use --raw"), "--skip-chat-parsing"),
     (Foreign("refused", "templates are always Jinja"), "--no-jinja"),
-    (Foreign("refused", "the model's metadata is used as it is"), "--override-kv"),
+    (Foreign("refused", "Lepton uses the metadata of the model file unchanged"), "--override-kv"),
     (Foreign("refused", "`lepton template` shows the prompt"), "--verbose-prompt"),
-    (Foreign("refused", "stdout is the answer alone"), "--display-prompt"),
-    (Foreign("refused", "stderr is the log: redirect it"), "--log-file --log-prompts-dir"),
-    (Foreign("refused", "redirect stdout"), "-o --output --output-file"),
+    (
+        Foreign("refused", "Lepton prints the answer alone; --json has its token ids"),
+        "--display-prompt",
+    ),
+    (Foreign("refused", "redirect stderr: 2> FILE"), "--log-file --log-prompts-dir"),
+    (Foreign("refused", "redirect stdout: > FILE"), "-o --output --output-file"),
     (Foreign("refused", "prompts are text: use -f"), "-bf --binary-file"),
-    (Foreign("refused", "--json holds the token ids"), "-sp --special"),
+    (Foreign("refused", "use --json: it holds the token ids"), "-sp --special"),
     (Foreign("refused", "no server is needed or used"), "--server-base --rpc"),
     (Foreign("refused", "`lepton doctor` shows this machine"), "--list-devices"),
     (Foreign("refused", "`lepton models` lists them"), "-cl --cache-list"),

@@ -1,7 +1,6 @@
 """The options that commands share, in groups: each group is one record, declared once.
 
-Their names and short names are llama.cpp's. An option of sampling that was not given is None, so
-that the model file's own advice can come after flag, variable and config, and before the default.
+Their names and short names are llama.cpp's.
 """
 
 import functools
@@ -19,6 +18,10 @@ KVType = Literal["f16", "f32", "q8_0"]
 ReasoningMode = Literal["show", "hide", "stderr"]
 MOST_THREADS = 1024
 MODEL_HELP = "A GGUF file, or a name that `lepton models` lists."
+ONE_WORD = (
+    "With a default model (LEPTON_MODEL, or `model` in the config file) one word alone is the {}, "
+    "unless it names a model."
+)
 Overflow = Literal["error", "drop-old", "middle", "shift"]
 
 
@@ -30,8 +33,7 @@ def section(title: str) -> Callable[..., Any]:
 _model = section("Model")
 _prompt = section("Prompt")
 _answer = section("Answer")
-_form = section("Form of the answer (thoughts are free; exit 6 where it was cut before)")
-_sampling = section("Sampling")
+_form = section("Form of the answer (thoughts are free; exit code 6 if it is cut short)")
 _output = section("Output")
 
 
@@ -40,26 +42,28 @@ class ModelOptions:
     """Which model, and how it is run."""
 
     model: Annotated[
-        str | None, _model("--model", "-m", metavar="MODEL", help="A GGUF file, or an alias.")
+        str | None, _model("--model", "-m", metavar="MODEL", help="The model, instead of MODEL.")
     ] = None
     model_draft: Annotated[
         str | None,
         _model(
             *("--model-draft", "-md"),
             metavar="MODEL",
-            help="A small model of the same family that guesses ahead.",
+            help="A small model of the same family, for speculative decoding.",
         ),
     ] = None
     backend: Annotated[
         Backend | None,
-        _model("--backend", help="What computes; auto: a GPU where one can be used [auto]."),
+        _model(
+            "--backend", help="Where to compute; auto: a GPU if one can be used. [default: auto]"
+        ),
     ] = None
     gpu_layers: Annotated[
         str,
         _model(
             *GPU_LAYERS,
             metavar="N|auto|all",
-            help="The last N layers are on the GPU; auto: as many as fit; 0: none.",
+            help="Put the last N layers on the GPU; auto: as many as fit; 0: none.",
         ),
     ] = "auto"
     threads: Annotated[
@@ -69,27 +73,34 @@ class ModelOptions:
             metavar="N",
             min=-1,
             max=MOST_THREADS,
-            help="Threads; -1: the physical cores that we may use.",
+            help="Number of threads; -1: one for each physical core.",
         ),
     ] = -1
     ctx_size: Annotated[
         int,
-        _model("--ctx-size", "-c", metavar="N", help="Context in tokens; 0: the model's length."),
+        _model(
+            "--ctx-size",
+            "-c",
+            metavar="N",
+            help="Context length in tokens; 0: as the model was trained.",
+        ),
     ] = 0
     cache_type_k: Annotated[
-        KVType, _model("--cache-type-k", "-ctk", help="Type of the cached keys.")
+        KVType, _model("--cache-type-k", "-ctk", help="Data type of the keys in the KV cache.")
     ] = "f16"
     cache_type_v: Annotated[
-        KVType, _model("--cache-type-v", "-ctv", help="Type of the cached values.")
+        KVType, _model("--cache-type-v", "-ctv", help="Data type of the values in the KV cache.")
     ] = "f16"
     audit: Annotated[
         str | None,
         section("Options")(
-            "--audit", metavar="FILE", help="Append each prompt, answer and its settings to FILE."
+            "--audit",
+            metavar="FILE",
+            help="Append each prompt, its answer and the settings to FILE.",
         ),
     ] = None
     ubatch_size: Annotated[
-        int, _model("--ubatch-size", "-ub", metavar="N", min=1, help="Tokens a pass of the prompt.")
+        int, _model("--ubatch-size", "-ub", metavar="N", min=1, help="Prompt tokens per pass.")
     ] = 256
     prefix_cache: Annotated[
         float,
@@ -97,11 +108,11 @@ class ModelOptions:
             "--prefix-cache",
             metavar="GB",
             min=0,
-            help="Disk for beginnings of prompts that were read; 0: off.",
+            help="Disk space for the prompt cache, in GB; 0: no cache.",
         ),
     ] = 2.0
     verbose: Annotated[
-        bool, section("Options")("--verbose", "-v", help="Say on stderr what runs, and how fast.")
+        bool, section("Options")("--verbose", "-v", help="Show details and speed on stderr.")
     ] = False
 
 
@@ -111,7 +122,11 @@ class Words:
 
     first: Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP)] = None
     rest: Annotated[
-        list[str] | None, typer.Argument(metavar="[PROMPT]", help="The text, as it is (see -p).")
+        list[str] | None,
+        typer.Argument(
+            metavar="[PROMPT]",
+            help=f"The prompt, as it is (-p expands escapes). {ONE_WORD.format('prompt')}",
+        ),
     ] = None
 
 
@@ -121,16 +136,25 @@ class PromptOptions:
 
     prompt: Annotated[
         str | None,
-        _prompt("--prompt", "-p", metavar="TEXT", help=r"The prompt; \n and \t are expanded."),
+        _prompt(
+            "--prompt", "-p", metavar="TEXT", help=r"The prompt; escapes such as \n are expanded."
+        ),
     ] = None
     file: Annotated[
         list[str] | None,
-        _prompt("--file", "-f", metavar="FILE", help="Text that comes before it; - is stdin."),
+        _prompt(
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="Put the text of FILE before the prompt; -: stdin. Repeatable.",
+        ),
     ] = None
-    no_stdin: Annotated[bool, _prompt("--no-stdin", help="Leave stdin alone.")] = False
+    no_stdin: Annotated[bool, _prompt("--no-stdin", help="Do not read stdin.")] = False
     escape: Annotated[
         bool,
-        _prompt("--escape/--no-escape", "-e", help=r"Expand \n, \t, \\, \xHH ... in -p and -r."),
+        _prompt(
+            "--escape/--no-escape", "-e", help=r"Expand escapes (\n, \t, \\, \xHH) in -p and -r."
+        ),
     ] = True
 
 
@@ -147,7 +171,9 @@ class RunOptions:
     ] = False
     parse_special: Annotated[
         bool,
-        _prompt("--parse-special", help="With --raw: <|...|> in the prompt are special tokens."),
+        _prompt(
+            "--parse-special", help="With --raw: read <|...|> in the prompt as special tokens."
+        ),
     ] = False
     candidates: Annotated[
         int,
@@ -155,7 +181,13 @@ class RunOptions:
     ] = 1
     beams: Annotated[
         int,
-        _output("--beams", metavar="N", min=0, max=32, help="Search the likeliest; 0: sample."),
+        _output(
+            "--beams",
+            metavar="N",
+            min=0,
+            max=32,
+            help="Print the N most likely answers (beam search); 0: sample one.",
+        ),
     ] = 0
     logprobs: Annotated[
         int | None,
@@ -164,11 +196,16 @@ class RunOptions:
             metavar="K",
             min=0,
             max=100,
-            help="With --json: each token's log-probability, and the K likeliest beside it.",
+            help="With --json: add each token's log-probability and the K most likely tokens.",
         ),
     ] = None
-    json: Annotated[bool, _output("--json", help="Print one JSON object at the end.")] = False
-    jsonl: Annotated[bool, _output("--jsonl", help="Print a JSON object for each event.")] = False
+    json: Annotated[
+        bool, _output("--json", help="Print the answer and its figures as one JSON object.")
+    ] = False
+    jsonl: Annotated[
+        bool,
+        _output("--jsonl", help="Print a JSON object for each piece of the answer, as it comes."),
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,30 +214,41 @@ class ReplOptions:
 
     prompt: Annotated[
         str | None,
-        _prompt("--prompt", "-p", metavar="TEXT", help=r"Say this first; \n and \t are expanded."),
+        _prompt(
+            "--prompt",
+            "-p",
+            metavar="TEXT",
+            help=r"The first message; escapes such as \n are expanded.",
+        ),
     ] = None
     escape: Annotated[
-        bool, _prompt("--escape/--no-escape", "-e", help="Expand escapes in -p and -r.")
+        bool,
+        _prompt(
+            "--escape/--no-escape", "-e", help=r"Expand escapes (\n, \t, \\, \xHH) in -p and -r."
+        ),
     ] = True
     single_turn: Annotated[
-        bool, _prompt("--single-turn", "-st", help="Leave after one answer.")
+        bool, _prompt("--single-turn", "-st", help="End the chat after one answer.")
     ] = False
     load: Annotated[
-        str | None, _prompt("--load", metavar="FILE", help="Go on with a saved chat.")
+        str | None, _prompt("--load", metavar="FILE", help="Continue a chat that /save wrote.")
     ] = None
     resume: Annotated[
         str | None,
-        _prompt("--resume", metavar="[NAME]", help="Go on with the latest chat, or that one."),
+        _prompt(
+            "--resume", metavar="[NAME]", help="Continue the latest chat, or the one called NAME."
+        ),
     ] = None
     history: Annotated[
         bool,
         _prompt(
             *("--history/--no-history", "--save/--no-save"),
-            help="Keep the chat for --resume, and what is typed for the next one.",
+            help="Save the chat (for --resume) and the input history.",
         ),
     ] = True
     plain: Annotated[
-        bool, _output("--plain", help="No markdown, no redrawing: for screen readers.")
+        bool,
+        _output("--plain", help="Plain text: no markdown, nothing redrawn (for screen readers)."),
     ] = False
 
 
@@ -213,21 +261,31 @@ class ConversationOptions:
     ] = None
     system_prompt_file: Annotated[
         str | None,
-        _prompt("--system-prompt-file", "-sysf", metavar="FILE", help="The same from a file."),
+        _prompt(
+            "--system-prompt-file", "-sysf", metavar="FILE", help="The system prompt from a file."
+        ),
     ] = None
     chat_template: Annotated[
         str | None,
-        _prompt("--chat-template", metavar="TEMPLATE", help="A name or Jinja, not the file's own."),
+        _prompt(
+            "--chat-template",
+            metavar="TEMPLATE",
+            help="Instead of the model's own template: a name, or Jinja text.",
+        ),
     ] = None
     chat_template_file: Annotated[
-        str | None, _prompt("--chat-template-file", metavar="FILE", help="The same from a file.")
+        str | None,
+        _prompt("--chat-template-file", metavar="FILE", help="The template from a file."),
     ] = None
     think: Annotated[
-        bool, _prompt("--think/--no-think", help="Let the model think, where it can.")
+        bool, _prompt("--think/--no-think", help="Let a reasoning model think before it answers.")
     ] = True
     reasoning: Annotated[
         ReasoningMode | None,
-        _output("--reasoning", help="Where thoughts go [chat shows them, run: stderr]."),
+        _output(
+            "--reasoning",
+            help="What to do with the model's thoughts. [default: show in chat, stderr in run]",
+        ),
     ] = None
 
 
@@ -240,22 +298,23 @@ class AnswerOptions:
         _answer(
             *("--predict", "-n", "--n-predict"),
             metavar="N",
-            help="At most N tokens; -1: until the end of the text or of the context.",
+            help="Generate at most N tokens; -1: until the model or the context ends.",
         ),
     ] = -1
     reverse_prompt: Annotated[
         list[str] | None,
-        _answer("--reverse-prompt", "-r", metavar="TEXT", help="Stop before TEXT; repeatable."),
+        _answer("--reverse-prompt", "-r", metavar="TEXT", help="Stop before TEXT. Repeatable."),
     ] = None
-    ignore_eos: Annotated[bool, _answer("--ignore-eos", help="Go on past the end of the text.")] = (
-        False
-    )
+    ignore_eos: Annotated[
+        bool, _answer("--ignore-eos", help="Ignore the end-of-text token and go on.")
+    ] = False
     overflow: Annotated[
-        Overflow, _answer("--overflow", help="What to do when the context is too small.")
+        Overflow,
+        _answer("--overflow", help="What to do when the text does not fit into the context."),
     ] = "error"
     ban: Annotated[
         list[str] | None,
-        _answer("--ban", metavar="TEXT", help="Never say TEXT; repeatable."),
+        _answer("--ban", metavar="TEXT", help="Never generate TEXT. Repeatable."),
     ] = None
     draft_max: Annotated[
         int,
@@ -263,7 +322,7 @@ class AnswerOptions:
             *("--draft-max", "--draft", "--draft-n"),
             metavar="N",
             min=0,
-            help="Guess up to N tokens ahead; 0: none. It changes the speed alone.",
+            help="Speculative decoding: guess up to N tokens ahead; 0: off. It only changes speed.",
         ),
     ] = 15
     draft_p_min: Annotated[
@@ -273,100 +332,55 @@ class AnswerOptions:
             metavar="P",
             min=0,
             max=1,
-            help="A draft model stops guessing below it.",
+            help="The draft model stops guessing below this probability.",
         ),
     ] = 0.75
     json_schema: Annotated[
         str | None,
-        _form("--json-schema", "-j", metavar="SCHEMA", help="JSON that satisfies this schema."),
+        _form(
+            "--json-schema",
+            "-j",
+            metavar="SCHEMA",
+            help="Answer in JSON that satisfies this schema.",
+        ),
     ] = None
     json_schema_file: Annotated[
         str | None,
-        _form("--json-schema-file", "-jf", metavar="FILE", help="The same from a file."),
+        _form("--json-schema-file", "-jf", metavar="FILE", help="The schema from a file."),
     ] = None
     schema_check: Annotated[
         bool,
         _form(
             "--schema-check",
-            help="Check answers for what generation cannot enforce of a schema, do not refuse it.",
+            help="Accept a schema that cannot be enforced in full; check the answer.",
         ),
     ] = False
     regex: Annotated[
-        str | None, _form("--regex", metavar="REGEX", help="A text that matches as a whole.")
+        str | None,
+        _form(
+            "--regex",
+            metavar="REGEX",
+            help="Answer with a text that this expression matches as a whole.",
+        ),
     ] = None
     choices: Annotated[
         list[str] | None,
-        _form("--choices", metavar="A,B,...", help="One of these; or a JSON array of texts."),
+        _form(
+            "--choices",
+            metavar="A,B,...",
+            help="Answer with one of these; also a JSON array of texts.",
+        ),
     ] = None
     grammar: Annotated[
-        str | None, _form("--grammar", metavar="GBNF", help="A text of llama.cpp's grammar.")
+        str | None,
+        _form(
+            "--grammar",
+            metavar="GBNF",
+            help="Answer in the language of a grammar, in llama.cpp's GBNF.",
+        ),
     ] = None
     grammar_file: Annotated[
-        str | None, _form("--grammar-file", metavar="FILE", help="The same from a file.")
-    ] = None
-
-
-def _number(flag: str, text: str, *aliases: str) -> Any:
-    return _sampling(flag, *aliases, metavar="X", help=text)
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingOptions:
-    """How the next token is chosen."""
-
-    seed: Annotated[
-        int | None, _sampling("--seed", "-s", metavar="N", help="-1: a fresh one each time.")
-    ] = None
-    temp: Annotated[
-        float | None,
-        _number("--temp", "Temperature; 0: the likeliest [0.8].", "--temperature"),
-    ] = None
-    top_k: Annotated[int | None, _number("--top-k", "Of the K likeliest; 0: off [40].")] = None
-    top_p: Annotated[float | None, _number("--top-p", "Nucleus; 1: off [0.95].")] = None
-    min_p: Annotated[float | None, _number("--min-p", "At least X times the best [0.05].")] = None
-    typical: Annotated[
-        float | None, _number("--typical", "Locally typical; 1: off [1].", "--typical-p")
-    ] = None
-    top_nsigma: Annotated[
-        float | None, _number("--top-nsigma", "Within N deviations; -1: off [-1].", "--top-n-sigma")
-    ] = None
-    xtc_probability: Annotated[float | None, _number("--xtc-probability", "0: off [0].")] = None
-    xtc_threshold: Annotated[float | None, _number("--xtc-threshold", "[0.1]")] = None
-    repeat_last_n: Annotated[
-        int | None, _number("--repeat-last-n", "Tokens that the penalties look at [64].")
-    ] = None
-    repeat_penalty: Annotated[float | None, _number("--repeat-penalty", "1: off [1].")] = None
-    presence_penalty: Annotated[float | None, _number("--presence-penalty", "0: off [0].")] = None
-    frequency_penalty: Annotated[float | None, _number("--frequency-penalty", "0: off [0].")] = None
-    dry_multiplier: Annotated[float | None, _number("--dry-multiplier", "0: off [0].")] = None
-    dry_base: Annotated[float | None, _number("--dry-base", "[1.75]")] = None
-    dry_allowed_length: Annotated[int | None, _number("--dry-allowed-length", "[2]")] = None
-    dry_penalty_last_n: Annotated[int | None, _number("--dry-penalty-last-n", "[64]")] = None
-    dry_sequence_breaker: Annotated[
-        list[str] | None,
-        _sampling("--dry-sequence-breaker", metavar="TEXT", help="Repeatable; none: no breakers."),
-    ] = None
-    dynatemp_range: Annotated[float | None, _number("--dynatemp-range", "0: off [0].")] = None
-    dynatemp_exp: Annotated[float | None, _number("--dynatemp-exp", "[1]")] = None
-    mirostat: Annotated[int | None, _number("--mirostat", "0: off, 1, 2 [0].")] = None
-    mirostat_lr: Annotated[float | None, _number("--mirostat-lr", "Learning rate [0.1].")] = None
-    mirostat_ent: Annotated[float | None, _number("--mirostat-ent", "Target entropy [5].")] = None
-    adaptive_target: Annotated[float | None, _number("--adaptive-target", "-1: off [-1].")] = None
-    adaptive_decay: Annotated[float | None, _number("--adaptive-decay", "[0.9]")] = None
-    samplers: Annotated[
-        str | None, _sampling("--samplers", metavar="A;B;...", help="The chain by names.")
-    ] = None
-    sampling_seq: Annotated[
-        str | None,
-        _sampling("--sampling-seq", "--sampler-seq", metavar="edskypmxt", help="By letters."),
-    ] = None
-    logit_bias: Annotated[
-        list[str] | None,
-        _sampling(
-            *("--logit-bias", "-l"),
-            metavar="ID+X|TEXT-X",
-            help="For a token id, or all tokens of a text; -inf: never. Repeatable.",
-        ),
+        str | None, _form("--grammar-file", metavar="FILE", help="The grammar from a file.")
     ] = None
 
 

@@ -24,10 +24,10 @@ from lepton_cli.ui.options import (
     ModelOptions,
     PromptOptions,
     RunOptions,
-    SamplingOptions,
 )
 from lepton_cli.ui.prompt import gather
 from lepton_cli.ui.report import JsonLinesReport, JsonReport, PlainReport, Report, Start, rate
+from lepton_cli.ui.sampling_options import SamplingOptions
 from lepton_cli.ui.settings import generation_settings
 from lepton_cli.ui.several import check_several, print_several
 from quant.errors import UsageError

@@ -12,8 +12,9 @@ from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.sampling import Sampling, parse_samplers, parse_sampling_sequence
 from lepton_cli.ui.forms import constraint_of
-from lepton_cli.ui.options import AnswerOptions, SamplingOptions
+from lepton_cli.ui.options import AnswerOptions
 from lepton_cli.ui.prompt import expand_escapes
+from lepton_cli.ui.sampling_options import SamplingOptions
 from quant.errors import UsageError
 
 if TYPE_CHECKING:
