@@ -8,6 +8,7 @@ from llguidance import LLMatcher, LLTokenizer
 
 from lepton_cli.engine.constraints import Constraint
 from lepton_cli.engine.gbnf import Chars, Choice, Repeat, Rule, read_gbnf
+from lepton_cli.engine.gbnf_engine import engine_grammar
 from lepton_cli.engine.gbnf_runs import safe_runs
 from lepton_cli.engine.grammars import prepare
 from quant.errors import UsageError
@@ -33,6 +34,12 @@ def accepted(grammar: str, text: str) -> bool:
 
 def engine(text: str) -> str:
     return prepare(Constraint("grammar", text)).engine
+
+
+def chain(length: int, step: str, last: str = '"a"', root: str = "rule0") -> str:
+    """Rules that each are a step with the next one in its place."""
+    steps = [f"rule{n} ::= " + step.replace("{}", f"rule{n + 1}") for n in range(length)]
+    return "\n".join([f"root ::= {root}", *steps, f"rule{length} ::= {last}"])
 
 
 def means(rules, text: str) -> bool:
@@ -132,6 +139,32 @@ def test_json_in_gbnf_is_json(text):
     assert not accepted(engine(JSON), text + "x")
 
 
+DOUBLING = ("{} {}", "{} | {}", "({}+ {})?")
+
+
+@pytest.mark.parametrize("last", ['"a"', '""'])
+@pytest.mark.parametrize("step", DOUBLING)
+def test_rules_that_double_at_each_step_are_followed_at_once(step, last):
+    """Laid out, the 2 ** 40 parts would take for ever."""
+    engine_grammar(read_gbnf(chain(40, step, last, root="rule0* root?")))
+
+
+def test_a_grammar_of_many_sets_is_followed_at_once():
+    sets = " | ".join(f"[{chr(0x4E00 + 2 * number)}]+ root" for number in range(2000))
+    engine_grammar(read_gbnf(f"root ::= ({sets})?"))
+
+
+def test_rules_are_put_behind_what_they_mention():
+    assert list(read_gbnf('root ::= a b root?\nc ::= "x"\nb ::= c\na ::= b c')) == [
+        *("c", "b", "a", "root"),
+    ]
+
+
+def test_a_grammar_of_too_many_characters_is_refused():
+    with pytest.raises(UsageError, match="500010 characters; at most 500000"):
+        prepare(Constraint("grammar", "root ::= #" + "x" * 500_000))
+
+
 # --- how it is written
 
 
@@ -179,6 +212,11 @@ def test_it_is_read_as_it_is_written(grammar, text):
         ("root ::= root", "again and again"),
         ('root ::= "a" | b\nb ::= "b" b', "'b' needs itself"),
         ("root ::= " + "(" * 300, "brackets"),
+        ('root ::= "a"' + "*" * 300, "repetitions of each other"),
+        (chain(5000, '"x" {}?'), "nested more than 400 deep"),
+        (chain(5000, "{} root"), "nested more than 400 deep"),
+        (chain(5000, "{} {}", '""'), "nested more than 400 deep"),
+        ("\n".join(chain(5000, "{}").splitlines()[::-1]), "nested more than 400 deep"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(grammar, told):

@@ -19,6 +19,7 @@ SIGNS: Mapping[str, tuple[int, int | None]] = MappingProxyType(
     {"*": (0, None), "+": (1, None), "?": (0, 1)}
 )
 MOST_TIMES, DEEPEST = 2000, 200
+DEEPEST_RULES = 400  # also through each other's rules; the engine overruns its stack at about 2500
 
 Ranges = tuple[tuple[int, int], ...]
 """Code points from and to, in order, without overlaps."""
@@ -67,16 +68,64 @@ def read_gbnf(text: str) -> dict[str, Node]:
             if other not in rules:
                 message = f"the grammar's rule {name!r} names {other!r}, which is not there"
                 raise UsageError(message, f"define it: {other} ::= ...")
-    _check_finite(rules)
-    return rules
+    ordered = _ordered(rules)
+    _check_depth(ordered)
+    _check_finite(ordered)
+    return ordered
+
+
+def _ordered(rules: Rules) -> dict[str, Node]:
+    """A rule behind those that it mentions, but for those that lead back to it.
+
+    So whoever goes through them until nothing changes is done in a few rounds.
+    """
+    ordered: dict[str, Node] = {}
+    seen = set[str]()
+    for first in ("root", *rules):
+        path = [] if first in seen else [(first, rules_of(rules[first]))]
+        seen.add(first)
+        while path:
+            name, mentioned = path[-1]
+            other = next((each for each in mentioned if each not in seen), None)
+            if other is None:
+                ordered[name] = rules[name]
+                path.pop()
+            else:
+                seen.add(other)
+                path.append((other, rules_of(rules[other])))
+    return ordered
+
+
+def _check_depth(ordered: Rules) -> None:
+    """Whoever follows the rules from the inside out, or lays them out, does so recursively."""
+    heights: dict[str, int] = {}
+    for name, node in ordered.items():
+        heights[name] = 1 + _height(node, heights)
+        if heights[name] > DEEPEST_RULES:
+            message = f"the grammar's rule {name!r} is nested more than {DEEPEST_RULES} deep"
+            raise UsageError(message, "write chains of rules as repetitions: rule ::= part+")
+
+
+def _height(node: Node, heights: Mapping[str, int]) -> int:
+    match node:
+        case Chars():
+            return 0
+        case Rule(name):
+            return heights.get(name, 0)
+        case Repeat(part):
+            return 1 + _height(part, heights)
+    return 1 + max((_height(part, heights) for part in node.parts), default=0)
 
 
 def _check_finite(rules: Rules) -> None:
     """Refuses rules that only an endless text could satisfy."""
     ended, grown = set[str](), True
     while grown:
-        found = {name for name, node in rules.items() if _ends(node, ended)}
-        ended, grown = found, len(found) > len(ended)
+        before = len(ended)
+        for name, node in rules.items():
+            if name not in ended and _ends(node, ended):
+                ended.add(name)
+        grown = len(ended) > before
     for name in rules:
         if name not in ended:
             message = f"the grammar's rule {name!r} needs itself again and again"
@@ -196,8 +245,11 @@ class _Reader:
         return inner
 
     def _repeated(self, part: Node, blank: re.Pattern[str]) -> Node:
+        signs = 0
         while (counts := self._counts()) is not None:
-            part = Repeat(part, *counts)
+            part, signs = Repeat(part, *counts), signs + 1
+            if signs > DEEPEST:
+                raise self._wrong(f"more than {DEEPEST} repetitions of each other")
             self._skip(blank)
         return part
 

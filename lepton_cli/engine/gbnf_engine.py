@@ -42,11 +42,13 @@ class _Regexes:
 
     def _joined(self, parts: tuple[Node, ...], sign: str) -> str | None:
         pieces: list[str] = []
+        length = 0
         for part in parts:
             piece = self.written(part)
-            if piece is None or sum(map(len, pieces)) > LONGEST_REGEX:
+            if piece is None or length > LONGEST_REGEX:
                 return None
             pieces.append(piece)
+            length += len(piece)
         return f"(?:{sign.join(pieces)})"
 
 

@@ -6,12 +6,16 @@ a character that goes on with it. That is shown on an automaton of the whole gra
 where a rule was called from: it reads at least what the grammar does, so it misses no conflict.
 """
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from lepton_cli.engine.gbnf import Chars, Choice, Node, Ranges, Repeat, Rule, Rules, rules_of
 
-MOST_SETS = 5_000  # of places that a text can lead to; beyond, every piece is a character
+# beyond these, every piece is a character
+MOST_PLACES = 300_000  # in all the sets of places that a text can lead to
+MOST_PARTS = 100_000  # of runs as they are laid out: those of parts of parts can double at each
+MOST_STEPS = 10_000_000  # from a place by a stretch of characters
 
 Place = tuple[int, int]
 """A state and the run whose characters led there: 0 is none, also before a run's first one."""
@@ -22,8 +26,11 @@ def recursive_rules(rules: Rules) -> frozenset[str]:
     mentioned = {name: set(rules_of(node)) for name, node in rules.items()}
     plain, grown = set[str](), True
     while grown:
-        found = {name for name, names in mentioned.items() if names <= plain}
-        plain, grown = found, len(found) > len(plain)
+        before = len(plain)
+        for name, names in mentioned.items():
+            if names <= plain:
+                plain.add(name)
+        grown = len(plain) > before
     return frozenset(rules.keys() - plain)
 
 
@@ -43,6 +50,7 @@ class _Finder:
 
     def __init__(self, rules: Rules) -> None:
         self._rules, self._recursive = rules, recursive_rules(rules)
+        self._known: dict[str, bool] = {}
 
     def runs(self, refused: Collection[Repeat]) -> list[Repeat]:
         found = dict.fromkeys(
@@ -67,7 +75,9 @@ class _Finder:
             case Chars():
                 return False
             case Rule(name):
-                return self._empty(self._rules[name])
+                if name not in self._known:
+                    self._known[name] = self._empty(self._rules[name])
+                return self._known[name]
             case Repeat(part, least):
                 return least == 0 or self._empty(part)
             case Choice(parts):
@@ -98,9 +108,8 @@ class _Automaton:
 
     def bits(self, ranges: Ranges) -> int:
         return sum(
-            1 << number
-            for number, cut in enumerate(self.cuts)
-            if any(low <= cut <= high for low, high in ranges)
+            (1 << bisect_left(self.cuts, high + 1)) - (1 << bisect_left(self.cuts, low))
+            for low, high in ranges
         )
 
     def reached(self, places: Iterable[Place]) -> frozenset[Place]:
@@ -116,6 +125,10 @@ class _Automaton:
         return frozenset(found)
 
 
+class _TooLargeError(Exception):
+    """An automaton that costs more than the pieces would save."""
+
+
 class _Builder:
     """Lays a grammar out as an automaton; the insides of runs are laid out for each of them."""
 
@@ -124,6 +137,7 @@ class _Builder:
         cuts = {0} | {cut for node in rules.values() for cut in _cuts(node)}
         self.automaton = _Automaton(tuple(sorted(cuts)))
         self._ends: dict[str, tuple[int, int]] = {}
+        self._laid = 0
         self.start = self._rule("root")[0]
 
     def _rule(self, name: str) -> tuple[int, int]:
@@ -135,6 +149,9 @@ class _Builder:
 
     def _lay(self, node: Node, start: int, end: int, run: int) -> None:
         auto = self.automaton
+        self._laid += 1
+        if self._laid > MOST_PARTS:
+            raise _TooLargeError
         match node:
             case Chars(ranges):
                 auto.read[start].append((auto.bits(ranges), end))
@@ -182,13 +199,17 @@ def _cuts(node: Node) -> Iterator[int]:
 
 
 def _conflicts(rules: Rules, runs: list[Repeat]) -> set[Repeat]:
-    """The runs that some text may leave or go on with by the same character."""
-    builder = _Builder(rules, {run: number for number, run in enumerate(runs, 1)})
-    automaton = builder.automaton
+    """The runs that some text may leave or go on with by the same character; all, if too many."""
+    try:
+        builder = _Builder(rules, {run: number for number, run in enumerate(runs, 1)})
+    except _TooLargeError:
+        return set(runs)
+    automaton, steps, held = builder.automaton, 0, 0
     waiting = [automaton.reached([(builder.start, 0)])]
     seen, found = set(waiting), set[int]()
     while waiting:
         places = waiting.pop()
+        steps += len(places) * len(automaton.cuts)
         by_run = _characters_of(automaton, places)
         for run, bits in by_run.items():
             others = (other for key, other in by_run.items() if key != run)
@@ -198,8 +219,9 @@ def _conflicts(rules: Rules, runs: list[Repeat]) -> set[Repeat]:
             if following not in seen:
                 seen.add(following)
                 waiting.append(following)
-        if len(seen) > MOST_SETS:
-            return set(runs)
+                held += len(following)
+            if held > MOST_PLACES or steps > MOST_STEPS:
+                return set(runs)
     return {runs[run - 1] for run in found}
 
 

@@ -28,6 +28,8 @@ CALLED = {
     "choices": "choices",
     "grammar": "grammar",
 }
+LONGEST = 500_000  # characters
+LONGEST_SCHEMA = 120_000  # each of its parts that refers to others is checked with the whole
 PLAIN_KEYS = ANNOTATIONS | {"type", "$ref"}  # of which no combination can contradict itself
 
 
@@ -61,6 +63,7 @@ class Grammar:
 
 def prepare(constraint: Constraint) -> Grammar:
     """Raises UsageError for what is wrong, contradicts itself, or cannot be enforced."""
+    _check_length(constraint)
     match constraint.kind:
         case "json-schema" | "checked-json-schema":
             return _prepare_schema(constraint)
@@ -76,6 +79,15 @@ def prepare(constraint: Constraint) -> Grammar:
         message = f"the {grammar.name} cannot be used: {problem}"
         raise UsageError(message, _regex_hint(problem) if constraint.kind == "regex" else None)
     return grammar
+
+
+def _check_length(constraint: Constraint) -> None:
+    name, length = CALLED[constraint.kind], len(constraint.text)
+    most = LONGEST_SCHEMA if name == CALLED["json-schema"] else LONGEST
+    if length > most:
+        verb = "have" if name == CALLED["choices"] else "has"
+        message = f"the {name} {verb} {length} characters; at most {most} can be followed"
+        raise UsageError(message, "shorten it: what it allows may be more than what is needed")
 
 
 def _engine(notation: str) -> str:
@@ -109,6 +121,8 @@ def _problem_of(engine: str) -> str | None:
 def _first_reason(error: str) -> str:
     """What a person can use of the engine's message, which goes on about its insides."""
     lines = [line.strip() for line in error.splitlines() if line.strip()]
+    if "symbols.len()" in error:
+        return "it has too many parts"
     own = "failed to compile JSON schema: "
     told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     first = re.sub(r"^at \d+\(\d+\): ", "", lines[0] if lines else "it is refused")

@@ -39,7 +39,7 @@ def _listed(text: str) -> list[str]:
         return [choice.strip() for choice in text.split(",")]
     try:
         listed: list[str] = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         hint = 'like --choices yes,no or --choices \'["Yes, please", "No"]\''
         raise UsageError(f"--choices {text!r:.60} is no JSON array: {error}", hint) from error
     return listed
