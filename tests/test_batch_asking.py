@@ -54,7 +54,7 @@ def test_a_missing_column_is_told_with_the_nearest():
     with pytest.raises(UsageError, match="no column 'txt'") as caught:
         text("{txt}").fill({"text": "a"})
     assert caught.value.hint == "did you mean text?"
-    with pytest.raises(UsageError, match="is null"):
+    with pytest.raises(UsageError, match="has nothing in the column"):
         text("{text}").fill({"text": None})
 
 
@@ -324,3 +324,33 @@ def test_rows_are_checked_where_the_command_line_says_so():
     assert ask({"prompt": "a", "schema": "{}"}, wording).constraint == checked
     own = {"prompt": "a", "schema": "{}", "schema_check": False}
     assert ask(own, wording).constraint == Constraint("json-schema", "{}")
+
+
+@pytest.mark.parametrize(
+    ("row", "lacks"),
+    [
+        ({"custom_id": "r7"}, "body"),
+        ({"custom_id": "r7", "method": "POST", "url": "/v1/chat/completions"}, "body"),
+        ({"body": {"messages": []}}, "custom_id"),
+    ],
+)
+def test_half_a_request_is_no_prompt(row, lacks):
+    with pytest.raises(UsageError, match=f"the request has no {lacks}"):
+        ask(row)
+    recipe = Recipe(Wording(), Generation())
+    [job] = plan([Row(1, row)], recipe, recipe.fingerprint("model"))
+    assert job.error is not None and job.ask.shape == "chat.completion"
+
+
+def test_a_row_that_only_names_itself_like_a_request_is_one_with_a_prompt():
+    said = ask({"custom_id": "r7", "text": "hi"}).messages
+    assert [message.content for message in said] == ["hi"]
+    said = ask({"custom_id": "r7"}, Wording(text("Say {custom_id}"))).messages
+    assert [message.content for message in said] == ["Say r7"]
+    assert ask({"body": "hi"}).messages[0].content == "hi"
+
+
+@pytest.mark.parametrize("name", ["id", "system", "seed", "temperature", "regex"])
+def test_a_row_of_nothing_but_a_setting_has_no_prompt(name):
+    with pytest.raises(UsageError, match="no column is the prompt"):
+        ask({name: "1"})

@@ -17,7 +17,7 @@ from lepton_cli.engine.batch.columns import ColumnText
 from lepton_cli.engine.batch.parameters import KNOWN
 from lepton_cli.engine.batch.planning import DATED, Recipe, plan
 from lepton_cli.engine.batch.prose import Prose
-from lepton_cli.engine.batch.rows import Row, form_of, read_rows
+from lepton_cli.engine.batch.rows import STDIN, Row, form_of, read_rows
 from lepton_cli.engine.batch.running import Run
 from lepton_cli.engine.batch.wording import Wording
 from lepton_cli.engine.catalogue import resolve
@@ -197,9 +197,10 @@ def _read(request: BatchRequest) -> list[Row]:
     form = form_of("" if name == "-" else path.suffix, data)
     form = form if rows.input_format == "auto" else rows.input_format
     delimiter = rows.delimiter and expand_escapes(rows.delimiter, "--delimiter")
-    if delimiter is not None and (form != "csv" or len(delimiter) != 1 or delimiter in '"\r\n'):
+    usable = form in ("csv", "tsv") and delimiter not in ('"', "\r", "\n")
+    if delimiter is not None and not (usable and len(delimiter) == 1):
         raise UsageError(f"--delimiter {delimiter!r}: one character, and of CSV only")
-    return read_rows(data, form, delimiter)
+    return read_rows(data, form, delimiter, STDIN if name == "-" else name)
 
 
 def _bytes(name: str) -> bytes:

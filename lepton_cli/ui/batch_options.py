@@ -7,7 +7,7 @@ import typer
 
 from lepton_cli.ui.options import ONE_WORD, Words, section
 
-InputFormat = Literal["auto", "lines", "jsonl", "csv"]
+InputFormat = Literal["auto", "lines", "jsonl", "json", "csv", "tsv"]
 
 _rows = section("Rows")
 _results = section("Results")

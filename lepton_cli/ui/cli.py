@@ -145,7 +145,7 @@ def batch(
     answer: AnswerOptions,
     sampling: SamplingOptions,
 ) -> None:
-    """Answer every row of a file: lines, JSONL, CSV, OpenAI batches.
+    """Answer every row of a file: lines, JSON, CSV, OpenAI batches.
 
     Results are JSONL in the rows' order, or text by --output-template. The same
     command again continues a run that was stopped; a row that fails gives an "error" result.

@@ -54,7 +54,7 @@ class CompileNotes:
                 print(line, end="", file=sys.stderr, flush=True)
         elif not compiling.done:
             how_long = f"about {seconds(compiling.total)} s, {often}"
-            note(f"compiling {compiling.total} kernels for this machine ({how_long})")
+            note(f"compiling {counted(compiling.total, 'kernel')} for this machine ({how_long})")
         elif self._verbose:
             note(f"compiled {compiling.kernel} ({how_far})")
 

@@ -77,10 +77,10 @@ def read_constraint(
 
 def read_text(name: str, value: Plain) -> str:
     """Raises UsageError for what is no text, or an empty one."""
+    if value in (None, ""):
+        raise UsageError(f"{name} is empty")
     if not isinstance(value, str):
         raise UsageError(f"{name} is {value!r:.60}: it must be a text")
-    if not value:
-        raise UsageError(f"{name} is empty")
     return value
 
 

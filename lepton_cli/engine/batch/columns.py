@@ -61,5 +61,5 @@ def _shown(name: str, row: Mapping[str, Plain]) -> str:
     if name not in row:
         raise missing(name, row)
     if value is None:
-        raise UsageError(f"the column {name!r} is null")
+        raise UsageError(f"the row has nothing in the column {name!r}")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -10,6 +10,7 @@ from quant.errors import UsageError
 
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
 SHAPES: dict[str, Shape] = {CHAT: "chat.completion", COMPLETION: "text_completion"}
+KEYS = {"custom_id", "method", "url", "body"}
 OWN = {"model", "messages", "prompt", "response_format"}
 IGNORED = {"user", "metadata", "store", "service_tier", "safety_identifier", "stream_options"}
 ONLY: dict[str, tuple[Plain, ...]] = {  # asking for what happens anyway is no fault
@@ -26,18 +27,23 @@ ONLY: dict[str, tuple[Plain, ...]] = {  # asking for what happens anyway is no f
 
 
 def is_request(row: Mapping[str, Plain]) -> bool:
-    return "custom_id" in row and "body" in row
+    """Also of one that lacks its id or its body, and holds nothing else."""
+    if "custom_id" in row and "body" in row:
+        return True
+    return row.keys() <= KEYS and ("custom_id" in row or isinstance(row.get("body"), dict))
 
 
 def shape_of(row: Mapping[str, Plain]) -> Shape:
-    """How the answer to a row is written, even to one that asks for something odd."""
+    """How the answer to a request is written, even to one that asks for something odd."""
     url = row.get("url", CHAT)
-    found = SHAPES.get(url, SHAPES[CHAT]) if isinstance(url, str) else SHAPES[CHAT]
-    return found if is_request(row) else "lepton"
+    return SHAPES.get(url, SHAPES[CHAT]) if isinstance(url, str) else SHAPES[CHAT]
 
 
 def read_request(row: Mapping[str, Plain], *, schema_check: bool = False) -> Ask:
     """Raises UsageError for what Lepton does not do, naming it: nothing is left out silently."""
+    for name in ("custom_id", "body"):
+        if name not in row:
+            raise UsageError(f"the request has no {name}")
     url, method, body = row.get("url", CHAT), row.get("method", "POST"), row["body"]
     if not isinstance(url, str) or url not in SHAPES:
         raise UsageError(f"the url {url!r} is not one of {CHAT} {COMPLETION}")

@@ -14,7 +14,6 @@ from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 
 from lepton_cli.engine.batch.asking import Ask
-from lepton_cli.engine.batch.openai import shape_of
 from lepton_cli.engine.batch.rows import Row
 from lepton_cli.engine.batch.wording import Wording
 from lepton_cli.engine.generation import Generation
@@ -119,7 +118,7 @@ def _job(row: Row, recipe: Recipe, fingerprint: str, seen: Counter[str]) -> Job:
         content = _digest([ask.content()])
     except LeptonError as wrong:
         name = row.columns.get("custom_id", row.columns.get("id"))
-        ask, error = Ask(name, shape=recipe.wording.shape or shape_of(row.columns)), wrong
+        ask, error = Ask(name, shape=recipe.wording.shape_of(row.columns)), wrong
         content = _digest([row.source, row.columns])
     before = seen[content]
     seen[content] += 1

@@ -20,6 +20,7 @@ from lepton_cli.engine.plain import Plain
 from quant.errors import UsageError
 
 PROMPTS = ("prompt", TEXT)  # where a row's prompt is, if no template says it
+NO_PROMPTS = frozenset(["id", "system", *KNOWN, *CONSTRAINTS])  # also where they stand alone
 HOW = "name it prompt, text or messages, or say it with -p, like -p 'Translate: {text}'"
 
 
@@ -57,13 +58,18 @@ class Wording:
         if row.error is not None:
             raise row.error
         columns = row.columns
-        if openai.is_request(columns):
+        if self._is_request(columns):
             self._check_alone("an OpenAI request")
             ask = openai.read_request(columns, schema_check=self.schema_check)
         else:
             ask = self._ask(columns)
         default = self.system.fill(columns) if self.system and ask.messages else None
         return replace(ask.under(default), shape=self.shape or ask.shape)
+
+    def shape_of(self, columns: Mapping[str, Plain]) -> Shape:
+        """How a row's answer is written."""
+        own = openai.shape_of(columns) if self._is_request(columns) else "lepton"
+        return self.shape or own
 
     def parameters(self, columns: Mapping[str, Plain]) -> dict[str, Plain]:
         """The row's own; an empty field of a CSV says nothing."""
@@ -88,6 +94,11 @@ class Wording:
             raise UsageError("a system text needs a chat template")
         return Ask(columns.get("id"), (), prompt, given, constraint)
 
+    def _is_request(self, columns: Mapping[str, Plain]) -> bool:
+        """With -p, a row that lacks half of a request is a row like others."""
+        whole = "custom_id" in columns and "body" in columns
+        return whole or (self.prompt is None and openai.is_request(columns))
+
     def _check_alone(self, what: str) -> None:
         if self.prompt is not None:
             raise UsageError(f"{what} has its prompt, and -p says another", "leave out -p")
@@ -96,6 +107,6 @@ class Wording:
         if self.prompt is not None:
             return read_text("the prompt", self.prompt.fill(columns))
         names = [name for name in PROMPTS if name in columns] or list(columns)
-        if not names or (len(names) > 1 and names[0] not in PROMPTS):
+        if not names or (names[0] not in PROMPTS and (len(names) > 1 or names[0] in NO_PROMPTS)):
             raise UsageError(f"no column is the prompt; there are: {', '.join(columns)}", HOW)
         return read_text(names[0], columns[names[0]])
