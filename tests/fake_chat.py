@@ -41,8 +41,8 @@ def main() -> int:
     sampling, limit = settings.pop("sampling", {}), settings.pop("max_tokens", None)
     model = model_from(settings)
     options = {key: value for key, value in settings.items() if key not in MODEL_KEYS}
-    for name in {"load", "resume"} & options.keys():
-        options[name] = Path(options[name])
+    if "resume" in options:
+        options["resume"] = Path(options["resume"])
     try:
         return chat(
             model, ChatOptions(Generation(Sampling(**sampling), limit), **options), load_model

@@ -29,11 +29,13 @@ def path(tmp_path) -> str:
     return str(tmp_path / "fake.gguf")
 
 
-def test_a_chat_begins_with_what_the_options_say(chats, path):
-    flags = "-sys Hello --no-think --plain --reasoning hide -st --no-history --load old.json"
+def test_a_chat_begins_with_what_the_options_say(chats, path, tmp_path):
+    old = tmp_path / "old.json"
+    old.touch()
+    flags = f"-sys Hello --no-think --plain --reasoning hide -st --no-history --load {old}"
     assert run(["chat", path, *flags.split(), "-p", r"a\nb", "--temp", "0", "-n", "9"]) == 0
     options, _ = chats[0]
-    assert (options.system, options.prompt, str(options.load)) == ("Hello", "a\nb", "old.json")
+    assert (options.system, options.prompt, options.resume) == ("Hello", "a\nb", old)
     assert (options.thinking, options.plain, options.reasoning) == (False, True, "hide")
     assert (options.single_turn, options.history) == (True, False)
     assert (options.generation.sampling.temperature, options.generation.max_tokens) == (0, 9)
@@ -42,7 +44,7 @@ def test_a_chat_begins_with_what_the_options_say(chats, path):
 def test_a_chat_without_options_shows_everything(chats, path):
     run(["chat", path])
     options, _ = chats[0]
-    assert (options.system, options.prompt, options.load) == (None, None, None)
+    assert (options.system, options.prompt, options.resume) == (None, None, None)
     assert (options.thinking, options.plain, options.reasoning) == (True, False, "show")
 
 

@@ -112,7 +112,11 @@ def test_arguments_and_files_are_completed(tmp_path: Path, state: Path) -> None:
     assert completions(f"/read {tmp_path}/no") == ["tes.txt"]
     (state / "chats").mkdir(parents=True)
     (state / "chats" / "holidays.json").touch()
-    assert "holidays" in completions("/load hol")
+    assert completions("/load hol") == completions("/sessions hol") == ["holidays"]
+    (state / "sessions").mkdir(parents=True)
+    (state / "sessions" / "a-story.jsonl").touch()
+    assert completions("/load a-") == completions("/sessions a-") == ["a-story"]
+    assert completions("/model built") == ["builtin"]
 
 
 @pytest.mark.parametrize("text", ["hello", "//se", "say /se", "/se\n/se", ""])

@@ -333,7 +333,7 @@ def test_saved_chat_is_gone_on_with(start: Start, tmp_path: Path) -> None:
     chat.expect("saved as")
     chat.send(CTRL_D)
     ended(chat)
-    chat = start(load=str(tmp_path / "kept.json"))
+    chat = start(resume=str(tmp_path / "kept.json"))
     chat.send("/context\r")
     chat.expect("user +2.*assistant +6")
 

@@ -14,14 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_cli.engine import autosave
-from lepton_cli.engine.autosave import (
-    Autosave,
-    Kept,
-    find_session,
-    read_session,
-    sessions,
-)
+from lepton_cli.engine.autosave import Autosave, Kept, read_session
 from lepton_cli.engine.branches import Tree
+from lepton_cli.engine.chats import chats_in, find_chat, latest_session
 from lepton_cli.engine.conversation import Conversation, Turn
 from lepton_cli.engine.events import Reasoning
 from lepton_cli.engine.generation import Generation
@@ -372,10 +367,10 @@ def test_sessions_are_found_by_name_beginning_or_age(folder: Path) -> None:
         session, _ = kept_chat(folder)
         said(session.send(text))
         os.utime(folder / f"{text.replace(' ', '-')}.jsonl", (1e9 - age, 1e9 - age))
-    assert [path.stem for path in sessions(folder)] == ["red-wine", "red-whale", "blue"]
-    assert find_session(folder, None).stem == "red-wine"
-    assert find_session(folder, "red-wh").stem == "red-whale"
-    assert find_session(folder, "blue").stem == "blue"
+    assert [path.stem for path in chats_in(folder)] == ["red-wine", "red-whale", "blue"]
+    assert latest_session(folder).stem == "red-wine"
+    assert find_chat("red-wh", [folder]).stem == "red-whale"
+    assert find_chat("blue", [folder]).stem == "blue"
 
 
 @pytest.mark.parametrize(
@@ -384,20 +379,19 @@ def test_sessions_are_found_by_name_beginning_or_age(folder: Path) -> None:
         ("red", "red-wine or red-whale"),
         ("blu3", "blue"),
         ("xyz", "red-wine"),
-        ("../x", "red-wine"),
         ("a.gguf", "MODEL --resume"),
     ],
 )
 def test_a_name_that_is_none_tells_the_near_ones(folder: Path, name: str, hint: str) -> None:
     test_sessions_are_found_by_name_beginning_or_age(folder)
     with pytest.raises(UsageError, match="no chat is called") as caught:
-        find_session(folder, name)
+        find_chat(name, [folder])
     assert hint in str(caught.value.hint)
 
 
 def test_where_no_chat_is_kept_that_is_told(folder: Path) -> None:
     with pytest.raises(UsageError, match="no chat is kept yet"):
-        find_session(folder, None)
+        latest_session(folder)
 
 
 GOOD: list[dict[str, Any]] = [

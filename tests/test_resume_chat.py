@@ -257,7 +257,7 @@ def test_a_chat_with_the_built_in_model_goes_on_with_it(
     ("words", "error"),
     [
         (["--resume"], "no chat is kept yet"),
-        (["--resume", "x", "--load", "y.json"], "no chat is kept yet"),
+        (["--resume", "x", "--load", "y.json"], "--load and --resume are both given"),
     ],
 )
 def test_nothing_to_resume_is_a_clear_error(

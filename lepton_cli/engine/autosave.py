@@ -27,7 +27,6 @@ from lepton_cli.engine.branches import Node, Tree
 from lepton_cli.engine.conversation import Conversation
 from lepton_cli.engine.paths import append_lines, private_folder, state_folder
 from lepton_cli.engine.saved import read_turn, turn_record
-from lepton_cli.engine.spelling import did_you_mean
 from ops.own_files import open_own, own_file, read_own
 from quant.errors import LeptonError, UsageError
 
@@ -114,37 +113,8 @@ def sessions_folder() -> Path:
     return state_folder() / "sessions"
 
 
-def sessions(folder: Path) -> list[Path]:
-    """The chats that are kept, the one that was used last first."""
-    found = []
-    for path in folder.glob(f"*{ENDING}"):
-        try:
-            found.append((path.stat().st_mtime, path))
-        except OSError:  # it has gone meanwhile
-            continue
-    return [path for _, path in sorted(found, reverse=True)]
-
-
-def find_session(folder: Path, name: str | None) -> Path:
-    """The chat of that name, or whose name alone begins so; without a name, the latest.
-
-    Raises UsageError with the names that are near.
-    """
-    known = {path.stem: path for path in sessions(folder)}
-    if not known:
-        raise UsageError("no chat is kept yet", f"chats in a terminal are kept in {folder}")
-    if name is None:  # what is no chat of ours does not stand in its way
-        return next(filter(_is_chat, known.values()), next(iter(known.values())))
-    begun = [path for stem, path in known.items() if stem.startswith(name)]
-    if name not in known and len(begun) != 1:
-        hint = did_you_mean(name, known) or f"the latest are {', '.join(list(known)[:3])}"
-        if name.endswith(".gguf"):
-            hint = "the model comes first: lepton chat MODEL --resume"
-        raise UsageError(f"no chat is called {name!r}", hint)
-    return known.get(name) or begun[0]
-
-
-def _is_chat(path: Path) -> bool:
+def is_session(path: Path) -> bool:
+    """Whether the file says that it is a kept chat."""
     try:
         head = _record(read_own(own_file(path), LONGEST_HEAD).partition(b"\n")[0])
     except (OSError, UsageError):

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lepton_cli.engine.autosave import find_session, read_session, sessions_folder
+from lepton_cli.engine.autosave import is_session, read_session, sessions_folder
 from lepton_cli.engine.catalogue import packaged, resolve
+from lepton_cli.engine.chats import find_chat, kept_first, latest_session, saved_first
 from lepton_cli.engine.model import Model
 from lepton_cli.ui import repl
 from lepton_cli.ui.dialogue import ChatOptions
@@ -29,16 +30,25 @@ BUILTIN_NOTE = (
 )
 
 
-def default_model(resume: str | None, setting: str | None) -> str:
+def chosen_chat(how: ReplOptions) -> Path | None:
+    """The chat to go on with. Raises UsageError where there is none of that name."""
+    if how.load is not None and how.resume is not None:
+        raise UsageError("--load and --resume are both given", "give one of them")
+    if how.load is not None:
+        return find_chat(how.load, saved_first())
+    if how.resume is None:
+        return None
+    return find_chat(how.resume, kept_first()) if how.resume else latest_session(sessions_folder())
+
+
+def default_model(how: ReplOptions, setting: str | None) -> str:
     """Where none is named: the one that held the chat, else that of the settings, or the built-in.
 
     Raises UsageError where there is no such chat, or its model has gone.
     """
-    if resume is None:
-        return setting or BUILTIN
-    path = find_session(sessions_folder(), resume or None)
-    file = read_session(path).file
-    if file is None:
+    path = chosen_chat(how)
+    file = read_session(path).file if path is not None and is_session(path) else None
+    if path is None or file is None:
         return setting or BUILTIN
     if file.name == BUILTIN_FILE:
         return BUILTIN
@@ -74,9 +84,7 @@ def start_chat(request: ChatRequest) -> int:
     system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)
     if request.name == BUILTIN:
         note(BUILTIN_NOTE)
-    if how.load is not None and how.resume is not None:
-        raise UsageError("--load and --resume are both given", "give one of them")
-    resume = None if how.resume is None else find_session(sessions_folder(), how.resume or None)
+    resume = chosen_chat(how)
     with load(request.name) as model:
         options = ChatOptions(
             generation=generation_settings(
@@ -85,7 +93,6 @@ def start_chat(request: ChatRequest) -> int:
             system=system,
             prompt=prompt,
             single_turn=how.single_turn,
-            load=Path(how.load) if how.load is not None else None,
             resume=resume,
             plain=how.plain,
             reasoning=talk.reasoning or "show",

@@ -14,6 +14,7 @@ from lepton_cli.engine.catalogue import names_model
 from lepton_cli.ui.batch_options import BatchWords, ResultOptions, RowOptions
 from lepton_cli.ui.bench_options import BenchOptions
 from lepton_cli.ui.command import Command
+from lepton_cli.ui.completing import complete_model
 from lepton_cli.ui.config import default_map, known_settings
 from lepton_cli.ui.guesses import Program
 from lepton_cli.ui.options import (
@@ -30,12 +31,13 @@ from lepton_cli.ui.options import (
 )
 from lepton_cli.ui.prompt import gather
 from lepton_cli.ui.sampling_options import SamplingOptions
+from lepton_cli.ui.session_commands import app as sessions
 from lepton_cli.ui.setting_names import tell_of_unknown
 from lepton_cli.ui.words import is_on_command_line, model_and_text, only_model
 from lepton_cli.version import __version__
 
 # they must work when the config file is wrong
-WITHOUT_CONFIG = ("cache", "doctor", "inspect", "models", "warmup")
+WITHOUT_CONFIG = ("cache", "doctor", "inspect", "models", "sessions", "warmup")
 MODEL_ALONE = ("bench",)  # its figures must not depend on other settings of the config file
 HELP = {"help_option_names": ["-h", "--help"]}
 EPILOG = (
@@ -55,9 +57,18 @@ app = typer.Typer(
 
 option = section("Options")
 ModelName = Annotated[
-    str | None, option("--model", "-m", metavar="MODEL", help="The model, instead of MODEL.")
+    str | None,
+    option(
+        *("--model", "-m"),
+        metavar="MODEL",
+        help="The model, instead of MODEL.",
+        autocompletion=complete_model,
+    ),
 ]
-ModelFile = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
+ModelFile = Annotated[
+    str | None,
+    typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=complete_model),
+]
 AsJson = Annotated[bool, option("--json", help="Print one JSON object.")]
 
 
@@ -126,9 +137,10 @@ def chat(
     from lepton_cli.ui.chat import ChatRequest, default_model, start_chat
 
     default = model.model
-    resumes = how.resume is not None and not names_model(words.first or "")
+    goes_on = how.resume is not None or how.load is not None
+    resumes = goes_on and not names_model(words.first or "")
     if (words.first is None or resumes) and not is_on_command_line(context, "model"):
-        default = default_model(how.resume, default)
+        default = default_model(how, default)
     name, text = model_and_text(context, words, default)
     code = start_chat(ChatRequest(name, text, model, talk, answer, sampling, how))
     raise typer.Exit(code)
@@ -268,11 +280,18 @@ def cache(
         view.show()
 
 
+app.add_typer(sessions, name="sessions")
+
+
 @command("warmup", epilog=NO_CONFIG_EPILOG)
 def warmup(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]...", help="Compile only what these models need."),
+        typer.Argument(
+            metavar="[MODEL]...",
+            help="Compile only what these models need.",
+            autocompletion=complete_model,
+        ),
     ] = None,
     verbose: Annotated[
         bool, option("--verbose", "-v", help="Show the name of each kernel.")

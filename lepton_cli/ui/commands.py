@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from lepton_cli.engine.catalogue import load_aliases
+from lepton_cli.engine.chats import saved_names
 from lepton_cli.engine.events import Event
 from lepton_cli.engine.session import Session
 from lepton_cli.engine.sizes import counted
@@ -14,6 +14,7 @@ from lepton_cli.engine.spelling import did_you_mean
 from lepton_cli.engine.texts import read_text
 from lepton_cli.ui import keeping
 from lepton_cli.ui.clipboard import copy
+from lepton_cli.ui.completing import complete_chat, complete_model
 from lepton_cli.ui.dialogue import Attachment, Dialogue, Draft, as_typed
 from lepton_cli.ui.editor import chosen_editor, edit_text
 from lepton_cli.ui.figures import amount, columns, size
@@ -392,7 +393,7 @@ COMMANDS: tuple[Command, ...] = (
         "by name, or as .json .md .txt; -f replaces",
         keeping.save,
         ("export",),
-        keeping.saved_names,
+        saved_names,
         files=True,
         most_words=None,
     ),
@@ -402,7 +403,7 @@ COMMANDS: tuple[Command, ...] = (
         "go on with a saved chat, or list them",
         keeping.load,
         (),
-        keeping.saved_names,
+        lambda: complete_chat(""),
         True,
         most_words=None,
     ),
@@ -414,7 +415,7 @@ COMMANDS: tuple[Command, ...] = (
         "[NAME]",
         "list the chats that are kept, or go on with one",
         keeping.go_on,
-        completions=keeping.session_names,
+        completions=lambda: complete_chat(""),
         most_words=None,
     ),
     Command(
@@ -423,7 +424,7 @@ COMMANDS: tuple[Command, ...] = (
         "show the model, or go on with another one",
         _model,
         (),
-        load_aliases,
+        lambda: complete_model(""),
         files=True,
         most_words=None,
     ),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.text import Text as Line
 
-from lepton_cli.engine.autosave import Autosave, read_session, sessions_folder
+from lepton_cli.engine.autosave import Autosave, is_session, read_session, sessions_folder
 from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
 from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.messages import Message
@@ -37,8 +37,7 @@ class ChatOptions:
     system: str | None = None
     prompt: str | None = None  # the first message
     single_turn: bool = False  # one answer, then leave
-    load: Path | None = None  # a saved chat to go on with
-    resume: Path | None = None  # a chat that was kept, to go on with
+    resume: Path | None = None  # a chat to go on with, that was kept or saved
     plain: bool = False
     reasoning: ReasoningMode = "show"
     thinking: bool = True
@@ -88,7 +87,8 @@ class Dialogue:
         self.plain = options.plain or not (by_hand and redraws(sys.stdout))
         self._aside = sys.stdout if by_hand and sys.stdout.isatty() else sys.stderr
         self._console = open_console(self._aside, plain=self.plain)
-        if options.history and (by_hand or options.resume):
+        goes_on = options.resume is not None and is_session(options.resume)
+        if options.history and (by_hand or goes_on):
             self._keep_it()
 
     # --- saying -----------------------------------------------------------------------------
@@ -172,6 +172,13 @@ class Dialogue:
         if not kept:
             self.draft = Draft(as_typed(text), draft.send, draft.mark, is_returned=True)
             self.attachments = attached
+
+    def open(self, path: Path) -> None:
+        """Goes on with a chat of either kind. Raises UsageError, and then keeps the present one."""
+        if is_session(path):
+            self.resume(path)
+        else:
+            self.load(path)
 
     def load(self, path: Path) -> None:
         """Goes on with a saved chat. Raises UsageError, and then keeps the present one."""

@@ -3,9 +3,17 @@
 import time
 from pathlib import Path
 
-from lepton_cli.engine.autosave import find_session, read_session, sessions, sessions_folder
+from lepton_cli.engine.autosave import read_session, sessions_folder
 from lepton_cli.engine.branches import Branch
-from lepton_cli.engine.paths import private_folder, state_folder
+from lepton_cli.engine.chats import (
+    chats_in,
+    find_chat,
+    kept_first,
+    saved_first,
+    saved_folder,
+    saved_names,
+)
+from lepton_cli.engine.paths import private_folder
 from lepton_cli.engine.sizes import counted
 from lepton_cli.ui.dialogue import Dialogue
 from lepton_cli.ui.figures import columns
@@ -20,7 +28,7 @@ def save(dialogue: Dialogue, argument: str) -> None:
     path = _chat_path(name) if name else dialogue.saved_as
     if path is None:
         raise UsageError("/save needs a name", "/save holidays, or a file: .json, .md or .txt")
-    if path.parent == _chats():
+    if path.parent == saved_folder():
         private_folder(path.parent)
     dialogue.session.save(path, overwrite=overwrite)
     dialogue.saved_as = path
@@ -30,16 +38,17 @@ def save(dialogue: Dialogue, argument: str) -> None:
 def load(dialogue: Dialogue, argument: str) -> None:
     if not argument:
         dialogue.note("saved chats: " + (", ".join(saved_names()) or "none"))
+        dialogue.note("/sessions lists those that are kept by themselves")
         return
-    dialogue.load(_chat_path(argument))
+    dialogue.open(find_chat(argument, saved_first()))
 
 
 def go_on(dialogue: Dialogue, argument: str) -> None:
     """Lists the chats that are kept by themselves, or goes on with one of them."""
     if argument:
-        dialogue.resume(find_session(sessions_folder(), argument))
+        dialogue.open(find_chat(argument, kept_first()))
         return
-    kept = sessions(sessions_folder())
+    kept = chats_in(sessions_folder())
     current = dialogue.session.autosave.path if dialogue.session.autosave else None
     rows = [_session_row(path, is_current=path == current) for path in kept[:MOST_LISTED]]
     for line in columns(rows, right=(3,)).splitlines():
@@ -47,10 +56,6 @@ def go_on(dialogue: Dialogue, argument: str) -> None:
     if len(kept) > len(rows):
         dialogue.note(f"and {counted(len(kept) - len(rows), 'older one')}")
     dialogue.note(f"in {sessions_folder()}" if kept else "no chat is kept yet")
-
-
-def session_names() -> list[str]:
-    return [path.stem for path in sessions(sessions_folder())]
 
 
 def branch(dialogue: Dialogue, argument: str) -> None:
@@ -90,16 +95,8 @@ def _session_row(path: Path, *, is_current: bool) -> tuple[str, ...]:
     return mark, path.stem, when, counted(len(kept.conversation.turns), "message"), kept.model or ""
 
 
-def _chats() -> Path:
-    return state_folder() / "chats"
-
-
-def saved_names() -> list[str]:
-    return sorted(path.stem for path in _chats().glob("*.json"))
-
-
 def _chat_path(argument: str) -> Path:
     """A bare name stands for a file in Lepton's own folder, anything else for itself."""
     path = Path(argument).expanduser()
     is_bare = path.name == argument and not path.suffix
-    return _chats() / f"{argument}.json" if is_bare else path
+    return saved_folder() / f"{argument}.json" if is_bare else path

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lepton_cli.ui.completing import complete_chat, complete_model
+
 Backend = Literal["auto", "cpu", "cuda", "reference"]
 GPU_LAYERS = ("--gpu-layers", "-ngl", "--n-gpu-layers")
 KVType = Literal["f16", "f32", "q8_0"]
@@ -42,7 +44,13 @@ class ModelOptions:
     """Which model, and how it is run."""
 
     model: Annotated[
-        str | None, _model("--model", "-m", metavar="MODEL", help="The model, instead of MODEL.")
+        str | None,
+        _model(
+            *("--model", "-m"),
+            metavar="MODEL",
+            help="The model, instead of MODEL.",
+            autocompletion=complete_model,
+        ),
     ] = None
     model_draft: Annotated[
         str | None,
@@ -50,6 +58,7 @@ class ModelOptions:
             *("--model-draft", "-md"),
             metavar="MODEL",
             help="A small model of the same family, for speculative decoding.",
+            autocompletion=complete_model,
         ),
     ] = None
     backend: Annotated[
@@ -120,7 +129,10 @@ class ModelOptions:
 class Words:
     """What stands on the command line without a flag."""
 
-    first: Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP)] = None
+    first: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=complete_model),
+    ] = None
     rest: Annotated[
         list[str] | None,
         typer.Argument(
@@ -231,12 +243,21 @@ class ReplOptions:
         bool, _prompt("--single-turn", "-st", help="End the chat after one answer.")
     ] = False
     load: Annotated[
-        str | None, _prompt("--load", metavar="FILE", help="Continue a chat that /save wrote.")
+        str | None,
+        _prompt(
+            "--load",
+            metavar="NAME",
+            help="Continue a chat, by its name or its file.",
+            autocompletion=complete_chat,
+        ),
     ] = None
     resume: Annotated[
         str | None,
         _prompt(
-            "--resume", metavar="[NAME]", help="Continue the latest chat, or the one called NAME."
+            "--resume",
+            metavar="[NAME]",
+            help="Continue the latest chat, or the one called NAME.",
+            autocompletion=complete_chat,
         ),
     ] = None
     history: Annotated[

@@ -13,7 +13,11 @@ def refusal(error: typer.TyperException) -> LeptonError:
     parameter = getattr(error, "param", None)
     if parameter is None:
         kind = UsageError if error.exit_code == UsageError.exit_code else LeptonError
-        return kind(error.format_message(), "lepton --help lists the commands")
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "lepton"
+        is_group = context is None or getattr(context.command, "commands", None)
+        listed = "commands" if is_group else "options"
+        return kind(error.format_message(), f"{path} --help lists the {listed}")
     given, found, _ = error.message.partition(" is not ")
     message = f"{_named(parameter, error)} takes {expected(parameter)}"
     hint = origin(error) or f"for example: {_named(parameter, error, 1)} {example(parameter)}"

@@ -37,10 +37,8 @@ def chat(model: Model, options: ChatOptions, load_model: LoadModel) -> int:
         if by_hand:
             _greet(dialogue)
         dialogue.tell_template()
-        if options.load is not None:
-            dialogue.load(options.load)
         if options.resume is not None:
-            dialogue.resume(options.resume)
+            dialogue.open(options.resume)
         if options.system is not None:
             dialogue.session.set_system(options.system)
         if not by_hand:
