@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.own_files import ForeignFileError, own_folder, private_folder, read_beside, read_own
-from ops.whole_files import ENDING, write_cached
+from ops.whole_files import DRAFT, write_cached
 from quant.errors import LeptonError, UsageError
 
 DAY = 86400.0  # seconds
@@ -127,7 +127,7 @@ def tidy(used: Path, now: float) -> None:
             if now - used.stat().st_mtime < DAY:
                 return
             os.utime(used, (now, now))
-        for draft in used.glob(f".*{ENDING}"):
+        for draft in used.glob(f".*{DRAFT}"):
             if now - draft.lstat().st_mtime > DAY:
                 draft.unlink()
         for folder in _unused(root, now):

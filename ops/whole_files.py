@@ -20,7 +20,7 @@ from ops.own_files import SAFELY, named_file, not_a_file
 if sys.platform != "win32":
     import fcntl
 
-ENDING = ".draft"
+DRAFT = ".draft"
 LONGEST_NAME = 200  # bytes of the file's name in its draft's; systems take 255
 
 
@@ -75,7 +75,7 @@ def _status(path: Path) -> os.stat_result | None:
 
 def _draft(target: Path, mode: int) -> tuple[Path, int]:
     """A new file beside it, and its handle."""
-    draft = target.with_name(f"{_beginning(target)}{os.urandom(8).hex()}{ENDING}")
+    draft = target.with_name(f"{_beginning(target)}{os.urandom(8).hex()}{DRAFT}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, mode)
     with contextlib.suppress(OSError):  # some network file systems know no locks
         _lock(handle)
@@ -93,7 +93,7 @@ def _lock(handle: int) -> None:
 
 def _sweep(target: Path) -> None:
     """Removes drafts of the same file that nobody writes any more."""
-    left = re.compile(re.escape(_beginning(target)) + f"[0-9a-f]{{16}}{re.escape(ENDING)}")
+    left = re.compile(re.escape(_beginning(target)) + f"[0-9a-f]{{16}}{re.escape(DRAFT)}")
     with contextlib.suppress(OSError):  # a folder that may not be listed
         for path in filter(lambda path: left.fullmatch(path.name), target.parent.iterdir()):
             _remove_left(path)

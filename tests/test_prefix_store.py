@@ -12,6 +12,7 @@ import pytest
 from lepton_cli.engine import prefix_store
 from lepton_cli.engine.prefix_store import PAGE, PrefixStore, clear, holdings, read_head
 from ops.interface import BLOCK
+from ops.own_files import ForeignFileError
 
 SIZE = 2 * PAGE  # bytes of a block
 KEY = bytes(range(16))
@@ -137,6 +138,64 @@ def test_entries_are_their_owners_alone(root):
     assert modes == [0o700, 0o700, 0o600, 0o600]
 
 
+posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has file modes")
+
+
+@posix
+@pytest.mark.parametrize("place", ["root", "folder"])
+def test_a_folder_that_others_can_write_is_neither_read_nor_written(root, place):
+    kept(store(root), tokens(300))
+    opened = root if place == "root" else root / KEY.hex()
+    opened.chmod(0o777)
+    where = store(root)
+    assert where.find(tokens(300)).count == 0
+    assert not kept(where, tokens(700))
+    assert len(files(root)) == 2
+    for told in (holdings, clear):
+        if place == "root":
+            with pytest.raises(ForeignFileError, match="others can write to"):
+                told(root)
+        else:
+            assert not told(root)
+    opened.chmod(0o700)
+    assert where.find(tokens(300)).count == 300
+
+
+@posix
+@pytest.mark.parametrize("how", ["writable", "another user's", "a pipe", "endless"])
+def test_an_entry_of_other_hands_is_ignored_and_replaced(root, how):
+    ids = tokens(256)
+    kept(store(root), ids)
+    (path,) = files(root)
+    if how == "writable":
+        path.chmod(0o602)
+    elif how == "a pipe":
+        path.unlink()
+        os.mkfifo(path, 0o600)
+    elif how == "endless":
+        path.unlink()
+        path.symlink_to("/dev/zero")
+    elif os.geteuid() == 0:
+        os.chown(path, 12345, 12345)
+    else:
+        pytest.skip("only root can give a file to another user")
+    where = store(root)
+    assert where.find(ids).count == 0
+    assert kept(where, ids)
+    assert where.find(ids).count == 256
+    assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+
+
+@posix
+def test_a_link_among_the_folders_leads_to_nothing(root, tmp_path):
+    kept(store(root), tokens(300))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/x.kv").write_text("precious")
+    (root / ("0" * 32)).symlink_to(tmp_path / "mine")
+    clear(root)
+    assert (tmp_path / "mine/x.kv").read_text() == "precious"
+
+
 # --- damage
 
 
@@ -245,32 +304,11 @@ def test_a_full_disk_is_not_filled_to_the_brim(root, monkeypatch):
     assert store(root).find(tokens(1024)).count == 512
 
 
-class FullDisk:
-    """A file that takes the page and then no more."""
+def test_a_disk_that_is_full_is_no_error(root, monkeypatch):
+    def full(path, parts):
+        raise OSError(28, "No space left on device")
 
-    def __init__(self, file):
-        self.file, self.writes = file, 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.file.close()
-
-    def write(self, data):
-        self.writes += 1
-        if self.writes > 1:
-            raise OSError(28, "No space left on device")
-        return self.file.write(data)
-
-
-def test_a_disk_that_is_full_leaves_no_half_file(root, monkeypatch):
-    plain = open
-
-    def full(path, mode="r"):
-        return FullDisk(plain(path, mode)) if mode == "wb" else plain(path, mode)
-
-    monkeypatch.setattr(prefix_store, "open", full, raising=False)
+    monkeypatch.setattr(prefix_store, "write_cached", full)
     assert not kept(store(root), tokens(300))
     assert not files(root)
 

@@ -88,6 +88,16 @@ def test_a_file_of_the_cache_is_its_owners_alone(tmp_path):
     assert (path.read_bytes(), mode(path)) == (b"ab", 0o600)
 
 
+def test_half_a_file_of_the_cache_does_not_stay(tmp_path):
+    def parts():
+        yield b"half"
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError):
+        write_cached(tmp_path / "file", parts())
+    assert not list(tmp_path.iterdir())
+
+
 @posix
 def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "folder").mkdir()

@@ -6,7 +6,8 @@ taken. The folder above is named after all else that the bytes depend on, the ke
 
     <root>/<key>/<before>-<own>.kv       digests of 16 bytes in hexadecimal
 
-A file never changes: it appears whole, by renaming, and goes whole. A page comes first, so that
+A file never changes: it appears whole, by renaming, and goes whole. What others could have written
+is as good as missing (see ops.own_files). A page comes first, so that
 the block could be mapped; after the name of the model it is filled with zeros:
 
     | LEPTONKV | crc32 of the page's rest | crc32 of the block | u32 tokens | u64 block's bytes |
@@ -19,7 +20,6 @@ import mmap
 import os
 import shutil
 import struct
-import tempfile
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -30,6 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.interface import BLOCK
+from ops.own_files import ForeignFileError, open_own, own_folder, private_folder
+from ops.whole_files import DRAFT, write_cached
+from quant.errors import UsageError
 
 Ids = NDArray[np.int32]
 Memory = NDArray[np.uint8]
@@ -42,7 +45,7 @@ IDS_AT = CHECKED.size + FIELDS.size
 NAME_AT = IDS_AT + 4 * BLOCK
 LONGEST_NAME = 255  # bytes
 ROOT = bytes(16)  # what is before a first block
-ENDING, DRAFT = ".kv", ".draft"
+ENDING = ".kv"
 SPARE = 2  # one part in so many of what is free on the disk may be taken
 
 
@@ -92,6 +95,8 @@ class PrefixStore:
     def find(self, ids: Sequence[int]) -> Found:
         """The longest beginning of these tokens that is stored."""
         before, count, paths = ROOT, 0, list[Path]()
+        if not _is_own(self._folder):
+            return Found(0)
         for part in _parts(ids):
             path = self._path(before, part)
             if self._holds(path, before, part):
@@ -130,12 +135,11 @@ class PrefixStore:
             _touch(found.paths)
             return False
         try:
-            self._folder.mkdir(0o700, parents=True, exist_ok=True)
             for folder in (self._root, self._folder):
-                folder.chmod(0o700)
+                private_folder(folder)
             self._write_all(ids, blocks)
             _tidy(self._root, self._limit)
-        except OSError:  # a full disk, a folder that may not be written
+        except (OSError, ForeignFileError):  # a full disk, a folder that may not be written
             return False
         return True
 
@@ -146,7 +150,7 @@ class PrefixStore:
         for part, block in list(zip(_parts(ids), blocks, strict=True))[:most]:
             path = self._path(before, part)
             if not self._holds(path, before, part):
-                self._write(path, self._page(before, part, block), block)
+                write_cached(path, [self._page(before, part, block), block.data])
                 for other, head in self._after(before):
                     if len(head.ids) < len(part) and _common(head.ids, part) == len(head.ids):
                         _remove(other)
@@ -184,9 +188,9 @@ class PrefixStore:
         if head is None:
             return None
         try:
-            with open(path, "rb") as file:
+            with open(open_own(path), "rb") as file:
                 mapped = mmap.mmap(file.fileno(), PAGE + self._block_bytes, access=mmap.ACCESS_READ)
-        except (OSError, ValueError):  # it is gone, or too short
+        except (OSError, ValueError, UsageError):  # it is gone, too short, or another's
             return None
         block = np.frombuffer(mapped, np.uint8, offset=PAGE)
         if zlib.crc32(block.data) == head.checksum:
@@ -203,25 +207,14 @@ class PrefixStore:
         )
         return CHECKED.pack(MAGIC, zlib.crc32(rest)) + rest
 
-    def _write(self, path: Path, page: bytes, block: Memory) -> None:
-        handle, name = tempfile.mkstemp(DRAFT, dir=self._folder)  # made 0600
-        draft = Path(name)
-        try:
-            with open(handle, "wb") as file:
-                file.write(page)
-                file.write(block.data)
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-
 
 def read_head(path: Path) -> Head | None:
-    """None for a file that is missing, damaged or something else."""
+    """None for a file that is missing, damaged, something else, or that others can write."""
     try:
-        with open(path, "rb") as file:
+        with open(open_own(path), "rb") as file:
             page = file.read(PAGE)
             size = os.fstat(file.fileno()).st_size
-    except OSError:
+    except (OSError, UsageError):
         return None
     if len(page) < PAGE or CHECKED.unpack_from(page) != (MAGIC, zlib.crc32(page[CHECKED.size :])):
         return None
@@ -235,8 +228,12 @@ def read_head(path: Path) -> Head | None:
 
 
 def holdings(root: Path) -> list[Holding]:
-    """What is stored for each model, the one used last first."""
+    """What is stored for each model, the one used last first.
+
+    Raises ForeignFileError where others could have stored it.
+    """
     found = []
+    own_folder(root)
     for folder in _folders(root):
         files = [(path, head) for path in _files(folder) if (head := read_head(path))]
         if files:
@@ -252,7 +249,8 @@ def holdings(root: Path) -> list[Holding]:
 
 
 def clear(root: Path) -> int:
-    """Removes everything; gives how many bytes that frees."""
+    """Removes everything; gives how many bytes that frees. Raises as `holdings`."""
+    own_folder(root)
     return _tidy(root, 0)
 
 
@@ -282,10 +280,19 @@ def _remove(path: Path) -> bool:
     return False
 
 
+def _is_own(folder: Path) -> bool:
+    try:
+        own_folder(folder)
+    except (OSError, ForeignFileError):
+        return False
+    return True
+
+
 def _folders(root: Path) -> list[Path]:
-    """Those that are named like a key; nothing else is touched."""
+    """Those that are named like a key and the user's own; nothing else is touched."""
     with contextlib.suppress(OSError):
-        return [path for path in root.iterdir() if len(path.name) == 32 and path.is_dir()]
+        named = [path for path in root.iterdir() if len(path.name) == 32]
+        return [path for path in named if path.is_dir() and not path.is_symlink() and _is_own(path)]
     return []
 
 
@@ -298,7 +305,7 @@ def _files(folder: Path) -> list[Path]:
 def _status(path: Path) -> tuple[float, int]:
     """When it was last used, and its bytes; zeros if it is gone."""
     with contextlib.suppress(OSError):
-        status = path.stat()
+        status = path.lstat()
         return status.st_mtime, status.st_size
     return 0.0, 0
 
