@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import io
 import json
+import os
 import subprocess
 import sys
 from contextlib import closing
@@ -383,6 +384,11 @@ def test_a_plot_that_cannot_be_written_is_refused(monkeypatch, tmp_path):
         roofline.check(tmp_path / "nowhere" / "roof.png")
     roofline.check(tmp_path / "roof.png")
     assert not list(tmp_path.iterdir())
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"\x89PNG of a cat")
+    with pytest.raises(UsageError, match="not ours to replace"):
+        roofline.check(photo)
+    assert photo.read_bytes() == b"\x89PNG of a cat"
 
 
 def test_dots_stand_at_work_a_byte_and_speed():
@@ -401,6 +407,8 @@ def test_the_roofline_is_drawn(tmp_path, ending, magic):
     path = tmp_path / f"roof.{ending}"
     roofline.draw([result()], path)
     assert path.read_bytes().startswith(magic)
+    roofline.check(path)  # the next one may replace it
+    assert os.listdir(tmp_path) == [path.name]
 
 
 # --- the files to measure on

@@ -13,6 +13,7 @@ import argparse
 import io
 import math
 import random
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -234,7 +235,17 @@ def write(
 ) -> None:  # fmt: skip
     """Write the GGUF file beside `out`, then move it into its place."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_suffix(".part")
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        part = Path(folder) / out.name
+        write_all(part, tokenizer, shape, recipe, done, tensors)
+        part.replace(out)
+
+
+def write_all(
+    part: Path, tokenizer: spm.SentencePieceProcessor, shape: Shape, recipe: Recipe, done: Progress,
+    tensors: dict[str, np.ndarray],
+) -> None:  # fmt: skip
+    """Write the metadata and the tensors."""
     writer = gguf.GGUFWriter(part, "llama")
     describe(writer, shape)
     describe_training(writer, shape, recipe, done, tokenizer, tensors)
@@ -247,7 +258,6 @@ def write(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    part.replace(out)
 
 
 def describe(writer: gguf.GGUFWriter, shape: Shape) -> None:

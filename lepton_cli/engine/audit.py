@@ -16,7 +16,7 @@ from lepton_cli.engine.batching import Outcome, Request
 from lepton_cli.engine.beams import Beam
 from lepton_cli.engine.events import Done, Event, FinishReason, Reasoning, Text
 from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.paths import append_lines, is_stream, open_stream
+from lepton_cli.engine.outputs import append_lines, is_stream, open_stream
 from lepton_cli.engine.plain import Plain, json_line, plain
 from lepton_cli.engine.tokenizer import Tokenizer
 from lepton_cli.version import __version__

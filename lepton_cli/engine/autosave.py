@@ -25,7 +25,8 @@ from typing import Any, Protocol
 
 from lepton_cli.engine.branches import Node, Tree
 from lepton_cli.engine.conversation import Conversation
-from lepton_cli.engine.paths import append_lines, private_folder, state_folder
+from lepton_cli.engine.outputs import append_lines
+from lepton_cli.engine.paths import private_folder, state_folder
 from lepton_cli.engine.saved import read_turn, turn_record
 from ops.own_files import open_own, own_file, read_own
 from quant.errors import LeptonError, UsageError

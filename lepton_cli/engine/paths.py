@@ -1,17 +1,14 @@
-"""Lepton's own folders, files that only their owner may read, and what users name to write to.
+"""Lepton's own folders, and files that only their owner may read.
 
 XDG folders on Linux and macOS, AppData on Windows; the XDG variables count on every system.
 """
 
-import errno
 import os
-import shlex
-import stat
 import sys
 from pathlib import Path
 
 from ops import own_files
-from ops.own_files import named_file, not_a_file, open_own, own_file
+from ops.own_files import open_own, own_file
 from ops.whole_files import replacing
 from quant.errors import UsageError
 
@@ -85,50 +82,6 @@ def write_private(path: Path, text: str) -> None:
             file.write(text.encode(errors="backslashreplace"))
     except OSError as error:
         raise _unwritable(path, error) from error
-
-
-def append_lines(handle: int, data: bytes) -> None:
-    """Adds whole lines to a file, on the disk. Raises OSError.
-
-    Behind a line that a crash has torn they begin a line of their own.
-    """
-    if os.lseek(handle, 0, os.SEEK_END):
-        os.lseek(handle, -1, os.SEEK_END)
-        data = data if os.read(handle, 1) == b"\n" else b"\n" + data
-    if os.write(handle, data) < len(data):  # in one piece: another program may write here too
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    os.fsync(handle)
-
-
-def is_stream(path: Path) -> bool:
-    """Whether what a user named takes bytes as they come: a pipe or a device, no file or folder."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:  # whoever opens it will say so
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
-
-
-def open_stream(path: Path) -> int:
-    """A pipe or a device to write to, which must have its reader already.
-
-    Raises UsageError for what is neither, or that another user's link leads to; OSError.
-    """
-    named_file(path)
-    status = path.stat()
-    if not (stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode)):
-        raise not_a_file(path, status)
-    waits = getattr(os, "O_NONBLOCK", 0)  # else a pipe without a reader would hold us
-    try:
-        handle = os.open(path, os.O_WRONLY | waits | getattr(os, "O_NOCTTY", 0))
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            reader = f"cat {shlex.quote(str(path))} &"
-            raise UsageError(f"nobody reads the pipe {path}", f"first start: {reader}") from error
-        raise
-    if waits:
-        os.set_blocking(handle, True)
-    return handle
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lepton_cli.engine.benchmark import Result, fastest
+from lepton_cli.engine.outputs import check_named, write_named
 from quant.errors import UsageError
 
 ENDINGS = (".png", ".svg")
+MAKER = "lepton bench"  # as a plot tells it: one of another program is not replaced
 LEAST_WORTH = 0.01  # of a pass's time: faster operators get no dot
 
 
@@ -30,13 +33,7 @@ def check(path: Path) -> None:
         raise UsageError(f"--plot {path}", f"a plot's file ends with {' or '.join(ENDINGS)}")
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("--plot needs matplotlib", "pip install 'lepton-cli[plot]'")
-    new = not path.exists()
-    try:
-        path.open("ab").close()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "choose a place to write to") from error
-    if new:
-        path.unlink()
+    check_named(path, mark=MAKER.encode())
 
 
 def dots(results: Sequence[Result]) -> tuple[list[Dot], list[Dot]]:
@@ -73,7 +70,10 @@ def draw(results: Sequence[Result], path: Path) -> None:
     _draw_limits(axes, results, [dot.intensity for dot in tests + operators])
     _draw_dots(axes, operators, "C7", 20)
     _draw_dots(axes, tests, "C3", 50)
-    figure.savefig(path)
+    ending, drawn = path.suffix.lower().removeprefix("."), io.BytesIO()
+    who = {"Creator" if ending == "svg" else "Software": MAKER}
+    figure.savefig(drawn, format=ending, metadata=who)
+    write_named(path, drawn.getvalue())
 
 
 def _draw_limits(axes: Any, results: Sequence[Result], intensities: Sequence[float]) -> None:

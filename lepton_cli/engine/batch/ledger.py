@@ -185,7 +185,7 @@ class Ledger:
         if label is not None:
             self.places[label.key] = Place(start, self._end, label)
         elif self._foreign is None:
-            self._foreign = line[:40].decode("utf-8", "replace")
+            self._foreign = line.removesuffix(b"\n")[:40].decode("utf-8", "replace")
 
     def _write(self, line: bytes) -> None:
         rest = memoryview(line)
