@@ -85,10 +85,18 @@ def command(
 def lepton(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False,
+    install_man: Annotated[
+        bool, typer.Option("--install-man", help="Install the manual page for `man lepton`.")
+    ] = False,
 ) -> None:
     """Chat with GGUF models and generate text from them, on this machine."""
     if version:
         typer.echo(f"lepton {__version__}")
+    elif install_man:
+        from lepton_cli.ui.manual import install_manual
+
+        path = install_manual(context, __version__)
+        typer.echo(f"installed {path}: read it with man lepton, or man {path}")
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
     else:
