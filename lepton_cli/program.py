@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import typer
 
+from lepton_cli.faults import described, watched_threads
 from lepton_cli.ui.cli import app
 from lepton_cli.ui.notes import complain
 from lepton_cli.ui.refusals import refusal
@@ -19,8 +20,14 @@ def run(args: Sequence[str]) -> int:
 
     With LEPTON_DEBUG set, a failure is raised instead, with its traceback.
     """
+    with watched_threads() as faults:
+        code = _exit_code(list(args))
+    return LeptonError.exit_code if faults.any and code in (0, INTERRUPTED) else code
+
+
+def _exit_code(args: list[str]) -> int:
     try:
-        _invoke(list(args))
+        _invoke(args)
         return 0
     except typer.Exit as end:
         return end.exit_code
@@ -28,7 +35,7 @@ def run(args: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:  # `lepton ... | head`: nobody is left to tell
         return BROKEN_PIPE
-    except (LeptonError, typer.TyperException, MemoryError, OSError) as error:
+    except Exception as error:
         if os.environ.get("LEPTON_DEBUG"):
             raise
         told = _told(error)
@@ -62,7 +69,7 @@ def _told(error: Exception) -> LeptonError:
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             return LeptonError(f"{where}{error.strerror or error}")
-    return LeptonError(str(error))
+    return described(error)
 
 
 def _settle_stdout() -> None:

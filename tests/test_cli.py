@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from typing import get_args
 
 import pytest
@@ -219,10 +220,55 @@ def test_debugging_shows_the_traceback(monkeypatch):
         run(["doctor"])
 
 
-def test_a_fault_of_our_own_is_not_hidden(monkeypatch):
+@pytest.fixture
+def state(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path / "lepton"
+
+
+def test_a_fault_of_our_own_is_one_line_that_names_the_file_with_its_traceback(
+    monkeypatch, told, state
+):
+    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(ZeroDivisionError("by\nnought")))
+    code, lines = told("doctor")
+    (path,) = (state / "faults").iterdir()
+    assert code == 1
+    assert lines[0] == "lepton: error: a fault in Lepton: ZeroDivisionError: by nought"
+    assert str(path) in lines[1]
+    assert "raise error\nZeroDivisionError: by\nnought" in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_fault_is_told_where_no_file_can_be_written(monkeypatch, told, state):
+    state.write_text("")
     monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(ZeroDivisionError()))
-    with pytest.raises(ZeroDivisionError):
-        run(["doctor"])
+    code, (error, hint) = told("doctor")
+    assert code == 1
+    assert "ZeroDivisionError" in error
+    assert "LEPTON_DEBUG=1" in hint
+
+
+def test_the_latest_faults_are_kept(monkeypatch, told, state):
+    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(ZeroDivisionError()))
+    monkeypatch.setattr("lepton_cli.faults.KEPT", 2)
+    names = []
+    for _ in range(4):
+        told("doctor")
+        names.append(max(path.name for path in (state / "faults").iterdir()))
+    assert sorted(path.name for path in (state / "faults").iterdir()) == names[-2:]
+
+
+def test_a_fault_in_another_thread_ends_the_command_too(monkeypatch, told, state):
+    def waits_for_a_thread(*_):
+        threading.Timer(0.05, failing(ZeroDivisionError("in a thread"))).start()
+        threading.Event().wait(60)
+
+    monkeypatch.setattr("lepton_cli.ui.doctor.show", waits_for_a_thread)
+    code, lines = told("doctor")
+    assert code == 1
+    assert lines[0] == "lepton: error: a fault in Lepton: ZeroDivisionError: in a thread"
+    assert len(list((state / "faults").iterdir())) == 1
 
 
 # --- agreeing with the engine, which the options must not import
