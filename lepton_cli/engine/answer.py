@@ -53,6 +53,7 @@ class Guide(Protocol):
     def ended(self) -> bool: ...
 
     def accept(self, token: int) -> None: ...
+    def leads_on(self, token: int, bans: Bans | None) -> bool: ...
 
 
 class Answer:
@@ -76,7 +77,7 @@ class Answer:
         self.stop_string: str | None = None
         self._tokenizer, self._sampler, self._generation = tokenizer, sampler, generation
         self.chances: list[TokenChances] = []  # of the drawn tokens, where they are wanted
-        self._bans = Bans(generation.ban, tokenizer) if generation.ban else None
+        self._bans = Bans.of(generation.ban)
         self._guide, self._said = guide, list[str]()
         self._characters, self._stops = Utf8Stream(), StopMatcher(generation.stop)
         self._splitter: ReasoningSplitter | None = None
@@ -128,7 +129,7 @@ class Answer:
         self._sampler.accept(token)
         self.drawn.append(token)
         if self._bans:
-            self._bans.accept(token)
+            self._bans = self._bans.after(self._tokenizer.token_bytes(token))
         if self._generation.logprobs is not None and logits is not None:
             self.chances.append(chances(np.asarray(logits), token, self._generation.logprobs))
         data = self._tokenizer.token_bytes(token, render_special=token in self._rendered)
@@ -142,17 +143,28 @@ class Answer:
         return self._show(text)
 
     def _allowed(self, logits: RowLogits) -> int:
-        """A token that completes no banned text: such are drawn again, without them."""
+        """A token that leads into no dead end: such are drawn again, without them."""
         token = self._sampler.sample(logits)
-        while self._bans and self._bans.forbid(token):
-            logits = np.array(logits)
-            logits[token] = -np.inf
+        if not self._refuses(token):
+            return token
+        left = np.array(logits)
+        while self._refuses(token):
+            left[token] = -np.inf
             try:
-                token = self._sampler.sample(logits)
+                token = self._sampler.sample(left)
             except ModelFileError as error:  # there is no other
-                message = "no token may follow: the bans leave none"
-                raise ConstraintError(message, "leave a --ban out") from error
+                message = "no token may follow: what is ruled out leaves none"
+                raise ConstraintError(message, "leave a --ban or --logit-bias out") from error
         return token
+
+    def _refuses(self, token: int) -> bool:
+        """Whether a token completes a banned text, or no whole answer can follow it."""
+        if token in self._tokenizer.end_of_generation:
+            return False
+        bans = self._bans and self._bans.after(self._tokenizer.token_bytes(token))
+        if self._bans and bans is None:
+            return True
+        return self._guide is not None and not self._guide.leads_on(token, bans)
 
     def finish(self) -> Iterator[Event]:
         """What was held back, once the answer has ended."""

@@ -1,24 +1,33 @@
 """Texts that an answer must not hold, also where several tokens spell them together."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from lepton_cli.engine.tokenizer import Tokenizer
 
-
+@dataclass(frozen=True, slots=True)
 class Bans:
-    """Which tokens would complete one of the texts, after what was said so far."""
+    """`said` is as much of what was said last as can be the beginning of a banned text."""
 
-    def __init__(self, texts: Sequence[str], tokenizer: Tokenizer) -> None:
-        self._banned = [text.encode() for text in texts if text]
-        self._longest = max(map(len, self._banned), default=0)
-        self._tokenizer, self._said = tokenizer, b""
+    texts: tuple[bytes, ...]
+    said: bytes = b""
 
-    def forbid(self, token: int) -> bool:
-        """Whether the token may not come now."""
-        text = self._said + self._tokenizer.token_bytes(token)
-        return any(banned in text for banned in self._banned)
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> "Bans | None":
+        banned = tuple(text.encode() for text in texts if text)
+        return cls(banned) if banned else None
 
-    def accept(self, token: int) -> None:
-        """Only what can be the beginning of a banned text has to be remembered."""
-        text = self._said + self._tokenizer.token_bytes(token)
-        self._said = text[max(0, len(text) - self._longest + 1) :]
+    @property
+    def settled(self) -> bool:
+        """A grammar may demand a banned text at any later place."""
+        return False
+
+    def is_idle(self, data: bytes) -> bool:
+        return False
+
+    def after(self, data: bytes) -> "Bans | None":
+        """Once that was said too; None: it may not be said."""
+        text = self.said + data
+        if any(banned in text for banned in self.texts):
+            return None
+        longest = max(map(len, self.texts))
+        return replace(self, said=text[max(0, len(text) - longest + 1) :])

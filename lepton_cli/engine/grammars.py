@@ -5,17 +5,20 @@ llguidance's grammars do the work; what its errors and silences leave open is ch
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llguidance import LLMatcher, LLTokenizer, regex_to_lark
 
+from lepton_cli.engine.bans import Bans
 from lepton_cli.engine.constraints import Constraint
 from lepton_cli.engine.gbnf import read_gbnf
 from lepton_cli.engine.gbnf_engine import engine_grammar
+from lepton_cli.engine.lookahead import Alphabet
+from lepton_cli.engine.map_keys import MapKeys
 from lepton_cli.engine.schema_answers import problem_with
 from lepton_cli.engine.schema_check import ANNOTATIONS, CHECK_IT, Document, read_schema
-from lepton_cli.engine.schema_engine import engine_schema
+from lepton_cli.engine.schema_engine import engine_schema, has_maps
 from lepton_cli.engine.schema_formats import checkable_formats
 from quant.errors import UsageError
 
@@ -30,6 +33,7 @@ CALLED = {
 }
 LONGEST = 500_000  # characters
 LONGEST_SCHEMA = 120_000  # each of its parts that refers to others is checked with the whole
+ONE_REGEX = re.compile(r"start: /(?:[^/\\]|\\.)*/", re.DOTALL)  # a grammar that is no more
 PLAIN_KEYS = ANNOTATIONS | {"type", "$ref"}  # of which no combination can contradict itself
 
 
@@ -40,6 +44,8 @@ class Grammar:
     constraint: Constraint
     engine: str
     document: Document | None = None  # the JSON schema, read
+    has_maps: bool = False  # objects whose keys could come twice
+    is_watched: bool = False  # it may demand texts that are banned
 
     @property
     def name(self) -> str:
@@ -61,23 +67,31 @@ class Grammar:
         return None if matched else "it is cut short, or holds what may not be there"
 
 
-def prepare(constraint: Constraint) -> Grammar:
-    """Raises UsageError for what is wrong, contradicts itself, or cannot be enforced."""
+def prepare(constraint: Constraint, bans: tuple[str, ...] = ()) -> Grammar:
+    """A grammar for texts without the banned ones.
+
+    Raises UsageError for what is wrong, contradicts itself, cannot be enforced, or is all banned.
+    """
     _check_length(constraint)
     match constraint.kind:
         case "json-schema" | "checked-json-schema":
-            return _prepare_schema(constraint)
+            return _watched(_prepare_schema(constraint), bans)
         case "regex":
-            grammar = Grammar(constraint, _engine(_regex(constraint.text)))
+            notation = _regex(constraint.text)
         case "choices":
-            literals = "|".join(map(_literal, json.loads(constraint.text)))
-            return Grammar(constraint, _engine(_regex(literals)))
+            notation = _regex("|".join(map(_literal, json.loads(constraint.text))))
         case "grammar":
-            grammar = Grammar(constraint, _engine(engine_grammar(read_gbnf(constraint.text))))
+            notation = engine_grammar(read_gbnf(constraint.text))
+    grammar = Grammar(constraint, _engine(notation))
     problem = _problem_of(grammar.engine)
     if problem:
         message = f"the {grammar.name} cannot be used: {problem}"
         raise UsageError(message, _regex_hint(problem) if constraint.kind == "regex" else None)
+    if not bans or not ONE_REGEX.fullmatch(notation):
+        return _watched(grammar, bans)
+    grammar = Grammar(constraint, _engine(_without(notation, bans)))
+    if _problem_of(grammar.engine):
+        raise _all_banned(grammar.name)
     return grammar
 
 
@@ -88,6 +102,30 @@ def _check_length(constraint: Constraint) -> None:
         verb = "have" if name == CALLED["choices"] else "has"
         message = f"the {name} {verb} {length} characters; at most {most} can be followed"
         raise UsageError(message, "shorten it: what it allows may be more than what is needed")
+
+
+def _without(notation: str, bans: tuple[str, ...]) -> str:
+    """One regex without texts that hold a banned one: the engine finds what is left of it."""
+    banned = "|".join(map(_literal, bans))
+    return f"start: TEXT\nTEXT: {notation.removeprefix('start: ')} & ~/(?s:.*)({banned})(?s:.*)/"
+
+
+def _watched(grammar: Grammar, bans: tuple[str, ...]) -> Grammar:
+    """One that is followed with a look ahead. Raises UsageError where nothing satisfies it then."""
+    watched = Bans.of(bans)
+    if not watched and not grammar.has_maps:
+        return grammar
+    start = Alphabet.of_bytes().begin(grammar.engine, to_the_end=True)
+    if grammar.has_maps and not start.possible([MapKeys()]):
+        raise _refusal("no text has all the different keys that an object needs", "#")
+    keys = [MapKeys(spaced=True)] if grammar.document else []
+    if watched and not start.possible([watched, *keys]):
+        raise _all_banned(grammar.name)
+    return replace(grammar, is_watched=watched is not None)
+
+
+def _all_banned(name: str) -> UsageError:
+    return UsageError(f"each text of the {name} holds one that is banned", "leave a --ban out")
 
 
 def _engine(notation: str) -> str:
@@ -137,9 +175,10 @@ def _prepare_schema(constraint: Constraint) -> Grammar:
     if document.schema is False:
         raise UsageError("the JSON schema is false: no text satisfies it", "give an object")
     checked = constraint.kind == "checked-json-schema"
-    engine = _schema_engine(engine_schema(document, "#", checked=checked))
+    whole = engine_schema(document, "#", checked=checked)
+    engine = _schema_engine(whole)
     _check_parts(document, engine, checked=checked)
-    return Grammar(constraint, engine, document)
+    return Grammar(constraint, engine, document, has_maps(whole))
 
 
 def _schema_engine(schema: dict[str, Any]) -> str:

@@ -4,15 +4,18 @@ A thought can only begin, and the tags around it only stand, where they are no p
 before its first character. So there both are allowed, a tag as its very tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_cli.engine.bans import Bans
 from lepton_cli.engine.constraints import Constraint
 from lepton_cli.engine.grammars import Grammar, prepare
+from lepton_cli.engine.lookahead import Rule
+from lepton_cli.engine.map_keys import MapKeys
 from lepton_cli.engine.masks import KEPT_GRAMMARS, Masks
 from lepton_cli.engine.streams import (
     THINK,
@@ -36,17 +39,18 @@ class Guide:
         tokenizer: Tokenizer,
         *,
         thoughts: "Thoughts | None" = None,
+        never: frozenset[int] = frozenset(),
     ) -> None:
-        """Without `thoughts` every token is the answer's."""
-        self.grammar = grammar
+        """Without `thoughts` every token is the answer's; those in `never` are ruled out."""
+        self.grammar, self._never = grammar, never
+        self._spells_all = not never or masks.spells_all(never)
         self._masks, self._tokenizer = masks, tokenizer
         self._thoughts = thoughts
-        self._matcher = masks.matcher(grammar)
+        self._begin_answer()
         self._place: Place = "answer"
         if thoughts:
             self._place = "thought" if thoughts.begun else "before"
         self._tag: list[int] = []  # tokens before the answer that may become a tag
-        self._strict = True  # whether these may be the answer too
         self._after_thought = False
 
     @property
@@ -69,10 +73,27 @@ class Guide:
                 allowed[list(self._masks.line_breaks)] = True
         return allowed
 
+    def leads_on(self, token: int, bans: Bans | None) -> bool:
+        """Whether the answer can still become whole behind an allowed token.
+
+        `bans` forbid texts, and know that the token was said.
+        """
+        if self._place == "thought" or not self._strict or self._may_be_tag(token):
+            return True
+        rules: list[Rule] = [bans] if bans and self.grammar.is_watched else []
+        if self._keys:
+            keys = self._keys.after(self._tokenizer.token_bytes(token))
+            if keys is None:
+                return False
+            rules.append(keys)
+        if self._spells_all and all(rule.settled for rule in rules):
+            return True
+        return self._ahead is None or self._ahead.possible(token, rules)
+
     def accept(self, token: int) -> None:
         """A token that was drawn."""
         if self._place == "answer" or self._thoughts is None:
-            self._strict = self._matcher.accept(token)
+            self._say(token)
         elif self._place == "thought":
             self._think(self._thoughts, token)
         else:
@@ -92,7 +113,8 @@ class Guide:
             self._after_thought = False
             return
         self._tag.append(token)
-        self._strict = self._strict and self._matcher.accept(token)
+        if self._strict:
+            self._say(token)
         tags = thoughts.continued(self._tag, whole=True)
         if not tags:
             self._place = "answer"
@@ -101,7 +123,30 @@ class Guide:
 
     def _enter(self, place: Place, *, after_thought: bool = False) -> None:
         self._place, self._tag, self._after_thought = place, [], after_thought
+        self._begin_answer()
+
+    def _may_be_tag(self, token: int) -> bool:
+        """Whether it may stand before the answer, as a tag's part or the break behind a thought."""
+        if self._place != "before" or self._thoughts is None:
+            return False
+        breaks = self._after_thought and not self._tag and token in self._masks.line_breaks
+        return breaks or bool(self._thoughts.continued([*self._tag, token], whole=True))
+
+    def _begin_answer(self) -> None:
         self._matcher, self._strict = self._masks.matcher(self.grammar), True
+        watched = self.grammar.has_maps or self.grammar.is_watched or not self._spells_all
+        self._keys: MapKeys | None = None
+        if watched and self.grammar.document:
+            self._keys = MapKeys(spaced=self.grammar.is_watched)
+        self._ahead = self._masks.lookahead(self.grammar, self._never) if watched else None
+
+    def _say(self, token: int) -> None:
+        """A token of the answer, unless that cannot hold it: then it was a tag's."""
+        self._strict = self._matcher.accept(token)
+        if self._strict and self._keys:
+            self._keys = self._keys.after(self._tokenizer.token_bytes(token))
+        if self._strict and self._ahead:
+            self._ahead.accept(token)
 
 
 class Thoughts:
@@ -164,11 +209,18 @@ class Guides:
         reasoning: ReasoningFormat | None,
         *,
         thinks: bool,
+        bans: Sequence[str] = (),
+        never: Collection[int] = (),
     ) -> Guide:
-        """Raises UsageError for a constraint that is wrong; without `thinks` all is the answer."""
-        grammar = self._prepared(constraint)
+        """Raises UsageError for a constraint that is wrong, or that no text without `bans` meets.
+
+        Tokens in `never` are ruled out. Without `thinks` all is the answer.
+        """
+        grammar = self._prepared(constraint, tuple(bans))
         thoughts = Thoughts(self._tokenizer, reasoning, prompt) if thinks else None
-        return Guide(self._masks, grammar, self._tokenizer, thoughts=thoughts)
+        return Guide(
+            self._masks, grammar, self._tokenizer, thoughts=thoughts, never=frozenset(never)
+        )
 
     @cached_property
     def _masks(self) -> Masks:

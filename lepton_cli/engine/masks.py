@@ -4,6 +4,7 @@ Every token is known by its bytes. Tokens with a role are none of them, so that 
 hold one as control; the tokens that end it are allowed exactly where its text is whole.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -11,6 +12,7 @@ from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
 from lepton_cli.engine.grammars import Grammar
+from lepton_cli.engine.lookahead import Alphabet, Lookahead, Rule
 from lepton_cli.engine.tokenizer import Tokenizer
 from quant.errors import ConstraintError, UsageError
 
@@ -19,6 +21,7 @@ SLICES = [  # of the vocabulary, whose masks within a string are made ahead
     r'[^"\\\x00-\x1F\x7F]{1,30}',
 ]
 NO_UTF8 = frozenset({0xC0, 0xC1, *range(0xF5, 0x100)})  # bytes that no text has
+SPELLED = frozenset({*b"\t\n", *range(0x20, 0x100)} - NO_UTF8 - {0x7F})  # bytes of usual texts
 SIMPLER = "use fewer alternatives and smaller counts, or repeat by * instead of recursion"
 KEPT_GRAMMARS = 256  # one a row is usual in a batch
 
@@ -36,6 +39,7 @@ class Masks:
                 roles.add(token)
         for token in roles:
             spoken[token] = b"[%d]" % token  # the engine tells them apart by their texts
+        self._spoken, self._roles = spoken, frozenset(roles)
         self._vocabulary = LLTokenizer(_Vocabulary(spoken, sorted(roles)), slices=SLICES)
         self._ends = np.array(sorted(tokenizer.end_of_generation), np.int64)
         self._size = size
@@ -43,20 +47,70 @@ class Masks:
             token for token, data in enumerate(spoken) if data and not data.strip(b"\n")
         )
         self._first = lru_cache(KEPT_GRAMMARS)(self._made)
+        self._ahead = lru_cache(KEPT_GRAMMARS)(self._looking)
+        self._alphabet = lru_cache(1)(self._made_alphabet)
 
     def matcher(self, grammar: Grammar) -> "Matcher":
         """A fresh one, at the beginning of a text. Raises UsageError for one too large."""
         return Matcher(self._first(grammar.engine).deep_copy(), self._size, self._ends)
 
+    def lookahead(self, grammar: Grammar, never: frozenset[int]) -> "TokenLookahead":
+        """A fresh one. Tokens in `never` are ruled out, whatever the grammar allows."""
+        return self._ahead(grammar.engine, never).copy()
+
+    def spells_all(self, never: frozenset[int]) -> bool:
+        """Whether any text can be spelled byte by byte, without the tokens in `never`."""
+        return self._alphabet(never)[1]
+
+    def _spells_all(self, never: frozenset[int]) -> bool:
+        single = {data for token, data in enumerate(self._spoken) if token not in never}
+        return all(bytes([byte]) in single for byte in SPELLED)
+
     def ids(self, text: str) -> list[int]:
         """Tokens that spell a text, the longest first."""
         return self._vocabulary.greedy_tokenize(text)
+
+    def _looking(self, engine: str, never: frozenset[int]) -> "TokenLookahead":
+        alphabet, by_bytes = self._alphabet(never)
+        ahead = alphabet.begin(engine, to_the_end=not by_bytes)
+        return TokenLookahead(ahead, self._spoken, by_bytes=by_bytes)
+
+    def _made_alphabet(self, never: frozenset[int]) -> tuple[Alphabet, bool]:
+        if self._spells_all(never):
+            return Alphabet.of_bytes(), True
+        return Alphabet(self._vocabulary, self._spoken, never | self._roles), False
 
     def _made(self, engine: str) -> LLMatcher:
         matcher = LLMatcher(self._vocabulary, engine, log_level=0)
         if matcher.is_error():
             raise UsageError(_too_complex(matcher).message, SIMPLER)
         return matcher
+
+
+class TokenLookahead:
+    """Looks ahead from any token of an answer."""
+
+    def __init__(self, ahead: Lookahead, spoken: list[bytes], *, by_bytes: bool) -> None:
+        self._ahead, self._spoken, self._by_bytes = ahead, spoken, by_bytes
+        self._tried: dict[int, Lookahead] = {}  # tokens that may come next
+
+    def copy(self) -> "TokenLookahead":
+        return TokenLookahead(self._ahead.copy(), self._spoken, by_bytes=self._by_bytes)
+
+    def possible(self, token: int, rules: Sequence[Rule]) -> bool:
+        """Whether a whole text may follow a token; `rules` know that it was said."""
+        following = self._tried[token] = self._behind(token)
+        return following.possible(rules)
+
+    def accept(self, token: int) -> None:
+        """A token that the grammar allows."""
+        self._ahead = self._tried.get(token) or self._behind(token)
+        self._tried = {}
+
+    def _behind(self, token: int) -> Lookahead:
+        following = self._ahead.copy()
+        following.accept(self._spoken[token] if self._by_bytes else [token])
+        return following
 
 
 class _Vocabulary(TokenizerWrapper):

@@ -1,5 +1,6 @@
 """A loaded model: what the command line and the Python API talk to."""
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -371,7 +372,14 @@ class Model:
         guide = None
         if generation.constraint:
             thinks = generation.split_reasoning
-            guide = self._guides.guide(generation.constraint, prompt, reasoning, thinks=thinks)
+            guide = self._guides.guide(
+                generation.constraint,
+                prompt,
+                reasoning,
+                thinks=thinks,
+                bans=generation.ban,
+                never=[t for t, bias in generation.sampling.logit_bias if bias == -math.inf],
+            )
         sampler = self.sampler(generation, guide)
         return prompt, Answer(prompt, self.tokenizer, sampler, generation, reasoning, guide), keep
 

@@ -43,6 +43,25 @@ def engine_schema(document: Document, part: str, *, checked: bool) -> Schema:
     return {**writer.reference(part, ()), "$defs": writer.definitions()}
 
 
+def has_maps(schema: Any) -> bool:
+    """Whether objects of a schema that was written for the engine may have keys of any names."""
+    if not isinstance(schema, dict):
+        return schema is True
+    own = schema.keys() - {"allOf", "anyOf", "$ref", "$defs"}
+    if (own or not schema) and not schema.keys() & {"const", "enum"} and _is_open(schema):
+        return True
+    parts = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()]
+    parts += [each for name in ("allOf", "anyOf", "prefixItems") for each in schema.get(name, ())]
+    return any(map(has_maps, [*parts, schema.get("items")]))
+
+
+def _is_open(schema: Schema) -> bool:
+    """Whether it takes objects of any keys, or lists of anything."""
+    types = schema.get("type", ("object", "array"))
+    closed = schema.get("additionalProperties") is False and not schema.get("patternProperties")
+    return ("object" in types and not closed) or ("array" in types and "items" not in schema)
+
+
 class _Writer:
     """Each pair of a part that a $ref leads to, and the names around it, is a definition."""
 
