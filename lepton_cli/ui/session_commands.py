@@ -14,6 +14,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Name = Annotated[
     str,
     typer.Argument(
+        metavar="NAME",
         help="A chat's name, its beginning, or a file.",
         autocompletion=complete_chat,
     ),
@@ -39,7 +40,7 @@ def list_sessions(json: AsJson = False) -> None:
 
 @app.command("search")
 def search(
-    words: Annotated[list[str], typer.Argument(help="All must be said.")],
+    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="All must be said.")],
     json: AsJson = False,
 ) -> None:
     """Find the chats in which all the words were said, by whomever."""
@@ -61,7 +62,7 @@ def export(
     name: Name,
     file: Annotated[
         str | None,
-        typer.Argument(help=".json, .md or .txt; without it: Markdown, stdout."),
+        typer.Argument(metavar="[FILE]", help=".json, .md or .txt; without it: Markdown, stdout."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace FILE.")] = False,
 ) -> None:
@@ -75,7 +76,7 @@ def export(
 def remove(
     names: Annotated[
         list[str],
-        typer.Argument(help="Whole names.", autocompletion=complete_chat),
+        typer.Argument(metavar="NAME...", help="Whole names.", autocompletion=complete_chat),
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
