@@ -106,6 +106,7 @@ def test_a_search_finds_what_anybody_said(three: None, out: Callable[..., str]) 
     rows = out("search", "RED", "wine").splitlines()[1:]
     assert {row.split()[0] for row in rows} == {"red-wine-with-fish", "holidays"}
     assert "To the sea, where red wine is" in out("search", "sea")
+    assert out("search", "wine", "sea").splitlines()[1].endswith("  …ere red wine is")
     assert len(json.loads(out("search", "red", "--json"))["sessions"]) == 3
 
 

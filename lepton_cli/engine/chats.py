@@ -59,10 +59,10 @@ def saved_first() -> tuple[Path, Path]:
     return saved_folder(), sessions_folder()
 
 
-def chats_in(folder: Path) -> list[Path]:
+def chats_in(*folders: Path) -> list[Path]:
     """The one that was used last first."""
     found = []
-    for path in folder.glob("*"):
+    for path in (path for folder in folders for path in folder.glob("*")):
         try:
             if path.suffix in ENDINGS:
                 found.append((path.stat().st_mtime, path))
@@ -123,19 +123,13 @@ def read_any(path: Path) -> Chat:
     return Chat(path, path.stat().st_mtime, saved.model, saved.conversation, texts)
 
 
-def all_chats() -> list[Path]:
-    """Of both folders, the one that was used last first."""
-    found = [path for folder in kept_first() for path in chats_in(folder)]
-    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
-
-
 def as_saved(chat: Chat) -> SavedChat:
     return SavedChat(chat.conversation, chat.model)
 
 
 def chat_names() -> list[str]:
     """Of every chat that a command takes, the latest first."""
-    return list(dict.fromkeys(path.stem for path in all_chats()))
+    return list(dict.fromkeys(path.stem for path in chats_in(*kept_first())))
 
 
 def saved_names() -> list[str]:

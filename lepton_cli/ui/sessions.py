@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lepton_cli.engine.chats import (
     Chat,
-    all_chats,
     as_saved,
+    chats_in,
     find_chat,
     kept_first,
     read_any,
@@ -18,15 +18,16 @@ from lepton_cli.engine.saved import WRITERS, write_chat
 from lepton_cli.ui.figures import columns
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.output import emit, emit_json
+from lepton_cli.ui.terminal import sanitize
 from lepton_cli.ui.wrapping import cut
 from quant.errors import LeptonError, UsageError
 
 SCHEMA = "lepton.sessions.v1"
-BEFORE = 20  # characters shown before a word that was searched
+BEFORE = 8  # characters shown before a word that was searched
 
 
 def show_list(*, json: bool) -> None:
-    _tell([(chat, chat.first_words) for chat in _readable()], json=json)
+    _tell([(chat, chat.first_words) for chat in _readable()], ("name", "date", "model"), json=json)
 
 
 def search(words: Sequence[str], *, json: bool) -> None:
@@ -42,7 +43,7 @@ def search(words: Sequence[str], *, json: bool) -> None:
             found.append((chat, _line_with(wanted[0], chat.texts)))
     if not found and not json:
         raise LeptonError(f"no chat says {' and '.join(words)}", "`lepton sessions` lists all")
-    _tell(found, json=json)
+    _tell(found, ("name", "date"), json=json)
 
 
 def show(name: str, *, json: bool) -> None:
@@ -86,13 +87,14 @@ def _can_ask() -> bool:
 
 
 def _agrees(path: Path) -> bool:
-    print(f"delete {path}? [y/N] ", end="", file=sys.stderr, flush=True)
+    name = sanitize(f"{path.parent.name}/{path.name}")
+    print(f"delete {name}? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _readable() -> Iterator[Chat]:
     """What cannot be read is told on stderr."""
-    for path in all_chats():
+    for path in chats_in(*kept_first()):
         try:
             yield read_any(path)
         except UsageError as error:
@@ -107,7 +109,8 @@ def _line_with(word: str, texts: Sequence[str]) -> str:
     return f"…{line[start:]}" if start > 0 else line
 
 
-def _tell(found: Sequence[tuple[Chat, str]], *, json: bool) -> None:
+def _tell(found: Sequence[tuple[Chat, str]], shown: Sequence[str], *, json: bool) -> None:
+    """The chats with some of their words; `shown` are the columns before these."""
     if json:
         records: list[Plain] = [_record(chat, words) for chat, words in found]
         emit_json(sys.stdout, {"schema": SCHEMA, "sessions": records})
@@ -116,10 +119,11 @@ def _tell(found: Sequence[tuple[Chat, str]], *, json: bool) -> None:
         note(f"no chat is kept yet; chats in a terminal are kept in {kept_first()[0]}")
         return
     rows = [
-        (chat.name, chat.date, chat.model or "", " ".join(words.split())) for chat, words in found
+        (*(getattr(chat, name) or "" for name in shown), " ".join(words.split()))
+        for chat, words in found
     ]
     width = shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else None
-    lines = columns([("name", "date", "model", "words"), *rows]).splitlines()
+    lines = columns([(*shown, "words"), *rows]).splitlines()
     emit(sys.stdout, "".join(f"{line if width is None else cut(line, width)}\n" for line in lines))
 
 
