@@ -105,9 +105,9 @@ class Dialogue:
         for row in wrap(line, self.width, fold=False) if self._aside.isatty() else [line]:
             self._console.print(row, soft_wrap=True)
 
-    def note(self, text: str, style: str = "") -> None:
+    def note(self, text: str) -> None:
         if self._by_hand:
-            self.say((text, style or "dim"))
+            self.say((text, "dim"))
         else:
             note(text)
 
@@ -294,7 +294,8 @@ class Dialogue:
         if stats.generated_tokens and stats.decode_seconds > 0:
             told.insert(0, f"{stats.generated_tokens / stats.decode_seconds:.1f} tokens/s")
         used, size = self.session.used, stats.context_size
-        self.note(" · ".join([f"{used}/{size}", *told]), RICH_STYLES[level(used, size)])
+        rest = "".join(f" · {text}" for text in told)
+        self.say((f"{used}/{size}", RICH_STYLES[level(used, size)] or "dim"), (rest, "dim"))
 
 
 ROOM_HINT = "/set overflow drop-old leaves out old turns; /undo and /clear make room"
