@@ -450,6 +450,10 @@ def test_the_nearest_names_are_offered(word, hint):
     assert did_you_mean(word, ["temp", "ctx-size", "top-k", "top-p"]) == hint
 
 
+def test_a_slip_is_nearer_than_a_beginning():
+    assert did_you_mean("temprature", ["temp", "temperature"]) == "did you mean temperature?"
+
+
 @pytest.mark.parametrize(
     ("word", "name"),
     [

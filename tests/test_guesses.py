@@ -4,11 +4,15 @@ import re
 import shlex
 
 import pytest
+import typer
 
 from lepton_cli.__main__ import run
 from lepton_cli.ui import guesses
+from lepton_cli.ui.cli import app
 from lepton_cli.version import __version__
 from tests.fake_model import FakeModel
+
+COMMANDS = set(typer.main.get_group(app).commands)
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +45,7 @@ def refusal(capsys, *args: str) -> tuple[str, str]:
         (["m.gguf", "hi"], "m.gguf is a model", "run m.gguf hi"),
         (["m.gguf", "tell", "me", "a"], "m.gguf is a model", "run m.gguf 'tell me a'"),
         (["m.gguf", "-p", "it's"], "m.gguf is a model", """run m.gguf -p 'it'"'"'s'"""),
+        (["m.gguf", "run", "hi"], "m.gguf is a model", "run m.gguf hi"),
         (["hello"], "hello is not a command", "run builtin hello"),
         (["hello", "there", "friend"], "hello is not", "run builtin 'hello there friend'"),
         (["What is  it?"], "'What is  it?' is not a command", "run builtin 'What is  it?'"),
@@ -85,6 +90,8 @@ def test_a_guess_is_answered_with_a_command_that_works(capsys, args, message, co
         (["help", "rnu"], "rnu is not a command", "lepton help run"),
         (["help", "qqq"], "qqq is not a command", "lepton --help"),
         (["--colour"], "unknown option --colour", "lepton run --help"),
+        (["--hepl"], "unknown option --hepl", "did you mean --help?"),
+        (["m.gguf", "--tmep", "1"], "unknown option --tmep", "did you mean --temp?"),
         ([""], "the command is empty", "lepton --help"),
     ],
 )
@@ -122,24 +129,15 @@ def test_a_default_model_is_not_named_in_the_command(capsys, monkeypatch):
 
 
 def test_no_guess_hides_a_command():
-    commands = guesses_commands()
     guessed = {*guesses.OURS, *guesses.LACKING, *guesses.FETCHING.split()}
-    assert not guessed & commands
-    assert set(guesses.OURS.values()) <= commands
-
-
-def guesses_commands() -> set[str]:
-    import typer
-
-    from lepton_cli.ui.cli import app
-
-    return set(typer.main.get_group(app).commands)
+    assert not guessed & COMMANDS
+    assert set(guesses.OURS.values()) <= COMMANDS
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_no_help_is_cut(capsys, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))
-    for command in (None, *guesses_commands()):
+    for command in (None, *COMMANDS):
         run([*([command] if command else []), "--help"])
         shown = re.sub(r"\s+", " ", capsys.readouterr().out)
         assert not re.search(r"\w\.\.\.(\s|$)", shown.replace("ARGS]...", "")), command

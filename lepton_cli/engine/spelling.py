@@ -14,21 +14,26 @@ def did_you_mean(word: str, names: Iterable[str]) -> str | None:
 
 
 def nearest(word: str, names: Iterable[str]) -> list[str]:
-    """The names that `word` abbreviates or extends; else those with the fewest slips.
+    """The names that `word` abbreviates; else those with the fewest slips; else those it extends.
 
     One slip for three characters at most: a suggestion that was not meant is worse than none, and
     so are many. Dashes and slashes in front do not count.
     """
     known = {_plain(name): name for name in names}
     wanted = _plain(word)
-    near = [name for name in known if name.startswith(wanted) or _extends(wanted, name)]
-    if not near:
-        allowed = min(len(wanted) // 3, MOST_SLIPS)
-        likely = [name for name in known if abs(len(name) - len(wanted)) <= allowed]
-        slips = {name: _slips(wanted, name) for name in likely}
-        fewest = min(slips.values(), default=0)
-        near = [name for name in likely if slips[name] == fewest <= allowed]
+    near = (
+        [name for name in known if name.startswith(wanted)]
+        or _with_fewest_slips(wanted, known)
+        or [name for name in known if _extends(wanted, name)]
+    )
     return [known[name] for name in near] if wanted and len(near) <= MOST_NAMES else []
+
+
+def _with_fewest_slips(word: str, names: Iterable[str]) -> list[str]:
+    allowed = min(len(word) // 3, MOST_SLIPS)
+    likely = [name for name in names if abs(len(name) - len(word)) <= allowed]
+    slips = {name: _slips(word, name) for name in likely}
+    return [name for name in likely if slips[name] == min(slips.values()) <= allowed]
 
 
 def _plain(name: str) -> str:

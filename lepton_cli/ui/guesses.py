@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import typer.core
@@ -60,7 +61,7 @@ class Program(typer.core.TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = flags_of(self.get_params(ctx))
         if not (ctx.resilient_parsing or not args or args[0] in self.commands or args[0] in own):
-            args = self._meant(args)
+            args = Guess(self.commands, own).meant(args)
         return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -69,7 +70,15 @@ class Program(typer.core.TyperGroup):
             rows = [(name, _first_line(found)) for name, found in self.commands.items()]
             formatter.write_dl(rows)
 
-    def _meant(self, args: Sequence[str]) -> list[str]:
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What a line means that begins with no command. `own`: the options before the commands."""
+
+    commands: Mapping[str, Any]
+    own: Mapping[str, Any]
+
+    def meant(self, args: Sequence[str]) -> list[str]:
         """The command line that does what was meant, where that is harmless; else UsageError."""
         typed, rest = args[0], args[1:]
         word = typed.lstrip("-") or typed
@@ -88,9 +97,7 @@ class Program(typer.core.TyperGroup):
     def _not_a_command(self, typed: str, rest: Sequence[str]) -> UsageError:
         if names_model(typed) or ("/" in typed and os.path.isdir(typed)):
             resolve(typed)
-            talk, ask = _typed("chat", [typed]), self._asking([typed, *rest])
-            cure = f"to ask it: {ask}" if rest else f"to talk: {talk}"
-            return UsageError(f"{typed} is a model, not a command", cure)
+            return UsageError(f"{typed} is a model, not a command", self._using(typed, rest))
         message = f"{shlex.quote(typed):.60} is not a command"
         sentence = len(_words(rest)) > 1 and not names_model(rest[0])
         known = None if sentence else self._known(typed.lstrip("-"), rest, message)
@@ -99,6 +106,13 @@ class Program(typer.core.TyperGroup):
         if not rest and os.path.isfile(typed):
             return UsageError(message, f"to ask about the file: {self._asking(['-f', typed])}")
         return UsageError(message, f"to ask a model: {self._asking([typed, *rest])}")
+
+    def _using(self, model: str, rest: Sequence[str]) -> str:
+        if not rest:
+            return f"to talk: {_typed('chat', [model])}"
+        if rest[0] in self.commands:
+            return f"the command comes first: {_typed(rest[0], [model, *rest[1:]])}"
+        return f"to ask it: {self._asking([model, *rest])}"
 
     def _known(self, word: str, rest: Sequence[str], message: str) -> UsageError | None:
         """What to say of a command of another program, or of one that is misspelt."""
@@ -139,7 +153,8 @@ class Program(typer.core.TyperGroup):
     def _read(self, command: str, args: Sequence[str]) -> Line:
         """The line with the options of `command`. Raises UsageError for unknown ones."""
         foreign = FOREIGN_IN_CHAT if command == "chat" else FOREIGN
-        return read_line(command, args, flags_of(self.commands[command].params), foreign)
+        options = {**self.own, **flags_of(self.commands[command].params)}
+        return read_line(command, args, options, foreign)
 
     def _default_model(self) -> bool:
         settings: Mapping[str, Any] = default_map(known_settings(self.commands))["run"]

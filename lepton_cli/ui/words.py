@@ -34,7 +34,7 @@ def model_and_text(context: Any, words: Words, default: str | None) -> tuple[str
     _refuse_files(context, [model] if named else [], texts)
     if len(texts) > 1:
         raise _several_words(context, [model] if named else [], texts)
-    if named and not names_model(model):
+    if named and context.info_name != "batch" and not names_model(model):
         _refuse_text(context, given, default)
     return model, texts[0] if texts else None
 
