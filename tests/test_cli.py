@@ -132,6 +132,12 @@ def test_the_module_is_the_program():
         (["inspect"], "no model given", "lepton inspect builtin"),
         (["bench", "-m", "a", "b"], "the models a and b are both given", "give one of them"),
         (["rnu"], "rnu is not a command", "lepton run"),
+        (["sessions", "lst"], "lst is not a command of lepton sessions", "lepton sessions list"),
+        (["sessions", "qqq"], "qqq is not a command of", "lepton sessions --help"),
+        (["sessions", "--qqq"], "No such option: --qqq", "lepton sessions --help"),
+        (["sessions", "show"], "lepton sessions show needs NAME", "lepton sessions show NAME"),
+        (["sessions", "show", "a", "b"], "does not take the word b", "lepton sessions show a"),
+        (["sessions", "rm", "--ys"], "unknown option --ys", "lepton sessions rm --help"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_2(told, args, message, hint):

@@ -32,7 +32,7 @@ from lepton_cli.ui.options import (
 from lepton_cli.ui.prompt import gather
 from lepton_cli.ui.sampling_options import SamplingOptions
 from lepton_cli.ui.session_commands import app as sessions
-from lepton_cli.ui.setting_names import tell_of_unknown
+from lepton_cli.ui.setting_names import names_of, tell_of_unknown
 from lepton_cli.ui.words import is_on_command_line, model_and_text, only_model
 from lepton_cli.version import __version__
 
@@ -100,8 +100,9 @@ def lepton(
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
     else:
-        known = known_settings(typer.main.get_group(app).commands)
-        tell_of_unknown(set[str]().union(*known.values()), os.environ)
+        commands = typer.main.get_group(app).commands
+        tell_of_unknown(names_of(commands), os.environ)
+        known = known_settings(commands)
         command = context.invoked_subcommand
         if command not in WITHOUT_CONFIG:
             settings = default_map(known)[command]

@@ -42,7 +42,23 @@ class Line:
 
     def retyped(self, command: str, words: Sequence[str]) -> str:
         """What to type instead: the same options with other words."""
-        return shlex.join(["lepton", command, *Line(self.options, [*words]).args()])
+        return f"lepton {command} {shlex.join(Line(self.options, [*words]).args())}".rstrip()
+
+
+class Group(typer.core.TyperGroup):
+    """Commands, each with its whole first sentence in the help."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Raises UsageError for what is none of the commands."""
+        if args[0] not in self.commands:
+            near = nearest(args[0], self.commands)
+            cure = f"type: {ctx.command_path} {near[0]}" if near else _list_of(ctx, "commands")
+            raise UsageError(f"{args[0]} is not a command of {ctx.command_path}", cure)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _summary(found)) for name, found in self.commands.items()])
 
 
 class Command(typer.core.TyperCommand):
@@ -51,13 +67,13 @@ class Command(typer.core.TyperCommand):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         for option in self._options():
-            option.envvar = variables(option)
+            option.envvar, option.show_envvar = variables(option), False  # the epilog tells
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:
             foreign = FOREIGN_IN_CHAT if self.name == "chat" else FOREIGN
-            line = read_line(str(self.name), args, flags_of(self.get_params(ctx)), foreign)
-            self._count(line)
+            line = read_line(_path(ctx), args, flags_of(self.get_params(ctx)), foreign)
+            self._count(_path(ctx), line)
             for text in line.notes:
                 note(text)
             tell_of_rivals(self._options(), os.environ)
@@ -83,15 +99,28 @@ class Command(typer.core.TyperCommand):
     def _options(self) -> list[typer.core.TyperOption]:
         return [param for param in self.params if isinstance(param, typer.core.TyperOption)]
 
-    def _count(self, line: Line) -> None:
+    def _count(self, path: str, line: Line) -> None:
         """Raises UsageError for more words than the command takes."""
         counts = [param.nargs for param in self.params if param.param_type_name == "argument"]
         room = len(line.words) if -1 in counts else sum(counts)
         surplus = line.words[room:]
         if surplus:
-            message = f"lepton {self.name} does not take the word {surplus[0]}"
-            cure = line.retyped(str(self.name), line.words[:room])
+            message = f"lepton {path} does not take the word {surplus[0]}"
+            cure = line.retyped(path, line.words[:room])
             raise UsageError(message, f"without it: {cure}")
+
+
+def _path(ctx: Any) -> str:
+    """`run`, or `sessions show`."""
+    return str(ctx.command_path).partition(" ")[2]
+
+
+def _list_of(ctx: Any, what: str) -> str:
+    return f"`{ctx.command_path} --help` lists the {what}"
+
+
+def _summary(command: Any) -> str:
+    return str(command.help or "").split("\n\n", maxsplit=1)[0].replace("\n", " ")
 
 
 def flags_of(parameters: Sequence[Any]) -> dict[str, Any]:

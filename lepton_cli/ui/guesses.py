@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import typer.core
-
 from lepton_cli.engine.catalogue import how_to_get, names_model, resolve
 from lepton_cli.engine.spelling import nearest
-from lepton_cli.ui.command import Command, Line, flags_of, read_line
+from lepton_cli.ui.command import Group, Line, flags_of, read_line
 from lepton_cli.ui.config import default_map, known_settings
 from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, INTERACTIVE
 from lepton_cli.ui.words import BUILTIN
@@ -55,7 +53,7 @@ LACKING = {  # what other programs do and Lepton does not, and what to do instea
 }
 
 
-class Program(typer.core.TyperGroup):
+class Program(Group):
     """`lepton`: its commands, and an answer to whatever else comes first."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -63,12 +61,6 @@ class Program(typer.core.TyperGroup):
         if not (ctx.resilient_parsing or not args or args[0] in self.commands or args[0] in own):
             args = Guess(self.commands, own).meant(args)
         return super().parse_args(ctx, args)
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Each command with the first sentence of its help, however long it is."""
-        with formatter.section("Commands"):
-            rows = [(name, _first_line(found)) for name, found in self.commands.items()]
-            formatter.write_dl(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +159,3 @@ def _words(rest: Sequence[str]) -> list[str]:
 
 def _typed(command: str, words: Sequence[str]) -> str:
     return shlex.join(["lepton", command, *words])
-
-
-def _first_line(command: Command | Any) -> str:
-    return str(command.help or "").split("\n\n", maxsplit=1)[0].replace("\n", " ")

@@ -29,7 +29,7 @@ Overflow = Literal["error", "drop-old", "middle", "shift"]
 
 def section(title: str) -> Callable[..., Any]:
     """`typer.Option` for one section of the help."""
-    return functools.partial(typer.Option, rich_help_panel=title, show_envvar=False)
+    return functools.partial(typer.Option, rich_help_panel=title)
 
 
 _model = section("Model")

@@ -13,11 +13,11 @@ def refusal(error: typer.TyperException) -> LeptonError:
     parameter = getattr(error, "param", None)
     if parameter is None:
         kind = UsageError if error.exit_code == UsageError.exit_code else LeptonError
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context else "lepton"
-        is_group = context is None or getattr(context.command, "commands", None)
-        listed = "commands" if is_group else "options"
-        return kind(error.format_message(), f"{path} --help lists the {listed}")
+        path = getattr(getattr(error, "ctx", None), "command_path", "lepton")
+        return kind(error.format_message(), f"`{path} --help` lists the commands and options")
+    if not error.message:  # an argument is missing
+        path, missing = _named(parameter, error), parameter.human_readable_name.upper()
+        return UsageError(f"{path} needs {missing}", f"type: {path} {missing}")
     given, found, _ = error.message.partition(" is not ")
     message = f"{_named(parameter, error)} takes {expected(parameter)}"
     hint = origin(error) or f"for example: {_named(parameter, error, 1)} {example(parameter)}"

@@ -4,11 +4,12 @@ from typing import Annotated
 
 import typer
 
+from lepton_cli.ui.command import Command, Group
 from lepton_cli.ui.completing import complete_chat
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
-app = typer.Typer(rich_markup_mode=None, context_settings=HELP)
+app = typer.Typer(cls=Group, rich_markup_mode=None, context_settings=HELP)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Name = Annotated[
@@ -30,7 +31,7 @@ def sessions(context: typer.Context, json: AsJson = False) -> None:
         view.show_list(json=json)
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_sessions(json: AsJson = False) -> None:
     """List the chats, the one that was used last first."""
     from lepton_cli.ui import sessions as view
@@ -38,7 +39,7 @@ def list_sessions(json: AsJson = False) -> None:
     view.show_list(json=json)
 
 
-@app.command("search")
+@app.command("search", cls=Command)
 def search(
     words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="All must be said.")],
     json: AsJson = False,
@@ -49,7 +50,7 @@ def search(
     view.search(words, json=json)
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 def show(name: Name, json: AsJson = False) -> None:
     """Print a chat as Markdown."""
     from lepton_cli.ui import sessions as view
@@ -57,7 +58,7 @@ def show(name: Name, json: AsJson = False) -> None:
     view.show(name, json=json)
 
 
-@app.command("export")
+@app.command("export", cls=Command)
 def export(
     name: Name,
     file: Annotated[
@@ -72,7 +73,7 @@ def export(
     view.export(name, file, force=force)
 
 
-@app.command("rm")
+@app.command("rm", cls=Command)
 def remove(
     names: Annotated[
         list[str],

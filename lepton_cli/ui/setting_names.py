@@ -35,6 +35,17 @@ def setting_names(option: Any) -> dict[str, Setting]:
     return names | {_name(flag): Setting(option.name, True) for flag in option.secondary_opts}
 
 
+def names_of(commands: Mapping[str, Any]) -> set[str]:
+    """The names of all options of the commands, and of the commands below them."""
+    names = set[str]()
+    for command in commands.values():
+        for option in command.params:
+            if option.param_type_name == "option":
+                names.update(setting_names(option))
+        names |= names_of(getattr(command, "commands", {}))
+    return names
+
+
 def variable(name: str) -> str:
     return f"{PREFIX}_{name.upper()}"
 
