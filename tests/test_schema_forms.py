@@ -9,7 +9,7 @@ from llguidance import LLMatcher, LLTokenizer
 
 from lepton_cli.engine.constraints import find_constraint
 from lepton_cli.engine.grammars import prepare
-from lepton_cli.engine.schema_patterns import portable_pattern
+from lepton_cli.engine.schema_patterns import portable_pattern, without_looks
 from quant.errors import UsageError
 
 A = {"type": "object", "properties": {"k": {"const": "a"}, "x": {"type": "integer"}}}
@@ -109,6 +109,10 @@ WRITTEN_BY_TOOLS = {
         "required": ["i", "r", "n"],
     },
     "typebox": {"$id": "T", "type": "object", "properties": {"n": {"items": {"$ref": "T"}}}},
+    "a part of an api": {
+        "$ref": "#/components/schemas/A",
+        "components": {"schemas": {"A": {"type": "array", "items": NULL}}},
+    },
     "an anchor": {"properties": {"a": {"$ref": "#x"}}, "$defs": {"q": {"$anchor": "x"}}},
     "its own address": {"$id": "urn:s", "items": {"$ref": "urn:s#/$defs/q"}, "$defs": {"q": NULL}},
     "a list of draft 7": {"type": "array", "items": [TEXT, INTEGER], "minItems": 2, "maxItems": 2},
@@ -261,6 +265,19 @@ def test_patterns_of_names_may_be_of_unicode_classes():
     assert grammar_of(closed).problem_with('{"e": null}')
 
 
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [
+        (r"^(?!\.)(?!.*\.\.)[a-z.]+@x$", r"^[a-z.]+@x$"),
+        (r"^(?=.*(a|(b)))(?=[)(]).{2}$", "^.{2}$"),
+        (r"^(?<!a\))\bx[\b(?=]\B(y)$", r"^x[\b(?=](y)$"),
+        (r"(?<name>a)\(?=b", r"(?<name>a)\(?=b"),
+    ],
+)
+def test_a_pattern_without_look_arounds_takes_all_that_it_took(pattern, left):
+    assert without_looks(pattern) == left
+
+
 @pytest.mark.parametrize("pattern", ["(", "[a", r"\p{Foo}", "a**"])
 def test_a_pattern_that_is_none_is_a_value_error(pattern):
     with pytest.raises(ValueError, match=" at position "):
@@ -283,6 +300,7 @@ def test_what_no_pattern_can_enforce_is_refused_by_name(pattern):
         ({"type": "array", "uniqueItems": True}, [1, 2], [1, 1]),
         ({"type": "object", "propertyNames": {"minLength": 2}}, {"ab": 1}, {"a": 1}),
         ({"type": "string", "pattern": r"^(?=.*\d)(?=.*[A-Z]).+$"}, "A1", "a1"),
+        ({"type": "string", "pattern": r"^(a|b)\1$"}, "aa", "ab"),
         ({"type": "string", "format": "idn-email"}, "a@b", "a"),
         ({"not": {"type": "null"}}, 1, None),
         ({"if": NULL, "then": {"const": None}, "else": INTEGER}, 1, "a"),

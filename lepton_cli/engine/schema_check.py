@@ -30,7 +30,7 @@ URIS = {draft: uri for uri, draft in DRAFTS.items()}
 GUESSED = (2020, 7, 4)  # what a schema that does not name its draft is read as: the first that fits
 KEPT = """$schema $id id $anchor $comment $defs definitions title description default examples
 deprecated readOnly writeOnly contentEncoding contentMediaType contentSchema
-example discriminator xml externalDocs
+example discriminator xml externalDocs components
 markdownDescription enumNames enumDescriptions enum-varnames errorMessage propertyOrdering"""
 ANNOTATIONS = frozenset(KEPT.split())  # JSON Schema's own, OpenAPI's, those of other tools
 MAPS = frozenset(  # of schemas, by name

@@ -22,7 +22,7 @@ from lepton_cli.engine.schema_formats import (
     checkable_formats,
 )
 from lepton_cli.engine.schema_overlap import Overlap
-from lepton_cli.engine.schema_patterns import portable_pattern
+from lepton_cli.engine.schema_patterns import portable_pattern, without_looks
 from quant.errors import UsageError
 
 Names = tuple[str, ...] | None  # of properties, each once; None: there may be any
@@ -128,8 +128,9 @@ class _Writer:
             case "unevaluatedItems" if self._is_list_alone(here):
                 return {"items": self._part(place)}
             case "pattern":
-                free = self._checked and LOOKS.search(portable_pattern(value))
-                return {} if free else {keyword: self._pattern(value, place)}
+                regular = without_looks(portable_pattern(value)) if self._checked else value
+                referring = self._checked and LOOKS.search(regular)  # back to a group
+                return {} if referring else {keyword: self._pattern(regular, place)}
             case "format":
                 return self._format(value, here)
         if keyword not in ANNOTATIONS and not keyword.startswith("x-") and keyword != "nullable":

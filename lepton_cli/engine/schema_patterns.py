@@ -14,6 +14,12 @@ PIECES = regex.compile(
     regex.VERBOSE | regex.DOTALL,
 )
 
+LOOKED_AT = regex.compile(
+    r"(?P<look>\(\?<?[=!])|(?P<boundary>\\[bB])|\\.|(?P<open>\()|(?P<close>\))"
+    r"|(?P<begin>\[)|(?P<end>\])|.",
+    regex.DOTALL,
+)
+
 
 def portable_pattern(pattern: str) -> str:
     """The same for Rust's regex crate and for the module `regex`. Raises ValueError."""
@@ -37,6 +43,23 @@ def portable_pattern(pattern: str) -> str:
     except regex.error as error:
         raise ValueError(str(error)) from error
     return found
+
+
+def without_looks(pattern: str) -> str:
+    """A portable pattern without its look-arounds and boundaries: at least all of its texts match.
+
+    What they look at is skipped, to the parenthesis that ends it.
+    """
+    written: list[str] = []
+    depth, inside = 0, False  # of parentheses within a look-around; of a class
+    for piece in LOOKED_AT.finditer(pattern):
+        text = piece[0]
+        inside = not piece["end"] if inside else bool(piece["begin"])
+        if not inside and (depth or piece["look"]):
+            depth += bool(piece["look"] or piece["open"]) - bool(piece["close"])
+        elif not depth and (inside or not piece["boundary"]):
+            written.append(text)
+    return "".join(written)
 
 
 def _in_class(piece: "regex.Match[str]") -> str:
