@@ -99,6 +99,8 @@ def test_keys_are_spelt_with_dashes_or_underscores(folder, key):
         ("[run]\nraw = true\nno-raw = true", "[run] raw and no-raw are the same", "one of them"),
         ("ctx-size = 1\nctx_size = 1", "ctx-size and ctx_size are the same", "one of them"),
         ("no-raw = 3", "no-raw is 3", "true or false"),
+        ("stop = " + "[" * 9999, "recursion", "TOML"),
+        (".".join("a" * 99_999) + " = 1", "more than 1000 dots (at line 1)", "TOML"),
         ("temp = hot", "(at line 1, column 8)", "TOML"),
     ],
 )

@@ -65,7 +65,7 @@ def _chat(path: Path, data: Any) -> SavedChat:
         raise UsageError(f'{path} is not a saved chat: it has no "format": "{FORMAT}"')
     if data.get("version") != VERSION:
         raise UsageError(
-            f"{path} is a chat of version {data.get('version')!r}; this Lepton reads {VERSION}",
+            f"{path} is a chat of version {data.get('version')!r:.60}; this Lepton reads {VERSION}",
             "update Lepton",
         )
     records, model = data.get("messages"), data.get("model")
@@ -87,9 +87,9 @@ def read_turn(where: str, record: Any) -> Turn:
     role: Any = record.get("role")
     reason: Any = record.get("finish")
     if role not in get_args(Role):
-        raise UsageError(f"{where}: unknown role {role!r}")
+        raise UsageError(f"{where}: unknown role {role!r:.60}")
     if reason is not None and reason not in get_args(FinishReason):
-        raise UsageError(f"{where}: unknown finish {reason!r}")
+        raise UsageError(f"{where}: unknown finish {reason!r:.60}")
     content: Any = record.get("content")
     reasoning: Any = record.get("reasoning")
     if not _is_text(content) or not (reasoning is None or _is_text(reasoning)):

@@ -21,6 +21,8 @@ from lepton_cli.engine.texts import decoded
 from lepton_cli.ui.setting_names import PREFIX, Setting, setting_names, variable_set
 from quant.errors import UsageError
 
+MOST_DOTS = 1000  # in a line
+
 Known = Mapping[str, Mapping[str, Setting]]
 """What the keys of a config file set, for each command."""
 
@@ -82,15 +84,23 @@ def origin(error: Any) -> str | None:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(decoded(path.read_bytes(), str(path), path))
+        return _parsed(decoded(path.read_bytes(), str(path), path))
     except OSError as error:
         if not os.path.exists(path):  # nor can it be, where HOME is no folder
             if os.environ.get(f"{PREFIX}_CONFIG"):
                 raise UsageError(f"{path}: no such file", f"{PREFIX}_CONFIG names it") from error
             return {}
         raise UsageError(f"{path}: {error.strerror}", "make it a file that you may read") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}", "it must be TOML, like: temp = 0.7") from error
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Raises ValueError or RecursionError. Of a.b.c ... the parser keeps each beginning."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.count(".") > MOST_DOTS:
+            raise ValueError(f"more than {MOST_DOTS} dots (at line {number})")
+    return tomllib.loads(text)
 
 
 def _values(
