@@ -81,7 +81,13 @@ def test_help_fits_into_eighty_columns() -> None:
 
 @pytest.mark.parametrize(
     ("line", "suggested"),
-    [("/retyr", "/retry"), ("/contxt", "/context"), ("/cont", "/continue"), ("/sav x", "/save")],
+    [
+        ("/retyr", "/retry"),
+        ("/contxt", "/context"),
+        ("/cont", "/continue"),
+        ("/sav x", "/save"),
+        ("/exprt", "/export"),
+    ],
 )
 def test_unknown_command_suggests_the_nearest_and_leaves_the_next_line_empty(
     line: str, suggested: str

@@ -134,6 +134,10 @@ def test_where_nothing_is_kept_that_is_told(capsys: pytest.CaptureFixture[str]) 
     assert "no chat is kept yet" in told(capsys, "show", "x", code=2)
 
 
+def test_an_option_in_the_wrong_place_is_not_ignored(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "lepton sessions search --json" in told(capsys, "--json", "search", "x", code=2)
+
+
 # --- one chat
 
 

@@ -50,7 +50,9 @@ def find_command(word: str) -> Command:
     for command in COMMANDS:
         if word.lower() in (command.name, *command.aliases):
             return command
-    near = did_you_mean(f"/{word}", _names()) or "/help lists the commands."
+    names = [name for command in COMMANDS for name in (command.name, *command.aliases)]
+    long = [f"/{name}" for name in names if len(name) > 1]
+    near = did_you_mean(f"/{word}", long) or "/help lists the commands."
     raise UsageError(f"there is no command /{word}", f"{near} To send it as it is, begin with //")
 
 
@@ -59,8 +61,7 @@ def run_command(dialogue: Dialogue, line: str) -> None:
 
     Raises UsageError where there is no such command, or it does not take that many words.
     """
-    word = re.match(r"\S*", line[1:])[0]  # type: ignore[index]  # it always matches
-    argument = line[1 + len(word) :].strip()
+    word, argument = [*re.split(r"\s+", line[1:].rstrip(), maxsplit=1), ""][:2]
     command = find_command(word)
     if command.most_words is not None and len(argument.split()) > command.most_words:
         _refuse_words(command, word, argument)
@@ -68,10 +69,10 @@ def run_command(dialogue: Dialogue, line: str) -> None:
 
 
 def _refuse_words(command: Command, word: str, argument: str) -> NoReturn:
-    takes = f"takes {command.arguments} alone" if command.most_words else "takes no words"
+    most = "one word at most" if command.most_words else "no words"
     usage = f"/{word} {command.arguments}".rstrip()
     hint = f"type {usage}; to send the line as it is, begin with //"
-    raise UsageError(f"/{word} {takes}: {argument!r}", hint)
+    raise UsageError(f"/{word} takes {most}, but is given {argument!r}", hint)
 
 
 # --- the conversation ---------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import typer
 
 from lepton_cli.ui.command import Command, Group
 from lepton_cli.ui.completing import complete_chat
+from quant.errors import UsageError
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -25,7 +26,10 @@ Name = Annotated[
 @app.callback(invoke_without_command=True)
 def sessions(context: typer.Context, json: AsJson = False) -> None:
     """List the chats on this disk; search, show, export and delete them."""
-    if context.invoked_subcommand is None:
+    action = context.invoked_subcommand
+    if action is not None and json:
+        raise UsageError("--json is an option of the action", f"lepton sessions {action} --json")
+    if action is None:
         from lepton_cli.ui import sessions as view
 
         view.show_list(json=json)
