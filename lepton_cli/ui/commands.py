@@ -323,6 +323,7 @@ KEYS = (
     'Enter sends; Alt-Enter or a \\ at the end begins a new line; """ opens and closes a block.',
     "Ctrl-C stops an answer and keeps it, or clears what is typed; Ctrl-D leaves.",
     "Ctrl-R searches what was typed before; Ctrl-X Ctrl-E opens the line in your editor.",
+    "A long message that was refused stands as [300 lines]: Tab shows it, Backspace drops it.",
     "A message that begins with // is sent with one /.",
 )
 
