@@ -304,6 +304,16 @@ def test_ollama_names_are_model_and_tag(home, manifest, names):
         assert resolve(name) == blob
 
 
+def test_every_tag_of_a_file_is_a_name(home):
+    models, places = home / ".ollama/models", "registry.ollama.ai/library/llama3.2"
+    for manifest in (f"{places}/3b", f"{places}/latest", "registry.ollama.ai/me/mine/latest"):
+        blob = put_ollama(models, manifest)
+    names = [entry.name for entry in list_models()]
+    assert names == ["llama3.2:3b", "llama3.2:latest", "me/mine:latest"]
+    for name in (*names, "llama3.2", "me/mine", blob.name):
+        assert resolve(name) == blob
+
+
 def test_ollama_models_of_the_service_and_of_the_variable(tmp_path, monkeypatch):
     service = put_ollama(tmp_path / "service", "registry.ollama.ai/library/a/latest")
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "mine"))
@@ -312,9 +322,20 @@ def test_ollama_models_of_the_service_and_of_the_variable(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "null", '{"layers": 3}', '{"layers": [{"digest": "sha256:1"}]}', "\xff"]
+    "text",
+    [
+        *("", "{", "[]", "null", "\xff", "3"),
+        '{"layers": 3}',
+        '{"layers": [{"digest": "sha256:1"}]}',
+        '{"layers": [{"mediaType": [], "digest": "sha256:1"}]}',
+        '{"layers": [{"mediaType": "application/vnd.ollama.image.model", "digest": 3}]}',
+        '{"layers": [{"mediaType": "application/vnd.ollama.image.model", "digest": "../../x"}]}',
+        '{"layers": [{"mediaType": "application/vnd.ollama.image.model", "digest": "a\\u0000"}]}',
+    ],
 )
 def test_a_broken_manifest_is_passed_over(home, text):
+    put(home / ".ollama/x")
+    (home / ".ollama/models/blobs").mkdir(parents=True)
     path = home / ".ollama/models/manifests/registry.ollama.ai/library/x/latest"
     path.parent.mkdir(parents=True)
     path.write_text(text)

@@ -223,7 +223,7 @@ def _of_repository(name: str, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _only(name: str, entries: Sequence[Entry]) -> Entry | None:
-    names = list(dict.fromkeys(entry.name for entry in entries))
+    names = list({entry.path: entry.name for entry in reversed(entries)}.values())[::-1]
     if len(names) > 1:
         raise UsageError(f"{name} could be {len(names)} models", f"choose: {', '.join(names)}")
     return entries[0] if entries else None

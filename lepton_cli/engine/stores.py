@@ -14,6 +14,7 @@ from pathlib import Path
 from lepton_cli.engine.paths import home
 
 OLLAMA_SERVICE = Path("/usr/share/ollama/.ollama/models")  # where ollama's Linux service keeps them
+DIGEST = re.compile(r"sha256[:-](\w+)")  # anything else might lead out of ollama's folder
 SHARD = re.compile(r"(?P<prefix>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 
 
@@ -32,7 +33,7 @@ class Entry:
 
 
 def list_models() -> list[Entry]:
-    """What the caches hold, each file once."""
+    """What the caches hold under each of its names: of ollama, several may share a file."""
     hub, flat = hugging_face_folder(), llama_cpp_folder()
     found = [
         *_files("llama.cpp", flat, recursive=False),
@@ -42,7 +43,7 @@ def list_models() -> list[Entry]:
     ]
     for folder in ollama_folders():
         found += _ollama(folder)
-    return list({entry.path: entry for entry in reversed(found)}.values())[::-1]
+    return list({(entry.name, entry.path): entry for entry in found}.values())
 
 
 def hugging_face_folder() -> Path:
@@ -126,8 +127,8 @@ def _model_blob(manifest: Path, blobs: Path) -> Path | None:
     try:
         layers = json.loads(_text(manifest))["layers"]
         kinds = {layer["mediaType"]: layer["digest"] for layer in layers}
-        digest = kinds["application/vnd.ollama.image.model"]
-        return blobs / str(digest).replace(":", "-")
+        digest = DIGEST.fullmatch(kinds["application/vnd.ollama.image.model"])
+        return blobs / f"sha256-{digest[1]}" if digest else None
     except (ValueError, KeyError, TypeError, RecursionError):  # half-written, or no GGUF model
         return None
 
