@@ -25,10 +25,10 @@ BackendName = Literal["cpu", "reference"]
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a backend may use. `kernels` is the folder for compiled kernels (None: keep none)."""
+    """What a backend may use. `kernels` is the folder for compiled kernels."""
 
     threads: int
-    kernels: Path | None
+    kernels: Path
     on_compile: Callable[[Compiling], None]
 
 

@@ -179,6 +179,8 @@ def _followed(path: Path, check: Check) -> Path:
             status = place.lstat()
         except FileNotFoundError:
             continue
+        if rest and not (stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
         check(place, status)
         if stat.S_ISLNK(status.st_mode):
             links += 1

@@ -111,11 +111,6 @@ class Shelf:
         return LeptonError(f"kernels cannot be kept in {self.folder}: {error.strerror}", CURE)
 
 
-def no_folder() -> LeptonError:
-    """Why nothing is kept where there is not even a name for the folder."""
-    return LeptonError("kernels cannot be kept: there is no home folder", CURE)
-
-
 def tidy(used: Path, now: float) -> None:
     """Once a day: marks a folder as used, and removes its neighbours that nobody uses any more.
 

@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import pytest
 import typer
 
+from lepton_cli.__main__ import run as run_lepton
 from lepton_cli.engine import paths
 from lepton_cli.engine.spelling import did_you_mean
+from lepton_cli.engine.stores import list_models
 from lepton_cli.ui.cli import app as program
 from lepton_cli.ui.command import Command
 from lepton_cli.ui.config import config_path, default_map, known_settings, origin
@@ -361,14 +363,22 @@ def test_windows_keeps_them_in_appdata(tmp_path, monkeypatch):
     assert paths.state_folder() == tmp_path / "Local/lepton/state"
 
 
-def test_no_home_folder_is_said_with_the_cure(monkeypatch):
-    def unknown() -> Path:
-        raise RuntimeError("Could not determine home directory.")
+@pytest.mark.skipif(sys.platform == "win32", reason="HOME is of POSIX")
+@pytest.mark.parametrize("value", ["", "no/path", None])
+def test_without_a_home_folder_nothing_is_found_or_kept_below_it(monkeypatch, value):
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
 
-    monkeypatch.setattr(Path, "home", unknown)
-    with pytest.raises(UsageError) as caught:
-        paths.home()
-    assert "HOME" in (caught.value.hint or "")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    if value is not None:
+        monkeypatch.setenv("HOME", value)
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    assert default_map(KNOWN) == {command: {} for command in KNOWN}
+    assert list_models() == []
+    assert run_lepton(["doctor"]) == 0
+    with pytest.raises(UsageError, match="cannot write"):
+        paths.private_folder(paths.state_folder())
 
 
 def mode(path: Path) -> int:

@@ -181,16 +181,16 @@ def package(folder, tmp_path, monkeypatch) -> Path:
     return shelf.folder
 
 
-def test_kernels_of_the_package_come_first(package):
-    assert heard(None, SMALL) == []
+def test_kernels_of_the_package_come_first(package, tmp_path):
+    assert heard(tmp_path / "empty", SMALL) == []
 
 
 @pytest.mark.parametrize("how", ["writable", "another user's"])
 @pytest.mark.parametrize("what", ["the folder", "the kernel"])
-def test_kernels_of_the_package_are_believed_as_far_as_its_code(package, how, what):
+def test_kernels_of_the_package_are_believed_as_far_as_its_code(package, tmp_path, how, what):
     place = package if what == "the folder" else package / f"{SMALL}.kernel"
     planted(place, how)
-    first, last = heard(None, SMALL)
+    first, last = heard(tmp_path / "empty", SMALL)
     assert str(place) in first.ignored.message and last.kernel == SMALL
     code = package.parent / "code.py"
     code.touch(0o644)
@@ -199,19 +199,19 @@ def test_kernels_of_the_package_are_believed_as_far_as_its_code(package, how, wh
     assert Shelf(package, code).read(SMALL) is not None
 
 
-@pytest.mark.parametrize("hindrance", ["a file in the way", "a full disk", "no folder"])
+@pytest.mark.parametrize("hindrance", ["a file in the way", "a full disk", "no home folder"])
 def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch, hindrance):
     def full(path: Path, parts: Iterable[bytes]) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    cache: Path | None = tmp_path / "cache"
+    cache = tmp_path / "cache"
     match hindrance:
         case "a file in the way":
             tmp_path.joinpath("cache").write_text("not a folder")
         case "a full disk":
             monkeypatch.setattr(all_shelves, "write_cached", full)
-        case "no folder":
-            cache = None
+        case "no home folder":
+            cache = Path(os.devnull) / "cache"
     first, last = heard(cache, SMALL)
     assert last.kernel == SMALL and "cannot be kept" in last.lost.message
     assert "XDG_CACHE_HOME" in last.lost.hint

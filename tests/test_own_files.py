@@ -81,6 +81,14 @@ def test_a_folder_above_that_others_can_write_is_refused(tmp_path, bits):
     assert own_folder(above / "lepton/kernels") == above / "lepton/kernels"
 
 
+def test_a_file_in_a_folders_place_is_no_folder_whoever_may_write_it(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "file").chmod(0o666)
+    for place in (tmp_path / "file", Path(os.devnull)):
+        with pytest.raises(NotADirectoryError):
+            private_folder(place / "lepton")
+
+
 def test_a_group_of_one_is_nobody_else(tmp_path, monkeypatch):
     user = type("User", (), {"pw_gid": os.getegid(), "pw_name": "ann"})
     group = type("Group", (), {"gr_gid": os.getegid(), "gr_name": "ann", "gr_mem": []})

@@ -110,7 +110,6 @@ class Autosave:
 
 
 def sessions_folder() -> Path:
-    """Raises UsageError where the system knows no home folder."""
     return state_folder() / "sessions"
 
 

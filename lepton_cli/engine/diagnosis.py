@@ -83,7 +83,7 @@ def kernels() -> Finding:
     except UsageError:
         return Finding("kernels", "none", "there are no instructions to compile them for")
     root = kernel_folder()
-    shelves = [packaged_shelf(rung), *([cache_shelf(root, rung)] if root else [])]
+    shelves = [packaged_shelf(rung), cache_shelf(root, rung)]
     stored = [(shelf.folder, sizes) for shelf in shelves if (sizes := shelf.sizes())]
     lost = ObjectStore(root, lambda compiling: None).lost()
     told = [f"{lost.message}; {lost.hint}"] if lost else []

@@ -264,10 +264,10 @@ class Model:
     @cached_property
     def _prefixes(self) -> Prefixes | None:
         """None where nothing is to be stored; the reference's sums depend on a pass's size."""
-        limit, folder = self._options.prefixes, prefix_folder()
-        if not limit or folder is None or self.backend == "reference":
+        limit = self._options.prefixes
+        if not limit or self.backend == "reference":
             return None
-        return Prefixes(self._computed_by, self.name, self._rope, limit, folder)
+        return Prefixes(self._computed_by, self.name, self._rope, limit, prefix_folder())
 
     def _computed_by(self) -> str:
         """What K and V depend on beside what `key_of` knows: the file, and a card's arithmetic."""
@@ -438,12 +438,8 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
     return build_tokenizer(GGUF.open(resolve(str(path))).metadata)
 
 
-def kernel_folder() -> Path | None:
-    """None where the system knows no home folder: then kernels are compiled at each start."""
-    try:
-        return cache_folder() / "kernels"
-    except UsageError:
-        return None
+def kernel_folder() -> Path:
+    return cache_folder() / "kernels"
 
 
 def _open_runner(prepared: Prepared, limits: Limits, resources: Resources) -> Runner:

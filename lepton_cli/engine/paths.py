@@ -12,13 +12,14 @@ from ops.own_files import open_own, own_file
 from ops.whole_files import replacing
 from quant.errors import UsageError
 
+NO_HOME = Path(os.devnull)  # nothing lies below it, and nothing can be written there
+
 
 def home() -> Path:
-    """The person's home folder. Raises UsageError where the system knows none."""
-    try:
-        return Path.home()
-    except RuntimeError as error:
-        raise UsageError("there is no home folder", "set the variable HOME") from error
+    """The person's home folder; NO_HOME where the system knows none, and where HOME is no path."""
+    path = os.path.expanduser("~")
+    empty = os.environ.get("HOME") == "" and sys.platform != "win32"  # not the root folder
+    return Path(path) if os.path.isabs(path) and not empty else NO_HOME
 
 
 def config_folder() -> Path:

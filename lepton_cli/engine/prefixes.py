@@ -21,7 +21,6 @@ from ops.cpu.objects import host_features
 from ops.cpu.rungs import choose_rung
 from ops.cpu.shelves import cache_shelf
 from ops.interface import BLOCK, Rope
-from quant.errors import UsageError
 
 VERSION = "lepton.prefix.1"
 WORTH_LOADING = 64
@@ -35,12 +34,8 @@ PACKAGE = Path(__file__).parents[2]
 CODE = ("quant", "ops", "lepton_cli/models")  # the folders of what computes K and V
 
 
-def prefix_folder() -> Path | None:
-    """None where the system knows no home folder."""
-    try:
-        return cache_folder() / "prefixes"
-    except UsageError:
-        return None
+def prefix_folder() -> Path:
+    return cache_folder() / "prefixes"
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ SCHEMA = "lepton.cache.v1"
 def show() -> None:
     rows = [("model", "tokens", "size", "last used")]
     folder = prefix_folder()
-    found = holdings(folder) if folder else []
+    found = holdings(folder)
     for held in found:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(held.used))
         rows.append((held.model, str(held.tokens), size(held.bytes), when))
@@ -31,13 +31,10 @@ def show_json() -> None:
     folder = prefix_folder()
     models: list[Plain] = [
         {"model": held.model, "tokens": held.tokens, "bytes": held.bytes, "used": held.used}
-        for held in (holdings(folder) if folder else [])
+        for held in holdings(folder)
     ]
-    path = None if folder is None else str(folder)
-    emit_json(sys.stdout, {"schema": SCHEMA, "folder": path, "models": models})
+    emit_json(sys.stdout, {"schema": SCHEMA, "folder": str(folder), "models": models})
 
 
 def clear() -> None:
-    folder = prefix_folder()
-    freed = clear_store(folder) if folder else 0
-    emit(sys.stdout, f"{size(freed)} freed\n")
+    emit(sys.stdout, f"{size(clear_store(prefix_folder()))} freed\n")

@@ -23,7 +23,7 @@ from lepton_cli.ui.render import AnswerView, LiveView, PlainView
 from lepton_cli.ui.screen import Screen, open_console
 from lepton_cli.ui.terminal import redraws, sanitize, silent_keys
 from lepton_cli.ui.wrapping import wrap
-from quant.errors import ContextOverflowError, LeptonError, OutOfMemoryError, UsageError
+from quant.errors import ContextOverflowError, LeptonError, OutOfMemoryError
 
 LoadModel = Callable[[str], Model]
 """From a path or a name that the person typed."""
@@ -89,7 +89,7 @@ class Dialogue:
         self._console = open_console(self._aside, plain=self.plain)
         goes_on = options.resume is not None and is_session(options.resume)
         if options.history and (by_hand or goes_on):
-            self._keep_it()
+            self.session.autosave = Autosave(sessions_folder())
 
     # --- saying -----------------------------------------------------------------------------
 
@@ -235,12 +235,6 @@ class Dialogue:
         if self.session.autosave and self.session.autosave.path:
             name = self.session.autosave.path.stem
             self.note(f"kept: lepton chat --resume {name}")
-
-    def _keep_it(self) -> None:
-        try:
-            self.session.autosave = Autosave(sessions_folder())
-        except UsageError as error:
-            self.note(f"this chat is not kept: {error.message}")
 
     def switch_model(self, name: str) -> None:
         """The conversation goes on with another model; the former one is closed.

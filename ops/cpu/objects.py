@@ -17,7 +17,7 @@ import llvmlite.binding as llvm
 from ops.cpu.machine import default_threads
 from ops.cpu.rungs import choose_rung
 from ops.cpu.shelves import cache_shelf, packaged_shelf
-from ops.shelves import Compiling, no_folder, tidy, unpack
+from ops.shelves import Compiling, tidy, unpack
 from quant.errors import LeptonError
 
 KEEPS_OBJECTS = sys.platform == "linux"  # undefined symbols are read from ELF only
@@ -28,15 +28,14 @@ COLD_PATHS = ("numba_", "NRT_", "Py", "_Py")  # what a kernel's error paths woul
 class ObjectStore:
     """Gives the address of a kernel by its name."""
 
-    def __init__(self, folder: Path | None, on_compile: Callable[[Compiling], None]) -> None:
-        """`folder` None keeps nothing on disk. Raises UsageError for a wrong LEPTON_CPU."""
+    def __init__(self, folder: Path, on_compile: Callable[[Compiling], None]) -> None:
+        """`folder` is for compiled kernels. Raises UsageError for a wrong LEPTON_CPU."""
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self.rung = choose_rung(host_features(), os.environ)
-        self._cache = cache_shelf(folder, self.rung) if folder else None
-        self._shelves = [packaged_shelf(self.rung), *([self._cache] if self._cache else [])]
-        if self._cache:
-            tidy(self._cache.folder, time.time())
+        self._cache = cache_shelf(folder, self.rung)
+        self._shelves = [packaged_shelf(self.rung), self._cache]
+        tidy(self._cache.folder, time.time())
         self._on_compile = on_compile
         self._owners: list[Any] = []  # own the memory of the loaded code
         self._addresses: dict[str, int] = {}
@@ -53,9 +52,7 @@ class ObjectStore:
 
     def lost(self) -> LeptonError | None:
         """Why kernels that are compiled now could not be kept, if so."""
-        if not KEEPS_OBJECTS:
-            return _no_objects()
-        return self._cache.probe() if self._cache else no_folder()
+        return self._cache.probe() if KEEPS_OBJECTS else _no_objects()
 
     def address(self, name: str) -> int:
         if name not in self._addresses:
@@ -74,7 +71,7 @@ class ObjectStore:
         from ops.cpu.compiling import compiled  # imports subprocess: only when there is need
 
         for name, packed in compiled(names, self.rung, default_threads().count):
-            lost = self._cache.write(name, packed) if self._cache else no_folder()
+            lost = self._cache.write(name, packed)
             self._load(name, *unpack(packed))
             yield name, lost
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ops.compiling import Worker, compiled
 from ops.cuda.device import Code
-from ops.shelves import Compiling, Shelf, no_folder, tidy, unpack
+from ops.shelves import Compiling, Shelf, tidy, unpack
 
 HERE = Path(__file__).parent
 COMPILERS = (
@@ -42,33 +42,31 @@ class CodeStore:
     def __init__(
         self,
         device: Loader,
-        folder: Path | None,
+        folder: Path,
         processes: int,
         on_compile: Callable[[Compiling], None],
     ) -> None:
-        """`folder` None keeps nothing on disk."""
+        """`folder` is for compiled kernels."""
         self._device, self._processes, self._on_compile = device, processes, on_compile
         self._target = "sm_{}{}".format(*device.capability)
-        self.shelf = code_shelf(folder, self._target) if folder else None
-        if self.shelf:
-            tidy(self.shelf.folder, time.time())
+        self.shelf = code_shelf(folder, self._target)
+        tidy(self.shelf.folder, time.time())
 
     def prepare(self, names: Iterable[str]) -> None:
         """Compiles those that lie nowhere yet, several at once. Raises LeptonError."""
         missing = [name for name in dict.fromkeys(names) if not self._find(name)]
         if not missing:
             return
-        lost = self.shelf.probe() if self.shelf else no_folder()
-        ignored = self.shelf.ignored if self.shelf else None
+        lost, ignored = self.shelf.probe(), self.shelf.ignored
         self._on_compile(Compiling(0, len(missing), lost=lost, ignored=ignored))
         worker = Worker("ops.cuda.worker", (self._target,))
         for done, (name, packed) in enumerate(compiled(missing, worker, self._processes), start=1):
-            lost = self.shelf.write(name, packed) if self.shelf else no_folder()
+            lost = self.shelf.write(name, packed)
             self._load(name, *unpack(packed))
             self._on_compile(Compiling(done, len(missing), name, lost))
 
     def _find(self, name: str) -> bool:
-        code = self.shelf.read(name) if self.shelf else None
+        code = self.shelf.read(name)
         if code:
             self._load(name, *code)
         return code is not None
