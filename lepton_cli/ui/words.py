@@ -25,9 +25,8 @@ def model_and_text(context: Any, words: Words, default: str | None) -> tuple[str
     Raises UsageError where no model is given, and for a text of several words.
     """
     given = [word for word in (words.first, *(words.rest or ())) if word is not None]
-    named = bool(given) and not is_on_command_line(context, "model")
-    if named and _first_is_text(context, given, default):
-        named = False
+    may_name = given and not is_on_command_line(context, "model")
+    named = bool(may_name) and not _first_is_text(context, given, default)
     model, texts = (given[0], given[1:]) if named else (default, given)
     if model is None:
         raise _no_model(context, texts)
