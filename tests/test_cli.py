@@ -106,7 +106,7 @@ def test_the_module_is_the_program():
         (["run", "--max-tokens", "5"], "unknown option --max-tokens", "-n"),
         (["run", "-sysx", "y"], "unknown option -sysx", "-sys"),
         (["run", "--qqqq"], "unknown option --qqqq", "lepton run --help"),
-        (["chat", "--no-colour"], "unknown option --no-colour", "lepton chat --help"),
+        (["chat", "--no-colour"], "unknown option --no-colour", "did you mean --no-color?"),
         (["run", "--quiet"], "unknown option --quiet", "leave it out"),
         (["run", "--raw=1"], "--raw takes no value, but is given '1'", "type --raw alone"),
         (["run", "-hf", "a/b"], "-hf is an option of llama.cpp", "GGUF file"),

@@ -48,6 +48,23 @@ def test_a_chat_without_options_shows_everything(chats, path):
     assert (options.thinking, options.plain, options.reasoning) == (True, False, "show")
 
 
+@pytest.mark.parametrize(
+    ("flags", "theme"),
+    [("", "auto"), ("--theme light", "light"), ("--no-color --theme light", "none")],
+)
+def test_theme_is_chosen_by_flags(chats, path, flags, theme):
+    run(["chat", path, *flags.split()])
+    assert chats[0][0].theme == theme
+
+
+def test_theme_is_chosen_by_variables(chats, path, monkeypatch):
+    monkeypatch.setenv("LEPTON_THEME", "dark")
+    run(["chat", path])
+    monkeypatch.setenv("LEPTON_NO_COLOR", "1")
+    run(["chat", path])
+    assert [options.theme for options, _ in chats] == ["dark", "none"]
+
+
 def test_the_word_after_the_model_is_said_first(chats, path):
     run(["chat", path, r"hi\n"])
     assert chats[0][0].prompt == r"hi\n"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
+from rich.theme import Theme
 from screens import Terminal
 
 from lepton_cli.ui import render
@@ -17,6 +18,7 @@ from lepton_cli.ui.markdown import Layout, parser
 from lepton_cli.ui.render import LiveView, MarkdownStream, PlainView
 from lepton_cli.ui.screen import Screen, open_console
 from lepton_cli.ui.terminal import redraws, sanitize, uses_color
+from lepton_cli.ui.theme import STYLES
 
 DOCUMENT = """# Title
 
@@ -89,6 +91,7 @@ def console(width: int = 60, height: int = 24) -> tuple[Console, io.StringIO]:
         markup=False,
         highlight=False,
         emoji=False,
+        theme=Theme(STYLES["dark"]),
     )
     return made, file
 
@@ -379,7 +382,7 @@ def test_thoughts_stand_dim_above_the_answer() -> None:
     terminal = Terminal(60)
     terminal.write(file.getvalue())
     assert terminal.shown == ["let me see", "", "It is 4.", ""]
-    assert "\x1b[2;3mlet me" in file.getvalue()
+    assert "\x1b[3;38;2;168;168;168mlet me" in file.getvalue()
 
 
 def test_progress_disappears_when_the_prompt_is_read() -> None:

@@ -15,6 +15,9 @@ if sys.platform == "win32":
     pytest.skip("Windows has no pseudo-terminals for pexpect", allow_module_level=True)
 
 import pexpect
+from rich.style import Style
+
+from lepton_cli.ui.theme import STYLES
 
 HERE = Path(__file__).parent
 CHAT = [str(HERE / "fake_chat.py")]
@@ -22,13 +25,18 @@ CTRL_C, CTRL_D, ALT_ENTER, UP = "\x03", "\x04", "\x1b\r", "\x1b[A"
 CTRL_X_CTRL_E = "\x18\x05"
 COUNT = [f"{i} " for i in range(200)]
 
-ESCAPE = re.compile(r"\x1b(\[[\d;?]*[A-Za-z]|[=>])")
+ESCAPE = re.compile(r"\x1b(\[[\d;?]*[A-Za-z]|\][^\x07\x1b]*(\x07|\x1b\\)|[=>])")
+WHITE = "\x1b]11;rgb:ffff/ffff/ffff\x1b\\"
 
 
 class Chat(pexpect.spawn):  # type: ignore[type-arg]
-    """What it shows is read without its escapes; `raw` has them. It tells where the cursor is."""
+    """What it shows is read without its escapes; `raw` has them. It tells where the cursor is.
+
+    Of its background it says `background`, and `typed` comes before that.
+    """
 
     raw = ""
+    background = typed = ""
     _unread = ""
 
     def read_nonblocking(self, size: int = 1, timeout: float | None = -1) -> str:
@@ -36,6 +44,8 @@ class Chat(pexpect.spawn):  # type: ignore[type-arg]
         self.raw += data
         if "\x1b[6n" in data:
             self.send("\x1b[1;1R")
+        if "\x1b]11;?" in data:
+            self.send(f"{self.typed}{self.background}\x1b[?62;22c")
         whole, escape, rest = (self._unread + data).rpartition("\x1b")
         is_whole = not escape or ESCAPE.match(escape + rest) is not None
         self._unread = "" if is_whole else escape + rest
@@ -62,8 +72,13 @@ def start(environ: dict[str, str]) -> Iterator[Start]:
     """Starts a chat with a model that gives these answers, and waits for its prompt."""
     children: list[Chat] = []
 
-    def spawn(wait: bool = True, env: dict[str, str] | None = None, **settings: Any) -> Chat:
-        child = Chat(
+    def spawn(
+        wait: bool = True,
+        env: dict[str, str] | None = None,
+        kind: type[Chat] = Chat,
+        **settings: Any,
+    ) -> Chat:
+        child = kind(
             sys.executable,
             [*CHAT, json.dumps(settings)],
             env={**environ, **(env or {})},
@@ -318,6 +333,38 @@ def test_no_color_is_honoured(start: Start) -> None:
     assert not [
         code for code in ";".join(colours).split(";") if code[:1] in "3491" and len(code) > 1
     ]
+
+
+class LightChat(Chat):
+    background, typed = WHITE, "hello\r"
+
+
+@pytest.mark.parametrize(
+    ("kind", "env", "theme"),
+    [
+        (LightChat, {}, "light"),
+        (Chat, {}, "none"),
+        (LightChat, {"NO_COLOR": "1"}, "none"),
+        (LightChat, {"TERM": "xterm", "COLORTERM": ""}, "none"),  # few colours, of any palette
+    ],
+)
+def test_theme_is_that_of_the_terminals_background(
+    start: Start, kind: type[Chat], env: dict[str, str], theme: str
+) -> None:
+    chat = start(kind=kind, env={"COLORTERM": "truecolor", **env}, answers=[["`code`"]])
+    if kind is not LightChat or env:
+        chat.send("hello\r")
+    chat.expect("> hello")  # also what was typed while the terminal was asked
+    chat.expect("tokens/s")
+    assert written("mark", theme) + "code" in chat.raw and "rgb" not in chat.raw
+    chat.send("/set theme dark\r/retry\r")
+    chat.expect("tokens/s")
+    chosen = theme if env.get("NO_COLOR") or env.get("TERM") else "dark"
+    assert written("mark", chosen) + "code" in chat.raw.rpartition("theme = dark")[2]
+
+
+def written(style: str, theme: str) -> str:
+    return Style.parse(STYLES[theme][style]).render("|").partition("|")[0]
 
 
 def test_first_message_and_single_turn(start: Start) -> None:

@@ -31,5 +31,5 @@ class Words(ProgressColumn):
 def batch_bar(words: Callable[[], str]) -> Progress:
     """On stderr; gone when the batch is done."""
     columns = (BarColumn(), MofNCompleteColumn(), Words(words), TimeRemainingColumn())
-    console = Console(file=sys.stderr)
+    console = Console(file=sys.stderr, no_color=True)  # readable on any background
     return Progress(*columns, console=console, transient=True, refresh_per_second=REFRESHES)

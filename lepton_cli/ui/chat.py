@@ -97,6 +97,7 @@ def start_chat(request: ChatRequest) -> int:
             plain=how.plain,
             reasoning=talk.reasoning or "show",
             thinking=talk.think,
+            theme="none" if talk.no_color else talk.theme,
             history=how.history,
         )
         return repl.chat(model, options, load)

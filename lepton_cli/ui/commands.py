@@ -18,12 +18,12 @@ from lepton_cli.ui.completing import complete_chat, complete_model
 from lepton_cli.ui.dialogue import Attachment, Dialogue, Draft, as_typed
 from lepton_cli.ui.editor import chosen_editor, edit_text
 from lepton_cli.ui.figures import amount, columns, size
-from lepton_cli.ui.meter import RICH_STYLES, level
+from lepton_cli.ui.meter import level
 from lepton_cli.ui.values import DEFAULT, NONE, VALUES, find_value
 from lepton_cli.ui.wrapping import cut
 from quant.errors import UsageError
 
-MARK = "bold cyan"
+MARK = "mark"
 EDITING = "edit> "  # before what is typed
 BAR = 30  # columns of a whole bar
 
@@ -223,11 +223,11 @@ def _context(dialogue: Dialogue, argument: str) -> None:
         fate = "left out " if i in hidden else ""
         room = dialogue.width - len(part + bar + fate) - 1
         words = cut(" ".join(message.content.split()), room)
-        dialogue.say(part, (bar, MARK), (fate, "red"), (words, "dim"))
+        dialogue.say(part, (bar, MARK), (fate, "failure"), (words, "faint"))
     template = max(0, use.used - sum(use.messages))
     dialogue.say(f"{'template':>9} {template:>{widest}}")
     total = f"{use.used}/{use.size} tokens, {use.used / use.size:.0%}"
-    dialogue.say(("total", "bold"), " ", (total, RICH_STYLES[level(use.used, use.size)]))
+    dialogue.say(("total", "bold"), " ", (total, level(use.used, use.size)))
 
 
 def _history(dialogue: Dialogue, argument: str) -> None:
@@ -276,7 +276,7 @@ def _speed(tokens: int, seconds: float) -> str:
 def _template(dialogue: Dialogue, argument: str) -> None:
     """The prompt as the model gets it; ⟦ ⟧ stand around special tokens."""
     session = dialogue.session
-    dialogue.say(("template: ", "dim"), (session.model.template.name, MARK))
+    dialogue.say(("template: ", "faint"), (session.model.template.name, MARK))
     dialogue.tell_template()
     if not session.conversation.turns:
         dialogue.note("nothing was asked yet, so there is no prompt to show")

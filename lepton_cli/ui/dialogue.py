@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.text import Text as Line
+from rich.theme import Theme as RichTheme
 
 from lepton_cli.engine.autosave import Autosave, is_session, read_session, sessions_folder
 from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
@@ -15,13 +16,15 @@ from lepton_cli.engine.messages import Message
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.session import Session
 from lepton_cli.engine.sizes import counted
+from lepton_cli.ui.background import ask_background
 from lepton_cli.ui.interrupt import interrupting
-from lepton_cli.ui.meter import RICH_STYLES, level
+from lepton_cli.ui.meter import level
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import ReasoningMode
 from lepton_cli.ui.render import AnswerView, LiveView, PlainView
 from lepton_cli.ui.screen import Screen, open_console
 from lepton_cli.ui.terminal import redraws, sanitize, silent_keys
+from lepton_cli.ui.theme import STYLES, Theme
 from lepton_cli.ui.wrapping import wrap
 from quant.errors import ContextOverflowError, LeptonError, OutOfMemoryError
 
@@ -41,6 +44,7 @@ class ChatOptions:
     plain: bool = False
     reasoning: ReasoningMode = "show"
     thinking: bool = True
+    theme: Theme = "auto"
     history: bool = (
         True  # keep the chat (from a pipe only if it is gone on with), and what is typed
     )
@@ -87,6 +91,8 @@ class Dialogue:
         self.plain = options.plain or not (by_hand and redraws(sys.stdout))
         self._aside = sys.stdout if by_hand and sys.stdout.isatty() else sys.stderr
         self._console = open_console(self._aside, plain=self.plain)
+        self.typed_ahead, self.awaits_report = "", False
+        self.set_theme(options.theme)
         goes_on = options.resume is not None and is_session(options.resume)
         if options.history and (by_hand or goes_on):
             self.session.autosave = Autosave(sessions_folder())
@@ -105,9 +111,28 @@ class Dialogue:
         for row in wrap(line, self.width, fold=False) if self._aside.isatty() else [line]:
             self._console.print(row, soft_wrap=True)
 
+    def set_theme(self, theme: Theme) -> None:
+        """`auto` goes by the terminal's background; too few colours, or none wanted: `none`."""
+        self.theme = self.shown_theme = theme
+        if self._console.no_color or self._console.color_system not in ("256", "truecolor"):
+            self.shown_theme = "none"
+        elif theme == "auto":
+            self.shown_theme = self._theme_of_terminal()
+        self._console.push_theme(RichTheme(STYLES[self.shown_theme]))
+
+    def _theme_of_terminal(self) -> Theme:
+        if not (sys.stdin.isatty() and self._aside.isatty()):
+            return "none"
+        report = ask_background(sys.stdin, self._aside)
+        self.typed_ahead += report.typed
+        self.awaits_report = not report.is_complete
+        if report.is_light is None:
+            return "none"
+        return "light" if report.is_light else "dark"
+
     def note(self, text: str) -> None:
         if self._by_hand:
-            self.say((text, "dim"))
+            self.say((text, "faint"))
         else:
             note(text)
 
@@ -120,7 +145,7 @@ class Dialogue:
         return True
 
     def complain(self, error: LeptonError) -> None:
-        self.say(("error: ", "bold red"), error.message)
+        self.say(("error: ", "failure"), error.message)
         if error.hint:
             self.say(("hint: ", "bold"), error.hint)
 
@@ -210,7 +235,7 @@ class Dialogue:
         """The last question and answer, so that one knows where one is."""
         for turn in self.session.conversation.turns[-2:]:
             if turn.message.role == "user":
-                self.say(("> ", "bold cyan"), turn.message.content)
+                self.say(("> ", "mark"), turn.message.content)
             else:
                 self.show_answer(turn.message)
 
@@ -289,7 +314,7 @@ class Dialogue:
             told.insert(0, f"{stats.generated_tokens / stats.decode_seconds:.1f} tokens/s")
         used, size = self.session.used, stats.context_size
         rest = "".join(f" · {text}" for text in told)
-        self.say((f"{used}/{size}", RICH_STYLES[level(used, size)] or "dim"), (rest, "dim"))
+        self.say((f"{used}/{size}", level(used, size) or "faint"), (rest, "faint"))
 
 
 ROOM_HINT = "/set overflow drop-old leaves out old turns; /undo and /clear make room"

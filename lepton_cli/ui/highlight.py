@@ -4,14 +4,44 @@ from collections.abc import Iterator
 
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
-from pygments.token import Comment, String, _TokenType
+from pygments.token import (
+    Comment,
+    Error,
+    Generic,
+    Keyword,
+    Name,
+    Number,
+    Operator,
+    String,
+    _TokenType,
+)
 from pygments.util import ClassNotFound
-from rich.syntax import Syntax
 from rich.text import Text
 
 from lepton_cli.ui.terminal import sanitize
 
-THEME = Syntax.get_theme("ansi_dark")  # the terminal's own sixteen colours
+STYLES: dict[_TokenType, str] = {  # of the theme
+    Comment: "syntax.comment",
+    Comment.Preproc: "syntax.builtin",
+    Keyword: "syntax.keyword",
+    Keyword.Type: "syntax.builtin",
+    Operator.Word: "syntax.keyword",
+    Name.Attribute: "syntax.builtin",
+    Name.Builtin: "syntax.builtin",
+    Name.Class: "syntax.name",
+    Name.Decorator: "syntax.builtin",
+    Name.Exception: "syntax.builtin",
+    Name.Function: "syntax.name",
+    Name.Namespace: "syntax.builtin",
+    Name.Tag: "syntax.name",
+    String: "syntax.text",
+    Number: "syntax.number",
+    Generic.Deleted: "syntax.wrong",
+    Generic.Heading: "bold",
+    Generic.Inserted: "syntax.text",
+    Generic.Subheading: "bold",
+    Error: "syntax.wrong",
+}
 LEXED, KEPT = 600, 200  # characters before a line: its colours are nearly always right with so many
 
 
@@ -61,7 +91,10 @@ class Highlighter:
 
 
 def _style(kind: _TokenType | None) -> str:
-    return "" if kind is None else str(THEME.get_style_for_token(kind))
+    """That of the kind, or of the nearest one that it belongs to."""
+    while kind is not None and kind not in STYLES:
+        kind = kind.parent
+    return "" if kind is None else STYLES[kind]
 
 
 def _lexer(language: str) -> Lexer | None:

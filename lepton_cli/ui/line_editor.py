@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
@@ -13,21 +14,28 @@ from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.input.typeahead import store_typeahead
+from prompt_toolkit.input.vt100_parser import Vt100Parser
+from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
 from prompt_toolkit.output import ColorDepth, create_output
 from prompt_toolkit.styles import Style
 
 from lepton_cli.engine.paths import private_file, state_folder
 from lepton_cli.engine.texts import unmarked
+from lepton_cli.ui.background import LateAnswers
 from lepton_cli.ui.commands import COMMANDS, find_command
 from lepton_cli.ui.dialogue import Dialogue, Draft
 from lepton_cli.ui.folding import Folds
 from lepton_cli.ui.meter import PROMPT_STYLES, level
-from lepton_cli.ui.terminal import keys_wait, sanitize, uses_color
+from lepton_cli.ui.terminal import keys_wait, sanitize
+from lepton_cli.ui.theme import STYLES
 from quant.errors import UsageError
 
 BLOCK = '"""'
-STYLE = Style.from_dict({"mark": "bold ansicyan", **PROMPT_STYLES})
+OTHER_STYLES = {
+    "completion-menu.completion.current": "noreverse fg:#ffffff bg:#000000",
+    **PROMPT_STYLES,
+}
 
 
 class LineEditor:
@@ -52,8 +60,6 @@ class LineEditor:
             enable_suspend=True,
             reserve_space_for_menu=6,
             include_default_pygments_style=False,
-            style=STYLE,
-            color_depth=None if uses_color(stream) else ColorDepth.MONOCHROME,
             output=create_output(stream),
         )
 
@@ -63,9 +69,31 @@ class LineEditor:
         text = draft.text
         if draft.is_returned:
             text = self._folds.fold(text, self._dialogue.width)
-        if text and keys_wait(sys.stdin):
+        if text and (self._dialogue.typed_ahead or keys_wait(sys.stdin)):
             text += "\n"  # what was typed ahead is a text of its own
+        self._take_theme()
+        self._take_typed_ahead()
         return self._folds.expand(meant(self._session.prompt(default=text)))
+
+    def _take_theme(self) -> None:
+        """Again at each prompt: `/set theme` changes it."""
+        theme = self._dialogue.shown_theme
+        has_colors = theme != "none"
+        styles = STYLES[theme if has_colors else "dark"]  # monochrome drops its colours
+        self._session.style = Style.from_dict({"mark": styles["mark"], **OTHER_STYLES})
+        self._session.color_depth = None if has_colors else ColorDepth.MONOCHROME
+
+    def _take_typed_ahead(self) -> None:
+        """What came while the terminal was asked for its background."""
+        keys = list[KeyPress]()
+        parser = Vt100Parser(keys.append)
+        parser.feed(self._dialogue.typed_ahead)
+        parser.flush()
+        store_typeahead(self._session.input, keys)
+        if self._dialogue.awaits_report:
+            terminal: Any = self._session.input
+            terminal.stdin_reader = LateAnswers(terminal.stdin_reader)
+        self._dialogue.typed_ahead, self._dialogue.awaits_report = "", False
 
     def _mark(self) -> StyleAndTextTuples:
         return [("class:mark", self._dialogue.draft.mark)]

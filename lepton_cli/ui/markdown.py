@@ -21,8 +21,7 @@ from lepton_cli.ui.wrapping import most_cells, wrap
 NARROWEST = 8  # columns that a nested block is given at least
 INLINE = {"strong": "bold", "em": "italic", "s": "strike"}
 LISTS = ("bullet_list", "ordered_list")
-CODE = "bold cyan"
-FAINT = "dim"
+CODE, FAINT = "mark", "faint"  # styles of the theme
 
 
 def parser() -> MarkdownIt:

@@ -2,16 +2,14 @@
 
 WARNING, ALARM = 0.75, 0.9  # shares of the context from which the meter changes colour
 
-# on a ground of their own, so that they can be read on light and dark terminals
-RICH_STYLES = {"": "", "warning": "black on yellow", "alarm": "bold white on red"}
-PROMPT_STYLES = {
-    "warning": "noreverse fg:ansiblack bg:ansiyellow",
-    "alarm": "noreverse bold fg:ansiwhite bg:ansired",
+PROMPT_STYLES = {  # the theme's, amid a line that is reversed
+    "warning": "noreverse fg:#000000 bg:#d7af00",
+    "alarm": "noreverse bold fg:#ffffff bg:#af0000",
 }
 
 
 def level(used: int, size: int) -> str:
-    """The key of the style: empty while there is room."""
+    """The name of the style: empty while there is room."""
     if used >= ALARM * size:
         return "alarm"
     return "warning" if used >= WARNING * size else ""

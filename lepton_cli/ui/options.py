@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lepton_cli.ui.completing import complete_chat, complete_model
+from lepton_cli.ui.theme import Theme
 
 Backend = Literal["auto", "cpu", "cuda", "reference"]
 GPU_LAYERS = ("--gpu-layers", "-ngl", "--n-gpu-layers")
@@ -308,6 +309,10 @@ class ConversationOptions:
             help="What to do with the model's thoughts. [default: show in chat, stderr in run]",
         ),
     ] = None
+    theme: Annotated[
+        Theme, _output("--theme", help="Colours for this background; auto: as the terminal says.")
+    ] = "auto"
+    no_color: Annotated[bool, _output("--no-color", help="No colours: --theme none.")] = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from lepton_cli.ui.terminal import sanitize
 
 PACE = 0.03  # seconds between two redraws at least,
 SHARE = 10  # and this many times as long as the last one took
-THOUGHT = "dim italic"
+THOUGHT = "thought"
 
 
 class AnswerView(Protocol):
@@ -85,7 +85,7 @@ class LiveView:
         self._style = ""
 
     def progress(self, done: int, total: int) -> None:
-        reading = Text(f"reading {done}/{counted(total, 'token')}", "dim")
+        reading = Text(f"reading {done}/{counted(total, 'token')}", "faint")
         self._screen.draw([], [reading] if done < total else [])
 
     def reasoning(self, text: str) -> None:

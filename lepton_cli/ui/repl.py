@@ -64,7 +64,7 @@ def _talk(dialogue: Dialogue, options: ChatOptions) -> int:
         try:
             if first is not None:
                 words, first = first, None
-                dialogue.say(("> ", "bold cyan"), words)
+                dialogue.say(("> ", "mark"), words)
                 dialogue.ask(words)
             else:
                 _take(dialogue, editor.read())
@@ -85,7 +85,7 @@ def _greet(dialogue: Dialogue) -> None:
     model = dialogue.session.model
     size = f"{amount(model.parameters)} parameters, context {model.context_size}"
     about = f"  {model.architecture}, {size} · /help"
-    dialogue.say((model.name, "bold"), (about, "dim"))
+    dialogue.say((model.name, "bold"), (about, "faint"))
 
 
 def _take(dialogue: Dialogue, typed: str) -> None:

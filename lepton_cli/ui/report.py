@@ -18,7 +18,7 @@ from lepton_cli.ui.output import LineWriter, emit_json
 from lepton_cli.ui.terminal import redraws, sanitize, uses_color
 
 SCHEMA = "lepton.run.v1"
-DIM, PLAIN, ERASE_LINE = "\x1b[2m", "\x1b[0m", "\r\x1b[K"
+SLANTED, PLAIN, ERASE_LINE = "\x1b[3m", "\x1b[0m", "\r\x1b[K"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class PlainReport:
 
     def __init__(self, reasoning: ReasoningMode, stdout: TextIO, stderr: TextIO) -> None:
         self._reasoning, self._stdout, self._stderr = reasoning, LineWriter(stdout), stderr
-        self._color, self._redraws = uses_color(stderr), redraws(stderr)
+        self._slants, self._redraws = uses_color(stderr), redraws(stderr)
         self._thinking = self._answering = self._progressing = False
 
     def event(self, event: Event) -> None:
@@ -87,7 +87,7 @@ class PlainReport:
             case Reasoning(text) if self._reasoning == "stderr":
                 self._thinking = True
                 text = sanitize(text)
-                self._aside(DIM + text + PLAIN if self._color else text)
+                self._aside(SLANTED + text + PLAIN if self._slants else text)
             case Text(text):
                 self._end_thoughts()
                 self._answering = True

@@ -9,8 +9,10 @@ from typing import TextIO
 from rich.console import Console
 from rich.segment import Segments
 from rich.text import Text
+from rich.theme import Theme
 
 from lepton_cli.ui.terminal import redraws, uses_color
+from lepton_cli.ui.theme import STYLES
 from lepton_cli.ui.wrapping import most_cells, wrap
 
 UP, ERASE_BELOW = "\x1b[{}A", "\r\x1b[J"
@@ -28,6 +30,7 @@ def open_console(stream: TextIO, *, plain: bool = False) -> Console:
         highlight=False,
         emoji=False,
         legacy_windows=False,
+        theme=Theme(STYLES["none"]),
     )
 
 

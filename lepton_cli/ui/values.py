@@ -10,6 +10,7 @@ from lepton_cli.engine.spelling import did_you_mean
 from lepton_cli.ui.dialogue import Dialogue
 from lepton_cli.ui.options import ReasoningMode
 from lepton_cli.ui.prompt import expand_escapes
+from lepton_cli.ui.theme import Theme
 from quant.errors import UsageError
 
 NONE = "none"
@@ -116,6 +117,11 @@ def _set_reasoning(dialogue: Dialogue, text: str) -> None:
     dialogue.reasoning = chosen
 
 
+def _set_theme(dialogue: Dialogue, text: str) -> None:
+    chosen: Any = _choice(text, get_args(Theme))
+    dialogue.set_theme(chosen)
+
+
 def _switch(value: bool) -> str:
     return "on" if value else "off"
 
@@ -181,6 +187,7 @@ VALUES = (
         "show",
         choices=get_args(ReasoningMode),
     ),
+    Value("theme", lambda d: d.theme, _set_theme, "auto", choices=get_args(Theme)),
 )
 
 
