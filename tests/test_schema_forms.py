@@ -299,6 +299,7 @@ def test_what_no_pattern_can_enforce_is_refused_by_name(pattern):
     [
         ({"type": "array", "uniqueItems": True}, [1, 2], [1, 1]),
         ({"type": "object", "propertyNames": {"minLength": 2}}, {"ab": 1}, {"a": 1}),
+        ({"type": "object", "propertyNames": {"pattern": "^(?!a)"}}, {"b": 1}, {"a": 1}),
         ({"type": "string", "pattern": r"^(?=.*\d)(?=.*[A-Z]).+$"}, "A1", "a1"),
         ({"type": "string", "pattern": r"^(a|b)\1$"}, "aa", "ab"),
         ({"type": "string", "format": "idn-email"}, "a@b", "a"),

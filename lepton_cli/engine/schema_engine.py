@@ -310,7 +310,7 @@ class _Writer:
             return ""
         view = self._overlap.view(f"{here}/propertyNames")
         pattern = view.text_pattern
-        if pattern is None or "patternProperties" in schema:
+        if pattern is None or LOOKS.search(pattern) or "patternProperties" in schema:
             return None
         known = regex.compile(pattern)
         return pattern if all(map(known.search, schema.get("properties", ()))) else None
