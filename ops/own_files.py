@@ -30,7 +30,7 @@ SAFELY = 0
 """Flags to open with: follows no link, does not wait for a pipe's other end, is not inherited."""
 for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
     SAFELY |= getattr(os, _flag, 0)
-ELSEWHERE = "XDG_CACHE_HOME and XDG_STATE_HOME can name folders of your own"
+ELSEWHERE = "set XDG_CACHE_HOME and XDG_STATE_HOME to folders of your own"
 
 Check = Callable[[Path, os.stat_result], None]
 
@@ -195,7 +195,7 @@ def _followed(path: Path, check: Check) -> Path:
 def _check_way(place: Path, status: os.stat_result) -> None:
     """Folders and links above. In one like /tmp others may write, but not replace what is ours."""
     if not _is_trusted(status.st_uid):
-        raise _foreign(place, status)
+        raise _foreign(place, status, ELSEWHERE)
     is_link, sticky = stat.S_ISLNK(status.st_mode), status.st_mode & stat.S_ISVTX
     if status.st_mode & OTHERS_WRITE and not (is_link or sticky or _only_theirs(status)):
         raise _open_to_others(place, status)
@@ -203,14 +203,15 @@ def _check_way(place: Path, status: os.stat_result) -> None:
 
 def _check_own(place: Path, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
-        raise _foreign(place, status)
+        is_folder = stat.S_ISDIR(status.st_mode)
+        raise _foreign(place, status, ELSEWHERE if is_folder else f"rm {_quoted(place)}")
     if status.st_mode & OTHERS_WRITE:
         raise _open_to_others(place, status)
 
 
 def _check_beside(place: Path, status: os.stat_result, code: os.stat_result) -> None:
     if not (_is_trusted(status.st_uid) or status.st_uid == code.st_uid):
-        raise _foreign(place, status)
+        raise _foreign(place, status, "install Lepton again")
     if not stat.S_ISLNK(status.st_mode) and status.st_mode & OTHERS_WRITE & ~code.st_mode:
         raise _open_to_others(place, status)
 
@@ -221,7 +222,7 @@ def _check_named(place: Path, status: os.stat_result) -> None:
     above = place.parent.lstat().st_mode
     planted = stat.S_ISREG(status.st_mode) and above & stat.S_ISVTX and above & OTHERS_WRITE
     if stat.S_ISLNK(status.st_mode) or planted:
-        raise _foreign(place, status)
+        raise _foreign(place, status, "choose another file")
 
 
 def _is_trusted(owner: int) -> bool:
@@ -241,16 +242,19 @@ def _only_theirs(status: os.stat_result) -> bool:
     return is_own and set(group.gr_mem) <= {user.pw_name}
 
 
-def _foreign(place: Path, status: os.stat_result) -> ForeignFileError:
-    kind = "link" if stat.S_ISLNK(status.st_mode) else "one"
+def _foreign(place: Path, status: os.stat_result, cure: str) -> ForeignFileError:
     try:
         owner = f"user {pwd.getpwuid(status.st_uid).pw_name}"
     except KeyError:
         owner = f"user number {status.st_uid}"
-    what = f"is a {kind} of" if kind == "link" else "belongs to"
-    return ForeignFileError(f"{place} {what} {owner}", f"remove it; {ELSEWHERE}")
+    what = "is a link of" if stat.S_ISLNK(status.st_mode) else "belongs to"
+    return ForeignFileError(f"{place} {what} {owner}", cure)
 
 
 def _open_to_others(place: Path, status: os.stat_result) -> ForeignFileError:
     message = f"others can write to {place} (its mode is {stat.S_IMODE(status.st_mode):04o})"
-    return ForeignFileError(message, f"chmod go-w {shlex.quote(str(place))}")
+    return ForeignFileError(message, f"chmod go-w {_quoted(place)}")
+
+
+def _quoted(place: Path) -> str:
+    return shlex.quote(str(place))

@@ -13,6 +13,7 @@ import shutil
 import struct
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ops.own_files import ForeignFileError, own_folder, private_folder, read_beside, read_own
@@ -56,12 +57,16 @@ class Shelf:
         try:
             if self._code:
                 return self._unsealed(name, read_beside(path, LARGEST, self._code))
-            return self._unsealed(name, read_own(own_folder(self.folder) / path.name, LARGEST))
+            return self._unsealed(name, read_own(self._own_folder / path.name, LARGEST))
         except ForeignFileError as error:
             self.ignored = self.ignored or error
         except (OSError, UsageError):
             pass
         return None
+
+    @cached_property
+    def _own_folder(self) -> Path:
+        return own_folder(self.folder)  # once, not for each kernel: it looks at every folder above
 
     def write(self, name: str, packed: bytes) -> LeptonError | None:
         """Whole or not at all: two processes that write the same kernel both succeed.
@@ -108,7 +113,8 @@ class Shelf:
     def _lost(self, error: OSError | ForeignFileError) -> LeptonError:
         if isinstance(error, ForeignFileError):
             return LeptonError(f"kernels cannot be kept: {error.message}", error.hint)
-        return LeptonError(f"kernels cannot be kept in {self.folder}: {error.strerror}", CURE)
+        place = error.filename2 or self.folder  # what a draft could not replace, a folder say
+        return LeptonError(f"kernels cannot be kept in {place}: {error.strerror}", CURE)
 
 
 def tidy(used: Path, now: float) -> None:

@@ -410,6 +410,21 @@ def test_a_history_that_all_could_read_is_closed(tmp_path):
 
 
 @posix
+@pytest.mark.parametrize("planted", ["a pipe", "a folder", "a link to a device"])
+def test_a_history_that_is_no_file_is_refused_and_not_waited_for(tmp_path, planted):
+    history = tmp_path / "history"
+    match planted:
+        case "a pipe":
+            os.mkfifo(history)
+        case "a folder":
+            history.mkdir()
+        case _:
+            history.symlink_to("/dev/null")
+    with pytest.raises(UsageError):
+        paths.private_file(history)
+
+
+@posix
 def test_a_folder_of_the_persons_own_keeps_its_mode(tmp_path):
     tmp_path.chmod(0o755)
     paths.write_private(tmp_path / "chat.md", "hello\n")

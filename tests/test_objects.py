@@ -105,6 +105,14 @@ def test_a_damaged_kernel_is_compiled_again(folder, damage):
     assert heard(folder, SMALL) == []
 
 
+def test_a_folder_in_a_kernels_place_is_told(folder):
+    [path] = folder.glob(f"*/{SMALL}.kernel")
+    path.unlink()
+    path.mkdir()
+    _, last = heard(folder, SMALL)
+    assert last.lost.message == f"kernels cannot be kept in {path}: Is a directory"
+
+
 def test_a_kernel_under_anothers_name_is_not_loaded(folder):
     [path] = folder.glob(f"*/{SMALL}.kernel")
     other = path.with_stem(SECOND)

@@ -167,8 +167,9 @@ def test_a_file_of_another_user_is_refused(tmp_path):
     path = tmp_path / "file"
     path.touch(0o600)
     os.chown(path, OTHER, OTHER)
-    with pytest.raises(ForeignFileError, match="belongs to"):
+    with pytest.raises(ForeignFileError, match="belongs to") as refused:
         read_own(path, 9)
+    assert refused.value.hint == f"rm {path}"
     assert named_file(path) == path  # whoever names it has chosen it
     tmp_path.chmod(0o1777)  # but in a folder like /tmp it may have been put there
     with pytest.raises(ForeignFileError, match="belongs to"):

@@ -332,12 +332,72 @@ def test_a_folder_that_cannot_be_made_is_told_not_raised(tmp_path: Path) -> None
     assert session.autosave is not None and "cannot write" in str(session.autosave.failure)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="only POSIX has file modes")
+posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has file modes")
+
+
+@posix
 def test_kept_chats_are_their_owners_alone(folder: Path) -> None:
     session, _ = kept_chat(folder)
     said(session.send("a secret"))
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(only(folder).stat().st_mode) == 0o600
+
+
+# --- whose they are
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Lepton's own folder of chats, with one in it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    session, _ = kept_chat(autosave.sessions_folder())
+    said(session.send("a"))
+    return autosave.sessions_folder()
+
+
+@posix
+@pytest.mark.parametrize("above", [0, 1, 2])
+def test_a_folder_that_others_can_write_is_neither_read_nor_written(own: Path, above: int) -> None:
+    session, _ = resumed(only(own))
+    place = [own, *own.parents][above]
+    place.chmod(0o777)
+    before = only(own).read_bytes()
+    with pytest.raises(UsageError, match=f"others can write to {place} ") as refused:
+        read_session(only(own))
+    assert refused.value.hint == f"chmod go-w {place}"
+    said(session.send("b"))
+    assert session.autosave is not None
+    assert f"chmod go-w {place}" in str(session.autosave.failure)
+    assert only(own).read_bytes() == before
+
+
+@posix
+def test_a_chat_that_others_can_write_is_refused_in_the_own_folder_alone(
+    own: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "from-ann.jsonl"
+    other.write_bytes(only(own).read_bytes())
+    for path in (only(own), other):
+        path.chmod(0o666)
+    with pytest.raises(UsageError, match="others can write to"):
+        read_session(only(own))
+    assert contents(read_session(other)) == ["a", "Hello!"]
+
+
+@posix
+@pytest.mark.parametrize("planted", ["a pipe", "endless", "a folder"])
+def test_what_is_no_file_is_refused_and_not_waited_for(own: Path, planted: str) -> None:
+    path = own / "planted.jsonl"
+    match planted:
+        case "a pipe":
+            os.mkfifo(path)
+        case "endless":
+            path.symlink_to("/dev/zero")
+        case "a folder":
+            path.mkdir()
+    assert latest_session(own).stem == "a"
+    with pytest.raises(UsageError):
+        read_session(path)
 
 
 # --- finding

@@ -26,15 +26,14 @@ from typing import Any, Protocol
 from lepton_cli.engine.branches import Node, Tree
 from lepton_cli.engine.conversation import Conversation
 from lepton_cli.engine.outputs import append_lines
-from lepton_cli.engine.paths import private_folder, state_folder
+from lepton_cli.engine.paths import open_kept, private_folder, read_kept, state_folder
 from lepton_cli.engine.saved import read_turn, turn_record
-from ops.own_files import open_own, own_file, read_own
 from quant.errors import LeptonError, UsageError
 
 FORMAT, VERSION = "lepton-session", 1
 ENDING = ".jsonl"
 LONGEST_NAME = 40  # characters of a chat's name, which its first words give
-LONGEST_HEAD, LARGEST = 4096, 1 << 28  # bytes of a file's first line, and of the whole file
+LONGEST_HEAD = 4096  # bytes of a file's first line
 
 
 class Held(Protocol):
@@ -116,7 +115,8 @@ def sessions_folder() -> Path:
 def is_session(path: Path) -> bool:
     """Whether the file says that it is a kept chat."""
     try:
-        head = _record(read_own(own_file(path), LONGEST_HEAD).partition(b"\n")[0])
+        with open(open_kept(path), "rb") as file:
+            head = _record(file.readline(LONGEST_HEAD))
     except (OSError, UsageError):
         return False
     return head is not None and head.get("format") == FORMAT
@@ -129,12 +129,9 @@ def read_session(path: Path, identity: str | None = None) -> Kept:
     damaged lines are passed over.
     """
     try:
-        data = read_own(own_file(path), LARGEST + 1)
+        first, *lines = read_kept(path).split(b"\n")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > LARGEST:
-        raise UsageError(f"{path} is larger than any chat: over {LARGEST >> 20} MiB")
-    first, *lines = data.split(b"\n")
     head = _record(first)
     if head is None or head.get("format") != FORMAT:
         raise UsageError(f'{path} is not a kept chat: it has no "format": "{FORMAT}"')
@@ -211,7 +208,7 @@ def _line(record: dict[str, Any]) -> bytes:
 @contextmanager
 def _opened(path: Path, flags: int) -> Iterator[int]:
     """A file's handle; a new file is its owner's alone."""
-    handle = open_own(own_file(path), os.O_RDWR | flags)
+    handle = open_kept(path, os.O_RDWR | flags)
     try:
         yield handle
     finally:

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 from ops import own_files
-from ops.own_files import open_own, own_file
+from ops.own_files import named_file, open_file, open_own, own_file
 from ops.whole_files import replacing
 from quant.errors import UsageError
 
 NO_HOME = Path(os.devnull)  # nothing lies below it, and nothing can be written there
+LARGEST = 1 << 28  # bytes of a chat's file
 
 
 def home() -> Path:
@@ -70,6 +71,26 @@ def private_file(path: Path) -> Path:
     except OSError as error:
         raise _unwritable(path, error) from error
     return file
+
+
+def open_kept(path: Path, flags: int = os.O_RDONLY) -> int:
+    """The handle of a chat's file; a new one is its owner's alone (0600).
+
+    In Lepton's own folders nobody else may be able to write it; one that a user named is theirs to
+    choose. Raises UsageError, OSError.
+    """
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(state_folder())):
+        return open_own(own_file(path), flags)
+    return open_file(named_file(path), flags)
+
+
+def read_kept(path: Path) -> bytes:
+    """All of it. Raises as `open_kept`, and UsageError for more than any chat has."""
+    with open(open_kept(path), "rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise UsageError(f"{path} is no chat: it has over {LARGEST >> 20} MiB")
+    return data
 
 
 def write_private(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any, get_args
 from lepton_cli.engine.conversation import Conversation, Turn
 from lepton_cli.engine.events import FinishReason
 from lepton_cli.engine.messages import Message, Role
-from lepton_cli.engine.paths import write_private
+from lepton_cli.engine.paths import read_kept, write_private
 from lepton_cli.engine.texts import decoded
 from quant.errors import UsageError
 
@@ -48,9 +48,7 @@ def write_chat(path: Path, chat: SavedChat) -> None:
 def read_chat(path: Path) -> SavedChat:
     """What `write_chat` wrote as JSON. Raises UsageError for anything else."""
     try:
-        if path.exists() and not path.is_file():
-            raise UsageError(f"{path} is not a file")
-        data = json.loads(decoded(path.read_bytes(), str(path), path))
+        data = json.loads(decoded(read_kept(path), str(path), path))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

@@ -117,7 +117,8 @@ class LineEditor:
         try:
             path = private_file(state_folder() / "history")
         except UsageError as error:
-            self._dialogue.note(f"what you type is not kept for the next time: {error.message}")
+            why = f"{error.message}; {error.hint}"
+            self._dialogue.note(f"what you type is not kept for the next time: {why}")
             return BriefHistory(self._folds.expand)
         return KeptHistory(str(path), self._folds.expand)
 
