@@ -60,6 +60,8 @@ def write_cached(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     draft, handle = _draft(path, 0o600)
     try:
         with open(handle, "wb") as file:
+            if sys.platform != "win32":
+                os.fchmod(handle, 0o600)  # the umask may have taken more
             file.writelines(parts)
         draft.replace(path)
     finally:

@@ -231,6 +231,11 @@ def test_a_text_that_is_not_made_of_the_results_is_not_replaced(lepton, rows, tm
         assert out.read_text() == foreign
     assert lepton(rows(*MANY[4::-1]), *made, "--overwrite")[0] == 0
     assert out.read_text() == text
+    out.unlink()
+    out.mkdir()  # told before anything is answered
+    model = FakeBatchModel()
+    code, _, err = lepton(rows(*MANY), *made, "--overwrite", model=model)
+    assert code == 2 and "out.txt is a folder, not a file" in err and not model.prompts
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")

@@ -79,6 +79,17 @@ def test_zeros_that_a_power_cut_left_are_cut_off(tmp_path):
     assert written(path, record(2)) == whole + line_of(record(2))
 
 
+@pytest.mark.parametrize("tail", [-1, None])
+def test_a_last_line_is_mended_where_all_rows_are_answered(tmp_path, tail):
+    path = tmp_path / "out.jsonl"
+    whole = written(path, record(1), record(2))
+    path.write_bytes(whole[:tail] if tail else whole + b'{"row": 3')
+    with Ledger(path) as ledger:
+        ledger.check(PRINT, KEYS)
+        ledger.arrange(["k1", "k2"])
+    assert path.read_bytes() == whole
+
+
 def test_a_whole_last_line_without_its_end_gets_one(tmp_path):
     path = tmp_path / "out.jsonl"
     whole = written(path, record(1))

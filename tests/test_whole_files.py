@@ -76,11 +76,12 @@ def test_a_draft_has_the_final_mode_before_anything_is_in_it(tmp_path):
 
 
 @posix
-def test_a_file_of_the_cache_is_its_owners_alone(tmp_path):
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_a_file_of_the_cache_is_its_owners_alone(tmp_path, umask):
     path = tmp_path / "file"
     path.touch()
     path.chmod(0o666)
-    before = os.umask(0)
+    before = os.umask(umask)
     try:
         write_cached(path, [b"a", memoryview(b"b")])
     finally:

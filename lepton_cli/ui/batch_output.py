@@ -139,16 +139,16 @@ class File:
             raise LeptonError(f"cannot write {self.path}: {error.strerror}", AGAIN) from error
 
     def check_text(self) -> None:
-        """Raises UsageError for a text that is not made of the results beside it."""
+        """Raises UsageError for what is no file, or no text made of the results beside it."""
         try:
             if self.prose is None or not self.path.exists():
                 return
-            if self.prose.is_text_of(self.path, self.ledger.all_lines()):
-                return
+            is_made_of_them = self.prose.is_text_of(self.path, self.ledger.all_lines())
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror}", "choose another -o") from error
-        message = f"{self.path} is not what this command makes of {self.ledger.path}"
-        raise UsageError(message, "choose another -o; --overwrite replaces the file")
+        if not is_made_of_them and not self.options.overwrite:
+            message = f"{self.path} is not what this command makes of {self.ledger.path}"
+            raise UsageError(message, "choose another -o; --overwrite replaces the file")
 
 
 @contextmanager
@@ -156,6 +156,5 @@ def _file(path: Path, options: ResultOptions, prose: Prose | None) -> Iterator[F
     beside = path if prose is None else path.with_name(path.name + BESIDE)
     with Ledger(beside) as ledger:
         file = File(path, ledger, options, prose)
-        if not options.overwrite:
-            file.check_text()
+        file.check_text()
         yield file

@@ -121,7 +121,8 @@ class Ledger:
         places = [self.places[key] for key in keys]
         starts, rows = [each.start for each in places], [each.label.row for each in places]
         alone = self._lines == len(keys) and self._foreign is None
-        if alone and starts == sorted(starts) and rows == list(range(1, len(keys) + 1)):
+        whole = self._size() == self._end
+        if alone and whole and starts == sorted(starts) and rows == list(range(1, len(keys) + 1)):
             return
         try:
             with replacing(self.path) as file:
