@@ -2,7 +2,10 @@
 
 import re
 import shlex
+import shutil
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 USUAL_QUANTIZATIONS = ("q4_k_m", "q8_0")  # of a repository named without one, as in llama.cpp
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?<!\.gguf)(:[\w.-]+)?", re.IGNORECASE)
@@ -50,4 +53,16 @@ def download(repo: str, file: str = "", quantization: str = "") -> str:
     """The command that brings the file, or the usual one, from Hugging Face."""
     wanted = quantization or USUAL_QUANTIZATIONS[0].upper()
     what = shlex.quote(file) if file else f"--include '*{wanted}*.gguf'"
-    return f"hf download {repo} {what}"
+    return f"{_hf()} download {repo} {what}"
+
+
+def _hf() -> str:
+    """Hugging Face's program as it can be typed here.
+
+    It is installed with Lepton, perhaps into a virtual environment that is not activated.
+    """
+    beside = Path(sys.executable).with_name("hf.exe" if sys.platform == "win32" else "hf")
+    if shutil.which("hf") or not beside.is_file():
+        return "hf"
+    here = Path.cwd()
+    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))

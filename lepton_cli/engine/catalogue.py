@@ -40,8 +40,13 @@ class Alias:
     defaults: Mapping[str, int | float] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
+    def download(self) -> str:
+        """The command that brings it onto this disk."""
+        return download(str(self.repo), self.file)
+
+    @property
     def cure(self) -> str:
-        return f"fetch it with: {download(str(self.repo), self.file)}"
+        return f"fetch it with: {self.download}"
 
 
 def load_aliases(path: Path | None = None) -> dict[str, Alias]:
@@ -109,8 +114,13 @@ def packaged(name: str) -> Path:
 
 def on_disk(alias: Alias, entries: Iterable[Entry]) -> Entry | None:
     """The alias's very file, whichever program's cache has it; ollama names files by their hash."""
-    key, blob = _key(f"{alias.repo}/{alias.file}"), f"sha256-{alias.sha256}"
-    return next((e for e in entries if _key(e.name) == key or e.path.name == blob), None)
+    blob = f"sha256-{alias.sha256}"
+    return next((e for e in entries if is_file_of(alias, e) or e.path.name == blob), None)
+
+
+def is_file_of(alias: Alias, entry: Entry) -> bool:
+    """Whether the entry's name is that of the alias's file in its repository."""
+    return _key(entry.name) == _key(f"{alias.repo}/{alias.file}")
 
 
 def _alias(path: Path, name: str, table: Mapping[str, Any]) -> Alias:

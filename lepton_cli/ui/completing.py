@@ -17,11 +17,9 @@ def complete_chat(incomplete: str) -> list[str]:
 
 def model_names() -> list[str]:
     """Those that can be opened as they are: on this disk, or part of Lepton."""
-    from lepton_cli.engine.catalogue import load_aliases
     from lepton_cli.ui.models import known_models
 
-    elsewhere = {alias.name for alias in load_aliases().values() if alias.repo}
-    return [known.name for known in known_models() if known.path or known.name not in elsewhere]
+    return [known.name for known in known_models() if known.path is not None]
 
 
 def _beginning(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:
