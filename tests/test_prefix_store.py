@@ -317,6 +317,8 @@ def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):
     (tmp_path / "file").touch()
     assert not kept(store(tmp_path / "file"), tokens(300))
     assert store(tmp_path / "file").find(tokens(300)).count == 0
+    for nowhere in (tmp_path / "file", tmp_path / "file/below"):
+        assert (holdings(nowhere), clear(nowhere)) == ([], 0)
 
 
 # --- what is told

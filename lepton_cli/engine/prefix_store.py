@@ -233,7 +233,7 @@ def holdings(root: Path) -> list[Holding]:
     Raises ForeignFileError where others could have stored it.
     """
     found = []
-    own_folder(root)
+    _check_own(root)
     for folder in _folders(root):
         files = [(path, head) for path in _files(folder) if (head := read_head(path))]
         if files:
@@ -250,7 +250,7 @@ def holdings(root: Path) -> list[Holding]:
 
 def clear(root: Path) -> int:
     """Removes everything; gives how many bytes that frees. Raises as `holdings`."""
-    own_folder(root)
+    _check_own(root)
     return _tidy(root, 0)
 
 
@@ -278,6 +278,11 @@ def _remove(path: Path) -> bool:
         path.unlink()
         return True
     return False
+
+
+def _check_own(root: Path) -> None:
+    with contextlib.suppress(OSError):  # there is no such folder, and nothing in it
+        own_folder(root)
 
 
 def _is_own(folder: Path) -> bool:
