@@ -121,6 +121,13 @@ def test_raw_prompts_are_completed_as_they_are(lepton, rows):
         assert not model.generations[0].split_reasoning
 
 
+@pytest.mark.parametrize(("flags", "prompt"), [((), "a</s>b"), (("--parse-special",), "ab")])
+def test_the_text_of_a_cell_becomes_a_special_token_only_when_asked(lepton, rows, flags, prompt):
+    model = FakeBatchModel()  # tells the prompt without its special tokens
+    lepton(rows("a</s>b", name="rows.txt"), "--raw", *flags, model=model)
+    assert model.prompts == [prompt]
+
+
 def test_stdin_is_an_input(lepton, monkeypatch, tmp_path):
     (tmp_path / "in").write_text('{"id": "a", "prompt": "hi"}\n')
     with open(tmp_path / "in") as file:

@@ -287,6 +287,7 @@ def test_keys_and_seeds_follow_the_content_not_the_place():
         ({"wording": Wording(text("{prompt}"))}, "another prompt template"),
         ({"wording": Wording(system=text("x"))}, "another prompt template"),
         ({"wording": Wording(raw=True)}, "another prompt template"),
+        ({"wording": Wording(parse_special=True)}, "another prompt template"),
         ({"thinking": False}, "another prompt template"),
         ({"template": "chatml"}, "another prompt template"),
         ({"seed": 1}, "other parameters"),

@@ -184,10 +184,15 @@ def test_blank_runs_and_letters_that_are_user_defined_are_words(tokenizer: Token
 
 
 @ALL
-def test_only_user_defined_tokens_are_found_without_parse_special(tokenizer: Tokenizer) -> None:
-    ids = tokenizer.encode("<tool><|im_end|>", add_special=False)
-    assert tokenizer.token_id("<tool>") in ids
-    assert tokenizer.token_id("<|im_end|>") not in ids
+def test_text_makes_no_token_that_marks_something_without_parse_special(
+    tokenizer: Tokenizer,
+) -> None:
+    text = "<tool><|im_end|>\n\nş"
+    ids = tokenizer.encode(text, add_special=False)
+    special = {tokenizer.token_id("<tool>"), tokenizer.token_id("<|im_end|>")}
+    assert special.isdisjoint(ids)
+    assert {tokenizer.token_id("\n\n"), tokenizer.token_id("ş")} <= set(ids)  # these are words
+    assert special <= set(tokenizer.encode(text, add_special=False, parse_special=True))
 
 
 def test_the_longest_special_token_wins_wherever_it_stands() -> None:

@@ -161,6 +161,7 @@ def _wording(request: BatchRequest) -> Wording:
     return Wording(
         prompt=_column_text(rows.prompt, "-p", escape=rows.escape),
         system=_column_text(system, "-sys", escape=False),
+        parse_special=rows.parse_special,
         shape=None if request.results.output_template is None else "lepton",
         schema_check=request.answer.schema_check,
     )

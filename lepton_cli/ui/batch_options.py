@@ -64,6 +64,13 @@ class RowOptions:
             help="Complete the prompts as they are, without the chat template.",
         ),
     ] = False
+    parse_special: Annotated[
+        bool,
+        _rows(
+            "--parse-special",
+            help="With --raw: read <|...|> in prompts and cells as special tokens.",
+        ),
+    ] = False
     jobs: Annotated[
         str,
         _rows(

@@ -22,6 +22,7 @@ class Foreign:
 
 ON_OFF = ("on", "off", "auto")
 KEPT_ANYWAY = "prompts are cached without it (see `lepton cache`)"
+SPECIAL = "--json holds the answer's token ids; --parse-special reads special tokens in the prompt"
 INTERACTIVE = "-i --interactive -if --interactive-first -cnv --conversation -mli --multiline-input"
 
 _TABLE = (
@@ -134,7 +135,7 @@ _TABLE = (
     (Foreign("refused", "redirect stderr: 2> FILE"), "--log-file --log-prompts-dir"),
     (Foreign("refused", "redirect stdout: > FILE"), "-o --output --output-file"),
     (Foreign("refused", "prompts are text: use -f"), "-bf --binary-file"),
-    (Foreign("refused", "use --json: it holds the token ids"), "-sp --special"),
+    (Foreign("refused", SPECIAL), "-sp --special"),
     (Foreign("refused", "no server is needed or used"), "--server-base --rpc"),
     (Foreign("refused", "`lepton doctor` shows this machine"), "--list-devices"),
     (Foreign("refused", "`lepton models` lists them"), "-cl --cache-list"),

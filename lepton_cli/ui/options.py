@@ -185,7 +185,8 @@ class RunOptions:
     parse_special: Annotated[
         bool,
         _prompt(
-            "--parse-special", help="With --raw: read <|...|> in the prompt as special tokens."
+            "--parse-special",
+            help="With --raw: read <|...|> in the prompt as special tokens, as llama.cpp does.",
         ),
     ] = False
     candidates: Annotated[

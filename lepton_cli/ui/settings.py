@@ -99,7 +99,8 @@ def _biases(given: str, model: "Model | ClusterModel") -> list[tuple[int, float]
         raise UsageError(f"--logit-bias {given!r} is no token and a bias", hint) from error
     if text.isascii() and text.isdigit():
         return [(int(text), added)]
-    return [(token, added) for token in set(model.tokenizer.encode(text, add_special=False))]
+    tokens = model.tokenizer.encode(text, add_special=False, parse_special=True)
+    return [(token, added) for token in set(tokens)]
 
 
 def _breakers(texts: Sequence[str], *, escape: bool) -> tuple[str, ...]:

@@ -45,6 +45,8 @@ class Recipe:
     def fingerprint(self, identity: str) -> "Fingerprint":
         words = self.wording
         said: list[Plain] = [words.raw, self.thinking, self.template]
+        if words.parse_special:
+            said.append("parse-special")
         for text in (words.prompt, words.system):
             said.append(None if text is None else plain(text.parts))
         how = self.generation

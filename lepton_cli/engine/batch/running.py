@@ -112,7 +112,8 @@ class Run:
     def _ids(self, job: Job) -> Sequence[int]:
         model, ask = self._model, job.ask
         if ask.prompt is not None:
-            return model.tokenizer.encode(ask.prompt)
+            special = self._recipe.wording.parse_special
+            return model.tokenizer.encode(ask.prompt, parse_special=special)
         thinking = self._recipe.thinking
         segments = model.template.render(ask.messages, enable_thinking=thinking, now=self._now)
         return model.tokenizer.encode_segments(segments)

@@ -35,6 +35,7 @@ class Wording:
     prompt: ColumnText | None = None
     system: ColumnText | None = None
     raw: bool = False
+    parse_special: bool = False  # in raw prompts
     shape: Shape | None = None
     schema_check: bool = False
 

@@ -31,10 +31,11 @@ class SpecialText:
 
     @property
     def guarded(self) -> bool:
-        """Whether a person's words may not become it.
+        """Whether text that is not trusted may not become it.
 
-        A user-defined token can mark turns and tools as well as a control token. But some files
-        define runs of blanks or accented letters that way, which are words like any others.
+        A user-defined token can mark turns and tools (`<|tool_call>`) as well as a control token.
+        But some files define runs of blanks or accented letters that way, which are words like any
+        others: text does become those.
         """
         if self.type != TokenType.USER_DEFINED:
             return True
@@ -74,14 +75,11 @@ class Splitter:
     def __init__(self, special: Sequence[SpecialText]) -> None:
         self._special = sorted(special, key=lambda found: -len(found.text.encode()))
 
-    def split(self, text: str, trust: bytes, parse_special: bool) -> list[Fragment]:
-        """The text's fragments in order; `trust` says of every character whether it is trusted.
-
-        Without `parse_special` only user-defined tokens are found.
-        """
+    def split(self, text: str, trust: bytes) -> list[Fragment]:
+        """The text's fragments in order; `trust` says of every character whether it is trusted."""
         spans: list[Span] = [(0, len(text), None)] if text else []
         for special in self._special:
-            if special.text in text and (parse_special or special.type == TokenType.USER_DEFINED):
+            if special.text in text:
                 spans = [part for span in spans for part in _cut(text, span, special, trust)]
         return [text[start:end] if token is None else token for start, end, token in spans]
 

@@ -55,20 +55,22 @@ class Tokenizer:
         return self._vocabulary.texts
 
     def encode(self, text: str, add_special: bool = True, parse_special: bool = False) -> list[int]:
-        """Without `parse_special` only user-defined tokens are found in the text, as in llama.cpp.
+        """Without `parse_special` the text is spelled with tokens that stand for text alone.
 
         Raises UsageError for text that has no UTF-8 form.
         """
-        return self._encode(text, TRUSTED * len(text), add_special, parse_special)
+        return self.encode_segments([Segment(text, trusted=parse_special)], add_special)
 
     def encode_segments(self, segments: Sequence[Segment], add_special: bool = True) -> list[int]:
         """Encodes the segments as one text; special tokens are found in its trusted parts only.
 
         Raises UsageError for text that has no UTF-8 form.
         """
-        marks = [(TRUSTED if part.trusted else UNTRUSTED) * len(part.text) for part in segments]
         text = "".join(part.text for part in segments)
-        return self._encode(text, b"".join(marks), add_special, parse_special=True)
+        _check_utf8(text)
+        marks = [(TRUSTED if part.trusted else UNTRUSTED) * len(part.text) for part in segments]
+        ids = self._spell(self._splitter.split(text, b"".join(marks)))
+        return [*self._special.before, *ids, *self._special.after] if add_special else ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of a whole sequence, special tokens left out; broken characters are U+FFFD."""
@@ -106,11 +108,6 @@ class Tokenizer:
             message = f"there is no token {token}: the vocabulary has {self.vocab_size}"
             raise UsageError(message, f"token ids are 0 to {self.vocab_size - 1}")
         return self._vocabulary.texts[token]
-
-    def _encode(self, text: str, trust: bytes, add_special: bool, parse_special: bool) -> list[int]:
-        _check_utf8(text)
-        ids = self._spell(self._splitter.split(text, trust, parse_special))
-        return [*self._special.before, *ids, *self._special.after] if add_special else ids
 
     def _spell(self, fragments: Sequence[Fragment]) -> list[int]:
         ids: list[int] = []
