@@ -1,5 +1,6 @@
 """The program: the one place that turns failures into a line on stderr and an exit code."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -10,9 +11,10 @@ from lepton_cli.faults import described, watched_threads
 from lepton_cli.ui.cli import app
 from lepton_cli.ui.notes import complain
 from lepton_cli.ui.refusals import refusal
-from quant.errors import LeptonError, OutOfMemoryError
+from quant.errors import LeptonError
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 and the signal's number, as shells tell it
+NO_THREAD = "can't start new thread"  # what Python says where memory or a limit forbids it
 
 
 def run(args: Sequence[str]) -> int:
@@ -59,13 +61,19 @@ def _invoke(args: list[str]) -> None:
 
 
 def _told(error: Exception) -> LeptonError:
+    from lepton_cli.engine.memory import out_of_memory  # for start-up time
+
     match error:
         case LeptonError():
             return error
         case typer.TyperException():
             return refusal(error)
+        case RuntimeError() if str(error) == NO_THREAD:
+            return out_of_memory("a thread cannot be started")
         case MemoryError():
-            return OutOfMemoryError("not enough memory", "try a smaller context (-c) or model")
+            return out_of_memory(str(error) or "not enough memory")
+        case OSError(errno=errno.ENOMEM):
+            return out_of_memory("not enough memory")
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             return LeptonError(f"{where}{error.strerror or error}")

@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ops.cpu.machine import available_memory
 from ops.interface import BLOCK, Heads, Step
 from quant.errors import OutOfMemoryError, UsageError
 
@@ -114,7 +115,8 @@ class BlockPool:
             raise
         except MemoryError as error:
             self.used -= 1
-            message = f"no memory for {self.layout.block_bytes / 1e6:.1f} MB more of KV cache"
+            wanted = f"{self.layout.block_bytes / 1e6:.1f} MB"
+            message = f"no memory for {wanted} more of KV cache; {available_memory()}"
             raise OutOfMemoryError(message, "use a smaller -c, or fewer --jobs") from error
 
     def give_back(self, block: Block) -> None:

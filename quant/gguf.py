@@ -6,6 +6,7 @@ infos    name string | u32 n | n x u64 dimensions, fastest first | u32 format | 
 data     from the next multiple of `general.alignment`; a tensor's offset counts from here
 """
 
+import errno
 import mmap
 import re
 import struct
@@ -19,7 +20,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.errors import ModelFileError, UsageError
+from quant.errors import ModelFileError, OutOfMemoryError, UsageError
 from quant.format import Format, format_by_id, row_bytes
 from quant.other_formats import GET_ONE, LOOKED_AT, describe
 
@@ -209,6 +210,9 @@ def _map(path: Path) -> mmap.mmap:
     except ValueError as error:  # what mmap says of an empty file
         raise ModelFileError(f"{path}: the file is empty", f"fetch it again; {GET_ONE}") from error
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            message = f"{path}: no room to map its {path.stat().st_size / 1e6:.1f} MB"
+            raise OutOfMemoryError(message, "use a smaller model, or raise ulimit -v") from error
         raise UsageError(
             f"{path}: {error.strerror}", "check the path and its permissions"
         ) from error

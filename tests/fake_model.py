@@ -102,6 +102,7 @@ class FakeModel:
 
     answers: Sequence[Sequence[Piece]] = (("Hello", "!"),)
     context_size: int = 4096
+    longest_context: int = 4096
     pause: float = 0.0
     failure: BaseException | None = None
     reason: FinishReason = "stop"

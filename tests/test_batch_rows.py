@@ -176,7 +176,8 @@ def test_utf_16_is_refused_with_its_cure(text, mark, encoding):
     named = encoding[:6] if mark else encoding
     with pytest.raises(UsageError, match=f"my rows.csv is {named}, not") as caught:
         read_rows((mark + text).encode(encoding), "lines", name="my rows.csv")
-    assert f"iconv -f {named} -t UTF-8 'my rows.csv'" in str(caught.value.hint)
+    convert = f"iconv -f {named} -t UTF-8 'my rows.csv' > 'my rows-utf8.csv'"
+    assert convert in str(caught.value.hint)
 
 
 def test_a_stray_zero_is_no_utf_16():

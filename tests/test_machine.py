@@ -1,10 +1,11 @@
 """The machine's cores and memory, on faked /proc and /sys trees."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from ops.cpu.machine import available_memory, cpu_name, default_threads
+from ops.cpu.machine import MARGIN, available_memory, cpu_name, default_threads
 
 GIB = 1 << 30
 
@@ -200,3 +201,23 @@ def test_a_board_names_a_processor_without_a_name(tmp_path):
 
 def test_an_unnamed_processor_is_named_by_its_architecture(tmp_path):
     assert cpu_name(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize("kind", ["AS", "DATA"])
+def test_a_limit_of_the_process_counts_where_it_leaves_least(tmp_path, monkeypatch, kind):
+    import resource
+
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemAvailable: 8000000 kB\n")
+    (tmp_path / "proc/self/statm").write_text("1000 9 9 9 0 1000 0\n")
+    limited, none = getattr(resource, f"RLIMIT_{kind}"), resource.RLIM_INFINITY
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda which: (500_000_000 if which == limited else none, none)
+    )
+    found = available_memory(tmp_path)
+    assert found.bytes == 500_000_000 - 1000 * resource.getpagesize() - MARGIN
+    flag = {"AS": "-v", "DATA": "-d"}[kind]
+    assert f"are free (what ulimit {flag} leaves of 500 MB)" in str(found)
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (none, none))
+    assert available_memory(tmp_path).bytes == 8000000 * 1024

@@ -16,6 +16,9 @@ Overflow = Literal["error", "drop-old", "middle", "shift"]
 """
 
 
+ANSWER = 512  # tokens: the room for an answer in the context that an error advises
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """How an answer is made. `max_tokens` None: until end of text or the window is full."""
@@ -44,10 +47,12 @@ def shifted(ids: Sequence[int], size: int, keep: int) -> list[int]:
     return [*ids[:keep], *ids[max(keep + 1, size // 2) :]]
 
 
-def fit(ids: Sequence[int], size: int, overflow: Overflow, keep: int = 0) -> list[int]:
+def fit(
+    ids: Sequence[int], size: int, overflow: Overflow, keep: int = 0, longest: int = 0
+) -> list[int]:
     """The prompt's tokens that enter a window of `size`, which keeps room for an answer.
 
-    The first `keep` tokens always enter.
+    The first `keep` tokens always enter. `longest` is the largest window that could be had.
     Raises ContextOverflowError when the policy is `error`, UsageError for an empty prompt.
     """
     if not ids:
@@ -56,7 +61,9 @@ def fit(ids: Sequence[int], size: int, overflow: Overflow, keep: int = 0) -> lis
         return list(ids)
     if overflow == "error":
         message = f"the prompt has {counted(len(ids), 'token')}, the context {size}"
-        hint = "use a larger -c, a shorter prompt, or --overflow drop-old|middle|shift"
+        wanted = len(ids) + min(ANSWER, len(ids))
+        larger = f"-c {wanted}, " if wanted <= longest else ""
+        hint = f"use {larger}a shorter prompt, or --overflow drop-old|middle|shift"
         raise ContextOverflowError(message, hint)
     count = max(1, size - size // 4)  # a quarter of the window for the answer
     head = min(count - 1, count // 2 if overflow == "middle" else keep)

@@ -72,6 +72,7 @@ class Plan:
     weights: int
     cache: int  # with the whole context in use
     buffers: int
+    longest: int  # the largest context that could be had instead
     note: str | None = None
 
     @property
@@ -155,15 +156,16 @@ def plan_memory(
     buffers += converted_bytes(file, options.backend, placement)
     room = free.bytes - weights - buffers
     fitting = fitting_context(layout, room, context)
-    full = Plan(context, weights, cache_bytes(layout, context), buffers, note)
+    longest = max(context, min(fitting, decoder.most_positions or fitting))
+    full = Plan(context, weights, cache_bytes(layout, context), buffers, longest, note)
     if context <= fitting:
         return full
     if wanted is None and fitting >= BLOCK:
         note = f"context {fitting} of {trained}: memory allows no more ({free.reason})"
-        return Plan(fitting, weights, cache_bytes(layout, fitting), buffers, note)
+        return Plan(fitting, weights, cache_bytes(layout, fitting), buffers, fitting, note)
     message = f"{file.path}: needs {gigabytes(full.total)} (weights {gigabytes(full.weights)}, "
     message += f"cache {gigabytes(full.cache)} for {counted(context, 'token')}); "
-    message += f"{gigabytes(free.bytes)} are free"
+    message += str(free)
     cure = f"use -c {fitting} or less" if fitting >= BLOCK else "use a smaller model"
     raise OutOfMemoryError(message, cure)
 

@@ -86,6 +86,11 @@ class Model:
         self._vocabulary = decoder.weights.weight("token_embd.weight").rows
 
     @property
+    def longest_context(self) -> int:
+        """With which the model could be opened instead."""
+        return self.plan.longest
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a person should hear about how the file is run."""
         return (*self._notes, *self.tokenizer.notes)
@@ -231,7 +236,7 @@ class Model:
             raise UsageError(counted(width, "beam"), f"it may be 1 to {self._passes.outputs}")
         self._check(ids)
         tokenizer = self.tokenizer
-        prompt = fit(ids, self.context_size, generation.overflow, kept(ids, tokenizer.bos))
+        prompt = self._fit(ids, generation, kept(ids, tokenizer.bos))
         ends, stops = tokenizer.end_of_generation, generation.stop
         never = {*self._suppressed(), *(ends if generation.ignore_eos else ())}
         never |= {token for token, bias in generation.sampling.logit_bias if bias == -np.inf}
@@ -367,7 +372,7 @@ class Model:
         """A prompt fitted into the window, its answer, and how many tokens a shift would keep."""
         self._check(ids)
         keep = kept(ids, self.tokenizer.bos)
-        prompt = fit(ids, self.context_size, generation.overflow, keep)
+        prompt = self._fit(ids, generation, keep)
         reasoning = self.template.reasoning if generation.split_reasoning else None
         guide = None
         if generation.constraint:
@@ -382,6 +387,9 @@ class Model:
             )
         sampler = self.sampler(generation, guide)
         return prompt, Answer(prompt, self.tokenizer, sampler, generation, reasoning, guide), keep
+
+    def _fit(self, ids: Sequence[int], generation: Generation, keep: int) -> list[int]:
+        return fit(ids, self.context_size, generation.overflow, keep, self.longest_context)
 
     @cached_property
     def _guides(self) -> "Guides":

@@ -21,6 +21,8 @@ from lepton_cli.engine.saved import SavedChat, read_chat, write_chat
 from lepton_cli.engine.sizes import counted
 from quant.errors import ContextOverflowError, LeptonError, UsageError
 
+LARGER = ", or open the model with a larger context (-c)"
+
 
 @dataclass(frozen=True, slots=True)
 class ContextUse:
@@ -280,7 +282,7 @@ class Session:
         raise ContextOverflowError(
             f"the last message alone makes a prompt of {counted(len(ids), 'token')}; "
             f"the context holds {size}",
-            "shorten it, or open the model with a larger context (-c)",
+            "shorten it" + (LARGER if self.model.longest_context > size else ""),
         )
 
     def _resumable(self, partial: Turn) -> Turn:

@@ -9,6 +9,7 @@ import glob
 import os
 import shlex
 from pathlib import Path
+from typing import BinaryIO
 
 from quant.errors import UsageError
 
@@ -19,7 +20,7 @@ MARKS = {  # the longer ones first: UTF-32's begins with UTF-16's
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-SAMPLE = 1024  # bytes that show whether every second one is zero
+PIECE = 1 << 20  # bytes that are read at once
 
 
 def read_text(name: str) -> str:
@@ -27,19 +28,35 @@ def read_text(name: str) -> str:
     path = Path(name)
     try:
         with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
+            raw = read_limited(file, name)
     except IsADirectoryError as error:
         raise _is_folder(path) from error
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}", _near(name)) from error
-    return unended(decoded(within_limit(raw, name), name, path))
+    return unended(decoded(raw, name, path))
 
 
-def within_limit(raw: bytes, place: str) -> bytes:
-    """What was read of at most MOST_BYTES + 1. Raises UsageError where that is too much."""
+def read_limited(file: BinaryIO, place: str) -> bytes:
+    """All of it. Raises UsageError where that is too much.
+
+    It grows by pieces: one `read` of MOST_BYTES takes memory for as many at once.
+    """
+    raw, read = bytearray(), PIECE
+    while read == PIECE and len(raw) <= MOST_BYTES:
+        piece = file.read(PIECE)  # a short one is the last: a terminal's end is told only once
+        raw += piece
+        read = len(piece)
     if len(raw) > MOST_BYTES:
         raise UsageError(f"{place} does not end within {MOST_BYTES} bytes", "give less text")
-    return raw
+    return bytes(raw)
+
+
+def refuse_other_encoding(raw: bytes, place: str, path: Path | None = None) -> None:
+    """Raises UsageError for UTF-16 and its like; `path` is their file's, for the hint."""
+    encoding = other_encoding(raw)
+    if encoding:
+        hint = f"convert it: {_conversion(encoding, path)}"
+        raise UsageError(f"{place} is {encoding}, not UTF-8", hint)
 
 
 def decoded(raw: bytes, place: str, path: Path | None = None) -> str:
@@ -47,10 +64,7 @@ def decoded(raw: bytes, place: str, path: Path | None = None) -> str:
 
     Raises UsageError that says which encoding it is, or where the first wrong byte is.
     """
-    encoding = other_encoding(raw)
-    if encoding:
-        hint = f"convert it: {_conversion(encoding, path)}"
-        raise UsageError(f"{place} is {encoding}, not UTF-8", hint)
+    refuse_other_encoding(raw, place, path)
     return utf8(raw, place, f"convert it, for example: {_conversion('WINDOWS-1252', path)}")
 
 
@@ -78,16 +92,27 @@ def unmarked(text: str) -> str:
 
 
 def other_encoding(raw: bytes) -> str | None:
-    """UTF-16 or UTF-32 by the byte order mark; without one, UTF-16 by the zeros of Latin text."""
+    """UTF-16 or UTF-32, by the byte order mark; without one, by where the zero bytes are."""
     for mark, encoding in MARKS.items():
         if raw.startswith(mark):
             return encoding
-    even, odd = raw[0:SAMPLE:2], raw[1:SAMPLE:2]
-    if odd.count(0) > len(odd) // 2 and 0 not in even:
-        return "UTF-16LE"
-    if even.count(0) > len(even) // 2 and 0 not in odd:
-        return "UTF-16BE"
-    return None
+    zeros = raw.count(0)
+    if not zeros or (4 * zeros < len(raw) and _is_utf8(raw)):  # none, or a stray one
+        return None
+    first, second, third, last = (raw[n::4].count(0) / (len(raw) // 4 or 1) for n in range(4))
+    if last >= 1 and third > 0.5:
+        return "UTF-32LE"
+    if first >= 1 and second > 0.5:
+        return "UTF-32BE"
+    return "UTF-16LE" if second + last >= first + third else "UTF-16BE"
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_folder(path: Path) -> UsageError:

@@ -38,6 +38,8 @@ class Decoder:
     head_norm: ClassVar[bool] = False  # queries and keys are normalised head by head
     ignored: ClassVar[frozenset[str]] = frozenset()  # tensors that are known to be of no use
 
+    most_positions: int | None = None  # that the file holds, where it holds a table of them
+
     def __init__(self, file: GGUF, context: int) -> None:
         """`context` is the number of positions in use, on which long-rope factors depend."""
         self.keys = Keys(file.metadata)

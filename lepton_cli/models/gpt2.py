@@ -11,6 +11,7 @@ class Gpt2(Decoder):
 
     def embed(self, ops: Operators) -> Array:
         table = self.weights.weight("position_embd.weight")
+        self.most_positions = table.rows
         if table.rows < self.context:
             message = f"{table.name} has {table.rows} rows for a context of {self.context}"
             kind = UsageError if self.context > self.parameters.context else ModelFileError

@@ -69,6 +69,12 @@ class Command(typer.core.TyperCommand):
         for option in self._options():
             option.envvar, option.show_envvar = variables(option), False  # the epilog tells
 
+    def invoke(self, ctx: Any) -> Any:
+        from lepton_cli.engine.memory import check_addresses  # for start-up time
+
+        check_addresses()
+        return super().invoke(ctx)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:
             foreign = FOREIGN_IN_CHAT if self.name == "chat" else FOREIGN

@@ -12,6 +12,7 @@ from rich.theme import Theme as RichTheme
 from lepton_cli.engine.autosave import Autosave, is_session, read_session, sessions_folder
 from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
 from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.memory import out_of_memory
 from lepton_cli.engine.messages import Message
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.session import Session
@@ -26,7 +27,7 @@ from lepton_cli.ui.screen import Screen, open_console
 from lepton_cli.ui.terminal import redraws, sanitize, silent_keys
 from lepton_cli.ui.theme import STYLES, Theme
 from lepton_cli.ui.wrapping import wrap
-from quant.errors import ContextOverflowError, LeptonError, OutOfMemoryError
+from quant.errors import ContextOverflowError, LeptonError
 
 LoadModel = Callable[[str], Model]
 """From a path or a name that the person typed."""
@@ -167,7 +168,7 @@ class Dialogue:
         except ContextOverflowError as error:
             raise ContextOverflowError(error.message, OVERFLOW_HINT) from error
         except MemoryError as error:
-            raise OutOfMemoryError("not enough memory", MEMORY_HINT) from error
+            raise out_of_memory("not enough memory", MEMORY_HINT) from error
         finally:
             view.close()
         kept = self.session.conversation is not before
@@ -269,7 +270,7 @@ class Dialogue:
         try:
             model = self._load_model(name)
         except MemoryError as error:
-            raise OutOfMemoryError(f"not enough memory for {name}", MEMORY_HINT) from error
+            raise out_of_memory(f"not enough memory for {name}", MEMORY_HINT) from error
         former = self.session.model
         try:
             told = model.template.note

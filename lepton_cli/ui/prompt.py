@@ -16,13 +16,12 @@ from typing import TextIO
 
 from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.texts import (
-    MOST_BYTES,
     checked,
     decoded,
+    read_limited,
     read_text,
     unended,
     utf8,
-    within_limit,
 )
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import PromptOptions
@@ -100,7 +99,7 @@ def _read(stdin: TextIO | None) -> bytes:
     if stdin is None:
         return b""
     with _told_when_waiting():
-        return within_limit(stdin.buffer.read(MOST_BYTES + 1), "stdin")
+        return read_limited(stdin.buffer, "stdin")
 
 
 def _tell_taken(count: int) -> None:

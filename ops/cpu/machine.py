@@ -11,7 +11,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+if sys.platform != "win32":
+    import resource
+
 FULL_CAPACITY = 1024  # the kernel's scale of a core's speed
+MARGIN = 80_000_000  # of a process's limit: for the stacks of threads, and for loaded kernels
 ATOM_CAPACITY = 400  # of an Intel E-core: half the vector width at four fifths the clock
 
 
@@ -25,6 +29,11 @@ class ThreadChoice:
 class MemoryLimit:
     bytes: int
     reason: str
+
+    def __str__(self) -> str:
+        small = self.bytes < 1e9
+        size = f"{self.bytes / 1e6:.1f} MB" if small else f"{self.bytes / 1e9:.2f} GB"
+        return f"{size} are free ({self.reason})"
 
 
 def default_threads(root: Path = Path("/"), allowed: Collection[int] | None = None) -> ThreadChoice:
@@ -47,9 +56,17 @@ def default_threads(root: Path = Path("/"), allowed: Collection[int] | None = No
 
 
 def available_memory(root: Path = Path("/")) -> MemoryLimit:
-    """What can be allocated now without swapping: the system's free memory or the cgroup's rest."""
+    """What can be allocated now without swapping: the least of what system and limits leave."""
     limits = [*_free_memory(root), *_cgroup_memory(root)] or [_system_memory()]
-    return min(limits, key=lambda limit: limit.bytes)
+    return min([*limits, *_process_memory(root)], key=lambda limit: limit.bytes)
+
+
+def address_limit() -> int | None:
+    """How many bytes of addresses this process may have; None: no limit."""
+    if sys.platform == "win32":
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def cpu_name(root: Path = Path("/")) -> str:
@@ -160,6 +177,19 @@ def _cgroup_memory(root: Path) -> Iterator[MemoryLimit]:
             cached = sum(int(stat.get(f"{prefix}{age}_file", 0)) for age in ("active", "inactive"))
             used = max(0, (_integer(folder / used_name) or 0) - cached)
             yield MemoryLimit(max(0, limit - used), "what the cgroup's memory limit leaves")
+
+
+def _process_memory(root: Path) -> Iterator[MemoryLimit]:
+    """Of the process's own limits: each page counts, also of files that are mapped."""
+    if sys.platform == "win32":
+        return
+    pages = [int(field) for field in _read(root / "proc/self/statm").split()]
+    for kind, flag, field in ((resource.RLIMIT_AS, "-v", 0), (resource.RLIMIT_DATA, "-d", 5)):
+        limit = resource.getrlimit(kind)[0]
+        if limit != resource.RLIM_INFINITY and len(pages) > field:
+            rest = limit - pages[field] * resource.getpagesize() - MARGIN
+            reason = f"what ulimit {flag} leaves of {limit / 1e6:.0f} MB"
+            yield MemoryLimit(max(0, rest), reason)
 
 
 def _system_memory() -> MemoryLimit:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.cpu.layout import PANEL_ROWS
+from ops.cpu.machine import available_memory
 from ops.interface import Weight
 from quant.errors import OutOfMemoryError
 from quant.format import Format, dequantize, row_bytes
@@ -125,13 +126,13 @@ def _unit(part: np.dtype[Any]) -> int:
 
 def _reserve(size: int) -> mmap.mmap:
     """Fresh memory, in huge pages where the system gives them."""
-    message, cure = f"no memory for {size / 1e9:.2f} GB of weights", "use a smaller model"
     try:
         if sys.platform == "win32":
             return mmap.mmap(-1, size)
         memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except (OSError, ValueError, OverflowError) as error:
-        raise OutOfMemoryError(message, cure) from error
+        message = f"no memory for {size / 1e6:.1f} MB of weights; {available_memory()}"
+        raise OutOfMemoryError(message, "use a smaller model") from error
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return memory

@@ -17,12 +17,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
-from pathlib import PurePath
-from shlex import quote
+from pathlib import Path
 from typing import Literal
 
 from lepton_cli.engine.plain import Plain
 from lepton_cli.engine.sizes import counted
+from lepton_cli.engine.texts import refuse_other_encoding
 from quant.errors import LeptonError, UsageError
 
 Form = Literal["lines", "jsonl", "json", "csv", "tsv"]
@@ -38,12 +38,6 @@ STDIN = "stdin"
 TEXT = "text"  # the column of a row that is nothing but a text
 BYTE_ORDER_MARK = "\ufeff"
 LARGEST_FIELD = 1 << 30  # of a CSV; Python's own limit is less than a long document
-WIDE_MARKS = (  # the longer ones first: UTF-32's begins as UTF-16's does
-    (b"\xff\xfe\0\0", "UTF-32"),
-    (b"\0\0\xfe\xff", "UTF-32"),
-    (b"\xff\xfe", "UTF-16"),
-    (b"\xfe\xff", "UTF-16"),
-)
 SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's line before the first
 QUOTED = re.compile(r'"[^"]*"')
 
@@ -80,12 +74,7 @@ def read_rows(
     data: bytes, form: Form, delimiter: str | None = None, name: str = STDIN
 ) -> list[Row]:
     """`name` is the file's. Raises UsageError for what is wrong with the file as a whole."""
-    wide = _wide_encoding(data)
-    if wide is not None:
-        convert, new = f"iconv -f {wide} -t UTF-8", f"utf8{PurePath(name).suffix}"
-        cure = f"{convert} {quote(name)} > {new}; lepton batch MODEL {new}"
-        cure = f"pipe it through {convert}" if name == STDIN else cure
-        raise UsageError(f"{name} is {wide}, not UTF-8", cure)
+    refuse_other_encoding(data, name, None if name == STDIN else Path(name))
     text = data.decode("utf-8", "surrogateescape").removeprefix(BYTE_ORDER_MARK)
     if form in ("csv", "tsv"):
         return list(_csv_rows(text, delimiter or ("\t" if form == "tsv" else None)))
@@ -177,30 +166,6 @@ def _value_of(data: bytes) -> Plain:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number")
-
-
-def _wide_encoding(data: bytes) -> str | None:
-    """Of text with two or four bytes a character: by its mark, or by its zero bytes."""
-    marked = next((name for mark, name in WIDE_MARKS if data.startswith(mark)), None)
-    zeros = data.count(0)
-    if marked or not zeros:
-        return marked
-    if 4 * zeros < len(data) and _is_utf8(data):
-        return None  # a stray zero
-    first, second, third, last = (data[n::4].count(0) / (len(data) // 4 or 1) for n in range(4))
-    if last >= 1 and third > 0.5:
-        return "UTF-32LE"
-    if first >= 1 and second > 0.5:
-        return "UTF-32BE"
-    return "UTF-16LE" if second + last >= first + third else "UTF-16BE"
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _broken(number: int, source: str, error: LeptonError | None = None) -> Row:
