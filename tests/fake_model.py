@@ -127,6 +127,7 @@ class FakeModel:
     prompts: list[str] = field(default_factory=list)
     generations: list[Any] = field(default_factory=list)
     remembered: list[tuple[int | None, int]] = field(default_factory=list)
+    unstored: str | None = None  # why nothing is remembered
     identity: str = "the fake's"
     closed: bool = False
 
@@ -173,8 +174,9 @@ class FakeModel:
     def _stats(self, prompt: int, generated: int) -> Stats:
         return Stats(prompt, 0, 0, generated, 0.25, 0.5, prompt + generated, self.context_size)
 
-    def remember(self, count: int | None = None, least: int = 1) -> None:
+    def remember(self, count: int | None = None, least: int = 1) -> str | None:
         self.remembered.append((count, least))
+        return self.unstored
 
     def close(self) -> None:
         self.closed = True

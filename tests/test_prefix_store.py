@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -309,8 +310,20 @@ def test_a_disk_that_is_full_is_no_error(root, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(prefix_store, "write_cached", full)
-    assert not kept(store(root), tokens(300))
+    full_store = store(root)
+    assert not kept(full_store, tokens(300))
     assert not files(root)
+    assert f"cannot be kept in {root}: No space left on device" in full_store.failure
+    assert "XDG_CACHE_HOME" in full_store.failure
+    monkeypatch.undo()
+    assert kept(full_store, tokens(300)) and full_store.failure is None
+
+
+def test_a_disk_without_room_for_a_block_is_full(root, monkeypatch):
+    monkeypatch.setattr(prefix_store.shutil, "disk_usage", lambda path: Mock(free=PAGE))
+    full_store = store(root)
+    assert not kept(full_store, tokens(300))
+    assert "No space left on device" in full_store.failure
 
 
 def test_a_folder_that_cannot_be_made_is_no_error(tmp_path):

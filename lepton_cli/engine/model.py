@@ -258,13 +258,13 @@ class Model:
             self._audit.beams(ids, generation, beams)
         return beams
 
-    def remember(self, count: int | None = None, least: int = 1) -> None:
+    def remember(self, count: int | None = None, least: int = 1) -> str | None:
         """Stores the window's first `count` tokens on disk, or all, if `least` of them are new.
 
-        Only where the model was opened with room for that (LoadOptions.prefixes).
+        Only where the model was opened with room for that (LoadOptions.prefixes). Returns why they
+        could not be stored, if so.
         """
-        if self._prefixes:
-            self._prefixes.keep(self._positions, count, least)
+        return self._prefixes.keep(self._positions, count, least) if self._prefixes else None
 
     @cached_property
     def _prefixes(self) -> Prefixes | None:

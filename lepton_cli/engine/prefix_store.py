@@ -15,6 +15,7 @@ the block could be mapped; after the name of the model it is filled with zeros:
 """
 
 import contextlib
+import errno
 import hashlib
 import mmap
 import os
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 
 from ops.interface import BLOCK
 from ops.own_files import ForeignFileError, open_own, own_folder, private_folder
+from ops.shelves import CURE
 from ops.whole_files import DRAFT, write_cached
 from quant.errors import UsageError
 
@@ -91,6 +93,7 @@ class PrefixStore:
         self._root, self._folder = root, root / key.hex()
         self._key, self._model = key, model
         self._block_bytes, self._limit = block_bytes, limit
+        self.failure: str | None = None  # why the last tokens could not be stored, and the cure
 
     def find(self, ids: Sequence[int]) -> Found:
         """The longest beginning of these tokens that is stored."""
@@ -139,12 +142,19 @@ class PrefixStore:
                 private_folder(folder)
             self._write_all(ids, blocks)
             _tidy(self._root, self._limit)
-        except (OSError, ForeignFileError):  # a full disk, a folder that may not be written
-            return False
-        return True
+        except ForeignFileError as error:
+            self.failure = f"the prompt cache cannot be kept: {error.message}; {error.hint}"
+        except OSError as error:  # a full disk, a folder that may not be written
+            why = f"cannot be kept in {self._root}: {error.strerror}"
+            self.failure = f"the prompt cache {why}; {CURE}, or --prefix-cache 0"
+        else:
+            self.failure = None
+        return self.failure is None
 
     def _write_all(self, ids: Sequence[int], blocks: Sequence[Memory]) -> None:
         free = shutil.disk_usage(self._folder).free // SPARE
+        if free < PAGE + self._block_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         most = min(self._limit, free) // (PAGE + self._block_bytes)
         before, paths = ROOT, list[Path]()
         for part, block in list(zip(_parts(ids), blocks, strict=True))[:most]:

@@ -66,12 +66,16 @@ class Prefixes:
             if count >= least:
                 positions.restore(wanted[:count], blocks)
 
-    def keep(self, positions: Positions, count: int | None, least: int) -> None:
-        """Stores the window's first `count` tokens, or all, if `least` of them are new."""
+    def keep(self, positions: Positions, count: int | None, least: int) -> str | None:
+        """Stores the window's first `count` tokens, or all, if `least` of them are new.
+
+        Returns why they could not be stored, if so.
+        """
         ids = positions.ids[:count]
         if len(ids) >= max(least, WORTH_LOADING):
             blocks = positions.saved()[: -(-len(ids) // BLOCK)]
             self._opened(positions.layout).keep(ids, blocks, least)
+        return None if self._store is None else self._store.failure
 
     def _opened(self, layout: CacheLayout) -> PrefixStore:
         if self._store is None:

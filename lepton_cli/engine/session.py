@@ -181,10 +181,13 @@ class Session:
             self.conversation, self._used, self._first = conversation, None, 0
         return open_question
 
-    def snapshot(self) -> None:
-        """Leaves the window's K and V on disk, so that a resumed chat need not be read again."""
-        if self.autosave is not None and self.autosave.path is not None:
-            self.model.remember()
+    def snapshot(self) -> str | None:
+        """Leaves the window's K and V on disk, so that a resumed chat need not be read again.
+
+        Returns why it could not, if so.
+        """
+        is_kept = self.autosave is not None and self.autosave.path is not None
+        return self.model.remember() if is_kept else None
 
     # --- the window -------------------------------------------------------------------------
 

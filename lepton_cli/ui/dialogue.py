@@ -89,6 +89,7 @@ class Dialogue:
         self.last: Done | None = None
         self._load_model, self._by_hand = load_model, by_hand
         self._told_failure: str | None = None
+        self._told_lost = False
         self.plain = options.plain or not (by_hand and redraws(sys.stdout))
         self._aside = sys.stdout if by_hand and sys.stdout.isatty() else sys.stderr
         self._console = open_console(self._aside, plain=self.plain)
@@ -249,8 +250,11 @@ class Dialogue:
         view.close()
 
     def keep(self) -> None:
-        """Leaves K and V on disk beside the words; says once why the words are not there."""
-        self.session.snapshot()
+        """Leaves K and V on disk beside the words; says once why they are not there."""
+        lost = self.session.snapshot()
+        if lost and not self._told_lost:
+            self.note(lost)
+            self._told_lost = True
         failure = self.session.autosave.failure if self.session.autosave else None
         if failure not in (None, self._told_failure):
             self.note(f"this chat is not being kept: {failure} (/save writes it elsewhere)")

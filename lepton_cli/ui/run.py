@@ -72,7 +72,9 @@ def answer_prompt(request: Request) -> None:
         with interrupting(flag):
             events = model.stream(ids, start.generation, flag) if raw else session.send(prompt)
             done = _follow(events, _report(request, start))
-            model.remember(done.stats.prompt_tokens, WORTH_KEEPING)
+            lost = model.remember(done.stats.prompt_tokens, WORTH_KEEPING)
+            if lost:
+                note(lost)
     _tell(done, start, request)
     if done.reason == "interrupted":
         raise typer.Exit(INTERRUPTED)
