@@ -17,7 +17,7 @@ from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.sampling import Sampling
 from lepton_cli.ui.commands import COMMANDS, find_command, run_command
 from lepton_cli.ui.dialogue import ChatOptions, Dialogue
-from lepton_cli.ui.line_editor import CommandCompleter, is_unfinished, meant
+from lepton_cli.ui.line_editor import CommandCompleter, KeptHistory, is_unfinished, meant
 from lepton_cli.ui.values import VALUES, Value
 from quant.errors import LeptonError, ModelFileError, UsageError
 
@@ -547,10 +547,19 @@ def test_enter_begins_a_new_line_only_where_more_is_to_come(typed: str, unfinish
         ('"""\nfirst\n  second\n"""', "first\n  second"),
         ("  indented", "  indented"),
         ("half \ud83d", "half ?"),
+        ("\ufeffpasted", "pasted"),
     ],
 )
 def test_marks_of_a_block_are_not_sent(typed: str, sent: str) -> None:
     assert meant(typed) == sent
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device here")
+def test_a_history_that_cannot_be_kept_tells_why_and_goes_on() -> None:
+    history = KeptHistory("/dev/full", str)
+    history.append_string("hello")
+    assert history.lost == "No space left on device"
+    assert history.get_strings() == ["hello"]
 
 
 def test_a_file_that_cannot_fit_is_refused_and_a_read_one_can_be_dropped(tmp_path: Path) -> None:

@@ -160,10 +160,20 @@ def test_a_chat_that_cannot_be_kept_says_so_once(folder: Path, told: Callable[[]
     talk = dialogue(["one"], ["two"])
     for text in ("a", "b"):
         talk.ask(text)
-    assert told().count("this chat is not being kept: cannot write") == 1
+    said = told()
+    assert said.count("this chat is not being kept: cannot write") == 1
+    assert said.count("set XDG_STATE_HOME") == 1
     folder.unlink()
     talk.ask("c")
     assert len(read_session(next(folder.iterdir())).conversation.turns) == 6
+
+
+def test_a_window_that_cannot_be_kept_is_told_once(told: Callable[[], str]) -> None:
+    talk = dialogue(["one"], ["two"])
+    talk.session.model.unstored = "the prompt cache cannot be kept"  # type: ignore[attr-defined]
+    for text in ("a", "b"):
+        talk.ask(text)
+    assert told().count("the prompt cache cannot be kept") == 1
 
 
 @pytest.mark.parametrize("suffix", [".json", ".md"])

@@ -88,7 +88,7 @@ class Autosave:
         except OSError as error:
             self.failure = error.strerror or str(error)
         except LeptonError as error:
-            self.failure = f"{error.message}: {error.hint}" if error.hint else error.message
+            self.failure = f"{error.message}; {error.hint}" if error.hint else error.message
         else:
             self.failure, self._said = None, said
             self._written.update(node.name for node in new)

@@ -12,6 +12,7 @@ from ops.own_files import named_file, open_file, open_own, own_file
 from ops.whole_files import replacing
 from quant.errors import UsageError
 
+WRITABLE = "a folder that can be written"
 NO_HOME = Path(os.devnull)  # nothing lies below it, and nothing can be written there
 LARGEST = 1 << 28  # bytes of a chat's file
 
@@ -107,4 +108,6 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"cannot write {path}: {error.strerror}", "choose another folder")
+    own = path.is_relative_to(state_folder())
+    hint = f"set XDG_STATE_HOME to {WRITABLE}" if own else f"name {WRITABLE}"
+    return UsageError(f"cannot write {path}: {error.strerror}", hint)

@@ -1,6 +1,5 @@
 """Where a person types: several lines, with history, search, completion and a meter below."""
 
-import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -32,6 +31,7 @@ from lepton_cli.ui.theme import STYLES
 from quant.errors import UsageError
 
 BLOCK = '"""'
+UNKEPT = "what you type is not kept for the next time"
 OTHER_STYLES = {
     "completion-menu.completion.current": "noreverse fg:#ffffff bg:#000000",
     **PROMPT_STYLES,
@@ -44,6 +44,7 @@ class LineEditor:
     def __init__(self, dialogue: Dialogue, *, history: bool) -> None:
         self._dialogue = dialogue
         self._folds = Folds()
+        self._told_lost = False
         stream = sys.stdout if sys.stdout.isatty() else sys.stderr
         is_command = Condition(lambda: get_app().current_buffer.text.startswith("/"))
         self._session: PromptSession[str] = PromptSession(
@@ -73,7 +74,9 @@ class LineEditor:
             text += "\n"  # what was typed ahead is a text of its own
         self._take_theme()
         self._take_typed_ahead()
-        return self._folds.expand(meant(self._session.prompt(default=text)))
+        typed = self._folds.expand(meant(self._session.prompt(default=text)))
+        self._tell_lost()
+        return typed
 
     def _take_theme(self) -> None:
         """Again at each prompt: `/set theme` changes it."""
@@ -117,10 +120,16 @@ class LineEditor:
         try:
             path = private_file(state_folder() / "history")
         except UsageError as error:
-            why = f"{error.message}; {error.hint}"
-            self._dialogue.note(f"what you type is not kept for the next time: {why}")
+            self._dialogue.note(f"{UNKEPT}: {error.message}; {error.hint}")
             return BriefHistory(self._folds.expand)
         return KeptHistory(str(path), self._folds.expand)
+
+    def _tell_lost(self) -> None:
+        """Says once that the history could not take what was typed: a full disk."""
+        history = self._session.history
+        if isinstance(history, KeptHistory) and history.lost and not self._told_lost:
+            self._dialogue.note(f"{UNKEPT}: {history.lost}")
+            self._told_lost = True
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -184,6 +193,7 @@ class KeptHistory(FileHistory):
     def __init__(self, path: str, expand: Callable[[str], str]) -> None:
         super().__init__(path)
         self._expand = expand
+        self.lost = ""  # why an entry is not on disk
 
     def append_string(self, string: str) -> None:
         whole = self._expand(string)
@@ -191,8 +201,10 @@ class KeptHistory(FileHistory):
             super().append_string(whole)
 
     def store_string(self, string: str) -> None:
-        with contextlib.suppress(OSError):  # a full disk shall not end the chat
+        try:
             super().store_string(meant(string))
+        except OSError as error:  # a full disk shall not end the chat
+            self.lost = error.strerror or str(error)
 
 
 class CommandCompleter(Completer):
