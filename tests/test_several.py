@@ -116,3 +116,20 @@ def test_what_does_not_go_together_is_refused(lepton, args, words):
 def test_bans_that_leave_nothing_of_a_form_are_told_as_such(lepton, form):
     code, _, err = lepton("--choices", "help", *form)
     assert code == 6 and "the bans leave none" in err
+
+
+def test_candidates_differ_and_too_few_are_told(lepton):
+    code, out, err = lepton("--candidates", "3", "--choices", "yes,no")
+    answers = out.split("\n---\n")
+    assert code == 0 and sorted(answers) in (["no\n", "yes"], ["no", "yes\n"])
+    assert "2 different answers of 3: 12 draws found no more" in err
+    code, out, err = lepton("--candidates", "2", "--temp", "0")
+    assert (code, "---" in out) == (0, False)
+    assert "1 different answer of 2: 1 draw found no more" in err
+
+
+def test_each_candidate_gives_its_code_block(lepton):
+    code, out, err = lepton("--candidates", "2", "-x", "--regex", "[ab]{2}\n```\n[xy]{3}\n```")
+    first, second = out.split("---\n")
+    assert (code, err, len(first), len(second)) == (0, "", 4, 4)
+    assert lepton("--candidates", "2", "-x")[0] == 6

@@ -4,8 +4,8 @@ import base64
 import os
 from collections.abc import Mapping
 
+from lepton_cli.ui.code_blocks import code_blocks
 from lepton_cli.ui.dialogue import Dialogue
-from lepton_cli.ui.markdown import parser
 from quant.errors import UsageError
 
 MOST_BYTES = 74_994  # of a text: the longest that terminals agree on, 100 kB in base64
@@ -43,12 +43,6 @@ def _block(answer: str, which: str) -> tuple[str, str]:
     if not 1 <= number <= len(blocks):
         raise UsageError(f"there is no block {number}", f"the answer has {len(blocks)}")
     return f"block {number} of {len(blocks)}", blocks[number - 1]
-
-
-def code_blocks(markdown: str) -> list[str]:
-    """The contents of the fenced blocks, without their last newlines."""
-    tokens = parser().parse(markdown)
-    return [token.content.removesuffix("\n") for token in tokens if token.type == "fence"]
 
 
 def clipboard_sequence(text: str, environ: Mapping[str, str]) -> str:

@@ -191,8 +191,22 @@ class RunOptions:
     ] = False
     candidates: Annotated[
         int,
-        _output("--candidates", metavar="N", min=1, max=32, help="Print N different answers."),
+        _output(
+            "--candidates",
+            metavar="N",
+            min=1,
+            max=32,
+            help="Print N different answers, or as many as some draws find.",
+        ),
     ] = 1
+    extract: Annotated[
+        bool,
+        _output("--extract", "-x", help="Print the answer's first code block alone, else exit 6."),
+    ] = False
+    extract_last: Annotated[
+        bool,
+        _output("--extract-last", "--xl", help="Print the answer's last code block alone."),
+    ] = False
     beams: Annotated[
         int,
         _output(

@@ -13,6 +13,7 @@ from lepton_cli.engine.model import Model
 from lepton_cli.engine.plain import Plain, plain
 from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.tokenizer import Tokenizer
+from lepton_cli.ui.code_blocks import Which, extracted
 from lepton_cli.ui.options import ReasoningMode
 from lepton_cli.ui.output import LineWriter, emit_json
 from lepton_cli.ui.terminal import redraws, sanitize, uses_color
@@ -30,6 +31,7 @@ class Start:
     samplers: tuple[str, ...]  # that do something, in their order
     template: str | None  # None: the prompt is completed as it is
     load_seconds: float
+    extract: Which | None = None  # which code block is wanted
 
     def record(self) -> dict[str, Plain]:
         model, how = self.model, self.generation
@@ -89,11 +91,11 @@ class PlainReport:
                 text = sanitize(text)
                 self._aside(SLANTED + text + PLAIN if self._slants else text)
             case Text(text):
-                self._end_thoughts()
+                self.end_thoughts()
                 self._answering = True
                 self._stdout.write(text)
             case Done():
-                self._end_thoughts()
+                self.end_thoughts()
                 self._answering = True
 
     def close(self) -> None:
@@ -110,7 +112,7 @@ class PlainReport:
             self._aside(ERASE_LINE)
         self._progressing = done < total
 
-    def _end_thoughts(self) -> None:
+    def end_thoughts(self) -> None:
         if self._thinking and self._reasoning == "show":
             self._stdout.write("\n\n")
         elif self._thinking:
@@ -120,6 +122,33 @@ class PlainReport:
     def _aside(self, text: str) -> None:
         self._stderr.write(text)
         self._stderr.flush()
+
+
+class ExtractReport:
+    """A code block of the answer alone on stdout; an answer without one goes to stderr."""
+
+    def __init__(self, which: Which, around: PlainReport, stderr: TextIO) -> None:
+        self._which, self._around, self._stderr = which, around, stderr
+        self._text: list[str] = []
+
+    def event(self, event: Event) -> None:
+        match event:
+            case Text(text):
+                self._text.append(text)
+            case Done():
+                text = "".join(self._text)
+                block = extracted(text, self._which)
+                if block is not None:
+                    self._around.event(Text(block))
+                    return
+                self._around.end_thoughts()
+                if text:
+                    self._stderr.write(sanitize(text).removesuffix("\n") + "\n")
+            case _:
+                self._around.event(event)
+
+    def close(self) -> None:
+        self._around.close()
 
 
 class JsonReport:
@@ -137,8 +166,10 @@ class JsonReport:
             case Reasoning(text):
                 self._reasoning.append(text)
             case Done():
+                text = "".join(self._text)
                 answer: dict[str, Plain] = {
-                    "text": "".join(self._text),
+                    "text": text,
+                    **extraction(self._start, text),
                     "reasoning": "".join(self._reasoning) if self._reasoning else None,
                 }
                 emit_json(
@@ -154,22 +185,30 @@ class JsonLinesReport:
 
     def __init__(self, start: Start, stdout: TextIO) -> None:
         self._start, self._stdout = start, stdout
+        self._text: list[str] = []
         self._emit("start", start.record())
 
     def event(self, event: Event) -> None:
         match event:
             case Text(text):
+                self._text.append(text)
                 self._emit("text", {"text": text})
             case Reasoning(text):
                 self._emit("reasoning", {"text": text})
             case Done():
-                self._emit("end", ending(self._start, event))
+                block = extraction(self._start, "".join(self._text))
+                self._emit("end", {**block, **ending(self._start, event)})
 
     def close(self) -> None:
         pass
 
     def _emit(self, name: str, fields: dict[str, Plain]) -> None:
         emit_json(self._stdout, {"event": name, **fields})
+
+
+def extraction(start: Start, text: str) -> dict[str, Plain]:
+    """Where one is wanted."""
+    return {} if start.extract is None else {"extracted": extracted(text, start.extract)}
 
 
 def ending(start: Start, done: Done) -> dict[str, Plain]:

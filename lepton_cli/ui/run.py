@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import typer
 
 from lepton_cli.engine.catalogue import resolve
-from lepton_cli.engine.events import Done, Event
+from lepton_cli.engine.events import Done, Event, Text
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.prefixes import WORTH_KEEPING
 from lepton_cli.engine.sampling import Sampler
 from lepton_cli.engine.session import Session
 from lepton_cli.engine.sizes import counted
+from lepton_cli.ui.code_blocks import Which, without_block
 from lepton_cli.ui.forms import check_form
 from lepton_cli.ui.interrupt import interrupting
 from lepton_cli.ui.notes import note
@@ -23,13 +24,22 @@ from lepton_cli.ui.options import (
     ConversationOptions,
     ModelOptions,
     PromptOptions,
+    ReasoningMode,
     RunOptions,
 )
 from lepton_cli.ui.prompt import gather
-from lepton_cli.ui.report import JsonLinesReport, JsonReport, PlainReport, Report, Start, rate
+from lepton_cli.ui.report import (
+    ExtractReport,
+    JsonLinesReport,
+    JsonReport,
+    PlainReport,
+    Report,
+    Start,
+    rate,
+)
 from lepton_cli.ui.sampling_options import SamplingOptions
 from lepton_cli.ui.settings import generation_settings
-from lepton_cli.ui.several import check_several, print_several
+from lepton_cli.ui.several import check_several, print_several, wanted_block
 from quant.errors import UsageError
 
 INTERRUPTED = 130
@@ -71,7 +81,7 @@ def answer_prompt(request: Request) -> None:
             raise typer.Exit(0 if whole else INTERRUPTED)
         with interrupting(flag):
             events = model.stream(ids, start.generation, flag) if raw else session.send(prompt)
-            done = _follow(events, _report(request, start))
+            done = _follow(events, _report(request, start), start.extract)
             lost = model.remember(done.stats.prompt_tokens, WORTH_KEEPING)
             if lost:
                 note(lost)
@@ -109,6 +119,7 @@ def _start(request: Request, model: Model, *, raw: bool, begin: float) -> Start:
         samplers=sampler.describe(),
         template=None if raw else model.template.name,
         load_seconds=time.perf_counter() - begin,
+        extract=wanted_block(request.how),
     )
 
 
@@ -117,12 +128,21 @@ def _report(request: Request, start: Start) -> Report:
         return JsonReport(start, sys.stdout)
     if request.how.jsonl:
         return JsonLinesReport(start, sys.stdout)
-    return PlainReport(request.talk.reasoning or "stderr", sys.stdout, sys.stderr)
+    reasoning = request.talk.reasoning or "stderr"
+    if start.extract is None:
+        return PlainReport(reasoning, sys.stdout, sys.stderr)
+    aside: ReasoningMode = "hide" if reasoning == "hide" else "stderr"
+    return ExtractReport(start.extract, PlainReport(aside, sys.stdout, sys.stderr), sys.stderr)
 
 
-def _follow(events: Iterator[Event], report: Report) -> Done:
+def _follow(events: Iterator[Event], report: Report, extract: Which | None) -> Done:
+    said = list[str]()
     try:
         for event in events:
+            if isinstance(event, Text):
+                said.append(event.text)
+            elif isinstance(event, Done) and extract:
+                event = without_block(event, "".join(said), extract)
             report.event(event)
     finally:
         report.close()
