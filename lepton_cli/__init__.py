@@ -6,15 +6,14 @@ with lepton_cli.load("model.gguf") as model:
         print(piece, end="")
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing's own costs some milliseconds, in which Ctrl-C is not yet quiet
 if TYPE_CHECKING:
     from lepton_cli.engine.model import Model, load, load_tokenizer
 
 __all__ = ["Model", "load", "load_tokenizer"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Imports the engine when it is first used: `lepton --help` must not wait for NumPy."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

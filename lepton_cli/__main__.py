@@ -1,20 +1,23 @@
-"""The first thing that runs: Ctrl-C is quiet from here on, also while the program is imported."""
+"""The first thing that runs: Ctrl-C is quiet from here on, also while the program is imported.
 
+Until then it is Python's own: what is imported before costs milliseconds in which Ctrl-C prints a
+traceback. So nothing is, but what Python has imported already.
+"""
+
+import _signal  # type: ignore[import-not-found]  # `signal` makes enumerations of it first
 import gc
 import os
-import signal
 import sys
-from collections.abc import Sequence
 
 INTERRUPTED = 130  # 128 and the signal's number, as shells tell it
 OBJECTS = 100_000  # made between collections: a start keeps what it makes, and lost 4 % to them
 
 
 def main() -> None:
-    gc.set_threshold(OBJECTS)
-    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # nohup ignores it
+    heeded = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler  # not under nohup
     if heeded:
-        signal.signal(signal.SIGINT, _leave)
+        _signal.signal(_signal.SIGINT, _leave)
+    gc.set_threshold(OBJECTS)
     try:
         code = run(sys.argv[1:], heeded=heeded)
     except KeyboardInterrupt:
@@ -23,17 +26,21 @@ def main() -> None:
     os._exit(code)
 
 
-def run(args: Sequence[str], *, heeded: bool = False) -> int:
-    """The exit code of `lepton ARGS`. Once all is imported, Ctrl-C is a KeyboardInterrupt again."""
+def run(args: list[str], *, heeded: bool = False) -> int:
+    """The exit code of `lepton ARGS`. While a command runs, Ctrl-C is a KeyboardInterrupt."""
     from lepton_cli import program  # not before Ctrl-C is quiet
 
-    if heeded:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    return program.run(args)
+    if not heeded:
+        return program.run(args)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    try:
+        return program.run(args)
+    finally:
+        _signal.signal(_signal.SIGINT, _leave)
 
 
 def _leave(*_: object) -> None:
-    """Nothing is written yet."""
+    """Nothing is written yet, or all is."""
     os._exit(INTERRUPTED)
 
 

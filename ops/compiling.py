@@ -6,7 +6,6 @@ target a process, which a caller who uses Numba too may have chosen otherwise.
 
 import os
 import selectors
-import struct
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,19 +13,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, Self
 
+from ops.worker import LENGTH
 from quant.errors import LeptonError
 
 MOST_PROCESSES = 8  # each holds some 200 MB
-LENGTH = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A module that compiles what it is asked for on stdin, and the variables it is started with.
-
-    One name a line; an answer is its length (u64) and the kernel as the shelves keep it. With
-    `--list` it tells the names of all kernels.
-    """
+    """A module that speaks as `ops.worker` says, and the variables it is started with."""
 
     module: str
     arguments: tuple[str, ...] = ()
@@ -57,7 +52,14 @@ def compiled(names: Sequence[str], worker: Worker, processes: int) -> Iterator[t
 def all_kernels(worker: Worker) -> list[str]:
     """The names of all kernels there are."""
     listing = [*worker.command, "--list"]
-    told = subprocess.run(listing, env=_environment(), stdout=subprocess.PIPE, text=True)
+    told = subprocess.run(
+        listing,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for us to hear
+    )
     if told.returncode:
         raise _failure("the list of kernels", told.returncode)
     return told.stdout.split()

@@ -251,6 +251,19 @@ def test_a_failing_compiler_is_told_with_the_kernel(capfd):
     assert "KeyError: 'no_such_kernel'" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("work", "closes"), [("time.sleep(60)", "stdin"), ("bytes(1 << 20)", "stdout")]
+)
+def test_a_compiler_whose_parent_is_gone_ends_at_once_and_says_nothing(work, closes):
+    script = f"import time; from ops.worker import serve; serve(lambda name: {work})"
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, bufsize=0, **pipes) as compiler:
+        compiler.stdin.write(b"scale\n")
+        getattr(compiler, closes).close()  # as the system does for a parent that was killed
+        assert compiler.wait(30) == 0
+        assert compiler.stderr.read() == b""
+
+
 def test_a_persons_own_settings_of_numba_change_nothing(monkeypatch):
     rung = choose_rung(host_features(), {})
     [(_, before)] = compiled([SMALL], rung, 1)

@@ -47,6 +47,12 @@ def test_a_run_imports_no_compiler():
     assert done.stderr.endswith("set()\n")
 
 
+def test_nothing_is_imported_before_ctrl_c_is_quiet():
+    script = "import sys; before = set(sys.modules); import lepton_cli.__main__; "
+    done = python(script + "print(*sorted(set(sys.modules) - before))")
+    assert done.stdout.split() == ["gc", "lepton_cli", "lepton_cli.__main__"], done.stderr
+
+
 # --- Ctrl-C
 
 STRIKE = """

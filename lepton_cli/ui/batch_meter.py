@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from lepton_cli.engine.batch.running import Run
 from lepton_cli.engine.sizes import counted
 from lepton_cli.ui.notes import note
-from lepton_cli.ui.terminal import redraws
+from lepton_cli.ui.terminal import modes_kept, redraws
 
 
 class Meter:
@@ -34,7 +34,7 @@ class Meter:
             return
         from lepton_cli.ui.batch_bar import batch_bar
 
-        with batch_bar(self._words) as bar:
+        with modes_kept(sys.stdin, sys.stderr), batch_bar(self._words) as bar:
             task = bar.add_task("", total=self._total, completed=self._kept)
             yield lambda: bar.update(task, completed=self._kept + safe())
 

@@ -17,6 +17,7 @@ from lepton_cli.ui.line_editor import LineEditor
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import ReasoningMode
 from lepton_cli.ui.report import PlainReport
+from lepton_cli.ui.terminal import is_terminal, modes_kept
 from quant.errors import LeptonError
 
 INTERRUPTED = 130
@@ -31,7 +32,12 @@ def chat(model: Model, options: ChatOptions, load_model: LoadModel) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # where the locale lacks a character: a "?"
-    by_hand = _is_terminal(sys.stdin) and (_is_terminal(sys.stdout) or _is_terminal(sys.stderr))
+    with modes_kept(sys.stdin, sys.stdout):
+        return _chat(model, options, load_model)
+
+
+def _chat(model: Model, options: ChatOptions, load_model: LoadModel) -> int:
+    by_hand = is_terminal(sys.stdin) and (is_terminal(sys.stdout) or is_terminal(sys.stderr))
     dialogue = Dialogue(model, options, load_model, by_hand=by_hand)
     try:
         if by_hand:
@@ -49,11 +55,6 @@ def chat(model: Model, options: ChatOptions, load_model: LoadModel) -> int:
     finally:
         if dialogue.session.model is not model:
             dialogue.session.model.close()
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    """None is a stream that the caller has closed."""
-    return stream is not None and stream.isatty()
 
 
 def _talk(dialogue: Dialogue, options: ChatOptions) -> int:

@@ -4,8 +4,10 @@ import contextlib
 import os
 import re
 import select
+import signal
 import sys
 from collections.abc import Iterator, Mapping
+from types import FrameType
 from typing import TextIO
 
 if sys.platform != "win32":
@@ -62,6 +64,52 @@ def width_of(stream: TextIO) -> int | None:
         return os.get_terminal_size(stream.fileno()).columns or None
     except OSError:
         return None
+
+
+PLAIN = b"\x1b[?2004l\x1b[?25h\x1b[0m\r\n"  # no bracketed paste, the cursor, no colour, a new line
+
+
+@contextlib.contextmanager
+def modes_kept(keys: TextIO | None, screen: TextIO | None) -> Iterator[None]:
+    """The terminal is left as it was found, also where SIGTERM or SIGHUP ends the process.
+
+    The exit code is then 128 and the signal's number. A signal that is ignored stays so (nohup).
+    """
+    if sys.platform == "win32" or not (is_terminal(keys) or is_terminal(screen)):
+        yield
+        return
+    before = termios.tcgetattr(keys) if keys is not None and keys.isatty() else None
+
+    def restore() -> None:
+        if keys is not None and before is not None:
+            with contextlib.suppress(termios.error):  # the terminal is gone
+                termios.tcsetattr(keys, termios.TCSANOW, before)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        restore()
+        if screen is not None and redraws(screen):
+            with contextlib.suppress(OSError):  # as above
+                os.write(screen.fileno(), PLAIN)
+        os._exit(128 + number)
+
+    caught = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in caught:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+        restore()
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """None is a stream that the caller has closed."""
+    return stream is not None and stream.isatty()
 
 
 @contextlib.contextmanager

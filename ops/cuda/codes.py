@@ -86,8 +86,8 @@ def code_shelf(root: Path, target: str) -> Shelf:
 
 def sources() -> list[Path]:
     """The files that decide what a kernel's machine code is."""
-    names = ("interface.py", "cache.py", "shelves.py", "own_files.py", "whole_files.py")
-    shared = [HERE.parent / name for name in names]
+    names = ("interface", "cache", "shelves", "own_files", "whole_files", "worker")
+    shared = [HERE.parent / f"{name}.py" for name in names]
     own = [HERE / name for name in ("ptx.py", "worker.py", "device.py", "cache.py")]
     folders = HERE / "kernels", HERE.parents[1] / "quant"
     return [*shared, *own, *(file for folder in folders for file in sorted(folder.rglob("*.py")))]
