@@ -2,6 +2,7 @@
 
 import errno
 import mmap
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from lepton_cli import program
 from lepton_cli.engine import memory
 from lepton_cli.engine.generation import Generation, fit
 from lepton_cli.engine.model import load
+from ops.cpu.machine import MemoryLimit
 from quant.errors import ContextOverflowError, OutOfMemoryError
 from quant.gguf import GGUF
 from tests.make_gguf import write_model
@@ -93,3 +95,19 @@ def test_learned_positions_bound_the_context_that_is_advised(tmp_path: Path):
             with pytest.raises(ContextOverflowError) as caught:
                 next(model.stream([1] * model.context_size, Generation()))
             assert ("-c " in str(caught.value.hint)) == more
+
+
+def test_the_context_that_is_advised_fits_also_with_a_little_less_memory(tmp_path, monkeypatch):
+    path = write_model(tmp_path / "tiny.gguf")
+    free = 20_000_000
+
+    def opened(ctx: int, least: int) -> None:
+        monkeypatch.setattr(
+            "lepton_cli.engine.preparing.available_memory", lambda: MemoryLimit(least, "a test")
+        )
+        load(path, backend="reference", ctx=ctx).close()
+
+    with pytest.raises(OutOfMemoryError, match=r"20\.0 MB are free \(a test\)") as caught:
+        opened(10_000_000, free)
+    [advised] = re.findall(r"use -c (\d+) or less", str(caught.value.hint))
+    opened(int(advised), free * 95 // 100)

@@ -29,6 +29,8 @@ from quant.gguf import GGUF
 LOGIT_ROWS = 32
 """Rows of logits that a pass can give at most: their buffer is as wide as the vocabulary."""
 
+ADVISED = 0.9  # of the context that fits: what is free now may not be there at the next try
+
 CacheTypes = tuple[CacheType, CacheType]
 MOST_THREADS, MOST_TOKENS = 1 << 10, 1 << 20  # in a pass
 MOST_CARD_TOKENS = 2048  # a card's kernels reach a row of activations in 32 bits, and need no more
@@ -166,7 +168,8 @@ def plan_memory(
     message = f"{file.path}: needs {gigabytes(full.total)} (weights {gigabytes(full.weights)}, "
     message += f"cache {gigabytes(full.cache)} for {counted(context, 'token')}); "
     message += str(free)
-    cure = f"use -c {fitting} or less" if fitting >= BLOCK else "use a smaller model"
+    advised = max(min(fitting, BLOCK), int(fitting * ADVISED) // BLOCK * BLOCK)
+    cure = f"use -c {advised} or less" if fitting >= BLOCK else "use a smaller model"
     raise OutOfMemoryError(message, cure)
 
 
