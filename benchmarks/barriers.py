@@ -13,11 +13,12 @@ import time
 import numpy as np
 
 from lepton_cli.engine.paths import cache_folder
-from ops.backend import Resources, open_backend
-from ops.cache import CacheLayout, KVCache
+from ops.backend import CpuBackend, Resources
 from ops.cpu.machine import default_threads
 from ops.interface import Array, Linear, Operators, Step, Weight
 from ops.memory_plan import Limits
+from ops.program import record
+from ops.state.sequence import SequenceState
 from quant.format import FORMATS
 
 OPERATORS, WIDTH, STEPS = 250, 512, 40
@@ -42,12 +43,12 @@ TABLE, MATRIX = _weight(4), Linear(_weight(WIDTH))
 def milliseconds(threads: int) -> tuple[float, float]:
     """The median and the slowest of some steps."""
     resources = Resources(threads, cache_folder() / "kernels", lambda state: None)
-    runner = open_backend("cpu", forward, CacheLayout(()), Limits(1, 1), resources)
+    runner = CpuBackend(("f16", "f16"), resources).open(record(forward), Limits(1, 1))
     step = Step(np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(1, np.int32))
     times = []
     for _ in range(STEPS):
         start = time.perf_counter()
-        runner.run(step, [KVCache(runner.pool)])
+        runner.run(step, [SequenceState(runner.pool)])
         times.append(1e3 * (time.perf_counter() - start))
     runner.close()
     return float(np.median(times)), max(times)

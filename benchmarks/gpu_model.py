@@ -15,13 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from lepton_cli.engine import loading
-from ops.cuda.cache import CardCacheLayout
 from ops.cuda.device import Code, Launch, Memory
 from ops.cuda.records import Counts
 from ops.cuda.runner import CudaRunner
 from ops.interface import BLOCK, Step
 from ops.memory_plan import Limits
-from ops.program import record
 from quant.gguf import GGUF
 
 CARDS = {  # GB/s of the data sheet
@@ -65,13 +63,11 @@ class NoCard:
 def token_work(path: Path, depth: int) -> tuple[int, int]:
     """Bytes and kernels of a token at a depth."""
     file = GGUF.open(path)
-    decoder = loading.build(file, depth + 1)
-    layout = loading.cache_layout(decoder, ("f16", "f16"))
-    card, cache = NoCard(), CardCacheLayout(layout.layers, layout.k, layout.v)
-    runner = CudaRunner(card, record(decoder.forward), cache, Limits(1, 1), card)
+    program, card = loading.build(file, depth + 1), NoCard()
+    runner = CudaRunner(card, program, ("f16", "f16"), Limits(1, 1), card)
     position = np.array([depth], np.int32)
     step = Step(position, position, np.zeros(1, np.int32))
-    read = sum(operation.costs(step, cache).bytes for operation in runner.operations)
+    read = sum(operation.costs(step, runner.pool.layout).bytes for operation in runner.operations)
     blocks = 1 << (depth // BLOCK).bit_length()
     return read, len(runner.launches(Counts(1, 1, blocks, True)))
 

@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cache import KVCache
 from ops.interface import Step
+from ops.state.sequence import SequenceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Drawer(Protocol):
         """Logits of a token."""
 
     def draw(
-        self, step: Step, cache: KVCache, plan: DrawPlan, numbers: Sequence[float]
+        self, step: Step, state: SequenceState, plan: DrawPlan, numbers: Sequence[float]
     ) -> NDArray[np.int32]:
         """Enters the step's one token, draws the next, enters that, ..., a token a random number.
 

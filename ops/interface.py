@@ -3,8 +3,8 @@
 A model file calls these on an `Operators` object. `reference` computes at once with NumPy; a
 `Recorder` writes the calls down as a program that a backend replays. Shapes: `T` tokens of this
 step, `N` inputs of a weight, `R` its rows (outputs), `H` query heads, `K` key-value heads, `d` head
-width, `k` experts a token, `O` tokens whose logits are wanted. What changes from step to step
-(tokens, positions, sequences, outputs) is not an argument: it is the step's.
+width (`e` of values), `k` experts a token, `O` tokens whose logits are wanted. What changes from
+step to step (tokens, positions, sequences, outputs) is not an argument: it is the step's.
 """
 
 from dataclasses import dataclass
@@ -87,7 +87,10 @@ class Rope:
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """What distinguishes one layer's attention: its place in the cache and its arithmetic."""
+    """What distinguishes one layer's attention: its place in the cache and its arithmetic.
+
+    `head_width` is that of queries and keys, and of values where `value_width` is None.
+    """
 
     layer: int
     query_heads: int
@@ -96,6 +99,12 @@ class Heads:
     scale: float
     window: int | None = None  # positions visible, the current one included
     softcap: float | None = None
+    value_width: int | None = None
+
+    @property
+    def values(self) -> int:
+        """The width of a head's values, and of its results."""
+        return self.head_width if self.value_width is None else self.value_width
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +177,24 @@ class Operators(Protocol):
 
     def attention(
         self, q: Array, k: Array, v: Array, heads: Heads, sinks: Weight | None = None
-    ) -> Array:  # (T, H·d), (T, K·d), (T, K·d) -> (T, H·d)
+    ) -> Array:  # (T, H·d), (T, K·d), (T, K·e) -> (T, H·e)
         """Writes k and v to the cache, then causal softmax(scale·q·k) v over the token's sequence.
 
         With a soft cap c, scores become c·tanh(score / c). A sink is one more logit of a head: it
         takes its share of the softmax and gives nothing.
         """
 
+    def convolve(self, x: Array, w: Linear) -> Array:  # (T, D), (D, K) -> (T, D)
+        """y[t] = Σ_j w[:, j]·x[t − K + 1 + j] + b over the token's sequence, 0 before its start.
+
+        A causal convolution of each channel; a layer keeps the last K − 1 rows for the next step.
+        """
+
     def add(self, x: Array, y: Array) -> Array:  # (rows, D), (rows, D) -> (rows, D)
         """x + y."""
+
+    def multiply(self, x: Array, y: Array) -> Array:  # (rows, D), (rows, D) -> (rows, D)
+        """x · y, element by element."""
 
     def scale(self, x: Array, factor: float) -> Array:
         """x · factor."""

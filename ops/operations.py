@@ -288,8 +288,33 @@ class Attention(Operation):
         for run in step.runs():
             stop = int(step.positions[run].max()) + 1
             read += min(stop, int(seen[run].max()) + run.stop - run.start - 1)
-        macs = 2 * int(seen.sum()) * heads.query_heads * heads.head_width
+        macs = int(seen.sum()) * heads.query_heads * (heads.head_width + heads.values)
         return Cost(read * cache.position_bytes(heads.layer), macs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Convolve(Operation):
+    """A causal convolution of each channel; its slot holds the rows before the step's."""
+
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    w: Linear = field(metadata=VECTOR)
+    slot: Slot
+
+    @property
+    def state(self) -> Slot:
+        return self.slot
+
+    @property
+    def reads_state(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Multiply(Operation):
+    a: Buffer = field(metadata=READ)
+    b: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -353,7 +378,7 @@ class SelectOutputs(Operation):
 
 RECORDED: tuple[type[Operation], ...] = (
     *(Embed, Product, ExpertProduct, RmsNorm, LayerNorm, Rotate, Temperature, Store, Attention),
-    *(Add, Scale, Softcap, Activate, Gate, Route, ExpertSum, SelectOutputs),
+    *(Convolve, Add, Multiply, Scale, Softcap, Activate, Gate, Route, ExpertSum, SelectOutputs),
 )
 
 # what rewriting makes of them
@@ -443,8 +468,7 @@ FUSED: tuple[type[Operation], ...] = (
 
 def pages_of(heads: Heads) -> Pages:
     """What a layer's attention keeps."""
-    width = heads.head_width
-    return Pages(heads.layer, heads.kv_heads, width, width, heads.window)
+    return Pages(heads.layer, heads.kv_heads, heads.head_width, heads.values, heads.window)
 
 
 def _product_costs(operation: Operation, rows: int) -> Cost:

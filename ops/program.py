@@ -9,6 +9,7 @@ kernels.
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -30,11 +31,13 @@ from ops.operations import (
     Add,
     Attention,
     Buffer,
+    Convolve,
     Embed,
     ExpertProduct,
     ExpertSum,
     Gate,
     LayerNorm,
+    Multiply,
     Operation,
     Pages,
     Product,
@@ -43,6 +46,7 @@ from ops.operations import (
     Route,
     Scale,
     SelectOutputs,
+    Slot,
     Softcap,
     State,
     Store,
@@ -102,12 +106,27 @@ class Recorder:
         where = f"blk.{heads.layer}.attn"
         check_widths(f"{where}_q", q.width, heads.query_heads * heads.head_width)
         check_widths(f"{where}_k", k.width, heads.kv_heads * heads.head_width)
-        check_widths(f"{where}_v", v.width, heads.kv_heads * heads.head_width)
+        check_widths(f"{where}_v", v.width, heads.kv_heads * heads.values)
         if sinks is not None:
             check_widths(sinks.name, sinks.columns, heads.query_heads)
             _check_vector(sinks)
         self.operations.append(Store(k, v, heads, layer=self.number))
-        return self._add(Attention(q, Buffer("tokens", 1, q.width), heads, sinks))
+        out = Buffer("tokens", 1, heads.query_heads * heads.values)
+        return self._add(Attention(q, out, heads, sinks))
+
+    def convolve(self, x: Buffer, w: Linear) -> Buffer:
+        taps, name = w.weight.columns, w.weight.name
+        check_widths(name, w.weight.rows, x.width)
+        if w.bias:
+            check_widths(w.bias.name, w.bias.columns, x.width)
+        assert self.number is not None, "what is kept between steps belongs to a layer"
+        slot = Slot(self.number, "convolution", (taps - 1, x.width))
+        return self._add(Convolve(x, x.like(), w, slot))
+
+    def multiply(self, x: Buffer, y: Buffer) -> Buffer:
+        if x.width != y.width:
+            raise ModelFileError(f"widths of {x.width} and {y.width} are multiplied")
+        return self._add(Multiply(x, y, x.like()))
 
     def add(self, x: Buffer, y: Buffer) -> Buffer:
         if x.width != y.width:
@@ -191,12 +210,14 @@ class Program:
     """A recording, or a stretch of one.
 
     `given` are vectors that the step brings, in buffers that are filled before it runs; a program
-    without them begins with the step's tokens.
+    without them begins with the step's tokens. `forward` is what a whole program was recorded of.
     """
 
     operations: tuple[Operation, ...]
     given: tuple[Buffer, ...]
     output: Output
+    sources: tuple[Path, ...] = ()  # the files whose tensors it uses
+    forward: Callable[[Operators], Array] | None = None
 
     @property
     def states(self) -> tuple[State, ...]:
@@ -207,6 +228,16 @@ class Program:
     def pages(self) -> tuple[Pages, ...]:
         """Those of `states` that grow with the positions."""
         return tuple(state for state in self.states if isinstance(state, Pages))
+
+    @property
+    def most_positions(self) -> int | None:
+        """How many there can be, where a table holds a row for each."""
+        tables = [
+            op.table.rows
+            for op in self.operations
+            if isinstance(op, Embed) and op.index == "positions"
+        ]
+        return min(tables, default=None)
 
     @property
     def layers(self) -> int:
@@ -225,8 +256,8 @@ class Program:
         made = {buffer for op in first for buffer in op.outputs}
         read = {buffer for op in second for buffer in op.inputs}
         [crossing] = made & read
-        before = Program(first, self.given, Output("hidden", crossing))
-        return before, Program(second, (crossing,), self.output)
+        before = Program(first, self.given, Output("hidden", crossing), self.sources)
+        return before, Program(second, (crossing,), self.output, self.sources)
 
     def digest(self) -> bytes:
         """Of the operators with their shapes and constants, not of the weights' bytes."""
@@ -239,11 +270,12 @@ class Program:
         return digest.digest()
 
 
-def record(forward: Callable[[Operators], Array]) -> Program:
+def record(forward: Callable[[Operators], Array], *sources: Path) -> Program:
     """A model's whole forward pass. Raises ModelFileError."""
     recorder = Recorder()
     output: Buffer = forward(recorder)
-    return Program(tuple(recorder.operations), (), Output("logits", output))
+    operations = tuple(recorder.operations)
+    return Program(operations, (), Output("logits", output), sources, forward)
 
 
 def _described(value: object, numbers: dict[Buffer, int]) -> str:

@@ -3,15 +3,15 @@
 This is the definition that the fast backends are tested against; it is slow and obvious.
 """
 
+import copy
+import math
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cache import BlockPool, CacheLayout, CacheType, KVCache, reserve
 from ops.cpu.machine import available_memory
 from ops.interface import (
     BLOCK,
@@ -20,13 +20,20 @@ from ops.interface import (
     Heads,
     Interrupted,
     Linear,
-    Operators,
     Rope,
     Routing,
     Step,
     Weight,
 )
+from ops.memory_plan import Limits, plan
+from ops.needs import Needs, needs_of
+from ops.operations import Slot, Use
 from ops.profile import OperatorTime
+from ops.program import Program
+from ops.state.blocks import BlockPool
+from ops.state.formats import CacheType
+from ops.state.layout import StateLayout
+from ops.state.sequence import SequenceState, reserve
 from quant.errors import UsageError
 from quant.format import dequantize
 
@@ -97,23 +104,31 @@ KEPT: dict[str, Callable[[Floats], Floats]] = {
 class PlainCache:
     """A sequence's K and V as float32 in rows, holding only what the cache's types can hold."""
 
-    def __init__(self, cache: KVCache, k: CacheType, v: CacheType) -> None:
-        """`cache` is of float32; `k` and `v` are the types that it stands for."""
-        self._cache, self._types = cache, (k, v)
+    def __init__(self, state: SequenceState, k: CacheType, v: CacheType) -> None:
+        """`state` is of float32; `k` and `v` are the types that it stands for."""
+        self._state, self._types = state, (k, v)
 
     def keep(self, layer: int, position: int, k: Floats, v: Floats) -> None:  # (K·d,) twice
-        block = self.view(layer, position // BLOCK)
-        for rows, kind, row in zip(block, self._types, (k, v), strict=True):
+        views = self.view(layer, position // BLOCK)
+        for rows, kind, row in zip(views, self._types, (k, v), strict=True):
             rows[position % BLOCK] = KEPT[kind](row)
 
-    def view(self, layer: int, block: int) -> Floats:  # (2, 256, K·d): K, V
-        """One layer's part of one block."""
-        layout = self._cache.layout
-        heads, (start, _) = layout.layers[layer], layout.offsets(layer)
-        width = heads.kv_heads * heads.head_width
-        memory = self._cache.blocks[block].memory
-        part: Floats = memory[start : start + 8 * BLOCK * width].view(np.float32)
-        return part.reshape(2, BLOCK, width)
+    def slot(self, slot: Slot) -> Floats:
+        """What a recurrent layer keeps; to be written in place."""
+        start = self._state.layout.slot_offset(slot)
+        memory: NDArray[np.uint8] = self._state.slots
+        kept: Floats = memory[start : start + 4 * math.prod(slot.shape)].view(np.float32)
+        return kept.reshape(slot.shape)
+
+    def view(self, layer: int, block: int) -> tuple[Floats, Floats]:  # (256, K·d), (256, K·e)
+        """K and V of one layer in one block."""
+        page, start = self._state.layout.page(layer), self._state.layout.offsets(layer)[0]
+        memory, parts = self._state.blocks[block].memory, list[Floats]()
+        for width in (page.heads * page.key_width, page.heads * page.value_width):
+            stop = start + 4 * BLOCK * width
+            parts.append(memory[start:stop].view(np.float32).reshape(BLOCK, width))
+            start = stop
+        return parts[0], parts[1]
 
 
 class Reference:
@@ -128,11 +143,14 @@ class Reference:
     ) -> None:
         """`entering` is what becomes of activations that meet a weight."""
         self.step, self.values, self.entering = step, values, entering
+        self.sequences, self.number = caches, -1
         runs = zip(step.runs(), caches, strict=True)
         self.caches = [cache for run, cache in runs for _ in range(run.start, run.stop)]  # (T,)
 
     def layer(self, number: int) -> "Reference":
-        return self
+        bound = copy.copy(self)
+        bound.number = number
+        return bound
 
     def embed(self, table: Weight) -> Floats:
         return self.values(table)[self.step.tokens]
@@ -181,6 +199,21 @@ class Reference:
     ) -> Floats:
         self._store(k, v, heads.layer)
         return np.stack([self._attend(t, q[t], heads, sinks) for t in range(len(q))])
+
+    def convolve(self, x: Floats, w: Linear) -> Floats:
+        taps: Floats = self.values(w.weight)  # (D, K)
+        slot = Slot(self.number, "convolution", (taps.shape[1] - 1, x.shape[1]))
+        y = np.empty_like(x)
+        for run, cache in zip(self.step.runs(), self.sequences, strict=True):
+            kept = cache.slot(slot)
+            rows = np.concatenate([kept, x[run]])  # (K - 1 + tokens, D)
+            windows = np.lib.stride_tricks.sliding_window_view(rows, taps.shape[1], 0)
+            y[run] = np.einsum("tdk,dk->td", windows, taps)
+            kept[:] = rows[len(rows) - len(kept) :]
+        return y + self._bias(w)
+
+    def multiply(self, x: Floats, y: Floats) -> Floats:
+        return x * y
 
     def add(self, x: Floats, y: Floats) -> Floats:
         return x + y
@@ -240,8 +273,11 @@ class Reference:
         last = int(self.step.positions[t])
         first = 0 if heads.window is None else max(0, last - heads.window + 1)
         blocks = [self.caches[t].view(heads.layer, b) for b in range(last // BLOCK + 1)]
-        kv = np.concatenate(blocks, 1)[:, first : last + 1]
-        k, v = kv.reshape(2, last + 1 - first, heads.kv_heads, heads.head_width)  # (S, K, d)
+        keys, values = (
+            np.concatenate(part)[first : last + 1] for part in zip(*blocks, strict=True)
+        )
+        k = keys.reshape(len(keys), heads.kv_heads, heads.head_width)  # (S, K, d)
+        v = values.reshape(len(values), heads.kv_heads, heads.values)  # (S, K, e)
         group = heads.query_heads // heads.kv_heads
         query = q.reshape(heads.kv_heads, group, heads.head_width)
         scores = np.einsum("kgd,skd->kgs", query, k) * np.float32(heads.scale)
@@ -251,8 +287,18 @@ class Reference:
             sink = self.values(sinks).reshape(heads.kv_heads, group, 1)
             scores = np.concatenate([scores, sink], -1)
         shares = softmax(scores)[..., : len(k)]
-        out: Floats = np.einsum("kgs,skd->kgd", shares, v)
+        out: Floats = np.einsum("kgs,ske->kge", shares, v)
         return out.reshape(-1)
+
+
+def reference_needs(program: Program, limits: Limits, kv: tuple[CacheType, CacheType]) -> Needs:
+    """Weights in the file, and as float32."""
+
+    def size(use: Use) -> int:
+        return use.weight.data.nbytes + 4 * len(use.weight.data) * use.weight.columns
+
+    _, buffers = plan(program.operations, limits, program.output.buffer)
+    return needs_of(program, StateLayout.of(program, *kv), buffers, size)
 
 
 class ReferenceRunner:
@@ -260,32 +306,35 @@ class ReferenceRunner:
 
     def __init__(
         self,
-        forward: Callable[[Operators], Floats],
-        layout: CacheLayout,
+        program: Program,
+        kv: tuple[CacheType, CacheType],
         entering: Callable[[Weight, Floats], Floats] = exact,
     ) -> None:
-        self._entering = entering
-        self._forward, self._weights = forward, dict[tuple[int, tuple[int, ...], str], Floats]()
-        self._types = layout.k, layout.v
-        self.pool = BlockPool(replace(layout, k="f32", v="f32"))
+        assert program.forward is not None, "only a whole program can be computed as it was written"
+        self._entering, self._types, self.digest = entering, kv, program.digest()
+        self._forward = program.forward
+        self._weights = dict[tuple[int, tuple[int, ...], str], Floats]()
+        StateLayout.of(program, *kv)  # types that do not fit are refused
+        self.pool = BlockPool(StateLayout.of(program, "f32", "f32"))
 
     def run(  # (O, V)
-        self, step: Step, caches: Sequence[KVCache], interrupt: threading.Event | None = None
+        self, step: Step, states: Sequence[SequenceState], interrupt: threading.Event | None = None
     ) -> Floats:
         """Raises Interrupted, but only before a step: none is broken off."""
         if interrupt is not None and interrupt.is_set():
             raise Interrupted
-        reserve(step, caches)
-        plain = [PlainCache(cache, *self._types) for cache in caches]
-        return self._forward(Reference(step, plain, self._values, self._entering))
+        reserve(step, states)
+        plain = [PlainCache(state, *self._types) for state in states]
+        logits: Floats = self._forward(Reference(step, plain, self._values, self._entering))
+        return logits
 
-    def profile(self, step: Step, caches: Sequence[KVCache]) -> list[OperatorTime]:
+    def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
         """Raises UsageError: operators are not timed."""
         raise UsageError("the reference backend has no profile", "use --backend cpu")
 
     def room(self) -> int:
         """How many more blocks of cache memory has room for."""
-        return available_memory().bytes // self.pool.layout.block_bytes
+        return available_memory().bytes // max(1, self.pool.layout.block_bytes)
 
     def close(self) -> None:
         self._weights.clear()

@@ -5,32 +5,26 @@ A block of the KV cache has a part on each.
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cache import Block, BlockPool, CacheLayout, KVCache, reserve
 from ops.cpu.runner import CpuRunner
 from ops.cuda.runner import CudaRunner
-from ops.interface import Heads, Step
+from ops.interface import Step
 from ops.memory_plan import Limits
 from ops.profile import OperatorTime
 from ops.rows import Logits
+from ops.state.blocks import Block, BlockPool
+from ops.state.layout import StateLayout
+from ops.state.sequence import SequenceState, reserve
 from quant.errors import UsageError
 
 
-def halves(layers: tuple[Heads, ...], first: int) -> tuple[tuple[Heads, ...], tuple[Heads, ...]]:
-    """The layers before `first` and from there on; the others are there, but hold nothing."""
-    return (
-        tuple(replace(one, kv_heads=one.kv_heads * (one.layer < first)) for one in layers),
-        tuple(replace(one, kv_heads=one.kv_heads * (one.layer >= first)) for one in layers),
-    )
-
-
 @dataclass(frozen=True, slots=True)
-class SplitLayout(CacheLayout):
+class SplitLayout(StateLayout):
     """Of all layers; what a block takes on both devices together."""
 
     sizes: tuple[int, int] = (0, 0)
@@ -70,10 +64,10 @@ class SplitPool(BlockPool):
             pool.write(part, held[start : start + size])
             start += size
 
-    def part(self, cache: KVCache, device: int) -> KVCache:
-        """What one device has of a sequence's cache."""
-        own = KVCache(self._pools[device])
-        own.blocks = [block.memory[device] for block in cache.blocks]
+    def part(self, state: SequenceState, device: int) -> SequenceState:
+        """What one device has of a sequence's state."""
+        own = SequenceState(self._pools[device])
+        own.blocks = [block.memory[device] for block in state.blocks]
         return own
 
     def _allocate(self) -> Any:
@@ -88,27 +82,29 @@ class SplitPool(BlockPool):
 class SplitRunner:
     """Two runners one behind the other."""
 
-    def __init__(self, layout: CacheLayout, first: CpuRunner, second: CudaRunner) -> None:
-        """`layout` is of all layers."""
-        sizes = first.pool.layout.block_bytes, second.pool.layout.block_bytes
-        whole = SplitLayout(layout.layers, layout.k, layout.v, sizes)
+    def __init__(self, first: CpuRunner, second: CudaRunner) -> None:
+        layouts = first.pool.layout, second.pool.layout
+        pages = layouts[0].pages + layouts[1].pages
+        sizes = layouts[0].block_bytes, layouts[1].block_bytes
+        whole = SplitLayout(pages, k=layouts[0].k, v=layouts[0].v, sizes=sizes)
         self.pool = SplitPool(whole, (first.pool, second.pool))
         self._first, self._second = first, second
+        self.digest = first.digest + second.digest
 
     @property
     def limits(self) -> Limits:
         return self._first.limits
 
     def run(  # (O, V)
-        self, step: Step, caches: Sequence[KVCache], interrupt: threading.Event | None = None
+        self, step: Step, states: Sequence[SequenceState], interrupt: threading.Event | None = None
     ) -> Logits:
         """Raises Interrupted, OutOfMemoryError, LeptonError."""
-        reserve(step, caches)
-        parts = [[self.pool.part(cache, device) for cache in caches] for device in range(2)]
+        reserve(step, states)
+        parts = [[self.pool.part(state, device) for state in states] for device in range(2)]
         crossing = self._first.run(step, parts[0], interrupt)
         return self._second.run(step, parts[1], interrupt, [crossing])
 
-    def profile(self, step: Step, caches: Sequence[KVCache]) -> list[OperatorTime]:
+    def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
         """Raises UsageError: the two clocks would not add up to a pass."""
         message = "a model on both the CPU and a GPU has no profile"
         raise UsageError(message, "use --backend cpu, or -ngl all")

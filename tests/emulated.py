@@ -9,8 +9,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from ops.cache import CacheLayout
-from ops.cuda.cache import CardCacheLayout
+from ops.backend import CacheTypes
 from ops.cuda.device import Code, Device
 from ops.cuda.kernels import KERNELS
 from ops.cuda.runner import CudaRunner
@@ -87,11 +86,10 @@ def open_with_all_kernels(*, falling: bool = False) -> TestCard:
 
 def open_on_card(
     forward: Callable[[Operators], Array],
-    layout: CacheLayout,
     limits: Limits,
     card: Device | None = None,
+    kv: CacheTypes = ("f16", "f16"),
 ) -> CudaRunner:
     """A model as a whole; the runner closes the card."""
     card = card or open_card()
-    own = CardCacheLayout(layout.layers, layout.k, layout.v)
-    return CudaRunner(card, record(forward), own, limits, kernels_of(card))
+    return CudaRunner(card, record(forward), kv, limits, kernels_of(card))

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from lepton_cli.engine import loading
 from lepton_cli.engine.positions import Passes, Positions
-from ops.backend import BackendName, Resources, open_backend
-from ops.cache import CacheType
+from ops.backend import BackendName, CacheTypes, CpuBackend, Resources, backend_of
+from ops.cpu.runner import CpuRunner
 from ops.memory_plan import Limits
+from ops.program import record
+from ops.state.formats import CacheType
 from quant.gguf import GGUF
 
 Logits = NDArray[np.float32]
@@ -25,16 +27,22 @@ def resources(threads: int = 2) -> Resources:
     return Resources(threads, kernel_folder(), lambda name: None)
 
 
+def open_on_cpu(
+    forward, limits: Limits, kv: CacheTypes = ("f16", "f16"), threads: int = 2
+) -> CpuRunner:
+    """A forward pass as it runs on the CPU."""
+    return CpuBackend(kv, resources(threads)).open(record(forward), limits)
+
+
 def open_positions(
     path: Path, backend: BackendName, kv: CacheType = "f32", threads: int = 2, chunk: int = 256
 ) -> tuple[Positions, Callable[[], None]]:
     """The model's empty window, and what closes it."""
     file = GGUF.open(path)
     context = loading.trained_context(file)
-    decoder = loading.build(file, context)
-    layout = loading.cache_layout(decoder, (kv, kv))
     limits = Limits(chunk, 32)
-    runner = open_backend(backend, decoder.forward, layout, limits, resources(threads))
+    program = loading.build(file, context)
+    runner = backend_of(backend, (kv, kv), resources(threads)).open(program, limits)
     return Positions(Passes(runner, chunk, limits.outputs), context), runner.close
 
 

@@ -94,6 +94,12 @@ PRESETS = {
         | shapes("ffn_down_exps.bias:ED"),
         keys=MOE | YARN | WINDOW,
     ),
+    "lfm2": Preset(
+        "lfm2",
+        DENSE | QK_NORM,
+        shapes("token_embd.weight:VD token_embd_norm.weight:D"),
+        {"shortconv.l_cache": 3},
+    ),
     "bitnet": Preset(
         "bitnet", DENSE | shapes("attn_sub_norm.weight:A ffn_sub_norm.weight:F"), TIED
     ),

@@ -18,6 +18,7 @@ RECORDED = {
     "gemma3": "gemma3-dense",
     "gpt-oss": "gpt-oss-moe",
     "gpt2": "gpt2-dense",
+    "lfm2": "lfm2-dense",
     "llama": "llama-dense",
     "llama-moe": "llama-moe",
     "mistral3": "mistral3-dense",
@@ -152,7 +153,7 @@ def test_an_f16_cache_is_close_to_an_f32_cache(made):
 
 def test_the_cache_grows_as_it_is_used(made):
     positions, close = open_positions(made("llama"), "cpu")
-    cache = positions.cache
+    cache = positions._state
     positions.enter([5])
     assert len(cache.blocks) == 1
     for _ in positions.prefill(ids_of(300)):

@@ -5,13 +5,18 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from passes import resources
+from passes import open_on_cpu
 
-from ops.backend import open_backend
-from ops.cache import CACHE_TYPES, BlockPool, CacheLayout, CacheType, KVCache
+from ops.backend import CacheTypes
 from ops.interface import BLOCK, Heads, Step, Weight
 from ops.memory_plan import Limits
+from ops.operations import Pages
+from ops.program import record
 from ops.reference import ReferenceRunner
+from ops.state.blocks import BlockPool
+from ops.state.formats import CACHE_TYPES, CacheType
+from ops.state.layout import StateLayout
+from ops.state.sequence import SequenceState
 from quant.errors import UsageError
 from quant.format import FORMATS
 
@@ -36,8 +41,12 @@ class Attention:
             Heads(n, *(getattr(heads, name) for name in Heads.__slots__[1:])) for n in range(layers)
         )
         self.tables = [
-            weight(V, count * heads.head_width)
-            for count in (heads.query_heads, heads.kv_heads, heads.kv_heads)
+            weight(V, width)
+            for width in (
+                heads.query_heads * heads.head_width,
+                heads.kv_heads * heads.head_width,
+                heads.kv_heads * heads.values,
+            )
         ]
         self._sinks = sinks
 
@@ -47,21 +56,23 @@ class Attention:
             q = ops.attention(q, k, v, heads, self._sinks)
         return q
 
-    def layout(self, k: CacheType = "f32", v: CacheType | None = None) -> CacheLayout:
-        return CacheLayout(self.layers, k, v or k)
+    def cpu(self, kv: CacheTypes, threads: int = 3):
+        return open_on_cpu(self.forward, Limits(MOST, MOST), kv, threads)
 
-    def cpu(self, layout: CacheLayout, threads: int = 3):
-        return open_backend("cpu", self.forward, layout, Limits(MOST, MOST), resources(threads))
+
+def types(k: CacheType = "f32", v: CacheType | None = None) -> CacheTypes:
+    """Of the cache."""
+    return k, v or k
 
 
 def tokens_of(count: int):
     return np.random.default_rng(count).integers(0, V, count).astype(np.int32)
 
 
-def rows_of(runner, tokens, chunks: Sequence[int], cache: KVCache | None = None):
+def rows_of(runner, tokens, chunks: Sequence[int], cache: SequenceState | None = None):
     """Every token's result; so many tokens enter at once, the last number again and again."""
     results, start, turn = [], 0, 0
-    cache = cache or KVCache(runner.pool)
+    cache = cache or SequenceState(runner.pool)
     while start < len(tokens):
         part = tokens[start : start + chunks[min(turn, len(chunks) - 1)]]
         positions = np.arange(start, start + len(part), dtype=np.int32)
@@ -73,16 +84,16 @@ def rows_of(runner, tokens, chunks: Sequence[int], cache: KVCache | None = None)
 
 def check(
     attention: Attention,
-    layout: CacheLayout,
+    kv: CacheTypes,
     chunks: Sequence[int],
     count: int,
     tolerance: float = 0.0,
 ) -> None:
     tokens = tokens_of(count)
-    cpu, reference = attention.cpu(layout), ReferenceRunner(attention.forward, layout)
+    cpu, reference = attention.cpu(kv), ReferenceRunner(record(attention.forward), kv)
     got, want = rows_of(cpu, tokens, chunks), rows_of(reference, tokens, [MOST])
     cpu.close()
-    tolerance = max(TOLERANCE[layout.k], TOLERANCE[layout.v], tolerance)
+    tolerance = max(*(TOLERANCE[kind] for kind in kv), tolerance)
     np.testing.assert_allclose(got, want, atol=tolerance * np.abs(want).max(), rtol=0)
 
 
@@ -90,40 +101,40 @@ def check(
 @pytest.mark.parametrize("width", [1, 12, 16, 80])
 def test_any_group_and_any_width(group, width):
     attention = Attention(Heads(0, 2 * group, 2, width, 0.3))
-    check(attention, attention.layout(), [5, 1, 1, 6], 18)
+    check(attention, types(), [5, 1, 1, 6], 18)
 
 
 @pytest.mark.parametrize("width", [64, 96, 128, 256])
 def test_wide_heads(width):
     attention = Attention(Heads(0, 4, 2, width, width**-0.5), layers=2)
-    check(attention, attention.layout(), [70, 1, 9], 90)
+    check(attention, types(), [70, 1, 9], 90)
 
 
 @pytest.mark.parametrize(("k", "v"), PAIRS)
 def test_any_types_of_keys_and_values(k, v):
     attention = Attention(Heads(0, 4, 2, 96, 0.05), layers=2)
-    check(attention, attention.layout(k, v), [90, 1], 98)
+    check(attention, types(k, v), [90, 1], 98)
 
 
 @pytest.mark.parametrize("window", [1, 3, 63, BLOCK - 1, BLOCK, BLOCK + 5])
 def test_windows_over_the_borders_of_blocks(window):
     attention = Attention(Heads(0, 2, 1, 8, 0.2, window))
-    check(attention, attention.layout(), [MOST] * 5 + [1], 2 * BLOCK + 10)
+    check(attention, types(), [MOST] * 5 + [1], 2 * BLOCK + 10)
 
 
 def test_decode_over_blocks():
     attention = Attention(Heads(0, 6, 2, 16, 0.2))
-    check(attention, attention.layout(), [MOST, MOST, 50, 1], BLOCK + 10)
+    check(attention, types(), [MOST, MOST, 50, 1], BLOCK + 10)
 
 
 def test_soft_cap_and_sinks():
     attention = Attention(Heads(0, 4, 2, 8, 0.3, None, 5.0), weight(1, 4))
-    check(attention, attention.layout(), [90], 2 * BLOCK + 9)
+    check(attention, types(), [90], 2 * BLOCK + 9)
 
 
 def test_large_scores_do_not_overflow():
     attention = Attention(Heads(0, 2, 1, 16, 100.0))
-    check(attention, attention.layout(), [20], 60, 2e-3)  # a score near 2000 is off by 1e-4 or so
+    check(attention, types(), [20], 60, 2e-3)  # a score near 2000 is off by 1e-4 or so
 
 
 @pytest.mark.parametrize("window", [None, 100])
@@ -133,7 +144,7 @@ def test_chunks_and_threads_do_not_show(window, group):
     attention = Attention(Heads(0, 2 * group, 2, 20, 0.3, window), weight(1, 2 * group))
     tokens, results = tokens_of(2 * BLOCK + 30), []
     for threads, chunks in ((1, [MOST]), (2, [7]), (3, [1]), (5, [MOST] * 5 + [1]), (2, [64])):
-        cpu = attention.cpu(attention.layout("f16"), threads)
+        cpu = attention.cpu(types("f16"), threads)
         results.append(rows_of(cpu, tokens, chunks))
         cpu.close()
     for other in results[1:]:
@@ -154,9 +165,11 @@ def step_of(parts) -> Step:
 def test_sequences_in_one_step_do_not_see_each_other(backend, window):
     """Prefill of one beside single tokens of others, of which one is in its second block."""
     attention = Attention(Heads(0, 6, 2, 20, 0.3, window), weight(1, 6), layers=2)
-    layout = attention.layout("f16")
+    layout = types("f16")
     runner = (
-        attention.cpu(layout) if backend == "cpu" else ReferenceRunner(attention.forward, layout)
+        attention.cpu(layout)
+        if backend == "cpu"
+        else ReferenceRunner(record(attention.forward), layout)
     )
     sequences = [tokens_of(count) for count in (BLOCK + 3, 7, 50, 1)]
     had = [BLOCK, 5, 0, 0]
@@ -164,7 +177,7 @@ def test_sequences_in_one_step_do_not_see_each_other(backend, window):
         rows_of(runner, tokens, [MOST])[first:]
         for tokens, first in zip(sequences, had, strict=True)
     ]
-    caches = [KVCache(runner.pool) for _ in sequences]
+    caches = [SequenceState(runner.pool) for _ in sequences]
     for tokens, first, cache in zip(sequences, had, caches, strict=True):
         rows_of(runner, tokens[:first], [MOST], cache) if first else None
     parts = [(tokens[first:], first) for tokens, first in zip(sequences, had, strict=True)]
@@ -176,13 +189,13 @@ def test_sequences_in_one_step_do_not_see_each_other(backend, window):
 @pytest.mark.parametrize("common", [BLOCK - 30, BLOCK, BLOCK + 5])
 def test_a_fork_goes_its_own_way_from_a_common_beginning(common):
     attention = Attention(Heads(0, 4, 2, 16, 0.3), layers=2)
-    cpu = attention.cpu(attention.layout("f16"))
+    cpu = attention.cpu(types("f16"))
     first, second = tokens_of(BLOCK + 10), tokens_of(BLOCK + 10)
     second[common:] = (second[common:] + 1) % V
     expected = [rows_of(cpu, tokens, [MOST])[common:] for tokens in (first, second)]
-    cache = KVCache(cpu.pool)
+    cache = SequenceState(cpu.pool)
     rows_of(cpu, first[:common], [MOST], cache)
-    other = cache.fork(common)
+    other, _ = cache.fork(common)
     shared = {block for block in cache.blocks if block in other.blocks}
     assert len(shared) == len(other.blocks)
     parts = [(first[common:], common), (second[common:], common)]
@@ -196,14 +209,14 @@ def test_a_fork_goes_its_own_way_from_a_common_beginning(common):
 
 
 def test_blocks_return_to_the_pool_when_the_last_holder_lets_go():
-    pool = BlockPool(CacheLayout((Heads(0, 1, 1, 16, 1.0),)))
-    cache = KVCache(pool)
+    pool = BlockPool(StateLayout((Pages(0, 1, 16, 16),)))
+    cache = SequenceState(pool)
     cache.reserve(0, 2 * BLOCK)
     places = set(cache.table().tolist())
-    other = cache.fork(BLOCK + 1)
+    other, _ = cache.fork(BLOCK + 1)
     assert (other.missing(BLOCK + 1, BLOCK + 2), cache.missing(0, 2 * BLOCK + 1)) == (1, 3)
     cache.shrink(0)
-    third = KVCache(pool)
+    third = SequenceState(pool)
     third.reserve(0, 1)
     assert third.table()[0] not in places, "the fork holds both"
     other.shrink(BLOCK)
@@ -216,8 +229,8 @@ def test_old_values_of_a_block_do_not_leak(kind):
     attention = Attention(Heads(0, 3, 1, 32, 0.3, 70))
     tokens, results = tokens_of(BLOCK + 40), []
     for fill in (0, 255):  # all bits set: no number in f16 and f32
-        cpu = attention.cpu(attention.layout(kind))
-        cache = KVCache(cpu.pool)
+        cpu = attention.cpu(types(kind))
+        cache = SequenceState(cpu.pool)
         cache.reserve(0, len(tokens))
         for block in cache.blocks:
             block.memory[:] = fill
@@ -233,7 +246,7 @@ def test_a_value_that_overflows_is_not_seen_before_its_position():
     table = attention.tables[2].data.view(np.float32)
     table[7] = 1e5
     tokens = np.array([1, 2, 3, 7, 4, 5], np.int32)
-    cpu = attention.cpu(attention.layout("f16"))
+    cpu = attention.cpu(types("f16"))
     rows = rows_of(cpu, tokens, [6])
     cpu.close()
     assert np.isfinite(rows[:3]).all() and np.isinf(rows[3:]).all()
@@ -241,19 +254,25 @@ def test_a_value_that_overflows_is_not_seen_before_its_position():
 
 @pytest.mark.parametrize("kind", CACHE_TYPES)
 def test_a_block_has_room_for_all_layers(kind):
-    layers = tuple(Heads(n, 4, 2, 64, 0.1) for n in range(3))
-    layout = CacheLayout(layers, kind, "f16")
+    layers = Attention(Heads(0, 4, 2, 64, 0.1), layers=3)
+    layout = StateLayout.of(record(layers.forward), kind, "f16")
     places = [*(place for n in range(3) for place in layout.offsets(n)), layout.block_bytes]
     sizes = [BLOCK * 2 * {"f16": 128, "f32": 256, "q8_0": 68}[kind], BLOCK * 2 * 128] * 3
     assert np.diff(places).tolist() == sizes
     assert places[0] < layout.block_bytes / 100  # the room for partial results
-    cache = KVCache(BlockPool(layout))
+    cache = SequenceState(BlockPool(layout))
     cache.reserve(0, BLOCK + 1)
     assert cache.bytes == 2 * layout.block_bytes
     assert all(address % 64 == 0 for address in cache.table().tolist())
 
 
-@pytest.mark.parametrize("types", [("q8_0", "f16"), ("f16", "q8_0")])
-def test_q8_0_refuses_heads_that_do_not_fit(types):
+@pytest.mark.parametrize("kv", [("q8_0", "f16"), ("f16", "q8_0")])
+def test_q8_0_refuses_heads_that_do_not_fit(kv):
     with pytest.raises(UsageError, match="80"):
-        CacheLayout((Heads(0, 1, 1, 80, 1.0),), *types)
+        StateLayout((Pages(0, 1, 80, 80),), (), 0, *kv)
+
+
+@pytest.mark.parametrize(("key", "value"), [(32, 16), (16, 48), (20, 7)])
+def test_keys_and_values_of_different_widths(key, value):
+    heads = Heads(0, 6, 2, key, 0.3, value_width=value)
+    check(Attention(heads), types("f32" if value % 2 else "f16"), [5, 70, 1], BLOCK + 9)

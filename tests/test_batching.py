@@ -67,7 +67,7 @@ def expected(path):
 def test_answers_together_say_what_they_say_alone(path, expected, jobs, ubatch, threads):
     with opened(path, ubatch, threads) as model:
         outcomes = list(model.batch(MIXED, jobs))
-        assert model.positions.cache.pool.used == 0
+        assert model._passes.pool.used == 0
     assert ids_of(outcomes) == expected
 
 
@@ -109,7 +109,7 @@ def test_answers_give_way_when_memory_is_short_and_are_read_again(path, blocks):
     requests = [wanted(key, words(key, 200), 150) for key in range(5)]  # two blocks each in the end
     with opened(path) as model:
         expected = alone(model, requests)
-        model.positions.cache.shrink(0)
+        model.positions.clear()
         watched = Watched(model)
         batch = Batch(watched, CONTEXT, blocks, model._begin)
         outcomes = list(batch.outcomes(requests, 8))
@@ -122,7 +122,7 @@ def test_what_the_window_holds_does_not_count(path):
     with opened(path) as model:
         request = wanted(1, words(1, 300), 250)
         expected = alone(model, [request])
-        assert model.positions.cache.pool.used == 3
+        assert model._passes.pool.used == 3
         batch = Batch(model._passes, CONTEXT, 3, model._begin)
         assert ids_of(list(batch.outcomes([request], 1))) == expected
 
@@ -193,6 +193,6 @@ def test_an_interrupt_ends_all_and_takes_no_more(path):
 
     with opened(path) as model:
         outcomes = list(model.batch(requests(), 3, flag))
-        assert model.positions.cache.pool.used == 0
+        assert model._passes.pool.used == 0
     assert [outcome.done and outcome.done.reason for outcome in outcomes] == ["interrupted"] * 3
     assert taken == [0, 1, 2]

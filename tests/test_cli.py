@@ -14,7 +14,7 @@ from lepton_cli.ui import options
 from lepton_cli.ui.cli import app
 from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS
 from lepton_cli.version import __version__
-from ops import cache
+from ops.state import formats
 from quant.errors import (
     ContextOverflowError,
     LeptonError,
@@ -285,7 +285,7 @@ def test_a_fault_in_another_thread_ends_the_command_too(monkeypatch, told, state
     [
         (options.Backend, model.Backend),
         (options.Overflow, generation.Overflow),
-        (options.KVType, cache.CacheType),
+        (options.KVType, formats.CacheType),
     ],
 )
 def test_choices_are_the_engines(option, setting):

@@ -7,13 +7,18 @@ import numpy as np
 import pytest
 from emulated import open_with_all_kernels
 
-from ops.cache import BlockPool, CacheLayout, KVCache, reserve
+from ops.backend import CardBackend
 from ops.cuda import attending
 from ops.cuda.attending import Norms, Results, Rotation, Rows, StepPlaces
-from ops.cuda.cache import CardCacheLayout
+from ops.cuda.cache import CardStateLayout
 from ops.cuda.kernels import cached
 from ops.interface import BLOCK, Heads, Linear, Rope, Step, Weight
+from ops.operations import Pages, pages_of
+from ops.program import record
 from ops.reference import PlainCache, Reference
+from ops.state.blocks import BlockPool
+from ops.state.layout import StateLayout
+from ops.state.sequence import SequenceState, reserve
 from quant.errors import UsageError
 from quant.format import FORMATS
 
@@ -113,8 +118,8 @@ def prepared(model: Model, reference: Reference, q, k):
 
 def expected(model: Model, parts: Sequence[Part]):
     """(T, H·d), by the definition."""
-    pool = BlockPool(CacheLayout((model.heads,), "f32", "f32"))
-    caches = {p.sequence: KVCache(pool) for p in parts}
+    pool = BlockPool(StateLayout((pages_of(model.heads),), k="f32", v="f32"))
+    caches = {p.sequence: SequenceState(pool) for p in parts}
 
     def run(some: Sequence[Part]):
         step = step_of(some)
@@ -138,7 +143,7 @@ class Card:
 
     def __init__(self, model: Model, *, falling: bool = False) -> None:
         self.model, self.device = model, open_with_all_kernels(falling=falling)
-        self.layout = CardCacheLayout((model.heads,), *model.types)
+        self.layout = CardStateLayout((pages_of(model.heads),), (), 0, *model.types)
         self.tables: dict[int, int] = {}
         self.blocks: dict[int, list[int]] = {}
 
@@ -153,9 +158,9 @@ class Card:
                 block = self.down(address)
                 rows = slice(n * BLOCK, min((n + 1) * BLOCK, part.count))
                 for head in range(model.heads.kv_heads):
-                    at = k_at + head * self.layout.key_bytes(model.heads)
+                    at = k_at + head * self.layout.key_bytes(pages_of(model.heads))
                     pack(block[at:], k[rows], head, model, "k")
-                    at = v_at + head * self.layout.value_bytes(model.heads)
+                    at = v_at + head * self.layout.value_bytes(pages_of(model.heads))
                     pack(block[at:], v[rows], head, model, "v")
                 self.device.upload(address, block)
 
@@ -378,21 +383,25 @@ def test_a_token_of_no_position_stores_nothing():
 
 @pytest.mark.parametrize(("k", "v"), PAIRS)
 def test_a_block_has_room_for_the_layers_that_are_here(k, v):
-    layers = tuple(Heads(n, 4, kv_heads, 64, 0.1) for n, kv_heads in enumerate((2, 0, 2)))
-    layout = CardCacheLayout(layers, k, v)
-    places = [*(place for n in range(3) for place in layout.offsets(n)), layout.block_bytes]
+    layout = CardStateLayout((Pages(1, 2, 64, 64), Pages(3, 2, 64, 64)), (), 0, k, v)
+    places = [*(place for n in (1, 3) for place in layout.offsets(n)), layout.block_bytes]
     key, value = (BLOCK * 2 * {"f16": 128, "q8_0": 68}[kind] for kind in (k, v))
-    assert places[0] == 0 and np.diff(places).tolist() == [key, value, 0, 0, key, value]
-    taken = [(key + value) // BLOCK, 0, (key + value) // BLOCK]
-    assert [layout.position_bytes(n) for n in range(3)] == taken
+    assert places[0] == 0 and np.diff(places).tolist() == [key, value, key, value]
+    assert [layout.position_bytes(n) for n in (1, 3)] == [(key + value) // BLOCK] * 2
 
 
 def test_what_a_card_cannot_hold_is_refused():
     with pytest.raises(UsageError, match="f32") as refusal:
-        CardCacheLayout((Heads(0, 1, 1, 64, 1.0),), "f32", "f16")
+        CardStateLayout((Pages(0, 1, 64, 64),), k="f32")
     assert "-ctk f16 -ctv f16" in str(refusal.value.hint)
     with pytest.raises(UsageError, match="80"):
-        CardCacheLayout((Heads(0, 1, 1, 80, 1.0),), "f16", "q8_0")
-    with pytest.raises(UsageError, match="576"):
-        CardCacheLayout((Heads(0, 1, 1, 576, 1.0),))
-    CardCacheLayout((Heads(0, 1, 0, 576, 1.0),))
+        CardStateLayout((Pages(0, 1, 80, 80),), v="q8_0")
+
+
+@pytest.mark.parametrize(("width", "refused"), [(576, True), (63, True), (256, False)])
+def test_heads_that_the_kernels_do_not_take_are_refused(width, refused):
+    q, kv = (Weight("w", FORMATS["F32"], width, np.zeros((4, 4 * width), np.uint8)) for _ in "qk")
+    heads = Heads(0, 1, 1, width, 1.0)
+    program = record(lambda ops: ops.attention(ops.embed(q), ops.embed(kv), ops.embed(kv), heads))
+    reason = CardBackend(("f16", "f16"), None).refuses(program)
+    assert (str(width) in reason) if refused else reason is None

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 from emulated import kernels_of, open_card, open_on_card
-from test_cuda_operators import HEADS, layer
+from test_cuda_operators import layer
 from test_operators import weight
 
 from lepton_cli.engine.sampling import Sampler, Sampling
-from ops.cache import CacheLayout, KVCache
 from ops.cuda.drawing import CardDrawing
 from ops.cuda.logits import CardLogits
 from ops.cuda.records import Counts, Places
 from ops.interface import Linear, Step
 from ops.memory_plan import Limits
 from ops.rows import Rows
+from ops.state.sequence import SequenceState
 
 RANDOM = np.random.default_rng(3)
 
@@ -153,8 +153,8 @@ def test_drawing_ahead_gives_what_single_steps_give():
     sampling = Sampling(seed=5)
     drawn = []
     for ahead in (False, True):
-        runner = open_on_card(whole, CacheLayout((HEADS,)), Limits(4, 4))
-        sampler, cache, tokens = Sampler(sampling, Words(50)), KVCache(runner.pool), [7]
+        runner = open_on_card(whole, Limits(4, 4))
+        sampler, cache, tokens = Sampler(sampling, Words(50)), SequenceState(runner.pool), [7]
         first = np.array([0], np.int32)
         while len(tokens) < 6:
             at = np.array([len(tokens) - 1], np.int32)

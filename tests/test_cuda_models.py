@@ -37,9 +37,8 @@ def card_logits(path: Path, ids, chunk: int = 32) -> np.ndarray:  # (T,) -> (T, 
     """One causal pass, `chunk` tokens at a time."""
     file = GGUF.open(path)
     context = loading.trained_context(file)
-    decoder = loading.build(file, context)
-    layout = loading.cache_layout(decoder, ("f16", "f16"))
-    runner = open_on_card(decoder.forward, layout, Limits(chunk, chunk))
+    forward = loading.build(file, context).forward
+    runner = open_on_card(forward, Limits(chunk, chunk))
     try:
         positions = Positions(Passes(runner, chunk, chunk), context)
         return positions.all_logits([int(i) for i in ids])

@@ -22,12 +22,13 @@ from test_operators import (  # noqa: F401  (its cases, which run here on a card
     weight,
 )
 
-from ops.cache import CacheLayout, KVCache
 from ops.cuda.kernels.weights import PANELS
 from ops.cuda.placing import kind_of
 from ops.interface import Heads, Linear, Routing, Weight
 from ops.memory_plan import Limits
+from ops.program import record
 from ops.reference import ReferenceRunner, rounded_to_bytes, rounded_to_halves
+from ops.state.sequence import SequenceState
 
 
 def as_the_card_rounds(w: Weight, x):
@@ -41,12 +42,11 @@ class CardCase(Case):
     def check(self, steps: int | list[int] = 1, tolerance: float = 1e-5) -> None:
         """`steps`: how many of equal size, or the tokens of each."""
         sizes = steps if isinstance(steps, list) else [self.tokens] * steps
-        layout = CacheLayout(self.layers, "f16", "f16")
-        reference = ReferenceRunner(self.forward, layout, as_the_card_rounds)
+        reference = ReferenceRunner(record(self.forward), ("f16", "f16"), as_the_card_rounds)
         limits = Limits(max(sizes), max(sizes))
         card = open_card()
-        runner = open_on_card(self.forward, layout, limits, card)
-        caches = [(one, KVCache(one.pool)) for one in (runner, reference)]
+        runner = open_on_card(self.forward, limits, card)
+        caches = [(one, SequenceState(one.pool)) for one in (runner, reference)]
         for self.tokens in sizes:
             step = self.step()
             got, want = (one.run(step, [cache]) for one, cache in caches)
@@ -90,8 +90,8 @@ def test_select_outputs(outputs):
     if outputs:
         case.check()
     else:  # a chunk of a prompt: no row is wanted
-        runner = open_on_card(case.forward, CacheLayout(()), Limits(5, 5))
-        assert runner.run(case.step(), [KVCache(runner.pool)]).shape == (0, 16)
+        runner = open_on_card(case.forward, Limits(5, 5))
+        assert runner.run(case.step(), [SequenceState(runner.pool)]).shape == (0, 16)
         runner.close()
 
 
@@ -139,14 +139,14 @@ def layer(kind: str):
 @pytest.mark.parametrize("kind", ["Q8_0", "F16", "F32"])
 def test_a_whole_layer(kind):
     tolerance = 2e-2  # q, k, v and shares in float16; so a byte of 127 may round otherwise
-    CardCase(layer(kind), tokens=5, layers=(HEADS,)).check(steps=3, tolerance=tolerance)
+    CardCase(layer(kind), tokens=5).check(steps=3, tolerance=tolerance)
 
 
 def test_steps_of_equal_counts_share_a_graph():
-    case = CardCase(layer("Q8_0"), tokens=1, layers=(HEADS,))
+    case = CardCase(layer("Q8_0"), tokens=1)
     card = open_card()
-    runner = open_on_card(case.forward, CacheLayout(case.layers), Limits(8, 8), card)
-    cache = KVCache(runner.pool)
+    runner = open_on_card(case.forward, Limits(8, 8), card)
+    cache = SequenceState(runner.pool)
     for position in range(4):
         runner.run(replace(case, start=position).step(), [cache])
     assert card.graphs == 1
@@ -157,9 +157,9 @@ def test_steps_of_equal_counts_share_a_graph():
 
 
 def test_a_closed_runner_refuses():
-    case = CardCase(layer("Q8_0"), tokens=1, layers=(HEADS,))
-    runner = open_on_card(case.forward, CacheLayout(case.layers), Limits(8, 8))
+    case = CardCase(layer("Q8_0"), tokens=1)
+    runner = open_on_card(case.forward, Limits(8, 8))
     runner.close()
     runner.close()
     with pytest.raises(Exception, match="closed"):
-        runner.run(case.step(), [KVCache(runner.pool)])
+        runner.run(case.step(), [SequenceState(runner.pool)])

@@ -6,17 +6,16 @@ import threading
 
 import numpy as np
 import pytest
-from passes import kernel_folder, resources
+from passes import kernel_folder, open_on_cpu, resources
 from test_fusion import Any
 
-from ops.backend import open_backend
-from ops.cache import CacheLayout, KVCache
 from ops.cpu.executor import Executor
 from ops.cpu.objects import ObjectStore
 from ops.cpu.records import Record
 from ops.interface import Interrupted, Linear, Step, Weight
 from ops.memory_plan import Limits, plan
 from ops.operations import Buffer
+from ops.state.sequence import SequenceState
 from quant.format import FORMATS
 
 WIDTH = 64
@@ -45,11 +44,11 @@ def one_step() -> Step:
 
 
 def run_once(runner, interrupt: threading.Event | None = None):
-    return runner.run(one_step(), [KVCache(runner.pool)], interrupt)
+    return runner.run(one_step(), [SequenceState(runner.pool)], interrupt)
 
 
 def opened(forward, threads: int):
-    return open_backend("cpu", forward, CacheLayout(()), Limits(1, 1), resources(threads))
+    return open_on_cpu(forward, Limits(1, 1), threads=threads)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5, 2 * (os.cpu_count() or 1)])

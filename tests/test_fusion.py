@@ -83,7 +83,7 @@ def test_float_weights_take_activations_as_they_are():
 @pytest.mark.parametrize("biases", [False, True])
 @pytest.mark.parametrize("tokens", [1, 7])
 def test_a_fused_layer_means_the_same(kind, biases, tokens):
-    case = Case(layer(kind, biases), tokens, layers=(HEADS,))
+    case = Case(layer(kind, biases), tokens)
     # a rounding of an activation that falls the other way is 1/254 of the largest of 32
     case.check(steps=2, tolerance=5e-5 if kind != "Q8_0" else 2e-3)
 
@@ -110,7 +110,7 @@ def test_heads_enter_attention_whatever_is_done_to_them(norms, turned):
     fused = names(fuse(recorded(forward)))
     assert fused.count("NormRopeStore") == 1 and "Store" not in fused
     assert fused.count("Rotate") == (turned == "each by its own")
-    Case(forward, tokens=7, layers=(HEADS,)).check(steps=3)
+    Case(forward, tokens=7).check(steps=3)
 
 
 def test_what_others_read_is_not_fused_away():

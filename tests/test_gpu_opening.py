@@ -11,13 +11,12 @@ from make_gguf import write_model
 import lepton_cli
 from lepton_cli.__main__ import run
 from lepton_cli.engine import diagnosis, meters, preparing
-from lepton_cli.engine import model as engine
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import open_model
 from lepton_cli.engine.placement import RESERVE
 from lepton_cli.ui.opening import draft_options, load_options
 from lepton_cli.ui.options import ConversationOptions, ModelOptions
-from ops.backend import open_backend
+from ops.backend import CardBackend, CpuBackend
 from ops.cuda.probe import Card, Missing
 from quant.errors import LeptonError, OutOfMemoryError, UsageError
 
@@ -60,9 +59,13 @@ class Machine:
         self.devices.append(FakeDevice(self.free))
         return self.devices[-1]
 
-    def open_cuda(self, device, forward, layout, limits, resources, layers_on_gpu):
-        self.layers_on_gpu = layers_on_gpu
-        return open_backend("cpu", forward, layout, limits, resources)
+    def open_whole(self, backend, program, limits):
+        self.layers_on_gpu = program.layers
+        return CpuBackend(backend.kv, backend.resources).open(program, limits)
+
+    def open_on_both(self, first, second, program, layer, limits):
+        self.layers_on_gpu = program.layers - layer
+        return first.open(program, limits)
 
 
 @pytest.fixture
@@ -70,7 +73,8 @@ def machine(monkeypatch) -> Machine:
     made = Machine()
     monkeypatch.setattr(preparing, "find_card", made.probe)
     monkeypatch.setattr(preparing, "open_device", made.open_device)
-    monkeypatch.setattr(engine, "open_cuda", made.open_cuda)
+    monkeypatch.setattr(CardBackend, "open", lambda *given: made.open_whole(*given))
+    monkeypatch.setattr(preparing, "open_on_both", made.open_on_both)
     return made
 
 
@@ -163,7 +167,7 @@ def test_the_card_is_given_back_when_loading_fails(machine, path, monkeypatch):
         raise LeptonError("the card is lost")
 
     machine.found = CARD
-    monkeypatch.setattr(engine, "open_cuda", fail)
+    monkeypatch.setattr(CardBackend, "open", fail)
     with pytest.raises(LeptonError, match="lost"):
         lepton_cli.load(path)
     monkeypatch.setattr(preparing.loading, "plan_memory", fail)

@@ -9,16 +9,19 @@ from lepton_cli.engine import loading
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.placement import (
     RESERVE,
-    Needs,
     Placement,
-    card_bytes,
-    part_of,
+    most_context,
+    most_layers,
     place,
     too_large,
 )
+from lepton_cli.engine.preparing import needs_here
 from lepton_cli.models.weights import Weights
+from ops.backend import CardBackend, Resources
 from ops.cpu.machine import MemoryLimit
 from ops.cuda.placing import matrix_bytes
+from ops.memory_plan import Limits
+from ops.needs import Needs
 from quant.errors import OutOfMemoryError, UsageError
 from quant.gguf import GGUF
 
@@ -94,7 +97,7 @@ def test_the_context_does_not_shrink_below_4096():
     assert placed.context == 4096 and placed.note.startswith(
         "context 4096 of 16384: so the GPU has more"
     )
-    assert NEEDS.most_layers(16384, room(32, 3840)) < placed.layers_on_gpu < 32
+    assert most_layers(NEEDS, 16384, room(32, 3840)) < placed.layers_on_gpu < 32
     with pytest.raises(OutOfMemoryError):  # who asks for all gets no less
         place(NEEDS, "all", None, 16384, room(32, 3840))
 
@@ -107,7 +110,7 @@ def test_the_trained_context_stays_where_it_fits():
 def test_a_context_that_was_asked_for_does_not_shrink():
     placed = place(NEEDS, "auto", 8192, 131072, room(32, 4096))
     assert placed.context == 8192
-    assert placed.layers_on_gpu == NEEDS.most_layers(8192, room(32, 4096)) < 32
+    assert placed.layers_on_gpu == most_layers(NEEDS, 8192, room(32, 4096)) < 32
 
 
 # --- what does not fit
@@ -131,7 +134,7 @@ def test_what_the_hint_says_does_fit(wanted):
     for free in (room(20, 8192), room(32, 300), room(31, 8192)):
         with pytest.raises(OutOfMemoryError):
             place(NEEDS, wanted, 8192, 8192, free)
-        layers, context = NEEDS.most_layers(8192, free), NEEDS.most_context(32, free, 8192)
+        layers, context = most_layers(NEEDS, 8192, free), most_context(NEEDS, 32, free, 8192)
         assert place(NEEDS, layers, 8192, 8192, free).layers_on_gpu == layers
         assert not context or place(NEEDS, wanted, context, 8192, free).layers_on_gpu == 32
 
@@ -154,52 +157,42 @@ def file(tmp_path) -> GGUF:
     return GGUF.open(write_model(tmp_path / "m.gguf", weights="Q8_0"))
 
 
-@pytest.mark.parametrize(
-    ("name", "part"),
-    [
-        ("blk.0.attn_q.weight", 0),
-        ("blk.31.ffn_up_exps.weight", 31),
-        ("output.weight", "head"),
-        ("output_norm.weight", "head"),
-        ("token_embd.weight", "embedding"),
-        ("position_embd.weight", "embedding"),
-        ("rope_freqs.weight", "embedding"),
-    ],
-)
-def test_a_tensors_name_tells_where_it_is_needed(name, part):
-    assert part_of(name) == part
+def needs_of(file: GGUF) -> Needs:
+    program = loading.build(file, 512)
+    return CardBackend(("f16", "f16"), None).needs(program, Limits(256, 32))
+
+
+def on_card(file: GGUF) -> int:
+    """All tensors: matrices as the card keeps them, vectors as float32."""
+    total = 0
+    for name, tensor in file.tensors.items():
+        matrix = name.endswith(".weight") and len(tensor.shape) > 1
+        weight = Weights(file).weight(name)
+        total += weight.experts * matrix_bytes(weight) if matrix else 4 * tensor.size
+    return total
 
 
 @pytest.mark.parametrize("weights", ["Q8_0", "Q4_0", "F16", "BF16", "Q6_K", "F32", "Q5_1", "Q3_K"])
-def test_a_matrix_takes_what_the_card_makes_of_it(tmp_path, weights):
+def test_a_models_needs_are_those_of_its_tensors_each_once(tmp_path, weights):
     file = GGUF.open(write_model(tmp_path / "m.gguf", weights=weights))
-    names = Weights(file)
-    for name in ("blk.0.attn_q.weight", "blk.0.ffn_down.weight", "output.weight"):
-        assert card_bytes(file.tensors[name]) == matrix_bytes(names.weight(name))
-    norm = file.tensors["output_norm.weight"]
-    assert card_bytes(norm) == 4 * norm.size
+    needs = needs_of(file)
+    assert needs.weights(len(needs.layers)) == on_card(file)
+    assert needs.buffers > 0 and all(needs.positions) and all(needs.layers)
 
 
 def test_the_experts_of_a_layer_are_padded_each(tmp_path):
     path = write_model(tmp_path / "m.gguf", "qwen3moe", weights="F16", dimensions={"F": 80})
     file = GGUF.open(path)
-    for name in ("blk.0.ffn_gate_exps.weight", "blk.0.ffn_down_exps.weight"):
-        weight = Weights(file).weight(name)
-        assert weight.experts > 1
-        assert card_bytes(file.tensors[name]) == weight.experts * matrix_bytes(weight)
-
-
-def needs_of(file: GGUF) -> Needs:
-    options = LoadOptions(ctx=512)
-    decoder = loading.build(file, 512)
-    layout = loading.cache_layout(decoder, options.kv)
-    return loading.gpu_needs(file, decoder, options, layout)
-
-
-def test_a_models_needs_are_those_of_its_tensors_each_once(file):
+    assert Weights(file).weight("blk.0.ffn_gate_exps.weight").experts > 1
     needs = needs_of(file)
-    assert needs.weights(len(needs.layers)) == sum(map(card_bytes, file.tensors.values()))
-    assert needs.buffers > 0 and all(needs.positions) and all(needs.layers)
+    assert needs.weights(len(needs.layers)) == on_card(file)
+
+
+def test_what_stands_around_the_layers_is_told_apart(file):
+    needs, weights = needs_of(file), Weights(file)
+    table, output = (weights.weight(f"{name}.weight") for name in ("token_embd", "output"))
+    assert needs.embedding == matrix_bytes(table)
+    assert needs.head == matrix_bytes(output) + 4 * file.tensors["output_norm.weight"].size
 
 
 def test_an_embedding_that_is_also_the_head_is_on_the_card_once(tmp_path):
@@ -207,24 +200,22 @@ def test_an_embedding_that_is_also_the_head_is_on_the_card_once(tmp_path):
     file = GGUF.open(write_model(tmp_path / "tied.gguf", weights="Q8_0", tensors=tied))
     needs = needs_of(file)
     assert needs.embedding == 0
-    assert needs.head >= card_bytes(file.tensors["token_embd.weight"])
-    assert needs.weights(len(needs.layers)) == sum(map(card_bytes, file.tensors.values()))
+    assert needs.head >= matrix_bytes(Weights(file).weight("token_embd.weight"))
+    assert needs.weights(len(needs.layers)) == on_card(file)
 
 
 # --- the machine's own memory beside it
 
 
 def planned(file: GGUF, count: int, free: int = 1 << 40) -> loading.Plan:
-    options = LoadOptions(ctx=512)
-    decoder = loading.build(file, 512)
-    layout = loading.cache_layout(decoder, options.kv)
-    placement = Placement(count, decoder.parameters.layers, 1, 512)
-    rest = replace(layout, layers=layout.layers[: placement.cpu_layers])
-    return loading.plan_memory(file, decoder, options, rest, MemoryLimit(free, "test"), placement)
+    program, options = loading.build(file, 512), LoadOptions("cpu", ctx=512)
+    placement = Placement(count, program.layers, 1, 512)
+    needs = needs_here(program, 512, options, placement, Resources(1, None, print))
+    return loading.plan_memory(file.path, needs, 512, 512, MemoryLimit(free, "test"), placement)
 
 
 def test_the_machine_holds_what_is_not_on_the_card(file):
-    layers = loading.build(file, 512).parameters.layers
+    layers = loading.build(file, 512).layers
     whole, part = planned(file, layers), planned(file, 1)
     assert (whole.weights, whole.cache) == (0, 0)
     stays = sum(
@@ -237,7 +228,7 @@ def test_the_machine_holds_what_is_not_on_the_card(file):
 
 
 def test_a_model_on_the_card_still_needs_buffers_here(file):
-    layers = loading.build(file, 512).parameters.layers
+    layers = loading.build(file, 512).layers
     with pytest.raises(OutOfMemoryError):
         planned(file, layers, free=0)
 

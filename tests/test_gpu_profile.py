@@ -3,7 +3,6 @@
 import json
 import time
 from contextlib import closing
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,25 +13,22 @@ from passes import resources
 
 from lepton_cli.__main__ import run
 from lepton_cli.engine import loading, meters, preparing
-from lepton_cli.engine import model as engine
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import open_model
-from ops.backend import open_backend
-from ops.cache import KVCache
-from ops.cpu.runner import CpuRunner
-from ops.cuda.cache import CardCacheLayout
+from ops.backend import CardBackend, CpuBackend
 from ops.cuda.probe import Card
 from ops.cuda.runner import CudaRunner
 from ops.interface import BLOCK, Step
 from ops.limits import MachineLimits
 from ops.memory_plan import Limits
-from ops.program import record
-from ops.split import SplitRunner, halves
+from ops.split import SplitRunner
+from ops.state.sequence import SequenceState
 from quant.errors import UsageError
 from quant.gguf import GGUF
 
 CARD = Card(0, "NVIDIA GeForce RTX 4090", (8, 9), 13000, 1 << 30)
 LIMITS = Limits(8, 4)
+KV = ("f16", "f16")
 
 
 class TimedDevice(EmulatedDevice):
@@ -53,19 +49,14 @@ def path(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def parts(path):
-    """The tiny model's forward pass and its cache."""
-    decoder = loading.build(GGUF.open(path), 600)
-    return decoder.forward, loading.cache_layout(decoder, ("f16", "f16"))
+def program(path):
+    return loading.build(GGUF.open(path), 600)
 
 
-def split_runner(forward, layout, card) -> SplitRunner:
-    before, behind = record(forward).split(1)
-    on_cpu, on_card = halves(layout.layers, 1)
-    second = CudaRunner(card, behind, CardCacheLayout(on_card), LIMITS, kernels_of(card))
-    store = open_backend("cpu", forward, layout, LIMITS, resources())._kernels
-    own = replace(layout, layers=on_cpu)
-    return SplitRunner(layout, CpuRunner(before, own, LIMITS, 2, store), second)
+def split_runner(program, card) -> SplitRunner:
+    before, behind = program.split(1)
+    second = CudaRunner(card, behind, KV, LIMITS, kernels_of(card))
+    return SplitRunner(CpuBackend(KV, resources()).open(before, LIMITS), second)
 
 
 def step(tokens: int, start: int = 0) -> Step:
@@ -77,13 +68,12 @@ def step(tokens: int, start: int = 0) -> Step:
 
 
 @pytest.mark.parametrize("tokens", [1, 5])
-def test_a_profile_has_every_operator_with_its_work(parts, tokens):
-    forward, layout = parts
-    runner = open_on_card(forward, layout, LIMITS, TimedDevice())
-    cpu = open_backend("cpu", forward, layout, LIMITS, resources())
+def test_a_profile_has_every_operator_with_its_work(program, tokens):
+    runner = open_on_card(program.forward, LIMITS, TimedDevice())
+    cpu = CpuBackend(KV, resources()).open(program, LIMITS)
     with closing(runner), closing(cpu):
-        times = runner.profile(step(tokens), [KVCache(runner.pool)])
-        wanted = cpu.profile(step(tokens), [KVCache(cpu.pool)])
+        times = runner.profile(step(tokens), [SequenceState(runner.pool)])
+        wanted = cpu.profile(step(tokens), [SequenceState(cpu.pool)])
     names = {time.operator for time in times}
     assert {"embed_Q8_0", "rms_norm_quantize", "enter_heads_f16_f16", "largest"} <= names
     assert any(name.startswith("linear_Q8_0_") for name in names)
@@ -93,12 +83,11 @@ def test_a_profile_has_every_operator_with_its_work(parts, tokens):
     assert read >= sum(time.bytes for time in wanted)  # K and V are padded to 32 columns there
 
 
-def test_the_launches_of_one_operator_add_up(parts):
+def test_the_launches_of_one_operator_add_up(program):
     """Attention over several blocks is shared by thread blocks, then merged."""
-    forward, layout = parts
     device = TimedDevice()
-    runner = open_on_card(forward, layout, LIMITS, device)
-    cache = KVCache(runner.pool)
+    runner = open_on_card(program.forward, LIMITS, device)
+    cache = SequenceState(runner.pool)
     cache.reserve(0, BLOCK)
     with closing(runner):
         before = dict(device.emulator.counts)
@@ -106,40 +95,39 @@ def test_the_launches_of_one_operator_add_up(parts):
     counts = device.emulator.counts
     launched = sum(counts.values()) - sum(before.values())
     merged = counts["attention_merge"]
-    assert merged == len(layout.layers)
+    assert merged == program.layers
     assert not any(time.operator == "attention_merge" for time in times)
     assert launched == len(times) + merged + counts.get("largest", 0) - 1
 
 
-def test_a_profile_does_not_change_what_comes_after(parts):
-    forward, layout = parts
-    runner = open_on_card(forward, layout, LIMITS, TimedDevice())
+def test_a_profile_does_not_change_what_comes_after(program):
+    runner = open_on_card(program.forward, LIMITS, TimedDevice())
     with closing(runner):
-        cache = KVCache(runner.pool)
+        cache = SequenceState(runner.pool)
         plain = np.array(runner.run(step(3), [cache]))
         runner.profile(step(5), [cache])
         assert np.array(runner.run(step(3), [cache])).tobytes() == plain.tobytes()
 
 
-def test_a_card_without_a_clock_has_no_profile(parts):
-    runner = open_on_card(*parts, LIMITS, EmulatedDevice())
+def test_a_card_without_a_clock_has_no_profile(program):
+    runner = open_on_card(program.forward, LIMITS, EmulatedDevice())
     with closing(runner), pytest.raises(UsageError, match="an emulated card times no kernels"):
-        runner.profile(step(1), [KVCache(runner.pool)])
+        runner.profile(step(1), [SequenceState(runner.pool)])
 
 
-def test_a_model_on_both_devices_has_no_profile(parts):
-    with closing(split_runner(*parts, EmulatedDevice())) as runner:
+def test_a_model_on_both_devices_has_no_profile(program):
+    with closing(split_runner(program, EmulatedDevice())) as runner:
         with pytest.raises(UsageError, match="both the CPU and a GPU") as caught:
-            runner.profile(step(1), [KVCache(runner.pool)])
+            runner.profile(step(1), [SequenceState(runner.pool)])
         assert "-ngl all" in str(caught.value.hint)
 
 
 # --- room
 
 
-def test_the_cards_memory_bounds_the_blocks_of_a_batch(parts):
+def test_the_cards_memory_bounds_the_blocks_of_a_batch(program):
     device = EmulatedDevice()
-    with closing(open_on_card(*parts, LIMITS, device)) as runner:
+    with closing(open_on_card(program.forward, LIMITS, device)) as runner:
         before = runner.room()
         assert before == device.memory()[0] // runner.pool.layout.block_bytes > 1
         block = runner.pool.take()
@@ -148,8 +136,8 @@ def test_the_cards_memory_bounds_the_blocks_of_a_batch(parts):
 
 
 @pytest.mark.parametrize("free", [0, 3, 10**6])
-def test_a_split_model_has_room_where_both_devices_have(parts, free, monkeypatch):
-    with closing(split_runner(*parts, EmulatedDevice())) as runner:
+def test_a_split_model_has_room_where_both_devices_have(program, free, monkeypatch):
+    with closing(split_runner(program, EmulatedDevice())) as runner:
         monkeypatch.setattr(runner._first, "room", lambda: free)
         assert runner.room() == min(free, runner._second.room())
 
@@ -168,14 +156,16 @@ def test_a_model_lets_a_batch_have_half_of_the_room(path, monkeypatch):
 def card(monkeypatch):
     """A machine whose card is an emulated one; its copies are said to make 2 GB/s."""
 
-    def open_cuda(device, forward, layout, limits, resources, layers_on_gpu):
-        if layers_on_gpu < len(layout.layers):
-            return split_runner(forward, layout, device)
-        return open_on_card(forward, layout, limits, device)
+    def open_whole(backend, program, limits):
+        return open_on_card(program.forward, limits, backend.device)
+
+    def open_on_both(first, second, program, layer, limits):
+        return split_runner(program, second.device)
 
     monkeypatch.setattr(preparing, "find_card", lambda: CARD)
     monkeypatch.setattr(preparing, "open_device", lambda card: TimedDevice())
-    monkeypatch.setattr(engine, "open_cuda", open_cuda)
+    monkeypatch.setattr(CardBackend, "open", open_whole)
+    monkeypatch.setattr(preparing, "open_on_both", open_on_both)
     limits = MachineLimits(2e9, None)
     monkeypatch.setattr(meters.CardMeter, "measure", lambda self: limits)
 

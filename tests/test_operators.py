@@ -4,15 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from passes import resources
+from passes import open_on_cpu, resources
 
-from ops.backend import open_backend
-from ops.cache import CacheLayout, KVCache
+from ops.backend import CpuBackend
 from ops.cpu.formats import IN_PARTS, KERNEL_FORMATS, QUANTIZED
 from ops.cpu.kernels import embed, panels
-from ops.interface import Heads, Linear, Rope, Routing, Step, Weight
+from ops.interface import Linear, Rope, Routing, Step, Weight
 from ops.memory_plan import Limits
+from ops.program import record
 from ops.reference import ReferenceRunner, rounded_to_bytes
+from ops.state.sequence import SequenceState
 from quant.errors import ModelFileError
 from quant.format import FORMATS, quantize, row_bytes
 
@@ -47,7 +48,6 @@ class Case:
     tokens: int = 5
     outputs: tuple[int, ...] | None = None
     start: int = 0
-    layers: tuple[Heads, ...] = ()
 
     def step(self) -> Step:
         outputs = range(self.tokens) if self.outputs is None else self.outputs
@@ -58,11 +58,11 @@ class Case:
         )
 
     def check(self, steps: int = 1, threads: int = 3, tolerance: float = 1e-5) -> None:
-        layout = CacheLayout(self.layers, "f32", "f32")
-        reference = ReferenceRunner(self.forward, layout, as_the_cpu_rounds)
+        kv, program = ("f32", "f32"), record(self.forward)
+        reference = ReferenceRunner(program, kv, as_the_cpu_rounds)
         limits = Limits(max(self.tokens, 1), max(self.tokens, 1))
-        cpu = open_backend("cpu", self.forward, layout, limits, resources(threads))
-        caches = [(runner, KVCache(runner.pool)) for runner in (cpu, reference)]
+        cpu = CpuBackend(kv, resources(threads)).open(program, limits)
+        caches = [(runner, SequenceState(runner.pool)) for runner in (cpu, reference)]
         for _ in range(steps):
             step = self.step()
             got, want = (runner.run(step, [cache]) for runner, cache in caches)
@@ -106,6 +106,11 @@ def test_parts_of_a_fused_matrix():
 def test_embed_positions_and_add():
     table, places = weight(V, 40), weight(9, 40, "F16")
     Case(lambda ops: ops.add(ops.embed(table), ops.embed_positions(places)), 4, start=5).check()
+
+
+def test_multiply():
+    table, places = weight(V, 40), weight(9, 40, "F16")
+    Case(lambda ops: ops.multiply(ops.embed(table), ops.embed_positions(places)), 4).check()
 
 
 @pytest.mark.parametrize("segments", [1, 4])
@@ -164,8 +169,8 @@ def test_select_outputs(outputs):
         case.check()
     else:  # a chunk of a prompt: no row is wanted
         limits = Limits(5, 5)
-        cpu = open_backend("cpu", case.forward, CacheLayout(()), limits, resources())
-        assert cpu.run(case.step(), [KVCache(cpu.pool)]).shape == (0, 16)
+        cpu = open_on_cpu(case.forward, limits)
+        assert cpu.run(case.step(), [SequenceState(cpu.pool)]).shape == (0, 16)
         cpu.close()
 
 

@@ -7,15 +7,12 @@ from pathlib import Path
 import pytest
 from test_house import ROOT, imports, is_module
 
-from lepton_cli.engine import prefixes
 from ops.cpu import shelves
 from ops.cuda import codes
 
-MODELS = sorted(path.stem for path in (ROOT / "lepton_cli" / "models").glob("[a-z]*.py"))
 KEPT = {
     "the CPU's kernels": (shelves.sources, ["ops.cpu.kernels.worker"]),
     "a card's kernels": (codes.sources, ["ops.cuda.worker"]),
-    "prefixes": (prefixes.sources, ["ops.backend", *(f"lepton_cli.models.{m}" for m in MODELS)]),
 }
 
 
@@ -58,7 +55,6 @@ def test_a_folder_within_a_folder_is_in_the_digest(what, tmp_path, monkeypatch):
     places = {
         "the CPU's kernels": ((shelves, "HERE"), "ops/cpu/kernels"),
         "a card's kernels": ((codes, "HERE"), "ops/cuda/kernels"),
-        "prefixes": ((prefixes, "PACKAGE"), "lepton_cli/models"),
     }
     (module, name), folder = places[what]
     deeper = tmp_path / folder / "moved" / "again.py"

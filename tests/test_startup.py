@@ -17,6 +17,7 @@ from lepton_cli.engine import model as engine
 from lepton_cli.engine import warmup
 from lepton_cli.engine.warmup import Compiling
 from lepton_cli.ui.warmup import CompileNotes
+from ops.backend import CpuBackend
 from ops.cpu.machine import ThreadChoice
 from ops.cuda.probe import Card, Missing
 from ops.own_files import ForeignFileError
@@ -116,7 +117,7 @@ def test_no_thread_outlives_a_load_that_failed(file, monkeypatch, failure):
         raise failure
 
     before = threading.active_count()
-    monkeypatch.setattr(engine, "open_backend", fail)
+    monkeypatch.setattr(CpuBackend, "open", fail)
     with pytest.raises(type(failure)):
         lepton_cli.load(file)
     assert threading.active_count() == before

@@ -1,7 +1,7 @@
 """Many answers at once: sequences join and leave at every pass of the model.
 
 A pass takes one token of every answer under way, and fills up with prompts, chunk by chunk. Whose
-prompt begins as another's takes over that one's blocks (ops/cache.py copies them when they part).
+prompt begins as another's takes over that one's blocks (ops/state copies them when they part).
 When the cache's memory is used up, the youngest answer gives its blocks back and is read again
 later. What an answer says depends on none of this: a row's sums are the same in every pass.
 """
@@ -18,9 +18,9 @@ from lepton_cli.engine.answer import Answer
 from lepton_cli.engine.events import Done, Event, Reasoning, Stats, Text
 from lepton_cli.engine.generation import Generation, shifted
 from lepton_cli.engine.positions import Passes, common
-from ops.cache import KVCache
 from ops.interface import Interrupted, Step
 from ops.rows import RowLogits
+from ops.state.sequence import SequenceState
 from quant.errors import LeptonError
 
 WORTH_SHARING = 16  # tokens of a common beginning: reading them again costs more than a copy
@@ -58,7 +58,7 @@ class _Sequence:
     prompt: list[int]
     answer: Answer
     keep: int
-    cache: KVCache
+    state: SequenceState
     ids: list[int]
     entered: int = 0
     cached: int = 0  # of the prompt, taken over from another
@@ -128,7 +128,7 @@ class Batch:
                     yield from self._ended()
         finally:
             for sequence in [*self._active, *self._kept]:
-                sequence.cache.shrink(0)
+                sequence.state.clear()
             self._active.clear()
             self._kept.clear()
 
@@ -138,8 +138,8 @@ class Batch:
         except LeptonError as error:
             yield Outcome(request.key, error=error)
             return
-        cache = KVCache(self._passes.pool)
-        sequence = _Sequence(request, prompt, answer, keep, cache, list(prompt))
+        state = SequenceState(self._passes.pool)
+        sequence = _Sequence(request, prompt, answer, keep, state, list(prompt))
         self._active.append(sequence)
         if answer.reason is not None:  # nothing is wanted
             yield from self._ended()
@@ -152,14 +152,16 @@ class Batch:
         try:
             if interrupt is not None and interrupt.is_set():
                 raise Interrupted
-            caches = [sequence.cache for sequence, _ in parts]
-            logits = self._passes.run(_step(parts), caches, interrupt)
+            states = [sequence.state for sequence, _ in parts]
+            logits = self._passes.run(_step(parts), states, interrupt)
         except Interrupted:
             for sequence in self._active:
                 sequence.answer.reason = "interrupted"
             return
         for sequence, count in parts:
             sequence.entered += count
+            if sequence.entered == len(sequence.prompt):
+                sequence.state.checkpoint()  # others that begin alike can go on from here
         for sequence, row in zip(asked, logits, strict=True):
             self._draw(sequence, row)
 
@@ -210,9 +212,9 @@ class Batch:
         if alike - ready >= WORTH_SHARING:
             return True
         if ready >= WORTH_SHARING:
-            sequence.cache = donor.cache.fork(ready)
-            sequence.entered = ready
-            sequence.cached = sequence.cached or min(ready, len(sequence.prompt))
+            sequence.state, sequence.entered = donor.state.fork(ready)
+            reached = min(sequence.entered, len(sequence.prompt))
+            sequence.cached = sequence.cached or reached
         return False
 
     def _reserve(self, sequence: _Sequence, count: int, busy: Sequence[_Sequence]) -> bool:
@@ -224,17 +226,17 @@ class Batch:
         pool, younger = self._passes.pool, self._active[self._active.index(sequence) + 1 :]
         victims = [*self._kept, *(one for one in reversed(younger) if one not in busy)]
         most = self._blocks + self._foreign
-        while pool.used + sequence.cache.missing(start, stop) > most and victims:
+        while pool.used + sequence.state.missing(start, stop) > most and victims:
             self._forget(victims.pop(0))
-        if pool.used + sequence.cache.missing(start, stop) > most:
+        if pool.used + sequence.state.missing(start, stop) > most:
             return False
-        sequence.cache.reserve(start, stop)
+        sequence.state.take_blocks(start, stop)
         sequence.begun = sequence.begun or time.perf_counter()
         return True
 
     def _forget(self, sequence: _Sequence) -> None:
         """Its blocks go back; it is read again when there is room."""
-        sequence.cache.shrink(0)
+        sequence.state.clear()
         sequence.entered = 0
 
     def _ended(self) -> Iterator[Outcome]:
@@ -242,7 +244,7 @@ class Batch:
             self._active.remove(sequence)
             self._kept.append(sequence)
             if len(self._kept) > KEPT:
-                self._kept.popleft().cache.shrink(0)
+                self._kept.popleft().state.clear()
             yield sequence.outcome(self._size)
 
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from lepton_cli.engine.events import FinishReason
 from lepton_cli.engine.logprobs import log_probabilities
 from lepton_cli.engine.positions import Passes
-from ops.cache import KVCache
-from ops.interface import BLOCK, Interrupted, Step
+from ops.interface import Interrupted, Step
 from ops.rows import Values
+from ops.state.sequence import SequenceState
 from quant.errors import ConstraintError
 
 
@@ -51,7 +51,7 @@ class Rules:
 class _Live:
     ids: tuple[int, ...]
     logprob: float
-    cache: KVCache
+    state: SequenceState
 
 
 class BeamSearch:
@@ -65,12 +65,12 @@ class BeamSearch:
 
     def run(self, prompt: Sequence[int], interrupt: threading.Event | None = None) -> list[Beam]:
         """The best answers, best first, `width` at most."""
-        cache, start = KVCache(self._passes.pool), len(prompt)
-        self._live = [_Live((), 0.0, cache)]
+        state, start = SequenceState(self._passes.pool), len(prompt)
+        self._live = [_Live((), 0.0, state)]
         try:
-            rows = self._read(prompt, cache, interrupt)
+            rows = self._read(prompt, state, interrupt)
             while self._live and not self._decided():
-                self._branch(rows)
+                self._branch(rows, start)
                 self._end_long(start)
                 if self._live:
                     rows = self._advance(start, interrupt)
@@ -78,18 +78,18 @@ class BeamSearch:
             self._end("interrupted")
         finally:
             for beam in self._live:
-                beam.cache.shrink(0)
+                beam.state.clear()
         return sorted(self._done, key=lambda beam: -beam.score)[: self._width]
 
     def _read(
-        self, prompt: Sequence[int], cache: KVCache, interrupt: threading.Event | None
+        self, prompt: Sequence[int], state: SequenceState, interrupt: threading.Event | None
     ) -> Values:
         for first in range(0, len(prompt), self._passes.chunk):
             part = prompt[first : first + self._passes.chunk]
             places = np.arange(first, first + len(part), dtype=np.int32)
             last = np.array([len(part) - 1], np.int32)
             step = Step(np.array(part, np.int32), places, last)
-            rows = self._passes.run(step, [cache], interrupt)
+            rows = self._passes.run(step, [state], interrupt)
         return np.asarray(rows)
 
     def _advance(self, start: int, interrupt: threading.Event | None) -> Values:
@@ -98,11 +98,15 @@ class BeamSearch:
         tokens = np.array([beam.ids[-1] for beam in self._live], np.int32)
         places = np.full(count, start + len(self._live[0].ids) - 1, np.int32)
         step = Step(tokens, places, np.arange(count, dtype=np.int32), tuple(range(count)))
-        rows = self._passes.run(step, [beam.cache for beam in self._live], interrupt)
+        rows = self._passes.run(step, [beam.state for beam in self._live], interrupt)
         return np.asarray(rows)
 
-    def _branch(self, rows: Values) -> None:
-        """The best continuations of all beams; those that end leave, the others go on."""
+    def _branch(self, rows: Values, start: int) -> None:
+        """The best continuations of all beams; those that end leave, the others go on.
+
+        What stands in their states is the prompt, of `start` tokens, and all their own ids.
+        """
+        length = start + len(self._live[0].ids)
         options = chain.from_iterable(
             self._options(beam, log_probabilities(row))
             for beam, row in zip(self._live, rows, strict=True)
@@ -116,10 +120,10 @@ class BeamSearch:
             elif self._rules.stops(ids):
                 self._done.append(Beam(ids, logprob, "stop"))
             elif len(self._live) < self._width:
-                held = BLOCK * len(beam.cache.blocks)
-                self._live.append(_Live(ids, logprob, beam.cache.fork(held)))
+                state, _ = beam.state.fork(length)  # where it stands: nothing is missing
+                self._live.append(_Live(ids, logprob, state))
         for beam in old:
-            beam.cache.shrink(0)
+            beam.state.clear()
 
     def _options(
         self, beam: _Live, logprobs: NDArray[np.float64]
@@ -145,7 +149,7 @@ class BeamSearch:
     def _end(self, reason: FinishReason) -> None:
         for beam in self._live:
             self._done.append(Beam(beam.ids, beam.logprob, reason))
-            beam.cache.shrink(0)
+            beam.state.clear()
         self._live = []
 
     def _decided(self) -> bool:

@@ -14,17 +14,20 @@ import numpy as np
 from lepton_cli.engine import loading
 from lepton_cli.engine.backends import Backend
 from lepton_cli.engine.inspection import shares
-from lepton_cli.engine.loading import CacheTypes, LoadOptions
+from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.meters import open_meter
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.placement import GpuLayers
 from lepton_cli.engine.sizes import counted
-from lepton_cli.engine.workload import EMBEDDING, Pass, Trial, Workload, count
+from lepton_cli.engine.workload import Pass, Trial, Workload
 from lepton_cli.version import __version__
+from ops.backend import CacheTypes
 from ops.cpu.machine import cpu_name
 from ops.limits import MachineLimits
+from ops.operations import Cost
 from ops.profile import OperatorTotal, by_operator
 from ops.shelves import Compiling
+from ops.state.layout import StateLayout
 from quant.errors import ContextOverflowError, UsageError
 from quant.gguf import GGUF
 
@@ -180,6 +183,7 @@ def _measure(bench: "Bench", trial: Trial, schedule: Schedule, subject: "Subject
     after = bench.limits()
     limits = before.best(after) if before and after else None
     passes = list(trial.passes(bench.setup.ubatch))
+    total = sum(map(work.cost, passes), Cost())
     return Result(
         facts=subject.facts,
         setup=bench.setup,
@@ -187,8 +191,8 @@ def _measure(bench: "Bench", trial: Trial, schedule: Schedule, subject: "Subject
         begun=begun,
         samples_ns=tuple(samples),
         limits=limits,
-        bytes_read=sum(map(work.bytes, passes)),
-        macs=sum(map(work.macs, passes)),
+        bytes_read=total.bytes,
+        macs=total.macs,
         limit_seconds=_least_seconds(limits, work, passes),
         profiles=tuple(bench.profiles(trial, repetitions)) if schedule.profile else (),
         gpu=bench.gpu,
@@ -202,7 +206,8 @@ def _least_seconds(
     """None where it is not known: passes of many tokens are bound by the multipliers."""
     if limits is None or (limits.products is None and any(one.tokens > 1 for one in passes)):
         return None
-    return sum(limits.seconds(work.bytes(one), work.macs(one)) for one in passes)
+    costs = map(work.cost, passes)
+    return sum(limits.seconds(cost.bytes, cost.macs) for cost in costs)
 
 
 def fastest(results: Sequence[Result]) -> MachineLimits | None:
@@ -212,8 +217,8 @@ def fastest(results: Sequence[Result]) -> MachineLimits | None:
 
 
 def workload(file: GGUF, context: int, kv: CacheTypes) -> Workload:
-    decoder = loading.build(file, context)
-    return count(decoder, file.tensors.values(), loading.cache_layout(decoder, kv))
+    program = loading.build(file, context)
+    return Workload(program, StateLayout.of(program, *kv))
 
 
 def describe(file: GGUF) -> Facts:
@@ -249,7 +254,7 @@ class Bench:
         )
         self._meter = open_meter(gpu, self.model.threads, self._compiling)
         self._draw = np.random.default_rng(SEED)
-        self._vocabulary = file.tensors[EMBEDDING].shape[0]
+        self._vocabulary = self.model.vocabulary_size
         self._before = self._tokens(context)
 
     def limits(self) -> MachineLimits | None:

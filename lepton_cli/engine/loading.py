@@ -5,24 +5,18 @@ from pathlib import Path
 from typing import get_args
 
 from lepton_cli.engine.backends import Backend
-from lepton_cli.engine.placement import (
-    GpuLayers,
-    Needs,
-    Placement,
-    PositionBytes,
-    check_layers,
-    needs_of,
-)
+from lepton_cli.engine.placement import GpuLayers, Placement, check_layers
 from lepton_cli.engine.sizes import counted, gigabytes
 from lepton_cli.models import ARCHITECTURES
 from lepton_cli.models.decoder import Decoder
-from lepton_cli.models.parameters import Keys
-from ops.cache import CacheLayout, CacheType
-from ops.cpu.formats import KERNEL_FORMATS
+from lepton_cli.models.keys import Keys
+from ops.backend import CacheTypes as CacheTypes  # the screen knows the engine alone
 from ops.cpu.machine import MemoryLimit
 from ops.interface import BLOCK
-from ops.memory_plan import Limits, plan
-from ops.program import Recorder
+from ops.memory_plan import Limits
+from ops.needs import Needs
+from ops.program import Program, record
+from ops.state.formats import CacheType
 from quant.errors import ModelFileError, OutOfMemoryError, UsageError
 from quant.gguf import GGUF
 
@@ -31,7 +25,7 @@ LOGIT_ROWS = 32
 
 ADVISED = 0.9  # of the context that fits: what is free now may not be there at the next try
 
-CacheTypes = tuple[CacheType, CacheType]
+EMBEDDING = "token_embd.weight"
 MOST_THREADS, MOST_TOKENS = 1 << 10, 1 << 20  # in a pass
 MOST_CARD_TOKENS = 2048  # a card's kernels reach a row of activations in 32 bits, and need no more
 
@@ -95,22 +89,22 @@ def architecture(file: GGUF) -> type[Decoder]:
     return ARCHITECTURES[name]
 
 
-def build(file: GGUF, context: int) -> Decoder:
-    """The model, with every tensor asked for once and every shape checked."""
+def build(file: GGUF, context: int) -> Program:
+    """The model recorded, with every tensor asked for once and every shape checked."""
     kind = architecture(file)
     try:
         decoder = kind(file, context)
-        logits = decoder.forward(Recorder())
-        tokens = decoder.weights.weight("token_embd.weight").rows
-        if logits.width != tokens:
-            message = f"output.weight has {logits.width} rows, token_embd.weight {tokens}"
+        program = record(decoder.forward, file.path)
+        tokens = decoder.weights.weight(EMBEDDING).rows
+        if program.output.buffer.width != tokens:
+            message = f"output.weight has {program.output.buffer.width} rows, {EMBEDDING} {tokens}"
             raise ModelFileError(message)
     except ModelFileError as error:
         if str(file.path) in error.message:
             raise
         raise ModelFileError(f"{file.path}: {error.message}", error.hint) from error
     decoder.weights.check_all_used(decoder.ignored)
-    return decoder
+    return program
 
 
 def trained_context(file: GGUF) -> int:
@@ -118,91 +112,47 @@ def trained_context(file: GGUF) -> int:
     return Keys(file.metadata).positive("context_length")
 
 
-def cache_layout(decoder: Decoder, kv: CacheTypes) -> CacheLayout:
-    """Raises UsageError for types that the model's heads do not fit."""
-    layers = range(decoder.parameters.layers)
-    return CacheLayout(tuple(decoder.heads(layer) for layer in layers), *kv)
-
-
 def limits_of(context: int, ubatch: int) -> Limits:
     tokens = min(ubatch, context)
     return Limits(tokens, min(LOGIT_ROWS, tokens))
 
 
-def gpu_needs(file: GGUF, decoder: Decoder, options: LoadOptions, layout: PositionBytes) -> Needs:
-    """What the model would take of a card whose KV cache has this layout."""
-    context = options.ctx or decoder.parameters.context
-    buffers = buffer_bytes(decoder, limits_of(context, options.ubatch))
-    tensors, layers = file.tensors.values(), decoder.parameters.layers
-    return needs_of(tensors, decoder.ignored, layers, layout, buffers)
-
-
 def plan_memory(
-    file: GGUF,
-    decoder: Decoder,
-    options: LoadOptions,
-    layout: CacheLayout,
+    path: Path,
+    needs: Needs,
+    wanted: int | None,
+    trained: int,
     free: MemoryLimit,
     placement: Placement | None = None,
+    most_positions: int | None = None,
 ) -> Plan:
     """The context asked for, or as much of the trained one as memory allows.
 
-    What a placement has put on the card alone is not counted, and `layout` is that of the layers
-    that stay. Raises OutOfMemoryError with the numbers, before anything is loaded.
+    `needs` are those of what the machine itself computes: all, or what a placement leaves to it.
+    `most_positions`: the model's own end, where it has a table of positions.
+    Raises OutOfMemoryError with the numbers, before anything is loaded.
     """
-    wanted, trained = options.ctx, decoder.parameters.context
     context = placement.context if placement else wanted or trained
     note = placement.note if placement else None
-    weights = weight_bytes(file, placement)
-    buffers = buffer_bytes(decoder, limits_of(context, options.ubatch))
-    buffers += converted_bytes(file, options.backend, placement)
-    room = free.bytes - weights - buffers
-    fitting = fitting_context(layout, room, context)
-    longest = max(context, min(fitting, decoder.most_positions or fitting))
-    full = Plan(context, weights, cache_bytes(layout, context), buffers, longest, note)
+    layers = placement.cpu_layers if placement else len(needs.layers)
+    weights = needs.weights(layers)
+    room = free.bytes - weights - needs.buffers
+    block = needs.block(layers)
+    fitting = room // block * BLOCK if block else context * (room >= 0)
+    longest = max(context, min(fitting, most_positions or fitting))
+    full = Plan(context, weights, needs.cache(layers, context), needs.buffers, longest, note)
     if context <= fitting:
         return full
     if wanted is None and fitting >= BLOCK:
         note = f"context {fitting} of {trained}: memory allows no more ({free.reason})"
-        return Plan(fitting, weights, cache_bytes(layout, fitting), buffers, fitting, note)
-    message = f"{file.path}: needs {gigabytes(full.total)} (weights {gigabytes(full.weights)}, "
+        cache = needs.cache(layers, fitting)
+        return Plan(fitting, weights, cache, needs.buffers, fitting, note)
+    message = f"{path}: needs {gigabytes(full.total)} (weights {gigabytes(full.weights)}, "
     message += f"cache {gigabytes(full.cache)} for {counted(context, 'token')}); "
     message += str(free)
     advised = max(min(fitting, BLOCK), int(fitting * ADVISED) // BLOCK * BLOCK)
     cure = f"use -c {advised} or less" if fitting >= BLOCK else "use a smaller model"
     raise OutOfMemoryError(message, cure)
-
-
-def fitting_context(layout: CacheLayout, room: int, context: int) -> int:
-    """The longest one whose cache fits; without layers a cache takes nothing."""
-    if layout.block_bytes:
-        return room // layout.block_bytes * BLOCK
-    return context if room >= 0 else 0
-
-
-def buffer_bytes(decoder: Decoder, limits: Limits) -> int:
-    """Of the activations of a pass, and its logits."""
-    recorder = Recorder()
-    logits = decoder.forward(recorder)
-    return plan(recorder.operations, limits, logits)[1]
-
-
-def weight_bytes(file: GGUF, placement: Placement | None) -> int:
-    """Of the file, or of what stays on the CPU of it."""
-    if placement is None:
-        return file.file_bytes
-    return sum(t.data.nbytes for t in file.tensors.values() if placement.on_cpu(t.name))
-
-
-def converted_bytes(file: GGUF, backend: str, placement: Placement | None = None) -> int:
-    """What is held as float32 beside the mapped file: formats without a kernel, or all weights."""
-    tensors = [t for t in file.tensors.values() if not placement or placement.on_cpu(t.name)]
-    all_of_them = backend == "reference"
-    return sum(4 * t.size for t in tensors if all_of_them or t.format.name not in KERNEL_FORMATS)
-
-
-def cache_bytes(layout: CacheLayout, context: int) -> int:
-    return -(-context // BLOCK) * layout.block_bytes
 
 
 def check_context(wanted: int | None, trained: int) -> str | None:

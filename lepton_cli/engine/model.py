@@ -27,22 +27,21 @@ from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.paths import cache_folder
 from lepton_cli.engine.placement import GpuLayers
 from lepton_cli.engine.plain import Plain
-from lepton_cli.engine.positions import Passes, Positions, Runner
+from lepton_cli.engine.positions import Passes, Positions
 from lepton_cli.engine.prefixes import Prefixes, key_of, prefix_folder
-from lepton_cli.engine.preparing import Prepared, prepare
+from lepton_cli.engine.preparing import prepare
 from lepton_cli.engine.sampling import Mask, Sampler, Sampling
 from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.solo import answer_events
 from lepton_cli.engine.speculation import DraftModel, Guesser, PromptLookup, Speculation
 from lepton_cli.engine.template import ChatTemplate, load_template
 from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
-from ops.backend import Resources, open_backend, open_cuda
-from ops.cache import CacheType
+from ops.backend import Resources
 from ops.cpu.machine import default_threads
 from ops.interface import BLOCK
-from ops.memory_plan import Limits
 from ops.profile import OperatorTime
 from ops.shelves import Compiling
+from ops.state.formats import CacheType
 from quant.errors import ContextOverflowError, ModelFileError, UsageError
 from quant.gguf import GGUF, Metadata
 
@@ -64,26 +63,23 @@ class Model:
     ) -> None:
         """`on_plan` hears of the memory before anything is loaded, `on_compile` of kernels."""
         self._file, self._options = file, options
-        prepared = prepare(file, options, on_plan)
-        decoder, plan = prepared.decoder, prepared.plan
+        choice = default_threads()
+        self.threads = options.threads or choice.count
+        self.threads_reason = "asked for" if options.threads else choice.reason
+        resources = Resources(self.threads, kernel_folder(), on_compile or _silent)
+        prepared = prepare(file, options, resources, on_plan)
+        plan, limits = prepared.plan, prepared.limits
         self.plan, self.trained_context = plan, prepared.trained
         self.context_size = plan.context
         self.backend, self.no_gpu = prepared.choice.backend, prepared.choice.no_gpu
         self.gpu: GpuUse | None = prepared.card.use if prepared.card else None
-        choice = default_threads()
-        self.threads = options.threads or choice.count
-        self.threads_reason = "asked for" if options.threads else choice.reason
         self._notes = prepared.notes
-        most = loading.MOST_CARD_TOKENS if prepared.card else options.ubatch
-        limits = loading.limits_of(plan.context, min(options.ubatch, most))
-        resources = Resources(self.threads, kernel_folder(), on_compile or _silent)
-        self._runner = _open_runner(prepared, limits, resources)
+        self._runner = prepared.open(options)
         self._passes = Passes(self._runner, limits.tokens, limits.outputs)
         self._positions = Positions(self._passes, plan.context)
-        self._rope = decoder.global_rope
         self.draft: Model | None = None
         self._audit: AuditLog | None = None
-        self._vocabulary = decoder.weights.weight("token_embd.weight").rows
+        self.vocabulary_size = prepared.program.output.buffer.width
 
     @property
     def longest_context(self) -> int:
@@ -101,7 +97,7 @@ class Model:
 
         The reference backend promises that for equal passes only.
         """
-        key = key_of(self._computed_by(), self._passes.pool.layout, self._rope).hex()
+        key = key_of(self._computed_by(), self._passes.pool.layout, self._runner.digest).hex()
         if self.gpu is not None:
             return f"{self.gpu.arithmetic}-{key}"
         return key if self.backend == "cpu" else f"{self.backend}-{key}"
@@ -141,9 +137,9 @@ class Model:
     def tokenizer(self) -> Tokenizer:
         """Raises ModelFileError for a file without a vocabulary that Lepton can read."""
         tokenizer = build_tokenizer(self.metadata)  # while the weights are being packed
-        if tokenizer.vocab_size > self._vocabulary:
+        if tokenizer.vocab_size > self.vocabulary_size:
             message = f"{self.path}: {counted(tokenizer.vocab_size, 'token')}, but "
-            message += f"token_embd.weight has only {counted(self._vocabulary, 'row')}"
+            message += f"token_embd.weight has only {counted(self.vocabulary_size, 'row')}"
             raise ModelFileError(message)
         return tokenizer
 
@@ -161,9 +157,7 @@ class Model:
 
         Raises UsageError on a backend that does not tell its operators' times.
         """
-        return self._runner.profile(
-            self._positions.step(tokens, [len(tokens) - 1]), [self._positions.cache]
-        )
+        return self._positions.profile(tokens)
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:  # (T,) -> (T, V)
         """One causal pass from an empty cache over 1 to `context_size` tokens."""
@@ -268,11 +262,14 @@ class Model:
 
     @cached_property
     def _prefixes(self) -> Prefixes | None:
-        """None where nothing is to be stored; the reference's sums depend on a pass's size."""
-        limit = self._options.prefixes
-        if not limit or self.backend == "reference":
+        """None where nothing is to be stored; the reference's sums depend on a pass's size.
+
+        Recurrent states are not stored yet.
+        """
+        limit, recurrent = self._options.prefixes, bool(self._passes.pool.layout.slots)
+        if not limit or self.backend == "reference" or recurrent:
             return None
-        return Prefixes(self._computed_by, self.name, self._rope, limit, prefix_folder())
+        return Prefixes(self._computed_by, self.name, self._runner.digest, limit, prefix_folder())
 
     def _computed_by(self) -> str:
         """What K and V depend on beside what `key_of` knows: the file, and a card's arithmetic."""
@@ -354,7 +351,7 @@ class Model:
         """Ends the threads; the model cannot be used any more."""
         if self.draft is not None:
             self.draft.close()
-        self._positions.cache.shrink(0)
+        self._positions.clear()
         self._runner.close()
 
     def __enter__(self) -> Self:
@@ -413,9 +410,9 @@ class Model:
         if not len(ids):
             raise UsageError("the prompt is empty", "give at least one token")
         low, high = min(ids), max(ids)
-        if low < 0 or high >= self._vocabulary:
+        if low < 0 or high >= self.vocabulary_size:
             wrong = low if low < 0 else high
-            message = f"the token id {wrong} is outside the vocabulary of {self._vocabulary}"
+            message = f"the token id {wrong} is outside the vocabulary of {self.vocabulary_size}"
             raise UsageError(message)
 
 
@@ -448,21 +445,6 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
 
 def kernel_folder() -> Path:
     return cache_folder() / "kernels"
-
-
-def _open_runner(prepared: Prepared, limits: Limits, resources: Resources) -> Runner:
-    """Where every backend is opened; a card that was held for a failure is given back."""
-    forward, layout, card = prepared.decoder.forward, prepared.layout, prepared.card
-    backend = prepared.choice.backend
-    if backend != "cuda":
-        return open_backend(backend, forward, layout, limits, resources)
-    assert card is not None, "cuda is chosen with a card"
-    count = card.use.placement.layers_on_gpu
-    try:
-        return open_cuda(card.device, forward, layout, limits, resources, count)
-    except BaseException:
-        card.device.close()
-        raise
 
 
 def _silent(compiling: Compiling) -> None:

@@ -3,18 +3,23 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine.generation import shifted
-from ops.cache import BlockPool, CacheLayout, KVCache
+from ops.backend import Runner
 from ops.drawing import Drawer, DrawPlan
-from ops.interface import BLOCK, Step
+from ops.interface import Step
 from ops.profile import OperatorTime
 from ops.rows import Logits, RowLogits
+from ops.state.blocks import BlockPool
+from ops.state.layout import StateLayout
+from ops.state.sequence import SavedState, SequenceState
 from quant.errors import UsageError
+
+CHECKPOINT_TOKENS = 2048
+"""So often a long prompt leaves a place that recurrent layers can come back to."""
 
 
 def common(ids: list[int], others: list[int]) -> int:
@@ -29,23 +34,6 @@ def common(ids: list[int], others: list[int]) -> int:
     return low
 
 
-class Runner(Protocol):
-    """What a backend offers: a pass over a few tokens."""
-
-    @property
-    def pool(self) -> BlockPool: ...
-    def run(  # (O, V)
-        self, step: Step, caches: Sequence[KVCache], interrupt: threading.Event | None = None
-    ) -> Logits: ...
-    def profile(self, step: Step, caches: Sequence[KVCache]) -> list[OperatorTime]:
-        """Raises UsageError where operators are not timed."""
-
-    def room(self) -> int:
-        """How many more blocks of cache there is memory for."""
-
-    def close(self) -> None: ...
-
-
 class Passes:
     """A backend's passes, one at a time; `chunk` tokens and `outputs` rows of logits at most."""
 
@@ -58,11 +46,16 @@ class Passes:
         return self._runner.pool
 
     def run(  # (O, V)
-        self, step: Step, caches: Sequence[KVCache], interrupt: threading.Event | None = None
+        self, step: Step, states: Sequence[SequenceState], interrupt: threading.Event | None = None
     ) -> Logits:
         """Raises UsageError when another thread is amid a pass."""
         with self._alone():
-            return self._runner.run(step, caches, interrupt)
+            return self._runner.run(step, states, interrupt)
+
+    def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
+        """Raises UsageError where operators are not timed."""
+        with self._alone():
+            return self._runner.profile(step, states)
 
     @property
     def drawer(self) -> Drawer | None:
@@ -70,12 +63,12 @@ class Passes:
         return self._runner if isinstance(self._runner, Drawer) else None
 
     def draw(
-        self, step: Step, cache: KVCache, plan: DrawPlan, numbers: Sequence[float]
+        self, step: Step, state: SequenceState, plan: DrawPlan, numbers: Sequence[float]
     ) -> list[int]:
         """See Drawer."""
         assert isinstance(self._runner, Drawer)
         with self._alone():
-            return [int(token) for token in self._runner.draw(step, cache, plan, numbers)]
+            return [int(token) for token in self._runner.draw(step, state, plan, numbers)]
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -95,36 +88,46 @@ class Positions:
         self.ids: list[int] = []
         self.turn = 0  # which prompt has the window: two answers at once would mix their tokens
         self.logits: RowLogits = np.empty(0, np.float32)
-        self.cache = KVCache(passes.pool)
+        self._state = SequenceState(passes.pool)
         self._passes = passes
 
     def reuse(self, ids: Sequence[int]) -> int:
-        """Keeps what the cache has in common with a prompt; gives how many tokens.
+        """Keeps what the window has in common with a prompt; gives how many tokens.
 
         The last token is always entered anew: its logits are wanted.
         """
         self.turn += 1
-        kept = common(self.ids, list(ids[:-1]))
-        del self.ids[kept:]
-        self.cache.shrink(len(ids))
-        return kept
+        self._rewind(common(self.ids, list(ids[:-1])))
+        self._state.shrink(len(ids))
+        return len(self.ids)
 
     def prefill(
         self, ids: Sequence[int], interrupt: threading.Event | None = None
     ) -> Iterator[int]:
-        """Enters what is new of a prompt, chunk by chunk; yields how many positions are done."""
+        """Enters what is new of a prompt, chunk by chunk; yields how many positions are done.
+
+        Recurrent layers can come back to its end, and now and then to a place before it.
+        """
         turn = self.turn
         while len(self.ids) < len(ids):
             self.check(turn)
-            part = ids[len(self.ids) : len(self.ids) + self._passes.chunk]
-            last = len(self.ids) + len(part) == len(ids)
+            start = len(self.ids)
+            part = ids[start : start + self._passes.chunk]
+            last = start + len(part) == len(ids)
             logits = self._run(part, [len(part) - 1] if last else [], interrupt)
             if last:
                 self.logits = logits[0]
+            if last or len(self.ids) // CHECKPOINT_TOKENS > start // CHECKPOINT_TOKENS:
+                self._state.checkpoint()
             yield len(self.ids)
 
     def enter(self, tokens: Sequence[int], interrupt: threading.Event | None = None) -> Logits:
-        """The logits of each of them, (tokens, V), valid until the next pass."""
+        """The logits of each of them, (tokens, V), valid until the next pass.
+
+        Several tokens hold guesses, some of which may be forgotten again.
+        """
+        if len(tokens) > 1:
+            self._state.checkpoint()
         rows = self._run(tokens, range(len(tokens)), interrupt)
         self.logits = rows[-1]
         return rows
@@ -136,13 +139,16 @@ class Positions:
 
     def draw(self, token: int, plan: DrawPlan, numbers: Sequence[float]) -> list[int]:
         """Enters a token, draws the next and enters that, ...: the drawn, the last not entered."""
-        drawn = self._passes.draw(self.step([token], [0]), self.cache, plan, numbers)
+        drawn = self._passes.draw(self.step([token], [0]), self._state, plan, numbers)
         self.ids += [token, *drawn[:-1]]
         return drawn
 
     def forget(self, count: int) -> None:
         """Takes the last tokens out of the window again."""
-        del self.ids[len(self.ids) - count :]
+        if count:
+            wanted = self.ids[: len(self.ids) - count]
+            self._rewind(len(wanted))
+            self._enter_again(wanted)
 
     @property
     def most_at_once(self) -> int:
@@ -161,7 +167,7 @@ class Positions:
         What is left is read again from position 0.
         """
         left = shifted(self.ids, self.size, keep)
-        self.ids.clear()
+        self._rewind(0)
         for _ in self.prefill(left, interrupt):
             pass
 
@@ -169,7 +175,7 @@ class Positions:
         """One causal pass from an empty window, every row wanted."""
         self.turn += 1
         turn, outputs = self.turn, self._passes.outputs
-        self.ids.clear()
+        self._rewind(0)
         parts = []
         for start in range(0, len(ids), outputs):
             self.check(turn)
@@ -178,24 +184,36 @@ class Positions:
         return np.concatenate(parts)
 
     @property
-    def layout(self) -> CacheLayout:
+    def layout(self) -> StateLayout:
         """How K and V lie in a block."""
-        return self.cache.layout
+        return self._state.layout
 
-    def saved(self) -> list[NDArray[np.uint8]]:
-        """The blocks of `ids`, to be copied before the next pass."""
-        pool, count = self.cache.pool, -(-len(self.ids) // BLOCK)
-        return [pool.read(block) for block in self.cache.blocks[:count]]
+    def saved(self, position: int) -> SavedState:
+        """The state after so many tokens of the window, or a few less; copied before a pass."""
+        return self._state.saved(position)
 
-    def restore(self, ids: Sequence[int], blocks: Sequence[NDArray[np.uint8]]) -> None:
-        """Fills the window with tokens and with what `saved` gave for them, or for more."""
+    def restore(self, ids: Sequence[int], saved: SavedState) -> None:
+        """Fills the window with the tokens that a saved state is of."""
         self.turn += 1
-        self.ids.clear()
-        self.cache.shrink(0)
-        self.cache.reserve(0, len(ids))
-        for mine, given in zip(self.cache.blocks, blocks, strict=False):
-            self.cache.pool.write(mine, given)
-        self.ids.extend(ids)
+        self._state.restore(saved)
+        self.ids[:] = ids[: saved.position]
+
+    def profile(self, tokens: Sequence[int]) -> list[OperatorTime]:
+        """A pass of tokens that do not stay in the window; the last one's logits are asked for.
+
+        Raises UsageError on a backend that does not time its operators.
+        """
+        state, reached = self._state.fork(len(self.ids))
+        assert reached == len(self.ids), "the window stands at its end"
+        try:
+            return self._passes.profile(self.step(tokens, [len(tokens) - 1]), [state])
+        finally:
+            state.clear()
+
+    def clear(self) -> None:
+        """Empties the window and gives its memory back."""
+        self._rewind(0)
+        self._state.clear()
 
     def step(self, tokens: Sequence[int], outputs: Sequence[int]) -> Step:
         """The pass of tokens that come next; `outputs` of them are asked for their logits."""
@@ -206,9 +224,23 @@ class Positions:
             np.array(outputs, np.int32),
         )
 
+    def _rewind(self, position: int) -> None:
+        """Cuts the window there, or before: what is missing then is for the caller to enter."""
+        del self.ids[self._state.rewind(position) :]
+
+    def _enter_again(self, ids: Sequence[int]) -> None:
+        """What a rewind has cut off too much."""
+        while len(self.ids) < len(ids):
+            start = len(self.ids)
+            self._run(ids[start : start + self._passes.chunk], [], None)
+
     def _run(
         self, tokens: Sequence[int], outputs: Sequence[int], interrupt: threading.Event | None
     ) -> Logits:
-        logits = self._passes.run(self.step(tokens, outputs), [self.cache], interrupt)
+        try:
+            logits = self._passes.run(self.step(tokens, outputs), [self._state], interrupt)
+        except BaseException:
+            self._rewind(len(self.ids))  # a step that was broken off leaves half a state
+            raise
         self.ids.extend(tokens)
         return logits

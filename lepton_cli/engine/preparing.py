@@ -1,20 +1,31 @@
-"""What is settled before a model is loaded: its backend, its place on a card, its memory."""
+"""From a file to an open model: record, choose, ask what is needed, place, plan, open."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 from lepton_cli.engine import loading
 from lepton_cli.engine.backends import Choice, GpuUse, choose
 from lepton_cli.engine.loading import LoadOptions, Plan
-from lepton_cli.engine.placement import place, too_large
+from lepton_cli.engine.placement import Placement, place, too_large
 from lepton_cli.engine.sizes import counted, gigabytes
-from lepton_cli.models.decoder import Decoder
-from ops.backend import open_device
-from ops.cache import CacheLayout
+from ops.backend import (
+    Backend,
+    CardBackend,
+    CpuBackend,
+    Resources,
+    Runner,
+    backend_of,
+    open_device,
+    open_on_both,
+)
 from ops.cpu.machine import available_memory
 from ops.cuda.device import Device
 from ops.cuda.probe import find_card
-from quant.errors import LeptonError
+from ops.memory_plan import Limits
+from ops.needs import Needs
+from ops.program import Program
+from quant.errors import LeptonError, UsageError
 from quant.gguf import GGUF
 
 
@@ -28,40 +39,64 @@ class OpenCard:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that loading needs. Whoever has it closes the card's device."""
+    """All that opening needs. Whoever has it closes the card's device."""
 
-    decoder: Decoder
-    layout: CacheLayout  # of all layers
+    program: Program
     trained: int  # context
     plan: Plan
+    limits: Limits
     choice: Choice
     card: OpenCard | None
+    resources: Resources
     notes: tuple[str, ...]
 
+    def open(self, options: LoadOptions) -> Runner:
+        """A card that was held for a failure is given back. Raises LeptonError."""
+        kv, resources, program = options.kv, self.resources, self.program
+        if self.card is None:
+            assert self.choice.backend != "cuda", "cuda is chosen with a card"
+            return backend_of(self.choice.backend, kv, resources).open(program, self.limits)
+        on_card = CardBackend(kv, resources, self.card.device)
+        first = self.card.use.placement.cpu_layers
+        try:
+            if not first:
+                return on_card.open(program, self.limits)
+            on_cpu = CpuBackend(kv, resources)
+            return open_on_both(on_cpu, on_card, program, first, self.limits)
+        except BaseException:
+            self.card.device.close()
+            raise
 
-def prepare(file: GGUF, options: LoadOptions, on_plan: Callable[[str], None] | None) -> Prepared:
+
+def prepare(
+    file: GGUF,
+    options: LoadOptions,
+    resources: Resources,
+    on_plan: Callable[[str], None] | None,
+) -> Prepared:
     """Chooses, places and plans. Raises LeptonError before anything is loaded."""
     trained = loading.trained_context(file)
     longer = loading.check_context(options.ctx, trained)
-    decoder = loading.build(file, options.ctx or trained)
-    layout = loading.cache_layout(decoder, options.kv)
+    program = loading.build(file, options.ctx or trained)
     choice = choose(options.backend, options.gpu_layers, find_card)
-    choice, card = open_card(file, decoder, options, choice)
+    choice, card = open_card(program, trained, options, resources, choice)
     try:
-        plan = plan_rest(file, decoder, options, layout, card, on_plan)
-        if plan.context != (options.ctx or trained):
-            decoder = loading.build(file, plan.context)
+        plan = plan_rest(file, program, trained, options, card, resources, on_plan)
+        if plan.context != (options.ctx or trained):  # long-rope factors depend on it
+            program = loading.build(file, plan.context)
     except BaseException:
         if card:
             card.device.close()
         raise
+    most = loading.MOST_CARD_TOKENS if card else options.ubatch
+    limits = loading.limits_of(plan.context, min(options.ubatch, most))
     notes = (longer, plan.note, choice.no_gpu if choice.told else None)
     told = tuple(note for note in notes if note)
-    return Prepared(decoder, layout, trained, plan, choice, card, told)
+    return Prepared(program, trained, plan, limits, choice, card, resources, told)
 
 
 def open_card(
-    file: GGUF, decoder: Decoder, options: LoadOptions, choice: Choice
+    program: Program, trained: int, options: LoadOptions, resources: Resources, choice: Choice
 ) -> tuple[Choice, OpenCard | None]:
     """The card that was chosen, with room for the model; the CPU where nobody insists on a card.
 
@@ -69,12 +104,13 @@ def open_card(
     """
     if choice.card is None:
         return choice, None
-    from ops.cuda.cache import CardCacheLayout  # only where there is a card
-
     insists = options.backend == "cuda" or options.gpu_layers != "auto"
-    heads = loading.cache_layout(decoder, options.kv).layers
+    backend, limits = CardBackend(options.kv, resources), options_limits(options, trained)
     try:
-        layout = CardCacheLayout(heads, *options.kv)
+        refused = backend.refuses(program)
+        if refused:
+            raise UsageError(refused, "use --backend cpu")
+        needs = backend.needs(program, limits)
         device = open_device(choice.card)
     except LeptonError as error:
         if insists:
@@ -82,9 +118,7 @@ def open_card(
         return choice.on_the_cpu(f"{choice.card.name}: {error.message}"), None
     try:
         free, _ = device.memory()
-        needs = loading.gpu_needs(file, decoder, options, layout)
-        context = decoder.parameters.context
-        placement = place(needs, options.gpu_layers, options.ctx, context, free)
+        placement = place(needs, options.gpu_layers, options.ctx, trained, free)
         if placement.layers_on_gpu:
             return choice, OpenCard(device, GpuUse(choice.card, free, placement))
         if insists:
@@ -97,22 +131,50 @@ def open_card(
     return choice.on_the_cpu(reason), None
 
 
+def options_limits(options: LoadOptions, context: int) -> Limits:
+    """Of the largest pass, with the context asked for or else this one."""
+    return loading.limits_of(options.ctx or context, options.ubatch)
+
+
 def plan_rest(
     file: GGUF,
-    decoder: Decoder,
+    program: Program,
+    trained: int,
     options: LoadOptions,
-    layout: CacheLayout,
     card: OpenCard | None,
+    resources: Resources,
     on_plan: Callable[[str], None] | None,
 ) -> Plan:
     """The machine's own memory, for what is not on the card."""
     free, placement = available_memory(), card.use.placement if card else None
-    if placement:
-        layout = replace(layout, layers=layout.layers[: placement.cpu_layers])
-    plan = loading.plan_memory(file, decoder, options, layout, free, placement)
+    needs = needs_here(program, trained, options, placement, resources)
+    end = program.most_positions
+    plan = loading.plan_memory(file.path, needs, options.ctx, trained, free, placement, end)
     if on_plan:
         on_plan(
             f"weights {gigabytes(plan.weights)}, cache up to {gigabytes(plan.cache)} "
             f"for {counted(plan.context, 'token')}, {gigabytes(free.bytes)} free"
         )
     return plan
+
+
+def needs_here(
+    program: Program,
+    trained: int,
+    options: LoadOptions,
+    placement: Placement | None,
+    resources: Resources,
+) -> Needs:
+    """Of the layers that the machine itself computes; its buffers hold a whole pass."""
+    limits = options_limits(options, trained)
+    if placement:
+        limits = loading.limits_of(placement.context, options.ubatch)
+    name: Literal["cpu", "reference"] = "reference" if options.backend == "reference" else "cpu"
+    backend: Backend = backend_of(name, options.kv, resources)
+    if placement is None or not placement.layers_on_gpu:
+        return backend.needs(program, limits)
+    if placement.whole:
+        whole = backend.needs(program, limits)
+        return Needs((), (), 0, 0, whole.buffers)
+    before, _ = program.split(placement.cpu_layers)
+    return backend.needs(before, limits)

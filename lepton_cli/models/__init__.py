@@ -6,6 +6,7 @@ from lepton_cli.models.gemma2 import Gemma2
 from lepton_cli.models.gemma3 import Gemma3
 from lepton_cli.models.gpt2 import Gpt2
 from lepton_cli.models.gpt_oss import GptOss
+from lepton_cli.models.lfm2 import Lfm2
 from lepton_cli.models.llama import Llama
 from lepton_cli.models.mistral3 import Mistral3
 from lepton_cli.models.phi3 import Phi3
@@ -18,6 +19,7 @@ ARCHITECTURES: dict[str, type[Decoder]] = {
     "gemma3": Gemma3,
     "gpt2": Gpt2,
     "gpt-oss": GptOss,
+    "lfm2": Lfm2,
     "llama": Llama,
     "mistral3": Mistral3,
     "phi3": Phi3,

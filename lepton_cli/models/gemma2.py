@@ -1,7 +1,7 @@
 """Gemma 2: scaled embeddings, GeGLU, a norm after each branch, soft caps, local layers."""
 
 from lepton_cli.models.decoder import Decoder
-from lepton_cli.models.weights import Layer
+from lepton_cli.models.parts.block import Mixer, SandwichNorm
 from ops.interface import Array, Operators
 
 
@@ -9,19 +9,18 @@ class Gemma2(Decoder):
     activation = "gelu"
     local_layers = 2  # one layer in so many sees the whole context
     wide_scale_layers = 46  # the model of this depth scales scores by its width over its heads
+    final_softcap = 30.0
 
     def embed(self, ops: Operators) -> Array:
-        return ops.scale(super().embed(ops), self.parameters.width**0.5)
+        return ops.scale(super().embed(ops), self.width**0.5)
 
-    def block(self, ops: Operators, x: Array, w: Layer) -> Array:
-        y = self.attention(ops, self.norm(ops, x, w.attn_norm), w)
-        x = ops.add(x, self.norm(ops, y, w.post_attention_norm))
-        y = self.feed_forward(ops, self.norm(ops, x, w.ffn_norm), w)
-        return ops.add(x, self.norm(ops, y, w.post_ffw_norm))
+    def block(self, layer: int) -> Mixer:
+        return SandwichNorm(self.mixer(layer), self.channel(layer), self.norm)
 
     def logits(self, ops: Operators, x: Array) -> Array:
-        cap = self.keys.number("final_logit_softcapping", 30.0)
-        return ops.softcap(super().logits(ops, x), cap)
+        y = super().logits(ops, x)
+        cap = self.keys.number("final_logit_softcapping", self.final_softcap)
+        return ops.softcap(y, cap) if cap else y
 
     def softcap(self) -> float | None:
         return self.keys.number("attn_logit_softcapping", 50.0)
@@ -34,8 +33,8 @@ class Gemma2(Decoder):
         window = self.keys.integer("attention.sliding_window", 4096)
         return window if window > 0 and self.is_local(layer) else None
 
-    def attention_scale(self) -> float:
-        p = self.parameters
-        if p.layers == self.wide_scale_layers:
-            return float((p.width / p.heads) ** -0.5)
-        return super().attention_scale()
+    def attention_scale(self, layer: int) -> float:
+        if self.layers == self.wide_scale_layers:
+            heads = self.keys.positive_at("attention.head_count", layer)
+            return float((self.width / heads) ** -0.5)
+        return super().attention_scale(layer)

@@ -1,20 +1,17 @@
 """Gemma 3: Gemma 2 without caps, with normalised heads and a rotary base for local layers."""
 
-from lepton_cli.models.decoder import Decoder
+from functools import cached_property
+
 from lepton_cli.models.gemma2 import Gemma2
 from lepton_cli.models.rope import plain
-from ops.interface import Array, Operators, Rope
+from ops.interface import Rope
 
 
 class Gemma3(Gemma2):
-    head_norm = True
+    has_head_norm = True
     local_layers = 6
     wide_scale_layers = 62
-
-    def logits(self, ops: Operators, x: Array) -> Array:
-        y = Decoder.logits(self, ops, x)
-        cap = self.keys.number("final_logit_softcapping", 0.0)
-        return ops.softcap(y, cap) if cap else y
+    final_softcap = 0.0
 
     def softcap(self) -> float | None:
         return None
@@ -28,8 +25,9 @@ class Gemma3(Gemma2):
         return self.keys.number("rope.freq_base", self.keys.number("rope.global.freq_base", 1e4))
 
     def rope(self, layer: int) -> Rope | None:
-        if self.window(layer) is None:
-            return self.global_rope
+        return self.global_rope if self.window(layer) is None else self.local_rope
+
+    @cached_property
+    def local_rope(self) -> Rope:
         older = self.keys.number("rope.local.freq_base", 10000.0)
-        base = self.keys.number("rope.freq_base_swa", older)
-        return self.turn(plain(base, self.parameters.rotary))
+        return self.turn(plain(self.keys.number("rope.freq_base_swa", older), self.rotary))

@@ -1,8 +1,9 @@
 """GPT-2 (Radford et al. 2019): learned positions, layer norms, an ungated GELU."""
 
 from lepton_cli.models.decoder import Decoder
-from lepton_cli.models.weights import Layer
-from ops.interface import Array, Linear, Operators, Rope
+from lepton_cli.models.parts.block import LayerNorm, Mixer, Norm
+from lepton_cli.models.parts.feed_forward import Ungated
+from ops.interface import Array, Operators, Rope
 from quant.errors import ModelFileError, UsageError
 
 
@@ -11,18 +12,19 @@ class Gpt2(Decoder):
 
     def embed(self, ops: Operators) -> Array:
         table = self.weights.weight("position_embd.weight")
-        self.most_positions = table.rows
         if table.rows < self.context:
             message = f"{table.name} has {table.rows} rows for a context of {self.context}"
-            kind = UsageError if self.context > self.parameters.context else ModelFileError
+            trained = self.keys.positive("context_length")
+            kind = UsageError if self.context > trained else ModelFileError
             raise kind(message, f"use -c {table.rows} or less")
         return ops.add(super().embed(ops), ops.embed_positions(table))
 
-    def norm(self, ops: Operators, x: Array, w: Linear) -> Array:
-        return ops.layer_norm(x, w, self.parameters.eps)
+    @property
+    def norm(self) -> Norm:
+        return LayerNorm(self.eps)
 
-    def feed_forward(self, ops: Operators, x: Array, w: Layer) -> Array:
-        return ops.linear(w.ffn_down, ops.activate(ops.linear(w.ffn_up, x), "gelu"))
+    def channel(self, layer: int) -> Mixer:
+        return Ungated("gelu")
 
-    def read_rope(self) -> Rope | None:
+    def rope(self, layer: int) -> Rope | None:
         return None

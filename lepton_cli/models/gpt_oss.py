@@ -1,17 +1,12 @@
 """gpt-oss: experts with a clamped SwiGLU, attention sinks, every other layer local."""
 
 from lepton_cli.models.decoder import Decoder
-from lepton_cli.models.weights import Layer
-from ops.interface import Array, Operators
 
 
 class GptOss(Decoder):
     activation = "clamped_swiglu"
     gating = "softmax_of_chosen"
     ffn_norm = "post_attention_norm"  # its name notwithstanding, it stands before the experts
-
-    def attend(self, ops: Operators, q: Array, k: Array, v: Array, w: Layer) -> Array:
-        return ops.attention(q, k, v, self.heads(w.number), w.attn_sinks.weight)
 
     def window(self, layer: int) -> int | None:
         period = self.keys.period("attention.sliding_window_pattern", 2)

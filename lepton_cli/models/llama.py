@@ -16,5 +16,5 @@ class Llama(Decoder):
         divisors = self.factors("rope_freqs.weight")
         return self.turn(rope.frequencies / divisors, rope.magnitude)
 
-    def attention_scale(self) -> float:
-        return self.keys.number("attention.scale", 0.0) or super().attention_scale()
+    def attention_scale(self, layer: int) -> float:
+        return self.keys.number("attention.scale", 0.0) or super().attention_scale(layer)

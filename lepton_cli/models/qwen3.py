@@ -4,5 +4,5 @@ from lepton_cli.models.decoder import Decoder
 
 
 class Qwen3(Decoder):
-    head_norm = True
+    has_head_norm = True
     ignored = frozenset({"cls.output.weight"})  # of rerankers: judges, does not generate

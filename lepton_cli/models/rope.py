@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_cli.models.parameters import Keys
+from lepton_cli.models.keys import Keys
 
 Frequencies = NDArray[np.float32]  # (pairs,)
 

@@ -63,6 +63,10 @@ class Layer:
         return f"blk.{self.number}.{name}" in self._weights
 
     def __getattr__(self, name: str) -> Linear:
+        return self[name]
+
+    def __getitem__(self, name: str) -> Linear:
+        """As the attribute; for names with a dot."""
         return self._weights[f"blk.{self.number}.{name}"]
 
 

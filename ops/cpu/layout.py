@@ -4,7 +4,8 @@ TOKENS, OUTPUTS = 0, 1  # how many of each this step has: a buffer's row count i
 TOKEN_IDS, POSITIONS, OUTPUT_ROWS = 2, 3, 4  # addresses of int32 arrays
 TABLES = 5  # address of an address for each token: of its sequence's table of KV blocks
 RUN_STARTS, RUNS = 6, 7  # a run is what stands together of a sequence: where each begins; how many
-STEP_FIELDS = 8
+SLOTS = 8  # address of an address for each run: of what recurrent layers keep of its sequence
+STEP_FIELDS = 9
 
 GENERATION, ARRIVED = 0, 8  # the barrier, each field on a cache line of its own
 STOP, STOPPED = 16, 17  # asked for by the host; decided by the last thread at a barrier

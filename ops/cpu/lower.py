@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cache import CacheLayout, record_bytes
 from ops.cpu.formats import IN_PARTS, KERNEL_FORMATS
 from ops.cpu.layout import (
     OUTPUTS,
@@ -27,12 +26,14 @@ from ops.operations import (
     Angles,
     Attention,
     Buffer,
+    Convolve,
     Embed,
     ExpertProduct,
     ExpertSum,
     Gate,
     Group,
     LayerNorm,
+    Multiply,
     NormRopeStore,
     Operation,
     Product,
@@ -46,6 +47,7 @@ from ops.operations import (
     Softcap,
     Temperature,
 )
+from ops.state.layout import StateLayout, record_bytes
 from quant.format import FORMATS, Format, dequantize, row_bytes
 
 GATINGS = {"softmax": 0, "sigmoid": 1, "softmax_of_chosen": 2}
@@ -75,7 +77,7 @@ class Call:
 class Lowering:
     """Owns what the operand records point to: weights in their final form, rope frequencies."""
 
-    def __init__(self, layout: CacheLayout, limits: Limits) -> None:
+    def __init__(self, layout: StateLayout, limits: Limits) -> None:
         self.layout, self.limits = layout, limits
         self.packing = Packing()
         self._kept: dict[Place, tuple[Numbers, Numbers]] = {}
@@ -194,10 +196,11 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Call:
     layout, heads = low.layout, op.heads
     pairs = len(op.rope.frequencies) if op.rope else 0
     shape = (heads.query_heads, heads.kv_heads, heads.head_width)
-    place = (*layout.offsets(heads.layer), layout.panel_bytes(heads), layout.row_bytes(heads))
+    strides = layout.panel_bytes(heads.layer), layout.row_bytes(heads.layer)
+    place = (*layout.offsets(heads.layer), *strides)
     norms = [low.floats(norm.weight if norm else None) for norm in (op.q_norm, op.k_norm)]
     turns = (op.angles or 0, pairs * op.rotates_q, pairs, _repeat(op.rope))
-    ends = (*norms, float(op.eps), *turns, SCRATCH, TOKENS)
+    ends = (*norms, float(op.eps), *turns, SCRATCH, TOKENS, heads.values)
     operands = (op.q, op.k, op.v, op.y, *shape, *place, *ends)
     return Call(f"enter_heads_{layout.k}_{layout.v}", operands, heads.head_width)
 
@@ -206,17 +209,29 @@ def _attention(low: Lowering, op: Attention) -> Call:
     """The operands in the order of kernels/attention.py."""
     layout, heads = low.layout, op.heads
     group = heads.query_heads // heads.kv_heads
-    shape = (heads.query_heads, group, heads.head_width)
-    strides = layout.panel_bytes(heads), layout.row_bytes(heads)
+    shape = (heads.query_heads, group, heads.values)
+    strides = layout.panel_bytes(heads.layer), layout.row_bytes(heads.layer)
     place = (*layout.offsets(heads.layer), *strides, heads.window or 0)
     numbers = (float(heads.scale), float(heads.softcap or 0.0))
     queries = max(MOST_QUERIES, group + TILE_LIMIT - 1)
     records = (queries + TILE_LIMIT) * record_bytes(heads) // 4
     scratch = records + TILE_LIMIT * (BLOCK + 3)
     counters = low.keep(np.zeros(heads.kv_heads, np.int32))
-    work = (SCRATCH, 4 * scratch, queries, counters, TOKENS)
+    work = (SCRATCH, 4 * scratch, queries, counters, TOKENS, heads.head_width)
     operands = (op.q, op.y, low.floats(op.sinks), *shape, *place, *numbers, *work)
     return Call(f"attention_{layout.k}_{layout.v}", operands, scratch)
+
+
+def _convolve(low: Lowering, op: Convolve) -> Call:
+    """The operands in the order of kernels/recurrence.py; taps lie one behind the other."""
+    weight, taps = op.w.weight, op.w.weight.columns
+    by_tap = np.ascontiguousarray(dequantize(weight.format, weight.data).T)  # (K, D)
+    where = (low.keep(by_tap), low.floats(op.w.bias), low.layout.slot_offset(op.slot))
+    return Call("convolve", (op.x, op.y, *where, op.x.width, taps))
+
+
+def _multiply(low: Lowering, op: Multiply) -> Call:
+    return Call("multiply", (op.a, op.b, op.y, op.a.width, *rows(op.a)))
 
 
 def _add(low: Lowering, op: Add) -> Call:
@@ -264,12 +279,14 @@ RULES: dict[type[Operation], Callable[[Lowering, Any], Call]] = {
     Add: _add,
     Angles: _angles,
     Attention: _attention,
+    Convolve: _convolve,
     Embed: _embed,
     ExpertProduct: _expert_product,
     ExpertSum: _expert_sum,
     Gate: _gate,
     Group: _group,
     LayerNorm: _layer_norm,
+    Multiply: _multiply,
     NormRopeStore: _norm_rope_store,
     Product: _product,
     Quantize: _quantize,

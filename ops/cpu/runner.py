@@ -4,14 +4,14 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cache import BlockPool, CacheLayout, KVCache, reserve
 from ops.cpu import layout as record
 from ops.cpu.executor import Executor
-from ops.cpu.formats import QUANTIZED
+from ops.cpu.formats import KERNEL_FORMATS, QUANTIZED
 from ops.cpu.lower import SCRATCH, Call, Lowering, encode
 from ops.cpu.machine import available_memory
 from ops.cpu.objects import ObjectStore
@@ -21,29 +21,55 @@ from ops.cpu.schedule import barriers
 from ops.fusion import fuse
 from ops.interface import Step
 from ops.memory_plan import Limits, plan
-from ops.operations import Buffer
+from ops.needs import Needs, needs_of
+from ops.operations import Buffer, Use
 from ops.profile import OperatorTime
 from ops.program import Program
+from ops.state.blocks import BlockPool
+from ops.state.formats import CacheType
+from ops.state.layout import StateLayout
+from ops.state.sequence import SequenceState, reserve
 
 Records = list[tuple[str, Record, bool]]  # kernel, operands, wait for the others before
 
 
+def fused_for_cpu(program: Program) -> Program:
+    """As it runs on the CPU."""
+    operations = fuse(program.operations, QUANTIZED, record.ACTIVATION_BYTES)
+    return replace(program, operations=tuple(operations))
+
+
+def cpu_needs(program: Program, limits: Limits, kv: tuple[CacheType, CacheType]) -> Needs:
+    """Weights as they lie in the file; those of formats without kernels also as float32."""
+
+    def size(use: Use) -> int:
+        weight = use.weight
+        converted = use.role != "vector" and weight.format.name not in KERNEL_FORMATS
+        return weight.data.nbytes + converted * 4 * len(weight.data) * weight.columns
+
+    fused = fused_for_cpu(program)
+    _, buffers = plan(fused.operations, limits, program.output.buffer, program.given)
+    return needs_of(fused, StateLayout.of(fused, *kv), buffers, size)
+
+
 class CpuRunner:
-    """Records the forward pass once, then replays it; grows its KV cache as positions are used."""
+    """Replays a program; grows its KV cache as positions are used."""
 
     def __init__(
         self,
         program: Program,
-        cache: CacheLayout,
+        kv: tuple[CacheType, CacheType],
         limits: Limits,
         threads: int,
         kernels: ObjectStore,
     ) -> None:
         """`program` begins with the tokens: it has no inputs."""
-        self._wanted = program.output.buffer
-        self.pool, self.limits = BlockPool(cache), limits
-        self._operations = operations = fuse(program.operations, QUANTIZED, record.ACTIVATION_BYTES)
-        self._lowering = Lowering(cache, limits)  # holds the weights that the operands point to
+        fused = fused_for_cpu(program)
+        self._wanted, self.digest = program.output.buffer, fused.digest()
+        layout = StateLayout.of(fused, *kv)
+        self.pool, self.limits = BlockPool(layout), limits
+        self._operations = operations = fused.operations
+        self._lowering = Lowering(layout, limits)  # holds the weights that the operands point to
         self._kernels = kernels  # holds the code
         self._step = np.zeros(record.STEP_FIELDS, np.int64)
         calls = [self._lowering.lower(operation) for operation in operations]
@@ -61,25 +87,25 @@ class CpuRunner:
         self._program = self._assembled(self._records)
 
     def run(
-        self, step: Step, caches: Sequence[KVCache], interrupt: threading.Event | None = None
+        self, step: Step, states: Sequence[SequenceState], interrupt: threading.Event | None = None
     ) -> NDArray[np.float32]:
         """The program's output, (O, V) logits, valid until the next step.
 
-        `caches` has one for each sequence of the step.
+        `states` has one for each sequence of the step.
 
         Raises Interrupted, OutOfMemoryError.
         """
         assert len(step.tokens) <= self.limits.tokens and len(step.outputs) <= self.limits.outputs
-        self._enter(step, caches)
+        self._enter(step, states)
         self._replay(self._program, interrupt)
         return self._output(self._wanted.count(step))
 
-    def profile(self, step: Step, caches: Sequence[KVCache]) -> list[OperatorTime]:
+    def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
         """A step with all threads meeting after each operator. Raises UsageError, OutOfMemoryError.
 
         The first, `start`, is the time until all threads are at work.
         """
-        self._enter(step, caches)
+        self._enter(step, states)
         records = [(kernel, operands, True) for kernel, operands, _ in self._records]
         program = self._assembled([("nothing", Record([]), True), *records])
         begin = time.perf_counter()
@@ -94,15 +120,15 @@ class CpuRunner:
 
     def room(self) -> int:
         """How many more blocks of cache memory has room for."""
-        return available_memory().bytes // self.pool.layout.block_bytes
+        return available_memory().bytes // max(1, self.pool.layout.block_bytes)
 
-    def _enter(self, step: Step, caches: Sequence[KVCache]) -> None:
+    def _enter(self, step: Step, states: Sequence[SequenceState]) -> None:
         """Fills the step record."""
-        reserve(step, caches)
+        reserve(step, states)
         self._executor.settle()  # packing, or a step that was broken off and reads its record
         self._lowering.packing.settle()
         self._packing.clear()
-        tables = [cache.table() for cache in caches]
+        tables = [state.table() for state in states]
         starts = np.array([*step.starts, len(step.tokens)], np.int32)
         places = [table.ctypes.data for table in tables]
         of_tokens = np.repeat(np.array(places, np.int64), np.diff(starts))
@@ -113,7 +139,11 @@ class CpuRunner:
         fields[record.POSITIONS] = step.positions.ctypes.data
         fields[record.OUTPUT_ROWS] = step.outputs.ctypes.data
         fields[record.TABLES] = of_tokens.ctypes.data
-        fields[record.RUN_STARTS], fields[record.RUNS] = starts.ctypes.data, len(caches)
+        fields[record.RUN_STARTS], fields[record.RUNS] = starts.ctypes.data, len(states)
+        if self.pool.layout.slots:
+            addresses = [self.pool.slots_address(state.slots) for state in states]
+            self._slots = np.array(addresses, np.int64)
+            fields[record.SLOTS] = self._slots.ctypes.data
 
     def close(self) -> None:
         """A closed runner refuses to run; its threads are gone, and all cache that nobody holds."""

@@ -30,9 +30,9 @@ def cache_shelf(root: Path, rung: Rung) -> Shelf:
 
 def sources() -> list[Path]:
     """The files that decide what a kernel's object code is."""
-    names = ("interface", "cache", "shelves", "own_files", "whole_files", "worker")
+    names = ("interface", "state/formats", "shelves", "own_files", "whole_files", "worker")
     shared = [HERE.parent / f"{name}.py" for name in names]
-    here = [*(HERE / name for name in ("layout.py", "machine.py", "rungs.py")), Path(__file__)]
+    here = [HERE / "layout.py", HERE / "rungs.py", Path(__file__)]
     folders = HERE / "kernels", HERE.parents[1] / "quant"
     return [*shared, *here, *(file for folder in folders for file in sorted(folder.rglob("*.py")))]
 

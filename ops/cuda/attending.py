@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cuda.cache import WIDEST, CardCacheLayout
+from ops.cuda.cache import WIDEST, CardStateLayout
 from ops.cuda.device import Launch
 from ops.cuda.kernels import heads as entering
 from ops.cuda.kernels import partials
@@ -74,7 +74,7 @@ class Rows:
 
 def enter(
     heads: Heads,
-    layout: CardCacheLayout,
+    layout: CardStateLayout,
     tokens: int,
     step: StepPlaces,
     rows: Rows,
@@ -143,7 +143,7 @@ def tiles(shape: TileShape, starts: Sequence[int], tokens: int, count: int) -> N
     return array
 
 
-def kernels_of(heads: Heads, layout: CardCacheLayout) -> tuple[str, ...]:
+def kernels_of(heads: Heads, layout: CardStateLayout) -> tuple[str, ...]:
     """All that one attention operation may be launched with."""
     suffix = f"{layout.k}_{layout.v}_{padded(heads.head_width)}"
     return f"attention_whole_{suffix}", f"attention_split_{suffix}", "attention_merge"
@@ -162,7 +162,7 @@ class Results:
 
 def attend(
     heads: Heads,
-    layout: CardCacheLayout,
+    layout: CardStateLayout,
     tokens: int,
     blocks: int,
     step: StepPlaces,

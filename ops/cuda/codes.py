@@ -86,7 +86,7 @@ def code_shelf(root: Path, target: str) -> Shelf:
 
 def sources() -> list[Path]:
     """The files that decide what a kernel's machine code is."""
-    names = ("interface", "cache", "shelves", "own_files", "whole_files", "worker")
+    names = ("interface", "state/formats", "shelves", "own_files", "whole_files", "worker")
     shared = [HERE.parent / f"{name}.py" for name in names]
     own = [HERE / name for name in ("ptx.py", "worker.py", "device.py", "cache.py")]
     folders = HERE / "kernels", HERE.parents[1] / "quant"

@@ -6,7 +6,7 @@ from typing import Any
 
 from ops import operations
 from ops.cuda import attending
-from ops.cuda.cache import CardCacheLayout
+from ops.cuda.cache import CardStateLayout
 from ops.cuda.device import Launch
 from ops.cuda.placing import Placed, Placing
 from ops.cuda.products import (
@@ -34,6 +34,7 @@ from ops.operations import (
     Group,
     JoinedProducts,
     LayerNorm,
+    Multiply,
     NormRopeStore,
     Operation,
     Quantize,
@@ -83,7 +84,7 @@ class Lowered:
 class Lowering:
     """Places the weights that operators point to; their addresses are known when they are there."""
 
-    def __init__(self, placing: Placing, layout: CardCacheLayout) -> None:
+    def __init__(self, placing: Placing, layout: CardStateLayout) -> None:
         self.placing, self.layout = placing, layout
 
     def lower(self, operation: Operation) -> Lowered:
@@ -294,6 +295,10 @@ def _add(low: Lowering, op: Add) -> Lowered:
     return _map("add", (op.a, op.b), op.y)
 
 
+def _multiply(low: Lowering, op: Multiply) -> Lowered:
+    return _map("multiply", (op.a, op.b), op.y)
+
+
 def _scale(low: Lowering, op: Scale) -> Lowered:
     return _map("scale", (op.x,), op.y, float(op.factor))
 
@@ -372,6 +377,7 @@ RULES: dict[type[Operation], Callable[[Lowering, Any], Lowered]] = {
     Group: _group,
     JoinedProducts: _joined_products,
     LayerNorm: _layer_norm,
+    Multiply: _multiply,
     NormRopeStore: _norm_rope_store,
     operations.Product: _product,
     Quantize: _quantize,

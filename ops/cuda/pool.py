@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cache import Block, BlockPool
-from ops.cuda.cache import CardCacheLayout
+from ops.cuda.cache import CardStateLayout
 from ops.cuda.device import Device
+from ops.state.blocks import Block, BlockPool
 
 
 class CardPool(BlockPool):
     """A block's memory is its address on the card."""
 
-    def __init__(self, layout: CardCacheLayout, device: Device) -> None:
+    def __init__(self, layout: CardStateLayout, device: Device) -> None:
         super().__init__(layout)
         self._device = device
 

@@ -10,9 +10,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cache import KVCache, reserve
 from ops.cuda.attending import tiles_of
-from ops.cuda.cache import CardCacheLayout
+from ops.cuda.cache import CardStateLayout
 from ops.cuda.codes import CodeStore
 from ops.cuda.device import Device, Graph, Launch
 from ops.cuda.drawing import CardDrawing
@@ -20,17 +19,20 @@ from ops.cuda.formats import ACTIVATION_BYTES, QUANTIZED
 from ops.cuda.logits import KEPT, CardLogits
 from ops.cuda.lower import At, Lowering
 from ops.cuda.merging import merge
-from ops.cuda.placing import Placing, packing_kernels
+from ops.cuda.placing import Placing, matrix_bytes, packing_kernels
 from ops.cuda.pool import CardPool
 from ops.cuda.records import Counts, Places, packed_record
 from ops.drawing import DrawPlan
 from ops.fusion import fuse
 from ops.interface import Interrupted, Step
 from ops.memory_plan import Limits, plan
-from ops.operations import Cost, Operation
+from ops.needs import Needs, needs_of
+from ops.operations import Attention, Cost, Operation, Use
 from ops.profile import OperatorTime
 from ops.program import Program
 from ops.rows import Rows
+from ops.state.formats import CacheType
+from ops.state.sequence import SequenceState, reserve
 from quant.errors import UsageError
 
 GRAPHS = 24  # kept; a step of other counts takes the place of the one longest unused
@@ -47,6 +49,26 @@ class Timing(Protocol):
         """Runs them; the seconds of each."""
 
 
+def fused_for_card(program: Program) -> Program:
+    """As it is launched."""
+    operations = merge(fuse(program.operations, QUANTIZED, ACTIVATION_BYTES))
+    return replace(program, operations=tuple(operations))
+
+
+def card_needs(program: Program, limits: Limits, kv: tuple[CacheType, CacheType]) -> Needs:
+    """Matrices as the card keeps them, vectors as float32."""
+
+    def size(use: Use) -> int:
+        weight = use.weight
+        if use.role == "vector":
+            return 4 * weight.columns * len(weight.data)
+        return weight.experts * matrix_bytes(weight)
+
+    fused = fused_for_card(program)
+    _, buffers = plan(fused.operations, limits, program.output.buffer, program.given)
+    return needs_of(fused, CardStateLayout.of(fused, *kv), buffers, size)
+
+
 class CudaRunner:
     """Runs a program step by step; grows its KV cache as positions are used."""
 
@@ -54,7 +76,7 @@ class CudaRunner:
         self,
         device: Device,
         program: Program,
-        cache: CardCacheLayout,
+        kv: tuple[CacheType, CacheType],
         limits: Limits,
         kernels: CodeStore,
     ) -> None:
@@ -63,12 +85,14 @@ class CudaRunner:
         Raises OutOfMemoryError, LeptonError.
         """
         self._device, self._program, self.limits = device, program, limits
-        self.pool = CardPool(cache, device)
+        fused = fused_for_card(program)
+        layout, self.digest = CardStateLayout.of(fused, *kv), fused.digest()
+        self.pool = CardPool(layout, device)
         self._placing = Placing(device)
-        lowering = Lowering(self._placing, cache)
-        fused = fuse(program.operations, QUANTIZED, ACTIVATION_BYTES)
-        self._operations = merge(fused)
-        self._shapes = tuple({tiles_of(heads): None for heads in cache.layers if heads.kv_heads})
+        lowering = Lowering(self._placing, layout)
+        self._operations = fused.operations
+        attention = [op for op in self._operations if isinstance(op, Attention)]
+        self._shapes = tuple({tiles_of(op.heads): None for op in attention})
         self._lowered = [lowering.lower(operation) for operation in self._operations]
         kernels.prepare(
             [
@@ -95,7 +119,7 @@ class CudaRunner:
     def run(
         self,
         step: Step,
-        caches: Sequence[KVCache],
+        states: Sequence[SequenceState],
         interrupt: threading.Event | None = None,
         inputs: Sequence[Floats] = (),
     ) -> Floats | Rows:
@@ -103,7 +127,7 @@ class CudaRunner:
 
         Raises Interrupted, OutOfMemoryError, LeptonError.
         """
-        self._enter(step, caches, inputs)
+        self._enter(step, states, inputs)
         if interrupt is not None and interrupt.is_set():
             raise Interrupted
         counts = Counts.of(step)
@@ -143,29 +167,29 @@ class CudaRunner:
         return self._wanted.width
 
     def draw(
-        self, step: Step, cache: KVCache, plan: DrawPlan, numbers: Sequence[float]
+        self, step: Step, state: SequenceState, plan: DrawPlan, numbers: Sequence[float]
     ) -> NDArray[np.int32]:
         """See ops.drawing.Drawer: the same graph once a token, with the drawing at its end."""
         assert self._drawing and len(step.tokens) == len(step.outputs) == 1
         count, first = len(numbers), int(step.positions[0])
-        cache.reserve(first, first + count)
+        state.reserve(first, first + count)
         last = replace(step, positions=step.positions + np.int32(count - 1))
         counts = Counts.of(last)
-        self._enter(step, [cache], (), counts)
+        self._enter(step, [state], (), counts)
         self._drawing.begin(plan, np.array(numbers, np.float64))
         graph = self._graph(counts, drawing=True)
         for _ in range(count):
             graph.replay()
         return self._drawing.drawn(count)
 
-    def profile(self, step: Step, caches: Sequence[KVCache]) -> list[OperatorTime]:
+    def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
         """A step by the card's own clock; an operator bears the name of its first kernel.
 
         Raises UsageError for a card without a clock, OutOfMemoryError, LeptonError.
         """
         if not isinstance(self._device, Timing):
             raise UsageError(f"{self._device.name} times no kernels", "use --backend cpu")
-        self._enter(step, caches, ())
+        self._enter(step, states, ())
         parts = self._by_operator(Counts.of(step))
         took = iter(self._device.timed([launch for part in parts for launch in part]))
         costs = [*(op.costs(step, self.pool.layout) for op in self._operations), Cost()]
@@ -177,7 +201,7 @@ class CudaRunner:
 
     def room(self) -> int:
         """How many more blocks of cache the card has memory for."""
-        return self._device.memory()[0] // self.pool.layout.block_bytes
+        return self._device.memory()[0] // max(1, self.pool.layout.block_bytes)
 
     def launches(self, counts: Counts) -> list[Launch]:
         """All of a step."""
@@ -210,7 +234,7 @@ class CudaRunner:
     def _enter(
         self,
         step: Step,
-        caches: Sequence[KVCache],
+        states: Sequence[SequenceState],
         inputs: Sequence[Floats],
         counts: Counts | None = None,
     ) -> None:
@@ -218,8 +242,8 @@ class CudaRunner:
         if self._closed:
             raise UsageError("the model is closed", "load it again")
         assert len(step.tokens) <= self.limits.tokens and len(step.outputs) <= self.limits.outputs
-        reserve(step, caches)
-        tables = [cache.table() for cache in caches]
+        reserve(step, states)
+        tables = [state.table() for state in states]
         counts = counts or Counts.of(step)
         needed = Places(0, counts, self._shapes).end + 8 * sum(map(len, tables))
         if needed > self._record_bytes:

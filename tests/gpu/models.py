@@ -3,33 +3,30 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from emulated import kernels_of, open_card, open_on_card
 from numpy.typing import NDArray
-from passes import kernel_folder, nmse, resources
+from passes import nmse, resources
 
 from lepton_cli.engine import loading
-from lepton_cli.engine.positions import Passes, Positions, Runner
-from ops.backend import open_backend
-from ops.cache import CacheLayout
+from lepton_cli.engine.positions import Passes, Positions
+from ops.backend import CpuBackend, Runner
 from ops.cpu.machine import default_threads
-from ops.cpu.objects import ObjectStore
-from ops.cpu.runner import CpuRunner
-from ops.cuda.cache import CardCacheLayout
 from ops.cuda.runner import CudaRunner
 from ops.interface import Step
 from ops.memory_plan import Limits
-from ops.program import record
-from ops.split import SplitRunner, halves
+from ops.program import Program
+from ops.split import SplitRunner
 from quant.gguf import GGUF
 
 CHUNKS = (512, 64, 7, 1)
 JOBS = (1, 9, 33, 2, 5, 14, 20, 3)  # tokens of prompts that are answered together
 GENERATED, ASKED = 32, 24  # tokens
 OUTPUTS = 32
+KV = ("f16", "f16")
 NEAR = 4  # standard deviations of what logits may differ by: nearer ones are a tie
 FLOATS = frozenset({"F32", "F16", "BF16"})
 FLOAT_LIMIT, QUANTIZED_LIMIT = 1e-5, 1e-3  # normalised mean square errors of logits
@@ -104,31 +101,25 @@ def open_side(path: Path, backend: str, most: int = max(CHUNKS)) -> Iterator[Sid
     """`backend`: cpu, cuda, or split (half of the layers on each)."""
     file = GGUF.open(path)
     context = min(loading.trained_context(file), 2 * most)
-    decoder = loading.build(file, context)
-    layout = loading.cache_layout(decoder, ("f16", "f16"))
+    program = loading.build(file, context)
     limits = Limits(min(most, context), min(OUTPUTS, most, context))
     threads = default_threads().count
     if backend == "cpu":
-        runner: Runner = open_backend("cpu", decoder.forward, layout, limits, resources(threads))
+        runner: Runner = CpuBackend(KV, resources(threads)).open(program, limits)
     elif backend == "cuda":
-        runner = open_on_card(decoder.forward, layout, limits)
+        runner = open_on_card(program.forward, limits)
     else:
-        runner = _open_split(decoder.forward, layout, limits, threads)
+        runner = _open_split(program, limits, threads)
     with closing(runner):
-        vocabulary = decoder.weights.weight("token_embd.weight").rows
-        yield Side(runner, context, limits.tokens, vocabulary)
+        yield Side(runner, context, limits.tokens, program.output.buffer.width)
 
 
-def _open_split(forward, layout: CacheLayout, limits: Limits, threads: int) -> SplitRunner:
-    """As `ops.backend.open_cuda`, on the card of the tests."""
-    first = len(layout.layers) // 2
-    before, behind = record(forward).split(first)
-    on_cpu, on_card = halves(layout.layers, first)
-    card, store = open_card(), ObjectStore(kernel_folder(), lambda compiling: None)
-    cached = CardCacheLayout(on_card, layout.k, layout.v)
-    second = CudaRunner(card, behind, cached, limits, kernels_of(card))
-    own = CpuRunner(before, replace(layout, layers=on_cpu), limits, threads, store)
-    return SplitRunner(layout, own, second)
+def _open_split(program: Program, limits: Limits, threads: int) -> SplitRunner:
+    """As `ops.backend.open_on_both`, on the card of the tests."""
+    before, behind = program.split(program.layers // 2)
+    card = open_card()
+    second = CudaRunner(card, behind, KV, limits, kernels_of(card))
+    return SplitRunner(CpuBackend(KV, resources(threads)).open(before, limits), second)
 
 
 def check_model(path: Path, *, split: bool = False, chunks: Sequence[int] = CHUNKS) -> str:

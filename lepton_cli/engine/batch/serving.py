@@ -13,15 +13,16 @@ from itertools import count
 
 from distributed import Worker, WorkerPlugin, get_worker, secede
 
-from lepton_cli.engine import loading
 from lepton_cli.engine.batch.arithmetic import arithmetic
 from lepton_cli.engine.batching import Outcome, Request
 from lepton_cli.engine.catalogue import resolve
 from lepton_cli.engine.identity import model_identity
 from lepton_cli.engine.loading import LoadOptions
-from lepton_cli.engine.model import Model, open_model
+from lepton_cli.engine.model import Model, kernel_folder, open_model
+from lepton_cli.engine.preparing import prepare
 from lepton_cli.version import __version__
-from ops.cpu.machine import available_memory, default_threads
+from ops.backend import Resources
+from ops.cpu.machine import default_threads
 from quant.errors import LeptonError, UsageError
 from quant.gguf import GGUF
 
@@ -60,11 +61,8 @@ def survey(name: str, identity: str, load: LoadOptions) -> Report:
     if model_identity(file) != identity:
         message = f"{file.path} is another model than the one of that name where the batch is run"
         raise UsageError(message, "put the same file there")
-    trained = loading.trained_context(file)
-    decoder = loading.build(file, load.ctx or trained)
-    layout = loading.cache_layout(decoder, load.kv)
-    plan = loading.plan_memory(file, decoder, load, layout, available_memory())
-    return Report(arithmetic(load.backend), plan.context)
+    prepared = prepare(file, load, Resources(1, kernel_folder(), lambda compiling: None), None)
+    return Report(arithmetic(load.backend), prepared.plan.context)
 
 
 def answer(order: Order, requests: tuple[Request, ...]) -> tuple[Outcome, ...]:

@@ -14,6 +14,7 @@ from ops.cpu.kernels import (
     linear,
     packing,
     panels,
+    recurrence,
     replay,
     simd,
     unpacked,
@@ -22,6 +23,7 @@ from ops.cpu.kernels import (
 
 KERNELS: dict[str, Callable[..., None]] = {
     "add": elementwise.map_two(simd.add),
+    "multiply": elementwise.map_two(simd.multiply),
     "activate_silu": elementwise.map_one(vectors.silu),
     "activate_gelu": elementwise.map_one(vectors.gelu),
     "scale": elementwise.map_one_by_number(simd.multiply),
@@ -33,6 +35,7 @@ KERNELS: dict[str, Callable[..., None]] = {
     "angles": elementwise.angles,
     "rope": elementwise.rope,
     "temperature": elementwise.temperature,
+    "convolve": recurrence.convolve,
     "select_outputs": elementwise.select_outputs,
     "route": experts.route,
     "group": experts.group,

@@ -7,7 +7,6 @@ records (softmax.py). One token's blocks are shared among the threads, else the 
 
 import numpy as np
 
-from ops.cache import PANEL
 from ops.cpu.kernels.addresses import (
     row,
     tile_of_panels,
@@ -52,10 +51,12 @@ from ops.cpu.kernels.softmax import (
 from ops.cpu.kernels.tiles import load_tile, store_tile
 from ops.cpu.layout import POSITIONS, RUN_STARTS, RUNS, TABLES, TILE_LIMIT
 from ops.interface import BLOCK
+from ops.state.formats import PANEL
 
 # operands of attention
-Q, Y, SINKS, HEADS, GROUP, WIDTH, KEY_PLACE, VALUE_PLACE, PANEL_BYTES, ROW_BYTES = range(10)
+Q, Y, SINKS, HEADS, GROUP, VALUE_WIDTH, KEY_PLACE, VALUE_PLACE, PANEL_BYTES, ROW_BYTES = range(10)
 WINDOW, SCALE, CAP, SCRATCH, SCRATCH_BYTES, MOST_QUERIES, COUNTERS, COUNT_FIELD = range(10, 18)
+KEY_WIDTH = 18
 
 # a thread's scratch: the tile's queries and what they see, scores, records of the tile, of the rest
 NUMBERS, FIRSTS, STOPS, SCORES = 0, 4 * TILE_LIMIT, 8 * TILE_LIMIT, 12 * TILE_LIMIT
@@ -97,9 +98,9 @@ def begin(op, record, h):
     """Nothing is seen yet but the head's sink."""
     sinks = load_i64(op, SINKS)
     if sinks != 0:
-        start(record, load_i64(op, WIDTH), load_number(sinks, h), ONE)
+        start(record, load_i64(op, VALUE_WIDTH), load_number(sinks, h), ONE)
     else:
-        start(record, load_i64(op, WIDTH), MINUS_INFINITY, NOTHING)
+        start(record, load_i64(op, VALUE_WIDTH), MINUS_INFINITY, NOTHING)
 
 
 @device
@@ -132,7 +133,7 @@ def attention(keys, values):
     @device
     def weigh_alone(op, scratch, values, r, first, stop):
         """One query with a stretch that not all of its tile see."""
-        d, row_bytes = load_i64(op, WIDTH), load_i64(op, ROW_BYTES)
+        d, row_bytes = load_i64(op, VALUE_WIDTH), load_i64(op, ROW_BYTES)
         weights = row(scratch + SCORES + 4 * BLOCK * r)
         if first < stop:
             for i in range(0, d, LANES):
@@ -143,7 +144,7 @@ def attention(keys, values):
     @device
     def weigh_together(op, scratch, values, first, stop, ahead):
         """The tile's queries; `ahead` is where what we read next would lie if we read on."""
-        d, row_bytes = load_i64(op, WIDTH), load_i64(op, ROW_BYTES)
+        d, row_bytes = load_i64(op, VALUE_WIDTH), load_i64(op, ROW_BYTES)
         records, weights = scratch + RECORDS, tile_of_rows(scratch + SCORES, 4 * BLOCK)
         wide, end = LANES * tile_size(), padded(d)
         many = end - end % wide
@@ -160,7 +161,11 @@ def attention(keys, values):
     @device
     def score(op, keys, scratch, first, stop, ahead):
         """q·k of every query of the tile with positions first .. stop - 1, and some around them."""
-        d, panel_bytes, wide = load_i64(op, WIDTH), load_i64(op, PANEL_BYTES), LANES * tile_size()
+        d, panel_bytes, wide = (
+            load_i64(op, KEY_WIDTH),
+            load_i64(op, PANEL_BYTES),
+            LANES * tile_size(),
+        )
         queries = tile_of_rows_listed(load_i64(op, Q), 4 * d, scratch + NUMBERS, 1)
         for s in range(first - first % wide, stop, wide):
             panel = keys + s // PANEL * panel_bytes
@@ -176,7 +181,7 @@ def attention(keys, values):
     @device
     def attend(op, step, table, b, kv, n, last, scratch, ahead):
         """The records of a tile of queries over block b; what comes next lies at `ahead`."""
-        d, row_bytes = load_i64(op, WIDTH), load_i64(op, ROW_BYTES)
+        d, row_bytes = load_i64(op, VALUE_WIDTH), load_i64(op, ROW_BYTES)
         any_first, any_stop, first, stop = note_tile(op, step, b, kv, n, last, scratch)
         keys, block = keys_at(op, table, b, kv), load_i64(table, b)
         values = block + load_i64(op, VALUE_PLACE) + BLOCK * row_bytes * kv
@@ -199,7 +204,7 @@ def attention(keys, values):
     @device
     def whole(op, step, kv, first, last, scratch):
         """Some queries of one sequence and kv head over all they see, block by block."""
-        d, group, heads = load_i64(op, WIDTH), load_i64(op, GROUP), load_i64(op, HEADS)
+        d, group, heads = load_i64(op, VALUE_WIDTH), load_i64(op, GROUP), load_i64(op, HEADS)
         size, tile = record_bytes(d), tile_size()
         parts = scratch + RECORDS
         records = parts + TILE_LIMIT * size
@@ -220,7 +225,7 @@ def attention(keys, values):
     @device
     def merged(op, table, kv, first_block, stop_block, record):
         """One token's heads of a group, from the records that lie in the blocks."""
-        d, group = load_i64(op, WIDTH), load_i64(op, GROUP)
+        d, group = load_i64(op, VALUE_WIDTH), load_i64(op, GROUP)
         for h in range(kv * group, (kv + 1) * group):
             begin(op, record, h)
             for b in range(first_block, stop_block):
@@ -233,7 +238,7 @@ def attention(keys, values):
 
         Records go to the blocks' own room; who is through with a head's last block merges them.
         """
-        d, group = load_i64(op, WIDTH), load_i64(op, GROUP)
+        d, group = load_i64(op, VALUE_WIDTH), load_i64(op, GROUP)
         table = load_i64(load_i64(step, TABLES), 0)
         size, blocks = record_bytes(d), stop_block - first_block
         total = load_i64(op, HEADS) // group * blocks

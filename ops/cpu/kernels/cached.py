@@ -1,7 +1,7 @@
 """The KV cache's types: how keys and values are written, and how they meet queries and weights.
 
 Keys lie in panels of 64 positions, one a lane of four registers; values in rows, a position each
-(ops/cache.py draws both).
+(ops/state/formats.py draws both).
 """
 
 from collections.abc import Callable
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ops.cache import PANEL
 from ops.cpu.kernels.addresses import tile_of_panels
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.memory import store_f16 as store_half
@@ -36,6 +35,7 @@ from ops.cpu.kernels.simd import (
 )
 from ops.cpu.kernels.simd import store as store_f32
 from ops.cpu.kernels.tiles import load_scales, scatter_f16, scatter_f32, scatter_i8
+from ops.state.formats import PANEL
 
 SCALED = 32  # elements that share a scale in q8_0
 SCALED_BYTES = (2 + SCALED) * PANEL  # of them in a panel: the scales, then 32 times a byte of each

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from ops.cache import PANEL
 from ops.cpu.kernels.cached import KEYS, VALUES
 from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.elementwise import NOTHING, copied_row, scaled_row, turn
@@ -10,11 +9,13 @@ from ops.cpu.kernels.memory import claim, load_f64, load_i32, load_i64, part_siz
 from ops.cpu.kernels.vectors import inverse_rms
 from ops.cpu.layout import POSITIONS, TABLES
 from ops.interface import BLOCK
+from ops.state.formats import PANEL
 
 # operands; a norm of 0 and no pairs mean that there is nothing to be done
 Q, K, V, Q_OUT, QUERY_HEADS, KV_HEADS, WIDTH = range(7)
 KEYS_AT, VALUES_AT, PANEL_BYTES, ROW_BYTES = range(7, 11)
 Q_NORM, K_NORM, EPS, ANGLES, Q_PAIRS, K_PAIRS, REPEAT, SCRATCH, COUNT = range(11, 20)
+VALUE_WIDTH = 20
 
 
 @device
@@ -43,17 +44,17 @@ def enter_heads(keys, values):
 
     @device
     def enter_key_and_value(op, step, t, head, room):
-        width = load_i64(op, WIDTH)
-        source = 4 * width * (t * load_i64(op, KV_HEADS) + head)
+        width, wide = load_i64(op, WIDTH), load_i64(op, VALUE_WIDTH)
+        number = t * load_i64(op, KV_HEADS) + head
         norm, pairs = load_i64(op, K_NORM), load_i64(op, K_PAIRS)
-        prepare(op, t, load_i64(op, K) + source, room, norm, pairs)
+        prepare(op, t, load_i64(op, K) + 4 * width * number, room, norm, pairs)
         position = load_i32(load_i64(step, POSITIONS), t)
         block = load_i64(load_i64(load_i64(step, TABLES), t), position // BLOCK)
         place, panel = head * BLOCK + position % BLOCK, PANEL
         keys = block + load_i64(op, KEYS_AT) + place // panel * load_i64(op, PANEL_BYTES)
         put_key(keys, place % panel, room, width)
         values = block + load_i64(op, VALUES_AT) + place * load_i64(op, ROW_BYTES)
-        put_value(values, load_i64(op, V) + source, width)
+        put_value(values, load_i64(op, V) + 4 * wide * number, wide)
 
     def kernel(op, step, thread, threads):
         query_heads, kv_heads = load_i64(op, QUERY_HEADS), load_i64(op, KV_HEADS)

@@ -20,6 +20,7 @@ from ops.cuda.kernels.weights import PANELS
 
 KERNELS: dict[str, Kernel] = {
     "add": elementwise.map_two(plus),
+    "multiply": elementwise.map_two(times),
     "activate_silu": elementwise.map_one(functions.silu),
     "activate_gelu": elementwise.map_one(functions.gelu),
     "gate_silu": elementwise.map_two(functions.gate_silu),

@@ -1,0 +1,1 @@
+"""What blocks are composed of: token mixers, channel mixers, norms, and their wiring."""

@@ -1,0 +1,59 @@
+"""Grouped attention (Ainslie et al. 2023): several query heads share a head of keys and values."""
+
+from dataclasses import dataclass
+
+from lepton_cli.models.parts.block import Norm
+from lepton_cli.models.weights import Layer
+from ops.interface import Array, Heads, Operators, Rope, check_widths
+
+
+@dataclass(frozen=True, slots=True)
+class Temperature:
+    """Queries grow with the position: · (1 + scale · ln(1 + floor(position / period)))."""
+
+    scale: float
+    period: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedAttention:
+    """The token mixer of most models; `w` may hold one matrix for q, k and v, biases and sinks.
+
+    `head_norm` normalises the heads of q and k before they turn, `inner_norm` the heads' results
+    before the last matrix.
+    """
+
+    heads: Heads
+    rope: Rope | None
+    head_norm: Norm | None = None
+    inner_norm: Norm | None = None
+    temperature: Temperature | None = None
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        q, k, v = self.project(ops, x, w)  # (T, H*d), (T, K*d), (T, K*d)
+        if self.head_norm is not None:
+            for norm in (w.attn_q_norm, w.attn_k_norm):
+                check_widths(norm.weight.name, norm.weight.columns, self.heads.head_width)
+            q, k = self.head_norm(ops, q, w.attn_q_norm), self.head_norm(ops, k, w.attn_k_norm)
+        if self.rope is not None:
+            q, k = ops.rope(q, self.rope), ops.rope(k, self.rope)
+        if self.temperature is not None:
+            q = ops.temperature(q, self.temperature.scale, self.temperature.period)
+        sinks = w.attn_sinks.weight if "attn_sinks" in w else None
+        y = ops.attention(q, k, v, self.heads, sinks)  # (T, H*d)
+        if self.inner_norm is not None:
+            y = self.inner_norm(ops, y, w.attn_sub_norm)
+        return ops.linear(w.attn_output, y)  # (T, D)
+
+    def project(self, ops: Operators, x: Array, w: Layer) -> tuple[Array, Array, Array]:
+        """q, k and v; a fused matrix holds the rows of all three in this order."""
+        if "attn_qkv" not in w:
+            return ops.linear(w.attn_q, x), ops.linear(w.attn_k, x), ops.linear(w.attn_v, x)
+        h = self.heads
+        first = h.query_heads * h.head_width
+        second = first + h.kv_heads * h.head_width
+        last = second + h.kv_heads * h.values
+        check_widths(w.attn_qkv.weight.name, w.attn_qkv.weight.rows, last)
+        parts = ((0, first), (first, second), (second, last))
+        q, k, v = (ops.linear(w.attn_qkv.part(*part), x) for part in parts)
+        return q, k, v

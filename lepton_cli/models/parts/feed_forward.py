@@ -1,0 +1,55 @@
+"""Channel mixers: dense feed-forward parts, and mixtures of experts."""
+
+from dataclasses import dataclass
+
+from lepton_cli.models.parts.block import Norm
+from lepton_cli.models.weights import Layer
+from ops.interface import Activation, Array, Operators, Routing, check_widths
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """down(activation(gate x) · up x) (Shazeer 2020); `inner_norm` stands before the last matrix.
+
+    Without a matrix `ffn_gate`, `ffn_up` holds the gate's rows, then its own.
+    """
+
+    activation: Activation
+    inner_norm: Norm | None = None
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        half = w.ffn_down.weight.columns
+        if "ffn_gate" in w:
+            gate, up = w.ffn_gate, w.ffn_up
+        else:
+            check_widths(w.ffn_up.weight.name, w.ffn_up.weight.rows, 2 * half)
+            gate, up = w.ffn_up.part(0, half), w.ffn_up.part(half, 2 * half)
+        y = ops.gate(ops.linear(gate, x), ops.linear(up, x), self.activation)  # (T, F)
+        if self.inner_norm is not None:
+            y = self.inner_norm(ops, y, w.ffn_sub_norm)
+        return ops.linear(w.ffn_down, y)  # (T, D)
+
+
+@dataclass(frozen=True, slots=True)
+class Ungated:
+    """down(activation(up x))."""
+
+    activation: Activation
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        return ops.linear(w.ffn_down, ops.activate(ops.linear(w.ffn_up, x), self.activation))
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Experts (Shazeer et al. 2017): a router picks a few feed-forward parts for each token."""
+
+    routing: Routing
+    activation: Activation
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        chosen = ops.route(ops.linear(w.ffn_gate_inp, x), self.routing)
+        gate = ops.expert_linear(w.ffn_gate_exps, x, chosen)  # (T*k, F)
+        up = ops.expert_linear(w.ffn_up_exps, x, chosen)
+        y = ops.expert_linear(w.ffn_down_exps, ops.gate(gate, up, self.activation), chosen)
+        return ops.expert_sum(y, chosen)  # (T, D)

@@ -1,0 +1,100 @@
+"""How a sequence's state lies in memory: K and V in blocks of 256 positions, slots as one array.
+
+A block begins with scratch for one token's partial softmax results (one record per query head): it
+has to grow with the context, as the block does. Behind it lies each layer's part (formats.py).
+Slots are float32, one behind the other.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+from ops.interface import BLOCK, Heads
+from ops.operations import Attention, Pages, Slot
+from ops.program import Program
+from ops.state.formats import LANES, PANEL, CacheType, cached_bytes
+from quant.errors import UsageError
+
+LINE = 64  # bytes of a cache line, on which everything begins
+
+
+def record_bytes(heads: Heads) -> int:
+    """A query's partial result over a block: the weighted V, and two registers more."""
+    return 4 * (_up(heads.values, LANES) + 2 * LANES)
+
+
+@dataclass(frozen=True, slots=True)
+class StateLayout:
+    """Where everything lies. A program knows a layer by its offsets in a block, or in the slots.
+
+    `scratch`: bytes at the start of a block.
+    """
+
+    pages: tuple[Pages, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    scratch: int = 0
+    k: CacheType = "f16"
+    v: CacheType = "f16"
+
+    @classmethod
+    def of(cls, program: Program, k: CacheType = "f16", v: CacheType = "f16") -> Self:
+        """What the program's operators keep. Raises UsageError for types that do not fit them."""
+        heads = [op.heads for op in program.operations if isinstance(op, Attention)]
+        room = max((one.query_heads * record_bytes(one) for one in heads), default=0)
+        slots = tuple(state for state in program.states if isinstance(state, Slot))
+        return cls(program.pages, slots, _up(room, LINE), k, v)
+
+    def __post_init__(self) -> None:
+        """Raises UsageError."""
+        for width in {width for each in self.pages for width in (each.key_width, each.value_width)}:
+            if "q8_0" in (self.k, self.v) and width % 32:
+                message = f"a q8_0 cache needs a head width of 32, 64, ...; this model's is {width}"
+                raise UsageError(message, "use -ctk f16 -ctv f16")
+
+    @property
+    def block_bytes(self) -> int:
+        """0 for a program that keeps no keys and values."""
+        if not self.pages:
+            return 0
+        return self.scratch + BLOCK * sum(map(self.page_bytes, self.pages))
+
+    @property
+    def slot_bytes(self) -> int:
+        return sum(map(_slot_bytes, self.slots))
+
+    def page(self, layer: int) -> Pages:
+        return next(page for page in self.pages if page.layer == layer)
+
+    def panel_bytes(self, layer: int) -> int:
+        """64 positions of one kv head's K."""
+        return PANEL * cached_bytes(self.k, self.page(layer).key_width)
+
+    def row_bytes(self, layer: int) -> int:
+        """A position of one kv head's V."""
+        return cached_bytes(self.v, self.page(layer).value_width)
+
+    def position_bytes(self, layer: int) -> int:
+        """K and V of all kv heads of a layer, for one position."""
+        return self.page_bytes(self.page(layer))
+
+    def page_bytes(self, page: Pages) -> int:
+        widths = cached_bytes(self.k, page.key_width) + cached_bytes(self.v, page.value_width)
+        return page.heads * widths
+
+    def offsets(self, layer: int) -> tuple[int, int]:
+        """Bytes from a block's start to the layer's K and V."""
+        place = next(n for n, page in enumerate(self.pages) if page.layer == layer)
+        start = self.scratch + BLOCK * sum(map(self.page_bytes, self.pages[:place]))
+        return start, start + BLOCK // PANEL * self.pages[place].heads * self.panel_bytes(layer)
+
+    def slot_offset(self, slot: Slot) -> int:
+        """Bytes from the start of the slots."""
+        return sum(map(_slot_bytes, self.slots[: self.slots.index(slot)]))
+
+
+def _slot_bytes(slot: Slot) -> int:
+    return _up(4 * math.prod(slot.shape), LINE)
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple

@@ -1,0 +1,199 @@
+"""What a sequence keeps: after any rewind, fork or shift, incremental equals full."""
+
+import numpy as np
+import pytest
+from make_gguf import write_model
+from passes import resources
+from recurrent_model import CONTEXT, TAPS, WIDTH, write_recurrent
+from test_operators import Case, V, weight
+
+from lepton_cli.engine import loading
+from lepton_cli.engine.positions import Passes, Positions
+from ops.backend import CardBackend, backend_of
+from ops.cpu.runner import CpuRunner
+from ops.interface import Linear
+from ops.memory_plan import Limits
+from ops.operations import FUSED, RECORDED, Convolve, JoinedProducts, Pages, Slot, Store
+from ops.state.sequence import MOST_CHECKPOINTS, SequenceState
+from quant.gguf import GGUF
+
+KV = ("f32", "f32")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write_recurrent(tmp_path / "recurrent.gguf")
+
+
+@pytest.fixture(params=["cpu", "reference"])
+def passes(request, path):
+    program = loading.build(GGUF.open(path), CONTEXT)
+    runner = backend_of(request.param, KV, resources()).open(program, Limits(64, 8))
+    yield Passes(runner, 64, 8)
+    runner.close()
+
+
+def test_a_programs_states_are_what_its_operators_keep(path):
+    program = loading.build(GGUF.open(path), CONTEXT)
+    first, slot, last = program.states
+    assert isinstance(first, Pages) and isinstance(last, Pages)
+    assert (first.layer, last.layer) == (0, 2)
+    assert slot == Slot(1, "convolution", (TAPS - 1, WIDTH))
+
+
+def test_a_programs_digest_is_of_what_it_computes(path, tmp_path):
+    """The same for the same file, in any process; another for another constant or shape."""
+    first, again = (loading.build(GGUF.open(path), CONTEXT).digest() for _ in range(2))
+    assert first == again
+    tiny = {"base": {}, "eps": {"llama.attention.layer_norm_rms_epsilon": 2e-5}}
+    tiny["rope"] = {"llama.rope.freq_base": 5000.0}
+    digests = set()
+    for name, metadata in tiny.items():
+        made = write_model(tmp_path / f"{name}.gguf", metadata=metadata)
+        digests.add(loading.build(GGUF.open(made), 256).digest())
+    made = write_model(tmp_path / "wide.gguf", weights="Q8_0")
+    digests.add(loading.build(GGUF.open(made), 256).digest())
+    assert len(digests) == 4
+
+
+def test_every_operator_has_a_rule_on_each_backend():
+    from ops.cpu import lower as cpu
+    from ops.cuda import lower as card
+
+    kinds = set(RECORDED + FUSED)
+    assert set(cpu.RULES) == kinds - {Store, JoinedProducts}
+    assert set(card.RULES) == kinds - {Store, Convolve}
+
+
+def test_a_card_refuses_what_it_does_not_run(path):
+    program = loading.build(GGUF.open(path), CONTEXT)
+    assert "layer 1 is recurrent" in (CardBackend(KV, resources()).refuses(program) or "")
+
+
+def full(passes: Passes, ids: list[int]):
+    """The last token's logits, of a pass over all from nothing."""
+    positions = Positions(passes, CONTEXT)
+    logits = np.array(positions.all_logits(ids)[-1])
+    positions.clear()
+    return logits
+
+
+def same(passes: Passes, positions: Positions) -> None:
+    """To the bit; the reference's sums depend on how many tokens enter together."""
+    got = np.array(positions.logits)  # valid until the next pass
+    tolerance = 0 if isinstance(passes._runner, CpuRunner) else 1e-4
+    np.testing.assert_allclose(got, full(passes, positions.ids), rtol=0, atol=tolerance)
+
+
+def read(positions: Positions, ids: list[int]) -> int:
+    """How many tokens were there already."""
+    cached = positions.reuse(ids)
+    for _ in positions.prefill(ids):
+        pass
+    assert positions.ids == ids
+    return cached
+
+
+def test_any_sequence_of_rewinds_gives_what_a_full_pass_gives(passes):
+    random = np.random.default_rng(8)
+    positions = Positions(passes, CONTEXT)
+    for _ in range(25):
+        match random.integers(4):
+            case 0:  # an undo or another question: a beginning of what is there, and something new
+                kept = int(random.integers(0, len(positions.ids) + 1))
+                read(positions, positions.ids[:kept] + random.integers(3, 200, 9).tolist())
+            case 1 if positions.ids:  # guesses, of which some are wrong
+                guesses = random.integers(3, 200, int(random.integers(1, 8))).tolist()
+                positions.enter(guesses)
+                wrong = int(random.integers(0, len(guesses)))
+                positions.forget(wrong)
+                positions.enter([7])
+            case 2 if len(positions.ids) > 20:
+                positions.shift(5)
+            case _:
+                read(positions, random.integers(3, 200, int(random.integers(2, 150))).tolist())
+        same(passes, positions)
+
+
+def test_an_undo_enters_only_what_lies_behind_the_last_checkpoint(passes):
+    positions, random = Positions(passes, CONTEXT), np.random.default_rng(1)
+    prompt = random.integers(3, 200, 100).tolist()
+    read(positions, prompt)
+    for token in (5, 6, 7):
+        positions.enter([token])
+    assert read(positions, [*prompt, 9, 9]) == len(prompt)
+    same(passes, positions)
+
+
+def test_a_fork_goes_on_from_where_it_says_that_it_stands(passes):
+    ids = np.random.default_rng(2).integers(3, 200, 40).tolist()
+    positions = Positions(passes, CONTEXT)
+    read(positions, ids[:30])
+    positions.enter([1])
+    for wanted, reached in ((31, 31), (30, 30), (20, 0)):
+        state, there = positions._state.fork(wanted)
+        assert there == reached
+        other = Positions(passes, CONTEXT)
+        other._state, other.ids = state, positions.ids[:there]
+        read(other, [*positions.ids[:there], 8, 9])
+        same(passes, other)
+        other.clear()
+    assert positions._state.fork(31)[1] == 31  # the others changed nothing here
+
+
+def test_a_saved_state_goes_on_in_another_window(passes):
+    ids = np.random.default_rng(3).integers(3, 200, 50).tolist()
+    first, second = Positions(passes, CONTEXT), Positions(passes, CONTEXT)
+    read(first, ids)
+    first.enter([4])
+    second.restore(ids, first.saved(len(ids)))
+    assert second.ids == ids
+    second.enter([11])
+    same(passes, second)
+
+
+def test_a_step_that_is_broken_off_leaves_no_half_state(passes, monkeypatch):
+    positions = Positions(passes, CONTEXT)
+    read(positions, [5, 6, 7, 8])
+    run = passes._runner.run
+
+    def broken(step, states, interrupt=None):
+        run(step, states, interrupt)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(passes._runner, "run", broken)
+    with pytest.raises(KeyboardInterrupt):
+        positions.enter([9])
+    monkeypatch.undo()
+    read(positions, [5, 6, 7, 8, 10])
+    same(passes, positions)
+
+
+def test_checkpoints_are_bounded_and_spread(passes):
+    state = SequenceState(passes.pool)
+    for position in range(100):
+        state.reserve(position, position + 1)
+        state.checkpoint()
+    kept = [each.position for each in state._checkpoints]
+    assert len(kept) == MOST_CHECKPOINTS and kept[0] == 1 and kept[-1] == 100
+    assert state.rewind(50) == max(place for place in kept if place <= 50)
+
+
+def test_without_slots_nothing_is_copied_and_any_place_is_reached():
+    from ops.state.blocks import BlockPool
+    from ops.state.layout import StateLayout
+
+    state = SequenceState(BlockPool(StateLayout((Pages(0, 1, 16, 16),))))
+    state.reserve(0, 300)
+    state.checkpoint()
+    assert state.rewind(17) == 17 and not state._checkpoints and state.slots is None
+    assert state.fork(280)[1] == 280
+
+
+@pytest.mark.parametrize(("width", "taps", "bias"), [(40, 3, True), (16, 4, False), (7, 1, True)])
+def test_a_convolution_equals_its_definition_in_any_chunks(width, taps, bias):
+    table, w = weight(V, width), Linear(weight(width, taps), weight(1, width) if bias else None)
+    case = Case(lambda ops: ops.layer(0).convolve(ops.embed(table), w), tokens=2)
+    case.check(steps=5)
+    case.tokens, case.start = 9, 0
+    case.check(steps=2)
