@@ -27,7 +27,7 @@ from lepton_cli.engine.model import Model, open_model
 from lepton_cli.engine.sampling import Sampler, Sampling
 from lepton_cli.engine.solo import answer_events
 from lepton_cli.engine.speculation import PromptLookup, Speculation
-from ops.cpu.machine import cpu_name, default_threads
+from ops.machine import cpu_name, default_threads
 
 TEXT = (
     "The first rule of the garden is that nobody waters the stones. The second rule is that the "

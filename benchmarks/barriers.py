@@ -14,8 +14,8 @@ import numpy as np
 
 from lepton_cli.engine.paths import cache_folder
 from ops.backend import CpuBackend, Resources
-from ops.cpu.machine import default_threads
 from ops.interface import Array, Linear, Operators, Step, Weight
+from ops.machine import default_threads
 from ops.memory_plan import Limits
 from ops.program import record
 from ops.state.sequence import SequenceState

@@ -25,7 +25,7 @@ from lepton_cli.engine.generation import Generation
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import Model, open_model
 from lepton_cli.engine.sampling import Sampling
-from ops.cpu.machine import cpu_name, default_threads
+from ops.machine import cpu_name, default_threads
 
 PROMPT = 16
 

@@ -24,7 +24,7 @@ from typing import Any, Protocol, Self
 
 from lepton_cli.engine.benchmark import Bench, Setup
 from lepton_cli.engine.workload import Trial
-from ops.cpu.machine import cpu_name, default_threads
+from ops.machine import cpu_name, default_threads
 from quant.gguf import GGUF
 
 ROOT = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from compare import LLAMACPP, UBATCH, wait_for_quiet
 
-from ops.cpu.machine import cpu_name, default_threads
+from ops.machine import cpu_name, default_threads
 
 TEXT = "Number {n} of the list: say in a few words what comes to your mind about it."
 

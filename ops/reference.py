@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cpu.machine import available_memory
 from ops.interface import (
     BLOCK,
     Activation,
@@ -25,6 +24,7 @@ from ops.interface import (
     Step,
     Weight,
 )
+from ops.machine import available_memory
 from ops.memory_plan import Limits, plan
 from ops.needs import Needs, needs_of
 from ops.operations import Slot, Use

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.cpu.machine import MARGIN, available_memory, cpu_name, default_threads
+from ops.machine import MARGIN, available_memory, cpu_name, default_threads
 
 GIB = 1 << 30
 

@@ -13,7 +13,7 @@ from lepton_cli import program
 from lepton_cli.engine import memory
 from lepton_cli.engine.generation import Generation, fit
 from lepton_cli.engine.model import load
-from ops.cpu.machine import MemoryLimit
+from ops.machine import MemoryLimit
 from quant.errors import ContextOverflowError, OutOfMemoryError
 from quant.gguf import GGUF
 from tests.make_gguf import write_model

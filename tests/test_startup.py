@@ -18,8 +18,8 @@ from lepton_cli.engine import warmup
 from lepton_cli.engine.warmup import Compiling
 from lepton_cli.ui.warmup import CompileNotes
 from ops.backend import CpuBackend
-from ops.cpu.machine import ThreadChoice
 from ops.cuda.probe import Card, Missing
+from ops.machine import ThreadChoice
 from ops.own_files import ForeignFileError
 from ops.shelves import Shelf, pack
 from quant.errors import LeptonError, ModelFileError, OutOfMemoryError

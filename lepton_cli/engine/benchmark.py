@@ -22,8 +22,8 @@ from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.workload import Pass, Trial, Workload
 from lepton_cli.version import __version__
 from ops.backend import CacheTypes
-from ops.cpu.machine import cpu_name
 from ops.limits import MachineLimits
+from ops.machine import cpu_name
 from ops.operations import Cost
 from ops.profile import OperatorTotal, by_operator
 from ops.shelves import Compiling

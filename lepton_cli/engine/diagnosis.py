@@ -12,11 +12,11 @@ from lepton_cli.engine.model import kernel_folder
 from lepton_cli.engine.paths import config_folder, state_folder
 from lepton_cli.engine.stores import hugging_face_folder, llama_cpp_folder, ollama_folders
 from lepton_cli.version import __version__
-from ops.cpu.machine import available_memory, cpu_name, default_threads
 from ops.cpu.objects import ObjectStore, host_features
 from ops.cpu.rungs import VARIABLE, choose_rung, ladder, reached
 from ops.cpu.shelves import cache_shelf, packaged_shelf
 from ops.cuda.probe import Card, Missing, cuda_version, find_card
+from ops.machine import available_memory, cpu_name, default_threads
 from quant.errors import UsageError
 
 LIBRARIES = ("numpy", "numba", "llvmlite", "regex", "sentencepiece")

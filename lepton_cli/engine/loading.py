@@ -11,8 +11,8 @@ from lepton_cli.models import ARCHITECTURES
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.keys import Keys
 from ops.backend import CacheTypes as CacheTypes  # the screen knows the engine alone
-from ops.cpu.machine import MemoryLimit
 from ops.interface import BLOCK
+from ops.machine import MemoryLimit
 from ops.memory_plan import Limits
 from ops.needs import Needs
 from ops.program import Program, record

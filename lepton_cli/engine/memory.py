@@ -2,7 +2,7 @@
 
 import os
 
-from ops.cpu.machine import address_limit, available_memory
+from ops.machine import address_limit, available_memory
 from quant.errors import OutOfMemoryError
 
 LEAST_ADDRESSES = 450_000_000  # bytes: 400 with two threads, for what is imported and compiled

@@ -19,9 +19,9 @@ from ops.backend import (
     open_device,
     open_on_both,
 )
-from ops.cpu.machine import available_memory
 from ops.cuda.device import Device
 from ops.cuda.probe import find_card
+from ops.machine import available_memory
 from ops.memory_plan import Limits
 from ops.needs import Needs
 from ops.program import Program

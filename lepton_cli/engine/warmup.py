@@ -9,12 +9,12 @@ from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import kernel_folder, open_model
 from ops.compiling import MOST_PROCESSES
 from ops.cpu.compiling import all_kernels
-from ops.cpu.machine import default_threads
 from ops.cpu.objects import ObjectStore
 from ops.cpu.shelves import cache_shelf
 from ops.cuda.codes import CodeStore, NoLoader, code_shelf
 from ops.cuda.kernels import KERNELS
 from ops.cuda.probe import Card, find_card
+from ops.machine import default_threads
 from ops.shelves import Compiling
 from quant.errors import OutOfMemoryError
 

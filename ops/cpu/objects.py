@@ -14,9 +14,9 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from ops.cpu.machine import default_threads
 from ops.cpu.rungs import choose_rung
 from ops.cpu.shelves import cache_shelf, packaged_shelf
+from ops.machine import default_threads
 from ops.shelves import Compiling, tidy, unpack
 from quant.errors import LeptonError
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.cpu.layout import PANEL_ROWS
-from ops.cpu.machine import available_memory
 from ops.interface import Weight
+from ops.machine import available_memory
 from quant.errors import OutOfMemoryError
 from quant.format import Format, dequantize, row_bytes
 

@@ -13,13 +13,13 @@ from ops.cpu import layout as record
 from ops.cpu.executor import Executor
 from ops.cpu.formats import KERNEL_FORMATS, QUANTIZED
 from ops.cpu.lower import SCRATCH, Call, Lowering, encode
-from ops.cpu.machine import available_memory
 from ops.cpu.objects import ObjectStore
 from ops.cpu.packing import Packed
 from ops.cpu.records import Record
 from ops.cpu.schedule import barriers
 from ops.fusion import fuse
 from ops.interface import Step
+from ops.machine import available_memory
 from ops.memory_plan import Limits, plan
 from ops.needs import Needs, needs_of
 from ops.operations import Buffer, Use

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cpu.machine import available_memory
+from ops.machine import available_memory
 from ops.state.layout import LINE, StateLayout
 from quant.errors import OutOfMemoryError
 

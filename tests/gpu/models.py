@@ -14,9 +14,9 @@ from passes import nmse, resources
 from lepton_cli.engine import loading
 from lepton_cli.engine.positions import Passes, Positions
 from ops.backend import CpuBackend, Runner
-from ops.cpu.machine import default_threads
 from ops.cuda.runner import CudaRunner
 from ops.interface import Step
+from ops.machine import default_threads
 from ops.memory_plan import Limits
 from ops.program import Program
 from ops.split import SplitRunner

@@ -22,7 +22,7 @@ from lepton_cli.engine.model import Model, kernel_folder, open_model
 from lepton_cli.engine.preparing import prepare
 from lepton_cli.version import __version__
 from ops.backend import Resources
-from ops.cpu.machine import default_threads
+from ops.machine import default_threads
 from quant.errors import LeptonError, UsageError
 from quant.gguf import GGUF
 
