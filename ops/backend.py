@@ -3,16 +3,27 @@
 The engine asks a backend what it refuses and needs, and opens it; it knows nothing below this file.
 """
 
-from collections.abc import Callable, Sequence
+import os
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-from ops.cpu.objects import ObjectStore
+from ops.cpu.findings import cpu_findings
+from ops.cpu.limits import LimitMeter
+from ops.cpu.objects import ObjectStore, host_features
+from ops.cpu.rungs import choose_rung
 from ops.cpu.runner import CpuRunner, cpu_needs
+from ops.cpu.shelves import cache_shelf
 from ops.cuda.device import Device
-from ops.cuda.probe import Card
+from ops.cuda.findings import card_findings
+from ops.cuda.probe import Card, Missing, find_card
+from ops.findings import Finding
 from ops.interface import Step
+from ops.limits import MachineLimits
+from ops.machine import default_threads
 from ops.memory_plan import Limits
 from ops.needs import Needs
 from ops.operations import Slot
@@ -24,9 +35,35 @@ from ops.shelves import Compiling
 from ops.state.blocks import BlockPool
 from ops.state.formats import CacheType
 from ops.state.sequence import SequenceState
+from quant.errors import OutOfMemoryError
 
 if TYPE_CHECKING:
     import threading
+
+__all__ = [
+    "Backend",
+    "CacheTypes",
+    "Card",
+    "CardBackend",
+    "CpuBackend",
+    "Device",
+    "Kernels",
+    "Meter",
+    "Missing",
+    "NoMeter",
+    "Resources",
+    "Runner",
+    "all_kernels",
+    "backend_of",
+    "card_findings",
+    "cpu_arithmetic",
+    "cpu_findings",
+    "find_card",
+    "open_device",
+    "open_on_both",
+]
+
+COPIED = 512 << 20  # bytes: many times a card's cache
 
 BackendName = Literal["cpu", "reference"]
 CacheTypes = tuple[CacheType, CacheType]  # of keys, and of values
@@ -39,6 +76,13 @@ class Resources:
     threads: int
     kernels: Path
     on_compile: Callable[[Compiling], None]
+
+
+class Meter(Protocol):
+    """Measures again whenever it is asked."""
+
+    def measure(self) -> MachineLimits | None: ...
+    def close(self) -> None: ...
 
 
 class Runner(Protocol):
@@ -68,6 +112,14 @@ class Runner(Protocol):
 class Backend(Protocol):
     """Asking it takes no memory; opening it does."""
 
+    @property
+    def arithmetic(self) -> str:
+        """What the sums depend on: where it and the code agree, the bytes are the same."""
+
+    @property
+    def code(self) -> str:
+        """Names the version of the kernels."""
+
     def refuses(self, program: Program) -> str | None:
         """Why it cannot run the program, if so."""
 
@@ -80,12 +132,21 @@ class Backend(Protocol):
         Raises OutOfMemoryError, LeptonError.
         """
 
+    def meter(self) -> Meter:
+        """What measures the limits of the machine that speeds are held against."""
+
+    def findings(self) -> Iterable[Finding]:
+        """What it makes of this machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReferenceBackend:
     """The NumPy definition."""
 
     kv: CacheTypes
+
+    arithmetic: ClassVar[str] = "reference"
+    code: ClassVar[str] = "reference"
 
     def refuses(self, program: Program) -> str | None:
         return None
@@ -96,6 +157,12 @@ class ReferenceBackend:
     def open(self, program: Program, limits: Limits) -> ReferenceRunner:
         return ReferenceRunner(program, self.kv)
 
+    def meter(self) -> Meter:
+        return NoMeter()
+
+    def findings(self) -> Iterable[Finding]:
+        return ()
+
 
 @dataclass(frozen=True, slots=True)
 class CpuBackend:
@@ -103,6 +170,14 @@ class CpuBackend:
 
     kv: CacheTypes
     resources: Resources
+
+    @property
+    def arithmetic(self) -> str:
+        return cpu_arithmetic()
+
+    @property
+    def code(self) -> str:
+        return cache_shelf(Path(), choose_rung(host_features(), os.environ)).folder.name
 
     def refuses(self, program: Program) -> str | None:
         return None
@@ -114,17 +189,35 @@ class CpuBackend:
         store = ObjectStore(self.resources.kernels, self.resources.on_compile)
         return CpuRunner(program, self.kv, limits, self.resources.threads, store)
 
+    def meter(self) -> Meter:
+        own = self.resources
+        return LimitMeter(own.threads, ObjectStore(own.kernels, own.on_compile))
+
+    def findings(self) -> Iterable[Finding]:
+        return cpu_findings(self.resources.kernels)
+
 
 @dataclass(frozen=True, slots=True)
 class CardBackend:
     """A card. Without a held `device` it can be asked, but not opened; opening hands it over."""
 
+    card: Card
     kv: CacheTypes
     resources: Resources
     device: Device | None = None
 
+    @property
+    def arithmetic(self) -> str:
+        return self.card.arithmetic
+
+    @property
+    def code(self) -> str:
+        from ops.cuda.codes import code_shelf  # only where there is a card
+
+        return code_shelf(Path(), self.card.target).folder.name
+
     def refuses(self, program: Program) -> str | None:
-        from ops.cuda.cache import WIDEST  # only where there is a card
+        from ops.cuda.cache import WIDEST
 
         for page in program.pages:
             widest = max(page.key_width, page.value_width)
@@ -149,10 +242,56 @@ class CardBackend:
         codes = CodeStore(self.device, own.kernels, own.threads, own.on_compile)
         return CudaRunner(self.device, program, self.kv, limits, codes)
 
+    def meter(self) -> Meter:
+        return CardMeter(self.card)
+
+    def findings(self) -> Iterable[Finding]:
+        return card_findings(self.card)
+
+
+class CardMeter:
+    """By copies on the card, beside the model; its multipliers are not measured."""
+
+    def __init__(self, card: Card) -> None:
+        self._card = card
+
+    def measure(self) -> MachineLimits | None:
+        """Takes half of the memory that is free, at most. Raises LeptonError.
+
+        None where others took that memory meanwhile: no reason to end a benchmark.
+        """
+        from ops.cuda.bandwidth import copy_bandwidth  # of the extra: where there is a card
+        from ops.cuda.driver import open_driver
+
+        with closing(open_driver(self._card.index)) as driver:
+            free, _ = driver.memory()
+            try:
+                return MachineLimits(copy_bandwidth(driver, min(COPIED, free // 4)), None)
+            except OutOfMemoryError:
+                return None
+
+    def close(self) -> None:
+        """Nothing is held between measurements."""
+
+
+class NoMeter:
+    """Of what has no limit to be held against: the definition, or a model on two devices."""
+
+    def measure(self) -> None:
+        return None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
 
 def backend_of(name: BackendName, kv: CacheTypes, resources: Resources) -> Backend:
     """Of what needs no card."""
     return ReferenceBackend(kv) if name == "reference" else CpuBackend(kv, resources)
+
+
+def cpu_arithmetic() -> str:
+    """Like x86_64.avx512. Raises UsageError for a wrong LEPTON_CPU."""
+    return f"{platform.machine()}.{choose_rung(host_features(), os.environ).name}"
 
 
 def open_device(card: Card) -> Device:
@@ -173,3 +312,58 @@ def open_on_both(
     on_card = second.open(behind, limits)
     assert isinstance(on_card, CudaRunner)
     return SplitRunner(first.open(before, limits), on_card)
+
+
+class Kernels(Protocol):
+    """All kernels of one kind of processor, and where those are kept that were compiled."""
+
+    @property
+    def instructions(self) -> str: ...
+    @property
+    def folder(self) -> Path: ...
+    def count(self) -> int:
+        """How many are kept."""
+
+    def compile_all(self) -> None:
+        """Those that are not kept yet. Raises LeptonError."""
+
+
+class CpuKernels:
+    def __init__(self, root: Path, on_compile: Callable[[Compiling], None]) -> None:
+        self._store = ObjectStore(root, on_compile)
+        self._kept = cache_shelf(root, self._store.rung)
+        self.instructions, self.folder = self._store.rung.name, self._kept.folder
+
+    def count(self) -> int:
+        return len(self._kept.sizes())
+
+    def compile_all(self) -> None:
+        from ops.cpu.compiling import all_kernels
+
+        self._store.prepare(all_kernels())
+
+
+class CardKernels:
+    def __init__(self, card: Card, root: Path, on_compile: Callable[[Compiling], None]) -> None:
+        from ops.cuda.codes import CodeStore, NoLoader, code_shelf
+
+        self._kept = code_shelf(root, card.target)
+        threads = default_threads().count
+        self._store = CodeStore(NoLoader(card.capability), root, threads, on_compile)
+        self.instructions, self.folder = card.target, self._kept.folder
+
+    def count(self) -> int:
+        return len(self._kept.sizes())
+
+    def compile_all(self) -> None:
+        from ops.cuda.kernels import KERNELS
+
+        self._store.prepare(KERNELS)
+
+
+def all_kernels(root: Path, on_compile: Callable[[Compiling], None]) -> list[Kernels]:
+    """The processor's, and those of a card where there is one."""
+    found, card = list[Kernels]([CpuKernels(root, on_compile)]), find_card()
+    if isinstance(card, Card):
+        found.append(CardKernels(card, root, on_compile))
+    return found

@@ -20,6 +20,7 @@ class FakeBatchModel(FakeModel):
     """
 
     context_size: int = 400
+    arithmetic: str = "x86_64.some"
     answered: list[str] = field(default_factory=list)
     on_outcome: Callable[[int], None] = lambda count: None
     unmet: ConstraintError | None = None  # of every answer that must have a form

@@ -424,11 +424,10 @@ def test_a_template_without_a_date_is_of_no_day(lepton, rows, on):
     assert b"20260301" not in lepton(rows(*MANY), "--raw", model=raw)[1]
 
 
-def test_results_of_other_instructions_are_refused(lepton, rows, monkeypatch):
+def test_results_of_other_instructions_are_refused(lepton, rows):
     name = rows(*MANY)
     lepton(name, "-o", "out.jsonl")
-    monkeypatch.setattr("lepton_cli.ui.batch.arithmetic", lambda backend: "x86_64.other")
-    code, _, err = lepton(name, "-o", "out.jsonl")
+    code, _, err = lepton(name, "-o", "out.jsonl", model=FakeBatchModel(arithmetic="x86.other"))
     assert code == 2
     assert "10 results of another CPU's instructions (LEPTON_CPU" in err
 

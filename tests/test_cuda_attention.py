@@ -403,5 +403,5 @@ def test_heads_that_the_kernels_do_not_take_are_refused(width, refused):
     q, kv = (Weight("w", FORMATS["F32"], width, np.zeros((4, 4 * width), np.uint8)) for _ in "qk")
     heads = Heads(0, 1, 1, width, 1.0)
     program = record(lambda ops: ops.attention(ops.embed(q), ops.embed(kv), ops.embed(kv), heads))
-    reason = CardBackend(("f16", "f16"), None).refuses(program)
+    reason = CardBackend(None, ("f16", "f16"), None).refuses(program)
     assert (str(width) in reason) if refused else reason is None

@@ -10,13 +10,13 @@ from make_gguf import write_model
 
 import lepton_cli
 from lepton_cli.__main__ import run
-from lepton_cli.engine import diagnosis, meters, preparing
+from lepton_cli.engine import diagnosis, preparing
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import open_model
 from lepton_cli.engine.placement import RESERVE
 from lepton_cli.ui.opening import draft_options, load_options
 from lepton_cli.ui.options import ConversationOptions, ModelOptions
-from ops.backend import CardBackend, CpuBackend
+from ops.backend import CardBackend, CardMeter, CpuBackend
 from ops.cuda.probe import Card, Missing
 from quant.errors import LeptonError, OutOfMemoryError, UsageError
 
@@ -243,7 +243,7 @@ def test_a_card_that_is_too_small_is_exit_5(machine, path, capsys):
 
 def test_bench_names_the_card_and_its_layers(machine, path, capsys, monkeypatch):
     machine.found = CARD
-    monkeypatch.setattr(meters.CardMeter, "measure", lambda self: None)
+    monkeypatch.setattr(CardMeter, "measure", lambda self: None)
     words = ["bench", str(path), "-p", "4", "-n", "0", "-r", "1", "-ngl", "1,all", "-o", "jsonl"]
     assert run(words) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -159,7 +159,7 @@ def file(tmp_path) -> GGUF:
 
 def needs_of(file: GGUF) -> Needs:
     program = loading.build(file, 512)
-    return CardBackend(("f16", "f16"), None).needs(program, Limits(256, 32))
+    return CardBackend(None, ("f16", "f16"), None).needs(program, Limits(256, 32))
 
 
 def on_card(file: GGUF) -> int:

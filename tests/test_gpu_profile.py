@@ -12,10 +12,10 @@ from make_gguf import write_model
 from passes import resources
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine import loading, meters, preparing
+from lepton_cli.engine import loading, preparing
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import open_model
-from ops.backend import CardBackend, CpuBackend
+from ops.backend import CardBackend, CardMeter, CpuBackend
 from ops.cuda.probe import Card
 from ops.cuda.runner import CudaRunner
 from ops.interface import BLOCK, Step
@@ -167,7 +167,7 @@ def card(monkeypatch):
     monkeypatch.setattr(CardBackend, "open", open_whole)
     monkeypatch.setattr(preparing, "open_on_both", open_on_both)
     limits = MachineLimits(2e9, None)
-    monkeypatch.setattr(meters.CardMeter, "measure", lambda self: limits)
+    monkeypatch.setattr(CardMeter, "measure", lambda self: limits)
 
 
 def records(path, capsys, *words: str) -> list:

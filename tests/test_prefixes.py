@@ -90,7 +90,7 @@ def test_what_would_not_be_the_same_is_not_taken(other):
 
 def test_another_rung_of_instructions_has_entries_of_its_own(monkeypatch):
     remembered()
-    monkeypatch.setattr("lepton_cli.engine.prefixes.host_features", frozenset)
+    monkeypatch.setattr("ops.backend.host_features", frozenset)
     with opened() as model:
         assert answer(model, prompt(model)).stats.cached_tokens == 0
 

@@ -17,6 +17,7 @@ from lepton_cli.engine import model as engine
 from lepton_cli.engine import warmup
 from lepton_cli.engine.warmup import Compiling
 from lepton_cli.ui.warmup import CompileNotes
+from ops import backend
 from ops.backend import CpuBackend
 from ops.cuda.probe import Card, Missing
 from ops.machine import ThreadChoice
@@ -194,8 +195,8 @@ def test_a_terminal_counts_in_one_line_that_goes(capsys, monkeypatch):
 @pytest.fixture
 def few_kernels(monkeypatch) -> list[str]:
     names = ["scale", "select_outputs"]
-    monkeypatch.setattr(warmup, "all_kernels", lambda: names)
-    monkeypatch.setattr(warmup, "find_card", lambda: Missing("none", "here"))
+    monkeypatch.setattr("ops.cpu.compiling.all_kernels", lambda: names)
+    monkeypatch.setattr(backend, "find_card", lambda: Missing("none", "here"))
     return names
 
 
@@ -203,8 +204,8 @@ def few_kernels(monkeypatch) -> list[str]:
 def a_card(monkeypatch) -> None:
     """Whose kernels are three, and compiled at once."""
     card = Card(0, "A card", (8, 9), 13000, 8 << 30)
-    monkeypatch.setattr(warmup, "find_card", lambda: card)
-    monkeypatch.setattr(warmup, "KERNELS", ("add", "rope", "scale"))
+    monkeypatch.setattr(backend, "find_card", lambda: card)
+    monkeypatch.setattr("ops.cuda.kernels.KERNELS", ("add", "rope", "scale"))
 
     def compiled(names, worker, processes):
         assert worker.arguments == ("sm_89",)
@@ -271,7 +272,7 @@ def test_warmup_tells_of_a_model_that_only_the_card_has_room_for(
     monkeypatch.setattr(warmup, "open_model", opened)
     assert run(["warmup", "big"]) == 0
     assert "big is for the card only: 9 GB are needed, 8 GB are free" in capsys.readouterr().err
-    monkeypatch.setattr(warmup, "find_card", lambda: Missing("none", "here"))
+    monkeypatch.setattr(backend, "find_card", lambda: Missing("none", "here"))
     assert run(["warmup", "big"]) == 5
     assert "9 GB are needed" in capsys.readouterr().err
 

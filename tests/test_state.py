@@ -67,7 +67,7 @@ def test_every_operator_has_a_rule_on_each_backend():
 
 def test_a_card_refuses_what_it_does_not_run(path):
     program = loading.build(GGUF.open(path), CONTEXT)
-    assert "layer 1 is recurrent" in (CardBackend(KV, resources()).refuses(program) or "")
+    assert "layer 1 is recurrent" in (CardBackend(None, KV, resources()).refuses(program) or "")
 
 
 def full(passes: Passes, ids: list[int]):

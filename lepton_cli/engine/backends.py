@@ -6,7 +6,7 @@ from typing import Literal
 
 from lepton_cli.engine.placement import GpuLayers, Placement
 from lepton_cli.engine.sizes import gigabytes
-from ops.cuda.probe import Card, Missing
+from ops.backend import Card, Missing
 from quant.errors import UsageError
 
 Backend = Literal["auto", "cpu", "cuda", "reference"]
@@ -46,8 +46,7 @@ class GpuUse:
     def arithmetic(self) -> str:
         """What the sums of an answer depend on: the kind of card, and which layers it has."""
         placed = self.placement
-        name = "-".join(self.card.name.split())
-        return f"cuda.{self.card.compute}.{name}.{placed.layers_on_gpu}of{placed.layers}"
+        return f"{self.card.arithmetic}.{placed.layers_on_gpu}of{placed.layers}"
 
 
 def choose(wanted: Backend, layers: GpuLayers, probe: Callable[[], Card | Missing]) -> Choice:

@@ -15,7 +15,6 @@ from lepton_cli.engine import loading
 from lepton_cli.engine.backends import Backend
 from lepton_cli.engine.inspection import shares
 from lepton_cli.engine.loading import LoadOptions
-from lepton_cli.engine.meters import open_meter
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.placement import GpuLayers
 from lepton_cli.engine.sizes import counted
@@ -252,7 +251,7 @@ class Bench:
             backend=self.model.backend,
             gpu_layers=gpu.placement.layers_on_gpu if gpu else 0,
         )
-        self._meter = open_meter(gpu, self.model.threads, self._compiling)
+        self._meter = self.model.meter()
         self._draw = np.random.default_rng(SEED)
         self._vocabulary = self.model.vocabulary_size
         self._before = self._tokens(context)

@@ -36,7 +36,7 @@ from lepton_cli.engine.solo import answer_events
 from lepton_cli.engine.speculation import DraftModel, Guesser, PromptLookup, Speculation
 from lepton_cli.engine.template import ChatTemplate, load_template
 from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
-from ops.backend import Resources
+from ops.backend import Meter, NoMeter, Resources, cpu_arithmetic
 from ops.interface import BLOCK
 from ops.machine import default_threads
 from ops.profile import OperatorTime
@@ -74,6 +74,7 @@ class Model:
         self.backend, self.no_gpu = prepared.choice.backend, prepared.choice.no_gpu
         self.gpu: GpuUse | None = prepared.card.use if prepared.card else None
         self._notes = prepared.notes
+        self._backends = prepared.backends(options.kv)
         self._runner = prepared.open(options)
         self._passes = Passes(self._runner, limits.tokens, limits.outputs)
         self._positions = Positions(self._passes, plan.context)
@@ -97,7 +98,7 @@ class Model:
 
         The reference backend promises that for equal passes only.
         """
-        key = key_of(self._computed_by(), self._passes.pool.layout, self._runner.digest).hex()
+        key = key_of(self._computed_by(), self._passes.pool.layout).hex()
         if self.gpu is not None:
             return f"{self.gpu.arithmetic}-{key}"
         return key if self.backend == "cpu" else f"{self.backend}-{key}"
@@ -269,16 +270,24 @@ class Model:
         limit, recurrent = self._options.prefixes, bool(self._passes.pool.layout.slots)
         if not limit or self.backend == "reference" or recurrent:
             return None
-        return Prefixes(self._computed_by, self.name, self._runner.digest, limit, prefix_folder())
+        return Prefixes(self._computed_by, self.name, limit, prefix_folder())
 
     def _computed_by(self) -> str:
-        """What K and V depend on beside what `key_of` knows: the file, and a card's arithmetic."""
-        if self.gpu is None:
-            return self.identity
-        from ops.cuda.codes import code_shelf  # only where there is a card
+        """The file, the operators that run, and what computes their sums."""
+        code = " ".join(f"{one.arithmetic} {one.code}" for one in self._backends)
+        placed = self.gpu.arithmetic if self.gpu else ""
+        return f"{self.identity} {self._runner.digest.hex()} {code} {placed}"
 
-        kernels = code_shelf(Path(), self.gpu.card.target).folder.name
-        return f"{self.gpu.arithmetic} {kernels} {self.identity}"
+    @property
+    def arithmetic(self) -> str:
+        """What a batch's results are the same with: the kind of processor, and of a card."""
+        own = "" if self.backend == "reference" else cpu_arithmetic()
+        card = f".{self.gpu.arithmetic}" if self.gpu else ""
+        return f"{own or self.backend}{card}"
+
+    def meter(self) -> Meter:
+        """Of what computes the whole model; a model on two devices has no limit."""
+        return self._backends[0].meter() if len(self._backends) == 1 else NoMeter()
 
     def sampler(self, generation: Generation, mask: Mask | None = None) -> Sampler:
         """A fresh one; tokens that the file suppresses are never drawn."""

@@ -6,7 +6,6 @@ that a warm start gives the same answers as a cold one.
 """
 
 import hashlib
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,6 @@ from lepton_cli.engine.paths import cache_folder
 from lepton_cli.engine.positions import Positions, common
 from lepton_cli.engine.prefix_store import PrefixStore
 from lepton_cli.version import __version__
-from ops.cpu.objects import host_features
-from ops.cpu.rungs import choose_rung
-from ops.cpu.shelves import cache_shelf
 from ops.interface import BLOCK
 from ops.state.layout import StateLayout
 from ops.state.sequence import SavedState
@@ -38,11 +34,11 @@ def prefix_folder() -> Path:
 
 @dataclass(slots=True)
 class Prefixes:
-    """The store of one open model. `identity` gives its digest, `limit` is for all models."""
+    """The store of one open model. `computed_by` names all that the bytes depend on but the layout;
+    `limit` is for all models."""
 
-    identity: Callable[[], str]
+    computed_by: Callable[[], str]
     model: str
-    program: bytes  # the digest of its operators
     limit: int  # bytes
     folder: Path
     _store: PrefixStore | None = None
@@ -77,16 +73,15 @@ class Prefixes:
 
     def _opened(self, layout: StateLayout) -> PrefixStore:
         if self._store is None:
-            key = key_of(self.identity(), layout, self.program)
+            key = key_of(self.computed_by(), layout)
             self._store = PrefixStore(self.folder, key, self.model, layout.block_bytes, self.limit)
         return self._store
 
 
-def key_of(identity: str, layout: StateLayout, program: bytes) -> bytes:
+def key_of(computed_by: str, layout: StateLayout) -> bytes:
     """What the bytes of K and V, and so of all answers, depend on beside what is asked."""
-    kernels = cache_shelf(Path(), choose_rung(host_features(), os.environ)).folder.name
-    texts = VERSION, __version__, identity, repr(layout), kernels, sys.byteorder
     digest = hashlib.blake2b(digest_size=16)
-    for part in (*(text.encode() for text in texts), program):
+    for text in (VERSION, __version__, computed_by, repr(layout), sys.byteorder):
+        part = text.encode()
         digest.update(len(part).to_bytes(8, "little") + part)
     return digest.digest()

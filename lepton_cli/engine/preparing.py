@@ -11,16 +11,17 @@ from lepton_cli.engine.placement import Placement, place, too_large
 from lepton_cli.engine.sizes import counted, gigabytes
 from ops.backend import (
     Backend,
+    CacheTypes,
     CardBackend,
     CpuBackend,
+    Device,
     Resources,
     Runner,
     backend_of,
+    find_card,
     open_device,
     open_on_both,
 )
-from ops.cuda.device import Device
-from ops.cuda.probe import find_card
 from ops.machine import available_memory
 from ops.memory_plan import Limits
 from ops.needs import Needs
@@ -50,21 +51,30 @@ class Prepared:
     resources: Resources
     notes: tuple[str, ...]
 
-    def open(self, options: LoadOptions) -> Runner:
-        """A card that was held for a failure is given back. Raises LeptonError."""
-        kv, resources, program = options.kv, self.resources, self.program
+    def backends(self, kv: CacheTypes) -> tuple[Backend, ...]:
+        """What computes the layers, the first ones first."""
         if self.card is None:
             assert self.choice.backend != "cuda", "cuda is chosen with a card"
-            return backend_of(self.choice.backend, kv, resources).open(program, self.limits)
-        on_card = CardBackend(kv, resources, self.card.device)
-        first = self.card.use.placement.cpu_layers
+            return (backend_of(self.choice.backend, kv, self.resources),)
+        used = self.card.use
+        on_card = CardBackend(used.card, kv, self.resources, self.card.device)
+        whole = used.placement.whole
+        return (on_card,) if whole else (CpuBackend(kv, self.resources), on_card)
+
+    def open(self, options: LoadOptions) -> Runner:
+        """A card that was held for a failure is given back. Raises LeptonError."""
         try:
-            if not first:
-                return on_card.open(program, self.limits)
-            on_cpu = CpuBackend(kv, resources)
-            return open_on_both(on_cpu, on_card, program, first, self.limits)
+            match self.backends(options.kv):
+                case (backend,):
+                    return backend.open(self.program, self.limits)
+                case (CpuBackend() as first, CardBackend() as second):
+                    assert self.card is not None, "a card has the last layers"
+                    layer = self.card.use.placement.cpu_layers
+                    return open_on_both(first, second, self.program, layer, self.limits)
+            raise AssertionError("one backend, or the CPU and a card")
         except BaseException:
-            self.card.device.close()
+            if self.card is not None:
+                self.card.device.close()
             raise
 
 
@@ -105,7 +115,8 @@ def open_card(
     if choice.card is None:
         return choice, None
     insists = options.backend == "cuda" or options.gpu_layers != "auto"
-    backend, limits = CardBackend(options.kv, resources), options_limits(options, trained)
+    backend = CardBackend(choice.card, options.kv, resources)
+    limits = options_limits(options, trained)
     try:
         refused = backend.refuses(program)
         if refused:

@@ -7,13 +7,8 @@ from pathlib import Path
 
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import kernel_folder, open_model
+from ops.backend import all_kernels
 from ops.compiling import MOST_PROCESSES
-from ops.cpu.compiling import all_kernels
-from ops.cpu.objects import ObjectStore
-from ops.cpu.shelves import cache_shelf
-from ops.cuda.codes import CodeStore, NoLoader, code_shelf
-from ops.cuda.kernels import KERNELS
-from ops.cuda.probe import Card, find_card
 from ops.machine import default_threads
 from ops.shelves import Compiling
 from quant.errors import OutOfMemoryError
@@ -49,22 +44,18 @@ def warm_up(models: Sequence[str], on_compile: Hear) -> list[Warmth]:
 
     A model that only a card has room for is left out on the CPU; else it is an OutOfMemoryError.
     """
-    root, card = kernel_folder(), find_card()
 
     def hear(compiling: Compiling) -> None:
         if compiling.lost:
             raise compiling.lost
         on_compile(compiling)
 
-    store = ObjectStore(root, hear)
-    shelves = [(store.rung.name, cache_shelf(root, store.rung))]
-    if isinstance(card, Card):
-        shelves.append((card.target, code_shelf(root, card.target)))
-    before = [len(shelf.sizes()) for _, shelf in shelves]
-    left_out: list[list[str]] = [[] for _ in shelves]
+    kinds = all_kernels(kernel_folder(), hear)
+    before = [kind.count() for kind in kinds]
+    left_out: list[list[str]] = [[] for _ in kinds]
     for name in models:
         full = _open_on_cpu(name, hear)
-        if isinstance(card, Card):
+        if len(kinds) > 1:
             why = _open_on_card(name, hear)
             if full and why:
                 raise full
@@ -73,15 +64,11 @@ def warm_up(models: Sequence[str], on_compile: Hear) -> list[Warmth]:
         elif full:
             raise full
     if not models:
-        store.prepare(all_kernels())
-        if isinstance(card, Card):
-            CodeStore(NoLoader(card.capability), root, default_threads().count, hear).prepare(
-                KERNELS
-            )
-    new = [len(shelf.sizes()) - n for (_, shelf), n in zip(shelves, before, strict=True)]
+        for kind in kinds:
+            kind.compile_all()
     return [
-        Warmth(count, instructions, shelf.folder, tuple(left))
-        for count, (instructions, shelf), left in zip(new, shelves, left_out, strict=True)
+        Warmth(kind.count() - count, kind.instructions, kind.folder, tuple(left))
+        for kind, count, left in zip(kinds, before, left_out, strict=True)
     ]
 
 

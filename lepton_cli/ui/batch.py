@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lepton_cli.engine.batch.arithmetic import arithmetic
 from lepton_cli.engine.batch.columns import ColumnText
 from lepton_cli.engine.batch.parameters import KNOWN
 from lepton_cli.engine.batch.planning import DATED, Recipe, plan
@@ -86,8 +85,7 @@ def _opened(
     if address is None:
         alone = replace(request.model, model_draft=None)
         with open_model(path, alone, request.talk) as model:
-            card = f".{model.gpu.arithmetic}" if model.gpu else ""
-            yield model, f"{arithmetic(model.backend)}{card}"
+            yield model, model.arithmetic
         return
     if request.model.audit is not None:
         raise UsageError("--cluster keeps no --audit log", "leave one of them out")

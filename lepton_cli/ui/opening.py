@@ -36,10 +36,10 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
             f"threads {model.threads} ({model.threads_reason}), "
             f"context {model.context_size} of {model.trained_context}"
         )
-        from lepton_cli.engine.diagnosis import instructions, kernels  # for start-up time
+        from lepton_cli.engine.diagnosis import of_kernels  # for start-up time
 
-        note(f"instructions {instructions()}")
-        note(f"kernels {kernels()}")
+        for finding in of_kernels():
+            note(f"{finding.subject} {finding}")
     return model
 
 

@@ -46,6 +46,11 @@ class Card:
         return "{}.{}".format(*self.capability)
 
     @property
+    def arithmetic(self) -> str:
+        """What the sums of an answer depend on: the kind of card."""
+        return f"cuda.{self.compute}.{'-'.join(self.name.split())}"
+
+    @property
     def target(self) -> str:
         """As compilers call it: sm_89."""
         return "sm_{}{}".format(*self.capability)

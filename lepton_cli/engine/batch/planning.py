@@ -39,7 +39,7 @@ class Recipe:
     thinking: bool = True
     template: str | None = None  # a chat template that replaces the model's own
     setting: tuple[str, ...] = ()
-    arithmetic: str = ""  # see arithmetic.py
+    arithmetic: str = ""  # see Model.arithmetic
     day: date | None = None  # for a chat template that tells it
 
     def fingerprint(self, identity: str) -> "Fingerprint":

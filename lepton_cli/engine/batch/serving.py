@@ -13,7 +13,6 @@ from itertools import count
 
 from distributed import Worker, WorkerPlugin, get_worker, secede
 
-from lepton_cli.engine.batch.arithmetic import arithmetic
 from lepton_cli.engine.batching import Outcome, Request
 from lepton_cli.engine.catalogue import resolve
 from lepton_cli.engine.identity import model_identity
@@ -62,7 +61,8 @@ def survey(name: str, identity: str, load: LoadOptions) -> Report:
         message = f"{file.path} is another model than the one of that name where the batch is run"
         raise UsageError(message, "put the same file there")
     prepared = prepare(file, load, Resources(1, kernel_folder(), lambda compiling: None), None)
-    return Report(arithmetic(load.backend), prepared.plan.context)
+    [backend] = prepared.backends(load.kv)
+    return Report(backend.arithmetic, prepared.plan.context)
 
 
 def answer(order: Order, requests: tuple[Request, ...]) -> tuple[Outcome, ...]:

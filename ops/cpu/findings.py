@@ -1,0 +1,45 @@
+"""Which instructions this processor's kernels use, and what is compiled for them."""
+
+import os
+from pathlib import Path
+
+from ops.cpu.objects import ObjectStore, host_features
+from ops.cpu.rungs import VARIABLE, choose_rung, ladder, reached
+from ops.cpu.shelves import cache_shelf, packaged_shelf
+from ops.findings import Finding
+from quant.errors import UsageError
+
+
+def cpu_findings(root: Path) -> tuple[Finding, ...]:
+    """`root` is the folder of the person's own kernels."""
+    return _instructions(), _kernels(root)
+
+
+def _instructions() -> Finding:
+    """Which of the rungs kernels are compiled for, and why."""
+    features = host_features()
+    try:
+        rung = choose_rung(features, os.environ)
+    except UsageError as error:
+        return Finding("instructions", "none", f"{error.message}: {error.hint}")
+    names = ", ".join(lower.name for lower in reached(features, ladder()))
+    why = f"{VARIABLE} asks for it" if os.environ.get(VARIABLE) else "the best of this CPU's"
+    return Finding("instructions", rung.name, f"{why}: {names}")
+
+
+def _kernels(root: Path) -> Finding:
+    """What is compiled for these instructions: with the package, or since then."""
+    try:
+        rung = choose_rung(host_features(), os.environ)
+    except UsageError:
+        return Finding("kernels", "none", "there are no instructions to compile them for")
+    shelves = [packaged_shelf(rung), cache_shelf(root, rung)]
+    stored = [(shelf.folder, sizes) for shelf in shelves if (sizes := shelf.sizes())]
+    lost = ObjectStore(root, lambda compiling: None).lost()
+    told = [f"{lost.message}; {lost.hint}"] if lost else []
+    if not stored:
+        where = f"each time: {told[0]}" if told else f"into {shelves[-1].folder}"
+        return Finding("kernels", "none is compiled yet", f"a run compiles what it needs, {where}")
+    places = [f"{sum(sizes.values()) / 1e3:.0f} kB in {folder}" for folder, sizes in stored]
+    names = {name for _, sizes in stored for name in sizes}
+    return Finding("kernels", f"{len(names)} compiled", ", ".join([*places, *told]))
