@@ -15,13 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quant.errors import ModelFileError, OutOfMemoryError, UsageError
-from quant.format import Format, format_by_id, row_bytes
+from quant.format import DAMAGED, Format, format_by_id, row_bytes
 from quant.other_formats import GET_ONE, LOOKED_AT, describe
 
 MAGIC = b"GGUF"
@@ -39,7 +39,13 @@ SCALARS: Mapping[int, np.dtype[Any]] = {
     11: np.dtype("<i8"),
     12: np.dtype("<f8"),
 }
-MAX_PAIRS, MAX_TENSORS, MAX_DIMENSIONS = 1 << 16, 1 << 20, 4
+# Far beyond all real files, so that a small file cannot cost much: the largest have 0.8 million
+# strings in arrays, 10 MB of other texts (a whole tokenizer.json) and a few thousand tensors.
+MAX_PAIRS, MAX_TENSORS, MAX_DIMENSIONS = 1 << 16, 1 << 16, 4
+MAX_STRINGS = 1 << 22  # in all arrays together
+MAX_TEXT = 1 << 26  # bytes of all names and values together
+MAX_NAME = (1 << 16) - 1  # bytes, as the format's specification says
+MAX_INTEGERS = 1 << 16  # in an array that is read number by number
 CUT_SHORT = f"the download was cut short: fetch it again; {GET_ONE}"
 LENGTH = struct.Struct("<Q").unpack_from
 SHARD = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
@@ -123,8 +129,16 @@ class Metadata(Mapping[str, Value]):
         """A scalar counts as an array of one."""
         value = self._required(key, None)
         if isinstance(value, np.ndarray) and value.dtype.kind in "biu":
+            self.check_length(key, MAX_INTEGERS)
             return [int(item) for item in value]
         return [self.integer(key)]
+
+    def check_length(self, key: str, most: int) -> None:
+        """Raises ModelFileError for an array with more items than any real file has."""
+        value = self._pairs[key]
+        if not isinstance(value, str | int | float) and len(value) > most:
+            message = f"{self.path}: the key {key} holds {len(value)} items"
+            raise ModelFileError(f"{message}; at most {most} are believed", DAMAGED)
 
     def _required(self, key: str, default: Value | None) -> Value:
         value = self._pairs.get(key, default)
@@ -218,11 +232,21 @@ def _map(path: Path) -> mmap.mmap:
         ) from error
 
 
+class _Info(NamedTuple):
+    """What the header says of a tensor; `offset` counts from where the data begins."""
+
+    name: str
+    format: Format
+    shape: tuple[int, ...]
+    offset: int
+
+
 class _Reader:
     """Walks one file's header; every step is checked against the file's size."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.buffer, self._at = path, _map(path), 0
+        self._text_bytes = self._string_count = 0
         self.version = self._version()
         self._tensor_count = self._count("tensors", MAX_TENSORS)
         pairs = self._count("key-value pairs", MAX_PAIRS)
@@ -234,8 +258,14 @@ class _Reader:
     def tensors(self) -> Iterator[Tensor]:
         infos = [self._info() for _ in range(self._tensor_count)]
         start = -(-self._at // self.alignment) * self.alignment
+        ends: list[tuple[int, int, str]] = []
         for name, kind, shape, offset in infos:
-            yield self._tensor(name, kind, shape, start + offset)
+            tensor = self._tensor(name, kind, shape, start + offset)
+            ends.append((offset, offset + tensor.data.nbytes, name))
+            yield tensor
+        for (_, end, before), (begin, _, name) in pairwise(sorted(ends)):
+            if begin < end:  # many large layers over the same few bytes
+                raise self._damaged(f"the tensors {before} and {name} overlap", DAMAGED)
 
     def _version(self) -> int:
         magic = self.buffer[:4]
@@ -287,6 +317,10 @@ class _Reader:
         buffer, at, size, starts = self.buffer, self._at, len(self.buffer), array("Q")
         if count * 8 > size - at:
             raise self._truncated(f"the key {key}")
+        self._string_count += count
+        if self._string_count > MAX_STRINGS:
+            message = f"with the key {key} it holds {self._string_count} strings"
+            raise self._damaged(f"{message}; at most {MAX_STRINGS} are believed", DAMAGED)
         for _ in range(count):  # the hot loop of opening a file: 30 ms for a 128k vocabulary
             if at + 8 > size:
                 raise self._truncated(f"the key {key}")
@@ -298,7 +332,7 @@ class _Reader:
         self._at = at
         return Strings(buffer, starts)
 
-    def _info(self) -> tuple[str, Format, tuple[int, ...], int]:
+    def _info(self) -> "_Info":
         name = self._name("a tensor's name")
         dimensions = self._integer("<I", f"the tensor {name}")
         if not 1 <= dimensions <= MAX_DIMENSIONS:
@@ -308,7 +342,7 @@ class _Reader:
             kind = format_by_id(self._integer("<I", f"the tensor {name}"))
         except ModelFileError as error:
             raise self._damaged(f"the tensor {name}: {error.message}", error.hint) from error
-        return name, kind, shape, self._integer("<Q", f"the tensor {name}")
+        return _Info(name, kind, shape, self._integer("<Q", f"the tensor {name}"))
 
     def _tensor(self, name: str, kind: Format, shape: tuple[int, ...], start: int) -> Tensor:
         try:
@@ -331,6 +365,8 @@ class _Reader:
 
     def _name(self, what: str) -> str:
         raw = self._string(what)
+        if len(raw) > MAX_NAME:
+            raise self._damaged(f"{what} has {len(raw)} bytes; at most {MAX_NAME} are believed")
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -339,6 +375,10 @@ class _Reader:
     def _string(self, what: str) -> bytes:
         length = self._integer("<Q", what)
         at = self._skip(length, what)
+        self._text_bytes += length
+        if self._text_bytes > MAX_TEXT:
+            message = f"with {what} it holds {self._text_bytes} bytes of text"
+            raise self._damaged(f"{message}; at most {MAX_TEXT} are believed", DAMAGED)
         return self.buffer[at : at + length]
 
     def _count(self, what: str, limit: int) -> int:

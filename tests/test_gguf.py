@@ -186,6 +186,16 @@ DAMAGED = {
     "overflowing shape": (container([], [info("t", (1 << 62, 1 << 62), 0, 0)]), "tensor t"),
     "empty tensor": (container([], [info("t", (0, 4), 0, 0)], bytes(32)), "tensor t"),
     "dimensions": (container([], [info("t", (1,) * 5, 0, 0)], bytes(32)), "5 dimensions"),
+    "overlap": (
+        container([], [info("a", (12,), 0, 0), info("b", (8,), 0, 32)], bytes(64)),
+        "the tensors a and b overlap",
+    ),
+    "one place": (
+        container([], [info("b", (8,), 0, 0), info("a", (8,), 0, 0)], bytes(32)),
+        "the tensors a and b overlap",
+    ),
+    "long key": (container([pair("k" * 70_000, 0, b"\1")], []), "70000 bytes"),
+    "long name": (container([], [info("t" * 70_000, (1,), 0, 0)], bytes(32)), "70000 bytes"),
     "unaligned": (container([], [info("t", (4,), 0, 4)], bytes(32)), "not aligned"),
     "unknown type": (
         container([], [info("t", (8,), 77, 0)], bytes(32)),
@@ -251,3 +261,31 @@ def test_all_known_formats_can_be_listed(tmp_path):
     for kind in FORMATS.values():
         raw = container([], [info("t", (kind.block_size,), kind.id, 0)], bytes(kind.block_bytes))
         assert opened(tmp_path, raw).tensors["t"].format is kind
+
+
+# --- small files must not cost much --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "pairs"),
+    [
+        ("MAX_STRINGS", [pair("k", 9, struct.pack("<IQ", 8, 3) + bytes(24))]),
+        ("MAX_STRINGS", [pair(key, 9, struct.pack("<IQ", 8, 2) + bytes(16)) for key in "kl"]),
+        ("MAX_TEXT", [pair("k", 8, text("ab"))]),
+        ("MAX_TEXT", [pair("k", 0, b"\1"), pair("l", 0, b"\1"), pair("m", 0, b"\1")]),
+    ],
+)
+def test_more_text_than_a_real_file_has_is_refused(tmp_path, monkeypatch, limit, pairs):
+    path = tmp_path / "a.gguf"
+    path.write_bytes(container(pairs, []))
+    assert len(GGUF.open(path).metadata) == len(pairs)
+    monkeypatch.setattr(f"quant.gguf.{limit}", 2)
+    with pytest.raises(ModelFileError, match="at most 2 are believed"):
+        GGUF.open(path)
+
+
+def test_an_array_is_not_turned_into_numbers_that_no_real_file_has(tmp_path):
+    path = tmp_path / "a.gguf"
+    path.write_bytes(container([pair("k", 9, struct.pack("<IQ", 0, 70_000) + bytes(70_000))], []))
+    with pytest.raises(ModelFileError, match="the key k holds 70000 items"):
+        GGUF.open(path).metadata.integers("k")

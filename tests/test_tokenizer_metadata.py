@@ -232,3 +232,17 @@ def test_no_untrusted_text_spells_a_special_token(
     ids = tokenizer.encode_segments([Segment(text, trusted=False)], add_special=False)
     spelled = {tokenizer.token_text(token) for token in ids if token != 0}
     assert spelled.isdisjoint(tokenizer.special_texts)
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MAX_TOKENS", 9), ("MAX_MERGES", 3)])
+def test_more_tokens_or_merges_than_real_files_have_are_refused(monkeypatch, limit, most):
+    module = "vocabulary" if limit == "MAX_TOKENS" else "byte_pairs"
+    build(byte_pairs())
+    monkeypatch.setattr(f"lepton_cli.engine.tokenizer.{module}.{limit}", most)
+    with pytest.raises(ModelFileError, match=f"at most {most} are believed"):
+        build(byte_pairs())
+
+
+def test_a_token_of_more_letters_than_real_ones_is_refused():
+    with pytest.raises(ModelFileError, match="a text of 8193 bytes; at most 8192 are believed"):
+        build(byte_pairs(("a" * 8193, N)))

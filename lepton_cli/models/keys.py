@@ -5,7 +5,7 @@ import math
 from quant.errors import ModelFileError
 from quant.gguf import Metadata
 
-MAX_LAYERS, MAX_HEAD_WIDTH = 1 << 12, 1 << 14
+MAX_LAYERS, MAX_HEAD_WIDTH = 1 << 9, 1 << 14
 
 
 class Keys:

@@ -9,17 +9,23 @@ from lepton_cli.engine.sizes import counted
 from quant.errors import ModelFileError
 from quant.gguf import Metadata
 
+MAX_BYTES = 1 << 13  # of a token, or of a pair to merge; real ones have a few hundred
 DAMAGED = "the file is damaged or incomplete: fetch or convert it again"
 
 
-def read_texts(metadata: Metadata, key: str) -> list[bytes]:
-    """An array of UTF-8 strings; raises ModelFileError where it is missing or something else."""
+def read_texts(metadata: Metadata, key: str, most: int) -> list[bytes]:
+    """An array of at most so many short UTF-8 strings; raises ModelFileError for anything else."""
     value = metadata.get(key)
     if value is None:
         raise ModelFileError(f"{metadata.path}: the key {key} is missing", DAMAGED)
     if isinstance(value, str | int | float | np.ndarray):
         raise ModelFileError(f"{metadata.path}: the key {key} should be an array of strings")
+    metadata.check_length(key, most)
     texts = list(value)
+    longest = max(map(len, texts), default=0)
+    if longest > MAX_BYTES:
+        message = f"{metadata.path}: the key {key} holds a text of {longest} bytes"
+        raise ModelFileError(f"{message}; at most {MAX_BYTES} are believed", DAMAGED)
     joined = b"\n".join(texts)
     try:
         joined.decode()  # all at once: one by one takes ten times as long

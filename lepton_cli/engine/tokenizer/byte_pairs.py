@@ -14,6 +14,7 @@ from quant.errors import ModelFileError
 from quant.gguf import Metadata
 
 MERGES = "tokenizer.ggml.merges"
+MAX_MERGES = 800_000  # the largest vocabularies in use have 514,906
 CACHED_PIECES = 1 << 16  # words repeat, and a chat's earlier turns are encoded again at every turn
 
 
@@ -77,7 +78,7 @@ def _read_merges(metadata: Metadata) -> list[bytes]:
     """The file's merges; raises ModelFileError where one is no pair."""
     if MERGES not in metadata:
         return []
-    merges = read_texts(metadata, MERGES)
+    merges = read_texts(metadata, MERGES, MAX_MERGES)
     if not all(b" " in merge for merge in merges):
         text = next(merge for merge in merges if b" " not in merge)
         message = f"{metadata.path}: the key {MERGES} holds {text!r:.60}, which is no pair"

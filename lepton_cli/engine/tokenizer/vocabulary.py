@@ -12,6 +12,7 @@ from quant.errors import ModelFileError
 from quant.gguf import Metadata
 
 TOKENS, TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
+MAX_TOKENS = 400_000  # the largest vocabularies in use have 262,144
 BYTE_TEXT = re.compile(rb"<0x([0-9A-Fa-f]{2})>")
 
 END_TEXTS = tuple(
@@ -75,7 +76,7 @@ class Vocabulary:
 
 def read_vocabulary(metadata: Metadata) -> Vocabulary:
     """Raises ModelFileError where tokens are missing, no UTF-8, or not told apart by their text."""
-    texts = read_texts(metadata, TOKENS)
+    texts = read_texts(metadata, TOKENS, MAX_TOKENS)
     if not texts:
         raise ModelFileError(f"{metadata.path}: the key {TOKENS} holds no tokens", DAMAGED)
     if not all(texts):
