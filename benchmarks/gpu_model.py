@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from lepton_cli.engine import loading
-from ops.cuda.device import Code, Launch, Memory
-from ops.cuda.records import Counts
+from ops.cuda.device.device import Code, Launch, Memory
+from ops.cuda.lowering.records import Counts
 from ops.cuda.runner import CudaRunner
 from ops.interface import BLOCK, Step
 from ops.memory_plan import Limits

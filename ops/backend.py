@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
+from ops.compiled.kernel_folder import Compiling
 from ops.cpu.findings import cpu_findings
 from ops.cpu.limits import LimitMeter
 from ops.cpu.objects import ObjectStore, host_features
 from ops.cpu.rungs import choose_rung
 from ops.cpu.runner import CpuRunner, cpu_needs
 from ops.cpu.shelves import cache_shelf
-from ops.cuda.device import Device
+from ops.cuda.device.device import Device
+from ops.cuda.device.probe import Card, Missing, find_card
 from ops.cuda.findings import card_findings
-from ops.cuda.probe import Card, Missing, find_card
 from ops.findings import Finding
 from ops.interface import Step
 from ops.limits import MachineLimits
+from ops.logits import Logits
 from ops.machine import default_threads
 from ops.memory_plan import Limits
 from ops.needs import Needs
@@ -30,8 +32,6 @@ from ops.operations import Slot
 from ops.profile import OperatorTime
 from ops.program import Program
 from ops.reference import ReferenceRunner, reference_needs
-from ops.rows import Logits
-from ops.shelves import Compiling
 from ops.state.blocks import BlockPool
 from ops.state.formats import CacheType
 from ops.state.sequence import SequenceState
@@ -212,7 +212,7 @@ class CardBackend:
 
     @property
     def code(self) -> str:
-        from ops.cuda.codes import code_shelf  # only where there is a card
+        from ops.cuda.compile.codes import code_shelf  # only where there is a card
 
         return code_shelf(Path(), self.card.target).folder.name
 
@@ -234,7 +234,7 @@ class CardBackend:
         return card_needs(program, limits, self.kv)
 
     def open(self, program: Program, limits: Limits) -> Runner:
-        from ops.cuda.codes import CodeStore
+        from ops.cuda.compile.codes import CodeStore
         from ops.cuda.runner import CudaRunner
 
         assert self.device is not None, "a card is held before a program is opened on it"
@@ -260,8 +260,8 @@ class CardMeter:
 
         None where others took that memory meanwhile: no reason to end a benchmark.
         """
-        from ops.cuda.bandwidth import copy_bandwidth  # of the extra: where there is a card
-        from ops.cuda.driver import open_driver
+        from ops.cuda.device.bandwidth import copy_bandwidth  # of the extra: where there is a card
+        from ops.cuda.device.driver import open_driver
 
         with closing(open_driver(self._card.index)) as driver:
             free, _ = driver.memory()
@@ -296,7 +296,7 @@ def cpu_arithmetic() -> str:
 
 def open_device(card: Card) -> Device:
     """The card, held until it is closed. Raises LeptonError."""
-    from ops.cuda.driver import open_driver  # of the extra: imported where there is a card
+    from ops.cuda.device.driver import open_driver  # of the extra: imported where there is a card
 
     return open_driver(card.index)
 
@@ -345,7 +345,7 @@ class CpuKernels:
 
 class CardKernels:
     def __init__(self, card: Card, root: Path, on_compile: Callable[[Compiling], None]) -> None:
-        from ops.cuda.codes import CodeStore, NoLoader, code_shelf
+        from ops.cuda.compile.codes import CodeStore, NoLoader, code_shelf
 
         self._kept = code_shelf(root, card.target)
         threads = default_threads().count

@@ -3,7 +3,7 @@
 A field says what it is by its metadata: a buffer that is read or written, a weight that is
 multiplied, looked up or a vector beside. Whoever asks what a model needs (memory, work, states,
 weights) asks these records. A backend has one rule for each type: `RECORDED` are written down by a
-model, `FUSED` come from rewriting a recording (ops.fusion, ops.cuda.merging).
+model, `FUSED` come from rewriting a recording (ops.fusion, ops.cuda.lowering.merging).
 """
 
 import functools

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from ops.cpu.runner import CpuRunner
 from ops.cuda.runner import CudaRunner
 from ops.interface import Step
+from ops.logits import Logits
 from ops.memory_plan import Limits
 from ops.profile import OperatorTime
-from ops.rows import Logits
 from ops.state.blocks import Block, BlockPool
 from ops.state.layout import StateLayout
 from ops.state.sequence import SequenceState, reserve

@@ -28,7 +28,7 @@ def compile_nothing() -> None:
 
 def assembly(kernel: str) -> str:
     from ops.cpu.kernels import ARGUMENTS, KERNELS
-    from ops.cpu.kernels.compiler import c_function, target
+    from ops.cpu.kernels.simd.compiler import c_function, target
 
     library = c_function(KERNELS[kernel], ARGUMENTS.get(kernel, 4))._library
     text = library.get_llvm_str().splitlines()

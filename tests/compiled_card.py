@@ -13,11 +13,11 @@ from passes import kernel_folder
 from ptx_machine import Machine
 from ptx_rounding import EXACT, ROUGH
 
-from ops.cuda import ptx
-from ops.cuda.codes import code_shelf
-from ops.cuda.device import Launch
+from ops.compiled.kernel_folder import pack
+from ops.cuda.compile import ptx
+from ops.cuda.compile.codes import code_shelf
+from ops.cuda.device.device import Launch
 from ops.cuda.kernels import KERNELS
-from ops.shelves import pack
 
 NEWER, OLDER = 80, 75  # cards that spell the words of tensor cores differently
 

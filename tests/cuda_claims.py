@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ops.cuda.device import Code, Device, Launch
+from ops.cuda.device.device import Code, Device, Launch
 from quant.errors import LeptonError, OutOfMemoryError, UsageError
 
 Claim = Callable[["Stub"], None]
@@ -77,7 +77,7 @@ def claim(function: Claim) -> Claim:
 
 
 def open_card(index: int = 0) -> Any:
-    from ops.cuda.driver import open_driver
+    from ops.cuda.device.driver import open_driver
 
     return open_driver(index)
 
@@ -264,7 +264,7 @@ def a_capture_that_fails_leaves_the_card_usable(stub: Stub) -> None:
 
 @claim
 def launches_and_copies_are_timed(stub: Stub) -> None:
-    from ops.cuda.bandwidth import copy_bandwidth
+    from ops.cuda.device.bandwidth import copy_bandwidth
 
     card = open_card()
     card.load("add", ADD)

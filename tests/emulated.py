@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ops.backend import CacheTypes
-from ops.cuda.device import Code, Device
+from ops.cuda.device.device import Code, Device
 from ops.cuda.kernels import KERNELS
 from ops.cuda.runner import CudaRunner
 from ops.interface import Array, Operators

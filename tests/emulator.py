@@ -13,7 +13,7 @@ from emulator_blocks import VectorBinder, run_blocks
 from emulator_lanes import WARP
 from emulator_memory import Memory
 
-from ops.cuda.device import Code, Launch
+from ops.cuda.device.device import Code, Launch
 from ops.cuda.kernels import KERNELS, Kernel
 
 MOST_SHARED = 99 << 10  # bytes that every card from sm_80 on can give a block; sm_75: 64 KiB
@@ -65,7 +65,7 @@ class EmulatedGraph:
 
 
 class EmulatedDevice:
-    """`ops.cuda.device.Device` in this process."""
+    """`ops.cuda.device.device.Device` in this process."""
 
     name, capability = "an emulated card", (8, 9)
 

@@ -17,9 +17,9 @@ from emulator_races import Watch
 from emulator_source import HELPERS, REPLACED, rewritten
 from emulator_words import FUNCTIONS, WORDS, Local, as_int, as_single
 
-from ops.cuda.device import Launch
-from ops.cuda.kernels.binding import Binder, Word
-from ops.cuda.kernels.primitives import Cast, Primitive
+from ops.cuda.device.device import Launch
+from ops.cuda.kernels.intrinsics.binding import Binder, Word
+from ops.cuda.kernels.intrinsics.primitives import Cast, Primitive
 
 TOGETHER = 64  # blocks
 

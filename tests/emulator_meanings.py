@@ -5,7 +5,7 @@ import struct
 import numpy as np
 from emulator_lanes import WARP
 
-from ops.cuda.kernels.primitives import Primitive
+from ops.cuda.kernels.intrinsics.primitives import Primitive
 
 RANDOM = np.random.default_rng(3)
 BLOCKS = 8

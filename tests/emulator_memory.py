@@ -9,7 +9,7 @@ from emulator_lanes import WARP, now
 from emulator_races import Watch
 from numpy import ndarray
 
-from ops.cuda.kernels.primitives import Primitive
+from ops.cuda.kernels.intrinsics.primitives import Primitive
 from quant.errors import OutOfMemoryError
 
 ALIGNED = 256

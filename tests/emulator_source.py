@@ -21,7 +21,7 @@ from typing import Any
 import emulator_lanes as lanes
 from emulator_expressions import Expressions, assignment, call, statements_of, value_of
 
-from ops.cuda.kernels.binding import PACKAGE
+from ops.cuda.kernels.intrinsics.binding import PACKAGE
 
 HELPERS: dict[str, Callable[..., Any]] = {
     f"_{function.__name__}": function

@@ -14,10 +14,10 @@ import greenlet
 import numpy as np
 from emulator_memory import Memory
 
-from ops.cuda.device import Launch
+from ops.cuda.device.device import Launch
 from ops.cuda.kernels import Kernel
-from ops.cuda.kernels.binding import Binder, Word
-from ops.cuda.kernels.primitives import WARP, Primitive
+from ops.cuda.kernels.intrinsics.binding import Binder, Word
+from ops.cuda.kernels.intrinsics.primitives import WARP, Primitive
 
 
 class Thread(greenlet.greenlet):

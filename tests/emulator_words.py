@@ -11,8 +11,8 @@ import numpy as np
 from emulator_lanes import WARP, Own, now, running_warps
 from numpy import ndarray
 
-from ops.cuda.kernels import warps
-from ops.cuda.kernels.primitives import wrapped
+from ops.cuda.kernels.intrinsics import warps
+from ops.cuda.kernels.intrinsics.primitives import wrapped
 
 INT, SHORT, SINGLE, HALF, DOUBLE = np.int32, np.uint16, np.float32, np.float16, np.float64
 MASK = 0xFFFFFFFF

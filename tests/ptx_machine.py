@@ -16,7 +16,7 @@ from ptx_meanings import DTYPES, WARP
 from ptx_rounding import EXACT, Rounding
 from ptx_source import Piece, read
 
-from ops.cuda.device import Launch
+from ops.cuda.device.device import Launch
 
 TOGETHER = 4096  # threads
 ENDED = np.iinfo(np.int32).max

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from passes import kernel_folder
 
-from ops.cuda.codes import CodeStore
-from ops.cuda.device import Launch
-from ops.cuda.probe import Card, find_card
+from ops.cuda.compile.codes import CodeStore
+from ops.cuda.device.device import Launch
+from ops.cuda.device.probe import Card, find_card
 
 if TYPE_CHECKING:
-    from ops.cuda.driver import Driver
+    from ops.cuda.device.driver import Driver
 
 
 class Loan:
@@ -73,7 +73,7 @@ class CompiledKernels:
 @functools.cache
 def the_driver() -> "Driver":
     """Raises LeptonError."""
-    from ops.cuda.driver import open_driver  # needs the extra
+    from ops.cuda.device.driver import open_driver  # needs the extra
 
     found = find_card()
     assert isinstance(found, Card), f"{found.reason}: {found.cure}"

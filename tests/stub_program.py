@@ -22,8 +22,8 @@ from cuda_claims import CALLBACK
 from passes import kernel_folder
 
 from lepton_cli.__main__ import run
-from ops.cuda.codes import code_shelf
-from ops.cuda.device import Launch
+from ops.cuda.compile.codes import code_shelf
+from ops.cuda.device.device import Launch
 from ops.cuda.kernels import KERNELS
 
 KNOW = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)

@@ -8,10 +8,10 @@ import pytest
 from emulated import open_with_all_kernels
 
 from ops.backend import CardBackend
-from ops.cuda import attending
-from ops.cuda.attending import Norms, Results, Rotation, Rows, StepPlaces
 from ops.cuda.cache import CardStateLayout
-from ops.cuda.kernels import cached
+from ops.cuda.kernels.attention import cached
+from ops.cuda.lowering import attending
+from ops.cuda.lowering.attending import Norms, Results, Rotation, Rows, StepPlaces
 from ops.interface import BLOCK, Heads, Linear, Rope, Step, Weight
 from ops.operations import Pages, pages_of
 from ops.program import record

@@ -33,7 +33,7 @@ def compiled(name: str) -> Compiled:
     """In a process of its own."""
     from compiled_card import ptx_of
 
-    from ops.cuda import ptx
+    from ops.cuda.compile import ptx
 
     kernel = KERNELS[name]
     text, made = ptx_of(name), {}
@@ -99,7 +99,7 @@ def test_the_card_gets_the_instructions_meant(name, sm, wanted, tmp_path):
     program = disassembler()
     if program is None:
         pytest.skip("nvdisasm is not here (it comes with cuda-toolkit[nvdisasm])")
-    from ops.cuda import ptx
+    from ops.cuda.compile import ptx
 
     path = tmp_path / "kernel.cubin"
     path.write_bytes(ptx.compile_kernel(KERNELS[name], sm).code.binary)
@@ -110,8 +110,8 @@ def test_the_card_gets_the_instructions_meant(name, sm, wanted, tmp_path):
 
 
 def test_a_compiling_process_answers_as_the_store_expects(tmp_path):
-    from ops.compiling import Worker, compiled
-    from ops.cuda.codes import CodeStore, code_shelf
+    from ops.compiled.compiling import Worker, compiled
+    from ops.cuda.compile.codes import CodeStore, code_shelf
 
     class Listening:
         """As much of a card as loading needs."""
@@ -131,5 +131,5 @@ def test_a_compiling_process_answers_as_the_store_expects(tmp_path):
     assert len(heard) == 3 and warm.codes["scale"] == cold.codes["scale"]
     assert cold.codes["scale"].signature == KERNELS["scale"].signature
     assert set(code_shelf(tmp_path, "sm_89").sizes()) == {"add", "scale"}
-    again = dict(compiled(["add"], Worker("ops.cuda.worker", ("sm_120",)), 1))
+    again = dict(compiled(["add"], Worker("ops.cuda.compile.worker", ("sm_120",)), 1))
     assert set(again) == {"add"}

@@ -17,9 +17,9 @@ from emulated import VARIABLE
 from test_cuda_operators import on_the_card  # noqa: F401  (a fixture of its cases)
 
 from ops.cuda.kernels import KERNELS
-from ops.cuda.kernels.attention import WIDTHS
-from ops.cuda.kernels.weights import PANELS
-from ops.cuda.products import GATES
+from ops.cuda.kernels.attention.attend import WIDTHS
+from ops.cuda.kernels.formats.weights import PANELS
+from ops.cuda.lowering.products import GATES
 
 pytestmark = pytest.mark.skipif(
     not find_spec("numba_cuda") or not find_spec("cuda"),

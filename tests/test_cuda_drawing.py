@@ -9,10 +9,10 @@ from test_operators import weight
 from lepton_cli.engine.sampling import Sampler, Sampling
 from ops.cuda.drawing import CardDrawing
 from ops.cuda.logits import CardLogits
-from ops.cuda.records import Counts, Places
+from ops.cuda.lowering.records import Counts, Places
 from ops.interface import Linear, Step
+from ops.logits import Rows
 from ops.memory_plan import Limits
-from ops.rows import Rows
 from ops.state.sequence import SequenceState
 
 RANDOM = np.random.default_rng(3)

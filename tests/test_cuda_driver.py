@@ -52,5 +52,5 @@ def test_without_an_nvidia_driver_the_error_says_so():
         pytest.skip("cuda-bindings is not installed")
     if sys.platform != "linux" or not run(["-c", LOAD]).returncode:
         pytest.skip("there may be an NVIDIA driver")
-    done = run(["-c", "from ops.cuda.driver import open_driver; open_driver(0)"])
+    done = run(["-c", "from ops.cuda.device.driver import open_driver; open_driver(0)"])
     assert "LeptonError: the NVIDIA driver is missing" in done.stderr

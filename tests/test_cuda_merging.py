@@ -6,7 +6,7 @@ from test_cuda_operators import CardCase
 from test_operators import V, weight
 
 from ops.cuda.formats import ACTIVATION_BYTES, QUANTIZED
-from ops.cuda.merging import merge
+from ops.cuda.lowering.merging import merge
 from ops.fusion import fuse
 from ops.interface import Heads, Linear, Rope
 from ops.program import record

@@ -22,8 +22,8 @@ from lepton_cli.engine.model import Model, open_model
 from lepton_cli.engine.positions import Passes, Positions
 from lepton_cli.engine.sampling import Sampling
 from lepton_cli.engine.session import Session
-from ops.cuda import codes
-from ops.cuda.probe import Card
+from ops.cuda.compile import codes
+from ops.cuda.device.probe import Card
 from ops.memory_plan import Limits
 from quant.errors import LeptonError, OutOfMemoryError
 from quant.gguf import GGUF

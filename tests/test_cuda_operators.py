@@ -22,8 +22,8 @@ from test_operators import (  # noqa: F401  (its cases, which run here on a card
     weight,
 )
 
-from ops.cuda.kernels.weights import PANELS
-from ops.cuda.placing import kind_of
+from ops.cuda.kernels.formats.weights import PANELS
+from ops.cuda.lowering.placing import kind_of
 from ops.interface import Heads, Linear, Routing, Weight
 from ops.memory_plan import Limits
 from ops.program import record

@@ -5,10 +5,10 @@ import pytest
 from emulated import open_with_all_kernels
 from test_operators import weight
 
-from ops.cuda.device import Launch
-from ops.cuda.kernels.weights import PANELS
-from ops.cuda.placing import Placing
-from ops.cuda.products import GATES, Chosen, Matrix, Product, kernels_of
+from ops.cuda.device.device import Launch
+from ops.cuda.kernels.formats.weights import PANELS
+from ops.cuda.lowering.placing import Placing
+from ops.cuda.lowering.products import GATES, Chosen, Matrix, Product, kernels_of
 from ops.interface import Weight
 from ops.reference import Reference, rounded_to_bytes, rounded_to_halves
 from quant.format import dequantize

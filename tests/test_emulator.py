@@ -15,11 +15,12 @@ from test_cuda_attention import Card, Model, Part
 from test_cuda_products import Bench
 from test_operators import weight
 
-from ops.cuda.device import Launch
-from ops.cuda.kernels import KERNELS, arithmetic, memory, warps
-from ops.cuda.kernels.arithmetic import plus
-from ops.cuda.kernels.kernel import kernel
-from ops.cuda.kernels.memory import (
+from ops.cuda.device.device import Launch
+from ops.cuda.kernels import KERNELS
+from ops.cuda.kernels.intrinsics import arithmetic, memory, warps
+from ops.cuda.kernels.intrinsics.arithmetic import plus
+from ops.cuda.kernels.intrinsics.kernel import kernel
+from ops.cuda.kernels.intrinsics.memory import (
     load_float,
     load_int,
     reload_float,
@@ -28,8 +29,8 @@ from ops.cuda.kernels.memory import (
     store_float,
     store_int,
 )
-from ops.cuda.kernels.primitives import Address, Int, Primitive, f32, i32, local
-from ops.cuda.kernels.warps import barrier, block_x, shared_memory, shuffle, thread_x
+from ops.cuda.kernels.intrinsics.primitives import Address, Int, Primitive, f32, i32, local
+from ops.cuda.kernels.intrinsics.warps import barrier, block_x, shared_memory, shuffle, thread_x
 from ops.interface import Heads
 
 WORDS = {

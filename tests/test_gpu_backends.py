@@ -4,7 +4,7 @@ import pytest
 
 from lepton_cli.engine.backends import Choice, GpuUse, choose
 from lepton_cli.engine.placement import Placement
-from ops.cuda.probe import Card, Missing
+from ops.cuda.device.probe import Card, Missing
 from quant.errors import UsageError
 
 CARD = Card(0, "NVIDIA GeForce RTX 4090", (8, 9), 13000, 24_000_000_000)

@@ -28,7 +28,7 @@ from gpu.worker import CardWorker
 from make_gguf import write_model
 
 from benchmarks.shapes import SHAPES, Planned, plan_tensors
-from ops.cuda.probe import Card, Missing, find_card
+from ops.cuda.device.probe import Card, Missing, find_card
 from quant.format import FORMATS, dequantize
 from quant.gguf import GGUF
 

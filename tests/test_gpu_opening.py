@@ -17,7 +17,7 @@ from lepton_cli.engine.placement import RESERVE
 from lepton_cli.ui.opening import draft_options, load_options
 from lepton_cli.ui.options import ConversationOptions, ModelOptions
 from ops.backend import CardBackend, CardMeter, CpuBackend
-from ops.cuda.probe import Card, Missing
+from ops.cuda.device.probe import Card, Missing
 from quant.errors import LeptonError, OutOfMemoryError, UsageError
 
 CARD = Card(0, "NVIDIA GeForce RTX 4090", (8, 9), 13000, 24_000_000_000)

@@ -18,7 +18,7 @@ from lepton_cli.engine.placement import (
 from lepton_cli.engine.preparing import needs_here
 from lepton_cli.models.weights import Weights
 from ops.backend import CardBackend, Resources
-from ops.cuda.placing import matrix_bytes
+from ops.cuda.lowering.placing import matrix_bytes
 from ops.machine import MemoryLimit
 from ops.memory_plan import Limits
 from ops.needs import Needs

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from ops.cuda import probe
-from ops.cuda.probe import Card, Missing, find_card, load_driver
+from ops.cuda.device import probe
+from ops.cuda.device.probe import Card, Missing, find_card, load_driver
 
 GIB = 1 << 30
 ADA = ("NVIDIA GeForce RTX 4070", (8, 9), 12 * GIB)
@@ -169,7 +169,7 @@ def test_a_missing_library_is_no_driver(monkeypatch):
 
 def test_the_probe_imports_no_package_of_cuda():
     script = (
-        "import sys; from ops.cuda.probe import find_card; find_card(); "
+        "import sys; from ops.cuda.device.probe import find_card; find_card(); "
         "print({'numba', 'cuda.bindings', 'cuda.core', 'numpy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

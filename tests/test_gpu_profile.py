@@ -16,7 +16,7 @@ from lepton_cli.engine import loading, preparing
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import open_model
 from ops.backend import CardBackend, CardMeter, CpuBackend
-from ops.cuda.probe import Card
+from ops.cuda.device.probe import Card
 from ops.cuda.runner import CudaRunner
 from ops.interface import BLOCK, Step
 from ops.limits import MachineLimits

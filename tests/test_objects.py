@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from passes import kernel_folder
 
-from ops import shelves as all_shelves
+from ops.compiled import kernel_folder as all_shelves
+from ops.compiled.kernel_folder import Compiling, Shelf, pack
 from ops.cpu import shelves
 from ops.cpu.compiling import compiled
 from ops.cpu.objects import ObjectStore, host_features, symbol_address, undefined_symbols
 from ops.cpu.rungs import X86, choose_rung, ladder
-from ops.shelves import Compiling, Shelf, pack
 from quant.errors import LeptonError, UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -255,7 +255,7 @@ def test_a_failing_compiler_is_told_with_the_kernel(capfd):
     ("work", "closes"), [("time.sleep(60)", "stdin"), ("bytes(1 << 20)", "stdout")]
 )
 def test_a_compiler_whose_parent_is_gone_ends_at_once_and_says_nothing(work, closes):
-    script = f"import time; from ops.worker import serve; serve(lambda name: {work})"
+    script = f"import time; from ops.compiled.worker import serve; serve(lambda name: {work})"
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, bufsize=0, **pipes) as compiler:
         compiler.stdin.write(b"scale\n")

@@ -8,7 +8,8 @@ from passes import open_on_cpu, resources
 
 from ops.backend import CpuBackend
 from ops.cpu.formats import IN_PARTS, KERNEL_FORMATS, QUANTIZED
-from ops.cpu.kernels import embed, panels
+from ops.cpu.kernels import embed
+from ops.cpu.kernels.formats import panels
 from ops.interface import Linear, Rope, Routing, Step, Weight
 from ops.memory_plan import Limits
 from ops.program import record

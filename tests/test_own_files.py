@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ops import own_files
-from ops.own_files import (
+from ops.files import own_files
+from ops.files.own_files import (
     ForeignFileError,
     named_file,
     open_file,

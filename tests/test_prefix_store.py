@@ -12,8 +12,8 @@ import pytest
 
 from lepton_cli.engine import prefix_store
 from lepton_cli.engine.prefix_store import PAGE, PrefixStore, clear, holdings, read_head
+from ops.files.own_files import ForeignFileError
 from ops.interface import BLOCK
-from ops.own_files import ForeignFileError
 
 SIZE = 2 * PAGE  # bytes of a block
 KEY = bytes(range(16))

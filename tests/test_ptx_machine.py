@@ -5,7 +5,7 @@ import pytest
 from emulator_memory import Memory
 from ptx_machine import Machine
 
-from ops.cuda.device import Launch
+from ops.cuda.device.device import Launch
 
 FRAME = """
 .version 8.0

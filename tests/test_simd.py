@@ -7,18 +7,18 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ops.cpu.kernels.addresses import (
+from ops.cpu.kernels.simd.addresses import (
     pair,
     row,
     rows,
 )
-from ops.cpu.kernels.compiler import aim, c_function
-from ops.cpu.kernels.dots import dot, dot_small, lookup
-from ops.cpu.kernels.memory import load_f16 as load_one_f16
-from ops.cpu.kernels.memory import load_f32 as load_one
-from ops.cpu.kernels.memory import store_f16 as store_one_f16
-from ops.cpu.kernels.memory import store_f32 as store_one_f32
-from ops.cpu.kernels.simd import (
+from ops.cpu.kernels.simd.compiler import aim, c_function
+from ops.cpu.kernels.simd.dots import dot, dot_small, lookup
+from ops.cpu.kernels.simd.memory import load_f16 as load_one_f16
+from ops.cpu.kernels.simd.memory import load_f32 as load_one
+from ops.cpu.kernels.simd.memory import store_f16 as store_one_f16
+from ops.cpu.kernels.simd.memory import store_f32 as store_one_f32
+from ops.cpu.kernels.simd.operations import (
     add,
     as_bytes,
     broadcast_f32,
@@ -39,7 +39,7 @@ from ops.cpu.kernels.simd import (
     store_some,
     swap_pairs,
 )
-from ops.cpu.kernels.vectors import exp, gelu, mean, mean_square, sigmoid, tanh
+from ops.cpu.kernels.simd.vectors import exp, gelu, mean, mean_square, sigmoid, tanh
 from ops.cpu.objects import host_features
 from ops.cpu.rungs import choose_rung
 

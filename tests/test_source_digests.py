@@ -8,11 +8,11 @@ import pytest
 from test_house import ROOT, imports, is_module
 
 from ops.cpu import shelves
-from ops.cuda import codes
+from ops.cuda.compile import codes
 
 KEPT = {
     "the CPU's kernels": (shelves.sources, ["ops.cpu.kernels.worker"]),
-    "a card's kernels": (codes.sources, ["ops.cuda.worker"]),
+    "a card's kernels": (codes.sources, ["ops.cuda.compile.worker"]),
 }
 
 

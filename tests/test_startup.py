@@ -19,10 +19,10 @@ from lepton_cli.engine.warmup import Compiling
 from lepton_cli.ui.warmup import CompileNotes
 from ops import backend
 from ops.backend import CpuBackend
-from ops.cuda.probe import Card, Missing
+from ops.compiled.kernel_folder import Shelf, pack
+from ops.cuda.device.probe import Card, Missing
+from ops.files.own_files import ForeignFileError
 from ops.machine import ThreadChoice
-from ops.own_files import ForeignFileError
-from ops.shelves import Shelf, pack
 from quant.errors import LeptonError, ModelFileError, OutOfMemoryError
 from tests.make_gguf import write_model
 
@@ -211,7 +211,7 @@ def a_card(monkeypatch) -> None:
         assert worker.arguments == ("sm_89",)
         return [(name, pack(b"code", f"{name} l")) for name in names]
 
-    monkeypatch.setattr("ops.cuda.codes.compiled", compiled)
+    monkeypatch.setattr("ops.cuda.compile.codes.compiled", compiled)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_a_programs_digest_is_of_what_it_computes(path, tmp_path):
 
 def test_every_operator_has_a_rule_on_each_backend():
     from ops.cpu import lower as cpu
-    from ops.cuda import lower as card
+    from ops.cuda.lowering import lower as card
 
     kinds = set(RECORDED + FUSED)
     assert set(cpu.RULES) == kinds - {Store, JoinedProducts}

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.own_files import ForeignFileError
-from ops.whole_files import replacing, write_cached
+from ops.files.own_files import ForeignFileError
+from ops.files.whole_files import replacing, write_cached
 from quant.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -17,7 +17,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ops.whole_files import replacing
+from ops.files.whole_files import replacing
 with replacing(Path(sys.argv[1])) as file:
     file.write(b"half")
     file.flush()

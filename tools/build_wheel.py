@@ -24,7 +24,7 @@ from hatchling.build import build_wheel
 from ops.cpu.compiling import all_kernels, compiled
 from ops.cpu.rungs import X86, Rung
 from ops.cpu.shelves import packaged_shelf
-from ops.whole_files import replacing
+from ops.files.whole_files import replacing
 
 ROOT = Path(__file__).parents[1]
 ANYWHERE, HERE = "py3-none-any", "py3-none-manylinux_2_17_x86_64"

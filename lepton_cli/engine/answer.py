@@ -33,7 +33,7 @@ from lepton_cli.engine.streams import (
 )
 from lepton_cli.engine.tokenizer import Tokenizer
 from ops.drawing import DrawPlan
-from ops.rows import RowLogits
+from ops.logits import RowLogits
 from quant.errors import ConstraintError, ModelFileError
 
 

@@ -20,7 +20,7 @@ from lepton_cli.engine.outputs import append_lines, is_stream, open_stream
 from lepton_cli.engine.plain import Plain, json_line, plain
 from lepton_cli.engine.tokenizer import Tokenizer
 from lepton_cli.version import __version__
-from ops.own_files import named_file, open_file
+from ops.files.own_files import named_file, open_file
 from quant.errors import LeptonError, UsageError
 
 SCHEMA = "lepton.audit.v1"

@@ -19,7 +19,7 @@ from lepton_cli.engine.events import Done, Event, Reasoning, Stats, Text
 from lepton_cli.engine.generation import Generation, shifted
 from lepton_cli.engine.positions import Passes, common
 from ops.interface import Interrupted, Step
-from ops.rows import RowLogits
+from ops.logits import RowLogits
 from ops.state.sequence import SequenceState
 from quant.errors import LeptonError
 

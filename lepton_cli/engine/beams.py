@@ -16,7 +16,7 @@ from lepton_cli.engine.events import FinishReason
 from lepton_cli.engine.logprobs import log_probabilities
 from lepton_cli.engine.positions import Passes
 from ops.interface import Interrupted, Step
-from ops.rows import Values
+from ops.logits import Values
 from ops.state.sequence import SequenceState
 from quant.errors import ConstraintError
 

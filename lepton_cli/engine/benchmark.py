@@ -21,11 +21,11 @@ from lepton_cli.engine.sizes import counted
 from lepton_cli.engine.workload import Pass, Trial, Workload
 from lepton_cli.version import __version__
 from ops.backend import CacheTypes
+from ops.compiled.kernel_folder import Compiling
 from ops.limits import MachineLimits
 from ops.machine import cpu_name
 from ops.operations import Cost
 from ops.profile import OperatorTotal, by_operator
-from ops.shelves import Compiling
 from ops.state.layout import StateLayout
 from quant.errors import ContextOverflowError, UsageError
 from quant.gguf import GGUF

@@ -37,10 +37,10 @@ from lepton_cli.engine.speculation import DraftModel, Guesser, PromptLookup, Spe
 from lepton_cli.engine.template import ChatTemplate, load_template
 from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
 from ops.backend import Meter, NoMeter, Resources, cpu_arithmetic
+from ops.compiled.kernel_folder import Compiling
 from ops.interface import BLOCK
 from ops.machine import default_threads
 from ops.profile import OperatorTime
-from ops.shelves import Compiling
 from ops.state.formats import CacheType
 from quant.errors import ContextOverflowError, ModelFileError, UsageError
 from quant.gguf import GGUF, Metadata

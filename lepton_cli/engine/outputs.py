@@ -7,8 +7,8 @@ import shlex
 import stat
 from pathlib import Path
 
-from ops.own_files import named_file, not_a_file, open_file
-from ops.whole_files import replacing
+from ops.files.own_files import named_file, not_a_file, open_file
+from ops.files.whole_files import replacing
 from quant.errors import UsageError
 
 HEAD = 4096  # bytes of a file in which its mark is looked for

@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from ops import own_files
-from ops.own_files import named_file, open_file, open_own, own_file
-from ops.whole_files import replacing
+from ops.files import own_files
+from ops.files.own_files import named_file, open_file, open_own, own_file
+from ops.files.whole_files import replacing
 from quant.errors import UsageError
 
 WRITABLE = "a folder that can be written"

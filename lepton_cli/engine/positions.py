@@ -11,8 +11,8 @@ from lepton_cli.engine.generation import shifted
 from ops.backend import Runner
 from ops.drawing import Drawer, DrawPlan
 from ops.interface import Step
+from ops.logits import Logits, RowLogits
 from ops.profile import OperatorTime
-from ops.rows import Logits, RowLogits
 from ops.state.blocks import BlockPool
 from ops.state.layout import StateLayout
 from ops.state.sequence import SavedState, SequenceState

@@ -7,7 +7,7 @@ taken. The folder above is named after all else that the bytes depend on, the ke
     <root>/<key>/<before>-<own>.kv       digests of 16 bytes in hexadecimal
 
 A file never changes: it appears whole, by renaming, and goes whole. What others could have written
-is as good as missing (see ops.own_files). A page comes first, so that
+is as good as missing (see ops.files.own_files). A page comes first, so that
 the block could be mapped; after the name of the model it is filled with zeros:
 
     | LEPTONKV | crc32 of the page's rest | crc32 of the block | u32 tokens | u64 block's bytes |
@@ -30,10 +30,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ops.compiled.kernel_folder import CURE
+from ops.files.own_files import ForeignFileError, open_own, own_folder, private_folder
+from ops.files.whole_files import DRAFT, write_cached
 from ops.interface import BLOCK
-from ops.own_files import ForeignFileError, open_own, own_folder, private_folder
-from ops.shelves import CURE
-from ops.whole_files import DRAFT, write_cached
 from quant.errors import UsageError
 
 Ids = NDArray[np.int32]

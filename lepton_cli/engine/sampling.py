@@ -35,7 +35,7 @@ from lepton_cli.engine.draws import AdaptiveP, Distribution, Draw, Mirostat, Mir
 from lepton_cli.engine.penalties import Breakers, penalize, penalize_repeats
 from lepton_cli.engine.randomness import Xoshiro256
 from ops.drawing import DrawPlan
-from ops.rows import Row, RowLogits
+from ops.logits import Row, RowLogits
 from quant.errors import ConstraintError, ModelFileError, UsageError
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from lepton_cli.engine.events import Event, Prefill, Stats
 from lepton_cli.engine.positions import Positions
 from lepton_cli.engine.speculation import Speculation
 from ops.interface import Interrupted
-from ops.rows import RowLogits
+from ops.logits import RowLogits
 
 DRAWN_AHEAD = 4
 """Tokens that a backend draws by itself before they are shown: a few, for they come in bursts."""

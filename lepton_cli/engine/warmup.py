@@ -8,9 +8,9 @@ from pathlib import Path
 from lepton_cli.engine.loading import LoadOptions
 from lepton_cli.engine.model import kernel_folder, open_model
 from ops.backend import all_kernels
-from ops.compiling import MOST_PROCESSES
+from ops.compiled.compiling import MOST_PROCESSES
+from ops.compiled.kernel_folder import Compiling
 from ops.machine import default_threads
-from ops.shelves import Compiling
 from quant.errors import OutOfMemoryError
 
 __all__ = ["Compiling", "Warmth", "seconds", "warm_up"]

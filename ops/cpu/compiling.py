@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from ops import compiling
-from ops.compiling import Worker
+from ops.compiled import compiling
+from ops.compiled.compiling import Worker
 from ops.cpu.rungs import Rung
 
 MODULE = "ops.cpu.kernels.worker"

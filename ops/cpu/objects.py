@@ -14,10 +14,10 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
+from ops.compiled.kernel_folder import Compiling, tidy, unpack
 from ops.cpu.rungs import choose_rung
 from ops.cpu.shelves import cache_shelf, packaged_shelf
 from ops.machine import default_threads
-from ops.shelves import Compiling, tidy, unpack
 from quant.errors import LeptonError
 
 KEEPS_OBJECTS = sys.platform == "linux"  # undefined symbols are read from ELF only
@@ -77,7 +77,7 @@ class ObjectStore:
 
     def _compile_in_place(self, names: Sequence[str]) -> Iterator[tuple[str, LeptonError | None]]:
         from ops.cpu.kernels import ARGUMENTS, KERNELS  # imports numba: only when there is need
-        from ops.cpu.kernels.compiler import aim, c_function
+        from ops.cpu.kernels.simd.compiler import aim, c_function
 
         aim(self.rung)
         for name in names:

@@ -1,6 +1,6 @@
 """Where the CPU's kernels lie: one folder may come with the package, the others are the person's.
 
-Their names hold a digest (see ops.shelves).
+Their names hold a digest (see ops.compiled.kernel_folder).
 """
 
 import hashlib
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import llvmlite
 
+from ops.compiled.kernel_folder import Shelf
 from ops.cpu.rungs import Rung
-from ops.shelves import Shelf
 
 HERE = Path(__file__).parent
 PACKAGED = HERE / "compiled"
@@ -30,11 +30,11 @@ def cache_shelf(root: Path, rung: Rung) -> Shelf:
 
 def sources() -> list[Path]:
     """The files that decide what a kernel's object code is."""
-    names = ("interface", "state/formats", "shelves", "own_files", "whole_files", "worker")
-    shared = [HERE.parent / f"{name}.py" for name in names]
-    here = [HERE / "layout.py", HERE / "rungs.py", Path(__file__)]
-    folders = HERE / "kernels", HERE.parents[1] / "quant"
-    return [*shared, *here, *(file for folder in folders for file in sorted(folder.rglob("*.py")))]
+    ops = HERE.parent
+    files = [ops / "interface.py", ops / "state" / "formats.py"]
+    files += [HERE / "layout.py", HERE / "rungs.py", Path(__file__)]
+    folders = HERE / "kernels", ops / "compiled", ops / "files", ops.parent / "quant"
+    return [*files, *(file for folder in folders for file in sorted(folder.rglob("*.py")))]
 
 
 def _digest(rung: Rung, *more: str) -> str:

@@ -1,13 +1,13 @@
 """The KV cache on a card: blocks of 256 positions, of which each layer has K, then V.
 
-K and V of a layer are one piece a kv head, whose inside `ops.cuda.kernels.cached` draws. A block
-has no room for partial results: they have their own memory (`ops.cuda.attending.scratch_bytes`).
+K and V of a layer are one piece a kv head, whose inside `kernels.attention.cached` draws. A block
+has no room for partial results: they have their own memory (`lowering.attending.scratch_bytes`).
 """
 
 from dataclasses import dataclass
 from typing import Self, get_args
 
-from ops.cuda.kernels.cached import Kind, head_bytes, padded
+from ops.cuda.kernels.attention.cached import Kind, head_bytes, padded
 from ops.interface import BLOCK
 from ops.operations import Pages
 from ops.program import Program

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cuda.device import Device, Launch
+from ops.cuda.device.device import Device, Launch
 from ops.cuda.logits import KEPT, CardLogits
-from ops.cuda.records import Places
+from ops.cuda.lowering.records import Places
 from ops.drawing import DrawPlan
 
 MOST_TOKENS = 32  # at a time

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ops.cuda.probe import Card, Missing, cuda_version
+from ops.cuda.device.probe import Card, Missing, cuda_version
 from ops.findings import Finding
 
 

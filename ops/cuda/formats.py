@@ -1,6 +1,6 @@
 """Which weight formats a card's kernels compute with."""
 
-from ops.cuda.kernels.weights import PANELS
+from ops.cuda.kernels.formats.weights import PANELS
 
 QUANTIZED = frozenset(PANELS)
 """Formats whose products take quantized activations."""

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ops.cuda.device import Device, Launch
-from ops.rows import Ids, Rows, Values
+from ops.cuda.device.device import Device, Launch
+from ops.logits import Ids, Rows, Values
 
 THREADS, STRETCH, KEPT = 512, 1024, 64
 PAIR_BYTES, SHARED = 8, 8 * STRETCH

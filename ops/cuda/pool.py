@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.cuda.cache import CardStateLayout
-from ops.cuda.device import Device
+from ops.cuda.device.device import Device
 from ops.state.blocks import Block, BlockPool
 
 

@@ -10,27 +10,27 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cuda.attending import tiles_of
 from ops.cuda.cache import CardStateLayout
-from ops.cuda.codes import CodeStore
-from ops.cuda.device import Device, Graph, Launch
+from ops.cuda.compile.codes import CodeStore
+from ops.cuda.device.device import Device, Graph, Launch
 from ops.cuda.drawing import CardDrawing
 from ops.cuda.formats import ACTIVATION_BYTES, QUANTIZED
 from ops.cuda.logits import KEPT, CardLogits
-from ops.cuda.lower import At, Lowering
-from ops.cuda.merging import merge
-from ops.cuda.placing import Placing, matrix_bytes, packing_kernels
+from ops.cuda.lowering.attending import tiles_of
+from ops.cuda.lowering.lower import At, Lowering
+from ops.cuda.lowering.merging import merge
+from ops.cuda.lowering.placing import Placing, matrix_bytes, packing_kernels
+from ops.cuda.lowering.records import Counts, Places, packed_record
 from ops.cuda.pool import CardPool
-from ops.cuda.records import Counts, Places, packed_record
 from ops.drawing import DrawPlan
 from ops.fusion import fuse
 from ops.interface import Interrupted, Step
+from ops.logits import Rows
 from ops.memory_plan import Limits, plan
 from ops.needs import Needs, needs_of
 from ops.operations import Attention, Cost, Operation, Use
 from ops.profile import OperatorTime
 from ops.program import Program
-from ops.rows import Rows
 from ops.state.formats import CacheType
 from ops.state.sequence import SequenceState, reserve
 from quant.errors import UsageError

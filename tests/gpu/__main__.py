@@ -17,7 +17,7 @@ from gpu.ahead import compile_ahead  # noqa: E402
 from gpu.plan import run_all  # noqa: E402
 from gpu.report import Report  # noqa: E402
 from gpu.steps import Steps  # noqa: E402
-from ops.cuda.probe import Missing, find_card  # noqa: E402
+from ops.cuda.device.probe import Missing, find_card  # noqa: E402
 
 MOST, MOST_QUICK = 480.0, 180.0  # seconds, after which no step begins
 

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from ops.compiling import Worker, compiled
-from ops.cuda.codes import code_shelf
+from ops.compiled.compiling import Worker, compiled
+from ops.cuda.compile.codes import code_shelf
 from ops.cuda.kernels import KERNELS
 
 
@@ -15,7 +15,7 @@ def compile_ahead(target: str, cache: Path) -> str:
     """
     shelf = code_shelf(cache / "lepton" / "kernels", target)
     missing = [name for name in KERNELS if not shelf.read(name)]
-    worker = Worker("ops.cuda.worker", (target,))
+    worker = Worker("ops.cuda.compile.worker", (target,))
     for name, packed in compiled(missing, worker, os.cpu_count() or 1):
         shelf.write(name, packed)
     return f"{len(missing)} of {len(KERNELS)} kernels compiled into {shelf.folder}"

@@ -12,8 +12,8 @@ from test_cuda_attention import Model, Part, check
 from test_cuda_products import Bench, few, many, rounded
 from test_operators import weight
 
-from ops.cuda.kernels.weights import PANELS
-from ops.cuda.products import kernels_of
+from ops.cuda.kernels.formats.weights import PANELS
+from ops.cuda.lowering.products import kernels_of
 from ops.interface import BLOCK, Heads
 from quant.format import dequantize
 

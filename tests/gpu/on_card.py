@@ -13,7 +13,7 @@ def free_bytes() -> int:
 
 def bandwidth() -> float:
     """Bytes a second, read and written."""
-    from ops.cuda.bandwidth import copy_bandwidth  # needs the extra
+    from ops.cuda.device.bandwidth import copy_bandwidth  # needs the extra
 
     return copy_bandwidth(the_driver(), min(COPIED, free_bytes() // 4))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gpu.speed import FIRST_TOKEN, Row, table
 from gpu.steps import Outcome
-from ops.cuda.probe import Card, cuda_version
+from ops.cuda.device.probe import Card, cuda_version
 
 PACKAGES = ("numba-cuda", "cuda-bindings", "numba", "nvidia-nvvm", "nvidia-nvjitlink", "numpy")
 

@@ -29,8 +29,8 @@ from lepton_cli.engine.batch.records import (
     renumbered,
 )
 from lepton_cli.engine.sizes import counted
-from ops.own_files import named_file, open_file
-from ops.whole_files import replacing
+from ops.files.own_files import named_file, open_file
+from ops.files.whole_files import replacing
 from quant.errors import LeptonError, UsageError
 
 if sys.platform != "win32":

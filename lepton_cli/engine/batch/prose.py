@@ -9,8 +9,8 @@ from pathlib import Path
 from lepton_cli.engine.batch.columns import ColumnText, missing
 from lepton_cli.engine.batch.records import read_record
 from lepton_cli.engine.plain import Plain
-from ops.own_files import named_file, open_file
-from ops.whole_files import replacing
+from ops.files.own_files import named_file, open_file
+from ops.files.whole_files import replacing
 
 COLUMNS = ("text", "reasoning", "row", "id", "finish_reason", "seed", "error")
 

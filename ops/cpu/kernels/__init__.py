@@ -4,22 +4,20 @@ from collections.abc import Callable
 
 from ops.cpu.kernels import (
     activations,
-    attention,
-    cached,
     elementwise,
     embed,
     experts,
-    heads,
     limits,
     linear,
     packing,
-    panels,
     recurrence,
     replay,
-    simd,
-    unpacked,
-    vectors,
 )
+from ops.cpu.kernels.attention import attend as attention
+from ops.cpu.kernels.attention import cached, heads
+from ops.cpu.kernels.formats import panels, unpacked
+from ops.cpu.kernels.simd import operations as simd
+from ops.cpu.kernels.simd import vectors
 
 KERNELS: dict[str, Callable[..., None]] = {
     "add": elementwise.map_two(simd.add),

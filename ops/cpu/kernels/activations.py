@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ops.cpu.kernels.compiler import device
-from ops.cpu.kernels.memory import load_f64, load_i64, store_f32, store_i32
-from ops.cpu.kernels.simd import (
+from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.memory import load_f64, load_i64, store_f32, store_i32
+from ops.cpu.kernels.simd.operations import (
     absolute,
     load_f32,
     maximum,
@@ -15,7 +15,7 @@ from ops.cpu.kernels.simd import (
     store_i8,
     to_int,
 )
-from ops.cpu.kernels.vectors import inverse_rms
+from ops.cpu.kernels.simd.vectors import inverse_rms
 from ops.cpu.layout import (
     ACTIVATION_BLOCK,
     ACTIVATION_BYTES,

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from ops.cpu.kernels.compiler import device
-from ops.cpu.kernels.memory import load_f32, load_f64, load_i32, load_i64, parts_of, store_f32
-from ops.cpu.kernels.simd import (
+from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.memory import load_f32, load_f64, load_i32, load_i64, parts_of, store_f32
+from ops.cpu.kernels.simd.operations import (
     LANES,
     add,
     fma,
@@ -17,8 +17,8 @@ from ops.cpu.kernels.simd import (
     subtract,
     swap_pairs,
 )
-from ops.cpu.kernels.simd import load_f32 as load
-from ops.cpu.kernels.vectors import inverse_rms, mean, tanh
+from ops.cpu.kernels.simd.operations import load_f32 as load
+from ops.cpu.kernels.simd.vectors import inverse_rms, mean, tanh
 from ops.cpu.layout import OUTPUT_ROWS, POSITIONS
 
 NOTHING = np.float32(0)

@@ -1,8 +1,8 @@
 """Gathering rows of a table as the file holds it: the rest of the file need not be read."""
 
-from ops.cpu.kernels import blocks
-from ops.cpu.kernels.compiler import device
-from ops.cpu.kernels.memory import load_bf16, load_f16, load_f32, load_i32, load_i64, store_f32
+from ops.cpu.kernels.formats import blocks
+from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.memory import load_bf16, load_f16, load_f32, load_i32, load_i64, store_f32
 from ops.cpu.layout import POSITIONS, TOKEN_IDS
 
 

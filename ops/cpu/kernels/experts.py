@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from ops.cpu.kernels.compiler import device
-from ops.cpu.kernels.memory import (
+from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.memory import (
     load_f32,
     load_f64,
     load_i32,

@@ -1,9 +1,9 @@
 """What the machine could do at most: how fast it reads memory, and how fast it multiplies bytes."""
 
-from ops.cpu.kernels.addresses import rows
-from ops.cpu.kernels.dots import dot_small
-from ops.cpu.kernels.memory import load_i64
-from ops.cpu.kernels.simd import (
+from ops.cpu.kernels.simd.addresses import rows
+from ops.cpu.kernels.simd.dots import dot_small
+from ops.cpu.kernels.simd.memory import load_i64
+from ops.cpu.kernels.simd.operations import (
     LANES,
     add_int,
     broadcast_i32,

@@ -6,10 +6,10 @@ threads. The operands are named in layout.py.
 """
 
 from ops.cpu import layout as at
-from ops.cpu.kernels.addresses import ONE_TOKEN, TOKENS, pair
-from ops.cpu.kernels.compiler import device
-from ops.cpu.kernels.memory import claim, load_f32, load_i32, load_i64, part_size, parts_of
-from ops.cpu.kernels.simd import (
+from ops.cpu.kernels.simd.addresses import ONE_TOKEN, TOKENS, pair
+from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.memory import claim, load_f32, load_i32, load_i64, part_size, parts_of
+from ops.cpu.kernels.simd.operations import (
     add,
     first_panel,
     load_rows,
@@ -18,8 +18,8 @@ from ops.cpu.kernels.simd import (
     store_rows,
     zeros,
 )
-from ops.cpu.kernels.simd import load_f32 as load_floats
-from ops.cpu.kernels.tiles import load_tile, store_tile
+from ops.cpu.kernels.simd.operations import load_f32 as load_floats
+from ops.cpu.kernels.simd.tiles import load_tile, store_tile
 from ops.cpu.layout import (
     ACTIVATION_BYTES,
     PANEL_ROWS,

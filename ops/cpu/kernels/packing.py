@@ -4,8 +4,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ops.cpu.kernels.compiler import device
-from ops.cpu.kernels.memory import (
+from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.memory import (
     call_c,
     claim,
     load_i64,
@@ -18,7 +18,7 @@ from ops.cpu.kernels.memory import (
     store_u8,
     store_u16,
 )
-from ops.cpu.kernels.registers import I8, I16, I32, I64, pointer, shuffled
+from ops.cpu.kernels.simd.registers import I8, I16, I32, I64, pointer, shuffled
 from ops.cpu.layout import LINE, PANEL_ROWS
 
 MADV_DONTNEED = 4

@@ -1,9 +1,9 @@
 """Layers that keep a state of fixed size: each thread goes through its channels of every run."""
 
-from ops.cpu.kernels.compiler import device
 from ops.cpu.kernels.elementwise import share
-from ops.cpu.kernels.memory import load_i32, load_i64
-from ops.cpu.kernels.simd import LANES, fma, load_some, store_some
+from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.memory import load_i32, load_i64
+from ops.cpu.kernels.simd.operations import LANES, fma, load_some, store_some
 from ops.cpu.layout import RUN_STARTS, RUNS, SLOTS
 
 # operands of convolve

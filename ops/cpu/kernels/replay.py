@@ -1,7 +1,7 @@
 """The replay loop: all threads walk the program, share each operator, meet at a barrier."""
 
-from ops.cpu.kernels.compiler import device
-from ops.cpu.kernels.memory import (
+from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.memory import (
     atomic_add,
     atomic_load,
     atomic_store,

@@ -1,11 +1,11 @@
-"""A process that compiles for a rung of the CPU's instructions (see ops.worker)."""
+"""A process that compiles for a rung of the CPU's instructions (see ops.compiled.worker)."""
 
 import sys
 
+from ops.compiled.kernel_folder import pack
+from ops.compiled.worker import serve, tell
 from ops.cpu.kernels import ARGUMENTS, KERNELS
-from ops.cpu.kernels.compiler import compile_kernel
-from ops.shelves import pack
-from ops.worker import serve, tell
+from ops.cpu.kernels.simd.compiler import compile_kernel
 
 
 def compiled(name: str) -> bytes:

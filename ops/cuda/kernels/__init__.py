@@ -1,22 +1,13 @@
-"""Every kernel by name. None of these files imports a compiler (see ops.cuda.ptx)."""
+"""Every kernel by name. None of these files imports a compiler (see ops.cuda.compile.ptx)."""
 
-from ops.cuda.kernels import (
-    activations,
-    attention,
-    draw,
-    elementwise,
-    embed,
-    experts,
-    floats,
-    functions,
-    heads,
-    largest,
-    linear,
-    packing,
-)
-from ops.cuda.kernels.arithmetic import plus, times
-from ops.cuda.kernels.kernel import Kernel
-from ops.cuda.kernels.weights import PANELS
+from ops.cuda.kernels import activations, draw, elementwise, embed, experts, floats, largest, linear
+from ops.cuda.kernels.attention import attend as attention
+from ops.cuda.kernels.attention import heads
+from ops.cuda.kernels.formats import packing
+from ops.cuda.kernels.formats.weights import PANELS
+from ops.cuda.kernels.intrinsics import functions
+from ops.cuda.kernels.intrinsics.arithmetic import plus, times
+from ops.cuda.kernels.intrinsics.kernel import Kernel
 
 KERNELS: dict[str, Kernel] = {
     "add": elementwise.map_two(plus),

@@ -3,12 +3,20 @@
 A row of N: | N bytes | for each 32 of them: scale f32, scale · their sum f32, 8 bytes unused |
 """
 
-from ops.cuda.kernels.arithmetic import as_float, divided, magnitude, nearest, plus, root, times
-from ops.cuda.kernels.kernel import kernel
-from ops.cuda.kernels.memory import load_float, store_byte, store_float
-from ops.cuda.kernels.primitives import WARP, Address, Float, Int, f32
-from ops.cuda.kernels.reductions import block_sum
-from ops.cuda.kernels.warps import (
+from ops.cuda.kernels.intrinsics.arithmetic import (
+    as_float,
+    divided,
+    magnitude,
+    nearest,
+    plus,
+    root,
+    times,
+)
+from ops.cuda.kernels.intrinsics.kernel import kernel
+from ops.cuda.kernels.intrinsics.memory import load_float, store_byte, store_float
+from ops.cuda.kernels.intrinsics.primitives import WARP, Address, Float, Int, f32
+from ops.cuda.kernels.intrinsics.reductions import block_sum
+from ops.cuda.kernels.intrinsics.warps import (
     block_x,
     block_y,
     shared_memory,

@@ -4,7 +4,7 @@ The same steps as the host's samplers top_k, top_p, min_p, temperature and the d
 float64 too (lepton_cli/engine/candidates.py); the random numbers are the host's.
 """
 
-from ops.cuda.kernels.arithmetic import (
+from ops.cuda.kernels.intrinsics.arithmetic import (
     as_double,
     divided_double,
     double_of_int,
@@ -15,9 +15,8 @@ from ops.cuda.kernels.arithmetic import (
     plus_double,
     times_double,
 )
-from ops.cuda.kernels.kernel import kernel
-from ops.cuda.kernels.largest import KEPT, MOST
-from ops.cuda.kernels.memory import (
+from ops.cuda.kernels.intrinsics.kernel import kernel
+from ops.cuda.kernels.intrinsics.memory import (
     load_double,
     load_int,
     load_int2,
@@ -28,8 +27,9 @@ from ops.cuda.kernels.memory import (
     shared_store_int,
     store_int,
 )
-from ops.cuda.kernels.primitives import Address, Double, i32
-from ops.cuda.kernels.warps import barrier, shared_memory, thread_x
+from ops.cuda.kernels.intrinsics.primitives import Address, Double, i32
+from ops.cuda.kernels.intrinsics.warps import barrier, shared_memory, thread_x
+from ops.cuda.kernels.largest import KEPT, MOST
 
 LOG2_E, LN_2, LN_2_REST = 1.4426950408889634, 0.6931471803691238, 1.9082149292705877e-10
 COLD = -700.0  # below it e^a counts as nothing

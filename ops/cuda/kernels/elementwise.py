@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from ops.cuda.kernels.arithmetic import divided, logarithm, plus, root, times, turn
-from ops.cuda.kernels.functions import tanh
-from ops.cuda.kernels.kernel import Kernel, kernel
-from ops.cuda.kernels.memory import load_float, load_int, store_float
-from ops.cuda.kernels.primitives import Address, Float, Int, f32
-from ops.cuda.kernels.reductions import block_sum
-from ops.cuda.kernels.warps import block_x, block_y, shared_memory, thread_x, threads
+from ops.cuda.kernels.intrinsics.arithmetic import divided, logarithm, plus, root, times, turn
+from ops.cuda.kernels.intrinsics.functions import tanh
+from ops.cuda.kernels.intrinsics.kernel import Kernel, kernel
+from ops.cuda.kernels.intrinsics.memory import load_float, load_int, store_float
+from ops.cuda.kernels.intrinsics.primitives import Address, Float, Int, f32
+from ops.cuda.kernels.intrinsics.reductions import block_sum
+from ops.cuda.kernels.intrinsics.warps import block_x, block_y, shared_memory, thread_x, threads
 
 THREADS = 256
 NORM_THREADS = 512

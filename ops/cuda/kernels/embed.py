@@ -1,12 +1,12 @@
 """The rows of a table that a step asks for, from the form in which its products take it."""
 
-from ops.cuda.kernels.arithmetic import as_float, low_half, plus, signed_bits, times
-from ops.cuda.kernels.kernel import Kernel, kernel
-from ops.cuda.kernels.memory import load_float, load_int, load_short, store_float
-from ops.cuda.kernels.packing import FLOAT_GROUP_BYTES, fragment_place
-from ops.cuda.kernels.primitives import Address, Int, i32
-from ops.cuda.kernels.warps import block_x, thread_x
-from ops.cuda.kernels.weights import PANEL_ROWS, Panels
+from ops.cuda.kernels.formats.packing import FLOAT_GROUP_BYTES, fragment_place
+from ops.cuda.kernels.formats.weights import PANEL_ROWS, Panels
+from ops.cuda.kernels.intrinsics.arithmetic import as_float, low_half, plus, signed_bits, times
+from ops.cuda.kernels.intrinsics.kernel import Kernel, kernel
+from ops.cuda.kernels.intrinsics.memory import load_float, load_int, load_short, store_float
+from ops.cuda.kernels.intrinsics.primitives import Address, Int, i32
+from ops.cuda.kernels.intrinsics.warps import block_x, thread_x
 
 THREADS = 128
 

@@ -1,11 +1,17 @@
 """Mixtures of experts: choosing them, grouping rows by expert, summing what they gave."""
 
-from ops.cuda.kernels.arithmetic import divided, exponential, fma, greater, plus, times
-from ops.cuda.kernels.functions import sigmoid
-from ops.cuda.kernels.kernel import kernel
-from ops.cuda.kernels.memory import load_float, load_int, reload_float, store_float, store_int
-from ops.cuda.kernels.primitives import WARP, Address, Float, Int, f32, i32
-from ops.cuda.kernels.warps import (
+from ops.cuda.kernels.intrinsics.arithmetic import divided, exponential, fma, greater, plus, times
+from ops.cuda.kernels.intrinsics.functions import sigmoid
+from ops.cuda.kernels.intrinsics.kernel import kernel
+from ops.cuda.kernels.intrinsics.memory import (
+    load_float,
+    load_int,
+    reload_float,
+    store_float,
+    store_int,
+)
+from ops.cuda.kernels.intrinsics.primitives import WARP, Address, Float, Int, f32, i32
+from ops.cuda.kernels.intrinsics.warps import (
     block_x,
     shuffle,
     shuffle_xor,

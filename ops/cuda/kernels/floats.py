@@ -5,10 +5,10 @@ sums; so that one token gives the same bits as many, both go through the same in
 is summed in 16 chains that are added in their order.
 """
 
-from ops.cuda.kernels.arithmetic import fma, plus, safe_halves
-from ops.cuda.kernels.kernel import Kernel, kernel
-from ops.cuda.kernels.linear import CHAINS, FEW_THREADS, TILE_TOKENS
-from ops.cuda.kernels.memory import (
+from ops.cuda.kernels.formats.weights import PANEL_ROWS
+from ops.cuda.kernels.intrinsics.arithmetic import fma, plus, safe_halves
+from ops.cuda.kernels.intrinsics.kernel import Kernel, kernel
+from ops.cuda.kernels.intrinsics.memory import (
     load_float,
     load_float4,
     load_int,
@@ -17,17 +17,8 @@ from ops.cuda.kernels.memory import (
     shared_store_float,
     stream_int4,
 )
-from ops.cuda.kernels.primitives import WARP, Address, Int, f32, i32, local
-from ops.cuda.kernels.results import (
-    MANY_THREADS,
-    finished,
-    gated,
-    store_few,
-    store_result,
-    store_tile,
-    token_of,
-)
-from ops.cuda.kernels.warps import (
+from ops.cuda.kernels.intrinsics.primitives import WARP, Address, Int, f32, i32, local
+from ops.cuda.kernels.intrinsics.warps import (
     barrier,
     block_x,
     block_y,
@@ -39,7 +30,16 @@ from ops.cuda.kernels.warps import (
     warp,
     warp_sum,
 )
-from ops.cuda.kernels.weights import PANEL_ROWS
+from ops.cuda.kernels.linear import CHAINS, FEW_THREADS, TILE_TOKENS
+from ops.cuda.kernels.results import (
+    MANY_THREADS,
+    finished,
+    gated,
+    store_few,
+    store_result,
+    store_tile,
+    token_of,
+)
 
 GROUP, GROUP_BYTES = 32, 2048  # weights of a row that lie together, for the 32 rows of a panel
 UNIT = 2  # groups that a chain takes at once

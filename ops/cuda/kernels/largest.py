@@ -1,16 +1,23 @@
 """The largest of a row of logits, so that a host that draws from a few need not read them all."""
 
-from ops.cuda.kernels.arithmetic import bits_of
-from ops.cuda.kernels.kernel import kernel
-from ops.cuda.kernels.memory import (
+from ops.cuda.kernels.intrinsics.arithmetic import bits_of
+from ops.cuda.kernels.intrinsics.kernel import kernel
+from ops.cuda.kernels.intrinsics.memory import (
     load_float,
     load_int2,
     shared_load_int,
     shared_store_int,
     store_int,
 )
-from ops.cuda.kernels.primitives import Address, Float, Int, i32
-from ops.cuda.kernels.warps import barrier, block_x, block_y, blocks_x, shared_memory, thread_x
+from ops.cuda.kernels.intrinsics.primitives import Address, Float, Int, i32
+from ops.cuda.kernels.intrinsics.warps import (
+    barrier,
+    block_x,
+    block_y,
+    blocks_x,
+    shared_memory,
+    thread_x,
+)
 
 THREADS, STRETCH, KEPT = 512, 1024, 64
 LEAST, MOST = -0x80000000, 0x7FFFFFFF

@@ -9,9 +9,10 @@ multiplies matrices (mma).
 
 from collections.abc import Callable
 
-from ops.cuda.kernels.arithmetic import as_float, dp4a, fma, plus, quotient, times
-from ops.cuda.kernels.kernel import Kernel, kernel
-from ops.cuda.kernels.memory import (
+from ops.cuda.kernels.formats.weights import PANEL_ROWS, Panels
+from ops.cuda.kernels.intrinsics.arithmetic import as_float, dp4a, fma, plus, quotient, times
+from ops.cuda.kernels.intrinsics.kernel import Kernel, kernel
+from ops.cuda.kernels.intrinsics.memory import (
     load_float2,
     load_int,
     load_int2,
@@ -19,16 +20,8 @@ from ops.cuda.kernels.memory import (
     shared_load_float,
     shared_store_float,
 )
-from ops.cuda.kernels.primitives import WARP, Address, Int, f32, i32, local
-from ops.cuda.kernels.results import (
-    MANY_THREADS,
-    finished,
-    gated,
-    store_few,
-    store_tile,
-    token_of,
-)
-from ops.cuda.kernels.warps import (
+from ops.cuda.kernels.intrinsics.primitives import WARP, Address, Int, f32, i32, local
+from ops.cuda.kernels.intrinsics.warps import (
     barrier,
     block_x,
     block_y,
@@ -39,7 +32,14 @@ from ops.cuda.kernels.warps import (
     shared_memory,
     warp,
 )
-from ops.cuda.kernels.weights import PANEL_ROWS, Panels
+from ops.cuda.kernels.results import (
+    MANY_THREADS,
+    finished,
+    gated,
+    store_few,
+    store_tile,
+    token_of,
+)
 
 CHAINS = 16
 FEW_THREADS = CHAINS * WARP

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from ops.cuda.kernels.activations import store_quantized
-from ops.cuda.kernels.arithmetic import plus, times
-from ops.cuda.kernels.functions import gate_clamped_swiglu, gate_gelu, gate_silu
-from ops.cuda.kernels.memory import (
+from ops.cuda.kernels.intrinsics.arithmetic import plus, times
+from ops.cuda.kernels.intrinsics.functions import gate_clamped_swiglu, gate_gelu, gate_silu
+from ops.cuda.kernels.intrinsics.memory import (
     load_float,
     load_int,
     reload_float,
@@ -13,8 +13,8 @@ from ops.cuda.kernels.memory import (
     shared_store_float,
     store_float,
 )
-from ops.cuda.kernels.primitives import Address, Float, Int, i32
-from ops.cuda.kernels.warps import lane, shared_memory, thread_x
+from ops.cuda.kernels.intrinsics.primitives import Address, Float, Int, i32
+from ops.cuda.kernels.intrinsics.warps import lane, shared_memory, thread_x
 
 MANY_THREADS = 128  # of a block of products for many tokens
 PLAIN, SILU, GELU, CLAMPED_SWIGLU = range(4)

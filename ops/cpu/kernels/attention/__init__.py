@@ -1,0 +1,1 @@
+"""Attention over the cache of keys and values."""

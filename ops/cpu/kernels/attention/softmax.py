@@ -1,0 +1,116 @@
+"""A softmax in parts (Milakov and Gimelshein 2018): records of one query over one block each.
+
+    | Σ exp(score - highest) · V, as wide as a head, padded to whole registers |
+    | the highest score, in 16 lanes | Σ exp(score - highest), in 16 lanes |
+
+What a record holds depends on the query and the block alone, and records are merged in block order:
+so threads, tiles and chunks do not show in the results.
+"""
+
+import numpy as np
+
+from ops.cpu.kernels.elementwise import capped
+from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.memory import load_f32 as load_number
+from ops.cpu.kernels.simd.memory import parts_of
+from ops.cpu.kernels.simd.operations import (
+    LANES,
+    absolute,
+    add,
+    choose,
+    divide,
+    fma,
+    less,
+    load_f32,
+    maximum,
+    multiply,
+    ramp,
+    reduce_add,
+    reduce_max,
+    store,
+    store_some,
+    subtract,
+    to_float,
+    zeros,
+)
+from ops.cpu.kernels.simd.vectors import exp
+
+NOTHING, ONE, MINUS_INFINITY = np.float32(0), np.float32(1), np.float32(-np.inf)
+REGISTER = 4 * LANES  # bytes
+
+
+@device
+def padded(d):
+    return parts_of(d, LANES) * LANES
+
+
+@device
+def record_bytes(d):
+    return 4 * padded(d) + 2 * REGISTER
+
+
+@device
+def visible(x, s, first, stop):
+    """Scores of positions s .. s + 15; minus infinity where there is nothing to see."""
+    place = add(to_float(ramp()), np.float32(s))
+    x = choose(less(place, np.float32(stop)), x, MINUS_INFINITY)
+    return choose(less(place, np.float32(first)), MINUS_INFINITY, x)
+
+
+@device
+def soften(scores, first, stop, scale, cap, record, d):
+    """Products q·k become exp(score - highest); V is still to come into the record."""
+    begin, zero = first - first % LANES, zeros(scores, scores)
+    top, total = add(zero, MINUS_INFINITY), zero
+    for s in range(begin, stop, LANES):
+        x = multiply(load_f32(scores + 4 * s), scale)
+        if cap > 0:
+            x = capped(x, cap)
+        if s < first or s + LANES > stop:
+            x = visible(x, s, first, stop)
+        store(scores + 4 * s, x)
+        top = maximum(top, x)
+    highest = reduce_max(top)
+    for s in range(begin, stop, LANES):
+        x = exp(subtract(load_f32(scores + 4 * s), highest))
+        store(scores + 4 * s, x)
+        total = add(total, x)
+    start(record, d, highest, reduce_add(total))
+
+
+@device
+def start(record, d, highest, total):
+    """A record without any V."""
+    zero, end = zeros(record, record), 4 * padded(d)
+    for i in range(0, end, REGISTER):
+        store(record + i, zero)
+    store(record + end, add(zero, highest))
+    store(record + end + REGISTER, add(zero, total))
+
+
+@device
+def merge(record, part, d):
+    """Takes one block more in; a block of which nothing is seen changes nothing."""
+    end = 4 * padded(d)
+    if load_number(part + end + REGISTER, 0) == 0:
+        return
+    top, high = load_f32(record + end), load_f32(part + end)
+    fall = exp(subtract(NOTHING, absolute(subtract(top, high))))
+    keep, take = choose(less(top, high), fall, ONE), choose(less(high, top), fall, ONE)
+    for i in range(0, end, REGISTER):
+        store(record + i, fma(take, load_f32(part + i), multiply(keep, load_f32(record + i))))
+    store(record + end, maximum(top, high))
+    end += REGISTER
+    store(record + end, fma(take, load_f32(part + end), multiply(keep, load_f32(record + end))))
+
+
+@device
+def finish(record, y, d):
+    """The softmax's division, into d floats."""
+    total = load_f32(record + 4 * padded(d) + REGISTER)
+    for i in range(0, d, LANES):
+        value = divide(load_f32(record + 4 * i), total)
+        if d - i >= LANES:
+            store(y + 4 * i, value)
+        else:
+            store_some(y + 4 * i, value, d - i)

@@ -1,0 +1,1 @@
+"""How the blocks of each weight format are multiplied."""

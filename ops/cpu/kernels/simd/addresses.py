@@ -1,0 +1,106 @@
+"""Addresses of what a tile meets: one a token (`Rows`) or one a panel (`Panels`)."""
+
+import operator
+
+from numba import types
+from numba.extending import intrinsic, overload
+
+from ops.cpu.kernels.simd.compiler import target
+from ops.cpu.kernels.simd.registers import I32, I64, Panels, Rows, each, gathered, pointer
+
+
+@intrinsic
+def pair(context, first, second):
+    """The addresses of two panels."""
+
+    def code(context, builder, signature, arguments):
+        return gathered(builder, list(arguments))
+
+    return Panels(2)(types.int64, types.int64), code
+
+
+@intrinsic
+def _moved(context, panels, offset):
+    def code(context, builder, signature, arguments):
+        addresses, offset = arguments
+        return gathered(builder, [builder.add(one, offset) for one in each(builder, addresses)])
+
+    return panels(panels, types.int64), code
+
+
+@overload(operator.add)
+def _add_offset(panels, offset):
+    if isinstance(panels, Panels) and isinstance(offset, types.Integer):
+        return lambda panels, offset: _moved(panels, offset)
+    return None
+
+
+@intrinsic
+def row(context, address):
+    """A single address."""
+
+    def code(context, builder, signature, arguments):
+        return gathered(builder, list(arguments))
+
+    return Rows(1)(types.int64), code
+
+
+def _apart(kind, count_of):
+    """(base, stride): as many addresses as the rung says, a stride apart."""
+
+    @intrinsic
+    def apart(context, base, stride):
+        count = count_of(target())
+
+        def code(context, builder, signature, arguments):
+            base, stride = arguments
+            steps = [builder.mul(stride, I64(n)) for n in range(count)]
+            return gathered(builder, [builder.add(base, step) for step in steps])
+
+        return kind(count)(types.int64, types.int64), code
+
+    return apart
+
+
+def rows(count):
+    """An intrinsic: (base, stride) -> so many addresses, a stride apart."""
+    return _apart(Rows, lambda rung: count)
+
+
+class Tile:
+    """Rows of a number that the rung says: `size()`, and their addresses.
+
+    apart(base, stride): a stride apart; listed(base, stride, numbers, divisor): at
+    base + stride · (number // divisor), for as many numbers from an address on.
+    """
+
+    def __init__(self, count_of):
+        @intrinsic
+        def size(context):
+            def code(context, builder, signature, arguments):
+                return I64(count_of(target()))
+
+            return types.int64(), code
+
+        @intrinsic
+        def listed(context, base, stride, numbers, divisor):
+            count = count_of(target())
+
+            def code(context, builder, signature, arguments):
+                base, stride, numbers, divisor = arguments
+                place, parts = pointer(builder, numbers, I32), []
+                for n in range(count):
+                    raw = builder.load(builder.gep(place, [I32(n)]), align=1)
+                    number = builder.udiv(builder.zext(raw, I64), divisor)
+                    parts.append(builder.add(base, builder.mul(stride, number)))
+                return gathered(builder, parts)
+
+            return Rows(count)(*[types.int64] * 4), code
+
+        self.size, self.listed, self.apart = size, listed, _apart(Rows, count_of)
+
+
+QUERIES, TOKENS = Tile(lambda rung: rung.queries), Tile(lambda rung: rung.tokens)
+ONE_TOKEN = Tile(lambda rung: 1)
+tile_size, tile_of_rows, tile_of_rows_listed = QUERIES.size, QUERIES.apart, QUERIES.listed
+tile_of_panels = _apart(Panels, lambda rung: rung.queries)

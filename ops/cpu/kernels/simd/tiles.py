@@ -1,0 +1,96 @@
+"""Tiles in memory, scales that panels share, and lanes spread over memory."""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from ops.cpu.kernels.simd.half import narrow_half, widen_half
+from ops.cpu.kernels.simd.registers import (
+    I8,
+    I16,
+    I32,
+    I64,
+    LANES,
+    Vec,
+    as_is,
+    each,
+    gathered,
+    pointer,
+    register,
+    shape_of,
+    splat,
+)
+
+
+def _places(builder, rows, panels):
+    """Where a tile's registers lie: in each row, the panels' one after the other."""
+    return [
+        pointer(builder, address, register("f32"), I64(4 * LANES * n))
+        for n in range(panels)
+        for address in each(builder, rows)
+    ]
+
+
+@intrinsic
+def load_tile(context, rows, like):
+    """From each row, 16 floats for each panel."""
+    panels, _ = shape_of([like])
+
+    def code(context, builder, signature, arguments):
+        places = _places(builder, arguments[0], panels)
+        return gathered(builder, [builder.load(place, align=1) for place in places])
+
+    return Vec("f32", rows.count, panels)(rows, like), code
+
+
+@intrinsic
+def store_tile(context, rows, value):
+    """To each row, its panels one after the other."""
+
+    def code(context, builder, signature, arguments):
+        rows, parts = arguments
+        places = _places(builder, rows, value.panels)
+        for place, part in zip(places, each(builder, parts), strict=True):
+            builder.store(part, place, align=1)
+        return context.get_dummy_value()
+
+    return types.void(rows, value), code
+
+
+@intrinsic
+def load_scales(context, address, like):
+    """f16 that two panels share, in every lane."""
+    panels, _ = shape_of([like])
+
+    def code(context, builder, signature, arguments):
+        parts = []
+        for n in range(panels):
+            place = pointer(builder, arguments[0], I16, I64(2 * (n // 2)))
+            parts.append(splat(builder, widen_half(builder, builder.load(place, align=1))))
+        return gathered(builder, parts)
+
+    return Vec("f32", 1, panels)(types.int64, like), code
+
+
+def _scatter(narrow):
+    """scatter(address, stride, value): the lanes of the only register, a stride of bytes apart."""
+
+    @intrinsic
+    def scatter(context, address, stride, value):
+        def code(context, builder, signature, arguments):
+            address, stride, value = arguments
+            lanes = narrow(builder, builder.extract_value(value, 0))
+            for n in range(LANES):
+                lane = builder.extract_element(lanes, I32(n))
+                offset = builder.mul(stride, I64(n))
+                builder.store(lane, pointer(builder, address, lane.type, offset), align=1)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, value), code
+
+    return scatter
+
+
+scatter_f32 = _scatter(as_is)
+scatter_f16 = _scatter(narrow_half)
+scatter_i8 = _scatter(lambda builder, value: builder.trunc(value, ir.VectorType(I8, LANES)))

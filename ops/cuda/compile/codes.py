@@ -1,0 +1,101 @@
+"""Kernels as machine code: looked up in the cache folder, else compiled once for this card."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol
+
+from ops.compiled.compiling import Worker, compiled
+from ops.compiled.kernel_folder import Compiling, Shelf, tidy, unpack
+from ops.cuda.device.device import Code
+
+HERE = Path(__file__).parents[1]  # ops/cuda
+COMPILERS = (
+    *("numba-cuda", "numba", "llvmlite"),
+    *("nvidia-nvvm", "nvidia-nvjitlink"),  # of CUDA 13
+    *("nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12"),
+)
+
+
+class Loader(Protocol):
+    """A card, or what stands for one."""
+
+    @property
+    def capability(self) -> tuple[int, int]: ...
+    def load(self, name: str, code: Code) -> None: ...
+
+
+class NoLoader:
+    """Kernels are compiled for such a card and kept, but not loaded."""
+
+    def __init__(self, capability: tuple[int, int]) -> None:
+        self.capability = capability
+
+    def load(self, name: str, code: Code) -> None: ...
+
+
+class CodeStore:
+    """Loads kernels into a card by their names."""
+
+    def __init__(
+        self,
+        device: Loader,
+        folder: Path,
+        processes: int,
+        on_compile: Callable[[Compiling], None],
+    ) -> None:
+        """`folder` is for compiled kernels."""
+        self._device, self._processes, self._on_compile = device, processes, on_compile
+        self._target = "sm_{}{}".format(*device.capability)
+        self.shelf = code_shelf(folder, self._target)
+        tidy(self.shelf.folder, time.time())
+
+    def prepare(self, names: Iterable[str]) -> None:
+        """Compiles those that lie nowhere yet, several at once. Raises LeptonError."""
+        missing = [name for name in dict.fromkeys(names) if not self._find(name)]
+        if not missing:
+            return
+        lost, ignored = self.shelf.probe(), self.shelf.ignored
+        self._on_compile(Compiling(0, len(missing), lost=lost, ignored=ignored))
+        worker = Worker("ops.cuda.compile.worker", (self._target,))
+        for done, (name, packed) in enumerate(compiled(missing, worker, self._processes), start=1):
+            lost = self.shelf.write(name, packed)
+            self._load(name, *unpack(packed))
+            self._on_compile(Compiling(done, len(missing), name, lost))
+
+    def _find(self, name: str) -> bool:
+        code = self.shelf.read(name)
+        if code:
+            self._load(name, *code)
+        return code is not None
+
+    def _load(self, name: str, binary: bytes, told: str) -> None:
+        entry, _, signature = told.partition(" ")
+        self._device.load(name, Code(binary, entry, signature))
+
+
+def code_shelf(root: Path, target: str) -> Shelf:
+    """Another version of a source or of the compiler has another folder."""
+    key = hashlib.sha256(" ".join((target, *map(_installed, COMPILERS))).encode())
+    for source in sources():
+        key.update(source.read_bytes())
+    return Shelf(root / f"{target}-{key.hexdigest()[:16]}")
+
+
+def sources() -> list[Path]:
+    """The files that decide what a kernel's machine code is."""
+    ops = HERE.parent
+    files = [ops / "interface.py", ops / "state" / "formats.py"]
+    files += [HERE / "cache.py", HERE / "device" / "device.py"]
+    own, shared = (HERE / "kernels", HERE / "compile"), (ops / "compiled", ops / "files")
+    folders = *own, *shared, ops.parent / "quant"
+    return [*files, *(file for folder in folders for file in sorted(folder.rglob("*.py")))]
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

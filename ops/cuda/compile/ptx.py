@@ -1,0 +1,173 @@
+"""The one file that knows the compiler: from a kernel's function to PTX and to machine code.
+
+numba-cuda compiles through NVVM, nvJitLink assembles; neither needs a card or a driver. Imported
+only in a process that compiles.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from inspect import Parameter, Signature
+from types import SimpleNamespace
+from typing import Any
+
+from cuda.bindings import nvjitlink
+from llvmlite import ir
+from numba import cuda
+from numba.cuda import cudadecl, dispatcher, types
+from numba.cuda.extending import intrinsic
+
+from ops.cuda.device.device import Code
+from ops.cuda.kernels.intrinsics import warps
+from ops.cuda.kernels.intrinsics.binding import Binder, Word
+from ops.cuda.kernels.intrinsics.kernel import Kernel
+from ops.cuda.kernels.intrinsics.primitives import Cast, Local, Primitive
+
+TYPES = {"i": types.int32, "l": types.int64, "f": types.float32, "d": types.float64}
+LLVM_TYPES = {"i": ir.IntType(32), "l": ir.IntType(64), "f": ir.FloatType(), "d": ir.DoubleType()}
+SHARED_SPACE = 3
+OLDEST = 75
+MARK = "lepton_word"
+SPELLINGS = {
+    word.name: word.assembly
+    for word in vars(warps).values()
+    if isinstance(word, Primitive) and not isinstance(word.assembly, str)
+}
+"""What stands for the words that are marked."""
+
+cudadecl.register_global(cuda.local, types.Module(cuda.local))  # known as an attribute only
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """Machine code, and what the assembler told of it."""
+
+    code: Code
+    ptx: str
+    registers: int
+    spilled: int  # bytes of local memory
+
+
+def compile_kernel(kernel: Kernel, sm: int) -> Assembled:
+    """For a compute capability as in 89. What it cannot compile is our own fault: it raises."""
+    return assemble(to_ptx(kernel), kernel, sm)
+
+
+def assemble(ptx: str, kernel: Kernel, sm: int) -> Assembled:
+    """What `to_ptx` gave as machine code for a capability."""
+    ptx = spelled(ptx, sm)
+    binary, log = _assemble(ptx, sm)
+    entry = re.search(r"\.visible \.entry (\w+)", ptx)
+    assert entry, "the compiler gave no entry"
+    registers = re.search(r"used (\d+) registers", log)
+    spills = [int(number) for number in re.findall(r"(\d+) bytes (?:stack frame|spill)", log)]
+    code = Code(binary, entry[1], kernel.signature)
+    return Assembled(code, ptx, int(registers[1]) if registers else 0, sum(spills))
+
+
+def to_ptx(kernel: Kernel) -> str:
+    """For every card: words that cards spell differently stand in it by their names."""
+    capability = divmod(OLDEST, 10)
+    # a called function is compiled for the card that is there, unless told otherwise
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+    binder = Binder(_translated, partial(cuda.jit, device=True))
+    function = binder.bind(kernel.function)
+    signature = types.void(*[TYPES[letter] for letter in kernel.signature])
+    ptx, _ = cuda.compile_ptx(function, signature, cc=capability, launch_bounds=kernel.bounds)
+    return str(ptx)
+
+
+def spelled(ptx: str, sm: int) -> str:
+    """What `to_ptx` gave, as cards of a capability take it."""
+
+    def spell(match: re.Match[str]) -> str:
+        spelling = SPELLINGS[match[1]](sm)
+        operands = [operand.strip() for operand in match[2].split(",")]
+        return re.sub(r"\$(\d+)", lambda place: operands[int(place[1])], spelling)
+
+    target = f".target sm_{OLDEST if sm < 80 else 80}"  # where they begin to differ
+    return re.sub(rf"{MARK} (\w+) ([^;]*);", spell, ptx.replace(f".target sm_{OLDEST}", target))
+
+
+def _translated(word: Word) -> Any:
+    if isinstance(word, Cast):
+        return types.int32 if word.letter == "i" else types.float32
+    if isinstance(word, Local):
+        return cuda.local
+    return _intrinsic(word)
+
+
+def _intrinsic(word: Primitive) -> Any:
+    text = word.assembly
+    if not isinstance(text, str):
+        places = range(len(word.results) + len(word.operands))
+        text = f"{MARK} {word.name} {', '.join(f'${place}' for place in places)};"
+    results = [TYPES[letter] for letter in word.results]
+    returned = types.void if not results else results[0]
+    if len(results) > 1:
+        alike = len(set(results)) == 1
+        returned = types.UniTuple(results[0], len(results)) if alike else types.Tuple(results)
+    signature = returned(*[TYPES[letter] for letter in word.operands])
+
+    def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+        if word.kind == "shared_base":
+            return _shared_base(builder)
+        value = builder.call(
+            _inline(word, text), operands, attrs=() if word.kind == "plain" else ("convergent",)
+        )
+        if not results:
+            return context.get_dummy_value()
+        if len(results) == 1:
+            return value
+        parts = [builder.extract_value(value, n) for n in range(len(results))]
+        return context.make_tuple(builder, signature.return_type, parts)
+
+    def typed(typing_context: Any, *operands: Any) -> tuple[Any, Callable[..., Any]]:
+        return signature, emit
+
+    typed.__name__ = word.name
+    names = ["typing_context", *(f"operand_{n}" for n in range(len(word.operands)))]
+    parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    typed.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # read by numba
+    return intrinsic(typed)
+
+
+def _inline(word: Primitive, text: str) -> ir.InlineAsm:
+    results = [LLVM_TYPES[letter] for letter in word.results]
+    returned = ir.VoidType() if not results else results[0]
+    if len(results) > 1:
+        returned = ir.LiteralStructType(results)
+    function = ir.FunctionType(returned, [LLVM_TYPES[letter] for letter in word.operands])
+    # without side effects it may be moved in front of the branch that guards it, as a load from 0
+    lasting = word.effects or word.touches or word.kind in ("collective", "barrier")
+    return ir.InlineAsm(function, text, word.constraints, side_effect=bool(lasting))
+
+
+def _shared_base(builder: Any) -> Any:
+    """The memory whose size the launch tells: an array of no size outside the module."""
+    name, module = "dynamic_shared", builder.module
+    if name not in module.globals:
+        memory = ir.GlobalVariable(module, ir.ArrayType(ir.IntType(8), 0), name, SHARED_SPACE)
+        memory.linkage, memory.align = "external", 16
+    return builder.ptrtoint(module.globals[name], LLVM_TYPES["i"])
+
+
+def _assemble(ptx: str, sm: int) -> tuple[bytes, str]:
+    """Machine code and the assembler's log."""
+    options = [f"-arch=sm_{sm}", "-verbose", "-Xptxas=-v", "-O3"]
+    linker, source = nvjitlink.create(len(options), options), ptx.encode()
+    try:
+        nvjitlink.add_data(linker, nvjitlink.InputType.PTX, source, len(source), "kernel")
+        nvjitlink.complete(linker)
+        binary = bytearray(nvjitlink.get_linked_cubin_size(linker))
+        nvjitlink.get_linked_cubin(linker, binary)
+        log = bytearray(nvjitlink.get_info_log_size(linker))
+        nvjitlink.get_info_log(linker, log)
+        return bytes(binary), log.decode(errors="replace")
+    except nvjitlink.nvJitLinkError as error:
+        log = bytearray(nvjitlink.get_error_log_size(linker))
+        nvjitlink.get_error_log(linker, log)
+        raise AssertionError(f"sm_{sm}: {error}\n{log.decode(errors='replace')}") from error
+    finally:
+        nvjitlink.destroy(linker)

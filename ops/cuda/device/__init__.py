@@ -1,0 +1,1 @@
+"""The card itself: finding it, its driver, memory, launches and failures."""

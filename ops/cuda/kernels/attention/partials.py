@@ -1,0 +1,300 @@
+"""Attention of 16 query rows over one block of the cache: a thread block of four warps.
+
+Rows are (token, head of a kv head's group) pairs of one sequence. A partial result of a row is its
+greatest score m, l = Σ 2^(s - m), and O = Σ 2^(s - m) v. It depends on nothing but the row and the
+block: products go over dimensions, then over positions, in their order, whatever else the rows of
+the tile are; and partial results are merged in the order of blocks, whoever computed them.
+
+Lane 4g + t of a warp knows of the rows g ("low") and g + 8 ("high"); scores are to the base 2.
+
+Shared memory: | queries (16, P) f16 | weights (16, 256) f16 | maxima (16, 4) f32 | sums (16, 4) |
+sights (16,) i32 |. Sights: the last position that each row sees, its own; -1 where there is no row.
+Queries and weights are in the order of `mma_f16`: for 32 dimensions the words of rows 0 to 7, 16
+bytes a lane, then those of rows 8 to 15; for 16 positions 16 bytes a lane.
+"""
+
+import math
+from collections.abc import Callable
+
+from ops.cuda.kernels.intrinsics.arithmetic import (
+    LOG2_E,
+    divided,
+    exponential,
+    greater,
+    halves,
+    high_half,
+    low_half,
+    plus,
+    power_of_two,
+    reciprocal,
+    safe_halves,
+    times,
+)
+from ops.cuda.kernels.intrinsics.memory import (
+    load_float,
+    load_float2,
+    shared_load_float,
+    shared_load_int,
+    shared_load_int4,
+    shared_store_float,
+    shared_store_int,
+    shared_store_int4,
+)
+from ops.cuda.kernels.intrinsics.primitives import WARP, Address, Float, Int, f32, i32, local
+from ops.cuda.kernels.intrinsics.warps import lane, mma_f16, shuffle_xor_float, thread_x, warp
+
+ROWS = 16
+WARPS = 4
+THREADS = WARPS * WARP
+STRIPE = 64  # positions of a block that a warp scores
+WEIGHTS_BYTES = 2 * ROWS * 256
+NOTHING = -math.inf
+
+
+def row() -> Int:
+    """A thread's first row, g."""
+    return i32(lane() >> 2)
+
+
+def quad_place() -> Int:
+    """Its place t among the four that share it."""
+    return i32(lane() & 3)
+
+
+def shared_bytes(padded_width: int) -> int:
+    return 2 * ROWS * padded_width + WEIGHTS_BYTES + 2 * 4 * ROWS * WARPS + 4 * ROWS
+
+
+def weights_at(room: Int, padded_width: Int) -> Int:
+    return room + 2 * ROWS * padded_width
+
+
+def maxima_at(room: Int, padded_width: Int) -> Int:
+    return weights_at(room, padded_width) + WEIGHTS_BYTES
+
+
+def sums_at(room: Int, padded_width: Int) -> Int:
+    return maxima_at(room, padded_width) + 4 * ROWS * WARPS
+
+
+def sights_at(room: Int, padded_width: Int) -> Int:
+    return sums_at(room, padded_width) + 4 * ROWS * WARPS
+
+
+def tiles_a_warp(padded_width: int) -> int:
+    """How many 16 dimensions of V each warp takes, at most."""
+    return -(-padded_width // 16 // WARPS)
+
+
+# --- merging
+
+
+def shrunk(m: Float, greatest: Float) -> Float:
+    """What becomes of weights whose greatest score was m."""
+    return power_of_two(plus(m, -greatest))
+
+
+def merged(x: Float, a: Float, y: Float, b: Float) -> Float:
+    return plus(times(x, a), times(y, b))
+
+
+def last_factor(m: Float, total: Float, sinks: Address, head: Int) -> Float:
+    """By which O is multiplied at the end: 1 / l; a sink takes its share."""
+    if sinks == 0:
+        return divided(f32(1), total)
+    sink = times(load_float(sinks + 4 * head), LOG2_E)
+    greatest = greater(m, sink)
+    share = shrunk(m, greatest)
+    return divided(share, merged(total, share, f32(1), shrunk(sink, greatest)))
+
+
+# --- scores
+
+
+def store_query_pair(source: Address, room: Int, n: Int, width: Int) -> None:
+    """Two dimensions of this thread's row in part n, from `source` (0: no row)."""
+    dimension = i32(32 * (n >> 1) + 2 * (thread_x() & 15))
+    a, b = f32(0), f32(0)
+    if source != 0 and dimension < width:
+        a, b = load_float2(source + 4 * dimension)
+    shared_store_int(room + 512 * n + 4 * thread_x(), safe_halves(a, b))
+
+
+def seen(a: Float, position: Int, before: Int, last: Int) -> Float:
+    if position <= before or position > last:
+        return f32(NOTHING)
+    return a
+
+
+def quad_greatest(a: Float) -> Float:
+    a = greater(a, shuffle_xor_float(a, 1))
+    return greater(a, shuffle_xor_float(a, 2))
+
+
+def quad_sum(a: Float) -> Float:
+    a = plus(a, shuffle_xor_float(a, 1))
+    return plus(a, shuffle_xor_float(a, 2))
+
+
+def store_of_row(at: Int, low: Float, high: Float) -> None:
+    """This warp's number of each row into (16, 4)."""
+    at = i32(at + 16 * row() + 4 * warp())
+    if quad_place() == 0:
+        shared_store_float(at, low)
+        shared_store_float(at + 128, high)
+
+
+def greatest_of_row(at: Int) -> Float:
+    a = shared_load_float(at)
+    for n in range(1, WARPS):
+        a = greater(a, shared_load_float(at + 4 * n))
+    return a
+
+
+def sum_of_row(at: Int) -> Float:
+    a = shared_load_float(at)
+    for n in range(1, WARPS):
+        a = plus(a, shared_load_float(at + 4 * n))
+    return a
+
+
+def make_products(load_keys: Callable[..., None], loads: int) -> Callable[..., None]:
+    """`loads`: how many positions' keys each thread loads together, 4 or 8."""
+    size = 4 * loads
+
+    def products(head: Address, room: Int, chunks: Int, s) -> None:
+        """Adds queries times this warp's 64 keys to s (8, 4), a fragment for 8 positions."""
+        words = local.array(size, i32)
+        position = i32(STRIPE * warp() + row())
+        for chunk in range(chunks):  # a loop: in a row its loads would take all registers
+            at = i32(room + 1024 * chunk + 16 * lane())
+            a, b, c, d = shared_load_int4(at)
+            e, f, g, h = shared_load_int4(at + 512)
+            for first in range(0, 32, size):
+                load_keys(head, position + 2 * first, chunk, words)
+                for n in range(0, size, 4):
+                    m = first + n
+                    w, x, y, z = s[m], s[m + 1], s[m + 2], s[m + 3]
+                    w, x, y, z = mma_f16(a, e, b, f, words[n], words[n + 1], w, x, y, z)
+                    w, x, y, z = mma_f16(c, g, d, h, words[n + 2], words[n + 3], w, x, y, z)
+                    s[m], s[m + 1], s[m + 2], s[m + 3] = w, x, y, z
+
+    return products
+
+
+def tanh_in_brief(a: Float) -> Float:
+    """As `functions.tanh`, without a division: there are 32 of them in a row."""
+    return plus(f32(1), times(f32(-2), reciprocal(plus(exponential(times(f32(2), a)), f32(1)))))
+
+
+def scale(s, factor: Float, cap: Float) -> None:
+    """Scores to the base 2. cap > 0: `factor` is scale / c and `cap` is c, times log2 e."""
+    for n in range(32):
+        s[n] = times(s[n], factor)
+    if cap > f32(0):
+        for n in range(32):
+            s[n] = times(cap, tanh_in_brief(s[n]))
+
+
+def mask(s, start: Int, window: Int, sights: Int) -> None:
+    """`sights`: where the rows' own positions stand."""
+    mine = i32(start + STRIPE * warp() + 2 * quad_place())
+    low_last = i32(shared_load_int(sights + 4 * row()) - mine)
+    high_last = i32(shared_load_int(sights + 4 * row() + 32) - mine)
+    low_first, high_first = i32(low_last - window), i32(high_last - window)
+    for n in range(8):
+        for side in range(2):
+            position, at = 8 * n + side, 4 * n + side
+            s[at] = seen(s[at], position, low_first, low_last)
+            s[at + 2] = seen(s[at + 2], position, high_first, high_last)
+
+
+def store_maxima(s, at: Int) -> None:
+    low, high = s[0], s[2]
+    for n in range(8):
+        low = greater(low, greater(s[4 * n], s[4 * n + 1]))
+        high = greater(high, greater(s[4 * n + 2], s[4 * n + 3]))
+    store_of_row(at, quad_greatest(low), quad_greatest(high))
+
+
+def weight_pair(a: Float, b: Float, m: Float) -> Int:
+    return halves(power_of_two(plus(a, -m)), power_of_two(plus(b, -m)))
+
+
+def pair_sum(word: Int) -> Float:
+    return plus(low_half(word), high_half(word))
+
+
+def finite(m: Float) -> Float:
+    """A row that sees nothing has no greatest score."""
+    if m > f32(NOTHING):
+        return m
+    return f32(0)
+
+
+def store_weights(s, at: Int, sums: Int, low_m: Float, high_m: Float) -> None:
+    at = i32(at + 2048 * warp() + 16 * lane())
+    low_m, high_m = finite(low_m), finite(high_m)
+    low, high = f32(0), f32(0)
+    for n in range(4):
+        a = weight_pair(s[8 * n], s[8 * n + 1], low_m)
+        b = weight_pair(s[8 * n + 2], s[8 * n + 3], high_m)
+        c = weight_pair(s[8 * n + 4], s[8 * n + 5], low_m)
+        d = weight_pair(s[8 * n + 6], s[8 * n + 7], high_m)
+        low = plus(plus(low, pair_sum(a)), pair_sum(c))
+        high = plus(plus(high, pair_sum(b)), pair_sum(d))
+        shared_store_int4(at + 512 * n, a, b, c, d)
+    store_of_row(sums, quad_sum(low), quad_sum(high))
+
+
+# --- weighted values
+
+
+def written(word: Int, position: Int, last: Int) -> Int:
+    """Of two positions' values those up to the last: what was never written may be no number."""
+    if position > last:
+        return i32(0)
+    if position == last:
+        return i32(word & 0xFFFF)
+    return i32(word)
+
+
+def make_weigh(
+    load_values: Callable[..., tuple], padded_width: int, loads: int, *, whole: bool
+) -> Callable[..., None]:
+    """`loads`: how many go together. `whole`: all positions of the block were written."""
+    tiles, all_tiles = tiles_a_warp(padded_width), padded_width // 16
+    ahead = max(1, 1 << (loads // tiles).bit_length() - 1)  # steps of 16 positions
+    count, even = tiles * ahead, tiles * WARPS == all_tiles
+    size = 4 * count
+
+    def weigh(head: Address, weights: Int, last: Int, o) -> None:
+        """Weights times values of this warp's dimensions: o (2·tiles, 4), from zero."""
+        words = local.array(size, i32)
+        first = i32(tiles * warp())
+        weights = i32(weights + 16 * lane())
+        for n in range(8 * tiles):
+            o[n] = f32(0)
+        for start in range(0, 16, ahead):
+            for n in range(count):
+                step, tile = start + n // tiles, first + n % tiles
+                a, b, c, d = i32(0), i32(0), i32(0), i32(0)
+                if (even or tile < all_tiles) and (whole or 16 * step <= last):
+                    a, b, c, d = load_values(head, tile, step)
+                    if not whole:
+                        position = i32(16 * step + 2 * quad_place())
+                        a, c = written(a, position, last), written(c, position, last)
+                        b, d = written(b, position + 8, last), written(d, position + 8, last)
+                words[4 * n], words[4 * n + 1], words[4 * n + 2], words[4 * n + 3] = a, b, c, d
+            for n in range(count):
+                if n % tiles == 0:
+                    e, f, g, h = shared_load_int4(weights + 512 * (start + n // tiles))
+                at = 8 * (n % tiles)
+                w, x, y, z = o[at], o[at + 1], o[at + 2], o[at + 3]
+                w, x, y, z = mma_f16(e, f, g, h, words[4 * n], words[4 * n + 1], w, x, y, z)
+                o[at], o[at + 1], o[at + 2], o[at + 3] = w, x, y, z
+                w, x, y, z = o[at + 4], o[at + 5], o[at + 6], o[at + 7]
+                w, x, y, z = mma_f16(e, f, g, h, words[4 * n + 2], words[4 * n + 3], w, x, y, z)
+                o[at + 4], o[at + 5], o[at + 6], o[at + 7] = w, x, y, z
+
+    return weigh

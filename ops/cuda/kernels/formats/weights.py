@@ -1,0 +1,278 @@
+"""How quantized weights lie in a card's memory, and how kernels take them out: panels of 32 rows.
+
+A panel is a row of units, a unit holds `blocks` blocks of 32 weights of each of the panel's rows:
+first all levels, then what turns them into weights (the head). Each row is a lane, so a warp that
+reads one block reads whole lines. The byte count is the file's.
+
+levels of a block  | lane 0: 16 bytes | lane 1 | ... | lane 31 |    (Q8_0: twice, 16 weights each)
+    Byte b of word i holds weight 8i + b in its lower half and weight 8i + 4 + b in its upper one:
+    one mask, or a shift and a mask, gives four signed or unsigned bytes in their order, and the
+    pair of words that a lane of a matrix fragment wants comes from one word. (Q6_K, whose halves
+    are summed apart: weight 4i + b and weight 16 + 4i + b.)
+Q5_K behind them   a word a lane and block: bit i of byte b belongs to weight 4i + b
+Q6_K behind them   two words: the bits 2i, 2i + 1 of byte b of word w belong to weight 16w + 4i + b
+head               Q4_0, Q8_0, IQ4_NL: | lane 0: 4 scales f16 | lane 1 | ...
+                   MXFP4: | lane 0: 4 exponents of 8 bits | ... IQ4_XS: | lane 0: 8 bytes | ...
+                   Q4_K, Q5_K: | lane 0: d f16, dmin f16, 12 bytes of scales as in the file | ...
+                   Q6_K:       | lane 0: 16 scales i8 | ... | lane 31 |, | lane 0: d f16 | ...
+
+Levels of Q4_0 and Q6_K are two's complements, so they lie in the upper bits of a byte times 16
+or 4, which their scale takes back.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ops.cuda.kernels.formats import tables
+from ops.cuda.kernels.intrinsics.arithmetic import (
+    as_float,
+    bits,
+    high_half,
+    low_half,
+    shift_left,
+    shift_right,
+    signed_bits,
+    times,
+)
+from ops.cuda.kernels.intrinsics.memory import (
+    load_int,
+    load_int2,
+    load_int4,
+    load_short,
+    stream_int4,
+)
+from ops.cuda.kernels.intrinsics.primitives import Address, Float, Int, f32, i32
+from quant import iquants, microscaling
+
+PANEL_ROWS = 32
+BLOCK = 32
+
+Words = tuple[int, int, int, int, int, int, int, int]  # four levels each, in their order
+Pair = tuple[int, int]  # words 2t and 2t + 1, of halves: t and 4 + t
+Head = tuple[int, int, int, int, int]
+Scales = tuple[float, float, int, int]
+"""A block's factor and minimum, and what the sums of its two halves are to be multiplied with."""
+
+UPPER, LOWER = -0x0F0F0F10, 0x0F0F0F0F
+
+
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """A format: the size of its units, and device functions that take them apart.
+
+    words(unit, n, lane), pair(unit, n, row, t), head(unit, row), scales(head, n) where `unit` is
+    an address and n a block of it. `names`: the four bits of levels name entries of a table (see
+    tables.py). `minimum`: weights are factor · level - minimum. `halves`: the
+    two halves of a block have factors of their own.
+    """
+
+    blocks: int
+    unit_bytes: int
+    words: Callable[[int, int, int], Words]
+    pair: Callable[[int, int, int, int], Pair]
+    head: Callable[[int, int], Head]
+    scales: Callable[[int, int, int, int, int, int], Scales]
+    minimum: bool = False
+    halves: bool = False
+    names: bool = False
+
+
+# --- 4 signed bits: Q4_0
+
+
+def upper(word: Int) -> Int:
+    """Of four bytes the upper halves, where they are: signed, times 16."""
+    return i32(word & UPPER)
+
+
+def lower(word: Int) -> Int:
+    """The lower halves, brought up."""
+    return i32(shift_left(word, 4) & UPPER)
+
+
+def q4_0_words(unit: Address, n: Int, lane: Int) -> Words:
+    a, b, c, d = stream_int4(unit + n * 512 + lane * 16)
+    return lower(a), upper(a), lower(b), upper(b), lower(c), upper(c), lower(d), upper(d)
+
+
+def q4_0_pair(unit: Address, n: Int, row: Int, t: Int) -> Pair:
+    word = load_int(unit + n * 512 + row * 16 + t * 4)
+    return lower(word), upper(word)
+
+
+def q4_0_head(unit: Address, row: Int) -> Head:
+    a, b = load_int2(unit + 4 * 512 + row * 8)
+    return a, b, i32(0), i32(0), i32(0)
+
+
+def half_of_four(a: Int, b: Int, n: Int) -> Float:
+    word = a if n < 2 else b
+    return low_half(word) if n % 2 == 0 else high_half(word)
+
+
+def q4_0_scales(a: Int, b: Int, c: Int, d: Int, e: Int, n: Int) -> Scales:
+    return times(half_of_four(a, b, n), f32(0.0625)), f32(0), i32(1), i32(1)
+
+
+# --- 8 bits: Q8_0
+
+
+def q8_0_words(unit: Address, n: Int, lane: Int) -> Words:
+    a, b, c, d = stream_int4(unit + n * 1024 + lane * 16)
+    e, f, g, h = stream_int4(unit + n * 1024 + 512 + lane * 16)
+    return a, b, c, d, e, f, g, h
+
+
+def q8_0_pair(unit: Address, n: Int, row: Int, t: Int) -> Pair:
+    first, second = load_int2(unit + n * 1024 + (t // 2) * 512 + row * 16 + (t % 2) * 8)
+    return first, second
+
+
+def q8_0_head(unit: Address, row: Int) -> Head:
+    a, b = load_int2(unit + 4 * 1024 + row * 8)
+    return a, b, i32(0), i32(0), i32(0)
+
+
+def q8_0_scales(a: Int, b: Int, c: Int, d: Int, e: Int, n: Int) -> Scales:
+    return half_of_four(a, b, n), f32(0), i32(1), i32(1)
+
+
+# --- 4 and 5 unsigned bits, scales and minima of 6 bits: Q4_K, Q5_K
+
+
+def low_nibbles(word: Int) -> Int:
+    return i32(word & LOWER)
+
+
+def high_nibbles(word: Int) -> Int:
+    return i32(shift_right(word, 4) & LOWER)
+
+
+def q4_k_words(unit: Address, n: Int, lane: Int) -> Words:
+    a, b, c, d = stream_int4(unit + n * 512 + lane * 16)
+    return (
+        low_nibbles(a),
+        high_nibbles(a),
+        low_nibbles(b),
+        high_nibbles(b),
+        low_nibbles(c),
+        high_nibbles(c),
+        low_nibbles(d),
+        high_nibbles(d),
+    )
+
+
+def q4_k_pair(unit: Address, n: Int, row: Int, t: Int) -> Pair:
+    word = load_int(unit + n * 512 + row * 16 + t * 4)
+    return low_nibbles(word), high_nibbles(word)
+
+
+def q4_k_head(unit: Address, row: Int) -> Head:
+    a, b, c, d = load_int4(unit + 8 * 512 + row * 16)
+    return a, b, c, d, i32(0)
+
+
+def q4_k_scales(a: Int, b: Int, c: Int, d: Int, e: Int, n: Int) -> Scales:
+    """The file's packing: six bits each of the first four blocks, what is left over of the rest."""
+    scale, minimum = i32(0), i32(0)
+    if n < 4:
+        scale, minimum = i32(bits(b, 8 * n, 6)), i32(bits(c, 8 * n, 6))
+    else:
+        place = 8 * (n - 4)
+        scale = i32(bits(d, place, 4) | bits(b, place + 6, 2) << 4)
+        minimum = i32(bits(d, place + 4, 4) | bits(c, place + 6, 2) << 4)
+    factor = times(low_half(a), as_float(scale))
+    return factor, times(high_half(a), as_float(minimum)), i32(1), i32(1)
+
+
+def fifth_bits(word: Int, high: Int, place: Int) -> Int:
+    return i32(word | (shift_right(high, place) & 0x01010101) << 4)
+
+
+def q5_k_words(unit: Address, n: Int, lane: Int) -> Words:
+    a, b, c, d, e, f, g, h = q4_k_words(unit, n, lane)
+    high = load_int(unit + 8 * 512 + n * 128 + lane * 4)
+    return (
+        fifth_bits(a, high, 0),
+        fifth_bits(b, high, 1),
+        fifth_bits(c, high, 2),
+        fifth_bits(d, high, 3),
+        fifth_bits(e, high, 4),
+        fifth_bits(f, high, 5),
+        fifth_bits(g, high, 6),
+        fifth_bits(h, high, 7),
+    )
+
+
+def q5_k_pair(unit: Address, n: Int, row: Int, t: Int) -> Pair:
+    first, second = q4_k_pair(unit, n, row, t)
+    high = load_int(unit + 8 * 512 + n * 128 + row * 4)
+    return fifth_bits(first, high, 2 * t), fifth_bits(second, high, 2 * t + 1)
+
+
+def q5_k_head(unit: Address, row: Int) -> Head:
+    a, b, c, d = load_int4(unit + 8 * 512 + 8 * 128 + row * 16)
+    return a, b, c, d, i32(0)
+
+
+# --- 6 signed bits, 16 weights with a scale: Q6_K
+
+
+def six_bits(nibbles: Int, high: Int, place: Int) -> Int:
+    """Four signed levels of six bits, times 4."""
+    return i32(shift_left(nibbles, 2) | shift_left(shift_right(high, place) & 0x03030303, 6))
+
+
+def q6_k_words(unit: Address, n: Int, lane: Int) -> Words:
+    a, e, b, f, c, g, d, h = q4_k_words(unit, n, lane)
+    first, second = load_int2(unit + 8 * 512 + n * 256 + lane * 8)
+    return (
+        six_bits(a, first, 0),
+        six_bits(b, first, 2),
+        six_bits(c, first, 4),
+        six_bits(d, first, 6),
+        six_bits(e, second, 0),
+        six_bits(f, second, 2),
+        six_bits(g, second, 4),
+        six_bits(h, second, 6),
+    )
+
+
+def q6_k_pair(unit: Address, n: Int, row: Int, t: Int) -> Pair:
+    first, second = q4_k_pair(unit, n, row, t)
+    high, higher = load_int2(unit + 8 * 512 + n * 256 + row * 8)
+    return six_bits(first, high, 2 * t), six_bits(second, higher, 2 * t)
+
+
+def q6_k_head(unit: Address, row: Int) -> Head:
+    a, b, c, d = load_int4(unit + 8 * 512 + 8 * 256 + row * 16)
+    return a, b, c, d, load_short(unit + 8 * 512 + 8 * 256 + 512 + row * 2)
+
+
+def q6_k_scales(a: Int, b: Int, c: Int, d: Int, e: Int, n: Int) -> Scales:
+    word = a if n < 2 else b if n < 4 else c if n < 6 else d
+    place = 16 * (n % 2)
+    low, high = signed_bits(word, place, 8), signed_bits(word, place + 8, 8)
+    return times(low_half(e), f32(0.25)), f32(0), low, high
+
+
+def _by_name(levels: Sequence[int]) -> tuple[Callable[..., Words], Callable[..., Pair]]:
+    return tables.make_words(levels), tables.make_pair(levels)
+
+
+PANELS = {
+    "Q4_0": Panels(4, 32 * 4 * 18, q4_0_words, q4_0_pair, q4_0_head, q4_0_scales),
+    "Q8_0": Panels(4, 32 * 4 * 34, q8_0_words, q8_0_pair, q8_0_head, q8_0_scales),
+    "Q4_K": Panels(8, 32 * 144, q4_k_words, q4_k_pair, q4_k_head, q4_k_scales, minimum=True),
+    "Q5_K": Panels(8, 32 * 176, q5_k_words, q5_k_pair, q5_k_head, q4_k_scales, minimum=True),
+    "Q6_K": Panels(8, 32 * 210, q6_k_words, q6_k_pair, q6_k_head, q6_k_scales, halves=True),
+    "IQ4_NL": Panels(4, 32 * 4 * 18, *_by_name(iquants.LEVELS), q4_0_head, q8_0_scales, names=True),
+    "IQ4_XS": Panels(
+        8, 32 * 136, *_by_name(iquants.LEVELS), tables.iq4_xs_head, tables.iq4_xs_scales, names=True
+    ),
+    "MXFP4": Panels(
+        *(4, 32 * 4 * 17, *_by_name(microscaling.LEVELS)),
+        *(tables.mxfp4_head, tables.mxfp4_scales),
+        names=True,
+    ),
+}

@@ -1,0 +1,125 @@
+"""What words are, of which kernels are made: an instruction of PTX each, and its meaning in Python.
+
+Kernels are plain Python functions over the words of `memory`, `arithmetic` and `warps`.
+`compile.ptx` compiles them; the emulator of the tests takes each word at its meaning. Words that
+move data take addresses; those of shared memory are offsets in it, 32 bits wide. A warp's words
+(`collective`) must be met by all 32 threads together: their meaning takes what all lanes gave, and
+gives what each gets. PTX: docs.nvidia.com/cuda/parallel-thread-execution.
+"""
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+
+Address = Annotated[int, "l"]  # int64
+Int = Annotated[int, "i"]  # int32
+Float = Annotated[float, "f"]  # float32
+Double = Annotated[float, "d"]  # float64
+
+Kind = Literal["plain", "collective", "register", "barrier", "shared_base"]
+Space = Literal["global", "shared"]
+Assembly = str | Callable[[int], str]  # for a compute capability as in sm_89
+
+WARP = 32
+EVERYONE = "0xffffffff"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Primitive:
+    """A word: its PTX ($0 is the first result), the letters of results and operands, its meaning.
+
+    `effects`: it writes memory or must keep its place. `touches`: the bytes at its first operand
+    that it reads or writes, and in which memory.
+    """
+
+    name: str
+    assembly: Assembly
+    results: str
+    operands: str
+    meaning: Callable[..., Any]
+    kind: Kind = "plain"
+    effects: bool = False
+    touches: tuple[Space, int] | None = None
+
+    def __call__(self, *operands: Any) -> Any:
+        """Its meaning: a device function can be called from Python, too."""
+        return self.meaning(*operands)
+
+    @property
+    def constraints(self) -> str:
+        letters = {"i": "r", "l": "l", "f": "f", "d": "d"}
+        outs = [f"={letters[one]}" for one in self.results]
+        clobbers = ["~{memory}"] if self.effects else []
+        return ",".join([*outs, *(letters[one] for one in self.operands), *clobbers])
+
+
+Declare = Callable[[Callable[..., Any]], Primitive]
+
+
+def word(assembly: Assembly, signature: str, **more: Any) -> Declare:
+    """`signature`: the letters of results, a colon, those of operands."""
+    results, operands = signature.split(":")
+
+    def declare(meaning: Callable[..., Any]) -> Primitive:
+        name = meaning.__name__
+        return Primitive(name, assembly, results, operands, meaning, **more)
+
+    return declare
+
+
+def collective(assembly: Assembly, signature: str) -> Declare:
+    return word(assembly, signature, kind="collective")
+
+
+def load(assembly: str, signature: str, size: int, space: Space = "global") -> Declare:
+    return word(assembly, signature, touches=(space, size), effects=space == "shared")
+
+
+def store(assembly: str, signature: str, size: int, space: Space = "global") -> Declare:
+    return word(assembly, signature, touches=(space, size), effects=True)
+
+
+def wrapped(number: int) -> int:
+    """As 32 bits hold it."""
+    return (int(number) + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+
+
+def as_bytes(word: int) -> tuple[int, int, int, int]:
+    """The four signed bytes of a word."""
+    return struct.unpack("<4b", struct.pack("<i", wrapped(word)))  # type: ignore[return-value]
+
+
+def as_halves(word: int) -> tuple[float, float]:
+    return struct.unpack("<2e", struct.pack("<i", wrapped(word)))  # type: ignore[return-value]
+
+
+# --- casts: names of types, by which numbers are converted
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """`i32(x)` and `f32(x)`; as an element type of `local.array` it makes an array of such."""
+
+    letter: Literal["i", "f"]
+
+    def __call__(self, number: Any) -> Any:
+        return wrapped(int(number)) if self.letter == "i" else np.float32(number)
+
+
+i32, f32 = Cast("i"), Cast("f")
+
+
+class Local:
+    """A thread's own arrays of a constant size: they become registers."""
+
+    @staticmethod
+    def array(size: int, kind: Cast) -> list[Any]:
+        """What is read before it was written is no number."""
+        return [np.float32(math.nan) if kind.letter == "f" else 0x7BAD7BAD] * size
+
+
+local = Local()

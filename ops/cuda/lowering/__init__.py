@@ -1,0 +1,1 @@
+"""From a recording to launches: which kernels, on what addresses."""

@@ -1,0 +1,194 @@
+"""From one attention operation to launches: into the cache, and over its blocks.
+
+Few tokens would leave a card idle, if one thread block went through all of a token's context: then
+thread blocks share it, their partial results go to scratch, and a last launch merges them. Both
+ways give the same bits.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ops.cuda.cache import WIDEST, CardStateLayout
+from ops.cuda.device.device import Launch
+from ops.cuda.kernels.attention import heads as entering
+from ops.cuda.kernels.attention import partials
+from ops.cuda.kernels.attention.attend import record_bytes
+from ops.cuda.kernels.attention.cached import padded
+from ops.interface import BLOCK, Heads
+
+SPLIT_TOKENS = 16  # so many tokens are shared among thread blocks
+MOST_SCRATCH = 64 << 20  # bytes of partial results: else one thread block goes through them all
+NO_WINDOW = 1 << 30  # positions
+LOG2_E = math.log2(math.e)
+
+TileShape = tuple[int, int]
+"""How many tokens a tile of queries has, and how many tiles a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlaces:
+    """Addresses of what differs from step to step.
+
+    tables int64 (T,): the address of each token's table of block addresses, int64; positions int32
+    (T,): below 0 is that of no token; tiles int32 (n, 4) as of `tiles`, for the layer's group.
+    """
+
+    tables: int
+    positions: int
+    tiles: int
+    tile_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A step's table of angles, as of the kernel `angles`: (T, pairs, 2)."""
+
+    angles: int
+    pairs: int
+    interleaved: bool
+    query: bool = True  # only keys turn: False
+
+
+@dataclass(frozen=True, slots=True)
+class Norms:
+    """Addresses of the weights of the heads' RMS norms; 0: none."""
+
+    q: int
+    k: int
+    eps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Addresses of what comes from the products, (T, heads·d) float32, and where queries go."""
+
+    q: int
+    k: int
+    v: int
+    q_out: int  # not q, if heads turn
+
+
+def enter(
+    heads: Heads,
+    layout: CardStateLayout,
+    tokens: int,
+    step: StepPlaces,
+    rows: Rows,
+    norms: Norms | None = None,
+    rotation: Rotation | None = None,
+) -> Launch:
+    """q normalised and turned; k and v into the cache at the tokens' positions."""
+    norms = norms or Norms(0, 0, 0.0)
+    rotation = rotation or Rotation(0, 0, interleaved=False)
+    warps = min(tokens, entering.THREADS // 32)
+    grid = heads.query_heads + 2 * heads.kv_heads, -(-tokens // warps), 1
+    addresses = rows.q, rows.k, rows.v, rows.q_out, norms.q, norms.k, rotation.angles
+    places = step.tables, step.positions, *layout.offsets(heads.layer)
+    sizes = tokens, heads.query_heads, heads.kv_heads, heads.head_width
+    turn = rotation.pairs, int(rotation.interleaved), int(rotation.query)
+    operands = *addresses, *places, *sizes, norms.eps, *turn
+    shared = 4 * padded(heads.head_width) * warps
+    return Launch(f"enter_heads_{layout.k}_{layout.v}", grid, 32 * warps, operands, shared)
+
+
+def slots(heads: Heads, blocks: int) -> int:
+    """The most blocks that one token of this layer sees, if its context has so many."""
+    if heads.window is None:
+        return blocks
+    return min(blocks, (heads.window - 2) // BLOCK + 2)
+
+
+def scratch_bytes(heads: Heads, tokens: int, blocks: int) -> int:
+    """Room for the partial results of a step (0: it needs none)."""
+    return _scratch(heads, tokens, blocks) if splits(heads, tokens, blocks) else 0
+
+
+def splits(heads: Heads, tokens: int, blocks: int) -> bool:
+    """Whether a token's context is shared among thread blocks."""
+    few = tokens <= SPLIT_TOKENS and blocks > 1
+    return few and _scratch(heads, tokens, blocks) <= MOST_SCRATCH
+
+
+def _scratch(heads: Heads, tokens: int, blocks: int) -> int:
+    record = record_bytes(padded(heads.head_width))
+    return tokens * heads.query_heads * slots(heads, blocks) * record
+
+
+def tiles_of(heads: Heads) -> TileShape:
+    """How many tokens a tile has, and how many tiles a token: layers alike share an array."""
+    group = heads.query_heads // heads.kv_heads
+    return max(1, partials.ROWS // group), -(-group // partials.ROWS)
+
+
+def most_tiles(heads: Heads, tokens: int) -> int:
+    """Whatever the sequences of a step are."""
+    return tokens * tiles_of(heads)[1]
+
+
+def tiles(shape: TileShape, starts: Sequence[int], tokens: int, count: int) -> NDArray[np.int32]:
+    """(count, 4): first token, how many, part, 0; those of a step's sequences, then empty ones."""
+    size, parts = shape
+    made = [
+        (first, min(size, stop - first), part, 0)
+        for start, stop in zip(starts, (*starts[1:], tokens), strict=True)
+        for first in range(start, stop, size)
+        for part in range(parts)
+    ]
+    array = np.zeros((count, 4), np.int32)
+    array[: len(made)] = made[::-1]  # the longest contexts begin first
+    return array
+
+
+def kernels_of(heads: Heads, layout: CardStateLayout) -> tuple[str, ...]:
+    """All that one attention operation may be launched with."""
+    suffix = f"{layout.k}_{layout.v}_{padded(heads.head_width)}"
+    return f"attention_whole_{suffix}", f"attention_split_{suffix}", "attention_merge"
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Addresses: queries (T, H·d), where the result goes, scratch (0: none), sinks (H,) or 0."""
+
+    q: int
+    y: int
+    scratch: int
+    sinks: int = 0
+    quantized: int = 0  # instead of y, where the blocks are split
+
+
+def attend(
+    heads: Heads,
+    layout: CardStateLayout,
+    tokens: int,
+    blocks: int,
+    step: StepPlaces,
+    rows: Results,
+) -> list[Launch]:
+    """`blocks`: at least as many as the longest context of this step has."""
+    width = padded(heads.head_width)
+    assert width <= WIDEST and heads.head_width % 2 == 0, heads
+    group, window = heads.query_heads // heads.kv_heads, heads.window or NO_WINDOW
+    factor, cap = heads.scale * LOG2_E, 0.0
+    if heads.softcap is not None:
+        factor, cap = heads.scale / heads.softcap, heads.softcap * LOG2_E
+    places = step.tables, step.positions, step.tiles, *layout.offsets(heads.layer)
+    numbers = heads.query_heads, group, heads.head_width, window, factor, cap
+    suffix = f"{layout.k}_{layout.v}_{width}"
+    shared, threads = partials.shared_bytes(width), partials.THREADS
+    if not splits(heads, tokens, blocks):
+        whole = rows.q, rows.y, rows.sinks, *places, *numbers
+        grid = heads.kv_heads, step.tile_count, 1
+        return [Launch(f"attention_whole_{suffix}", grid, threads, whole, shared)]
+    count = slots(heads, blocks)
+    grid = heads.kv_heads, step.tile_count, count
+    operands = rows.q, rows.scratch, *places, *numbers, count
+    sizes = heads.query_heads, heads.head_width, width, window, count, rows.quantized
+    merge = rows.scratch, rows.y, rows.sinks, step.positions, *sizes
+    return [
+        Launch(f"attention_split_{suffix}", grid, threads, operands, shared),
+        Launch("attention_merge", (heads.query_heads, tokens, 1), width, merge),
+    ]

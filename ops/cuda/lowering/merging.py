@@ -1,0 +1,80 @@
+"""Fewer launches for the card: operators that one launch can do together, where few rows enter.
+
+Products of the same input (of q, k and v, for instance) become one matrix. Products with a gate,
+and attention, leave quantized activations beside the plain ones where only a quantization reads
+them: with many rows the plain ones are written first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeGuard
+
+from ops.cuda.kernels.formats.weights import PANEL_ROWS, PANELS
+from ops.cuda.lowering.placing import kind_of
+from ops.fusion import makers_of, readers_of
+from ops.operations import Attention, JoinedProducts, Operation, Product, Quantize
+
+MOST_JOINED = 3
+
+
+def merge(operations: Sequence[Operation]) -> list[Operation]:
+    """The same results, from fewer launches."""
+    return _quantizing(_joined(list(operations)))
+
+
+def _joined(operations: list[Operation]) -> list[Operation]:
+    """Products that read the same take the place of the first of them: they need nothing else."""
+    merged, gone = list[Operation](), set[Operation]()
+    for n, op in enumerate(operations):
+        if op in gone:
+            continue
+        group = [op, *(other for other in operations[n + 1 :] if _alike(op, other))]
+        products = [one for one in group[:MOST_JOINED] if _is_joinable(one)]
+        if not _is_joinable(op) or len(products) == 1:
+            merged.append(op)
+            continue
+        gone |= set(products)
+        outputs = tuple(one.y for one in products)
+        weights = tuple(one.w for one in products)
+        merged.append(JoinedProducts(op.x, outputs, weights, layer=op.layer))
+    return merged
+
+
+def _is_joinable(op: Operation) -> TypeGuard[Product]:
+    """A plain product whose rows fill panels; `scale` and a sum are not for joined ones."""
+    if not isinstance(op, Product) or op.up is not None or op.added is not None:
+        return False
+    weight = op.w.weight
+    fills = kind_of(weight) != "F32" and weight.rows % PANEL_ROWS == 0
+    return fills and op.w.scale is None
+
+
+def _alike(op: Operation, other: Operation) -> bool:
+    if not (_is_joinable(op) and _is_joinable(other)) or op.x is not other.x:
+        return False
+    one, two = op.w, other.w
+    same = one.weight.format is two.weight.format and one.weight.columns == two.weight.columns
+    return same and (one.bias is None) == (two.bias is None)
+
+
+def _quantizing(operations: list[Operation]) -> list[Operation]:
+    """What only a quantization reads leaves quantized activations."""
+    readers, makers = readers_of(operations), makers_of(operations)
+    merged = {op: op for op in operations}
+    for op in operations:
+        if not isinstance(op, Quantize) or readers[op.x] > 1:
+            continue
+        maker = makers.get(op.x)
+        if isinstance(maker, Product | Attention) and _can_quantize(maker):
+            merged[maker] = replace(maker, quantized=op.y)
+            del merged[op]
+    return list(merged.values())
+
+
+def _can_quantize(maker: Product | Attention) -> bool:
+    """Attention: a head's warps must have whole blocks."""
+    if maker.y.width % PANEL_ROWS:
+        return False
+    if isinstance(maker, Attention):
+        return maker.heads.head_width % PANEL_ROWS == 0
+    return maker.up is not None and kind_of(maker.w.weight) in PANELS.keys() | {"F16"}
