@@ -18,15 +18,15 @@ import numpy as np
 from compare import wait_for_quiet
 from numpy.typing import NDArray
 
-from lepton_cli.engine.answer import Answer
-from lepton_cli.engine.constraints import find_constraint
+from lepton_cli.engine.constraints.constraint import find_constraint
+from lepton_cli.engine.decoding.answer import Answer
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.single import answer_events
+from lepton_cli.engine.decoding.speculation import PromptLookup, Speculation
 from lepton_cli.engine.events import Done, Stats
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
-from lepton_cli.engine.sampling import Sampler, Sampling
-from lepton_cli.engine.solo import answer_events
-from lepton_cli.engine.speculation import PromptLookup, Speculation
+from lepton_cli.engine.sampling.sampler import Sampler, Sampling
 from ops.machine import cpu_name, default_threads
 
 TEXT = (

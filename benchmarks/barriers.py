@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from lepton_cli.engine.paths import cache_folder
+from lepton_cli.engine.library.paths import cache_folder
 from ops.backend import CpuBackend, Resources
 from ops.interface import Array, Linear, Operators, Step, Weight
 from ops.machine import default_threads

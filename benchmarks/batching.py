@@ -20,11 +20,11 @@ from typing import IO
 
 from compare import LLAMACPP, UBATCH, wait_for_quiet
 
-from lepton_cli.engine.batching import Request
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.scheduler import Request
+from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
-from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.sampling.sampler import Sampling
 from ops.machine import cpu_name, default_threads
 
 PROMPT = 16

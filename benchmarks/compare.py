@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from lepton_cli.engine.benchmark import Bench, Setup
-from lepton_cli.engine.workload import Trial
+from lepton_cli.engine.measure.benchmark import Bench, Setup
+from lepton_cli.engine.measure.workload import Trial
 from ops.machine import cpu_name, default_threads
 from quant.gguf import GGUF
 

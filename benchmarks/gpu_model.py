@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lepton_cli.engine import loading
+from lepton_cli.engine.loading import plan as loading
 from ops.cuda.device.device import Code, Launch, Memory
 from ops.cuda.lowering.records import Counts
 from ops.cuda.runner import CudaRunner

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lepton_cli.engine.tokenizer import build_tokenizer
+from lepton_cli.engine.text.tokenizer import build_tokenizer
 from quant.gguf import GGUF
 
 ROUNDS = 5

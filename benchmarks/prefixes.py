@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from random import Random
 
+from lepton_cli.engine.library.paths import cache_folder
 from lepton_cli.engine.model import load_tokenizer
-from lepton_cli.engine.paths import cache_folder
 
 TOKENS = (1000, 4000)
 WORDS = ("river", "stone", "light", "morning", "garden", "window", "letter", "winter", "market")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lepton_cli.engine.paths import private_folder, state_folder, write_private
+from lepton_cli.engine.library.paths import private_folder, state_folder, write_private
 from lepton_cli.ui.notes import complain
 from lepton_cli.version import __version__
 from quant.errors import LeptonError, UsageError

@@ -61,7 +61,7 @@ def _invoke(args: list[str]) -> None:
 
 
 def _told(error: Exception) -> LeptonError:
-    from lepton_cli.engine.memory import out_of_memory  # for start-up time
+    from lepton_cli.engine.loading.memory import out_of_memory  # for start-up time
 
     match error:
         case LeptonError():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from lepton_cli.engine.batching import Outcome, Request
+from lepton_cli.engine.decoding.scheduler import Outcome, Request
 from lepton_cli.engine.events import Done, Stats
 from quant.errors import ConstraintError, ContextOverflowError
 from tests.fake_model import FakeModel

@@ -11,9 +11,9 @@ from typing import Any
 
 from fake_model import FakeModel
 
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Reasoning
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.sampling.sampler import Sampling
 from lepton_cli.ui.notes import complain
 from lepton_cli.ui.repl import ChatOptions, chat
 from quant.errors import LeptonError, ModelFileError

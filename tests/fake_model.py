@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lepton_cli.engine.events import Done, Event, FinishReason, Prefill, Reasoning, Stats, Text
-from lepton_cli.engine.messages import Message, Segment
+from lepton_cli.engine.text.messages import Message, Segment
 from quant.errors import ContextOverflowError
 from quant.gguf import Metadata
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from fake_model import FakeModel, FakeTemplate
 
+from lepton_cli.engine.chat.session import Session
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Event, Reasoning, Text
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.messages import Message, Segment
-from lepton_cli.engine.session import Session
+from lepton_cli.engine.text.messages import Message, Segment
 from quant.errors import UsageError
 
 

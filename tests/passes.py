@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_cli.engine import loading
-from lepton_cli.engine.positions import Passes, Positions
+from lepton_cli.engine.decoding.window import Passes, Positions
+from lepton_cli.engine.loading import plan as loading
 from ops.backend import BackendName, CacheTypes, CpuBackend, Resources, backend_of
 from ops.cpu.runner import CpuRunner
 from ops.memory_plan import Limits

@@ -8,7 +8,7 @@ from make_gguf import write_model
 from passes import logits_of, nmse, open_positions
 from presets_gguf import PRESETS
 
-from lepton_cli.engine import loading
+from lepton_cli.engine.loading import plan as loading
 from lepton_cli.models import ARCHITECTURES
 from quant.errors import ModelFileError
 from quant.gguf import GGUF

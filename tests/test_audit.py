@@ -8,13 +8,13 @@ import sys
 import pytest
 from make_gguf import CHATML, write_model
 
-from lepton_cli.engine.batching import Request
+from lepton_cli.engine.chat.session import Session
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.scheduler import Request
 from lepton_cli.engine.events import Done, Text
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import open_model
-from lepton_cli.engine.sampling import Sampling
-from lepton_cli.engine.session import Session
+from lepton_cli.engine.sampling.sampler import Sampling
 from quant.errors import LeptonError, UsageError
 
 WANTED = Generation(Sampling(seed=4), 9, ignore_eos=True)

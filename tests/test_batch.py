@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine.constraints import Constraint
-from lepton_cli.engine.messages import Message, Segment
+from lepton_cli.engine.constraints.constraint import Constraint
+from lepton_cli.engine.text.messages import Message, Segment
 from quant.errors import ConstraintError, OutOfMemoryError
 from tests.fake_batch import FakeBatchModel
 from tests.fake_model import FakeTemplate

@@ -2,16 +2,16 @@
 
 import pytest
 
-from lepton_cli.engine.batch.asking import Ask
-from lepton_cli.engine.batch.columns import ColumnText
-from lepton_cli.engine.batch.parameters import own_generation
-from lepton_cli.engine.batch.planning import Recipe, plan
-from lepton_cli.engine.batch.rows import Row
-from lepton_cli.engine.batch.wording import Wording
-from lepton_cli.engine.constraints import Constraint
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.messages import Message
-from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.constraints.constraint import Constraint
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.jobs.asking import Ask
+from lepton_cli.engine.jobs.columns import ColumnText
+from lepton_cli.engine.jobs.parameters import own_generation
+from lepton_cli.engine.jobs.planning import Recipe, plan
+from lepton_cli.engine.jobs.rows import Row
+from lepton_cli.engine.jobs.wording import Wording
+from lepton_cli.engine.sampling.sampler import Sampling
+from lepton_cli.engine.text.messages import Message
 from quant.errors import UsageError
 
 SCHEMA = Constraint("json-schema", '{"type": "object"}')

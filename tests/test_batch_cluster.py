@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.loading.plan import LoadOptions
 from quant.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -181,7 +181,7 @@ def test_a_worker_without_the_model_is_named(cluster, folder, monkeypatch):
 
 @needs_dask
 def test_a_worker_refuses_another_model_of_the_same_name():
-    from lepton_cli.engine.batch.serving import survey
+    from lepton_cli.engine.jobs.serving import survey
 
     with pytest.raises(UsageError, match="another model than the one of that name"):
         survey(str(MODEL), "of another", LoadOptions("cpu"))
@@ -189,7 +189,7 @@ def test_a_worker_refuses_another_model_of_the_same_name():
 
 @needs_dask
 def test_a_cluster_computes_on_cpus():
-    from lepton_cli.engine.batch.cluster import ClusterModel
+    from lepton_cli.engine.jobs.cluster import ClusterModel
 
     with pytest.raises(UsageError, match="computes on CPUs"):
         ClusterModel(None, str(MODEL), LoadOptions("cuda"))
@@ -230,7 +230,7 @@ def test_a_cluster_without_workers_is_told(folder):
 
 @needs_dask
 def test_a_process_with_another_lepton_or_none_is_named():
-    from lepton_cli.engine.batch.cluster import check_versions
+    from lepton_cli.engine.jobs.cluster import check_versions
     from lepton_cli.version import __version__
 
     check_versions({"tcp://a:1": __version__})

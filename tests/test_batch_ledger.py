@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lepton_cli.engine.batch import ledger as module
-from lepton_cli.engine.batch.ledger import Ledger
-from lepton_cli.engine.batch.planning import Fingerprint
-from lepton_cli.engine.batch.records import line_of, read_record
+from lepton_cli.engine.jobs import ledger as module
+from lepton_cli.engine.jobs.ledger import Ledger
+from lepton_cli.engine.jobs.planning import Fingerprint
+from lepton_cli.engine.jobs.records import line_of, read_record
 from quant.errors import LeptonError, UsageError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither modes nor pipes")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lepton_cli.engine.batch.rows import form_of, read_rows
+from lepton_cli.engine.jobs.rows import form_of, read_rows
 from quant.errors import UsageError
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from make_gguf import write_model
 
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.loading import LoadOptions
-from lepton_cli.engine.logprobs import log_probabilities
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import open_model
-from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.sampling.logprobs import log_probabilities
+from lepton_cli.engine.sampling.sampler import Sampling
 from quant.errors import ContextOverflowError, UsageError
 
 CONTEXT, PROMPT = 300, [1, *range(20, 270)]

@@ -16,10 +16,18 @@ import pytest
 from make_gguf import write_model
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine import benchmark as engine
-from lepton_cli.engine.benchmark import Bench, Facts, Profile, Result, Setup, deviation, label
-from lepton_cli.engine.tokenizer import build_tokenizer
-from lepton_cli.engine.workload import Pass, Trial
+from lepton_cli.engine.measure import benchmark as engine
+from lepton_cli.engine.measure.benchmark import (
+    Bench,
+    Facts,
+    Profile,
+    Result,
+    Setup,
+    deviation,
+    label,
+)
+from lepton_cli.engine.measure.workload import Pass, Trial
+from lepton_cli.engine.text.tokenizer import build_tokenizer
 from lepton_cli.ui import bench_tables, roofline
 from lepton_cli.ui.bench import plan
 from lepton_cli.ui.bench_options import BenchOptions

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import lepton_cli
-from lepton_cli.engine.messages import Message, Role
 from lepton_cli.engine.model import Model
+from lepton_cli.engine.text.messages import Message, Role
 from lepton_cli.ui.commands import find_command
 from quant.gguf import GGUF
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lepton_cli.engine import catalogue, stores
-from lepton_cli.engine.catalogue import (
+from lepton_cli.engine.library import catalogue, stores
+from lepton_cli.engine.library.catalogue import (
     Alias,
     load_aliases,
     names_model,
@@ -17,7 +17,7 @@ from lepton_cli.engine.catalogue import (
     packaged,
     resolve,
 )
-from lepton_cli.engine.stores import list_models
+from lepton_cli.engine.library.stores import list_models
 from lepton_cli.ui.sampling_options import SamplingOptions
 from quant.errors import LeptonError, UsageError
 

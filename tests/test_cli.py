@@ -9,7 +9,8 @@ import pytest
 import typer
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine import generation, model
+from lepton_cli.engine import model
+from lepton_cli.engine.decoding import generation
 from lepton_cli.ui import options
 from lepton_cli.ui.cli import app
 from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS

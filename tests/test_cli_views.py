@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine.catalogue import load_aliases, resolve
+from lepton_cli.engine.library.catalogue import load_aliases, resolve
 from lepton_cli.ui.figures import amount, columns, size
 from tests.make_gguf import CHATML, write_model
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from fake_model import FakeModel
 
-from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.ui.clipboard import MOST_BYTES, clipboard_sequence, code_blocks
 from lepton_cli.ui.commands import run_command
 from lepton_cli.ui.dialogue import ChatOptions, Dialogue

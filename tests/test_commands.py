@@ -12,9 +12,9 @@ from fake_model import FakeModel
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Reasoning
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.sampling.sampler import Sampling
 from lepton_cli.ui.commands import COMMANDS, find_command, run_command
 from lepton_cli.ui.dialogue import ChatOptions, Dialogue
 from lepton_cli.ui.line_editor import CommandCompleter, KeptHistory, is_unfinished, meant

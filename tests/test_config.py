@@ -11,9 +11,9 @@ import pytest
 import typer
 
 from lepton_cli.__main__ import run as run_lepton
-from lepton_cli.engine import paths
-from lepton_cli.engine.spelling import did_you_mean
-from lepton_cli.engine.stores import list_models
+from lepton_cli.engine.library import paths
+from lepton_cli.engine.library.stores import list_models
+from lepton_cli.engine.library.suggestions import did_you_mean
 from lepton_cli.ui.cli import app as program
 from lepton_cli.ui.command import Command
 from lepton_cli.ui.config import config_path, default_map, known_settings, origin

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from lepton_cli.engine.constraints import Constraint, find_constraint
-from lepton_cli.engine.grammars import prepare
-from lepton_cli.engine.schema_check import ENFORCED, UNSUPPORTED
+from lepton_cli.engine.constraints.constraint import Constraint, find_constraint
+from lepton_cli.engine.constraints.grammars import prepare
+from lepton_cli.engine.constraints.schema.check import ENFORCED, UNSUPPORTED
 from quant.errors import UsageError
 
 PERSON = {

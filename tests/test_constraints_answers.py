@@ -8,14 +8,14 @@ import pytest
 
 import lepton_cli
 from lepton_cli.__main__ import run
-from lepton_cli.engine.answer import Answer
-from lepton_cli.engine.batching import Request
-from lepton_cli.engine.constraints import find_constraint
+from lepton_cli.engine.constraints.constraint import find_constraint
+from lepton_cli.engine.constraints.guide import Guides
+from lepton_cli.engine.decoding.answer import Answer
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.scheduler import Request
 from lepton_cli.engine.events import Done, Reasoning, Text
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.guide import Guides
-from lepton_cli.engine.sampling import Sampler, Sampling
-from lepton_cli.engine.streams import THINK, reasoning_format
+from lepton_cli.engine.sampling.sampler import Sampler, Sampling
+from lepton_cli.engine.text.streaming import THINK, reasoning_format
 from quant.errors import ConstraintError, UsageError
 from tests.tiny_vocabularies import C, D, N, build, byte_pairs, gemma4, sentence_pieces, word_pieces
 

@@ -6,11 +6,11 @@ import random
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 
-from lepton_cli.engine.constraints import Constraint
-from lepton_cli.engine.gbnf import Chars, Choice, Repeat, Rule, read_gbnf
-from lepton_cli.engine.gbnf_engine import engine_grammar
-from lepton_cli.engine.gbnf_runs import safe_runs
-from lepton_cli.engine.grammars import prepare
+from lepton_cli.engine.constraints.constraint import Constraint
+from lepton_cli.engine.constraints.gbnf.engine import engine_grammar
+from lepton_cli.engine.constraints.gbnf.grammar import Chars, Choice, Repeat, Rule, read_gbnf
+from lepton_cli.engine.constraints.gbnf.runs import safe_runs
+from lepton_cli.engine.constraints.grammars import prepare
 from quant.errors import UsageError
 
 JSON = r"""

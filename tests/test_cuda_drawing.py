@@ -6,7 +6,7 @@ from emulated import kernels_of, open_card, open_on_card
 from test_cuda_operators import layer
 from test_operators import weight
 
-from lepton_cli.engine.sampling import Sampler, Sampling
+from lepton_cli.engine.sampling.sampler import Sampler, Sampling
 from ops.cuda.drawing import CardDrawing
 from ops.cuda.logits import CardLogits
 from ops.cuda.lowering.records import Counts, Places

@@ -13,15 +13,16 @@ from presets_gguf import PRESETS
 from test_architectures import RECORDED, ROUNDED
 
 import lepton_cli
-from lepton_cli.engine import loading, preparing
-from lepton_cli.engine.batching import Request
+from lepton_cli.engine.chat.session import Session
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.scheduler import Request
+from lepton_cli.engine.decoding.window import Passes, Positions
 from lepton_cli.engine.events import Done, Text
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.loading import plan as loading
+from lepton_cli.engine.loading import prepare as preparing
+from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
-from lepton_cli.engine.positions import Passes, Positions
-from lepton_cli.engine.sampling import Sampling
-from lepton_cli.engine.session import Session
+from lepton_cli.engine.sampling.sampler import Sampling
 from ops.cuda.compile import codes
 from ops.cuda.device.probe import Card
 from ops.memory_plan import Limits

@@ -7,11 +7,11 @@ import pytest
 from make_gguf import CHATML, write_model
 
 import lepton_cli
+from lepton_cli.engine.decoding.generation import Generation, fit
 from lepton_cli.engine.events import Done, Prefill, Text
-from lepton_cli.engine.generation import Generation, fit
-from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import open_model
-from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.sampling.sampler import Sampling
 from quant.errors import ContextOverflowError, ModelFileError, OutOfMemoryError, UsageError
 
 GREEDY = Sampling(temperature=0)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lepton_cli.engine.backends import Choice, GpuUse, choose
-from lepton_cli.engine.placement import Placement
+from lepton_cli.engine.loading.backends import Choice, GpuUse, choose
+from lepton_cli.engine.loading.placement import Placement
 from ops.cuda.device.probe import Card, Missing
 from quant.errors import UsageError
 

@@ -10,10 +10,11 @@ from make_gguf import write_model
 
 import lepton_cli
 from lepton_cli.__main__ import run
-from lepton_cli.engine import diagnosis, preparing
-from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.loading import prepare as preparing
+from lepton_cli.engine.loading.placement import RESERVE
+from lepton_cli.engine.loading.plan import LoadOptions
+from lepton_cli.engine.measure import diagnosis
 from lepton_cli.engine.model import open_model
-from lepton_cli.engine.placement import RESERVE
 from lepton_cli.ui.opening import draft_options, load_options
 from lepton_cli.ui.options import ConversationOptions, ModelOptions
 from ops.backend import CardBackend, CardMeter, CpuBackend

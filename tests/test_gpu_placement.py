@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 from make_gguf import write_model
 
-from lepton_cli.engine import loading
-from lepton_cli.engine.loading import LoadOptions
-from lepton_cli.engine.placement import (
+from lepton_cli.engine.loading import plan as loading
+from lepton_cli.engine.loading.placement import (
     RESERVE,
     Placement,
     most_context,
@@ -15,7 +14,8 @@ from lepton_cli.engine.placement import (
     place,
     too_large,
 )
-from lepton_cli.engine.preparing import needs_here
+from lepton_cli.engine.loading.plan import LoadOptions
+from lepton_cli.engine.loading.prepare import needs_here
 from lepton_cli.models.weights import Weights
 from ops.backend import CardBackend, Resources
 from ops.cuda.lowering.placing import matrix_bytes

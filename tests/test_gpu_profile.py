@@ -12,8 +12,9 @@ from make_gguf import write_model
 from passes import resources
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine import loading, preparing
-from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.loading import plan as loading
+from lepton_cli.engine.loading import prepare as preparing
+from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import open_model
 from ops.backend import CardBackend, CardMeter, CpuBackend
 from ops.cuda.device.probe import Card

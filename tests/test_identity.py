@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lepton_cli.engine.identity import model_identity
+from lepton_cli.engine.library.identity import model_identity
 from quant.gguf import GGUF
 from tests.make_gguf import write_model
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine.answer import Answer
-from lepton_cli.engine.bans import Bans
-from lepton_cli.engine.constraints import find_constraint
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.grammars import prepare
-from lepton_cli.engine.guide import Guides
-from lepton_cli.engine.lookahead import Alphabet
-from lepton_cli.engine.map_keys import MapKeys
-from lepton_cli.engine.sampling import Sampler, Sampling
+from lepton_cli.engine.constraints.constraint import find_constraint
+from lepton_cli.engine.constraints.grammars import prepare
+from lepton_cli.engine.constraints.guide import Guides
+from lepton_cli.engine.constraints.lookahead import Alphabet
+from lepton_cli.engine.constraints.map_keys import MapKeys
+from lepton_cli.engine.decoding.answer import Answer
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.sampling.banned_texts import Bans
+from lepton_cli.engine.sampling.sampler import Sampler, Sampling
 from quant.errors import ConstraintError, UsageError
 from tests.tiny_vocabularies import N, build, byte_pairs, sentence_pieces
 

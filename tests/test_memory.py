@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lepton_cli import program
-from lepton_cli.engine import memory
-from lepton_cli.engine.generation import Generation, fit
+from lepton_cli.engine.decoding.generation import Generation, fit
+from lepton_cli.engine.loading import memory
 from lepton_cli.engine.model import load
 from ops.machine import MemoryLimit
 from quant.errors import ContextOverflowError, OutOfMemoryError
@@ -103,7 +103,8 @@ def test_the_context_that_is_advised_fits_also_with_a_little_less_memory(tmp_pat
 
     def opened(ctx: int, least: int) -> None:
         monkeypatch.setattr(
-            "lepton_cli.engine.preparing.available_memory", lambda: MemoryLimit(least, "a test")
+            "lepton_cli.engine.loading.prepare.available_memory",
+            lambda: MemoryLimit(least, "a test"),
         )
         load(path, backend="reference", ctx=ctx).close()
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine.answer import unanswered
+from lepton_cli.engine.decoding.answer import unanswered
 
 THINKING = (
     "{%- for m in messages -%}<|{{ m.role }}|>{{ m.content }}<|end|>{%- endfor -%}"

@@ -10,8 +10,8 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from lepton_cli.engine import prefix_store
-from lepton_cli.engine.prefix_store import PAGE, PrefixStore, clear, holdings, read_head
+from lepton_cli.engine.prefixes import store as prefix_store
+from lepton_cli.engine.prefixes.store import PAGE, PrefixStore, clear, holdings, read_head
 from ops.files.own_files import ForeignFileError
 from ops.interface import BLOCK
 

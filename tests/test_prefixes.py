@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine.catalogue import packaged
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Done
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.library.catalogue import packaged
+from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
-from lepton_cli.engine.prefixes import WORTH_KEEPING
-from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.prefixes.recall import WORTH_KEEPING
+from lepton_cli.engine.sampling.sampler import Sampling
 
 PLENTY = 1 << 30
 TEXT = "Once upon a time there was a small robot that loved to count the stars. " * 20
@@ -108,7 +108,7 @@ def test_what_the_window_holds_is_not_loaded_again(monkeypatch):
     remembered()
     with opened() as model:
         answer(model, prompt(model))
-        monkeypatch.setattr("lepton_cli.engine.prefix_store.PrefixStore.find", None)
+        monkeypatch.setattr("lepton_cli.engine.prefixes.store.PrefixStore.find", None)
         done = answer(model, [*prompt(model), 5, 6, 7])
         assert done.stats.cached_tokens >= done.stats.prompt_tokens - 4
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import lepton_cli
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Done
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.sampling.sampler import Sampling
 
 GREEDY = Sampling(temperature=0)
 PROMPTS = {"tinytalk": "User: hey, how are you?\nBot:", "slm4096": None}  # None: as recorded

@@ -13,15 +13,15 @@ from fake_session import Template, chat, said
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lepton_cli.engine import autosave
-from lepton_cli.engine.autosave import Autosave, Kept, read_session
-from lepton_cli.engine.branches import Tree
-from lepton_cli.engine.chats import chats_in, find_chat, latest_session
-from lepton_cli.engine.conversation import Conversation, Turn
+from lepton_cli.engine.chat import autosave
+from lepton_cli.engine.chat.autosave import Autosave, Kept, read_session
+from lepton_cli.engine.chat.branches import Tree
+from lepton_cli.engine.chat.chats import chats_in, find_chat, latest_session
+from lepton_cli.engine.chat.conversation import Conversation, Turn
+from lepton_cli.engine.chat.session import Session
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Reasoning
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.messages import Message
-from lepton_cli.engine.session import Session
+from lepton_cli.engine.text.messages import Message
 from quant.errors import LeptonError, UsageError
 
 

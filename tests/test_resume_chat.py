@@ -13,9 +13,9 @@ import pytest
 from fake_model import FakeModel
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine.autosave import Autosave, read_session
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.session import Session
+from lepton_cli.engine.chat.autosave import Autosave, read_session
+from lepton_cli.engine.chat.session import Session
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.ui.commands import run_command
 from lepton_cli.ui.dialogue import ChatOptions, Dialogue
 from quant.errors import ModelFileError, UsageError

@@ -13,7 +13,7 @@ from typing import TextIO
 
 import pytest
 
-from lepton_cli.engine import texts
+from lepton_cli.engine.text import reading as texts
 from lepton_cli.ui import prompt as prompts
 from lepton_cli.ui.options import PromptOptions
 from lepton_cli.ui.prompt import expand_escapes, gather

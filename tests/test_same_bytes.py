@@ -10,12 +10,12 @@ import pytest
 from make_gguf import write_model
 from recurrent_model import write_recurrent
 
-from lepton_cli.engine.batching import Request
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.scheduler import Request
 from lepton_cli.engine.events import Done
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
-from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.sampling.sampler import Sampling
 
 CONTEXT = 900
 SYSTEM = np.random.default_rng(0).integers(3, 250, 330).tolist()

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lepton_cli.engine.author_defaults import AUTHOR_KEYS, apply_author_defaults
-from lepton_cli.engine.randomness import Xoshiro256
-from lepton_cli.engine.sampling import (
+from lepton_cli.engine.sampling.author_defaults import AUTHOR_KEYS, apply_author_defaults
+from lepton_cli.engine.sampling.randomness import Xoshiro256
+from lepton_cli.engine.sampling.sampler import (
     ORDER,
     STAGES,
     Sampler,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lepton_cli.engine.candidates import (
+from lepton_cli.engine.sampling.candidates import (
     Candidates,
     exclude_top,
     heated,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lepton_cli.engine.candidates import Candidates
-from lepton_cli.engine.draws import (
+from lepton_cli.engine.sampling.candidates import Candidates
+from lepton_cli.engine.sampling.draws import (
     AdaptiveP,
     Distribution,
     Draw,
@@ -12,7 +12,7 @@ from lepton_cli.engine.draws import (
     MirostatZipf,
     draw_position,
 )
-from lepton_cli.engine.randomness import Xoshiro256
+from lepton_cli.engine.sampling.randomness import Xoshiro256
 
 HIGHEST = 1 - 2.0**-53
 HALVES = (0.5, 0.25, 0.125, 0.0625, 0.0625)

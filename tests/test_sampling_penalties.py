@@ -8,8 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lepton_cli.engine.candidates import Candidates
-from lepton_cli.engine.penalties import Breakers, penalize, penalize_repeats, repeat_lengths
+from lepton_cli.engine.sampling.candidates import Candidates
+from lepton_cli.engine.sampling.penalties import (
+    Breakers,
+    penalize,
+    penalize_repeats,
+    repeat_lengths,
+)
 
 STEADY = settings(deadline=None, derandomize=True)
 PIECES = [b"a", b"b", b"c", b"\n", b"x\ny", b"<", b"br", b">", b"<br", b">!", b"\xc3", b"\xa9"]

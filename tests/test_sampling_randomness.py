@@ -4,7 +4,7 @@ from itertools import islice
 
 import pytest
 
-from lepton_cli.engine.randomness import Xoshiro256, split_mix
+from lepton_cli.engine.sampling.randomness import Xoshiro256, split_mix
 
 # the C reference from state {1, 2, 3, 4}, as the tests of Rust's rand_xoshiro publish it
 FROM_STATE_1234 = [

@@ -11,10 +11,10 @@ from fake_session import chat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lepton_cli.engine.conversation import Conversation, Turn
+from lepton_cli.engine.chat.conversation import Conversation, Turn
+from lepton_cli.engine.chat.saved import WRITERS, SavedChat, read_chat, write_chat
 from lepton_cli.engine.events import Reasoning
-from lepton_cli.engine.messages import Message
-from lepton_cli.engine.saved import WRITERS, SavedChat, read_chat, write_chat
+from lepton_cli.engine.text.messages import Message
 from quant.errors import UsageError
 
 words = st.text(st.characters(exclude_categories=["Cs"]))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from llguidance import LLMatcher, LLTokenizer
 
-from lepton_cli.engine.constraints import find_constraint
-from lepton_cli.engine.grammars import prepare
-from lepton_cli.engine.schema_patterns import portable_pattern, without_looks
+from lepton_cli.engine.constraints.constraint import find_constraint
+from lepton_cli.engine.constraints.grammars import prepare
+from lepton_cli.engine.constraints.schema.patterns import portable_pattern, without_looks
 from quant.errors import UsageError
 
 A = {"type": "object", "properties": {"k": {"const": "a"}, "x": {"type": "integer"}}}

@@ -9,12 +9,12 @@ from fake_model import FakeModel
 from fake_session import Template, chat, said
 
 import lepton_cli
-from lepton_cli.engine.conversation import Conversation, Turn
+from lepton_cli.engine.chat.conversation import Conversation, Turn
+from lepton_cli.engine.chat.session import Session
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Done, Event, Reasoning, Text
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.messages import Message
-from lepton_cli.engine.sampling import Sampling
-from lepton_cli.engine.session import Session
+from lepton_cli.engine.sampling.sampler import Sampling
+from lepton_cli.engine.text.messages import Message
 from quant.errors import ContextOverflowError, LeptonError, UsageError
 
 

@@ -10,11 +10,11 @@ import pytest
 from fake_model import FakeModel
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine.autosave import Autosave
-from lepton_cli.engine.chats import find_chat, kept_first, saved_first
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.saved import read_chat
-from lepton_cli.engine.session import Session
+from lepton_cli.engine.chat.autosave import Autosave
+from lepton_cli.engine.chat.chats import find_chat, kept_first, saved_first
+from lepton_cli.engine.chat.saved import read_chat
+from lepton_cli.engine.chat.session import Session
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.ui.commands import run_command
 from lepton_cli.ui.dialogue import ChatOptions, Dialogue
 from quant.errors import ModelFileError, UsageError
@@ -296,5 +296,5 @@ def test_completion_without_a_home_is_quiet(
     def homeless() -> Path:
         raise UsageError("there is no home folder")
 
-    monkeypatch.setattr("lepton_cli.engine.chats.state_folder", homeless)
+    monkeypatch.setattr("lepton_cli.engine.chat.chats.state_folder", homeless)
     assert completed(monkeypatch, capsys, "lepton chat --load x") == []

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from make_gguf import write_model
 
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.speculation import GRAM, PromptLookup, Speculation
 from lepton_cli.engine.events import Done
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
-from lepton_cli.engine.sampling import Sampling
-from lepton_cli.engine.speculation import GRAM, PromptLookup, Speculation
+from lepton_cli.engine.sampling.sampler import Sampling
 from quant.errors import UsageError
 
 CONTEXT = 300

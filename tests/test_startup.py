@@ -14,8 +14,8 @@ import pytest
 import lepton_cli
 from lepton_cli.__main__ import run
 from lepton_cli.engine import model as engine
-from lepton_cli.engine import warmup
-from lepton_cli.engine.warmup import Compiling
+from lepton_cli.engine.measure import warmup
+from lepton_cli.engine.measure.warmup import Compiling
 from lepton_cli.ui.warmup import CompileNotes
 from ops import backend
 from ops.backend import CpuBackend

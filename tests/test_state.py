@@ -7,8 +7,8 @@ from passes import resources
 from recurrent_model import CONTEXT, TAPS, WIDTH, write_recurrent
 from test_operators import Case, V, weight
 
-from lepton_cli.engine import loading
-from lepton_cli.engine.positions import Passes, Positions
+from lepton_cli.engine.decoding.window import Passes, Positions
+from lepton_cli.engine.loading import plan as loading
 from ops.backend import CardBackend, backend_of
 from ops.cpu.runner import CpuRunner
 from ops.interface import Linear

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_cli.engine.events import Reasoning, Text
-from lepton_cli.engine.streams import (
+from lepton_cli.engine.text.streaming import (
     FORMATS,
     THINK,
     ReasoningFormat,

@@ -5,10 +5,10 @@ from datetime import datetime
 import pytest
 from fake_model import FakeTokenizer
 
-from lepton_cli.engine.fallback_templates import BUILT_IN, SIGNS, guess
-from lepton_cli.engine.jinja.program import ChatTemplateError
-from lepton_cli.engine.messages import Message, Segment
-from lepton_cli.engine.template import KEY, ChatTemplate, load_template
+from lepton_cli.engine.text.fallback_templates import BUILT_IN, SIGNS, guess
+from lepton_cli.engine.text.jinja.program import ChatTemplateError
+from lepton_cli.engine.text.messages import Message, Segment
+from lepton_cli.engine.text.template import KEY, ChatTemplate, load_template
 from quant.errors import UsageError
 
 CHATML = """\

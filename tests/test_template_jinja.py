@@ -11,9 +11,9 @@ import pytest
 from jinja2.exceptions import TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
-from lepton_cli.engine.jinja.budget import Limits
-from lepton_cli.engine.jinja.codegen import Generation
-from lepton_cli.engine.jinja.program import ChatTemplateError, Program
+from lepton_cli.engine.text.jinja.budget import Limits
+from lepton_cli.engine.text.jinja.codegen import Generation
+from lepton_cli.engine.text.jinja.program import ChatTemplateError, Program
 
 
 def refuse(message):

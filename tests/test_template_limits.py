@@ -7,10 +7,10 @@ import tracemalloc
 import pytest
 from fake_model import FakeTokenizer
 
-from lepton_cli.engine.jinja.budget import Limits
-from lepton_cli.engine.jinja.program import MAX_SOURCE, ChatTemplateError, Program
-from lepton_cli.engine.messages import Message
-from lepton_cli.engine.template import ChatTemplate
+from lepton_cli.engine.text.jinja.budget import Limits
+from lepton_cli.engine.text.jinja.program import MAX_SOURCE, ChatTemplateError, Program
+from lepton_cli.engine.text.messages import Message
+from lepton_cli.engine.text.template import ChatTemplate
 
 LIMITS = Limits(seconds=0.1, characters=100_000, bytes=8_000_000)
 MEMORY = 40_000_000  # bytes at the peak, as tracemalloc counts them

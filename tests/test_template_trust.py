@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2.sandbox import SandboxedEnvironment
 
-from lepton_cli.engine.jinja import filters, methods
-from lepton_cli.engine.jinja.budget import Budget, Limits
-from lepton_cli.engine.jinja.program import ChatTemplateError
-from lepton_cli.engine.jinja.provenance import Traced, cut, derived, join, segments, trusted
-from lepton_cli.engine.messages import Message, Segment
-from lepton_cli.engine.template import ChatTemplate, load_template
-from lepton_cli.engine.tokenizer import build_tokenizer
+from lepton_cli.engine.text.jinja import filters, methods
+from lepton_cli.engine.text.jinja.budget import Budget, Limits
+from lepton_cli.engine.text.jinja.program import ChatTemplateError
+from lepton_cli.engine.text.jinja.provenance import Traced, cut, derived, join, segments, trusted
+from lepton_cli.engine.text.messages import Message, Segment
+from lepton_cli.engine.text.template import ChatTemplate, load_template
+from lepton_cli.engine.text.tokenizer import build_tokenizer
 from quant.gguf import GGUF
 
 STEADY = settings(deadline=None, derandomize=True)

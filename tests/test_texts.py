@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine.texts import decoded, other_encoding, read_text
+from lepton_cli.engine.text.reading import decoded, other_encoding, read_text
 from quant.errors import UsageError
 
 MARK = "\ufeff".encode()
@@ -134,7 +134,7 @@ def test_a_mark_before_a_variable_is_no_part_of_it(shown, monkeypatch):
 
 
 def test_a_mark_before_a_saved_chat_is_no_part_of_it(tmp_path):
-    from lepton_cli.engine.saved import read_chat
+    from lepton_cli.engine.chat.saved import read_chat
 
     (tmp_path / "chat.json").write_bytes(MARK + json.dumps(CHAT).encode())
     assert read_chat(tmp_path / "chat.json").conversation.turns[0].message.content == "hi"

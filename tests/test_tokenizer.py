@@ -26,9 +26,9 @@ from tiny_vocabularies import (
     word_pieces,
 )
 
-from lepton_cli.engine.messages import Segment
-from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
-from lepton_cli.engine.tokenizer.merging import LONG_TEXT, Merger
+from lepton_cli.engine.text.messages import Segment
+from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
+from lepton_cli.engine.text.tokenizer.merging import LONG_TEXT, Merger
 from quant.errors import UsageError
 from quant.gguf import GGUF
 

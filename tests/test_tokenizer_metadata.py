@@ -17,7 +17,7 @@ from tiny_vocabularies import (
     word_pieces,
 )
 
-from lepton_cli.engine.messages import Segment
+from lepton_cli.engine.text.messages import Segment
 from quant.errors import ModelFileError
 
 ROLES = ("bos_token_id", "eos_token_id", "unknown_token_id", "cls_token_id", "fim_pad_token_id")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lepton_cli.engine.messages import Segment
-from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
+from lepton_cli.engine.text.messages import Segment
+from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
 from quant.gguf import GGUF
 
 VOCABULARIES = (

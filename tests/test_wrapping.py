@@ -8,8 +8,8 @@ from fake_model import FakeModel
 from rich.text import Text
 from test_render import Clock, console, stream
 
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.sampling import Sampling
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.sampling.sampler import Sampling
 from lepton_cli.ui.commands import run_command
 from lepton_cli.ui.dialogue import ChatOptions, Dialogue
 from lepton_cli.ui.figures import columns

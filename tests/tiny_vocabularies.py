@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
-from lepton_cli.engine.tokenizer.alphabets import ByteAlphabet
-from lepton_cli.engine.tokenizer.vocabulary import TokenType
+from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
+from lepton_cli.engine.text.tokenizer.alphabets import ByteAlphabet
+from lepton_cli.engine.text.tokenizer.vocabulary import TokenType
 from quant.gguf import Metadata
 
 N, U, C, D, X, B = (TokenType(value) for value in range(1, 7))

@@ -12,30 +12,30 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_cli.engine import loading
-from lepton_cli.engine.answer import Answer, told, unanswered
-from lepton_cli.engine.audit import AuditLog
-from lepton_cli.engine.backends import Backend, GpuUse
-from lepton_cli.engine.batching import Batch, Outcome, Request
-from lepton_cli.engine.beams import Beam, BeamSearch, Rules
-from lepton_cli.engine.catalogue import resolve
-from lepton_cli.engine.constraints import JsonSchema, find_constraint
+from lepton_cli.engine.constraints.constraint import JsonSchema, find_constraint
+from lepton_cli.engine.decoding.answer import Answer, told, unanswered
+from lepton_cli.engine.decoding.audit import AuditLog
+from lepton_cli.engine.decoding.beam_search import Beam, BeamSearch, Rules
+from lepton_cli.engine.decoding.generation import Generation, fit, kept
+from lepton_cli.engine.decoding.scheduler import Batch, Outcome, Request
+from lepton_cli.engine.decoding.single import answer_events
+from lepton_cli.engine.decoding.speculation import DraftModel, Guesser, PromptLookup, Speculation
+from lepton_cli.engine.decoding.window import Passes, Positions
 from lepton_cli.engine.events import Done, Event, Text
-from lepton_cli.engine.generation import Generation, fit, kept
-from lepton_cli.engine.identity import model_identity
-from lepton_cli.engine.loading import LoadOptions
-from lepton_cli.engine.paths import cache_folder
-from lepton_cli.engine.placement import GpuLayers
-from lepton_cli.engine.plain import Plain
-from lepton_cli.engine.positions import Passes, Positions
-from lepton_cli.engine.prefixes import Prefixes, key_of, prefix_folder
-from lepton_cli.engine.preparing import prepare
-from lepton_cli.engine.sampling import Mask, Sampler, Sampling
-from lepton_cli.engine.sizes import counted
-from lepton_cli.engine.solo import answer_events
-from lepton_cli.engine.speculation import DraftModel, Guesser, PromptLookup, Speculation
-from lepton_cli.engine.template import ChatTemplate, load_template
-from lepton_cli.engine.tokenizer import Tokenizer, build_tokenizer
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.library.identity import model_identity
+from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.library.paths import cache_folder
+from lepton_cli.engine.library.sizes import counted
+from lepton_cli.engine.loading import plan as loading
+from lepton_cli.engine.loading.backends import Backend, GpuUse
+from lepton_cli.engine.loading.placement import GpuLayers
+from lepton_cli.engine.loading.plan import LoadOptions
+from lepton_cli.engine.loading.prepare import prepare
+from lepton_cli.engine.prefixes.recall import Prefixes, key_of, prefix_folder
+from lepton_cli.engine.sampling.sampler import Mask, Sampler, Sampling
+from lepton_cli.engine.text.template import ChatTemplate, load_template
+from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
 from ops.backend import Meter, NoMeter, Resources, cpu_arithmetic
 from ops.compiled.kernel_folder import Compiling
 from ops.interface import BLOCK
@@ -46,7 +46,7 @@ from quant.errors import ContextOverflowError, ModelFileError, UsageError
 from quant.gguf import GGUF, Metadata
 
 if TYPE_CHECKING:
-    from lepton_cli.engine.guide import Guides
+    from lepton_cli.engine.constraints.guide import Guides
 
 SUPPRESSED = "tokenizer.ggml.suppress_tokens"
 
@@ -399,7 +399,7 @@ class Model:
 
     @cached_property
     def _guides(self) -> "Guides":
-        from lepton_cli.engine.guide import Guides  # heavy, and of use to few answers
+        from lepton_cli.engine.constraints.guide import Guides  # heavy, and of use to few answers
 
         return Guides(self.tokenizer)
 

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lepton_cli.engine.batch.columns import ColumnText
-from lepton_cli.engine.batch.parameters import KNOWN
-from lepton_cli.engine.batch.planning import DATED, Recipe, plan
-from lepton_cli.engine.batch.prose import Prose
-from lepton_cli.engine.batch.rows import STDIN, Row, form_of, read_rows
-from lepton_cli.engine.batch.running import Run
-from lepton_cli.engine.batch.wording import Wording
-from lepton_cli.engine.catalogue import resolve
+from lepton_cli.engine.jobs.columns import ColumnText
+from lepton_cli.engine.jobs.parameters import KNOWN
+from lepton_cli.engine.jobs.planning import DATED, Recipe, plan
+from lepton_cli.engine.jobs.prose import Prose
+from lepton_cli.engine.jobs.rows import STDIN, Row, form_of, read_rows
+from lepton_cli.engine.jobs.running import Run
+from lepton_cli.engine.jobs.wording import Wording
+from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.model import Model
-from lepton_cli.engine.texts import checked
+from lepton_cli.engine.text.reading import checked
 from lepton_cli.ui.batch_meter import Meter
 from lepton_cli.ui.batch_options import ResultOptions, RowOptions
 from lepton_cli.ui.batch_output import Results, open_results
@@ -36,7 +36,7 @@ from lepton_cli.ui.settings import generation_settings
 from quant.errors import UsageError
 
 if TYPE_CHECKING:
-    from lepton_cli.engine.batch.cluster import ClusterModel
+    from lepton_cli.engine.jobs.cluster import ClusterModel
 
 FAILED, INTERRUPTED = 1, 130
 ALIKE = 0.8  # how alike a column's name is to a parameter's where that was meant
@@ -92,7 +92,7 @@ def _opened(
     if find_spec("distributed") is None:
         cure = "pip install 'lepton-cli[cluster]'"
         raise UsageError("--cluster needs Dask, which is not installed", cure)
-    from lepton_cli.engine.batch.cluster import open_cluster
+    from lepton_cli.engine.jobs.cluster import open_cluster
 
     load = load_options(request.model, request.talk)
     with open_cluster(address, request.name, load) as cluster:

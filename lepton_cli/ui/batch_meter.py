@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from lepton_cli.engine.batch.running import Run
-from lepton_cli.engine.sizes import counted
+from lepton_cli.engine.jobs.running import Run
+from lepton_cli.engine.library.sizes import counted
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.terminal import modes_kept, redraws
 

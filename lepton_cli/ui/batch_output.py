@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TextIO
 
-from lepton_cli.engine.batch.ledger import AGAIN, Ledger
-from lepton_cli.engine.batch.planning import Fingerprint, Job
-from lepton_cli.engine.batch.prose import Prose
-from lepton_cli.engine.batch.records import Label, Record, line_of
-from lepton_cli.engine.outputs import is_stream, open_stream
+from lepton_cli.engine.jobs.ledger import AGAIN, Ledger
+from lepton_cli.engine.jobs.planning import Fingerprint, Job
+from lepton_cli.engine.jobs.prose import Prose
+from lepton_cli.engine.jobs.records import Label, Record, line_of
+from lepton_cli.engine.library.outputs import is_stream, open_stream
 from lepton_cli.ui.batch_options import ResultOptions
 from lepton_cli.ui.output import emit
 from quant.errors import LeptonError, UsageError

@@ -6,10 +6,10 @@ from itertools import product
 from pathlib import Path
 from typing import TextIO, cast
 
-from lepton_cli.engine.benchmark import Schedule, Setup, benchmark
-from lepton_cli.engine.catalogue import resolve
-from lepton_cli.engine.loading import CacheTypes
-from lepton_cli.engine.workload import Trial
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.loading.plan import CacheTypes
+from lepton_cli.engine.measure.benchmark import Schedule, Setup, benchmark
+from lepton_cli.engine.measure.workload import Trial
 from lepton_cli.ui import bench_tables, roofline
 from lepton_cli.ui.bench_options import BenchOptions
 from lepton_cli.ui.notes import note

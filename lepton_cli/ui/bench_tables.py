@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Protocol, TextIO
 
-from lepton_cli.engine.benchmark import Profile, Result, Schedule, deviation, fastest
-from lepton_cli.engine.plain import Plain
+from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.measure.benchmark import Profile, Result, Schedule, deviation, fastest
 from lepton_cli.ui.figures import columns
 from lepton_cli.ui.output import emit, emit_json
 

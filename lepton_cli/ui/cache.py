@@ -3,10 +3,10 @@
 import sys
 import time
 
-from lepton_cli.engine.plain import Plain
-from lepton_cli.engine.prefix_store import clear as clear_store
-from lepton_cli.engine.prefix_store import holdings
-from lepton_cli.engine.prefixes import prefix_folder
+from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.prefixes.recall import prefix_folder
+from lepton_cli.engine.prefixes.store import clear as clear_store
+from lepton_cli.engine.prefixes.store import holdings
 from lepton_cli.ui.figures import columns, size
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.output import emit, emit_json

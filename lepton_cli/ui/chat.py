@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lepton_cli.engine.autosave import is_session, read_session, sessions_folder
-from lepton_cli.engine.catalogue import packaged, resolve
-from lepton_cli.engine.chats import find_chat, kept_first, latest_session, saved_first
+from lepton_cli.engine.chat.autosave import is_session, read_session, sessions_folder
+from lepton_cli.engine.chat.chats import find_chat, kept_first, latest_session, saved_first
+from lepton_cli.engine.library.catalogue import packaged, resolve
 from lepton_cli.engine.model import Model
 from lepton_cli.ui import repl
 from lepton_cli.ui.dialogue import ChatOptions

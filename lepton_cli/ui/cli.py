@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lepton_cli.engine.catalogue import names_model
+from lepton_cli.engine.library.catalogue import names_model
 from lepton_cli.ui.batch_options import BatchWords, ResultOptions, RowOptions
 from lepton_cli.ui.bench_options import BenchOptions
 from lepton_cli.ui.command import Command
@@ -234,8 +234,8 @@ def inspect_file(
 ) -> None:
     """Show what a model file contains."""
     name = only_model(context, file, model)
-    from lepton_cli.engine.catalogue import resolve
-    from lepton_cli.engine.inspection import inspect
+    from lepton_cli.engine.library.catalogue import resolve
+    from lepton_cli.engine.library.inspection import inspect
     from lepton_cli.ui import inspect as view
     from quant.gguf import GGUF
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer.core
 
-from lepton_cli.engine.spelling import nearest
+from lepton_cli.engine.library.suggestions import nearest
 from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS, Foreign
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.refusals import example
@@ -70,7 +70,7 @@ class Command(typer.core.TyperCommand):
             option.envvar, option.show_envvar = variables(option), False  # the epilog tells
 
     def invoke(self, ctx: Any) -> Any:
-        from lepton_cli.engine.memory import check_addresses  # for start-up time
+        from lepton_cli.engine.loading.memory import check_addresses  # for start-up time
 
         check_addresses()
         return super().invoke(ctx)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from lepton_cli.engine.chats import saved_names
+from lepton_cli.engine.chat.chats import saved_names
+from lepton_cli.engine.chat.session import Session
 from lepton_cli.engine.events import Event
-from lepton_cli.engine.session import Session
-from lepton_cli.engine.sizes import counted
-from lepton_cli.engine.spelling import did_you_mean
-from lepton_cli.engine.texts import read_text
+from lepton_cli.engine.library.sizes import counted
+from lepton_cli.engine.library.suggestions import did_you_mean
+from lepton_cli.engine.text.reading import read_text
 from lepton_cli.ui import keeping
 from lepton_cli.ui.clipboard import copy
 from lepton_cli.ui.completing import complete_chat, complete_model

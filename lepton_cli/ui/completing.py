@@ -10,7 +10,7 @@ def complete_model(incomplete: str) -> list[str]:
 
 
 def complete_chat(incomplete: str) -> list[str]:
-    from lepton_cli.engine.chats import chat_names
+    from lepton_cli.engine.chat.chats import chat_names
 
     return _beginning(incomplete, chat_names)
 

@@ -15,9 +15,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from lepton_cli.engine.paths import config_folder
-from lepton_cli.engine.spelling import did_you_mean
-from lepton_cli.engine.texts import decoded
+from lepton_cli.engine.library.paths import config_folder
+from lepton_cli.engine.library.suggestions import did_you_mean
+from lepton_cli.engine.text.reading import decoded
 from lepton_cli.ui.setting_names import PREFIX, Setting, setting_names, variable_set
 from quant.errors import UsageError
 

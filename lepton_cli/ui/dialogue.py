@@ -9,14 +9,14 @@ from pathlib import Path
 from rich.text import Text as Line
 from rich.theme import Theme as RichTheme
 
-from lepton_cli.engine.autosave import Autosave, is_session, read_session, sessions_folder
+from lepton_cli.engine.chat.autosave import Autosave, is_session, read_session, sessions_folder
+from lepton_cli.engine.chat.session import Session
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
-from lepton_cli.engine.generation import Generation
-from lepton_cli.engine.memory import out_of_memory
-from lepton_cli.engine.messages import Message
+from lepton_cli.engine.library.sizes import counted
+from lepton_cli.engine.loading.memory import out_of_memory
 from lepton_cli.engine.model import Model
-from lepton_cli.engine.session import Session
-from lepton_cli.engine.sizes import counted
+from lepton_cli.engine.text.messages import Message
 from lepton_cli.ui.background import ask_background
 from lepton_cli.ui.interrupt import interrupting
 from lepton_cli.ui.meter import level

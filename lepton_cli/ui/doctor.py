@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict
 
-from lepton_cli.engine.diagnosis import findings
+from lepton_cli.engine.measure.diagnosis import findings
 from lepton_cli.ui.figures import columns
 from lepton_cli.ui.output import emit, emit_json
 

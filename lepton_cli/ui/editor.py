@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from lepton_cli.engine.texts import read_text
+from lepton_cli.engine.text.reading import read_text
 from quant.errors import UsageError
 
 

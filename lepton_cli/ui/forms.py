@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from lepton_cli.engine.constraints import Constraint, find_constraint
+from lepton_cli.engine.constraints.constraint import Constraint, find_constraint
 from lepton_cli.ui.opening import one_text
 from lepton_cli.ui.options import AnswerOptions
 from quant.errors import UsageError
@@ -24,7 +24,9 @@ def check_form(answer: AnswerOptions) -> None:
     """Raises UsageError for a constraint that is wrong: before a model is loaded for it."""
     constraint = constraint_of(answer)
     if constraint:
-        from lepton_cli.engine.grammars import prepare  # heavy, and of use to few answers
+        from lepton_cli.engine.constraints.grammars import (
+            prepare,  # heavy, and of use to few answers
+        )
 
         prepare(constraint)
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lepton_cli.engine.catalogue import how_to_get, names_model, resolve
-from lepton_cli.engine.spelling import nearest
+from lepton_cli.engine.library.catalogue import how_to_get, names_model, resolve
+from lepton_cli.engine.library.suggestions import nearest
 from lepton_cli.ui.command import Group, Line, flags_of, read_line
 from lepton_cli.ui.config import default_map, known_settings
 from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, INTERACTIVE

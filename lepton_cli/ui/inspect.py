@@ -4,9 +4,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from lepton_cli.engine.inspection import Inspection
-from lepton_cli.engine.plain import Plain
-from lepton_cli.engine.sizes import counted
+from lepton_cli.engine.library.inspection import Inspection
+from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.library.sizes import counted
 from lepton_cli.ui.figures import amount, columns, size
 from lepton_cli.ui.output import emit, emit_json
 

@@ -3,9 +3,9 @@
 import time
 from pathlib import Path
 
-from lepton_cli.engine.autosave import read_session, sessions_folder
-from lepton_cli.engine.branches import Branch
-from lepton_cli.engine.chats import (
+from lepton_cli.engine.chat.autosave import read_session, sessions_folder
+from lepton_cli.engine.chat.branches import Branch
+from lepton_cli.engine.chat.chats import (
     chats_in,
     find_chat,
     kept_first,
@@ -13,8 +13,8 @@ from lepton_cli.engine.chats import (
     saved_folder,
     saved_names,
 )
-from lepton_cli.engine.paths import private_folder
-from lepton_cli.engine.sizes import counted
+from lepton_cli.engine.library.paths import private_folder
+from lepton_cli.engine.library.sizes import counted
 from lepton_cli.ui.dialogue import Dialogue
 from lepton_cli.ui.figures import columns
 from lepton_cli.ui.wrapping import cut

@@ -19,8 +19,8 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPress, KeyPressEvent
 from prompt_toolkit.output import ColorDepth, create_output
 from prompt_toolkit.styles import Style
 
-from lepton_cli.engine.paths import private_file, state_folder
-from lepton_cli.engine.texts import unmarked
+from lepton_cli.engine.library.paths import private_file, state_folder
+from lepton_cli.engine.text.reading import unmarked
 from lepton_cli.ui.background import LateAnswers
 from lepton_cli.ui.commands import COMMANDS, find_command
 from lepton_cli.ui.dialogue import Dialogue, Draft

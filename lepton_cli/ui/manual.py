@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lepton_cli.engine.paths import home
+from lepton_cli.engine.library.paths import home
 from quant.errors import UsageError
 
 EXIT_STATUS = (

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lepton_cli.engine.catalogue import Alias, is_file_of, load_aliases, on_disk, packaged
-from lepton_cli.engine.plain import Plain
-from lepton_cli.engine.stores import Entry, list_models
+from lepton_cli.engine.library.catalogue import Alias, is_file_of, load_aliases, on_disk, packaged
+from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.library.stores import Entry, list_models
 from lepton_cli.ui.figures import columns, size
 from lepton_cli.ui.output import emit, emit_json
 from lepton_cli.ui.terminal import width_of

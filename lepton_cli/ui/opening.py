@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from lepton_cli.engine import model as engine
-from lepton_cli.engine.catalogue import resolve
-from lepton_cli.engine.loading import LoadOptions
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.loading.placement import GpuLayers
+from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model
-from lepton_cli.engine.placement import GpuLayers
-from lepton_cli.engine.texts import read_text
+from lepton_cli.engine.text.reading import read_text
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import ConversationOptions, ModelOptions
 from lepton_cli.ui.warmup import CompileNotes
@@ -36,7 +36,7 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
             f"threads {model.threads} ({model.threads_reason}), "
             f"context {model.context_size} of {model.trained_context}"
         )
-        from lepton_cli.engine.diagnosis import of_kernels  # for start-up time
+        from lepton_cli.engine.measure.diagnosis import of_kernels  # for start-up time
 
         for finding in of_kernels():
             note(f"{finding.subject} {finding}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
-from lepton_cli.engine.plain import Plain, json_line
+from lepton_cli.engine.library.json_values import Plain, json_line
 from lepton_cli.ui.terminal import sanitize
 
 

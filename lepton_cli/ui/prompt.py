@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from lepton_cli.engine.sizes import counted
-from lepton_cli.engine.texts import (
+from lepton_cli.engine.library.sizes import counted
+from lepton_cli.engine.text.reading import (
     checked,
     decoded,
     read_limited,

@@ -11,7 +11,7 @@ from typing import Protocol, TextIO
 from markdown_it.tree import SyntaxTreeNode
 from rich.text import Text
 
-from lepton_cli.engine.sizes import counted
+from lepton_cli.engine.library.sizes import counted
 from lepton_cli.ui.highlight import Highlighter
 from lepton_cli.ui.markdown import LISTS, Layout, fence_line, language, parser
 from lepton_cli.ui.output import LineWriter

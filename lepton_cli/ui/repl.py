@@ -8,7 +8,7 @@ from typing import TextIO
 
 from lepton_cli.engine.events import Done
 from lepton_cli.engine.model import Model
-from lepton_cli.engine.texts import decoded
+from lepton_cli.engine.text.reading import decoded
 from lepton_cli.ui.commands import run_command
 from lepton_cli.ui.dialogue import ChatOptions, Dialogue, Draft, LoadModel, remarks
 from lepton_cli.ui.figures import amount

@@ -7,12 +7,12 @@ The JSON's shape is named by its "schema"; a change that breaks its readers chan
 from dataclasses import asdict, dataclass, fields
 from typing import Protocol, TextIO
 
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
-from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.library.json_values import Plain, plain
+from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.model import Model
-from lepton_cli.engine.plain import Plain, plain
-from lepton_cli.engine.sizes import counted
-from lepton_cli.engine.tokenizer import Tokenizer
+from lepton_cli.engine.text.tokenizer import Tokenizer
 from lepton_cli.ui.code_blocks import Which, extracted
 from lepton_cli.ui.options import ReasoningMode
 from lepton_cli.ui.output import LineWriter, emit_json

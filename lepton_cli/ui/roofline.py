@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lepton_cli.engine.benchmark import Result, fastest
-from lepton_cli.engine.outputs import check_named, write_named
+from lepton_cli.engine.library.outputs import check_named, write_named
+from lepton_cli.engine.measure.benchmark import Result, fastest
 from quant.errors import UsageError
 
 ENDINGS = (".png", ".svg")

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import typer
 
-from lepton_cli.engine.catalogue import resolve
+from lepton_cli.engine.chat.session import Session
 from lepton_cli.engine.events import Done, Event, Text
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.model import Model
-from lepton_cli.engine.prefixes import WORTH_KEEPING
-from lepton_cli.engine.sampling import Sampler
-from lepton_cli.engine.session import Session
-from lepton_cli.engine.sizes import counted
+from lepton_cli.engine.prefixes.recall import WORTH_KEEPING
+from lepton_cli.engine.sampling.sampler import Sampler
 from lepton_cli.ui.code_blocks import Which, without_block
 from lepton_cli.ui.forms import check_form
 from lepton_cli.ui.interrupt import interrupting

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lepton_cli.engine.chats import (
+from lepton_cli.engine.chat.chats import (
     Chat,
     as_saved,
     chats_in,
@@ -13,8 +13,8 @@ from lepton_cli.engine.chats import (
     kept_first,
     read_any,
 )
-from lepton_cli.engine.plain import Plain
-from lepton_cli.engine.saved import WRITERS, write_chat
+from lepton_cli.engine.chat.saved import WRITERS, write_chat
+from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.ui.figures import columns
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.output import emit, emit_json

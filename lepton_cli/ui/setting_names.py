@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lepton_cli.engine.spelling import nearest
+from lepton_cli.engine.library.suggestions import nearest
 from lepton_cli.ui.notes import note
 from quant.errors import UsageError
 

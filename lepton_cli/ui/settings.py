@@ -6,11 +6,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lepton_cli.engine.author_defaults import apply_author_defaults
-from lepton_cli.engine.catalogue import load_aliases
-from lepton_cli.engine.generation import Generation
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.library.catalogue import load_aliases
 from lepton_cli.engine.model import Model
-from lepton_cli.engine.sampling import Sampling, parse_samplers, parse_sampling_sequence
+from lepton_cli.engine.sampling.author_defaults import apply_author_defaults
+from lepton_cli.engine.sampling.sampler import Sampling, parse_samplers, parse_sampling_sequence
 from lepton_cli.ui.forms import constraint_of
 from lepton_cli.ui.options import AnswerOptions
 from lepton_cli.ui.prompt import expand_escapes
@@ -18,7 +18,7 @@ from lepton_cli.ui.sampling_options import SamplingOptions
 from quant.errors import UsageError
 
 if TYPE_CHECKING:
-    from lepton_cli.engine.batch.cluster import ClusterModel
+    from lepton_cli.engine.jobs.cluster import ClusterModel
 
 SPELLED = {  # where the flag's name is not the setting's
     "temp": "temperature",

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from threading import Event as Flag
 
-from lepton_cli.engine.batching import Request
-from lepton_cli.engine.plain import Plain, plain
-from lepton_cli.engine.sizes import counted
+from lepton_cli.engine.decoding.scheduler import Request
+from lepton_cli.engine.library.json_values import Plain, plain
+from lepton_cli.engine.library.sizes import counted
 from lepton_cli.ui.code_blocks import Which, extracted, missing_block, without_block
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.options import RunOptions

@@ -2,10 +2,10 @@
 
 import sys
 
-from lepton_cli.engine.catalogue import resolve
-from lepton_cli.engine.messages import Message
-from lepton_cli.engine.template import load_template
-from lepton_cli.engine.tokenizer import build_tokenizer
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.text.messages import Message
+from lepton_cli.engine.text.template import load_template
+from lepton_cli.engine.text.tokenizer import build_tokenizer
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.opening import one_text
 from lepton_cli.ui.options import ConversationOptions

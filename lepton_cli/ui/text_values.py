@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lepton_cli.engine.texts import checked
+from lepton_cli.engine.text.reading import checked
 from lepton_cli.ui.setting_names import variable_set
 
 NAMES = ("FILE", "INPUT", "MODEL", "NAME", "OUT")  # of files: any bytes will do

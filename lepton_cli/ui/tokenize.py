@@ -4,8 +4,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from lepton_cli.engine.plain import Plain
-from lepton_cli.engine.tokenizer import Tokenizer
+from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.text.tokenizer import Tokenizer
 from lepton_cli.ui.figures import columns
 from lepton_cli.ui.output import emit, emit_json
 

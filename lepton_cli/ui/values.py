@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 
-from lepton_cli.engine.generation import Overflow
-from lepton_cli.engine.sampling import Sampling, parse_samplers
-from lepton_cli.engine.spelling import did_you_mean
+from lepton_cli.engine.decoding.generation import Overflow
+from lepton_cli.engine.library.suggestions import did_you_mean
+from lepton_cli.engine.sampling.sampler import Sampling, parse_samplers
 from lepton_cli.ui.dialogue import Dialogue
 from lepton_cli.ui.options import ReasoningMode
 from lepton_cli.ui.prompt import expand_escapes

@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from lepton_cli.engine.sizes import counted
-from lepton_cli.engine.warmup import Compiling, seconds, warm_up
+from lepton_cli.engine.library.sizes import counted
+from lepton_cli.engine.measure.warmup import Compiling, seconds, warm_up
 from lepton_cli.ui.notes import note
 from lepton_cli.ui.output import emit
 from lepton_cli.ui.terminal import redraws

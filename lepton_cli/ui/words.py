@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
-from lepton_cli.engine.catalogue import LIST_HINT, names_model, resolve
+from lepton_cli.engine.library.catalogue import LIST_HINT, names_model, resolve
 from lepton_cli.ui.command import LINE, Line
 from lepton_cli.ui.options import Words
 from quant.errors import UsageError

@@ -11,8 +11,8 @@ from emulated import kernels_of, open_card, open_on_card
 from numpy.typing import NDArray
 from passes import nmse, resources
 
-from lepton_cli.engine import loading
-from lepton_cli.engine.positions import Passes, Positions
+from lepton_cli.engine.decoding.window import Passes, Positions
+from lepton_cli.engine.loading import plan as loading
 from ops.backend import CpuBackend, Runner
 from ops.cuda.runner import CudaRunner
 from ops.interface import Step

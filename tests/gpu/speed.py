@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu.suites import run
-from lepton_cli.engine.benchmark import Result, Schedule, Setup, benchmark
-from lepton_cli.engine.workload import Trial
+from lepton_cli.engine.measure.benchmark import Result, Schedule, Setup, benchmark
+from lepton_cli.engine.measure.workload import Trial
 
 PROMPT, ANSWER, REPEATS = 512, 128, 3
 GOALS = {  # shares of the copy bandwidth in decode: of GeForce cards, of those for data centres

@@ -1,7 +1,7 @@
 """Drawing a token on the card, so that the next pass need not wait for the host.
 
 The same steps as the host's samplers top_k, top_p, min_p, temperature and the draw at their end, in
-float64 too (lepton_cli/engine/candidates.py); the random numbers are the host's.
+float64 too (lepton_cli/engine/sampling/candidates.py); the random numbers are the host's.
 """
 
 from ops.cuda.kernels.intrinsics.arithmetic import (

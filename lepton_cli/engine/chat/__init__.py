@@ -1,0 +1,1 @@
+"""Conversations: their turns and branches, saved and resumed."""

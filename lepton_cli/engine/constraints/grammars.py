@@ -1,0 +1,211 @@
+"""Constraints made ready: checked before anything is generated, and their answers afterwards.
+
+llguidance's grammars do the work; what its errors and silences leave open is checked around them.
+"""
+
+import json
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from llguidance import LLMatcher, LLTokenizer, regex_to_lark
+
+from lepton_cli.engine.constraints.constraint import Constraint
+from lepton_cli.engine.constraints.gbnf.engine import engine_grammar
+from lepton_cli.engine.constraints.gbnf.grammar import read_gbnf
+from lepton_cli.engine.constraints.lookahead import Alphabet
+from lepton_cli.engine.constraints.map_keys import MapKeys
+from lepton_cli.engine.constraints.schema.answers import problem_with
+from lepton_cli.engine.constraints.schema.check import ANNOTATIONS, CHECK_IT, Document, read_schema
+from lepton_cli.engine.constraints.schema.engine import engine_schema, has_maps
+from lepton_cli.engine.constraints.schema.formats import checkable_formats
+from lepton_cli.engine.sampling.banned_texts import Bans
+from quant.errors import UsageError
+
+WHITESPACE = r" |\n{1,2}[ \t]{0,20}"  # between a JSON text's parts, bounded as in llama.cpp
+ESCAPES = 'nrbtf\\"'  # without \uXXXX, by which a known key could be written as an unknown one
+CALLED = {
+    "json-schema": "JSON schema",
+    "checked-json-schema": "JSON schema",
+    "regex": "regex",
+    "choices": "choices",
+    "grammar": "grammar",
+}
+LONGEST = 500_000  # characters
+LONGEST_SCHEMA = 120_000  # each of its parts that refers to others is checked with the whole
+ONE_REGEX = re.compile(r"start: /(?:[^/\\]|\\.)*/", re.DOTALL)  # a grammar that is no more
+PLAIN_KEYS = ANNOTATIONS | {"type", "$ref"}  # of which no combination can contradict itself
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """A constraint that can be followed: `engine` is what the engine takes for it."""
+
+    constraint: Constraint
+    engine: str
+    document: Document | None = None  # the JSON schema, read
+    has_maps: bool = False  # objects whose keys could come twice
+    is_watched: bool = False  # it may demand texts that are banned
+
+    @property
+    def name(self) -> str:
+        return CALLED[self.constraint.kind]
+
+    def problem_with(self, text: str) -> str | None:
+        """Why a whole answer does not satisfy the constraint; None where it does."""
+        if self.document:
+            checked = self.constraint.kind == "checked-json-schema"
+            formats = checkable_formats() if checked else ()
+            return problem_with(self.document.schema, self.document.uri, text, formats=formats)
+        if self.constraint.kind == "choices":
+            return None if text in json.loads(self.constraint.text) else "it is none of them"
+        matcher, data = (
+            LLMatcher(LLTokenizer("byte", slices=[]), self.engine, log_level=0),
+            text.encode(),
+        )
+        matched = matcher.try_consume_tokens(list(data)) == len(data) and matcher.is_accepting()
+        return None if matched else "it is cut short, or holds what may not be there"
+
+
+def prepare(constraint: Constraint, bans: tuple[str, ...] = ()) -> Grammar:
+    """A grammar for texts without the banned ones.
+
+    Raises UsageError for what is wrong, contradicts itself, cannot be enforced, or is all banned.
+    """
+    _check_length(constraint)
+    match constraint.kind:
+        case "json-schema" | "checked-json-schema":
+            return _watched(_prepare_schema(constraint), bans)
+        case "regex":
+            notation = _regex(constraint.text)
+        case "choices":
+            notation = _regex("|".join(map(_literal, json.loads(constraint.text))))
+        case "grammar":
+            notation = engine_grammar(read_gbnf(constraint.text))
+    grammar = Grammar(constraint, _engine(notation))
+    problem = _problem_of(grammar.engine)
+    if problem:
+        message = f"the {grammar.name} cannot be used: {problem}"
+        raise UsageError(message, _regex_hint(problem) if constraint.kind == "regex" else None)
+    if not bans or not ONE_REGEX.fullmatch(notation):
+        return _watched(grammar, bans)
+    grammar = Grammar(constraint, _engine(_without(notation, bans)))
+    if _problem_of(grammar.engine):
+        raise _all_banned(grammar.name)
+    return grammar
+
+
+def _check_length(constraint: Constraint) -> None:
+    name, length = CALLED[constraint.kind], len(constraint.text)
+    most = LONGEST_SCHEMA if name == CALLED["json-schema"] else LONGEST
+    if length > most:
+        verb = "have" if name == CALLED["choices"] else "has"
+        message = f"the {name} {verb} {length} characters; at most {most} can be followed"
+        raise UsageError(message, "shorten it: what it allows may be more than what is needed")
+
+
+def _without(notation: str, bans: tuple[str, ...]) -> str:
+    """One regex without texts that hold a banned one: the engine finds what is left of it."""
+    banned = "|".join(map(_literal, bans))
+    return f"start: TEXT\nTEXT: {notation.removeprefix('start: ')} & ~/(?s:.*)({banned})(?s:.*)/"
+
+
+def _watched(grammar: Grammar, bans: tuple[str, ...]) -> Grammar:
+    """One that is followed with a look ahead. Raises UsageError where nothing satisfies it then."""
+    watched = Bans.of(bans)
+    if not watched and not grammar.has_maps:
+        return grammar
+    start = Alphabet.of_bytes().begin(grammar.engine, to_the_end=True)
+    if grammar.has_maps and not start.possible([MapKeys()]):
+        raise _refusal("no text has all the different keys that an object needs", "#")
+    keys = [MapKeys(spaced=True)] if grammar.document else []
+    if watched and not start.possible([watched, *keys]):
+        raise _all_banned(grammar.name)
+    return replace(grammar, is_watched=watched is not None)
+
+
+def _all_banned(name: str) -> UsageError:
+    return UsageError(f"each text of the {name} holds one that is banned", "leave a --ban out")
+
+
+def _engine(notation: str) -> str:
+    """Without options of its own the engine would force tokens, but the model knows better ones."""
+    return LLMatcher.grammar_from_lark('%llguidance {"no_forcing": true}\n' + notation)
+
+
+def _regex(text: str) -> str:
+    return f"start: /{regex_to_lark(text, '')}/"
+
+
+def _literal(text: str) -> str:
+    return "".join(rf"\x{{{ord(letter):x}}}" for letter in text)
+
+
+def _regex_hint(problem: str) -> str:
+    if "look" in problem or "backreferences" in problem:
+        return "it knows classes, groups, | and counts; no look-around, no backreferences"
+    return "it matches the whole answer, in the syntax of Rust's regex crate"
+
+
+def _problem_of(engine: str) -> str | None:
+    """Why the engine refuses its own form of a constraint, or finds no text for it."""
+    matcher = LLMatcher(LLTokenizer("byte", slices=[]), engine, log_level=0)
+    if matcher.is_error():
+        return _first_reason(matcher.get_error())
+    matcher.compute_bitmask()  # only now does it find that nothing can begin
+    return "no text satisfies it" if matcher.is_stopped() and not matcher.is_accepting() else None
+
+
+def _first_reason(error: str) -> str:
+    """What a person can use of the engine's message, which goes on about its insides."""
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    if "symbols.len()" in error:
+        return "it has too many parts"
+    own = "failed to compile JSON schema: "
+    told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    first = re.sub(r"^at \d+\(\d+\): ", "", lines[0] if lines else "it is refused")
+    return f"{(told[0] if told else first).removeprefix(own):.200}"
+
+
+# --- JSON schemas ------------------------------------------------------------------------------
+
+
+def _prepare_schema(constraint: Constraint) -> Grammar:
+    document = read_schema(constraint.text)
+    if document.schema is False:
+        raise UsageError("the JSON schema is false: no text satisfies it", "give an object")
+    checked = constraint.kind == "checked-json-schema"
+    whole = engine_schema(document, "#", checked=checked)
+    engine = _schema_engine(whole)
+    _check_parts(document, engine, checked=checked)
+    return Grammar(constraint, engine, document, has_maps(whole))
+
+
+def _schema_engine(schema: dict[str, Any]) -> str:
+    options = {"whitespace_pattern": WHITESPACE, "json_allowed_escapes": ESCAPES}
+    # a Decimal is one that a float holds: see schema_check
+    return _engine("start: %json " + json.dumps({"x-guidance": options, **schema}, default=float))
+
+
+def _check_parts(document: Document, engine: str, *, checked: bool) -> None:
+    """Names the deepest part that the engine refuses, or that no text satisfies."""
+    for pointer, part in document.parts.items():
+        if pointer == "#":
+            problem = _problem_of(engine)
+        elif isinstance(part.schema, bool) or part.schema.keys() <= PLAIN_KEYS:
+            continue
+        else:
+            alone = engine_schema(document, pointer, checked=checked)
+            problem = _problem_of(_schema_engine(alone))
+        if problem:
+            raise _refusal(problem, pointer)
+
+
+def _refusal(problem: str, pointer: str) -> UsageError:
+    if "Unsatisfiable" in problem or "no text" in problem:
+        reason = problem.removeprefix("Unsatisfiable schema: ")
+        message = f"the JSON schema contradicts itself at {pointer}: {reason}"
+        return UsageError(message, "no text can satisfy that part: correct it, or remove it")
+    message = f"the JSON schema cannot be enforced at {pointer}: {problem}"
+    counts = "min/maxProperties" in problem
+    return UsageError(message, CHECK_IT if counts else "write that part in another way")

@@ -1,0 +1,227 @@
+"""What a constrained answer may say next: thoughts are free, the answer itself is strict.
+
+A thought can only begin, and the tags around it only stand, where they are no part of the answer:
+before its first character. So there both are allowed, a tag as its very tokens.
+"""
+
+from collections.abc import Collection, Sequence
+from functools import cached_property, lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_cli.engine.constraints.constraint import Constraint
+from lepton_cli.engine.constraints.grammars import Grammar, prepare
+from lepton_cli.engine.constraints.lookahead import Rule
+from lepton_cli.engine.constraints.map_keys import MapKeys
+from lepton_cli.engine.constraints.masks import KEPT_GRAMMARS, Masks
+from lepton_cli.engine.sampling.banned_texts import Bans
+from lepton_cli.engine.text.streaming import (
+    THINK,
+    ReasoningFormat,
+    Utf8Stream,
+    begins_in_thought,
+    reasoning_token_ids,
+)
+from lepton_cli.engine.text.tokenizer import Tokenizer
+
+Place = Literal["before", "thought", "answer"]
+
+
+class Guide:
+    """Follows one answer token by token. `grammar` is what the answer is to satisfy."""
+
+    def __init__(
+        self,
+        masks: Masks,
+        grammar: Grammar,
+        tokenizer: Tokenizer,
+        *,
+        thoughts: "Thoughts | None" = None,
+        never: frozenset[int] = frozenset(),
+    ) -> None:
+        """Without `thoughts` every token is the answer's; those in `never` are ruled out."""
+        self.grammar, self._never = grammar, never
+        self._spells_all = not never or masks.spells_all(never)
+        self._masks, self._tokenizer = masks, tokenizer
+        self._thoughts = thoughts
+        self._begin_answer()
+        self._place: Place = "answer"
+        if thoughts:
+            self._place = "thought" if thoughts.begun else "before"
+        self._tag: list[int] = []  # tokens before the answer that may become a tag
+        self._after_thought = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer is whole and nothing can follow."""
+        return self._place != "thought" and self._strict and self._matcher.ended
+
+    def allowed(self) -> NDArray[np.bool_] | None:  # (V,)
+        """The tokens that may come next; None: any. Raises ConstraintError."""
+        if self._place == "thought":
+            return None
+        if self._strict:
+            allowed = self._matcher.allowed()
+        else:
+            allowed = np.zeros(self._tokenizer.vocab_size, np.bool_)
+        if self._place == "before" and self._thoughts:
+            for tag in self._thoughts.continued(self._tag):
+                allowed[tag[len(self._tag)]] = True
+            if self._after_thought and not self._tag:
+                allowed[list(self._masks.line_breaks)] = True
+        return allowed
+
+    def leads_on(self, token: int, bans: Bans | None) -> bool:
+        """Whether the answer can still become whole behind an allowed token.
+
+        `bans` forbid texts, and know that the token was said.
+        """
+        if self._place == "thought" or not self._strict or self._may_be_tag(token):
+            return True
+        rules: list[Rule] = [bans] if bans and self.grammar.is_watched else []
+        if self._keys:
+            keys = self._keys.after(self._tokenizer.token_bytes(token))
+            if keys is None:
+                return False
+            rules.append(keys)
+        if self._spells_all and all(rule.settled for rule in rules):
+            return True
+        return self._ahead is None or self._ahead.possible(token, rules)
+
+    def accept(self, token: int) -> None:
+        """A token that was drawn."""
+        if self._place == "answer" or self._thoughts is None:
+            self._say(token)
+        elif self._place == "thought":
+            self._think(self._thoughts, token)
+        else:
+            self._begin(self._thoughts, token)
+
+    def _think(self, thoughts: "Thoughts", token: int) -> None:
+        """What follows a thought's end in the same token begins the answer."""
+        rest = thoughts.end_of_thought(token)
+        if rest is None:
+            return
+        self._enter("before", after_thought=True)
+        for first in self._masks.ids(rest):
+            self._begin(thoughts, first)
+
+    def _begin(self, thoughts: "Thoughts", token: int) -> None:
+        if self._after_thought and not self._tag and token in self._masks.line_breaks:
+            self._after_thought = False
+            return
+        self._tag.append(token)
+        if self._strict:
+            self._say(token)
+        tags = thoughts.continued(self._tag, whole=True)
+        if not tags:
+            self._place = "answer"
+        elif tuple(self._tag) in tags:
+            self._enter(thoughts.tags[tuple(self._tag)])
+
+    def _enter(self, place: Place, *, after_thought: bool = False) -> None:
+        self._place, self._tag, self._after_thought = place, [], after_thought
+        self._begin_answer()
+
+    def _may_be_tag(self, token: int) -> bool:
+        """Whether it may stand before the answer, as a tag's part or the break behind a thought."""
+        if self._place != "before" or self._thoughts is None:
+            return False
+        breaks = self._after_thought and not self._tag and token in self._masks.line_breaks
+        return breaks or bool(self._thoughts.continued([*self._tag, token], whole=True))
+
+    def _begin_answer(self) -> None:
+        self._matcher, self._strict = self._masks.matcher(self.grammar), True
+        watched = self.grammar.has_maps or self.grammar.is_watched or not self._spells_all
+        self._keys: MapKeys | None = None
+        if watched and self.grammar.document:
+            self._keys = MapKeys(spaced=self.grammar.is_watched)
+        self._ahead = self._masks.lookahead(self.grammar, self._never) if watched else None
+
+    def _say(self, token: int) -> None:
+        """A token of the answer, unless that cannot hold it: then it was a tag's."""
+        self._strict = self._matcher.accept(token)
+        if self._strict and self._keys:
+            self._keys = self._keys.after(self._tokenizer.token_bytes(token))
+        if self._strict and self._ahead:
+            self._ahead.accept(token)
+
+
+class Thoughts:
+    """How a model thinks: the tags as tokens, and the text by which a thought ends."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, reasoning: ReasoningFormat | None, prompt: Sequence[int]
+    ) -> None:
+        """A model without a format may think in `<think>` where that is one token of its own."""
+        self.begun = begins_in_thought(tokenizer, reasoning, prompt)
+        self.tags: dict[tuple[int, ...], Place] = {}
+        self._tokenizer, self._format = tokenizer, reasoning or THINK
+        self._shown = reasoning_token_ids(tokenizer, reasoning)
+        self._characters, self._text = Utf8Stream(), ""
+        places: tuple[tuple[Place, tuple[str, ...]], ...] = (
+            ("thought", self._format.thought),
+            ("answer", self._format.answer),
+            ("before", self._format.between),
+        )
+        for place, tags in places:
+            for tag in tags:
+                ids = tuple(tokenizer.encode(tag, add_special=False, parse_special=True))
+                if reasoning or len(ids) == 1:
+                    self.tags[ids] = place
+
+    def continued(self, begun: list[int], *, whole: bool = False) -> list[tuple[int, ...]]:
+        """The tags that begin so and go on; with `whole`, also one that is just that."""
+        size = len(begun)
+        return [
+            tag
+            for tag in self.tags
+            if tag[:size] == tuple(begun) and (whole or len(tag) > size) and len(tag) >= size
+        ]
+
+    def end_of_thought(self, token: int) -> str | None:
+        """What a token says behind the end of the thought; None where that goes on."""
+        data = self._tokenizer.token_bytes(token, render_special=token in self._shown)
+        self._text += self._characters.feed(data)
+        for end in self._format.thought_end:
+            _, found, rest = self._text.partition(end)
+            if found:
+                self._text = ""
+                return rest.lstrip("\n")
+        longest = max(map(len, self._format.thought_end))
+        self._text = self._text[-longest:]
+        return None
+
+
+class Guides:
+    """Makes the guides of one model's answers; grammars and the vocabulary are read once."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._prepared = lru_cache(KEPT_GRAMMARS)(prepare)
+
+    def guide(
+        self,
+        constraint: Constraint,
+        prompt: Sequence[int],
+        reasoning: ReasoningFormat | None,
+        *,
+        thinks: bool,
+        bans: Sequence[str] = (),
+        never: Collection[int] = (),
+    ) -> Guide:
+        """Raises UsageError for a constraint that is wrong, or that no text without `bans` meets.
+
+        Tokens in `never` are ruled out. Without `thinks` all is the answer.
+        """
+        grammar = self._prepared(constraint, tuple(bans))
+        thoughts = Thoughts(self._tokenizer, reasoning, prompt) if thinks else None
+        return Guide(
+            self._masks, grammar, self._tokenizer, thoughts=thoughts, never=frozenset(never)
+        )
+
+    @cached_property
+    def _masks(self) -> Masks:
+        return Masks(self._tokenizer)

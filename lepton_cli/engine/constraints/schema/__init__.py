@@ -1,0 +1,1 @@
+"""JSON schemas: what is accepted, what is generated, and the check afterwards."""

@@ -1,0 +1,152 @@
+"""Whether an answer satisfies its JSON schema: the check after generation, by jsonschema."""
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import date
+from decimal import Decimal, InvalidOperation, localcontext
+from typing import Any, NoReturn
+
+import regex
+from jsonschema import FormatChecker
+from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.protocols import Validator
+from jsonschema.validators import extend, validator_for
+
+from lepton_cli.engine.constraints.schema.patterns import portable_pattern
+
+Keyword = Callable[[Validator, Any, Any, Any], Iterator[ValidationError] | None]
+
+
+def problem_with(
+    schema: Any, draft: str, text: str, *, formats: Collection[str] = ()
+) -> str | None:
+    """Why a text is no JSON that satisfies the schema; None where it does.
+
+    `draft` is what the schema is written in where it does not say so itself. `formats` are those
+    that generation does not follow.
+    """
+    try:
+        value = read_json(text)
+        with localcontext() as context:
+            context.prec = 2 * len(text) + 400  # digits that a multipleOf may need
+            error = best_match(validator(schema, draft, formats).iter_errors(value))
+    except (ValueError, RecursionError, InvalidOperation, re.error) as reason:
+        return f"it is no JSON that can be checked: {reason}"
+    if error is None:
+        return None
+    where = f" at {written_pointer(error.absolute_path)}" if error.absolute_path else ""
+    return f"{error.message:.200}{where}"
+
+
+def validator(schema: Any, draft: str, formats: Collection[str] = ()) -> Validator:
+    """It knows OpenAPI's `nullable`, and ECMAScript's patterns."""
+    standard = validator_for(schema, default=validator_for({"$schema": draft}))
+    keywords = {**standard.VALIDATORS, **OWN}
+    known = extend(standard, {name: _or_null(check) for name, check in keywords.items()})
+    return known(schema, format_checker=_formats(formats))
+
+
+def read_json(text: str) -> Any:
+    """Python's reader takes more than JSON, and less exactly. Raises ValueError, RecursionError."""
+    return json.loads(
+        text,
+        parse_float=Decimal,
+        parse_constant=_refuse_constant,
+        object_pairs_hook=_unique,
+    )
+
+
+def written_pointer(path: Sequence[str | int]) -> str:
+    """A JSON pointer, as a fragment."""
+    return "#" + "".join(pointer_to(str(key)) for key in path)
+
+
+def pointer_to(key: str) -> str:
+    """A pointer's one step."""
+    return "/" + key.replace("~", "~0").replace("/", "~1")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"an object has the key {twice!r} twice")
+    return found
+
+
+# --- keywords of our own -----------------------------------------------------------------------
+
+
+def _or_null(check: Keyword) -> Keyword:
+    """A null satisfies what is nullable, whatever else it says."""
+
+    def checked(
+        validator: Validator, value: Any, instance: Any, schema: Any
+    ) -> Iterator[ValidationError]:
+        if instance is not None or schema.get("nullable") is not True:
+            yield from check(validator, value, instance, schema) or ()
+
+    return checked
+
+
+def _pattern(
+    validator: Validator, value: Any, instance: Any, schema: Any
+) -> Iterator[ValidationError]:
+    if isinstance(instance, str) and not regex.search(portable_pattern(value), instance):
+        yield ValidationError(f"{instance!r} does not match {value!r}")
+
+
+def _pattern_properties(
+    validator: Validator, value: Any, instance: Any, schema: Any
+) -> Iterator[ValidationError]:
+    if not isinstance(instance, dict):
+        return
+    for pattern, part in value.items():
+        found = regex.compile(portable_pattern(pattern))
+        for name in filter(found.search, instance):
+            yield from validator.descend(instance[name], part, path=name, schema_path=pattern)
+
+
+def _additional_properties(
+    validator: Validator, value: Any, instance: Any, schema: Any
+) -> Iterator[ValidationError]:
+    if not isinstance(instance, dict):
+        return
+    patterns = [
+        regex.compile(portable_pattern(each)) for each in schema.get("patternProperties", ())
+    ]
+    for name in instance.keys() - schema.get("properties", {}).keys():
+        if any(pattern.search(name) for pattern in patterns):
+            continue
+        if value is False:
+            yield ValidationError(f"the property {name!r} may not be there")
+        else:
+            yield from validator.descend(instance[name], value, path=name)
+
+
+OWN: dict[str, Keyword] = {
+    "pattern": _pattern,
+    "patternProperties": _pattern_properties,
+    "additionalProperties": _additional_properties,
+}
+
+
+# --- formats -----------------------------------------------------------------------------------
+
+
+def _formats(others: Collection[str]) -> FormatChecker:
+    """What the grammar's patterns of formats leave open: days that no calendar has."""
+    checker = FormatChecker(formats=("ipv4", "ipv6", "uuid", *others))
+    checker.checks("date", ValueError)(_has_a_day)
+    checker.checks("date-time", ValueError)(_has_a_day)
+    return checker
+
+
+def _has_a_day(value: object) -> bool:
+    return not isinstance(value, str) or date.fromisoformat(value[:10]) is not None

@@ -1,0 +1,1 @@
+"""Making answers: one in a window, many at once, beams, speculation."""

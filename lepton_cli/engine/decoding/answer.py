@@ -1,0 +1,255 @@
+"""One answer as it grows: logits in, a token and the events that it makes out, until a reason.
+
+It knows nothing of the window or of other answers: whoever runs the model enters the tokens.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.events import (
+    Done,
+    Event,
+    FinishReason,
+    Reasoning,
+    Stats,
+    Text,
+    TokenChances,
+)
+from lepton_cli.engine.library.sizes import counted
+from lepton_cli.engine.sampling.banned_texts import Bans
+from lepton_cli.engine.sampling.logprobs import chances
+from lepton_cli.engine.sampling.sampler import Sampler, unusable_logits
+from lepton_cli.engine.text.streaming import (
+    ReasoningFormat,
+    ReasoningSplitter,
+    StopMatcher,
+    Utf8Stream,
+    begins_in_thought,
+    reasoning_token_ids,
+)
+from lepton_cli.engine.text.tokenizer import Tokenizer
+from ops.drawing import DrawPlan
+from ops.logits import RowLogits
+from quant.errors import ConstraintError, ModelFileError
+
+
+class Grammar(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def problem_with(self, text: str) -> str | None: ...
+
+
+class Guide(Protocol):
+    """What an answer has to be: see `guide`, which is heavy and loaded only where it is asked."""
+
+    @property
+    def grammar(self) -> Grammar: ...
+    @property
+    def ended(self) -> bool: ...
+
+    def accept(self, token: int) -> None: ...
+    def leads_on(self, token: int, bans: Bans | None) -> bool: ...
+
+
+class Answer:
+    """`drawn` are its tokens so far; `reason` says why it has ended, None while it goes on."""
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        tokenizer: Tokenizer,
+        sampler: Sampler,
+        generation: Generation,
+        reasoning: ReasoningFormat | None,
+        guide: Guide | None = None,
+    ) -> None:
+        """`reasoning` is how the model writes its thoughts, where these are to be told apart.
+
+        The sampler draws what the guide allows.
+        """
+        self.drawn: list[int] = []
+        self.reason: FinishReason | None = None
+        self.stop_string: str | None = None
+        self._tokenizer, self._sampler, self._generation = tokenizer, sampler, generation
+        self.chances: list[TokenChances] = []  # of the drawn tokens, where they are wanted
+        self._bans = Bans.of(generation.ban)
+        self._guide, self._said = guide, list[str]()
+        self._characters, self._stops = Utf8Stream(), StopMatcher(generation.stop)
+        self._splitter: ReasoningSplitter | None = None
+        self._rendered: frozenset[int] = frozenset()
+        if generation.split_reasoning:
+            self._rendered = reasoning_token_ids(tokenizer, reasoning)
+            thinking = begins_in_thought(tokenizer, reasoning, prompt)
+            self._splitter = ReasoningSplitter(reasoning, in_thought=thinking)
+        for token in prompt:
+            sampler.accept(token)
+        if generation.max_tokens is not None and generation.max_tokens <= 0:
+            self.reason = "length"
+
+    @property
+    def seed(self) -> int:
+        """The one in use, also where none was asked for."""
+        return self._sampler.seed
+
+    @property
+    def left(self) -> float:
+        """How many tokens may still be drawn."""
+        most = self._generation.max_tokens
+        return math.inf if most is None else most - len(self.drawn)
+
+    def draw(self, logits: RowLogits) -> list[Event]:  # (V,)
+        """Draws the next token. Unless `reason` is set, `drawn[-1]` is to be entered."""
+        return self._take(self._allowed(logits), logits)
+
+    def plan(self, vocabulary: int) -> DrawPlan | None:
+        """How the next tokens may be drawn without looking at their logits; None: not at all."""
+        if self._bans or self._guide or self._generation.logprobs is not None:
+            return None
+        return self._sampler.plan(vocabulary)
+
+    def numbers(self, count: int) -> list[float]:
+        """The random numbers of the next draws: for a backend that draws by our plan."""
+        return self._sampler.numbers(count)
+
+    def take(self, token: int) -> list[Event]:
+        """A token that was drawn by our plan. Raises ModelFileError for -1."""
+        if token < 0:
+            raise unusable_logits()
+        return self._take(token, None)
+
+    def _take(self, token: int, logits: RowLogits | None) -> list[Event]:
+        if token in self._tokenizer.end_of_generation and not self._generation.ignore_eos:
+            self.reason = "stop"
+            return []
+        self._sampler.accept(token)
+        self.drawn.append(token)
+        if self._bans:
+            self._bans = self._bans.after(self._tokenizer.token_bytes(token))
+        if self._generation.logprobs is not None and logits is not None:
+            self.chances.append(chances(np.asarray(logits), token, self._generation.logprobs))
+        data = self._tokenizer.token_bytes(token, render_special=token in self._rendered)
+        text, self.stop_string = self._stops.feed(self._characters.feed(data))
+        if self._guide:
+            self._guide.accept(token)
+        if self.stop_string is not None or (self._guide and self._guide.ended):
+            self.reason = "stop"
+        elif len(self.drawn) == self._generation.max_tokens:
+            self.reason = "length"
+        return self._show(text)
+
+    def _allowed(self, logits: RowLogits) -> int:
+        """A token that leads into no dead end: such are drawn again, without them."""
+        token = self._sampler.sample(logits)
+        if not self._refuses(token):
+            return token
+        left = np.array(logits)
+        while self._refuses(token):
+            left[token] = -np.inf
+            try:
+                token = self._sampler.sample(left)
+            except ModelFileError as error:  # there is no other
+                message = "no token may follow: what is ruled out leaves none"
+                raise ConstraintError(message, "leave a --ban or --logit-bias out") from error
+        return token
+
+    def _refuses(self, token: int) -> bool:
+        """Whether a token completes a banned text, or no whole answer can follow it."""
+        if token in self._tokenizer.end_of_generation:
+            return False
+        bans = self._bans and self._bans.after(self._tokenizer.token_bytes(token))
+        if self._bans and bans is None:
+            return True
+        return self._guide is not None and not self._guide.leads_on(token, bans)
+
+    def finish(self) -> Iterator[Event]:
+        """What was held back, once the answer has ended."""
+        if self.stop_string is None:
+            yield from self._show(self._stops.feed(self._characters.flush())[0])
+            yield from self._show(self._stops.flush())
+        yield from self._keep(self._splitter.flush() if self._splitter else ())
+
+    @property
+    def unmet(self) -> ConstraintError | None:
+        """Why a finished answer is not what it had to be; None where it is, or may be anything."""
+        if self.reason == "interrupted":
+            return None
+        said, count = "".join(self._said), counted(len(self.drawn), "token")
+        if self._guide is None:
+            thought = self._splitter is not None and self._splitter.has_thought
+            return unanswered(said, self.reason, len(self.drawn)) if thought else None
+        grammar = self._guide.grammar
+        problem = grammar.problem_with(said)
+        if problem is None:
+            return None
+        lacks = f"before it satisfied the {grammar.name}"
+        if self.stop_string is not None:
+            cut = f"the stop string {self.stop_string!r} cut the answer {lacks}"
+            return ConstraintError(cut, "leave that stop string out")
+        if self.reason == "length":
+            return ConstraintError(f"the answer was cut at {count}, {lacks}", "raise -n")
+        if self.reason == "context":
+            return ConstraintError(f"the context was full after {count}, {lacks}", "raise -c")
+        return ConstraintError(f"the answer does not satisfy the {grammar.name}: {problem}")
+
+    def done(self, stats: Stats) -> Done:
+        """The last event, once the answer has ended and `finish` has told the rest."""
+        assert self.reason is not None, "the answer goes on"
+        drawn, likely = tuple(self.drawn), tuple(self.chances)
+        return Done(self.reason, self.stop_string, drawn, stats, self.unmet, likely)
+
+    def _show(self, text: str) -> list[Event]:
+        if not text:
+            return []
+        return self._keep(self._splitter.feed(text) if self._splitter else [Text(text)])
+
+    def _keep(self, events: Iterable[Text | Reasoning]) -> list[Event]:
+        told = list[Event](events)
+        self._said += [event.text for event in told if isinstance(event, Text)]
+        return told
+
+
+def unanswered(text: str, reason: FinishReason | None, tokens: int) -> ConstraintError | None:
+    """Why an answer with thoughts in it is nothing but these; None where it is more."""
+    if text.strip() or (reason == "length" and not tokens):  # -n 0 asks for nothing
+        return None
+    count, lacks = counted(tokens, "token"), "within the model's thoughts: there is no answer"
+    if reason == "length":
+        return ConstraintError(f"the answer was cut at {count}, {lacks}", "raise -n")
+    if reason == "context":
+        return ConstraintError(f"the context was full after {count}, {lacks}", "raise -c")
+    return ConstraintError(f"the answer ended after {count}, {lacks}", "try --no-think")
+
+
+def told(
+    ids: Sequence[int],
+    prompt: Sequence[int],
+    tokenizer: Tokenizer,
+    generation: Generation,
+    reasoning: ReasoningFormat | None,
+) -> tuple[str, str, bool]:
+    """The text and the thoughts of an answer whose tokens are known, up to a stop string.
+
+    And whether a thought has begun in it.
+    """
+    split = generation.split_reasoning
+    rendered = reasoning_token_ids(tokenizer, reasoning) if split else frozenset()
+    data = b"".join(tokenizer.token_bytes(token, render_special=token in rendered) for token in ids)
+    stops = StopMatcher(generation.stop)
+    text, stop = stops.feed(data.decode(errors="replace"))
+    text += "" if stop else stops.flush()
+    if not split:
+        return text, "", False
+    thinking = begins_in_thought(tokenizer, reasoning, prompt)
+    splitter = ReasoningSplitter(reasoning, in_thought=thinking)
+    events = [*splitter.feed(text), *splitter.flush()]
+    parts = (
+        "".join(event.text for event in events if isinstance(event, kind))
+        for kind in (Text, Reasoning)
+    )
+    said, thought = parts
+    return said, thought, splitter.has_thought

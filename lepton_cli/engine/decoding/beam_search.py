@@ -1,0 +1,160 @@
+"""Beam search: the likeliest whole answers that are found by following some at a time.
+
+Scores are mean log-probabilities of the model's own distribution (Wu et al. 2016 with exponent 1):
+what sampling would make of it plays no part, and no seed. Ties go to the earlier beam and lower id.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_cli.engine.decoding.window import Passes
+from lepton_cli.engine.events import FinishReason
+from lepton_cli.engine.sampling.logprobs import log_probabilities
+from ops.interface import Interrupted, Step
+from ops.logits import Values
+from ops.state.sequence import SequenceState
+from quant.errors import ConstraintError
+
+
+@dataclass(frozen=True, slots=True)
+class Beam:
+    """An answer; `logprob` is the sum over its tokens and, where it has one, its end."""
+
+    token_ids: tuple[int, ...]
+    logprob: float
+    reason: FinishReason
+    text: str = ""
+    reasoning: str = ""
+    unmet: ConstraintError | None = None  # why it is no answer
+
+    @property
+    def score(self) -> float:
+        return self.logprob / max(1, len(self.token_ids) + (self.reason == "stop"))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """When an answer ends, and which tokens never come. `stops(ids)`: its text holds a stop."""
+
+    ends: Collection[int]
+    never: Collection[int]
+    most: int | None
+    stops: Callable[[Sequence[int]], bool]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Live:
+    ids: tuple[int, ...]
+    logprob: float
+    state: SequenceState
+
+
+class BeamSearch:
+    """Over one model's passes, in caches of its own."""
+
+    def __init__(self, passes: Passes, size: int, rules: Rules, width: int) -> None:
+        """`size` positions at most; `width` beams go on at a time."""
+        self._passes, self._size, self._rules, self._width = passes, size, rules, width
+        self._live: list[_Live] = []
+        self._done: list[Beam] = []
+
+    def run(self, prompt: Sequence[int], interrupt: threading.Event | None = None) -> list[Beam]:
+        """The best answers, best first, `width` at most."""
+        state, start = SequenceState(self._passes.pool), len(prompt)
+        self._live = [_Live((), 0.0, state)]
+        try:
+            rows = self._read(prompt, state, interrupt)
+            while self._live and not self._decided():
+                self._branch(rows, start)
+                self._end_long(start)
+                if self._live:
+                    rows = self._advance(start, interrupt)
+        except Interrupted:
+            self._end("interrupted")
+        finally:
+            for beam in self._live:
+                beam.state.clear()
+        return sorted(self._done, key=lambda beam: -beam.score)[: self._width]
+
+    def _read(
+        self, prompt: Sequence[int], state: SequenceState, interrupt: threading.Event | None
+    ) -> Values:
+        for first in range(0, len(prompt), self._passes.chunk):
+            part = prompt[first : first + self._passes.chunk]
+            places = np.arange(first, first + len(part), dtype=np.int32)
+            last = np.array([len(part) - 1], np.int32)
+            step = Step(np.array(part, np.int32), places, last)
+            rows = self._passes.run(step, [state], interrupt)
+        return np.asarray(rows)
+
+    def _advance(self, start: int, interrupt: threading.Event | None) -> Values:
+        """Enters the last token of every beam."""
+        count = len(self._live)
+        tokens = np.array([beam.ids[-1] for beam in self._live], np.int32)
+        places = np.full(count, start + len(self._live[0].ids) - 1, np.int32)
+        step = Step(tokens, places, np.arange(count, dtype=np.int32), tuple(range(count)))
+        rows = self._passes.run(step, [beam.state for beam in self._live], interrupt)
+        return np.asarray(rows)
+
+    def _branch(self, rows: Values, start: int) -> None:
+        """The best continuations of all beams; those that end leave, the others go on.
+
+        What stands in their states is the prompt, of `start` tokens, and all their own ids.
+        """
+        length = start + len(self._live[0].ids)
+        options = chain.from_iterable(
+            self._options(beam, log_probabilities(row))
+            for beam, row in zip(self._live, rows, strict=True)
+        )
+        best = sorted(options, key=lambda option: -option[0])[: 2 * self._width]
+        old, self._live = self._live, []
+        for logprob, beam, token in best:
+            ids = (*beam.ids, token)
+            if token in self._rules.ends:
+                self._done.append(Beam(beam.ids, logprob, "stop"))
+            elif self._rules.stops(ids):
+                self._done.append(Beam(ids, logprob, "stop"))
+            elif len(self._live) < self._width:
+                state, _ = beam.state.fork(length)  # where it stands: nothing is missing
+                self._live.append(_Live(ids, logprob, state))
+        for beam in old:
+            beam.state.clear()
+
+    def _options(
+        self, beam: _Live, logprobs: NDArray[np.float64]
+    ) -> list[tuple[float, _Live, int]]:
+        logprobs[list(self._rules.never)] = -np.inf
+        count = min(2 * self._width, len(logprobs))
+        chosen = np.argpartition(-logprobs, count - 1)[:count]
+        ordered = chosen[np.lexsort((chosen, -logprobs[chosen]))]
+        return [
+            (beam.logprob + float(logprobs[n]), beam, int(n))
+            for n in ordered
+            if logprobs[n] > -np.inf
+        ]
+
+    def _end_long(self, start: int) -> None:
+        """Beams are all of one length: the limit, or the full window, ends them together."""
+        length = len(self._live[0].ids) if self._live else 0
+        if length and length == self._rules.most:
+            self._end("length")
+        elif length and start + length > self._size:
+            self._end("context")
+
+    def _end(self, reason: FinishReason) -> None:
+        for beam in self._live:
+            self._done.append(Beam(beam.ids, beam.logprob, reason))
+            beam.state.clear()
+        self._live = []
+
+    def _decided(self) -> bool:
+        """Whether no beam, if it ended here, would be better than the answers found."""
+        if len(self._done) < self._width:
+            return False
+        found = sorted((beam.score for beam in self._done), reverse=True)[self._width - 1]
+        return all(Beam(beam.ids, beam.logprob, "length").score <= found for beam in self._live)

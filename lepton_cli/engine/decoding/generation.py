@@ -1,0 +1,70 @@
+"""How an answer is to be made, and what of a prompt enters the window."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lepton_cli.engine.constraints.constraint import Constraint
+from lepton_cli.engine.library.sizes import counted
+from lepton_cli.engine.sampling.sampler import Sampling
+from quant.errors import ContextOverflowError, UsageError
+
+Overflow = Literal["error", "drop-old", "middle", "shift"]
+"""What happens to a prompt that is too long: an error; its beginning, or its middle, is left out.
+
+`shift` leaves out the beginning too, and again whenever the window is full while generating.
+"""
+
+
+ANSWER = 512  # tokens: the room for an answer in the context that an error advises
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """How an answer is made. `max_tokens` None: until end of text or the window is full."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    overflow: Overflow = "error"
+    ignore_eos: bool = False
+    split_reasoning: bool = True
+    draft_max: int = 15  # tokens that are guessed ahead at most; 0: none
+    draft_p_min: float = 0.75  # a draft model stops guessing below this probability
+    ban: tuple[str, ...] = ()  # texts that the answer must not hold
+    logprobs: int | None = None  # how many likeliest tokens to tell at each place; None: nothing
+    constraint: Constraint | None = None  # what the answer must be; thoughts are free
+
+
+def kept(ids: Sequence[int], bos: int | None) -> int:
+    """How many tokens at the start of a prompt always stay: many models are lost without BOS."""
+    return int(len(ids) > 0 and ids[0] == bos)
+
+
+def shifted(ids: Sequence[int], size: int, keep: int) -> list[int]:
+    """What stays of a full window: the first `keep` tokens and the newer half."""
+    keep = min(keep, size - 1)
+    return [*ids[:keep], *ids[max(keep + 1, size // 2) :]]
+
+
+def fit(
+    ids: Sequence[int], size: int, overflow: Overflow, keep: int = 0, longest: int = 0
+) -> list[int]:
+    """The prompt's tokens that enter a window of `size`, which keeps room for an answer.
+
+    The first `keep` tokens always enter. `longest` is the largest window that could be had.
+    Raises ContextOverflowError when the policy is `error`, UsageError for an empty prompt.
+    """
+    if not ids:
+        raise UsageError("the prompt is empty", "give it on the command line, with -f, or on stdin")
+    if len(ids) < size:
+        return list(ids)
+    if overflow == "error":
+        message = f"the prompt has {counted(len(ids), 'token')}, the context {size}"
+        wanted = len(ids) + min(ANSWER, len(ids))
+        larger = f"-c {wanted}, " if wanted <= longest else ""
+        hint = f"use {larger}a shorter prompt, or --overflow drop-old|middle|shift"
+        raise ContextOverflowError(message, hint)
+    count = max(1, size - size // 4)  # a quarter of the window for the answer
+    head = min(count - 1, count // 2 if overflow == "middle" else keep)
+    return [*ids[:head], *ids[len(ids) - (count - head) :]]

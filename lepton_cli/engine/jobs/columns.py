@@ -1,0 +1,65 @@
+"""Texts with columns of a row in braces: `Translate: {text}`; `{{` and `}}` are braces."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.library.suggestions import did_you_mean
+from quant.errors import UsageError
+
+BRACES = re.compile(r"(?P<double>\{\{|\}\})|\{(?P<column>[^{}]*)\}|(?P<stray>[{}])")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnText:
+    """Text and columns in turn: the even `parts` are words, the odd ones names of columns.
+
+    What a column holds is never read as a template again.
+    """
+
+    parts: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, source: str, flag: str) -> "ColumnText":
+        """Raises UsageError, naming the flag, for a brace that has no partner."""
+        parts, end = [""], 0
+        for match in BRACES.finditer(source):
+            parts[-1] += source[end : match.start()]
+            end = match.end()
+            if match["stray"]:
+                raise UsageError(
+                    f"{flag}: a single {match[0]} in {source!r}", "double it: {{ or }}"
+                )
+            if match["double"]:
+                parts[-1] += match[0][0]
+            else:
+                parts += [match["column"].strip(), ""]
+        parts[-1] += source[end:]
+        return cls(tuple(parts))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.parts[1::2]
+
+    def fill(self, row: Mapping[str, Plain]) -> str:
+        """Raises UsageError for a column that the row lacks, or holds nothing in."""
+        parts = list(self.parts)
+        parts[1::2] = [_shown(name, row) for name in self.columns]
+        return "".join(parts)
+
+
+def missing(name: str, known: Iterable[str]) -> UsageError:
+    names = sorted(known)
+    hint = did_you_mean(name, names) or f"there are: {', '.join(names[:20]) or 'none'}"
+    return UsageError(f"there is no column {name!r}", hint)
+
+
+def _shown(name: str, row: Mapping[str, Plain]) -> str:
+    value = row.get(name)
+    if name not in row:
+        raise missing(name, row)
+    if value is None:
+        raise UsageError(f"the row has nothing in the column {name!r}")
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

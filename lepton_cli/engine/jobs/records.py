@@ -1,0 +1,148 @@
+"""What is written of a row: one line of JSON, the same bytes each time; no clock is in it.
+
+{"row": 1, "id": null, "text": "...", "reasoning": null, "finish_reason": "stop", "seed": 7,
+ "counts": {"prompt": 9, "dropped": 0, "generated": 30}, "key": "...", "fingerprint": "..."}
+{"row": 2, "id": null, "error": {"code": "bad_row", "message": "...", "hint": null},
+ "finish_reason": null, "key": ...}
+
+A row in OpenAI's form gets OpenAI's: {"id", "custom_id", "response", "error"}, and what is ours
+under "lepton".
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lepton_cli.engine.decoding.scheduler import Outcome
+from lepton_cli.engine.events import Done, FinishReason
+from lepton_cli.engine.jobs.planning import Job
+from lepton_cli.engine.library.json_values import Plain, json_line
+from quant.errors import ConstraintError, ContextOverflowError, LeptonError, UsageError
+
+Record = dict[str, Plain]
+OURS = "lepton"
+CODES = (  # our exception, our word, OpenAI's
+    (ContextOverflowError, "context_overflow", "context_length_exceeded"),
+    (ConstraintError, "unmet_constraint", "server_error"),
+    (UsageError, "bad_row", "invalid_request_error"),
+    (LeptonError, "failed", "server_error"),
+)
+REASONS = {"context": "length"}  # OpenAI has one word for both
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a line tells of itself: whose answer it is."""
+
+    row: int
+    key: str
+    fingerprint: str
+    failed: bool
+
+
+def answer_record(job: Job, outcome: Outcome, seed: int, fingerprint: str, model: str) -> Record:
+    assert outcome.done is not None, "an answer has an end"
+    ours: Record = {"row": job.row, "seed": seed, "key": job.key, "fingerprint": fingerprint}
+    if job.ask.shape != "lepton":
+        body = _completion(job, outcome, outcome.done, ours, model)
+        response: Plain = {"status_code": 200, "request_id": job.key, "body": body}
+        return _openai(job, response, None, ours)
+    stats = outcome.done.stats
+    return {
+        "row": job.row,
+        "id": job.ask.id,
+        "text": outcome.text,
+        "reasoning": outcome.reasoning or None,
+        "finish_reason": outcome.done.reason,
+        "seed": seed,
+        "counts": {
+            "prompt": stats.prompt_tokens,
+            "dropped": stats.dropped_tokens,
+            "generated": stats.generated_tokens,
+        },
+        "key": job.key,
+        "fingerprint": fingerprint,
+    }
+
+
+def error_record(
+    job: Job, error: LeptonError, fingerprint: str, reason: FinishReason | None = None
+) -> Record:
+    """`reason`: how the answer ended, of which the error is that it is not what was asked for."""
+    own: Record = {"key": job.key, "fingerprint": fingerprint}
+    code, theirs = next((own, their) for kind, own, their in CODES if isinstance(error, kind))
+    if job.ask.shape == "lepton":
+        told: Plain = {"code": code, "message": error.message, "hint": error.hint}
+        ended: Record = {"error": told, "finish_reason": reason}
+        return {"row": job.row, "id": job.ask.id, **ended, **own}
+    body: Plain = {"error": {"message": error.message, "type": theirs, "param": None, "code": code}}
+    ours: Record = {"row": job.row, "finish_reason": reason, **own}
+    status = 500 if theirs == "server_error" else 400
+    response: Plain = {"status_code": status, "request_id": job.key, "body": body}
+    return _openai(job, response, {"code": code, "message": error.message}, ours)
+
+
+def line_of(record: Mapping[str, Plain]) -> bytes:
+    return json_line(record).encode() + b"\n"
+
+
+def label_of(record: Mapping[str, Any]) -> Label | None:
+    """None for what is no record of ours."""
+    ours = record.get(OURS, record)
+    if not isinstance(ours, dict):
+        return None
+    row, key, fingerprint = (ours.get(name) for name in ("row", "key", "fingerprint"))
+    if not (isinstance(row, int) and isinstance(key, str) and isinstance(fingerprint, str)):
+        return None
+    return Label(row, key, fingerprint, bool(record.get("error")))
+
+
+def renumbered(line: bytes, row: int) -> bytes:
+    """The same record for a row that now stands elsewhere."""
+    record = read_record(line)
+    record.get(OURS, record)["row"] = row
+    return line_of(record)
+
+
+def read_record(line: bytes) -> dict[str, Any]:
+    """Empty for a line that is no JSON object."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _openai(job: Job, response: Plain, error: Plain, ours: Record) -> Record:
+    return {
+        "id": f"batch_req_{job.key}",
+        "custom_id": job.ask.id,
+        "response": response,
+        "error": error,
+        OURS: ours,
+    }
+
+
+def _completion(job: Job, outcome: Outcome, done: Done, ours: Record, model: str) -> Plain:
+    reason = REASONS.get(done.reason, done.reason)
+    said: Record = {"text": outcome.text}
+    if job.ask.shape == "chat.completion":
+        message: Record = {"role": "assistant", "content": outcome.text}
+        if outcome.reasoning:
+            message["reasoning_content"] = outcome.reasoning
+        said = {"message": message}
+    stats = done.stats
+    return {
+        "id": f"cmpl-{job.key}",
+        "object": job.ask.shape,
+        "created": 0,  # the time of day would make other bytes of the same answer
+        "model": model,
+        "choices": [{"index": 0, **said, "logprobs": None, "finish_reason": reason}],
+        "usage": {
+            "prompt_tokens": stats.prompt_tokens,
+            "completion_tokens": stats.generated_tokens,
+            "total_tokens": stats.prompt_tokens + stats.generated_tokens,
+        },
+        "system_fingerprint": ours["fingerprint"],
+    }

@@ -1,0 +1,139 @@
+"""Rows answered by a model, as many at once as it can; each result is handed on as it is there."""
+
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.scheduler import Outcome, Request
+from lepton_cli.engine.events import FinishReason
+from lepton_cli.engine.jobs.parameters import own_generation
+from lepton_cli.engine.jobs.planning import Fingerprint, Job, Recipe
+from lepton_cli.engine.jobs.records import Record, answer_record, error_record
+from lepton_cli.engine.text.template import ChatTemplate
+from lepton_cli.engine.text.tokenizer import Tokenizer
+from quant.errors import LeptonError
+
+Take = Callable[[Job, Record], None]
+"""What is done with a finished row's record; may raise LeptonError, which ends the run."""
+
+
+class Answering(Protocol):
+    """A model as far as a run needs it: here, or on the workers of a cluster."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def template(self) -> ChatTemplate: ...
+
+    def batch(
+        self,
+        requests: Iterable[Request],
+        jobs: int | None = None,
+        interrupt: threading.Event | None = None,
+    ) -> Iterator[Outcome]: ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far a run has come."""
+
+    started: int = 0
+    answered: int = 0
+    failed: int = 0
+    generated_tokens: int = 0
+
+    @property
+    def finished(self) -> int:
+        return self.answered + self.failed
+
+    @property
+    def in_flight(self) -> int:
+        return self.started - self.finished
+
+
+class Run:
+    """One pass over the rows that are to be answered."""
+
+    def __init__(
+        self, model: Answering, recipe: Recipe, fingerprint: Fingerprint, jobs: Sequence[Job]
+    ) -> None:
+        """Setting `last` lets no row begin any more, `stop` ends those that have begun."""
+        self.tally, self.last, self.stop = Tally(), threading.Event(), threading.Event()
+        self._model, self._recipe, self._fingerprint = model, recipe, str(fingerprint)
+        self._now = fingerprint.now
+        self._jobs, self._seeds = jobs, dict[int, int]()
+
+    def results(self, at_once: int | None, take: Take) -> Iterator[Tally]:
+        """Tells the tally whenever rows have ended. What `stop` broke off is not taken."""
+        asked = self._requests(take)
+        for outcome in self._model.batch(asked, at_once, self.stop):
+            self._end(outcome, take)
+            yield self.tally
+
+    def _requests(self, take: Take) -> Iterator[Request]:
+        """A row that cannot be asked ends here: the model never hears of it."""
+        for number, job in enumerate(self._jobs):
+            if self.last.is_set():
+                return
+            self.tally.started += 1
+            try:
+                request = self._request(number, job)
+            except LeptonError as error:
+                self._fail(job, error, take)
+            else:
+                yield request
+
+    def _request(self, number: int, job: Job) -> Request:
+        if job.error is not None:
+            raise job.error
+        generation = self._generation(job)
+        self._seeds[number] = generation.sampling.seed or 0
+        return Request(number, tuple(self._ids(job)), generation)
+
+    def _generation(self, job: Job) -> Generation:
+        base, ask = self._recipe.generation, job.ask
+        seeded = replace(base.sampling, seed=job.seed)
+        base = replace(base, sampling=seeded, split_reasoning=bool(ask.messages))
+        generation = own_generation(base, ask.given)
+        if ask.constraint is not None:
+            generation = replace(generation, constraint=ask.constraint)
+        if generation.sampling.seed is not None:
+            return generation
+        fresh = replace(generation.sampling, seed=secrets.randbits(32))
+        return replace(generation, sampling=fresh)
+
+    def _ids(self, job: Job) -> Sequence[int]:
+        model, ask = self._model, job.ask
+        if ask.prompt is not None:
+            special = self._recipe.wording.parse_special
+            return model.tokenizer.encode(ask.prompt, parse_special=special)
+        thinking = self._recipe.thinking
+        segments = model.template.render(ask.messages, enable_thinking=thinking, now=self._now)
+        return model.tokenizer.encode_segments(segments)
+
+    def _end(self, outcome: Outcome, take: Take) -> None:
+        job, seed = self._jobs[outcome.key], self._seeds.pop(outcome.key)
+        if outcome.done is None:
+            self._fail(job, outcome.error or LeptonError("the row was not answered"), take)
+            return
+        if outcome.done.reason == "interrupted":
+            return
+        self.tally.generated_tokens += outcome.done.stats.generated_tokens
+        if outcome.done.unmet is not None:
+            self._fail(job, outcome.done.unmet, take, outcome.done.reason)
+            return
+        take(job, answer_record(job, outcome, seed, self._fingerprint, self._model.name))
+        self.tally.answered += 1
+
+    def _fail(
+        self, job: Job, error: LeptonError, take: Take, reason: FinishReason | None = None
+    ) -> None:
+        take(job, error_record(job, error, self._fingerprint, reason))
+        self.tally.failed += 1

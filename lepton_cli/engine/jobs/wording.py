@@ -1,0 +1,113 @@
+"""How rows become prompts: by their own columns, or by texts with columns in them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from lepton_cli.engine.jobs import openai
+from lepton_cli.engine.jobs.asking import (
+    CONSTRAINTS,
+    Ask,
+    Shape,
+    read_constraint,
+    read_messages,
+    read_text,
+)
+from lepton_cli.engine.jobs.columns import ColumnText, missing
+from lepton_cli.engine.jobs.parameters import KNOWN
+from lepton_cli.engine.jobs.rows import TEXT, Row
+from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.text.messages import Message
+from quant.errors import UsageError
+
+PROMPTS = ("prompt", TEXT)  # where a row's prompt is, if no template says it
+NO_PROMPTS = frozenset(["id", "system", *KNOWN, *CONSTRAINTS])  # also where they stand alone
+HOW = "name it prompt, text or messages, or say it with -p, like -p 'Translate: {text}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What the command line says of all prompts; `raw`: prompts are completed as they are.
+
+    Answers have the form that their row has, or `shape`. `schema_check`: they are checked for what
+    generation cannot enforce of their row's schema.
+    """
+
+    prompt: ColumnText | None = None
+    system: ColumnText | None = None
+    raw: bool = False
+    parse_special: bool = False  # in raw prompts
+    shape: Shape | None = None
+    schema_check: bool = False
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Those that the texts are made of: there, no name stands for a parameter."""
+        texts = [text for text in (self.prompt, self.system) if text is not None]
+        return frozenset(name for text in texts for name in text.columns)
+
+    def check(self, rows: Iterable[Row]) -> None:
+        """Raises UsageError for a column that no row has, and for a prompt without columns."""
+        if self.prompt is not None and not self.prompt.columns:
+            raise UsageError("-p names no column", "like -p 'Translate: {text}'")
+        known = set[str]().union(*(row.columns for row in rows))
+        for name in sorted(self.columns) if known else ():
+            if name not in known:
+                raise missing(name, known)
+
+    def ask(self, row: Row) -> Ask:
+        """Raises LeptonError for a row that says no prompt, or what it wants in a wrong way."""
+        if row.error is not None:
+            raise row.error
+        columns = row.columns
+        if self._is_request(columns):
+            self._check_alone("an OpenAI request")
+            ask = openai.read_request(columns, schema_check=self.schema_check)
+        else:
+            ask = self._ask(columns)
+        default = self.system.fill(columns) if self.system and ask.messages else None
+        return replace(ask.under(default), shape=self.shape or ask.shape)
+
+    def shape_of(self, columns: Mapping[str, Plain]) -> Shape:
+        """How a row's answer is written."""
+        own = openai.shape_of(columns) if self._is_request(columns) else "lepton"
+        return self.shape or own
+
+    def parameters(self, columns: Mapping[str, Plain]) -> dict[str, Plain]:
+        """The row's own; an empty field of a CSV says nothing."""
+        names = [name for name in columns if name in KNOWN and name not in self.columns]
+        return {name: columns[name] for name in names if columns[name] not in (None, "")}
+
+    def _ask(self, columns: Mapping[str, Plain]) -> Ask:
+        given, free = self.parameters(columns), columns.keys() - self.columns
+        formed = {name: columns[name] for name in CONSTRAINTS if name in free}
+        constraint = read_constraint(formed, schema_check=self.schema_check)
+        system = None if "system" in self.columns else columns.get("system")
+        own = read_text("system", system) if system not in (None, "") else None
+        if "messages" in columns and "messages" not in self.columns:
+            self._check_alone("a row with messages")
+            messages = read_messages(columns["messages"])
+            return Ask(columns.get("id"), messages, None, given, constraint).under(own)
+        prompt = self._prompt(columns)
+        if not self.raw:
+            messages = (Message("user", prompt),)
+            return Ask(columns.get("id"), messages, None, given, constraint).under(own)
+        if own is not None:
+            raise UsageError("a system text needs a chat template")
+        return Ask(columns.get("id"), (), prompt, given, constraint)
+
+    def _is_request(self, columns: Mapping[str, Plain]) -> bool:
+        """With -p, a row that lacks half of a request is a row like others."""
+        whole = "custom_id" in columns and "body" in columns
+        return whole or (self.prompt is None and openai.is_request(columns))
+
+    def _check_alone(self, what: str) -> None:
+        if self.prompt is not None:
+            raise UsageError(f"{what} has its prompt, and -p says another", "leave out -p")
+
+    def _prompt(self, columns: Mapping[str, Plain]) -> str:
+        if self.prompt is not None:
+            return read_text("the prompt", self.prompt.fill(columns))
+        names = [name for name in PROMPTS if name in columns] or list(columns)
+        if not names or (names[0] not in PROMPTS and (len(names) > 1 or names[0] in NO_PROMPTS)):
+            raise UsageError(f"no column is the prompt; there are: {', '.join(columns)}", HOW)
+        return read_text(names[0], columns[names[0]])

@@ -1,0 +1,171 @@
+"""From a file to a model that can run: what fits, which backend, and everything checked before."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from lepton_cli.engine.library.sizes import counted, gigabytes
+from lepton_cli.engine.loading.backends import Backend
+from lepton_cli.engine.loading.placement import GpuLayers, Placement, check_layers
+from lepton_cli.models import ARCHITECTURES
+from lepton_cli.models.decoder import Decoder
+from lepton_cli.models.keys import Keys
+from ops.backend import CacheTypes as CacheTypes  # the screen knows the engine alone
+from ops.interface import BLOCK
+from ops.machine import MemoryLimit
+from ops.memory_plan import Limits
+from ops.needs import Needs
+from ops.program import Program, record
+from ops.state.formats import CacheType
+from quant.errors import ModelFileError, OutOfMemoryError, UsageError
+from quant.gguf import GGUF
+
+LOGIT_ROWS = 32
+"""Rows of logits that a pass can give at most: their buffer is as wide as the vocabulary."""
+
+ADVISED = 0.9  # of the context that fits: what is free now may not be there at the next try
+
+EMBEDDING = "token_embd.weight"
+MOST_THREADS, MOST_TOKENS = 1 << 10, 1 << 20  # in a pass
+MOST_CARD_TOKENS = 2048  # a card's kernels reach a row of activations in 32 bits, and need no more
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How to run a model. `threads` and `ctx` None: what the machine and the model allow."""
+
+    backend: Backend = "auto"
+    threads: int | None = None
+    ctx: int | None = None
+    kv: CacheTypes = ("f16", "f16")  # of keys, and of values
+    ubatch: int = 256  # tokens that enter in one pass
+    template: str | None = None  # a built-in template's name, or Jinja text
+    prefixes: int = 0  # bytes of disk for beginnings of prompts; 0: none are stored or looked for
+    gpu_layers: GpuLayers = "auto"  # the last so many are on the card; 0: the CPU does all
+
+    def __post_init__(self) -> None:
+        """Raises UsageError: the words may come from a person's program."""
+        check_layers(self.gpu_layers)
+        for name, value, known in (
+            ("backend", self.backend, get_args(Backend)),
+            *(("kv", kind, get_args(CacheType)) for kind in self.kv),
+        ):
+            if value not in known:
+                raise UsageError(f"{name} is {value!r}", f"it may be {', '.join(known)}")
+        for name, number, most in (
+            ("threads", self.threads, MOST_THREADS),
+            ("ubatch", self.ubatch, MOST_TOKENS),
+        ):
+            if number is not None and not 1 <= number <= most:
+                raise UsageError(f"{name} is {number}", f"it may be 1 to {most}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a model takes of the machine's own memory in bytes, and the context that fits."""
+
+    context: int
+    weights: int
+    cache: int  # with the whole context in use
+    buffers: int
+    longest: int  # the largest context that could be had instead
+    note: str | None = None
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.cache + self.buffers
+
+
+def architecture(file: GGUF) -> type[Decoder]:
+    """Raises ModelFileError for a file that is no model, or of an architecture not known here."""
+    kind = file.metadata.string("general.type", "model")
+    if kind != "model":
+        raise ModelFileError(f"{file.path}: general.type is {kind!r}, not a model to run")
+    name = file.metadata.string("general.architecture")
+    if name not in ARCHITECTURES:
+        known = ", ".join(sorted(ARCHITECTURES))
+        message = f"{file.path}: general.architecture is {name!r}, which Lepton does not know yet"
+        raise ModelFileError(message, f"it knows {known}")
+    return ARCHITECTURES[name]
+
+
+def build(file: GGUF, context: int) -> Program:
+    """The model recorded, with every tensor asked for once and every shape checked."""
+    kind = architecture(file)
+    try:
+        decoder = kind(file, context)
+        program = record(decoder.forward, file.path)
+        tokens = decoder.weights.weight(EMBEDDING).rows
+        if program.output.buffer.width != tokens:
+            message = f"output.weight has {program.output.buffer.width} rows, {EMBEDDING} {tokens}"
+            raise ModelFileError(message)
+    except ModelFileError as error:
+        if str(file.path) in error.message:
+            raise
+        raise ModelFileError(f"{file.path}: {error.message}", error.hint) from error
+    decoder.weights.check_all_used(decoder.ignored)
+    return program
+
+
+def trained_context(file: GGUF) -> int:
+    architecture(file)
+    return Keys(file.metadata).positive("context_length")
+
+
+def limits_of(context: int, ubatch: int) -> Limits:
+    tokens = min(ubatch, context)
+    return Limits(tokens, min(LOGIT_ROWS, tokens))
+
+
+def plan_memory(
+    path: Path,
+    needs: Needs,
+    wanted: int | None,
+    trained: int,
+    free: MemoryLimit,
+    placement: Placement | None = None,
+    most_positions: int | None = None,
+) -> Plan:
+    """The context asked for, or as much of the trained one as memory allows.
+
+    `needs` are those of what the machine itself computes: all, or what a placement leaves to it.
+    `most_positions`: the model's own end, where it has a table of positions.
+    Raises OutOfMemoryError with the numbers, before anything is loaded.
+    """
+    context = placement.context if placement else wanted or trained
+    note = placement.note if placement else None
+    layers = placement.cpu_layers if placement else len(needs.layers)
+    weights = needs.weights(layers)
+    room = free.bytes - weights - needs.buffers
+    block = needs.block(layers)
+    fitting = room // block * BLOCK if block else context * (room >= 0)
+    longest = max(context, min(fitting, most_positions or fitting))
+    full = Plan(context, weights, needs.cache(layers, context), needs.buffers, longest, note)
+    if context <= fitting:
+        return full
+    if wanted is None and fitting >= BLOCK:
+        note = f"context {fitting} of {trained}: memory allows no more ({free.reason})"
+        cache = needs.cache(layers, fitting)
+        return Plan(fitting, weights, cache, needs.buffers, fitting, note)
+    message = f"{path}: needs {gigabytes(full.total)} (weights {gigabytes(full.weights)}, "
+    message += f"cache {gigabytes(full.cache)} for {counted(context, 'token')}); "
+    message += str(free)
+    advised = max(min(fitting, BLOCK), int(fitting * ADVISED) // BLOCK * BLOCK)
+    cure = f"use -c {advised} or less" if fitting >= BLOCK else "use a smaller model"
+    raise OutOfMemoryError(message, cure)
+
+
+def check_context(wanted: int | None, trained: int) -> str | None:
+    """A note when the window is longer than the model was trained for."""
+    if wanted is None:
+        return None
+    if wanted < 1:
+        raise UsageError(f"the context (-c) is {wanted}", "use a number of at least 1")
+    if wanted > trained:
+        return f"context {wanted} is longer than the model was trained for ({trained})"
+    return None
+
+
+def readable_name(path: Path) -> str:
+    """A model file's name without its ending and shard number."""
+    return path.name.removesuffix(".gguf").split("-00001-of-")[0]

@@ -1,0 +1,191 @@
+"""From a file to an open model: record, choose, ask what is needed, place, plan, open."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from lepton_cli.engine.library.sizes import counted, gigabytes
+from lepton_cli.engine.loading import plan as loading
+from lepton_cli.engine.loading.backends import Choice, GpuUse, choose
+from lepton_cli.engine.loading.placement import Placement, place, too_large
+from lepton_cli.engine.loading.plan import LoadOptions, Plan
+from ops.backend import (
+    Backend,
+    CacheTypes,
+    CardBackend,
+    CpuBackend,
+    Device,
+    Resources,
+    Runner,
+    backend_of,
+    find_card,
+    open_device,
+    open_on_both,
+)
+from ops.machine import available_memory
+from ops.memory_plan import Limits
+from ops.needs import Needs
+from ops.program import Program
+from quant.errors import LeptonError, UsageError
+from quant.gguf import GGUF
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCard:
+    """A card that is held, and what of the model goes there."""
+
+    device: Device
+    use: GpuUse
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that opening needs. Whoever has it closes the card's device."""
+
+    program: Program
+    trained: int  # context
+    plan: Plan
+    limits: Limits
+    choice: Choice
+    card: OpenCard | None
+    resources: Resources
+    notes: tuple[str, ...]
+
+    def backends(self, kv: CacheTypes) -> tuple[Backend, ...]:
+        """What computes the layers, the first ones first."""
+        if self.card is None:
+            assert self.choice.backend != "cuda", "cuda is chosen with a card"
+            return (backend_of(self.choice.backend, kv, self.resources),)
+        used = self.card.use
+        on_card = CardBackend(used.card, kv, self.resources, self.card.device)
+        whole = used.placement.whole
+        return (on_card,) if whole else (CpuBackend(kv, self.resources), on_card)
+
+    def open(self, options: LoadOptions) -> Runner:
+        """A card that was held for a failure is given back. Raises LeptonError."""
+        try:
+            match self.backends(options.kv):
+                case (backend,):
+                    return backend.open(self.program, self.limits)
+                case (CpuBackend() as first, CardBackend() as second):
+                    assert self.card is not None, "a card has the last layers"
+                    layer = self.card.use.placement.cpu_layers
+                    return open_on_both(first, second, self.program, layer, self.limits)
+            raise AssertionError("one backend, or the CPU and a card")
+        except BaseException:
+            if self.card is not None:
+                self.card.device.close()
+            raise
+
+
+def prepare(
+    file: GGUF,
+    options: LoadOptions,
+    resources: Resources,
+    on_plan: Callable[[str], None] | None,
+) -> Prepared:
+    """Chooses, places and plans. Raises LeptonError before anything is loaded."""
+    trained = loading.trained_context(file)
+    longer = loading.check_context(options.ctx, trained)
+    program = loading.build(file, options.ctx or trained)
+    choice = choose(options.backend, options.gpu_layers, find_card)
+    choice, card = open_card(program, trained, options, resources, choice)
+    try:
+        plan = plan_rest(file, program, trained, options, card, resources, on_plan)
+        if plan.context != (options.ctx or trained):  # long-rope factors depend on it
+            program = loading.build(file, plan.context)
+    except BaseException:
+        if card:
+            card.device.close()
+        raise
+    most = loading.MOST_CARD_TOKENS if card else options.ubatch
+    limits = loading.limits_of(plan.context, min(options.ubatch, most))
+    notes = (longer, plan.note, choice.no_gpu if choice.told else None)
+    told = tuple(note for note in notes if note)
+    return Prepared(program, trained, plan, limits, choice, card, resources, told)
+
+
+def open_card(
+    program: Program, trained: int, options: LoadOptions, resources: Resources, choice: Choice
+) -> tuple[Choice, OpenCard | None]:
+    """The card that was chosen, with room for the model; the CPU where nobody insists on a card.
+
+    Raises LeptonError for a card that was asked for, but cannot be opened or has too little room.
+    """
+    if choice.card is None:
+        return choice, None
+    insists = options.backend == "cuda" or options.gpu_layers != "auto"
+    backend = CardBackend(choice.card, options.kv, resources)
+    limits = options_limits(options, trained)
+    try:
+        refused = backend.refuses(program)
+        if refused:
+            raise UsageError(refused, "use --backend cpu")
+        needs = backend.needs(program, limits)
+        device = open_device(choice.card)
+    except LeptonError as error:
+        if insists:
+            raise
+        return choice.on_the_cpu(f"{choice.card.name}: {error.message}"), None
+    try:
+        free, _ = device.memory()
+        placement = place(needs, options.gpu_layers, options.ctx, trained, free)
+        if placement.layers_on_gpu:
+            return choice, OpenCard(device, GpuUse(choice.card, free, placement))
+        if insists:
+            raise too_large(needs, 1, placement.context, free)
+    except BaseException:
+        device.close()
+        raise
+    device.close()
+    reason = f"{choice.card.name} has {gigabytes(free)} free, too little for a layer of the model"
+    return choice.on_the_cpu(reason), None
+
+
+def options_limits(options: LoadOptions, context: int) -> Limits:
+    """Of the largest pass, with the context asked for or else this one."""
+    return loading.limits_of(options.ctx or context, options.ubatch)
+
+
+def plan_rest(
+    file: GGUF,
+    program: Program,
+    trained: int,
+    options: LoadOptions,
+    card: OpenCard | None,
+    resources: Resources,
+    on_plan: Callable[[str], None] | None,
+) -> Plan:
+    """The machine's own memory, for what is not on the card."""
+    free, placement = available_memory(), card.use.placement if card else None
+    needs = needs_here(program, trained, options, placement, resources)
+    end = program.most_positions
+    plan = loading.plan_memory(file.path, needs, options.ctx, trained, free, placement, end)
+    if on_plan:
+        on_plan(
+            f"weights {gigabytes(plan.weights)}, cache up to {gigabytes(plan.cache)} "
+            f"for {counted(plan.context, 'token')}, {gigabytes(free.bytes)} free"
+        )
+    return plan
+
+
+def needs_here(
+    program: Program,
+    trained: int,
+    options: LoadOptions,
+    placement: Placement | None,
+    resources: Resources,
+) -> Needs:
+    """Of the layers that the machine itself computes; its buffers hold a whole pass."""
+    limits = options_limits(options, trained)
+    if placement:
+        limits = loading.limits_of(placement.context, options.ubatch)
+    name: Literal["cpu", "reference"] = "reference" if options.backend == "reference" else "cpu"
+    backend: Backend = backend_of(name, options.kv, resources)
+    if placement is None or not placement.layers_on_gpu:
+        return backend.needs(program, limits)
+    if placement.whole:
+        whole = backend.needs(program, limits)
+        return Needs((), (), 0, 0, whole.buffers)
+    before, _ = program.split(placement.cpu_layers)
+    return backend.needs(before, limits)

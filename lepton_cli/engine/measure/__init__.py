@@ -1,0 +1,1 @@
+"""What lepton bench and doctor tell."""

@@ -1,0 +1,311 @@
+"""Measures a model's speed, test by test, beside the limits of the machine in the same minute."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+
+from lepton_cli.engine.library.inspection import shares
+from lepton_cli.engine.library.sizes import counted
+from lepton_cli.engine.loading import plan as loading
+from lepton_cli.engine.loading.backends import Backend
+from lepton_cli.engine.loading.placement import GpuLayers
+from lepton_cli.engine.loading.plan import LoadOptions
+from lepton_cli.engine.measure.workload import Pass, Trial, Workload
+from lepton_cli.engine.model import Model
+from lepton_cli.version import __version__
+from ops.backend import CacheTypes
+from ops.compiled.kernel_folder import Compiling
+from ops.limits import MachineLimits
+from ops.machine import cpu_name
+from ops.operations import Cost
+from ops.profile import OperatorTotal, by_operator
+from ops.state.layout import StateLayout
+from quant.errors import ContextOverflowError, UsageError
+from quant.gguf import GGUF
+
+SEED = 1  # of the random tokens: their values do not matter, only that they are always the same
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How a model is loaded for some trials. `threads` None: what the machine allows."""
+
+    threads: int | None
+    ubatch: int = 512
+    kv: CacheTypes = ("f16", "f16")  # of keys, and of values
+    backend: Backend = "auto"
+    gpu_layers: GpuLayers = "auto"
+
+    def options(self, context: int) -> LoadOptions:
+        """Raises UsageError."""
+        return LoadOptions(
+            self.backend,
+            self.threads,
+            context,
+            self.kv,
+            self.ubatch,
+            gpu_layers=self.gpu_layers,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """What to measure: every trial in every setup, each `repetitions` times."""
+
+    setups: Sequence[Setup]
+    trials: Sequence[Trial]
+    repetitions: int = 5
+    warm_up: bool = True
+    profile: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises UsageError."""
+        if not self.trials:
+            raise UsageError("there is nothing to measure", "give -p, -n or -pg a positive number")
+        if self.repetitions < 1:
+            raise UsageError(f"{self.repetitions} repetitions", "give -r a positive number")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a result says of program, machine and file; sizes in bytes."""
+
+    build: str
+    cpu: str
+    path: str
+    model: str
+    size: int
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The model that is measured, and what its passes ask for."""
+
+    facts: Facts
+    work: Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One pass of a trial, operator by operator, the slowest kind first."""
+
+    name: str
+    operators: tuple[OperatorTotal, ...]
+
+    @property
+    def seconds(self) -> float:
+        return sum(total.seconds for total in self.operators)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A trial's samples, its work (all passes together), and the limits measured beside it.
+
+    There is no share of a limit that was not measured.
+    """
+
+    facts: Facts
+    setup: Setup
+    trial: Trial
+    begun: datetime
+    samples_ns: tuple[int, ...]
+    limits: MachineLimits | None
+    bytes_read: int
+    macs: int
+    limit_seconds: float | None
+    profiles: tuple[Profile, ...] = ()
+    gpu: str = ""  # the card's name
+    no_gpu: str | None = None  # why there is none, where that should be told
+
+    @property
+    def samples(self) -> list[float]:
+        """Tokens a second."""
+        return [1e9 * self.trial.tokens / sample for sample in self.samples_ns]
+
+    @property
+    def rate(self) -> float:
+        return statistics.fmean(self.samples)
+
+    @property
+    def of_limit(self) -> float | None:
+        """1 would be a run in which nothing costs but memory's or the multipliers' speed."""
+        if self.limit_seconds is None:
+            return None
+        return 1e9 * self.limit_seconds / statistics.fmean(self.samples_ns)
+
+
+def deviation(samples: Sequence[float]) -> float:
+    """Of the samples, as llama-bench has it: 0 for a single one."""
+    return statistics.stdev(samples) if len(samples) > 1 else 0.0
+
+
+def benchmark(path: Path, schedule: Schedule, progress: Callable[[str], None]) -> Iterator[Result]:
+    """Loads the model once for each setup. Raises LeptonError.
+
+    What cannot be run is refused before anything is loaded.
+    """
+    file = GGUF.open(path)
+    context = max(trial.depth + trial.tokens for trial in schedule.trials)
+    for setup in schedule.setups:
+        setup.options(context)
+    trained = loading.trained_context(file)
+    if context > trained:
+        message = f"a test needs {counted(context, 'token')}, the model's context holds {trained}"
+        raise ContextOverflowError(message, "use smaller -p, -n or -d")
+    facts = describe(file)
+    for setup in schedule.setups:
+        progress(f"loading {facts.model}")
+        work = workload(file, context, setup.kv)
+        with closing(Bench(file, setup, context, progress)) as bench:
+            for trial in schedule.trials:
+                yield _measure(bench, trial, schedule, Subject(facts, work))
+
+
+def _measure(bench: "Bench", trial: Trial, schedule: Schedule, subject: "Subject") -> Result:
+    work, repetitions = subject.work, schedule.repetitions
+    before, begun = bench.limits(), datetime.now(UTC)
+    if schedule.warm_up:
+        bench.progress(f"{trial.name}: warm-up")
+        bench.sample(replace(trial, generated=min(trial.generated, 1)))
+    samples = []
+    for number in range(repetitions):
+        bench.progress(f"{trial.name}: {number + 1}/{repetitions}")
+        samples.append(bench.sample(trial))
+    after = bench.limits()
+    limits = before.best(after) if before and after else None
+    passes = list(trial.passes(bench.setup.ubatch))
+    total = sum(map(work.cost, passes), Cost())
+    return Result(
+        facts=subject.facts,
+        setup=bench.setup,
+        trial=trial,
+        begun=begun,
+        samples_ns=tuple(samples),
+        limits=limits,
+        bytes_read=total.bytes,
+        macs=total.macs,
+        limit_seconds=_least_seconds(limits, work, passes),
+        profiles=tuple(bench.profiles(trial, repetitions)) if schedule.profile else (),
+        gpu=bench.gpu,
+        no_gpu=next((note for note in bench.model.notes if note == bench.model.no_gpu), None),
+    )
+
+
+def _least_seconds(
+    limits: MachineLimits | None, work: Workload, passes: Sequence[Pass]
+) -> float | None:
+    """None where it is not known: passes of many tokens are bound by the multipliers."""
+    if limits is None or (limits.products is None and any(one.tokens > 1 for one in passes)):
+        return None
+    costs = map(work.cost, passes)
+    return sum(limits.seconds(cost.bytes, cost.macs) for cost in costs)
+
+
+def fastest(results: Sequence[Result]) -> MachineLimits | None:
+    """The highest limits of those measured beside each test."""
+    measured = [result.limits for result in results if result.limits]
+    return reduce(MachineLimits.best, measured) if measured else None
+
+
+def workload(file: GGUF, context: int, kv: CacheTypes) -> Workload:
+    program = loading.build(file, context)
+    return Workload(program, StateLayout.of(program, *kv))
+
+
+def describe(file: GGUF) -> Facts:
+    parameters = sum(tensor.size for tensor in file.tensors.values())
+    size = sum(tensor.data.nbytes for tensor in file.tensors.values())
+    name = f"{file.metadata.string('general.architecture')} {label(parameters)}"
+    kind = shares(file)[0].format
+    return Facts(__version__, cpu_name(), str(file.path), f"{name} {kind}", size, parameters)
+
+
+def label(parameters: int) -> str:
+    """0.5B, 1B, 70B; a small model's millions."""
+    if parameters < 1e8:
+        return f"{parameters / 1e6:.0f}M"
+    return f"{parameters / 1e9:.1f}B" if parameters < 9.5e8 else f"{parameters / 1e9:.0f}B"
+
+
+class Bench:
+    """A loaded model whose passes are timed. What stands before a trial is entered untimed."""
+
+    def __init__(
+        self, file: GGUF, setup: Setup, context: int, progress: Callable[[str], None]
+    ) -> None:
+        self.progress = progress
+        self.model = Model(file, setup.options(context), on_compile=self._compiling)
+        gpu = self.model.gpu
+        self.gpu = gpu.card.name if gpu else ""
+        self.setup = replace(
+            setup,
+            threads=self.model.threads,
+            backend=self.model.backend,
+            gpu_layers=gpu.placement.layers_on_gpu if gpu else 0,
+        )
+        self._meter = self.model.meter()
+        self._draw = np.random.default_rng(SEED)
+        self._vocabulary = self.model.vocabulary_size
+        self._before = self._tokens(context)
+
+    def limits(self) -> MachineLimits | None:
+        return self._meter.measure()
+
+    def sample(self, trial: Trial) -> int:
+        """Nanoseconds. Fresh tokens each time; those of the depth stay in the cache."""
+        positions = self.model.positions
+        self._enter(trial.depth)
+        prompt = positions.ids + self._tokens(trial.prompt)
+        generated = self._tokens(trial.generated)
+        begin = time.perf_counter_ns()
+        for _ in positions.prefill(prompt):
+            pass
+        for token in generated:
+            positions.enter([token])
+        return time.perf_counter_ns() - begin
+
+    def profiles(self, trial: Trial, repetitions: int) -> Iterator[Profile]:
+        """The first pass of the prompt and the first step of the answer, the fastest of some."""
+        if trial.prompt:
+            tokens = min(trial.prompt, self.setup.ubatch)
+            name = f"prefill of {counted(tokens, 'token')} at depth {trial.depth}"
+            yield self._profile(name, trial.depth, tokens, repetitions)
+        if trial.generated:
+            depth = trial.depth + trial.prompt
+            yield self._profile(f"decode at depth {depth}", depth, 1, repetitions)
+
+    def close(self) -> None:
+        self._meter.close()
+        self.model.close()
+
+    def _enter(self, depth: int) -> None:
+        """Makes the window hold so many tokens, always the same."""
+        positions, before = self.model.positions, self._before[:depth]
+        positions.reuse(before)
+        for done in positions.prefill(before):
+            if done < depth:
+                self.progress(f"depth {depth}: {counted(done, 'token')}")
+
+    def _profile(self, name: str, depth: int, tokens: int, repetitions: int) -> Profile:
+        self.progress(f"profile: {name}")
+        runs = []
+        for _ in range(repetitions):
+            self._enter(depth)
+            times = self.model.profile(self._tokens(tokens))
+            runs.append(Profile(name, tuple(by_operator(times))))
+        return min(runs, key=lambda run: run.seconds)
+
+    def _tokens(self, count: int) -> list[int]:
+        drawn: list[int] = self._draw.integers(0, self._vocabulary, count).tolist()
+        return drawn
+
+    def _compiling(self, far: Compiling) -> None:
+        self.progress(f"compiling kernels: {far.done} of {far.total}")

@@ -1,0 +1,1 @@
+"""Beginnings of prompts that are kept on disk."""

@@ -1,0 +1,24 @@
+"""How likely the model held each token of an answer, and what else: before sampling changed it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_cli.engine.events import TokenChances
+from lepton_cli.engine.sampling.candidates import Candidates
+
+
+def log_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:  # (V,) -> (V,)
+    values = logits.astype(np.float64)
+    values -= values.max()
+    values -= np.log(np.exp(values).sum())
+    return values
+
+
+def chances(logits: NDArray[np.float32], token: int, count: int) -> TokenChances:  # (V,)
+    """Natural logarithms, of the model's own distribution; the likeliest first."""
+    values = log_probabilities(logits)
+    if not count:
+        return TokenChances(token, float(values[token]), ())
+    best = Candidates(np.arange(len(values), dtype=np.int32), values).likeliest(count)
+    top = tuple((int(n), float(values[n])) for n in best)
+    return TokenChances(token, float(values[token]), top)

@@ -1,0 +1,1 @@
+"""Between words and tokens: templates, tokenizers, and text as it streams out."""

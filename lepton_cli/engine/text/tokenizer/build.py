@@ -1,0 +1,107 @@
+"""Building a tokenizer from a file's metadata: which model it names, and what that implies."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from lepton_cli.engine.text.tokenizer.byte_pairs import MERGES, BytePairSpeller
+from lepton_cli.engine.text.tokenizer.pretokenizers import PRETOKENIZERS, Pretokenizer
+from lepton_cli.engine.text.tokenizer.sentence_pieces import SCORES, SentencePieceSpeller
+from lepton_cli.engine.text.tokenizer.special import Defaults, SpecialTokens, read_special_tokens
+from lepton_cli.engine.text.tokenizer.splitting import find_special_texts
+from lepton_cli.engine.text.tokenizer.tokenizer import Speller, Tokenizer
+from lepton_cli.engine.text.tokenizer.vocabulary import (
+    TYPES,
+    TokenType,
+    Vocabulary,
+    read_vocabulary,
+)
+from lepton_cli.engine.text.tokenizer.word_pieces import WordPieceSpeller
+from quant.errors import ModelFileError
+from quant.gguf import Metadata
+
+MODEL, PRE = "tokenizer.ggml.model", "tokenizer.ggml.pre"
+
+Parts = tuple[SpecialTokens, Speller]
+
+
+def build_tokenizer(metadata: Metadata) -> Tokenizer:
+    """Raises ModelFileError where the file has no tokenizer, another than ours, or a broken one."""
+    build = _builder(metadata)
+    vocabulary = read_vocabulary(metadata)
+    special, speller = build(metadata, vocabulary)
+    texts = find_special_texts(metadata, vocabulary)
+    return Tokenizer(vocabulary, special, texts, speller, [*_notes(metadata), *special.notes])
+
+
+def _builder(metadata: Metadata) -> Callable[[Metadata, Vocabulary], Parts]:
+    model = metadata.string(MODEL, "none")
+    if model in ("none", "no_vocab"):
+        message = f"{metadata.path}: the file has no tokenizer (the key {MODEL} is {model!r})"
+        raise ModelFileError(message, "give token ids, or take a file that was made with one")
+    if model not in MODELS:
+        known = ", ".join(MODELS)
+        message = f"{metadata.path}: the key {MODEL} is {model!r:.60}, which Lepton cannot read"
+        raise ModelFileError(message, f"it reads {known}")
+    return MODELS[model]
+
+
+def _llama(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
+    defaults = Defaults(bos=1, eos=2, unknown=0, adds_bos=True)
+    special = read_special_tokens(metadata, vocabulary, defaults)
+    return special, SentencePieceSpeller(metadata, vocabulary, special.unknown)
+
+
+def _gpt2(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
+    pre = _pretokenizer(metadata)
+    falcon = vocabulary.types[11:12] == bytes([TokenType.CONTROL])  # elsewhere 11 may be a comma
+    end = 11 if falcon else None
+    defaults = Defaults(bos=end if pre.has_bos else None, eos=end, adds_bos=pre.adds_bos)
+    special = read_special_tokens(metadata, vocabulary, defaults)
+    unknown = None if pre.byte_level else special.unknown
+    return special, BytePairSpeller(metadata, vocabulary, pre, unknown)
+
+
+def _gemma4(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
+    defaults = Defaults(bos=2, eos=1, unknown=3, adds_bos="always")
+    special = read_special_tokens(metadata, vocabulary, defaults)
+    pre = PRETOKENIZERS["gemma4"]
+    return special, BytePairSpeller(metadata, vocabulary, pre, special.unknown)
+
+
+def _bert(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
+    defaults = Defaults(
+        bos=101,
+        eos=102,
+        unknown=100,
+        adds_bos="always",
+        adds_eos="always",
+        bos_keys=("cls_token_id", "bos_token_id"),
+        eos_keys=("seperator_token_id", "eos_token_id"),
+    )
+    special = read_special_tokens(metadata, vocabulary, defaults)
+    return special, WordPieceSpeller(metadata, vocabulary, special.unknown)
+
+
+MODELS: Mapping[str, Callable[[Metadata, Vocabulary], Parts]] = MappingProxyType(
+    {"llama": _llama, "gpt2": _gpt2, "gemma4": _gemma4, "bert": _bert}
+)
+
+
+def _pretokenizer(metadata: Metadata) -> Pretokenizer:
+    return PRETOKENIZERS.get(metadata.string(PRE, "default"), PRETOKENIZERS["default"])
+
+
+def _notes(metadata: Metadata) -> list[str]:
+    """What the file leaves open, in lines that say what is done instead."""
+    notes = []
+    model, pre = metadata.string(MODEL), metadata.string(PRE, "")
+    if TYPES not in metadata:
+        notes.append(f"no {TYPES}: every token counts as text")
+    if model == "llama" and SCORES not in metadata:
+        notes.append(f"no {SCORES}: text is split into tokens without them, and answers may suffer")
+    if model in ("gpt2", "gemma4") and MERGES not in metadata:
+        notes.append(f"no {MERGES}: text is split into single characters, and answers may suffer")
+    if model == "gpt2" and pre not in PRETOKENIZERS:
+        named = f"{PRE} is {pre!r:.60}, which is unknown" if pre else f"no {PRE}"
+        notes.append(f"{named}: text is split as by 'default', and answers may suffer")
+    return notes

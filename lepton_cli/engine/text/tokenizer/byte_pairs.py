@@ -1,0 +1,86 @@
+"""Byte-pair encoding (`gpt2`, `gemma4`): patterns cut pieces, which are then merged."""
+
+from functools import lru_cache
+from itertools import chain
+
+import regex
+
+from lepton_cli.engine.text.tokenizer.alphabets import Alphabet, ByteAlphabet, PlainAlphabet
+from lepton_cli.engine.text.tokenizer.arrays import DAMAGED, read_texts
+from lepton_cli.engine.text.tokenizer.merging import Merger
+from lepton_cli.engine.text.tokenizer.pretokenizers import Pretokenizer
+from lepton_cli.engine.text.tokenizer.vocabulary import Vocabulary
+from quant.errors import ModelFileError
+from quant.gguf import Metadata
+
+MERGES = "tokenizer.ggml.merges"
+MAX_MERGES = 800_000  # the largest vocabularies in use have 514,906
+CACHED_PIECES = 1 << 16  # words repeat, and a chat's earlier turns are encoded again at every turn
+
+
+class PatternCutter:
+    """Cuts by each of a list of patterns in turn; matches and what lies between become pieces."""
+
+    def __init__(self, pretokenizer: Pretokenizer) -> None:
+        self._space = pretokenizer.space
+        self._patterns = [regex.compile(f"({pattern})") for pattern in pretokenizer.patterns]
+
+    def cut(self, text: str) -> list[str]:
+        pieces = [text.replace(" ", self._space)]
+        for pattern in self._patterns:
+            backwards = -1 if pattern.flags & regex.REVERSE else 1
+            pieces = [
+                part for piece in pieces for part in pattern.split(piece)[::backwards] if part
+            ]
+        return pieces
+
+
+class BytePairSpeller:
+    """Text to ids; what no token can write is unknown, or left out where `unknown` is None."""
+
+    def __init__(
+        self,
+        metadata: Metadata,
+        vocabulary: Vocabulary,
+        pretokenizer: Pretokenizer,
+        unknown: int | None,
+    ) -> None:
+        """Raises ModelFileError where the merges are no array of pairs."""
+        self._cutter, self._size = PatternCutter(pretokenizer), len(vocabulary.texts)
+        self._alphabet: Alphabet = PlainAlphabet(pretokenizer.space)
+        byte_names = vocabulary.byte_names()
+        if pretokenizer.byte_level:
+            self._alphabet, byte_names = ByteAlphabet(), {}
+        self._merger = Merger(
+            vocabulary.plain_ids(),
+            _read_merges(metadata),
+            byte_names,
+            unknown=self._size if unknown is None else unknown,
+            ignores_merges=pretokenizer.ignores_merges,
+        )
+        self._spelled = lru_cache(CACHED_PIECES)(self._spell_piece)
+
+    def spell(self, text: str, after_special: bool) -> list[int]:
+        return list(chain.from_iterable(map(self._spelled, self._cutter.cut(text))))
+
+    def decoded(self, text: bytes) -> bytes:
+        return self._alphabet.decoded(text)
+
+    def tidy(self, text: str) -> str:
+        return text
+
+    def _spell_piece(self, piece: str) -> list[int]:
+        ids = self._merger.ids(self._alphabet.written(piece))
+        return [token for token in ids if token < self._size]
+
+
+def _read_merges(metadata: Metadata) -> list[bytes]:
+    """The file's merges; raises ModelFileError where one is no pair."""
+    if MERGES not in metadata:
+        return []
+    merges = read_texts(metadata, MERGES, MAX_MERGES)
+    if not all(b" " in merge for merge in merges):
+        text = next(merge for merge in merges if b" " not in merge)
+        message = f"{metadata.path}: the key {MERGES} holds {text!r:.60}, which is no pair"
+        raise ModelFileError(message, DAMAGED)
+    return merges

@@ -1,0 +1,106 @@
+"""Tokens with a role: what begins and ends a text, what is unknown, what ends an answer."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lepton_cli.engine.text.tokenizer.vocabulary import END_TEXTS, Vocabulary
+from quant.gguf import Metadata
+
+Adds = bool | Literal["always"]
+
+FILL_TEXTS = {
+    "fim_pad": (b"<|fim_pad|>", b"<fim-pad>", b"<fim_pad>", b"<PAD>"),
+    "fim_rep": (b"<|fim_repo|>", b"<|repo_name|>", b"<fim-repo>", b"<REPO>", b"<reponame>"),
+    "fim_sep": (b"<|file_sep|>",),
+}
+"""Tokens that end what fills a gap in code, where the file does not name them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a tokenizer model implies before the file's own keys; ids outside a vocabulary are none.
+
+    "always" is what a file cannot change.
+    """
+
+    bos: int | None
+    eos: int | None
+    unknown: int | None = None
+    adds_bos: Adds = False
+    adds_eos: Adds = False
+    bos_keys: tuple[str, ...] = ("bos_token_id",)
+    eos_keys: tuple[str, ...] = ("eos_token_id",)
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialTokens:
+    """The roles, as ids. `before` and `after` is what goes around a text when it is asked for."""
+
+    bos: int | None
+    eos: int | None
+    unknown: int | None
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    end_of_generation: frozenset[int]
+    notes: tuple[str, ...]  # what the file says and cannot mean
+
+
+class _Reader:
+    """Looks ids up in the metadata; those outside the vocabulary are noted and ignored."""
+
+    def __init__(self, metadata: Metadata, vocabulary: Vocabulary) -> None:
+        self._metadata, self._size = metadata, len(vocabulary.texts)
+        self.notes: list[str] = []
+
+    def token(self, names: tuple[str, ...], default: int | None = None) -> int | None:
+        for key in (f"tokenizer.ggml.{name}" for name in names):
+            if key not in self._metadata:
+                continue
+            token = self._metadata.integer(key)
+            if 0 <= token < self._size:
+                return token
+            self.notes.append(f"{key} is {token}, outside the {self._size} tokens: ignored")
+        return default if default is not None and default < self._size else None
+
+    def adds(self, name: str, default: Adds) -> bool:
+        return default == "always" or self._metadata.boolean(f"tokenizer.ggml.{name}", default)
+
+
+def read_special_tokens(
+    metadata: Metadata, vocabulary: Vocabulary, defaults: Defaults
+) -> SpecialTokens:
+    """Raises ModelFileError where a key is not of its type."""
+    reader = _Reader(metadata, vocabulary)
+    bos = reader.token(defaults.bos_keys, defaults.bos)
+    eos = reader.token(defaults.eos_keys, defaults.eos)
+    adds_bos = reader.adds("add_bos_token", defaults.adds_bos)
+    adds_eos = reader.adds("add_eos_token", defaults.adds_eos)
+    return SpecialTokens(
+        bos,
+        eos,
+        reader.token(("unknown_token_id",), defaults.unknown),
+        before=(bos,) if adds_bos and bos is not None else (),
+        after=(eos,) if adds_eos and eos is not None else (),
+        end_of_generation=_end_of_generation(reader, vocabulary, eos),
+        notes=tuple(reader.notes),
+    )
+
+
+def _end_of_generation(reader: _Reader, vocabulary: Vocabulary, eos: int | None) -> frozenset[int]:
+    named = [eos, reader.token(("eot_token_id",)), reader.token(("eom_token_id",))]
+    ends = vocabulary.find(END_TEXTS) | {token for token in named if token is not None}
+    for name, texts in FILL_TEXTS.items():
+        token = reader.token((f"{name}_token_id",))
+        ends |= vocabulary.find(texts) if token is None else {token}
+    return frozenset(ends - vocabulary.find(_continuing(vocabulary)))
+
+
+def _continuing(vocabulary: Vocabulary) -> list[bytes]:
+    """Texts that end an answer elsewhere, but only a part of one in the files of some families."""
+    has, texts = vocabulary.ids, []
+    calls = b"<|call|>" in has or b"<|calls|>" in has
+    if calls and (b"<|return|>" in has or b"<|flush|>" in has):  # gpt-oss, Solar
+        texts.append(b"<|end|>")
+    if b"<|tool_response>" in has or b"<|plamo:eos|>" in has:
+        texts.append(b"</s>")
+    return texts

@@ -1,0 +1,68 @@
+"""WordPiece (`bert`): words, each spelled from the left by the longest pieces that fit."""
+
+import re
+import unicodedata
+from functools import lru_cache
+from itertools import chain
+
+import regex
+
+from lepton_cli.engine.text.tokenizer.vocabulary import Vocabulary
+from quant.gguf import Metadata
+
+LOWERCASE = "tokenizer.ggml.normalizer.lowercase"
+STRIP_ACCENTS = "tokenizer.ggml.normalizer.strip_accents"
+SPACE = "\u2581"  # begins a word
+CACHED_WORDS = 1 << 16
+
+IGNORED = r"[\0\ufffd]|(?!\s)[\p{Cc}\p{Cf}\p{Co}]"
+ACCENTS = r"\p{Mn}"
+ALONE = (  # a word of its own: punctuation, ASCII symbols, ideographs
+    r"\p{P}$+<=>\^`|~\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f"
+    r"\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f"
+)
+WORDS = rf"[{ALONE}]|[^\s{ALONE}]+"
+
+
+class WordPieceSpeller:
+    """Text to ids; a word that pieces cannot spell to its end is unknown as a whole."""
+
+    def __init__(self, metadata: Metadata, vocabulary: Vocabulary, unknown: int | None) -> None:
+        self._ids = vocabulary.plain_ids()
+        self._longest = max(map(len, self._ids), default=0)
+        self._unknown = [] if unknown is None else [unknown]
+        self._lowercase = metadata.boolean(LOWERCASE, True)
+        self._strips_accents = metadata.boolean(STRIP_ACCENTS, self._lowercase)
+        self._spelled = lru_cache(CACHED_WORDS)(self._spell_word)
+
+    def spell(self, text: str, after_special: bool) -> list[int]:
+        return list(chain.from_iterable(map(self._spelled, self._words(text))))
+
+    def decoded(self, text: bytes) -> bytes:
+        return text.replace(SPACE.encode(), b" ")
+
+    def tidy(self, text: str) -> str:
+        """Without the spaces that words' beginnings put before marks and inside contractions."""
+        text = re.sub(" (?=[?!.,])", "", text.removeprefix(" ")).replace(" ' ", "'")
+        return re.sub(" (?='(?:s|m|re|ve))", "", text)
+
+    def _words(self, text: str) -> list[str]:
+        if self._strips_accents:
+            text = regex.sub(ACCENTS, "", unicodedata.normalize("NFD", text))
+        if self._lowercase:
+            text = "".join(map(str.lower, text))  # a letter's neighbours do not matter
+        words: list[str] = regex.findall(WORDS, regex.sub(IGNORED, "", text))
+        return words
+
+    def _spell_word(self, word: str) -> list[int]:
+        # `tokenizers` finds the same pieces, but tries every end of a word for each of them: a
+        # word of 12,000 letters takes it 8 seconds, unless its limit makes long words unknown.
+        left, ids = (SPACE + word).encode(), []
+        while left:
+            ends = range(min(len(left), self._longest), 0, -1)
+            piece = next((left[:end] for end in ends if left[:end] in self._ids), None)
+            if piece is None:
+                return self._unknown
+            ids.append(self._ids[piece])
+            left = left[len(piece) :]
+        return ids

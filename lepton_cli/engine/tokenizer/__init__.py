@@ -1,6 +1,0 @@
-"""Tokenizers, built from a GGUF file's own metadata."""
-
-from lepton_cli.engine.tokenizer.build import build_tokenizer
-from lepton_cli.engine.tokenizer.tokenizer import Tokenizer
-
-__all__ = ["Tokenizer", "build_tokenizer"]
