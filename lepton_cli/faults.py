@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lepton_cli.engine.library.paths import private_folder, state_folder, write_private
-from lepton_cli.ui.notes import complain
+from lepton_cli.ui.terminal.notes import complain
 from lepton_cli.version import __version__
 from quant.errors import LeptonError, UsageError
 

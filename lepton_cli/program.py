@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import typer
 
 from lepton_cli.faults import described, watched_threads
+from lepton_cli.ui.arguments.refusals import refusal
 from lepton_cli.ui.cli import app
-from lepton_cli.ui.notes import complain
-from lepton_cli.ui.refusals import refusal
+from lepton_cli.ui.terminal.notes import complain
 from quant.errors import LeptonError
 
 INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 and the signal's number, as shells tell it

@@ -14,8 +14,8 @@ from fake_model import FakeModel
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Reasoning
 from lepton_cli.engine.sampling.sampler import Sampling
-from lepton_cli.ui.notes import complain
-from lepton_cli.ui.repl import ChatOptions, chat
+from lepton_cli.ui.repl.repl import ChatOptions, chat
+from lepton_cli.ui.terminal.notes import complain
 from quant.errors import LeptonError, ModelFileError
 
 MODEL_KEYS = ("answers", "pause", "context_size", "name")

@@ -388,7 +388,7 @@ def on(monkeypatch):
             def today(cls) -> date:
                 return date.fromisoformat(text)
 
-        monkeypatch.setattr("lepton_cli.ui.batch.date", Day)
+        monkeypatch.setattr("lepton_cli.ui.commands.batch.date", Day)
 
     return set_day
 

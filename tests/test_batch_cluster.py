@@ -250,6 +250,6 @@ def test_a_log_is_not_silently_left_out(folder, capsys):
 def test_without_dask_its_installation_is_told(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     monkeypatch.setitem(sys.modules, "distributed", None)
-    monkeypatch.setattr("lepton_cli.ui.batch.find_spec", lambda name: None)
+    monkeypatch.setattr("lepton_cli.ui.commands.batch.find_spec", lambda name: None)
     assert run(["batch", "builtin", "rows.jsonl", "--cluster", "127.0.0.1:1"]) == 2
     assert "pip install 'lepton-cli[cluster]'" in capsys.readouterr().err

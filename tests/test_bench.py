@@ -28,9 +28,9 @@ from lepton_cli.engine.measure.benchmark import (
 )
 from lepton_cli.engine.measure.workload import Pass, Trial
 from lepton_cli.engine.text.tokenizer import build_tokenizer
-from lepton_cli.ui import bench_tables, roofline
-from lepton_cli.ui.bench import plan
-from lepton_cli.ui.bench_options import BenchOptions
+from lepton_cli.ui.arguments.bench_options import BenchOptions
+from lepton_cli.ui.commands.bench import plan
+from lepton_cli.ui.reports import bench_tables, roofline
 from ops.limits import MachineLimits
 from ops.profile import OperatorTime, OperatorTotal, by_operator
 from quant.errors import ContextOverflowError, UsageError

@@ -9,7 +9,7 @@ import pytest
 import lepton_cli
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.text.messages import Message, Role
-from lepton_cli.ui.commands import find_command
+from lepton_cli.ui.repl.slash_commands import find_command
 from quant.gguf import GGUF
 
 BUILTIN = Path(lepton_cli.__file__).parent / "data" / "builtin.gguf"

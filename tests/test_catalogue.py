@@ -18,7 +18,7 @@ from lepton_cli.engine.library.catalogue import (
     resolve,
 )
 from lepton_cli.engine.library.stores import list_models
-from lepton_cli.ui.sampling_options import SamplingOptions
+from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from quant.errors import LeptonError, UsageError
 
 CACHE_VARIABLES = (

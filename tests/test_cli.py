@@ -11,9 +11,9 @@ import typer
 from lepton_cli.__main__ import run
 from lepton_cli.engine import model
 from lepton_cli.engine.decoding import generation
-from lepton_cli.ui import options
+from lepton_cli.ui.arguments import options
+from lepton_cli.ui.arguments.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS
 from lepton_cli.ui.cli import app
-from lepton_cli.ui.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS
 from lepton_cli.version import __version__
 from ops.state import formats
 from quant.errors import (
@@ -192,7 +192,7 @@ def test_flags_that_change_nothing_are_passed_over(told):
     ],
 )
 def test_each_kind_of_failure_has_its_exit_code(monkeypatch, told, error, code):
-    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(error))
+    monkeypatch.setattr("lepton_cli.ui.commands.doctor.show", failing(error))
     assert told("doctor") == (code, ["lepton: error: it broke", "lepton: hint: mend it"])
 
 
@@ -206,7 +206,7 @@ def test_each_kind_of_failure_has_its_exit_code(monkeypatch, told, error, code):
     ],
 )
 def test_what_the_system_does_to_us_is_told_or_quiet(monkeypatch, told, error, code, words):
-    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(error))
+    monkeypatch.setattr("lepton_cli.ui.commands.doctor.show", failing(error))
     got, lines = told("doctor")
     assert got == code
     assert (words in lines[0]) if words else not lines
@@ -214,7 +214,7 @@ def test_what_the_system_does_to_us_is_told_or_quiet(monkeypatch, told, error, c
 
 def test_messages_are_one_line_that_steers_no_terminal(monkeypatch, told):
     error = ModelFileError("bad\nname \x1b[31m\x9b2J", "a\thint\x07")
-    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(error))
+    monkeypatch.setattr("lepton_cli.ui.commands.doctor.show", failing(error))
     code, lines = told("doctor")
     assert (code, len(lines)) == (3, 2)
     assert not {"\x1b", "\x9b", "\x07"} & set("".join(lines))
@@ -222,7 +222,7 @@ def test_messages_are_one_line_that_steers_no_terminal(monkeypatch, told):
 
 def test_debugging_shows_the_traceback(monkeypatch):
     monkeypatch.setenv("LEPTON_DEBUG", "1")
-    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(LeptonError("it broke")))
+    monkeypatch.setattr("lepton_cli.ui.commands.doctor.show", failing(LeptonError("it broke")))
     with pytest.raises(LeptonError):
         run(["doctor"])
 
@@ -236,7 +236,9 @@ def state(monkeypatch, tmp_path):
 def test_a_fault_of_our_own_is_one_line_that_names_the_file_with_its_traceback(
     monkeypatch, told, state
 ):
-    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(ZeroDivisionError("by\nnought")))
+    monkeypatch.setattr(
+        "lepton_cli.ui.commands.doctor.show", failing(ZeroDivisionError("by\nnought"))
+    )
     code, lines = told("doctor")
     (path,) = (state / "faults").iterdir()
     assert code == 1
@@ -249,7 +251,7 @@ def test_a_fault_of_our_own_is_one_line_that_names_the_file_with_its_traceback(
 
 def test_a_fault_is_told_where_no_file_can_be_written(monkeypatch, told, state):
     state.write_text("")
-    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(ZeroDivisionError()))
+    monkeypatch.setattr("lepton_cli.ui.commands.doctor.show", failing(ZeroDivisionError()))
     code, (error, hint) = told("doctor")
     assert code == 1
     assert "ZeroDivisionError" in error
@@ -257,7 +259,7 @@ def test_a_fault_is_told_where_no_file_can_be_written(monkeypatch, told, state):
 
 
 def test_the_latest_faults_are_kept(monkeypatch, told, state):
-    monkeypatch.setattr("lepton_cli.ui.doctor.show", failing(ZeroDivisionError()))
+    monkeypatch.setattr("lepton_cli.ui.commands.doctor.show", failing(ZeroDivisionError()))
     monkeypatch.setattr("lepton_cli.faults.KEPT", 2)
     names = []
     for _ in range(4):
@@ -271,7 +273,7 @@ def test_a_fault_in_another_thread_ends_the_command_too(monkeypatch, told, state
         threading.Timer(0.05, failing(ZeroDivisionError("in a thread"))).start()
         threading.Event().wait(60)
 
-    monkeypatch.setattr("lepton_cli.ui.doctor.show", waits_for_a_thread)
+    monkeypatch.setattr("lepton_cli.ui.commands.doctor.show", waits_for_a_thread)
     code, lines = told("doctor")
     assert code == 1
     assert lines[0] == "lepton: error: a fault in Lepton: ZeroDivisionError: in a thread"

@@ -3,7 +3,7 @@
 import pytest
 
 from lepton_cli.__main__ import run
-from lepton_cli.ui.chat import BUILTIN_NOTE
+from lepton_cli.ui.commands.chat import BUILTIN_NOTE
 from quant.errors import UsageError
 from tests.fake_model import FakeModel
 
@@ -19,7 +19,7 @@ def chats(monkeypatch):
         return len(started) - 1
 
     monkeypatch.setattr("lepton_cli.engine.model.open_model", lambda *_: model)
-    monkeypatch.setattr("lepton_cli.ui.repl.chat", chat)
+    monkeypatch.setattr("lepton_cli.ui.repl.repl.chat", chat)
     return started
 
 
@@ -71,7 +71,7 @@ def test_the_word_after_the_model_is_said_first(chats, path):
 
 
 def test_without_a_model_the_built_in_one_says_what_it_is(chats, capsys, monkeypatch):
-    monkeypatch.setattr("lepton_cli.ui.chat.resolve", lambda name: f"the file of {name}")
+    monkeypatch.setattr("lepton_cli.ui.commands.chat.resolve", lambda name: f"the file of {name}")
     assert run(["chat"]) == 0
     assert BUILTIN_NOTE in capsys.readouterr().err
     assert "lepton chat model.gguf" in BUILTIN_NOTE

@@ -10,7 +10,7 @@ import pytest
 
 from lepton_cli.__main__ import run
 from lepton_cli.engine.library.catalogue import load_aliases, resolve
-from lepton_cli.ui.figures import amount, columns, size
+from lepton_cli.ui.reports.numbers import amount, columns, size
 from tests.make_gguf import CHATML, write_model
 
 
@@ -188,7 +188,7 @@ def test_models_shows_first_what_is_on_this_disk(shown, caches):
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_models_has_a_row_for_each_on_a_terminal(shown, caches, monkeypatch, width):
-    monkeypatch.setattr("lepton_cli.ui.models.width_of", lambda stream: width)
+    monkeypatch.setattr("lepton_cli.ui.commands.models.width_of", lambda stream: width)
     lines = shown("models").splitlines()
     [command] = {line for line in lines if "hf download" in line} if width < 200 else {""}
     assert all(len(line) <= width for line in lines if line != command)
@@ -203,7 +203,7 @@ def test_models_cuts_no_name_to_that_of_another_model(shown, caches, monkeypatch
     other.parent.mkdir(parents=True)
     caches.rename(other)
     write_model(caches)
-    monkeypatch.setattr("lepton_cli.ui.models.width_of", lambda stream: 80)
+    monkeypatch.setattr("lepton_cli.ui.commands.models.width_of", lambda stream: 80)
     rows = [line.split()[0] for line in shown("models").splitlines() if "hugging face" in line]
     assert [row[:8] for row in rows] == ["bartowsk", "somebody"]
 

@@ -9,9 +9,9 @@ import pytest
 from fake_model import FakeModel
 
 from lepton_cli.engine.decoding.generation import Generation
-from lepton_cli.ui.clipboard import MOST_BYTES, clipboard_sequence, code_blocks
-from lepton_cli.ui.commands import run_command
-from lepton_cli.ui.dialogue import ChatOptions, Dialogue
+from lepton_cli.ui.repl.clipboard import MOST_BYTES, clipboard_sequence, code_blocks
+from lepton_cli.ui.repl.dialogue import ChatOptions, Dialogue
+from lepton_cli.ui.repl.slash_commands import run_command
 from quant.errors import UsageError
 
 ANSWER = """Look:

@@ -15,10 +15,10 @@ from prompt_toolkit.document import Document
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Reasoning
 from lepton_cli.engine.sampling.sampler import Sampling
-from lepton_cli.ui.commands import COMMANDS, find_command, run_command
-from lepton_cli.ui.dialogue import ChatOptions, Dialogue
-from lepton_cli.ui.line_editor import CommandCompleter, KeptHistory, is_unfinished, meant
-from lepton_cli.ui.values import VALUES, Value
+from lepton_cli.ui.repl.dialogue import ChatOptions, Dialogue
+from lepton_cli.ui.repl.line_editor import CommandCompleter, KeptHistory, is_unfinished, meant
+from lepton_cli.ui.repl.slash_commands import COMMANDS, find_command, run_command
+from lepton_cli.ui.repl.values import VALUES, Value
 from quant.errors import LeptonError, ModelFileError, UsageError
 
 Say = Callable[..., str]

@@ -14,10 +14,9 @@ from lepton_cli.__main__ import run as run_lepton
 from lepton_cli.engine.library import paths
 from lepton_cli.engine.library.stores import list_models
 from lepton_cli.engine.library.suggestions import did_you_mean
-from lepton_cli.ui.cli import app as program
-from lepton_cli.ui.command import Command
-from lepton_cli.ui.config import config_path, default_map, known_settings, origin
-from lepton_cli.ui.setting_names import (
+from lepton_cli.ui.arguments.command import Command
+from lepton_cli.ui.arguments.config import config_path, default_map, known_settings, origin
+from lepton_cli.ui.arguments.setting_names import (
     OTHER_VARIABLES,
     PREFIX,
     Setting,
@@ -25,6 +24,7 @@ from lepton_cli.ui.setting_names import (
     variable,
     variables,
 )
+from lepton_cli.ui.cli import app as program
 from quant.errors import UsageError
 
 COMMANDS = typer.main.get_group(program).commands

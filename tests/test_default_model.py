@@ -93,7 +93,9 @@ def test_what_is_neither_is_refused(opened, capsys, args, message, hint):
 )
 def test_a_chat_goes_by_the_same_rule(opened, monkeypatch, args, model, prompt):
     seen = []
-    monkeypatch.setattr("lepton_cli.ui.repl.chat", lambda _, options, __: seen.append(options) or 0)
+    monkeypatch.setattr(
+        "lepton_cli.ui.repl.repl.chat", lambda _, options, __: seen.append(options) or 0
+    )
     assert run(["chat", *args]) == 0
     assert ([name for name, _ in opened], seen[0].prompt) == ([model], prompt)
 
@@ -119,7 +121,7 @@ def test_tokenize_and_template_take_the_text(capsys, monkeypatch, args):
 def test_batch_takes_the_rows(monkeypatch, args, named):
     seen = []
     monkeypatch.setenv("LEPTON_MODEL", "default.gguf")
-    monkeypatch.setattr("lepton_cli.ui.batch.answer_rows", seen.append)
+    monkeypatch.setattr("lepton_cli.ui.commands.batch.answer_rows", seen.append)
     assert run(["batch", *args]) == 0
     assert (seen[0].name, seen[0].input) == named
 
@@ -128,7 +130,9 @@ def test_bench_takes_the_model_alone_from_the_config_file(tmp_path, monkeypatch)
     seen = []
     (tmp_path / "config.toml").write_text("model = 'default.gguf'\nthreads = 7\n")
     monkeypatch.setenv("LEPTON_CONFIG", str(tmp_path / "config.toml"))
-    monkeypatch.setattr("lepton_cli.ui.bench.run_benchmark", lambda *given: seen.append(given))
+    monkeypatch.setattr(
+        "lepton_cli.ui.commands.bench.run_benchmark", lambda *given: seen.append(given)
+    )
     assert run(["bench"]) == run(["bench", "other.gguf"]) == 0
     assert [name for name, _ in seen] == ["default.gguf", "other.gguf"]
     assert all(options.threads is None for _, options in seen)

@@ -6,7 +6,7 @@ import pytest
 
 from lepton_cli.__main__ import run
 from lepton_cli.engine.events import Reasoning
-from lepton_cli.ui.code_blocks import code_blocks, missing_block
+from lepton_cli.ui.reports.code_blocks import code_blocks, missing_block
 from tests.fake_model import FakeModel
 
 ANSWER = "Do this:\n\n```sh\nls\n\ncd /\n```\n\nor:\n\n~~~\npwd\n~~~\nDone.\n"

@@ -5,7 +5,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.layout.controls import BufferControl
 from prompt_toolkit.layout.processors import Transformation, TransformationInput
 
-from lepton_cli.ui.folding import MOST_ROWS, Folds
+from lepton_cli.ui.repl.folding import MOST_ROWS, Folds
 
 LONG = "\n".join(f"line {number}" for number in range(300))
 

@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from lepton_cli.__main__ import run
-from lepton_cli.ui import guesses
+from lepton_cli.ui.arguments import guesses
 from lepton_cli.ui.cli import app
 from lepton_cli.version import __version__
 from tests.fake_model import FakeModel
@@ -24,7 +24,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lepton_cli.engine.model.open_model", lambda *_: FakeModel())
-    monkeypatch.setattr("lepton_cli.ui.repl.chat", lambda *_: 0)
+    monkeypatch.setattr("lepton_cli.ui.repl.repl.chat", lambda *_: 0)
     return tmp_path
 
 

@@ -10,7 +10,7 @@ import typer
 
 from lepton_cli.__main__ import run
 from lepton_cli.ui.cli import app
-from lepton_cli.ui.manual import manual
+from lepton_cli.ui.commands.manual import manual
 from lepton_cli.version import __version__
 
 MACROS = {"TH", "SH", "SS", "TP", "PP", "B"}

@@ -23,7 +23,7 @@ def prefixes(tmp_path, monkeypatch) -> Path:
     """An empty store of the test's own; compiled kernels stay where they are."""
     folder = tmp_path / "prefixes"
     monkeypatch.setattr("lepton_cli.engine.model.prefix_folder", lambda: folder)
-    monkeypatch.setattr("lepton_cli.ui.cache.prefix_folder", lambda: folder)
+    monkeypatch.setattr("lepton_cli.ui.commands.cache.prefix_folder", lambda: folder)
     return folder
 
 

@@ -12,13 +12,13 @@ from rich.text import Text
 from rich.theme import Theme
 from screens import Terminal
 
-from lepton_cli.ui import render
-from lepton_cli.ui.highlight import Highlighter
-from lepton_cli.ui.markdown import Layout, parser
-from lepton_cli.ui.render import LiveView, MarkdownStream, PlainView
-from lepton_cli.ui.screen import Screen, open_console
-from lepton_cli.ui.terminal import redraws, sanitize, uses_color
-from lepton_cli.ui.theme import STYLES
+from lepton_cli.ui.terminal import render
+from lepton_cli.ui.terminal.highlight import Highlighter
+from lepton_cli.ui.terminal.markdown import Layout, parser
+from lepton_cli.ui.terminal.render import LiveView, MarkdownStream, PlainView
+from lepton_cli.ui.terminal.screen import Screen, open_console
+from lepton_cli.ui.terminal.terminal import redraws, sanitize, uses_color
+from lepton_cli.ui.terminal.theme import STYLES
 
 DOCUMENT = """# Title
 

@@ -17,7 +17,7 @@ if sys.platform == "win32":
 import pexpect
 from rich.style import Style
 
-from lepton_cli.ui.theme import STYLES
+from lepton_cli.ui.terminal.theme import STYLES
 
 HERE = Path(__file__).parent
 CHAT = [str(HERE / "fake_chat.py")]

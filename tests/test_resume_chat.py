@@ -16,8 +16,8 @@ from lepton_cli.__main__ import run
 from lepton_cli.engine.chat.autosave import Autosave, read_session
 from lepton_cli.engine.chat.session import Session
 from lepton_cli.engine.decoding.generation import Generation
-from lepton_cli.ui.commands import run_command
-from lepton_cli.ui.dialogue import ChatOptions, Dialogue
+from lepton_cli.ui.repl.dialogue import ChatOptions, Dialogue
+from lepton_cli.ui.repl.slash_commands import run_command
 from quant.errors import ModelFileError, UsageError
 
 HERE = Path(__file__).parent
@@ -202,7 +202,7 @@ def chats(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, ChatOptions]]:
         return 0
 
     monkeypatch.setattr("lepton_cli.engine.model.open_model", open_model)
-    monkeypatch.setattr("lepton_cli.ui.repl.chat", chat)
+    monkeypatch.setattr("lepton_cli.ui.repl.repl.chat", chat)
     return started
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from lepton_cli.__main__ import run
 from lepton_cli.engine.events import Reasoning, Text
-from lepton_cli.ui.report import PlainReport
+from lepton_cli.ui.reports.report import PlainReport
 from quant.errors import ContextOverflowError, ModelFileError
 from quant.gguf import Metadata
 from tests.fake_model import FakeModel, FakeTemplate
@@ -395,7 +395,7 @@ def test_flag_then_variable_then_config_then_metadata_then_default(lepton, monke
 def test_what_the_catalogue_advises_comes_last(lepton, monkeypatch):
     model = FakeModel(metadata=Metadata(Path("x"), {"general.sampling.top_k": 40}))
     monkeypatch.setattr("lepton_cli.engine.model.open_model", lambda *_: model)
-    monkeypatch.setattr("lepton_cli.ui.run.resolve", lambda name: Path("x"))
+    monkeypatch.setattr("lepton_cli.ui.commands.run.resolve", lambda name: Path("x"))
     assert run(["run", "qwen3-0.6b", "hi", "--min-p", "0.2"]) == 0
     sampling = model.generations[0].sampling
     assert (sampling.temperature, sampling.top_k, sampling.min_p) == (0.6, 40, 0.2)

@@ -15,8 +15,8 @@ from lepton_cli.engine.chat.chats import find_chat, kept_first, saved_first
 from lepton_cli.engine.chat.saved import read_chat
 from lepton_cli.engine.chat.session import Session
 from lepton_cli.engine.decoding.generation import Generation
-from lepton_cli.ui.commands import run_command
-from lepton_cli.ui.dialogue import ChatOptions, Dialogue
+from lepton_cli.ui.repl.dialogue import ChatOptions, Dialogue
+from lepton_cli.ui.repl.slash_commands import run_command
 from quant.errors import ModelFileError, UsageError
 
 
@@ -167,7 +167,7 @@ def test_deleting_needs_a_yes_and_the_whole_name(
     assert "type all of it" in told(capsys, "rm", "--yes", "red-wh", code=2)
     assert "no chat is called" in told(capsys, "rm", "--yes", "red-whales", "nothing", code=2)
     assert path.exists()
-    monkeypatch.setattr("lepton_cli.ui.sessions._can_ask", lambda: True)
+    monkeypatch.setattr("lepton_cli.ui.commands.sessions._can_ask", lambda: True)
     for answer in ("n\n", "\n", ""):
         monkeypatch.setattr("sys.stdin", io.StringIO(answer))
         assert "delete" in told(capsys, "rm", "red-whales", code=0)
@@ -228,7 +228,7 @@ def test_flags_know_the_names_of_the_commands(
         return 0
 
     monkeypatch.setattr("lepton_cli.engine.model.open_model", lambda *_: FakeModel())
-    monkeypatch.setattr("lepton_cli.ui.repl.chat", chat)
+    monkeypatch.setattr("lepton_cli.ui.repl.repl.chat", chat)
     assert run(["chat", "fake.gguf", flag, name]) == 0
     assert started[0].resume == find_chat(name, kept_first())
 

@@ -15,7 +15,7 @@ if sys.platform == "win32":
 import test_repl_terminal
 from test_repl_terminal import CTRL_C, CTRL_X_CTRL_E, Chat, Start
 
-from lepton_cli.ui.terminal import PLAIN
+from lepton_cli.ui.terminal.terminal import PLAIN
 
 environ, start = test_repl_terminal.environ, test_repl_terminal.start
 

@@ -6,8 +6,8 @@ from itertools import product
 import pytest
 from rich.color import Color, ColorSystem
 
-from lepton_cli.ui.background import LateAnswers, Report, _by_environment, judge
-from lepton_cli.ui.theme import STYLES, luminance
+from lepton_cli.ui.terminal.background import LateAnswers, Report, _by_environment, judge
+from lepton_cli.ui.terminal.theme import STYLES, luminance
 
 CONTRAST = 4.5  # WCAG's for text
 BACKGROUNDS = {"light": ("#ffffff", "#fdf6e3"), "dark": ("#000000", "#002b36")}

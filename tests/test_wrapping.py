@@ -10,14 +10,14 @@ from test_render import Clock, console, stream
 
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.sampling.sampler import Sampling
-from lepton_cli.ui.commands import run_command
-from lepton_cli.ui.dialogue import ChatOptions, Dialogue
-from lepton_cli.ui.figures import columns
-from lepton_cli.ui.notes import complain
-from lepton_cli.ui.render import MarkdownStream
-from lepton_cli.ui.screen import Screen
-from lepton_cli.ui.values import VALUES
-from lepton_cli.ui.wrapping import cut, most_cells, wrap
+from lepton_cli.ui.repl.dialogue import ChatOptions, Dialogue
+from lepton_cli.ui.repl.slash_commands import run_command
+from lepton_cli.ui.repl.values import VALUES
+from lepton_cli.ui.reports.numbers import columns
+from lepton_cli.ui.terminal.notes import complain
+from lepton_cli.ui.terminal.render import MarkdownStream
+from lepton_cli.ui.terminal.screen import Screen
+from lepton_cli.ui.terminal.wrapping import cut, most_cells, wrap
 from quant.errors import UsageError
 
 FAMILY, FLAG, THUMB, HEART = "👨\u200d👩\u200d👧", "🇩🇪", "👍🏽", "❤\ufe0f"
@@ -101,7 +101,7 @@ PATH = "/home/somebody/models/a-rather-long-name-of-a-file.gguf"
 def test_errors_and_hints_break_at_words_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = Narrow()
     monkeypatch.setattr(sys, "stderr", narrow)
-    monkeypatch.setattr("lepton_cli.ui.notes.width_of", lambda stream: 40)
+    monkeypatch.setattr("lepton_cli.ui.terminal.notes.width_of", lambda stream: 40)
     complain(UsageError(f"{PATH} is not there any more", "name another one, or leave it all alone"))
     assert narrow.getvalue().split("\n") == [
         "lepton: error:",

@@ -11,13 +11,13 @@ from typing import Annotated, Literal
 import typer
 
 from lepton_cli.engine.library.catalogue import names_model
-from lepton_cli.ui.batch_options import BatchWords, ResultOptions, RowOptions
-from lepton_cli.ui.bench_options import BenchOptions
-from lepton_cli.ui.command import Command
-from lepton_cli.ui.completing import complete_model
-from lepton_cli.ui.config import default_map, known_settings
-from lepton_cli.ui.guesses import Program
-from lepton_cli.ui.options import (
+from lepton_cli.ui.arguments.batch_options import BatchWords, ResultOptions, RowOptions
+from lepton_cli.ui.arguments.bench_options import BenchOptions
+from lepton_cli.ui.arguments.command import Command
+from lepton_cli.ui.arguments.completing import complete_model
+from lepton_cli.ui.arguments.config import default_map, known_settings
+from lepton_cli.ui.arguments.guesses import Program
+from lepton_cli.ui.arguments.options import (
     MODEL_HELP,
     AnswerOptions,
     ConversationOptions,
@@ -29,11 +29,11 @@ from lepton_cli.ui.options import (
     grouped,
     section,
 )
+from lepton_cli.ui.arguments.sampling_options import SamplingOptions
+from lepton_cli.ui.arguments.setting_names import names_of, tell_of_unknown
+from lepton_cli.ui.arguments.words import is_on_command_line, model_and_text, only_model
+from lepton_cli.ui.commands.session_commands import app as sessions
 from lepton_cli.ui.prompt import gather
-from lepton_cli.ui.sampling_options import SamplingOptions
-from lepton_cli.ui.session_commands import app as sessions
-from lepton_cli.ui.setting_names import names_of, tell_of_unknown
-from lepton_cli.ui.words import is_on_command_line, model_and_text, only_model
 from lepton_cli.version import __version__
 
 # they must work when the config file is wrong
@@ -93,7 +93,7 @@ def lepton(
     if version:
         typer.echo(f"lepton {__version__}")
     elif install_man:
-        from lepton_cli.ui.manual import install_manual
+        from lepton_cli.ui.commands.manual import install_manual
 
         path = install_manual(context, __version__)
         typer.echo(f"installed {path}: read it with man lepton, or man {path}")
@@ -127,7 +127,7 @@ def run(
     -p, with blank lines between them.
     """
     name, text = model_and_text(context, words, model.model)
-    from lepton_cli.ui.run import Request, answer_prompt
+    from lepton_cli.ui.commands.run import Request, answer_prompt
 
     answer_prompt(Request(name, text, model, prompt, talk, answer, sampling, how))
 
@@ -143,7 +143,7 @@ def chat(
     how: ReplOptions,
 ) -> None:
     """Chat with a model; without MODEL, with the small built-in one."""
-    from lepton_cli.ui.chat import ChatRequest, default_model, start_chat
+    from lepton_cli.ui.commands.chat import ChatRequest, default_model, start_chat
 
     default = model.model
     goes_on = how.resume is not None or how.load is not None
@@ -172,7 +172,7 @@ def batch(
     command again continues a run that was stopped; a row that fails gives an "error" result.
     """
     name, file = model_and_text(context, words, model.model)
-    from lepton_cli.ui.batch import BatchRequest, answer_rows
+    from lepton_cli.ui.commands.batch import BatchRequest, answer_rows
 
     answer_rows(BatchRequest(name, file, model, rows, results, talk, answer, sampling))
 
@@ -195,7 +195,7 @@ def tokenize(
     """Show the tokens of a text: their ids, and the text of each."""
     name, text = model_and_text(context, words, model)
     from lepton_cli.engine.model import load_tokenizer
-    from lepton_cli.ui import tokenize as view
+    from lepton_cli.ui.commands import tokenize as view
 
     tokenizer = load_tokenizer(name)
     tokens = tokenizer.encode(gather(text, prompt, sys.stdin), bos, parse_special)
@@ -217,7 +217,7 @@ def template(
 ) -> None:
     """Show the exact prompt that the chat template produces."""
     name, text = model_and_text(context, words, model)
-    from lepton_cli.ui.template import show_prompt
+    from lepton_cli.ui.commands.template import show_prompt
 
     show_prompt(name, gather(text, prompt, sys.stdin), talk)
 
@@ -236,7 +236,7 @@ def inspect_file(
     name = only_model(context, file, model)
     from lepton_cli.engine.library.catalogue import resolve
     from lepton_cli.engine.library.inspection import inspect
-    from lepton_cli.ui import inspect as view
+    from lepton_cli.ui.commands import inspect as view
     from quant.gguf import GGUF
 
     opened = inspect(GGUF.open(resolve(name)))
@@ -251,7 +251,7 @@ def inspect_file(
 @command("models", epilog=NO_CONFIG_EPILOG)
 def models(json: AsJson = False) -> None:
     """List the models on this disk, and those that can be fetched by name."""
-    from lepton_cli.ui import models as view
+    from lepton_cli.ui.commands import models as view
 
     view.show_json() if json else view.show()
 
@@ -265,7 +265,7 @@ def bench(
 ) -> None:
     """Measure speed like llama-bench, beside what the machine could do."""
     name = only_model(context, file, model)
-    from lepton_cli.ui.bench import run_benchmark
+    from lepton_cli.ui.commands.bench import run_benchmark
 
     run_benchmark(name, options)
 
@@ -279,7 +279,7 @@ def cache(
     json: AsJson = False,
 ) -> None:
     """Show or clear the prompt cache."""
-    from lepton_cli.ui import cache as view
+    from lepton_cli.ui.commands import cache as view
 
     if action == "clear":
         view.clear()
@@ -312,7 +312,7 @@ def warmup(
     for this machine and this version of Lepton; what is there already, or came with the package,
     is not compiled again.
     """
-    from lepton_cli.ui.warmup import prepare
+    from lepton_cli.ui.commands.warmup import prepare
 
     prepare(models or [], verbose=verbose)
 
@@ -320,6 +320,6 @@ def warmup(
 @command("doctor", epilog=NO_CONFIG_EPILOG)
 def doctor(json: AsJson = False) -> None:
     """Show what this machine has, what Lepton uses of it, and why."""
-    from lepton_cli.ui import doctor as view
+    from lepton_cli.ui.commands import doctor as view
 
     view.show_json() if json else view.show()

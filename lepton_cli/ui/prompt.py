@@ -23,8 +23,8 @@ from lepton_cli.engine.text.reading import (
     unended,
     utf8,
 )
-from lepton_cli.ui.notes import note
-from lepton_cli.ui.options import PromptOptions
+from lepton_cli.ui.arguments.options import PromptOptions
+from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
 
 PATIENCE = 2.0  # seconds

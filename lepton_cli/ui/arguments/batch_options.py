@@ -1,0 +1,121 @@
+"""The options of `lepton batch` alone."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import typer
+
+from lepton_cli.ui.arguments.options import ONE_WORD, Words, section
+
+InputFormat = Literal["auto", "lines", "jsonl", "json", "csv", "tsv"]
+
+_rows = section("Rows")
+_results = section("Results")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchWords(Words):
+    """What stands on the command line without a flag."""
+
+    rest: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INPUT]", help=f"The file of rows; -: stdin. {ONE_WORD.format('input')}"
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowOptions:
+    """How rows become prompts."""
+
+    prompt: Annotated[
+        str | None,
+        _rows(
+            "--prompt",
+            "-p",
+            metavar="TEXT",
+            help="The prompt for each row; {NAME} is the row's column NAME.",
+        ),
+    ] = None
+    escape: Annotated[
+        bool,
+        _rows(
+            "--escape/--no-escape",
+            "-e",
+            help=r"Expand escapes (\n, \t, \\, \xHH) in the texts of options.",
+        ),
+    ] = True
+    input_format: Annotated[
+        InputFormat, _rows("--input-format", help="Format of INPUT; auto: by its suffix.")
+    ] = "auto"
+    delimiter: Annotated[
+        str | None,
+        _rows(
+            "--delimiter",
+            metavar="C",
+            help=r"Delimiter of CSV, such as ; or \t. [default: by the first line]",
+        ),
+    ] = None
+    raw: Annotated[
+        bool,
+        _rows(
+            *("--raw", "-no-cnv", "--no-conversation"),
+            help="Complete the prompts as they are, without the chat template.",
+        ),
+    ] = False
+    parse_special: Annotated[
+        bool,
+        _rows(
+            "--parse-special",
+            help="With --raw: read <|...|> in prompts and cells as special tokens.",
+        ),
+    ] = False
+    jobs: Annotated[
+        str,
+        _rows(
+            *("--jobs", "--parallel", "-np"),
+            metavar="N|auto",
+            help="Rows answered at the same time; changes only the speed.",
+        ),
+    ] = "auto"
+    cluster: Annotated[
+        str | None,
+        _rows(
+            "--cluster",
+            metavar="ADDRESS",
+            help="Let the workers of a Dask cluster answer the rows.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultOptions:
+    """Where results go, and what becomes of those that are there."""
+
+    output: Annotated[
+        str,
+        _results(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Output file (JSONL); an existing one is continued; -: stdout.",
+        ),
+    ] = "-"
+    output_template: Annotated[
+        str | None,
+        _results(
+            "--output-template",
+            metavar="TEXT",
+            help="Print text lines, not JSON, made of {id} {row} {text} {reasoning} {error} ...",
+        ),
+    ] = None
+    retry_errors: Annotated[
+        bool, _results("--retry-errors", help="Answer the rows again that failed before.")
+    ] = False
+    overwrite: Annotated[
+        bool,
+        _results(
+            "--overwrite", help="Discard results in OUT that belong to other rows or settings."
+        ),
+    ] = False

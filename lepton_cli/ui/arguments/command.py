@@ -1,0 +1,217 @@
+"""How a command reads its line: unknown flags get one clear error, and help comes in sections."""
+
+import os
+import re
+import shlex
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import typer.core
+
+from lepton_cli.engine.library.suggestions import nearest
+from lepton_cli.ui.arguments.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS, Foreign
+from lepton_cli.ui.arguments.refusals import example
+from lepton_cli.ui.arguments.setting_names import negated_values, tell_of_rivals, variables
+from lepton_cli.ui.arguments.text_values import check_texts
+from lepton_cli.ui.terminal.notes import note
+from quant.errors import UsageError
+
+OPTIONAL = -1  # one word may follow the flag
+ATTACHED = re.compile(r"(-[A-Za-z])(-?\d.*)")  # -n128, -t4
+LINE = "lepton.line"  # the key of a context's Line
+
+Options = Mapping[str, Any]
+"""Click's options by each of their flags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A command line taken apart: flags with their values, words without, and what to note."""
+
+    options: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def args(self) -> list[str]:
+        """The words first: it is how people type them."""
+        if any(word.startswith("-") and word != "-" for word in self.words):
+            return [*self.options, "--", *self.words]
+        return [*self.words, *self.options]
+
+    def retyped(self, command: str, words: Sequence[str]) -> str:
+        """What to type instead: the same options with other words."""
+        return f"lepton {command} {shlex.join(Line(self.options, [*words]).args())}".rstrip()
+
+
+class Group(typer.core.TyperGroup):
+    """Commands, each with its whole first sentence in the help."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Raises UsageError for what is none of the commands."""
+        if args[0] not in self.commands:
+            near = nearest(args[0], self.commands)
+            cure = f"type: {ctx.command_path} {near[0]}" if near else _list_of(ctx, "commands")
+            raise UsageError(f"{args[0]} is not a command of {ctx.command_path}", cure)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _summary(found)) for name, found in self.commands.items()])
+
+
+class Command(typer.core.TyperCommand):
+    """Flags are whole words, as in llama.cpp: `-sys` is one flag, never `-s` with a value `ys`."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        for option in self._options():
+            option.envvar, option.show_envvar = variables(option), False  # the epilog tells
+
+    def invoke(self, ctx: Any) -> Any:
+        from lepton_cli.engine.loading.memory import check_addresses  # for start-up time
+
+        check_addresses()
+        return super().invoke(ctx)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            foreign = FOREIGN_IN_CHAT if self.name == "chat" else FOREIGN
+            line = read_line(_path(ctx), args, flags_of(self.get_params(ctx)), foreign)
+            self._count(_path(ctx), line)
+            for text in line.notes:
+                note(text)
+            tell_of_rivals(self._options(), os.environ)
+            negated = negated_values(self._options(), os.environ)
+            ctx.default_map = {**(ctx.default_map or {}), **negated}
+            ctx.meta[LINE] = line
+            args = line.args()
+        rest = super().parse_args(ctx, args)
+        check_texts(ctx, self.get_params(ctx))
+        return rest
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                title = getattr(parameter, "rich_help_panel", None) or "Options"
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+    def _options(self) -> list[typer.core.TyperOption]:
+        return [param for param in self.params if isinstance(param, typer.core.TyperOption)]
+
+    def _count(self, path: str, line: Line) -> None:
+        """Raises UsageError for more words than the command takes."""
+        counts = [param.nargs for param in self.params if param.param_type_name == "argument"]
+        room = len(line.words) if -1 in counts else sum(counts)
+        surplus = line.words[room:]
+        if surplus:
+            message = f"lepton {path} does not take the word {surplus[0]}"
+            cure = line.retyped(path, line.words[:room])
+            raise UsageError(message, f"without it: {cure}")
+
+
+def _path(ctx: Any) -> str:
+    """`run`, or `sessions show`."""
+    return str(ctx.command_path).partition(" ")[2]
+
+
+def _list_of(ctx: Any, what: str) -> str:
+    return f"`{ctx.command_path} --help` lists the {what}"
+
+
+def _summary(command: Any) -> str:
+    return str(command.help or "").split("\n\n", maxsplit=1)[0].replace("\n", " ")
+
+
+def flags_of(parameters: Sequence[Any]) -> dict[str, Any]:
+    return {
+        flag: option
+        for option in parameters
+        if isinstance(option, typer.core.TyperOption)
+        for flag in (*option.opts, *option.secondary_opts)
+    }
+
+
+def read_line(
+    command: str, args: Sequence[str], options: Options, foreign: Mapping[str, Foreign]
+) -> Line:
+    """The words that are ours. llama.cpp's other flags are left out or refused, by their table.
+
+    Raises UsageError for a flag that nobody knows, and for one without its value.
+    """
+    words, line = deque(args), Line()
+    while words:
+        word = words.popleft()
+        if word == "--":
+            line.words.extend(words)
+            break
+        if not word.startswith("-") or word == "-":
+            line.words.append(word)
+            continue
+        flag, value = _split(word, options)
+        if value is not None:
+            words.appendleft(value)
+        if flag in options:
+            line.options.extend(_taken(flag, options[flag], words, attached=value is not None))
+        elif flag in foreign:
+            line.notes.extend(_pass_over(flag, foreign[flag], words))
+        else:
+            raise UsageError(f"unknown option {flag}", _cure(flag, options, command))
+    return line
+
+
+def _taken(flag: str, option: Any, words: deque[str], *, attached: bool) -> list[str]:
+    """The flag and the words that belong to it."""
+    count = _arity(option)
+    if count == OPTIONAL:
+        follows = attached or (words and not words[0].startswith("-"))
+        return [flag, words.popleft() if follows else ""]
+    if len(words) < count:
+        raise UsageError(f"{flag} needs a value after it", f"for example: {flag} {example(option)}")
+    return [flag, *(words.popleft() for _ in range(count))]
+
+
+def _arity(option: Any) -> int:
+    """How many words follow the flag."""
+    if option is None or option.is_flag or option.count:
+        return 0
+    return OPTIONAL if (option.metavar or "").startswith("[") else int(option.nargs)
+
+
+def _split(word: str, options: Options) -> tuple[str, str | None]:
+    """`--top_k=40` and `-n128` taken apart; underscores are dashes, as in llama.cpp."""
+    attached = ATTACHED.fullmatch(word)
+    if attached and _arity(options.get(attached[1])):
+        return attached[1], attached[2]
+    flag, equals, value = word.partition("=")
+    if flag.startswith("--"):
+        flag = flag.replace("_", "-")
+    if equals and flag in options and not _arity(options[flag]):
+        raise UsageError(f"{flag} takes no value, but is given {value!r}", f"type {flag} alone")
+    return flag, value if equals else None
+
+
+def _pass_over(flag: str, foreign: Foreign, words: deque[str]) -> list[str]:
+    if foreign.verdict == "refused":
+        raise UsageError(f"{flag} is an option of llama.cpp that Lepton lacks", foreign.reason)
+    if words and (foreign.values or words[0] in foreign.choices):
+        words.popleft()
+    return [f"{flag} is ignored: {foreign.reason}"] if foreign.verdict == "ignored" else []
+
+
+def _cure(flag: str, options: Options, command: str) -> str:
+    if OURS.get(flag, "").partition(" ")[0] in options:
+        return f"Lepton's option is {OURS[flag]}"
+    if flag in NEEDLESS:
+        return f"leave it out: {NEEDLESS[flag]}"
+    long = [known for known in options if known.startswith("--")]
+    near = nearest(flag, long) or nearest(flag, options)
+    once = {options[name].name: name for name in reversed(near)}  # of one option's flags the first
+    names = " or ".join(reversed(once.values()))
+    return f"did you mean {names}?" if near else f"`lepton {command} --help` lists the options"

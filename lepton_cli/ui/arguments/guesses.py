@@ -1,0 +1,161 @@
+"""What people type before they know the commands: each guess gets the very command to type."""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lepton_cli.engine.library.catalogue import how_to_get, names_model, resolve
+from lepton_cli.engine.library.suggestions import nearest
+from lepton_cli.ui.arguments.command import Group, Line, flags_of, read_line
+from lepton_cli.ui.arguments.config import default_map, known_settings
+from lepton_cli.ui.arguments.llamacpp import FOREIGN, FOREIGN_IN_CHAT, INTERACTIVE
+from lepton_cli.ui.arguments.words import BUILTIN
+from quant.errors import UsageError
+
+OURS = {  # other programs' commands, and those of ours that do the same
+    theirs: ours
+    for ours, names in {
+        "run": "ask generate gen complete completion prompt query exec",
+        "chat": "talk repl interactive start open",
+        "models": "list ls catalog catalogue search",
+        "inspect": "show info metadata",
+        "bench": "benchmark speed perf",
+        "tokenize": "tokens tokenizer encode",
+        "doctor": "status check diagnose env system",
+        "warmup": "compile",
+    }.items()
+    for theirs in names.split()
+}
+LIST = "lepton --help lists the commands"
+FETCHING = "pull download get fetch install add"
+LACKING = {  # what other programs do and Lepton does not, and what to do instead
+    name: (message, cure)
+    for message, cure, names in (
+        (
+            "Lepton has no server: each command opens the model itself",
+            "to talk: lepton chat",
+            "serve server api daemon stop ps kill",
+        ),
+        (
+            "Lepton leaves model files where they are",
+            "to see where each is: lepton models --json",
+            "rm remove delete uninstall cp copy mv push create",
+        ),
+        (
+            "Lepton makes no model files",
+            "llama.cpp's llama-quantize and convert_hf_to_gguf.py do; to see one: lepton inspect",
+            "quantize quant convert import export merge finetune train",
+        ),
+    )
+    for name in names.split()
+}
+
+
+class Program(Group):
+    """`lepton`: its commands, and an answer to whatever else comes first."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own = flags_of(self.get_params(ctx))
+        if not (ctx.resilient_parsing or not args or args[0] in self.commands or args[0] in own):
+            args = Guess(self.commands, own).meant(args)
+        return super().parse_args(ctx, args)
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What a line means that begins with no command. `own`: the options before the commands."""
+
+    commands: Mapping[str, Any]
+    own: Mapping[str, Any]
+
+    def meant(self, args: Sequence[str]) -> list[str]:
+        """The command line that does what was meant, where that is harmless; else UsageError."""
+        typed, rest = args[0], args[1:]
+        word = typed.lstrip("-") or typed
+        if not rest and (typed == "-v" or word == "version"):
+            return ["--version"]
+        if word == "help" and rest[:1] == [name for name in rest if name in self.commands]:
+            return [*rest, "--help"]
+        if word == "help" and len(rest) == 1:
+            near = self._near(rest[0])
+            cure = f"type: lepton help {near}" if near else LIST
+            raise UsageError(f"{rest[0]} is not a command", cure)
+        if typed.startswith("-") and word not in (*self.commands, *OURS, *LACKING):
+            raise self._without_command(args)
+        raise self._not_a_command(typed, rest)
+
+    def _not_a_command(self, typed: str, rest: Sequence[str]) -> UsageError:
+        if names_model(typed) or ("/" in typed and os.path.isdir(typed)):
+            resolve(typed)
+            return UsageError(f"{typed} is a model, not a command", self._using(typed, rest))
+        message = f"{shlex.quote(typed):.60} is not a command"
+        sentence = len(_words(rest)) > 1 and not names_model(rest[0])
+        known = None if sentence else self._known(typed.lstrip("-"), rest, message)
+        if known is not None or not typed.strip():
+            return known or UsageError("the command is empty", LIST)
+        if not rest and os.path.isfile(typed):
+            return UsageError(message, f"to ask about the file: {self._asking(['-f', typed])}")
+        return UsageError(message, f"to ask a model: {self._asking([typed, *rest])}")
+
+    def _using(self, model: str, rest: Sequence[str]) -> str:
+        if not rest:
+            return f"to talk: {_typed('chat', [model])}"
+        if rest[0] in self.commands:
+            return f"the command comes first: {_typed(rest[0], [model, *rest[1:]])}"
+        return f"to ask it: {self._asking([model, *rest])}"
+
+    def _known(self, word: str, rest: Sequence[str], message: str) -> UsageError | None:
+        """What to say of a command of another program, or of one that is misspelt."""
+        if word in FETCHING.split():
+            return UsageError("Lepton does not download models", how_to_get(*_words(rest)[:1]))
+        if word in LACKING:
+            return UsageError(*LACKING[word])
+        near = self._near(word)
+        if near is None:
+            return None
+        cure = _typed(near, [] if near == "models" else rest)
+        return UsageError(message, f"Lepton's command is: {cure}")
+
+    def _without_command(self, args: Sequence[str]) -> UsageError:
+        talks = not set(INTERACTIVE.split()).isdisjoint(args)
+        line = self._read("chat" if talks else "run", args)
+        inner = next((word for word in line.words if word in self.commands), None)
+        if inner is not None:
+            cure = line.retyped(inner, [word for word in line.words if word != inner])
+            return UsageError("the command comes first, before the options", f"type: {cure}")
+        asks = line.words or {"-p", "--prompt", "-f", "--file"} & set(line.options)
+        cure = line.retyped("chat", line.words) if talks or not asks else self._asking(args)
+        return UsageError("there is no command before the options", f"type: {cure}")
+
+    def _near(self, word: str) -> str | None:
+        return OURS.get(word.lower()) or next(iter(nearest(word, self.commands)), None)
+
+    def _asking(self, args: Sequence[str]) -> str:
+        """`lepton run` with these words: one model, the built-in one if none is named, one text."""
+        line = self._read("run", args)
+        words = line.words
+        model = words[:1] if words and names_model(words[0]) else []
+        text = words[len(model) :]
+        named = model or {"-m", "--model"} & set(line.options) or self._default_model()
+        start = model if named else [BUILTIN]
+        return line.retyped("run", [*start, *([" ".join(text)] if text else [])])
+
+    def _read(self, command: str, args: Sequence[str]) -> Line:
+        """The line with the options of `command`. Raises UsageError for unknown ones."""
+        foreign = FOREIGN_IN_CHAT if command == "chat" else FOREIGN
+        options = {**self.own, **flags_of(self.commands[command].params)}
+        return read_line(command, args, options, foreign)
+
+    def _default_model(self) -> bool:
+        settings: Mapping[str, Any] = default_map(known_settings(self.commands))["run"]
+        return bool(os.environ.get("LEPTON_MODEL") or settings.get("model"))
+
+
+def _words(rest: Sequence[str]) -> list[str]:
+    return [word for word in rest if not word.startswith("-")]
+
+
+def _typed(command: str, words: Sequence[str]) -> str:
+    return shlex.join(["lepton", command, *words])

@@ -1,0 +1,110 @@
+"""The names of an option beside its flags: variables, and keys of the config file.
+
+They follow from the flag's long spellings: `--temp` and `--temperature` have LEPTON_TEMP and
+LEPTON_TEMPERATURE, `temp` and `temperature`. `--no-think` has LEPTON_NO_THINK, the opposite of
+LEPTON_THINK. Of variables that are set to different values the spelling that --help shows first
+counts; an empty variable is not set.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lepton_cli.engine.library.suggestions import nearest
+from lepton_cli.ui.terminal.notes import note
+from quant.errors import UsageError
+
+PREFIX = "LEPTON"
+OTHER_VARIABLES = ("LEPTON_CONFIG", "LEPTON_CPU", "LEPTON_DEBUG")  # which are no options
+OF_TESTS = "LEPTON_TEST_"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a name sets. `negated`: it is the name of a --no- flag, and sets the opposite."""
+
+    parameter: str
+    negated: bool = False
+
+
+def setting_names(option: Any) -> dict[str, Setting]:
+    """What each name of a Click option sets, spelt as `ctx_size`; what counts most comes first."""
+    names = {_name(flag): Setting(option.name) for flag in option.opts if flag.startswith("--")}
+    names = names or {option.name: Setting(option.name)}
+    return names | {_name(flag): Setting(option.name, True) for flag in option.secondary_opts}
+
+
+def names_of(commands: Mapping[str, Any]) -> set[str]:
+    """The names of all options of the commands, and of the commands below them."""
+    names = set[str]()
+    for command in commands.values():
+        for option in command.params:
+            if option.param_type_name == "option":
+                names.update(setting_names(option))
+        names |= names_of(getattr(command, "commands", {}))
+    return names
+
+
+def variable(name: str) -> str:
+    return f"{PREFIX}_{name.upper()}"
+
+
+def variables(option: Any) -> list[str]:
+    """The variables that hold the option's value, for Click: the first that is set counts."""
+    return [variable(name) for name, what in setting_names(option).items() if not what.negated]
+
+
+def negated_values(options: Iterable[Any], environ: Mapping[str, str]) -> dict[str, bool]:
+    """What LEPTON_NO_... variables set, by parameter. Raises UsageError for no yes or no."""
+    values: dict[str, bool] = {}
+    for option in options:
+        for name, what in setting_names(option).items():
+            text = environ.get(variable(name)) if what.negated else None
+            if text:
+                chosen = option.type.str_to_bool(text)
+                if chosen is None:
+                    raise UsageError(f"{variable(name)} is {text!r}", "set it to 1 or 0")
+                values.setdefault(option.name, not chosen)
+    return values
+
+
+def variable_set(option: Any, environ: Mapping[str, str] = os.environ) -> str | None:
+    """The variable that sets the option's value, if one does."""
+    return next((name for name in variables(option) if environ.get(name)), None)
+
+
+def tell_of_rivals(options: Iterable[Any], environ: Mapping[str, str]) -> None:
+    """Notes where two variables of one option disagree."""
+    for option in options:
+        present = {
+            variable(name): _meaning(option, what, environ[variable(name)])
+            for name, what in setting_names(option).items()
+            if environ.get(variable(name))
+        }
+        if len(set(present.values())) > 1:
+            first = next(iter(present))
+            note(f"{' and '.join(present)} are set differently: {first} counts")
+
+
+def tell_of_unknown(names: Iterable[str], environ: Mapping[str, str]) -> None:
+    """Notes each LEPTON_ variable that nothing reads. `names` are those of all options."""
+    known = {*map(variable, names), *OTHER_VARIABLES}
+    for given, value in sorted(environ.items()):
+        ours = given.startswith(f"{PREFIX}_") and not given.startswith(OF_TESTS)
+        if value and ours and given not in known:
+            near = nearest(_short(given), map(_short, known))
+            cure = f": did you mean {' or '.join(map(variable, near))}?" if near else ""
+            note(f"the variable {given} is unknown{cure}")
+
+
+def _meaning(option: Any, what: Setting, text: str) -> str | bool:
+    return option.type.str_to_bool(text) is not what.negated if option.secondary_opts else text
+
+
+def _name(flag: str) -> str:
+    return flag.lstrip("-").replace("-", "_")
+
+
+def _short(name: str) -> str:
+    return name.removeprefix(f"{PREFIX}_")

@@ -1,0 +1,111 @@
+"""From options to the engine's settings: what was asked for, over what the authors advise."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.library.catalogue import load_aliases
+from lepton_cli.engine.model import Model
+from lepton_cli.engine.sampling.author_defaults import apply_author_defaults
+from lepton_cli.engine.sampling.sampler import Sampling, parse_samplers, parse_sampling_sequence
+from lepton_cli.ui.arguments.constraint_options import constraint_of
+from lepton_cli.ui.arguments.options import AnswerOptions
+from lepton_cli.ui.arguments.sampling_options import SamplingOptions
+from lepton_cli.ui.prompt import expand_escapes
+from quant.errors import UsageError
+
+if TYPE_CHECKING:
+    from lepton_cli.engine.jobs.cluster import ClusterModel
+
+SPELLED = {  # where the flag's name is not the setting's
+    "temp": "temperature",
+    "typical": "typical_p",
+    "top_nsigma": "top_n_sigma",
+    "dynatemp_exp": "dynatemp_exponent",
+}
+BIAS = re.compile(r"(.+)([+-](?:inf|[0-9.]+(?:e[+-]?[0-9]+)?))", re.DOTALL | re.IGNORECASE)
+
+
+def generation_settings(
+    answer: AnswerOptions,
+    sampling: SamplingOptions,
+    model: "Model | ClusterModel",
+    name: str,
+    *,
+    escape: bool,
+) -> Generation:
+    """`name` is what the user called the model: an alias brings settings of its own."""
+    stops, bans = answer.reverse_prompt or [], answer.ban or []
+    if "" in bans:
+        raise UsageError("a --ban is empty", "name the text that is not to be said")
+    given = _given(sampling, escape=escape)
+    if "logit_bias" in given:
+        texts = given["logit_bias"]
+        given["logit_bias"] = tuple(pair for text in texts for pair in _biases(text, model))
+    return Generation(
+        sampling=_sampling(given, model, name),
+        max_tokens=None if answer.predict < 0 else answer.predict,
+        stop=tuple(expand_escapes(stop, "-r") if escape else stop for stop in stops),
+        overflow=answer.overflow,
+        ignore_eos=answer.ignore_eos,
+        ban=tuple(expand_escapes(text, "--ban") if escape else text for text in bans),
+        draft_max=answer.draft_max,
+        draft_p_min=answer.draft_p_min,
+        constraint=constraint_of(answer),
+    )
+
+
+def _sampling(given: Mapping[str, Any], model: "Model | ClusterModel", name: str) -> Sampling:
+    """What is given, else what the file says, else what the catalogue says, else the default."""
+    alias = None if Path(name).exists() else load_aliases().get(name.lower())
+    advised = _spelled(alias.defaults) if alias else {}
+    base = apply_author_defaults(replace(Sampling(), **advised), model.metadata, given)
+    return replace(base, **given)
+
+
+def _given(options: SamplingOptions, *, escape: bool) -> dict[str, Any]:
+    """The settings that the user named, by their names in `Sampling`."""
+    if options.samplers is not None and options.sampling_seq is not None:
+        raise UsageError("--samplers and --sampling-seq are both given", "they say the same")
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    given = _spelled({name: value for name, value in values.items() if value not in (None, [], ())})
+    if given.get("seed", 0) < 0:
+        given["seed"] = None
+    if "samplers" in given:
+        given["samplers"] = parse_samplers(given["samplers"])
+    if "sampling_seq" in given:
+        given["samplers"] = parse_sampling_sequence(given.pop("sampling_seq"))
+    if "dry_sequence_breaker" in given:
+        breakers = given.pop("dry_sequence_breaker")
+        given["dry_sequence_breakers"] = _breakers(breakers, escape=escape)
+    return given
+
+
+def _spelled(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {SPELLED.get(name, name): value for name, value in values.items()}
+
+
+def _biases(given: str, model: "Model | ClusterModel") -> list[tuple[int, float]]:
+    """`15043+1`, ` never-inf`: a token's id, or a text, and what is added to its tokens' logits."""
+    match = BIAS.fullmatch(given)
+    try:
+        text, bias = match.groups() if match else ("", "")
+        added = float(bias)
+    except ValueError as error:
+        hint = "like -l 15043+1, -l 15043-inf or -l ' word-2.5'; `lepton tokenize` shows the ids"
+        raise UsageError(f"--logit-bias {given!r} is no token and a bias", hint) from error
+    if text.isascii() and text.isdigit():
+        return [(int(text), added)]
+    tokens = model.tokenizer.encode(text, add_special=False, parse_special=True)
+    return [(token, added) for token in set(tokens)]
+
+
+def _breakers(texts: Sequence[str], *, escape: bool) -> tuple[str, ...]:
+    """`none` stands for no breakers at all, as in llama.cpp."""
+    if "none" in texts:
+        return ()
+    flag = "--dry-sequence-breaker"
+    return tuple(expand_escapes(text, flag) if escape else text for text in texts)

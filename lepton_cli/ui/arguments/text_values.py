@@ -1,0 +1,39 @@
+"""The texts of flags, variables and the config file: UTF-8, without a byte order mark."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lepton_cli.engine.text.reading import checked
+from lepton_cli.ui.arguments.setting_names import variable_set
+
+NAMES = ("FILE", "INPUT", "MODEL", "NAME", "OUT")  # of files: any bytes will do
+
+
+def check_texts(context: Any, parameters: Sequence[Any]) -> None:
+    """Raises UsageError naming the flag or the variable whose text is not UTF-8."""
+    for parameter in parameters:
+        value = context.params.get(parameter.name)
+        if _metavar(parameter) not in NAMES and isinstance(value, str | list | tuple):
+            context.params[parameter.name] = _checked(value, place_of(context, parameter))
+
+
+def place_of(context: Any, parameter: Any) -> str:
+    """The flag or the argument's name, or the variable where that sets it."""
+    source = context.get_parameter_source(parameter.name)
+    if source is not None and source.name == "ENVIRONMENT":
+        return f"the variable {variable_set(parameter)}"
+    argument = parameter.param_type_name == "argument"
+    return _metavar(parameter) if argument else str(parameter.opts[0])
+
+
+def _metavar(parameter: Any) -> str:
+    """Without the brackets of what may be left out."""
+    return (parameter.metavar or "").strip("[].")
+
+
+def _checked(value: Any, place: str) -> Any:
+    if isinstance(value, str):
+        return checked(value, place)
+    if isinstance(value, list | tuple):
+        return type(value)(_checked(part, place) for part in value)
+    return value

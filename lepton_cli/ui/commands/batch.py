@@ -1,0 +1,222 @@
+"""`lepton batch`: a file of rows in, a file of answers out, gone on with after any stop."""
+
+import difflib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from lepton_cli.engine.jobs.columns import ColumnText
+from lepton_cli.engine.jobs.parameters import KNOWN
+from lepton_cli.engine.jobs.planning import DATED, Recipe, plan
+from lepton_cli.engine.jobs.prose import Prose
+from lepton_cli.engine.jobs.rows import STDIN, Row, form_of, read_rows
+from lepton_cli.engine.jobs.running import Run
+from lepton_cli.engine.jobs.wording import Wording
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.model import Model
+from lepton_cli.engine.text.reading import checked
+from lepton_cli.ui.arguments.batch_options import ResultOptions, RowOptions
+from lepton_cli.ui.arguments.constraint_options import check_form
+from lepton_cli.ui.arguments.options import AnswerOptions, ConversationOptions, ModelOptions
+from lepton_cli.ui.arguments.sampling_options import SamplingOptions
+from lepton_cli.ui.arguments.settings import generation_settings
+from lepton_cli.ui.open_model import load_options, one_text, open_model
+from lepton_cli.ui.prompt import expand_escapes
+from lepton_cli.ui.reports.batch_meter import Meter
+from lepton_cli.ui.reports.batch_output import Results, open_results
+from lepton_cli.ui.terminal.interrupt import interrupting
+from lepton_cli.ui.terminal.notes import note
+from quant.errors import UsageError
+
+if TYPE_CHECKING:
+    from lepton_cli.engine.jobs.cluster import ClusterModel
+
+FAILED, INTERRUPTED = 1, 130
+ALIKE = 0.8  # how alike a column's name is to a parameter's where that was meant
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """All that the command line says. `name` is the model's, `input` the file's."""
+
+    name: str
+    input: str | None
+    model: ModelOptions
+    rows: RowOptions
+    results: ResultOptions
+    talk: ConversationOptions
+    answer: AnswerOptions
+    sampling: SamplingOptions
+
+
+def answer_rows(request: BatchRequest) -> None:
+    """Raises typer.Exit where rows failed or were left, LeptonError where nothing can be done."""
+    path, at_once = resolve(request.name), _at_once(request.rows.jobs)
+    check_form(request.answer)
+    prose, wording = _prose(request), _wording(request)
+    rows = _read(request)
+    wording.check(rows)
+    _tell_columns(rows, wording)
+    with (
+        open_results(request.results, prose) as results,
+        _opened(request, path) as (model, computing),
+    ):
+        recipe = replace(_recipe(request, model, wording), arithmetic=computing)
+        code = _answer(model, recipe, rows, results, at_once, retry=request.results.retry_errors)
+    if code:
+        raise typer.Exit(code)
+
+
+@contextmanager
+def _opened(
+    request: BatchRequest, path: Path
+) -> "Iterator[tuple[Model, str] | tuple[ClusterModel, str]]":
+    """What answers, and what computes there."""
+    if request.model.model_draft is not None:
+        note("rows are answered together: -md has no part in that, and is left out")
+    address = request.rows.cluster
+    if address is None:
+        alone = replace(request.model, model_draft=None)
+        with open_model(path, alone, request.talk) as model:
+            yield model, model.arithmetic
+        return
+    if request.model.audit is not None:
+        raise UsageError("--cluster keeps no --audit log", "leave one of them out")
+    if find_spec("distributed") is None:
+        cure = "pip install 'lepton-cli[cluster]'"
+        raise UsageError("--cluster needs Dask, which is not installed", cure)
+    from lepton_cli.engine.jobs.cluster import open_cluster
+
+    load = load_options(request.model, request.talk)
+    with open_cluster(address, request.name, load) as cluster:
+        for text in (*cluster.tokenizer.notes, *([cluster.told] if request.model.verbose else [])):
+            note(text)
+        yield cluster, cluster.arithmetic
+
+
+def _answer(
+    model: "Model | ClusterModel",
+    recipe: Recipe,
+    rows: Sequence[Row],
+    results: Results,
+    at_once: int | None,
+    *,
+    retry: bool,
+) -> int:
+    """The exit code."""
+    fingerprint = results.resumed(recipe.fingerprint(model.identity))
+    jobs = plan(rows, recipe, fingerprint)
+    keys = [job.key for job in jobs]
+    known = results.known(fingerprint, keys)
+    kept = {key: label for key, label in known.items() if not (retry and label.failed)}
+    run = Run(model, recipe, fingerprint, [job for job in jobs if job.key not in kept])
+    meter = Meter(run, len(jobs), len(kept), sum(label.failed for label in kept.values()))
+    try:
+        with interrupting(run.last, run.stop), meter.shown(results.safe) as row_ended:
+            for _ in run.results(at_once, results.take):
+                row_ended()
+        if not meter.left:
+            results.complete(keys)
+    finally:
+        meter.tell()
+    if meter.left:
+        return INTERRUPTED
+    return FAILED if meter.failed else 0
+
+
+def _recipe(request: BatchRequest, model: "Model | ClusterModel", wording: Wording) -> Recipe:
+    rows, talk, options, asked = request.rows, request.talk, request.model, request.sampling
+    template = one_text("--chat-template", talk.chat_template, talk.chat_template_file)
+    raw = rows.raw or (template is None and not model.template.from_file)
+    if raw and wording.system is not None:
+        raise UsageError("a system prompt needs a chat template", "try --chat-template chatml")
+    if not raw and model.template.note:
+        note(model.template.note)
+    generation = generation_settings(request.answer, asked, model, request.name, escape=rows.escape)
+    cache = f"{options.cache_type_k}/{options.cache_type_v}"
+    seed = 0 if asked.seed is None else asked.seed
+    return Recipe(
+        wording=replace(wording, raw=raw),
+        generation=generation,
+        seed=None if seed < 0 else seed,
+        thinking=talk.think,
+        template=template,
+        setting=(model.backend, f"context {options.ctx_size}", f"cache {cache}"),
+        day=None if raw or not DATED.search(model.template.source) else date.today(),
+    )
+
+
+def _wording(request: BatchRequest) -> Wording:
+    rows, talk = request.rows, request.talk
+    system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)
+    return Wording(
+        prompt=_column_text(rows.prompt, "-p", escape=rows.escape),
+        system=_column_text(system, "-sys", escape=False),
+        parse_special=rows.parse_special,
+        shape=None if request.results.output_template is None else "lepton",
+        schema_check=request.answer.schema_check,
+    )
+
+
+def _prose(request: BatchRequest) -> Prose | None:
+    source = request.results.output_template
+    text = _column_text(source, "--output-template", escape=request.rows.escape)
+    return None if text is None else Prose(text)
+
+
+def _column_text(source: str | None, flag: str, *, escape: bool) -> ColumnText | None:
+    if source is None:
+        return None
+    return ColumnText.parse(expand_escapes(source, flag) if escape else checked(source, flag), flag)
+
+
+def _at_once(jobs: str) -> int | None:
+    if jobs == "auto":
+        return None
+    if not (jobs.isascii() and jobs.isdigit() and int(jobs) > 0):
+        raise UsageError(f"--jobs is {jobs!r}", "a whole number, 1 or more, or auto")
+    return int(jobs)
+
+
+def _read(request: BatchRequest) -> list[Row]:
+    name, rows = request.input, request.rows
+    if name is None:
+        raise UsageError("no input file given", "lepton batch MODEL INPUT; - is stdin")
+    path, out = Path(name), Path(request.results.output)
+    if name != "-" and path.exists() and out.exists() and path.samefile(out):
+        raise UsageError(f"{name} is INPUT and OUT", "the answers need a file of their own")
+    data = _bytes(name)
+    form = form_of("" if name == "-" else path.suffix, data)
+    form = form if rows.input_format == "auto" else rows.input_format
+    delimiter = rows.delimiter and expand_escapes(rows.delimiter, "--delimiter")
+    usable = form in ("csv", "tsv") and delimiter not in ('"', "\r", "\n")
+    if delimiter is not None and not (usable and len(delimiter) == 1):
+        raise UsageError(f"--delimiter {delimiter!r}: one character, and of CSV only")
+    return read_rows(data, form, delimiter, STDIN if name == "-" else name)
+
+
+def _bytes(name: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}", "check the path of INPUT") from error
+
+
+def _tell_columns(rows: Sequence[Row], wording: Wording) -> None:
+    """What a column does or does not do, where a person may have meant it otherwise."""
+    columns = dict.fromkeys(name for row in rows for name in row.columns)
+    free = [name for name in columns if name not in wording.columns]
+    used = [name for name in free if name in KNOWN]
+    if used and wording.prompt is not None:
+        note(f"set by columns of the rows: {', '.join(used)}")
+    for name in free:
+        near = difflib.get_close_matches(name, KNOWN, 1, ALIKE)
+        if near and name not in KNOWN:
+            note(f"the column {name!r} is not read; did you mean {near[0]}?")

@@ -1,0 +1,112 @@
+"""`lepton bench`: what is measured, and stdout as llama-bench would write it."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import TextIO, cast
+
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.loading.plan import CacheTypes
+from lepton_cli.engine.measure.benchmark import Schedule, Setup, benchmark
+from lepton_cli.engine.measure.workload import Trial
+from lepton_cli.ui.arguments.bench_options import BenchOptions
+from lepton_cli.ui.open_model import gpu_layers
+from lepton_cli.ui.reports import bench_tables, roofline
+from lepton_cli.ui.terminal.notes import note
+from lepton_cli.ui.terminal.terminal import sanitize
+from quant.errors import UsageError
+
+MOST = 1 << 31  # of any number
+
+
+def run_benchmark(name: str, options: BenchOptions) -> None:
+    """Prints each result as it comes. Raises LeptonError."""
+    path, schedule = resolve(name), plan(options)
+    plot = Path(options.plot) if options.plot is not None else None
+    if plot is not None:
+        roofline.check(plot)
+    if options.profile and options.output == "csv":
+        raise UsageError("a profile does not fit into CSV", "use -o md, json or jsonl")
+    progress = Progress(sys.stderr)
+    table = bench_tables.TABLES[options.output](sys.stdout, schedule)
+    results, told = [], set[str]()
+    for result in benchmark(path, schedule, progress):
+        progress.clear()
+        if result.no_gpu and result.no_gpu not in told:
+            told.add(result.no_gpu)
+            note(result.no_gpu)
+        table.add(result)
+        results.append(result)
+    table.end()
+    if plot is not None:
+        roofline.draw(results, plot)
+
+
+def plan(options: BenchOptions) -> Schedule:
+    """Every combination of what was given. Raises UsageError."""
+    threads = [None if n < 0 else n for n in _numbers("-t", options.threads, "-1", least=-1)]
+    if 0 in threads:
+        raise UsageError("-t 0", "give the number of threads, or leave it out")
+    types = [_words(given, "f16") for given in (options.cache_type_k, options.cache_type_v)]
+    setups = [
+        # whether there are such types is Setup's to say
+        Setup(count, ubatch, cast(CacheTypes, kv), options.backend, gpu_layers(layers))
+        for layers in _words(options.gpu_layers, "auto")
+        for ubatch in _numbers("-ub", options.ubatch_size, "512", least=1)
+        for kv in product(*types)
+        for count in threads
+    ]
+    return Schedule(
+        setups=setups,
+        trials=list(_trials(options)),
+        repetitions=options.repetitions,
+        warm_up=not options.no_warmup,
+        profile=options.profile,
+    )
+
+
+def _trials(options: BenchOptions) -> Iterator[Trial]:
+    """In llama-bench's order: for each depth prompts, answers, then both together."""
+    prompts = _numbers("-p", options.n_prompt, "512")
+    answers = _numbers("-n", options.n_gen, "128")
+    pairs = [_pair(text) for text in options.prompt_gen or ()]
+    for depth in _numbers("-d", options.n_depth, "0"):
+        shapes = [*((n, 0) for n in prompts), *((0, n) for n in answers), *pairs]
+        yield from (Trial(prompt, answer, depth) for prompt, answer in shapes if prompt + answer)
+
+
+def _pair(text: str) -> tuple[int, int]:
+    numbers = _numbers("-pg", [text], "")
+    if len(numbers) != 2:
+        raise UsageError(f"-pg {text!r}", "give two numbers, like -pg 512,128")
+    return numbers[0], numbers[1]
+
+
+def _numbers(flag: str, given: Sequence[str] | None, default: str, least: int = 0) -> list[int]:
+    words = _words(given, default)
+    for word in words:
+        if not word.removeprefix("-").isdecimal() or not least <= int(word) < MOST:
+            raise UsageError(f"{flag} {word!r}", f"give whole numbers from {least}, like 128,512")
+    return [int(word) for word in words]
+
+
+def _words(given: Sequence[str] | None, default: str) -> list[str]:
+    return [word.strip() for text in given or [default] for word in text.split(",")]
+
+
+class Progress:
+    """One line on a terminal that is written over; elsewhere nothing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._shown = stream, stream.isatty()
+
+    def __call__(self, text: str) -> None:
+        if self._shown:
+            self._stream.write(f"\r\x1b[2K{sanitize(text)}")
+            self._stream.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()

@@ -1,0 +1,103 @@
+"""`lepton chat` from the command line: its options become a model and an open chat."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lepton_cli.engine.chat.autosave import is_session, read_session, sessions_folder
+from lepton_cli.engine.chat.chats import find_chat, kept_first, latest_session, saved_first
+from lepton_cli.engine.library.catalogue import packaged, resolve
+from lepton_cli.engine.model import Model
+from lepton_cli.ui.arguments.constraint_options import check_form
+from lepton_cli.ui.arguments.options import (
+    AnswerOptions,
+    ConversationOptions,
+    ModelOptions,
+    ReplOptions,
+)
+from lepton_cli.ui.arguments.sampling_options import SamplingOptions
+from lepton_cli.ui.arguments.settings import generation_settings
+from lepton_cli.ui.open_model import one_text, open_model
+from lepton_cli.ui.prompt import typed_prompt
+from lepton_cli.ui.repl import repl
+from lepton_cli.ui.repl.dialogue import ChatOptions
+from lepton_cli.ui.terminal.notes import note
+from quant.errors import UsageError
+
+BUILTIN, BUILTIN_FILE = "builtin", "builtin.gguf"
+BUILTIN_NOTE = (
+    "this is the built-in model: tiny, it greets, tells short stories and knows how to use Lepton; "
+    "open a real one with: lepton chat model.gguf"
+)
+
+
+def chosen_chat(how: ReplOptions) -> Path | None:
+    """The chat to go on with. Raises UsageError where there is none of that name."""
+    if how.load is not None and how.resume is not None:
+        raise UsageError("--load and --resume are both given", "give one of them")
+    if how.load is not None:
+        return find_chat(how.load, saved_first())
+    if how.resume is None:
+        return None
+    return find_chat(how.resume, kept_first()) if how.resume else latest_session(sessions_folder())
+
+
+def default_model(how: ReplOptions, setting: str | None) -> str:
+    """Where none is named: the one that held the chat, else that of the settings, or the built-in.
+
+    Raises UsageError where there is no such chat, or its model has gone.
+    """
+    path = chosen_chat(how)
+    file = read_session(path).file if path is not None and is_session(path) else None
+    if path is None or file is None:
+        return setting or BUILTIN
+    if file.name == BUILTIN_FILE:
+        return BUILTIN
+    if not file.exists():
+        hint = f"name one: lepton chat MODEL --resume {path.stem}"
+        raise UsageError(f"the model that held {path.stem}, {file}, is not there any more", hint)
+    return str(file)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """All that the command line says. `name` is the model's, `words` are the first message."""
+
+    name: str
+    words: str | None
+    model: ModelOptions
+    talk: ConversationOptions
+    answer: AnswerOptions
+    sampling: SamplingOptions
+    how: ReplOptions
+
+
+def start_chat(request: ChatRequest) -> int:
+    """Returns the exit code; raises LeptonError."""
+    how, talk = request.how, request.talk
+
+    def load(name: str) -> Model:
+        path = packaged(BUILTIN_FILE) if name == BUILTIN else resolve(name)
+        return open_model(path, request.model, talk)
+
+    check_form(request.answer)
+    prompt = typed_prompt(request.words, how.prompt, escape=how.escape)
+    system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)
+    if request.name == BUILTIN:
+        note(BUILTIN_NOTE)
+    resume = chosen_chat(how)
+    with load(request.name) as model:
+        options = ChatOptions(
+            generation=generation_settings(
+                request.answer, request.sampling, model, request.name, escape=how.escape
+            ),
+            system=system,
+            prompt=prompt,
+            single_turn=how.single_turn,
+            resume=resume,
+            plain=how.plain,
+            reasoning=talk.reasoning or "show",
+            thinking=talk.think,
+            theme="none" if talk.no_color else talk.theme,
+            history=how.history,
+        )
+        return repl.chat(model, options, load)

@@ -1,0 +1,112 @@
+"""`lepton inspect`: a model file's facts, as lines to read or as JSON."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from lepton_cli.engine.library.inspection import Inspection
+from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.library.sizes import counted
+from lepton_cli.ui.reports.numbers import amount, columns, size
+from lepton_cli.ui.terminal.output import emit, emit_json
+
+SCHEMA = "lepton.inspect.v1"
+LINE = 100  # characters of a value
+OWN_KEYS = (
+    ("context", "context_length"),
+    ("layers", "block_count"),
+    ("width", "embedding_length"),
+    ("heads", "attention.head_count"),
+    ("kv heads", "attention.head_count_kv"),
+    ("feed-forward", "feed_forward_length"),
+    ("experts", "expert_count"),
+)
+
+
+def show(file: Inspection, *, metadata: bool, tensors: bool) -> None:
+    text = f"{file.path}\n" + columns([(f"  {name}", value) for name, value in _summary(file)])
+    if metadata:
+        rows = [(f"  {key}", _one_line(value)) for key, value in file.metadata.items()]
+        text += "\nmetadata\n" + columns(rows)
+    if tensors:
+        text += "\n" + _tensor_table(file)
+    emit(sys.stdout, text)
+
+
+def show_template(file: Inspection) -> None:
+    """Its source, byte for byte."""
+    emit(sys.stdout, (file.template or "") + "\n")
+
+
+def show_json(file: Inspection, *, tensors: bool) -> None:
+    record: dict[str, Plain] = {
+        "schema": SCHEMA,
+        "path": file.path,
+        "version": file.version,
+        "file_bytes": file.file_bytes,
+        "architecture": file.architecture,
+        "parameters": file.parameters,
+        "quantization": [asdict(share) for share in file.shares],
+        "context": file.own("context_length"),
+        "tokenizer": {
+            "model": file.metadata.get("tokenizer.ggml.model"),
+            "pre": file.metadata.get("tokenizer.ggml.pre"),
+            "tokens": file.tokens,
+        },
+        "template": file.template,
+        "metadata": file.metadata,
+    }
+    if tensors:
+        record["tensors"] = [
+            asdict(tensor) | {"shape": list(tensor.shape)} for tensor in file.tensors
+        ]
+    emit_json(sys.stdout, record)
+
+
+def _summary(file: Inspection) -> Iterator[tuple[str, str]]:
+    yield "file", f"{size(file.file_bytes)}, GGUF version {file.version}"
+    if "general.name" in file.metadata:
+        yield "name", _one_line(file.metadata["general.name"])
+    yield "architecture", _one_line(file.architecture or "not named")
+    yield "parameters", f"{amount(file.parameters)} in {counted(len(file.tensors), 'tensor')}"
+    yield "quantization", _mix(file)
+    for title, key in OWN_KEYS:
+        if file.own(key) is not None:
+            yield title, _one_line(file.own(key))
+    yield "tokenizer", _tokenizer(file)
+    yield "template", "none" if file.template is None else counted(len(file.template), "character")
+
+
+def _mix(file: Inspection) -> str:
+    if not file.parameters:
+        return "no weights"
+    bits = 8 * sum(share.bytes for share in file.shares) / file.parameters
+    parts = [f"{each.format} {100 * each.weights / file.parameters:.1f} %" for each in file.shares]
+    return f"{', '.join(parts)}; {bits:.2f} bits a weight"
+
+
+def _tokenizer(file: Inspection) -> str:
+    model, pre = (file.metadata.get(f"tokenizer.ggml.{key}") for key in ("model", "pre"))
+    if model is None:
+        return "none"
+    kind = _one_line(model) if pre is None else f"{_one_line(model)} ({_one_line(pre)})"
+    return f"{kind}, {counted(file.tokens, 'token')}"
+
+
+def _tensor_table(file: Inspection) -> str:
+    rows = [("tensor", "format", "shape", "size")]
+    for tensor in file.tensors:
+        shape = " x ".join(str(length) for length in tensor.shape)
+        rows.append((_one_line(tensor.name), tensor.format, shape, size(tensor.bytes)))
+    return columns(rows, right=(2, 3))
+
+
+def _one_line(value: Plain) -> str:
+    match value:
+        case {"array_length": int(length)}:
+            text = counted(length, "item")
+        case list(items):
+            text = ", ".join(str(item) for item in items)
+        case other:
+            text = " ".join(str(other).split())
+    return text if len(text) <= LINE else text[: LINE - 1] + "…"

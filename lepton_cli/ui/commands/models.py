@@ -1,0 +1,119 @@
+"""`lepton models`: what is on this disk, then what else the catalogue names and how to get it."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lepton_cli.engine.library.catalogue import Alias, is_file_of, load_aliases, on_disk, packaged
+from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.library.stores import Entry, list_models
+from lepton_cli.ui.reports.numbers import columns, size
+from lepton_cli.ui.terminal.output import emit, emit_json
+from lepton_cli.ui.terminal.terminal import width_of
+from lepton_cli.ui.terminal.wrapping import broken, cut, most_cells
+
+SCHEMA = "lepton.models.v1"
+GAP = 2  # columns between columns
+SHORTEST_NAME = 12  # columns
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A name that a command takes for a model. `path` None: it is not on this disk."""
+
+    name: str
+    bytes: int | None
+    path: str | None
+    source: str
+    alias: Alias | None = None  # of a catalogue's name
+
+
+def show() -> None:
+    """On a terminal each model is one row of it; what a pipe gets is whole."""
+    known, width = known_models(), width_of(sys.stdout)
+    text = _on_disk([model for model in known if model.path is not None], width)
+    absent = [model.alias for model in known if model.alias and model.path is None]
+    if absent:
+        text += "\n" + _catalogue(absent, width)
+    emit(sys.stdout, text)
+
+
+def show_json() -> None:
+    models: list[Plain] = [
+        {"name": known.name, "bytes": known.bytes, "path": known.path, "source": known.source}
+        for known in known_models()
+    ]
+    emit_json(sys.stdout, {"schema": SCHEMA, "models": models})
+
+
+def known_models() -> list[Known]:
+    """Those on this disk first. The file of an alias is not told twice, an ollama tag of it is."""
+    entries, aliases = list_models(), load_aliases().values()
+    known = [_known(alias, entries) for alias in aliases]
+    for entry in entries:
+        if not any(is_file_of(alias, entry) for alias in aliases):
+            known.append(Known(entry.name, entry.size, str(entry.path), entry.source))
+    return sorted(known, key=lambda model: model.path is None)
+
+
+def _known(alias: Alias, entries: Sequence[Entry]) -> Known:
+    if alias.repo is None:
+        path = packaged(alias.file)
+        return Known(alias.name, path.stat().st_size, str(path), "part of Lepton", alias)
+    entry = on_disk(alias, entries)
+    if entry is None:
+        return Known(alias.name, alias.size, None, alias.cure, alias)
+    return Known(alias.name, entry.size, str(entry.path), entry.source, alias)
+
+
+def _on_disk(models: Sequence[Known], width: int | None) -> str:
+    rows = [(model.name, _size(model.bytes), model.source) for model in models]
+    beside = _widest(rows, 1) + _widest(rows, 2) + 2 * GAP
+    room = None if width is None else max(width - beside, SHORTEST_NAME)
+    names = [name for name, *_ in rows]
+    rows = [(_shown(name, names, room), size, source) for name, size, source in rows]
+    return columns([("name", "size", "where"), *rows], right=(1,))
+
+
+def _shown(name: str, names: Sequence[str], room: int | None) -> str:
+    """The name, or that of its file alone, which names it too where no other is called so.
+
+    One that is still too long is cut.
+    """
+    if room is None or most_cells(name) <= room:
+        return name
+    file = name.rpartition("/")[2]
+    files = [other.rpartition("/")[2] for other in names]
+    is_name = file.endswith(".gguf") and files.count(file) == 1
+    return cut(file if is_name else name, room)
+
+
+def _catalogue(aliases: Sequence[Alias], width: int | None) -> str:
+    """Each with the command that gets it; without, where rows have no room for that."""
+    rows = [(alias.name, _size(alias.size), alias.download) for alias in aliases]
+    table = columns([("name", "size", "how to get it"), *rows], right=(1,))
+    if width is None or all(most_cells(line) <= width for line in table.splitlines()):
+        return table
+    room = width - _widest(rows, 0) - _widest(rows, 1) - 2 * GAP
+    short = [
+        (name, size, cut(str(alias.repo), room))
+        for (name, size, _), alias in zip(rows, aliases, strict=True)
+    ]
+    table = columns([("name", "size", cut("on huggingface.co", room)), *short], right=(1,))
+    return table + _example([command for *_, command in rows], width)
+
+
+def _example(commands: Sequence[str], width: int) -> str:
+    """A command is never broken: a terminal that is too narrow joins its rows again when copied."""
+    begin, end = "to get one:", "`lepton chat NAME` tells the command for each of the others"
+    command = min(commands, key=len)
+    gap = " " if len(f"{begin} {command}") <= width else "\n"
+    return f"{begin}{gap}{command}\n{broken(end, width)}\n"
+
+
+def _widest(rows: Sequence[Sequence[str]], column: int) -> int:
+    return max(most_cells(row[column]) for row in rows)
+
+
+def _size(count: int | None) -> str:
+    return size(count) if count else ""

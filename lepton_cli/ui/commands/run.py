@@ -1,0 +1,174 @@
+"""`lepton run`: one prompt in, one answer out, for scripts."""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import typer
+
+from lepton_cli.engine.chat.session import Session
+from lepton_cli.engine.events import Done, Event, Text
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.library.sizes import counted
+from lepton_cli.engine.model import Model
+from lepton_cli.engine.prefixes.recall import WORTH_KEEPING
+from lepton_cli.engine.sampling.sampler import Sampler
+from lepton_cli.ui.arguments.constraint_options import check_form
+from lepton_cli.ui.arguments.options import (
+    AnswerOptions,
+    ConversationOptions,
+    ModelOptions,
+    PromptOptions,
+    ReasoningMode,
+    RunOptions,
+)
+from lepton_cli.ui.arguments.sampling_options import SamplingOptions
+from lepton_cli.ui.arguments.settings import generation_settings
+from lepton_cli.ui.open_model import one_text, open_model
+from lepton_cli.ui.prompt import gather
+from lepton_cli.ui.reports.code_blocks import Which, without_block
+from lepton_cli.ui.reports.report import (
+    ExtractReport,
+    JsonLinesReport,
+    JsonReport,
+    PlainReport,
+    Report,
+    Start,
+    rate,
+)
+from lepton_cli.ui.reports.several_answers import check_several, print_several, wanted_block
+from lepton_cli.ui.terminal.interrupt import interrupting
+from lepton_cli.ui.terminal.notes import note
+from quant.errors import UsageError
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """All that the command line says. `name` is the model's, `words` are the prompt's."""
+
+    name: str
+    words: str | None
+    model: ModelOptions
+    prompt: PromptOptions
+    talk: ConversationOptions
+    answer: AnswerOptions
+    sampling: SamplingOptions
+    how: RunOptions
+
+
+def answer_prompt(request: Request) -> None:
+    """Prints the answer. Raises typer.Exit when it was interrupted, LeptonError when it failed."""
+    if request.how.json and request.how.jsonl:
+        raise UsageError("--json and --jsonl are both given", "give one of them")
+    path, talk = resolve(request.name), request.talk  # before a wait for stdin
+    check_form(request.answer)
+    check_several(request.how)
+    system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)
+    prompt = gather(request.words, request.prompt, sys.stdin)
+    begin = time.perf_counter()
+    with open_model(path, request.model, talk) as model:
+        raw = _completes(request, model, system)
+        start = _start(request, model, raw=raw, begin=begin)
+        session = Session(model, start.generation, system, thinking=talk.think)
+        flag, special = session.interrupt, request.how.parse_special
+        ids = model.tokenizer.encode(prompt, parse_special=special) if raw else []
+        if request.how.candidates > 1 or request.how.beams:
+            with interrupting(flag):
+                whole = print_several(start, ids or session.prompt_for(prompt), request.how, flag)
+            raise typer.Exit(0 if whole else INTERRUPTED)
+        with interrupting(flag):
+            events = model.stream(ids, start.generation, flag) if raw else session.send(prompt)
+            done = _follow(events, _report(request, start), start.extract)
+            lost = model.remember(done.stats.prompt_tokens, WORTH_KEEPING)
+            if lost:
+                note(lost)
+    _tell(done, start, request)
+    if done.reason == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+    if done.unmet:
+        raise done.unmet
+
+
+def _completes(request: Request, model: Model, system: str | None) -> bool:
+    """Whether the prompt is completed as it is: asked for, or there is no template."""
+    chosen = request.talk.chat_template is not None or request.talk.chat_template_file is not None
+    if request.how.raw or not (chosen or model.template.from_file):
+        if system is not None:
+            raise UsageError("a system prompt needs a chat template", "try --chat-template chatml")
+        return True
+    if model.template.note:
+        note(model.template.note)
+    return False
+
+
+def _start(request: Request, model: Model, *, raw: bool, begin: float) -> Start:
+    prompt = request.prompt
+    settings = generation_settings(
+        request.answer, request.sampling, model, request.name, escape=prompt.escape
+    )
+    sampler = Sampler(settings.sampling, model.tokenizer, ignore_eos=settings.ignore_eos)
+    seeded = replace(settings.sampling, seed=sampler.seed)
+    return Start(
+        model=model,
+        generation=replace(
+            settings, sampling=seeded, split_reasoning=not raw, logprobs=request.how.logprobs
+        ),
+        samplers=sampler.describe(),
+        template=None if raw else model.template.name,
+        load_seconds=time.perf_counter() - begin,
+        extract=wanted_block(request.how),
+    )
+
+
+def _report(request: Request, start: Start) -> Report:
+    if request.how.json:
+        return JsonReport(start, sys.stdout)
+    if request.how.jsonl:
+        return JsonLinesReport(start, sys.stdout)
+    reasoning = request.talk.reasoning or "stderr"
+    if start.extract is None:
+        return PlainReport(reasoning, sys.stdout, sys.stderr)
+    aside: ReasoningMode = "hide" if reasoning == "hide" else "stderr"
+    return ExtractReport(start.extract, PlainReport(aside, sys.stdout, sys.stderr), sys.stderr)
+
+
+def _follow(events: Iterator[Event], report: Report, extract: Which | None) -> Done:
+    said = list[str]()
+    try:
+        for event in events:
+            if isinstance(event, Text):
+                said.append(event.text)
+            elif isinstance(event, Done) and extract:
+                event = without_block(event, "".join(said), extract)
+            report.event(event)
+    finally:
+        report.close()
+    assert isinstance(event, Done), "a stream ends with Done"
+    return event
+
+
+def _tell(done: Done, start: Start, request: Request) -> None:
+    """What the answer does not say of itself."""
+    stats = done.stats
+    if stats.dropped_tokens:
+        dropped, policy = counted(stats.dropped_tokens, "token"), start.generation.overflow
+        note(f"left out of the prompt: {dropped} (--overflow {policy})")
+    if done.reason == "context":
+        note(f"the answer was cut: the context of {stats.context_size} tokens is full (-c)")
+    if not request.model.verbose:
+        return
+    read = rate(stats.prompt_tokens - stats.cached_tokens, stats.prefill_seconds) or 0
+    spoken = rate(stats.generated_tokens, stats.decode_seconds) or 0
+    note(f"loaded in {start.load_seconds:.2f} s")
+    prompt = counted(stats.prompt_tokens, "token")
+    note(f"prompt: {prompt} in {stats.prefill_seconds:.2f} s, {read:.1f} t/s")
+    note(f"answer: {stats.generated_tokens} in {stats.decode_seconds:.2f} s, {spoken:.1f} t/s")
+    if stats.guessed_tokens:
+        note(
+            f"tokens guessed ahead: {stats.guessed_tokens}, of them right: {stats.accepted_tokens}"
+        )
+    note(f"ended by {done.reason}; context {stats.context_used} of {stats.context_size}")
+    note(f"seed {start.generation.sampling.seed}; {' -> '.join(start.samplers)}")

@@ -1,0 +1,91 @@
+"""The words of `lepton sessions`; what they do is in `sessions`."""
+
+from typing import Annotated
+
+import typer
+
+from lepton_cli.ui.arguments.command import Command, Group
+from lepton_cli.ui.arguments.completing import complete_chat
+from quant.errors import UsageError
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+app = typer.Typer(cls=Group, rich_markup_mode=None, context_settings=HELP)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A chat's name, its beginning, or a file.",
+        autocompletion=complete_chat,
+    ),
+]
+
+
+@app.callback(invoke_without_command=True)
+def sessions(context: typer.Context, json: AsJson = False) -> None:
+    """List the chats on this disk; search, show, export and delete them."""
+    action = context.invoked_subcommand
+    if action is not None and json:
+        raise UsageError("--json is an option of the action", f"lepton sessions {action} --json")
+    if action is None:
+        from lepton_cli.ui.commands import sessions as view
+
+        view.show_list(json=json)
+
+
+@app.command("list", cls=Command)
+def list_sessions(json: AsJson = False) -> None:
+    """List the chats, the one that was used last first."""
+    from lepton_cli.ui.commands import sessions as view
+
+    view.show_list(json=json)
+
+
+@app.command("search", cls=Command)
+def search(
+    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="All must be said.")],
+    json: AsJson = False,
+) -> None:
+    """Find the chats in which all the words were said, by whomever."""
+    from lepton_cli.ui.commands import sessions as view
+
+    view.search(words, json=json)
+
+
+@app.command("show", cls=Command)
+def show(name: Name, json: AsJson = False) -> None:
+    """Print a chat as Markdown."""
+    from lepton_cli.ui.commands import sessions as view
+
+    view.show(name, json=json)
+
+
+@app.command("export", cls=Command)
+def export(
+    name: Name,
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE]", help=".json, .md or .txt; without it: Markdown, stdout."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace FILE.")] = False,
+) -> None:
+    """Write a chat to a file."""
+    from lepton_cli.ui.commands import sessions as view
+
+    view.export(name, file, force=force)
+
+
+@app.command("rm", cls=Command)
+def remove(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME...", help="Whole names.", autocompletion=complete_chat),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete chats; asks first."""
+    from lepton_cli.ui.commands import sessions as view
+
+    view.remove(names, yes=yes)

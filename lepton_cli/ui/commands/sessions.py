@@ -1,0 +1,138 @@
+"""`lepton sessions`: the chats on this disk, listed, searched, shown, exported and deleted."""
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lepton_cli.engine.chat.chats import (
+    Chat,
+    as_saved,
+    chats_in,
+    find_chat,
+    kept_first,
+    read_any,
+)
+from lepton_cli.engine.chat.saved import WRITERS, write_chat
+from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.ui.reports.numbers import columns
+from lepton_cli.ui.terminal.notes import note
+from lepton_cli.ui.terminal.output import emit, emit_json
+from lepton_cli.ui.terminal.terminal import sanitize
+from lepton_cli.ui.terminal.wrapping import cut
+from quant.errors import LeptonError, UsageError
+
+SCHEMA = "lepton.sessions.v1"
+BEFORE = 8  # characters shown before a word that was searched
+
+
+def show_list(*, json: bool) -> None:
+    _tell([(chat, chat.first_words) for chat in _readable()], ("name", "date", "model"), json=json)
+
+
+def search(words: Sequence[str], *, json: bool) -> None:
+    """The chats that say all the words, each with a line that says the first of them.
+
+    Raises LeptonError where none does.
+    """
+    wanted = [word.casefold() for word in words]
+    found = []
+    for chat in _readable():
+        said = "\n".join(chat.texts).casefold()
+        if all(word in said for word in wanted):
+            found.append((chat, _line_with(wanted[0], chat.texts)))
+    if not found and not json:
+        raise LeptonError(f"no chat says {' and '.join(words)}", "`lepton sessions` lists all")
+    _tell(found, ("name", "date"), json=json)
+
+
+def show(name: str, *, json: bool) -> None:
+    suffix = ".json" if json else ".md"
+    emit(sys.stdout, WRITERS[suffix](as_saved(read_any(find_chat(name, kept_first())))))
+
+
+def export(name: str, file: str | None, *, force: bool) -> None:
+    """Without a file, or with -, as Markdown on stdout. Raises UsageError."""
+    if file in (None, "-"):
+        show(name, json=False)
+        return
+    chat, path = read_any(find_chat(name, kept_first())), Path(str(file)).expanduser()
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists already", "choose another name, or replace it with -f")
+    write_chat(path, as_saved(chat))
+    note(f"{chat.name} is in {path}")
+
+
+def remove(names: Sequence[str], *, yes: bool) -> None:
+    """Asks first; only whole names count. Raises UsageError where nobody can be asked."""
+    paths = [_exactly(name) for name in names]
+    if not yes and not _can_ask():
+        what = f"{len(paths)} chats" if len(paths) > 1 else paths[0].stem
+        raise UsageError(f"nobody can be asked whether to delete {what}", "--yes deletes unasked")
+    for path in paths:
+        if yes or _agrees(path):
+            path.unlink()
+            emit(sys.stdout, f"deleted {path}\n")
+
+
+def _exactly(name: str) -> Path:
+    path = find_chat(name, kept_first())
+    if name not in (path.stem, path.name, str(path)):
+        raise UsageError(f"no chat is called {name!r}", f"to delete {path.stem}, type all of it")
+    return path
+
+
+def _can_ask() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _agrees(path: Path) -> bool:
+    name = sanitize(f"{path.parent.name}/{path.name}")
+    print(f"delete {name}? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _readable() -> Iterator[Chat]:
+    """What cannot be read is told on stderr."""
+    for path in chats_in(*kept_first()):
+        try:
+            yield read_any(path)
+        except UsageError as error:
+            note(error.message)
+
+
+def _line_with(word: str, texts: Sequence[str]) -> str:
+    """Begins shortly before the word, so that it is seen where rows are cut."""
+    lines = (line.strip() for text in texts for line in text.splitlines())
+    line = next((line for line in lines if word in line.casefold()), "")
+    start = line.casefold().find(word) - BEFORE
+    return f"…{line[start:]}" if start > 0 else line
+
+
+def _tell(found: Sequence[tuple[Chat, str]], shown: Sequence[str], *, json: bool) -> None:
+    """The chats with some of their words; `shown` are the columns before these."""
+    if json:
+        records: list[Plain] = [_record(chat, words) for chat, words in found]
+        emit_json(sys.stdout, {"schema": SCHEMA, "sessions": records})
+        return
+    if not found:
+        note(f"no chat is kept yet; chats in a terminal are kept in {kept_first()[0]}")
+        return
+    rows = [
+        (*(getattr(chat, name) or "" for name in shown), " ".join(words.split()))
+        for chat, words in found
+    ]
+    width = shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else None
+    lines = columns([(*shown, "words"), *rows]).splitlines()
+    emit(sys.stdout, "".join(f"{line if width is None else cut(line, width)}\n" for line in lines))
+
+
+def _record(chat: Chat, words: str) -> Plain:
+    return {
+        "name": chat.name,
+        "path": str(chat.path),
+        "time": int(chat.changed),
+        "model": chat.model,
+        "messages": len(chat.conversation.turns),
+        "words": words,
+    }

@@ -1,0 +1,79 @@
+"""From the words of the command line to an open model, with what is worth saying on the way."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from lepton_cli.engine import model as engine
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.loading.placement import GpuLayers
+from lepton_cli.engine.loading.plan import LoadOptions
+from lepton_cli.engine.model import Model
+from lepton_cli.engine.text.reading import read_text
+from lepton_cli.ui.arguments.options import ConversationOptions, ModelOptions
+from lepton_cli.ui.commands.warmup import CompileNotes
+from lepton_cli.ui.terminal.notes import note
+from quant.errors import UsageError
+
+
+def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> Model:
+    """Notes go to stderr."""
+    wanted = load_options(options, talk)
+    on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
+    model = engine.open_model(path, wanted, on_plan, progress)
+    if options.model_draft is not None:
+        draft = engine.open_model(resolve(options.model_draft), draft_options(wanted))
+        model.guess_with(draft)
+    if options.audit is not None:
+        model.audit(Path(options.audit))
+    asked = options.verbose or options.backend == "auto"
+    for text in dict.fromkeys((*model.notes, *([model.no_gpu] if asked and model.no_gpu else []))):
+        note(text)
+    if options.verbose:
+        if model.gpu:
+            note(str(model.gpu))
+        note(
+            f"{model.name}: {model.architecture}, backend {model.backend}, "
+            f"threads {model.threads} ({model.threads_reason}), "
+            f"context {model.context_size} of {model.trained_context}"
+        )
+        from lepton_cli.engine.measure.diagnosis import of_kernels  # for start-up time
+
+        for finding in of_kernels():
+            note(f"{finding.subject} {finding}")
+    return model
+
+
+def load_options(options: ModelOptions, talk: ConversationOptions) -> LoadOptions:
+    return LoadOptions(
+        backend=options.backend or "auto",
+        gpu_layers=gpu_layers(options.gpu_layers),
+        threads=options.threads if options.threads > 0 else None,
+        ctx=options.ctx_size or None,
+        kv=(options.cache_type_k, options.cache_type_v),
+        ubatch=options.ubatch_size,
+        prefixes=round(options.prefix_cache * 1e9),
+        template=one_text("--chat-template", talk.chat_template, talk.chat_template_file),
+    )
+
+
+def draft_options(wanted: LoadOptions) -> LoadOptions:
+    """As its model: a count of layers is the model's own, but none is none for both."""
+    layers: GpuLayers = 0 if wanted.gpu_layers == 0 else "auto"
+    return replace(wanted, prefixes=0, gpu_layers=layers)
+
+
+def gpu_layers(text: str) -> GpuLayers:
+    """Raises UsageError."""
+    words: dict[str, GpuLayers] = {"auto": "auto", "all": "all"}
+    if text in words:
+        return words[text]
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(f"--gpu-layers is {text!r}", "a whole number from 0, auto or all")
+    return int(text)
+
+
+def one_text(flag: str, text: str | None, file: str | None) -> str | None:
+    """What an option says or its twin's file holds. Raises UsageError when both are given."""
+    if text is not None and file is not None:
+        raise UsageError(f"{flag} and {flag}-file are both given", "give one of them")
+    return text if file is None else read_text(file)

@@ -1,0 +1,1 @@
+"""The chat: its line, its slash commands, and what goes on between questions and answers."""

@@ -1,0 +1,70 @@
+"""How far a batch has come: a bar on a terminal, and one line at the end."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from lepton_cli.engine.jobs.running import Run
+from lepton_cli.engine.library.sizes import counted
+from lepton_cli.ui.terminal.notes import note
+from lepton_cli.ui.terminal.terminal import modes_kept, redraws
+
+
+class Meter:
+    """Watches a run; `kept` rows were done by former ones, `kept_failed` of them in vain."""
+
+    def __init__(self, run: Run, total: int, kept: int, kept_failed: int) -> None:
+        self._run, self._total, self._kept = run, total, kept
+        self._kept_failed, self._begin = kept_failed, time.perf_counter()
+
+    @property
+    def failed(self) -> int:
+        return self._kept_failed + self._run.tally.failed
+
+    @property
+    def left(self) -> int:
+        return self._total - self._kept - self._run.tally.finished
+
+    @contextmanager
+    def shown(self, safe: Callable[[], int]) -> Iterator[Callable[[], None]]:
+        """Gives what is to be called after each row; `safe` tells how many rows of this run are."""
+        if sys.stderr is None or not redraws(sys.stderr):
+            yield lambda: None
+            return
+        from lepton_cli.ui.reports.batch_bar import batch_bar
+
+        with modes_kept(sys.stdin, sys.stderr), batch_bar(self._words) as bar:
+            task = bar.add_task("", total=self._total, completed=self._kept)
+            yield lambda: bar.update(task, completed=self._kept + safe())
+
+    def tell(self) -> None:
+        """What came of it, in one line."""
+        tally, answered = self._run.tally, self._total - self.left - self.failed
+        parts = [f"{counted(self._total, 'row')}: {answered} answered, {self.failed} failed"]
+        if self._kept:
+            failed = f", {self._kept_failed} failed (--retry-errors)" if self._kept_failed else ""
+            parts.append(f"{self._kept} {_verb(self._kept, 'was', 'were')} there before{failed}")
+        if self.left:
+            parts.append(f"{self.left} {_verb(self.left, 'is', 'are')} left")
+        if tally.answered:
+            seconds = time.perf_counter() - self._begin
+            tokens = counted(tally.generated_tokens, "token")
+            parts.append(f"{tokens} in {seconds:.1f} s, {self._rate:.1f} t/s")
+        note("; ".join(parts))
+
+    @property
+    def _rate(self) -> float:
+        return self._run.tally.generated_tokens / (time.perf_counter() - self._begin)
+
+    def _words(self) -> str:
+        words = [f"rows, {self._rate:.0f} t/s"]
+        if self.failed:
+            words.append(f"{self.failed} failed")
+        if self._run.last.is_set():
+            words.append(f"Ctrl-C drops {self._run.tally.in_flight} in flight")
+        return ", ".join(words)
+
+
+def _verb(number: int, one: str, many: str) -> str:
+    return one if number == 1 else many

@@ -1,0 +1,160 @@
+"""Where the results of a batch go: to a stream, or to a file that the next run goes on with."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from lepton_cli.engine.jobs.ledger import AGAIN, Ledger
+from lepton_cli.engine.jobs.planning import Fingerprint, Job
+from lepton_cli.engine.jobs.prose import Prose
+from lepton_cli.engine.jobs.records import Label, Record, line_of
+from lepton_cli.engine.library.outputs import is_stream, open_stream
+from lepton_cli.ui.arguments.batch_options import ResultOptions
+from lepton_cli.ui.terminal.output import emit
+from quant.errors import LeptonError, UsageError
+
+STDOUT = ("-", "/dev/stdout")
+BESIDE = ".jsonl"  # a text's records stand in a file of its name and this
+
+
+class Results(Protocol):
+    """Takes records as rows end, and tells those that former runs have taken."""
+
+    def resumed(self, fingerprint: Fingerprint) -> Fingerprint:
+        """With the day of what is gone on with."""
+
+    def known(self, fingerprint: Fingerprint, keys: Sequence[str]) -> dict[str, Label]:
+        """By key. Raises UsageError where results of something else are in the place."""
+
+    def take(self, job: Job, record: Record) -> None: ...
+
+    def safe(self) -> int:
+        """How many of those taken are where nothing loses them."""
+
+    def complete(self, keys: Sequence[str]) -> None:
+        """All rows have been taken, now or before; `keys` in the order of the rows."""
+
+
+@contextmanager
+def open_results(options: ResultOptions, prose: Prose | None) -> Iterator[Results]:
+    """By -o and --output-template. Raises UsageError for a place that cannot be written."""
+    path, to_stdout = Path(options.output), options.output in STDOUT
+    if to_stdout and (options.retry_errors or options.overwrite):
+        flag = "--retry-errors" if options.retry_errors else "--overwrite"
+        raise UsageError(f"{flag} is for results in a file", "name it with -o")
+    if to_stdout:
+        yield from _streamed(sys.stdout, prose)
+    elif is_stream(path):
+        with _stream(path) as stream:
+            yield from _streamed(stream, prose)
+    else:
+        with _file(path, options, prose) as file:
+            yield file
+
+
+def _stream(path: Path) -> TextIO:
+    try:
+        return open(open_stream(path), "w", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "choose another -o") from error
+
+
+def _streamed(stream: TextIO, prose: Prose | None) -> Iterator[Results]:
+    results = Stream(stream, prose.line if prose else line_of)
+    try:
+        yield results
+    finally:
+        results.flush()
+
+
+class Stream:
+    """Says each line when it is its turn; at the end also those whose turn did not come."""
+
+    def __init__(self, stream: TextIO, line: Callable[[Record], bytes]) -> None:
+        self._stream, self._line = stream, line
+        self._waiting: dict[int, str] = {}
+        self._turn, self._taken = 1, 0
+
+    def resumed(self, fingerprint: Fingerprint) -> Fingerprint:
+        return fingerprint
+
+    def known(self, fingerprint: Fingerprint, keys: Sequence[str]) -> dict[str, Label]:
+        return {}
+
+    def take(self, job: Job, record: Record) -> None:
+        self._taken += 1
+        self._waiting[job.row] = self._line(record).decode()
+        while self._turn in self._waiting:
+            emit(self._stream, self._waiting.pop(self._turn))
+            self._turn += 1
+
+    def safe(self) -> int:
+        return self._taken
+
+    def complete(self, keys: Sequence[str]) -> None:
+        self.flush()
+
+    def flush(self) -> None:
+        for row in sorted(self._waiting):
+            emit(self._stream, self._waiting.pop(row))
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A ledger; and the text that is made of it in the end, where one is wanted."""
+
+    path: Path
+    ledger: Ledger
+    options: ResultOptions
+    prose: Prose | None
+
+    def resumed(self, fingerprint: Fingerprint) -> Fingerprint:
+        return fingerprint.resuming(
+            place.label.fingerprint for place in self.ledger.places.values()
+        )
+
+    def known(self, fingerprint: Fingerprint, keys: Sequence[str]) -> dict[str, Label]:
+        if not self.options.overwrite:
+            self.ledger.check(fingerprint, keys)
+        labels = {key: place.label for key, place in self.ledger.places.items()}
+        return {key: labels[key] for key in keys if key in labels}
+
+    def take(self, job: Job, record: Record) -> None:
+        self.ledger.append(record)
+
+    def safe(self) -> int:
+        return self.ledger.safe
+
+    def complete(self, keys: Sequence[str]) -> None:
+        if self.prose is None:
+            self.ledger.arrange(keys)
+            return
+        try:
+            with self.prose.written(self.path, self.ledger.lines(keys)):
+                self.ledger.arrange(keys)  # the text takes its place last
+        except OSError as error:
+            raise LeptonError(f"cannot write {self.path}: {error.strerror}", AGAIN) from error
+
+    def check_text(self) -> None:
+        """Raises UsageError for what is no file, or no text made of the results beside it."""
+        try:
+            if self.prose is None or not self.path.exists():
+                return
+            is_made_of_them = self.prose.is_text_of(self.path, self.ledger.all_lines())
+        except OSError as error:
+            raise UsageError(f"{self.path}: {error.strerror}", "choose another -o") from error
+        if not is_made_of_them and not self.options.overwrite:
+            message = f"{self.path} is not what this command makes of {self.ledger.path}"
+            raise UsageError(message, "choose another -o; --overwrite replaces the file")
+
+
+@contextmanager
+def _file(path: Path, options: ResultOptions, prose: Prose | None) -> Iterator[File]:
+    beside = path if prose is None else path.with_name(path.name + BESIDE)
+    with Ledger(beside) as ledger:
+        file = File(path, ledger, options, prose)
+        file.check_text()
+        yield file

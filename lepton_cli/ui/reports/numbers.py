@@ -1,0 +1,36 @@
+"""Numbers and tables as people read them."""
+
+from collections.abc import Sequence
+
+from lepton_cli.ui.terminal.wrapping import most_cells
+
+
+def size(count: int) -> str:
+    """Bytes: 1.2 MB, in powers of 1000, as disks and downloads are told."""
+    return _scaled(count, ("B", "kB", "MB", "GB", "TB"))
+
+
+def amount(count: int) -> str:
+    """Parameters: 1.24 B are a billion and a quarter."""
+    return _scaled(count, ("", "K", "M", "B", "T"))
+
+
+def _scaled(count: int, units: Sequence[str]) -> str:
+    value, index = float(count), 0
+    while value >= 999.5 and index + 1 < len(units):
+        value, index = value / 1000, index + 1
+    return f"{value:.3g} {units[index]}".rstrip()
+
+
+def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Rows of equal length in aligned columns, those of the numbers `right` flush right."""
+    widths = [max(map(most_cells, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        blanks = [" " * (width - most_cells(cell)) for cell, width in zip(row, widths, strict=True)]
+        cells = [
+            blank + cell if index in right else cell + blank
+            for index, (cell, blank) in enumerate(zip(row, blanks, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip() + "\n")
+    return "".join(lines)

@@ -1,0 +1,259 @@
+"""What a run prints: the answer alone, one JSON object, or one JSON object an event.
+
+stdout holds the answer byte for byte and one newline; thoughts, notes and figures are stderr's.
+The JSON's shape is named by its "schema"; a change that breaks its readers changes that name.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Protocol, TextIO
+
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
+from lepton_cli.engine.library.json_values import Plain, plain
+from lepton_cli.engine.library.sizes import counted
+from lepton_cli.engine.model import Model
+from lepton_cli.engine.text.tokenizer import Tokenizer
+from lepton_cli.ui.arguments.options import ReasoningMode
+from lepton_cli.ui.reports.code_blocks import Which, extracted
+from lepton_cli.ui.terminal.output import LineWriter, emit_json
+from lepton_cli.ui.terminal.terminal import redraws, sanitize, uses_color
+
+SCHEMA = "lepton.run.v1"
+SLANTED, PLAIN, ERASE_LINE = "\x1b[3m", "\x1b[0m", "\r\x1b[K"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is known before the first token; with it the same answer can be made again."""
+
+    model: Model
+    generation: Generation  # its seed is the one in use
+    samplers: tuple[str, ...]  # that do something, in their order
+    template: str | None  # None: the prompt is completed as it is
+    load_seconds: float
+    extract: Which | None = None  # which code block is wanted
+
+    def record(self) -> dict[str, Plain]:
+        model, how = self.model, self.generation
+        sampling = how.sampling
+        constraint = self.generation.constraint
+        return {
+            "schema": SCHEMA,
+            "model": {
+                "name": model.name,
+                "path": str(model.path),
+                "architecture": model.architecture,
+                "parameters": model.parameters,
+                "file_bytes": model.file_bytes,
+            },
+            "fingerprint": model.fingerprint,
+            "backend": model.backend,
+            "threads": model.threads,
+            "template": self.template,
+            "seed": sampling.seed,
+            "samplers": list(self.samplers),
+            "max_tokens": how.max_tokens,
+            "stop": list(how.stop),
+            "ban": list(how.ban),
+            "overflow": how.overflow,
+            "ignore_eos": how.ignore_eos,
+            "constraint": None if constraint is None else asdict(constraint),
+            "sampling": {
+                field.name: plain(getattr(sampling, field.name)) for field in fields(sampling)
+            },
+        }
+
+
+class Report(Protocol):
+    """Follows one run; `close` comes last, even after a failure."""
+
+    def event(self, event: Event) -> None: ...
+    def close(self) -> None: ...
+
+
+class PlainReport:
+    """The answer on stdout as it comes, thoughts where they are wanted."""
+
+    def __init__(self, reasoning: ReasoningMode, stdout: TextIO, stderr: TextIO) -> None:
+        self._reasoning, self._stdout, self._stderr = reasoning, LineWriter(stdout), stderr
+        self._slants, self._redraws = uses_color(stderr), redraws(stderr)
+        self._thinking = self._answering = self._progressing = False
+
+    def event(self, event: Event) -> None:
+        match event:
+            case Prefill(done, total) if self._redraws:
+                self._show_progress(done, total)
+            case Reasoning(text) if self._reasoning == "show":
+                self._thinking = self._answering = True
+                self._stdout.write(text)
+            case Reasoning(text) if self._reasoning == "stderr":
+                self._thinking = True
+                text = sanitize(text)
+                self._aside(SLANTED + text + PLAIN if self._slants else text)
+            case Text(text):
+                self.end_thoughts()
+                self._answering = True
+                self._stdout.write(text)
+            case Done():
+                self.end_thoughts()
+                self._answering = True
+
+    def close(self) -> None:
+        """An answer ends in one newline, also an empty one, also one that broke off."""
+        if self._progressing:
+            self._aside(ERASE_LINE)
+        if self._answering:
+            self._stdout.write("\n")
+
+    def _show_progress(self, done: int, total: int) -> None:
+        if done < total:
+            self._aside(f"{ERASE_LINE}reading the prompt: {done}/{counted(total, 'token')}")
+        elif self._progressing:
+            self._aside(ERASE_LINE)
+        self._progressing = done < total
+
+    def end_thoughts(self) -> None:
+        if self._thinking and self._reasoning == "show":
+            self._stdout.write("\n\n")
+        elif self._thinking:
+            self._aside("\n")
+        self._thinking = False
+
+    def _aside(self, text: str) -> None:
+        self._stderr.write(text)
+        self._stderr.flush()
+
+
+class ExtractReport:
+    """A code block of the answer alone on stdout; an answer without one goes to stderr."""
+
+    def __init__(self, which: Which, around: PlainReport, stderr: TextIO) -> None:
+        self._which, self._around, self._stderr = which, around, stderr
+        self._text: list[str] = []
+
+    def event(self, event: Event) -> None:
+        match event:
+            case Text(text):
+                self._text.append(text)
+            case Done():
+                text = "".join(self._text)
+                block = extracted(text, self._which)
+                if block is not None:
+                    self._around.event(Text(block))
+                    return
+                self._around.end_thoughts()
+                if text:
+                    self._stderr.write(sanitize(text).removesuffix("\n") + "\n")
+            case _:
+                self._around.event(event)
+
+    def close(self) -> None:
+        self._around.close()
+
+
+class JsonReport:
+    """One object, when all is known."""
+
+    def __init__(self, start: Start, stdout: TextIO) -> None:
+        self._start, self._stdout = start, stdout
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+
+    def event(self, event: Event) -> None:
+        match event:
+            case Text(text):
+                self._text.append(text)
+            case Reasoning(text):
+                self._reasoning.append(text)
+            case Done():
+                text = "".join(self._text)
+                answer: dict[str, Plain] = {
+                    "text": text,
+                    **extraction(self._start, text),
+                    "reasoning": "".join(self._reasoning) if self._reasoning else None,
+                }
+                emit_json(
+                    self._stdout, {**self._start.record(), **answer, **ending(self._start, event)}
+                )
+
+    def close(self) -> None:
+        pass
+
+
+class JsonLinesReport:
+    """One object an event: start, reasoning, text, end."""
+
+    def __init__(self, start: Start, stdout: TextIO) -> None:
+        self._start, self._stdout = start, stdout
+        self._text: list[str] = []
+        self._emit("start", start.record())
+
+    def event(self, event: Event) -> None:
+        match event:
+            case Text(text):
+                self._text.append(text)
+                self._emit("text", {"text": text})
+            case Reasoning(text):
+                self._emit("reasoning", {"text": text})
+            case Done():
+                block = extraction(self._start, "".join(self._text))
+                self._emit("end", {**block, **ending(self._start, event)})
+
+    def close(self) -> None:
+        pass
+
+    def _emit(self, name: str, fields: dict[str, Plain]) -> None:
+        emit_json(self._stdout, {"event": name, **fields})
+
+
+def extraction(start: Start, text: str) -> dict[str, Plain]:
+    """Where one is wanted."""
+    return {} if start.extract is None else {"extracted": extracted(text, start.extract)}
+
+
+def ending(start: Start, done: Done) -> dict[str, Plain]:
+    stats, tokenizer = done.stats, start.model.tokenizer
+    chances: list[Plain] = [
+        {
+            **_likely(tokenizer, each.token, each.logprob),
+            "top": [_likely(tokenizer, *pair) for pair in each.top],
+        }
+        for each in done.logprobs
+    ]
+    told = {} if start.generation.logprobs is None else {"logprobs": chances}
+    return {
+        **told,
+        "finish_reason": done.reason,
+        "stop_string": done.stop_string,
+        "unmet": done.unmet.message if done.unmet else None,
+        "token_ids": list(done.token_ids),
+        "counts": {
+            "prompt": stats.prompt_tokens,
+            "cached": stats.cached_tokens,
+            "dropped": stats.dropped_tokens,
+            "generated": stats.generated_tokens,
+            "guessed": stats.guessed_tokens,
+            "accepted": stats.accepted_tokens,
+            "context_used": stats.context_used,
+            "context_size": stats.context_size,
+        },
+        "timings": {
+            "load_seconds": start.load_seconds,
+            "prefill_seconds": stats.prefill_seconds,
+            "decode_seconds": stats.decode_seconds,
+            "prefill_tokens_per_second": rate(
+                stats.prompt_tokens - stats.cached_tokens, stats.prefill_seconds
+            ),
+            "decode_tokens_per_second": rate(stats.generated_tokens, stats.decode_seconds),
+        },
+    }
+
+
+def _likely(tokenizer: Tokenizer, token: int, logprob: float) -> dict[str, Plain]:
+    """A token may hold half a character, which no text can show."""
+    text = tokenizer.token_bytes(token, render_special=True).decode(errors="replace")
+    return {"token": token, "text": text, "logprob": plain(logprob)}
+
+
+def rate(tokens: int, seconds: float) -> float | None:
+    return tokens / seconds if seconds > 0 else None
