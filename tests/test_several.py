@@ -115,7 +115,7 @@ def test_what_does_not_go_together_is_refused(lepton, args, words):
 @pytest.mark.parametrize("form", [["--ban", "help"], ["--ban", "h", "--candidates", "2"]])
 def test_bans_that_leave_nothing_of_a_form_are_told_as_such(lepton, form):
     code, _, err = lepton("--choices", "help", *form)
-    assert code == 6 and "the bans leave none" in err
+    assert code == 2 and "each text of the choices holds one that is banned" in err
 
 
 def test_candidates_differ_and_too_few_are_told(lepton):
