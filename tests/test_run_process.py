@@ -128,14 +128,15 @@ def test_a_reader_that_leaves_is_no_error(model):
     assert done.returncode == 141
 
 
-def test_ctrl_c_keeps_the_answer_so_far(model):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_keeps_the_answer_so_far(model, number):
     with subprocess.Popen(
         [*LEPTON, model, *ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         first = process.stdout.read(1)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert (first + rest).endswith(b"\n")
     assert err == b""
 

@@ -38,11 +38,9 @@ from lepton_cli.ui.reports.report import (
     rate,
 )
 from lepton_cli.ui.reports.several_answers import check_several, print_several, wanted_block
-from lepton_cli.ui.terminal.interrupt import interrupting
+from lepton_cli.ui.terminal.interrupt import ALL, interrupting
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
-
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +74,10 @@ def answer_prompt(request: Request) -> None:
         flag, special = session.interrupt, request.how.parse_special
         ids = model.tokenizer.encode(prompt, parse_special=special) if raw else []
         if request.how.candidates > 1 or request.how.beams:
-            with interrupting(flag):
+            with interrupting(flag, signals=ALL) as came:
                 whole = print_several(start, ids or session.prompt_for(prompt), request.how, flag)
-            raise typer.Exit(0 if whole else INTERRUPTED)
-        with interrupting(flag):
+            raise typer.Exit(0 if whole else came.exit_code)
+        with interrupting(flag, signals=ALL) as came:
             events = model.stream(ids, start.generation, flag) if raw else session.send(prompt)
             done = _follow(events, _report(request, start), start.extract)
             lost = model.remember(done.stats.prompt_tokens, WORTH_KEEPING)
@@ -87,7 +85,7 @@ def answer_prompt(request: Request) -> None:
                 note(lost)
     _tell(done, start, request)
     if done.reason == "interrupted":
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(came.exit_code)
     if done.unmet:
         raise done.unmet
 
