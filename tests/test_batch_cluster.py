@@ -181,10 +181,10 @@ def test_a_worker_without_the_model_is_named(cluster, folder, monkeypatch):
 
 @needs_dask
 def test_a_worker_refuses_another_model_of_the_same_name():
-    from lepton_cli.engine.jobs.serving import survey
+    from lepton_cli.engine.jobs.serving import probe
 
     with pytest.raises(UsageError, match="another model than the one of that name"):
-        survey(str(MODEL), "of another", LoadOptions("cpu"))
+        probe(str(MODEL), "of another", LoadOptions("cpu"))
 
 
 @needs_dask

@@ -26,7 +26,7 @@ from distributed import Client, Future, rpc
 from distributed.scheduler import KilledWorker
 
 from lepton_cli.engine.decoding.scheduler import Outcome, Request
-from lepton_cli.engine.jobs.serving import Order, Report, answer, lepton_version, stop, survey
+from lepton_cli.engine.jobs.serving import ModelSpec, Report, answer, lepton_version, probe, stop
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.identity import model_identity
 from lepton_cli.engine.library.sizes import counted
@@ -71,10 +71,10 @@ class ClusterModel:
         )
         place = os.path.abspath(name) if Path(name).exists() else name
         wanted = replace(load, backend=self.backend, template=None, prefixes=0, gpu_layers=0)
-        reports = _survey(client, place, self.identity, wanted)
+        reports = _probe(client, place, self.identity, wanted)
         self.arithmetic = agreed(reports)
         context = min(report.context for report in reports.values())
-        self._order = Order(place, self.identity, self.arithmetic, replace(wanted, ctx=context))
+        self._spec = ModelSpec(place, self.identity, self.arithmetic, replace(wanted, ctx=context))
         self.told = f"{counted(len(reports), 'worker')}, {self.arithmetic}, context {context}"
 
     @property
@@ -99,18 +99,18 @@ class ClusterModel:
 
         Raises LeptonError where the cluster is lost, or a worker cannot do its part.
         """
-        order = replace(self._order, jobs=jobs, run=secrets.token_hex(8))
+        spec = replace(self._spec, jobs=jobs, run=secrets.token_hex(8))
         waiting, more = iter(requests), True
         flight: Flight = {}
         ended: SimpleQueue[Task] = SimpleQueue()
         try:
             while not (interrupt is not None and interrupt.is_set()):
-                place = self._place(flight, order) if more else None
+                place = self._place(flight, spec) if more else None
                 if place is not None:
                     rows = tuple(islice(waiting, min(ROWS, jobs or ROWS)))
                     more = bool(rows)
                     if rows:
-                        task = self._submit(order, rows, place)
+                        task = self._submit(spec, rows, place)
                         flight[task] = place, rows
                         task.add_done_callback(ended.put)
                 elif flight or more:
@@ -118,9 +118,9 @@ class ClusterModel:
                 else:
                     return
         finally:
-            self._drop(order.run, flight)
+            self._drop(spec.run, flight)
 
-    def _place(self, flight: Flight, order: Order) -> str | None:
+    def _place(self, flight: Flight, spec: ModelSpec) -> str | None:
         """The worker with the fewest rows in flight; None where all have plenty.
 
         Half as many again as it answers at once: the next rows are there when it has room.
@@ -129,7 +129,7 @@ class ClusterModel:
         for place, rows in flight.values():
             if place in loads:
                 loads[place] += len(rows)
-        plenty = max(2, min(order.jobs or LOGIT_ROWS, LOGIT_ROWS) * 3 // 2)
+        plenty = max(2, min(spec.jobs or LOGIT_ROWS, LOGIT_ROWS) * 3 // 2)
         return min(
             (one for one in loads if loads[one] < plenty), key=loads.__getitem__, default=None
         )
@@ -143,10 +143,10 @@ class ClusterModel:
             raise LeptonError("no worker of the cluster is left", f"start one; {RESUME}")
         return found
 
-    def _submit(self, order: Order, rows: tuple[Request, ...], place: str) -> Task:
+    def _submit(self, spec: ModelSpec, rows: tuple[Request, ...], place: str) -> Task:
         """Where the worker is gone another does it: that is Dask's to see to."""
         return self._client.submit(
-            *(answer, order, rows), pure=False, workers=[place], allow_other_workers=True
+            *(answer, spec, rows), pure=False, workers=[place], allow_other_workers=True
         )
 
     def _outcomes(self, flight: Flight, ended: "SimpleQueue[Task]") -> Iterator[Outcome]:
@@ -243,14 +243,14 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _survey(client: Client, name: str, identity: str, load: LoadOptions) -> dict[str, Report]:
+def _probe(client: Client, name: str, identity: str, load: LoadOptions) -> dict[str, Report]:
     """Each worker's report. Raises the first error, with the worker's name."""
     try:
         if not _threads(client):
             raise UsageError("the cluster has no workers", f"start some: dask worker {_at(client)}")
         check_versions(client.run(lepton_version, on_error="return"))
         check_versions({"the scheduler": _schedulers_version(client)})
-        reports = client.run(survey, name, identity, load, on_error="return")
+        reports = client.run(probe, name, identity, load, on_error="return")
     except (OSError, CancelledError) as error:
         raise _lost(error) from error
     for place, report in reports.items():

@@ -30,7 +30,7 @@ AMISS = "an answer failed for a reason that Lepton does not know; the worker's l
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ModelSpec:
     """Which model answers, and how it is run; `jobs` rows at once. Workers must agree in it."""
 
     name: str  # a path, or what the catalogue of each worker knows
@@ -54,7 +54,7 @@ def lepton_version() -> str:
     return __version__
 
 
-def survey(name: str, identity: str, load: LoadOptions) -> Report:
+def probe(name: str, identity: str, load: LoadOptions) -> Report:
     """Loads nothing. Raises LeptonError where this worker cannot run the model."""
     file = GGUF.open(resolve(name))
     if model_identity(file) != identity:
@@ -65,15 +65,15 @@ def survey(name: str, identity: str, load: LoadOptions) -> Report:
     return Report(backend.arithmetic, prepared.plan.context)
 
 
-def answer(order: Order, requests: tuple[Request, ...]) -> tuple[Outcome, ...]:
+def answer(spec: ModelSpec, requests: tuple[Request, ...]) -> tuple[Outcome, ...]:
     """The task: a chunk of rows. Raises LeptonError, which names the worker."""
     worker = get_worker()
     secede()
-    desk = worker.plugins.setdefault(NAME, Desk(worker))
-    assert isinstance(desk, Desk), "the name is ours"
-    chunk = Chunk(order.run, len(requests))
+    models = worker.plugins.setdefault(NAME, WorkerModels(worker))
+    assert isinstance(models, WorkerModels), "the name is ours"
+    chunk = Chunk(spec.run, len(requests))
     try:
-        desk.take(order, chunk, requests)
+        models.take(spec, chunk, requests)
         return chunk.whole.result()
     except LeptonError as error:
         raise type(error)(f"{worker.address}: {error.message}", error.hint) from error
@@ -81,9 +81,9 @@ def answer(order: Order, requests: tuple[Request, ...]) -> tuple[Outcome, ...]:
 
 def stop(run: str, dask_worker: Worker) -> None:
     """Ends the answers to a run's rows soon; nobody waits for them any more."""
-    desk = dask_worker.plugins.get(NAME)
-    if isinstance(desk, Desk):
-        desk.stop(run)
+    models = dask_worker.plugins.get(NAME)
+    if isinstance(models, WorkerModels):
+        models.stop(run)
 
 
 @dataclass(slots=True, eq=False)
@@ -110,7 +110,7 @@ class Chunk:
             self.whole.set_exception(error)
 
 
-class Post:
+class ModelWorker:
     """A loaded model, and a thread that answers the rows that wait for it."""
 
     def __init__(self, model: Model, jobs: int | None) -> None:
@@ -172,46 +172,46 @@ class Post:
             chunk.take(replace(outcome, key=request.key))
 
 
-class Desk(WorkerPlugin):
+class WorkerModels(WorkerPlugin):
     """A worker's loaded models: each is loaded once, and one that is idle gives way to another."""
 
     def __init__(self, worker: Worker) -> None:
         self._threads = min(default_threads().count, worker.state.nthreads)
-        self._posts: dict[Order, Post] = {}
+        self._models: dict[ModelSpec, ModelWorker] = {}
         self._lock = threading.Lock()
 
-    def take(self, order: Order, chunk: Chunk, requests: tuple[Request, ...]) -> None:
+    def take(self, spec: ModelSpec, chunk: Chunk, requests: tuple[Request, ...]) -> None:
         """Raises LeptonError where this worker cannot do what is ordered."""
-        key = replace(order, run="")
+        key = replace(spec, run="")
         with self._lock:
-            if key not in self._posts:
-                _check(order)
+            if key not in self._models:
+                _check(spec)
                 self._dismiss()
-                load = replace(order.load, threads=order.load.threads or self._threads)
-                self._posts[key] = Post(open_model(resolve(order.name), load), order.jobs)
-            self._posts[key].take(chunk, requests)
+                load = replace(spec.load, threads=spec.load.threads or self._threads)
+                self._models[key] = ModelWorker(open_model(resolve(spec.name), load), spec.jobs)
+            self._models[key].take(chunk, requests)
 
     def stop(self, run: str) -> None:
-        for post in list(self._posts.values()):
-            post.stop(run)
+        for model in list(self._models.values()):
+            model.stop(run)
 
     def teardown(self, worker: Worker) -> None:
         with self._lock:
-            for post in self._posts.values():
-                post.close()
-            self._posts.clear()
+            for model in self._models.values():
+                model.close()
+            self._models.clear()
 
     def _dismiss(self) -> None:
-        for key in [key for key, post in self._posts.items() if post.idle]:
-            self._posts.pop(key).close()
+        for key in [key for key, model in self._models.items() if model.idle]:
+            self._models.pop(key).close()
 
 
-def _check(order: Order) -> None:
+def _check(spec: ModelSpec) -> None:
     """A worker may have joined since the others were asked."""
-    if order.version != __version__:
-        message = f"it has Lepton {__version__}, the batch is run by {order.version}"
-        raise UsageError(message, f"pip install 'lepton-cli[cluster]=={order.version}' there")
-    report = survey(order.name, order.identity, order.load)
-    if report.arithmetic != order.arithmetic:
-        message = f"it computes with {report.arithmetic}, others with {order.arithmetic}"
+    if spec.version != __version__:
+        message = f"it has Lepton {__version__}, the batch is run by {spec.version}"
+        raise UsageError(message, f"pip install 'lepton-cli[cluster]=={spec.version}' there")
+    report = probe(spec.name, spec.identity, spec.load)
+    if report.arithmetic != spec.arithmetic:
+        message = f"it computes with {report.arithmetic}, others with {spec.arithmetic}"
         raise UsageError(message, "start all workers with one LEPTON_CPU that each of them has")
