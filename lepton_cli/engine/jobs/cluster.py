@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import re
-import secrets
 import threading
 import time
 import warnings
@@ -26,7 +25,7 @@ from distributed import Client, Future, rpc
 from distributed.scheduler import KilledWorker
 
 from lepton_cli.engine.decoding.scheduler import Outcome, Request
-from lepton_cli.engine.jobs.serving import ModelSpec, Report, answer, lepton_version, probe, stop
+from lepton_cli.engine.jobs.serving import ModelSpec, Report, answer, lepton_version, probe
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.identity import model_identity
 from lepton_cli.engine.library.sizes import counted
@@ -99,7 +98,7 @@ class ClusterModel:
 
         Raises LeptonError where the cluster is lost, or a worker cannot do its part.
         """
-        spec = replace(self._spec, jobs=jobs, run=secrets.token_hex(8))
+        spec = replace(self._spec, jobs=jobs)
         waiting, more = iter(requests), True
         flight: Flight = {}
         ended: SimpleQueue[Task] = SimpleQueue()
@@ -118,7 +117,7 @@ class ClusterModel:
                 else:
                     return
         finally:
-            self._drop(spec.run, flight)
+            self._drop(flight)
 
     def _place(self, flight: Flight, spec: ModelSpec) -> str | None:
         """The worker with the fewest rows in flight; None where all have plenty.
@@ -170,11 +169,10 @@ class ClusterModel:
             raise LeptonError(f"a worker failed: {_line(error)}", "its log may tell more")
         yield from outcomes
 
-    def _drop(self, run: str, flight: Flight) -> None:
+    def _drop(self, flight: Flight) -> None:
         if flight:
             with contextlib.suppress(OSError, CancelledError):
                 self._client.cancel(list(flight), force=True)
-                self._client.run(stop, run, on_error="ignore")
 
 
 @contextlib.contextmanager

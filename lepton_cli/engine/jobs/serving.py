@@ -1,12 +1,12 @@
-"""What runs on a worker of a cluster: one model, for the chunks of rows of all tasks there.
+"""What runs on the workers of a Dask cluster: one model, for the rows of all tasks of a worker.
 
-A chunk is a task of Dask's. It gives its place in the worker's pool of threads back and waits for
-its rows' outcomes, so that rows of several chunks are answered at once, by one `Model.batch`.
+A task answers a chunk of rows. It leaves the worker's thread pool (`secede`) and waits for its
+outcomes, so that the rows of several tasks are answered together, by one `Model.batch`.
 """
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -26,19 +26,18 @@ from quant.errors import LeptonError, UsageError
 from quant.gguf import GGUF
 
 NAME = "lepton"  # of our plugin on a worker
-AMISS = "an answer failed for a reason that Lepton does not know; the worker's log may tell it"
+UNKNOWN_FAILURE = "an answer failed for a reason unknown to Lepton; see the worker's log"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Which model answers, and how it is run; `jobs` rows at once. Workers must agree in it."""
+    """Which model answers with which settings, `jobs` rows at once; the same on all workers."""
 
-    name: str  # a path, or what the catalogue of each worker knows
+    name: str  # a path, or a name that each worker's catalogue resolves
     identity: str
     arithmetic: str
     load: LoadOptions
     jobs: int | None = None
-    run: str = ""  # whose rows they are, for a stop
     version: str = __version__
 
 
@@ -66,32 +65,27 @@ def probe(name: str, identity: str, load: LoadOptions) -> Report:
 
 
 def answer(spec: ModelSpec, requests: tuple[Request, ...]) -> tuple[Outcome, ...]:
-    """The task: a chunk of rows. Raises LeptonError, which names the worker."""
+    """The task: answers a chunk of rows. Raises LeptonError, which names the worker."""
     worker = get_worker()
+    task = worker.get_current_task()
     secede()
     models = worker.plugins.setdefault(NAME, WorkerModels(worker))
     assert isinstance(models, WorkerModels), "the name is ours"
-    chunk = Chunk(spec.run, len(requests))
     try:
-        models.take(spec, chunk, requests)
-        return chunk.whole.result()
+        return models.answer(spec, task, requests)
     except LeptonError as error:
         raise type(error)(f"{worker.address}: {error.message}", error.hint) from error
 
 
-def stop(run: str, dask_worker: Worker) -> None:
-    """Ends the answers to a run's rows soon; nobody waits for them any more."""
-    models = dask_worker.plugins.get(NAME)
-    if isinstance(models, WorkerModels):
-        models.stop(run)
-
-
 @dataclass(slots=True, eq=False)
 class Chunk:
-    """A task's rows under way; `whole` comes when `size` of them have their outcome."""
+    """The rows of one task; `whole` is set when all `size` of them have their outcome.
 
-    run: str
+    `dropped`: nobody wants the outcomes any more. Only the thread of the rows ends a chunk.
+    """
+
     size: int
+    dropped: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
     whole: Future[tuple[Outcome, ...]] = field(default_factory=Future)
 
@@ -111,14 +105,13 @@ class Chunk:
 
 
 class ModelWorker:
-    """A loaded model, and a thread that answers the rows that wait for it."""
+    """A loaded model, and a thread that answers the rows queued for it."""
 
     def __init__(self, model: Model, jobs: int | None) -> None:
         self._model, self._jobs = model, jobs
         self._rows: deque[tuple[Chunk, Request]] = deque()
         self._active: dict[int, tuple[Chunk, Request]] = {}
-        self._keys, self._interrupt = count(), threading.Event()
-        self._stopped: set[str] = set()
+        self._keys, self._interrupt, self._closed = count(), threading.Event(), threading.Event()
         self._thread = ThreadPoolExecutor(1, "lepton-rows")
 
     @property
@@ -129,19 +122,26 @@ class ModelWorker:
         self._rows.extend((chunk, request) for request in requests)
         self._thread.submit(self._serve)
 
-    def stop(self, run: str) -> None:
-        self._stopped.add(run)
+    def stop_dropped(self) -> None:
+        """Stops answering the rows of dropped chunks; the other rows begin again."""
         self._interrupt.set()
 
     def close(self) -> None:
+        self._closed.set()
         self._interrupt.set()
         self._thread.shutdown(cancel_futures=True)
         self._model.close()
 
     def _serve(self) -> None:
-        """All rows that wait, and those that come while there is work."""
-        self._interrupt.clear()
-        failure = LeptonError(AMISS)
+        """Answers all queued rows, and those that are queued meanwhile."""
+        while self._rows:
+            self._interrupt.clear()
+            if self._closed.is_set():
+                return
+            self._serve_until_interrupted()
+
+    def _serve_until_interrupted(self) -> None:
+        failure = LeptonError(UNKNOWN_FAILURE)
         try:
             for outcome in self._model.batch(self._requests(), self._jobs, self._interrupt):
                 self._end(outcome)
@@ -155,45 +155,53 @@ class ModelWorker:
     def _requests(self) -> Iterator[Request]:
         while self._rows:
             chunk, request = self._rows.popleft()
-            if chunk.run in self._stopped:
+            if chunk.dropped:
                 chunk.end()
             if not chunk.whole.done():
-                key = next(self._keys)  # two runs may have the same
+                key = next(self._keys)  # those of several batches may be equal
                 self._active[key] = chunk, request
                 yield replace(request, key=key)
 
     def _end(self, outcome: Outcome) -> None:
         chunk, request = self._active.pop(outcome.key)
-        broken = outcome.done is not None and outcome.done.reason == "interrupted"
-        if broken and chunk.run not in self._stopped:  # by the stop of another run
+        interrupted = outcome.done is not None and outcome.done.reason == "interrupted"
+        if interrupted and not chunk.dropped:
             self._rows.append((chunk, request))
-            self._thread.submit(self._serve)
         else:
             chunk.take(replace(outcome, key=request.key))
 
 
 class WorkerModels(WorkerPlugin):
-    """A worker's loaded models: each is loaded once, and one that is idle gives way to another."""
+    """A worker's loaded models: each is loaded once; an idle one is closed to load another."""
 
     def __init__(self, worker: Worker) -> None:
         self._threads = min(default_threads().count, worker.state.nthreads)
         self._models: dict[ModelSpec, ModelWorker] = {}
+        self._chunks: dict[Hashable, Chunk] = {}  # by the key of their task
         self._lock = threading.Lock()
 
-    def take(self, spec: ModelSpec, chunk: Chunk, requests: tuple[Request, ...]) -> None:
-        """Raises LeptonError where this worker cannot do what is ordered."""
-        key = replace(spec, run="")
-        with self._lock:
-            if key not in self._models:
-                _check(spec)
-                self._dismiss()
-                load = replace(spec.load, threads=spec.load.threads or self._threads)
-                self._models[key] = ModelWorker(open_model(resolve(spec.name), load), spec.jobs)
-            self._models[key].take(chunk, requests)
+    def answer(
+        self, spec: ModelSpec, task: Hashable, requests: tuple[Request, ...]
+    ) -> tuple[Outcome, ...]:
+        """Raises LeptonError where this worker cannot run the model."""
+        chunk = self._chunks[task] = Chunk(len(requests))
+        try:
+            self._queue(spec, chunk, requests)
+            return chunk.whole.result()
+        finally:
+            self._chunks.pop(task, None)
 
-    def stop(self, run: str) -> None:
-        for model in list(self._models.values()):
-            model.stop(run)
+    def transition(self, key: Hashable, start: str, finish: str, **_: object) -> None:
+        """Called by Dask at each change of a task's state.
+
+        A running task is released when nobody wants its result any more: the batch was stopped,
+        its process has died, or it gave the rows to another worker.
+        """
+        chunk = self._chunks.get(key) if finish == "released" else None
+        if chunk is not None:
+            chunk.dropped = True
+            for model in list(self._models.values()):
+                model.stop_dropped()
 
     def teardown(self, worker: Worker) -> None:
         with self._lock:
@@ -201,13 +209,22 @@ class WorkerModels(WorkerPlugin):
                 model.close()
             self._models.clear()
 
-    def _dismiss(self) -> None:
+    def _queue(self, spec: ModelSpec, chunk: Chunk, requests: tuple[Request, ...]) -> None:
+        with self._lock:
+            if spec not in self._models:
+                _check(spec)
+                self._close_idle()
+                load = replace(spec.load, threads=spec.load.threads or self._threads)
+                self._models[spec] = ModelWorker(open_model(resolve(spec.name), load), spec.jobs)
+            self._models[spec].take(chunk, requests)
+
+    def _close_idle(self) -> None:
         for key in [key for key, model in self._models.items() if model.idle]:
             self._models.pop(key).close()
 
 
 def _check(spec: ModelSpec) -> None:
-    """A worker may have joined since the others were asked."""
+    """Checks a worker that may have joined after the others were probed. Raises LeptonError."""
     if spec.version != __version__:
         message = f"it has Lepton {__version__}, the batch is run by {spec.version}"
         raise UsageError(message, f"pip install 'lepton-cli[cluster]=={spec.version}' there")
