@@ -1,66 +1,59 @@
 """Rows answered by the workers of a Dask cluster; what is done with the answers stays here.
 
-Rows travel as token ids and settings, a few at a time, as tasks of Dask's: those of a worker that
-dies run elsewhere. All workers must have this very model and version, and compute alike.
+Rows travel as token ids and settings, a few to a task. Each task is bound to a worker of our
+choice (dispatch). Dask alone would keep the tasks of a lost worker bound to its address; so the
+workers are watched here, and the rows of one that is gone are given to another. All workers must
+have this very model and version, and compute alike.
 """
 
-import asyncio
 import contextlib
-import logging
 import os
-import re
 import threading
 import time
-import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from distributed import Client, Future, rpc
+from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from lepton_cli.engine.decoding.scheduler import Outcome, Request
+from lepton_cli.engine.jobs.connection import Connection, one_line, quiet
+from lepton_cli.engine.jobs.dispatch import Dispatch
+from lepton_cli.engine.jobs.running import Waiting
 from lepton_cli.engine.jobs.serving import ModelSpec, Report, answer, lepton_version, probe
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.identity import model_identity
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.loading import plan as loading
-from lepton_cli.engine.loading.plan import LOGIT_ROWS, LoadOptions
+from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.text.template import ChatTemplate, load_template
 from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
 from lepton_cli.version import __version__
 from quant.errors import LeptonError, UsageError
 from quant.gguf import GGUF, Metadata
 
-ADDRESS = re.compile(
-    r"((?:tcp|tls|ws|wss|ucx)://)?[^\s/:]+:\d{1,5}|tcp://\[[0-9a-fA-F:]+\]:\d{1,5}"
-)
-ROWS = 4  # a task: what is answered again when a worker dies, beside what it had begun of others
-CONNECTING, TICK, PATIENCE = 5.0, 0.5, 60.0  # seconds
-START = "start it with `dask scheduler`, and `dask worker ADDRESS` on each machine"
+TICK, FETCHING, PATIENCE = 0.5, 5.0, 60.0  # seconds
 RESUME = "the same command goes on from there"
 
 Task = Future[tuple[Outcome, ...]]
-Flight = dict[Task, tuple[str, tuple[Request, ...]]]
-"""Tasks under way -> the worker that each was meant for, and its rows."""
 
 
 class ClusterModel:
     """A model whose file is read here, and which the workers of a cluster run."""
 
-    def __init__(self, client: Client, name: str, load: LoadOptions) -> None:
+    def __init__(self, connection: Connection, name: str, load: LoadOptions) -> None:
         """`name` is the user's. Raises LeptonError where a worker cannot run the model.
 
         Its workers compute on their CPUs, since their bytes must be the same.
         """
         if load.backend == "cuda":
             raise UsageError("a cluster computes on CPUs", "leave out --backend cuda")
-        self._client, self._load, self._alive = client, load, time.monotonic()
+        self._connection, self._load = connection, load
         self._file = GGUF.open(resolve(name))
         self.backend = "cpu" if load.backend == "auto" else load.backend
         self.identity = model_identity(self._file)
@@ -70,7 +63,7 @@ class ClusterModel:
         )
         place = os.path.abspath(name) if Path(name).exists() else name
         wanted = replace(load, backend=self.backend, template=None, prefixes=0, gpu_layers=0)
-        reports = _probe(client, place, self.identity, wanted)
+        reports = _probe(connection, place, self.identity, wanted)
         self.arithmetic = agreed(reports)
         context = min(report.context for report in reports.values())
         self._spec = ModelSpec(place, self.identity, self.arithmetic, replace(wanted, ctx=context))
@@ -93,95 +86,92 @@ class ClusterModel:
         requests: Iterable[Request],
         jobs: int | None = None,
         interrupt: threading.Event | None = None,
-    ) -> Iterator[Outcome]:
-        """As Model's; `jobs` are each worker's. Setting `interrupt` drops what is in flight.
+    ) -> Iterator[Outcome | Waiting]:
+        """As Model's; `jobs` are each worker's. Setting `interrupt` drops the rows under way.
 
-        Raises LeptonError where the cluster is lost, or a worker cannot do its part.
+        Tells when it begins to wait for a worker or the scheduler, and when that is over. Raises
+        LeptonError where it waited in vain for a while, or a worker cannot do its part.
         """
-        spec = replace(self._spec, jobs=jobs)
-        waiting, more = iter(requests), True
-        flight: Flight = {}
+        spec, dispatch = replace(self._spec, jobs=jobs), Dispatch[Task](requests, jobs)
         ended: SimpleQueue[Task] = SimpleQueue()
+        lack = Lack(self._connection.address)
         try:
-            while not (interrupt is not None and interrupt.is_set()):
-                place = self._place(flight, spec) if more else None
-                if place is not None:
-                    rows = tuple(islice(waiting, min(ROWS, jobs or ROWS)))
-                    more = bool(rows)
-                    if rows:
-                        task = self._submit(spec, rows, place)
-                        flight[task] = place, rows
-                        task.add_done_callback(ended.put)
-                elif flight or more:
-                    yield from self._outcomes(flight, ended)
-                else:
-                    return
+            while dispatch.unfinished and not (interrupt is not None and interrupt.is_set()):
+                workers = self._connection.workers()
+                yield from lack.changes(workers)
+                yield from self._take_back(dispatch, workers)
+                self._give_out(dispatch, workers or (), spec, ended)
+                if dispatch.unfinished:
+                    yield from _outcomes(dispatch, ended)
         finally:
-            self._drop(flight)
+            self._cancel(dispatch.tasks)
 
-    def _place(self, flight: Flight, spec: ModelSpec) -> str | None:
-        """The worker with the fewest rows in flight; None where all have plenty.
-
-        Half as many again as it answers at once: the next rows are there when it has room.
-        """
-        loads = dict.fromkeys(self._workers(), 0)
-        for place, rows in flight.values():
-            if place in loads:
-                loads[place] += len(rows)
-        plenty = max(2, min(spec.jobs or LOGIT_ROWS, LOGIT_ROWS) * 3 // 2)
-        return min(
-            (one for one in loads if loads[one] < plenty), key=loads.__getitem__, default=None
-        )
-
-    def _workers(self) -> list[str]:
-        """Raises LeptonError when there was none for a while."""
-        found, now = list(_threads(self._client)), time.monotonic()
-        if found:
-            self._alive = now
-        elif now - self._alive > PATIENCE:
-            raise LeptonError("no worker of the cluster is left", f"start one; {RESUME}")
-        return found
-
-    def _submit(self, spec: ModelSpec, rows: tuple[Request, ...], place: str) -> Task:
-        """Where the worker is gone another does it: that is Dask's to see to."""
-        return self._client.submit(
-            *(answer, spec, rows), pure=False, workers=[place], allow_other_workers=True
-        )
-
-    def _outcomes(self, flight: Flight, ended: "SimpleQueue[Task]") -> Iterator[Outcome]:
-        """Those of one task; of none where none ends for a moment."""
-        try:
-            task = ended.get(timeout=TICK)
-        except Empty:
-            self._workers()
+    def _take_back(
+        self, dispatch: Dispatch[Task], workers: Collection[str] | None
+    ) -> Iterator[Outcome]:
+        """The rows of workers that are gone; all rows where the scheduler is."""
+        if workers is None:
+            dispatch.recall(dispatch.tasks)
             return
-        try:
-            error = task.exception()
-            outcomes = task.result() if error is None else ()
-        except (CancelledError, OSError) as failure:  # the scheduler does not know it any more
-            raise _lost(failure) from failure
-        _, rows = flight.pop(task)
-        if isinstance(error, KilledWorker):
-            yield from (Outcome(row.key, error=_deadly(len(rows) - 1)) for row in rows)
-        elif isinstance(error, LeptonError):
-            raise error
-        elif error is not None:
-            raise LeptonError(f"a worker failed: {_line(error)}", "its log may tell more")
-        yield from outcomes
+        lost = dispatch.of_lost_workers(workers)
+        self._cancel(lost)
+        yield from dispatch.lose(lost)
 
-    def _drop(self, flight: Flight) -> None:
-        if flight:
-            with contextlib.suppress(OSError, CancelledError):
-                self._client.cancel(list(flight), force=True)
+    def _give_out(
+        self,
+        dispatch: Dispatch[Task],
+        workers: Collection[str],
+        spec: ModelSpec,
+        ended: "SimpleQueue[Task]",
+    ) -> None:
+        while (assignment := dispatch.next(workers)) is not None:
+            rows, at = assignment.rows, [assignment.worker]
+            task = self._connection.client.submit(answer, spec, rows, pure=False, workers=at)
+            dispatch.start(task, assignment)
+            task.add_done_callback(ended.put)
+
+    def _cancel(self, tasks: list[Task]) -> None:
+        """Where the scheduler is gone, its tasks are gone with it."""
+        if tasks:
+            with contextlib.suppress(OSError, RuntimeError, CancelledError):
+                self._connection.client.cancel(tasks, force=True)
+
+
+class Lack:
+    """What the cluster at `address` lacks, and since when."""
+
+    def __init__(self, address: str) -> None:
+        self._address, self._what, self._since = address, "", time.monotonic()
+
+    def changes(self, workers: Collection[str] | None) -> Iterator[Waiting]:
+        """`workers` is None where the scheduler does not answer.
+
+        Raises LeptonError where the same was lacking for PATIENCE.
+        """
+        if workers:
+            what, cure = "", ""
+        elif workers is None:
+            port = self._address.rpartition(":")[2]
+            what, cure = f"the scheduler at {self._address}", f"dask scheduler --port {port}"
+        else:
+            what, cure = "a worker", f"dask worker {self._address}"
+        if what != self._what:
+            self._what, self._since = what, time.monotonic()
+            yield Waiting(what, cure, PATIENCE)
+        elif what and time.monotonic() - self._since > PATIENCE:
+            message = f"waited {PATIENCE:.0f} s for {what} of the cluster"
+            raise LeptonError(message, f"start one: {cure}; {RESUME}")
 
 
 @contextlib.contextmanager
 def open_cluster(address: str, name: str, load: LoadOptions) -> Iterator[ClusterModel]:
     """Raises LeptonError where there is no cluster, or not one that can run the model."""
-    if not ADDRESS.fullmatch(address):
-        raise UsageError(f"--cluster {address!r} is no address", "like tcp://host:8786")
-    with _quiet(), _connected(address) as client:
-        yield ClusterModel(client, name, load)
+    with quiet():
+        connection = Connection(address)
+        try:
+            yield ClusterModel(connection, name, load)
+        finally:
+            connection.close()
 
 
 def agreed(reports: Mapping[str, Report]) -> str:
@@ -198,101 +188,69 @@ def check_versions(found: Mapping[str, object]) -> None:
     """Raises UsageError for a process of the cluster that has another Lepton, or none."""
     for place, version in found.items():
         if version != __version__:
-            has = (
-                f"Lepton {version}" if isinstance(version, str) else f"no Lepton ({_line(version)})"
-            )
+            none = f"no Lepton ({one_line(version)})"
+            has = f"Lepton {version}" if isinstance(version, str) else none
             cure = f"pip install 'lepton-cli[cluster]=={__version__}' there, and start it again"
             raise UsageError(f"{place} has {has}, and this is {__version__}", cure)
 
 
-@contextlib.contextmanager
-def _connected(address: str) -> Iterator[Client]:
+def _outcomes(dispatch: Dispatch[Task], ended: "SimpleQueue[Task]") -> Iterator[Outcome]:
+    """Those of one task; of none where none ends for a moment."""
     try:
-        kind = asyncio.run(asyncio.wait_for(_kind(address), CONNECTING))
-        if kind != "Scheduler":
-            raise UsageError(f"at {address} is a {kind}, not a scheduler", START)
-        client = Client(address, timeout=CONNECTING, set_as_default=False, name="lepton-batch")
-    except (OSError, ValueError, RuntimeError) as error:
-        message = f"there is no Dask cluster at {address} ({_line(error)})"
-        raise UsageError(message, START) from error
+        task = ended.get(timeout=TICK)
+    except Empty:
+        return
+    if not dispatch.holds(task):
+        return
     try:
-        yield client
-    finally:
-        with contextlib.suppress(OSError, CancelledError):
-            client.close(timeout=CONNECTING)
+        error = task.exception(timeout=FETCHING)
+        outcomes = task.result(timeout=FETCHING) if error is None else ()
+    except TimeoutError:  # perhaps the worker that has them is lost: that shows soon
+        ended.put(task)
+        return
+    except (CancelledError, OSError):
+        dispatch.recall([task])
+        return
+    if isinstance(error, KilledWorker):
+        yield from dispatch.lose([task])
+        return
+    dispatch.finish(task)
+    if isinstance(error, LeptonError):
+        raise error
+    if error is not None:
+        raise LeptonError(f"a worker failed: {one_line(error)}", "its log may tell more")
+    yield from outcomes
 
 
-async def _kind(address: str) -> object:
-    """What of Dask's answers there: a client would wait for ever for another program's answer."""
-    async with rpc(address) as remote:
-        return (await remote.identity()).get("type")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What Dask would tell in its logs and warnings becomes an error of ours where it matters."""
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-
-
-def _probe(client: Client, name: str, identity: str, load: LoadOptions) -> dict[str, Report]:
+def _probe(
+    connection: Connection, name: str, identity: str, load: LoadOptions
+) -> dict[str, Report]:
     """Each worker's report. Raises the first error, with the worker's name."""
+    client = connection.client
     try:
-        if not _threads(client):
-            raise UsageError("the cluster has no workers", f"start some: dask worker {_at(client)}")
+        if not client.nthreads():
+            cure = f"start some: dask worker {connection.address}"
+            raise UsageError("the cluster has no workers", cure)
         check_versions(client.run(lepton_version, on_error="return"))
         check_versions({"the scheduler": _schedulers_version(client)})
         reports = client.run(probe, name, identity, load, on_error="return")
     except (OSError, CancelledError) as error:
-        raise _lost(error) from error
+        message = f"the cluster is lost ({one_line(error)})"
+        raise LeptonError(message, f"start it again; {RESUME}") from error
     for place, report in reports.items():
         if isinstance(report, LeptonError):
             raise type(report)(f"{place}: {report.message}", report.hint)
         if not isinstance(report, Report):
-            raise LeptonError(f"{place} failed: {_line(report)}", "its log may tell more")
+            raise LeptonError(f"{place} failed: {one_line(report)}", "its log may tell more")
     return dict(reports)
 
 
 def _schedulers_version(client: Client) -> object:
-    """It reads our tasks, too."""
+    """The scheduler unpickles our tasks, so it needs Lepton too."""
     try:
         return client.run_on_scheduler(lepton_version)
     except (ImportError, AttributeError, RuntimeError) as error:
         return error
-
-
-def _threads(client: Client) -> Mapping[str, int]:
-    """By worker. Raises LeptonError where the cluster is gone."""
-    try:
-        threads: Mapping[str, int] = client.nthreads()
-    except (OSError, CancelledError) as error:
-        raise _lost(error) from error
-    return threads
-
-
-def _at(client: Client) -> str:
-    return str(client.scheduler.address) if client.scheduler else "ADDRESS"
-
-
-def _lost(error: BaseException) -> LeptonError:
-    return LeptonError(f"the cluster is lost ({_line(error)})", f"start it again; {RESUME}")
-
-
-def _deadly(others: int) -> LeptonError:
-    """Perhaps the row's fault, perhaps the machines'."""
-    company = f"this row and {others} others" if others else "this row"
-    cure = "did their memory suffice? `dask worker --memory-limit 0`; then --retry-errors"
-    return LeptonError(f"workers died again and again while they answered {company}", cure)
-
-
-def _line(error: object) -> str:
-    return " ".join((type(error).__name__, *str(error).split()))[:200]
 
 
 def _places(reports: Mapping[str, Report], kind: str) -> str:

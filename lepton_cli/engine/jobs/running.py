@@ -20,6 +20,18 @@ Take = Callable[[Job, Record], None]
 """What is done with a finished row's record; may raise LeptonError, which ends the run."""
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A model cannot go on without `what`; empty: it goes on again.
+
+    `cure` is a command that helps; after `seconds` of waiting the run fails.
+    """
+
+    what: str
+    cure: str
+    seconds: float
+
+
 class Answering(Protocol):
     """A model as far as a run needs it: here, or on the workers of a cluster."""
 
@@ -37,7 +49,7 @@ class Answering(Protocol):
         requests: Iterable[Request],
         jobs: int | None = None,
         interrupt: threading.Event | None = None,
-    ) -> Iterator[Outcome]: ...
+    ) -> Iterator[Outcome | Waiting]: ...
 
 
 @dataclass(slots=True)
@@ -48,6 +60,7 @@ class Tally:
     answered: int = 0
     failed: int = 0
     generated_tokens: int = 0
+    waiting: Waiting | None = None
 
     @property
     def finished(self) -> int:
@@ -71,10 +84,13 @@ class Run:
         self._jobs, self._seeds = jobs, dict[int, int]()
 
     def results(self, at_once: int | None, take: Take) -> Iterator[Tally]:
-        """Tells the tally whenever rows have ended. What `stop` broke off is not taken."""
+        """Tells the tally whenever it has changed. What `stop` broke off is not taken."""
         asked = self._requests(take)
-        for outcome in self._model.batch(asked, at_once, self.stop):
-            self._end(outcome, take)
+        for event in self._model.batch(asked, at_once, self.stop):
+            if isinstance(event, Waiting):
+                self.tally.waiting = event if event.what else None
+            else:
+                self._end(event, take)
             yield self.tally
 
     def _requests(self, take: Take) -> Iterator[Request]:

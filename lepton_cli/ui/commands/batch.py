@@ -119,9 +119,9 @@ def _answer(
     run = Run(model, recipe, fingerprint, [job for job in jobs if job.key not in kept])
     meter = Meter(run, len(jobs), len(kept), sum(label.failed for label in kept.values()))
     try:
-        with interrupting(run.last, run.stop), meter.shown(results.safe) as row_ended:
+        with interrupting(run.last, run.stop), meter.shown(results.safe) as changed:
             for _ in run.results(at_once, results.take):
-                row_ended()
+                changed()
         if not meter.left:
             results.complete(keys)
     finally:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from lepton_cli.engine.jobs.running import Run
+from lepton_cli.engine.jobs.running import Run, Waiting
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.terminal import modes_kept, redraws
@@ -17,6 +17,7 @@ class Meter:
     def __init__(self, run: Run, total: int, kept: int, kept_failed: int) -> None:
         self._run, self._total, self._kept = run, total, kept
         self._kept_failed, self._begin = kept_failed, time.perf_counter()
+        self._told: Waiting | None = None
 
     @property
     def failed(self) -> int:
@@ -28,9 +29,9 @@ class Meter:
 
     @contextmanager
     def shown(self, safe: Callable[[], int]) -> Iterator[Callable[[], None]]:
-        """Gives what is to be called after each row; `safe` tells how many rows of this run are."""
+        """Gives what is to be called at each change; `safe` tells how many rows of this run are."""
         if sys.stderr is None or not redraws(sys.stderr):
-            yield lambda: None
+            yield self._tell_waiting
             return
         from lepton_cli.ui.reports.batch_bar import batch_bar
 
@@ -53,12 +54,23 @@ class Meter:
             parts.append(f"{tokens} in {seconds:.1f} s, {self._rate:.1f} t/s")
         note("; ".join(parts))
 
+    def _tell_waiting(self) -> None:
+        """One line when a wait begins, and one when it is over."""
+        waiting, told = self._run.tally.waiting, self._told
+        self._told = waiting
+        if waiting is not None and waiting is not told:
+            limit = f"at most {waiting.seconds:.0f} s"
+            note(f"waiting for {waiting.what} ({limit}); start one: {waiting.cure}")
+        elif waiting is None and told is not None:
+            note(f"{told.what} is there again: going on")
+
     @property
     def _rate(self) -> float:
         return self._run.tally.generated_tokens / (time.perf_counter() - self._begin)
 
     def _words(self) -> str:
-        words = [f"rows, {self._rate:.0f} t/s"]
+        waiting = self._run.tally.waiting
+        words = [f"waiting for {waiting.what}" if waiting else f"rows, {self._rate:.0f} t/s"]
         if self.failed:
             words.append(f"{self.failed} failed")
         if self._run.last.is_set():
