@@ -1,4 +1,7 @@
-"""The promise as a matrix of hashes: whatever is done to be fast, the same bytes come out."""
+"""The promise as a matrix of hashes: whatever is done to be fast, the same bytes come out.
+
+`python -m tests.fuzz` goes through the whole matrix with a cache in bytes, too.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -25,17 +28,22 @@ PROMPTS = [
 ]
 SEEDED = Sampling(temperature=0.9, seed=11, presence_penalty=-3.0, repeat_last_n=-1)
 WANTED = Generation(SEEDED, 120, ignore_eos=True)
-Q8 = LoadOptions("cpu", kv=("q8_0", "q8_0"))
+PLAIN = LoadOptions("cpu")
+Q8 = replace(PLAIN, kv=("q8_0", "q8_0"))
 
 
 @pytest.fixture(scope="module", params=["F32", "Q4_K", "recurrent"])
 def path(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp("m") / "tiny.gguf"
-    if request.param == "recurrent":
+    return model_file(tmp_path_factory.mktemp("m"), request.param)
+
+
+def model_file(folder: Path, weights: str) -> Path:
+    path = folder / "tiny.gguf"
+    if weights == "recurrent":
         return write_recurrent(path)
     return write_model(
         path,
-        weights=request.param,
+        weights=weights,
         dimensions={"D": 256},  # whole blocks of K-quants, and of a cache in bytes
         metadata={"llama.context_length": CONTEXT},
     )
@@ -56,11 +64,11 @@ def in_turn(path: Path, options: LoadOptions, generation: Generation = WANTED) -
         return digest(answer(model, ids, generation) for ids in PROMPTS)
 
 
-def each_from_nothing(path: Path) -> str:
+def each_from_nothing(path: Path, options: LoadOptions) -> str:
     """No window that an answer before has left."""
     answers = []
     for ids in PROMPTS:
-        with open_model(path, LoadOptions("cpu")) as model:
+        with open_model(path, options) as model:
             answers.append(answer(model, ids))
     return digest(answers)
 
@@ -73,55 +81,55 @@ def together(path: Path, jobs: int, options: LoadOptions, order: int = 1) -> str
     return digest(done.token_ids for done in dones if done)
 
 
-def resumed(path: Path) -> str:
+def resumed(path: Path, options: LoadOptions) -> str:
     """K and V are saved by one model and go on in another."""
     answers = []
     for ids in PROMPTS:
-        with open_model(path, LoadOptions("cpu")) as model:
+        with open_model(path, options) as model:
             for _ in model.positions.prefill(ids[:-3]):
                 pass
             held = list(model.positions.ids)
             saved = model.positions.saved(len(held))
             kept = replace(saved, blocks=[block.copy() for block in saved.blocks])
-        with open_model(path, LoadOptions("cpu")) as model:
+        with open_model(path, options) as model:
             model.positions.restore(held, kept)
             answers.append(answer(model, ids))
     return digest(answers)
 
 
-def from_disk(path: Path) -> str:
+def from_disk(path: Path, options: LoadOptions) -> str:
     """Cold, then warm: what a first model left is found by a second."""
-    options, hashes = LoadOptions("cpu", prefixes=1 << 30), []
+    kept, hashes = replace(options, prefixes=1 << 30), list[str]()
     for warm in (False, True):
         answers = []
         for ids in PROMPTS[:3]:
-            with open_model(path, options) as model:
+            with open_model(path, kept) as model:
                 *_, done = model.stream(ids, WANTED)
                 stored = model._prefixes is not None  # a recurrent state is not
                 assert isinstance(done, Done)
                 assert (done.stats.cached_tokens > 300) >= (warm and stored)
                 answers.append(done.token_ids)
                 model.remember(len(ids))
-        with open_model(path, options) as model:
+        with open_model(path, kept) as model:
             answers.append(answer(model, PROMPTS[3]))
         hashes.append(digest(answers))
     assert hashes[0] == hashes[1]
     return hashes[0]
 
 
-WAYS: dict[str, Callable[[Path], str]] = {
+Way = Callable[[Path, LoadOptions], str]
+UNGUESSED = replace(WANTED, draft_max=0)
+WAYS: dict[str, Way] = {
     "each from nothing": each_from_nothing,
-    "one thread": lambda path: in_turn(path, LoadOptions("cpu", 1)),
-    "five threads": lambda path: in_turn(path, LoadOptions("cpu", 5)),
-    "chunks of 7": lambda path: in_turn(path, LoadOptions("cpu", ubatch=7)),
-    "one token a pass": lambda path: in_turn(path, LoadOptions("cpu", ubatch=1)),
-    "no guesses": lambda path: in_turn(
-        path, LoadOptions("cpu"), Generation(SEEDED, 120, ignore_eos=True, draft_max=0)
-    ),
-    "one job": lambda path: together(path, 1, LoadOptions("cpu")),
-    "four jobs, backwards": lambda path: together(path, 4, LoadOptions("cpu"), -1),
-    "four jobs, three threads, chunks of 33": lambda path: together(
-        path, 4, LoadOptions("cpu", 3, ubatch=33)
+    "one thread": lambda path, options: in_turn(path, replace(options, threads=1)),
+    "five threads": lambda path, options: in_turn(path, replace(options, threads=5)),
+    "chunks of 7": lambda path, options: in_turn(path, replace(options, ubatch=7)),
+    "one token a pass": lambda path, options: in_turn(path, replace(options, ubatch=1)),
+    "no guesses": lambda path, options: in_turn(path, options, UNGUESSED),
+    "one job": lambda path, options: together(path, 1, options),
+    "four jobs, backwards": lambda path, options: together(path, 4, options, -1),
+    "four jobs, three threads, chunks of 33": lambda path, options: together(
+        path, 4, replace(options, threads=3, ubatch=33)
     ),
     "resumed": resumed,
     "from disk": from_disk,
@@ -130,17 +138,17 @@ WAYS: dict[str, Callable[[Path], str]] = {
 
 @pytest.fixture(scope="module")
 def expected(path):
-    return in_turn(path, LoadOptions("cpu"))
+    return in_turn(path, PLAIN)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_same_bytes_come_out(path, expected, way):
-    assert WAYS[way](path) == expected
+    assert WAYS[way](path, PLAIN) == expected
 
 
 def test_a_cache_in_bytes_keeps_the_promise_too(path):
     expected = in_turn(path, Q8)
-    assert expected == in_turn(path, LoadOptions("cpu", 3, kv=("q8_0", "q8_0"), ubatch=9))
+    assert expected == in_turn(path, replace(Q8, threads=3, ubatch=9))
     assert expected == together(path, 3, Q8)
 
 
@@ -148,7 +156,7 @@ def test_models_of_one_promise_have_one_fingerprint(path):
     """Threads, chunks and the context do not show in it; cache types and the backend do."""
     marks = {}
     for name, options in {
-        "plain": LoadOptions("cpu"),
+        "plain": PLAIN,
         "others": LoadOptions("cpu", 3, ctx=500, ubatch=9),
         "bytes": Q8,
         "reference": LoadOptions("reference"),
@@ -161,4 +169,4 @@ def test_models_of_one_promise_have_one_fingerprint(path):
 
 def test_another_seed_says_something_else(path, expected):
     other = Generation(Sampling(temperature=0.9, seed=12), 120, ignore_eos=True)
-    assert in_turn(path, LoadOptions("cpu"), other) != expected
+    assert in_turn(path, PLAIN, other) != expected
