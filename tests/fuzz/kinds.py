@@ -190,7 +190,7 @@ def _try_regex(random: Random, file: str) -> list[Words]:
 
 # --- files of Lepton's own ------------------------------------------------------------------
 
-CONFIG = 'temp = 0.7\ntop-k = 40\n[run]\nn = 2\nseed = 1\n[chat]\nplain = true\nstop = ["a"]\n'
+CONFIG = "temp = 0.7\ntop-k = 40\n[run]\nseed = 1\n[chat]\nplain = true\n"
 SAVED = {
     "format": "lepton-chat",
     "version": 1,

@@ -1,5 +1,6 @@
 """Damage to bytes and texts, drawn from a generator: the same seed gives the same damage."""
 
+import re
 from collections.abc import Callable, Sequence
 from random import Random
 
@@ -10,24 +11,30 @@ EDGES = [
 ]
 """Numbers at which lengths, counts and offsets go wrong."""
 
+MOST_SEARCHED = 10_000  # bytes of a text that has grown
+
 Mutation = Callable[[bytearray, Random], None]
 
 
 def mutated(data: bytes, others: Sequence[bytes], tokens: Sequence[bytes], random: Random) -> bytes:
-    """One to eight changes; `tokens` are words of the language, `others` what may be spliced in."""
+    """One to eight changes; `tokens` are words of the language, `others` what may be spliced in.
+
+    A text (which has tokens) mostly stays one, so that it gets beyond the first check.
+    """
     changed = bytearray(data)
+    changes = TEXT_CHANGES if tokens and random.random() < 0.9 else CHANGES
     for _ in range(random.choice((1, 1, 1, 2, 3, 8))):
         kind = random.randrange(10)
         if kind < 2 and tokens:
             _replace(changed, random.choice(tokens), random)
         elif kind == 2 and tokens:
-            _insert(changed, random.choice(tokens) * random.choice((1, 2, 50, 5000)), random)
+            _insert(changed, random.choice(tokens) * random.choice((1, 1, 2, 5000)), random)
         elif kind == 3:
             other = random.choice(others)
             at = _place(other, random)
             _insert(changed, other[at : at + random.choice((8, 64, 512))], random)
         else:
-            random.choice(CHANGES)(changed, random)
+            random.choice(changes)(changed, random)
     return bytes(changed)
 
 
@@ -76,3 +83,45 @@ def _repeat(data: bytearray, random: Random) -> None:
 
 
 CHANGES: Sequence[Mutation] = (_flip, _flip, _edge, _edge, _noise, _cut, _drop, _repeat)
+
+
+# --- of texts -------------------------------------------------------------------------------
+
+PIECE = re.compile(rb"\w+|\s+|[^\w\s]")
+NUMBER = re.compile(rb"\d+")
+NUMBERS = (b"0", b"-1", b"1", b"999999999", b"1e400", b"18446744073709551616", b"0.5", b"null")
+
+
+def _some(pattern: re.Pattern[bytes], data: bytearray, random: Random) -> slice:
+    """Where one of the matches lies."""
+    found = [match.span() for match in pattern.finditer(data[:MOST_SEARCHED])]
+    return slice(*random.choice(found)) if found else slice(0, 0)
+
+
+def _number(data: bytearray, random: Random) -> None:
+    data[_some(NUMBER, data, random)] = random.choice(NUMBERS)
+
+
+def _drop_piece(data: bytearray, random: Random) -> None:
+    del data[_some(PIECE, data, random)]
+
+
+def _copy_piece(data: bytearray, random: Random) -> None:
+    """Over another one, or beside it."""
+    piece, place = data[_some(PIECE, data, random)], _some(PIECE, data, random)
+    data[place if random.random() < 0.5 else slice(place.stop, place.stop)] = piece
+
+
+def _line(data: bytearray, random: Random) -> None:
+    """Lines change their places, or come twice."""
+    lines = data.splitlines(keepends=True)
+    if lines:
+        lines.insert(random.randrange(len(lines)), random.choice(lines))
+        if random.random() < 0.5:
+            lines.remove(random.choice(lines))
+        data[:] = b"".join(lines)
+
+
+TEXT_CHANGES: Sequence[Mutation] = (
+    *(_number, _number, _drop_piece, _drop_piece, _copy_piece, _copy_piece, _line, _repeat, _cut),
+)
