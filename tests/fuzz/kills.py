@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from lepton_cli.engine.autosave import read_session
+from lepton_cli.engine.chat.autosave import read_session
 
 ROWS = [{"id": n, "prompt": f"Tell me a story about {n % 9} cats."} for n in range(60)]
 QUESTIONS = [f"Tell me a story about {n} dogs.\n" for n in range(20)]

@@ -13,10 +13,10 @@ from typing import Any
 from make_gguf import CHATML, write_model
 
 from fuzz.mutation import mutated
-from lepton_cli.engine.fallback_templates import BUILT_IN
-from lepton_cli.engine.paths import cache_folder
+from lepton_cli.engine.library.paths import cache_folder
+from lepton_cli.engine.text.fallback_templates import BUILT_IN
 from lepton_cli.program import run
-from ops.shelves import Shelf, pack
+from ops.compiled.kernel_folder import Shelf, pack
 
 Words = list[str]
 QUICK = ("--backend", "reference", "-c", "128", "-n", "3", "--temp", "0", "--no-stdin")

@@ -62,7 +62,7 @@ def kill(table: Table, kills: int, seed: int) -> None:
 
 
 def hash_matrix(table: Table) -> None:
-    for weights in ("F32", "Q4_K"):
+    for weights in ("F32", "Q4_K", "recurrent"):
         for name, options in (("f16", PLAIN), ("q8_0", Q8)):
             with tempfile.TemporaryDirectory(prefix="lepton-hashes-") as folder:
                 path = model_file(Path(folder), weights)
