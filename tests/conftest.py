@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from folders import ROOT, make_importable
 
-ROOT = Path(__file__).parents[1]
+make_importable()
+
 KEPT = {"LEPTON_TEST_DATA", "LEPTON_TEST_CACHE", "LEPTON_TEST_CARD"}
 KEPT |= {"LEPTON_CPU"}  # the rung that is to be tested
 ARCHIVES = {"archs", "quants", "vocabs", "templates"}

@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]  # tests import each other as pytest lets them
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+from folders import make_importable  # noqa: E402  # tests import each other as pytest lets them
+
+make_importable()
 
 from gpu.ahead import compile_ahead  # noqa: E402
 from gpu.plan import run_all  # noqa: E402

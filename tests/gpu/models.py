@@ -55,7 +55,7 @@ class Side:
         try:
             yield positions
         finally:
-            positions.cache.shrink(0)
+            positions.clear()
 
     def logits(self, ids: Ids) -> Logits:  # (T, V)
         with self.window() as positions:
@@ -81,7 +81,7 @@ class Side:
                 for _ in window.prefill(prompt[: len(prompt) - tail]):
                     pass
             step = step_of(prompts, tails)
-            return np.array(self.runner.run(step, [window.cache for window in windows]))
+            return np.array(self.runner.run(step, [window._state for window in windows]))
 
 
 def step_of(prompts: Sequence[Ids], tails: Sequence[int]) -> Step:

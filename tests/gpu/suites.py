@@ -10,9 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FILES = {
-    "operators": "tests/test_cuda_operators.py",
-    "products": "tests/test_cuda_products.py",
-    "attention": "tests/test_cuda_attention.py",
+    "operators": "tests/cuda/test_cuda_operators.py",
+    "products": "tests/cuda/test_cuda_products.py",
+    "attention": "tests/cuda/test_cuda_attention.py",
     "large shapes": "tests/gpu/large_shapes.py",
 }
 TOLD = 8  # failures that are named

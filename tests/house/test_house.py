@@ -1,0 +1,112 @@
+"""The house rules that a machine can check: import directions, where numba may be, file sizes."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("quant", "ops", "lepton_cli")  # each may import what stands before it
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+LONGEST = 500  # lines; a file has one subject
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield str(node.module)
+
+
+def module_level_imports(path: Path) -> Iterator[str]:
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if is_module(name) else str(node.module) for name in inner)
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_data_flows_one_way(path):
+    mine = PACKAGES.index(path.relative_to(ROOT).parts[0])
+    for name in imports(path):
+        package = name.split(".")[0]
+        assert package not in PACKAGES[mine + 1 :], f"{path} imports {name}"
+
+
+def test_the_engine_does_not_know_the_screen():
+    for path in (ROOT / "lepton_cli" / "engine").rglob("*.py"):
+        for name in imports(path):
+            assert not name.startswith(("lepton_cli.ui", "rich", "prompt_toolkit", "typer")), path
+
+
+def test_the_engine_never_prints():
+    for path in [*(ROOT / "lepton_cli" / "engine").rglob("*.py"), *(ROOT / "ops").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = node.func if isinstance(node, ast.Call) else None
+            assert not (isinstance(called, ast.Name) and called.id == "print"), path
+
+
+def test_numba_is_imported_by_the_compilers_only():
+    """Of the CPU's kernels that is their folder; of the card's one file, and no kernel."""
+    allowed = ROOT / "ops" / "cpu" / "kernels", ROOT / "ops" / "cuda" / "compile" / "ptx.py"
+    for path in FILES:
+        if not {*path.parents, path} & set(allowed):
+            assert not any(name.startswith("numba") for name in imports(path)), path
+
+
+def test_the_screen_never_sees_an_array():
+    for path in (ROOT / "lepton_cli" / "ui").rglob("*.py"):
+        assert not any(
+            name.split(".")[0] in ("numpy", "ops") for name in module_level_imports(path)
+        )
+
+
+def test_modules_do_not_import_each_other_in_circles():
+    known = {name_of(path): path for path in FILES}
+    graph = {
+        name: [n for n in module_level_imports(path) if n in known] for name, path in known.items()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail, name))
+        if name not in done:
+            for other in graph[name]:
+                visit(other, (*trail, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_tells_its_one_subject(path):
+    source = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(source)), f"{path} does not say what it is about"
+    assert source.count("\n") <= LONGEST
+
+
+def test_the_readme_names_places_that_exist():
+    table = re.search(r"## Where things go\n(.*?)\n## ", (ROOT / "README.md").read_text(), re.S)
+    assert table is not None
+    paths = re.findall(r"`([\w/.-]+/[\w.<>-]*)`", table[1])
+    assert len(paths) > 8
+    for path in paths:
+        place = ROOT / path.split("<")[0]
+        assert place.exists() or place.parent.exists(), path

@@ -1,0 +1,106 @@
+"""The ladder of instruction sets: which rung a machine gets, and that each computes the same."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from passes import kernel_folder
+
+from ops.cpu.compiling import all_kernels
+from ops.cpu.objects import ObjectStore, host_features
+from ops.cpu.rungs import ARM, LADDERS, X86, choose_rung, ladder, reached
+from quant.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+TESTS = ("tests/ops/test_operators.py", "tests/ops/test_simd.py")
+NAMES = [rung.name for rung in reached(host_features(), ladder())]
+
+V2 = {"sse2", "sse4.2", "popcnt", "avx"}
+V3 = V2 | {"avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"}
+V4 = V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+PROCESSORS = [
+    ("x86_64", set(), "generic"),
+    ("x86_64", V2, "generic"),  # Sandy Bridge
+    ("x86_64", V3, "avx2"),  # Haswell, Zen 2
+    ("x86_64", V3 - {"f16c"}, "generic"),  # as a virtual machine may hide it
+    ("x86_64", V3 - {"lzcnt"}, "generic"),  # without it the instruction means another one
+    ("AMD64", V3 | {"avxvnni"}, "avxvnni"),  # Alder Lake
+    ("x86_64", V4, "avx2"),  # Skylake-X: without the dot product
+    ("x86_64", V4 | {"avx512vnni"}, "avx512"),  # Cascade Lake
+    ("x86_64", V4 | {"avx512vnni", "avxvnni"}, "avx512"),  # Zen 5
+    ("aarch64", {"neon"}, "generic"),  # Cortex-A72
+    ("aarch64", {"neon", "dotprod", "fullfp16"}, "dotprod"),  # Graviton 2
+    ("arm64", {"neon", "dotprod", "fullfp16", "i8mm"}, "dotprod"),  # Apple M2
+    ("riscv64", {"v"}, "generic"),
+]
+
+
+@pytest.mark.parametrize(("machine", "features", "rung"), PROCESSORS)
+def test_a_machine_gets_the_best_rung_that_it_reaches(machine, features, rung):
+    assert choose_rung(features, {}, machine).name == rung
+    assert choose_rung(features, {"LEPTON_CPU": ""}, machine).name == rung
+
+
+@pytest.mark.parametrize("rung", X86)
+def test_the_variable_lowers_the_rung(rung):
+    everything = V4 | {"avx512vnni", "avxvnni"}
+    assert choose_rung(everything, {"LEPTON_CPU": rung.name}, "x86_64") is rung
+
+
+@pytest.mark.parametrize("wanted", ["avx512", "avx", "AVX2", "dotprod", " generic"])
+def test_a_rung_that_is_unknown_or_out_of_reach_is_refused_with_those_in_reach(wanted):
+    with pytest.raises(UsageError, match=re.escape(f"LEPTON_CPU is {wanted!r}")) as refused:
+        choose_rung(V3, {"LEPTON_CPU": wanted}, "x86_64")
+    assert refused.value.hint == "this CPU can run avx2, generic"
+
+
+@pytest.mark.parametrize("machine", LADDERS)
+def test_the_lowest_rung_is_in_anyones_reach(machine):
+    *_, lowest = ladder(machine)
+    assert lowest.name == "generic" and not lowest.needs
+
+
+def test_this_machine_has_features():
+    assert host_features() or ladder() not in (X86, ARM)
+
+
+# --- what is compiled for a rung
+
+
+def with_rung(name: str, *command: str) -> subprocess.CompletedProcess[str]:
+    own = {"LEPTON_CPU": name, "LEPTON_TEST_CACHE": os.environ["XDG_CACHE_HOME"]}
+    environment = {**os.environ, **own, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    run = [sys.executable, *command]
+    return subprocess.run(run, capture_output=True, text=True, env=environment, cwd=ROOT)
+
+
+@pytest.mark.parametrize("name", NAMES[1:])  # the best one is what all other tests run on
+def test_operators_equal_the_reference_on_every_rung(name, monkeypatch):
+    monkeypatch.setenv("LEPTON_CPU", name)
+    needed = [kernel for kernel in all_kernels() if re.fullmatch(r"(linear|embed)_[A-Z].*", kernel)]
+    ObjectStore(kernel_folder(), lambda compiling: None).prepare(needed)  # several at once
+    tests = [test for test in TESTS if (ROOT / test).exists()]
+    done = with_rung(name, "-m", "pytest", "-k", "linear or simd", *tests)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_built_in_model_greets_on_every_rung(name):
+    done = with_rung(name, "-m", "lepton_cli", "run", "builtin", "hi", "-n", "3", "--temp", "0")
+    assert (done.returncode, done.stdout) == (0, "Hello! I\n"), done.stderr
+
+
+@pytest.mark.parametrize("kernel", ["linear_Q4_0", "linear_Q8_0", "linear_Q4_K"])
+def test_arm_kernels_use_the_dot_product(kernel):
+    [dotprod, _] = ARM
+    target = {"NUMBA_CPU_NAME": dotprod.processor, "NUMBA_CPU_FEATURES": dotprod.features}
+    script = str(ROOT / "tests" / "support" / "arm_assembly.py")
+    environment = {**os.environ, **target, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    made = subprocess.run(
+        [sys.executable, script, kernel], env=environment, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    assert re.search(r"\b(sdot|udot|usdot)\s+v\d+\.4s", made.stdout)

@@ -1,0 +1,254 @@
+"""`lepton inspect`, `tokenize`, `models` and `doctor`: what they show of small files."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from make_gguf import CHATML, write_model
+
+from lepton_cli.__main__ import run
+from lepton_cli.engine.library.catalogue import load_aliases, resolve
+from lepton_cli.ui.reports.numbers import amount, columns, size
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    hostile = {"general.name": "evil\x1b[2J\nname", "tokenizer.chat_template": CHATML}
+    return write_model(folder / "tiny.gguf", weights="Q4_K", metadata=hostile)
+
+
+@pytest.fixture
+def shown(capfdbinary):
+    def show(*args: object) -> str:
+        code = run([str(arg) for arg in args])
+        out, err = capfdbinary.readouterr()
+        assert (code, err) == (0, b"")
+        return out.decode()
+
+    return show
+
+
+# --- inspect
+
+
+def test_inspect_tells_what_the_file_is(shown, path):
+    lines = shown("inspect", path).splitlines()
+    facts = dict(line.split(maxsplit=1) for line in lines[1:])
+    assert lines[0] == str(path)
+    assert facts["architecture"] == "llama"
+    assert facts["context"] == "256"
+    assert facts["layers"] == "2"
+    assert facts["quantization"].startswith("Q4_K 99.")
+    assert "bits a weight" in facts["quantization"]
+    assert facts["template"] == f"{len(CHATML)} characters"
+    assert "tokens" in facts["tokenizer"]
+
+
+def test_inspect_shows_metadata_and_tensors_when_asked(shown, path):
+    text = shown("inspect", path, "--metadata", "--tensors")
+    assert "tokenizer.ggml.bos_token_id" in text
+    assert "blk.1.attn_q.weight" in text
+    assert len(text.splitlines()) > len(shown("inspect", path).splitlines()) + 20
+
+
+def test_inspect_json_holds_all_of_it(shown, path):
+    record = json.loads(shown("inspect", path, "--json", "--tensors"))
+    assert record["schema"] == "lepton.inspect.v1"
+    assert (record["architecture"], record["context"], record["template"]) == ("llama", 256, CHATML)
+    assert record["file_bytes"] == os.path.getsize(path)
+    weights = sum(share["weights"] for share in record["quantization"])
+    assert weights == record["parameters"]
+    assert sum(tensor["bytes"] for tensor in record["tensors"]) == sum(
+        share["bytes"] for share in record["quantization"]
+    )
+    assert (
+        record["tokenizer"]["tokens"] == record["metadata"]["tokenizer.ggml.tokens"]["array_length"]
+    )
+
+
+def test_inspect_gives_the_template_byte_for_byte(shown, path):
+    assert shown("inspect", path, "--template") == CHATML + "\n"
+
+
+def test_inspect_looks_into_files_that_cannot_run(shown, tmp_path):
+    keys = {"general.architecture": None, "llama.block_count": None, "x.inf": float("inf")}
+    odd = write_model(tmp_path / "odd.gguf", metadata=keys)
+    assert "inf" in shown("inspect", odd, "--metadata")
+    assert json.loads(shown("inspect", odd, "--json"))["metadata"]["x.inf"] == "inf"
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        (None, 2, "no such file"),
+        (b"", 3, "empty"),
+        (b"GGUF\x03\0", 3, "ends inside"),
+        (b"PK", 3, "GGUF"),
+    ],
+)
+def test_inspect_of_no_model_file_is_one_line(capsys, tmp_path, content, code, words):
+    path = tmp_path / "x.gguf"
+    if content is not None:
+        path.write_bytes(content)
+    assert run(["inspect", str(path)]) == code
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("lepton: error: ")
+    assert words in err.splitlines()[0]
+    assert "x.gguf" in err.splitlines()[0]
+
+
+# --- tokenize
+
+
+def test_tokenize_shows_ids_and_pieces(shown, path):
+    record = json.loads(shown("tokenize", path, "a b", "--json"))
+    lines = shown("tokenize", path, "a b").splitlines()
+    assert [int(line.split()[0]) for line in lines] == record["ids"]
+    assert [json.loads(line.split(maxsplit=1)[1]) for line in lines] == record["pieces"]
+    assert json.loads(shown("tokenize", path, "a b", "--ids")) == record["ids"]
+
+
+def test_tokenize_leaves_out_the_begin_token_when_told(shown, path):
+    whole = json.loads(shown("tokenize", path, "a b", "--ids"))
+    assert json.loads(shown("tokenize", path, "a b", "--ids", "--no-bos")) == whole[1:]
+
+
+def test_tokenize_takes_special_tokens_for_text_unless_told(shown, path):
+    text = json.loads(shown("tokenize", path, "</s>", "--ids"))
+    special = json.loads(shown("tokenize", path, "</s>", "--ids", "--parse-special"))
+    assert len(special) == 2
+    assert len(text) > 2
+
+
+def test_tokenize_reads_files(shown, path, tmp_path):
+    (tmp_path / "a.txt").write_text("a b\n")
+    assert shown("tokenize", path, "-f", tmp_path / "a.txt") == shown("tokenize", path, "a b")
+
+
+# --- template
+
+
+def test_template_shows_the_very_prompt(shown, path):
+    text = shown("template", path, "hi", "-sys", "Be brief.")
+    assert text == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n"
+        "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n\n"
+    )
+
+
+def test_template_takes_another_one(shown, path):
+    given = ("--chat-template", "{{ messages[0]['content'] }}!")
+    assert shown("template", path, "hi", *given) == "hi!\n"
+
+
+# --- models and doctor
+
+
+def test_models_lists_aliases_and_what_is_on_disk(shown, monkeypatch, tmp_path):
+    monkeypatch.setenv("LLAMA_CACHE", str(tmp_path))
+    write_model(tmp_path / "mine.gguf")
+    lines = shown("models").splitlines()
+    assert lines[0].split() == ["name", "size", "where"]
+    assert any(line.split()[0] == "builtin" for line in lines)
+    assert any(line.split()[0] == "mine.gguf" and "llama.cpp" in line for line in lines)
+    models = {model["name"]: model for model in json.loads(shown("models", "--json"))["models"]}
+    assert models["mine.gguf"]["path"] == str(tmp_path / "mine.gguf")
+    assert models["qwen3-0.6b"]["path"] is None
+
+
+LLAMA = "bartowski/Meta-Llama-3.1-8B-Instruct-GGUF/Meta-Llama-3.1-8B-Instruct-Q5_K_M.gguf"
+
+
+@pytest.fixture
+def caches(monkeypatch, tmp_path):
+    """A model in a cache under a long name."""
+    for variable in ("LLAMA_CACHE", "OLLAMA_MODELS", "HF_HUB_CACHE"):
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    user, repo, file = LLAMA.split("/")
+    snapshot = tmp_path / f"HF_HUB_CACHE/models--{user}--{repo}/snapshots/1"
+    snapshot.mkdir(parents=True)
+    return write_model(snapshot / file)
+
+
+def test_models_shows_first_what_is_on_this_disk(shown, caches):
+    here, absent = shown("models").split("\n\n")
+    assert [line.split()[0] for line in here.splitlines()] == ["name", "builtin", LLAMA]
+    for line in absent.splitlines()[1:]:
+        name, command = re.split(r" +[\d.]+ [MG]B  ", line)
+        alias = load_aliases()[name]
+        assert command.endswith(f"hf download {alias.repo} {alias.file}")
+    names = [model["name"] for model in json.loads(shown("models", "--json"))["models"]]
+    assert names[:2] == ["builtin", LLAMA] and set(load_aliases()) < set(names)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_models_has_a_row_for_each_on_a_terminal(shown, caches, monkeypatch, width):
+    monkeypatch.setattr("lepton_cli.ui.commands.models.width_of", lambda stream: width)
+    lines = shown("models").splitlines()
+    [command] = {line for line in lines if "hf download" in line} if width < 200 else {""}
+    assert all(len(line) <= width for line in lines if line != command)
+    rows = {line.split()[0]: line for line in lines if re.search(r" [\d.]+ [kMG]?B  ", line)}
+    assert width == 40 or (LLAMA if width == 200 else caches.name) in rows
+    assert len(rows) == len(load_aliases()) + 1
+    assert resolve(caches.name) == caches
+
+
+def test_models_cuts_no_name_to_that_of_another_model(shown, caches, monkeypatch):
+    other = Path(str(caches).replace("bartowski", "somebody"))
+    other.parent.mkdir(parents=True)
+    caches.rename(other)
+    write_model(caches)
+    monkeypatch.setattr("lepton_cli.ui.commands.models.width_of", lambda stream: 80)
+    rows = [line.split()[0] for line in shown("models").splitlines() if "hugging face" in line]
+    assert [row[:8] for row in rows] == ["bartowsk", "somebody"]
+
+
+@pytest.mark.parametrize("where", ["on PATH", "beside Python", "beside Python, in this folder"])
+def test_the_command_that_gets_a_model_can_be_typed(monkeypatch, tmp_path, where):
+    program = tmp_path / "bin" / "hf"
+    program.parent.mkdir()
+    program.touch(0o755)
+    monkeypatch.setattr(sys, "executable", str(program.with_name("python")))
+    monkeypatch.setenv("PATH", str(program.parent) if where == "on PATH" else "/nowhere")
+    if where.endswith("in this folder"):
+        monkeypatch.chdir(tmp_path)
+    typed = {"on PATH": "hf", "beside Python": str(program)}.get(where, "bin/hf")
+    wanted = f"{typed} download Qwen/Qwen3-0.6B-GGUF Qwen3-0.6B-Q8_0.gguf"
+    assert load_aliases()["qwen3-0.6b"].download == wanted
+
+
+def test_doctor_says_what_is_used_and_why(shown):
+    text = shown("doctor")
+    for subject in ("lepton", "python", "processor", "threads", "memory", "backend", "kernels"):
+        assert f"\n{subject}" in f"\n{text}"
+    findings = json.loads(shown("doctor", "--json"))["findings"]
+    told = {finding["subject"]: finding for finding in findings}
+    assert int(told["threads"]["value"]) >= 1
+    assert told["threads"]["reason"]
+
+
+# --- figures
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_600, "1 MB"), (1_234_567_890, "1.23 GB")],
+)
+def test_sizes_are_told_in_powers_of_a_thousand(count, text):
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(7, "7"), (260_000, "260 K"), (1_240_000_000, "1.24 B")]
+)
+def test_amounts_are_told_shortly(count, text):
+    assert amount(count) == text
+
+
+def test_columns_are_aligned():
+    assert columns([("a", "1"), ("bb", "22")], right=(1,)) == "a    1\nbb  22\n"

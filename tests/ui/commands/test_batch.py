@@ -1,0 +1,522 @@
+"""`lepton batch` on a model that answers rows out of their order."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+import pytest
+from fake_batch import FakeBatchModel
+from fake_model import FakeTemplate
+
+from lepton_cli.__main__ import run
+from lepton_cli.engine.constraints.constraint import Constraint
+from lepton_cli.engine.text.messages import Message, Segment
+from quant.errors import ConstraintError, OutOfMemoryError
+
+
+@pytest.fixture
+def lepton(monkeypatch, tmp_path, capfdbinary):
+    """Runs `lepton batch` in a folder of its own: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fake.gguf").write_bytes(b"never read")
+
+    def start(*args: str, model: FakeBatchModel | None = None) -> tuple[int, bytes, str]:
+        chosen = model or FakeBatchModel()
+        monkeypatch.setattr("lepton_cli.engine.model.open_model", lambda *_: chosen)
+        code = run(["batch", "fake.gguf", *args])
+        out, err = capfdbinary.readouterr()
+        return code, out, err.decode()
+
+    return start
+
+
+@pytest.fixture
+def rows(tmp_path):
+    def write(*lines: object, name: str = "rows.jsonl") -> str:
+        texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+        (tmp_path / name).write_text("".join(text + "\n" for text in texts), encoding="utf-8")
+        return name
+
+    return write
+
+
+def records(data: bytes) -> list[dict]:
+    return [json.loads(line) for line in data.splitlines()]
+
+
+MANY = [{"id": i, "prompt": f"question {i}"} for i in range(10)]
+
+
+# --- order and bytes
+
+
+def test_results_come_in_the_order_of_the_rows(lepton, rows):
+    model = FakeBatchModel()
+    code, out, err = lepton(rows(*MANY), model=model)
+    assert code == 0, err
+    assert [each["id"] for each in records(out)] == list(range(10))
+    assert [each["row"] for each in records(out)] == list(range(1, 11))
+    assert model.answered[:3] != sorted(model.answered[:3])
+    assert err == f"lepton: note: {err.removeprefix('lepton: note: ')}"
+    assert err.startswith("lepton: note: 10 rows: 10 answered, 0 failed; 20 tokens in ")
+
+
+def test_the_same_bytes_come_of_any_number_of_jobs_and_into_any_place(lepton, rows, tmp_path):
+    name = rows(*MANY, "bad", *MANY[:3])
+    _, expected, _ = lepton(name)
+    for jobs in ("1", "2", "100", "auto"):
+        assert lepton(name, "--jobs", jobs)[1] == expected
+    lepton(name, "-o", "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_bytes() == expected
+
+
+def test_equal_rows_have_answers_of_their_own(lepton, rows):
+    _, out, _ = lepton(rows(*[{"prompt": "a story"}] * 5))
+    assert len({each["text"] for each in records(out)}) == 5
+    _, out, _ = lepton(rows(*[{"prompt": "a story", "seed": 3}] * 5))
+    assert {(each["seed"], each["text"]) for each in records(out)} == {(3, records(out)[0]["text"])}
+
+
+def test_a_seed_is_told_and_asked_for_again(lepton, rows):
+    _, out, _ = lepton(rows({"prompt": "a"}))
+    first = records(out)[0]
+    _, out, _ = lepton(rows({"prompt": "a", "seed": first["seed"]}))
+    assert records(out)[0]["text"] == first["text"]
+    _, out, _ = lepton(rows({"prompt": "a"}), "-s", "5")
+    assert records(out)[0]["seed"] != first["seed"]
+    fresh = {records(lepton(rows({"prompt": "a"}), "-s", "-1")[1])[0]["seed"] for _ in range(3)}
+    assert len(fresh) == 3
+
+
+# --- what is asked of the model
+
+
+def test_columns_system_text_and_parameters_reach_the_model(lepton, rows):
+    model = FakeBatchModel()
+    name = rows("who,what,seed,temp", 'Ann,"a, b",7,0.5', "Bob,c,,", name="rows.csv")
+    code, _, err = lepton(
+        name, "-p", r"{what}\n{{x}}", "-sys", "You are {who}.", "-n", "9", model=model
+    )
+    assert code == 0, err
+    assert err.startswith("lepton: note: set by columns of the rows: seed, temp\n")
+    seen = dict(zip(model.prompts, model.generations, strict=True))
+    assert "system\nYou are Bob." in model.prompts[0]
+    ann = next(prompt for prompt in seen if "Ann" in prompt)
+    assert "user\na, b\n{x}" in ann
+    assert (seen[ann].sampling.seed, seen[ann].sampling.temperature) == (7, 0.5)
+    assert {generation.max_tokens for generation in seen.values()} == {9}
+
+
+def test_raw_prompts_are_completed_as_they_are(lepton, rows):
+    for model, flags in (
+        (FakeBatchModel(), ("--raw",)),
+        (FakeBatchModel(template=FakeTemplate(from_file=False)), ()),
+    ):
+        lepton(rows("Once upon", name="rows.txt"), *flags, model=model)
+        assert model.prompts == ["Once upon"]
+        assert not model.generations[0].split_reasoning
+
+
+@pytest.mark.parametrize(("flags", "prompt"), [((), "a</s>b"), (("--parse-special",), "ab")])
+def test_the_text_of_a_cell_becomes_a_special_token_only_when_asked(lepton, rows, flags, prompt):
+    model = FakeBatchModel()  # tells the prompt without its special tokens
+    lepton(rows("a</s>b", name="rows.txt"), "--raw", *flags, model=model)
+    assert model.prompts == [prompt]
+
+
+def test_stdin_is_an_input(lepton, monkeypatch, tmp_path):
+    (tmp_path / "in").write_text('{"id": "a", "prompt": "hi"}\n')
+    with open(tmp_path / "in") as file:
+        monkeypatch.setattr("sys.stdin", file)
+        code, out, _ = lepton("-")
+    assert (code, records(out)[0]["id"]) == (0, "a")
+
+
+def test_a_column_that_is_nearly_a_parameter_is_told(lepton, rows):
+    _, _, err = lepton(rows({"prompt": "a", "temprature": 1, "title": "x"}))
+    told = [line for line in err.splitlines() if "not read" in line]
+    assert told == ["lepton: note: the column 'temprature' is not read; did you mean temperature?"]
+
+
+# --- bad rows
+
+
+def test_a_bad_row_is_an_error_of_its_own(lepton, rows):
+    long = {"id": "long", "prompt": "x" * 500}
+    name = rows(MANY[0], "{bad", {"id": "s", "prompt": "a", "seed": "x"}, long, MANY[1])
+    code, out, err = lepton(name)
+    found = records(out)
+    assert code == 1
+    assert "5 rows: 2 answered, 3 failed" in err
+    assert [each.get("error", {}).get("code") for each in found] == [
+        *(None, "bad_row", "bad_row", "context_overflow", None)
+    ]
+    assert [each["id"] for each in found] == [0, None, "s", "long", 1]
+    assert "400" in found[3]["error"]["message"]
+
+
+def test_a_request_in_openais_form_gets_an_answer_in_it(lepton, rows):
+    body = {"messages": [{"role": "user", "content": "hi"}], "seed": 1}
+    good = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    bad = {**good, "custom_id": "b", "body": {**body, "tools": [{}]}}
+    whole = {**good, "custom_id": "c", "url": "/v1/completions", "body": {"prompt": "Once"}}
+    code, out, _ = lepton(rows(good, bad, whole))
+    first, second, third = records(out)
+    assert code == 1
+    assert [each["custom_id"] for each in (first, second, third)] == ["a", "b", "c"]
+    assert (first["error"], first["response"]["status_code"]) == (None, 200)
+    answer = first["response"]["body"]
+    assert answer["object"] == "chat.completion"
+    assert answer["choices"][0]["message"]["role"] == "assistant"
+    assert answer["choices"][0]["finish_reason"] == "stop"
+    assert answer["usage"]["completion_tokens"] == 2
+    assert (second["error"]["code"], second["response"]["status_code"]) == ("bad_row", 400)
+    assert "tools" in second["response"]["body"]["error"]["message"]
+    assert third["response"]["body"]["choices"][0]["text"]
+
+
+def test_an_answer_that_is_not_what_it_had_to_be_is_an_error(lepton, rows):
+    model = FakeBatchModel(unmet=ConstraintError("the answer was cut at 2 tokens"))
+    code, out, _ = lepton(rows(MANY[0], {"prompt": "b", "choices": ["x"]}), model=model)
+    free, bound = records(out)
+    assert (code, "error" in free, bound["error"]["code"]) == (1, False, "unmet_constraint")
+    assert model.generations[0].constraint == Constraint("choices", '["x"]')
+
+
+# --- text
+
+
+def test_a_template_makes_text_of_the_results(lepton, rows):
+    code, out, _ = lepton(rows("a", "", "b", name="r.txt"), "--output-template", r"{row}\t{text}")
+    lines = out.decode().splitlines()
+    assert code == 0
+    assert [line.split("\t")[0] for line in lines] == ["1", "2"]
+    assert len(lines[0].split("\t")[1]) == 8
+    code, out, _ = lepton(rows("{bad", MANY[1]), "--output-template", "{id}:{text}:{error}")
+    first, second = out.decode().splitlines()
+    assert first.startswith("::the row is not JSON")
+    assert second.startswith("1:")
+    code, _, err = lepton(rows(MANY[0]), "--output-template", "{txt}")
+    assert code == 2
+    assert "did you mean text?" in err
+
+
+def test_a_text_file_is_made_from_results_that_stay_beside_it(lepton, rows, tmp_path):
+    name, made = rows(*MANY), ("-o", "out.txt", "--output-template", "{id} {text}")
+    assert lepton(name, *made)[0] == 0
+    text = (tmp_path / "out.txt").read_text()
+    assert [line.split()[0] for line in text.splitlines()] == [str(i) for i in range(10)]
+    model = FakeBatchModel()
+    (tmp_path / "out.txt").unlink()
+    assert lepton(name, *made, model=model)[0] == 0
+    assert (tmp_path / "out.txt").read_text() == text
+    assert not model.prompts
+    (tmp_path / "other.txt").write_text("mine")
+    code, _, err = lepton(name, "-o", "other.txt", *made[2:])
+    assert code == 2
+    assert "--overwrite" in err
+    assert (tmp_path / "other.txt").read_text() == "mine"
+
+
+def test_a_text_that_is_not_made_of_the_results_is_not_replaced(lepton, rows, tmp_path):
+    made, out = ("-o", "out.txt", "--output-template", "{row} {id}"), tmp_path / "out.txt"
+    assert lepton(rows(*MANY[:4]), *made)[0] == 0
+    assert lepton(rows(*MANY[4::-1]), *made)[0] == 0  # one more, and in another order
+    text = out.read_text()
+    assert [line.split() for line in text.splitlines()] == [
+        [str(row), str(5 - row)] for row in range(1, 6)
+    ]
+    assert lepton(rows(*MANY[4::-1]), *made)[0] == 0
+    for foreign in (text + "mine", text[:-1], "mine\n", text.replace("2 3", "2 4")):
+        out.write_text(foreign)
+        code, _, err = lepton(rows(*MANY[4::-1]), *made)
+        assert code == 2 and "--overwrite" in err
+        assert out.read_text() == foreign
+    assert lepton(rows(*MANY[4::-1]), *made, "--overwrite")[0] == 0
+    assert out.read_text() == text
+    out.unlink()
+    out.mkdir()  # told before anything is answered
+    model = FakeBatchModel()
+    code, _, err = lepton(rows(*MANY), *made, "--overwrite", model=model)
+    assert code == 2 and "out.txt is a folder, not a file" in err and not model.prompts
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_a_pipe_gets_lines_where_somebody_reads_it(lepton, rows, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    name = rows(*MANY)
+    code, _, err = lepton(name, "-o", "pipe")
+    assert code == 2 and "nobody reads the pipe" in err
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    assert lepton(name, "-o", "pipe")[0] == 0
+    told = os.read(reader, 1 << 16)
+    os.close(reader)
+    assert told == lepton(name)[1] == lepton(name, "-o", "/dev/stdout")[1]
+
+
+# --- going on
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def killed_after(count: int) -> FakeBatchModel:
+    def strike(so_far: int) -> None:
+        if so_far == count:
+            raise Killed
+
+    return FakeBatchModel(on_outcome=strike)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 9])
+def test_a_run_that_ended_goes_on_where_it_was(lepton, rows, tmp_path, count):
+    name = rows(*MANY, "bad")
+    _, expected, _ = lepton(name)
+    with pytest.raises(Killed):
+        lepton(name, "-o", "out.jsonl", model=killed_after(count))
+    model = FakeBatchModel()
+    code, _, err = lepton(name, "-o", "out.jsonl", model=model)
+    assert (tmp_path / "out.jsonl").read_bytes() == expected
+    assert code == 1
+    assert len(model.answered) == 10 - count
+    told = {
+        0: "",
+        1: "; 1 was there before",
+        5: "; 5 were there before",
+        9: "were there before",
+    }
+    assert told[count] in err and ("there before" in err) == bool(count)
+
+
+def test_rows_are_known_by_their_content(lepton, rows, tmp_path):
+    lepton(rows(*MANY[:5]), "-o", "out.jsonl")
+    before = {each["id"]: each["text"] for each in records((tmp_path / "out.jsonl").read_bytes())}
+    model = FakeBatchModel()
+    lepton(rows(*MANY[7:], *MANY[4::-1]), "-o", "out.jsonl", model=model)
+    after = records((tmp_path / "out.jsonl").read_bytes())
+    assert [each["id"] for each in after] == [7, 8, 9, 4, 3, 2, 1, 0]
+    assert [each["row"] for each in after] == list(range(1, 9))
+    assert {each["id"]: each["text"] for each in after[3:]} == before
+    assert len(model.answered) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("--temp", "0"), "other parameters"),
+        (("-n", "3"), "other parameters"),
+        (("-ctk", "q8_0"), "other parameters"),
+        (("-sys", "Be brief."), "another prompt template"),
+        (("-p", "Say {prompt}"), "another prompt template"),
+        (("--no-think",), "another prompt template"),
+    ],
+)
+def test_results_of_other_settings_are_refused_unless_told(lepton, rows, tmp_path, change, told):
+    name = rows(*MANY)
+    lepton(name, "-o", "out.jsonl")
+    before = (tmp_path / "out.jsonl").read_bytes()
+    model = FakeBatchModel()
+    code, _, err = lepton(name, "-o", "out.jsonl", *change, model=model)
+    assert (code, model.answered) == (2, [])
+    assert told in err
+    assert (tmp_path / "out.jsonl").read_bytes() == before
+    _, expected, _ = lepton(name, *change)
+    code, _, _ = lepton(name, "-o", "out.jsonl", *change, "--overwrite")
+    assert code == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == expected
+
+
+def test_results_of_another_model_or_other_rows_are_refused(lepton, rows, tmp_path):
+    name = rows(*MANY)
+    lepton(name, "-o", "out.jsonl")
+    code, _, err = lepton(name, "-o", "out.jsonl", model=FakeBatchModel(identity="another"))
+    assert code == 2
+    assert "10 results of another model" in err
+    code, _, err = lepton(rows(*MANY[1:]), "-o", "out.jsonl")
+    assert code == 2
+    assert "1 result of rows that are not in the input" in err
+    assert len(records((tmp_path / "out.jsonl").read_bytes())) == 10
+
+
+def test_how_it_runs_is_no_other_setting(lepton, rows):
+    name = rows(*MANY)
+    lepton(name, "-o", "out.jsonl")
+    model = FakeBatchModel()
+    how = ("-t", "3", "-ub", "64", "--jobs", "2", "-v")
+    assert lepton(name, "-o", "out.jsonl", *how, model=model)[0] == 0
+    assert not model.answered
+
+
+def test_failed_rows_are_tried_again_when_asked(lepton, rows, tmp_path):
+    name = rows(MANY[0], {"id": "long", "prompt": "x" * 500}, "bad")
+    assert lepton(name, "-o", "out.jsonl")[0] == 1
+    code, _, err = lepton(name, "-o", "out.jsonl")
+    assert code == 1
+    assert "3 were there before, 2 failed (--retry-errors)" in err
+    roomy = FakeBatchModel(context_size=1000)
+    assert lepton(name, "-o", "out.jsonl", "--retry-errors", model=roomy)[0] == 1
+    assert len(roomy.answered) == 1
+    found = records((tmp_path / "out.jsonl").read_bytes())
+    assert ["error" in each for each in found] == [False, False, True]
+
+
+# --- the date
+
+DATED = "{{ date_string }}{% for message in messages %}...{% endfor %}"
+
+
+class Template(FakeTemplate):
+    """Tells the day and the hour."""
+
+    def render(self, messages: Sequence[Message], *, now: datetime | None, **how) -> list[Segment]:
+        told = f"{now or datetime.now():%Y-%m-%d %H:%M} "
+        return [Segment(told, trusted=False), *super().render(messages, **how)]
+
+
+@pytest.fixture
+def on(monkeypatch):
+    """Makes it another day."""
+
+    def set_day(text: str) -> None:
+        class Day(date):
+            @classmethod
+            def today(cls) -> date:
+                return date.fromisoformat(text)
+
+        monkeypatch.setattr("lepton_cli.ui.commands.batch.date", Day)
+
+    return set_day
+
+
+def test_a_batch_that_goes_on_another_day_stays_in_the_day_that_it_began(
+    lepton, rows, tmp_path, on
+):
+    name = rows(*MANY)
+    on("2026-02-28")
+    _, expected, _ = lepton(name, model=FakeBatchModel(template=Template(source=DATED)))
+    with pytest.raises(Killed):
+        stopped = killed_after(3)
+        stopped.template = Template(source=DATED)
+        lepton(name, "-o", "out.jsonl", model=stopped)
+    on("2026-03-01")
+    model = FakeBatchModel(template=Template(source=DATED))
+    code, _, err = lepton(name, "-o", "out.jsonl", model=model)
+    assert code == 0, err
+    assert (tmp_path / "out.jsonl").read_bytes() == expected
+    assert len(model.answered) == 7
+    assert all(prompt.startswith("2026-02-28 00:00 ") for prompt in model.prompts)
+    fresh = FakeBatchModel(template=Template(source=DATED))
+    lepton(name, model=fresh)
+    assert all(prompt.startswith("2026-03-01 00:00 ") for prompt in fresh.prompts)
+
+
+def test_a_template_without_a_date_is_of_no_day(lepton, rows, on):
+    on("2026-02-28")
+    _, first, _ = lepton(rows(*MANY))
+    on("2026-03-01")
+    assert lepton(rows(*MANY))[1] == first
+    raw = FakeBatchModel(template=FakeTemplate(source=DATED))
+    assert b"20260301" not in lepton(rows(*MANY), "--raw", model=raw)[1]
+
+
+def test_results_of_other_instructions_are_refused(lepton, rows):
+    name = rows(*MANY)
+    lepton(name, "-o", "out.jsonl")
+    code, _, err = lepton(name, "-o", "out.jsonl", model=FakeBatchModel(arithmetic="x86.other"))
+    assert code == 2
+    assert "10 results of another CPU's instructions (LEPTON_CPU" in err
+
+
+# --- failures
+
+
+def test_a_failure_of_the_model_keeps_what_is_done(lepton, rows, tmp_path):
+    def strike(count: int) -> None:
+        if count == 4:
+            raise OutOfMemoryError("no memory left")
+
+    code, _, err = lepton(rows(*MANY), "-o", "o", model=FakeBatchModel(on_outcome=strike))
+    assert code == 5
+    assert "4 answered, 0 failed; 6 are left" in err
+    assert len(records((tmp_path / "o").read_bytes())) == 4
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ((), "no input file given"),
+        (("missing.txt",), "missing.txt"),
+        (("rows.jsonl", "-o", "missing/out"), "another -o"),
+        (("rows.jsonl", "-o", "."), "another -o"),
+        (("rows.jsonl", "-o", "rows.jsonl"), "INPUT and OUT"),
+        (("rows.jsonl", "-o", "./rows.jsonl"), "INPUT and OUT"),
+        (("rows.jsonl", "-p", "{nothing}"), "no column 'nothing'"),
+        (("rows.jsonl", "-p", "nothing"), "names no column"),
+        (("rows.jsonl", "--jobs", "0"), "--jobs"),
+        (("rows.jsonl", "--jobs", "many"), "--jobs"),
+        (("rows.jsonl", "--delimiter", ";"), "--delimiter"),
+        (("rows.jsonl", "--retry-errors"), "-o"),
+        (("rows.jsonl", "--raw", "-sys", "x"), "chat template"),
+    ],
+)
+def test_a_wrong_command_line_is_told_before_anything_runs(lepton, rows, args, told):
+    name = rows(*MANY)
+    before = Path(name).read_bytes()
+    model = FakeBatchModel()
+    code, out, err = lepton(*args, model=model)
+    assert (code, out, model.prompts) == (2, b"", [])
+    assert told in err
+    assert Path(name).read_bytes() == before
+
+
+def test_no_rows_are_no_error(lepton, rows, tmp_path):
+    code, out, err = lepton(rows(), "-o", "out.jsonl")
+    assert (code, out) == (0, b"")
+    assert "0 rows" in err
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_device_is_a_failure(lepton, rows):
+    code, _, err = lepton(rows(*MANY), "-o", "/dev/full")
+    assert code == 1
+    assert "No space left" in err
+
+
+# --- Ctrl-C
+
+
+def struck_after(*counts: int) -> FakeBatchModel:
+    def strike(so_far: int) -> None:
+        for _ in range(counts.count(so_far)):
+            signal.raise_signal(signal.SIGINT)
+
+    return FakeBatchModel(on_outcome=strike)
+
+
+@pytest.mark.parametrize(("strikes", "done"), [((4,), 6), ((4, 4), 4), ((3, 5), 5)])
+def test_ctrl_c_finishes_what_is_in_flight_and_then_stops(lepton, rows, tmp_path, strikes, done):
+    name = rows(*MANY)
+    _, expected, _ = lepton(name)
+    code, _, err = lepton(name, "-o", "out.jsonl", model=struck_after(*strikes))
+    assert code == 130
+    assert f"10 rows: {done} answered, 0 failed; {10 - done} are left" in err
+    assert len(records((tmp_path / "out.jsonl").read_bytes())) == done
+    assert lepton(name, "-o", "out.jsonl")[0] == 0
+    assert (tmp_path / "out.jsonl").read_bytes() == expected
+
+
+def test_what_is_held_back_for_its_turn_is_said_at_a_stop(lepton, rows):
+    code, out, _ = lepton(rows(*MANY), model=struck_after(1, 1))
+    assert code == 130
+    assert [each["id"] for each in records(out)] == [2]
+
+
+def test_ctrl_c_amid_the_last_rows_changes_nothing(lepton, rows):
+    code, out, _ = lepton(rows(*MANY), model=struck_after(9))
+    assert (code, len(records(out))) == (0, 10)
