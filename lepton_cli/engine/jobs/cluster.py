@@ -37,7 +37,7 @@ from lepton_cli.version import __version__
 from quant.errors import LeptonError, UsageError
 from quant.gguf import GGUF, Metadata
 
-TICK, FETCHING, PATIENCE = 0.5, 5.0, 60.0  # seconds
+TICK, FETCHING, PATIENCE = 0.5, 2.0, 60.0  # seconds
 RESUME = "the same command goes on from there"
 
 Task = Future[tuple[Outcome, ...]]
@@ -151,15 +151,14 @@ class Lack:
         if workers:
             what, cure = "", ""
         elif workers is None:
-            port = self._address.rpartition(":")[2]
-            what, cure = f"the scheduler at {self._address}", f"dask scheduler --port {port}"
+            what, cure = "scheduler", f"dask scheduler --port {self._address.rpartition(':')[2]}"
         else:
-            what, cure = "a worker", f"dask worker {self._address}"
+            what, cure = "worker", f"dask worker {self._address}"
         if what != self._what:
             self._what, self._since = what, time.monotonic()
             yield Waiting(what, cure, PATIENCE)
         elif what and time.monotonic() - self._since > PATIENCE:
-            message = f"waited {PATIENCE:.0f} s for {what} of the cluster"
+            message = f"the cluster {self._address} had no {what} for {PATIENCE:.0f} s"
             raise LeptonError(message, f"start one: {cure}; {RESUME}")
 
 

@@ -22,7 +22,7 @@ Take = Callable[[Job, Record], None]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A model cannot go on without `what`; empty: it goes on again.
+    """A cluster has no `what` ("worker") and cannot go on; empty: it goes on again.
 
     `cure` is a command that helps; after `seconds` of waiting the run fails.
     """

@@ -59,10 +59,10 @@ class Meter:
         waiting, told = self._run.tally.waiting, self._told
         self._told = waiting
         if waiting is not None and waiting is not told:
-            limit = f"at most {waiting.seconds:.0f} s"
-            note(f"waiting for {waiting.what} ({limit}); start one: {waiting.cure}")
+            limit = f"waiting at most {waiting.seconds:.0f} s"
+            note(f"the cluster has no {waiting.what}: {limit}; start one: {waiting.cure}")
         elif waiting is None and told is not None:
-            note(f"{told.what} is there again: going on")
+            note(f"the cluster has a {told.what} again: going on")
 
     @property
     def _rate(self) -> float:
@@ -70,7 +70,7 @@ class Meter:
 
     def _words(self) -> str:
         waiting = self._run.tally.waiting
-        words = [f"waiting for {waiting.what}" if waiting else f"rows, {self._rate:.0f} t/s"]
+        words = [f"no {waiting.what}, waiting" if waiting else f"rows, {self._rate:.0f} t/s"]
         if self.failed:
             words.append(f"{self.failed} failed")
         if self._run.last.is_set():

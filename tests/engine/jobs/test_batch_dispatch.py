@@ -1,10 +1,14 @@
 """Rows of a batch on the workers of a cluster: who gets which, and what a lost worker costs."""
 
+import threading
 from itertools import count
+from types import SimpleNamespace
 
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.scheduler import Request
 from lepton_cli.engine.jobs.dispatch import CHUNK, MOST_LOSSES, SUSPECT, Dispatch
+from lepton_cli.engine.jobs.running import Tally, Waiting
+from lepton_cli.ui.reports.batch_meter import Meter
 
 NUMBERS = count()
 
@@ -105,3 +109,11 @@ def test_nothing_else_runs_beside_a_suspect_row():
         given(one, "a")
         one.lose(one.tasks)
     assert [rows for _, rows in given(one, "a", "b").values()] == [[0], [1]]
+
+
+def test_the_bar_says_what_a_cluster_lacks():
+    run = SimpleNamespace(tally=Tally(), last=threading.Event())
+    meter = Meter(run, total=2, kept=0, kept_failed=0)
+    assert meter._words() == "rows, 0 t/s"
+    run.tally.waiting = Waiting("worker", "dask worker tcp://here:1", 60.0)
+    assert meter._words() == "no worker, waiting"
