@@ -183,7 +183,7 @@ class CpuBackend:
         return None
 
     def needs(self, program: Program, limits: Limits) -> Needs:
-        return cpu_needs(program, limits, self.kv)
+        return cpu_needs(program, limits, self.kv, self.resources.threads)
 
     def open(self, program: Program, limits: Limits) -> CpuRunner:
         store = ObjectStore(self.resources.kernels, self.resources.on_compile)

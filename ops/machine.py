@@ -15,7 +15,7 @@ if sys.platform != "win32":
     import resource
 
 FULL_CAPACITY = 1024  # the kernel's scale of a core's speed
-MARGIN = 80_000_000  # of a process's limit: for the stacks of threads, and for loaded kernels
+MARGIN = 48_000_000  # bytes of addresses for the stacks of threads, and for loaded kernels
 ATOM_CAPACITY = 400  # of an Intel E-core: half the vector width at four fifths the clock
 
 
@@ -57,8 +57,16 @@ def default_threads(root: Path = Path("/"), allowed: Collection[int] | None = No
 
 def available_memory(root: Path = Path("/")) -> MemoryLimit:
     """What can be allocated now without swapping: the least of what system and limits leave."""
-    limits = [*_free_memory(root), *_cgroup_memory(root)] or [_system_memory()]
-    return min([*limits, *_process_memory(root)], key=lambda limit: limit.bytes)
+    return least(shared_memory(root), *_process_memory(root))
+
+
+def shared_memory(root: Path = Path("/")) -> MemoryLimit:
+    """What this process and those that it starts can allocate together."""
+    return least(*([*_free_memory(root), *_cgroup_memory(root)] or [_system_memory()]))
+
+
+def least(*limits: MemoryLimit) -> MemoryLimit:
+    return min(limits, key=lambda limit: limit.bytes)
 
 
 def address_limit() -> int | None:
@@ -170,12 +178,14 @@ def _cgroup_memory(root: Path) -> Iterator[MemoryLimit]:
             limit = _integer(folder / limit_name)
             if limit is None:
                 continue
-            # cached file pages count as used, but the kernel drops them when memory is wanted
+            # Cached file pages count as used, but the kernel drops them when memory is wanted. The
+            # mapped ones are the code of running programs: without them these barely move.
             stat = dict(
                 line.partition(" ")[::2] for line in _read(folder / "memory.stat").split("\n")
             )
             cached = sum(int(stat.get(f"{prefix}{age}_file", 0)) for age in ("active", "inactive"))
-            used = max(0, (_integer(folder / used_name) or 0) - cached)
+            mapped = int(stat.get("file_mapped", stat.get("total_mapped_file", 0)))
+            used = max(0, (_integer(folder / used_name) or 0) - max(0, cached - mapped))
             yield MemoryLimit(max(0, limit - used), "what the cgroup's memory limit leaves")
 
 

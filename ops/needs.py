@@ -13,7 +13,8 @@ class Needs:
     """A weight that is used twice counts once. `layers` and `positions` are of each layer in turn.
 
     `head` is what stands behind the layers, `embedding` what stands before them and is not part of
-    the head; `buffers` are activations and logits of the largest step.
+    the head; `buffers` are activations and logits of the largest step. `process` is what the
+    program's process takes besides, wherever the layers are.
     """
 
     layers: tuple[int, ...]  # weights
@@ -21,6 +22,7 @@ class Needs:
     head: int
     embedding: int
     buffers: int
+    process: int = 0
 
     def weights(self, count: int) -> int:
         """Of the last `count` layers and what goes with them."""

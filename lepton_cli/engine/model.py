@@ -30,7 +30,7 @@ from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loading.backends import Backend, GpuUse
 from lepton_cli.engine.loading.placement import GpuLayers
-from lepton_cli.engine.loading.plan import LoadOptions
+from lepton_cli.engine.loading.plan import LoadOptions, Plan
 from lepton_cli.engine.loading.prepare import prepare
 from lepton_cli.engine.prefixes.recall import Prefixes, key_of, prefix_folder
 from lepton_cli.engine.sampling.sampler import Mask, Sampler, Sampling
@@ -60,16 +60,21 @@ class Model:
         options: LoadOptions,
         on_plan: Callable[[str], None] | None = None,
         on_compile: Callable[[Compiling], None] | None = None,
+        beside: "Model | None" = None,
     ) -> None:
-        """`on_plan` hears of the memory before anything is loaded, `on_compile` of kernels."""
+        """`on_plan` hears of the memory before anything is loaded, `on_compile` of kernels.
+
+        `beside` is a model that stays open: what it has yet to take of its memory is not free.
+        """
         self._file, self._options = file, options
         choice = default_threads()
         self.threads = options.threads or choice.count
         self.threads_reason = "asked for" if options.threads else choice.reason
         resources = Resources(self.threads, kernel_folder(), on_compile or _silent)
-        prepared = prepare(file, options, resources, on_plan)
+        prepared = prepare(file, options, resources, on_plan, beside.plan if beside else None)
         plan, limits = prepared.plan, prepared.limits
-        self.plan, self.trained_context = plan, prepared.trained
+        self.plan: Plan = plan
+        self.trained_context = prepared.trained
         self.context_size = plan.context
         self.backend, self.no_gpu = prepared.choice.backend, prepared.choice.no_gpu
         self.gpu: GpuUse | None = prepared.card.use if prepared.card else None
@@ -442,9 +447,10 @@ def open_model(
     options: LoadOptions,
     on_plan: Callable[[str], None] | None = None,
     on_compile: Callable[[Compiling], None] | None = None,
+    beside: Model | None = None,
 ) -> Model:
     """`load` with all options and with listeners (see Model)."""
-    return Model(GGUF.open(resolve(str(path))), options, on_plan, on_compile)
+    return Model(GGUF.open(resolve(str(path))), options, on_plan, on_compile, beside)
 
 
 def load_tokenizer(path: str | Path) -> Tokenizer:

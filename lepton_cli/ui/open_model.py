@@ -21,7 +21,8 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
     on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
     model = engine.open_model(path, wanted, on_plan, progress)
     if options.model_draft is not None:
-        draft = engine.open_model(resolve(options.model_draft), draft_options(wanted))
+        small = draft_options(wanted)
+        draft = engine.open_model(resolve(options.model_draft), small, beside=model)
         model.guess_with(draft)
     if options.audit is not None:
         model.audit(Path(options.audit))

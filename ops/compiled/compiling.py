@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import IO, Self
 
 from ops.compiled.worker import LENGTH
-from quant.errors import LeptonError
+from ops.machine import shared_memory
+from quant.errors import LeptonError, OutOfMemoryError
 
-MOST_PROCESSES = 8  # each holds some 200 MB
+MOST_PROCESSES = 8
+PROCESS_BYTES = 130_000_000  # that each holds; more are mapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,9 @@ class Worker:
 def compiled(names: Sequence[str], worker: Worker, processes: int) -> Iterator[tuple[str, bytes]]:
     """Kernels by name, each as it is ready, packed for the store. Raises LeptonError."""
     waiting = list(reversed(names))
+    room = _processes_that_fit()
     with ExitStack() as stack, selectors.DefaultSelector() as ready:
-        for _ in range(min(processes, MOST_PROCESSES, len(names))):
+        for _ in range(min(processes, MOST_PROCESSES, room, len(names))):
             compiler = stack.enter_context(_Compiler(worker))
             ready.register(compiler.answers, selectors.EVENT_READ, compiler)
             compiler.ask(waiting.pop())
@@ -47,6 +50,15 @@ def compiled(names: Sequence[str], worker: Worker, processes: int) -> Iterator[t
                     key.data.ask(waiting.pop())
                 else:
                     ready.unregister(key.fileobj)
+
+
+def _processes_that_fit() -> int:
+    """Raises OutOfMemoryError for none."""
+    free = shared_memory()
+    if free.bytes < PROCESS_BYTES:
+        message = f"to compile kernels takes {PROCESS_BYTES / 1e6:.0f} MB; {free}"
+        raise OutOfMemoryError(message, "run `lepton warmup` once where there is more memory")
+    return free.bytes // PROCESS_BYTES
 
 
 def all_kernels(worker: Worker) -> list[str]:

@@ -18,7 +18,7 @@ from ops.cpu.layout import (
     UNPACKED_BYTES,
 )
 from ops.cpu.packing import Packed, Packing
-from ops.interface import BLOCK, Linear, Rope, Weight
+from ops.interface import BLOCK, Heads, Linear, Rope, Weight
 from ops.memory_plan import Limits
 from ops.operations import (
     Activate,
@@ -67,11 +67,30 @@ NO_MATRIX: Matrix = (0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A kernel, its operands, and the floats of scratch that each thread needs."""
+    """A kernel and its operands."""
 
     kernel: str
     operands: tuple[Operand, ...]
-    scratch: int = 0
+
+
+def scratch_bytes(op: Operation, limits: Limits) -> int:
+    """What each thread needs while it is at the operation."""
+    match op:
+        case Product() | ExpertProduct() if op.w.weight.format.name in IN_PARTS:
+            return UNPACKED_BYTES + TOTAL_BYTES * limits.rows(op.y)
+        case NormRopeStore():
+            return 4 * op.heads.head_width
+        case Attention():
+            records = (_queries(op.heads) + TILE_LIMIT) * record_bytes(op.heads)
+            return records + 4 * TILE_LIMIT * (BLOCK + 3)
+        case Route():
+            return 4 * op.routing.total
+    return 0
+
+
+def _queries(heads: Heads) -> int:
+    """Those that attention computes in one go."""
+    return max(MOST_QUERIES, heads.query_heads // heads.kv_heads + TILE_LIMIT - 1)
 
 
 class Lowering:
@@ -142,11 +161,8 @@ def _packed_product(
     assert isinstance(packed, Packed)
     sizes = (packed.matrix_bytes, packed.panel_bytes, op.w.weight.columns, op.w.weight.rows)
     ends = (op.x, 4 * op.x.width, op.y, added, *rows(op.y))
-    scratch = 0
-    if packed.format.name in IN_PARTS:
-        scratch = UNPACKED_BYTES + TOTAL_BYTES * low.limits.rows(op.y)
-    operands = (*matrix, *second, *sizes, *ends, SCRATCH, scratch, *groups)
-    return Call(kernel, operands, scratch // 4)
+    operands = (*matrix, *second, *sizes, *ends, SCRATCH, scratch_bytes(op, low.limits), *groups)
+    return Call(kernel, operands)
 
 
 def _quantize(low: Lowering, op: Quantize) -> Call:
@@ -202,7 +218,7 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Call:
     turns = (op.angles or 0, pairs * op.rotates_q, pairs, _repeat(op.rope))
     ends = (*norms, float(op.eps), *turns, SCRATCH, TOKENS, heads.values)
     operands = (op.q, op.k, op.v, op.y, *shape, *place, *ends)
-    return Call(f"enter_heads_{layout.k}_{layout.v}", operands, heads.head_width)
+    return Call(f"enter_heads_{layout.k}_{layout.v}", operands)
 
 
 def _attention(low: Lowering, op: Attention) -> Call:
@@ -213,13 +229,11 @@ def _attention(low: Lowering, op: Attention) -> Call:
     strides = layout.panel_bytes(heads.layer), layout.row_bytes(heads.layer)
     place = (*layout.offsets(heads.layer), *strides, heads.window or 0)
     numbers = (float(heads.scale), float(heads.softcap or 0.0))
-    queries = max(MOST_QUERIES, group + TILE_LIMIT - 1)
-    records = (queries + TILE_LIMIT) * record_bytes(heads) // 4
-    scratch = records + TILE_LIMIT * (BLOCK + 3)
     counters = low.keep(np.zeros(heads.kv_heads, np.int32))
-    work = (SCRATCH, 4 * scratch, queries, counters, TOKENS, heads.head_width)
+    scratch = scratch_bytes(op, low.limits)
+    work = (SCRATCH, scratch, _queries(heads), counters, TOKENS, heads.head_width)
     operands = (op.q, op.y, low.floats(op.sinks), *shape, *place, *numbers, *work)
-    return Call(f"attention_{layout.k}_{layout.v}", operands, scratch)
+    return Call(f"attention_{layout.k}_{layout.v}", operands)
 
 
 def _convolve(low: Lowering, op: Convolve) -> Call:
@@ -259,7 +273,7 @@ def _route(low: Lowering, op: Route) -> Call:
     choice = (routing.total, routing.used, GATINGS[routing.gating])
     normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
     ends = (normalize, float(routing.scale), SCRATCH, TOKENS)
-    return Call("route", (op.logits, op.ids, op.weights, *choice, *ends), routing.total)
+    return Call("route", (op.logits, op.ids, op.weights, *choice, *ends))
 
 
 def _group(low: Lowering, op: Group) -> Call:

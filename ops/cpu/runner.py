@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ops.cpu import layout as record
 from ops.cpu.executor import Executor
 from ops.cpu.formats import KERNEL_FORMATS, QUANTIZED
-from ops.cpu.lower import SCRATCH, Call, Lowering, encode
+from ops.cpu.lower import SCRATCH, Call, Lowering, encode, scratch_bytes
 from ops.cpu.objects import ObjectStore
 from ops.cpu.packing import Packed
 from ops.cpu.records import Record
@@ -22,13 +22,13 @@ from ops.interface import Step
 from ops.machine import available_memory
 from ops.memory_plan import Limits, plan
 from ops.needs import Needs, needs_of
-from ops.operations import Buffer, Use
+from ops.operations import Buffer, Operation, Use
 from ops.profile import OperatorTime
 from ops.program import Program
 from ops.state.blocks import BlockPool
 from ops.state.formats import CacheType
 from ops.state.layout import StateLayout
-from ops.state.sequence import SequenceState, reserve
+from ops.state.sequence import MOST_CHECKPOINTS, SequenceState, reserve
 
 Records = list[tuple[str, Record, bool]]  # kernel, operands, wait for the others before
 
@@ -39,17 +39,31 @@ def fused_for_cpu(program: Program) -> Program:
     return replace(program, operations=tuple(operations))
 
 
-def cpu_needs(program: Program, limits: Limits, kv: tuple[CacheType, CacheType]) -> Needs:
-    """Weights as they lie in the file; those of formats without kernels also as float32."""
+def cpu_needs(
+    program: Program, limits: Limits, kv: tuple[CacheType, CacheType], threads: int
+) -> Needs:
+    """Weights as they lie in the file; those of formats without kernels also as float32, twice.
+
+    Until all are packed these lie beside their packed form. The threads' scratch and the recurrent
+    states of a sequence with its checkpoints count as buffers.
+    """
 
     def size(use: Use) -> int:
         weight = use.weight
         converted = use.role != "vector" and weight.format.name not in KERNEL_FORMATS
-        return weight.data.nbytes + converted * 4 * len(weight.data) * weight.columns
+        return weight.data.nbytes + converted * 8 * len(weight.data) * weight.columns
 
     fused = fused_for_cpu(program)
+    layout = StateLayout.of(fused, *kv)
     _, buffers = plan(fused.operations, limits, program.output.buffer, program.given)
-    return needs_of(fused, StateLayout.of(fused, *kv), buffers, size)
+    buffers += threads * most_scratch(fused.operations, limits)
+    buffers += (1 + MOST_CHECKPOINTS) * layout.slot_bytes
+    return needs_of(fused, layout, buffers, size)
+
+
+def most_scratch(operations: Sequence[Operation], limits: Limits) -> int:
+    """Bytes that a thread needs at most."""
+    return max(scratch_bytes(operation, limits) for operation in operations)
 
 
 class CpuRunner:
@@ -75,7 +89,7 @@ class CpuRunner:
         calls = [self._lowering.lower(operation) for operation in operations]
         kernels.prepare(["replay", "pack", "release", *(call.kernel for call in calls)])
         places, size = plan(operations, limits, self._wanted)
-        self._place(places, size, max(call.scratch for call in calls) * threads)
+        self._place(places, size, most_scratch(operations, limits) * threads)
         self._executor = Executor(kernels.address("replay"), threads)
         weakref.finalize(self, self._executor.close)
         self._begin_packing()
@@ -120,6 +134,7 @@ class CpuRunner:
 
     def room(self) -> int:
         """How many more blocks of cache memory has room for."""
+        self._executor.settle()  # until the weights are packed, their place looks free
         return available_memory().bytes // max(1, self.pool.layout.block_bytes)
 
     def _enter(self, step: Step, states: Sequence[SequenceState]) -> None:
@@ -151,8 +166,8 @@ class CpuRunner:
         self.pool.clear()
 
     def _place(self, places: dict[Buffer, int], size: int, scratch: int) -> None:
-        """Memory for the buffers and behind them, for the threads, so many floats of scratch."""
-        self._memory = np.zeros(size + 4 * scratch + 128, np.uint8)
+        """Memory for the buffers and behind them, for the threads, so many bytes of scratch."""
+        self._memory = np.zeros(size + scratch + 128, np.uint8)
         base = -(-self._memory.ctypes.data // 64) * 64
         self._addresses = {buffer: base + place for buffer, place in places.items()}
         self._addresses[SCRATCH] = base + size

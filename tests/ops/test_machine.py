@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.machine import MARGIN, available_memory, cpu_name, default_threads
+from ops.machine import MARGIN, available_memory, cpu_name, default_threads, shared_memory
 
 GIB = 1 << 30
 
@@ -174,6 +174,32 @@ def test_cgroup_memory_counts_cached_files_as_free(tmp_path, files):
     assert "cgroup" in limit.reason
 
 
+@pytest.mark.parametrize(
+    ("group", "limit", "used", "prefix", "mapped"),
+    [
+        ("0::/app", "memory.max", "memory.current", "", "file_mapped"),
+        (
+            "7:memory:/app",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_",
+            "total_mapped_file",
+        ),
+    ],
+    ids=["v2", "v1"],
+)
+def test_cached_files_that_are_mapped_are_in_use(tmp_path, group, limit, used, prefix, mapped):
+    folder = "sys/fs/cgroup/memory/app" if "memory" in group else "sys/fs/cgroup/app"
+    stat = f"{prefix}active_file {GIB}\n{prefix}inactive_file {GIB}\n{mapped} {GIB // 2}"
+    files = {
+        "proc/self/cgroup": group,
+        f"{folder}/{limit}": str(4 * GIB),
+        f"{folder}/{used}": str(3 * GIB),
+        f"{folder}/memory.stat": stat,
+    }
+    assert available_memory(write(tmp_path, MEMINFO | files)).bytes == 5 * GIB // 2
+
+
 def test_an_unlimited_cgroup_does_not_bind(tmp_path):
     files = {"proc/self/cgroup": "0::/", "sys/fs/cgroup/memory.max": "max"}
     assert available_memory(write(tmp_path, MEMINFO | files)).bytes == 16 * GIB
@@ -219,5 +245,6 @@ def test_a_limit_of_the_process_counts_where_it_leaves_least(tmp_path, monkeypat
     assert found.bytes == 500_000_000 - 1000 * resource.getpagesize() - MARGIN
     flag = {"AS": "-v", "DATA": "-d"}[kind]
     assert f"are free (what ulimit {flag} leaves of 500 MB)" in str(found)
+    assert shared_memory(tmp_path).bytes == 8000000 * 1024  # a child has addresses of its own
     monkeypatch.setattr(resource, "getrlimit", lambda which: (none, none))
     assert available_memory(tmp_path).bytes == 8000000 * 1024

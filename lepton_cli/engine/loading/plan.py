@@ -1,6 +1,6 @@
 """From a file to a model that can run: what fits, which backend, and everything checked before."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -23,6 +23,7 @@ from quant.gguf import GGUF
 LOGIT_ROWS = 32
 """Rows of logits that a pass can give at most: their buffer is as wide as the vocabulary."""
 
+NO_ROOM = "free memory, raise that limit, or use a smaller model"
 ADVISED = 0.9  # of the context that fits: what is free now may not be there at the next try
 
 EMBEDDING = "token_embd.weight"
@@ -68,12 +69,28 @@ class Plan:
     weights: int
     cache: int  # with the whole context in use
     buffers: int
+    process: int  # the tokenizer, and a reserve
     longest: int  # the largest context that could be had instead
+    free: MemoryLimit  # before anything of it was taken
     note: str | None = None
 
     @property
     def total(self) -> int:
-        return self.weights + self.cache + self.buffers
+        return self.weights + self.cache + self.buffers + self.process
+
+    @property
+    def left(self) -> MemoryLimit:
+        """For another model beside this one."""
+        rest = max(0, self.free.bytes - self.total)
+        return MemoryLimit(rest, f"{self.free.reason}, beside the model")
+
+    def __str__(self) -> str:
+        return (
+            f"{gigabytes(self.total)} (weights {gigabytes(self.weights)}, "
+            f"cache {gigabytes(self.cache)} for {counted(self.context, 'token')}, "
+            f"buffers {gigabytes(self.buffers)}, "
+            f"tokenizer and reserve {gigabytes(self.process)})"
+        )
 
 
 def architecture(file: GGUF) -> type[Decoder]:
@@ -136,22 +153,21 @@ def plan_memory(
     note = placement.note if placement else None
     layers = placement.cpu_layers if placement else len(needs.layers)
     weights = needs.weights(layers)
-    room = free.bytes - weights - needs.buffers
+    room = free.bytes - weights - needs.buffers - needs.process
     block = needs.block(layers)
     fitting = room // block * BLOCK if block else context * (room >= 0)
     longest = max(context, min(fitting, most_positions or fitting))
-    full = Plan(context, weights, needs.cache(layers, context), needs.buffers, longest, note)
+    cache = needs.cache(layers, context)
+    full = Plan(context, weights, cache, needs.buffers, needs.process, longest, free, note)
     if context <= fitting:
         return full
     if wanted is None and fitting >= BLOCK:
         note = f"context {fitting} of {trained}: memory allows no more ({free.reason})"
         cache = needs.cache(layers, fitting)
-        return Plan(fitting, weights, cache, needs.buffers, fitting, note)
-    message = f"{path}: needs {gigabytes(full.total)} (weights {gigabytes(full.weights)}, "
-    message += f"cache {gigabytes(full.cache)} for {counted(context, 'token')}); "
-    message += str(free)
+        return replace(full, context=fitting, cache=cache, longest=fitting, note=note)
+    message = f"{path}: needs {full}; {free}"
     advised = max(min(fitting, BLOCK), int(fitting * ADVISED) // BLOCK * BLOCK)
-    cure = f"use -c {advised} or less" if fitting >= BLOCK else "use a smaller model"
+    cure = f"use -c {advised} or less" if fitting >= BLOCK else NO_ROOM
     raise OutOfMemoryError(message, cure)
 
 

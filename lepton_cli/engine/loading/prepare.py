@@ -1,12 +1,13 @@
 """From a file to an open model: record, choose, ask what is needed, place, plan, open."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from lepton_cli.engine.library.sizes import counted, gigabytes
+from lepton_cli.engine.library.sizes import gigabytes
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loading.backends import Choice, GpuUse, choose
+from lepton_cli.engine.loading.memory import process_needs
 from lepton_cli.engine.loading.placement import Placement, place, too_large
 from lepton_cli.engine.loading.plan import LoadOptions, Plan
 from ops.backend import (
@@ -22,11 +23,11 @@ from ops.backend import (
     open_device,
     open_on_both,
 )
-from ops.machine import available_memory
+from ops.machine import available_memory, least
 from ops.memory_plan import Limits
 from ops.needs import Needs
 from ops.program import Program
-from quant.errors import LeptonError, UsageError
+from quant.errors import LeptonError, OutOfMemoryError, UsageError
 from quant.gguf import GGUF
 
 
@@ -83,15 +84,21 @@ def prepare(
     options: LoadOptions,
     resources: Resources,
     on_plan: Callable[[str], None] | None,
+    beside: Plan | None = None,
 ) -> Prepared:
-    """Chooses, places and plans. Raises LeptonError before anything is loaded."""
+    """Chooses, places and plans. Raises LeptonError before anything is loaded.
+
+    `beside` is the plan of an open model that may not have taken all of its memory yet.
+    """
     trained = loading.trained_context(file)
     longer = loading.check_context(options.ctx, trained)
     program = loading.build(file, options.ctx or trained)
     choice = choose(options.backend, options.gpu_layers, find_card)
     choice, card = open_card(program, trained, options, resources, choice)
     try:
-        plan = plan_rest(file, program, trained, options, card, resources, on_plan)
+        plan = plan_rest(file, program, trained, options, card, resources, beside)
+        if on_plan:
+            on_plan(f"needs {plan}; {plan.free}")
         if plan.context != (options.ctx or trained):  # long-rope factors depend on it
             program = loading.build(file, plan.context)
     except BaseException:
@@ -154,19 +161,20 @@ def plan_rest(
     options: LoadOptions,
     card: OpenCard | None,
     resources: Resources,
-    on_plan: Callable[[str], None] | None,
+    beside: Plan | None,
 ) -> Plan:
     """The machine's own memory, for what is not on the card."""
     free, placement = available_memory(), card.use.placement if card else None
     needs = needs_here(program, trained, options, placement, resources)
-    end = program.most_positions
-    plan = loading.plan_memory(file.path, needs, options.ctx, trained, free, placement, end)
-    if on_plan:
-        on_plan(
-            f"weights {gigabytes(plan.weights)}, cache up to {gigabytes(plan.cache)} "
-            f"for {counted(plan.context, 'token')}, {gigabytes(free.bytes)} free"
-        )
-    return plan
+    needs, end = replace(needs, process=process_needs(file.metadata)), program.most_positions
+    if beside is None:
+        return loading.plan_memory(file.path, needs, options.ctx, trained, free, placement, end)
+    free = least(free, beside.left)
+    trained = min(trained, beside.context)  # more positions are never entered
+    try:
+        return loading.plan_memory(file.path, needs, options.ctx, trained, free, placement, end)
+    except OutOfMemoryError as error:
+        raise OutOfMemoryError(error.message, "leave out -md, or use a smaller -c") from error
 
 
 def needs_here(

@@ -13,10 +13,16 @@ from make_gguf import write_model
 from lepton_cli import program
 from lepton_cli.engine.decoding.generation import Generation, fit
 from lepton_cli.engine.loading import memory
-from lepton_cli.engine.model import load
+from lepton_cli.engine.loading.memory import RESERVE, STRING_BYTES, process_needs
+from lepton_cli.engine.loading.plan import LoadOptions, build
+from lepton_cli.engine.model import load, open_model
+from ops.compiled import compiling
+from ops.cpu.layout import TOTAL_BYTES, UNPACKED_BYTES
+from ops.cpu.runner import cpu_needs
 from ops.machine import MemoryLimit
+from ops.memory_plan import Limits
 from quant.errors import ContextOverflowError, OutOfMemoryError
-from quant.gguf import GGUF
+from quant.gguf import GGUF, Metadata
 
 
 @pytest.mark.parametrize(
@@ -97,18 +103,101 @@ def test_learned_positions_bound_the_context_that_is_advised(tmp_path: Path):
             assert ("-c " in str(caught.value.hint)) == more
 
 
+def let_be_free(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(
+        "lepton_cli.engine.loading.prepare.available_memory", lambda: MemoryLimit(count, "a test")
+    )
+
+
 def test_the_context_that_is_advised_fits_also_with_a_little_less_memory(tmp_path, monkeypatch):
     path = write_model(tmp_path / "tiny.gguf")
-    free = 20_000_000
+    own = process_needs(GGUF.open(path).metadata)
+    free = own + 20_000_000
 
     def opened(ctx: int, least: int) -> None:
-        monkeypatch.setattr(
-            "lepton_cli.engine.loading.prepare.available_memory",
-            lambda: MemoryLimit(least, "a test"),
-        )
+        let_be_free(monkeypatch, least)
         load(path, backend="reference", ctx=ctx).close()
 
-    with pytest.raises(OutOfMemoryError, match=r"20\.0 MB are free \(a test\)") as caught:
+    with pytest.raises(OutOfMemoryError, match=r"are free \(a test\)") as caught:
         opened(10_000_000, free)
     [advised] = re.findall(r"use -c (\d+) or less", str(caught.value.hint))
-    opened(int(advised), free * 95 // 100)
+    opened(int(advised), own + 19_000_000)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_model_opens_with_what_its_plan_needs_and_not_with_a_byte_less(
+    tmp_path, monkeypatch, backend
+):
+    path = write_model(tmp_path / "tiny.gguf")
+    with load(path, backend=backend, ctx=512) as model:
+        plan = model.plan
+    assert plan.total == plan.weights + plan.cache + plan.buffers + plan.process
+    let_be_free(monkeypatch, plan.total)
+    load(path, backend=backend, ctx=512).close()
+    let_be_free(monkeypatch, plan.total - 1)
+    parts = r"needs .* MB \(weights .*, cache .* for 512 tokens, buffers .*, tokenizer and reserve"
+    with pytest.raises(OutOfMemoryError, match=parts):
+        load(path, backend=backend, ctx=512)
+
+
+def test_the_plan_counts_the_texts_of_a_vocabulary(tmp_path):
+    path = write_model(tmp_path / "tiny.gguf")
+    metadata = GGUF.open(path).metadata
+    texts = len(metadata["tokenizer.ggml.tokens"])
+    more = Metadata(path, {**metadata, "again": metadata["tokenizer.ggml.tokens"]})
+    assert process_needs(more) - process_needs(metadata) == STRING_BYTES * texts
+    assert process_needs(metadata) > RESERVE
+
+
+def test_the_buffers_of_the_cpu_count_the_scratch_of_each_thread(tmp_path):
+    program = build(GGUF.open(write_model(tmp_path / "tiny.gguf", weights="Q4_K")), 512)
+    limits = Limits(256, 32)
+    one, nine = (cpu_needs(program, limits, ("f16", "f16"), count).buffers for count in (1, 9))
+    least = UNPACKED_BYTES + TOTAL_BYTES * limits.tokens  # of a product with weights in parts
+    assert nine - one >= 8 * least
+    assert (nine - one) % 8 == 0
+
+
+def test_weights_without_kernels_count_as_floats_twice_until_they_are_packed(tmp_path):
+    path = write_model(tmp_path / "tiny.gguf", weights="TQ2_0")
+    file = GGUF.open(path)
+    needs = cpu_needs(build(file, 512), Limits(256, 32), ("f16", "f16"), 1)
+    converted = [t for t in file.tensors.values() if t.format.name == "TQ2_0"]
+    floats = sum(t.size for t in converted)
+    assert converted
+    assert needs.weights(len(needs.layers)) >= 8 * floats + sum(t.data.nbytes for t in converted)
+
+
+def test_a_draft_model_is_planned_with_what_its_model_leaves(tmp_path, monkeypatch):
+    path = write_model(tmp_path / "tiny.gguf")
+    options = LoadOptions("reference", ctx=512)
+    with open_model(path, options) as alone:
+        total = alone.plan.total
+    let_be_free(monkeypatch, 2 * total)  # as long as nothing is taken, all of it stays free
+    with open_model(path, options) as model:
+        open_model(path, options, beside=model).close()
+    let_be_free(monkeypatch, 2 * total - 1)
+    with open_model(path, options) as model:
+        with pytest.raises(OutOfMemoryError, match=r"a test, beside the model") as caught:
+            open_model(path, options, beside=model)
+        assert str(caught.value.hint).startswith("leave out -md")
+
+
+def test_a_draft_model_has_no_more_context_than_its_model(tmp_path):
+    path = write_model(tmp_path / "tiny.gguf")
+    with (
+        open_model(path, LoadOptions("reference", ctx=64)) as model,
+        open_model(path, LoadOptions("reference"), beside=model) as draft,
+    ):
+        assert (draft.context_size, draft.trained_context > 64) == (64, True)
+
+
+@pytest.mark.parametrize(("free", "processes"), [(129, 0), (131, 1), (300, 2)])
+def test_as_many_kernels_are_compiled_at_once_as_memory_allows(monkeypatch, free, processes):
+    monkeypatch.setattr(compiling, "shared_memory", lambda: MemoryLimit(free * 1_000_000, "a test"))
+    if processes:
+        assert compiling._processes_that_fit() == processes
+        return
+    with pytest.raises(OutOfMemoryError, match=r"takes 130 MB; 129\.0 MB are free") as caught:
+        next(compiling.compiled(["add"], compiling.Worker("none"), 4))
+    assert "lepton warmup" in str(caught.value.hint)
