@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from lepton_cli.faults import described, watched_threads
-from lepton_cli.ui.arguments.refusals import refusal
+from lepton_cli.ui.arguments.usage.refusals import refusal
 from lepton_cli.ui.cli import app
 from lepton_cli.ui.terminal.notes import complain
 from quant.errors import LeptonError

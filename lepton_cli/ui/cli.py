@@ -16,7 +16,6 @@ from lepton_cli.ui.arguments.bench_options import BenchOptions
 from lepton_cli.ui.arguments.command import Command
 from lepton_cli.ui.arguments.completing import complete_model
 from lepton_cli.ui.arguments.config import default_map, known_settings
-from lepton_cli.ui.arguments.guesses import Program
 from lepton_cli.ui.arguments.options import (
     MODEL_HELP,
     AnswerOptions,
@@ -29,11 +28,12 @@ from lepton_cli.ui.arguments.options import (
     grouped,
     section,
 )
+from lepton_cli.ui.arguments.prompt import gather
 from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from lepton_cli.ui.arguments.setting_names import names_of, tell_of_unknown
+from lepton_cli.ui.arguments.usage.guesses import Program
 from lepton_cli.ui.arguments.words import is_on_command_line, model_and_text, only_model
 from lepton_cli.ui.commands.session_commands import app as sessions
-from lepton_cli.ui.prompt import gather
 from lepton_cli.version import __version__
 
 # they must work when the config file is wrong

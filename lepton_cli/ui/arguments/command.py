@@ -11,10 +11,10 @@ from typing import Any
 import typer.core
 
 from lepton_cli.engine.library.suggestions import nearest
-from lepton_cli.ui.arguments.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS, Foreign
-from lepton_cli.ui.arguments.refusals import example
 from lepton_cli.ui.arguments.setting_names import negated_values, tell_of_rivals, variables
 from lepton_cli.ui.arguments.text_values import check_texts
+from lepton_cli.ui.arguments.usage.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS, Foreign
+from lepton_cli.ui.arguments.usage.refusals import example
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
 

@@ -13,8 +13,8 @@ from lepton_cli.engine.sampling.author_defaults import apply_author_defaults
 from lepton_cli.engine.sampling.sampler import Sampling, parse_samplers, parse_sampling_sequence
 from lepton_cli.ui.arguments.constraint_options import constraint_of
 from lepton_cli.ui.arguments.options import AnswerOptions
+from lepton_cli.ui.arguments.prompt import expand_escapes
 from lepton_cli.ui.arguments.sampling_options import SamplingOptions
-from lepton_cli.ui.prompt import expand_escapes
 from quant.errors import UsageError
 
 if TYPE_CHECKING:

@@ -25,10 +25,10 @@ from lepton_cli.engine.text.reading import checked
 from lepton_cli.ui.arguments.batch_options import ResultOptions, RowOptions
 from lepton_cli.ui.arguments.constraint_options import check_form
 from lepton_cli.ui.arguments.options import AnswerOptions, ConversationOptions, ModelOptions
+from lepton_cli.ui.arguments.prompt import expand_escapes
 from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from lepton_cli.ui.arguments.settings import generation_settings
 from lepton_cli.ui.open_model import load_options, one_text, open_model
-from lepton_cli.ui.prompt import expand_escapes
 from lepton_cli.ui.reports.batch_meter import Meter
 from lepton_cli.ui.reports.batch_output import Results, open_results
 from lepton_cli.ui.terminal.interrupt import interrupting

@@ -12,7 +12,7 @@ from lepton_cli.__main__ import run
 from lepton_cli.engine import model
 from lepton_cli.engine.decoding import generation
 from lepton_cli.ui.arguments import options
-from lepton_cli.ui.arguments.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS
+from lepton_cli.ui.arguments.usage.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS
 from lepton_cli.ui.cli import app
 from lepton_cli.version import __version__
 from ops.state import formats

@@ -8,7 +8,7 @@ import typer
 from fake_model import FakeModel
 
 from lepton_cli.__main__ import run
-from lepton_cli.ui.arguments import guesses
+from lepton_cli.ui.arguments.usage import guesses
 from lepton_cli.ui.cli import app
 from lepton_cli.version import __version__
 

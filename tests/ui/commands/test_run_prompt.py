@@ -14,9 +14,9 @@ from typing import TextIO
 import pytest
 
 from lepton_cli.engine.text import reading as texts
-from lepton_cli.ui import prompt as prompts
+from lepton_cli.ui.arguments import prompt as prompts
 from lepton_cli.ui.arguments.options import PromptOptions
-from lepton_cli.ui.prompt import expand_escapes, gather
+from lepton_cli.ui.arguments.prompt import expand_escapes, gather
 from quant.errors import UsageError
 
 NOTHING = PromptOptions()

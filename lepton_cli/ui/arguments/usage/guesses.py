@@ -10,7 +10,7 @@ from lepton_cli.engine.library.catalogue import how_to_get, names_model, resolve
 from lepton_cli.engine.library.suggestions import nearest
 from lepton_cli.ui.arguments.command import Group, Line, flags_of, read_line
 from lepton_cli.ui.arguments.config import default_map, known_settings
-from lepton_cli.ui.arguments.llamacpp import FOREIGN, FOREIGN_IN_CHAT, INTERACTIVE
+from lepton_cli.ui.arguments.usage.llamacpp import FOREIGN, FOREIGN_IN_CHAT, INTERACTIVE
 from lepton_cli.ui.arguments.words import BUILTIN
 from quant.errors import UsageError
 

@@ -1,0 +1,1 @@
+"""Command lines that are not understood: what was meant, and the command to type."""
