@@ -8,9 +8,9 @@ from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.loading.placement import GpuLayers
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model
-from lepton_cli.engine.text.reading import read_text
 from lepton_cli.ui.arguments.options import ConversationOptions, ModelOptions
-from lepton_cli.ui.commands.warmup import CompileNotes
+from lepton_cli.ui.arguments.text_values import one_text
+from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
 
@@ -71,10 +71,3 @@ def gpu_layers(text: str) -> GpuLayers:
     if not (text.isascii() and text.isdigit()):
         raise UsageError(f"--gpu-layers is {text!r}", "a whole number from 0, auto or all")
     return int(text)
-
-
-def one_text(flag: str, text: str | None, file: str | None) -> str | None:
-    """What an option says or its twin's file holds. Raises UsageError when both are given."""
-    if text is not None and file is not None:
-        raise UsageError(f"{flag} and {flag}-file are both given", "give one of them")
-    return text if file is None else read_text(file)

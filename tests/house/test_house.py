@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("quant", "ops", "lepton_cli")  # each may import what stands before it
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LONGEST = 500  # lines; a file has one subject
+MOST_SIBLINGS = 15  # Python files in a folder
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -47,6 +49,53 @@ def test_data_flows_one_way(path):
     for name in imports(path):
         package = name.split(".")[0]
         assert package not in PACKAGES[mine + 1 :], f"{path} imports {name}"
+
+
+ROOMS = {  # of each package, the lower ones first: none imports from one that stands behind it
+    "lepton_cli.engine": (
+        *("events", "library", "text", "sampling", "constraints", "loading", "decoding"),
+        *("prefixes", "model", "chat", "jobs", "measure"),
+    ),
+    "lepton_cli.ui": (
+        *("terminal", "arguments", "reports", "open_model", "repl", "commands", "cli"),
+    ),
+    "lepton_cli.models": (*("keys", "rope", "weights", "parts", "decoder"),),
+    "ops": (
+        *("interface", "limits", "findings", "profile", "machine", "files", "operations"),
+        *("program", "memory_plan", "needs", "fusion", "logits", "compiled", "state", "drawing"),
+        *("reference", "cpu", "cuda", "split", "backend"),
+    ),
+}
+
+
+def room_of(name: str, package: str) -> str | None:
+    inside = name.removeprefix(f"{package}.")
+    return None if inside == name else inside.split(".")[0]
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_no_arrow_goes_upward_between_rooms(package):
+    order = ROOMS[package]
+    for path in ROOT.joinpath(*package.split(".")).rglob("*.py"):
+        mine = room_of(name_of(path), package)
+        if mine not in order:
+            assert package == "lepton_cli.models" or mine is None, f"{path} is in no room"
+            continue
+        for name in imports(path):
+            other = room_of(name, package)
+            assert other not in order[order.index(mine) + 1 :], f"{path} imports {name}"
+
+
+def test_a_folder_has_few_files():
+    for folder in {path.parent for path in FILES} | {path.parent for path in TESTS}:
+        files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(files) <= MOST_SIBLINGS, f"{folder} has {len(files)} files: rooms, not lists"
+
+
+def test_the_engine_knows_backends_by_their_face_alone():
+    for path in (ROOT / "lepton_cli").rglob("*.py"):
+        for name in imports(path):
+            assert not name.startswith(("ops.cpu", "ops.cuda")), f"{path} imports {name}"
 
 
 def test_the_engine_does_not_know_the_screen():

@@ -17,7 +17,7 @@ def complete_chat(incomplete: str) -> list[str]:
 
 def model_names() -> list[str]:
     """Those that can be opened as they are: on this disk, or part of Lepton."""
-    from lepton_cli.ui.commands.models import known_models
+    from lepton_cli.engine.library.known_models import known_models
 
     return [known.name for known in known_models() if known.path is not None]
 

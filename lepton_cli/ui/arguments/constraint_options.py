@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lepton_cli.engine.constraints.constraint import Constraint, find_constraint
 from lepton_cli.ui.arguments.options import AnswerOptions
-from lepton_cli.ui.open_model import one_text
+from lepton_cli.ui.arguments.text_values import one_text
 from quant.errors import UsageError
 
 

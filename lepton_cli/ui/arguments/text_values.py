@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lepton_cli.engine.text.reading import checked
+from lepton_cli.engine.text.reading import checked, read_text
 from lepton_cli.ui.arguments.setting_names import variable_set
+from quant.errors import UsageError
 
 NAMES = ("FILE", "INPUT", "MODEL", "NAME", "OUT")  # of files: any bytes will do
 
@@ -37,3 +38,10 @@ def _checked(value: Any, place: str) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_checked(part, place) for part in value)
     return value
+
+
+def one_text(flag: str, text: str | None, file: str | None) -> str | None:
+    """What an option says or its twin's file holds. Raises UsageError when both are given."""
+    if text is not None and file is not None:
+        raise UsageError(f"{flag} and {flag}-file are both given", "give one of them")
+    return text if file is None else read_text(file)

@@ -28,7 +28,8 @@ from lepton_cli.ui.arguments.options import AnswerOptions, ConversationOptions, 
 from lepton_cli.ui.arguments.prompt import expand_escapes
 from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from lepton_cli.ui.arguments.settings import generation_settings
-from lepton_cli.ui.open_model import load_options, one_text, open_model
+from lepton_cli.ui.arguments.text_values import one_text
+from lepton_cli.ui.open_model import load_options, open_model
 from lepton_cli.ui.reports.batch_meter import Meter
 from lepton_cli.ui.reports.batch_output import Results, open_results
 from lepton_cli.ui.terminal.interrupt import interrupting

@@ -17,7 +17,8 @@ from lepton_cli.ui.arguments.options import (
 from lepton_cli.ui.arguments.prompt import typed_prompt
 from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from lepton_cli.ui.arguments.settings import generation_settings
-from lepton_cli.ui.open_model import one_text, open_model
+from lepton_cli.ui.arguments.text_values import one_text
+from lepton_cli.ui.open_model import open_model
 from lepton_cli.ui.repl import repl
 from lepton_cli.ui.repl.dialogue import ChatOptions
 from lepton_cli.ui.terminal.notes import note

@@ -26,7 +26,8 @@ from lepton_cli.ui.arguments.options import (
 from lepton_cli.ui.arguments.prompt import gather
 from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from lepton_cli.ui.arguments.settings import generation_settings
-from lepton_cli.ui.open_model import one_text, open_model
+from lepton_cli.ui.arguments.text_values import one_text
+from lepton_cli.ui.open_model import open_model
 from lepton_cli.ui.reports.code_blocks import Which, without_block
 from lepton_cli.ui.reports.report import (
     ExtractReport,

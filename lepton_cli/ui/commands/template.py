@@ -7,7 +7,7 @@ from lepton_cli.engine.text.messages import Message
 from lepton_cli.engine.text.template import load_template
 from lepton_cli.engine.text.tokenizer import build_tokenizer
 from lepton_cli.ui.arguments.options import ConversationOptions
-from lepton_cli.ui.open_model import one_text
+from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit
 from quant.gguf import GGUF

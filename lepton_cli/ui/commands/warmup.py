@@ -1,15 +1,13 @@
-"""`lepton warmup`, and how far compiling has come wherever it happens."""
+"""`lepton warmup`: kernels are compiled ahead of the first run."""
 
 import sys
 from collections.abc import Sequence
 
 from lepton_cli.engine.library.sizes import counted
-from lepton_cli.engine.measure.warmup import Compiling, seconds, warm_up
+from lepton_cli.engine.measure.warmup import warm_up
+from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit
-from lepton_cli.ui.terminal.terminal import redraws
-
-ERASE_LINE = "\r\x1b[K"
 
 
 def prepare(models: Sequence[str], *, verbose: bool) -> None:
@@ -25,44 +23,3 @@ def prepare(models: Sequence[str], *, verbose: bool) -> None:
             kernels = f"{counted(warmth.compiled, 'kernel')} for {warmth.instructions}"
             done = f"compiled {kernels} into {warmth.folder}"
         emit(sys.stdout, done + "\n")
-
-
-class CompileNotes:
-    """Compiling takes seconds, so it is told, on stderr: a note, or a line that counts.
-
-    That line is a terminal's, and goes when all is done. That kernels cannot be kept, or that one
-    is not used, is told once.
-    """
-
-    def __init__(self, *, verbose: bool) -> None:
-        self._verbose, self._lost, self._told = verbose, False, False
-        self._counts = not verbose and sys.stderr is not None and redraws(sys.stderr)
-
-    def __call__(self, compiling: Compiling) -> None:
-        if compiling.lost and not self._lost:
-            self._tell(f"{compiling.lost.message}; {compiling.lost.hint}")
-            self._lost = True
-        elif compiling.ignored and not self._told:
-            why = f"{compiling.ignored.message}; {compiling.ignored.hint}"
-            self._tell(f"a kernel that is there is not used: {why}")
-        how_far = f"{compiling.done} of {compiling.total}"
-        often = "each time" if self._lost else "only this once"
-        if self._counts:
-            self._erase()
-            if compiling.done < compiling.total:
-                line = f"lepton: compiling kernels for this machine, {often}: {how_far}"
-                print(line, end="", file=sys.stderr, flush=True)
-        elif not compiling.done:
-            how_long = f"about {seconds(compiling.total)} s, {often}"
-            note(f"compiling {counted(compiling.total, 'kernel')} for this machine ({how_long})")
-        elif self._verbose:
-            note(f"compiled {compiling.kernel} ({how_far})")
-
-    def _tell(self, text: str) -> None:
-        self._erase()
-        note(text)
-        self._told = True
-
-    def _erase(self) -> None:
-        if self._counts:
-            print(ERASE_LINE, end="", file=sys.stderr, flush=True)

@@ -17,7 +17,7 @@ from lepton_cli.__main__ import run
 from lepton_cli.engine import model as engine
 from lepton_cli.engine.measure import warmup
 from lepton_cli.engine.measure.warmup import Compiling
-from lepton_cli.ui.commands.warmup import CompileNotes
+from lepton_cli.ui.reports.compile_notes import CompileNotes
 from ops import backend
 from ops.backend import CpuBackend
 from ops.compiled.kernel_folder import Shelf, pack
@@ -148,7 +148,7 @@ LOST = LeptonError("kernels cannot be kept in /c: Read-only file system", "set X
 @pytest.mark.parametrize("counts", [False, True])
 @pytest.mark.parametrize("known", ["before", "when the first one was written"])
 def test_kernels_that_cannot_be_kept_are_told_once(capsys, monkeypatch, counts, known):
-    monkeypatch.setattr("lepton_cli.ui.commands.warmup.redraws", lambda stream: counts)
+    monkeypatch.setattr("lepton_cli.ui.reports.compile_notes.redraws", lambda stream: counts)
     first, *rest = STEPS
     before = known == "before"
     steps = [replace(first, lost=LOST if before else None), *(replace(s, lost=LOST) for s in rest)]
@@ -183,7 +183,7 @@ def test_verbose_names_each_kernel(capsys):
 
 
 def test_a_terminal_counts_in_one_line_that_goes(capsys, monkeypatch):
-    monkeypatch.setattr("lepton_cli.ui.commands.warmup.redraws", lambda stream: True)
+    monkeypatch.setattr("lepton_cli.ui.reports.compile_notes.redraws", lambda stream: True)
     before, *lines = told(capsys, verbose=False).split("\r\x1b[K")
     assert before == "" and lines[-1] == ""
     assert [line[-6:] for line in lines[:-1]] == ["0 of 2", "1 of 2"]
