@@ -7,8 +7,9 @@ from dataclasses import asdict
 from lepton_cli.engine.library.inspection import Inspection
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.sizes import counted
-from lepton_cli.ui.reports.numbers import amount, columns, size
+from lepton_cli.ui.reports.numbers import amount, columns, facts, size
 from lepton_cli.ui.terminal.output import emit, emit_json
+from lepton_cli.ui.terminal.terminal import width_of
 
 SCHEMA = "lepton.inspect.v1"
 LINE = 100  # characters of a value
@@ -24,10 +25,11 @@ OWN_KEYS = (
 
 
 def show(file: Inspection, *, metadata: bool, tensors: bool) -> None:
-    text = f"{file.path}\n" + columns([(f"  {name}", value) for name, value in _summary(file)])
+    width = width_of(sys.stdout)
+    text = f"{file.path}\n" + facts([(f"  {name}", said) for name, said in _summary(file)], width)
     if metadata:
         rows = [(f"  {key}", _one_line(value)) for key, value in file.metadata.items()]
-        text += "\nmetadata\n" + columns(rows)
+        text += "\nmetadata\n" + facts(rows, width)
     if tensors:
         text += "\n" + _tensor_table(file)
     emit(sys.stdout, text)

@@ -1,6 +1,5 @@
 """`lepton sessions`: the chats on this disk, listed, searched, shown, exported and deleted."""
 
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,12 +17,13 @@ from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.ui.reports.numbers import columns
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit, emit_json
-from lepton_cli.ui.terminal.terminal import sanitize
+from lepton_cli.ui.terminal.terminal import sanitize, width_of
 from lepton_cli.ui.terminal.wrapping import cut
 from quant.errors import LeptonError, UsageError
 
 SCHEMA = "lepton.sessions.v1"
 BEFORE = 8  # characters shown before a word that was searched
+SHARES = {"name": 0.4, "model": 0.15}  # of a terminal's row at most, so that words are seen
 
 
 def show_list(*, json: bool) -> None:
@@ -118,13 +118,18 @@ def _tell(found: Sequence[tuple[Chat, str]], shown: Sequence[str], *, json: bool
     if not found:
         note(f"no chat is kept yet; chats in a terminal are kept in {kept_first()[0]}")
         return
+    width = width_of(sys.stdout)
     rows = [
-        (*(getattr(chat, name) or "" for name in shown), " ".join(words.split()))
+        (*(_cell(chat, name, width) for name in shown), " ".join(words.split()))
         for chat, words in found
     ]
-    width = shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else None
     lines = columns([(*shown, "words"), *rows]).splitlines()
     emit(sys.stdout, "".join(f"{line if width is None else cut(line, width)}\n" for line in lines))
+
+
+def _cell(chat: Chat, name: str, width: int | None) -> str:
+    text = getattr(chat, name) or ""
+    return text if width is None or name not in SHARES else cut(text, int(width * SHARES[name]))
 
 
 def _record(chat: Chat, words: str) -> Plain:

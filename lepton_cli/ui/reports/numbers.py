@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from lepton_cli.ui.terminal.wrapping import most_cells
+from lepton_cli.ui.terminal.wrapping import broken, most_cells
+
+NARROWEST = 20  # columns of text beside a name
 
 
 def size(count: int) -> str:
@@ -34,3 +36,13 @@ def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
         ]
         lines.append("  ".join(cells).rstrip() + "\n")
     return "".join(lines)
+
+
+def facts(rows: Sequence[tuple[str, str]], width: int | None) -> str:
+    """Names and what is said of each, broken at words where a terminal's `width` is given."""
+    begin = max(most_cells(name) for name, _ in rows) + 2
+    if width is None or width - begin < NARROWEST:
+        return columns(rows)
+    gap = "\n" + " " * begin
+    lines = [(name, broken(text, width - begin).replace("\n", gap)) for name, text in rows]
+    return "".join(f"{name + ' ' * (begin - most_cells(name))}{text}\n" for name, text in lines)

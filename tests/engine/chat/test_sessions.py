@@ -87,6 +87,18 @@ def test_chats_of_both_kinds_are_listed_the_latest_first(
     assert {row.split()[0] for row in rows[1:]} == {"red-whales", "holidays"}
 
 
+def test_a_terminal_s_row_shows_first_words_beside_long_names(
+    state: Path, out: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(state, "Why do whales that live in the sea sing so loud?", "To be heard")
+    whole = out()
+    monkeypatch.setattr("lepton_cli.ui.commands.sessions.width_of", lambda stream: 80)
+    head, row = out().splitlines()
+    assert head.split() == ["name", "date", "model", "words"]
+    assert len(row) <= 80 and row.startswith("why-do-whales-that-live")
+    assert "  Fake 260K  Why do whales" in row and "so loud?" in whole
+
+
 def test_the_list_is_json_for_programs(three: None, out: Callable[..., str], state: Path) -> None:
     listed = json.loads(out("--json"))
     assert listed["schema"] == "lepton.sessions.v1"

@@ -11,7 +11,7 @@ from make_gguf import CHATML, write_model
 
 from lepton_cli.__main__ import run
 from lepton_cli.engine.library.catalogue import load_aliases, resolve
-from lepton_cli.ui.reports.numbers import amount, columns, size
+from lepton_cli.ui.reports.numbers import amount, columns, facts, size
 
 
 @pytest.fixture(scope="module")
@@ -252,3 +252,11 @@ def test_amounts_are_told_shortly(count, text):
 
 def test_columns_are_aligned():
     assert columns([("a", "1"), ("bb", "22")], right=(1,)) == "a    1\nbb  22\n"
+
+
+def test_facts_are_broken_at_words_below_their_begin():
+    rows = [("cpu", "avx512 (the best of those here)"), ("place", "/a/path/longer/than/a/row/is")]
+    assert facts(rows, 29) == (
+        "cpu    avx512 (the best of\n       those here)\nplace  /a/path/longer/than/a/row/is\n"
+    )
+    assert facts(rows, 12) == facts(rows, None) == columns(rows)
