@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 USUAL_QUANTIZATIONS = ("q4_k_m", "q8_0")  # of a repository named without one, as in llama.cpp
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?<!\.gguf)(:[\w.-]+)?", re.IGNORECASE)
+REPOSITORY = re.compile(r"(?!\.)[\w.-]+/[\w.-]+(?<!\.gguf)(:[\w.-]+)?", re.IGNORECASE)
 HUB = re.compile(
     r"(?:(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:(?://)?)"
     r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<quantization>[\w.-]+))?"

@@ -24,6 +24,7 @@ LIST_HINT = "`lepton models` lists the models here, and how to get others"
 ASK_HINT = "ask its owner for the right to read it"
 UNFINISHED = (".part", ".partial", ".incomplete", ".crdownload", ".download", ".tmp", ".aria2")
 MAGIC = b"GGUF"
+PATHS = ("./", "../", "~/")  # how words begin that are no text
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +77,15 @@ def resolve(name: str) -> Path:
 def names_model(word: str) -> bool:
     """Whether the word is plainly meant as a model, also one that is not there, and no text.
 
-    A file that is a model, a word that ends in .gguf, an address, an alias, a name in the caches.
+    A file that is a model, a word that ends in .gguf or begins as a path, an address, an alias, a
+    name in the caches.
     """
     path = os.path.expanduser(word)
     if os.path.isfile(path):
         return path.lower().endswith(".gguf") or _begins_as_model(path)
     if not word.strip() or len(word.split()) > 1:
         return os.path.islink(path)
-    plain = word.lower().endswith(".gguf") or os.path.islink(path)
+    plain = word.lower().endswith(".gguf") or word.startswith(PATHS) or os.path.islink(path)
     return bool(plain or parse_address(word) or word.lower() in load_aliases() or _is_kept(word))
 
 
@@ -161,10 +163,10 @@ def _is_kept(name: str) -> bool:
 def _readable(path: Path) -> Path:
     if path.is_dir():
         names = ", ".join(_ggufs(path)[:3])
-        hint = f"name a file in it: {names}" if names else "it holds no .gguf file"
+        hint = f"name a file in it: {names}" if names else f"it holds no .gguf file; {LIST_HINT}"
         raise UsageError(f"{path} is a folder, not a model file", hint)
     if not path.is_file():
-        raise UsageError(f"{path} is not a regular file", "a model is mapped, not read in order")
+        raise UsageError(f"{path} is not a regular file", "copy the model into a file first")
     first = shard_paths(path)[0]
     if not first.is_file():
         message = f"{path} is one part of a split model, and {first.name} is not beside it"
@@ -248,7 +250,7 @@ def _unknown(name: str, known: Iterable[str]) -> UsageError:
     beside = [str(path.parent / file) for file in nearest(path.name, _ggufs(path.parent))]
     near = beside or nearest(name, known)
     hint = f"did you mean {' or '.join(near)}?" if near else None
-    if REPOSITORY.fullmatch(name):
+    if REPOSITORY.fullmatch(name) and not path.parent.is_dir():
         cure = f"{hint} if not, {how_to_get(name)}" if hint else how_to_get(name)
         return UsageError(f"{name}: no such file, and not in the caches", cure)
     if "/" in name or os.sep in name or name.lower().endswith(".gguf"):

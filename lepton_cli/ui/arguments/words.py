@@ -73,7 +73,7 @@ def _refuse_text(context: Any, given: Sequence[str], default: str | None) -> Non
         if error.hint != LIST_HINT:
             raise
         model = [] if default is not None else [BUILTIN]
-        cure = context.meta[LINE].retyped(context.info_name, [*model, " ".join(given)])
+        cure = context.meta[LINE].retyped(context.info_name, [*model, " ".join(given).strip()])
         raise UsageError(error.message, f"if it is the prompt: {cure}") from error
 
 

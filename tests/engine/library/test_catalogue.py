@@ -10,6 +10,7 @@ import pytest
 
 from lepton_cli.engine.library import catalogue, stores
 from lepton_cli.engine.library.catalogue import (
+    LIST_HINT,
     Alias,
     load_aliases,
     names_model,
@@ -417,6 +418,15 @@ def test_an_ambiguous_name_lists_the_choices(home):
 def test_a_file_in_a_cache_is_found_by_its_bare_name(home, name):
     model = put(home / ".lmstudio/models/a/r/only-Q8_0.gguf")
     assert resolve(name) == model
+
+
+def test_a_path_to_nothing_is_no_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    for path in ("./nothing", "../nothing", "models/nothing"):
+        error = refused(path)
+        assert (error.message, error.hint) == (f"{path}: no such file", LIST_HINT)
+    assert names_model("./nothing") and not names_model("models/nothing")
 
 
 def test_a_repository_that_is_not_here_tells_how_to_fetch_it():
