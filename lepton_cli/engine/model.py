@@ -417,8 +417,15 @@ class Model:
         return Speculation(guesser, generation.draft_max)
 
     def _batch_blocks(self) -> int:
-        """Blocks of the cache that answers at once may take: half of what memory is free."""
-        return max(-(-self.context_size // BLOCK), self._runner.room() // 2)
+        """Blocks of the cache that answers at once may take: half of what memory is free.
+
+        What the machine itself keeps is at most what the plan holds and leaves.
+        """
+        planned, room = -(-self.context_size // BLOCK), self._runner.room() // 2
+        if self.plan.cache:
+            left = self.plan.left.bytes // self._passes.pool.layout.block_bytes
+            room = min(room, planned + left)
+        return max(planned, room)
 
     def _check(self, ids: Sequence[int]) -> None:
         if not len(ids):
