@@ -292,13 +292,14 @@ class Reference:
 
 
 def reference_needs(program: Program, limits: Limits, kv: tuple[CacheType, CacheType]) -> Needs:
-    """Weights in the file, and as float32."""
+    """Weights in the file and as float32; the cache is float32 whatever types it stands for."""
 
     def size(use: Use) -> int:
         return use.weight.data.nbytes + 4 * len(use.weight.data) * use.weight.columns
 
     _, buffers = plan(program.operations, limits, program.output.buffer)
-    return needs_of(program, StateLayout.of(program, *kv), buffers, size)
+    StateLayout.of(program, *kv)  # types that do not fit are refused
+    return needs_of(program, StateLayout.of(program, "f32", "f32"), buffers, size)
 
 
 class ReferenceRunner:

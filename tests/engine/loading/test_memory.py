@@ -192,6 +192,24 @@ def test_a_draft_model_has_no_more_context_than_its_model(tmp_path):
         assert (draft.context_size, draft.trained_context > 64) == (64, True)
 
 
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_the_cache_is_planned_as_the_backend_keeps_it(tmp_path, backend):
+    with load(write_model(tmp_path / "tiny.gguf"), backend=backend, ctx=512) as model:
+        layout = model.positions.layout
+        assert model.plan.cache == 2 * (layout.block_bytes - layout.scratch)
+
+
+@pytest.mark.parametrize(("spare", "more"), [(0, 0), (3, 3), (1 << 20, None)])
+def test_a_batch_takes_no_more_cache_than_the_plan_leaves(tmp_path, monkeypatch, spare, more):
+    path = write_model(tmp_path / "tiny.gguf")
+    with load(path, backend="reference", ctx=512) as model:
+        block, total = model.positions.layout.block_bytes, model.plan.total
+    let_be_free(monkeypatch, total + spare * block)
+    with load(path, backend="reference", ctx=512) as model:
+        monkeypatch.setattr(model._runner, "room", lambda: 1000)
+        assert model._batch_blocks() == (500 if more is None else 2 + more)
+
+
 @pytest.mark.parametrize(("free", "processes"), [(129, 0), (131, 1), (300, 2)])
 def test_as_many_kernels_are_compiled_at_once_as_memory_allows(monkeypatch, free, processes):
     monkeypatch.setattr(compiling, "shared_memory", lambda: MemoryLimit(free * 1_000_000, "a test"))
