@@ -1,4 +1,4 @@
-"""How long a model file takes to open, to list and to make a tokenizer of: a table for the README.
+"""How long a model file takes to open, to list and to make a tokenizer of: the table of docs/performance.md.
 
 python benchmarks/opening.py FILE...
 """

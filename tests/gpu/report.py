@@ -1,4 +1,4 @@
-"""What a run leaves in the folder $OUT: gpu.md for a README, gpu.json for programs."""
+"""What a run leaves in the folder $OUT: gpu.md for docs/gpu.md, gpu.json for programs."""
 
 import json
 from collections.abc import Sequence

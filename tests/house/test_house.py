@@ -12,6 +12,7 @@ PACKAGES = ("quant", "ops", "lepton_cli")  # each may import what stands before 
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LONGEST = 500  # lines; a file has one subject
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MOST_SIBLINGS = 15  # Python files in a folder
 
 
@@ -104,6 +105,12 @@ def test_the_engine_does_not_know_the_screen():
             assert not name.startswith(("lepton_cli.ui", "rich", "prompt_toolkit", "typer")), path
 
 
+def test_the_models_know_neither_engine_nor_screen():
+    for path in (ROOT / "lepton_cli" / "models").rglob("*.py"):
+        for name in imports(path):
+            assert not name.startswith(("lepton_cli.engine", "lepton_cli.ui")), path
+
+
 def test_the_engine_never_prints():
     for path in [*(ROOT / "lepton_cli" / "engine").rglob("*.py"), *(ROOT / "ops").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -151,11 +158,15 @@ def test_a_file_tells_its_one_subject(path):
     assert source.count("\n") <= LONGEST
 
 
-def test_the_readme_names_places_that_exist():
-    table = re.search(r"## Where things go\n(.*?)\n## ", (ROOT / "README.md").read_text(), re.S)
-    assert table is not None
-    paths = re.findall(r"`([\w/.-]+/[\w.<>-]*)`", table[1])
-    assert len(paths) > 8
-    for path in paths:
-        place = ROOT / path.split("<")[0]
-        assert place.exists() or place.parent.exists(), path
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_docs_name_places_that_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for path in re.findall(r"`([\w.-]+/[\w./<>*-]*)", text):
+        if (ROOT / path.split("/")[0]).is_dir():  # others are paths of a user's machine
+            assert any(ROOT.glob(re.sub(r"<\w+>", "*", path))), f"{page.name} names {path}"
+
+
+def test_the_places_of_things_are_a_table_of_many():
+    """Or the test above would look at nothing."""
+    text = (ROOT / "docs" / "where-things-go.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"^\| .* \| .*`[\w./-]+`", text, re.M)) > 40
