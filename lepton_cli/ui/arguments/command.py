@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,11 @@ from lepton_cli.ui.arguments.text_values import check_texts
 from lepton_cli.ui.arguments.usage.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS, Foreign
 from lepton_cli.ui.arguments.usage.refusals import example
 from lepton_cli.ui.terminal.notes import note
+from lepton_cli.ui.terminal.wrapping import broken
 from quant.errors import UsageError
 
 OPTIONAL = -1  # one word may follow the flag
+WIDEST_NAME = 30  # columns of the first column of a help
 ATTACHED = re.compile(r"(-[A-Za-z])(-?\d.*)")  # -n128, -t4
 LINE = "lepton.line"  # the key of a context's Line
 
@@ -56,9 +59,13 @@ class Group(typer.core.TyperGroup):
             raise UsageError(f"{args[0]} is not a command of {ctx.command_path}", cure)
         return super().resolve_command(ctx, args)
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _fit(formatter)
+        super().format_help(ctx, formatter)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _summary(found)) for name, found in self.commands.items()])
+            _write_rows(formatter, [(name, _summary(each)) for name, each in self.commands.items()])
 
 
 class Command(typer.core.TyperCommand):
@@ -91,6 +98,10 @@ class Command(typer.core.TyperCommand):
         check_texts(ctx, self.get_params(ctx))
         return rest
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        _fit(formatter)
+        super().format_help(ctx, formatter)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
@@ -99,8 +110,8 @@ class Command(typer.core.TyperCommand):
                 title = getattr(parameter, "rich_help_panel", None) or "Options"
                 sections.setdefault(title, []).append(record)
         for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
+            with formatter.section(broken(title, formatter.width)):
+                _write_rows(formatter, records)
 
     def _options(self) -> list[typer.core.TyperOption]:
         return [param for param in self.params if isinstance(param, typer.core.TyperOption)]
@@ -114,6 +125,19 @@ class Command(typer.core.TyperCommand):
             message = f"lepton {path} does not take the word {surplus[0]}"
             cure = line.retyped(path, line.words[:room])
             raise UsageError(message, f"without it: {cure}")
+
+
+def _fit(formatter: Any) -> None:
+    """Click's help takes 50 columns at least, also where a terminal has fewer."""
+    formatter.width = min(formatter.width, shutil.get_terminal_size().columns - 2)
+
+
+def _write_rows(formatter: Any, rows: Sequence[tuple[str, str]]) -> None:
+    indent = " " * formatter.current_indent
+    room = formatter.width - len(indent)
+    names = [broken(name, room).replace("\n", "\n" + indent) for name, _ in rows]
+    widest = min(WIDEST_NAME, formatter.width * 2 // 5)
+    formatter.write_dl(list(zip(names, (text for _, text in rows), strict=True)), col_max=widest)
 
 
 def _path(ctx: Any) -> str:

@@ -290,9 +290,10 @@ class Dialogue:
     def tell_room(self, before: int | None = None) -> None:
         """Where the chat does not fit into the context, or that became smaller than `before`."""
         used, size = self.session.used, self.session.model.context_size
-        if used < size and (before is None or size >= before or not used):
+        is_smaller = before is not None and size < before
+        if used < size and not (is_smaller and used):
             return
-        held = f"this context holds {size} tokens" + (f", not {before}" if before else "")
+        held = f"this context holds {size} tokens" + (f", not {before}" if is_smaller else "")
         if used < size:
             self.note(f"{held}; the chat takes {used} of them")
         elif self.session.generation.overflow == "error":

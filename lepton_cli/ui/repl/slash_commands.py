@@ -165,7 +165,7 @@ def _read(dialogue: Dialogue, argument: str) -> None:
         raise UsageError("/read needs a file", "/read notes.txt; /read none drops what was read")
     if argument == NONE:
         dialogue.attachments.clear()
-        dialogue.note("no file goes in front of your next message")
+        dialogue.note("no file attached")
         return
     path, size = Path(argument).expanduser(), dialogue.session.model.context_size
     text = read_text(str(path))
@@ -196,7 +196,7 @@ def _set(dialogue: Dialogue, argument: str) -> None:
         return
     value = find_value(name)
     if text.strip():
-        value.write(dialogue, value.default if text.strip() == DEFAULT else text.strip())
+        value.set(dialogue, text.strip())
     dialogue.note(f"{value.name} = {value.read(dialogue)}")
 
 

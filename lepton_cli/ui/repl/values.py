@@ -29,6 +29,14 @@ class Value:
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
 
+    def set(self, dialogue: Dialogue, text: str) -> None:
+        """Raises UsageError, with a line that can be typed, for what the value cannot be."""
+        try:
+            self.write(dialogue, self.default if text == DEFAULT else text)
+        except UsageError as error:
+            example = f"for example: /set {self.name} {self.default}"
+            raise UsageError(error.message, error.hint or example) from error
+
 
 def find_value(word: str) -> Value:
     """By its name or an alias, with - or _. Raises UsageError with the nearest names."""

@@ -88,6 +88,14 @@ def test_help_shows_every_flag_of_run_in_sections(capsys):
     assert all(f"\n{title}:" in shown for title in ("Model", "Prompt", "Answer", "Sampling"))
 
 
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["sessions", "rm"]])
+def test_help_fits_a_terminal(capsys, monkeypatch, command, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert run([*command, "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= width
+
+
 def test_the_module_is_the_program():
     done = subprocess.run(
         [sys.executable, "-m", "lepton_cli", "--version"], capture_output=True, check=True

@@ -376,9 +376,10 @@ def test_set_changes_the_next_answer() -> None:
 def test_set_refuses_what_makes_no_sense_and_changes_nothing(line: str) -> None:
     talk = dialogue()
     before = talk.session.generation
-    with pytest.raises(LeptonError):
+    with pytest.raises(LeptonError) as refused:
         run_command(talk, line)
     assert talk.session.generation == before
+    assert refused.value.hint
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: value.name)
@@ -464,9 +465,14 @@ def test_a_chat_that_does_not_fit_the_new_model_says_so(
     assert "what does not fit is left out" in told()
 
 
-def test_a_larger_context_needs_no_word(told: Callable[[], str]) -> None:
+def test_a_context_that_is_no_smaller_is_not_said_to_be(told: Callable[[], str]) -> None:
     talk = talked()
     told()
+    talk._load_model = lambda name: FakeModel(context_size=20)  # type: ignore[method-assign, assignment]
+    run_command(talk, "/model small")
+    told()
+    run_command(talk, "/model small")
+    assert "holds 20 tokens; the chat has" in told()
     talk._load_model = lambda name: FakeModel(context_size=9999)  # type: ignore[method-assign, assignment]
     run_command(talk, "/model larger")
     assert "holds" not in told()
