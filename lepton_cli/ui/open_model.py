@@ -21,9 +21,7 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
     on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
     model = engine.open_model(path, wanted, on_plan, progress)
     if options.model_draft is not None:
-        small = draft_options(wanted)
-        draft = engine.open_model(resolve(options.model_draft), small, beside=model)
-        model.guess_with(draft)
+        add_draft(model, options.model_draft, draft_options(wanted))
     if options.audit is not None:
         model.audit(Path(options.audit))
     asked = options.verbose or options.backend == "auto"
@@ -42,6 +40,15 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
         for finding in of_kernels():
             note(f"{finding.subject} {finding}")
     return model
+
+
+def add_draft(model: Model, name: str, options: LoadOptions) -> None:
+    """Closes the model where the draft cannot be opened beside it. Raises LeptonError."""
+    try:
+        model.guess_with(engine.open_model(resolve(name), options, beside=model))
+    except BaseException:
+        model.close()
+        raise
 
 
 def load_options(options: ModelOptions, talk: ConversationOptions) -> LoadOptions:

@@ -16,12 +16,13 @@ from lepton_cli.engine.loading import memory
 from lepton_cli.engine.loading.memory import RESERVE, STRING_BYTES, process_needs
 from lepton_cli.engine.loading.plan import LoadOptions, build
 from lepton_cli.engine.model import load, open_model
+from lepton_cli.ui.open_model import add_draft
 from ops.compiled import compiling
 from ops.cpu.layout import TOTAL_BYTES, UNPACKED_BYTES
 from ops.cpu.runner import cpu_needs
 from ops.machine import MemoryLimit
 from ops.memory_plan import Limits
-from quant.errors import ContextOverflowError, OutOfMemoryError
+from quant.errors import ContextOverflowError, OutOfMemoryError, UsageError
 from quant.gguf import GGUF, Metadata
 
 
@@ -219,3 +220,16 @@ def test_as_many_kernels_are_compiled_at_once_as_memory_allows(monkeypatch, free
     with pytest.raises(OutOfMemoryError, match=r"takes 130 MB; 129\.0 MB are free") as caught:
         next(compiling.compiled(["add"], compiling.Worker("none"), 4))
     assert "lepton warmup" in str(caught.value.hint)
+
+
+def test_a_model_whose_draft_does_not_fit_is_closed(tmp_path, monkeypatch):
+    path = write_model(tmp_path / "tiny.gguf")
+    options = LoadOptions("cpu", ctx=512)
+    with open_model(path, options) as alone:
+        total = alone.plan.total
+    let_be_free(monkeypatch, 2 * total - 1)
+    model = open_model(path, options)
+    with pytest.raises(OutOfMemoryError):
+        add_draft(model, str(path), options)
+    with pytest.raises(UsageError, match="the model is closed"):
+        model.logits([1])
