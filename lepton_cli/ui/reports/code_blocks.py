@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Literal
 
-from markdown_it import MarkdownIt
-
 from lepton_cli.engine.events import Done, FinishReason
 from quant.errors import ConstraintError
 
@@ -17,6 +15,8 @@ def code_blocks(markdown: str) -> list[str]:
 
     A fence may stand at any column: models indent as they like, and mean no indented code by it.
     """
+    from markdown_it import MarkdownIt  # 40 ms that answers without --extract need not wait for
+
     rules = MarkdownIt("commonmark", {"html": False}).disable(["code", "html_block", "reference"])
     tokens = rules.parse(markdown)
     return [token.content.removesuffix("\n") for token in tokens if token.type == "fence"]

@@ -42,7 +42,8 @@ def python(script: str, *args: str, **how: object) -> subprocess.CompletedProces
 def test_a_run_imports_no_compiler():
     script = (
         "import sys; from lepton_cli.__main__ import run; code = run(sys.argv[1:]); "
-        "print({'numba', 'rich', 'matplotlib'} & set(sys.modules), file=sys.stderr); sys.exit(code)"
+        "heavy = {'numba', 'rich', 'matplotlib', 'markdown_it', 'prompt_toolkit'}; "
+        "print(heavy & set(sys.modules), file=sys.stderr); sys.exit(code)"
     )
     done = python(script, *HELLO)
     assert (done.returncode, done.stdout) == (0, "Hello\n"), done.stderr
