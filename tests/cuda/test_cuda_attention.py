@@ -22,6 +22,7 @@ from ops.state.sequence import SequenceState, reserve
 from quant.errors import UsageError
 from quant.format import FORMATS
 
+pytestmark = pytest.mark.emulated
 TOLERANCE = 2e-3
 """Of the largest result: q and the softmax's weights go through float16 (2^-11 of each), and a q8_0
 value is rounded once more."""

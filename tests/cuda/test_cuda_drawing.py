@@ -15,6 +15,7 @@ from ops.logits import Rows
 from ops.memory_plan import Limits
 from ops.state.sequence import SequenceState
 
+pytestmark = pytest.mark.emulated
 RANDOM = np.random.default_rng(3)
 
 

@@ -29,6 +29,7 @@ from ops.memory_plan import Limits
 from quant.errors import LeptonError, OutOfMemoryError
 from quant.gguf import GGUF
 
+pytestmark = pytest.mark.emulated
 CARD = Card(0, "an emulated card", (8, 9), 13000, 1 << 30)
 HALVES = 1e-6  # q, K, V and the softmax's shares are float16: 2^-11 each, squared and some
 STORY = "Once upon a time"

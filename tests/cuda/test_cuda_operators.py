@@ -30,6 +30,8 @@ from ops.program import record
 from ops.reference import ReferenceRunner, rounded_to_bytes, rounded_to_halves
 from ops.state.sequence import SequenceState
 
+pytestmark = pytest.mark.emulated
+
 
 def as_the_card_rounds(w: Weight, x):
     kind = kind_of(w)

@@ -13,6 +13,7 @@ from ops.interface import Weight
 from ops.reference import Reference, rounded_to_bytes, rounded_to_halves
 from quant.format import dequantize
 
+pytestmark = pytest.mark.emulated
 RANDOM = np.random.default_rng(5)
 ROWS, COLUMNS = 40, 512  # a panel and a part of one; more units than some chains have
 SUMS = 2e-6  # of the largest value: sums of float32 in another order
