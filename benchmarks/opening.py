@@ -1,4 +1,4 @@
-"""How long a model file takes to open, to list and to make a tokenizer of: the table of docs/performance.md.
+"""How long a model file takes to open, to list and to make a tokenizer of: for docs/performance.md.
 
 python benchmarks/opening.py FILE...
 """
