@@ -8,7 +8,7 @@ very text that the model read, with its special tokens; its counts and the seed 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from lepton_cli.engine.decoding.beam_search import Beam
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.scheduler import Outcome, Request
 from lepton_cli.engine.events import Done, Event, FinishReason, Reasoning, Text
-from lepton_cli.engine.library.json_values import Plain, json_line, plain
+from lepton_cli.engine.library.json_values import Plain, json_line
 from lepton_cli.engine.library.outputs import append_lines, is_stream, open_stream
+from lepton_cli.engine.sampling.setting import record
 from lepton_cli.engine.text.tokenizer import Tokenizer
 from lepton_cli.version import __version__
 from ops.files.own_files import named_file, open_file
@@ -99,11 +100,6 @@ class AuditLog:
         said: "_Said",
     ) -> None:
         read = b"".join(self._tokenizer.token_bytes(token, render_special=True) for token in ids)
-        parameters: dict[str, Plain] = {
-            field.name: plain(getattr(generation.sampling, field.name))
-            for field in fields(generation.sampling)
-        }
-        constraint = generation.constraint
         self._append(
             {
                 "schema": SCHEMA,
@@ -116,20 +112,13 @@ class AuditLog:
                 "finish_reason": said.reason,
                 "unmet": said.unmet,
                 "counts": said.counts,
-                "parameters": {**parameters, "seed": seed},
-                "max_tokens": generation.max_tokens,
-                "stop": list(generation.stop),
-                "ban": list(generation.ban),
-                "overflow": generation.overflow,
-                "ignore_eos": generation.ignore_eos,
-                "constraint": (
-                    {"kind": constraint.kind, "text": constraint.text} if constraint else None
-                ),
+                "parameters": {**record(generation.sampling), "seed": seed},
+                **record(generation),
             }
         )
 
-    def _append(self, record: dict[str, Plain]) -> None:
-        line = (json_line(record) + "\n").encode()
+    def _append(self, entry: dict[str, Plain]) -> None:
+        line = (json_line(entry) + "\n").encode()
         try:
             if self._stream is not None:
                 os.write(self._stream, line)

@@ -1,12 +1,14 @@
 """How an answer is to be made, and what of a prompt enters the window."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from lepton_cli.engine.constraints.constraint import Constraint
+from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.sampling.sampler import Sampling
+from lepton_cli.engine.sampling.setting import Setting, setting
 from quant.errors import ContextOverflowError, UsageError
 
 Overflow = Literal["error", "drop-old", "middle", "shift"]
@@ -19,21 +21,37 @@ Overflow = Literal["error", "drop-old", "middle", "shift"]
 ANSWER = 512  # tokens: the room for an answer in the context that an error advises
 
 
+RECORDED = Setting(column=False, slash_set=False)  # neither a batch's row nor /set changes it
+UNLISTED = replace(RECORDED, changes_answer=False)
+
+
+def _constraint_record(constraint: Constraint | None) -> Plain:
+    return None if constraint is None else asdict(constraint)
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
     """How an answer is made. `max_tokens` None: until end of text or the window is full."""
 
     sampling: Sampling = field(default_factory=Sampling)
-    max_tokens: int | None = None
-    stop: tuple[str, ...] = ()
-    overflow: Overflow = "error"
-    ignore_eos: bool = False
-    split_reasoning: bool = True
-    draft_max: int = 15  # tokens that are guessed ahead at most; 0: none
-    draft_p_min: float = 0.75  # a draft model stops guessing below this probability
-    ban: tuple[str, ...] = ()  # texts that the answer must not hold
-    logprobs: int | None = None  # how many likeliest tokens to tell at each place; None: nothing
-    constraint: Constraint | None = None  # what the answer must be; thoughts are free
+    max_tokens: int | None = setting(
+        None,
+        Setting(
+            aliases=("max_completion_tokens", "n_predict"),
+            set_aliases=("n", "predict", "num_predict"),
+        ),
+    )
+    stop: tuple[str, ...] = setting((), Setting(set_aliases=("reverse_prompt",)))
+    ban: tuple[str, ...] = setting((), RECORDED)  # texts that the answer must not hold
+    overflow: Overflow = setting("error", Setting(column=False))
+    ignore_eos: bool = setting(False, Setting())
+    constraint: Constraint | None = setting(  # what the answer must be; thoughts are free
+        None, replace(RECORDED, written=_constraint_record)
+    )
+    split_reasoning: bool = setting(True, UNLISTED)
+    draft_max: int = setting(15, UNLISTED)  # tokens that are guessed ahead at most; 0: none
+    draft_p_min: float = setting(0.75, UNLISTED)  # a draft model stops guessing below this
+    logprobs: int | None = setting(None, UNLISTED)  # likeliest tokens told at each place
 
 
 def kept(ids: Sequence[int], bos: int | None) -> int:

@@ -1,27 +1,19 @@
 """A row's own parameters: how the answer to it is made where it differs from the others."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, replace
+from functools import partial
+from typing import Any, get_args
 
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.sampling.sampler import Sampling, parse_samplers
+from lepton_cli.engine.sampling.setting import aliases, settings_of
 from quant.errors import UsageError
 
-NAMES = {  # what flags and other tools call a setting -> our name
-    "temp": "temperature",
-    "typical": "typical_p",
-    "top_nsigma": "top_n_sigma",
-    "dynatemp_exp": "dynatemp_exponent",
-    "repetition_penalty": "repeat_penalty",
-    "max_completion_tokens": "max_tokens",
-    "n_predict": "max_tokens",
-}
-LIMITS = ("max_tokens", "stop", "ignore_eos")
-SAMPLING = {each.name: each.default for each in fields(Sampling) if each.name != "min_keep"}
-KNOWN = frozenset([*SAMPLING, *NAMES, *LIMITS])
 Given = Mapping[str, Plain]
+Reader = Callable[[str, Plain], Any]
+"""From a setting's name and a row's value to ours; ranges are Sampling's to check."""
 
 
 def own_generation(base: Generation, given: Given) -> Generation:
@@ -35,16 +27,22 @@ def own_generation(base: Generation, given: Given) -> Generation:
         if ours in values:
             raise UsageError(f"{name} is given twice, under two names")
         values[ours] = READERS[ours](ours, value)
-    limits = {name: values.pop(name) for name in LIMITS if name in values}
-    return replace(base, **limits, sampling=replace(base.sampling, **values))
+    drawn = {name: values.pop(name) for name in SAMPLING if name in values}
+    return replace(base, **values, sampling=replace(base.sampling, **drawn))
 
 
-def _number(name: str, value: Plain) -> Plain:
-    kind = int if isinstance(SAMPLING.get(name, 0), int) or name == "seed" else float
-    return _spelled(name, value, kind)
+def readers(owner: type[Sampling] | type[Generation]) -> dict[str, Reader]:
+    """Of each setting that a row may have."""
+    return {each.name: _reader(each) for each, about in settings_of(owner) if about.column}
 
 
-def _spelled(name: str, value: Plain, kind: type[int] | type[float]) -> Plain:
+def _reader(each: Field[Any]) -> Reader:
+    if isinstance(each.default, str):
+        return partial(_choice, choices=get_args(each.type))
+    return OWN_FORMS.get(each.name) or BY_TYPE[type(each.default)]
+
+
+def _number(name: str, value: Plain, kind: type[int] | type[float]) -> Plain:
     if not isinstance(value, str):
         return value
     try:
@@ -56,13 +54,13 @@ def _spelled(name: str, value: Plain, kind: type[int] | type[float]) -> Plain:
 
 def _seed(name: str, value: Plain) -> Plain:
     """-1: a fresh one, as with --seed."""
-    seed = _spelled(name, value, int)
+    seed = _number(name, value, int)
     return None if seed == -1 else seed
 
 
-def _tokens(name: str, value: Plain) -> int | None:
-    """-1: until the end of the text, as with --predict."""
-    count = _spelled(name, value, int)
+def _count(name: str, value: Plain) -> int | None:
+    """-1: no limit, as with --predict."""
+    count = _number(name, value, int)
     if isinstance(count, bool) or not isinstance(count, int) or count < -1:
         raise UsageError(f"{name} is {value!r}: it must be a whole number, -1 or more")
     return None if count == -1 else count
@@ -74,6 +72,12 @@ def _switch(name: str, value: Plain) -> bool:
     if not isinstance(found, bool):
         raise UsageError(f"{name} is {value!r}: it must be true or false")
     return found
+
+
+def _choice(name: str, value: Plain, choices: Sequence[str]) -> str:
+    if not isinstance(value, str) or value not in choices:
+        raise UsageError(f"{name} is {value!r}: it must be one of {', '.join(choices)}")
+    return value
 
 
 def _texts(name: str, value: Plain) -> tuple[str, ...]:
@@ -97,14 +101,15 @@ def _biases(name: str, value: Plain) -> tuple[tuple[int, float], ...]:
         raise UsageError(message) from error
 
 
-READERS: dict[str, Callable[[str, Plain], Any]] = {
-    **dict.fromkeys(SAMPLING, _number),
-    "seed": _seed,
-    "max_tokens": _tokens,
-    "stop": _texts,
-    "ignore_eos": _switch,
-    "samplers": _samplers,
-    "dry_sequence_breakers": _texts,
-    "logit_bias": _biases,
+OWN_FORMS: dict[str, Reader] = {"seed": _seed, "samplers": _samplers, "logit_bias": _biases}
+BY_TYPE: dict[type, Reader] = {  # of the default
+    bool: _switch,
+    int: partial(_number, kind=int),
+    float: partial(_number, kind=float),
+    tuple: _texts,
+    type(None): _count,
 }
-"""Setting -> how its value is read; ranges are Sampling's to check."""
+SAMPLING = readers(Sampling)
+READERS = SAMPLING | readers(Generation)
+NAMES = aliases(Sampling) | aliases(Generation)
+KNOWN = frozenset([*READERS, *NAMES])

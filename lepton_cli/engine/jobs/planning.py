@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from lepton_cli.engine.decoding.generation import Generation
@@ -18,7 +18,7 @@ from lepton_cli.engine.jobs.asking import Ask
 from lepton_cli.engine.jobs.rows import Row
 from lepton_cli.engine.jobs.wording import Wording
 from lepton_cli.engine.library.json_values import Plain, plain
-from lepton_cli.engine.sampling.sampler import Sampling
+from lepton_cli.engine.sampling.setting import changed, record
 from quant.errors import LeptonError
 
 DIGITS = 12  # hexadecimal, of each part of a fingerprint
@@ -26,6 +26,9 @@ DIFFERENCES = (
     *("another model", "another prompt template", "other parameters"),
     "another CPU's instructions (LEPTON_CPU chooses them)",
 )
+PLACED = ("max_tokens", "stop", "overflow", "ignore_eos", "constraint", "ban")
+"""Settings that a fingerprint holds by place, without names; all others are held by name."""
+
 DATED = re.compile(r"\b(strftime_now|date_string|datetime)\b")  # in a template that tells the date
 
 
@@ -50,11 +53,8 @@ class Recipe:
         for text in (words.prompt, words.system):
             said.append(None if text is None else plain(text.parts))
         how = self.generation
-        made: list[Plain] = [self.seed, *self.setting, _changed(how.sampling)]
-        limit = how.constraint
-        followed: Plain = None if limit is None else [limit.kind, limit.text]
-        made += [how.max_tokens, plain(how.stop), how.overflow, how.ignore_eos, followed]
-        made.append(plain(how.ban))
+        unseeded = replace(how.sampling, seed=None)  # the recipe's seed is used instead
+        made: list[Plain] = [self.seed, *self.setting, changed(unseeded), *_answer_settings(how)]
         digests = (identity[:DIGITS], _digest(said)[:DIGITS], _digest(made)[:DIGITS])
         return Fingerprint(*digests, self.arithmetic, self.day)
 
@@ -135,11 +135,16 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _changed(sampling: Sampling) -> Plain:
-    """What is not its default: so a new kind of setting does not make old results foreign."""
-    default, names = Sampling(), [each.name for each in fields(sampling) if each.name != "seed"]
-    values = {name: getattr(sampling, name) for name in names}
-    return {name: plain(value) for name, value in values.items() if value != getattr(default, name)}
+def _answer_settings(how: Generation) -> list[Plain]:
+    """Those of PLACED, then all others by name where they differ from their defaults.
+
+    So a new setting does not invalidate results that were made without it.
+    """
+    limit = how.constraint
+    followed: Plain = None if limit is None else [limit.kind, limit.text]
+    values = {**record(how), "constraint": followed}
+    later = {name: value for name, value in changed(how).items() if name not in PLACED}
+    return [*(values[name] for name in PLACED), *([later] if later else [])]
 
 
 def _digest(parts: Sequence[Plain]) -> str:

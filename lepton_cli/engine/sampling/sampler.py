@@ -12,7 +12,7 @@ import difflib
 import math
 import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -34,6 +34,7 @@ from lepton_cli.engine.sampling.candidates import (
 from lepton_cli.engine.sampling.draws import AdaptiveP, Distribution, Draw, Mirostat, MirostatZipf
 from lepton_cli.engine.sampling.penalties import Breakers, penalize, penalize_repeats
 from lepton_cli.engine.sampling.randomness import Xoshiro256
+from lepton_cli.engine.sampling.setting import Setting, setting, settings_of
 from ops.drawing import DrawPlan
 from ops.logits import Row, RowLogits
 from quant.errors import ConstraintError, ModelFileError, UsageError
@@ -56,9 +57,9 @@ KEEP_BEST = frozenset({"top_n_sigma", "top_k", "top_p", "min_p", "temperature"})
 """Stages after which the likeliest token is still there, and still the likeliest."""
 
 
-def _within(default: T, low: float, high: float) -> T:
+def _within(default: T, low: float, high: float, *aliases: str) -> T:
     """A field that may be from `low` to `high`; whole numbers where the default is one."""
-    return field(default=default, metadata={"range": (low, high)})
+    return setting(default, Setting(limits=(low, high), aliases=aliases))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +69,13 @@ class Sampling:
     Raises UsageError with the value and what is allowed.
     """
 
-    temperature: float = _within(0.8, -LARGE, LARGE)  # 0 or less: the likeliest token
+    temperature: float = _within(0.8, -LARGE, LARGE, "temp")  # 0 or less: the likeliest token
     top_k: int = _within(40, -LARGE, LARGE)  # 0 or less: off
     top_p: float = _within(0.95, 0, 1)  # 1: off
     min_p: float = _within(0.05, 0, 1)  # 0: off
-    typical_p: float = _within(1.0, 0, 1)  # 1: off
-    top_n_sigma: float = _within(-1.0, -LARGE, LARGE)  # 0 or less: off
-    repeat_penalty: float = _within(1.0, SMALL, LARGE)  # 1: off
+    typical_p: float = _within(1.0, 0, 1, "typical")  # 1: off
+    top_n_sigma: float = _within(-1.0, -LARGE, LARGE, "top_nsigma")  # 0 or less: off
+    repeat_penalty: float = _within(1.0, SMALL, LARGE, "repetition_penalty")  # 1: off
     repeat_last_n: int = _within(64, -1, LARGE)  # 0: off; -1: all tokens so far
     presence_penalty: float = _within(0.0, -LARGE, LARGE)  # 0: off; below 0 it encourages
     frequency_penalty: float = _within(0.0, -LARGE, LARGE)
@@ -82,26 +83,32 @@ class Sampling:
     dry_base: float = _within(1.75, 1, LARGE)
     dry_allowed_length: int = _within(2, 0, LARGE)
     dry_penalty_last_n: int = _within(64, -1, LARGE)  # 0: off; -1: all tokens so far
-    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    dry_sequence_breakers: tuple[str, ...] = setting(
+        ("\n", ":", '"', "*"), Setting(slash_set=False)
+    )
     xtc_probability: float = _within(0.0, 0, 1)  # 0: off
     xtc_threshold: float = _within(0.1, 0, 1)  # above 0.5: off
     dynatemp_range: float = _within(0.0, 0, LARGE)  # 0: off
-    dynatemp_exponent: float = _within(1.0, 0, LARGE)
+    dynatemp_exponent: float = _within(1.0, 0, LARGE, "dynatemp_exp")
     mirostat: int = _within(0, 0, 2)  # 0: off; a version replaces all but temperature
     mirostat_lr: float = _within(0.1, 0, LARGE)  # eta
     mirostat_ent: float = _within(5.0, 0, LARGE)  # tau, in bits
     adaptive_target: float = _within(-1.0, -LARGE, 1)  # below 0: off
     adaptive_decay: float = _within(0.9, 0, 0.99)
-    logit_bias: tuple[tuple[int, float], ...] = ()  # (token id, what is added); -inf: never
-    samplers: tuple[str, ...] = ORDER
-    seed: int | None = None  # None: a fresh one from the system
-    min_keep: int = _within(0, 0, LARGE)  # tokens that typ_p, top_p, min_p and xtc leave
+    logit_bias: tuple[tuple[int, float], ...] = setting(  # (token id, what is added); -inf: never
+        (), Setting(slash_set=False)
+    )
+    samplers: tuple[str, ...] = setting(ORDER, Setting())
+    seed: int | None = setting(None, Setting())  # None: a fresh one from the system
+    min_keep: int = setting(  # tokens that typ_p, top_p, min_p and xtc leave
+        0, Setting(limits=(0, LARGE), column=False)
+    )
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            if each.metadata:
+        for each, about in settings_of(self):
+            if about.limits:
                 value = getattr(self, each.name)
-                _check(each.name, value, each.metadata["range"], isinstance(each.default, int))
+                _check(each.name, value, about.limits, isinstance(each.default, int))
         if self.seed is not None:
             _check("seed", self.seed, (0, (1 << 64) - 1), True)
         for token, bias in self.logit_bias:

@@ -11,6 +11,7 @@ from lepton_cli.engine.library.catalogue import load_aliases
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.sampling.author_defaults import apply_author_defaults
 from lepton_cli.engine.sampling.sampler import Sampling, parse_samplers, parse_sampling_sequence
+from lepton_cli.engine.sampling.setting import aliases
 from lepton_cli.ui.arguments.constraint_options import constraint_of
 from lepton_cli.ui.arguments.options import AnswerOptions
 from lepton_cli.ui.arguments.prompt import expand_escapes
@@ -20,12 +21,6 @@ from quant.errors import UsageError
 if TYPE_CHECKING:
     from lepton_cli.engine.jobs.cluster import ClusterModel
 
-SPELLED = {  # where the flag's name is not the setting's
-    "temp": "temperature",
-    "typical": "typical_p",
-    "top_nsigma": "top_n_sigma",
-    "dynatemp_exp": "dynatemp_exponent",
-}
 BIAS = re.compile(r"(.+)([+-](?:inf|[0-9.]+(?:e[+-]?[0-9]+)?))", re.DOTALL | re.IGNORECASE)
 
 
@@ -85,7 +80,8 @@ def _given(options: SamplingOptions, *, escape: bool) -> dict[str, Any]:
 
 
 def _spelled(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {SPELLED.get(name, name): value for name, value in values.items()}
+    ours = aliases(Sampling)
+    return {ours.get(name, name): value for name, value in values.items()}
 
 
 def _biases(given: str, model: "Model | ClusterModel") -> list[tuple[int, float]]:

@@ -1,12 +1,14 @@
 """What `/set` shows and changes: one table of values, each read from and written to a dialogue."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import Field, dataclass, replace
+from functools import partial
 from typing import Any, get_args
 
-from lepton_cli.engine.decoding.generation import Overflow
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.library.suggestions import did_you_mean
 from lepton_cli.engine.sampling.sampler import Sampling, parse_samplers
+from lepton_cli.engine.sampling.setting import Setting, settings_of
 from lepton_cli.ui.arguments.options import ReasoningMode
 from lepton_cli.ui.arguments.prompt import expand_escapes
 from lepton_cli.ui.repl.dialogue import Dialogue
@@ -68,52 +70,19 @@ def _number(text: str, kind: type[int] | type[float]) -> float:
         raise UsageError(f"{text!r} is not {wanted}") from error
 
 
-def _numeric(name: str, default: float) -> Value:
-    """A number of Sampling, which checks its range itself."""
-
-    def write(dialogue: Dialogue, text: str) -> None:
-        _change_sampling(dialogue, **{name: _number(text, type(default))})
-
-    def read(dialogue: Dialogue) -> str:
-        return f"{getattr(dialogue.session.generation.sampling, name):g}"
-
-    return Value(name, read, write, f"{default:g}", ALIASES.get(name, ()))
-
-
-ALIASES = {
-    "temperature": ("temp",),
-    "typical_p": ("typical",),
-    "top_n_sigma": ("top_nsigma",),
-    "dynatemp_exponent": ("dynatemp_exp",),
-}
-
-
 def _choice(text: str, choices: tuple[str, ...]) -> str:
     if text not in choices:
         raise UsageError(f"{text!r} is none of {', '.join(choices)}")
     return text
 
 
-def _set_max_tokens(dialogue: Dialogue, text: str) -> None:
+def _count(text: str) -> int | None:
     count = -1 if text == NONE else int(_number(text, int))
-    _change(dialogue, max_tokens=None if count < 0 else count)
+    return None if count < 0 else count
 
 
-def _set_seed(dialogue: Dialogue, text: str) -> None:
-    seed = None if text in ("random", "-1") else int(_number(text, int))
-    _change_sampling(dialogue, seed=seed)
-
-
-def _set_stop(dialogue: Dialogue, text: str) -> None:
-    _change(dialogue, stop=() if text == NONE else (expand_escapes(text, "stop"),))
-
-
-def _set_overflow(dialogue: Dialogue, text: str) -> None:
-    _change(dialogue, overflow=_choice(text, get_args(Overflow)))
-
-
-def _set_ignore_eos(dialogue: Dialogue, text: str) -> None:
-    _change(dialogue, ignore_eos=SWITCH[_choice(text, tuple(SWITCH))])
+def _seed(text: str) -> int | None:
+    return None if text in ("random", "-1") else int(_number(text, int))
 
 
 def _set_thinking(dialogue: Dialogue, text: str) -> None:
@@ -134,52 +103,77 @@ def _switch(value: bool) -> str:
     return "on" if value else "off"
 
 
+def _or(value: int | None, absent: str) -> str:
+    return absent if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a setting is shown and typed. `read` raises UsageError."""
+
+    show: Callable[[Any], str]
+    read: Callable[[str], Any]
+    choices: tuple[str, ...] = ()
+
+
+OWN_FORMS = {
+    "samplers": Form(";".join, parse_samplers),
+    "seed": Form(lambda seed: _or(seed, "random"), _seed),
+}
+
+
+def _form(each: Field[Any]) -> Form:
+    """The setting's own, or that of its default's type."""
+    if each.name in OWN_FORMS:
+        return OWN_FORMS[each.name]
+    match each.default:
+        case bool():
+            return Form(_switch, lambda text: SWITCH[_choice(text, tuple(SWITCH))], tuple(SWITCH))
+        case int() | float():
+            return Form("{:g}".format, partial(_number, kind=type(each.default)))
+        case str():
+            choices = get_args(each.type)
+            return Form(str, partial(_choice, choices=choices), choices)
+        case tuple():
+            return Form(
+                lambda texts: " ".join(map(repr, texts)) or NONE,
+                lambda text: () if text == NONE else (expand_escapes(text, each.name),),
+            )
+        case _:
+            return Form(lambda count: _or(count, NONE), _count)
+
+
+def setting_values(
+    owner: type[Sampling] | type[Generation],
+    find: Callable[[Dialogue], Sampling | Generation],
+    change: Callable[..., None],
+) -> Iterator[Value]:
+    """The settings of `owner`, of which the dialogue has the instance `find`; numbers first."""
+    for each, about in sorted(settings_of(owner), key=lambda pair: pair[1].limits is None):
+        if about.slash_set:
+            yield _setting_value(each, about, find, change)
+
+
+def _setting_value(
+    each: Field[Any],
+    about: Setting,
+    find: Callable[[Dialogue], Sampling | Generation],
+    change: Callable[..., None],
+) -> Value:
+    form, name = _form(each), each.name
+    return Value(
+        name,
+        lambda dialogue: form.show(getattr(find(dialogue), name)),
+        lambda dialogue, text: change(dialogue, **{name: form.read(text)}),
+        form.show(each.default),
+        (*about.aliases, *about.set_aliases),
+        form.choices,
+    )
+
+
 VALUES = (
-    *(
-        _numeric(each.name, getattr(Sampling(), each.name))
-        for each in fields(Sampling)
-        if each.metadata
-    ),
-    Value(
-        "samplers",
-        lambda d: ";".join(d.session.generation.sampling.samplers),
-        lambda d, text: _change_sampling(d, samplers=parse_samplers(text)),
-        ";".join(Sampling().samplers),
-    ),
-    Value(
-        "seed",
-        lambda d: _or(d.session.generation.sampling.seed, "random"),
-        _set_seed,
-        "random",
-    ),
-    Value(
-        "max_tokens",
-        lambda d: _or(d.session.generation.max_tokens, NONE),
-        _set_max_tokens,
-        NONE,
-        ("n", "predict", "n_predict", "num_predict"),
-    ),
-    Value(
-        "stop",
-        lambda d: " ".join(map(repr, d.session.generation.stop)) or NONE,
-        _set_stop,
-        NONE,
-        ("reverse_prompt",),
-    ),
-    Value(
-        "overflow",
-        lambda d: d.session.generation.overflow,
-        _set_overflow,
-        "error",
-        choices=get_args(Overflow),
-    ),
-    Value(
-        "ignore_eos",
-        lambda d: _switch(d.session.generation.ignore_eos),
-        _set_ignore_eos,
-        "off",
-        choices=tuple(SWITCH),
-    ),
+    *setting_values(Sampling, lambda d: d.session.generation.sampling, _change_sampling),
+    *setting_values(Generation, lambda d: d.session.generation, _change),
     Value(
         "thinking",
         lambda d: _switch(d.session.thinking),
@@ -197,7 +191,3 @@ VALUES = (
     ),
     Value("theme", lambda d: d.theme, _set_theme, "auto", choices=get_args(Theme)),
 )
-
-
-def _or(value: int | None, absent: str) -> str:
-    return absent if value is None else str(value)

@@ -4,7 +4,7 @@ stdout holds the answer byte for byte and one newline; thoughts, notes and figur
 The JSON's shape is named by its "schema"; a change that breaks its readers changes that name.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Protocol, TextIO
 
 from lepton_cli.engine.decoding.generation import Generation
@@ -12,6 +12,7 @@ from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
 from lepton_cli.engine.library.json_values import Plain, plain
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.model import Model
+from lepton_cli.engine.sampling.setting import record
 from lepton_cli.engine.text.tokenizer import Tokenizer
 from lepton_cli.ui.arguments.options import ReasoningMode
 from lepton_cli.ui.reports.code_blocks import Which, extracted
@@ -35,8 +36,6 @@ class Start:
 
     def record(self) -> dict[str, Plain]:
         model, how = self.model, self.generation
-        sampling = how.sampling
-        constraint = self.generation.constraint
         return {
             "schema": SCHEMA,
             "model": {
@@ -50,17 +49,10 @@ class Start:
             "backend": model.backend,
             "threads": model.threads,
             "template": self.template,
-            "seed": sampling.seed,
+            "seed": how.sampling.seed,
             "samplers": list(self.samplers),
-            "max_tokens": how.max_tokens,
-            "stop": list(how.stop),
-            "ban": list(how.ban),
-            "overflow": how.overflow,
-            "ignore_eos": how.ignore_eos,
-            "constraint": None if constraint is None else asdict(constraint),
-            "sampling": {
-                field.name: plain(getattr(sampling, field.name)) for field in fields(sampling)
-            },
+            **record(how),
+            "sampling": record(how.sampling),
         }
 
 

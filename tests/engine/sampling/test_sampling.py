@@ -22,10 +22,12 @@ from lepton_cli.engine.sampling.sampler import (
     parse_samplers,
     parse_sampling_sequence,
 )
+from lepton_cli.engine.sampling.setting import settings_of
 from quant.errors import ModelFileError, UsageError
 from quant.gguf import Metadata, Value
 
 STEADY = settings(deadline=None, derandomize=True)
+NUMBERS = [(each, about.limits) for each, about in settings_of(Sampling) if about.limits]
 V = 40
 PURE = Sampling(samplers=(), seed=0)
 EVERY_STAGE_ON = Sampling(
@@ -91,9 +93,11 @@ def test_defaults_are_those_of_llama_cpp() -> None:
     assert Sampler(s, Letters()).describe() == ("top_k", "top_p", "min_p", "temperature", "dist")
 
 
-@pytest.mark.parametrize("field", [f for f in dataclasses.fields(Sampling) if f.metadata])
-def test_numbers_out_of_range_are_refused_with_the_value(field: dataclasses.Field[float]) -> None:
-    low, high = field.metadata["range"]
+@pytest.mark.parametrize(("field", "limits"), NUMBERS)
+def test_numbers_out_of_range_are_refused_with_the_value(
+    field: dataclasses.Field[float], limits: tuple[float, float]
+) -> None:
+    low, high = limits
     for bad in (math.nan, math.inf, -math.inf, low - abs(low) - 1, high * 2 + 1, "1", True, None):
         with pytest.raises(UsageError, match=field.name) as refused:
             Sampling(**{field.name: bad})
@@ -401,11 +405,7 @@ def test_default_chain_draws_from_what_the_obvious_program_keeps(
     assert set(drawn(sampling, np.stack([logits] * 5))) <= set(kept)
 
 
-EXTREMES = {
-    field.name: st.sampled_from([*field.metadata["range"], field.default])
-    for field in dataclasses.fields(Sampling)
-    if field.metadata
-}
+EXTREMES = {field.name: st.sampled_from([*limits, field.default]) for field, limits in NUMBERS}
 
 
 @STEADY

@@ -1,0 +1,61 @@
+"""A setting: a field of `Sampling` or `Generation` whose metadata says where it is listed.
+
+`--json`, the audit log, a batch's fingerprint and columns, and `/set` list the fields by it: a new
+setting enters all of them by its declaration.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, TypeVar
+
+from lepton_cli.engine.library.json_values import Plain, plain
+
+T = TypeVar("T")
+KEY = "setting"  # in a field's metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is known of a field beside its name, type and default."""
+
+    changes_answer: bool = True  # then it belongs to records and to a batch's fingerprint
+    column: bool = True  # a batch's row may set it
+    slash_set: bool = True  # a chat's /set shows and changes it
+    limits: tuple[float, float] | None = None  # of a number: the least and the largest
+    aliases: tuple[str, ...] = ()  # what flags and other tools call it
+    set_aliases: tuple[str, ...] = ()  # names for /set alone: columns so named are the user's data
+    written: Callable[[Any], Plain] = plain  # its value in a record
+
+
+def setting(default: T, about: Setting) -> T:
+    """The field of a dataclass."""
+    return field(default=default, metadata={KEY: about})
+
+
+def settings_of(owner: Any) -> Iterator[tuple[Field[Any], Setting]]:
+    """The settings of a dataclass, or of an instance, in the order of their declarations."""
+    return ((each, each.metadata[KEY]) for each in fields(owner) if KEY in each.metadata)
+
+
+def aliases(owner: Any) -> dict[str, str]:
+    """Other name -> the field's name."""
+    return {alias: each.name for each, about in settings_of(owner) for alias in about.aliases}
+
+
+def record(owner: Any) -> dict[str, Plain]:
+    """The settings that an answer depends on, by name, as values for JSON."""
+    return {
+        each.name: about.written(getattr(owner, each.name))
+        for each, about in settings_of(owner)
+        if about.changes_answer
+    }
+
+
+def changed(owner: Any) -> dict[str, Plain]:
+    """The part of `record` that differs from the defaults."""
+    default = {each.name: each.default for each, _ in settings_of(owner)}
+    return {
+        name: value
+        for name, value in record(owner).items()
+        if getattr(owner, name) != default[name]
+    }
