@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lepton_cli.models import ARCHITECTURES
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("quant", "ops", "lepton_cli")  # each may import what stands before it
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -164,6 +166,14 @@ def test_the_docs_name_places_that_exist(page):
     for path in re.findall(r"`([\w.-]+/[\w./<>*-]*)", text):
         if (ROOT / path.split("/")[0]).is_dir():  # others are paths of a user's machine
             assert any(ROOT.glob(re.sub(r"<\w+>", "*", path))), f"{page.name} names {path}"
+
+
+def test_the_readme_names_every_architecture():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = re.search(r"^- the architectures (.*);$", text, re.M)
+    assert listed is not None
+    names = {name.strip().split(" (")[0] for name in listed[1].split(",")}
+    assert names == set(ARCHITECTURES)
 
 
 def test_the_places_of_things_are_a_table_of_many():
