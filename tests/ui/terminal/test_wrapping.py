@@ -113,6 +113,44 @@ def test_errors_and_hints_break_at_words_on_a_terminal(monkeypatch: pytest.Monke
     ]
 
 
+@pytest.mark.parametrize(
+    ("hint", "rows"),
+    [
+        ("type: lepton chat x", ["lepton: hint: type: lepton chat x"]),
+        (
+            "fetch it with: hf download Some/Model a.gguf",
+            ["lepton: hint: fetch it with:", "hf download Some/Model a.gguf"],
+        ),
+        (
+            "fetch it: .venv/bin/hf download Somebody/Model-GGUF --include '*Q4_K_M*.gguf'",
+            [
+                "lepton: hint: fetch it:",
+                ".venv/bin/hf download \\",
+                "Somebody/Model-GGUF --include \\",
+                "'*Q4_K_M*.gguf'",
+            ],
+        ),
+        (
+            "for example: lepton run builtin 'what'\"'\"'s a; b that is long'; `lepton models` too",
+            [
+                "lepton: hint: for example:",
+                "lepton run builtin 'what'\"'\"'s a; b",
+                "that is long'",
+                "`lepton models` too",
+            ],
+        ),
+    ],
+)
+def test_a_command_of_a_hint_can_be_copied(
+    monkeypatch: pytest.MonkeyPatch, hint: str, rows: list[str]
+) -> None:
+    narrow = Narrow()
+    monkeypatch.setattr(sys, "stderr", narrow)
+    monkeypatch.setattr("lepton_cli.ui.terminal.notes.width_of", lambda stream: 40)
+    complain(UsageError("x", hint))
+    assert narrow.getvalue().splitlines()[1:] == rows
+
+
 def test_errors_and_hints_are_one_line_each_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     complain(UsageError(f"{PATH} is not there", "say " + "word " * 40))
     assert len(capsys.readouterr().err.splitlines()) == 2
