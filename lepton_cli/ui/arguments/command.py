@@ -133,11 +133,17 @@ def _fit(formatter: Any) -> None:
 
 
 def _write_rows(formatter: Any, rows: Sequence[tuple[str, str]]) -> None:
+    """Broken at blanks: Click would break at hyphens too, and never the first column."""
     indent = " " * formatter.current_indent
     room = formatter.width - len(indent)
-    names = [broken(name, room).replace("\n", "\n" + indent) for name, _ in rows]
     widest = min(WIDEST_NAME, formatter.width * 2 // 5)
-    formatter.write_dl(list(zip(names, (text for _, text in rows), strict=True)), col_max=widest)
+    begin = min(widest, max(len(name) for name, _ in rows)) + 2
+    below = "\n" + " " * begin
+    for name, text in rows:
+        fits = len(name) + 2 <= begin
+        shown = name.ljust(begin) if fits else broken(name, room) + below
+        shown += broken(text, room - begin).replace("\n", below)
+        formatter.write(indent + shown.replace("\n", "\n" + indent) + "\n")
 
 
 def _path(ctx: Any) -> str:
