@@ -36,7 +36,7 @@ def _say(kind: str, text: str) -> None:
 
 
 def _hint_rows(line: str, width: int) -> str:
-    """Broken at words, but a command can be copied: it gets rows of its own where it is broken else."""
+    """Broken at words; a command that would be broken gets rows of its own, to be copied."""
     rows, command = broken(line, width), COMMAND.search(line)
     if command is None or command[0].rstrip() in rows:
         return rows
