@@ -8,7 +8,7 @@ from lepton_cli.engine.constraints.constraint import Constraint
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.sampling.sampler import Sampling
-from lepton_cli.engine.sampling.setting import Setting, setting
+from lepton_cli.engine.sampling.setting import Setting, check_limits, setting
 from quant.errors import ContextOverflowError, UsageError
 
 Overflow = Literal["error", "drop-old", "middle", "shift"]
@@ -31,7 +31,10 @@ def _constraint_record(constraint: Constraint | None) -> Plain:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How an answer is made. `max_tokens` None: until end of text or the window is full."""
+    """How an answer is made. `max_tokens` None: until end of text or the window is full.
+
+    Raises UsageError for a number outside its limits.
+    """
 
     sampling: Sampling = field(default_factory=Sampling)
     max_tokens: int | None = setting(
@@ -52,6 +55,9 @@ class Generation:
     draft_max: int = setting(15, UNLISTED)  # tokens that are guessed ahead at most; 0: none
     draft_p_min: float = setting(0.75, UNLISTED)  # a draft model stops guessing below this
     logprobs: int | None = setting(None, UNLISTED)  # likeliest tokens told at each place
+
+    def __post_init__(self) -> None:
+        check_limits(self)
 
 
 def kept(ids: Sequence[int], bos: int | None) -> int:

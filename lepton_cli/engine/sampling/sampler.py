@@ -34,13 +34,19 @@ from lepton_cli.engine.sampling.candidates import (
 from lepton_cli.engine.sampling.draws import AdaptiveP, Distribution, Draw, Mirostat, MirostatZipf
 from lepton_cli.engine.sampling.penalties import Breakers, penalize, penalize_repeats
 from lepton_cli.engine.sampling.randomness import Xoshiro256
-from lepton_cli.engine.sampling.setting import Setting, setting, settings_of
+from lepton_cli.engine.sampling.setting import (
+    LARGE,
+    SMALL,
+    Setting,
+    check_limits,
+    check_number,
+    setting,
+)
 from ops.drawing import DrawPlan
 from ops.logits import Row, RowLogits
 from quant.errors import ConstraintError, ModelFileError, UsageError
 
 T = TypeVar("T")
-LARGE, SMALL = 3.4e38, 1e-30  # float32's end, as in llama.cpp: float64 holds products of two
 ORDER = (
     "penalties",
     "dry",
@@ -105,34 +111,18 @@ class Sampling:
     )
 
     def __post_init__(self) -> None:
-        for each, about in settings_of(self):
-            if about.limits:
-                value = getattr(self, each.name)
-                _check(each.name, value, about.limits, isinstance(each.default, int))
+        check_limits(self)
         if self.seed is not None:
-            _check("seed", self.seed, (0, (1 << 64) - 1), True)
+            check_number("seed", self.seed, (0, (1 << 64) - 1), whole=True)
         for token, bias in self.logit_bias:
-            _check("a token id in logit_bias", token, (0, LARGE), True)
+            check_number("a token id in logit_bias", token, (0, LARGE), whole=True)
             if bias != -np.inf:
-                _check(f"the logit_bias of token {token}", bias, (-LARGE, LARGE), False)
+                name = f"the logit_bias of token {token}"
+                check_number(name, bias, (-LARGE, LARGE), whole=False)
         if "" in self.dry_sequence_breakers:
             raise UsageError("a dry_sequence_breaker is empty", "for no breakers give none at all")
         for name in self.samplers:
             find_stage(name)
-
-
-def _check(name: str, value: float, limits: tuple[float, float], whole: bool) -> None:
-    low, high = limits
-    right_type = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if not (right_type and low <= value <= high):  # NaN is within nothing
-        kind = "a whole number" if whole else "a finite number"
-        raise UsageError(f"{name} is {value!r}: it must be {kind}{_range_text(low, high)}")
-
-
-def _range_text(low: float, high: float) -> str:
-    if high == LARGE:
-        return {-LARGE: "", SMALL: " above 0"}.get(low, f", {low} or more")
-    return f", at most {high}" if low == -LARGE else f" from {low} to {high}"
 
 
 @dataclass(slots=True)

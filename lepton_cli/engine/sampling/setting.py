@@ -9,9 +9,11 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 
 from lepton_cli.engine.library.json_values import Plain, plain
+from quant.errors import UsageError
 
 T = TypeVar("T")
 KEY = "setting"  # in a field's metadata
+LARGE, SMALL = 3.4e38, 1e-30  # float32's end, as in llama.cpp: float64 holds products of two
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +61,26 @@ def changed(owner: Any) -> dict[str, Plain]:
         for name, value in record(owner).items()
         if getattr(owner, name) != default[name]
     }
+
+
+def check_limits(owner: Any) -> None:
+    """Raises UsageError for a number that is outside its limits; whole where its default is."""
+    for each, about in settings_of(owner):
+        if about.limits:
+            value, whole = getattr(owner, each.name), isinstance(each.default, int)
+            check_number(each.name, value, about.limits, whole=whole)
+
+
+def check_number(name: str, value: float, limits: tuple[float, float], *, whole: bool) -> None:
+    """Raises UsageError with the value and what is allowed."""
+    low, high = limits
+    right_type = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not (right_type and low <= value <= high):  # NaN is within nothing
+        kind = "a whole number" if whole else "a finite number"
+        raise UsageError(f"{name} is {value!r}: it must be {kind}{_range_text(low, high)}")
+
+
+def _range_text(low: float, high: float) -> str:
+    if high == LARGE:
+        return {-LARGE: "", SMALL: " above 0"}.get(low, f", {low} or more")
+    return f", at most {high}" if low == -LARGE else f" from {low} to {high}"

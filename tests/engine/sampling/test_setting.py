@@ -1,9 +1,10 @@
 """A setting that is declared is listed by all that list settings: shown with two made-up ones."""
 
 import json
+import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import pytest
 from fake_chat import load_model
@@ -17,10 +18,12 @@ from lepton_cli.engine.jobs.planning import Recipe
 from lepton_cli.engine.jobs.wording import Wording
 from lepton_cli.engine.sampling.sampler import Sampling
 from lepton_cli.engine.sampling.setting import Setting, aliases, record, setting, settings_of
+from lepton_cli.ui.arguments.options import AnswerOptions
 from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from lepton_cli.ui.repl.dialogue import ChatOptions, Dialogue
 from lepton_cli.ui.repl.values import VALUES, setting_values
 from lepton_cli.ui.reports.report import Start
+from quant.errors import UsageError
 
 Tone = Literal["plain", "grand"]
 
@@ -35,11 +38,14 @@ class LaterGeneration(Generation):
     shout: bool = setting(False, Setting(set_aliases=("loud",)))
     tone: Tone = setting("plain", Setting())
     pace: int | None = setting(None, Setting())
+    volume: int = setting(3, Setting(limits=(0, 9)))
     guesses: int = setting(3, Setting(changes_answer=False, column=False, slash_set=False))
 
 
-LATER = LaterGeneration(LaterSampling(wit=0.25), shout=True, tone="grand", pace=7, guesses=9)
-ADDED = {"shout": True, "tone": "grand", "pace": 7}
+LATER = LaterGeneration(
+    LaterSampling(wit=0.25), shout=True, tone="grand", pace=7, volume=5, guesses=9
+)
+ADDED = {"shout": True, "tone": "grand", "pace": 7, "volume": 5}
 BOTH = (Sampling, Generation)
 
 
@@ -106,6 +112,11 @@ def test_a_chat_shows_and_sets_a_new_setting():
     assert values["shout"].aliases == ("loud",) and "guesses" not in values
 
 
+def test_a_number_outside_its_limits_is_refused():
+    with pytest.raises(UsageError, match="volume is 10: it must be a whole number from 0 to 9"):
+        LaterGeneration(volume=10)
+
+
 # --- those there are
 
 
@@ -127,6 +138,20 @@ def test_every_setting_of_sampling_that_a_row_may_have_is_an_option():
     ours = {**aliases(Sampling), "dry_sequence_breaker": "dry_sequence_breakers"}
     options = {each.name for each in fields(SamplingOptions)} - {"sampling_seq"}
     assert {ours.get(name, name) for name in options} == names(Sampling, column=True)
+
+
+@pytest.mark.parametrize(
+    ("group", "owner"), [(SamplingOptions, Sampling), (AnswerOptions, Generation)]
+)
+def test_help_tells_the_defaults(group: type, owner: type):
+    """An option that is not given is None, and its help names the default; or it holds it."""
+    ours = {each.name: each.default for each, _ in settings_of(owner)}
+    hints = get_type_hints(group, include_extras=True)
+    for each in fields(group):
+        name = aliases(owner).get(each.name, each.name)
+        if isinstance(ours.get(name), int | float | str):
+            stated = re.search(r"\[default: (.+)\]", hints[each.name].__metadata__[0].help)
+            assert each.default == ours[name] or (stated and float(stated[1]) == ours[name]), name
 
 
 def test_a_name_stands_for_one_setting():
