@@ -35,7 +35,7 @@ class Meter:
             return
         from lepton_cli.ui.reports.batch_bar import batch_bar
 
-        with modes_kept(sys.stdin, sys.stderr), batch_bar(self._words) as bar:
+        with modes_kept(None, sys.stderr), batch_bar(self._words) as bar:
             task = bar.add_task("", total=self._total, completed=self._kept)
             yield lambda: bar.update(task, completed=self._kept + safe())
 

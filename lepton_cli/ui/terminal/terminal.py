@@ -74,11 +74,13 @@ def modes_kept(keys: TextIO | None, screen: TextIO | None) -> Iterator[None]:
     """The terminal is left as it was found, also where SIGTERM or SIGHUP ends the process.
 
     The exit code is then 128 and the signal's number. A signal that is ignored stays so (nohup).
+    `keys` is None for what changes no modes of keys: a job in the background that sets them,
+    be it to what they are, is stopped.
     """
     if sys.platform == "win32" or not (is_terminal(keys) or is_terminal(screen)):
         yield
         return
-    before = termios.tcgetattr(keys) if keys is not None and keys.isatty() else None
+    before = termios.tcgetattr(keys) if keys is not None and is_terminal(keys) else None
 
     def restore() -> None:
         if keys is not None and before is not None:
