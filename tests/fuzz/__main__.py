@@ -31,7 +31,7 @@ def main(words: list[str]) -> int:
         if given.files:
             fuzz_files(table, given.files, given.seed, given.findings, only=given.only)
         if given.kills:
-            kill(table, given.kills, given.seed)
+            kill(table, given.kills, given.seed, given.findings)
         if given.hashes:
             hash_matrix(table)
         if given.minutes:

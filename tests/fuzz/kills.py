@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -29,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Batch:
-    """Its results, whole lines only, stay as they are once they are there."""
+    """A result that is there stays, though not in its place: at the end they are put in order."""
 
     name = "batches"
 
@@ -86,8 +87,10 @@ class Tally:
     ended: int = 0  # compared with one that nobody kills
 
 
-def killed(kind: type[Victim], kills: int, random: Random, folder: Path) -> tuple[Tally, list[str]]:
-    """Raises RuntimeError where Lepton fails without a kill."""
+def killed(
+    kind: type[Victim], kills: int, random: Random, folder: Path, findings: Path
+) -> tuple[Tally, list[str]]:
+    """What differs is kept in `findings`. Raises RuntimeError where Lepton fails unkilled."""
     folder.mkdir()
     begin = time.monotonic()
     whole = kind(folder / "whole")
@@ -98,14 +101,24 @@ def killed(kind: type[Victim], kills: int, random: Random, folder: Path) -> tupl
         while tally.kills < kills and _strike(victim, random.uniform(0.2, 1.0) * seconds):
             tally.kills += 1
             after = victim.file.read_bytes() if victim.file.exists() else b""
-            if not after.startswith(before):
-                found.append(f"a line that was there is not there any more: {victim.file}")
+            if set(before.split(b"\n")) - set(after.split(b"\n")):  # their order may change
+                found.append(_kept(findings, victim, {"before": before, "after": after}))
             before = after[: after.rfind(b"\n") + 1]
         _to_the_end(victim)
         tally.ended += 1
         if victim.result() != whole.result():
-            found.append(f"{victim.file} is not what one that is never killed leaves")
+            texts = {"killed": victim.file.read_bytes(), "never-killed": whole.file.read_bytes()}
+            found.append(_kept(findings, victim, texts))
     return tally, found
+
+
+def _kept(findings: Path, victim: Victim, texts: Mapping[str, bytes]) -> str:
+    """Two contents of a file that should agree are left in files; what is said of them."""
+    findings.mkdir(parents=True, exist_ok=True)
+    names = [f"{victim.name}-{victim.folder.name}-{what}{victim.file.suffix}" for what in texts]
+    for name, text in zip(names, texts.values(), strict=True):
+        (findings / name).write_bytes(text)
+    return f"{' and '.join(names)} in {findings} differ"
 
 
 def _strike(victim: Victim, seconds: float) -> bool:

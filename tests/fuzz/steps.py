@@ -51,12 +51,13 @@ def _tell(table: Table, kind: Kind, chunks: list[tuple[list[Measure], list[Findi
     table.row(f"mutated {kind.name}", len(measures), f"{told or 'none loaded'}; {cost}", *found)
 
 
-def kill(table: Table, kills: int, seed: int) -> None:
+def kill(table: Table, kills: int, seed: int, findings: Path) -> None:
     """Half of them batches, half chats."""
     for kind, count in ((Batch, kills - kills // 2), (Chat, kills // 2)):
         with tempfile.TemporaryDirectory(prefix="lepton-kills-") as folder:
             random = Random(f"{seed}/{kind.name}")
-            tally, found = killed(kind, count, random, Path(folder) / kind.name)
+            place = Path(folder) / kind.name
+            tally, found = killed(kind, count, random, place, findings)
         outcome = f"{tally.ended} {kind.name} gone on with, compared to the byte"
         table.row(f"kills of {kind.name}", tally.kills, outcome, *found)
 
