@@ -16,6 +16,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks, and limi
 FAULTY = """
 import os, sys, time
 sys.path[:0] = ["tests", "."]
+from folders import make_importable
+make_importable()
 from dataclasses import replace
 from fuzz import sandbox
 from fuzz.kinds import KINDS

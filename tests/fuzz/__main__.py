@@ -12,7 +12,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]  # tests import each other as pytest lets them
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+from folders import make_importable  # noqa: E402  # tests import each other as pytest lets them
+
+make_importable()
 
 from fuzz.report import Table  # noqa: E402
 from fuzz.steps import fuzz_files, hash_matrix, kill, soak  # noqa: E402
