@@ -17,7 +17,7 @@ from random import Random
 from lepton_cli.engine.chat.autosave import read_session
 
 ROWS = [{"id": n, "prompt": f"Tell me a story about {n % 9} cats."} for n in range(60)]
-QUESTIONS = [f"Tell me a story about {n} dogs.\n" for n in range(20)]
+QUESTIONS = [f"Tell me a story about {n} dogs.\n" for n in range(10)]  # they fit into the context
 CHAT = (
     '{"format": "lepton-session", "version": 1}\n'
     '{"turn": "aa", "after": null, "role": "user", "content": "hi"}\n'
@@ -62,7 +62,7 @@ class Chat:
         self.folder = folder
 
     def command(self) -> list[str]:
-        return [*LEPTON, "chat", "builtin", "--resume", "hi", "-n", "60", *SETTINGS, *DROP]
+        return [*LEPTON, "chat", "builtin", "--resume", "hi", "-n", "60", *SETTINGS]
 
     def stdin(self) -> str:
         """What was not answered yet."""
@@ -77,7 +77,6 @@ class Chat:
         return [(turn.message.role, turn.message.content) for turn in turns]
 
 
-DROP = ("--overflow", "drop-old")
 Victim = Batch | Chat
 
 

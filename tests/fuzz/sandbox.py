@@ -33,10 +33,8 @@ SIGNS = (b"Traceback", b"a fault in Lepton")
 class Finding:
     """A file that did not end as promised."""
 
-    kind: str
-    number: int
     why: str
-    file: Path | None = None
+    file: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ class Tries:
 
     def __init__(self, kind: Kind, seed: int, findings: Path) -> None:
         self.findings: list[Finding] = []
-        self._kind, self._seed, self._folder = kind, seed, findings
+        self._kind, self._seed, self._findings = kind, seed, findings
 
     def run(self, numbers: Sequence[int]) -> Iterator[Measure]:
         waiting = list(numbers)
@@ -64,7 +62,8 @@ class Tries:
                 for measure in self._child(Path(scratch), waiting):
                     waiting.remove(measure.number)
                     if measure.why:
-                        self._keep(measure.number, measure.why, Path(scratch))
+                        found = self._findings / self._name(measure.number)
+                        self.findings.append(Finding(measure.why, found))
                     yield measure
 
     def _child(self, folder: Path, numbers: Sequence[int]) -> Iterator[Measure]:
@@ -94,7 +93,9 @@ class Tries:
             raise RuntimeError((folder / "printed").read_text(errors="replace"))
         if status:
             name = signal.Signals(-status).name if status < 0 else f"code {status}"
-            yield Measure(begun, (), 0.0, 0, f"the process ended with {name}")
+            why = f"the process ended with {name}"
+            self._keep(begun, why, folder)
+            yield Measure(begun, (), 0.0, 0, why)
 
     def _serve(self, folder: Path, numbers: Sequence[int], pipe: int) -> None:
         """In the child. `folder/printed` has what a command says."""
@@ -113,6 +114,8 @@ class Tries:
             signal.alarm(PATIENCE)
             why, codes, seconds, memory = self._try(folder, seeds, number, printed)
             told = {"number": number, "codes": codes, "seconds": seconds, "memory": memory}
+            if why:  # here: for the parent it may be the next one's file already
+                self._keep(number, why, folder)
             os.write(pipe, json.dumps({**told, "why": why}).encode() + b"\n")
         os._exit(0)
 
@@ -150,17 +153,18 @@ class Tries:
         data = self._kind.change(random.choice(seeds), seeds, self._kind.tokens, random)
         return random, data
 
+    def _name(self, number: int) -> str:
+        kind, ending = re.sub("[^A-Za-z]+", "-", self._kind.name), Path(self._kind.place).suffix
+        return f"{kind}-{self._seed}-{number}{ending}"
+
     def _keep(self, number: int, why: str, scratch: Path) -> None:
         """The file, and what was printed last."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        name = f"{re.sub('[^A-Za-z]+', '-', self._kind.name)}-{self._seed}-{number}"
-        place = self._place(scratch)
-        file = self._folder / f"{name}{place.suffix}"
+        self._findings.mkdir(parents=True, exist_ok=True)
+        file, place = self._findings / self._name(number), self._place(scratch)
         if place.exists():
             shutil.copyfile(place, file)
         printed = (scratch / "printed").read_bytes()
-        (self._folder / f"{name}.txt").write_bytes(f"{why}\n\n".encode() + printed)
-        self.findings.append(Finding(self._kind.name, number, why, file))
+        file.with_suffix(".txt").write_bytes(f"{why}\n\n".encode() + printed)
 
 
 def _amiss(trial: Trial) -> str:

@@ -131,6 +131,8 @@ def _value(where: str, value: Any, what: Setting) -> Any:
         raise UsageError(f"{where} is a {kind}", "give text, a number or a list")
     if what.negated and not isinstance(value, bool):
         raise UsageError(f"{where} is {value!r}", "give true or false")
+    if isinstance(value, float):  # judged as if typed: 0.5 and inf are no whole numbers
+        return repr(value)
     return not value if what.negated else value
 
 

@@ -66,19 +66,19 @@ def test_no_config_file_sets_nothing():
 def test_keys_reach_the_commands_that_know_them(folder):
     (folder / "config.toml").write_text("temp = 0.5\nraw = true\n[chat]\nplain = true\n")
     assert default_map(KNOWN) == {
-        "run": {"temp": 0.5, "raw": True},
-        "chat": {"temp": 0.5, "plain": True},
+        "run": {"temp": "0.5", "raw": True},
+        "chat": {"temp": "0.5", "plain": True},
     }
 
 
 def test_each_spelling_of_a_flag_is_a_key(folder):
     (folder / "config.toml").write_text("temperature = 0.6\nno-raw = true\n[chat]\ntemp = 1\n")
-    assert default_map(KNOWN) == {"run": {"temp": 0.6, "raw": False}, "chat": {"temp": 1}}
+    assert default_map(KNOWN) == {"run": {"temp": "0.6", "raw": False}, "chat": {"temp": 1}}
 
 
 def test_a_commands_table_wins_over_the_keys_above_it(folder):
     (folder / "config.toml").write_text("temp = 0.5\n[run]\ntemp = 0\n")
-    assert default_map(KNOWN) == {"run": {"temp": 0}, "chat": {"temp": 0.5}}
+    assert default_map(KNOWN) == {"run": {"temp": 0}, "chat": {"temp": "0.5"}}
 
 
 @pytest.mark.parametrize("key", ["ctx-size", "ctx_size"])
@@ -112,6 +112,14 @@ def test_a_wrong_config_file_says_what_and_where(folder, text, message, hint):
     assert hint is None or hint in (error.hint or "")
 
 
+@pytest.mark.parametrize("number", ["40.7", "inf", "nan", "1e400"])
+def test_a_fraction_or_none_is_no_whole_number_in_the_file_either(folder, capsys, number):
+    (folder / "config.toml").write_text(f"top-k = {number}\n")
+    assert run_lepton(["run", "builtin", "hi"]) == 2
+    told = capsys.readouterr().err
+    assert "--top-k takes a whole number" in told and "config.toml: change it there" in told
+
+
 @pytest.mark.parametrize("hindrance", ["a file in the way", "a device", "too long a name"])
 def test_a_config_folder_that_cannot_exist_is_no_error(tmp_path, monkeypatch, hindrance):
     (tmp_path / "file").touch()
@@ -143,7 +151,7 @@ def test_the_variable_names_another_file(tmp_path, monkeypatch):
     other.write_text("temp = 0.1\n")
     monkeypatch.setenv("LEPTON_CONFIG", str(other))
     assert config_path() == other
-    assert default_map(KNOWN)["run"] == {"temp": 0.1}
+    assert default_map(KNOWN)["run"] == {"temp": "0.1"}
 
 
 def test_a_config_file_that_is_named_must_be_there(tmp_path, monkeypatch):
