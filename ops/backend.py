@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from ops.compiled.kernel_folder import Compiling
 from ops.cpu.findings import cpu_findings
+from ops.cpu.kernel_folders import cached_kernels
 from ops.cpu.limits import LimitMeter
 from ops.cpu.objects import ObjectStore, host_features
 from ops.cpu.rungs import choose_rung
 from ops.cpu.runner import CpuRunner, cpu_needs
-from ops.cpu.shelves import cache_shelf
 from ops.cuda.device.device import Device
 from ops.cuda.device.probe import Card, Missing, find_card
 from ops.cuda.findings import card_findings
@@ -177,7 +177,7 @@ class CpuBackend:
 
     @property
     def code(self) -> str:
-        return cache_shelf(Path(), choose_rung(host_features(), os.environ)).folder.name
+        return cached_kernels(Path(), choose_rung(host_features(), os.environ)).folder.name
 
     def refuses(self, program: Program) -> str | None:
         return None
@@ -212,9 +212,9 @@ class CardBackend:
 
     @property
     def code(self) -> str:
-        from ops.cuda.compile.codes import code_shelf  # only where there is a card
+        from ops.cuda.compile.codes import card_kernels  # only where there is a card
 
-        return code_shelf(Path(), self.card.target).folder.name
+        return card_kernels(Path(), self.card.target).folder.name
 
     def refuses(self, program: Program) -> str | None:
         from ops.cuda.cache import WIDEST
@@ -331,7 +331,7 @@ class Kernels(Protocol):
 class CpuKernels:
     def __init__(self, root: Path, on_compile: Callable[[Compiling], None]) -> None:
         self._store = ObjectStore(root, on_compile)
-        self._kept = cache_shelf(root, self._store.rung)
+        self._kept = cached_kernels(root, self._store.rung)
         self.instructions, self.folder = self._store.rung.name, self._kept.folder
 
     def count(self) -> int:
@@ -345,9 +345,9 @@ class CpuKernels:
 
 class CardKernels:
     def __init__(self, card: Card, root: Path, on_compile: Callable[[Compiling], None]) -> None:
-        from ops.cuda.compile.codes import CodeStore, NoLoader, code_shelf
+        from ops.cuda.compile.codes import CodeStore, NoLoader, card_kernels
 
-        self._kept = code_shelf(root, card.target)
+        self._kept = card_kernels(root, card.target)
         threads = default_threads().count
         self._store = CodeStore(NoLoader(card.capability), root, threads, on_compile)
         self.instructions, self.folder = card.target, self._kept.folder

@@ -22,8 +22,8 @@ from pathlib import Path
 from hatchling.build import build_wheel
 
 from ops.cpu.compiling import all_kernels, compiled
+from ops.cpu.kernel_folders import packaged_kernels
 from ops.cpu.rungs import X86, Rung
-from ops.cpu.shelves import packaged_shelf
 from ops.files.whole_files import replacing
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +61,7 @@ def _options() -> argparse.Namespace:
 
 def _objects(rung: Rung, names: list[str]) -> Files:
     """The wheel's members for a rung."""
-    begin, shelf = time.perf_counter(), packaged_shelf(rung)
+    begin, shelf = time.perf_counter(), packaged_kernels(rung)
     folder = shelf.folder.relative_to(ROOT)
     ready = compiled(names, rung, len(os.sched_getaffinity(0)))
     objects = {f"{folder}/{name}.kernel": shelf.sealed(name, packed) for name, packed in ready}

@@ -48,7 +48,7 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenChances:
+class TokenLogprobs:
     """A token's log-probability, and the likeliest tokens at its place with theirs."""
 
     token: int
@@ -65,7 +65,7 @@ class Done:
     token_ids: tuple[int, ...]
     stats: Stats
     unmet: ConstraintError | None = None  # why the answer is not what it had to be
-    logprobs: tuple[TokenChances, ...] = ()  # of each token, where they are wanted
+    logprobs: tuple[TokenLogprobs, ...] = ()  # of each token, where they are wanted
 
 
 Event = Prefill | Text | Reasoning | Done

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine.constraints.constraint import JsonSchema, find_constraint
-from lepton_cli.engine.decoding.answer import Answer, told, unanswered
+from lepton_cli.engine.decoding.answer import Answer, split_reasoning, unanswered
 from lepton_cli.engine.decoding.audit import AuditLog
 from lepton_cli.engine.decoding.beam_search import Beam, BeamSearch, Rules
-from lepton_cli.engine.decoding.generation import Generation, fit, kept
+from lepton_cli.engine.decoding.generation import Generation, fit, protected_tokens
 from lepton_cli.engine.decoding.scheduler import Batch, Outcome, Request
 from lepton_cli.engine.decoding.single import answer_events
 from lepton_cli.engine.decoding.speculation import DraftModel, Guesser, PromptLookup, Speculation
@@ -236,7 +236,7 @@ class Model:
             raise UsageError(counted(width, "beam"), f"it may be 1 to {self._passes.outputs}")
         self._check(ids)
         tokenizer = self.tokenizer
-        prompt = self._fit(ids, generation, kept(ids, tokenizer.bos))
+        prompt = self._fit(ids, generation, protected_tokens(ids, tokenizer.bos))
         ends, stops = tokenizer.end_of_generation, generation.stop
         never = {*self._suppressed(), *(ends if generation.ignore_eos else ())}
         never |= {token for token, bias in generation.sampling.logit_bias if bias == -np.inf}
@@ -251,7 +251,7 @@ class Model:
         beams = []
         for beam in search.run(prompt, interrupt):
             drawn = beam.token_ids
-            text, thought, thinks = told(drawn, prompt, tokenizer, generation, reasoning)
+            text, thought, thinks = split_reasoning(drawn, prompt, tokenizer, generation, reasoning)
             lacks = unanswered(text, beam.reason, len(drawn)) if thinks else None
             beams.append(replace(beam, text=text, reasoning=thought, unmet=lacks))
         if self._audit:
@@ -382,7 +382,7 @@ class Model:
     def _begin(self, ids: Sequence[int], generation: Generation) -> tuple[list[int], Answer, int]:
         """A prompt fitted into the window, its answer, and how many tokens a shift would keep."""
         self._check(ids)
-        keep = kept(ids, self.tokenizer.bos)
+        keep = protected_tokens(ids, self.tokenizer.bos)
         prompt = self._fit(ids, generation, keep)
         reasoning = self.template.reasoning if generation.split_reasoning else None
         guide = None

@@ -43,7 +43,7 @@ class Compiling:
     ignored: LeptonError | None = None
 
 
-class Shelf:
+class KernelFolder:
     """One folder. What cannot be read or written costs time only: compiling is the cure."""
 
     def __init__(self, folder: Path, code: Path | None = None) -> None:

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
+from ops.cpu.kernel_folders import cached_kernels, packaged_kernels
 from ops.cpu.objects import ObjectStore, host_features
 from ops.cpu.rungs import VARIABLE, choose_rung, ladder, reached
-from ops.cpu.shelves import cache_shelf, packaged_shelf
 from ops.findings import Finding
 from quant.errors import UsageError
 
@@ -33,7 +33,7 @@ def _kernels(root: Path) -> Finding:
         rung = choose_rung(host_features(), os.environ)
     except UsageError:
         return Finding("kernels", "none", "there are no instructions to compile them for")
-    shelves = [packaged_shelf(rung), cache_shelf(root, rung)]
+    shelves = [packaged_kernels(rung), cached_kernels(root, rung)]
     stored = [(shelf.folder, sizes) for shelf in shelves if (sizes := shelf.sizes())]
     lost = ObjectStore(root, lambda compiling: None).lost()
     told = [f"{lost.message}; {lost.hint}"] if lost else []

@@ -218,7 +218,7 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Call:
     turns = (op.angles or 0, pairs * op.rotates_q, pairs, _repeat(op.rope))
     ends = (*norms, float(op.eps), *turns, SCRATCH, TOKENS, heads.values)
     operands = (op.q, op.k, op.v, op.y, *shape, *place, *ends)
-    return Call(f"enter_heads_{layout.k}_{layout.v}", operands)
+    return Call(f"norm_rope_store_{layout.k}_{layout.v}", operands)
 
 
 def _attention(low: Lowering, op: Attention) -> Call:

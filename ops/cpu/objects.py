@@ -15,8 +15,8 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from ops.compiled.kernel_folder import Compiling, tidy, unpack
+from ops.cpu.kernel_folders import cached_kernels, packaged_kernels
 from ops.cpu.rungs import choose_rung
-from ops.cpu.shelves import cache_shelf, packaged_shelf
 from ops.machine import default_threads
 from quant.errors import LeptonError
 
@@ -33,8 +33,8 @@ class ObjectStore:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self.rung = choose_rung(host_features(), os.environ)
-        self._cache = cache_shelf(folder, self.rung)
-        self._shelves = [packaged_shelf(self.rung), self._cache]
+        self._cache = cached_kernels(folder, self.rung)
+        self._shelves = [packaged_kernels(self.rung), self._cache]
         tidy(self._cache.folder, time.time())
         self._on_compile = on_compile
         self._owners: list[Any] = []  # own the memory of the loaded code

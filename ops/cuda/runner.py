@@ -17,7 +17,7 @@ from ops.cuda.drawing import CardDrawing
 from ops.cuda.formats import ACTIVATION_BYTES, QUANTIZED
 from ops.cuda.logits import KEPT, CardLogits
 from ops.cuda.lowering.attending import tiles_of
-from ops.cuda.lowering.lower import At, Lowering
+from ops.cuda.lowering.lower import Lowering, StepAddresses
 from ops.cuda.lowering.merging import merge
 from ops.cuda.lowering.placing import Placing, matrix_bytes, packing_kernels
 from ops.cuda.lowering.records import Counts, Places, packed_record
@@ -211,7 +211,9 @@ class CudaRunner:
         """Those of each operator, none where it has no rows; last what finds the largest logits."""
         scratch = max((lowered.scratch(counts) for lowered in self._lowered), default=0)
         self._reserve_scratch(scratch)
-        at = At(counts, Places(self._record, counts, self._shapes), self._buffers, self._scratch)
+        at = StepAddresses(
+            counts, Places(self._record, counts, self._shapes), self._buffers, self._scratch
+        )
         made = [list(lowered.launches(at)) for lowered in self._lowered]
         made.append(self._logits.launches(counts.outputs) if self._logits else [])
         return [[launch for launch in part if all(launch.grid)] for part in made]

@@ -15,7 +15,7 @@ from ptx_rounding import EXACT, ROUGH
 
 from ops.compiled.kernel_folder import pack
 from ops.cuda.compile import ptx
-from ops.cuda.compile.codes import code_shelf
+from ops.cuda.compile.codes import card_kernels
 from ops.cuda.device.device import Launch
 from ops.cuda.kernels import KERNELS
 
@@ -24,7 +24,7 @@ NEWER, OLDER = 80, 75  # cards that spell the words of tensor cores differently
 
 def ptx_of(name: str) -> str:
     """For every card; compiled once for all processes of a test run."""
-    shelf = code_shelf(kernel_folder(), "ptx")
+    shelf = card_kernels(kernel_folder(), "ptx")
     found = shelf.read(name)
     if found:
         return found[0].decode()

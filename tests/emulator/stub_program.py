@@ -18,7 +18,7 @@ from numpy import ndarray
 from passes import kernel_folder
 
 from lepton_cli.__main__ import run
-from ops.cuda.compile.codes import code_shelf
+from ops.cuda.compile.codes import card_kernels
 from ops.cuda.device.device import Launch
 from ops.cuda.kernels import KERNELS
 
@@ -59,7 +59,7 @@ class Processor:
 
     def _knows(self, image: int, name: int, signature: int) -> None:
         """By its bytes: entries of kernels that two processes compiled may have the same name."""
-        shelf = code_shelf(kernel_folder(), "sm_89")
+        shelf = card_kernels(kernel_folder(), "sm_89")
         header = ctypes.string_at(image, HEADER)
         for kernel in shelf.sizes():
             binary, _ = shelf.read(kernel) or (b"", "")

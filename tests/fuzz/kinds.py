@@ -16,7 +16,7 @@ from fuzz.mutation import mutated
 from lepton_cli.engine.library.paths import cache_folder
 from lepton_cli.engine.text.fallback_templates import BUILT_IN
 from lepton_cli.program import run
-from ops.compiled.kernel_folder import Shelf, pack
+from ops.compiled.kernel_folder import KernelFolder, pack
 
 Words = list[str]
 QUICK = ("--backend", "reference", "-c", "128", "-n", "3", "--temp", "0", "--no-stdin")
@@ -261,11 +261,11 @@ def _judge_prefix(trial: Trial) -> str:
 
 def _kernel(folder: Path) -> list[bytes]:
     (folder / "kernels").mkdir(mode=0o700, exist_ok=True)
-    return [Shelf(folder / "kernels").sealed("scale", pack(b"code" * 50, "entry"))]
+    return [KernelFolder(folder / "kernels").sealed("scale", pack(b"code" * 50, "entry"))]
 
 
 def _judge_kernel(trial: Trial) -> str:
-    found = Shelf(trial.folder / "kernels").read("scale")
+    found = KernelFolder(trial.folder / "kernels").read("scale")
     untouched = trial.data in trial.seeds
     return "" if found is None or untouched else "a damaged kernel was loaded"
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from ops.compiled.compiling import Worker, compiled
-from ops.cuda.compile.codes import code_shelf
+from ops.cuda.compile.codes import card_kernels
 from ops.cuda.kernels import KERNELS
 
 
@@ -13,7 +13,7 @@ def compile_ahead(target: str, cache: Path) -> str:
 
     Found there by the same versions of Python packages only. Raises LeptonError.
     """
-    shelf = code_shelf(cache / "lepton" / "kernels", target)
+    shelf = card_kernels(cache / "lepton" / "kernels", target)
     missing = [name for name in KERNELS if not shelf.read(name)]
     worker = Worker("ops.cuda.compile.worker", (target,))
     for name, packed in compiled(missing, worker, os.cpu_count() or 1):

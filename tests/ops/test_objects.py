@@ -14,8 +14,8 @@ import pytest
 from passes import kernel_folder
 
 from ops.compiled import kernel_folder as all_shelves
-from ops.compiled.kernel_folder import Compiling, Shelf, pack
-from ops.cpu import shelves
+from ops.compiled.kernel_folder import Compiling, KernelFolder, pack
+from ops.cpu import kernel_folders
 from ops.cpu.compiling import compiled
 from ops.cpu.objects import ObjectStore, host_features, symbol_address, undefined_symbols
 from ops.cpu.rungs import X86, choose_rung, ladder
@@ -42,8 +42,8 @@ def kernels_told(folder: Path | None, *names: str) -> list[str]:
     return sorted(compiling.kernel for compiling in heard(folder, *names) if compiling.kernel)
 
 
-def cached(folder: Path) -> Shelf:
-    return shelves.cache_shelf(folder, choose_rung(host_features(), os.environ))
+def cached(folder: Path) -> KernelFolder:
+    return kernel_folders.cached_kernels(folder, choose_rung(host_features(), os.environ))
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_kernel_under_anothers_name_is_not_loaded(folder):
 def test_a_kernel_of_another_folder_is_not_loaded(folder):
     [path] = folder.glob(f"*/{SMALL}.kernel")
     whole = path.read_bytes()
-    other = Shelf(folder / "avx2-0123456789abcdef")
+    other = KernelFolder(folder / "avx2-0123456789abcdef")
     assert other.write(SMALL, pack(b"code", "entry")) is None
     assert other.read(SMALL) == (b"code", "entry")
     shutil.copy(other.folder / path.name, path)
@@ -182,8 +182,8 @@ def test_a_kernel_that_others_could_have_written_is_told_and_replaced(folder, ho
 @pytest.fixture
 def package(folder, tmp_path, monkeypatch) -> Path:
     """The folder of kernels of a package that was installed elsewhere; it holds one."""
-    monkeypatch.setattr(shelves, "PACKAGED", tmp_path / "package")
-    shelf = shelves.packaged_shelf(choose_rung(host_features(), os.environ))
+    monkeypatch.setattr(kernel_folders, "PACKAGED", tmp_path / "package")
+    shelf = kernel_folders.packaged_kernels(choose_rung(host_features(), os.environ))
     kernel = cached(folder).read(SMALL)
     assert kernel is not None and shelf.write(SMALL, pack(*kernel)) is None
     return shelf.folder
@@ -202,9 +202,9 @@ def test_kernels_of_the_package_are_believed_as_far_as_its_code(package, tmp_pat
     assert str(place) in first.ignored.message and last.kernel == SMALL
     code = package.parent / "code.py"
     code.touch(0o644)
-    assert Shelf(package, code).read(SMALL) is None
+    assert KernelFolder(package, code).read(SMALL) is None
     planted(code, how)
-    assert Shelf(package, code).read(SMALL) is not None
+    assert KernelFolder(package, code).read(SMALL) is not None
 
 
 @pytest.mark.parametrize("hindrance", ["a file in the way", "a full disk", "no home folder"])
@@ -299,18 +299,18 @@ def test_symbols_that_nobody_provides_are_named(folder):
 
 def test_rungs_sources_and_compilers_have_folders_of_their_own(tmp_path, monkeypatch):
     def folders() -> set[str]:
-        shelf = [shelves.cache_shelf(tmp_path, rung) for rung in X86]
-        return {shelf.folder.name for shelf in (*shelf, *map(shelves.packaged_shelf, X86))}
+        shelf = [kernel_folders.cached_kernels(tmp_path, rung) for rung in X86]
+        return {shelf.folder.name for shelf in (*shelf, *map(kernel_folders.packaged_kernels, X86))}
 
     first = folders()
     assert len(first) == 2 * len(X86)
-    monkeypatch.setattr(shelves, "_compiler", lambda: ("0.99", "numba-9.9.dist-info"))
+    monkeypatch.setattr(kernel_folders, "_compiler", lambda: ("0.99", "numba-9.9.dist-info"))
     second = folders()
     assert len(first & second) == len(X86)  # those of the package: its code is made already
     edited = tmp_path / "edited.py"
     edited.write_text("SPINS = 1\n")
-    known = shelves.sources()
-    monkeypatch.setattr(shelves, "sources", lambda: [*known, edited])
+    known = kernel_folders.sources()
+    monkeypatch.setattr(kernel_folders, "sources", lambda: [*known, edited])
     assert not folders() & (first | second)
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from test_house import ROOT, imports, is_module
 
-from ops.cpu import shelves
+from ops.cpu import kernel_folders
 from ops.cuda.compile import codes
 
 KEPT = {
-    "the CPU's kernels": (shelves.sources, ["ops.cpu.kernels.worker"]),
+    "the CPU's kernels": (kernel_folders.sources, ["ops.cpu.kernels.worker"]),
     "a card's kernels": (codes.sources, ["ops.cuda.compile.worker"]),
 }
 
@@ -53,7 +53,7 @@ def test_every_module_that_is_reached_is_in_the_digest(what):
 @pytest.mark.parametrize("what", KEPT)
 def test_a_folder_within_a_folder_is_in_the_digest(what, tmp_path, monkeypatch):
     places = {
-        "the CPU's kernels": ((shelves, "HERE"), "ops/cpu/kernels"),
+        "the CPU's kernels": ((kernel_folders, "HERE"), "ops/cpu/kernels"),
         "a card's kernels": ((codes, "HERE"), "ops/cuda/kernels"),
     }
     (module, name), folder = places[what]

@@ -48,7 +48,7 @@ class Held(Protocol):
 
 
 @dataclass(slots=True)
-class Kept:
+class SavedSession:
     """A chat that was read from disk."""
 
     path: Path
@@ -66,7 +66,7 @@ class Kept:
 class Autosave:
     """Writes what a tree has grown by. `failure` says why the last words are not on disk."""
 
-    def __init__(self, folder: Path, kept: Kept | None = None) -> None:
+    def __init__(self, folder: Path, kept: SavedSession | None = None) -> None:
         self.path = None if kept is None else kept.path
         self.failure: str | None = None
         self._folder = folder
@@ -122,7 +122,7 @@ def is_session(path: Path) -> bool:
     return head is not None and head.get("format") == FORMAT
 
 
-def read_session(path: Path, identity: str | None = None) -> Kept:
+def read_session(path: Path, identity: str | None = None) -> SavedSession:
     """Tokens are taken where the model that they belong to is this one.
 
     Raises UsageError for a file that is no chat, or that others could have written; of a chat,
@@ -140,7 +140,7 @@ def read_session(path: Path, identity: str | None = None) -> Kept:
             f"{path} is a chat of version {head.get('version')!r}; this Lepton reads {VERSION}"
         )
         raise UsageError(message, "update Lepton")
-    kept = Kept(path)
+    kept = SavedSession(path)
     for line in filter(None, lines):
         try:
             _take(kept, _record(line) or {}, identity)
@@ -149,7 +149,7 @@ def read_session(path: Path, identity: str | None = None) -> Kept:
     return kept
 
 
-def _take(kept: Kept, record: dict[str, Any], identity: str | None) -> None:
+def _take(kept: SavedSession, record: dict[str, Any], identity: str | None) -> None:
     """Raises UsageError for a record that says nothing, or builds on what is missing."""
     nodes, place = kept.tree.nodes, f"{kept.path}"
     if "at" in record:

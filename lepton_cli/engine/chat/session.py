@@ -10,7 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lepton_cli.engine.chat.autosave import Autosave, Kept
+from lepton_cli.engine.chat.autosave import Autosave, SavedSession
 from lepton_cli.engine.chat.branches import Branch, Tree
 from lepton_cli.engine.chat.conversation import Conversation, Turn
 from lepton_cli.engine.chat.saved import SavedChat, read_chat, write_chat
@@ -164,7 +164,7 @@ class Session:
         self._own_files.add(path.resolve())
         return chat.model
 
-    def resume(self, kept: Kept) -> str | None:
+    def resume(self, kept: SavedSession) -> str | None:
         """Goes on with a chat that was kept; gives its last question if that was not answered.
 
         What is said from now on is kept with it, if this session's words are kept at all.

@@ -17,11 +17,11 @@ from lepton_cli.engine.events import (
     Reasoning,
     Stats,
     Text,
-    TokenChances,
+    TokenLogprobs,
 )
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.sampling.banned_texts import Bans
-from lepton_cli.engine.sampling.logprobs import chances
+from lepton_cli.engine.sampling.logprobs import token_logprobs
 from lepton_cli.engine.sampling.sampler import Sampler, unusable_logits
 from lepton_cli.engine.text.streaming import (
     ReasoningFormat,
@@ -76,7 +76,7 @@ class Answer:
         self.reason: FinishReason | None = None
         self.stop_string: str | None = None
         self._tokenizer, self._sampler, self._generation = tokenizer, sampler, generation
-        self.chances: list[TokenChances] = []  # of the drawn tokens, where they are wanted
+        self.chances: list[TokenLogprobs] = []  # of the drawn tokens, where they are wanted
         self._bans = Bans.of(generation.ban)
         self._guide, self._said = guide, list[str]()
         self._characters, self._stops = Utf8Stream(), StopMatcher(generation.stop)
@@ -131,7 +131,9 @@ class Answer:
         if self._bans:
             self._bans = self._bans.after(self._tokenizer.token_bytes(token))
         if self._generation.logprobs is not None and logits is not None:
-            self.chances.append(chances(np.asarray(logits), token, self._generation.logprobs))
+            self.chances.append(
+                token_logprobs(np.asarray(logits), token, self._generation.logprobs)
+            )
         data = self._tokenizer.token_bytes(token, render_special=token in self._rendered)
         text, self.stop_string = self._stops.feed(self._characters.feed(data))
         if self._guide:
@@ -225,7 +227,7 @@ def unanswered(text: str, reason: FinishReason | None, tokens: int) -> Constrain
     return ConstraintError(f"the answer ended after {count}, {lacks}", "try --no-think")
 
 
-def told(
+def split_reasoning(
     ids: Sequence[int],
     prompt: Sequence[int],
     tokenizer: Tokenizer,

@@ -60,7 +60,7 @@ class Generation:
         check_limits(self)
 
 
-def kept(ids: Sequence[int], bos: int | None) -> int:
+def protected_tokens(ids: Sequence[int], bos: int | None) -> int:
     """How many tokens at the start of a prompt always stay: many models are lost without BOS."""
     return int(len(ids) > 0 and ids[0] == bos)
 

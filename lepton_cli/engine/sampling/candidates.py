@@ -105,7 +105,7 @@ def top_n_sigma(candidates: Candidates, n: float) -> Candidates:
     )
 
 
-def exclude_top(candidates: Candidates, threshold: float, min_keep: int) -> Candidates:
+def xtc(candidates: Candidates, threshold: float, min_keep: int) -> Candidates:
     """XTC: of the tokens with p >= threshold only the last one stays, by rank and then by id."""
     kept = candidates.probabilities() < threshold
     above = np.flatnonzero(~kept)[::-1]
@@ -115,14 +115,14 @@ def exclude_top(candidates: Candidates, threshold: float, min_keep: int) -> Cand
     return candidates.keep(kept)
 
 
-def heated(candidates: Candidates, temperature: float) -> Candidates:
+def tempered(candidates: Candidates, temperature: float) -> Candidates:
     """Logits divided by the temperature; none, or one below 0, leaves the likeliest token alone."""
     if temperature < COLDEST:
         return candidates.keep(candidates.logits.argmax(axis=0, keepdims=True))
     return Candidates(candidates.ids, candidates.logits / temperature)
 
 
-def heated_by_entropy(
+def dynamic_temperature(
     candidates: Candidates, temperature: float, spread: float, exponent: float
 ) -> Candidates:
     """From temperature - spread where the model is sure to temperature + spread where it is not."""
@@ -130,4 +130,4 @@ def heated_by_entropy(
         return candidates
     doubt = min(1.0, candidates.entropy() / math.log(len(candidates)))
     lowest, highest = max(0.0, temperature - spread), temperature + spread
-    return heated(candidates, lowest + (highest - lowest) * doubt**exponent)
+    return tempered(candidates, lowest + (highest - lowest) * doubt**exponent)

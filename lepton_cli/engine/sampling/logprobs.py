@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_cli.engine.events import TokenChances
+from lepton_cli.engine.events import TokenLogprobs
 from lepton_cli.engine.sampling.candidates import Candidates
 
 
@@ -14,11 +14,11 @@ def log_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:  # (V
     return values
 
 
-def chances(logits: NDArray[np.float32], token: int, count: int) -> TokenChances:  # (V,)
+def token_logprobs(logits: NDArray[np.float32], token: int, count: int) -> TokenLogprobs:  # (V,)
     """Natural logarithms, of the model's own distribution; the likeliest first."""
     values = log_probabilities(logits)
     if not count:
-        return TokenChances(token, float(values[token]), ())
+        return TokenLogprobs(token, float(values[token]), ())
     best = Candidates(np.arange(len(values), dtype=np.int32), values).likeliest(count)
     top = tuple((int(n), float(values[n])) for n in best)
-    return TokenChances(token, float(values[token]), top)
+    return TokenLogprobs(token, float(values[token]), top)

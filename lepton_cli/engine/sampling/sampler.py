@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from lepton_cli.engine.sampling.candidates import (
     COLDEST,
     Candidates,
-    exclude_top,
-    heated,
-    heated_by_entropy,
+    dynamic_temperature,
     min_p,
+    tempered,
     top_k,
     top_n_sigma,
     top_p,
     typical,
+    xtc,
 )
 from lepton_cli.engine.sampling.draws import AdaptiveP, Distribution, Draw, Mirostat, MirostatZipf
 from lepton_cli.engine.sampling.penalties import Breakers, penalize, penalize_repeats
@@ -163,13 +163,13 @@ def _penalize_repeats(c: Candidates, s: Sampling, x: Context) -> Candidates:
 def _exclude_top(c: Candidates, s: Sampling, x: Context) -> Candidates:
     if x.rng.uniform() >= s.xtc_probability:
         return c
-    return exclude_top(c, s.xtc_threshold, s.min_keep)
+    return xtc(c, s.xtc_threshold, s.min_keep)
 
 
 def _heat(c: Candidates, s: Sampling, x: Context) -> Candidates:
     if s.dynatemp_range == 0:
-        return heated(c, s.temperature)
-    return heated_by_entropy(c, s.temperature, s.dynatemp_range, s.dynatemp_exponent)
+        return tempered(c, s.temperature)
+    return dynamic_temperature(c, s.temperature, s.dynatemp_range, s.dynatemp_exponent)
 
 
 STAGES = (

@@ -61,7 +61,7 @@ for _activation, _gate in vectors.GATES.items():
     KERNELS[f"gate_{_activation}"] = elementwise.map_two(_gate)
 for _keys in cached.KEYS:
     for _values in cached.VALUES:
-        KERNELS[f"enter_heads_{_keys}_{_values}"] = heads.enter_heads(_keys, _values)
+        KERNELS[f"norm_rope_store_{_keys}_{_values}"] = heads.norm_rope_store(_keys, _values)
         KERNELS[f"attention_{_keys}_{_values}"] = attention.attention(_keys, _values)
 
 ARGUMENTS = {"replay": 6}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ops.compiled.compiling import Worker, compiled
-from ops.compiled.kernel_folder import Compiling, Shelf, tidy, unpack
+from ops.compiled.kernel_folder import Compiling, KernelFolder, tidy, unpack
 from ops.cuda.device.device import Code
 
 HERE = Path(__file__).parents[1]  # ops/cuda
@@ -49,7 +49,7 @@ class CodeStore:
         """`folder` is for compiled kernels."""
         self._device, self._processes, self._on_compile = device, processes, on_compile
         self._target = "sm_{}{}".format(*device.capability)
-        self.shelf = code_shelf(folder, self._target)
+        self.shelf = card_kernels(folder, self._target)
         tidy(self.shelf.folder, time.time())
 
     def prepare(self, names: Iterable[str]) -> None:
@@ -76,12 +76,12 @@ class CodeStore:
         self._device.load(name, Code(binary, entry, signature))
 
 
-def code_shelf(root: Path, target: str) -> Shelf:
+def card_kernels(root: Path, target: str) -> KernelFolder:
     """Another version of a source or of the compiler has another folder."""
     key = hashlib.sha256(" ".join((target, *map(_installed, COMPILERS))).encode())
     for source in sources():
         key.update(source.read_bytes())
-    return Shelf(root / f"{target}-{key.hexdigest()[:16]}")
+    return KernelFolder(root / f"{target}-{key.hexdigest()[:16]}")
 
 
 def sources() -> list[Path]:

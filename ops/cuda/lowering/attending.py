@@ -92,7 +92,7 @@ def enter(
     turn = rotation.pairs, int(rotation.interleaved), int(rotation.query)
     operands = *addresses, *places, *sizes, norms.eps, *turn
     shared = 4 * padded(heads.head_width) * warps
-    return Launch(f"enter_heads_{layout.k}_{layout.v}", grid, 32 * warps, operands, shared)
+    return Launch(f"norm_rope_store_{layout.k}_{layout.v}", grid, 32 * warps, operands, shared)
 
 
 def slots(heads: Heads, blocks: int) -> int:

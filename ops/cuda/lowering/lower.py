@@ -54,7 +54,7 @@ WARP_BYTES = 4 * NORM_THREADS // WARP  # of shared memory: a float a warp
 
 
 @dataclass(frozen=True, slots=True)
-class At:
+class StepAddresses:
     """Where things are in a step of certain sizes."""
 
     counts: Counts
@@ -69,7 +69,7 @@ class At:
         return self.buffers[buffer]
 
 
-Launches = Callable[[At], Iterable[Launch]]
+Launches = Callable[[StepAddresses], Iterable[Launch]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def _embed(low: Lowering, op: Embed) -> Lowered:
     placed = low.placing.matrix(op.table)
     name = f"embed_{placed.kind}"
 
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         wanted = {"tokens": at.step.ids, "positions": at.step.positions}[op.index]
         address, target = low.placing.address(placed), at[op.y]
         operands: tuple[int, ...] = (address, placed.panel_bytes, wanted, target, placed.blocks)
@@ -117,7 +117,7 @@ def _joined_products(low: Lowering, op: JoinedProducts) -> Lowered:
     biases = [w.bias for w in op.ws if w.bias]
     bias = low.placing.joined_floats(biases) if biases else None
 
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         address, start, row = low.placing.address(whole), low.placing.address(bias), 0
         matrices = []
         for w in op.ws:
@@ -139,7 +139,7 @@ def _joined_products(low: Lowering, op: JoinedProducts) -> Lowered:
 
 
 def _product(low: Lowering, op: operations.Product) -> Lowered:
-    def adapted(at: At, product: Product) -> Product:
+    def adapted(at: StepAddresses, product: Product) -> Product:
         added = at[op.added] if op.added else 0
         return replace(product, added=added, quantized=at[op.quantized] if op.quantized else 0)
 
@@ -150,7 +150,7 @@ def _expert_product(low: Lowering, op: ExpertProduct) -> Lowered:
     assert op.order is not None and op.starts is not None
     ids, order, starts = op.ids, op.order, op.starts
 
-    def adapted(at: At, product: Product) -> Product:
+    def adapted(at: StepAddresses, product: Product) -> Product:
         rows_per_x = op.y.multiple // op.x.multiple
         chosen = Chosen(at[ids], at[order], at[starts], at.counts.tokens, rows_per_x)
         return replace(product, chosen=chosen)
@@ -161,13 +161,13 @@ def _expert_product(low: Lowering, op: ExpertProduct) -> Lowered:
 def _any_product(
     low: Lowering,
     op: operations.Product | ExpertProduct,
-    adapted: Callable[[At, Product], Product],
+    adapted: Callable[[StepAddresses, Product], Product],
     quantized: Buffer | None,
 ) -> Lowered:
     first, second = low.matrix(op.w), low.matrix(op.up) if op.up else None
     gate = GATES[op.activation] if op.activation else 0
 
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         matrices = first(), second() if second else NOTHING
         plain = Product(*matrices, at[op.x], at[op.y], at.rows(op.y), gate)
         product = adapted(at, plain)
@@ -207,7 +207,7 @@ def _norm(
     placed = [low.placing.floats(vector) for vector in vectors]
     threads = min(NORM_THREADS, _up(width, WARP) * WARP)
 
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         addresses = [low.placing.address(one) for one in placed]
         operands = (at[op.x], at[op.y], *addresses, width, float(op.eps))
         grid = (at.rows(op.x) * (op.x.width // width), 1, 1)
@@ -220,7 +220,7 @@ def _angles(low: Lowering, op: Angles) -> Lowered:
     rope = op.rope
     frequencies, pairs = low.placing.numbers(rope.frequencies), len(rope.frequencies)
 
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         tokens = at.counts.tokens
         where = (at[op.y], low.placing.address(frequencies), at.step.positions)
         operands = (*where, pairs, tokens, float(rope.magnitude))
@@ -234,7 +234,7 @@ def _rotate(low: Lowering, op: Rotate) -> Lowered:
     table, pairs, width = op.angles, len(op.rope.frequencies), op.rope.head_width
     heads = op.x.width // width
 
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         tokens = at.counts.tokens
         shape = (pairs, width, heads, int(op.rope.interleaved), tokens)
         grid = (_up(tokens * heads * (width - pairs), THREADS), 1, 1)
@@ -244,7 +244,7 @@ def _rotate(low: Lowering, op: Rotate) -> Lowered:
 
 
 def _temperature(low: Lowering, op: Temperature) -> Lowered:
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         count = at.rows(op.x) * op.x.width
         where = (at[op.x], at[op.y], at.step.positions)
         operands = (*where, op.x.width, count, float(op.scale), op.period)
@@ -257,7 +257,7 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Lowered:
     vectors = (norm.weight if norm else None for norm in (op.q_norm, op.k_norm))
     norms = [low.placing.floats(vector) for vector in vectors]
 
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         rows = attending.Rows(at[op.q], at[op.k], at[op.v], at[op.y])
         q_weight, k_weight = map(low.placing.address, norms)
         wanted = attending.Norms(q_weight, k_weight, float(op.eps))
@@ -268,13 +268,13 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Lowered:
         tokens, step = at.counts.tokens, _places(at, op.heads)
         yield attending.enter(op.heads, low.layout, tokens, step, rows, wanted, turn)
 
-    return Lowered(launches, (f"enter_heads_{low.layout.k}_{low.layout.v}",))
+    return Lowered(launches, (f"norm_rope_store_{low.layout.k}_{low.layout.v}",))
 
 
 def _attention(low: Lowering, op: Attention) -> Lowered:
     placed, heads, quantized = low.placing.floats(op.sinks), op.heads, op.quantized
 
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         tokens, blocks = at.counts.tokens, at.counts.blocks
         own = low.placing.address(placed)
         packed = at[quantized] if quantized else 0
@@ -318,7 +318,7 @@ def _gate(low: Lowering, op: Gate) -> Lowered:
 def _map(name: str, sources: tuple[Buffer, ...], y: Buffer, *numbers: float) -> Lowered:
     """Element by element."""
 
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         count = at.rows(y) * y.width
         operands = (*(at[source] for source in sources), at[y], count, *numbers)
         yield Launch(name, (_up(count, THREADS), 1, 1), THREADS, operands)
@@ -331,7 +331,7 @@ def _route(low: Lowering, op: Route) -> Lowered:
     normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
     choice = (routing.total, routing.used, GATINGS[routing.gating], normalize)
 
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         operands = (at[op.logits], at[op.ids], at[op.weights], *choice, float(routing.scale))
         yield Launch("route", (at.counts.tokens, 1, 1), WARP, operands)
 
@@ -339,7 +339,7 @@ def _route(low: Lowering, op: Route) -> Lowered:
 
 
 def _group(low: Lowering, op: Group) -> Lowered:
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         total, rows = op.routing.total, at.counts.tokens * op.routing.used
         operands = (at[op.ids], at[op.order], at[op.starts], total, rows)
         yield Launch("group", (total, 1, 1), WARP, operands)
@@ -348,7 +348,7 @@ def _group(low: Lowering, op: Group) -> Lowered:
 
 
 def _expert_sum(low: Lowering, op: ExpertSum) -> Lowered:
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         count = at.rows(op.y) * op.y.width
         operands = (at[op.x], at[op.weights], at[op.y], op.y.width, op.weights.width, count)
         yield Launch("expert_sum", (_up(count, THREADS), 1, 1), THREADS, operands)
@@ -357,7 +357,7 @@ def _expert_sum(low: Lowering, op: ExpertSum) -> Lowered:
 
 
 def _select_outputs(low: Lowering, op: SelectOutputs) -> Lowered:
-    def launches(at: At) -> Iterator[Launch]:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
         width, grid = op.x.width, (_up(op.x.width, THREADS), at.counts.outputs, 1)
         operands = (at[op.x], at[op.y], at.step.outputs, width)
         yield Launch("select_outputs", grid, THREADS, operands)
@@ -393,13 +393,13 @@ RULES: dict[type[Operation], Callable[[Lowering, Any], Lowered]] = {
 """How each operator is launched. A `Store` is always part of a `NormRopeStore` here."""
 
 
-def _places(at: At, heads: Heads) -> attending.StepPlaces:
+def _places(at: StepAddresses, heads: Heads) -> attending.StepPlaces:
     shape = attending.tiles_of(heads)
     step, count = at.step, at.counts.tiles(shape)
     return attending.StepPlaces(step.tables, step.positions, step.tiles(shape), count)
 
 
-def _quantize_launch(at: At, x: Buffer, y: Buffer) -> Launch:
+def _quantize_launch(at: StepAddresses, x: Buffer, y: Buffer) -> Launch:
     grid = (_up(x.width, THREADS), at.rows(x), 1)
     return Launch("quantize", grid, THREADS, (at[x], at[y], x.width))
 

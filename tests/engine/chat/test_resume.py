@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_cli.engine.chat import autosave
-from lepton_cli.engine.chat.autosave import Autosave, Kept, read_session
+from lepton_cli.engine.chat.autosave import Autosave, SavedSession, read_session
 from lepton_cli.engine.chat.branches import Tree
 from lepton_cli.engine.chat.chats import chats_in, find_chat, latest_session
 from lepton_cli.engine.chat.conversation import Conversation, Turn
@@ -46,8 +46,8 @@ def only(folder: Path) -> Path:
     return path
 
 
-def contents(session: Session | Conversation | Kept) -> list[str]:
-    said = session.conversation if isinstance(session, Session | Kept) else session
+def contents(session: Session | Conversation | SavedSession) -> list[str]:
+    said = session.conversation if isinstance(session, Session | SavedSession) else session
     return [message.content for message in said.messages]
 
 

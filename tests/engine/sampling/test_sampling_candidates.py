@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from lepton_cli.engine.sampling.candidates import (
     Candidates,
-    exclude_top,
-    heated,
-    heated_by_entropy,
+    dynamic_temperature,
     min_p,
+    tempered,
     top_k,
     top_n_sigma,
     top_p,
     typical,
+    xtc,
 )
 
 STEADY = settings(deadline=None, derandomize=True)
@@ -134,16 +134,16 @@ def test_top_n_sigma_measures_from_the_top(n: float, kept: list[int]) -> None:
 def test_xtc_leaves_the_last_of_the_tokens_above(
     p: tuple[float, ...], threshold: float, min_keep: int, kept: list[int]
 ) -> None:
-    assert ids(exclude_top(of_p(*p), threshold, min_keep)) == kept
+    assert ids(xtc(of_p(*p), threshold, min_keep)) == kept
 
 
 def test_temperature_divides_the_logits() -> None:
-    assert heated(of_logits(1, 2, -4), 0.5).logits.tolist() == [2, 4, -8]
+    assert tempered(of_logits(1, 2, -4), 0.5).logits.tolist() == [2, 4, -8]
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, 1e-300])
 def test_no_temperature_leaves_the_likeliest_with_the_lowest_id(temperature: float) -> None:
-    assert ids(heated(of_logits(1, 3, 3, 2), temperature)) == [1]
+    assert ids(tempered(of_logits(1, 3, 3, 2), temperature)) == [1]
 
 
 @pytest.mark.parametrize(
@@ -160,10 +160,10 @@ def test_dynamic_temperature_follows_the_entropy(
     p: tuple[float, ...], exponent: float, temperature: float
 ) -> None:
     candidates = of_p(*p)
-    hot = heated_by_entropy(candidates, 1.0, 0.5, exponent)
+    hot = dynamic_temperature(candidates, 1.0, 0.5, exponent)
     np.testing.assert_allclose(hot.logits, candidates.logits / temperature)
 
 
 def test_dynamic_temperature_may_reach_0_and_leaves_a_single_token_alone() -> None:
-    assert ids(heated_by_entropy(of_logits(0, 900), 0.5, 0.7, 1.0)) == [1]
-    assert heated_by_entropy(of_logits(3), 0.5, 0.2, 1.0).logits.tolist() == [3]
+    assert ids(dynamic_temperature(of_logits(0, 900), 0.5, 0.7, 1.0)) == [1]
+    assert dynamic_temperature(of_logits(3), 0.5, 0.2, 1.0).logits.tolist() == [3]

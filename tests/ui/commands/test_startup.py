@@ -20,7 +20,7 @@ from lepton_cli.engine.measure.warmup import Compiling
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from ops import backend
 from ops.backend import CpuBackend
-from ops.compiled.kernel_folder import Shelf, pack
+from ops.compiled.kernel_folder import KernelFolder, pack
 from ops.cuda.device.probe import Card, Missing
 from ops.files.own_files import ForeignFileError
 from ops.machine import ThreadChoice
@@ -295,7 +295,7 @@ def test_doctor_says_that_kernels_cannot_be_kept(few_kernels, cache, capsys, mon
     if many:
         run(["warmup"])
         capsys.readouterr()
-        monkeypatch.setattr(Shelf, "probe", lambda shelf: LOST)
+        monkeypatch.setattr(KernelFolder, "probe", lambda shelf: LOST)
     else:
         cache.write_text("a file in the way")
     assert run(["doctor"]) == 0

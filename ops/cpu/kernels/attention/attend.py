@@ -13,11 +13,11 @@ from ops.cpu.kernels.attention.softmax import (
     NOTHING,
     ONE,
     REGISTER,
+    exponentiate_scores,
     finish,
     merge,
     padded,
     record_bytes,
-    soften,
     start,
 )
 from ops.cpu.kernels.simd.addresses import (
@@ -121,7 +121,7 @@ def attention(keys, values):
     load_values, fetch_values = VALUES[values].load, VALUES[values].fetch
 
     @device
-    def weigh(weights, records, panels, scales, row_bytes, first, stop, ahead):
+    def accumulate_values(weights, records, panels, scales, row_bytes, first, stop, ahead):
         """Adds Σ weight · V over a stretch of positions, for 16 columns of V a panel."""
         total = load_tile(records, panels)
         for s in range(first, stop):
@@ -131,7 +131,7 @@ def attention(keys, values):
         store_tile(records, total)
 
     @device
-    def weigh_alone(op, scratch, values, r, first, stop):
+    def accumulate_values_ragged(op, scratch, values, r, first, stop):
         """One query with a stretch that not all of its tile see."""
         d, row_bytes = load_i64(op, VALUE_WIDTH), load_i64(op, ROW_BYTES)
         weights = row(scratch + SCORES + 4 * BLOCK * r)
@@ -139,10 +139,10 @@ def attention(keys, values):
             for i in range(0, d, LANES):
                 record = row(scratch + RECORDS + r * record_bytes(d) + 4 * i)
                 panel, scales = values + size_of_value * i, values + d + i // 32 * 2
-                weigh(weights, record, panel, scales, row_bytes, first, stop, panel)
+                accumulate_values(weights, record, panel, scales, row_bytes, first, stop, panel)
 
     @device
-    def weigh_together(op, scratch, values, first, stop, ahead):
+    def accumulate_values_shared(op, scratch, values, first, stop, ahead):
         """The tile's queries; `ahead` is where what we read next would lie if we read on."""
         d, row_bytes = load_i64(op, VALUE_WIDTH), load_i64(op, ROW_BYTES)
         records, weights = scratch + RECORDS, tile_of_rows(scratch + SCORES, 4 * BLOCK)
@@ -152,11 +152,11 @@ def attention(keys, values):
             to, at = tile_of_rows(records + 4 * i, record_bytes(d)), size_of_value * i
             panels = tile_of_panels(values + at, LANES * size_of_value)
             scales = values + d + i // 32 * 2
-            weigh(weights, to, panels, scales, row_bytes, first, stop, ahead + at)
+            accumulate_values(weights, to, panels, scales, row_bytes, first, stop, ahead + at)
         for i in range(many, end, LANES):
             to, at = tile_of_rows(records + 4 * i, record_bytes(d)), size_of_value * i
             scales = values + d + i // 32 * 2
-            weigh(weights, to, values + at, scales, row_bytes, first, stop, ahead + at)
+            accumulate_values(weights, to, values + at, scales, row_bytes, first, stop, ahead + at)
 
     @device
     def score(op, keys, scratch, first, stop, ahead):
@@ -192,17 +192,17 @@ def attention(keys, values):
         for r in range(tile_size()):
             scores, record = scratch + SCORES + 4 * BLOCK * r, scratch + RECORDS
             mine, end = load_i32(scratch + FIRSTS, r), load_i32(scratch + STOPS, r)
-            soften(scores, mine, end, scale, cap, record + r * record_bytes(d), d)
-            weigh_alone(op, scratch, values, r, mine, min(end, first))
+            exponentiate_scores(scores, mine, end, scale, cap, record + r * record_bytes(d), d)
+            accumulate_values_ragged(op, scratch, values, r, mine, min(end, first))
         most = max(first, stop - PANEL)
-        weigh_together(op, scratch, values, first, most, values + PANEL * row_bytes)
-        weigh_together(op, scratch, values, most, stop, ahead - most * row_bytes)
+        accumulate_values_shared(op, scratch, values, first, most, values + PANEL * row_bytes)
+        accumulate_values_shared(op, scratch, values, most, stop, ahead - most * row_bytes)
         for r in range(tile_size()):
             mine, end = load_i32(scratch + FIRSTS, r), load_i32(scratch + STOPS, r)
-            weigh_alone(op, scratch, values, r, max(mine, stop), end)
+            accumulate_values_ragged(op, scratch, values, r, max(mine, stop), end)
 
     @device
-    def whole(op, step, kv, first, last, scratch):
+    def attend_run(op, step, kv, first, last, scratch):
         """Some queries of one sequence and kv head over all they see, block by block."""
         d, group, heads = load_i64(op, VALUE_WIDTH), load_i64(op, GROUP), load_i64(op, HEADS)
         size, tile = record_bytes(d), tile_size()
@@ -276,7 +276,7 @@ def attention(keys, values):
             while part < before + parts:
                 first = begin + (part - before) // kv_heads * size
                 kv = (part - before) % kv_heads
-                whole(op, step, kv, first, min(first + size, end), scratch)
+                attend_run(op, step, kv, first, min(first + size, end), scratch)
                 part = claim(op, 1)
             before += parts
 

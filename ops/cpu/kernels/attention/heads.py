@@ -38,7 +38,7 @@ def enter_query(op, t, head):
     prepare(op, t, load_i64(op, Q) + at, load_i64(op, Q_OUT) + at, norm, pairs)
 
 
-def enter_heads(keys, values):
+def norm_rope_store(keys, values):
     """q to where attention reads it, k and v to their positions in the cache."""
     put_key, put_value = KEYS[keys].put, VALUES[values].put
 

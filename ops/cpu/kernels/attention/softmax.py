@@ -58,7 +58,7 @@ def visible(x, s, first, stop):
 
 
 @device
-def soften(scores, first, stop, scale, cap, record, d):
+def exponentiate_scores(scores, first, stop, scale, cap, record, d):
     """Products q·k become exp(score - highest); V is still to come into the record."""
     begin, zero = first - first % LANES, zeros(scores, scores)
     top, total = add(zero, MINUS_INFINITY), zero

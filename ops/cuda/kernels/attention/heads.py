@@ -95,7 +95,7 @@ def make_enter(put: Put, *, prepared: bool) -> Callable[..., None]:
     return enter_row
 
 
-def enter_heads(keys: Kind, values: Kind) -> Kernel:
+def norm_rope_store(keys: Kind, values: Kind) -> Kernel:
     """q to where attention reads it, k and v to their positions in the cache.
 
     Grid: (H + 2K, tokens / warps a block); a warp a head of a token, shared memory: 4·P bytes a
@@ -165,5 +165,7 @@ def enter_heads(keys: Kind, values: Kind) -> Kernel:
 
 
 KERNELS: dict[str, Kernel] = {
-    f"enter_heads_{keys}_{values}": enter_heads(keys, values) for keys in KEYS for values in VALUES
+    f"norm_rope_store_{keys}_{values}": norm_rope_store(keys, values)
+    for keys in KEYS
+    for values in VALUES
 }

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import llvmlite
 
-from ops.compiled.kernel_folder import Shelf
+from ops.compiled.kernel_folder import KernelFolder
 from ops.cpu.rungs import Rung
 
 HERE = Path(__file__).parent
 PACKAGED = HERE / "compiled"
 
 
-def packaged_shelf(rung: Rung) -> Shelf:
+def packaged_kernels(rung: Rung) -> KernelFolder:
     """Made when the package was built; its code depends on nothing that is installed here."""
-    return Shelf(PACKAGED / f"{rung.name}-{_digest(rung)}", code=Path(__file__))
+    return KernelFolder(PACKAGED / f"{rung.name}-{_digest(rung)}", code=Path(__file__))
 
 
-def cache_shelf(root: Path, rung: Rung) -> Shelf:
+def cached_kernels(root: Path, rung: Rung) -> KernelFolder:
     """Another version of the compiler has another folder: it may know better."""
-    return Shelf(root / f"{rung.name}-{_digest(rung, *_compiler())}")
+    return KernelFolder(root / f"{rung.name}-{_digest(rung, *_compiler())}")
 
 
 def sources() -> list[Path]:
