@@ -56,7 +56,7 @@ class Session:
         self.tree = Tree()
         self.autosave: Autosave | None = None
         self._used: int | None = None  # tokens in the window; unknown until counted
-        self._first = 0  # the oldest turn that 'drop-old' still shows to the model
+        self._first: int | None = 0  # the oldest turn that 'drop-old' shows; None: to be found
         self._own_files: set[Path] = set()
         self._past: list[str | None] = []  # ends in the tree that were left, not only gone on from
 
@@ -115,7 +115,7 @@ class Session:
         if not self._past:
             return False
         self.conversation = self.tree.conversation(self._past.pop())
-        self._used, self._first = None, 0
+        self._used, self._first = None, None
         self._keep(self.conversation)
         return True
 
@@ -178,7 +178,7 @@ class Session:
         else:
             self.autosave = Autosave(kept.path.parent, kept)
             self.tree, self._past = kept.tree, []
-            self.conversation, self._used, self._first = conversation, None, 0
+            self.conversation, self._used, self._first = conversation, None, None
         return open_question
 
     def snapshot(self) -> str | None:
@@ -200,7 +200,7 @@ class Session:
 
     def context_use(self) -> ContextUse:
         words = tuple(self._words(message) for message in self.messages)
-        return ContextUse(self.used, self.model.context_size, words, self._first)
+        return ContextUse(self.used, self.model.context_size, words, self._first or 0)
 
     def prompt(self, *, answer: bool = True) -> list[int]:
         """The conversation's token ids; with `answer`, up to where the model is to speak."""
@@ -273,20 +273,51 @@ class Session:
         whole = self._encode(asked, partial)
         if self.generation.overflow != "drop-old":
             return whole, 0
+        if self._first is None:
+            self._first = (
+                0 if len(whole) <= self._most_shown else self._first_before(asked, partial)
+            )
+        self._first, ids = self._shown(asked, partial, self._first)
         size = self.model.context_size
-        limit = size - min(self.generation.max_tokens or size, size // 4)
-        starts = [start for start in (0, *asked.questions[1:]) if start >= self._first]
-        for start in starts:
-            ids = self._encode(asked.since(start), partial) if start else whole
-            if len(ids) <= limit or (start == starts[-1] and len(ids) < size):
-                self._first = start
-                return ids, len(whole) - len(ids)
-            limit = size // 2
-        raise ContextOverflowError(
-            f"the last message alone makes a prompt of {counted(len(ids), 'token')}; "
-            f"the context holds {size}",
-            "shorten it" + (LARGER if self.model.longest_context > size else ""),
-        )
+        if len(ids) >= size:
+            raise ContextOverflowError(
+                f"the last message alone makes a prompt of {counted(len(ids), 'token')}; "
+                f"the context holds {size}",
+                "shorten it" + (LARGER if self.model.longest_context > size else ""),
+            )
+        return ids, len(whole) - len(ids)
+
+    @property
+    def _most_shown(self) -> int:
+        """Tokens of a prompt that leave room for an answer."""
+        size = self.model.context_size
+        return size - min(self.generation.max_tokens or size, size // 4)
+
+    def _first_before(self, asked: Conversation, partial: Turn | None) -> int:
+        """The oldest turn that was shown with the question before this one.
+
+        It follows from the turns alone, so a resumed chat leaves out what it would have anyway.
+        """
+        first = 0
+        for question in asked.questions if partial else asked.questions[:-1]:
+            first, _ = self._shown(asked.until(question + 1), None, first)
+        return first
+
+    def _shown(
+        self, asked: Conversation, partial: Turn | None, first: int
+    ) -> tuple[int, list[int]]:
+        """The oldest turn from `first` on with which the prompt fits, and the prompt's ids.
+
+        Of the last question alone, where not even that fits.
+        """
+        limit, half = self._most_shown, self.model.context_size // 2
+        *earlier, last = [start for start in (0, *asked.questions[1:]) if start >= first]
+        for start in earlier:
+            ids = self._encode(asked.since(start), partial)
+            if len(ids) <= limit:
+                return start, ids
+            limit = half
+        return last, self._encode(asked.since(last), partial)
 
     def _resumable(self, partial: Turn) -> Turn:
         """The answer without an end token, and without half a character, so that it can go on."""
@@ -301,7 +332,7 @@ class Session:
 
     def _change(self, conversation: Conversation) -> None:
         self._become(conversation)
-        self._used, self._first = None, 0
+        self._used, self._first = None, None
 
     def _become(self, conversation: Conversation) -> None:
         """What a person or the model said is never lost: see `back`."""

@@ -318,6 +318,20 @@ def test_drop_old_leaves_out_whole_oldest_turns_and_says_so() -> None:
     assert session.context_use().left_out % 2 == 0
 
 
+@pytest.mark.parametrize("resumed", range(2, 14, 3))
+def test_what_drop_old_leaves_out_follows_from_the_turns_alone(resumed) -> None:
+    """A chat that is taken up again after some questions asks the model the same prompts."""
+    (session, model), (other, again) = long_chat(600), long_chat(600)
+    for i in range(14):
+        if i == resumed:
+            other._change(session.conversation)  # as /load and --resume do
+        list(session.send(f"question {i} " + "x" * 30))
+        if i >= resumed:
+            list(other.send(f"question {i} " + "x" * 30))
+    assert again.prompts == model.prompts[resumed:]
+    assert session.context_use().left_out == other.context_use().left_out > 0
+
+
 def test_drop_old_keeps_the_prompts_beginning_for_several_turns() -> None:
     session, model = long_chat(800)
     for i in range(20):
