@@ -71,8 +71,11 @@ def known_settings(commands: Mapping[str, Any]) -> dict[str, dict[str, Setting]]
 def origin(error: Any) -> str | None:
     """Where the value came from that Click refuses, if not from the command line."""
     context, param = getattr(error, "ctx", None), getattr(error, "param", None)
-    if context is None or param is None:
-        return None
+    return None if context is None or param is None else origin_of(context, param)
+
+
+def origin_of(context: Any, param: Any) -> str | None:
+    """Where a parameter's value was set, if not on the command line."""
     source = context.get_parameter_source(param.name)
     if source is not None and source.name == "ENVIRONMENT":
         name = variable_set(param)

@@ -12,6 +12,7 @@ from typing import Any
 
 from lepton_cli.engine.library.catalogue import LIST_HINT, names_model, resolve
 from lepton_cli.ui.arguments.command import LINE, Line
+from lepton_cli.ui.arguments.config import origin_of
 from lepton_cli.ui.arguments.options import Words
 from quant.errors import UsageError
 
@@ -35,6 +36,8 @@ def model_and_text(context: Any, words: Words, default: str | None) -> tuple[str
         raise _several_words(context, [model] if named else [], texts)
     if named and context.info_name != "batch" and not names_model(model):
         _refuse_text(context, given, default)
+    if not named:
+        _check_default(context, model)
     return model, texts[0] if texts else None
 
 
@@ -75,6 +78,18 @@ def _refuse_text(context: Any, given: Sequence[str], default: str | None) -> Non
         model = [] if default is not None else [BUILTIN]
         cure = context.meta[LINE].retyped(context.info_name, [*model, " ".join(given).strip()])
         raise UsageError(error.message, f"if it is the prompt: {cure}") from error
+
+
+def _check_default(context: Any, model: str) -> None:
+    """Raises UsageError that says where a model was set that is not there."""
+    params = {param.name: param for param in context.command.params}
+    origin = origin_of(context, params["model"]) if "model" in params else None
+    if origin is None:
+        return
+    try:
+        resolve(model)
+    except UsageError as error:
+        raise UsageError(error.message, f"it is {origin}") from error
 
 
 def _no_model(context: Any, texts: Sequence[str]) -> UsageError:

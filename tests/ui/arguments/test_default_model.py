@@ -143,3 +143,20 @@ def test_without_a_default_rows_are_not_taken_for_the_model(capsys):
     told, cure = capsys.readouterr().err.splitlines()
     assert "no model given" in told
     assert "lepton batch builtin rows.txt" in cure
+
+
+@pytest.mark.parametrize("name", ["nosuch", "nosuch.gguf"])
+@pytest.mark.parametrize("place", ["variable", "config"])
+def test_a_default_model_that_is_not_there_is_told_with_who_set_it(
+    monkeypatch, tmp_path, capsys, name, place
+):
+    if place == "variable":
+        monkeypatch.setenv("LEPTON_MODEL", name)
+        where = "it is set by the variable LEPTON_MODEL; without it: unset LEPTON_MODEL"
+    else:
+        (tmp_path / "config.toml").write_text(f"model = '{name}'\n")
+        monkeypatch.setenv("LEPTON_CONFIG", str(tmp_path / "config.toml"))
+        where = f"it is set in {tmp_path / 'config.toml'}: change it there"
+    assert run(["run", "hello there"]) == 2
+    error, hint = capsys.readouterr().err.splitlines()
+    assert name in error and hint == f"lepton: hint: {where}"
