@@ -390,7 +390,7 @@ for round in range(30):
 
 
 def test_several_processes_share_a_store(root):
-    command = [sys.executable, "-c", WRITER, str(root), str(Path(__file__).parents[3])]
+    command = [sys.executable, "-c", WRITER, str(root), str(Path(__file__).parent)]
     writers = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]
     for writer in writers:
         _, errors = writer.communicate(timeout=120)

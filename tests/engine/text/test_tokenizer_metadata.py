@@ -238,7 +238,7 @@ def test_no_untrusted_text_spells_a_special_token(
 def test_more_tokens_or_merges_than_real_files_have_are_refused(monkeypatch, limit, most):
     module = "vocabulary" if limit == "MAX_TOKENS" else "byte_pairs"
     build(byte_pairs())
-    monkeypatch.setattr(f"lepton_cli.engine.tokenizer.{module}.{limit}", most)
+    monkeypatch.setattr(f"lepton_cli.engine.text.tokenizer.{module}.{limit}", most)
     with pytest.raises(ModelFileError, match=f"at most {most} are believed"):
         build(byte_pairs())
 
