@@ -14,6 +14,7 @@ from test_operators import (  # noqa: F401  (its cases, which run here on a card
     test_embed_positions_and_add,
     test_gate,
     test_layer_norm,
+    test_multiply,
     test_parts_of_a_fused_matrix,
     test_rms_norm,
     test_rope,
