@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from platforms import posix
 
 from ops.files.own_files import ForeignFileError
 from ops.files.whole_files import replacing, write_cached
 from quant.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
-posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither modes nor pipes")
 KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -12,6 +12,7 @@ from fake_model import FakeModel
 from fake_session import Template, chat, said
 from hypothesis import given
 from hypothesis import strategies as st
+from platforms import posix
 
 from lepton_cli.engine.chat import autosave
 from lepton_cli.engine.chat.autosave import Autosave, SavedSession, read_session
@@ -330,9 +331,6 @@ def test_a_folder_that_cannot_be_made_is_told_not_raised(tmp_path: Path) -> None
     session, _ = kept_chat(tmp_path / "file" / "sessions")
     assert said(session.send("a")) == "Hello!"
     assert session.autosave is not None and "cannot write" in str(session.autosave.failure)
-
-
-posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has file modes")
 
 
 @posix

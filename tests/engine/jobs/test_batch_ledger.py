@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from platforms import posix
 
 from lepton_cli.engine.jobs import ledger as module
 from lepton_cli.engine.jobs.ledger import Ledger
@@ -15,7 +16,6 @@ from lepton_cli.engine.jobs.planning import Fingerprint
 from lepton_cli.engine.jobs.records import line_of, read_record
 from quant.errors import LeptonError, UsageError
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither modes nor pipes")
 PRINT = Fingerprint("m", "t", "p", "c")
 KEYS = ["k1", "k2", "k3", "k4"]
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import pytest
 import typer
+from platforms import posix
 
 from lepton_cli.__main__ import run as run_lepton
 from lepton_cli.engine.library import paths
@@ -391,9 +392,6 @@ def test_without_a_home_folder_nothing_is_found_or_kept_below_it(monkeypatch, va
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
 
 
 @posix

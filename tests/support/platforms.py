@@ -1,0 +1,9 @@
+"""Which systems a test is for."""
+
+import sys
+
+import pytest
+
+posix = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has neither POSIX's file modes nor its pipes"
+)
