@@ -17,7 +17,7 @@ from ops.backend import CpuBackend, Resources
 from ops.interface import Array, Linear, Operators, Step, Weight
 from ops.machine import default_threads
 from ops.memory_plan import Limits
-from ops.program import record
+from ops.recorder import record
 from ops.state.sequence import SequenceState
 from quant.format import FORMATS
 

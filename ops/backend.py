@@ -28,10 +28,10 @@ from ops.logits import Logits
 from ops.machine import default_threads
 from ops.memory_plan import Limits
 from ops.needs import Needs
-from ops.operations import Slot
+from ops.operations.base import Slot
 from ops.profile import OperatorTime
 from ops.program import Program
-from ops.reference import ReferenceRunner, reference_needs
+from ops.reference.runner import ReferenceRunner, reference_needs
 from ops.state.blocks import BlockPool
 from ops.state.formats import CacheType
 from ops.state.sequence import SequenceState

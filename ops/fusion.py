@@ -9,24 +9,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ops.interface import Rope
-from ops.operations import (
-    Add,
-    Angles,
-    Attention,
-    Buffer,
-    ExpertProduct,
-    Gate,
-    Group,
-    NormRopeStore,
-    Operation,
-    Product,
-    Quantize,
-    RmsNorm,
-    RmsNormQuantize,
-    Rotate,
-    Route,
-    Store,
-)
+from ops.operations.attention import Angles, Attention, NormRopeStore, Rotate, Store
+from ops.operations.base import Buffer, Operation
+from ops.operations.elementwise import Add, Gate, Quantize
+from ops.operations.experts import Group, Route
+from ops.operations.norms import RmsNorm, RmsNormQuantize
+from ops.operations.products import ExpertProduct, Product
 
 Products = Product | ExpertProduct
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ops.operations import Buffer, Operation
+from ops.operations.base import Buffer, Operation
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ops.interface import BLOCK, Weight
-from ops.operations import Operation, PositionBytes, Use
+from ops.operations.base import Operation, PositionBytes, Use
 from ops.program import Program
 
 

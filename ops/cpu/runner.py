@@ -16,13 +16,14 @@ from ops.cpu.lower import SCRATCH, Call, Lowering, encode, scratch_bytes
 from ops.cpu.objects import ObjectStore
 from ops.cpu.packing import Packed
 from ops.cpu.records import Record
+from ops.cpu.rules.table import lower
 from ops.cpu.schedule import barriers
 from ops.fusion import fuse
 from ops.interface import Step
 from ops.machine import available_memory
 from ops.memory_plan import Limits, plan
 from ops.needs import Needs, needs_of
-from ops.operations import Buffer, Operation, Use
+from ops.operations.base import Buffer, Operation, Use
 from ops.profile import OperatorTime
 from ops.program import Program
 from ops.state.blocks import BlockPool
@@ -86,7 +87,7 @@ class CpuRunner:
         self._lowering = Lowering(layout, limits)  # holds the weights that the operands point to
         self._kernels = kernels  # holds the code
         self._step = np.zeros(record.STEP_FIELDS, np.int64)
-        calls = [self._lowering.lower(operation) for operation in operations]
+        calls = [lower(self._lowering, operation) for operation in operations]
         kernels.prepare(["replay", "pack", "release", *(call.kernel for call in calls)])
         places, size = plan(operations, limits, self._wanted)
         self._place(places, size, most_scratch(operations, limits) * threads)

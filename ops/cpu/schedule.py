@@ -7,7 +7,7 @@ is used again by later buffers, so what counts is places, not buffers.
 from collections.abc import Mapping, Sequence
 
 from ops.memory_plan import Limits, buffer_bytes
-from ops.operations import Buffer, Operation
+from ops.operations.base import Buffer, Operation
 
 Stretch = tuple[int, int]  # first and last address of a piece of memory
 STATE: Stretch = (-1, 0)  # stands for what sequences keep, which is found at run time

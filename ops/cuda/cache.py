@@ -9,7 +9,7 @@ from typing import Self, get_args
 
 from ops.cuda.kernels.attention.cached import Kind, head_bytes, padded
 from ops.interface import BLOCK
-from ops.operations import Pages
+from ops.operations.base import Pages
 from ops.program import Program
 from ops.state.formats import CacheType
 from ops.state.layout import StateLayout

@@ -22,13 +22,15 @@ from ops.cuda.lowering.merging import merge
 from ops.cuda.lowering.placing import Placing, matrix_bytes, packing_kernels
 from ops.cuda.lowering.records import Counts, Places, packed_record
 from ops.cuda.pool import CardPool
+from ops.cuda.rules.table import lower
 from ops.drawing import DrawPlan
 from ops.fusion import fuse
 from ops.interface import Interrupted, Step
 from ops.logits import Rows
 from ops.memory_plan import Limits, plan
 from ops.needs import Needs, needs_of
-from ops.operations import Attention, Cost, Operation, Use
+from ops.operations.attention import Attention
+from ops.operations.base import Cost, Operation, Use
 from ops.profile import OperatorTime
 from ops.program import Program
 from ops.state.formats import CacheType
@@ -93,7 +95,7 @@ class CudaRunner:
         self._operations = fused.operations
         attention = [op for op in self._operations if isinstance(op, Attention)]
         self._shapes = tuple({tiles_of(op.heads): None for op in attention})
-        self._lowered = [lowering.lower(operation) for operation in self._operations]
+        self._lowered = [lower(lowering, operation) for operation in self._operations]
         kernels.prepare(
             [
                 *packing_kernels(self._placing.kinds),

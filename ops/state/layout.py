@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from ops.interface import BLOCK, Heads
-from ops.operations import Attention, Pages, Slot
+from ops.operations.attention import Attention
+from ops.operations.base import Pages, Slot
 from ops.program import Program
 from ops.state.formats import LANES, PANEL, CacheType, cached_bytes
 from quant.errors import UsageError

@@ -13,9 +13,11 @@ from ops.cuda.kernels.attention import cached
 from ops.cuda.lowering import attending
 from ops.cuda.lowering.attending import Norms, Results, Rotation, Rows, StepPlaces
 from ops.interface import BLOCK, Heads, Linear, Rope, Step, Weight
-from ops.operations import Pages, pages_of
-from ops.program import record
-from ops.reference import PlainCache, Reference
+from ops.operations.attention import pages_of
+from ops.operations.base import Pages
+from ops.recorder import record
+from ops.reference.cache import PlainCache
+from ops.reference.operators import Reference
 from ops.state.blocks import BlockPool
 from ops.state.layout import StateLayout
 from ops.state.sequence import SequenceState, reserve

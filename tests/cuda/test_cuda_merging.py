@@ -9,7 +9,7 @@ from ops.cuda.formats import ACTIVATION_BYTES, QUANTIZED
 from ops.cuda.lowering.merging import merge
 from ops.fusion import fuse
 from ops.interface import Heads, Linear, Rope
-from ops.program import record
+from ops.recorder import record
 
 D, F = 64, 96
 HEADS = Heads(0, 4, 2, 32, 0.002)  # heads of whole blocks of activations

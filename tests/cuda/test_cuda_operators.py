@@ -27,8 +27,9 @@ from ops.cuda.kernels.formats.weights import PANELS
 from ops.cuda.lowering.placing import kind_of
 from ops.interface import Heads, Linear, Routing, Weight
 from ops.memory_plan import Limits
-from ops.program import record
-from ops.reference import ReferenceRunner, rounded_to_bytes, rounded_to_halves
+from ops.recorder import record
+from ops.reference.arithmetic import rounded_to_bytes, rounded_to_halves
+from ops.reference.runner import ReferenceRunner
 from ops.state.sequence import SequenceState
 
 pytestmark = pytest.mark.emulated

@@ -10,7 +10,8 @@ from ops.cuda.kernels.formats.weights import PANELS
 from ops.cuda.lowering.placing import Placing
 from ops.cuda.lowering.products import GATES, Chosen, Matrix, Product, kernels_of
 from ops.interface import Weight
-from ops.reference import Reference, rounded_to_bytes, rounded_to_halves
+from ops.reference.arithmetic import rounded_to_bytes, rounded_to_halves
+from ops.reference.operators import Reference
 from quant.format import dequantize
 
 pytestmark = pytest.mark.emulated

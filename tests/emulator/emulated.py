@@ -15,7 +15,7 @@ from ops.cuda.kernels import KERNELS
 from ops.cuda.runner import CudaRunner
 from ops.interface import Array, Operators
 from ops.memory_plan import Limits
-from ops.program import record
+from ops.recorder import record
 
 VARIABLE = "LEPTON_TEST_CARD"
 COMPILED = ("compiled", "compiled-75", "compiled-rough", "compiled-falling")

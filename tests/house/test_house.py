@@ -65,7 +65,17 @@ ROOMS = {  # of each package, the lower ones first: none imports from one that s
     "lepton_cli.models": (*("keys", "rope", "weights", "parts", "decoder"),),
     "ops": (
         *("interface", "limits", "findings", "profile", "machine", "files", "operations"),
-        *("program", "memory_plan", "needs", "fusion", "logits", "compiled", "state", "drawing"),
+        *(
+            "program",
+            "recorder",
+            "memory_plan",
+            "needs",
+            "fusion",
+            "logits",
+            "compiled",
+            "state",
+            "drawing",
+        ),
         *("reference", "cpu", "cuda", "split", "backend"),
     ),
 }

@@ -10,9 +10,9 @@ from passes import open_on_cpu
 from ops.backend import CacheTypes
 from ops.interface import BLOCK, Heads, Step, Weight
 from ops.memory_plan import Limits
-from ops.operations import Pages
-from ops.program import record
-from ops.reference import ReferenceRunner
+from ops.operations.base import Pages
+from ops.recorder import record
+from ops.reference.runner import ReferenceRunner
 from ops.state.blocks import BlockPool
 from ops.state.formats import CACHE_TYPES, CacheType
 from ops.state.layout import StateLayout

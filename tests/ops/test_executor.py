@@ -14,7 +14,7 @@ from ops.cpu.objects import ObjectStore
 from ops.cpu.records import Record
 from ops.interface import Interrupted, Linear, Step, Weight
 from ops.memory_plan import Limits, plan
-from ops.operations import Buffer
+from ops.operations.base import Buffer
 from ops.state.sequence import SequenceState
 from quant.format import FORMATS
 

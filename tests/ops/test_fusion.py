@@ -13,8 +13,9 @@ from ops.cpu.layout import ACTIVATION_BYTES
 from ops.cpu.schedule import barriers
 from ops.interface import Heads, Linear, Rope, Routing
 from ops.memory_plan import Limits, plan
-from ops.operations import READ, WRITTEN, Buffer, ExpertProduct, Operation, Product
-from ops.program import Recorder
+from ops.operations.base import READ, WRITTEN, Buffer, Operation
+from ops.operations.products import ExpertProduct, Product
+from ops.recorder import Recorder
 
 fuse = partial(fusion.fuse, quantized=QUANTIZED, block_bytes=ACTIVATION_BYTES)
 

@@ -12,8 +12,9 @@ from ops.cpu.kernels import embed
 from ops.cpu.kernels.formats import panels
 from ops.interface import Linear, Rope, Routing, Step, Weight
 from ops.memory_plan import Limits
-from ops.program import record
-from ops.reference import ReferenceRunner, rounded_to_bytes
+from ops.recorder import record
+from ops.reference.arithmetic import rounded_to_bytes
+from ops.reference.runner import ReferenceRunner
 from ops.state.sequence import SequenceState
 from quant.errors import ModelFileError
 from quant.format import FORMATS, quantize, row_bytes

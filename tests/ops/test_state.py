@@ -13,7 +13,11 @@ from ops.backend import CardBackend, backend_of
 from ops.cpu.runner import CpuRunner
 from ops.interface import Linear
 from ops.memory_plan import Limits
-from ops.operations import FUSED, RECORDED, Convolve, JoinedProducts, Pages, Slot, Store
+from ops.operations.attention import Store
+from ops.operations.base import Pages, Slot
+from ops.operations.products import JoinedProducts
+from ops.operations.recurrence import Convolve
+from ops.operations.registry import FUSED, RECORDED
 from ops.state.sequence import MOST_CHECKPOINTS, SequenceState
 from quant.gguf import GGUF
 
@@ -57,8 +61,8 @@ def test_a_programs_digest_is_of_what_it_computes(path, tmp_path):
 
 
 def test_every_operator_has_a_rule_on_each_backend():
-    from ops.cpu import lower as cpu
-    from ops.cuda.lowering import lower as card
+    from ops.cpu.rules import table as cpu
+    from ops.cuda.rules import table as card
 
     kinds = set(RECORDED + FUSED)
     assert set(cpu.RULES) == kinds - {Store, JoinedProducts}

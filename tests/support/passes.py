@@ -12,7 +12,7 @@ from lepton_cli.engine.loading import plan as loading
 from ops.backend import BackendName, CacheTypes, CpuBackend, Resources, backend_of
 from ops.cpu.runner import CpuRunner
 from ops.memory_plan import Limits
-from ops.program import record
+from ops.recorder import record
 from ops.state.formats import CacheType
 from quant.gguf import GGUF
 

@@ -15,7 +15,8 @@ from ops.interface import BLOCK
 from ops.machine import MemoryLimit
 from ops.memory_plan import Limits
 from ops.needs import Needs
-from ops.program import Program, record
+from ops.program import Program
+from ops.recorder import record
 from ops.state.formats import CacheType
 from quant.errors import ModelFileError, OutOfMemoryError, UsageError
 from quant.gguf import GGUF

@@ -24,7 +24,7 @@ from ops.backend import CacheTypes
 from ops.compiled.kernel_folder import Compiling
 from ops.limits import MachineLimits
 from ops.machine import cpu_name
-from ops.operations import Cost
+from ops.operations.base import Cost
 from ops.profile import OperatorTotal, by_operator
 from ops.state.layout import StateLayout
 from quant.errors import ContextOverflowError, UsageError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ops.interface import Step
-from ops.operations import Cost, PositionBytes
+from ops.operations.base import Cost, PositionBytes
 from ops.program import Program
 
 

@@ -12,7 +12,10 @@ from typing import TypeGuard
 from ops.cuda.kernels.formats.weights import PANEL_ROWS, PANELS
 from ops.cuda.lowering.placing import kind_of
 from ops.fusion import makers_of, readers_of
-from ops.operations import Attention, JoinedProducts, Operation, Product, Quantize
+from ops.operations.attention import Attention
+from ops.operations.base import Operation
+from ops.operations.elementwise import Quantize
+from ops.operations.products import JoinedProducts, Product
 
 MOST_JOINED = 3
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ops.cuda.lowering.attending import TileShape, tiles
 from ops.interface import BLOCK, Step
-from ops.operations import Buffer
+from ops.operations.base import Buffer
 
 TILE_BYTES = 16
 

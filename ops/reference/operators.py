@@ -1,134 +1,24 @@
-"""The NumPy Transformer: every operator computed at once, as plainly as it can be written.
-
-This is the definition that the fast backends are tested against; it is slow and obvious.
-"""
+"""Every operator computed at once, as plainly as it can be written: slow and obvious."""
 
 import copy
-import math
-import threading
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ops.interface import (
     BLOCK,
     Activation,
     Chosen,
     Heads,
-    Interrupted,
     Linear,
     Rope,
     Routing,
     Step,
     Weight,
 )
-from ops.machine import available_memory
-from ops.memory_plan import Limits, plan
-from ops.needs import Needs, needs_of
-from ops.operations import Slot, Use
-from ops.profile import OperatorTime
-from ops.program import Program
-from ops.state.blocks import BlockPool
-from ops.state.formats import CacheType
-from ops.state.layout import StateLayout
-from ops.state.sequence import SequenceState, reserve
-from quant.errors import UsageError
-from quant.format import dequantize
-
-Floats = NDArray[Any]  # of float32; NumPy's own types lose that at every other step
-
-
-def softmax(x: Floats) -> Floats:  # (..., n) -> (..., n)
-    e: Floats = np.exp(x - x.max(-1, keepdims=True))
-    total: Floats = e.sum(-1, keepdims=True)
-    return e / total
-
-
-def sigmoid(x: Floats) -> Floats:
-    return np.exp(-np.logaddexp(0, -x))
-
-
-def silu(x: Floats) -> Floats:
-    return x * sigmoid(x)
-
-
-def gelu(x: Floats) -> Floats:
-    """The tanh form (Hendrycks and Gimpel 2016)."""
-    root: Floats = np.float32(0.5) * x * (1 + np.tanh(0.7978845608 * x * (1 + 0.044715 * x * x)))
-    return root
-
-
-ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"silu": silu, "gelu": gelu}
-
-
-def exact(weight: Weight, x: Floats) -> Floats:
-    """Activations as they enter a product."""
-    return x
-
-
-def rounded_to_bytes(x: Floats) -> Floats:  # (rows, N) -> same
-    """Activations as fast backends take them: 32 share a scale, the largest becomes ±127."""
-    blocks = x.reshape(-1, 32)
-    largest = np.abs(blocks).max(-1, keepdims=True)
-    with np.errstate(divide="ignore"):
-        inverse = np.where(largest > 0, np.float32(127) / largest, np.float32(0))
-    y: Floats = np.rint(blocks * inverse) * (largest / np.float32(127))
-    return y.reshape(x.shape)
-
-
-def rounded_to_q8_0(x: Floats) -> Floats:  # (rows, N) -> same
-    """As a cache of that type keeps it: 32 share a scale in f16."""
-    blocks = x.reshape(-1, 32)
-    scale = np.abs(blocks).max(-1, keepdims=True) / np.float32(127)
-    with np.errstate(divide="ignore"):
-        inverse = np.where(scale > 0, np.float32(1) / scale, np.float32(0))
-    y: Floats = np.rint(blocks * inverse) * scale.astype(np.float16).astype(np.float32)
-    return y.reshape(x.shape)
-
-
-def rounded_to_halves(x: Floats) -> Floats:
-    with np.errstate(over="ignore"):
-        return x.astype(np.float16).astype(np.float32)
-
-
-KEPT: dict[str, Callable[[Floats], Floats]] = {
-    "f16": rounded_to_halves,
-    "f32": np.array,
-    "q8_0": rounded_to_q8_0,
-}
-"""What the cache's types make of keys and values."""
-
-
-class PlainCache:
-    """A sequence's K and V as float32 in rows, holding only what the cache's types can hold."""
-
-    def __init__(self, state: SequenceState, k: CacheType, v: CacheType) -> None:
-        """`state` is of float32; `k` and `v` are the types that it stands for."""
-        self._state, self._types = state, (k, v)
-
-    def keep(self, layer: int, position: int, k: Floats, v: Floats) -> None:  # (K·d,) twice
-        views = self.view(layer, position // BLOCK)
-        for rows, kind, row in zip(views, self._types, (k, v), strict=True):
-            rows[position % BLOCK] = KEPT[kind](row)
-
-    def slot(self, slot: Slot) -> Floats:
-        """What a recurrent layer keeps; to be written in place."""
-        start = self._state.layout.slot_offset(slot)
-        memory: NDArray[np.uint8] = self._state.slots
-        kept: Floats = memory[start : start + 4 * math.prod(slot.shape)].view(np.float32)
-        return kept.reshape(slot.shape)
-
-    def view(self, layer: int, block: int) -> tuple[Floats, Floats]:  # (256, K·d), (256, K·e)
-        """K and V of one layer in one block."""
-        page, start = self._state.layout.page(layer), self._state.layout.offsets(layer)[0]
-        memory, parts = self._state.blocks[block].memory, list[Floats]()
-        for width in (page.heads * page.key_width, page.heads * page.value_width):
-            stop = start + 4 * BLOCK * width
-            parts.append(memory[start:stop].view(np.float32).reshape(BLOCK, width))
-            start = stop
-        return parts[0], parts[1]
+from ops.operations.base import Slot
+from ops.reference.arithmetic import ACTIVATIONS, Floats, exact, sigmoid, softmax
+from ops.reference.cache import PlainCache
 
 
 class Reference:
@@ -289,60 +179,3 @@ class Reference:
         shares = softmax(scores)[..., : len(k)]
         out: Floats = np.einsum("kgs,ske->kge", shares, v)
         return out.reshape(-1)
-
-
-def reference_needs(program: Program, limits: Limits, kv: tuple[CacheType, CacheType]) -> Needs:
-    """Weights in the file and as float32; the cache is float32 whatever types it stands for."""
-
-    def size(use: Use) -> int:
-        return use.weight.data.nbytes + 4 * len(use.weight.data) * use.weight.columns
-
-    _, buffers = plan(program.operations, limits, program.output.buffer)
-    StateLayout.of(program, *kv)  # types that do not fit are refused
-    return needs_of(program, StateLayout.of(program, "f32", "f32"), buffers, size)
-
-
-class ReferenceRunner:
-    """Runs a model's forward pass step by step; the weights are dequantized when first used."""
-
-    def __init__(
-        self,
-        program: Program,
-        kv: tuple[CacheType, CacheType],
-        entering: Callable[[Weight, Floats], Floats] = exact,
-    ) -> None:
-        assert program.forward is not None, "only a whole program can be computed as it was written"
-        self._entering, self._types, self.digest = entering, kv, program.digest()
-        self._forward = program.forward
-        self._weights = dict[tuple[int, tuple[int, ...], str], Floats]()
-        StateLayout.of(program, *kv)  # types that do not fit are refused
-        self.pool = BlockPool(StateLayout.of(program, "f32", "f32"))
-
-    def run(  # (O, V)
-        self, step: Step, states: Sequence[SequenceState], interrupt: threading.Event | None = None
-    ) -> Floats:
-        """Raises Interrupted, but only before a step: none is broken off."""
-        if interrupt is not None and interrupt.is_set():
-            raise Interrupted
-        reserve(step, states)
-        plain = [PlainCache(state, *self._types) for state in states]
-        logits: Floats = self._forward(Reference(step, plain, self._values, self._entering))
-        return logits
-
-    def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
-        """Raises UsageError: operators are not timed."""
-        raise UsageError("the reference backend has no profile", "use --backend cpu")
-
-    def room(self) -> int:
-        """How many more blocks of cache memory has room for."""
-        return available_memory().bytes // max(1, self.pool.layout.block_bytes)
-
-    def close(self) -> None:
-        self._weights.clear()
-        self.pool.clear()
-
-    def _values(self, weight: Weight) -> Floats:  # (experts * rows, columns)
-        key = (weight.data.ctypes.data, weight.data.shape, weight.format.name)
-        if key not in self._weights:
-            self._weights[key] = dequantize(weight.format, weight.data)
-        return self._weights[key]

@@ -1,0 +1,1 @@
+"""How each operator becomes a kernel call, a table a family."""

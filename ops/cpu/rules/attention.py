@@ -1,0 +1,66 @@
+"""Calls of rotary positions, the KV cache and attention."""
+
+import numpy as np
+
+from ops.cpu.layout import (
+    TOKENS,
+)
+from ops.cpu.lower import SCRATCH, Call, Lowering, Rules, queries_at_once, scratch_bytes
+from ops.interface import Rope
+from ops.operations.attention import Angles, Attention, NormRopeStore, Rotate
+
+
+def _angles(low: Lowering, op: Angles) -> Call:
+    rope = op.rope
+    frequencies, pairs = low.keep(rope.frequencies), len(rope.frequencies)
+    operands = (op.y, frequencies, pairs, _repeat(rope), float(rope.magnitude), TOKENS)
+    return Call("angles", operands)
+
+
+def _rotate(low: Lowering, op: Rotate) -> Call:
+    assert op.angles is not None
+    pairs, width = len(op.rope.frequencies), op.rope.head_width
+    shape = (pairs, width, op.x.width // width, _repeat(op.rope))
+    return Call("rope", (op.x, op.y, op.angles, *shape, TOKENS))
+
+
+def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Call:
+    """The operands in the order of kernels/heads.py."""
+    layout, heads = low.layout, op.heads
+    pairs = len(op.rope.frequencies) if op.rope else 0
+    shape = (heads.query_heads, heads.kv_heads, heads.head_width)
+    strides = layout.panel_bytes(heads.layer), layout.row_bytes(heads.layer)
+    place = (*layout.offsets(heads.layer), *strides)
+    norms = [low.floats(norm.weight if norm else None) for norm in (op.q_norm, op.k_norm)]
+    turns = (op.angles or 0, pairs * op.rotates_q, pairs, _repeat(op.rope))
+    ends = (*norms, float(op.eps), *turns, SCRATCH, TOKENS, heads.values)
+    operands = (op.q, op.k, op.v, op.y, *shape, *place, *ends)
+    return Call(f"norm_rope_store_{layout.k}_{layout.v}", operands)
+
+
+def _attention(low: Lowering, op: Attention) -> Call:
+    """The operands in the order of kernels/attention.py."""
+    layout, heads = low.layout, op.heads
+    group = heads.query_heads // heads.kv_heads
+    shape = (heads.query_heads, group, heads.values)
+    strides = layout.panel_bytes(heads.layer), layout.row_bytes(heads.layer)
+    place = (*layout.offsets(heads.layer), *strides, heads.window or 0)
+    numbers = (float(heads.scale), float(heads.softcap or 0.0))
+    counters = low.keep(np.zeros(heads.kv_heads, np.int32))
+    scratch = scratch_bytes(op, low.limits)
+    work = (SCRATCH, scratch, queries_at_once(heads), counters, TOKENS, heads.head_width)
+    operands = (op.q, op.y, low.floats(op.sinks), *shape, *place, *numbers, *work)
+    return Call(f"attention_{layout.k}_{layout.v}", operands)
+
+
+def _repeat(rope: Rope | None) -> int:
+    """How often the angles of a pair stand in their table."""
+    return 2 if rope and rope.interleaved else 1
+
+
+RULES: Rules = {
+    Angles: _angles,
+    Attention: _attention,
+    NormRopeStore: _norm_rope_store,
+    Rotate: _rotate,
+}

@@ -1,0 +1,32 @@
+"""Calls of the choice of experts and of their sum."""
+
+from ops.cpu.layout import (
+    TOKENS,
+)
+from ops.cpu.lower import SCRATCH, Call, Lowering, Rules
+from ops.operations.experts import ExpertSum, Group, Route
+
+GATINGS = {"softmax": 0, "sigmoid": 1, "softmax_of_chosen": 2}
+
+
+def _route(low: Lowering, op: Route) -> Call:
+    routing = op.routing
+    choice = (routing.total, routing.used, GATINGS[routing.gating])
+    normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
+    ends = (normalize, float(routing.scale), SCRATCH, TOKENS)
+    return Call("route", (op.logits, op.ids, op.weights, *choice, *ends))
+
+
+def _group(low: Lowering, op: Group) -> Call:
+    return Call("group", (op.ids, op.order, op.starts, op.routing.total, TOKENS, op.routing.used))
+
+
+def _expert_sum(low: Lowering, op: ExpertSum) -> Call:
+    return Call("expert_sum", (op.x, op.weights, op.y, op.y.width, op.weights.width, TOKENS))
+
+
+RULES: Rules = {
+    ExpertSum: _expert_sum,
+    Group: _group,
+    Route: _route,
+}

@@ -1,0 +1,31 @@
+"""Calls of norms."""
+
+from ops.cpu.lower import Call, Lowering, Rules, rows
+from ops.operations.norms import LayerNorm, RmsNorm, RmsNormQuantize
+
+
+def _rms_norm(low: Lowering, op: RmsNorm) -> Call:
+    width = op.w.weight.columns
+    field, multiple = rows(op.x)
+    stretches = multiple * (op.x.width // width)
+    weight = low.floats(op.w.weight)
+    return Call("rms_norm", (op.x, op.y, weight, width, field, stretches, float(op.eps)))
+
+
+def _rms_norm_quantize(low: Lowering, op: RmsNormQuantize) -> Call:
+    weight = low.floats(op.w.weight)
+    operands = (op.x, op.y, weight, op.x.width // 32, *rows(op.x), float(op.eps))
+    return Call("rms_norm_quantize", operands)
+
+
+def _layer_norm(low: Lowering, op: LayerNorm) -> Call:
+    vectors = low.floats(op.w.weight), low.floats(op.w.bias)
+    operands = (op.x, op.y, *vectors, op.x.width, *rows(op.x), float(op.eps))
+    return Call("layer_norm", operands)
+
+
+RULES: Rules = {
+    LayerNorm: _layer_norm,
+    RmsNorm: _rms_norm,
+    RmsNormQuantize: _rms_norm_quantize,
+}

@@ -1,0 +1,78 @@
+"""Calls of products, and of what stands before them."""
+
+from ops.cpu.formats import KERNEL_FORMATS
+from ops.cpu.layout import (
+    TOKENS,
+)
+from ops.cpu.lower import (
+    SCRATCH,
+    Call,
+    Lowering,
+    Matrix,
+    Operand,
+    Rules,
+    rows,
+    scratch_bytes,
+)
+from ops.cpu.packing import Packed
+from ops.operations.elementwise import (
+    Quantize,
+)
+from ops.operations.products import Embed, ExpertProduct, Product
+from quant.format import FORMATS, row_bytes
+
+
+def _embed(low: Lowering, op: Embed) -> Call:
+    table, kind = op.table, FORMATS["F32"]
+    if table.format.name in KERNEL_FORMATS:
+        data, kind = low.keep(table.data), table.format
+    else:
+        data = low.floats(table)
+    kernel = {"tokens": "embed", "positions": "embed_positions"}[op.index]
+    row = row_bytes(kind, table.columns)
+    return Call(f"{kernel}_{kind.name}", (data, row, table.columns, op.y, TOKENS))
+
+
+NO_MATRIX: Matrix = (0, 0, 0)
+
+
+def _product(low: Lowering, op: Product) -> Call:
+    return _packed_product(low, op, "linear", added=op.added or 0)
+
+
+def _expert_product(low: Lowering, op: ExpertProduct) -> Call:
+    assert op.order is not None and op.starts is not None
+    groups = (op.order, op.starts, op.w.weight.experts, op.y.multiple // op.x.multiple)
+    return _packed_product(low, op, "expert_linear", groups=groups)
+
+
+def _packed_product(
+    low: Lowering,
+    op: Product | ExpertProduct,
+    name: str,
+    added: Operand = 0,
+    groups: tuple[Operand, ...] = (),
+) -> Call:
+    """The operands in the order of layout.py."""
+    kind, matrix = low.matrix(op.w)
+    kernel, second = f"{name}_{kind}", NO_MATRIX
+    if op.up is not None:
+        kernel, second = f"gated_{kernel}_{op.activation}", low.matrix(op.up)[1]
+    packed = matrix[0]
+    assert isinstance(packed, Packed)
+    sizes = (packed.matrix_bytes, packed.panel_bytes, op.w.weight.columns, op.w.weight.rows)
+    ends = (op.x, 4 * op.x.width, op.y, added, *rows(op.y))
+    operands = (*matrix, *second, *sizes, *ends, SCRATCH, scratch_bytes(op, low.limits), *groups)
+    return Call(kernel, operands)
+
+
+def _quantize(low: Lowering, op: Quantize) -> Call:
+    return Call("quantize", (op.x, op.y, op.x.width // 32, *rows(op.x)))
+
+
+RULES: Rules = {
+    Embed: _embed,
+    ExpertProduct: _expert_product,
+    Product: _product,
+    Quantize: _quantize,
+}

@@ -1,0 +1,1 @@
+"""How each operator is launched, a table a family."""

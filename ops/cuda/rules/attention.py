@@ -1,0 +1,97 @@
+"""Launches of rotary positions, the KV cache and attention."""
+
+from collections.abc import Iterator
+
+from ops.cuda.device.device import Launch
+from ops.cuda.lowering import attending
+from ops.cuda.lowering.lower import (
+    THREADS,
+    Lowered,
+    Lowering,
+    Rules,
+    StepAddresses,
+    quantize_launch,
+    rounded_up,
+)
+from ops.cuda.lowering.records import Counts
+from ops.interface import Heads
+from ops.operations.attention import Angles, Attention, NormRopeStore, Rotate
+
+
+def _angles(low: Lowering, op: Angles) -> Lowered:
+    rope = op.rope
+    frequencies, pairs = low.placing.numbers(rope.frequencies), len(rope.frequencies)
+
+    def launches(at: StepAddresses) -> Iterator[Launch]:
+        tokens = at.counts.tokens
+        where = (at[op.y], low.placing.address(frequencies), at.step.positions)
+        operands = (*where, pairs, tokens, float(rope.magnitude))
+        yield Launch("angles", (rounded_up(tokens * pairs, THREADS), 1, 1), THREADS, operands)
+
+    return Lowered(launches, ("angles",))
+
+
+def _rotate(low: Lowering, op: Rotate) -> Lowered:
+    assert op.angles is not None
+    table, pairs, width = op.angles, len(op.rope.frequencies), op.rope.head_width
+    heads = op.x.width // width
+
+    def launches(at: StepAddresses) -> Iterator[Launch]:
+        tokens = at.counts.tokens
+        shape = (pairs, width, heads, int(op.rope.interleaved), tokens)
+        grid = (rounded_up(tokens * heads * (width - pairs), THREADS), 1, 1)
+        yield Launch("rope", grid, THREADS, (at[op.x], at[op.y], at[table], *shape))
+
+    return Lowered(launches, ("rope",))
+
+
+def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Lowered:
+    vectors = (norm.weight if norm else None for norm in (op.q_norm, op.k_norm))
+    norms = [low.placing.floats(vector) for vector in vectors]
+
+    def launches(at: StepAddresses) -> Iterator[Launch]:
+        rows = attending.Rows(at[op.q], at[op.k], at[op.v], at[op.y])
+        q_weight, k_weight = map(low.placing.address, norms)
+        wanted = attending.Norms(q_weight, k_weight, float(op.eps))
+        turn = None
+        if op.rope and op.angles:
+            pairs, interleaved = len(op.rope.frequencies), op.rope.interleaved
+            turn = attending.Rotation(at[op.angles], pairs, interleaved, op.rotates_q)
+        tokens, step = at.counts.tokens, _places(at, op.heads)
+        yield attending.enter(op.heads, low.layout, tokens, step, rows, wanted, turn)
+
+    return Lowered(launches, (f"norm_rope_store_{low.layout.k}_{low.layout.v}",))
+
+
+def _attention(low: Lowering, op: Attention) -> Lowered:
+    placed, heads, quantized = low.placing.floats(op.sinks), op.heads, op.quantized
+
+    def launches(at: StepAddresses) -> Iterator[Launch]:
+        tokens, blocks = at.counts.tokens, at.counts.blocks
+        own = low.placing.address(placed)
+        packed = at[quantized] if quantized else 0
+        rows = attending.Results(at[op.q], at[op.y], at.scratch, own, packed)
+        place = _places(at, heads)
+        yield from attending.attend(heads, low.layout, tokens, blocks, place, rows)
+        if quantized and not attending.splits(heads, tokens, blocks):
+            yield quantize_launch(at, op.y, quantized)
+
+    def scratch(counts: Counts) -> int:
+        return attending.scratch_bytes(heads, counts.tokens, counts.blocks)
+
+    kernels = attending.kernels_of(heads, low.layout)
+    return Lowered(launches, (*kernels, *(["quantize"] if quantized else [])), scratch)
+
+
+def _places(at: StepAddresses, heads: Heads) -> attending.StepPlaces:
+    shape = attending.tiles_of(heads)
+    step, count = at.step, at.counts.tiles(shape)
+    return attending.StepPlaces(step.tables, step.positions, step.tiles(shape), count)
+
+
+RULES: Rules = {
+    Angles: _angles,
+    Attention: _attention,
+    NormRopeStore: _norm_rope_store,
+    Rotate: _rotate,
+}

@@ -1,0 +1,90 @@
+"""Launches of what works element by element."""
+
+from collections.abc import Iterator
+
+from ops.cuda.device.device import Launch
+from ops.cuda.lowering.lower import (
+    THREADS,
+    Lowered,
+    Lowering,
+    Rules,
+    StepAddresses,
+    rounded_up,
+)
+from ops.operations.base import Buffer
+from ops.operations.elementwise import (
+    Activate,
+    Add,
+    Gate,
+    Multiply,
+    Scale,
+    SelectOutputs,
+    Softcap,
+    Temperature,
+)
+
+
+def _add(low: Lowering, op: Add) -> Lowered:
+    return _map("add", (op.a, op.b), op.y)
+
+
+def _multiply(low: Lowering, op: Multiply) -> Lowered:
+    return _map("multiply", (op.a, op.b), op.y)
+
+
+def _scale(low: Lowering, op: Scale) -> Lowered:
+    return _map("scale", (op.x,), op.y, float(op.factor))
+
+
+def _softcap(low: Lowering, op: Softcap) -> Lowered:
+    return _map("softcap", (op.x,), op.y, float(op.cap))
+
+
+def _activate(low: Lowering, op: Activate) -> Lowered:
+    return _map(f"activate_{op.activation}", (op.x,), op.y)
+
+
+def _gate(low: Lowering, op: Gate) -> Lowered:
+    return _map(f"gate_{op.activation}", (op.gate, op.up), op.y)
+
+
+def _map(name: str, sources: tuple[Buffer, ...], y: Buffer, *numbers: float) -> Lowered:
+    """Element by element."""
+
+    def launches(at: StepAddresses) -> Iterator[Launch]:
+        count = at.rows(y) * y.width
+        operands = (*(at[source] for source in sources), at[y], count, *numbers)
+        yield Launch(name, (rounded_up(count, THREADS), 1, 1), THREADS, operands)
+
+    return Lowered(launches, (name,))
+
+
+def _temperature(low: Lowering, op: Temperature) -> Lowered:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
+        count = at.rows(op.x) * op.x.width
+        where = (at[op.x], at[op.y], at.step.positions)
+        operands = (*where, op.x.width, count, float(op.scale), op.period)
+        yield Launch("temperature", (rounded_up(count, THREADS), 1, 1), THREADS, operands)
+
+    return Lowered(launches, ("temperature",))
+
+
+def _select_outputs(low: Lowering, op: SelectOutputs) -> Lowered:
+    def launches(at: StepAddresses) -> Iterator[Launch]:
+        width, grid = op.x.width, (rounded_up(op.x.width, THREADS), at.counts.outputs, 1)
+        operands = (at[op.x], at[op.y], at.step.outputs, width)
+        yield Launch("select_outputs", grid, THREADS, operands)
+
+    return Lowered(launches, ("select_outputs",))
+
+
+RULES: Rules = {
+    Activate: _activate,
+    Add: _add,
+    Gate: _gate,
+    Multiply: _multiply,
+    Scale: _scale,
+    SelectOutputs: _select_outputs,
+    Softcap: _softcap,
+    Temperature: _temperature,
+}

@@ -1,0 +1,1 @@
+"""The operators as a recording holds them: one record each, with its buffers, weights and costs."""

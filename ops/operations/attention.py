@@ -1,0 +1,105 @@
+"""Rotary positions, the KV cache, and attention over it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ops.interface import Heads, Linear, Rope, Step, Weight
+from ops.operations.base import (
+    READ,
+    VECTOR,
+    WRITTEN,
+    Buffer,
+    Cost,
+    Operation,
+    Pages,
+    PositionBytes,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rotate(Operation):
+    """Rotary positions; `angles` is the table that `Angles` writes."""
+
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    rope: Rope
+    angles: Buffer | None = field(default=None, metadata=READ)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Angles(Operation):
+    """Cosines and sines of the step's positions, once for all layers."""
+
+    y: Buffer = field(metadata=WRITTEN)
+    rope: Rope
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Store(Operation):
+    """Keys and values go to the cache."""
+
+    k: Buffer = field(metadata=READ)
+    v: Buffer = field(metadata=READ)
+    heads: Heads
+
+    @property
+    def state(self) -> Pages:
+        return pages_of(self.heads)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attention(Operation):
+    """What the cache holds, seen from q. `quantized` is y in blocks of 32."""
+
+    q: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    heads: Heads
+    sinks: Weight | None = field(default=None, metadata=VECTOR)
+    quantized: Buffer | None = field(default=None, metadata=WRITTEN)
+
+    @property
+    def reads_state(self) -> bool:
+        return True
+
+    def costs(self, step: Step, cache: PositionBytes) -> Cost:
+        """Positions that several tokens of a sequence see are read once."""
+        heads = self.heads
+        seen = step.positions.astype(np.int64) + 1
+        if heads.window is not None:
+            seen = np.minimum(seen, heads.window)
+        read = 0
+        for run in step.runs():
+            stop = int(step.positions[run].max()) + 1
+            read += min(stop, int(seen[run].max()) + run.stop - run.start - 1)
+        macs = int(seen.sum()) * heads.query_heads * (heads.head_width + heads.values)
+        return Cost(read * cache.position_bytes(heads.layer), macs)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NormRopeStore(Operation):
+    """All that stands between the products of q, k, v and attention: head norms, rope, cache.
+
+    `y` is q afterwards. `rotates_q`: q turns as k does; without `angles` neither turns.
+    """
+
+    q: Buffer = field(metadata=READ)
+    k: Buffer = field(metadata=READ)
+    v: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    heads: Heads
+    q_norm: Linear | None = field(default=None, metadata=VECTOR)
+    k_norm: Linear | None = field(default=None, metadata=VECTOR)
+    eps: float = 0.0
+    rope: Rope | None = None
+    angles: Buffer | None = field(default=None, metadata=READ)
+    rotates_q: bool = False
+
+    @property
+    def state(self) -> Pages:
+        return pages_of(self.heads)
+
+
+def pages_of(heads: Heads) -> Pages:
+    """What a layer's attention keeps."""
+    return Pages(heads.layer, heads.kv_heads, heads.head_width, heads.values, heads.window)

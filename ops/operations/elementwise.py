@@ -1,0 +1,78 @@
+"""What is computed element by element or row by row, without weights."""
+
+from dataclasses import dataclass, field
+
+from ops.interface import Activation
+from ops.operations.base import (
+    READ,
+    WRITTEN,
+    Buffer,
+    Operation,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Add(Operation):
+    a: Buffer = field(metadata=READ)
+    b: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Multiply(Operation):
+    a: Buffer = field(metadata=READ)
+    b: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scale(Operation):
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    factor: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Softcap(Operation):
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    cap: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Activate(Operation):
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    activation: Activation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gate(Operation):
+    """y = activation(gate) · up."""
+
+    gate: Buffer = field(metadata=READ)
+    up: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    activation: Activation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Temperature(Operation):
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    scale: float
+    period: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quantize(Operation):
+    """Activations in blocks of 32 bytes with a scale, as products with packed weights take them."""
+
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SelectOutputs(Operation):
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)

@@ -1,0 +1,38 @@
+"""Norms of rows, or of stretches of a row."""
+
+from dataclasses import dataclass, field
+
+from ops.interface import Linear
+from ops.operations.base import (
+    READ,
+    VECTOR,
+    WRITTEN,
+    Buffer,
+    Operation,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RmsNorm(Operation):
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    w: Linear = field(metadata=VECTOR)
+    eps: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerNorm(Operation):
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    w: Linear = field(metadata=VECTOR)
+    eps: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RmsNormQuantize(Operation):
+    """A norm of whole rows and the quantization that is its only reader."""
+
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    w: Linear = field(metadata=VECTOR)
+    eps: float = 0.0

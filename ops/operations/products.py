@@ -1,0 +1,89 @@
+"""Products with weights, and rows taken from a table."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ops.interface import Activation, Linear, Step, Weight
+from ops.operations.base import (
+    PRODUCT,
+    READ,
+    TABLE,
+    WRITTEN,
+    Buffer,
+    Cost,
+    Operation,
+    PositionBytes,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embed(Operation):
+    """The table's rows for the step's tokens, or for their positions."""
+
+    y: Buffer = field(metadata=WRITTEN)
+    table: Weight = field(metadata=TABLE)
+    index: Literal["tokens", "positions"] = "tokens"
+
+    def costs(self, step: Step, cache: PositionBytes) -> Cost:
+        return Cost(self.y.count(step) * self.table.data.shape[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Product(Operation):
+    """y = w·x (+ added); with `up` y = activation(w·x) · up·x. `quantized` is y in blocks of 32."""
+
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    w: Linear = field(metadata=PRODUCT)
+    up: Linear | None = field(default=None, metadata=PRODUCT)
+    activation: Activation | None = None  # of a product with `up`
+    added: Buffer | None = field(default=None, metadata=READ)
+    quantized: Buffer | None = field(default=None, metadata=WRITTEN)
+
+    def costs(self, step: Step, cache: PositionBytes) -> Cost:
+        return _product_costs(self, self.y.count(step))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExpertProduct(Operation):
+    """As `Product`, each row of y with the matrix of its expert.
+
+    `order` are the rows of y sorted by expert, `starts` where each expert's begin.
+    """
+
+    x: Buffer = field(metadata=READ)
+    ids: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    w: Linear = field(metadata=PRODUCT)
+    up: Linear | None = field(default=None, metadata=PRODUCT)
+    activation: Activation | None = None
+    order: Buffer | None = field(default=None, metadata=READ)
+    starts: Buffer | None = field(default=None, metadata=READ)
+
+    def costs(self, step: Step, cache: PositionBytes) -> Cost:
+        return _product_costs(self, self.y.count(step))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JoinedProducts(Operation):
+    """Products of the same input as one: ys[i] = ws[i]·x."""
+
+    x: Buffer = field(metadata=READ)
+    ys: tuple[Buffer, ...] = field(metadata=WRITTEN)
+    ws: tuple[Linear, ...] = field(metadata=PRODUCT)
+
+    def costs(self, step: Step, cache: PositionBytes) -> Cost:
+        return _product_costs(self, self.ys[0].count(step))
+
+
+def _product_costs(operation: Operation, rows: int) -> Cost:
+    """Of experts at most as many as there are rows: rows may share one."""
+    size = macs = 0
+    for use in operation.uses():
+        w = use.weight
+        if use.role == "product":
+            size += w.data.nbytes * min(rows, w.experts) // w.experts
+            macs += rows * w.rows * w.columns
+        else:
+            size += w.data.nbytes * (rows > 0)
+    return Cost(size, macs)

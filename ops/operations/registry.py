@@ -1,0 +1,37 @@
+"""All operators. A backend has one rule for each type that it may meet."""
+
+from ops.operations.attention import Angles, Attention, NormRopeStore, Rotate, Store
+from ops.operations.base import Operation
+from ops.operations.elementwise import (
+    Activate,
+    Add,
+    Gate,
+    Multiply,
+    Quantize,
+    Scale,
+    SelectOutputs,
+    Softcap,
+    Temperature,
+)
+from ops.operations.experts import ExpertSum, Group, Route
+from ops.operations.norms import LayerNorm, RmsNorm, RmsNormQuantize
+from ops.operations.products import Embed, ExpertProduct, JoinedProducts, Product
+from ops.operations.recurrence import Convolve
+
+RECORDED: tuple[type[Operation], ...] = (
+    *(Embed, Product, ExpertProduct, RmsNorm, LayerNorm, Rotate, Temperature, Store, Attention),
+    *(Convolve, Add, Multiply, Scale, Softcap, Activate, Gate, Route, ExpertSum, SelectOutputs),
+)
+
+"""What a model writes down."""
+
+FUSED: tuple[type[Operation], ...] = (
+    Quantize,
+    RmsNormQuantize,
+    Angles,
+    NormRopeStore,
+    Group,
+    JoinedProducts,
+)
+
+"""What rewriting a recording makes of it (ops.fusion, ops.cuda.lowering.merging)."""

@@ -1,0 +1,1 @@
+"""The NumPy Transformer: the definition that the fast backends are tested against."""
