@@ -7,8 +7,7 @@ operators. A backend lowers it to its own kernels.
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -31,6 +30,14 @@ class Output:
     buffer: Buffer
 
 
+class Source(Protocol):
+    """A file that a program is made of."""
+
+    @property
+    def identity(self) -> str:
+        """A digest of what it holds, computed when it is first asked for."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
     """A recording, or a stretch of one.
@@ -42,7 +49,7 @@ class Program:
     operations: tuple[Operation, ...]
     given: tuple[Buffer, ...]
     output: Output
-    sources: tuple[Path, ...] = ()  # the files whose tensors it uses
+    sources: tuple[Source, ...] = ()  # the files that it is made of: the model, adapters
     forward: Callable[[Operators], Array] | None = None
 
     @property
@@ -84,6 +91,12 @@ class Program:
         [crossing] = made & read
         before = Program(first, self.given, Output("hidden", crossing), self.sources)
         return before, Program(second, (crossing,), self.output, self.sources)
+
+    @property
+    def identity(self) -> str:
+        """Of the files that it is made of: which model answers."""
+        one, *others = [source.identity for source in self.sources]
+        return hashlib.sha256(" ".join([one, *others]).encode()).hexdigest() if others else one
 
     def digest(self) -> bytes:
         """Of the operators with their shapes and constants, not of the weights' bytes."""

@@ -5,7 +5,6 @@ It checks every shape, so that a file whose tensors do not fit is refused at loa
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from ops.interface import (
     Activation,
@@ -35,7 +34,7 @@ from ops.operations.experts import ExpertSum, Route
 from ops.operations.norms import LayerNorm, RmsNorm
 from ops.operations.products import Embed, ExpertProduct, Product
 from ops.operations.recurrence import Convolve
-from ops.program import Output, Program
+from ops.program import Output, Program, Source
 from quant.errors import ModelFileError
 
 
@@ -180,7 +179,7 @@ def _check_vector(weight: Weight) -> None:
         raise ModelFileError(f"the tensor {weight.name} should be a vector")
 
 
-def record(forward: Callable[[Operators], Array], *sources: Path) -> Program:
+def record(forward: Callable[[Operators], Array], *sources: Source) -> Program:
     """A model's whole forward pass. Raises ModelFileError."""
     recorder = Recorder()
     output: Buffer = forward(recorder)

@@ -23,7 +23,6 @@ from lepton_cli.engine.decoding.speculation import DraftModel, Guesser, PromptLo
 from lepton_cli.engine.decoding.window import Passes, Positions
 from lepton_cli.engine.events import Done, Event, Text
 from lepton_cli.engine.library.catalogue import resolve
-from lepton_cli.engine.library.identity import model_identity
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.paths import cache_folder
 from lepton_cli.engine.library.sizes import counted
@@ -85,7 +84,8 @@ class Model:
         self._positions = Positions(self._passes, plan.context)
         self.draft: Model | None = None
         self._audit: AuditLog | None = None
-        self.vocabulary_size = prepared.program.output.buffer.width
+        self._program = prepared.program
+        self.vocabulary_size = self._program.output.buffer.width
 
     @property
     def longest_context(self) -> int:
@@ -134,10 +134,10 @@ class Model:
     def file_bytes(self) -> int:
         return self._file.file_bytes
 
-    @cached_property
+    @property
     def identity(self) -> str:
-        """A digest of what the file holds (see identity.py)."""
-        return model_identity(self._file)
+        """A digest of what the files hold that the program is made of (see identity.py)."""
+        return self._program.identity
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

@@ -11,6 +11,7 @@ bytes between the stretches, as made by hand or by a failing disk: a file's chec
 
 import hashlib
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 
@@ -20,6 +21,17 @@ VERSION = b"lepton.model.1"
 STRETCH, STRETCHES = 4096, 8  # bytes of each, a tensor: milliseconds for any size of file
 IRRELEVANT = ("general.", "split.")
 ARCHITECTURE = "general.architecture"
+
+
+class SourceFile:
+    """A file that a program is made of. Reading for its digest waits until somebody asks."""
+
+    def __init__(self, file: GGUF) -> None:
+        self._file = file
+
+    @cached_property
+    def identity(self) -> str:
+        return model_identity(self._file)
 
 
 def model_identity(file: GGUF) -> str:

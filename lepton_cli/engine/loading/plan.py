@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+from lepton_cli.engine.library.identity import SourceFile
 from lepton_cli.engine.library.sizes import counted, gigabytes
 from lepton_cli.engine.loading.backends import Backend
 from lepton_cli.engine.loading.placement import GpuLayers, Placement, check_layers
@@ -112,7 +113,7 @@ def build(file: GGUF, context: int) -> Program:
     kind = architecture(file)
     try:
         decoder = kind(file, context)
-        program = record(decoder.forward, file.path)
+        program = record(decoder.forward, SourceFile(file))
         tokens = decoder.weights.weight(EMBEDDING).rows
         if program.output.buffer.width != tokens:
             message = f"output.weight has {program.output.buffer.width} rows, {EMBEDDING} {tokens}"

@@ -1,11 +1,13 @@
 """Two files are one model where they answer alike, and only there."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from make_gguf import write_model
 
 from lepton_cli.engine.library.identity import model_identity
+from lepton_cli.engine.loading.plan import build
 from quant.gguf import GGUF
 
 TOKENS = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["a", "b"]}
@@ -53,3 +55,17 @@ def test_a_tensor_is_read_from_its_first_to_its_last_byte(tmp_path, place):
     at = start if place == 0 else start + tensor.data.size - 1
     path.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
     assert model_identity(GGUF.open(path)) != one
+
+
+@dataclass(frozen=True)
+class Named:
+    identity: str
+
+
+def test_a_program_of_one_file_is_that_file_and_of_several_all_of_them(tmp_path):
+    file = GGUF.open(write_model(tmp_path / "m.gguf"))
+    program = build(file, 64)
+    assert program.identity == model_identity(file)
+    adapted = replace(program, sources=(*program.sources, Named("adapter")))
+    other = replace(program, sources=(*program.sources, Named("other")))
+    assert len({program.identity, adapted.identity, other.identity}) == 3
