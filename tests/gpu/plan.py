@@ -19,7 +19,7 @@ from gpu.speed import GOALS, measure
 from gpu.steps import Skip, Steps
 from gpu.suites import FILES, run_suite
 from gpu.worker import CardWorker
-from lepton_cli.models import ARCHITECTURES
+from lepton_cli.models.registry import ARCHITECTURES
 
 MEMORY, LARGEST = Path("/dev/shm"), 12 << 30  # bytes
 MODEL, BENCH, COMPILING, SANITIZING = 90.0, 120.0, 240.0, 90.0  # seconds, at most

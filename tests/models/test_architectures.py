@@ -1,5 +1,6 @@
 """Whole models: llama.cpp's logits, incremental against full, the same bytes however run."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,26 +10,16 @@ from passes import logits_of, nmse, open_positions
 from presets_gguf import PRESETS
 
 from lepton_cli.engine.loading import plan as loading
-from lepton_cli.models import ARCHITECTURES
+from lepton_cli.models.decoder import Decoder
+from lepton_cli.models.registry import ARCHITECTURES, decoder_class
 from quant.errors import ModelFileError
 from quant.gguf import GGUF
 
-RECORDED = {
-    "gemma2": "gemma2-dense",
-    "gemma3": "gemma3-dense",
-    "gpt-oss": "gpt-oss-moe",
-    "gpt2": "gpt2-dense",
-    "lfm2": "lfm2-dense",
-    "llama": "llama-dense",
-    "llama-moe": "llama-moe",
-    "mistral3": "mistral3-dense",
-    "phi3": "phi3-dense",
-    "qwen2": "qwen2-dense",
-    "qwen3": "qwen3-dense",
-    "qwen3moe": "qwen3moe-moe",
-}
-GELU_TABLE = {"gemma2", "gemma3", "gpt2"}  # llama.cpp looks GELU up in half precision
+RECORDINGS = sorted({each for entry in ARCHITECTURES.values() for each in entry.recordings})
+UNRECORDED = {"bitnet"}  # llama.cpp's logits of it were never recorded
 TOLERANCE = {"reference": 1e-10, "cpu": 1e-8}
+GELU_TABLE = 1e-6
+"""llama.cpp looks GELU up in half precision, which alone moves logits by so much."""
 
 # llama.cpp rounds activations to 8 bits (K types: in blocks of 256, with coarser sums), to bf16 or
 # f16; exact arithmetic on the same weights therefore lies so far from its logits, and not farther
@@ -38,17 +29,57 @@ ROUNDED |= {"Q3_K_M": 1.2e-3, "Q4_K_M": 1.2e-3, "Q5_K_M": 1.2e-3, "Q6_K": 1.2e-3
 ROUNDED |= {"TQ1_0": 1.3e-3, "TQ2_0": 1.3e-3}
 
 
-def test_every_architecture_has_a_recording_or_a_reason():
-    assert set(ARCHITECTURES) <= set(RECORDED) | {"bitnet"}  # of BitNet no recording exists
+def test_every_architecture_can_be_imported_and_was_checked():
+    for name, entry in ARCHITECTURES.items():
+        assert issubclass(decoder_class(name), Decoder)
+        assert entry.models
+        assert bool(entry.recordings) == (name not in UNRECORDED)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file, and what llama.cpp computed of it."""
+
+    path: Path
+    ids: list[int]
+    logits: np.ndarray  # (T, V)
+
+    @property
+    def uses_gelu(self) -> bool:
+        file = GGUF.open(self.path)
+        operations = loading.build(file, loading.trained_context(file)).operations
+        return any(getattr(op, "activation", None) == "gelu" for op in operations)
+
+
+@pytest.fixture
+def recording(shared_data, request) -> Recording:
+    archive, name = request.param.split("/")
+    path = shared_data(archive) / f"{name}.gguf"
+    arrays = np.load(path.with_suffix(".npz"))
+    return Recording(path, arrays["ids"].tolist(), arrays["logits"])
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
-@pytest.mark.parametrize("name", sorted(RECORDED))
-def test_logits_agree_with_llama_cpp(shared_data, name, backend):
-    path = shared_data("archs") / f"{RECORDED[name]}.gguf"
-    recorded = np.load(path.with_suffix(".npz"))
-    tolerance = 1e-6 if name in GELU_TABLE else TOLERANCE[backend]
-    assert nmse(logits_of(path, recorded["ids"], backend), recorded["logits"]) < tolerance
+@pytest.mark.parametrize("recording", RECORDINGS, indirect=True)
+def test_logits_agree_with_llama_cpp(recording, backend):
+    tolerance = GELU_TABLE if recording.uses_gelu else TOLERANCE[backend]
+    got = logits_of(recording.path, np.array(recording.ids, np.int32), backend)
+    assert nmse(got, recording.logits) < tolerance
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, indirect=True)
+def test_recorded_models_give_the_same_bytes_by_parts_and_after_a_rewind(recording):
+    positions, close = open_positions(recording.path, "cpu", "f16")
+    full = positions.all_logits(recording.ids)
+    middle = len(recording.ids) // 2
+    rows = [positions.all_logits(recording.ids[:middle])]
+    positions.enter([(recording.ids[middle] + 1) % 40, 2, 3])
+    assert positions.reuse(recording.ids) == middle
+    for token in recording.ids[middle:]:
+        positions.enter([token])
+        rows.append(positions.logits[None].copy())
+    close()
+    np.testing.assert_array_equal(np.concatenate(rows), full)
 
 
 @pytest.mark.parametrize("name", sorted(ROUNDED))

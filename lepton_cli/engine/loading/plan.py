@@ -8,9 +8,9 @@ from lepton_cli.engine.library.identity import SourceFile
 from lepton_cli.engine.library.sizes import counted, gigabytes
 from lepton_cli.engine.loading.backends import Backend
 from lepton_cli.engine.loading.placement import GpuLayers, Placement, check_layers
-from lepton_cli.models import ARCHITECTURES
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.keys import Keys
+from lepton_cli.models.registry import ARCHITECTURES, decoder_class
 from ops.backend import CacheTypes as CacheTypes  # the screen knows the engine alone
 from ops.interface import BLOCK
 from ops.machine import MemoryLimit
@@ -105,7 +105,7 @@ def architecture(file: GGUF) -> type[Decoder]:
         known = ", ".join(sorted(ARCHITECTURES))
         message = f"{file.path}: general.architecture is {name!r}, which Lepton does not know yet"
         raise ModelFileError(message, f"it knows {known}")
-    return ARCHITECTURES[name]
+    return decoder_class(name)
 
 
 def build(file: GGUF, context: int) -> Program:

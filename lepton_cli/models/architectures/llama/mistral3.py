@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from lepton_cli.models.llama import Llama
+from lepton_cli.models.architectures.llama.llama import Llama
 from lepton_cli.models.parts.attention import GroupedAttention, Temperature
 from lepton_cli.models.rope import read_scaling
 

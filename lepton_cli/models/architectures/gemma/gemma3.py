@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from lepton_cli.models.gemma2 import Gemma2
+from lepton_cli.models.architectures.gemma.gemma2 import Gemma2
 from lepton_cli.models.rope import plain
 from ops.interface import Rope
 
