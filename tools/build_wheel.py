@@ -22,8 +22,9 @@ from pathlib import Path
 from hatchling.build import build_wheel
 
 from ops.cpu.compiling import all_kernels, compiled
+from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.kernel_folders import packaged_kernels
-from ops.cpu.rungs import X86, Rung
+from ops.cpu.rungs import X86
 from ops.files.whole_files import replacing
 
 ROOT = Path(__file__).parents[1]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from ops.compiled import compiling
 from ops.compiled.compiling import Worker
-from ops.cpu.rungs import Rung
+from ops.cpu.instruction_sets.rung import Rung
 
 MODULE = "ops.cpu.kernels.worker"
 

@@ -6,12 +6,14 @@ import os
 import platform
 import sys
 import threading
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.layout import (
     CLOCK,
     FUTEX,
@@ -32,13 +34,25 @@ POLL_SECONDS = 0.05  # how often the waiting main thread looks for an interrupt
 Job = tuple[int, int, int]  # addresses of the program and of the step, number of operators
 
 
+class KernelSource(Protocol):
+    """Compiled kernels, and the instructions they are made of."""
+
+    @property
+    def rung(self) -> Rung: ...
+    def address(self, name: str) -> int: ...
+
+
 class Executor:
     """Owns the worker threads. One step at a time; the calling thread only waits."""
 
-    def __init__(self, replay: int, threads: int) -> None:
-        """`replay` is the address of the replay kernel."""
-        self.threads = threads
-        self._replay = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 6)(replay)
+    def __init__(self, kernels: KernelSource, threads: int) -> None:
+        """Prepares the process for the rung. Raises LeptonError where that is not possible."""
+        rung, self.threads = kernels.rung, threads
+        if rung.prepare_process:
+            rung.prepare_process()
+        prepare = rung.prepare_thread
+        self._prepare = _function(kernels.address(prepare), 4) if prepare else None
+        self._replay = _function(kernels.address("replay"), 6)
         self._sync = np.zeros(SYNC_FIELDS, np.int64)
         kind, function, number = _waiting()
         self._sync[[WAIT_KIND, WAIT_FUNCTION, WAIT_NUMBER]] = kind, function, number
@@ -104,6 +118,8 @@ class Executor:
                 self._finished.get(timeout=POLL_SECONDS)
 
     def _work(self, thread: int) -> None:
+        if self._prepare:
+            self._prepare(0, 0, thread, self.threads)
         while True:
             self._calls[thread].get()
             if self._closed:
@@ -126,6 +142,11 @@ class Executor:
             call.put(None)
         for worker in self._workers:
             worker.join()
+
+
+def _function(address: int, arguments: int) -> Callable[..., None]:
+    """A kernel that Python can call: so many int64."""
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(address)
 
 
 def _waiting() -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import llvmlite
 
 from ops.compiled.kernel_folder import KernelFolder
-from ops.cpu.rungs import Rung
+from ops.cpu.instruction_sets.rung import Rung
 
 HERE = Path(__file__).parent
 PACKAGED = HERE / "compiled"
@@ -33,7 +33,8 @@ def sources() -> list[Path]:
     ops = HERE.parent
     files = [ops / "interface.py", ops / "state" / "formats.py"]
     files += [HERE / "layout.py", HERE / "rungs.py", Path(__file__)]
-    folders = HERE / "kernels", ops / "compiled", ops / "files", ops.parent / "quant"
+    folders = [HERE / "kernels", HERE / "instruction_sets"]
+    folders += [ops / "compiled", ops / "files", ops.parent / "quant"]
     return [*files, *(file for folder in folders for file in sorted(folder.rglob("*.py")))]
 
 

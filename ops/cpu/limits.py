@@ -23,7 +23,7 @@ class LimitMeter:
         """Takes 256 MiB until it is closed."""
         kernels.prepare(("replay", "limit_read", "limit_multiply"))
         self._kernels, self._threads = kernels, threads
-        self._executor = Executor(kernels.address("replay"), threads)
+        self._executor = Executor(kernels, threads)
         self._buffer = np.ones(BUFFER_BYTES, np.uint8)
         self._sink = np.zeros(64 * DEPTH * (threads + 1), np.uint8)
 

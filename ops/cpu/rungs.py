@@ -1,4 +1,4 @@
-"""Rungs of the ladder of instruction sets: what kernels are compiled for, the best one first.
+"""The ladder of instruction sets: what kernels are compiled for, the best one first.
 
 A kernel is compiled for a rung and never for the very CPU at hand: so the objects of a rung serve
 every machine that reaches it, and a wheel may carry them.
@@ -6,39 +6,20 @@ every machine that reaches it, and a wheel may carry them.
 
 import platform
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
+from ops.cpu.instruction_sets.avx2 import AVX2
+from ops.cpu.instruction_sets.avx512 import AVX512
+from ops.cpu.instruction_sets.avxvnni import AVXVNNI
+from ops.cpu.instruction_sets.dotprod import DOTPROD
+from ops.cpu.instruction_sets.generic import GENERIC, GENERIC_ARM, GENERIC_X86
+from ops.cpu.instruction_sets.rung import Rung
 from quant.errors import UsageError
 
 VARIABLE = "LEPTON_CPU"
 
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """A set of instructions by LLVM's names, and what a machine must have to reach it."""
-
-    name: str
-    processor: str  # LLVM's name of a processor model
-    features: str = ""  # beyond that model's
-    needs: frozenset[str] = frozenset()
-    tokens: int = 1  # whose sums for two panels fit into the registers
-    queries: int = 1  # whose sums fit there for as many registers of positions
-
-
-AVX2 = frozenset({"avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe"})
-AVX512 = AVX2 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512vnni"}
-
-X86 = (
-    Rung("avx512", "x86-64-v4", "+avx512vnni,-prefer-256-bit", AVX512, 5, 4),
-    Rung("avxvnni", "x86-64-v3", "+avxvnni", AVX2 | {"avxvnni"}, 2, 2),
-    Rung("avx2", "x86-64-v3", "", AVX2, 3, 2),
-    Rung("generic", "x86-64"),
-)
-ARM = (
-    Rung("dotprod", "generic", "+dotprod,+fullfp16", frozenset({"dotprod", "fullfp16"}), 2, 2),
-    Rung("generic", "generic"),
-)
-OTHER = (Rung("generic", "generic"),)
+X86 = (AVX512, AVXVNNI, AVX2, GENERIC_X86)
+ARM = (DOTPROD, GENERIC_ARM)
+OTHER = (GENERIC,)
 LADDERS = {"x86_64": X86, "AMD64": X86, "aarch64": ARM, "arm64": ARM}
 
 

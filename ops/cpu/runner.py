@@ -91,7 +91,7 @@ class CpuRunner:
         kernels.prepare(["replay", "pack", "release", *(call.kernel for call in calls)])
         places, size = plan(operations, limits, self._wanted)
         self._place(places, size, most_scratch(operations, limits) * threads)
-        self._executor = Executor(kernels.address("replay"), threads)
+        self._executor = Executor(kernels, threads)
         weakref.finalize(self, self._executor.close)
         self._begin_packing()
         waits = barriers(operations, places, limits)

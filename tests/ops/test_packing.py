@@ -26,7 +26,7 @@ def pack(weight: Weight, threads: int = 3) -> np.ndarray:
     store = ObjectStore(limits.kernels, limits.on_compile)
     records = [(name, Record(operands)) for name, operands in packing.calls()]
     program = np.array([(store.address(k), r.address, 1) for k, r in records], np.int64)
-    executor = Executor(store.address("replay"), threads)
+    executor = Executor(store, threads)
     executor.run((program.ctypes.data, np.zeros(8, np.int64).ctypes.data, len(program)))
     executor.close()
     size = packed.matrix_bytes * weight.experts

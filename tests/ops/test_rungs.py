@@ -7,11 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from llvmlite import ir
 from passes import kernel_folder
 
 from ops.cpu.compiling import all_kernels
+from ops.cpu.instruction_sets.llvm import constant
+from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.objects import ObjectStore, host_features
-from ops.cpu.rungs import ARM, LADDERS, X86, choose_rung, ladder, reached
+from ops.cpu.rungs import ARM, LADDERS, OTHER, X86, choose_rung, ladder, reached
 from quant.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +71,33 @@ def test_this_machine_has_features():
 
 
 # --- what is compiled for a rung
+
+
+def emitted(rung: Rung) -> str:
+    """LLVM IR with everything that a rung emits, once."""
+    function = ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), []), "all")
+    builder = ir.IRBuilder(function.append_basic_block())
+    i32, u8, f32 = constant("i32", 0), constant("u8", 0), constant("f32", 0.0)
+    rung.dot(builder, i32, u8, u8)
+    rung.dot_small(builder, i32, u8, u8)
+    rung.lookup(builder, u8, range(16))
+    rung.fma(builder, f32, f32, f32)
+    rung.widen_half(builder, rung.narrow_half(builder, f32))
+    rung.pause(builder)
+    return str(function.module)
+
+
+@pytest.mark.parametrize(
+    ("machine", "family"), [("x86_64", {"x86"}), ("aarch64", {"aarch64"}), ("riscv64", set())]
+)
+def test_a_rung_emits_instructions_of_its_own_machine(machine, family):
+    used = [set(re.findall(r"llvm\.(x86|aarch64)", emitted(rung))) for rung in ladder(machine)]
+    assert used == [family] * len(used)
+
+
+def test_the_compiler_tells_rungs_apart():
+    rungs = [*X86, *ARM, *OTHER]
+    assert len({(rung.processor, rung.features) for rung in rungs}) == len(rungs)
 
 
 def with_rung(name: str, *command: str) -> subprocess.CompletedProcess[str]:

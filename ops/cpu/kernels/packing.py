@@ -4,6 +4,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from ops.cpu.instruction_sets.llvm import I8, I16, I32, I64, pointer, shuffled
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import (
     call_c,
@@ -18,7 +19,6 @@ from ops.cpu.kernels.simd.memory import (
     store_u8,
     store_u16,
 )
-from ops.cpu.kernels.simd.registers import I8, I16, I32, I64, pointer, shuffled
 from ops.cpu.layout import LINE, PANEL_ROWS
 
 MADV_DONTNEED = 4

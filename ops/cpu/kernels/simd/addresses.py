@@ -5,8 +5,9 @@ import operator
 from numba import types
 from numba.extending import intrinsic, overload
 
+from ops.cpu.instruction_sets.llvm import I32, I64, pointer
 from ops.cpu.kernels.simd.compiler import target
-from ops.cpu.kernels.simd.registers import I32, I64, Panels, Rows, each, gathered, pointer
+from ops.cpu.kernels.simd.registers import Panels, Rows, each, gathered
 
 
 @intrinsic

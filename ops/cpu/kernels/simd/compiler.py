@@ -9,9 +9,10 @@ from typing import Any
 
 from numba import cfunc, config, njit, types
 
-from ops.cpu.rungs import ARM, X86, Rung
+from ops.cpu.instruction_sets.rung import Rung
+from ops.cpu.rungs import ARM, OTHER, X86
 
-RUNGS = {(rung.processor, rung.features): rung for rung in (*X86, *ARM)}
+RUNGS = {(rung.processor, rung.features): rung for rung in (*X86, *ARM, *OTHER)}
 
 # No fastmath: any number of threads gives the same bytes, and whole vectors are written as such.
 device = njit(error_model="numpy")  # a division by zero gives inf or nan and needs no interpreter
@@ -21,6 +22,16 @@ device = njit(error_model="numpy")  # a division by zero gives inf or nan and ne
 def target() -> Rung:
     """The rung that code is being generated for: intrinsics ask as they emit instructions."""
     return RUNGS[config.CPU_NAME, config.CPU_FEATURES]
+
+
+def widen_half(builder, bits):
+    """Emits the conversion of f16, by its bits, to f32."""
+    return target().widen_half(builder, bits)
+
+
+def narrow_half(builder, value):
+    """Emits the conversion of f32 to the bits of the nearest f16."""
+    return target().narrow_half(builder, value)
 
 
 def aim(rung: Rung) -> None:

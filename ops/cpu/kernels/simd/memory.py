@@ -4,25 +4,23 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ops.cpu.kernels.simd.compiler import device, target
-from ops.cpu.kernels.simd.half import narrow_half, widen_bf16, widen_half
-from ops.cpu.kernels.simd.registers import (
+from ops.cpu.instruction_sets.halves import widen_bf16
+from ops.cpu.instruction_sets.llvm import (
     FLOAT,
     I8,
     I16,
     I32,
     I64,
     LANES,
-    as_is,
-    call,
     constant,
     lane_numbers,
     pointer,
     register,
     splat,
 )
+from ops.cpu.kernels.simd.compiler import device, narrow_half, target, widen_half
+from ops.cpu.kernels.simd.registers import as_is
 from ops.cpu.layout import HEADER_BYTES
-from ops.cpu.rungs import LADDERS
 
 BYTES, FLOATS = ir.VectorType(I8, LANES), register("f32")
 
@@ -227,17 +225,10 @@ def atomic_store(typing_context, address, value):
 
 @intrinsic
 def pause(typing_context):
-    """Tells the core that this thread only waits; a fence where there is no such instruction."""
+    """Tells the core that this thread only waits."""
 
     def code(context, builder, signature, arguments):
-        rungs = LADDERS["x86_64"], LADDERS["aarch64"]
-        on_x86, on_arm = (target() in ladder for ladder in rungs)
-        if on_x86:
-            call(builder, "llvm.x86.sse2.pause", ir.VoidType())
-        elif on_arm:
-            call(builder, "llvm.aarch64.hint", ir.VoidType(), I32(1))
-        else:
-            builder.fence("seq_cst")
+        target().pause(builder)
         return context.get_dummy_value()
 
     return types.void(), code

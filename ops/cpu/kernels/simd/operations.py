@@ -7,32 +7,34 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ops.cpu.kernels.simd.compiler import target
-from ops.cpu.kernels.simd.half import narrow_half, widen_bf16, widen_half
-from ops.cpu.kernels.simd.registers import (
+from ops.cpu.instruction_sets.halves import widen_bf16
+from ops.cpu.instruction_sets.llvm import (
     ELEMENTS,
     FLOAT,
-    FLOATS,
     I8,
     I16,
     I32,
     I64,
-    INTS,
     LANES,
-    Vec,
-    as_is,
     call,
     constant,
-    each,
-    gathered,
     lane_numbers,
-    method,
-    operation,
     pointer,
     register,
-    shape_of,
     shuffled,
     splat,
+)
+from ops.cpu.kernels.simd.compiler import narrow_half, target, widen_half
+from ops.cpu.kernels.simd.registers import (
+    FLOATS,
+    INTS,
+    Vec,
+    as_is,
+    each,
+    gathered,
+    method,
+    operation,
+    shape_of,
 )
 from ops.cpu.layout import LINE
 
@@ -43,13 +45,7 @@ multiply = operation("f32", method("fmul"), 2)
 divide = operation("f32", method("fdiv"), 2)
 
 
-def _fma(builder, a, b, c):
-    if "fma" in target().needs or target().name == "dotprod":
-        return call(builder, "llvm.fma.v16f32", a.type, a, b, c)
-    return builder.fadd(builder.fmul(a, b), c)
-
-
-fma = operation("f32", _fma, 3)  # a·b + c
+fma = operation("f32", lambda b, *operands: target().fma(b, *operands), 3)  # a·b + c
 maximum = operation("f32", lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y), 2)
 minimum = operation("f32", lambda b, x, y: b.select(b.fcmp_ordered("<", x, y), x, y), 2)
 absolute = operation("f32", lambda b, x: call(b, "llvm.fabs.v16f32", x.type, x), 1)

@@ -11,10 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-LANES = 16
-I1, I8, I16, I32, I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
-FLOAT = ir.FloatType()
-ELEMENTS = {"u8": (I8, 64), "i32": (I32, LANES), "f32": (FLOAT, LANES), "mask": (I1, LANES)}
+from ops.cpu.instruction_sets.llvm import I32, I64, register, splat
 
 
 class Vec(types.Type):
@@ -41,11 +38,6 @@ class Panels(types.Type):
         super().__init__(name=f"Panels({panels})")
 
 
-def register(kind):
-    """LLVM's type of one register."""
-    return ir.VectorType(*ELEMENTS[kind])
-
-
 @register_model(Vec)
 class _VecModel(models.PrimitiveModel):
     def __init__(self, manager, vec):
@@ -60,38 +52,6 @@ class _AddressesModel(models.PrimitiveModel):
 
 
 BYTES, INTS, FLOATS = Vec("u8", 1), Vec("i32", 1), Vec("f32", 1)
-
-
-def shuffled(builder, first, second, places):
-    """The elements at these places of two vectors that lie one after the other."""
-    numbers = ir.Constant(ir.VectorType(I32, len(places)), list(places))
-    return builder.shuffle_vector(first, second, numbers)
-
-
-def splat(builder, value):
-    """One scalar in each of 16 lanes."""
-    none = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
-    first = builder.insert_element(none, value, ir.Constant(I32, 0))
-    return shuffled(builder, first, none, [0] * LANES)
-
-
-def constant(kind, value):
-    element, lanes = ELEMENTS[kind]
-    return ir.Constant(ir.VectorType(element, lanes), [ir.Constant(element, value)] * lanes)
-
-
-def lane_numbers():
-    """0, 1, ... 15."""
-    return ir.Constant(register("i32"), list(range(LANES)))
-
-
-def call(builder, name, result, *operands):
-    """An intrinsic function of LLVM's."""
-    function = builder.module.globals.get(name)
-    if function is None:
-        kind = ir.FunctionType(result, [operand.type for operand in operands])
-        function = ir.Function(builder.module, kind, name)
-    return builder.call(function, operands)
 
 
 def registers(builder, value, kind, panels, count):
@@ -118,12 +78,6 @@ def gathered(builder, parts):
     for n, part in enumerate(parts):
         result = builder.insert_value(result, part, n)
     return result
-
-
-def pointer(builder, address, element, offset=None):
-    if offset is not None:
-        address = builder.add(address, offset)
-    return builder.inttoptr(address, element.as_pointer())
 
 
 def shape_of(operands):

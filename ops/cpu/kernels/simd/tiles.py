@@ -4,22 +4,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ops.cpu.kernels.simd.half import narrow_half, widen_half
-from ops.cpu.kernels.simd.registers import (
-    I8,
-    I16,
-    I32,
-    I64,
-    LANES,
-    Vec,
-    as_is,
-    each,
-    gathered,
-    pointer,
-    register,
-    shape_of,
-    splat,
-)
+from ops.cpu.instruction_sets.llvm import I8, I16, I32, I64, LANES, pointer, register, splat
+from ops.cpu.kernels.simd.compiler import narrow_half, widen_half
+from ops.cpu.kernels.simd.registers import Vec, as_is, each, gathered, shape_of
 
 
 def _places(builder, rows, panels):

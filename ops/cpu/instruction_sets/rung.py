@@ -1,0 +1,38 @@
+"""A rung of the ladder of instruction sets: everything in which one differs from another.
+
+Emitters write LLVM IR: they take its builder and values, and return a value. Registers hold 16
+lanes of 32 bits or 64 bytes, whatever the machine's width: LLVM splits what is wider.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Builder = Any  # llvmlite.ir.IRBuilder
+Value = Any  # llvmlite.ir.Value
+
+Dot = Callable[[Builder, Value, Value, Value], Value]
+"""(i32 totals, 64 weights, 64 signed bytes): each lane of the totals gains four products."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A set of instructions by LLVM's names, its emitters, and what it asks of the process."""
+
+    name: str
+    processor: str  # LLVM's name of a processor model
+    features: str  # beyond that model's
+    needs: frozenset[str]  # features that a machine must have to run it
+    dot: Dot  # for weights of 0 .. 255
+    dot_small: Dot  # for weights of 0 .. 127
+    lookup: Callable[[Builder, Value, Sequence[int]], Value]  # 64 bytes of 0 .. 15: table[byte]
+    fma: Callable[[Builder, Value, Value, Value], Value]  # a·b + c
+    widen_half: Callable[[Builder, Value], Value]  # bits of f16, as i16 -> f32
+    narrow_half: Callable[[Builder, Value], Value]  # f32 -> bits of the nearest f16
+    pause: Callable[[Builder], None]  # tells the core that this thread only waits
+    tokens: int = 1  # whose sums for two panels fit into the registers
+    queries: int = 1  # whose sums fit there for as many registers of positions
+    prepare_process: Callable[[], None] | None = None
+    """Called before worker threads start. Raises LeptonError where the process may not run it."""
+    prepare_thread: str | None = None
+    """A kernel that each worker thread runs before all others, without operands."""
