@@ -101,7 +101,7 @@ def test_a_damaged_kernel_is_compiled_again(folder, damage):
         case _:
             path.write_bytes(short[damage])
     assert kernels_told(folder, SMALL) == [SMALL]
-    assert path.read_bytes() == whole
+    assert stat.S_ISREG(path.lstat().st_mode) and cached(folder).read(SMALL) is not None
     assert heard(folder, SMALL) == []
 
 
@@ -123,13 +123,12 @@ def test_a_kernel_under_anothers_name_is_not_loaded(folder):
 
 def test_a_kernel_of_another_folder_is_not_loaded(folder):
     [path] = folder.glob(f"*/{SMALL}.kernel")
-    whole = path.read_bytes()
     other = KernelFolder(folder / "avx2-0123456789abcdef")
     assert other.write(SMALL, pack(b"code", "entry")) is None
     assert other.read(SMALL) == (b"code", "entry")
     shutil.copy(other.folder / path.name, path)
     assert kernels_told(folder, SMALL) == [SMALL]
-    assert path.read_bytes() == whole
+    assert cached(folder).read(SMALL) not in (None, (b"code", "entry"))
 
 
 # --- whose they are
