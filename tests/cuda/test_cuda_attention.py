@@ -10,8 +10,9 @@ from emulated import open_with_all_kernels
 from ops.backend import CardBackend
 from ops.cuda.cache import CardStateLayout
 from ops.cuda.kernels.attention import cached
+from ops.cuda.kernels.operands import HeadNorms, HeadRows, Rotation
 from ops.cuda.lowering import attending
-from ops.cuda.lowering.attending import Norms, Results, Rotation, Rows, StepPlaces
+from ops.cuda.lowering.attending import NO_NORMS, NO_ROTATION, Results, StepPlaces
 from ops.interface import BLOCK, Heads, Linear, Rope, Step, Weight
 from ops.operations.attention import pages_of
 from ops.operations.base import Pages
@@ -203,9 +204,9 @@ class Card:
         """The address of the queries."""
         model, places = self.model, self.places(parts, positions)
         tokens, (q, k, v) = sum(p.count for p in parts), model.numbers(parts)
-        rows = Rows(self.up(q), self.up(k), self.up(v), self.up(np.zeros_like(q)))
-        norms = model.norms and Norms(*map(self.up, model.norms), 1e-5)
-        rotation = model.rope and self.rotation(places, tokens, model.rope)
+        rows = HeadRows(self.up(q), self.up(k), self.up(v), self.up(np.zeros_like(q)))
+        norms = HeadNorms(*map(self.up, model.norms), 1e-5) if model.norms else NO_NORMS
+        rotation = self.rotation(places, tokens, model.rope) if model.rope else NO_ROTATION
         args = model.heads, self.layout, tokens, places, rows, norms, rotation
         self.device.launch(attending.enter(*args))
         return rows.q_out, places
@@ -216,7 +217,7 @@ class Card:
         self.device.download(places.positions, step)
         angle = step[:, None] * rope.frequencies.astype(np.float64)
         table = np.stack([np.cos(angle), np.sin(angle)], -1).astype(np.float32)
-        return Rotation(self.up(table), pairs, rope.interleaved)
+        return Rotation(self.up(table), pairs, int(rope.interleaved))
 
     def run(self, parts: Sequence[Part], monkeypatch, split: int = SPLIT, blocks: int = 0):
         """(T, H·d)."""

@@ -21,7 +21,7 @@ from numba.cuda.extending import intrinsic
 from ops.cuda.device.device import Code
 from ops.cuda.kernels.intrinsics import warps
 from ops.cuda.kernels.intrinsics.binding import Binder, Word
-from ops.cuda.kernels.intrinsics.kernel import Kernel
+from ops.cuda.kernels.intrinsics.kernel import Kernel, fields, letters
 from ops.cuda.kernels.intrinsics.primitives import Cast, Local, Primitive
 
 TYPES = {"i": types.int32, "l": types.int64, "f": types.float32, "d": types.float64}
@@ -58,11 +58,9 @@ def assemble(ptx: str, kernel: Kernel, sm: int) -> Assembled:
     """What `to_ptx` gave as machine code for a capability."""
     ptx = spelled(ptx, sm)
     binary, log = _assemble(ptx, sm)
-    entry = re.search(r"\.visible \.entry (\w+)", ptx)
-    assert entry, "the compiler gave no entry"
     registers = re.search(r"used (\d+) registers", log)
     spills = [int(number) for number in re.findall(r"(\d+) bytes (?:stack frame|spill)", log)]
-    code = Code(binary, entry[1], kernel.signature)
+    code = Code(binary, entry_of(kernel), kernel.signature)
     return Assembled(code, ptx, int(registers[1]) if registers else 0, sum(spills))
 
 
@@ -73,9 +71,30 @@ def to_ptx(kernel: Kernel) -> str:
     dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
     binder = Binder(_translated, partial(cuda.jit, device=True))
     function = binder.bind(kernel.function)
-    signature = types.void(*[TYPES[letter] for letter in kernel.signature])
+    signature = types.void(*map(_type_of, kernel.parameters))
     ptx, _ = cuda.compile_ptx(function, signature, cc=capability, launch_bounds=kernel.bounds)
-    return str(ptx)
+    return _with_plain_names(str(ptx), kernel)
+
+
+def _with_plain_names(ptx: str, kernel: Kernel) -> str:
+    """Mangled names, which spell out the types of records, would be a third of the machine code."""
+    entry = re.search(r"\.visible \.entry (\w+)", ptx)
+    assert entry, "the compiler gave no entry"
+    ptx = re.sub(r"\.common \.global .*NumbaEnv\w+;\n", "", ptx)  # read by nobody
+    return ptx.replace(entry[1], entry_of(kernel))
+
+
+def entry_of(kernel: Kernel) -> str:
+    """The kernel's name in its machine code, as profilers show it."""
+    return "lepton_" + re.sub(r"\W+", "_", kernel.function.__qualname__)
+
+
+def _type_of(parameter: Any) -> Any:
+    """A record travels as its fields, one by one."""
+    inner = fields(parameter)
+    if inner is None:
+        return TYPES[letters(parameter)]
+    return types.NamedTuple([_type_of(field) for field in inner], parameter)
 
 
 def spelled(ptx: str, sm: int) -> str:

@@ -18,12 +18,27 @@ from ops.cuda.kernels.attention import heads as entering
 from ops.cuda.kernels.attention import partials
 from ops.cuda.kernels.attention.attend import record_bytes
 from ops.cuda.kernels.attention.cached import padded
+from ops.cuda.kernels.intrinsics.kernel import operands_of
+from ops.cuda.kernels.operands import (
+    Attention,
+    CachePlace,
+    HeadNorms,
+    HeadRows,
+    MergeAttention,
+    NormRopeStore,
+    Rotation,
+    SplitAttention,
+    WholeAttention,
+)
 from ops.interface import BLOCK, Heads
 
 SPLIT_TOKENS = 16  # so many tokens are shared among thread blocks
 MOST_SCRATCH = 64 << 20  # bytes of partial results: else one thread block goes through them all
 NO_WINDOW = 1 << 30  # positions
 LOG2_E = math.log2(math.e)
+
+NO_NORMS = HeadNorms(0, 0, 0.0)
+NO_ROTATION = Rotation(0, pairs=0, interleaved=0)
 
 TileShape = tuple[int, int]
 """How many tokens a tile of queries has, and how many tiles a token."""
@@ -43,56 +58,35 @@ class StepPlaces:
     tile_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """A step's table of angles, as of the kernel `angles`: (T, pairs, 2)."""
-
-    angles: int
-    pairs: int
-    interleaved: bool
-    query: bool = True  # only keys turn: False
-
-
-@dataclass(frozen=True, slots=True)
-class Norms:
-    """Addresses of the weights of the heads' RMS norms; 0: none."""
-
-    q: int
-    k: int
-    eps: float
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Addresses of what comes from the products, (T, heads·d) float32, and where queries go."""
-
-    q: int
-    k: int
-    v: int
-    q_out: int  # not q, if heads turn
-
-
 def enter(
     heads: Heads,
     layout: CardStateLayout,
     tokens: int,
     step: StepPlaces,
-    rows: Rows,
-    norms: Norms | None = None,
-    rotation: Rotation | None = None,
+    rows: HeadRows,
+    norms: HeadNorms = NO_NORMS,
+    rotation: Rotation = NO_ROTATION,
 ) -> Launch:
-    """q normalised and turned; k and v into the cache at the tokens' positions."""
-    norms = norms or Norms(0, 0, 0.0)
-    rotation = rotation or Rotation(0, 0, interleaved=False)
+    """q normalised and rotated; k and v into the cache at the tokens' positions."""
     warps = min(tokens, entering.THREADS // 32)
     grid = heads.query_heads + 2 * heads.kv_heads, -(-tokens // warps), 1
-    addresses = rows.q, rows.k, rows.v, rows.q_out, norms.q, norms.k, rotation.angles
-    places = step.tables, step.positions, *layout.offsets(heads.layer)
-    sizes = tokens, heads.query_heads, heads.kv_heads, heads.head_width
-    turn = rotation.pairs, int(rotation.interleaved), int(rotation.query)
-    operands = *addresses, *places, *sizes, norms.eps, *turn
+    record = NormRopeStore(
+        rows=rows,
+        norms=norms,
+        rotation=rotation,
+        cache=_cache_place(step, layout, heads),
+        tokens=tokens,
+        query_heads=heads.query_heads,
+        kv_heads=heads.kv_heads,
+        width=heads.head_width,
+    )
+    name = f"norm_rope_store_{layout.k}_{layout.v}"
     shared = 4 * padded(heads.head_width) * warps
-    return Launch(f"norm_rope_store_{layout.k}_{layout.v}", grid, 32 * warps, operands, shared)
+    return Launch(name, grid, 32 * warps, operands_of(record), shared)
+
+
+def _cache_place(step: StepPlaces, layout: CardStateLayout, heads: Heads) -> CachePlace:
+    return CachePlace(step.tables, step.positions, *layout.offsets(heads.layer))
 
 
 def slots(heads: Heads, blocks: int) -> int:
@@ -171,24 +165,47 @@ def attend(
     """`blocks`: at least as many as the longest context of this step has."""
     width = padded(heads.head_width)
     assert width <= WIDEST and heads.head_width % 2 == 0, heads
-    group, window = heads.query_heads // heads.kv_heads, heads.window or NO_WINDOW
-    factor, cap = heads.scale * LOG2_E, 0.0
-    if heads.softcap is not None:
-        factor, cap = heads.scale / heads.softcap, heads.softcap * LOG2_E
-    places = step.tables, step.positions, step.tiles, *layout.offsets(heads.layer)
-    numbers = heads.query_heads, group, heads.head_width, window, factor, cap
+    attention = _attention(heads, layout, step, rows.q)
     suffix = f"{layout.k}_{layout.v}_{width}"
     shared, threads = partials.shared_bytes(width), partials.THREADS
     if not splits(heads, tokens, blocks):
-        whole = rows.q, rows.y, rows.sinks, *places, *numbers
+        whole = operands_of(WholeAttention(attention, rows.y, rows.sinks))
         grid = heads.kv_heads, step.tile_count, 1
         return [Launch(f"attention_whole_{suffix}", grid, threads, whole, shared)]
     count = slots(heads, blocks)
     grid = heads.kv_heads, step.tile_count, count
-    operands = rows.q, rows.scratch, *places, *numbers, count
-    sizes = heads.query_heads, heads.head_width, width, window, count, rows.quantized
-    merge = rows.scratch, rows.y, rows.sinks, step.positions, *sizes
+    split = operands_of(SplitAttention(attention, rows.scratch, count))
+    merge = MergeAttention(
+        scratch=rows.scratch,
+        y=rows.y,
+        sinks=rows.sinks,
+        positions=step.positions,
+        query_heads=heads.query_heads,
+        width=heads.head_width,
+        padded_width=width,
+        window=attention.window,
+        slots=count,
+        quantized=rows.quantized,
+    )
     return [
-        Launch(f"attention_split_{suffix}", grid, threads, operands, shared),
-        Launch("attention_merge", (heads.query_heads, tokens, 1), width, merge),
+        Launch(f"attention_split_{suffix}", grid, threads, split, shared),
+        Launch("attention_merge", (heads.query_heads, tokens, 1), width, operands_of(merge)),
     ]
+
+
+def _attention(heads: Heads, layout: CardStateLayout, step: StepPlaces, q: int) -> Attention:
+    """Scores are to the base 2; with a soft cap c the kernel takes tanh of `factor` times them."""
+    factor, cap = heads.scale * LOG2_E, 0.0
+    if heads.softcap is not None:
+        factor, cap = heads.scale / heads.softcap, heads.softcap * LOG2_E
+    return Attention(
+        q=q,
+        cache=_cache_place(step, layout, heads),
+        tiles=step.tiles,
+        query_heads=heads.query_heads,
+        group=heads.query_heads // heads.kv_heads,
+        width=heads.head_width,
+        window=heads.window or NO_WINDOW,
+        factor=factor,
+        cap=cap,
+    )

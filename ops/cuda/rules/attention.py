@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ops.cuda.device.device import Launch
+from ops.cuda.kernels.operands import HeadNorms, HeadRows, Rotation
 from ops.cuda.lowering import attending
 from ops.cuda.lowering.lower import (
     THREADS,
@@ -50,15 +51,15 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Lowered:
     norms = [low.placing.floats(vector) for vector in vectors]
 
     def launches(at: StepAddresses) -> Iterator[Launch]:
-        rows = attending.Rows(at[op.q], at[op.k], at[op.v], at[op.y])
+        rows = HeadRows(at[op.q], at[op.k], at[op.v], at[op.y])
         q_weight, k_weight = map(low.placing.address, norms)
-        wanted = attending.Norms(q_weight, k_weight, float(op.eps))
-        turn = None
+        head_norms = HeadNorms(q_weight, k_weight, float(op.eps))
+        rotation = attending.NO_ROTATION
         if op.rope and op.angles:
-            pairs, interleaved = len(op.rope.frequencies), op.rope.interleaved
-            turn = attending.Rotation(at[op.angles], pairs, interleaved, op.rotates_q)
+            pairs, interleaved = len(op.rope.frequencies), int(op.rope.interleaved)
+            rotation = Rotation(at[op.angles], pairs, interleaved, int(op.rotates_q))
         tokens, step = at.counts.tokens, _places(at, op.heads)
-        yield attending.enter(op.heads, low.layout, tokens, step, rows, wanted, turn)
+        yield attending.enter(op.heads, low.layout, tokens, step, rows, head_norms, rotation)
 
     return Lowered(launches, (f"norm_rope_store_{low.layout.k}_{low.layout.v}",))
 

@@ -5,8 +5,9 @@ barrier gives different results in the two. What a kernel touches must lie in me
 allocated, and be aligned to its size; memory, shared memory and local arrays begin as garbage.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FunctionType
+from typing import Any
 
 import numpy as np
 from emulator_blocks import VectorBinder, run_blocks
@@ -15,6 +16,7 @@ from emulator_memory import Memory
 
 from ops.cuda.device.device import Code, Launch
 from ops.cuda.kernels import KERNELS, Kernel
+from ops.cuda.kernels.intrinsics.kernel import fields
 
 MOST_SHARED = 99 << 10  # bytes that every card from sm_80 on can give a block; sm_75: 64 KiB
 _BINDER = VectorBinder()
@@ -37,7 +39,8 @@ class Emulator:
         run_blocks(function, operands, launch, self.memory, **way)
 
 
-def checked_operands(kernel: Kernel, launch: Launch) -> list[int | np.float32]:
+def checked_operands(kernel: Kernel, launch: Launch) -> list[Any]:
+    """What the kernel's function is called with."""
     assert 0 < launch.threads <= kernel.threads, (launch, kernel.threads)
     assert launch.threads % WARP == 0
     assert len(launch.operands) == len(kernel.signature), (launch, kernel.signature)
@@ -49,7 +52,16 @@ def checked_operands(kernel: Kernel, launch: Launch) -> list[int | np.float32]:
     ]
     for operand, letter in zip(operands, kernel.signature, strict=True):
         assert letter != "i" or -(2**31) <= operand < 2**31, (launch, operand)
-    return operands
+    rest = iter(operands)
+    return [_argument(parameter, rest) for parameter in kernel.parameters]
+
+
+def _argument(parameter: Any, operands: Iterator[Any]) -> Any:
+    """The next operand, or a record of the next ones."""
+    inner = fields(parameter)
+    if inner is None:
+        return next(operands)
+    return parameter(*(_argument(field, operands) for field in inner))
 
 
 class EmulatedGraph:

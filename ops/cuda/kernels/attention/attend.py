@@ -19,6 +19,7 @@ from ops.cuda.kernels.attention.partials import (
     THREADS,
     greatest_of_row,
     last_factor,
+    last_seen_at,
     make_products,
     make_weigh,
     mask,
@@ -28,7 +29,6 @@ from ops.cuda.kernels.attention.partials import (
     row,
     scale,
     shrunk,
-    sights_at,
     store_maxima,
     store_query_pair,
     store_weights,
@@ -59,6 +59,7 @@ from ops.cuda.kernels.intrinsics.warps import (
     thread_x,
     warp,
 )
+from ops.cuda.kernels.operands import Attention, MergeAttention, SplitAttention, WholeAttention
 
 WIDTHS = (32, 64, 96, 128, 192, 256)
 MERGE_THREADS = 256
@@ -94,46 +95,49 @@ def head_of(member: Int, group: Int) -> Int:
     return i32(block_x() * group + remainder(member, group))
 
 
-def place_of(member: Int, tile, query_heads: Int, group: Int) -> Int:
+def place_of(member: Int, tile, op: Attention) -> Int:
     """Among all (token, head)."""
-    token = i32(tile[0] + quotient(member, group))
-    return i32(token * query_heads + head_of(member, group))
+    token = i32(tile[0] + quotient(member, op.group))
+    return i32(token * op.query_heads + head_of(member, op.group))
 
 
-def query_at(q: Address, row: Int, tile, query_heads: Int, group: Int, width: Int) -> Address:
-    """Where a row's query begins; 0: it is no row. `tile`: its first token and how many."""
+def query_at(row: Int, tile, op: Attention) -> Address:
+    """Where a row's query begins; 0: there is no such row."""
     one = member(row, tile)
-    if one < tile[1] * group:
-        return q + 4 * width * place_of(one, tile, query_heads, group)
-    return q - q
+    if one < tile[1] * op.group:
+        return op.q + 4 * op.width * place_of(one, tile, op)
+    return op.q - op.q
 
 
 def make_enter_queries(padded_width: int) -> Callable[..., None]:
-    def enter_queries(q: Address, tile, query_heads: Int, group: Int, width: Int) -> None:
+    def enter_queries(tile, op: Attention) -> None:
+        """The tile's queries, and the last position that each row sees, to shared memory."""
         room = shared_memory()
         for side in range(2):
             row = i32((thread_x() >> 4) + 8 * side)
-            source = query_at(q, row, tile, query_heads, group, width)
+            source = query_at(row, tile, op)
             for chunk in range(padded_width // 32):
-                store_query_pair(source, room, 2 * chunk + side, width)
+                store_query_pair(source, room, 2 * chunk + side, op.width)
+        if thread_x() < ROWS:
+            one, last = member(thread_x(), tile), i32(-1)
+            if one < tile[1] * op.group:
+                token = tile[0] + quotient(one, op.group)
+                last = load_int(op.cache.positions + 4 * token)
+            shared_store_int(last_seen_at(room, padded_width) + 4 * thread_x(), last)
 
     return enter_queries
 
 
-def look(sights: Int, positions: Address, tile, group: Int) -> None:
-    if thread_x() < ROWS:
-        one, sight = member(thread_x(), tile), i32(-1)
-        if one < tile[1] * group:
-            sight = load_int(positions + 4 * (tile[0] + quotient(one, group)))
-        shared_store_int(sights + 4 * thread_x(), sight)
+def load_tile(tile, op: Attention) -> None:
+    tile[0], tile[1], tile[2], tile[3] = load_int4(op.tiles + 16 * block_y())
 
 
-def spans(span, positions: Address, window: Int, tile) -> None:
+def spans(span, tile, op: Attention) -> None:
     """The first and the last position that a tile's rows see; of no tile: 0, -1."""
     span[0], span[1] = i32(0), i32(-1)
     for n in range(tile[1]):
-        position = load_int(positions + 4 * (tile[0] + n))
-        first = first_seen(position, window)
+        position = load_int(op.cache.positions + 4 * (tile[0] + n))
+        first = first_seen(position, op.window)
         span[0] = i32(min(span[0], first)) if n > 0 else i32(first)
         span[1] = i32(max(span[1], position))
 
@@ -149,22 +153,12 @@ def make_partial(keys: Kind, values: Kind, padded_width: int, loads: int) -> Cal
     weigh_part = make_weigh(load_values, padded_width, loads, whole=False)
     key_bytes, value_bytes = head_bytes(keys, padded_width), head_bytes(values, padded_width)
 
-    def partial(
-        block: Address,
-        keys_at: Address,
-        values_at: Address,
-        start: Int,
-        span,
-        width: Int,
-        window: Int,
-        factor: Float,
-        cap: Float,
-        sums,
-        o,
-    ) -> None:
-        """Of the block that begins with position `start`; `span`: what the tile sees."""
-        keys_at += block + key_bytes * block_x()
-        values_at += block + value_bytes * block_x()
+    def partial(table: Address, block: Int, span, op: Attention, sums, o) -> None:
+        """Of one block of a sequence; `span`: what the tile sees."""
+        start = i32(POSITIONS * block)
+        base = load_address(table + 8 * block)
+        key_place = base + op.cache.keys + key_bytes * block_x()
+        value_place = base + op.cache.values + value_bytes * block_x()
         first, last = span[0], span[1]
         room, s = shared_memory(), local.array(32, f32)
         maxima, weights = maxima_at(room, padded_width), weights_at(room, padded_width)
@@ -174,9 +168,9 @@ def make_partial(keys: Kind, values: Kind, padded_width: int, loads: int) -> Cal
         for n in range(32):
             s[n] = f32(0)
         if stripe <= last and stripe + STRIPE > first:
-            products(keys_at, room, width + 31 >> 5, s)
-        scale(s, factor, cap)
-        mask(s, start, window, sights_at(room, padded_width))
+            products(key_place, room, op.width + 31 >> 5, s)
+        scale(s, op.factor, op.cap)
+        mask(s, start, op.window, last_seen_at(room, padded_width))
         store_maxima(s, maxima)
         barrier()
         sums[0], sums[2] = greatest_of_row(maxima + mine), greatest_of_row(maxima + mine + 128)
@@ -184,9 +178,9 @@ def make_partial(keys: Kind, values: Kind, padded_width: int, loads: int) -> Cal
         barrier()
         sums[1], sums[3] = sum_of_row(sums_place + mine), sum_of_row(sums_place + mine + 128)
         if start + POSITIONS - 1 <= last:
-            weigh_whole(values_at, weights, last - start, o)
+            weigh_whole(value_place, weights, last - start, o)
         else:
-            weigh_part(values_at, weights, last - start, o)
+            weigh_part(value_place, weights, last - start, o)
 
     return partial
 
@@ -227,127 +221,69 @@ def make_store(padded_width: int) -> Callable[..., None]:
 
 
 def attention_whole(keys: Kind, values: Kind, padded_width: int) -> Kernel:
-    """Grid: (K, tiles). y (T, H·d); `sinks` (H,) or 0."""
-    partial, enter_queries = (
-        make_partial(keys, values, padded_width, FEW_LOADS),
-        make_enter_queries(padded_width),
-    )
+    """Grid: (K, tiles)."""
+    partial = make_partial(keys, values, padded_width, FEW_LOADS)
+    enter_queries = make_enter_queries(padded_width)
     absorb, store = make_absorb(padded_width), make_store(padded_width)
     count = 8 * tiles_a_warp(padded_width)
 
     @kernel(THREADS, blocks(padded_width, whole=True))
-    def whole(
-        q: Address,
-        y: Address,
-        sinks: Address,
-        tables: Address,
-        positions: Address,
-        tiles: Address,
-        keys_at: Address,
-        values_at: Address,
-        query_heads: Int,
-        group: Int,
-        width: Int,
-        window: Int,
-        factor: Float,
-        cap: Float,
-    ) -> None:
+    def whole(operands: WholeAttention) -> None:
+        op = operands.attention
         tile, span = local.array(4, i32), local.array(2, i32)
-        tile[0], tile[1], tile[2], tile[3] = load_int4(tiles + 16 * block_y())
+        load_tile(tile, op)
         if tile[1] != 0:
-            spans(span, positions, window, tile)
-            enter_queries(q, tile, query_heads, group, width)
-            look(sights_at(shared_memory(), padded_width), positions, tile, group)
+            spans(span, tile, op)
+            enter_queries(tile, op)
             sums, total = local.array(4, f32), local.array(count, f32)
             other, o = local.array(4, f32), local.array(count, f32)
             for n in range(count):
                 total[n] = f32(0)
             sums[0], sums[1], sums[2], sums[3] = f32(NOTHING), f32(0), f32(NOTHING), f32(0)
-            table = load_address(tables + 8 * tile[0])
+            table = load_address(op.cache.tables + 8 * tile[0])
             barrier()
             for block in range(i32(span[0] >> 8), i32((span[1] >> 8) + 1)):
-                start = i32(POSITIONS * block)
-                partial(
-                    load_address(table + 8 * block),
-                    keys_at,
-                    values_at,
-                    start,
-                    span,
-                    width,
-                    window,
-                    factor,
-                    cap,
-                    other,
-                    o,
-                )
+                partial(table, block, span, op, other, o)
                 absorb(sums, total, other, o)
             for side in range(0, 4, 2):
                 one = member(row() + 4 * side, tile)
-                if one < tile[1] * group:
-                    place = y + 4 * width * place_of(one, tile, query_heads, group)
-                    share = last_factor(sums[side], sums[side + 1], sinks, head_of(one, group))
-                    store(place, total, side, share, width)
+                if one < tile[1] * op.group:
+                    place = operands.y + 4 * op.width * place_of(one, tile, op)
+                    head = head_of(one, op.group)
+                    share = last_factor(sums[side], sums[side + 1], operands.sinks, head)
+                    store(place, total, side, share, op.width)
 
     return whole
 
 
 def attention_split(keys: Kind, values: Kind, padded_width: int) -> Kernel:
-    """Grid: (K, tiles, slots). Partial results into scratch (T, H, slots)."""
+    """Grid: (K, tiles, slots)."""
     partial, store = make_partial(keys, values, padded_width, MANY_LOADS), make_store(padded_width)
     enter_queries = make_enter_queries(padded_width)
     count = 8 * tiles_a_warp(padded_width)
 
     @kernel(THREADS, blocks(padded_width, whole=False))
-    def split(
-        q: Address,
-        scratch: Address,
-        tables: Address,
-        positions: Address,
-        tiles: Address,
-        keys_at: Address,
-        values_at: Address,
-        query_heads: Int,
-        group: Int,
-        width: Int,
-        window: Int,
-        factor: Float,
-        cap: Float,
-        slots: Int,
-    ) -> None:
+    def split(operands: SplitAttention) -> None:
+        op, slots = operands.attention, operands.slots
         tile, span = local.array(4, i32), local.array(2, i32)
-        tile[0], tile[1], tile[2], tile[3] = load_int4(tiles + 16 * block_y())
-        spans(span, positions, window, tile)
+        load_tile(tile, op)
+        spans(span, tile, op)
         if (span[0] >> 8) + block_z() <= span[1] >> 8:
-            enter_queries(q, tile, query_heads, group, width)
-            look(sights_at(shared_memory(), padded_width), positions, tile, group)
+            enter_queries(tile, op)
             sums, o = local.array(4, f32), local.array(count, f32)
-            table = load_address(tables + 8 * tile[0])
+            table = load_address(op.cache.tables + 8 * tile[0])
+            last_seen = last_seen_at(shared_memory(), padded_width)
             barrier()
             for block in range(i32((span[0] >> 8) + block_z()), i32((span[1] >> 8) + 1), slots):
-                start = i32(POSITIONS * block)
-                partial(
-                    load_address(table + 8 * block),
-                    keys_at,
-                    values_at,
-                    start,
-                    span,
-                    width,
-                    window,
-                    factor,
-                    cap,
-                    sums,
-                    o,
-                )
+                partial(table, block, span, op, sums, o)
                 for side in range(0, 4, 2):
-                    last = shared_load_int(
-                        sights_at(shared_memory(), padded_width) + 4 * (row() + 4 * side)
-                    )
-                    slot = i32(block - (first_seen(last, window) >> 8))
+                    last = shared_load_int(last_seen + 4 * (row() + 4 * side))
+                    slot = i32(block - (first_seen(last, op.window) >> 8))
                     if slot >= 0 and block <= last >> 8:
                         one = member(row() + 4 * side, tile)
-                        place = place_of(one, tile, query_heads, group) * slots + slot
-                        record = scratch + record_bytes(padded_width) * place
-                        store(record, o, side, f32(1), width)
+                        place = place_of(one, tile, op) * slots + slot
+                        record = operands.scratch + record_bytes(padded_width) * place
+                        store(record, o, side, f32(1), op.width)
                         if quad_place() == 0 and warp() == 0:
                             ends = record + 4 * padded_width
                             store_float2(ends, sums[side], sums[side + 1])
@@ -356,44 +292,30 @@ def attention_split(keys: Kind, values: Kind, padded_width: int) -> Kernel:
 
 
 @kernel(MERGE_THREADS)
-def attention_merge(
-    scratch: Address,
-    y: Address,
-    sinks: Address,
-    positions: Address,
-    query_heads: Int,
-    width: Int,
-    padded_width: Int,
-    window: Int,
-    slots: Int,
-    quantized: Address,
-) -> None:
-    """Grid: (H, T); a thread a dimension. The records of `attention_split`, in order, to y.
-
-    Or to `quantized`, as kernels/activations.py says, where that is not 0.
-    """
+def attention_merge(op: MergeAttention) -> None:
+    """Grid: (H, T); one thread per dimension. Merges the records of `attention_split` in order."""
     head, token, n = block_x(), block_y(), thread_x()
-    position = load_int(positions + 4 * token)
-    if position >= 0 and n < width:
-        place = token * query_heads + head
-        record = scratch + record_bytes(padded_width) * place * slots
+    position = load_int(op.positions + 4 * token)
+    if position >= 0 and n < op.width:
+        place = token * op.query_heads + head
+        record = op.scratch + record_bytes(op.padded_width) * place * op.slots
         m, total, o = f32(NOTHING), f32(0), f32(0)
-        first = first_seen(position, window) >> 8
+        first = first_seen(position, op.window) >> 8
         for _ in range(first, (position >> 8) + 1):
-            other, part = load_float(record + 4 * n), load_float(record + 4 * padded_width)
-            more = load_float(record + 4 * padded_width + 4)
+            other, part = load_float(record + 4 * n), load_float(record + 4 * op.padded_width)
+            more = load_float(record + 4 * op.padded_width + 4)
             if part > f32(NOTHING):
                 greatest = greater(m, part)
                 a, b = shrunk(m, greatest), shrunk(part, greatest)
                 m, total, o = greatest, merged(total, a, more, b), merged(o, a, other, b)
-            record += record_bytes(padded_width)
-        result = times(o, last_factor(m, total, sinks, head))
-        if quantized != 0:
-            row = query_heads * width
-            at = quantized + token * (row + row // 2)
-            store_quantized(at, row, i32((head * width + n) // 32), result)
+            record += record_bytes(op.padded_width)
+        result = times(o, last_factor(m, total, op.sinks, head))
+        if op.quantized != 0:
+            row = op.query_heads * op.width
+            row_at = op.quantized + token * (row + row // 2)
+            store_quantized(row_at, row, i32((head * op.width + n) // 32), result)
         else:
-            store_float(y + 4 * (place * width + n), result)
+            store_float(op.y + 4 * (place * op.width + n), result)
 
 
 def every_kernel() -> dict[str, Kernel]:

@@ -1,4 +1,4 @@
-"""Heads on their way from the products to attention: normalised, turned, keys and values cached."""
+"""Heads between the products and attention: norms, rotations, storing of keys and values."""
 
 from collections.abc import Callable
 
@@ -24,6 +24,7 @@ from ops.cuda.kernels.intrinsics.warps import (
     warp_barrier,
     warp_sum,
 )
+from ops.cuda.kernels.operands import NormRopeStore, Rotation
 
 THREADS = 128
 
@@ -48,13 +49,20 @@ def normalised(x: Address, room: Int, weight: Address, width: Int, eps: Float) -
     warp_barrier()
 
 
-def turned(room: Int, n: Int, angles: Address, pairs: Int, interleaved: Int) -> Float:
-    """Element n of the head in shared memory, turned as by `elementwise.rope`."""
+def of_token(rotation: Rotation, token: Int) -> Rotation:
+    """The same with the angles of one token."""
+    angles = rotation.angles + 8 * token * rotation.pairs
+    return Rotation(angles, rotation.pairs, rotation.interleaved, rotation.query)
+
+
+def rotated(room: Int, n: Int, rotation: Rotation) -> Float:
+    """Element n of the head in shared memory, rotated as by `elementwise.rope`."""
+    angles, pairs = rotation.angles, rotation.pairs
     if n >= 2 * pairs:
         return shared_load_float(room + 4 * n)
     pair, second = n, 0
     first_at, second_at = 0, 0
-    if interleaved != 0:
+    if rotation.interleaved != 0:
         pair, second = n // 2, n % 2
         first_at, second_at = 8 * pair, 8 * pair + 4
     else:
@@ -68,98 +76,65 @@ def turned(room: Int, n: Int, angles: Address, pairs: Int, interleaved: Int) -> 
     return plus(times(a, cosine), -times(b, sine))
 
 
-def make_enter(put: Put, *, prepared: bool) -> Callable[..., None]:
-    """A head into the cache, keys after their norm and turn."""
+def make_store(put: Put, *, prepared: bool) -> Callable[..., None]:
+    """Stores a head into the cache; `prepared`: from shared memory, after its norm and rotation."""
 
-    def enter_row(
-        cache: Address,
-        place: Int,
-        source: Address,
-        room: Int,
-        width: Int,
-        angles: Address,
-        pairs: Int,
-        interleaved: Int,
+    def store_head(
+        cache: Address, slot: Int, source: Address, room: Int, width: Int, rotation: Rotation
     ) -> None:
         size = padded(width)
         for chunk in range(size >> 5):
             n = i32(32 * chunk + lane())
             a = f32(0)
             if n < width:
-                if prepared:
-                    a = turned(room, n, angles, pairs, interleaved)
-                else:
-                    a = load_float(source + 4 * n)
-            put(cache, place, chunk, size, a)
+                a = rotated(room, n, rotation) if prepared else load_float(source + 4 * n)
+            put(cache, slot, chunk, size, a)
 
-    return enter_row
+    return store_head
 
 
 def norm_rope_store(keys: Kind, values: Kind) -> Kernel:
     """q to where attention reads it, k and v to their positions in the cache.
 
-    Grid: (H + 2K, tokens / warps a block); a warp a head of a token, shared memory: 4·P bytes a
-    warp. q, k, v are (T, heads·d); a norm of 0 and no pairs mean that there is nothing to be done;
-    `turn_query` 0: only keys turn. `tables`: (T,) the address of each token's table of blocks;
-    `keys_at` and `values_at`: bytes from a block's start to this layer's. A position below 0 is
-    that of no token: nothing is stored.
+    Grid: (H + 2K, tokens / warps a block); one warp per head and token, shared memory: 4·P bytes a
+    warp. Padding rows, whose position is negative, store nothing.
     """
-    enter_key = make_enter(KEYS[keys].put, prepared=True)
-    enter_value = make_enter(VALUES[values].put, prepared=False)
+    store_key = make_store(KEYS[keys].put, prepared=True)
+    store_value = make_store(VALUES[values].put, prepared=False)
     key_unit = head_bytes(keys, 32) >> 5  # bytes a head, over its padded width
     value_unit = head_bytes(values, 32) >> 5
 
     @kernel(THREADS)
-    def enter(
-        q: Address,
-        k: Address,
-        v: Address,
-        q_out: Address,
-        q_norm: Address,
-        k_norm: Address,
-        angles: Address,
-        tables: Address,
-        positions: Address,
-        keys_at: Address,
-        values_at: Address,
-        tokens: Int,
-        query_heads: Int,
-        kv_heads: Int,
-        width: Int,
-        eps: Float,
-        pairs: Int,
-        interleaved: Int,
-        turn_query: Int,
-    ) -> None:
-        head, size = block_x(), padded(width)
+    def enter(op: NormRopeStore) -> None:
+        head, width, size = block_x(), op.width, padded(op.width)
         token = i32(block_y() * (threads() >> 5) + warp())
         position = i32(-1)
-        if token < tokens:
-            position = load_int(positions + 4 * token)
+        if token < op.tokens:
+            position = load_int(op.cache.positions + 4 * token)
         if position >= 0:
             room = i32(shared_memory() + 4 * size * warp())
-            turns = angles + 8 * token * pairs
-            table = load_address(tables + 8 * token)
+            rotation = of_token(op.rotation, token)
+            table = load_address(op.cache.tables + 8 * token)
             block = load_address(table + 8 * (position >> 8))
-            place = i32(position & 255)
-            if head < query_heads:
-                at = 4 * width * (token * query_heads + head)
-                normalised(q + at, room, q_norm, width, eps)
-                turning = i32(pairs * turn_query)
+            slot = i32(position & 255)
+            if head < op.query_heads:
+                offset = 4 * width * (token * op.query_heads + head)
+                normalised(op.rows.q + offset, room, op.norms.q, width, op.norms.eps)
+                pairs = i32(rotation.pairs * rotation.query)
+                turn = Rotation(rotation.angles, pairs, rotation.interleaved, 1)
                 for n in range(lane(), width, WARP):
-                    a = turned(room, n, turns, turning, interleaved)
-                    store_float(q_out + at + 4 * n, a)
-            elif head < query_heads + kv_heads:
-                kv_head = i32(head - query_heads)
-                source = k + 4 * width * (token * kv_heads + kv_head)
-                normalised(source, room, k_norm, width, eps)
-                cache = block + keys_at + key_unit * size * kv_head
-                enter_key(cache, place, source, room, width, turns, pairs, interleaved)
+                    store_float(op.rows.q_out + offset + 4 * n, rotated(room, n, turn))
+            elif head < op.query_heads + op.kv_heads:
+                kv_head = i32(head - op.query_heads)
+                source = op.rows.k + 4 * width * (token * op.kv_heads + kv_head)
+                normalised(source, room, op.norms.k, width, op.norms.eps)
+                cache = block + op.cache.keys + key_unit * size * kv_head
+                store_key(cache, slot, source, room, width, rotation)
             else:
-                kv_head = i32(head - query_heads - kv_heads)
-                source = v + 4 * width * (token * kv_heads + kv_head)
-                cache = block + values_at + value_unit * size * kv_head
-                enter_value(cache, place, source, room, width, turns, pairs, interleaved)
+                kv_head = i32(head - op.query_heads - op.kv_heads)
+                source = op.rows.v + 4 * width * (token * op.kv_heads + kv_head)
+                cache = block + op.cache.values + value_unit * size * kv_head
+                store_value(cache, slot, source, room, width, rotation)
 
     return enter
 

@@ -8,7 +8,8 @@ the tile are; and partial results are merged in the order of blocks, whoever com
 Lane 4g + t of a warp knows of the rows g ("low") and g + 8 ("high"); scores are to the base 2.
 
 Shared memory: | queries (16, P) f16 | weights (16, 256) f16 | maxima (16, 4) f32 | sums (16, 4) |
-sights (16,) i32 |. Sights: the last position that each row sees, its own; -1 where there is no row.
+last_seen (16,) i32 |. last_seen: the last position that each row sees, its own; -1 where there is
+no row.
 Queries and weights are in the order of `mma_f16`: for 32 dimensions the words of rows 0 to 7, 16
 bytes a lane, then those of rows 8 to 15; for 16 positions 16 bytes a lane.
 """
@@ -77,7 +78,7 @@ def sums_at(room: Int, padded_width: Int) -> Int:
     return maxima_at(room, padded_width) + 4 * ROWS * WARPS
 
 
-def sights_at(room: Int, padded_width: Int) -> Int:
+def last_seen_at(room: Int, padded_width: Int) -> Int:
     return sums_at(room, padded_width) + 4 * ROWS * WARPS
 
 
@@ -196,11 +197,11 @@ def scale(s, factor: Float, cap: Float) -> None:
             s[n] = times(cap, tanh_in_brief(s[n]))
 
 
-def mask(s, start: Int, window: Int, sights: Int) -> None:
-    """`sights`: where the rows' own positions stand."""
+def mask(s, start: Int, window: Int, last_seen: Int) -> None:
+    """`last_seen`: the address of the rows' own positions."""
     mine = i32(start + STRIPE * warp() + 2 * quad_place())
-    low_last = i32(shared_load_int(sights + 4 * row()) - mine)
-    high_last = i32(shared_load_int(sights + 4 * row() + 32) - mine)
+    low_last = i32(shared_load_int(last_seen + 4 * row()) - mine)
+    high_last = i32(shared_load_int(last_seen + 4 * row() + 32) - mine)
     low_first, high_first = i32(low_last - window), i32(high_last - window)
     for n in range(8):
         for side in range(2):
