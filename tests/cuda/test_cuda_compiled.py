@@ -19,7 +19,7 @@ from test_cuda_operators import on_the_card  # noqa: F401  (a fixture of its cas
 from ops.cuda.kernels import KERNELS
 from ops.cuda.kernels.attention.attend import WIDTHS
 from ops.cuda.kernels.formats.weights import PANELS
-from ops.cuda.lowering.products import GATES
+from ops.cuda.kernels.products.epilogue import GATES
 
 pytestmark = pytest.mark.skipif(
     not find_spec("numba_cuda") or not find_spec("cuda"),

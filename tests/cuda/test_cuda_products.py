@@ -7,8 +7,9 @@ from test_operators import weight
 
 from ops.cuda.device.device import Launch
 from ops.cuda.kernels.formats.weights import PANELS
+from ops.cuda.kernels.products.epilogue import GATES, PLAIN
 from ops.cuda.lowering.placing import Placing
-from ops.cuda.lowering.products import GATES, Chosen, Matrix, Product, kernels_of
+from ops.cuda.lowering.products import NOTHING, Chosen, Matrix, Product, kernels_of
 from ops.interface import Weight
 from ops.reference.arithmetic import rounded_to_bytes, rounded_to_halves
 from ops.reference.operators import Reference
@@ -78,22 +79,13 @@ def rounded(kind: str, x: np.ndarray) -> np.ndarray:
 def few(bench: Bench, matrix: Matrix, x: int, count: int, columns: int) -> np.ndarray:
     """By the kernel for so many columns."""
     y = bench.card.allocate(4 * count * matrix.rows)
-    operands = (matrix.weight, 0, 0, 0, 0, 0, matrix.panel_bytes, 0, x, matrix.blocks)
-    grid = (-(-count // columns), -(-matrix.rows // 32), 1)
-    name = f"linear_{matrix.kind}_{columns}"
-    operands = (*operands, y, matrix.rows, count, 0, 0, 0, 1, 0, 0, 0, matrix.rows, 0)
-    bench.card.launch(Launch(name, grid, 512, operands, 2048 * columns))
+    bench.card.launch(Product(matrix, NOTHING, x, y, count).few_by(columns))
     return bench.get(y, (count, matrix.rows))
 
 
 def many(bench: Bench, matrix: Matrix, x: int, count: int) -> np.ndarray:
     y = bench.card.allocate(4 * count * matrix.rows)
-    grid = (-(-count // 64), -(-matrix.rows // 64), 1)
-    operands = (matrix.weight, 0, 0, matrix.panel_bytes, 0, x, matrix.blocks, y, matrix.rows)
-    launch = Launch(
-        f"linear_{matrix.kind}_many", grid, 128, (*operands, count, 0, 0, 0, 0, 1), 16384
-    )
-    bench.card.launch(launch)
+    bench.card.launch(Product(matrix, NOTHING, x, y, count)._many(matrix, PLAIN))
     return bench.get(y, (count, matrix.rows))
 
 

@@ -1,6 +1,6 @@
 """Every kernel by name. None of these files imports a compiler (see ops.cuda.compile.ptx)."""
 
-from ops.cuda.kernels import activations, draw, elementwise, embed, experts, floats, largest, linear
+from ops.cuda.kernels import activations, draw, elementwise, embed, experts, largest
 from ops.cuda.kernels.attention import attend as attention
 from ops.cuda.kernels.attention import heads
 from ops.cuda.kernels.formats import packing
@@ -8,6 +8,7 @@ from ops.cuda.kernels.formats.weights import PANELS
 from ops.cuda.kernels.intrinsics import functions
 from ops.cuda.kernels.intrinsics.arithmetic import plus, times
 from ops.cuda.kernels.intrinsics.kernel import Kernel
+from ops.cuda.kernels.products import floats, packed
 
 KERNELS: dict[str, Kernel] = {
     "add": elementwise.map_two(plus),
@@ -34,16 +35,16 @@ KERNELS: dict[str, Kernel] = {
     "expert_sum": experts.expert_sum,
     "linear_F16_8": floats.few_halves(second=False),
     "gated_linear_F16_8": floats.few_halves(second=True),
-    "linear_F16_many": floats.many_halves,
+    "linear_F16_many": floats.many_halves(),
     "linear_F32": floats.singles,
     "embed_F16": embed.half_rows,
     "embed_F32": embed.single_rows,
 }
 for _format, _panels in PANELS.items():
-    for _columns in linear.FEW:
-        KERNELS[f"linear_{_format}_{_columns}"] = linear.few(_panels, _columns, second=False)
-        KERNELS[f"gated_linear_{_format}_{_columns}"] = linear.few(_panels, _columns, second=True)
-    KERNELS[f"linear_{_format}_many"] = linear.many(_panels)
+    for _columns in packed.COLUMNS:
+        KERNELS[f"linear_{_format}_{_columns}"] = packed.few(_panels, _columns, second=False)
+        KERNELS[f"gated_linear_{_format}_{_columns}"] = packed.few(_panels, _columns, second=True)
+    KERNELS[f"linear_{_format}_many"] = packed.many(_panels)
     KERNELS[f"embed_{_format}"] = embed.panel_rows(_panels)
 for _format, _pack in packing.PACKING.items():
     KERNELS[f"pack_{_format}"] = _pack

@@ -26,6 +26,7 @@ from ops.cuda.kernels.intrinsics.warps import (
     warp_sum,
 )
 
+BLOCK_BYTES = 48
 THREADS = 256
 NORM_THREADS = 512
 

@@ -14,7 +14,7 @@ THREADS = 128
 def panel_rows(panels: Panels) -> Kernel:
     """A block a row of y: row ids[block] of the table. A thread takes eight weights at once."""
     unit_blocks, unit_bytes = panels.blocks, panels.unit_bytes
-    pair, head, scales = panels.pair, panels.head, panels.scales
+    pair, head_of, scales_of = panels.pair, panels.head, panels.scales
     has_minimum, halves = panels.minimum, panels.halves
 
     @kernel(THREADS)
@@ -26,18 +26,17 @@ def panel_rows(panels: Panels) -> Kernel:
             block, t = part // 4, part % 4
             unit, n = panel + block // unit_blocks * unit_bytes, block % unit_blocks
             first, second = pair(unit, n, row, t)
-            a, b, c, d, e = head(unit, row)
-            scale, minimum, low, high = scales(a, b, c, d, e, n)
-            near, far = scale, scale
+            scales = scales_of(head_of(unit, row), n)
+            near, far = scales.factor, scales.factor
             at, away = 8 * t, 4
             if halves:
-                near, far = times(scale, as_float(low)), times(scale, as_float(high))
+                near, far = times(near, as_float(scales.low)), times(far, as_float(scales.high))
                 at, away = 4 * t, 16
             for k in range(4):
                 one = times(near, as_float(signed_bits(first, 8 * k, 8)))
                 two = times(far, as_float(signed_bits(second, 8 * k, 8)))
                 if has_minimum:
-                    one, two = plus(one, -minimum), plus(two, -minimum)
+                    one, two = plus(one, -scales.minimum), plus(two, -scales.minimum)
                 place = target + 4 * (block * 32 + at + k)
                 store_float(place, one)
                 store_float(place + 4 * away, two)

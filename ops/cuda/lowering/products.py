@@ -4,20 +4,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ops.cuda.device.device import Launch
+from ops.cuda.kernels.formats.weights import PANEL_ROWS
+from ops.cuda.kernels.intrinsics.kernel import operands_of
+from ops.cuda.kernels.operands import (
+    FewProduct,
+    JoinedOutputs,
+    ManyProduct,
+    MatrixPlace,
+    PanelShape,
+    SingleProduct,
+)
+from ops.cuda.kernels.products import floats, packed
+from ops.cuda.kernels.products.epilogue import PLAIN
+from ops.cuda.kernels.products.few import CHAINS, COLUMN_BYTES, FEW_THREADS
+from ops.cuda.kernels.products.floats import F32_ROWS, F32_THREADS
+from ops.cuda.kernels.products.many import MANY_THREADS, TILE_BYTES, TILE_ROWS, TILE_TOKENS
 
-PLAIN = 0
-GATES = {"silu": 1, "gelu": 2, "clamped_swiglu": 3}
-"""What kernels make of two products (kernels/results.py has the same numbers)."""
-
-FEW = {"F16": (8,)}
-FEW_OF_PANELS = (1, 4, 8)
-"""Columns that the kernels for few rows take at once."""
 FEW_ROWS = 32
-"""Up to so many rows they are started several times over: thread blocks that run together read the
-same weights, from the card's second cache, and each row of a panel is shared by 16 warps."""
-PANEL_ROWS, CHAIN_THREADS, COLUMN_BYTES = 32, 512, 2048
-TILE_ROWS, TILE_TOKENS, TILE_THREADS, TILE_SHARED = 64, 64, 128, 16384
-SINGLE_ROWS, SINGLE_THREADS = 8, 256  # of float32: a warp a row
+"""Up to so many rows the kernels for few rows take several blocks along x: thread blocks that run
+together read the same weights, from the L2 cache, and 16 warps share each row of a panel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,14 @@ class Matrix:
     columns: int
     rows: int
     experts: int = 1
+
+    @property
+    def place(self) -> MatrixPlace:
+        return MatrixPlace(self.weight, self.bias, self.factor)
+
+    @property
+    def shape(self) -> PanelShape:
+        return PanelShape(self.panel_bytes, self.matrix_bytes, self.blocks, self.rows)
 
 
 NOTHING = Matrix("", 0, 0, 0, 0, 0, 0, 0, 0)
@@ -95,58 +108,86 @@ class Product:
             yield one(self.second, self.gate)
 
     def _few(self) -> Launch:
-        matrix, up, chosen = self.first, self.second, self.chosen
-        known = FEW.get(matrix.kind, FEW_OF_PANELS)
-        columns = next((n for n in known if n >= self.count), known[-1])
-        if chosen.ids:
-            columns = known[0]
-        at_once = 1 if chosen.ids else columns
-        gated = self.gate != PLAIN
-        parts = (*self.parts[1:], NO_PART, NO_PART)
+        known = columns_of(self.first.kind)
+        if self.chosen.ids:
+            return self.few_by(known[0])
+        return self.few_by(next((n for n in known if n >= self.count), known[-1]))
+
+    def few_by(self, columns: int) -> Launch:
+        """By the kernel that takes so many rows at once."""
+        matrix, gated = self.first, self.gate != PLAIN
+        blocks = self.count if self.chosen.ids else _up(self.count, columns)
+        record = FewProduct(
+            matrix=matrix.place,
+            up=self.second.place,
+            shape=matrix.shape,
+            x=self.x,
+            rows_per_x=self.chosen.rows_per_x,
+            count=self.count,
+            ids=self.chosen.ids,
+            gate=self.gate,
+            added=self.added,
+            quantized=self.quantized,
+            outputs=self._outputs(),
+        )
         return Launch(
             f"{'gated_' * gated}linear_{matrix.kind}_{columns}",
-            (_up(self.count, at_once), _up(matrix.rows, PANEL_ROWS), 1),
-            CHAIN_THREADS,
-            (
-                *(matrix.weight, matrix.bias, matrix.factor),
-                *(up.weight, up.bias, up.factor),
-                *(matrix.panel_bytes, matrix.matrix_bytes),
-                *(self.x, matrix.blocks, self.y, matrix.rows, self.count),
-                *(self.added, self.gate, chosen.ids, chosen.rows_per_x, self.quantized),
-                *(parts[0].y, parts[1].y),
-                *(self.parts[0].rows if self.parts else matrix.rows, parts[0].rows),
-            ),
-            COLUMN_BYTES * columns * (1 + gated),
+            (blocks, _up(matrix.rows, PANEL_ROWS), 1),
+            FEW_THREADS,
+            operands_of(record),
+            CHAINS * COLUMN_BYTES * columns * (1 + gated),
         )
+
+    def _outputs(self) -> JoinedOutputs:
+        if not self.parts:
+            return JoinedOutputs(self.y, 0, 0, rows_first=self.first.rows, rows_second=0)
+        first, second, third = (*self.parts, NO_PART)[:3]
+        return JoinedOutputs(first.y, second.y, third.y, first.rows, second.rows)
 
     def _many(self, matrix: Matrix, gate: int) -> Launch:
         """An expert gets each token once at most."""
         chosen = self.chosen
         most = chosen.tokens if chosen.order else self.count
+        record = ManyProduct(
+            matrix=matrix.place,
+            shape=matrix.shape,
+            x=self.x,
+            rows_per_x=chosen.rows_per_x,
+            count=self.count,
+            order=chosen.order,
+            starts=chosen.starts,
+            gate=gate,
+            added=self.added,
+            y=self.y,
+        )
         return Launch(
             f"linear_{matrix.kind}_many",
             (_up(most, TILE_TOKENS), _up(matrix.rows, TILE_ROWS), matrix.experts),
-            TILE_THREADS,
-            (
-                *(matrix.weight, matrix.bias, matrix.factor),
-                *(matrix.panel_bytes, matrix.matrix_bytes),
-                *(self.x, matrix.blocks, self.y, matrix.rows, self.count),
-                *(self.added, gate, chosen.order, chosen.starts, chosen.rows_per_x),
-            ),
-            TILE_SHARED,
+            MANY_THREADS,
+            operands_of(record),
+            TILE_BYTES,
         )
 
     def _singles(self, matrix: Matrix, gate: int) -> Launch:
-        return Launch(
-            "linear_F32",
-            (_up(matrix.rows, SINGLE_ROWS), self.count, 1),
-            SINGLE_THREADS,
-            (
-                *(matrix.weight, matrix.bias, matrix.factor, matrix.matrix_bytes),
-                *(self.x, matrix.columns, self.y, matrix.rows),
-                *(self.added, gate, self.chosen.ids, self.chosen.rows_per_x),
-            ),
+        record = SingleProduct(
+            matrix=matrix.place,
+            matrix_bytes=matrix.matrix_bytes,
+            columns=matrix.columns,
+            rows=matrix.rows,
+            x=self.x,
+            rows_per_x=self.chosen.rows_per_x,
+            ids=self.chosen.ids,
+            gate=gate,
+            added=self.added,
+            y=self.y,
         )
+        grid = (_up(matrix.rows, F32_ROWS), self.count, 1)
+        return Launch("linear_F32", grid, F32_THREADS, operands_of(record))
+
+
+def columns_of(kind: str) -> tuple[int, ...]:
+    """How many rows of y the kernels for few rows take at once."""
+    return (floats.COLUMNS,) if kind == "F16" else packed.COLUMNS
 
 
 def kernels_of(kind: str, *, gated: bool) -> Iterator[str]:
@@ -155,7 +196,7 @@ def kernels_of(kind: str, *, gated: bool) -> Iterator[str]:
         yield "linear_F32"
         return
     yield f"linear_{kind}_many"
-    for columns in FEW.get(kind, FEW_OF_PANELS):
+    for columns in columns_of(kind):
         yield f"{'gated_' * gated}linear_{kind}_{columns}"
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ops.cuda.device.device import Launch
+from ops.cuda.kernels.formats.weights import PANEL_ROWS
+from ops.cuda.kernels.products.epilogue import GATES, PLAIN
 from ops.cuda.lowering.lower import (
     Lowered,
     Lowering,
@@ -12,15 +14,7 @@ from ops.cuda.lowering.lower import (
     matrix_at,
     quantize_launch,
 )
-from ops.cuda.lowering.products import (
-    GATES,
-    NOTHING,
-    PANEL_ROWS,
-    Chosen,
-    Part,
-    Product,
-    kernels_of,
-)
+from ops.cuda.lowering.products import NOTHING, Chosen, Part, Product, kernels_of
 from ops.operations import products as recorded
 from ops.operations.base import Buffer
 from ops.operations.elementwise import (
@@ -99,7 +93,7 @@ def _any_product(
     quantized: Buffer | None,
 ) -> Lowered:
     first, second = low.matrix(op.w), low.matrix(op.up) if op.up else None
-    gate = GATES[op.activation] if op.activation else 0
+    gate = GATES[op.activation] if op.activation else PLAIN
 
     def launches(at: StepAddresses) -> Iterator[Launch]:
         matrices = first(), second() if second else NOTHING

@@ -4,6 +4,7 @@ A word of levels holds eight names in their order, those of weights 8i .. 8i + 3
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from ops.cuda.kernels.intrinsics.arithmetic import (
     as_float,
@@ -15,15 +16,20 @@ from ops.cuda.kernels.intrinsics.arithmetic import (
     shift_right,
     times,
 )
-from ops.cuda.kernels.intrinsics.memory import load_int, load_int2, stream_int4
-from ops.cuda.kernels.intrinsics.primitives import Address, Int, f32, i32, wrapped
+from ops.cuda.kernels.intrinsics.memory import load_int, load_int2
+from ops.cuda.kernels.intrinsics.primitives import Address, Float, Int, f32, i32, wrapped
 
 LOWER_NAMES, UPPER_NAMES = 0x7777, 0x8888
 IN_ORDER = 0x3210  # the selector of four bytes as they are
 
-Words = tuple[int, int, int, int, int, int, int, int]
-Head = tuple[int, int, int, int, int]
-Scales = tuple[float, float, int, int]
+
+class Scales(NamedTuple):
+    """What a block's sums of products are multiplied with."""
+
+    factor: Float
+    minimum: Float  # of formats whose weights are factor · level - minimum
+    low: Int  # further factors of the sums of the block's two halves
+    high: Int
 
 
 def word_of(levels: Sequence[int]) -> int:
@@ -43,55 +49,36 @@ def make_lookup(levels: Sequence[int]) -> Callable[[int], int]:
     return lookup
 
 
-def make_words(levels: Sequence[int]) -> Callable[[int, int, int], Words]:
+def make_lookups(levels: Sequence[int]) -> tuple[Callable[[int], int], Callable[[int], int]]:
+    """Those of a word's lower four names and of its upper four."""
     lookup = make_lookup(levels)
 
-    def words(unit: Address, n: Int, lane: Int) -> Words:
-        a, b, c, d = stream_int4(unit + n * 512 + lane * 16)
-        return (
-            lookup(a),
-            lookup(shift_right(a, 16)),
-            lookup(b),
-            lookup(shift_right(b, 16)),
-            lookup(c),
-            lookup(shift_right(c, 16)),
-            lookup(d),
-            lookup(shift_right(d, 16)),
-        )
+    def lookup_upper(names: Int) -> Int:
+        return lookup(shift_right(names, 16))
 
-    return words
+    return lookup, lookup_upper
 
 
-def make_pair(levels: Sequence[int]) -> Callable[[int, int, int, int], tuple[int, int]]:
-    lookup = make_lookup(levels)
-
-    def pair(unit: Address, n: Int, row: Int, t: Int) -> tuple[int, int]:
-        word = load_int(unit + n * 512 + row * 16 + t * 4)
-        return lookup(word), lookup(shift_right(word, 16))
-
-    return pair
-
-
-def iq4_xs_head(unit: Address, row: Int) -> Head:
+def iq4_xs_head(unit: Address, row: Int) -> tuple[Int, Int]:
     """| d f16 | scales_h, 16 bits | scales_l, 32 bits |, as in the file."""
-    a, b = load_int2(unit + 8 * 512 + row * 8)
-    return a, b, i32(0), i32(0), i32(0)
+    return load_int2(unit + 8 * 512 + row * 8)
 
 
-def iq4_xs_scales(a: Int, b: Int, c: Int, d: Int, e: Int, n: Int) -> Scales:
+def iq4_xs_scales(head: tuple[Int, Int], n: Int) -> Scales:
+    a, b = head
     scale = i32(bits(b, 4 * n, 4) | bits(a, 16 + 2 * n, 2) << 4)
-    return times(low_half(a), as_float(i32(scale - 32))), f32(0), i32(1), i32(1)
+    return Scales(times(low_half(a), as_float(i32(scale - 32))), f32(0), i32(1), i32(1))
 
 
-def mxfp4_head(unit: Address, row: Int) -> Head:
+def mxfp4_head(unit: Address, row: Int) -> Int:
     """The exponents of four blocks."""
-    return load_int(unit + 4 * 512 + row * 4), i32(0), i32(0), i32(0), i32(0)
+    return load_int(unit + 4 * 512 + row * 4)
 
 
-def mxfp4_scales(a: Int, b: Int, c: Int, d: Int, e: Int, n: Int) -> Scales:
+def mxfp4_scales(exponents: Int, n: Int) -> Scales:
     """2^(exponent - 128), below 2^-126 without the implicit one."""
-    exponent = i32(bits(a, 8 * n, 8))
+    exponent = i32(bits(exponents, 8 * n, 8))
     power = i32(shift_left(i32(exponent - 1), 23))
     if exponent < 2:
         power = i32(shift_left(0x200000, exponent))
-    return float_of(power), f32(0), i32(1), i32(1)
+    return Scales(float_of(power), f32(0), i32(1), i32(1))

@@ -20,10 +20,12 @@ Levels of Q4_0 and Q6_K are two's complements, so they lie in the upper bits of 
 or 4, which their scale takes back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ops.cuda.kernels.formats import tables
+from ops.cuda.kernels.formats.tables import Scales
 from ops.cuda.kernels.intrinsics.arithmetic import (
     as_float,
     bits,
@@ -49,9 +51,8 @@ BLOCK = 32
 
 Words = tuple[int, int, int, int, int, int, int, int]  # four levels each, in their order
 Pair = tuple[int, int]  # words 2t and 2t + 1, of halves: t and 4 + t
-Head = tuple[int, int, int, int, int]
-Scales = tuple[float, float, int, int]
-"""A block's factor and minimum, and what the sums of its two halves are to be multiplied with."""
+Head = Any
+"""What a row's scales are made of, in registers."""
 
 UPPER, LOWER = -0x0F0F0F10, 0x0F0F0F0F
 
@@ -71,10 +72,49 @@ class Panels:
     words: Callable[[int, int, int], Words]
     pair: Callable[[int, int, int, int], Pair]
     head: Callable[[int, int], Head]
-    scales: Callable[[int, int, int, int, int, int], Scales]
+    scales: Callable[[Head, int], Scales]
     minimum: bool = False
     halves: bool = False
     names: bool = False
+
+
+# --- words of levels, and the two words that a lane of a fragment takes
+
+
+def make_levels(
+    low: Callable[[int], int], high: Callable[[int], int]
+) -> tuple[Callable[..., Words], Callable[..., Pair]]:
+    """`words` and `pair` of formats with four bits a level.
+
+    `low` and `high` take four levels each out of a word's bytes: of the lower bits, of the upper.
+    """
+
+    def words(unit: Address, n: Int, lane: Int) -> Words:
+        a, b, c, d = stream_int4(unit + n * 512 + lane * 16)
+        return low(a), high(a), low(b), high(b), low(c), high(c), low(d), high(d)
+
+    def pair(unit: Address, n: Int, row: Int, t: Int) -> Pair:
+        word = load_int(unit + n * 512 + row * 16 + t * 4)
+        return low(word), high(word)
+
+    return words, pair
+
+
+def make_add_bits(
+    add: Callable[[int, int, int], int], step: int, second_start: int
+) -> Callable[[Words, int, int], Words]:
+    """The bits of words 0 to 3 are in `first`, `step` apart, those of 4 to 7 in `second`."""
+    places = tuple(range(0, 4 * step, step))
+    p0, p1, p2, p3 = places
+    s0, s1, s2, s3 = (second_start + place for place in places)
+
+    def add_bits(words: Words, first: Int, second: Int) -> Words:
+        a, b, c, d, e, f, g, h = words
+        a, b, c, d = add(a, first, p0), add(b, first, p1), add(c, first, p2), add(d, first, p3)
+        e, f, g, h = add(e, second, s0), add(f, second, s1), add(g, second, s2), add(h, second, s3)
+        return a, b, c, d, e, f, g, h
+
+    return add_bits
 
 
 # --- 4 signed bits: Q4_0
@@ -90,28 +130,20 @@ def lower(word: Int) -> Int:
     return i32(shift_left(word, 4) & UPPER)
 
 
-def q4_0_words(unit: Address, n: Int, lane: Int) -> Words:
-    a, b, c, d = stream_int4(unit + n * 512 + lane * 16)
-    return lower(a), upper(a), lower(b), upper(b), lower(c), upper(c), lower(d), upper(d)
-
-
-def q4_0_pair(unit: Address, n: Int, row: Int, t: Int) -> Pair:
-    word = load_int(unit + n * 512 + row * 16 + t * 4)
-    return lower(word), upper(word)
+q4_0_words, q4_0_pair = make_levels(lower, upper)
 
 
 def q4_0_head(unit: Address, row: Int) -> Head:
-    a, b = load_int2(unit + 4 * 512 + row * 8)
-    return a, b, i32(0), i32(0), i32(0)
+    return load_int2(unit + 4 * 512 + row * 8)
 
 
-def half_of_four(a: Int, b: Int, n: Int) -> Float:
-    word = a if n < 2 else b
+def half_of_four(head: Head, n: Int) -> Float:
+    word = head[0] if n < 2 else head[1]
     return low_half(word) if n % 2 == 0 else high_half(word)
 
 
-def q4_0_scales(a: Int, b: Int, c: Int, d: Int, e: Int, n: Int) -> Scales:
-    return times(half_of_four(a, b, n), f32(0.0625)), f32(0), i32(1), i32(1)
+def q4_0_scales(head: Head, n: Int) -> Scales:
+    return Scales(times(half_of_four(head, n), f32(0.0625)), f32(0), i32(1), i32(1))
 
 
 # --- 8 bits: Q8_0
@@ -129,12 +161,11 @@ def q8_0_pair(unit: Address, n: Int, row: Int, t: Int) -> Pair:
 
 
 def q8_0_head(unit: Address, row: Int) -> Head:
-    a, b = load_int2(unit + 4 * 1024 + row * 8)
-    return a, b, i32(0), i32(0), i32(0)
+    return load_int2(unit + 4 * 1024 + row * 8)
 
 
-def q8_0_scales(a: Int, b: Int, c: Int, d: Int, e: Int, n: Int) -> Scales:
-    return half_of_four(a, b, n), f32(0), i32(1), i32(1)
+def q8_0_scales(head: Head, n: Int) -> Scales:
+    return Scales(half_of_four(head, n), f32(0), i32(1), i32(1))
 
 
 # --- 4 and 5 unsigned bits, scales and minima of 6 bits: Q4_K, Q5_K
@@ -148,32 +179,16 @@ def high_nibbles(word: Int) -> Int:
     return i32(shift_right(word, 4) & LOWER)
 
 
-def q4_k_words(unit: Address, n: Int, lane: Int) -> Words:
-    a, b, c, d = stream_int4(unit + n * 512 + lane * 16)
-    return (
-        low_nibbles(a),
-        high_nibbles(a),
-        low_nibbles(b),
-        high_nibbles(b),
-        low_nibbles(c),
-        high_nibbles(c),
-        low_nibbles(d),
-        high_nibbles(d),
-    )
-
-
-def q4_k_pair(unit: Address, n: Int, row: Int, t: Int) -> Pair:
-    word = load_int(unit + n * 512 + row * 16 + t * 4)
-    return low_nibbles(word), high_nibbles(word)
+q4_k_words, q4_k_pair = make_levels(low_nibbles, high_nibbles)
 
 
 def q4_k_head(unit: Address, row: Int) -> Head:
-    a, b, c, d = load_int4(unit + 8 * 512 + row * 16)
-    return a, b, c, d, i32(0)
+    return load_int4(unit + 8 * 512 + row * 16)
 
 
-def q4_k_scales(a: Int, b: Int, c: Int, d: Int, e: Int, n: Int) -> Scales:
+def q4_k_scales(head: Head, n: Int) -> Scales:
     """The file's packing: six bits each of the first four blocks, what is left over of the rest."""
+    a, b, c, d = head
     scale, minimum = i32(0), i32(0)
     if n < 4:
         scale, minimum = i32(bits(b, 8 * n, 6)), i32(bits(c, 8 * n, 6))
@@ -181,27 +196,20 @@ def q4_k_scales(a: Int, b: Int, c: Int, d: Int, e: Int, n: Int) -> Scales:
         place = 8 * (n - 4)
         scale = i32(bits(d, place, 4) | bits(b, place + 6, 2) << 4)
         minimum = i32(bits(d, place + 4, 4) | bits(c, place + 6, 2) << 4)
-    factor = times(low_half(a), as_float(scale))
-    return factor, times(high_half(a), as_float(minimum)), i32(1), i32(1)
+    factor, offset = times(low_half(a), as_float(scale)), times(high_half(a), as_float(minimum))
+    return Scales(factor, offset, i32(1), i32(1))
 
 
 def fifth_bits(word: Int, high: Int, place: Int) -> Int:
     return i32(word | (shift_right(high, place) & 0x01010101) << 4)
 
 
+add_fifth_bits = make_add_bits(fifth_bits, step=1, second_start=4)
+
+
 def q5_k_words(unit: Address, n: Int, lane: Int) -> Words:
-    a, b, c, d, e, f, g, h = q4_k_words(unit, n, lane)
     high = load_int(unit + 8 * 512 + n * 128 + lane * 4)
-    return (
-        fifth_bits(a, high, 0),
-        fifth_bits(b, high, 1),
-        fifth_bits(c, high, 2),
-        fifth_bits(d, high, 3),
-        fifth_bits(e, high, 4),
-        fifth_bits(f, high, 5),
-        fifth_bits(g, high, 6),
-        fifth_bits(h, high, 7),
-    )
+    return add_fifth_bits(q4_k_words(unit, n, lane), high, high)
 
 
 def q5_k_pair(unit: Address, n: Int, row: Int, t: Int) -> Pair:
@@ -211,8 +219,7 @@ def q5_k_pair(unit: Address, n: Int, row: Int, t: Int) -> Pair:
 
 
 def q5_k_head(unit: Address, row: Int) -> Head:
-    a, b, c, d = load_int4(unit + 8 * 512 + 8 * 128 + row * 16)
-    return a, b, c, d, i32(0)
+    return load_int4(unit + 8 * 512 + 8 * 128 + row * 16)
 
 
 # --- 6 signed bits, 16 weights with a scale: Q6_K
@@ -223,19 +230,13 @@ def six_bits(nibbles: Int, high: Int, place: Int) -> Int:
     return i32(shift_left(nibbles, 2) | shift_left(shift_right(high, place) & 0x03030303, 6))
 
 
+add_upper_bits = make_add_bits(six_bits, step=2, second_start=0)
+
+
 def q6_k_words(unit: Address, n: Int, lane: Int) -> Words:
     a, e, b, f, c, g, d, h = q4_k_words(unit, n, lane)
     first, second = load_int2(unit + 8 * 512 + n * 256 + lane * 8)
-    return (
-        six_bits(a, first, 0),
-        six_bits(b, first, 2),
-        six_bits(c, first, 4),
-        six_bits(d, first, 6),
-        six_bits(e, second, 0),
-        six_bits(f, second, 2),
-        six_bits(g, second, 4),
-        six_bits(h, second, 6),
-    )
+    return add_upper_bits((a, b, c, d, e, f, g, h), first, second)
 
 
 def q6_k_pair(unit: Address, n: Int, row: Int, t: Int) -> Pair:
@@ -249,16 +250,16 @@ def q6_k_head(unit: Address, row: Int) -> Head:
     return a, b, c, d, load_short(unit + 8 * 512 + 8 * 256 + 512 + row * 2)
 
 
-def q6_k_scales(a: Int, b: Int, c: Int, d: Int, e: Int, n: Int) -> Scales:
+def q6_k_scales(head: Head, n: Int) -> Scales:
+    a, b, c, d, e = head
     word = a if n < 2 else b if n < 4 else c if n < 6 else d
     place = 16 * (n % 2)
     low, high = signed_bits(word, place, 8), signed_bits(word, place + 8, 8)
-    return times(low_half(e), f32(0.25)), f32(0), low, high
+    return Scales(times(low_half(e), f32(0.25)), f32(0), low, high)
 
 
-def _by_name(levels: Sequence[int]) -> tuple[Callable[..., Words], Callable[..., Pair]]:
-    return tables.make_words(levels), tables.make_pair(levels)
-
+iq4_words, iq4_pair = make_levels(*tables.make_lookups(iquants.LEVELS))
+mxfp4_words, mxfp4_pair = make_levels(*tables.make_lookups(microscaling.LEVELS))
 
 PANELS = {
     "Q4_0": Panels(4, 32 * 4 * 18, q4_0_words, q4_0_pair, q4_0_head, q4_0_scales),
@@ -266,13 +267,12 @@ PANELS = {
     "Q4_K": Panels(8, 32 * 144, q4_k_words, q4_k_pair, q4_k_head, q4_k_scales, minimum=True),
     "Q5_K": Panels(8, 32 * 176, q5_k_words, q5_k_pair, q5_k_head, q4_k_scales, minimum=True),
     "Q6_K": Panels(8, 32 * 210, q6_k_words, q6_k_pair, q6_k_head, q6_k_scales, halves=True),
-    "IQ4_NL": Panels(4, 32 * 4 * 18, *_by_name(iquants.LEVELS), q4_0_head, q8_0_scales, names=True),
+    "IQ4_NL": Panels(4, 32 * 4 * 18, iq4_words, iq4_pair, q4_0_head, q8_0_scales, names=True),
     "IQ4_XS": Panels(
-        8, 32 * 136, *_by_name(iquants.LEVELS), tables.iq4_xs_head, tables.iq4_xs_scales, names=True
+        *(8, 32 * 136, iq4_words, iq4_pair, tables.iq4_xs_head, tables.iq4_xs_scales), names=True
     ),
     "MXFP4": Panels(
-        *(4, 32 * 4 * 17, *_by_name(microscaling.LEVELS)),
-        *(tables.mxfp4_head, tables.mxfp4_scales),
+        *(4, 32 * 4 * 17, mxfp4_words, mxfp4_pair, tables.mxfp4_head, tables.mxfp4_scales),
         names=True,
     ),
 }
