@@ -119,6 +119,22 @@ class Routing:
 
 
 @dataclass(frozen=True, slots=True)
+class DeltaHeads:
+    """One layer's delta rule: each of `heads` keeps a matrix (key_width, value_width).
+
+    Of `key_heads` heads of keys, head h reads number h // (heads / key_heads) where they are
+    `grouped`, otherwise h mod key_heads.
+    """
+
+    heads: int
+    key_heads: int
+    key_width: int
+    value_width: int
+    scale: float  # of the results
+    grouped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """A step's chosen of `total` experts: ids int32 (T, k) and their weights float32 (T, k)."""
 
@@ -188,6 +204,16 @@ class Operators(Protocol):
         """y[t] = Σ_j w[:, j]·x[t − K + 1 + j] + b over the token's sequence, 0 before its start.
 
         A causal convolution of each channel; a layer keeps the last K − 1 rows for the next step.
+        """
+
+    def delta_rule(
+        self, q: Array, k: Array, v: Array, decay: Array, rate: Array, heads: DeltaHeads
+    ) -> Array:  # (T, K·d) twice, (T, H·e), (T, H or H·d), (T, H) -> (T, H·e)
+        """A memory of associations (Yang et al. 2024): for each head a matrix S (d, e), 0 at first.
+
+        For each token in order S = diag(decay) S; S += k ⊗ rate·(v − Sᵀk); y = scale · Sᵀq. The
+        decay is a factor for each head, or for each row of its S. A layer keeps S for the next
+        step.
         """
 
     def add(self, x: Array, y: Array) -> Array:  # (rows, D), (rows, D) -> (rows, D)

@@ -10,6 +10,7 @@ from ops.interface import (
     Activation,
     Array,
     Chosen,
+    DeltaHeads,
     Heads,
     Linear,
     Operators,
@@ -33,7 +34,7 @@ from ops.operations.elementwise import (
 from ops.operations.experts import ExpertSum, Route
 from ops.operations.norms import LayerNorm, RmsNorm
 from ops.operations.products import Embed, ExpertProduct, Product
-from ops.operations.recurrence import Convolve
+from ops.operations.recurrence import Convolve, DeltaRule, delta_slot
 from ops.program import Output, Program, Source
 from quant.errors import ModelFileError
 
@@ -104,6 +105,20 @@ class Recorder:
         assert self.number is not None, "what is kept between steps belongs to a layer"
         slot = Slot(self.number, "convolution", (taps - 1, x.width))
         return self._add(Convolve(x, x.like(), w, slot))
+
+    def delta_rule(
+        self, q: Buffer, k: Buffer, v: Buffer, decay: Buffer, rate: Buffer, heads: DeltaHeads
+    ) -> Buffer:
+        assert self.number is not None, "what is kept between steps belongs to a layer"
+        keys, values = heads.key_heads * heads.key_width, heads.heads * heads.value_width
+        decays = heads.heads * (1 if decay.width == heads.heads else heads.key_width)
+        for name, buffer, width in (
+            *(("queries", q, keys), ("keys", k, keys), ("values", v, values)),
+            *(("decay", decay, decays), ("rate", rate, heads.heads)),
+        ):
+            check_widths(f"blk.{self.number} ({name} of its delta rule)", buffer.width, width)
+        slot = delta_slot(self.number, heads)
+        return self._add(DeltaRule(q, k, v, decay, rate, v.like(), heads, slot))
 
     def multiply(self, x: Buffer, y: Buffer) -> Buffer:
         if x.width != y.width:

@@ -16,11 +16,12 @@ from ops.operations.elementwise import (
 from ops.operations.experts import ExpertSum, Group, Route
 from ops.operations.norms import LayerNorm, RmsNorm, RmsNormQuantize
 from ops.operations.products import Embed, ExpertProduct, JoinedProducts, Product
-from ops.operations.recurrence import Convolve
+from ops.operations.recurrence import Convolve, DeltaRule
 
 RECORDED: tuple[type[Operation], ...] = (
     *(Embed, Product, ExpertProduct, RmsNorm, LayerNorm, Rotate, Temperature, Store, Attention),
-    *(Convolve, Add, Multiply, Scale, Softcap, Activate, Gate, Route, ExpertSum, SelectOutputs),
+    *(Convolve, DeltaRule, Add, Multiply, Scale, Softcap, Activate, Gate, Route, ExpertSum),
+    SelectOutputs,
 )
 
 """What a model writes down."""

@@ -9,6 +9,7 @@ from ops.interface import (
     BLOCK,
     Activation,
     Chosen,
+    DeltaHeads,
     Heads,
     Linear,
     Rope,
@@ -17,6 +18,7 @@ from ops.interface import (
     Weight,
 )
 from ops.operations.base import Slot
+from ops.operations.recurrence import COLUMNS, delta_slot
 from ops.reference.arithmetic import ACTIVATIONS, Floats, exact, sigmoid, softmax
 from ops.reference.cache import PlainCache
 
@@ -101,6 +103,29 @@ class Reference:
             y[run] = np.einsum("tdk,dk->td", windows, taps)
             kept[:] = rows[len(rows) - len(kept) :]
         return y + self._bias(w)
+
+    def delta_rule(
+        self, q: Floats, k: Floats, v: Floats, decay: Floats, rate: Floats, heads: DeltaHeads
+    ) -> Floats:
+        shape = (len(v), heads.heads, heads.value_width)
+        values, slot, y = v.reshape(shape), delta_slot(self.number, heads), np.empty(shape, v.dtype)
+        numbers = np.arange(heads.heads)
+        repeated = heads.heads // heads.key_heads
+        key_of = numbers // repeated if heads.grouped else numbers % heads.key_heads
+        queries, keys = (a.reshape(len(a), heads.key_heads, -1)[:, key_of] for a in (q, k))
+        factors = decay.reshape(len(v), heads.heads, -1)  # (T, H, 1 or d)
+        for run, cache in zip(self.step.runs(), self.sequences, strict=True):
+            kept = cache.slot(slot)  # (H, stretches, d, 16)
+            whole = kept.swapaxes(1, 2).reshape(heads.heads, heads.key_width, -1)
+            state = whole[..., : heads.value_width].copy()  # (H, d, e)
+            for t in range(run.start, run.stop):
+                state *= factors[t, :, :, None]
+                error = values[t] - np.einsum("hde,hd->he", state, keys[t])
+                state += np.einsum("hd,he->hde", keys[t], rate[t, :, None] * error)
+                y[t] = np.einsum("hde,hd->he", state, queries[t]) * np.float32(heads.scale)
+            whole[..., : heads.value_width] = state
+            kept[:] = whole.reshape(heads.heads, heads.key_width, -1, COLUMNS).swapaxes(1, 2)
+        return y.reshape(v.shape)
 
     def multiply(self, x: Floats, y: Floats) -> Floats:
         return x * y

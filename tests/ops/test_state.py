@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from make_gguf import write_model
-from passes import resources
+from passes import open_on_cpu, resources
 from recurrent_model import CONTEXT, TAPS, WIDTH, write_recurrent
 from test_operators import Case, V, weight
 
@@ -11,12 +11,12 @@ from lepton_cli.engine.decoding.window import Passes, Positions
 from lepton_cli.engine.loading import plan as loading
 from ops.backend import CardBackend, backend_of
 from ops.cpu.runner import CpuRunner
-from ops.interface import Linear
+from ops.interface import DeltaHeads, Linear, Step
 from ops.memory_plan import Limits
 from ops.operations.attention import Store
 from ops.operations.base import Pages, Slot
 from ops.operations.products import JoinedProducts
-from ops.operations.recurrence import Convolve
+from ops.operations.recurrence import Convolve, DeltaRule
 from ops.operations.registry import FUSED, RECORDED
 from ops.state.sequence import MOST_CHECKPOINTS, SequenceState
 from quant.gguf import GGUF
@@ -66,7 +66,7 @@ def test_every_operator_has_a_rule_on_each_backend():
 
     kinds = set(RECORDED + FUSED)
     assert set(cpu.RULES) == kinds - {Store, JoinedProducts}
-    assert set(card.RULES) == kinds - {Store, Convolve}
+    assert set(card.RULES) == kinds - {Store, Convolve, DeltaRule}
 
 
 def test_a_card_refuses_what_it_does_not_run(path):
@@ -201,3 +201,61 @@ def test_a_convolution_equals_its_definition_in_any_chunks(width, taps, bias):
     case.check(steps=5)
     case.tokens, case.start = 9, 0
     case.check(steps=2)
+
+
+DELTA_SHAPES = [  # heads, heads of keys, widths of keys and values, grouped, a decay for each row
+    (4, 2, 32, 32, False, False),
+    (4, 2, 32, 16, True, False),
+    (3, 3, 13, 21, False, True),
+    (1, 1, 128, 128, False, True),
+    (2, 1, 5, 7, False, False),
+]
+
+
+def delta_case(heads, key_heads, width, values, grouped, per_row, tokens) -> Case:
+    """A delta rule whose inputs are products of the tokens' embeddings."""
+    decays = heads * (width if per_row else 1)
+    widths = [key_heads * width, key_heads * width, heads * values, decays, heads]
+    table = weight(V, 32)
+    q, k, v, decay, rate = (Linear(weight(wide, 32)) for wide in widths)
+    shape = DeltaHeads(heads, key_heads, width, values, width**-0.5, grouped)
+
+    def forward(ops):
+        layer, x = ops.layer(0), ops.scale(ops.embed(table), 0.2)
+        keys = ops.scale(ops.linear(k, x), 0.3)
+        factors = [ops.softcap(ops.linear(w, x), 1.0) for w in (decay, rate)]
+        return layer.delta_rule(ops.linear(q, x), keys, ops.linear(v, x), *factors, shape)
+
+    return Case(forward, tokens=tokens)
+
+
+@pytest.mark.parametrize("shape", DELTA_SHAPES)
+def test_a_delta_rule_equals_its_definition_in_any_chunks(shape):
+    delta_case(*shape, tokens=1).check(steps=4)
+    delta_case(*shape, tokens=9).check(steps=2)
+
+
+@pytest.mark.parametrize("shape", DELTA_SHAPES)
+def test_a_delta_rule_gives_the_same_bytes_for_any_chunk_batch_and_threads(shape):
+    forward = delta_case(*shape, tokens=20).forward
+    tokens = np.random.default_rng(6).integers(0, V, 20).astype(np.int32)
+
+    def run(threads: int, *chunks: int, beside: bool = False):
+        runner = open_on_cpu(forward, Limits(64, 64), threads=threads)
+        states = [SequenceState(runner.pool) for _ in range(1 + beside)]
+        rows, start = [], 0
+        for count in chunks:
+            place = np.arange(start, start + count, dtype=np.int32)
+            entered, starts = tokens[place], (0,)
+            if beside:  # behind another sequence, which enters the tokens backwards
+                entered, starts = np.concatenate([entered[::-1], entered]), (0, count)
+            positions, wanted = np.tile(place, len(starts)), np.arange(len(entered))
+            step = Step(entered, positions, wanted.astype(np.int32), starts)
+            rows.append(runner.run(step, states)[-count:].copy())
+            start += count
+        runner.close()
+        return np.concatenate(rows)
+
+    whole = run(1, 20)
+    for other in (run(3, 7, 1, 12), run(2, *[1] * 20), run(4, 3, 17, beside=True)):
+        np.testing.assert_array_equal(other, whole)

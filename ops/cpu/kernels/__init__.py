@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from ops.cpu.kernels import (
     activations,
+    delta_rule,
     elementwise,
     embed,
     experts,
@@ -34,6 +35,8 @@ KERNELS: dict[str, Callable[..., None]] = {
     "rope": elementwise.rope,
     "temperature": elementwise.temperature,
     "convolve": recurrence.convolve,
+    "delta_rule_head": delta_rule.delta_rule(per_row=False),
+    "delta_rule_row": delta_rule.delta_rule(per_row=True),
     "select_outputs": elementwise.select_outputs,
     "route": experts.route,
     "group": experts.group,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ops.cpu.lower import Call, Lowering, Rules
-from ops.operations.recurrence import Convolve
+from ops.operations.recurrence import Convolve, DeltaRule
 from quant.format import dequantize
 
 
@@ -15,6 +15,16 @@ def _convolve(low: Lowering, op: Convolve) -> Call:
     return Call("convolve", (op.x, op.y, *where, op.x.width, taps))
 
 
+def _delta_rule(low: Lowering, op: DeltaRule) -> Call:
+    """The operands in the order of kernels/delta_rule.py."""
+    heads, kind = op.heads, "head" if op.decay.width == op.heads.heads else "row"
+    inputs = (op.q, op.k, op.v, op.decay, op.rate, op.y, low.layout.slot_offset(op.slot))
+    shape = (heads.heads, heads.key_heads, heads.key_width, heads.value_width)
+    repeated = heads.heads // heads.key_heads if heads.grouped else 1
+    return Call(f"delta_rule_{kind}", (*inputs, *shape, repeated, float(heads.scale)))
+
+
 RULES: Rules = {
     Convolve: _convolve,
+    DeltaRule: _delta_rule,
 }

@@ -275,6 +275,20 @@ reduce_max = _reduce(lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
 
 
 @intrinsic
+def add_rows(context, value):
+    """The sum of a tile's registers; halves are added in a fixed tree."""
+
+    def code(context, builder, signature, arguments):
+        parts = each(builder, arguments[0])
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [builder.fadd(parts[n], parts[half + n]) for n in range(half)]
+        return gathered(builder, parts)
+
+    return FLOATS(value), code
+
+
+@intrinsic
 def reduce_add_int(context, value):
     def code(context, builder, signature, arguments):
         [part] = each(builder, arguments[0])
