@@ -1,1 +1,1 @@
-"""What can be computed: the operators, their NumPy definition, the backends that are fast."""
+"""The operators that models use, their NumPy reference, and the CPU and CUDA backends."""

@@ -1,6 +1,6 @@
-"""What can run a model's program: the one face of the CPU, of a card, and of the definition.
+"""The common interface of the backends (CPU, CUDA, NumPy reference) that run a model's program.
 
-The engine asks a backend what it refuses and needs, and opens it; it knows nothing below this file.
+The engine imports this file and nothing of the backends behind it.
 """
 
 import os
@@ -63,7 +63,7 @@ __all__ = [
     "open_on_both",
 ]
 
-COPIED = 512 << 20  # bytes: many times a card's cache
+COPIED = 512 << 20  # bytes to copy for a bandwidth measurement: many times a card's cache
 
 BackendName = Literal["cpu", "reference"]
 CacheTypes = tuple[CacheType, CacheType]  # of keys, and of values
@@ -71,7 +71,7 @@ CacheTypes = tuple[CacheType, CacheType]  # of keys, and of values
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a backend may use. `kernels` is the folder for compiled kernels."""
+    """What a backend may use: threads, the folder for compiled kernels, a progress callback."""
 
     threads: int
     kernels: Path
@@ -79,20 +79,20 @@ class Resources:
 
 
 class Meter(Protocol):
-    """Measures again whenever it is asked."""
+    """Measures the machine's limits; each call measures anew."""
 
     def measure(self) -> MachineLimits | None: ...
     def close(self) -> None: ...
 
 
 class Runner(Protocol):
-    """An open program: a pass over a few tokens."""
+    """A program that was opened on a backend, ready to run steps."""
 
     @property
     def pool(self) -> BlockPool: ...
     @property
     def digest(self) -> bytes:
-        """Of the operators that really run."""
+        """A digest of the operators that run, after fusion."""
 
     def run(  # (O, V)
         self,
@@ -101,47 +101,47 @@ class Runner(Protocol):
         interrupt: "threading.Event | None" = None,
     ) -> Logits: ...
     def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
-        """Raises UsageError where operators are not timed."""
+        """The time of each operator in one step. Raises UsageError where it is not measured."""
 
     def room(self) -> int:
-        """How many more blocks of cache there is memory for."""
+        """How many more blocks of KV cache fit into memory."""
 
     def close(self) -> None: ...
 
 
 class Backend(Protocol):
-    """Asking it takes no memory; opening it does."""
+    """A device and how to run programs on it. Only `open` allocates memory."""
 
     @property
     def arithmetic(self) -> str:
-        """What the sums depend on: where it and the code agree, the bytes are the same."""
+        """Names the arithmetic: results with equal `arithmetic` and `code` are equal to the bit."""
 
     @property
     def code(self) -> str:
-        """Names the version of the kernels."""
+        """A name for the version of the kernels."""
 
     def refuses(self, program: Program) -> str | None:
-        """Why it cannot run the program, if so."""
+        """The reason why it cannot run the program, or None if it can."""
 
     def needs(self, program: Program, limits: Limits) -> Needs:
-        """Raises UsageError for types of the cache that do not fit the program."""
+        """The memory to run the program. Raises UsageError for a cache type that does not fit."""
 
     def open(self, program: Program, limits: Limits) -> Runner:
-        """The first one ever compiles the kernels that the program needs.
+        """Opens the program; compiles the kernels that it needs and that are not cached yet.
 
         Raises OutOfMemoryError, LeptonError.
         """
 
     def meter(self) -> Meter:
-        """What measures the limits of the machine that speeds are held against."""
+        """Measures the limits (bandwidth, arithmetic) that speeds are compared with."""
 
     def findings(self) -> Iterable[Finding]:
-        """What it makes of this machine."""
+        """What it found out about this machine, for `lepton doctor`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceBackend:
-    """The NumPy definition."""
+    """The NumPy reference."""
 
     kv: CacheTypes
 
@@ -166,7 +166,7 @@ class ReferenceBackend:
 
 @dataclass(frozen=True, slots=True)
 class CpuBackend:
-    """Compiled kernels on the machine's own processor."""
+    """Compiled kernels on the machine's CPU."""
 
     kv: CacheTypes
     resources: Resources
@@ -199,7 +199,7 @@ class CpuBackend:
 
 @dataclass(frozen=True, slots=True)
 class CardBackend:
-    """A card. Without a held `device` it can be asked, but not opened; opening hands it over."""
+    """A CUDA card. `open` needs `device`, and its runner then owns the device."""
 
     card: Card
     kv: CacheTypes
@@ -224,7 +224,7 @@ class CardBackend:
             if widest > WIDEST or widest % 2:
                 return f"a card takes even head widths up to {WIDEST}; this model's is {widest}"
             if page.key_width != page.value_width:
-                return "a card takes heads whose keys are as wide as their values"
+                return "a card needs heads whose keys and values have the same width"
         slots = [state for state in program.states if isinstance(state, Slot)]
         return f"layer {slots[0].layer} is recurrent, which cards do not run yet" if slots else None
 
@@ -237,7 +237,7 @@ class CardBackend:
         from ops.cuda.compile.codes import CodeStore
         from ops.cuda.runner import CudaRunner
 
-        assert self.device is not None, "a card is held before a program is opened on it"
+        assert self.device is not None, "open_device comes before a program is opened on the card"
         own = self.resources
         codes = CodeStore(self.device, own.kernels, own.threads, own.on_compile)
         return CudaRunner(self.device, program, self.kv, limits, codes)
@@ -250,15 +250,15 @@ class CardBackend:
 
 
 class CardMeter:
-    """By copies on the card, beside the model; its multipliers are not measured."""
+    """Measures bandwidth by copies on the card, beside the model; does not measure arithmetic."""
 
     def __init__(self, card: Card) -> None:
         self._card = card
 
     def measure(self) -> MachineLimits | None:
-        """Takes half of the memory that is free, at most. Raises LeptonError.
+        """Uses at most half of the free memory. Raises LeptonError.
 
-        None where others took that memory meanwhile: no reason to end a benchmark.
+        Returns None if other processes took that memory meanwhile: a benchmark goes on without it.
         """
         from ops.cuda.device.bandwidth import copy_bandwidth  # of the extra: where there is a card
         from ops.cuda.device.driver import open_driver
@@ -275,7 +275,7 @@ class CardMeter:
 
 
 class NoMeter:
-    """Of what has no limit to be held against: the definition, or a model on two devices."""
+    """For what has no measured limits: the reference, or a model split over two devices."""
 
     def measure(self) -> None:
         return None
@@ -285,17 +285,17 @@ class NoMeter:
 
 
 def backend_of(name: BackendName, kv: CacheTypes, resources: Resources) -> Backend:
-    """Of what needs no card."""
+    """The backend of this name, for those that need no card."""
     return ReferenceBackend(kv) if name == "reference" else CpuBackend(kv, resources)
 
 
 def cpu_arithmetic() -> str:
-    """Like x86_64.avx512. Raises UsageError for a wrong LEPTON_CPU."""
+    """The CPU's arithmetic, e.g. x86_64.avx512. Raises UsageError for a wrong LEPTON_CPU."""
     return f"{platform.machine()}.{choose_rung(host_features(), os.environ).name}"
 
 
 def open_device(card: Card) -> Device:
-    """The card, held until it is closed. Raises LeptonError."""
+    """Opens the card for use until the device is closed. Raises LeptonError."""
     from ops.cuda.device.driver import open_driver  # of the extra: imported where there is a card
 
     return open_driver(card.index)
@@ -304,7 +304,7 @@ def open_device(card: Card) -> Device:
 def open_on_both(
     first: CpuBackend, second: CardBackend, program: Program, layer: int, limits: Limits
 ) -> Runner:
-    """The layers before `layer` on the CPU, the others on the card."""
+    """Runs the layers before `layer` on the CPU and the others on the card."""
     from ops.cuda.runner import CudaRunner
     from ops.split import SplitRunner
 
@@ -315,27 +315,27 @@ def open_on_both(
 
 
 class Kernels(Protocol):
-    """All kernels of one kind of processor, and where those are kept that were compiled."""
+    """All kernels for one processor (the CPU or a card), and the folder of the compiled ones."""
 
     @property
     def instructions(self) -> str: ...
     @property
     def folder(self) -> Path: ...
     def count(self) -> int:
-        """How many are kept."""
+        """How many are compiled and stored."""
 
     def compile_all(self) -> None:
-        """Those that are not kept yet. Raises LeptonError."""
+        """Compiles those that are not stored yet. Raises LeptonError."""
 
 
 class CpuKernels:
     def __init__(self, root: Path, on_compile: Callable[[Compiling], None]) -> None:
         self._store = ObjectStore(root, on_compile)
-        self._kept = cached_kernels(root, self._store.rung)
-        self.instructions, self.folder = self._store.rung.name, self._kept.folder
+        self._stored = cached_kernels(root, self._store.rung)
+        self.instructions, self.folder = self._store.rung.name, self._stored.folder
 
     def count(self) -> int:
-        return len(self._kept.sizes())
+        return len(self._stored.sizes())
 
     def compile_all(self) -> None:
         from ops.cpu.compiling import all_kernels
@@ -347,13 +347,13 @@ class CardKernels:
     def __init__(self, card: Card, root: Path, on_compile: Callable[[Compiling], None]) -> None:
         from ops.cuda.compile.codes import CodeStore, NoLoader, card_kernels
 
-        self._kept = card_kernels(root, card.target)
+        self._stored = card_kernels(root, card.target)
         threads = default_threads().count
         self._store = CodeStore(NoLoader(card.capability), root, threads, on_compile)
-        self.instructions, self.folder = card.target, self._kept.folder
+        self.instructions, self.folder = card.target, self._stored.folder
 
     def count(self) -> int:
-        return len(self._kept.sizes())
+        return len(self._stored.sizes())
 
     def compile_all(self) -> None:
         from ops.cuda.kernels import KERNELS
@@ -362,7 +362,7 @@ class CardKernels:
 
 
 def all_kernels(root: Path, on_compile: Callable[[Compiling], None]) -> list[Kernels]:
-    """The processor's, and those of a card where there is one."""
+    """The kernels for the CPU and, if there is a card, for the card."""
     found, card = list[Kernels]([CpuKernels(root, on_compile)]), find_card()
     if isinstance(card, Card):
         found.append(CardKernels(card, root, on_compile))

@@ -1,4 +1,4 @@
-"""Drawing tokens where the logits are: what a backend is told of a sampler, what it offers."""
+"""Sampling on the device: the sampler settings that a backend can apply, and its interface."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,13 @@ from ops.state.sequence import SequenceState
 
 @dataclass(frozen=True, slots=True)
 class DrawPlan:
-    """The samplers top_k, top_p, min_p and temperature, in this order, and a draw at the end.
+    """The samplers top_k, top_p, min_p and temperature, in this order, then a random draw.
 
-    `least_logit` is what a logit may lie below the largest: ln(min_p). A count of 1 is greed.
+    `least_logit` = ln(min_p): logits further below the largest are dropped. A `count` of 1 is
+    greedy decoding.
     """
 
-    count: int  # of the largest logits
+    count: int  # top_k
     top_p: float = 1.0
     least_logit: float = -np.inf
     temperature: float = 1.0
@@ -26,21 +27,21 @@ class DrawPlan:
 
 @runtime_checkable
 class Drawer(Protocol):
-    """A backend that can go on by itself for some tokens."""
+    """A runner that can draw several tokens in a row without the host."""
 
     @property
     def most_drawn(self) -> int:
-        """The largest count of a plan."""
+        """The largest `count` of a plan."""
 
     @property
     def vocabulary(self) -> int:
-        """Logits of a token."""
+        """The number of logits per token."""
 
     def draw(
         self, step: Step, state: SequenceState, plan: DrawPlan, numbers: Sequence[float]
     ) -> NDArray[np.int32]:
-        """Enters the step's one token, draws the next, enters that, ..., a token a random number.
+        """Runs the step's one token, draws the next, runs that, ...: one token per random number.
 
-        The last one is not entered. -1 stands for a token whose logits were of no use. Raises
-        OutOfMemoryError, LeptonError.
+        The last token is drawn but not run. -1 stands for a token without usable logits (NaN).
+        Raises OutOfMemoryError, LeptonError.
         """

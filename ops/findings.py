@@ -1,4 +1,4 @@
-"""What a backend finds on this machine, and what it makes of it: a line each."""
+"""What a backend found out about this machine: one line of `lepton doctor` per finding."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
-"""Rewriting a recording for a backend: operators that follow each other become one.
+"""Operator fusion: rewrites a recorded program so that several operators become one.
 
-Each rule keeps the meaning: `ops.reference`, which runs the model as it was written, is the oracle
-of the result. The operators that come out are described in `ops.operations`, from `FUSED` on.
+Each rule preserves the result: tests compare it with `ops.reference`, which runs the unfused
+program. The fused operators are described in `ops.operations`, from `FUSED` on.
 """
 
 from collections import Counter
@@ -22,17 +22,17 @@ Products = Product | ExpertProduct
 def fuse(
     operations: Sequence[Operation], quantized: Collection[str], block_bytes: int
 ) -> list[Operation]:
-    """The same results from fewer passes over memory, and fewer barriers.
+    """An equivalent program with fewer passes over memory and fewer barriers.
 
-    `quantized` are the formats whose products take quantized activations, `block_bytes` what 32 of
-    those take.
+    `quantized`: the weight formats whose products take quantized activations; `block_bytes`: the
+    size of 32 quantized activations.
     """
-    fused = _gated(list(operations))
-    fused = _added(fused)
-    fused = list(_quantized(fused, quantized, block_bytes))
-    fused = _normalised(fused)
-    fused = _entered(list(_rotated(fused)))
-    return list(_grouped(fused))
+    fused = _fuse_gates(list(operations))
+    fused = _fuse_adds(fused)
+    fused = list(_quantize_inputs(fused, quantized, block_bytes))
+    fused = _fuse_norm_quantize(fused)
+    fused = _fuse_norm_rope_store(list(_share_angles(fused)))
+    return list(_group_by_expert(fused))
 
 
 def readers_of(operations: Sequence[Operation]) -> Counter[Buffer]:
@@ -45,12 +45,12 @@ def makers_of(operations: Sequence[Operation]) -> dict[Buffer, Operation]:
     return {buffer: op for op in operations for buffer in op.outputs}
 
 
-def _without(operations: list[Operation], gone: set[Operation]) -> list[Operation]:
-    return [op for op in operations if op not in gone]
+def _without(operations: list[Operation], fused: set[Operation]) -> list[Operation]:
+    return [op for op in operations if op not in fused]
 
 
-def _gated(operations: list[Operation]) -> list[Operation]:
-    """Two products of the same input that only a gate reads."""
+def _fuse_gates(operations: list[Operation]) -> list[Operation]:
+    """Fuses two products of the same input into the gate that is their only reader."""
     readers, makers, gone = readers_of(operations), makers_of(operations), set[Operation]()
     for n, op in enumerate(operations):
         if not isinstance(op, Gate):
@@ -58,21 +58,21 @@ def _gated(operations: list[Operation]) -> list[Operation]:
         gate, up = makers.get(op.gate), makers.get(op.up)
         if not isinstance(gate, Products) or not isinstance(up, Products):
             continue
-        if max(readers[op.gate], readers[op.up]) == 1 and _alike(gate, up):
+        if max(readers[op.gate], readers[op.up]) == 1 and _same_input_and_shape(gate, up):
             operations[n] = replace(gate, y=op.y, up=up.w, activation=op.activation)
             gone |= {gate, up}
     return _without(operations, gone)
 
 
-def _alike(gate: Products, up: Products) -> bool:
+def _same_input_and_shape(gate: Products, up: Products) -> bool:
     if type(gate) is not type(up) or gate.inputs != up.inputs:
         return False
     a, b = gate.w.weight, up.w.weight
     return a.format is b.format and (a.rows, a.columns) == (b.rows, b.columns)
 
 
-def _added(operations: list[Operation]) -> list[Operation]:
-    """A product that is only added to something."""
+def _fuse_adds(operations: list[Operation]) -> list[Operation]:
+    """Fuses an addition into the product that is one of its terms and has no other reader."""
     readers, makers, gone = readers_of(operations), makers_of(operations), set[Operation]()
     for n, op in enumerate(operations):
         if not isinstance(op, Add):
@@ -86,10 +86,10 @@ def _added(operations: list[Operation]) -> list[Operation]:
     return _without(operations, gone)
 
 
-def _quantized(
+def _quantize_inputs(
     operations: list[Operation], formats: Collection[str], block_bytes: int
 ) -> Iterator[Operation]:
-    """Products with quantized weights read quantized activations, made once for all of them."""
+    """Lets products with quantized weights read quantized activations, made once per input."""
     made: dict[Buffer, Buffer] = {}
     for op in operations:
         if not isinstance(op, Products) or op.w.weight.format.name not in formats:
@@ -101,8 +101,8 @@ def _quantized(
         yield replace(op, x=made[op.x])
 
 
-def _normalised(operations: list[Operation]) -> list[Operation]:
-    """A norm of whole rows and the quantization that is its only reader."""
+def _fuse_norm_quantize(operations: list[Operation]) -> list[Operation]:
+    """Fuses a whole-row RMS norm with the quantization that is its only reader."""
     readers, makers, gone = readers_of(operations), makers_of(operations), set[Operation]()
     for n, op in enumerate(operations):
         if not isinstance(op, Quantize):
@@ -116,8 +116,8 @@ def _normalised(operations: list[Operation]) -> list[Operation]:
     return _without(operations, gone)
 
 
-def _rotated(operations: list[Operation]) -> Iterator[Operation]:
-    """The angles of rotary positions are computed once a step, not once a layer."""
+def _share_angles(operations: list[Operation]) -> Iterator[Operation]:
+    """Computes the angles of rotary positions once per step instead of once per layer."""
     made: dict[Rope, Buffer] = {}
     for op in operations:
         if not isinstance(op, Rotate):
@@ -132,7 +132,7 @@ def _rotated(operations: list[Operation]) -> Iterator[Operation]:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What becomes of q or k after its product: a norm of each head, then its rotation."""
+    """The operators between q's or k's product and attention: per-head norm, then rotation."""
 
     source: Buffer
     norm: RmsNorm | None = None
@@ -143,12 +143,12 @@ class _Head:
         return {step for step in (self.norm, self.rotate) if step}
 
 
-def _entered(operations: list[Operation]) -> list[Operation]:
-    """All that stands between the products and attention, head by head."""
+def _fuse_norm_rope_store(operations: list[Operation]) -> list[Operation]:
+    """Fuses what is between the products and attention: norms, rotations, the cache store."""
     readers, makers, gone = readers_of(operations), makers_of(operations), set[Operation]()
 
     def trace(buffer: Buffer, width: int) -> _Head:
-        """From what attention takes back to what a product gave."""
+        """Follows attention's input back to the product's output."""
         maker = makers[buffer]
         rotate = maker if isinstance(maker, Rotate) and readers[buffer] == 1 else None
         before = rotate.x if rotate else buffer
@@ -163,16 +163,16 @@ def _entered(operations: list[Operation]) -> list[Operation]:
         attention, heads = operations[n + 1], store.heads
         assert isinstance(attention, Attention)
         q, k = trace(attention.q, heads.head_width), trace(store.k, heads.head_width)
-        if not _enter_together(q, k):
+        if not _can_share_operator(q, k):
             q = _Head(attention.q)
-        entered = _norm_rope_store(store, q, k)
-        operations[n], operations[n + 1] = entered, replace(attention, q=entered.y)
+        fused = _norm_rope_store(store, q, k)
+        operations[n], operations[n + 1] = fused, replace(attention, q=fused.y)
         gone |= q.steps | k.steps
     return _without(operations, gone)
 
 
-def _enter_together(q: _Head, k: _Head) -> bool:
-    """One operator has one table of angles and one epsilon."""
+def _can_share_operator(q: _Head, k: _Head) -> bool:
+    """One fused operator has one table of angles and one epsilon."""
     if q.rotate and (k.rotate is None or q.rotate.angles is not k.rotate.angles):
         return False
     return not (q.norm and k.norm and q.norm.eps != k.norm.eps)
@@ -196,8 +196,8 @@ def _norm_rope_store(store: Store, q: _Head, k: _Head) -> NormRopeStore:
     )
 
 
-def _grouped(operations: list[Operation]) -> Iterator[Operation]:
-    """Expert products are told, beside each row's expert, the rows of each expert."""
+def _group_by_expert(operations: list[Operation]) -> Iterator[Operation]:
+    """Gives expert products the rows of each expert, beside the expert of each row."""
     made: dict[Buffer, tuple[Buffer, Buffer]] = {}
     for op in operations:
         if isinstance(op, ExpertProduct):

@@ -1,10 +1,10 @@
-"""The operators that a model may use: names, shapes, meaning. Read this page before anything else.
+"""The operators that a model may use: names, shapes, meaning. Read this page first.
 
-A model file calls these on an `Operators` object. `reference` computes at once with NumPy; a
-`Recorder` writes the calls down as a program that a backend replays. Shapes: `T` tokens of this
+A model file calls them on an `Operators` object. `reference` computes at once with NumPy; a
+`Recorder` records the calls as a program that a backend runs. Shapes: `T` tokens of this
 step, `N` inputs of a weight, `R` its rows (outputs), `H` query heads, `K` key-value heads, `d` head
-width (`e` of values), `k` experts a token, `O` tokens whose logits are wanted. What changes from
-step to step (tokens, positions, sequences, outputs) is not an argument: it is the step's.
+width (`e` of values), `k` experts per token, `O` tokens whose logits are wanted. What changes from
+step to step (tokens, positions, sequences, outputs) is in the `Step`, not in the arguments.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Weight:
     name: str
     format: Format
     columns: int
-    data: NDArray[np.uint8]  # (experts * rows, bytes a row)
+    data: NDArray[np.uint8]  # (experts * rows, bytes per row)
     experts: int = 1
 
     @property
@@ -43,13 +43,13 @@ class Weight:
         return len(self.data) // self.experts
 
     def part(self, start: int, stop: int) -> "Weight":
-        """Rows start to stop: a fused matrix is cut apart without a copy. Raises ModelFileError."""
+        """Rows start to stop of a fused matrix, without a copy. Raises ModelFileError."""
         if self.experts != 1:
             raise ModelFileError(f"the tensor {self.name} should be a matrix")
         return Weight(self.name, self.format, self.columns, self.data[start:stop])
 
     def columns_part(self, start: int, stop: int) -> "Weight":
-        """A stretch of a float vector, the bias of a cut matrix. Raises ModelFileError."""
+        """Elements start to stop of a float vector (a fused bias). Raises ModelFileError."""
         size = self.format.block_bytes
         if self.format.block_size != 1 or len(self.data) != 1:
             raise ModelFileError(f"the tensor {self.name} should be a vector of floats")
@@ -63,7 +63,7 @@ class Linear:
 
     weight: Weight
     bias: Weight | None = None
-    scale: Weight | None = None  # of a matrix whose blocks alone do not span its range
+    scale: Weight | None = None  # a factor for the whole matrix, beside those of its blocks
 
     def part(self, start: int, stop: int) -> "Linear":
         """Rows start to stop of a fused matrix."""
@@ -73,9 +73,9 @@ class Linear:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rope:
-    """Rotary positions (Su et al. 2021): pair i of each head turns by position * frequencies[i].
+    """Rotary positions (Su et al. 2021): rotates pair i of each head by position * frequencies[i].
 
-    The first 2·len(frequencies) dimensions of a head turn, the others stay. `interleaved` pairs are
+    Only the first 2·len(frequencies) dimensions of a head are rotated. `interleaved` pairs are
     (2i, 2i+1), otherwise (i, i + len(frequencies)). Results are multiplied by `magnitude`.
     """
 
@@ -87,7 +87,7 @@ class Rope:
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """What distinguishes one layer's attention: its place in the cache and its arithmetic.
+    """The attention parameters of one layer.
 
     `head_width` is that of queries and keys, and of values where `value_width` is None.
     """
@@ -109,7 +109,7 @@ class Heads:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """How a token's `used` experts of `total` are chosen from the router's logits."""
+    """How `used` of `total` experts are chosen for a token from the router's logits."""
 
     total: int
     used: int
@@ -136,7 +136,7 @@ class DeltaHeads:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A step's chosen of `total` experts: ids int32 (T, k) and their weights float32 (T, k)."""
+    """The experts chosen for each token: ids int32 (T, k), weights float32 (T, k)."""
 
     ids: Array
     weights: Array
@@ -145,9 +145,10 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
-    """One pass: which tokens enter, where they stand, and whose logits are wanted.
+    """The input of one pass: tokens, their positions, and the tokens whose logits are wanted.
 
-    Tokens of a sequence stand together; where each sequence's begin is in `starts`.
+    The tokens of a sequence are contiguous; `starts` are the indices of each sequence's first
+    token.
     """
 
     tokens: NDArray[np.int32]  # (T,)
@@ -161,14 +162,14 @@ class Step:
 
 
 class Interrupted(Exception):  # noqa: N818  it is not an error
-    """A step was broken off because somebody asked for it; what it computed is not to be used."""
+    """A step was interrupted on request; its results are incomplete."""
 
 
 class Operators(Protocol):
-    """Each returns a new (rows, width) array. Misfitting shapes raise ModelFileError at load."""
+    """Each method returns a new (rows, width) array, or raises ModelFileError for wrong shapes."""
 
     def layer(self, number: int) -> "Operators":
-        """These operators for one block of the model: what it calls belongs to that layer."""
+        """The same operators for one layer: what is called on them is recorded for that layer."""
 
     def embed(self, table: Weight) -> Array:  # (V, D) -> (T, D)
         """The table's rows for the step's tokens."""
@@ -180,13 +181,13 @@ class Operators(Protocol):
         """x Wᵀ + b."""
 
     def rms_norm(self, x: Array, w: Linear, eps: float) -> Array:  # (rows, n·len(w)) -> same
-        """x / √(mean x² + eps) · w, over each stretch of len(w) columns (one head, or the row)."""
+        """x / √(mean x² + eps) · w, for each run of len(w) columns (one head, or the row)."""
 
     def layer_norm(self, x: Array, w: Linear, eps: float) -> Array:  # (rows, D) -> (rows, D)
         """(x − mean) / √(var + eps) · w + b."""
 
     def rope(self, x: Array, rope: Rope) -> Array:  # (T, heads·d) -> same
-        """Every head turned by its token's position."""
+        """Rotates each head by its token's position."""
 
     def temperature(self, x: Array, scale: float, period: int) -> Array:  # (T, n) -> (T, n)
         """x · (1 + scale · ln(1 + floor(position / period)))."""
@@ -196,14 +197,14 @@ class Operators(Protocol):
     ) -> Array:  # (T, H·d), (T, K·d), (T, K·e) -> (T, H·e)
         """Writes k and v to the cache, then causal softmax(scale·q·k) v over the token's sequence.
 
-        With a soft cap c, scores become c·tanh(score / c). A sink is one more logit of a head: it
-        takes its share of the softmax and gives nothing.
+        With a softcap c, scores become c·tanh(score / c). A sink is an extra logit per head that
+        takes part in the softmax but has no value.
         """
 
     def convolve(self, x: Array, w: Linear) -> Array:  # (T, D), (D, K) -> (T, D)
-        """y[t] = Σ_j w[:, j]·x[t − K + 1 + j] + b over the token's sequence, 0 before its start.
+        """Causal convolution: y[t] = Σ_j w[:, j]·x[t − K + 1 + j] + b, where x is 0 for t < 0.
 
-        A causal convolution of each channel; a layer keeps the last K − 1 rows for the next step.
+        Per channel, along each token's sequence. Stores the last K − 1 rows for the next step.
         """
 
     def delta_rule(
@@ -241,13 +242,13 @@ class Operators(Protocol):
         """(E, R, N), (T or T·k, N) -> (T·k, R): each token through each of its experts."""
 
     def expert_sum(self, y: Array, chosen: Chosen) -> Array:  # (T·k, D) -> (T, D)
-        """Σ over the chosen experts of weight · y, in the order of choice."""
+        """Σ of weight · y over the chosen experts, in the order in which they were chosen."""
 
     def select_outputs(self, x: Array) -> Array:  # (T, D) -> (O, D)
         """The rows whose logits are wanted."""
 
 
 def check_widths(name: str, got: int, wanted: int) -> None:
-    """Raises ModelFileError when a tensor does not fit what enters it."""
+    """Raises ModelFileError if the width of a tensor's input is not `wanted`."""
     if got != wanted:
         raise ModelFileError(f"the tensor {name} has the width {got}; the model needs {wanted}")

@@ -1,4 +1,4 @@
-"""The logits of a pass where they lie on a card: a host reads all of them, or the largest alone."""
+"""Logits that stay on the card until the host reads all of them, or only the largest."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
@@ -11,14 +11,14 @@ Values: TypeAlias = NDArray[np.float32]
 
 
 class Rows:
-    """A pass's rows, to be read before the next pass.
+    """The logits of one pass, to be read before the next pass.
 
-    `largest`: ids and values of the n largest of each row, (O, n) twice, the largest first, in a
-    tie the lower id; what is no number counts most.
+    `largest`: ids and values of the n largest of each row, both (O, n), in descending order; the
+    lower id wins a tie; NaN sorts first.
     """
 
     def __init__(self, read: Callable[[], Values], largest: tuple[Ids, Values]) -> None:
-        """`read` gives all rows, (O, V)."""
+        """`read` copies all rows to the host, (O, V)."""
         self._read, self.largest = read, largest
         self._all: Values | None = None
 
@@ -58,6 +58,6 @@ class Row:
 
 
 Logits: TypeAlias = Values | Rows
-"""Of a pass, (O, V)."""
+"""The logits of a pass, (O, V)."""
 RowLogits: TypeAlias = Values | Row
-"""Of a token, (V,)."""
+"""The logits of one token, (V,)."""

@@ -1,6 +1,6 @@
-"""What this machine allows: threads, memory, and the reasons that `-v` and `lepton doctor` tell.
+"""How many threads and how much memory to use, with the reasons that `lepton doctor` prints.
 
-Every function reads below `root`, so that tests can lay out the /proc and /sys of any machine.
+Files are read below `root`, so that tests can imitate the /proc and /sys of any machine.
 """
 
 import ctypes
@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 if sys.platform != "win32":
     import resource
 
-FULL_CAPACITY = 1024  # the kernel's scale of a core's speed
-MARGIN = 48_000_000  # bytes of addresses for the stacks of threads, and for loaded kernels
+FULL_CAPACITY = 1024  # the fastest core in the Linux kernel's cpu_capacity
+MARGIN = 48_000_000  # bytes of address space for thread stacks and loaded kernels
 ATOM_CAPACITY = 400  # of an Intel E-core: half the vector width at four fifths the clock
 
 
@@ -37,10 +37,10 @@ class MemoryLimit:
 
 
 def default_threads(root: Path = Path("/"), allowed: Collection[int] | None = None) -> ThreadChoice:
-    """One thread for each physical core that affinity and the cgroup quota allow, at least one.
+    """One thread per physical core within the affinity mask and the cgroup quota, at least one.
 
-    Slow cores are left out where they would hold up the fast ones. `allowed` (CPU numbers) stands
-    for the affinity mask; where the system tells no cores (macOS, Windows), every CPU counts.
+    Slow cores are left out if they would hold up the fast ones. `allowed` (CPU numbers) replaces
+    the affinity mask. Where the system does not report cores (macOS, Windows), every CPU counts.
     """
     cpus = _affinity() if allowed is None else frozenset(allowed)
     cores = _core_capacities(root, cpus)
@@ -56,12 +56,12 @@ def default_threads(root: Path = Path("/"), allowed: Collection[int] | None = No
 
 
 def available_memory(root: Path = Path("/")) -> MemoryLimit:
-    """What can be allocated now without swapping: the least of what system and limits leave."""
+    """What can be allocated now without swapping: the least that system and limits leave."""
     return least(shared_memory(root), *_process_memory(root))
 
 
 def shared_memory(root: Path = Path("/")) -> MemoryLimit:
-    """What this process and those that it starts can allocate together."""
+    """What this process and its children can allocate together."""
     return least(*([*_free_memory(root), *_cgroup_memory(root)] or [_system_memory()]))
 
 
@@ -70,7 +70,7 @@ def least(*limits: MemoryLimit) -> MemoryLimit:
 
 
 def address_limit() -> int | None:
-    """How many bytes of addresses this process may have; None: no limit."""
+    """The limit of this process's address space in bytes, or None."""
     if sys.platform == "win32":
         return None
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
@@ -78,7 +78,7 @@ def address_limit() -> int | None:
 
 
 def cpu_name(root: Path = Path("/")) -> str:
-    """The processor as it names itself, or the architecture where it does not."""
+    """The processor's model name, or the architecture if it is unknown."""
     fields = dict(_fields(_read(root / "proc/cpuinfo")))
     device = _read(root / "sys/firmware/devicetree/base/model").rstrip("\0")
     return fields.get("model name") or device or platform.processor() or platform.machine()
@@ -91,7 +91,7 @@ def _affinity() -> frozenset[int]:
 
 
 def _core_capacities(root: Path, cpus: Collection[int]) -> dict[str, int]:
-    """The speed of each core by its CPUs ("0,8"), or by a name of its own where no core is told."""
+    """The speed of each core by its list of CPUs ("0,8"), or by "cpuN" if cores are unknown."""
     slow = _cpu_list(_read(root / "sys/devices/cpu_atom/cpus"))
     cores = {}
     for cpu in sorted(cpus):
@@ -108,8 +108,8 @@ def _siblings(folder: Path) -> str:
 
 
 def _even_share(capacities: Sequence[int]) -> int:
-    """How many of the fastest cores finish first: rows are shared evenly, so the slowest one
-    among them sets the pace of all."""
+    """How many of the fastest cores to use: rows are split evenly, so the slowest one used
+    sets the pace of all."""
     ranked = sorted(capacities, reverse=True)
     return max(range(1, len(ranked) + 1), key=lambda count: count * ranked[count - 1])
 
@@ -117,7 +117,7 @@ def _even_share(capacities: Sequence[int]) -> int:
 def _core_reason(root: Path, cpus: Collection[int], cores: Collection[str]) -> str:
     reason = f"{len(cores)} physical core" + "s" * (len(cores) > 1)
     if "cpu" in "".join(cores):
-        reason = f"{len(cores)} CPUs (the system does not tell its cores)"
+        reason = f"{len(cores)} CPUs (the system does not report its cores)"
     online = len(_cpu_list(_read(root / "sys/devices/system/cpu/online")))
     if len(cpus) < online:
         reason += f" on the {len(cpus)} of {online} CPUs that the affinity mask allows"
@@ -125,7 +125,7 @@ def _core_reason(root: Path, cpus: Collection[int], cores: Collection[str]) -> s
 
 
 def _cpu_quota(root: Path) -> float | None:
-    """The smallest number of CPUs that a control group grants this process, None without one."""
+    """The lowest CPU quota of this process's control groups, or None without a quota."""
     quotas = [
         quota / period
         for folder in _cgroups(root, "cpu")
@@ -141,16 +141,16 @@ def _quota_v2(folder: Path) -> tuple[int | None, int]:
 
 
 def _quota_v1(folder: Path) -> tuple[int | None, int]:
-    # -1 means no quota; _integer takes it for no number
+    # -1 means no quota; _integer gives None for it
     period = _integer(folder / "cpu.cfs_period_us") or 0
     return _integer(folder / "cpu.cfs_quota_us"), period
 
 
 def _cgroups(root: Path, controller: str) -> Iterator[Path]:
-    """This process's control groups and their parents; a limit on any of them binds.
+    """The folders of this process's control groups and their parents; any of them may set a limit.
 
     A line of /proc/self/cgroup is `id:controllers:path`; version 2 names no controllers. In a
-    container the path may belong to the host's tree: then only the mount's root is there.
+    container the path may belong to the host's tree: then only the mount's root exists.
     """
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, names, path = line.split(":", 2)
@@ -178,8 +178,8 @@ def _cgroup_memory(root: Path) -> Iterator[MemoryLimit]:
             limit = _integer(folder / limit_name)
             if limit is None:
                 continue
-            # Cached file pages count as used, but the kernel drops them when memory is wanted. The
-            # mapped ones are the code of running programs: without them these barely move.
+            # Cached file pages count as used, but the kernel drops them when memory runs short.
+            # Mapped pages (the code of running programs) are not subtracted: programs need them.
             stat = dict(
                 line.partition(" ")[::2] for line in _read(folder / "memory.stat").split("\n")
             )
@@ -190,7 +190,7 @@ def _cgroup_memory(root: Path) -> Iterator[MemoryLimit]:
 
 
 def _process_memory(root: Path) -> Iterator[MemoryLimit]:
-    """Of the process's own limits: each page counts, also of files that are mapped."""
+    """What ulimits leave: every page counts, even those of mapped files."""
     if sys.platform == "win32":
         return
     pages = [int(field) for field in _read(root / "proc/self/statm").split()]
@@ -205,18 +205,18 @@ def _process_memory(root: Path) -> Iterator[MemoryLimit]:
 def _system_memory() -> MemoryLimit:
     """For systems without /proc/meminfo."""
     if sys.platform == "win32":
-        status = (ctypes.c_uint64 * 8)()  # MEMORYSTATUSEX: its length and load share the first
+        status = (ctypes.c_uint64 * 8)()  # MEMORYSTATUSEX; length and load share the first field
         ctypes.cast(status, ctypes.POINTER(ctypes.c_uint32))[0] = ctypes.sizeof(status)
         ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
         return MemoryLimit(status[2], "free physical memory")
     if {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys():
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return MemoryLimit(total, "all physical memory (the system does not tell what is free)")
-    return MemoryLimit(sys.maxsize, "unknown (the system does not tell its memory)")
+        return MemoryLimit(total, "all physical memory (the system does not report what is free)")
+    return MemoryLimit(sys.maxsize, "unknown (the system does not report it)")
 
 
 def _read(path: Path) -> str:
-    """The file's text; nothing where it cannot be read, since kernels and containers differ."""
+    """The file's text; empty if it cannot be read, since kernels and containers differ."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -1,4 +1,4 @@
-"""Where the buffers of a step lie: memory is used again once the last reader is done."""
+"""The memory plan: offsets of a step's buffers, which are reused after their last reader."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from ops.operations.base import Buffer, Operation
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most rows of a step; they size the buffers."""
+    """The largest numbers of tokens and outputs in a step; they determine the buffer sizes."""
 
     tokens: int
     outputs: int
 
     def rows(self, buffer: Buffer) -> int:
-        """The most rows of a buffer."""
+        """The largest number of rows of a buffer."""
         of_step = {"tokens": self.tokens, "outputs": self.outputs, "step": 1}
         return of_step[buffer.rows] * buffer.multiple
 
@@ -22,10 +22,10 @@ class Limits:
 def plan(
     operations: Sequence[Operation], limits: Limits, keep: Buffer, given: Sequence[Buffer] = ()
 ) -> tuple[dict[Buffer, int], int]:
-    """Offsets in bytes for every buffer, and the total: memory is used again after the last reader.
+    """Byte offsets of all buffers, and the total size.
 
-    `keep` (the logits) stays valid after the step; `given` are filled before it. First fit over the
-    free stretches.
+    `keep` (the logits) stays valid after the step; `given` are filled before it. Allocates first
+    fit in the free gaps.
     """
     last = {b: n for n, op in enumerate(operations) for b in (*op.inputs, *op.outputs)}
     last[keep] = len(operations)

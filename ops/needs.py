@@ -1,4 +1,4 @@
-"""Bytes that a program takes where it runs: of each layer, and of what stands around the layers."""
+"""The memory that a program needs where it runs: per layer, and before and after the layers."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,29 +10,29 @@ from ops.program import Program
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """A weight that is used twice counts once. `layers` and `positions` are of each layer in turn.
+    """Bytes of weights, cache and buffers. A weight that is used twice counts once.
 
-    `head` is what stands behind the layers, `embedding` what stands before them and is not part of
-    the head; `buffers` are activations and logits of the largest step. `process` is what the
-    program's process takes besides, wherever the layers are.
+    `head`: weights after the layers; `embedding`: weights before them that the head does not share;
+    `buffers`: activations and logits of the largest step; `process`: other memory of the program's
+    process, wherever the layers are.
     """
 
-    layers: tuple[int, ...]  # weights
-    positions: tuple[int, ...]  # K and V of one position
+    layers: tuple[int, ...]  # weights of each layer
+    positions: tuple[int, ...]  # K and V of one position in each layer
     head: int
     embedding: int
     buffers: int
     process: int = 0
 
     def weights(self, count: int) -> int:
-        """Of the last `count` layers and what goes with them."""
+        """Weights of the last `count` layers, the head, and for all layers also the embedding."""
         if not count:
             return 0
         whole = self.embedding if count == len(self.layers) else 0
         return sum(self.layers[-count:]) + self.head + whole
 
     def cache(self, count: int, context: int) -> int:
-        """With the whole context in use: it grows in blocks."""
+        """The KV cache of the last `count` layers at a full context, in whole blocks."""
         return -(-context // BLOCK) * self.block(count)
 
     def total(self, count: int, context: int) -> int:
@@ -41,14 +41,14 @@ class Needs:
         return self.weights(count) + self.cache(count, context) + self.buffers
 
     def block(self, count: int) -> int:
-        """A block of the cache of the last `count` layers."""
+        """One block of the KV cache of the last `count` layers."""
         return BLOCK * sum(self.positions[-count:]) if count else 0
 
 
 def needs_of(
     program: Program, layout: PositionBytes, buffers: int, size: Callable[[Use], int]
 ) -> Needs:
-    """`size` gives the bytes of a weight in the place where it is used."""
+    """The needs of a program; `size` gives the bytes of a weight as the backend stores it."""
     counted = set[tuple[int, ...]]()
 
     def total(operations: list[Operation]) -> int:
@@ -70,7 +70,7 @@ def needs_of(
 
 
 def _fresh(operations: list[Operation], counted: set[tuple[int, ...]]) -> Iterator[Use]:
-    """Uses of weights that were not counted before."""
+    """The uses of weights that are not counted yet; adds them to `counted`."""
     for operation in operations:
         for use in operation.uses():
             key = place_of(use.weight)
@@ -80,5 +80,5 @@ def _fresh(operations: list[Operation], counted: set[tuple[int, ...]]) -> Iterat
 
 
 def place_of(weight: Weight) -> tuple[int, ...]:
-    """Where a weight's bytes lie: the same for two uses of it."""
+    """Identifies a weight by the address and shape of its bytes."""
     return weight.data.ctypes.data, *weight.data.shape

@@ -1,4 +1,4 @@
-"""Where a step's time goes: what each operator took, and how those of one kind add up."""
+"""A profile of one step: the time of each operator, and totals by kind."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class OperatorTime:
-    """One operator of one step, by its kernel's name.
+    """The time of one operator in one step. `operator` is its kernel's name.
 
-    `bytes` are those of weights and cache that it reads, `operations` its multiply-adds.
+    `bytes`: weights and cache that it reads; `operations`: its multiply-adds.
     """
 
     operator: str
@@ -19,7 +19,7 @@ class OperatorTime:
 
 @dataclass(frozen=True, slots=True)
 class OperatorTotal:
-    """All operators of one kind in one step."""
+    """The sums over all operators of one kind in one step."""
 
     operator: str
     calls: int
@@ -29,7 +29,7 @@ class OperatorTotal:
 
 
 def by_operator(times: Iterable[OperatorTime]) -> list[OperatorTotal]:
-    """The slowest kind first."""
+    """Totals by kind, the slowest first."""
     kinds: dict[str, list[OperatorTime]] = {}
     for time in times:
         kinds.setdefault(time.operator, []).append(time)

@@ -1,6 +1,6 @@
-"""A model on two devices: the first layers on the CPU, the last on a card; one hand-over a pass.
+"""A model on two devices: the first layers on the CPU, the others on a card.
 
-A block of the KV cache has a part on each.
+Each pass hands its activations over once. A block of the KV cache has a part on each device.
 """
 
 import threading
@@ -25,7 +25,7 @@ from quant.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class SplitLayout(StateLayout):
-    """Of all layers; what a block takes on both devices together."""
+    """The layout of all layers; `block_bytes` is the sum over both devices (`sizes`)."""
 
     sizes: tuple[int, int] = (0, 0)
 
@@ -35,7 +35,7 @@ class SplitLayout(StateLayout):
 
 
 class SplitPool(BlockPool):
-    """Its blocks have a block of each device's pool as their memory."""
+    """A pool of blocks, each of which consists of one block from each device's pool."""
 
     def __init__(self, layout: SplitLayout, pools: tuple[BlockPool, BlockPool]) -> None:
         super().__init__(layout)
@@ -65,7 +65,7 @@ class SplitPool(BlockPool):
             start += size
 
     def part(self, state: SequenceState, device: int) -> SequenceState:
-        """What one device has of a sequence's state."""
+        """The part of a sequence's state that is on one device."""
         own = SequenceState(self._pools[device])
         own.blocks = [block.memory[device] for block in state.blocks]
         return own
@@ -80,7 +80,7 @@ class SplitPool(BlockPool):
 
 
 class SplitRunner:
-    """Two runners one behind the other."""
+    """Runs the first part of a program on the CPU, then the second on the card."""
 
     def __init__(self, first: CpuRunner, second: CudaRunner) -> None:
         layouts = first.pool.layout, second.pool.layout
@@ -105,12 +105,12 @@ class SplitRunner:
         return self._second.run(step, parts[1], interrupt, [crossing])
 
     def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
-        """Raises UsageError: the two clocks would not add up to a pass."""
+        """Raises UsageError: times of two devices do not add up to the time of a pass."""
         message = "a model on both the CPU and a GPU has no profile"
         raise UsageError(message, "use --backend cpu, or -ngl all")
 
     def room(self) -> int:
-        """How many more blocks of cache both devices have room for."""
+        """How many more blocks of KV cache fit into both devices' memory."""
         return min(self._first.room(), self._second.room())
 
     def close(self) -> None:

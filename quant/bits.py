@@ -1,7 +1,7 @@
-"""Taking packed weights apart and putting them together: bit fields of bytes, half floats.
+"""Packing and unpacking weights: bit fields within bytes, half-precision floats.
 
-All arrays of blocks have one axis, `n` blocks, of a format's own record type. Every record type is
-little-endian, as the files are, whatever the machine.
+Arrays of blocks are one-dimensional (n,), of the format's own record type. Every record type is
+little-endian like the files, on every machine.
 """
 
 from typing import Any
@@ -20,15 +20,15 @@ def half(bits: npt.NDArray[np.uint16]) -> Floats:  # (n,) -> (n, 1)
 
 
 def half_bits(values: Floats) -> npt.NDArray[np.uint16]:  # (n, 1) -> (n,)
-    """The f16 nearest to each value, as it is stored in a block."""
+    """The bits of the f16 nearest to each value, as stored in a block."""
     return values.astype("<f2").view("<u2").reshape(-1)
 
 
 def planes(packed: Bytes, width: int) -> Bytes:  # (..., w) -> (..., 8 // width, w)
     """The `width`-bit fields of every byte, lowest bits first.
 
-    All first fields come before all second ones, as the formats have it: 16 bytes hold elements
-    0-15 in their low nibbles and 16-31 in their high nibbles.
+    The first field of every byte comes first, then the second of every byte, as in the formats: 16
+    bytes hold elements 0-15 in their low nibbles and 16-31 in their high nibbles.
     """
     packed = np.ascontiguousarray(packed)
     count = 8 // width

@@ -1,8 +1,8 @@
-"""What a user can cause: errors that say what is wrong, how to cure it, and of which kind it is."""
+"""Exceptions for failures that a user can cause, with a message, a hint and an exit code."""
 
 
 class LeptonError(Exception):
-    """A failure that the user can act on: a line with the values, and a hint with the cure."""
+    """A failure that the user can act on: `message` names the values, `hint` says how to fix it."""
 
     exit_code = 1
 
@@ -13,19 +13,19 @@ class LeptonError(Exception):
 
 
 class UsageError(LeptonError):
-    """A wrong argument, a file that is not there or may not be read, a prompt that is no text."""
+    """A wrong argument, a missing or unreadable file, a prompt that is not text."""
 
     exit_code = 2
 
 
 class ModelFileError(LeptonError):
-    """A model file that is damaged, or holds something that Lepton does not support."""
+    """A model file that is damaged or uses something that Lepton does not support."""
 
     exit_code = 3
 
 
 class ContextOverflowError(LeptonError):
-    """More tokens than the context holds; the message names both numbers."""
+    """More tokens than fit into the context; the message names both numbers."""
 
     exit_code = 4
 
@@ -37,6 +37,6 @@ class OutOfMemoryError(LeptonError):
 
 
 class ConstraintError(LeptonError):
-    """An answer that is not what was asked for: cut short, or at odds with its form."""
+    """An answer that is not as asked: cut short, or not of the required form."""
 
     exit_code = 6

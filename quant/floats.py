@@ -1,4 +1,4 @@
-"""Formats that are plain floats: a block is one weight.
+"""Unquantized formats: a block is one weight.
 
 F32    IEEE 754 single
 F16    IEEE 754 half: 1 sign, 5 exponent, 10 fraction bits
@@ -35,7 +35,7 @@ def dequantize_bf16(blocks: Blocks) -> Floats:  # (n,) -> (n, 1)
 
 
 def quantize_bf16(x: Floats) -> Blocks:  # (n, 1) -> (n,)
-    """Rounds to nearest, ties to even; a NaN keeps its sign and stays one by its quiet bit."""
+    """Rounds to nearest, ties to even; a NaN keeps its sign and gets its quiet bit set."""
     bits = x.reshape(-1).view(np.uint32)
     upper = bits >> np.uint32(16)
     rounded = (bits + (np.uint32(0x7FFF) + (upper & np.uint32(1)))) >> np.uint32(16)

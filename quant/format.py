@@ -1,7 +1,7 @@
-"""What a tensor's bytes mean: the table of all formats, and the way from bytes to weights and back.
+"""The table of all tensor formats, and the conversion of tensor bytes to weights and back.
 
-A tensor is stored row by row, a row is a whole number of blocks, and a block is one record of its
-format's `block` type. New formats are added to the table here and nowhere else.
+A tensor is stored row by row; a row is a whole number of blocks; a block is one record of its
+format's `block` type. A new format is added to this table and nowhere else.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,18 +17,18 @@ from quant.bits import Blocks, Bytes, Floats
 from quant.errors import ModelFileError, UsageError
 
 CHUNK = 1 << 17
-"""Weights converted at a time: few enough for the caches, many enough for NumPy."""
+"""Weights converted at a time: small enough for the CPU caches, large enough for NumPy."""
 
 DAMAGED = "the file is damaged: download it again"
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a block of weights is stored; without `dequantize` only its name and size are known."""
+    """How a block of weights is stored. Without `dequantize` only its name and size are known."""
 
     name: str
     id: int  # in GGUF files
-    block_size: int  # weights a block
+    block_size: int  # weights per block
     block: np.dtype[Any]  # the layout of one block
     dequantize: Callable[[Blocks], Floats] | None = None  # (n,) -> (n, block_size)
     quantize: Callable[[Floats], Blocks] | None = None  # (n, block_size) -> (n,)
@@ -43,7 +43,7 @@ class Format:
 
 
 def _sized(name: str, id_: int, block_size: int, block_bytes: int) -> Format:
-    """A format that Lepton recognises and measures but does not read yet."""
+    """A format that Lepton recognises by name and size but does not read yet."""
     return Format(name, id_, block_size, np.dtype(f"V{block_bytes}"))
 
 
@@ -104,7 +104,7 @@ _REMOVED: Mapping[int, str] = MappingProxyType(
 
 
 def format_by_id(id_: int) -> Format:
-    """The format that a GGUF file calls by this number; ModelFileError if there is none."""
+    """The format with this number in GGUF files. Raises ModelFileError for an unknown one."""
     if id_ in _REMOVED:
         raise ModelFileError(
             f"tensor type {id_} ({_REMOVED[id_]}) was removed from GGUF and is not supported",
@@ -119,10 +119,10 @@ def format_by_id(id_: int) -> Format:
 
 
 def row_bytes(kind: Format, N: int) -> int:
-    """Bytes of a row of N weights; ModelFileError if that is no whole number of blocks."""
+    """Bytes of a row of N weights. Raises ModelFileError unless they fill whole blocks."""
     if N % kind.block_size:
         raise ModelFileError(
-            f"a row of {N} weights is no multiple of the {kind.block_size} weights "
+            f"a row of {N} weights is not a multiple of the {kind.block_size} weights "
             f"of a {kind.name} block",
             DAMAGED,
         )
@@ -130,10 +130,10 @@ def row_bytes(kind: Format, N: int) -> int:
 
 
 def dequantize(kind: Format, raw: Bytes) -> Floats:  # (..., row bytes) -> (..., N)
-    """The weights of rows of bytes, exactly as llama.cpp reads them.
+    """Converts rows of bytes to weights, exactly as llama.cpp does.
 
-    Beside the result it takes a few megabytes, whatever the size of the tensor. Raises
-    ModelFileError for a format that is not supported yet and for rows that end within a block.
+    Besides the result it uses a few megabytes of memory, whatever the size of the tensor. Raises
+    ModelFileError for an unsupported format and for rows that end inside a block.
     """
     if kind.dequantize is None:
         readable = ", ".join(other.name for other in _TABLE if other.dequantize)
@@ -144,7 +144,7 @@ def dequantize(kind: Format, raw: Bytes) -> Floats:  # (..., row bytes) -> (...,
     *rows, length = raw.shape
     if length % kind.block_bytes:
         raise ModelFileError(
-            f"a row of {length} bytes is no multiple of the {kind.block_bytes} bytes "
+            f"a row of {length} bytes is not a multiple of the {kind.block_bytes} bytes "
             f"of a {kind.name} block",
             DAMAGED,
         )
@@ -155,7 +155,7 @@ def dequantize(kind: Format, raw: Bytes) -> Floats:  # (..., row bytes) -> (...,
 
 
 def quantize(kind: Format, weights: Floats) -> Bytes:  # (..., N) -> (..., row bytes)
-    """The bytes of finite weights, equal to llama.cpp's; UsageError where Lepton cannot write."""
+    """Converts finite weights to bytes as llama.cpp does. Raises UsageError if it cannot."""
     if kind.quantize is None:
         writable = ", ".join(other.name for other in _TABLE if other.quantize)
         raise UsageError(f"Lepton does not write {kind.name} yet", f"it writes {writable}")

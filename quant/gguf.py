@@ -1,4 +1,4 @@
-"""The GGUF container, versions 2 and 3: memory-mapped, arrays of strings split only when asked.
+"""The GGUF container, versions 2 and 3: memory-mapped; string arrays are split on first use.
 
 header   'GGUF' | u32 version | u64 tensors | u64 pairs
 pairs    key string | u32 value type | value            (string = u64 length, bytes)
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from quant.errors import ModelFileError, OutOfMemoryError, UsageError
 from quant.format import DAMAGED, Format, format_by_id, row_bytes
-from quant.other_formats import GET_ONE, LOOKED_AT, describe
+from quant.other_formats import GET_MODEL, HEAD_BYTES, describe
 
 MAGIC = b"GGUF"
 STRING, ARRAY = 8, 9
@@ -39,23 +39,23 @@ SCALARS: Mapping[int, np.dtype[Any]] = {
     11: np.dtype("<i8"),
     12: np.dtype("<f8"),
 }
-# Far beyond all real files, so that a small file cannot cost much: the largest have 0.8 million
-# strings in arrays, 10 MB of other texts (a whole tokenizer.json) and a few thousand tensors.
+# Limits well above all real files, so that a malicious one cannot cost much. The largest have 0.8
+# million strings in arrays, 10 MB of other text (a whole tokenizer.json), a few thousand tensors.
 MAX_PAIRS, MAX_TENSORS, MAX_DIMENSIONS = 1 << 16, 1 << 16, 4
 MAX_STRINGS = 1 << 22  # in all arrays together
-MAX_TEXT = 1 << 26  # bytes of all names and values together
+MAX_TEXT = 1 << 26  # bytes, all names and string values together
 MAX_NAME = (1 << 16) - 1  # bytes, as the format's specification says
-MAX_INTEGERS = 1 << 16  # in an array that is read number by number
-CUT_SHORT = f"the download was cut short: fetch it again; {GET_ONE}"
+MAX_INTEGERS = 1 << 16  # in an array that is converted to Python integers
+CUT_SHORT = f"the download was cut short: fetch it again; {GET_MODEL}"
 LENGTH = struct.Struct("<Q").unpack_from
 SHARD = re.compile(r"(?P<prefix>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
 class Strings(Sequence[bytes]):
-    """An array of strings in the file, as UTF-8 bytes; split when first looked into."""
+    """An array of strings in the file, as UTF-8 bytes; split on first use."""
 
     def __init__(self, buffer: mmap.mmap, starts: Sequence[int]) -> None:
-        """`starts` are where the strings' lengths lie, and where the last string ends."""
+        """`starts` holds the offset of each string's length, and of the end of the last string."""
         self._buffer, self._starts = buffer, starts
         self._items: list[bytes] | None = None
 
@@ -73,7 +73,7 @@ class Strings(Sequence[bytes]):
         return self._split()[index]
 
     def raw(self) -> bytes:
-        """The array's bytes as they lie in the file: each string behind its length."""
+        """The array's bytes as stored in the file: each string preceded by its length."""
         return self._buffer[self._starts[0] : self._starts[-1]]
 
     def _split(self) -> list[bytes]:
@@ -87,7 +87,7 @@ Value = int | float | bool | str | NDArray[np.generic] | Strings
 
 
 class Metadata(Mapping[str, Value]):
-    """A file's key-value pairs; the typed readers raise ModelFileError naming file and key."""
+    """A file's key-value pairs. The typed getters raise ModelFileError naming file and key."""
 
     def __init__(self, path: Path, pairs: Mapping[str, Value]) -> None:
         self.path, self._pairs = path, pairs
@@ -126,7 +126,7 @@ class Metadata(Mapping[str, Value]):
         return value
 
     def integers(self, key: str) -> list[int]:
-        """A scalar counts as an array of one."""
+        """The key's integers; a scalar counts as an array of one."""
         value = self._required(key, None)
         if isinstance(value, np.ndarray) and value.dtype.kind in "biu":
             self.check_length(key, MAX_INTEGERS)
@@ -134,11 +134,11 @@ class Metadata(Mapping[str, Value]):
         return [self.integer(key)]
 
     def check_length(self, key: str, most: int) -> None:
-        """Raises ModelFileError for an array with more items than any real file has."""
+        """Raises ModelFileError for an array of more than `most` items."""
         value = self._pairs[key]
         if not isinstance(value, str | int | float) and len(value) > most:
             message = f"{self.path}: the key {key} holds {len(value)} items"
-            raise ModelFileError(f"{message}; at most {most} are believed", DAMAGED)
+            raise ModelFileError(f"{message}; the limit is {most}", DAMAGED)
 
     def _required(self, key: str, default: Value | None) -> Value:
         value = self._pairs.get(key, default)
@@ -153,21 +153,21 @@ class Metadata(Mapping[str, Value]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tensor:
-    """A tensor where it lies in the file. `shape` is NumPy's order, slowest first."""
+    """A tensor's view of the mapped file. `shape` is in NumPy's order, slowest dimension first."""
 
     name: str
     format: Format
     shape: tuple[int, ...]
-    data: NDArray[np.uint8]  # (rows, bytes a row), a read-only view of the mapped file
+    data: NDArray[np.uint8]  # (rows, bytes per row), read-only
 
     @property
     def size(self) -> int:
-        """Weights."""
+        """The number of weights."""
         return int(np.prod(self.shape, dtype=np.int64))
 
 
 class GGUF:
-    """An open model: its metadata and, from all its shards, its tensors."""
+    """An open model file: its metadata, and the tensors of all its shards."""
 
     def __init__(self, path: Path, version: int, metadata: Metadata, file_bytes: int) -> None:
         self.path, self.version, self.metadata = path, version, metadata
@@ -176,7 +176,7 @@ class GGUF:
 
     @classmethod
     def open(cls, path: str | Path) -> "GGUF":
-        """Maps the file (and the shards that follow a first shard).
+        """Maps the file and, if it is the first of several shards, the others.
 
         Raises UsageError when it cannot be read, ModelFileError when it is damaged or unsupported.
         """
@@ -221,11 +221,13 @@ def _map(path: Path) -> mmap.mmap:
             raise UsageError(f"{path}: is a directory", "give the path of a .gguf file in it")
         with path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except ValueError as error:  # what mmap says of an empty file
-        raise ModelFileError(f"{path}: the file is empty", f"fetch it again; {GET_ONE}") from error
+    except ValueError as error:  # mmap raises this for an empty file
+        raise ModelFileError(
+            f"{path}: the file is empty", f"fetch it again; {GET_MODEL}"
+        ) from error
     except OSError as error:
         if error.errno == errno.ENOMEM:
-            message = f"{path}: no room to map its {path.stat().st_size / 1e6:.1f} MB"
+            message = f"{path}: no memory to map its {path.stat().st_size / 1e6:.1f} MB"
             raise OutOfMemoryError(message, "use a smaller model, or raise ulimit -v") from error
         raise UsageError(
             f"{path}: {error.strerror}", "check the path and its permissions"
@@ -233,7 +235,7 @@ def _map(path: Path) -> mmap.mmap:
 
 
 class _Info(NamedTuple):
-    """What the header says of a tensor; `offset` counts from where the data begins."""
+    """A tensor's entry in the header; `offset` counts from the start of the data section."""
 
     name: str
     format: Format
@@ -242,7 +244,7 @@ class _Info(NamedTuple):
 
 
 class _Reader:
-    """Walks one file's header; every step is checked against the file's size."""
+    """Parses one file's header; every read is checked against the file's size."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.buffer, self._at = path, _map(path), 0
@@ -264,13 +266,13 @@ class _Reader:
             ends.append((offset, offset + tensor.data.nbytes, name))
             yield tensor
         for (_, end, before), (begin, _, name) in pairwise(sorted(ends)):
-            if begin < end:  # many large layers over the same few bytes
+            if begin < end:  # else a tiny file could claim many large layers over the same bytes
                 raise self._damaged(f"the tensors {before} and {name} overlap", DAMAGED)
 
     def _version(self) -> int:
         magic = self.buffer[:4]
         if magic != MAGIC:
-            what, hint = describe(self.path, self.buffer[:LOOKED_AT])
+            what, hint = describe(self.path, self.buffer[:HEAD_BYTES])
             raise ModelFileError(f"{self.path}: {what}", hint)
         self._at = 4
         version = self._integer("<I", "the version")
@@ -319,8 +321,8 @@ class _Reader:
             raise self._truncated(f"the key {key}")
         self._string_count += count
         if self._string_count > MAX_STRINGS:
-            message = f"with the key {key} it holds {self._string_count} strings"
-            raise self._damaged(f"{message}; at most {MAX_STRINGS} are believed", DAMAGED)
+            message = f"it holds {self._string_count} strings up to the key {key}"
+            raise self._damaged(f"{message}; the limit is {MAX_STRINGS}", DAMAGED)
         for _ in range(count):  # the hot loop of opening a file: 30 ms for a 128k vocabulary
             if at + 8 > size:
                 raise self._truncated(f"the key {key}")
@@ -366,7 +368,7 @@ class _Reader:
     def _name(self, what: str) -> str:
         raw = self._string(what)
         if len(raw) > MAX_NAME:
-            raise self._damaged(f"{what} has {len(raw)} bytes; at most {MAX_NAME} are believed")
+            raise self._damaged(f"{what} has {len(raw)} bytes; the limit is {MAX_NAME}")
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -377,14 +379,14 @@ class _Reader:
         at = self._skip(length, what)
         self._text_bytes += length
         if self._text_bytes > MAX_TEXT:
-            message = f"with {what} it holds {self._text_bytes} bytes of text"
-            raise self._damaged(f"{message}; at most {MAX_TEXT} are believed", DAMAGED)
+            message = f"it holds {self._text_bytes} bytes of text up to {what}"
+            raise self._damaged(f"{message}; the limit is {MAX_TEXT}", DAMAGED)
         return self.buffer[at : at + length]
 
     def _count(self, what: str, limit: int) -> int:
         count = self._integer("<Q", f"the number of {what}")
         if count > limit:
-            raise self._damaged(f"it claims {count} {what}; at most {limit} are believed")
+            raise self._damaged(f"it claims {count} {what}; the limit is {limit}")
         return count
 
     def _integer(self, layout: str, what: str) -> int:

@@ -16,7 +16,7 @@ IQ4_NL = np.dtype([("d", "<u2"), ("qs", "u1", 16)])
 IQ4_XS = np.dtype([("d", "<u2"), ("scales_h", "<u2"), ("scales_l", "u1", 4), ("qs", "u1", 128)])
 
 LEVELS = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
-"""K: denser near zero, as trained weights are."""
+"""K: denser near zero, like the distribution of trained weights."""
 
 
 def dequantize_iq4_nl(blocks: Blocks) -> Floats:  # (n,) -> (n, 32)

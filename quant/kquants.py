@@ -1,4 +1,4 @@
-"""The K-quants: super-blocks of 256 weights, whose sub-blocks have integer scales of their own.
+"""The K-quants: super-blocks of 256 weights, in sub-blocks with an integer scale each.
 
 `d` and `dmin` are f16. Sub-blocks follow each other in the order of the weights.
 
@@ -58,7 +58,7 @@ def dequantize_q5_k(blocks: Blocks) -> Floats:  # (n,) -> (n, 256)
 
 
 def dequantize_q6_k(blocks: Blocks) -> Floats:  # (n,) -> (n, 256)
-    """Both halves of 128 weights alike: 64 bytes of nibbles, 32 bytes with the upper two bits."""
+    """Each half of 128 weights: 64 bytes of low nibbles, 32 bytes with the upper two bits."""
     low = planes(blocks["ql"].reshape(-1, 2, 64), 4).reshape(-1, 256)
     high = planes(blocks["qh"].reshape(-1, 2, 32), 2).reshape(-1, 256)
     q = (low | high << np.uint8(4)).view(np.int8) - np.int8(32)
@@ -76,7 +76,7 @@ def _nibbles(blocks: Blocks) -> Bytes:  # (n,) -> (n, 8, 32)
 
 
 def _scales_and_minima(blocks: Blocks) -> tuple[Floats, Floats]:  # (n,) -> (n, 8), (n, 8)
-    """The scale and the minimum of each sub-block, 6 bits each, multiplied out.
+    """The scale (times d) and the minimum (times dmin) of each sub-block, stored in 6 bits each.
 
     bytes 0-3    |scale j+4, bits 5-4 : scale j|
     bytes 4-7    |min j+4,   bits 5-4 : min j  |

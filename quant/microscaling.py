@@ -1,4 +1,4 @@
-"""Microscaling floats: MXFP4, 32 four-bit floats (E2M1) that share a power of two (E8M0).
+"""Microscaling floats: MXFP4, 32 four-bit floats (E2M1) that share a power-of-two scale (E8M0).
 
 MXFP4   17 bytes   | e 1 | qs 16 |      w = 2**(e - 128) T[q]
 
@@ -14,10 +14,10 @@ from quant.bits import Blocks, Floats, pack_nibbles, planes
 MXFP4 = np.dtype([("e", "u1"), ("qs", "u1", 16)])
 
 LEVELS = (0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12)
-"""T: twice what the nibble stands for; minus zero is stored as zero."""
+"""T: twice the E2M1 value of each nibble; minus zero is read as zero."""
 
 MIDPOINTS = (0.5, 1.5, 2.5, 3.5, 5, 7, 10)
-"""Between one magnitude and the next."""
+"""Rounding thresholds between adjacent magnitudes."""
 
 
 def dequantize_mxfp4(blocks: Blocks) -> Floats:  # (n,) -> (n, 32)
@@ -27,7 +27,7 @@ def dequantize_mxfp4(blocks: Blocks) -> Floats:  # (n,) -> (n, 32)
 
 
 def quantize_mxfp4(x: Floats) -> Blocks:  # (n, 32) -> (n,)
-    """The largest weight lies between levels 8 and 16; halfway goes to the smaller magnitude."""
+    """Scales the largest weight to between 8 and 16; ties round to the smaller magnitude."""
     blocks = np.empty(len(x), MXFP4)
     largest = np.abs(x).max(axis=1, keepdims=True)
     log2 = np.log2(largest, out=np.full_like(largest, -125), where=largest > 0)

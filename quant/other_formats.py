@@ -1,13 +1,13 @@
-"""What a file is that should be GGUF and is not: told by its first bytes, with what to do."""
+"""Identifies a file that is not GGUF by its first bytes, and says how to get a GGUF file."""
 
 import re
 import shlex
 from pathlib import Path
 
-LOOKED_AT = 4096  # bytes
-GET_ONE = "`lepton models` lists models and how to get each"
+HEAD_BYTES = 4096  # bytes
+GET_MODEL = "`lepton models` lists models and the command that downloads each"
 CONVERT = "convert it with llama.cpp's convert_hf_to_gguf.py, or get the model as GGUF"
-AGAIN = f"fetch the file itself, not the page about it; {GET_ONE}"
+FETCH_FILE = f"fetch the file itself, not the page about it; {GET_MODEL}"
 OLD_GGML = (b"lmgg", b"fmgg", b"tjgg", b"algg", b"nsgg")  # ggml, ggmf, ggjt, ggla, ggsn
 ARCHIVES = (
     (b"\x1f\x8b", "gzip", "gzip -dc"),
@@ -20,10 +20,10 @@ LFS_SIZE = re.compile(rb"^size (\d+)$", re.M)
 
 
 def describe(path: Path, head: bytes) -> tuple[str, str]:
-    """What to say of the file, and the cure. `head`: its first `LOOKED_AT` bytes, or all."""
+    """A description of the file and a hint. `head`: its first `HEAD_BYTES` bytes, or all."""
     known = _pointer(path, head) or _container(path, head) or _text(head)
     if known is None:
-        return f"not a GGUF file (it begins with the bytes {head[:4].hex(' ')})", GET_ONE
+        return f"not a GGUF file (it begins with the bytes {head[:4].hex(' ')})", GET_MODEL
     what, cure = known
     return f"not a GGUF file but {what}", cure
 
@@ -49,7 +49,7 @@ def _container(path: Path, head: bytes) -> tuple[str, str] | None:
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
         return "a safetensors file", CONVERT
     if head[:4] in OLD_GGML:
-        return "a GGML file, the format before GGUF (August 2023)", GET_ONE
+        return "a GGML file, the format before GGUF (August 2023)", GET_MODEL
     if head.startswith(b"\x89HDF"):
         return "an HDF5 file", CONVERT
     for magic, name, unpack in ARCHIVES:
@@ -63,12 +63,12 @@ def _container(path: Path, head: bytes) -> tuple[str, str] | None:
 
 def _text(head: bytes) -> tuple[str, str] | None:
     if PAGE.match(head):
-        return "a web page", AGAIN
+        return "a web page", FETCH_FILE
     if head.count(0) == len(head):
-        return "zeros, as of an unfinished download", "let the download finish, or fetch it again"
+        return "only zeros (an unfinished download?)", "let the download finish, or fetch it again"
     text = head.decode("utf-8", "ignore")
     shown = text.translate(dict.fromkeys(map(ord, "\t\r\n\f\v\ufeff"), " "))
-    if not shown.isprintable() or len(text.encode()) < len(head) - 3:  # a letter may be cut
+    if not shown.isprintable() or len(text.encode()) < len(head) - 3:  # a character may be cut
         return None
     kind = "JSON" if shown.lstrip()[:1] in ("{", "[") else "text"
-    return f'{kind} (it begins with "{" ".join(shown.split())[:24]}")', GET_ONE
+    return f'{kind} (it begins with "{" ".join(shown.split())[:24]}")', GET_MODEL

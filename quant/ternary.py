@@ -1,7 +1,7 @@
 """Ternary formats: 256 weights of -1, 0 or 1 with one f16 scale, w = d (t - 1).
 
-TQ1_0   54 bytes   | qs 48 | qh 4 | d 2 |    five trits a byte (four in qh)
-TQ2_0   66 bytes   | qs 64 | d 2 |           four trits a byte, two bits each
+TQ1_0   54 bytes   | qs 48 | qh 4 | d 2 |    five trits per byte (four in qh)
+TQ2_0   66 bytes   | qs 64 | d 2 |           four trits per byte, two bits each
 
 A byte of TQ1_0 is the fraction 0.t0 t1 t2 t3 t4 in base three, scaled to 256 and rounded up: times
 three, the carry out of the byte is the next trit. First come the 32 first trits of qs[0..31], then
@@ -23,7 +23,7 @@ def dequantize_tq1_0(blocks: Blocks) -> Floats:  # (n,) -> (n, 256)
 
 
 def dequantize_tq2_0(blocks: Blocks) -> Floats:  # (n,) -> (n, 256)
-    """Both halves alike: 32 bytes hold 128 weights, the first 32 in their lowest bits."""
+    """Each half: 32 bytes hold 128 weights, the first 32 in their lowest bits."""
     trits = planes(blocks["qs"].reshape(-1, 2, 32), 2).reshape(-1, 256)
     return half(blocks["d"]) * (trits.view(np.int8) - np.int8(1)).astype(np.float32)
 

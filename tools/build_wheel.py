@@ -21,11 +21,11 @@ from pathlib import Path
 
 from hatchling.build import build_wheel
 
-from ops.cpu.compiling import all_kernels, compiled
+from ops.cpu.compiling import all_kernels, compile_kernels
 from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.kernel_folders import packaged_kernels
 from ops.cpu.rungs import X86
-from ops.files.whole_files import replacing
+from ops.files.whole_files import replace_file
 
 ROOT = Path(__file__).parents[1]
 ANYWHERE, HERE = "py3-none-any", "py3-none-manylinux_2_17_x86_64"
@@ -62,10 +62,12 @@ def _options() -> argparse.Namespace:
 
 def _objects(rung: Rung, names: list[str]) -> Files:
     """The wheel's members for a rung."""
-    begin, shelf = time.perf_counter(), packaged_kernels(rung)
-    folder = shelf.folder.relative_to(ROOT)
-    ready = compiled(names, rung, len(os.sched_getaffinity(0)))
-    objects = {f"{folder}/{name}.kernel": shelf.sealed(name, packed) for name, packed in ready}
+    begin, kernels = time.perf_counter(), packaged_kernels(rung)
+    folder = kernels.folder.relative_to(ROOT)
+    compiled = compile_kernels(names, rung, len(os.sched_getaffinity(0)))
+    objects = {
+        f"{folder}/{name}.kernel": kernels.with_checksum(name, packed) for name, packed in compiled
+    }
     print(f"{rung.name}: {len(objects)} kernels in {time.perf_counter() - begin:.0f} s", flush=True)
     return objects
 
@@ -104,7 +106,7 @@ def _hashed(data: bytes) -> str:
 
 def _write(path: Path, members: Files) -> None:
     """The same members give the same bytes: the archive has no times."""
-    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with replace_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
             member = zipfile.ZipInfo(name)
             member.external_attr = 0o644 << 16

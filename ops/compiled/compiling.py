@@ -1,7 +1,7 @@
-"""Compiling kernels in processes of their own, several at once.
+"""Compiles kernels in separate processes, several at once.
 
-Numba stays out of the process that runs the model: it takes half a second and 200 MB, and knows one
-target a process, which a caller who uses Numba too may have chosen otherwise.
+Numba stays out of the process that runs the model: importing it takes half a second and 200 MB, and
+it supports one target per process, which a caller who also uses Numba may have set otherwise.
 """
 
 import os
@@ -17,13 +17,13 @@ from ops.compiled.worker import LENGTH
 from ops.machine import shared_memory
 from quant.errors import LeptonError, OutOfMemoryError
 
-MOST_PROCESSES = 8
-PROCESS_BYTES = 130_000_000  # that each holds; more are mapped
+MAX_PROCESSES = 8
+PROCESS_BYTES = 130_000_000  # resident memory of each
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A module that speaks as `ops.compiled.worker` says, and the variables it is started with."""
+    """How to start a process that speaks the protocol of `ops.compiled.worker`."""
 
     module: str
     arguments: tuple[str, ...] = ()
@@ -34,18 +34,20 @@ class Worker:
         return [sys.executable, "-P", "-m", self.module, *self.arguments]
 
 
-def compiled(names: Sequence[str], worker: Worker, processes: int) -> Iterator[tuple[str, bytes]]:
-    """Kernels by name, each as it is ready, packed for the store. Raises LeptonError."""
+def compile_kernels(
+    names: Sequence[str], worker: Worker, processes: int
+) -> Iterator[tuple[str, bytes]]:
+    """Yields (name, packed kernel) as each one is ready. Raises LeptonError."""
     waiting = list(reversed(names))
     room = _processes_that_fit()
     with ExitStack() as stack, selectors.DefaultSelector() as ready:
-        for _ in range(min(processes, MOST_PROCESSES, room, len(names))):
+        for _ in range(min(processes, MAX_PROCESSES, room, len(names))):
             compiler = stack.enter_context(_Compiler(worker))
             ready.register(compiler.answers, selectors.EVENT_READ, compiler)
             compiler.ask(waiting.pop())
         while ready.get_map():
             for key, _ in ready.select():
-                yield key.data.asked, key.data.answer()
+                yield key.data.current, key.data.answer()
                 if waiting:
                     key.data.ask(waiting.pop())
                 else:
@@ -53,28 +55,28 @@ def compiled(names: Sequence[str], worker: Worker, processes: int) -> Iterator[t
 
 
 def _processes_that_fit() -> int:
-    """Raises OutOfMemoryError for none."""
+    """How many compilers fit into memory. Raises OutOfMemoryError if none does."""
     free = shared_memory()
     if free.bytes < PROCESS_BYTES:
-        message = f"to compile kernels takes {PROCESS_BYTES / 1e6:.0f} MB; {free}"
+        message = f"compiling kernels takes {PROCESS_BYTES / 1e6:.0f} MB; {free}"
         raise OutOfMemoryError(message, "run `lepton warmup` once where there is more memory")
     return free.bytes // PROCESS_BYTES
 
 
 def all_kernels(worker: Worker) -> list[str]:
-    """The names of all kernels there are."""
+    """The names of all kernels that exist."""
     listing = [*worker.command, "--list"]
-    told = subprocess.run(
+    result = subprocess.run(
         listing,
         env=_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # Ctrl-C is for us to hear
+        start_new_session=True,  # Ctrl-C must reach only this process
     )
-    if told.returncode:
-        raise _failure("the list of kernels", told.returncode)
-    return told.stdout.split()
+    if result.returncode:
+        raise _failure("listing the kernels", result.returncode)
+    return result.stdout.split()
 
 
 class _Compiler:
@@ -86,9 +88,9 @@ class _Compiler:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_environment() | dict(worker.variables),
-            start_new_session=True,  # Ctrl-C is for us to hear; we end it
+            start_new_session=True,  # Ctrl-C must reach only this process, which ends it
         )
-        self.asked = ""
+        self.current = ""  # the kernel being compiled
 
     @property
     def answers(self) -> IO[bytes]:
@@ -97,17 +99,17 @@ class _Compiler:
 
     def ask(self, name: str) -> None:
         assert self._process.stdin is not None
-        self.asked = name
+        self.current = name
         try:
             self._process.stdin.write(f"{name}\n".encode())
             self._process.stdin.flush()
         except BrokenPipeError as error:
-            raise _failure(name, self._process.wait()) from error
+            raise _failure(f"compiling {name}", self._process.wait()) from error
 
     def answer(self) -> bytes:
         size = self.answers.read(LENGTH.size)
         if len(size) < LENGTH.size:
-            raise _failure(self.asked, self._process.wait())
+            raise _failure(f"compiling {self.current}", self._process.wait())
         return self.answers.read(LENGTH.unpack(size)[0])
 
     def __enter__(self) -> Self:
@@ -119,12 +121,12 @@ class _Compiler:
 
 
 def _environment() -> dict[str, str]:
-    """Numba's own variables could change what is compiled; modules are found as we find them."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
-    return kept | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+    """Our variables without Numba's, which could change the code; modules from our own path."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA_")}
+    return ours | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
 
 
-def _failure(what: str, code: int) -> LeptonError:
+def _failure(task: str, code: int) -> LeptonError:
     ended = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-    message = f"the compiler {ended} at the kernel {what}"
-    return LeptonError(message, "`lepton doctor` tells the libraries' versions")
+    message = f"the compiler {ended} while {task}"
+    return LeptonError(message, "`lepton doctor` shows the versions of the libraries")

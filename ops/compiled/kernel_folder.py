@@ -1,9 +1,9 @@
-"""Where compiled kernels are kept: a folder for each target and version of the sources.
+"""The folders of compiled kernels: one for each target and version of the sources.
 
-The folders' names hold a digest, so a new Lepton, another processor on the same home directory, or
-an edited kernel never meets old code. Kernels are code: a folder or a file that others could have
-written is not loaded (see ops.files.own_files), nor is one kernel under another's name or in
-another folder, as both are in the checksum.
+Each folder's name has a digest, so a new Lepton, another processor with the same home directory, or
+an edited kernel never loads old code. Kernels are code: a folder or file that others could have
+written is not loaded (see ops.files.own_files), nor is a kernel that was renamed or moved to
+another folder, as name and folder are part of the checksum.
 """
 
 import contextlib
@@ -21,19 +21,19 @@ from ops.files.whole_files import DRAFT, write_cached
 from quant.errors import LeptonError, UsageError
 
 DAY = 86400.0  # seconds
-KEPT_DAYS, KEPT_FOLDERS, KEPT_ANYWAY = 30, 16, 2
-PROBE = bytes(1 << 16)  # as large as a kernel: a full disk may still take an empty file
-SEAL = hashlib.sha256().digest_size
+KEEP_DAYS, MANY_FOLDERS, KEEP_DAYS_OF_MANY = 30, 16, 2
+PROBE = bytes(1 << 16)  # as large as a kernel: even a full disk takes an empty file
+CHECKSUM_BYTES = hashlib.sha256().digest_size
 LENGTH = struct.Struct("<I")
-LARGEST = 1 << 24  # bytes of a kernel's file
-CURE = "set XDG_CACHE_HOME to a folder that can be written"
+MAX_BYTES = 1 << 24  # of a kernel's file
+HINT = "set XDG_CACHE_HOME to a folder that can be written"
 
 
 @dataclass(frozen=True, slots=True)
 class Compiling:
-    """How far the compiling of missing kernels has come; `kernel` is the one that is ready.
+    """Progress of compiling missing kernels; `kernel` is the latest one.
 
-    `lost` says why what is compiled cannot be kept, `ignored` why one that is there is not loaded.
+    `lost` says why compiled kernels cannot be stored, `ignored` why a stored one is not loaded.
     """
 
     done: int
@@ -44,20 +44,20 @@ class Compiling:
 
 
 class KernelFolder:
-    """One folder. What cannot be read or written costs time only: compiling is the cure."""
+    """One folder of kernels. A kernel that cannot be read or written is compiled again."""
 
     def __init__(self, folder: Path, code: Path | None = None) -> None:
-        """`code`: the kernels came with this module, and are believed as far as it is."""
+        """`code`: a module that the kernels were installed with; they are trusted as far as it."""
         self.folder, self._code = folder, code
         self.ignored: ForeignFileError | None = None  # of files that others could have written
 
     def read(self, name: str) -> tuple[bytes, str] | None:
-        """Object code and the name of its entry; None where it is missing, damaged or not ours."""
+        """Object code and the name of its entry point; None if missing, damaged or not trusted."""
         path = self.folder / f"{name}.kernel"
         try:
             if self._code:
-                return self._unsealed(name, read_beside(path, LARGEST, self._code))
-            return self._unsealed(name, read_own(self._own_folder / path.name, LARGEST))
+                return self._verify(name, read_beside(path, MAX_BYTES, self._code))
+            return self._verify(name, read_own(self._own_folder / path.name, MAX_BYTES))
         except ForeignFileError as error:
             self.ignored = self.ignored or error
         except (OSError, UsageError):
@@ -66,61 +66,61 @@ class KernelFolder:
 
     @cached_property
     def _own_folder(self) -> Path:
-        return own_folder(self.folder)  # once, not for each kernel: it looks at every folder above
+        return own_folder(self.folder)  # once, not for each kernel: it checks every parent folder
 
     def write(self, name: str, packed: bytes) -> LeptonError | None:
-        """Whole or not at all: two processes that write the same kernel both succeed.
+        """Stores a kernel atomically: two processes may write the same one.
 
-        Returns why it could not be kept, if so.
+        Returns why it could not be stored, or None.
         """
         try:
             path = private_folder(self.folder) / f"{name}.kernel"
-            write_cached(path, [self.sealed(name, packed)])
+            write_cached(path, [self.with_checksum(name, packed)])
         except (OSError, ForeignFileError) as error:
-            return self._lost(error)
+            return self._not_stored(error)
         return None
 
-    def sealed(self, name: str, packed: bytes) -> bytes:
-        """As it lies here: sha256 of folder, name and what follows (32) | what `pack` gives."""
-        return self._seal(name, packed) + packed
+    def with_checksum(self, name: str, packed: bytes) -> bytes:
+        """A kernel file: sha256 of folder, name and what follows (32) | the output of `pack`."""
+        return self._checksum(name, packed) + packed
 
-    def _unsealed(self, name: str, data: bytes) -> tuple[bytes, str] | None:
-        seal, packed = data[:SEAL], data[SEAL:]
+    def _verify(self, name: str, data: bytes) -> tuple[bytes, str] | None:
+        checksum, packed = data[:CHECKSUM_BYTES], data[CHECKSUM_BYTES:]
         try:
-            return unpack(packed) if seal == self._seal(name, packed) else None
-        except (struct.error, UnicodeDecodeError):  # too short, or no name in it
+            return unpack(packed) if checksum == self._checksum(name, packed) else None
+        except (struct.error, UnicodeDecodeError):  # too short, or without a name
             return None
 
-    def _seal(self, name: str, packed: bytes) -> bytes:
-        """The folder's name has the target and the digest of the sources."""
+    def _checksum(self, name: str, packed: bytes) -> bytes:
+        """Covers the folder's name, which has the target and the digest of the sources."""
         return hashlib.sha256(f"{self.folder.name}/{name}\0".encode() + packed).digest()
 
     def probe(self) -> LeptonError | None:
-        """What `write` would return, tried before anything is compiled for nothing."""
+        """What `write` would return, tried before anything is compiled in vain."""
         try:
             with tempfile.TemporaryFile(dir=private_folder(self.folder)) as file:
                 file.write(PROBE)
                 file.flush()
         except (OSError, ForeignFileError) as error:
-            return self._lost(error)
+            return self._not_stored(error)
         return None
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of each kernel that lies here."""
+        """Bytes of each kernel in the folder."""
         paths = [path for path in self.folder.glob("*.kernel") if path.is_file()]
         return {path.stem: path.stat().st_size for path in paths}
 
-    def _lost(self, error: OSError | ForeignFileError) -> LeptonError:
+    def _not_stored(self, error: OSError | ForeignFileError) -> LeptonError:
         if isinstance(error, ForeignFileError):
-            return LeptonError(f"kernels cannot be kept: {error.message}", error.hint)
-        place = error.filename2 or self.folder  # what a draft could not replace, a folder say
-        return LeptonError(f"kernels cannot be kept in {place}: {error.strerror}", CURE)
+            return LeptonError(f"kernels cannot be stored: {error.message}", error.hint)
+        place = error.filename2 or self.folder  # filename2: what a draft could not replace
+        return LeptonError(f"kernels cannot be stored in {place}: {error.strerror}", HINT)
 
 
 def tidy(used: Path, now: float) -> None:
-    """Once a day: marks a folder as used, and removes its neighbours that nobody uses any more.
+    """Once a day: marks a folder as used, and removes the folders beside it that are out of use.
 
-    Drafts that a killed process has left there go, too.
+    Drafts of killed processes are removed as well.
     """
     with contextlib.suppress(OSError, ForeignFileError):
         root = own_folder(used.parent)
@@ -136,21 +136,21 @@ def tidy(used: Path, now: float) -> None:
 
 
 def _unused(root: Path, now: float) -> list[Path]:
-    """After a month, or after two days where there are many: then someone edits kernels."""
+    """Folders unused for a month; for two days if there are many (someone edits kernels)."""
     ages = sorted((now - folder.lstat().st_mtime, folder) for folder in root.iterdir())
     return [
         folder
         for rank, (age, folder) in enumerate(ages)
-        if age > (KEPT_DAYS if rank < KEPT_FOLDERS else KEPT_ANYWAY) * DAY
+        if age > (KEEP_DAYS if rank < MANY_FOLDERS else KEEP_DAYS_OF_MANY) * DAY
     ]
 
 
 def pack(data: bytes, entry: str) -> bytes:
-    """Layout: u32 length of the entry's name | name | object code."""
+    """Layout: u32 length of the entry point's name | name | object code."""
     return LENGTH.pack(len(entry)) + entry.encode() + data
 
 
 def unpack(packed: bytes) -> tuple[bytes, str]:
-    """The object code, and the name of its entry."""
+    """The object code, and the name of its entry point."""
     end = LENGTH.size + LENGTH.unpack_from(packed)[0]
     return packed[end:], packed[LENGTH.size : end].decode()

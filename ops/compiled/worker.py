@@ -1,7 +1,7 @@
-"""A process of `compiling`: names of kernels come in on stdin, kernels go out on stdout.
+"""The compiler process of `compiling`: reads kernel names on stdin, writes kernels to stdout.
 
-One name a line; an answer is its length (u64) and the kernel as the shelves keep it. With `--list`
-it tells the names of all kernels. It ends with the process that started it, however that ended.
+One name per line; an answer is its length (u64) and the packed kernel (`kernel_folder.pack`). With
+`--list` it prints the names of all kernels. It ends when the process that started it ends.
 """
 
 import os
@@ -15,7 +15,7 @@ LENGTH = struct.Struct("<Q")
 
 
 def serve(compile_one: Callable[[str], bytes]) -> None:
-    """Until stdin ends, and then at once: a kernel that is half compiled is nobody's any more."""
+    """Runs until stdin ends, and then exits at once, even in the middle of a kernel."""
     names: SimpleQueue[str] = SimpleQueue()
     Thread(target=_listen, args=(names,), daemon=True).start()
     while True:
@@ -23,12 +23,12 @@ def serve(compile_one: Callable[[str], bytes]) -> None:
         _write(LENGTH.pack(len(packed)) + packed)
 
 
-def tell(names: Iterable[str]) -> None:
+def print_names(names: Iterable[str]) -> None:
     _write("\n".join(names).encode())
 
 
 def _listen(names: "SimpleQueue[str]") -> None:
-    # unbuffered: a buffer's lock, held here, would be missed when the interpreter ends
+    # unbuffered: a buffer's lock, held by this thread, would block the interpreter's exit
     with open(0, "rb", buffering=0, closefd=False) as lines:
         for line in lines:
             names.put(line.decode().strip())
@@ -39,5 +39,5 @@ def _write(data: bytes) -> None:
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:  # nobody is left to tell
+    except BrokenPipeError:  # the reader is gone
         os._exit(0)

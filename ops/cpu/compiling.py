@@ -1,4 +1,4 @@
-"""Compiling the CPU's kernels: which process does it, and how it is told its rung."""
+"""Compiles the CPU kernels: starts the worker with the target of a rung."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,10 +9,12 @@ from ops.cpu.instruction_sets.rung import Rung
 MODULE = "ops.cpu.kernels.worker"
 
 
-def compiled(names: Sequence[str], rung: Rung, processes: int) -> Iterator[tuple[str, bytes]]:
-    """Kernels by name, each as it is ready, packed for the store. Raises LeptonError."""
-    told = (("NUMBA_CPU_NAME", rung.processor), ("NUMBA_CPU_FEATURES", rung.features))
-    return compiling.compiled(names, Worker(MODULE, variables=told), processes)
+def compile_kernels(
+    names: Sequence[str], rung: Rung, processes: int
+) -> Iterator[tuple[str, bytes]]:
+    """Yields (name, packed kernel) as each one is ready. Raises LeptonError."""
+    variables = (("NUMBA_CPU_NAME", rung.processor), ("NUMBA_CPU_FEATURES", rung.features))
+    return compiling.compile_kernels(names, Worker(MODULE, variables=variables), processes)
 
 
 def all_kernels() -> list[str]:

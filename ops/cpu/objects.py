@@ -68,9 +68,9 @@ class ObjectStore:
 
     def _compile(self, names: Sequence[str]) -> Iterator[tuple[str, LeptonError | None]]:
         """Each kernel's name, and why it could not be kept."""
-        from ops.cpu.compiling import compiled  # imports subprocess: only when there is need
+        from ops.cpu.compiling import compile_kernels  # imports subprocess: only when there is need
 
-        for name, packed in compiled(names, self.rung, default_threads().count):
+        for name, packed in compile_kernels(names, self.rung, default_threads().count):
             lost = self._cache.write(name, packed)
             self._load(name, *unpack(packed))
             yield name, lost
@@ -99,7 +99,7 @@ class ObjectStore:
 
 
 def _no_objects() -> LeptonError:
-    message = f"kernels cannot be kept on {sys.platform} yet"
+    message = f"kernels cannot be stored on {sys.platform} yet"
     return LeptonError(message, "each start compiles those that it needs")
 
 

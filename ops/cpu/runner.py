@@ -29,7 +29,7 @@ from ops.program import Program
 from ops.state.blocks import BlockPool
 from ops.state.formats import CacheType
 from ops.state.layout import StateLayout
-from ops.state.sequence import MOST_CHECKPOINTS, SequenceState, reserve
+from ops.state.sequence import MAX_CHECKPOINTS, SequenceState, reserve
 
 Records = list[tuple[str, Record, bool]]  # kernel, operands, wait for the others before
 
@@ -58,7 +58,7 @@ def cpu_needs(
     layout = StateLayout.of(fused, *kv)
     _, buffers = plan(fused.operations, limits, program.output.buffer, program.given)
     buffers += threads * most_scratch(fused.operations, limits)
-    buffers += (1 + MOST_CHECKPOINTS) * layout.slot_bytes
+    buffers += (1 + MAX_CHECKPOINTS) * layout.slot_bytes
     return needs_of(fused, layout, buffers, size)
 
 

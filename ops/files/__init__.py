@@ -1,1 +1,1 @@
-"""Files of ours: whose a file is, and replacing one as a whole."""
+"""Lepton's own files: ownership checks, and atomic replacement."""

@@ -1,12 +1,12 @@
-"""Whose a file is: what another user may have put in its place is not believed.
+"""Ownership checks: files that another user could have written are not trusted.
 
-What Lepton keeps for itself (compiled kernels, which are code; prompts, chats, what was typed) is
-made for its owner alone, folders 0700 and files 0600 whatever the umask, and is read only where
-nobody else could have written it: the folder and the file are the user's and nobody else's to
-write, and so is every folder and link on the way there, or it is the system's. A file that a user
-names is theirs to choose, but no link of another user leads to it.
+What Lepton stores for itself (compiled kernels, which are code; prompts, chats, input history) is
+private: folders get mode 0700 and files 0600 whatever the umask. It is read only where nobody else
+could have written it: the folder and the file belong to the user and are writable by nobody else,
+and every folder and link of the path belongs to the user or to the system. A file that the user
+names may be anywhere, but the path must not go through another user's link.
 
-On Windows nothing of this is checked: its folders of a user are the user's by inheritance.
+On Windows nothing of this is checked: a user's folders are private by inherited permissions.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ if sys.platform != "win32":
     import pwd
 
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-MOST_LINKS = 40  # on one way, as in Linux
-SAFELY = 0
-"""Flags to open with: follows no link, does not wait for a pipe's other end, is not inherited."""
+MAX_LINKS = 40  # in one path, as in Linux
+SAFE_FLAGS = 0
+"""Flags for os.open: do not follow links, do not block on pipes, not inherited by children."""
 for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
-    SAFELY |= getattr(os, _flag, 0)
-ELSEWHERE = "set XDG_CACHE_HOME and XDG_STATE_HOME to folders of your own"
+    SAFE_FLAGS |= getattr(os, _flag, 0)
+OWN_FOLDERS_HINT = "set XDG_CACHE_HOME and XDG_STATE_HOME to folders of your own"
 
 Check = Callable[[Path, os.stat_result], None]
 
@@ -40,13 +40,13 @@ class ForeignFileError(UsageError):
 
 
 def own_folder(path: Path) -> Path:
-    """The folder without links, whether or not it is there.
+    """The folder's path with links resolved, whether or not it exists.
 
-    Raises ForeignFileError where others could put something there; OSError.
+    Raises ForeignFileError if others could put something there; OSError.
     """
     if sys.platform == "win32":
         return Path(os.path.realpath(path))
-    real = _followed(path, _check_way)
+    real = _resolve(path, _check_on_path)
     with contextlib.suppress(FileNotFoundError):
         status = real.lstat()
         if not stat.S_ISDIR(status.st_mode):
@@ -56,7 +56,7 @@ def own_folder(path: Path) -> Path:
 
 
 def private_folder(path: Path) -> Path:
-    """Makes the folder, with those above it that are missing, and gives it without links.
+    """Creates the folder and its missing parents; returns its path with links resolved.
 
     Raises ForeignFileError, OSError.
     """
@@ -66,7 +66,7 @@ def private_folder(path: Path) -> Path:
             with contextlib.suppress(FileExistsError):
                 place.mkdir(0o700)
                 place.chmod(0o700)  # the umask may have taken more
-    own_folder(folder)  # another process may have been faster
+    own_folder(folder)  # checked again: another process may have made it meanwhile
     mode = stat.S_IMODE(folder.stat().st_mode)
     if mode & ~0o700:
         folder.chmod(mode & 0o700)
@@ -74,22 +74,25 @@ def private_folder(path: Path) -> Path:
 
 
 def own_file(path: Path) -> Path:
-    """The file without links, whether or not it is there. Raises ForeignFileError, OSError."""
+    """The file's path with links resolved, whether or not it exists.
+
+    Raises ForeignFileError, OSError.
+    """
     return own_folder(path.parent) / path.name if sys.platform == "win32" else _own_file(path)
 
 
 def _own_file(path: Path) -> Path:
-    real = _followed(path, _check_way)
+    real = _resolve(path, _check_on_path)
     own_folder(real.parent)
     return real
 
 
 def open_file(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
-    """The handle of a file that is no link, pipe or device; none of these is waited for.
+    """Opens a regular file and returns the descriptor; never blocks on a pipe.
 
-    Raises UsageError for one of them, OSError.
+    Raises UsageError for a link, a pipe or a device; OSError.
     """
-    handle = os.open(path, flags | SAFELY, mode)
+    handle = os.open(path, flags | SAFE_FLAGS, mode)
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode):
         os.close(handle)
@@ -98,9 +101,9 @@ def open_file(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
 
 
 def open_own(path: Path, flags: int = os.O_RDONLY) -> int:
-    """The handle of a file in a folder of the user's own (see `own_folder`); a new one is 0600.
+    """Opens a file in a folder of the user's own (see `own_folder`); a new one gets mode 0600.
 
-    Raises ForeignFileError for one that others can write, else as `open_file`.
+    Raises ForeignFileError if others can write to the file, otherwise as `open_file`.
     """
     handle = open_file(path, flags)
     if sys.platform == "win32":
@@ -117,15 +120,15 @@ def open_own(path: Path, flags: int = os.O_RDONLY) -> int:
 
 
 def read_own(path: Path, most: int) -> bytes:
-    """A file's bytes, no more than `most`. Raises as `open_own`."""
+    """At most `most` bytes of a file. Raises as `open_own`."""
     with open(open_own(path), "rb") as file:
         return file.read(most)
 
 
 def read_beside(path: Path, most: int, code: Path) -> bytes:
-    """Bytes of a file that came with code: it is believed as far as the code itself.
+    """At most `most` bytes of a file installed beside `code`, trusted as far as the code itself.
 
-    Raises ForeignFileError where somebody could have written it who could not write the code,
+    Raises ForeignFileError if somebody could have written it who could not write the code,
     UsageError for a pipe or a device; OSError.
     """
     with open(open_file(path), "rb") as file:
@@ -137,18 +140,18 @@ def read_beside(path: Path, most: int, code: Path) -> bytes:
 
 
 def named_file(path: Path) -> Path:
-    """Where a file lies that the user named, which need not be there yet.
+    """The path, with links resolved, of a file that the user named; it need not exist yet.
 
-    Raises ForeignFileError where a link of another user leads there, or another user's file is
-    there, in a folder that everybody may write; OSError.
+    Raises ForeignFileError if the path goes through a link of another user, or if another user's
+    file is there, in a world-writable folder; OSError.
     """
     if sys.platform == "win32":
         return Path(os.path.realpath(path))
-    return _followed(path, _check_named)
+    return _resolve(path, _check_named)
 
 
 def not_a_file(path: Path, status: os.stat_result) -> UsageError:
-    """What is said of a pipe, a device, a folder where a file is to be."""
+    """The error for a pipe, a device or a folder where a file is expected."""
     what = next((what for test, what in KINDS if test(status.st_mode)), "something else")
     return UsageError(f"{path} is {what}, not a file", "choose another file")
 
@@ -163,15 +166,15 @@ KINDS = (
 )
 
 
-def _followed(path: Path, check: Check) -> Path:
-    """The path without links; `check` sees all that lies on the way, its end included."""
+def _resolve(path: Path, check: Check) -> Path:
+    """Resolves the links of a path; `check` is called for each part of it, the last included."""
     whole = Path.cwd() / path
     root, links = Path(whole.anchor), 0
     place, rest = root, list(whole.parts[:0:-1])
     check(root, root.lstat())
     while rest:
         name = rest.pop()
-        if name == "..":  # of the folder that a link has led to
+        if name == "..":  # relative to the target of a link
             place = place.parent
             continue
         place /= name
@@ -184,7 +187,7 @@ def _followed(path: Path, check: Check) -> Path:
         check(place, status)
         if stat.S_ISLNK(status.st_mode):
             links += 1
-            if links > MOST_LINKS:
+            if links > MAX_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
             target = Path(os.readlink(place))
             place = root if target.is_absolute() else place.parent
@@ -192,19 +195,19 @@ def _followed(path: Path, check: Check) -> Path:
     return place
 
 
-def _check_way(place: Path, status: os.stat_result) -> None:
-    """Folders and links above. In one like /tmp others may write, but not replace what is ours."""
+def _check_on_path(place: Path, status: os.stat_result) -> None:
+    """Checks a folder or link of the path. In a sticky folder (/tmp) others cannot replace ours."""
     if not _is_trusted(status.st_uid):
-        raise _foreign(place, status, ELSEWHERE)
+        raise _foreign(place, status, OWN_FOLDERS_HINT)
     is_link, sticky = stat.S_ISLNK(status.st_mode), status.st_mode & stat.S_ISVTX
-    if status.st_mode & OTHERS_WRITE and not (is_link or sticky or _only_theirs(status)):
+    if status.st_mode & OTHERS_WRITE and not (is_link or sticky or _group_is_private(status)):
         raise _open_to_others(place, status)
 
 
 def _check_own(place: Path, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
         is_folder = stat.S_ISDIR(status.st_mode)
-        raise _foreign(place, status, ELSEWHERE if is_folder else f"rm {_quoted(place)}")
+        raise _foreign(place, status, OWN_FOLDERS_HINT if is_folder else f"rm {_quoted(place)}")
     if status.st_mode & OTHERS_WRITE:
         raise _open_to_others(place, status)
 
@@ -226,12 +229,12 @@ def _check_named(place: Path, status: os.stat_result) -> None:
 
 
 def _is_trusted(owner: int) -> bool:
-    """The user, and who owns the system (in a container that may be another number than 0)."""
+    """Whether it is the user or the owner of the system (in a container not always number 0)."""
     return owner in (os.geteuid(), 0) or owner == os.lstat("/").st_uid
 
 
-def _only_theirs(status: os.stat_result) -> bool:
-    """Whether the group has one member, the user: many systems give everybody such a group."""
+def _group_is_private(status: os.stat_result) -> bool:
+    """Whether the user is the group's only member: many systems give every user such a group."""
     if os.geteuid() == 0 or status.st_mode & stat.S_IWOTH:
         return False
     try:

@@ -1,8 +1,8 @@
-"""Files that appear whole: a draft beside them takes their place when it is complete.
+"""Atomic file replacement: a draft beside the file is renamed to it when it is complete.
 
-The draft has a name that nobody can guess, is made for this process alone and has the final mode
-before anything is in it. Its writer holds a lock on it: so a draft without one was left by a
-process that was killed, and the next one who writes the same file removes it.
+The draft has an unguessable name, is created exclusively, and has the final mode before anything is
+written to it. Its writer holds a lock on it, so a draft without a lock was left by a killed
+process, and the next writer of the same file removes it.
 """
 
 import contextlib
@@ -15,22 +15,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ops.files.own_files import SAFELY, named_file, not_a_file
+from ops.files.own_files import SAFE_FLAGS, named_file, not_a_file
 
 if sys.platform != "win32":
     import fcntl
 
 DRAFT = ".draft"
-LONGEST_NAME = 200  # bytes of the file's name in its draft's; systems take 255
+LONGEST_NAME = 200  # bytes of the file's name within the draft's; file systems allow 255
 
 
 @contextmanager
-def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """What is written into it is the file at `path`, on the disk, when the block ends well.
+def replace_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Yields a draft that replaces the file at `path`, synced to disk, when the block succeeds.
 
-    A file that is there gives its mode, a new one gets `mode` less the umask. A link stays one.
-    Raises ForeignFileError for a link of another user, UsageError for a pipe, a device or a
-    folder; OSError. Then what was there is as it was.
+    An existing file's mode is kept; a new one gets `mode` minus the umask. A link stays a link.
+    Raises ForeignFileError for another user's link, UsageError for a pipe, a device or a folder;
+    OSError. The old file is then unchanged.
     """
     target = named_file(path)
     old = _status(target)
@@ -40,7 +40,7 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     try:
         with open(handle, "wb") as file:
             if old is not None and sys.platform != "win32":
-                with contextlib.suppress(PermissionError):  # only root may give files away
+                with contextlib.suppress(PermissionError):  # only root may change the owner
                     os.fchown(handle, old.st_uid, old.st_gid)
                 os.fchmod(handle, stat.S_IMODE(old.st_mode))
             yield file
@@ -49,13 +49,13 @@ def replacing(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
-    _sweep(target)
+    _remove_stale_drafts(target)
 
 
 def write_cached(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """A file of the cache: its owner's alone (0600), and lost at a power cut without harm.
+    """Writes a cache file atomically, with mode 0600. It is not synced: losing it is harmless.
 
-    Its folder is the user's own (see `private_folder`). Raises OSError.
+    Its folder must be private (see `private_folder`). Raises OSError.
     """
     draft, handle = _draft(path, 0o600)
     try:
@@ -76,15 +76,15 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _draft(target: Path, mode: int) -> tuple[Path, int]:
-    """A new file beside it, and its handle."""
-    draft = target.with_name(f"{_beginning(target)}{os.urandom(8).hex()}{DRAFT}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFELY, mode)
-    with contextlib.suppress(OSError):  # some network file systems know no locks
+    """Creates and locks a draft beside the file; returns its path and descriptor."""
+    draft = target.with_name(f"{_draft_prefix(target)}{os.urandom(8).hex()}{DRAFT}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFE_FLAGS, mode)
+    with contextlib.suppress(OSError):  # some network file systems have no locks
         _lock(handle)
     return draft, handle
 
 
-def _beginning(target: Path) -> str:
+def _draft_prefix(target: Path) -> str:
     return f".{os.fsdecode(os.fsencode(target.name)[:LONGEST_NAME])}."
 
 
@@ -93,20 +93,20 @@ def _lock(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _sweep(target: Path) -> None:
-    """Removes drafts of the same file that nobody writes any more."""
-    left = re.compile(re.escape(_beginning(target)) + f"[0-9a-f]{{16}}{re.escape(DRAFT)}")
+def _remove_stale_drafts(target: Path) -> None:
+    """Removes drafts of the same file whose writer is gone."""
+    stale = re.compile(re.escape(_draft_prefix(target)) + f"[0-9a-f]{{16}}{re.escape(DRAFT)}")
     with contextlib.suppress(OSError):  # a folder that may not be listed
-        for path in filter(lambda path: left.fullmatch(path.name), target.parent.iterdir()):
-            _remove_left(path)
+        for path in filter(lambda path: stale.fullmatch(path.name), target.parent.iterdir()):
+            _remove_if_unlocked(path)
 
 
-def _remove_left(path: Path) -> None:
-    with contextlib.suppress(OSError):  # somebody writes it
+def _remove_if_unlocked(path: Path) -> None:
+    with contextlib.suppress(OSError):  # locked: its writer is alive
         if sys.platform == "win32":
             path.unlink()  # fails for an open file
             return
-        handle = os.open(path, os.O_RDONLY | SAFELY)
+        handle = os.open(path, os.O_RDONLY | SAFE_FLAGS)
         try:
             status = os.fstat(handle)
             if stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid():

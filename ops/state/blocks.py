@@ -1,4 +1,4 @@
-"""The memory of all sequences' states: blocks that sequences may share, and slots of their own."""
+"""The memory of all sequences' states: KV blocks, which may be shared, and recurrent slots."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,28 +13,28 @@ from quant.errors import OutOfMemoryError
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """K and V of 256 positions; sequences with a common beginning hold the same ones."""
+    """K and V of 256 positions; sequences with a common prefix share blocks."""
 
-    memory: Any  # what the pool keeps of it: an array, or addresses on a card
-    holders: int = 1
+    memory: Any  # an array, or addresses on a card
+    holders: int = 1  # reference count
 
 
 class BlockPool:
-    """Where the blocks of all sequences come from, and go back to: this one has them in memory."""
+    """Allocates and frees the blocks and slots of all sequences, in host memory."""
 
     def __init__(self, layout: StateLayout) -> None:
         self.layout = layout
-        self.used = 0  # blocks that somebody holds
+        self.used = 0  # blocks that a sequence holds
         self._spare: list[Any] = []
 
     def take(self) -> Block:
-        """Raises OutOfMemoryError."""
+        """A free block. Raises OutOfMemoryError."""
         self.used += 1
         if self._spare:
             return Block(self._spare.pop())
         try:
             return Block(self._allocate())
-        except OutOfMemoryError:  # a card's, which tells its numbers
+        except OutOfMemoryError:  # from a card; it names the card's memory
             self.used -= 1
             raise
         except MemoryError as error:
@@ -44,18 +44,18 @@ class BlockPool:
             raise OutOfMemoryError(message, "use a smaller -c, or fewer --jobs") from error
 
     def give_back(self, block: Block) -> None:
-        """One holder less; memory that nobody holds is kept for the next to take."""
+        """Drops one reference; memory without references is kept for the next `take`."""
         block.holders -= 1
         if not block.holders:
             self.used -= 1
             self._spare.append(block.memory)
 
     def clear(self) -> None:
-        """Frees what nobody holds."""
+        """Frees the memory of unused blocks."""
         self._spare.clear()
 
     def address(self, block: Block) -> int:
-        """Where kernels find it."""
+        """The block's address for kernels."""
         start: int = block.memory.ctypes.data
         return start
 
@@ -63,19 +63,19 @@ class BlockPool:
         target.memory[:] = source.memory
 
     def read(self, block: Block) -> NDArray[np.uint8]:  # (block_bytes,)
-        """What it holds, until the next step."""
+        """The block's bytes, valid until the next step."""
         memory: NDArray[np.uint8] = block.memory
         return memory
 
     def write(self, block: Block, held: NDArray[np.uint8]) -> None:
-        """What `read` gave for this block or another one."""
+        """Overwrites the block with bytes from `read`."""
         block.memory[:] = held
 
     def _allocate(self) -> Any:
         return _aligned(self.layout.block_bytes)
 
     def take_slots(self) -> Any:
-        """Zeros for what a sequence keeps beside its blocks. Raises OutOfMemoryError."""
+        """Zeroed memory for a sequence's recurrent state. Raises OutOfMemoryError."""
         try:
             return _aligned(self.layout.slot_bytes)
         except MemoryError as error:
@@ -87,7 +87,7 @@ class BlockPool:
         target[:] = source
 
     def slots_address(self, slots: Any) -> int:
-        """Where kernels find them."""
+        """The slots' address for kernels."""
         start: int = slots.ctypes.data
         return start
 
@@ -96,7 +96,7 @@ class BlockPool:
         return held
 
     def write_slots(self, slots: Any, held: NDArray[np.uint8]) -> None:
-        """What `read_slots` gave."""
+        """Overwrites the slots with bytes from `read_slots`."""
         slots[:] = held
 
 

@@ -1,8 +1,8 @@
-"""How a sequence's state lies in memory: K and V in blocks of 256 positions, slots as one array.
+"""The memory layout of a sequence's state: KV blocks of 256 positions, and slots as one array.
 
 A block begins with scratch for one token's partial softmax results (one record per query head): it
-has to grow with the context, as the block does. Behind it lies each layer's part (formats.py).
-Slots are float32, one behind the other.
+has to grow with the context, as the block does. Each layer's part follows (formats.py).
+Slots are float32, one after the other.
 """
 
 import math
@@ -16,17 +16,17 @@ from ops.program import Program
 from ops.state.formats import LANES, PANEL, CacheType, cached_bytes
 from quant.errors import UsageError
 
-LINE = 64  # bytes of a cache line, on which everything begins
+LINE = 64  # bytes of a cache line; everything is aligned to it
 
 
 def record_bytes(heads: Heads) -> int:
-    """A query's partial result over a block: the weighted V, and two registers more."""
-    return 4 * (_up(heads.values, LANES) + 2 * LANES)
+    """Bytes of a query head's partial softmax result: the weighted V and two more vectors."""
+    return 4 * (_round_up(heads.values, LANES) + 2 * LANES)
 
 
 @dataclass(frozen=True, slots=True)
 class StateLayout:
-    """Where everything lies. A program knows a layer by its offsets in a block, or in the slots.
+    """The offsets of each layer in a block and in the slots.
 
     `scratch`: bytes at the start of a block.
     """
@@ -39,11 +39,11 @@ class StateLayout:
 
     @classmethod
     def of(cls, program: Program, k: CacheType = "f16", v: CacheType = "f16") -> Self:
-        """What the program's operators keep. Raises UsageError for types that do not fit them."""
+        """The layout for a program. Raises UsageError for cache types that do not fit it."""
         heads = [op.heads for op in program.operations if isinstance(op, Attention)]
         room = max((one.query_heads * record_bytes(one) for one in heads), default=0)
         slots = tuple(state for state in program.states if isinstance(state, Slot))
-        return cls(program.pages, slots, _up(room, LINE), k, v)
+        return cls(program.pages, slots, _round_up(room, LINE), k, v)
 
     def __post_init__(self) -> None:
         """Raises UsageError."""
@@ -54,7 +54,7 @@ class StateLayout:
 
     @property
     def block_bytes(self) -> int:
-        """0 for a program that keeps no keys and values."""
+        """0 for a program without attention."""
         if not self.pages:
             return 0
         return self.scratch + BLOCK * sum(map(self.page_bytes, self.pages))
@@ -67,15 +67,15 @@ class StateLayout:
         return next(page for page in self.pages if page.layer == layer)
 
     def panel_bytes(self, layer: int) -> int:
-        """64 positions of one kv head's K."""
+        """Bytes of 64 positions of one kv head's K."""
         return PANEL * cached_bytes(self.k, self.page(layer).key_width)
 
     def row_bytes(self, layer: int) -> int:
-        """A position of one kv head's V."""
+        """Bytes of one position of one kv head's V."""
         return cached_bytes(self.v, self.page(layer).value_width)
 
     def position_bytes(self, layer: int) -> int:
-        """K and V of all kv heads of a layer, for one position."""
+        """Bytes of K and V of all kv heads of a layer for one position."""
         return self.page_bytes(self.page(layer))
 
     def page_bytes(self, page: Pages) -> int:
@@ -94,8 +94,8 @@ class StateLayout:
 
 
 def _slot_bytes(slot: Slot) -> int:
-    return _up(4 * math.prod(slot.shape), LINE)
+    return _round_up(4 * math.prod(slot.shape), LINE)
 
 
-def _up(number: int, multiple: int) -> int:
+def _round_up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple

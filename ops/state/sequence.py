@@ -1,8 +1,8 @@
-"""One sequence's state: what it keeps of its tokens, cut back, shared and copied.
+"""The state of one sequence: KV blocks and recurrent slots, with rewind, fork and checkpoints.
 
-Blocks of keys and values may be cut anywhere. Slots, which every step overwrites, cannot: the state
-goes back to the last checkpoint. One rule for every caller: `rewind` and `fork` say which position
-was reached; what is missing behind it is entered again. Without slots that is what was asked for.
+KV blocks may be cut at any position. Slots, which every step overwrites, cannot: the state goes
+back to the last checkpoint. One rule for every caller: `rewind` and `fork` return the position that
+was reached, and the caller runs the tokens after it again. Without slots it is the one asked for.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from ops.state.layout import StateLayout
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A copy of the slots after the first `position` tokens."""
+    """A copy of the slots as they were after the first `position` tokens."""
 
     position: int
     slots: Any
@@ -27,26 +27,26 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class SavedState:
-    """The bytes of a state after `position` tokens, to be copied before the next step."""
+    """The bytes of a state after `position` tokens; copy them before the next step."""
 
     position: int
     blocks: list[NDArray[np.uint8]]
     slots: NDArray[np.uint8] | None
 
 
-MOST_CHECKPOINTS = 32
-"""Of one sequence; beyond that the older of the two that lie closest together goes."""
+MAX_CHECKPOINTS = 32
+"""Per sequence; beyond that the older of the two closest to each other is dropped."""
 
 
 class SequenceState:
-    """The blocks of one sequence, taken as its positions are written, and its slots."""
+    """The KV blocks of one sequence, allocated as it grows, and its slots."""
 
     def __init__(self, pool: BlockPool) -> None:
         self.pool = pool
         self.blocks: list[Block] = []
         self.slots: Any = None  # taken with the first step
-        self._entered = 0  # tokens that the slots have seen
-        self._checkpoints: list[Checkpoint] = []  # in rising order
+        self._entered = 0  # tokens that the slots have processed
+        self._checkpoints: list[Checkpoint] = []  # in ascending order
 
     @property
     def layout(self) -> StateLayout:
@@ -65,19 +65,19 @@ class SequenceState:
         return shared + max(0, -(-stop // BLOCK) - len(self.blocks))
 
     def reserve(self, start: int, stop: int) -> None:
-        """Makes room to write positions start .. stop - 1, which no other sequence will see.
+        """Prepares positions start .. stop - 1 for writing: allocates blocks, copies shared ones.
 
-        With slots a step begins where the last one ended. Raises OutOfMemoryError.
+        With slots a step must begin where the last one ended. Raises OutOfMemoryError.
         """
         if self.layout.slots:
-            assert start == self._entered, "a recurrent state goes on only where it stands"
+            assert start == self._entered, "a recurrent state continues only from its own position"
             self._entered = stop
             if self.slots is None:
                 self.slots = self.pool.take_slots()
         self.take_blocks(start, stop)
 
     def take_blocks(self, start: int, stop: int) -> None:
-        """The part of `reserve` that takes memory of the cache, ahead of the step."""
+        """The part of `reserve` that allocates KV blocks; may be called ahead of the step."""
         if not self.layout.pages:
             return
         for n in range(start // BLOCK, -(-stop // BLOCK)):
@@ -90,20 +90,20 @@ class SequenceState:
                 self.blocks[n] = copy
 
     def checkpoint(self) -> None:
-        """Keeps a copy of the slots as they are now; nothing is to be done without slots."""
-        if self.slots is None or self._kept_at(self._entered):
+        """Stores a copy of the slots as they are now; does nothing without slots."""
+        if self.slots is None or self._has_checkpoint(self._entered):
             return
         copy = self.pool.take_slots()
         self.pool.copy_slots(self.slots, copy)
         self._checkpoints.append(Checkpoint(self._entered, copy))
-        if len(self._checkpoints) > MOST_CHECKPOINTS:
+        if len(self._checkpoints) > MAX_CHECKPOINTS:
             places = [each.position for each in self._checkpoints]
             del self._checkpoints[1 + int(np.argmin(np.diff(places[1:])))]
 
     def rewind(self, position: int) -> int:
-        """Cuts off what lies behind a position; the position reached, which may be an earlier one.
+        """Drops the state after a position; returns the position reached, which may be earlier.
 
-        Blocks behind it stay until `shrink`: the next tokens are written over them.
+        Blocks after it are kept until `shrink`: the next tokens overwrite them.
         """
         if not self.layout.slots or position == self._entered:
             return position
@@ -117,22 +117,22 @@ class SequenceState:
         return self._entered
 
     def shrink(self, positions: int) -> None:
-        """Gives back the blocks that positions 0 .. positions - 1 do not need."""
+        """Frees the blocks that positions 0 .. positions - 1 do not need."""
         keep = -(-positions // BLOCK)
         for block in self.blocks[keep:]:
             self.pool.give_back(block)
         del self.blocks[keep:]
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Drops the whole state."""
         self.shrink(0)
         self._checkpoints.clear()
         self.rewind(0)
 
     def fork(self, position: int) -> tuple["SequenceState", int]:
-        """Another sequence that begins with the same tokens, and the position that it reached.
+        """A new sequence with the same first tokens, and the position that it reached.
 
-        Blocks are shared; checkpoints are, too.
+        Blocks and checkpoints are shared.
         """
         other = SequenceState(self.pool)
         if self.layout.slots:
@@ -152,22 +152,22 @@ class SequenceState:
             block.holders += 1
         return other, position
 
-    def saved(self, position: int) -> SavedState:
-        """The bytes of all up to a position, or, with slots, to the last checkpoint before it."""
+    def save(self, position: int) -> SavedState:
+        """The bytes up to a position or, with slots, up to the last checkpoint before it."""
         slots = None
         if self.layout.slots:
-            kept = [each for each in self._checkpoints if each.position <= position]
+            earlier = [each for each in self._checkpoints if each.position <= position]
             if position == self._entered and self.slots is not None:
                 slots = self.pool.read_slots(self.slots)
-            elif kept:
-                position, slots = kept[-1].position, self.pool.read_slots(kept[-1].slots)
+            elif earlier:
+                position, slots = earlier[-1].position, self.pool.read_slots(earlier[-1].slots)
             else:
                 position = 0
         count = -(-position // BLOCK) if self.layout.pages else 0
         return SavedState(position, [self.pool.read(block) for block in self.blocks[:count]], slots)
 
     def restore(self, saved: SavedState) -> None:
-        """Takes over what `saved` gave. Raises OutOfMemoryError."""
+        """Replaces the state by what `save` returned. Raises OutOfMemoryError."""
         self.clear()
         if not saved.position:
             return
@@ -182,11 +182,11 @@ class SequenceState:
         """The blocks' addresses."""
         return np.array([self.pool.address(block) for block in self.blocks], np.int64)
 
-    def _kept_at(self, position: int) -> bool:
+    def _has_checkpoint(self, position: int) -> bool:
         return any(each.position == position for each in self._checkpoints)
 
 
 def reserve(step: Step, states: Sequence[SequenceState]) -> None:
-    """Room for what a step writes: its sequences' states in order. Raises OutOfMemoryError."""
+    """Prepares the states of a step's sequences for writing. Raises OutOfMemoryError."""
     for run, state in zip(step.runs(), states, strict=True):
         state.reserve(int(step.positions[run].min()), int(step.positions[run].max()) + 1)

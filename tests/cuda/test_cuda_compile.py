@@ -110,7 +110,7 @@ def test_the_card_gets_the_instructions_meant(name, sm, wanted, tmp_path):
 
 
 def test_a_compiling_process_answers_as_the_store_expects(tmp_path):
-    from ops.compiled.compiling import Worker, compiled
+    from ops.compiled.compiling import Worker, compile_kernels
     from ops.cuda.compile.codes import CodeStore, card_kernels
 
     class Listening:
@@ -131,5 +131,5 @@ def test_a_compiling_process_answers_as_the_store_expects(tmp_path):
     assert len(heard) == 3 and warm.codes["scale"] == cold.codes["scale"]
     assert cold.codes["scale"].signature == KERNELS["scale"].signature
     assert set(card_kernels(tmp_path, "sm_89").sizes()) == {"add", "scale"}
-    again = dict(compiled(["add"], Worker("ops.cuda.compile.worker", ("sm_120",)), 1))
+    again = dict(compile_kernels(["add"], Worker("ops.cuda.compile.worker", ("sm_120",)), 1))
     assert set(again) == {"add"}

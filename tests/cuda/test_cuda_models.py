@@ -177,7 +177,7 @@ def test_a_resumed_window_goes_on_with_the_same_bytes(made, cards):
     with open_model(path, LoadOptions("cuda")) as model:
         want = answer(model, ids).token_ids
         held = list(model.positions.ids)
-        saved = model.positions.saved(20)
+        saved = model.positions.save(20)
     with open_model(path, LoadOptions("cuda")) as model:
         model.positions.restore(held, saved)
         done = answer(model, ids)

@@ -261,7 +261,7 @@ def _judge_prefix(trial: Trial) -> str:
 
 def _kernel(folder: Path) -> list[bytes]:
     (folder / "kernels").mkdir(mode=0o700, exist_ok=True)
-    return [KernelFolder(folder / "kernels").sealed("scale", pack(b"code" * 50, "entry"))]
+    return [KernelFolder(folder / "kernels").with_checksum("scale", pack(b"code" * 50, "entry"))]
 
 
 def _judge_kernel(trial: Trial) -> str:

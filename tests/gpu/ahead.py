@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ops.compiled.compiling import Worker, compiled
+from ops.compiled.compiling import Worker, compile_kernels
 from ops.cuda.compile.codes import card_kernels
 from ops.cuda.kernels import KERNELS
 
@@ -16,6 +16,6 @@ def compile_ahead(target: str, cache: Path) -> str:
     shelf = card_kernels(cache / "lepton" / "kernels", target)
     missing = [name for name in KERNELS if not shelf.read(name)]
     worker = Worker("ops.cuda.compile.worker", (target,))
-    for name, packed in compiled(missing, worker, os.cpu_count() or 1):
+    for name, packed in compile_kernels(missing, worker, os.cpu_count() or 1):
         shelf.write(name, packed)
     return f"{len(missing)} of {len(KERNELS)} kernels compiled into {shelf.folder}"

@@ -89,7 +89,7 @@ def resumed(path: Path, options: LoadOptions) -> str:
             for _ in model.positions.prefill(ids[:-3]):
                 pass
             held = list(model.positions.ids)
-            saved = model.positions.saved(len(held))
+            saved = model.positions.save(len(held))
             kept = replace(saved, blocks=[block.copy() for block in saved.blocks])
         with open_model(path, options) as model:
             model.positions.restore(held, kept)

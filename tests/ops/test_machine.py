@@ -44,7 +44,7 @@ def test_affinity_limits_the_threads_and_is_told(tmp_path):
 def test_without_topology_every_cpu_counts(tmp_path):
     choice = default_threads(tmp_path, range(6))
     assert choice.count == 6
-    assert "does not tell its cores" in choice.reason
+    assert "does not report its cores" in choice.reason
 
 
 def test_one_core_is_one_thread(tmp_path):

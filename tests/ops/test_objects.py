@@ -16,7 +16,7 @@ from passes import kernel_folder
 from ops.compiled import kernel_folder as all_shelves
 from ops.compiled.kernel_folder import Compiling, KernelFolder, pack
 from ops.cpu import kernel_folders
-from ops.cpu.compiling import compiled
+from ops.cpu.compiling import compile_kernels
 from ops.cpu.objects import ObjectStore, host_features, symbol_address, undefined_symbols
 from ops.cpu.rungs import X86, choose_rung, ladder
 from quant.errors import LeptonError, UsageError
@@ -88,7 +88,7 @@ def test_a_damaged_kernel_is_compiled_again(folder, damage):
     flipped = bytearray(whole)
     flipped[100] ^= 255
     short = {"flipped": bytes(flipped), "empty": b"", "short": b"short"}
-    short["a seal alone"] = cached(folder).sealed(SMALL, b"")
+    short["a seal alone"] = cached(folder).with_checksum(SMALL, b"")
     path.unlink()
     match damage:
         case "endless":
@@ -110,7 +110,7 @@ def test_a_folder_in_a_kernels_place_is_told(folder):
     path.unlink()
     path.mkdir()
     _, last = heard(folder, SMALL)
-    assert last.lost.message == f"kernels cannot be kept in {path}: Is a directory"
+    assert last.lost.message == f"kernels cannot be stored in {path}: Is a directory"
 
 
 def test_a_kernel_under_anothers_name_is_not_loaded(folder):
@@ -152,7 +152,7 @@ def test_a_folder_that_others_can_write_is_neither_used_nor_filled(folder, above
     place.chmod(0o777)
     first, last = heard(folder, SMALL, SECOND)[:1] + heard(folder, SMALL)[-1:]
     for told in (first, last):
-        assert f"kernels cannot be kept: others can write to {place} " in told.lost.message
+        assert f"kernels cannot be stored: others can write to {place} " in told.lost.message
         assert told.lost.hint == f"chmod go-w {place}"
     assert (first.total, last.total) == (2, 1)
     assert [path.name for path in shelf.iterdir()] == [f"{SMALL}.kernel"]
@@ -220,7 +220,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch, h
         case "no home folder":
             cache = Path(os.devnull) / "cache"
     first, last = heard(cache, SMALL)
-    assert last.kernel == SMALL and "cannot be kept" in last.lost.message
+    assert last.kernel == SMALL and "cannot be stored" in last.lost.message
     assert "XDG_CACHE_HOME" in last.lost.hint
     assert (first.lost is None) == (hindrance == "a full disk")  # found by the write alone
     assert not [path for path in tmp_path.rglob("*") if path.name.startswith(SMALL)]
@@ -245,8 +245,8 @@ def test_two_processes_may_fill_the_same_folder_at_once(tmp_path):
 
 def test_a_failing_compiler_is_told_with_the_kernel(capfd):
     rung = choose_rung(host_features(), {})
-    with pytest.raises(LeptonError, match="ended with code 1 at the kernel no_such_kernel"):
-        list(compiled(["no_such_kernel"], rung, 1))
+    with pytest.raises(LeptonError, match="ended with code 1 while compiling no_such_kernel"):
+        list(compile_kernels(["no_such_kernel"], rung, 1))
     assert "KeyError: 'no_such_kernel'" in capfd.readouterr().err
 
 
@@ -265,15 +265,15 @@ def test_a_compiler_whose_parent_is_gone_ends_at_once_and_says_nothing(work, clo
 
 def test_a_persons_own_settings_of_numba_change_nothing(monkeypatch):
     rung = choose_rung(host_features(), {})
-    [(_, before)] = compiled([SMALL], rung, 1)
+    [(_, before)] = compile_kernels([SMALL], rung, 1)
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     monkeypatch.setenv("NUMBA_OPT", "0")
-    assert list(compiled([SMALL], rung, 1)) == [(SMALL, before)]
+    assert list(compile_kernels([SMALL], rung, 1)) == [(SMALL, before)]
 
 
 @pytest.mark.skipif(ladder() is not X86, reason="rungs of x86")
 def test_each_rung_has_its_own_code():
-    codes = {rung.name: packed for rung in X86 for _, packed in compiled([SMALL], rung, 1)}
+    codes = {rung.name: packed for rung in X86 for _, packed in compile_kernels([SMALL], rung, 1)}
     assert codes["avx512"] != codes["avx2"] != codes["generic"]
 
 

@@ -18,7 +18,7 @@ from ops.operations.base import Pages, Slot
 from ops.operations.products import JoinedProducts
 from ops.operations.recurrence import Convolve, DeltaRule
 from ops.operations.registry import FUSED, RECORDED
-from ops.state.sequence import MOST_CHECKPOINTS, SequenceState
+from ops.state.sequence import MAX_CHECKPOINTS, SequenceState
 from quant.gguf import GGUF
 
 KV = ("f32", "f32")
@@ -150,7 +150,7 @@ def test_a_saved_state_goes_on_in_another_window(passes):
     first, second = Positions(passes, CONTEXT), Positions(passes, CONTEXT)
     read(first, ids)
     first.enter([4])
-    second.restore(ids, first.saved(len(ids)))
+    second.restore(ids, first.save(len(ids)))
     assert second.ids == ids
     second.enter([11])
     same(passes, second)
@@ -179,7 +179,7 @@ def test_checkpoints_are_bounded_and_spread(passes):
         state.reserve(position, position + 1)
         state.checkpoint()
     kept = [each.position for each in state._checkpoints]
-    assert len(kept) == MOST_CHECKPOINTS and kept[0] == 1 and kept[-1] == 100
+    assert len(kept) == MAX_CHECKPOINTS and kept[0] == 1 and kept[-1] == 100
     assert state.rewind(50) == max(place for place in kept if place <= 50)
 
 

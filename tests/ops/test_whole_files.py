@@ -10,15 +10,15 @@ import pytest
 from platforms import posix
 
 from ops.files.own_files import ForeignFileError
-from ops.files.whole_files import replacing, write_cached
+from ops.files.whole_files import replace_file, write_cached
 from quant.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ops.files.whole_files import replacing
-with replacing(Path(sys.argv[1])) as file:
+from ops.files.whole_files import replace_file
+with replace_file(Path(sys.argv[1])) as file:
     file.write(b"half")
     file.flush()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -26,7 +26,7 @@ with replacing(Path(sys.argv[1])) as file:
 
 
 def written(path: Path, data: bytes = b"new") -> None:
-    with replacing(path) as file:
+    with replace_file(path) as file:
         file.write(data)
 
 
@@ -37,7 +37,7 @@ def mode(path: Path) -> int:
 def test_a_file_is_there_when_it_is_whole(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with replacing(path) as file:
+    with replace_file(path) as file:
         file.write(b"new")
         file.flush()
         assert path.read_bytes() == b"old"
@@ -48,7 +48,7 @@ def test_a_file_is_there_when_it_is_whole(tmp_path):
 def test_what_fails_leaves_the_old_file_and_no_draft(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(KeyError), replacing(path) as file:
+    with pytest.raises(KeyError), replace_file(path) as file:
         file.write(b"new")
         raise KeyError
     assert path.read_bytes() == b"old"
@@ -67,7 +67,7 @@ def test_a_draft_has_the_final_mode_before_anything_is_in_it(tmp_path):
             (new, 0o640, 0o666),
             (private, 0o600, 0o600),
         ):
-            with replacing(path, bits):
+            with replace_file(path, bits):
                 [draft] = tmp_path.glob(".*.draft")
                 assert (mode(draft), draft.stat().st_size) == (wanted, 0)
             assert mode(path) == wanted
@@ -152,7 +152,7 @@ def test_the_draft_of_a_killed_process_goes_with_the_next_one(tmp_path):
     ]
     for foreign in other:
         foreign.touch()
-    with replacing(path) as file:
+    with replace_file(path) as file:
         written(path, b"meanwhile")  # another process writes the same: its draft is nobody's prey
         file.write(b"last")
     assert path.read_bytes() == b"last"

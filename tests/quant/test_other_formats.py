@@ -30,7 +30,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 4920
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "convert"),
         (gzip.compress(b"GGUF"), "compressed with gzip", "gzip -dc '"),
         (b"a.gguf".ljust(257, b"\0") + b"ustar\x0000", "a tar archive", "tar -xf '"),
-        (bytes(9000), "zeros, as of an unfinished download", "fetch it again"),
+        (bytes(9000), "only zeros (an unfinished download?)", "fetch it again"),
         (
             b"\xde\xad\xbe\xef\0\1",
             "not a GGUF file (it begins with the bytes de ad be ef)",

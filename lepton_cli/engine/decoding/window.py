@@ -188,9 +188,9 @@ class Positions:
         """How K and V lie in a block."""
         return self._state.layout
 
-    def saved(self, position: int) -> SavedState:
+    def save(self, position: int) -> SavedState:
         """The state after so many tokens of the window, or a few less; copied before a pass."""
-        return self._state.saved(position)
+        return self._state.save(position)
 
     def restore(self, ids: Sequence[int], saved: SavedState) -> None:
         """Fills the window with the tokens that a saved state is of."""

@@ -30,7 +30,7 @@ from lepton_cli.engine.jobs.records import (
 )
 from lepton_cli.engine.library.sizes import counted
 from ops.files.own_files import named_file, open_file
-from ops.files.whole_files import replacing
+from ops.files.whole_files import replace_file
 from quant.errors import LeptonError, UsageError
 
 if sys.platform != "win32":
@@ -125,7 +125,7 @@ class Ledger:
         if alone and whole and starts == sorted(starts) and rows == list(range(1, len(keys) + 1)):
             return
         try:
-            with replacing(self.path) as file:
+            with replace_file(self.path) as file:
                 file.writelines(self.lines(keys))
                 self._file.close()  # Windows replaces no open file
         except OSError as error:

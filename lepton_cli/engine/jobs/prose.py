@@ -10,7 +10,7 @@ from lepton_cli.engine.jobs.columns import ColumnText, missing
 from lepton_cli.engine.jobs.records import read_record
 from lepton_cli.engine.library.json_values import Plain
 from ops.files.own_files import named_file, open_file
-from ops.files.whole_files import replacing
+from ops.files.whole_files import replace_file
 
 COLUMNS = ("text", "reasoning", "row", "id", "finish_reason", "seed", "error")
 
@@ -55,6 +55,6 @@ class Prose:
 
         Raises UsageError for a pipe, a device or a folder; OSError.
         """
-        with replacing(path) as file:
+        with replace_file(path) as file:
             file.writelines(map(self.line, map(read_record, results)))
             yield

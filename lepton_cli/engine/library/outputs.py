@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 from ops.files.own_files import named_file, not_a_file, open_file
-from ops.files.whole_files import replacing
+from ops.files.whole_files import replace_file
 from quant.errors import UsageError
 
 HEAD = 4096  # bytes of a file in which its mark is looked for
@@ -27,7 +27,7 @@ def check_named(path: Path, *, mark: bytes) -> None:
                     raise UsageError(
                         f"{path} is there, and not ours to replace", "choose another file"
                     )
-        with contextlib.suppress(_NotYetError), replacing(path):
+        with contextlib.suppress(_NotYetError), replace_file(path):
             raise _NotYetError
     except OSError as error:
         raise _failed(path, error) from error
@@ -40,7 +40,7 @@ class _NotYetError(Exception):
 def write_named(path: Path, data: bytes) -> None:
     """Writes the whole file that a user named, or leaves the old one. Raises UsageError."""
     try:
-        with replacing(path) as file:
+        with replace_file(path) as file:
             file.write(data)
     except OSError as error:
         raise _failed(path, error) from error

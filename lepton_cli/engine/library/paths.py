@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ops.files import own_files
 from ops.files.own_files import named_file, open_file, open_own, own_file
-from ops.files.whole_files import replacing
+from ops.files.whole_files import replace_file
 from quant.errors import UsageError
 
 WRITABLE = "a folder that can be written"
@@ -100,7 +100,7 @@ def write_private(path: Path, text: str) -> None:
     Raises UsageError, also where there is no such folder: a slip would become one.
     """
     try:
-        with replacing(path, 0o600) as file:
+        with replace_file(path, 0o600) as file:
             # a lone surrogate, from a terminal that sends no UTF-8, must not lose the rest
             file.write(text.encode(errors="backslashreplace"))
     except OSError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import kernel_folder, open_model
 from ops.backend import all_kernels
-from ops.compiled.compiling import MOST_PROCESSES
+from ops.compiled.compiling import MAX_PROCESSES
 from ops.compiled.kernel_folder import Compiling
 from ops.machine import default_threads
 from quant.errors import OutOfMemoryError
@@ -35,12 +35,12 @@ class Warmth:
 
 def seconds(kernels: int) -> int:
     """Roughly how long compiling takes: rather more than less."""
-    together = min(default_threads().count, MOST_PROCESSES)
+    together = min(default_threads().count, MAX_PROCESSES)
     return FEWEST_SECONDS + -(-SECONDS_A_KERNEL * kernels // together)
 
 
 def warm_up(models: Sequence[str], on_compile: Hear) -> list[Warmth]:
-    """Without models: every kernel. Raises LeptonError where the kernels cannot be kept.
+    """Without models: every kernel. Raises LeptonError where the kernels cannot be stored.
 
     A model that only a card has room for is left out on the CPU; else it is an OutOfMemoryError.
     """

@@ -67,7 +67,7 @@ class Prefixes:
         """
         ids = positions.ids[:count]
         if len(ids) >= max(least, WORTH_LOADING):
-            saved = positions.saved(len(ids))
+            saved = positions.save(len(ids))
             self._opened(positions.layout).keep(ids[: saved.position], saved.blocks, least)
         return None if self._store is None else self._store.failure
 

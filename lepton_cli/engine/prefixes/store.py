@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.compiled.kernel_folder import CURE
+from ops.compiled.kernel_folder import HINT
 from ops.files.own_files import ForeignFileError, open_own, own_folder, private_folder
 from ops.files.whole_files import DRAFT, write_cached
 from ops.interface import BLOCK
@@ -143,10 +143,10 @@ class PrefixStore:
             self._write_all(ids, blocks)
             _tidy(self._root, self._limit)
         except ForeignFileError as error:
-            self.failure = f"the prompt cache cannot be kept: {error.message}; {error.hint}"
+            self.failure = f"the prompt cache cannot be stored: {error.message}; {error.hint}"
         except OSError as error:  # a full disk, a folder that may not be written
-            why = f"cannot be kept in {self._root}: {error.strerror}"
-            self.failure = f"the prompt cache {why}; {CURE}, or --prefix-cache 0"
+            why = f"cannot be stored in {self._root}: {error.strerror}"
+            self.failure = f"the prompt cache {why}; {HINT}, or --prefix-cache 0"
         else:
             self.failure = None
         return self.failure is None

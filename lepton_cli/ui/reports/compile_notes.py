@@ -13,7 +13,7 @@ ERASE_LINE = "\r\x1b[K"
 class CompileNotes:
     """Compiling takes seconds, so it is told, on stderr: a note, or a line that counts.
 
-    That line is a terminal's, and goes when all is done. That kernels cannot be kept, or that one
+    That line is a terminal's, and goes when all is done. That kernels cannot be stored, or that one
     is not used, is told once.
     """
 

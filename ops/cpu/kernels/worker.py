@@ -3,7 +3,7 @@
 import sys
 
 from ops.compiled.kernel_folder import pack
-from ops.compiled.worker import serve, tell
+from ops.compiled.worker import print_names, serve
 from ops.cpu.kernels import ARGUMENTS, KERNELS
 from ops.cpu.kernels.simd.compiler import compile_kernel
 
@@ -14,6 +14,6 @@ def compiled(name: str) -> bytes:
 
 if __name__ == "__main__":
     if "--list" in sys.argv:
-        tell(KERNELS)
+        print_names(KERNELS)
     else:
         serve(compiled)

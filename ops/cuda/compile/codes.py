@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
-from ops.compiled.compiling import Worker, compiled
+from ops.compiled.compiling import Worker, compile_kernels
 from ops.compiled.kernel_folder import Compiling, KernelFolder, tidy, unpack
 from ops.cuda.device.device import Code
 
@@ -60,7 +60,9 @@ class CodeStore:
         lost, ignored = self.shelf.probe(), self.shelf.ignored
         self._on_compile(Compiling(0, len(missing), lost=lost, ignored=ignored))
         worker = Worker("ops.cuda.compile.worker", (self._target,))
-        for done, (name, packed) in enumerate(compiled(missing, worker, self._processes), start=1):
+        for done, (name, packed) in enumerate(
+            compile_kernels(missing, worker, self._processes), start=1
+        ):
             lost = self.shelf.write(name, packed)
             self._load(name, *unpack(packed))
             self._on_compile(Compiling(done, len(missing), name, lost))

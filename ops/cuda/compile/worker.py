@@ -4,7 +4,7 @@ import sys
 from functools import partial
 
 from ops.compiled.kernel_folder import pack
-from ops.compiled.worker import serve, tell
+from ops.compiled.worker import print_names, serve
 from ops.cuda.kernels import KERNELS
 
 
@@ -19,6 +19,6 @@ def compiled(name: str, sm: int) -> bytes:
 
 if __name__ == "__main__":
     if "--list" in sys.argv:
-        tell(KERNELS)
+        print_names(KERNELS)
     else:
         serve(partial(compiled, sm=int(sys.argv[1].removeprefix("sm_"))))

@@ -61,7 +61,7 @@ def test_a_file_that_cannot_be_mapped_is_told_with_its_size(tmp_path, monkeypatc
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
     monkeypatch.setattr(mmap, "mmap", fail)
-    with pytest.raises(OutOfMemoryError, match=r"no room to map its \d+\.\d MB"):
+    with pytest.raises(OutOfMemoryError, match=r"no memory to map its \d+\.\d MB"):
         GGUF.open(path)
 
 
@@ -218,7 +218,7 @@ def test_as_many_kernels_are_compiled_at_once_as_memory_allows(monkeypatch, free
         assert compiling._processes_that_fit() == processes
         return
     with pytest.raises(OutOfMemoryError, match=r"takes 130 MB; 129\.0 MB are free") as caught:
-        next(compiling.compiled(["add"], compiling.Worker("none"), 4))
+        next(compiling.compile_kernels(["add"], compiling.Worker("none"), 4))
     assert "lepton warmup" in str(caught.value.hint)
 
 

@@ -313,7 +313,7 @@ def test_a_disk_that_is_full_is_no_error(root, monkeypatch):
     full_store = store(root)
     assert not kept(full_store, tokens(300))
     assert not files(root)
-    assert f"cannot be kept in {root}: No space left on device" in full_store.failure
+    assert f"cannot be stored in {root}: No space left on device" in full_store.failure
     assert "XDG_CACHE_HOME" in full_store.failure
     monkeypatch.undo()
     assert kept(full_store, tokens(300)) and full_store.failure is None

@@ -239,10 +239,10 @@ def test_more_tokens_or_merges_than_real_files_have_are_refused(monkeypatch, lim
     module = "vocabulary" if limit == "MAX_TOKENS" else "byte_pairs"
     build(byte_pairs())
     monkeypatch.setattr(f"lepton_cli.engine.text.tokenizer.{module}.{limit}", most)
-    with pytest.raises(ModelFileError, match=f"at most {most} are believed"):
+    with pytest.raises(ModelFileError, match=f"the limit is {most}"):
         build(byte_pairs())
 
 
 def test_a_token_of_more_letters_than_real_ones_is_refused():
-    with pytest.raises(ModelFileError, match="a text of 8193 bytes; at most 8192 are believed"):
+    with pytest.raises(ModelFileError, match="a text of 8193 bytes; the limit is 8192"):
         build(byte_pairs(("a" * 8193, N)))

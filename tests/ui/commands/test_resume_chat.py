@@ -169,10 +169,10 @@ def test_a_chat_that_cannot_be_kept_says_so_once(folder: Path, told: Callable[[]
 
 def test_a_window_that_cannot_be_kept_is_told_once(told: Callable[[], str]) -> None:
     talk = dialogue(["one"], ["two"])
-    talk.session.model.unstored = "the prompt cache cannot be kept"  # type: ignore[attr-defined]
+    talk.session.model.unstored = "the prompt cache cannot be stored"  # type: ignore[attr-defined]
     for text in ("a", "b"):
         talk.ask(text)
-    assert told().count("the prompt cache cannot be kept") == 1
+    assert told().count("the prompt cache cannot be stored") == 1
 
 
 @pytest.mark.parametrize("suffix", [".json", ".md"])

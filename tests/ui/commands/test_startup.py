@@ -143,7 +143,7 @@ def test_compiling_is_noted_once_where_nothing_can_be_redrawn(capsys):
     assert re.fullmatch(r"lepton: note: compiling 2 kernels .*\n", told(capsys, verbose=False))
 
 
-LOST = LeptonError("kernels cannot be kept in /c: Read-only file system", "set XDG_CACHE_HOME")
+LOST = LeptonError("kernels cannot be stored in /c: Read-only file system", "set XDG_CACHE_HOME")
 
 
 @pytest.mark.parametrize("counts", [False, True])
@@ -154,7 +154,7 @@ def test_kernels_that_cannot_be_kept_are_told_once(capsys, monkeypatch, counts, 
     before = known == "before"
     steps = [replace(first, lost=LOST if before else None), *(replace(s, lost=LOST) for s in rest)]
     err = told(capsys, steps)
-    assert err.count("lepton: note: kernels cannot be kept in /c: Read-only file system;") == 1
+    assert err.count("lepton: note: kernels cannot be stored in /c: Read-only file system;") == 1
     assert err.count("set XDG_CACHE_HOME") == 1
     assert ("only this once" in err, "each time" in err) == (not before, before or counts)
 
@@ -212,7 +212,7 @@ def a_card(monkeypatch) -> None:
         assert worker.arguments == ("sm_89",)
         return [(name, pack(b"code", f"{name} l")) for name in names]
 
-    monkeypatch.setattr("ops.cuda.compile.codes.compiled", compiled)
+    monkeypatch.setattr("ops.cuda.compile.codes.compile_kernels", compiled)
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_after_a_models_warmup_its_run_compiles_nothing(few_kernels, capsys):
 def test_warmup_fails_where_kernels_cannot_be_kept(few_kernels, cache, capsys):
     cache.write_text("a file in the way")
     assert run(["warmup"]) == 1
-    assert f"kernels cannot be kept in {cache}" in capsys.readouterr().err
+    assert f"kernels cannot be stored in {cache}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("many", [False, True])
@@ -300,7 +300,7 @@ def test_doctor_says_that_kernels_cannot_be_kept(few_kernels, cache, capsys, mon
         cache.write_text("a file in the way")
     assert run(["doctor"]) == 0
     [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("kernels ")]
-    assert "kernels cannot be kept in" in line and "set XDG_CACHE_HOME" in line
+    assert "kernels cannot be stored in" in line and "set XDG_CACHE_HOME" in line
     assert ("2 compiled" in line) == many
 
 

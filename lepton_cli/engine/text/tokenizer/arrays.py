@@ -25,7 +25,7 @@ def read_texts(metadata: Metadata, key: str, most: int) -> list[bytes]:
     longest = max(map(len, texts), default=0)
     if longest > MAX_BYTES:
         message = f"{metadata.path}: the key {key} holds a text of {longest} bytes"
-        raise ModelFileError(f"{message}; at most {MAX_BYTES} are believed", DAMAGED)
+        raise ModelFileError(f"{message}; the limit is {MAX_BYTES}", DAMAGED)
     joined = b"\n".join(texts)
     try:
         joined.decode()  # all at once: one by one takes ten times as long
