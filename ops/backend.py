@@ -218,6 +218,7 @@ class CardBackend:
 
     def refuses(self, program: Program) -> str | None:
         from ops.cuda.cache import WIDEST
+        from ops.cuda.rules.refusals import unknown_operator
 
         for page in program.pages:
             widest = max(page.key_width, page.value_width)
@@ -226,7 +227,9 @@ class CardBackend:
             if page.key_width != page.value_width:
                 return "a card needs heads whose keys and values have the same width"
         slots = [state for state in program.states if isinstance(state, Slot)]
-        return f"layer {slots[0].layer} is recurrent, which cards do not run yet" if slots else None
+        if slots:
+            return f"layer {slots[0].layer} is recurrent, which cards do not run yet"
+        return unknown_operator(program)
 
     def needs(self, program: Program, limits: Limits) -> Needs:
         from ops.cuda.runner import card_needs

@@ -18,6 +18,9 @@ from ops.operations.products import ExpertProduct, Product
 
 Products = Product | ExpertProduct
 
+GATES = ("silu", "gelu", "clamped_swiglu")
+"""The activations of gates that are part of a product; others are operators of their own."""
+
 
 def fuse(
     operations: Sequence[Operation], quantized: Collection[str], block_bytes: int
@@ -58,7 +61,8 @@ def _fuse_gates(operations: list[Operation]) -> list[Operation]:
         gate, up = makers.get(op.gate), makers.get(op.up)
         if not isinstance(gate, Products) or not isinstance(up, Products):
             continue
-        if max(readers[op.gate], readers[op.up]) == 1 and _same_input_and_shape(gate, up):
+        alone = max(readers[op.gate], readers[op.up]) == 1
+        if alone and op.activation in GATES and _same_input_and_shape(gate, up):
             operations[n] = replace(gate, y=op.y, up=up.w, activation=op.activation)
             gone |= {gate, up}
     return _without(operations, gone)
@@ -110,8 +114,8 @@ def _fuse_norm_quantize(operations: list[Operation]) -> list[Operation]:
         norm = makers.get(op.x)
         if not isinstance(norm, RmsNorm) or readers[op.x] > 1:
             continue
-        if norm.w.weight.columns == op.x.width:
-            operations[n] = RmsNormQuantize(norm.x, op.y, norm.w, norm.eps, layer=norm.layer)
+        if norm.weights is not None and norm.width == op.x.width:
+            operations[n] = RmsNormQuantize(norm.x, op.y, norm.weights, norm.eps, layer=norm.layer)
             gone.add(norm)
     return _without(operations, gone)
 
@@ -153,7 +157,9 @@ def _fuse_norm_rope_store(operations: list[Operation]) -> list[Operation]:
         rotate = maker if isinstance(maker, Rotate) and readers[buffer] == 1 else None
         before = rotate.x if rotate else buffer
         norm = makers[before]
-        if not isinstance(norm, RmsNorm) or readers[before] > 1 or norm.w.weight.columns != width:
+        if not isinstance(norm, RmsNorm) or readers[before] > 1:
+            return _Head(before, None, rotate)
+        if norm.weights is None or norm.width != width:
             return _Head(before, None, rotate)
         return _Head(norm.x, norm, rotate)
 
@@ -186,8 +192,8 @@ def _norm_rope_store(store: Store, q: _Head, k: _Head) -> NormRopeStore:
         v=store.v,
         y=q.source.like(),
         heads=store.heads,
-        q_norm=q.norm.w if q.norm else None,
-        k_norm=k.norm.w if k.norm else None,
+        q_norm=q.norm.weights if q.norm else None,
+        k_norm=k.norm.weights if k.norm else None,
         eps=norm.eps if norm else 0.0,
         rope=k.rotate.rope if k.rotate else None,
         angles=k.rotate.angles if k.rotate else None,

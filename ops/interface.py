@@ -7,6 +7,7 @@ width (`e` of values), `k` experts per token, `O` tokens whose logits are wanted
 step to step (tokens, positions, sequences, outputs) is in the `Step`, not in the arguments.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -22,8 +23,20 @@ BLOCK = 256
 Array = Any
 """Activations (rows, width) in float32: a NumPy array, or a recording's Buffer."""
 
-Activation = Literal["silu", "gelu", "clamped_swiglu"]
-"""`gelu`: its tanh form; `clamped_swiglu`: g·σ(1.702 g)·(u + 1), g = min(gate, 7), u = up in ±7."""
+Activation = Literal[
+    "silu",
+    "gelu",
+    "gelu_exact",
+    "gelu_quick",
+    "relu",
+    "squared_relu",
+    "sigmoid",
+    "softplus",
+    "tanh",
+    "clamped_swiglu",
+]
+"""`gelu`: its tanh form; `gelu_exact`: x·Φ(x); `gelu_quick`: x·σ(1.702 x); `softplus`: ln(1 + eˣ);
+`clamped_swiglu`, of gates alone: g·σ(1.702 g)·(u + 1), g = min(gate, 7), u = up in ±7."""
 
 Gating = Literal["softmax", "sigmoid", "softmax_of_chosen"]
 
@@ -180,8 +193,11 @@ class Operators(Protocol):
     def linear(self, w: Linear, x: Array) -> Array:  # (R, N), (rows, N) -> (rows, R)
         """x Wᵀ + b."""
 
-    def rms_norm(self, x: Array, w: Linear, eps: float) -> Array:  # (rows, n·len(w)) -> same
-        """x / √(mean x² + eps) · w, for each run of len(w) columns (one head, or the row)."""
+    def rms_norm(self, x: Array, w: Linear | int, eps: float) -> Array:  # (rows, n·d) -> same
+        """x / √(mean x² + eps) · w, over each stretch of d columns (a head, or the row).
+
+        w is (1, d), or (n, d) with a row for each stretch; a number d stands for no weights.
+        """
 
     def layer_norm(self, x: Array, w: Linear, eps: float) -> Array:  # (rows, D) -> (rows, D)
         """(x − mean) / √(var + eps) · w + b."""
@@ -220,8 +236,20 @@ class Operators(Protocol):
     def add(self, x: Array, y: Array) -> Array:  # (rows, D), (rows, D) -> (rows, D)
         """x + y."""
 
-    def multiply(self, x: Array, y: Array) -> Array:  # (rows, D), (rows, D) -> (rows, D)
-        """x · y, element by element."""
+    def multiply(self, x: Array, y: Array) -> Array:  # (rows, n·d), (rows, n·d or n) -> (rows, n·d)
+        """x · y, element by element; of n columns, each multiplies a stretch of d columns."""
+
+    def scale_by(self, x: Array, w: Linear) -> Array:  # (rows, n·d), (1, n·d or n) -> (rows, n·d)
+        """x · w; of n weights, each multiplies a stretch of d columns."""
+
+    def columns(self, x: Array, start: int, stop: int, stretch: int | None = None) -> Array:
+        """(rows, n·stretch) -> (rows, n·(stop − start)): these columns of each stretch.
+
+        Without `stretch` of the whole row.
+        """
+
+    def join(self, parts: Sequence[Array], stretches: int = 1) -> Array:
+        """(rows, n·a), (rows, n·b), ... -> (rows, n·(a + b + ...)), side by side in each of n."""
 
     def scale(self, x: Array, factor: float) -> Array:
         """x · factor."""

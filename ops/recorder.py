@@ -3,7 +3,7 @@
 It checks every shape, so that a file whose tensors do not fit is refused at load.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ops.interface import (
@@ -24,9 +24,12 @@ from ops.operations.base import Buffer, Operation, Slot
 from ops.operations.elementwise import (
     Activate,
     Add,
+    Columns,
     Gate,
+    Join,
     Multiply,
     Scale,
+    ScaleBy,
     SelectOutputs,
     Softcap,
     Temperature,
@@ -61,13 +64,17 @@ class Recorder:
         _check_product(w, x, 1)
         return self._add(Product(x, x.like(w.weight.rows), w))
 
-    def rms_norm(self, x: Buffer, w: Linear, eps: float) -> Buffer:
-        _check_norm(w)
-        if w.bias:
-            raise ModelFileError(f"the tensor {w.bias.name} has no place in this model")
-        if x.width % w.weight.columns:
-            check_widths(w.weight.name, w.weight.columns, x.width)
-        return self._add(RmsNorm(x, x.like(), w, eps))
+    def rms_norm(self, x: Buffer, w: Linear | int, eps: float) -> Buffer:
+        if isinstance(w, int):
+            assert x.width % w == 0, "a norm is of whole stretches"
+            return self._add(RmsNorm(x, x.like(), None, w, eps))
+        for beside in (w.bias, w.scale):
+            if beside:
+                raise ModelFileError(f"the tensor {beside.name} has no place in this model")
+        width, rows = w.weight.columns, w.weight.rows
+        if x.width % width or rows not in (1, x.width // width):
+            check_widths(w.weight.name, width * rows, x.width)
+        return self._add(RmsNorm(x, x.like(), w, width, eps))
 
     def layer_norm(self, x: Buffer, w: Linear, eps: float) -> Buffer:
         check_widths(w.weight.name, w.weight.columns, x.width)
@@ -121,9 +128,29 @@ class Recorder:
         return self._add(DeltaRule(q, k, v, decay, rate, v.like(), heads, slot))
 
     def multiply(self, x: Buffer, y: Buffer) -> Buffer:
-        if x.width != y.width:
+        if x.width % y.width:
             raise ModelFileError(f"widths of {x.width} and {y.width} are multiplied")
         return self._add(Multiply(x, y, x.like()))
+
+    def scale_by(self, x: Buffer, w: Linear) -> Buffer:
+        _check_norm(w)
+        if x.width % w.weight.columns:
+            check_widths(w.weight.name, w.weight.columns, x.width)
+        return self._add(ScaleBy(x, x.like(), w))
+
+    def columns(self, x: Buffer, start: int, stop: int, stretch: int | None = None) -> Buffer:
+        stretch = stretch or x.width
+        if not 0 <= start < stop <= stretch or x.width % stretch:
+            raise ModelFileError(f"columns {start} to {stop} of {stretch} in a row of {x.width}")
+        y = x.like(x.width // stretch * (stop - start))
+        return self._add(Columns(x, y, start, stop, stretch))
+
+    def join(self, parts: Sequence[Buffer], stretches: int = 1) -> Buffer:
+        for part in parts:
+            if part.width % stretches:
+                raise ModelFileError(f"{stretches} stretches in a row of {part.width}")
+        y = parts[0].like(sum(part.width for part in parts))
+        return self._add(Join(tuple(parts), y, stretches))
 
     def add(self, x: Buffer, y: Buffer) -> Buffer:
         if x.width != y.width:

@@ -1,10 +1,11 @@
-"""What is computed element by element or row by row, without weights."""
+"""What is computed element by element or row by row."""
 
 from dataclasses import dataclass, field
 
-from ops.interface import Activation
+from ops.interface import Activation, Linear
 from ops.operations.base import (
     READ,
+    VECTOR,
     WRITTEN,
     Buffer,
     Operation,
@@ -20,9 +21,40 @@ class Add(Operation):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Multiply(Operation):
+    """Where `b` is narrower, each of its columns multiplies a stretch of `a`."""
+
     a: Buffer = field(metadata=READ)
     b: Buffer = field(metadata=READ)
     y: Buffer = field(metadata=WRITTEN)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScaleBy(Operation):
+    """By weights, each of which multiplies a stretch of x."""
+
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    w: Linear = field(metadata=VECTOR)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns(Operation):
+    """Columns `start` to `stop` of each stretch of `stretch` columns."""
+
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    start: int
+    stop: int
+    stretch: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Join(Operation):
+    """The parts side by side, in each of so many stretches of a row."""
+
+    xs: tuple[Buffer, ...] = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    stretches: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)

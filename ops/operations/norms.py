@@ -14,10 +14,18 @@ from ops.operations.base import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RmsNorm(Operation):
+    """Of each stretch of `width` columns; without `w` nothing is multiplied."""
+
     x: Buffer = field(metadata=READ)
     y: Buffer = field(metadata=WRITTEN)
-    w: Linear = field(metadata=VECTOR)
+    w: Linear | None = field(metadata=VECTOR)
+    width: int
     eps: float = 0.0
+
+    @property
+    def weights(self) -> Linear | None:
+        """If all stretches have the same ones."""
+        return self.w if self.w and self.w.weight.rows == 1 else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,10 +5,13 @@ from ops.operations.base import Operation
 from ops.operations.elementwise import (
     Activate,
     Add,
+    Columns,
     Gate,
+    Join,
     Multiply,
     Quantize,
     Scale,
+    ScaleBy,
     SelectOutputs,
     Softcap,
     Temperature,
@@ -19,11 +22,30 @@ from ops.operations.products import Embed, ExpertProduct, JoinedProducts, Produc
 from ops.operations.recurrence import Convolve, DeltaRule
 
 RECORDED: tuple[type[Operation], ...] = (
-    *(Embed, Product, ExpertProduct, RmsNorm, LayerNorm, Rotate, Temperature, Store, Attention),
-    *(Convolve, DeltaRule, Add, Multiply, Scale, Softcap, Activate, Gate, Route, ExpertSum),
+    Activate,
+    Add,
+    Attention,
+    Columns,
+    Convolve,
+    DeltaRule,
+    Embed,
+    ExpertProduct,
+    ExpertSum,
+    Gate,
+    Join,
+    LayerNorm,
+    Multiply,
+    Product,
+    RmsNorm,
+    Rotate,
+    Route,
+    Scale,
+    ScaleBy,
     SelectOutputs,
+    Softcap,
+    Store,
+    Temperature,
 )
-
 """What a model writes down."""
 
 FUSED: tuple[type[Operation], ...] = (
@@ -34,5 +56,4 @@ FUSED: tuple[type[Operation], ...] = (
     Group,
     JoinedProducts,
 )
-
 """What rewriting a recording makes of it (ops.fusion, ops.cuda.lowering.merging)."""

@@ -1,5 +1,6 @@
 """Activations, and what becomes of numbers where they are rounded."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,25 @@ def gelu(x: Floats) -> Floats:
     return root
 
 
-ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {"silu": silu, "gelu": gelu}
+def gelu_exact(x: Floats) -> Floats:
+    """x · Φ(x), the normal distribution's (Hendrycks and Gimpel 2016)."""
+    root: Floats = 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+    return root.astype(np.float32)
+
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
+    "silu": silu,
+    "gelu": gelu,
+    "gelu_exact": gelu_exact,
+    "gelu_quick": lambda x: x * sigmoid(np.float32(1.702) * x),
+    "relu": lambda x: np.maximum(x, np.float32(0)),
+    "squared_relu": lambda x: np.square(np.maximum(x, np.float32(0))),
+    "sigmoid": sigmoid,
+    "softplus": lambda x: np.logaddexp(np.float32(0), x),
+    "tanh": np.tanh,
+}
 
 
 def exact(weight: Weight, x: Floats) -> Floats:

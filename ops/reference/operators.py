@@ -54,10 +54,13 @@ class Reference:
         scale, x = self.values(w.scale)[0] if w.scale else 1, self.entering(w.weight, x)
         return x @ self.values(w.weight).T * scale + self._bias(w)
 
-    def rms_norm(self, x: Floats, w: Linear, eps: float) -> Floats:
-        parts = x.reshape(len(x), x.shape[1] // w.weight.columns, w.weight.columns)
+    def rms_norm(self, x: Floats, w: Linear | int, eps: float) -> Floats:
+        width = w if isinstance(w, int) else w.weight.columns
+        parts = x.reshape(len(x), x.shape[1] // width, width)
         mean = np.mean(parts * parts, -1, keepdims=True, dtype=np.float64)
-        y: Floats = parts * (1 / np.sqrt(mean + eps)).astype(np.float32) * self.values(w.weight)[0]
+        y: Floats = parts * (1 / np.sqrt(mean + eps)).astype(np.float32)
+        if not isinstance(w, int):
+            y = y * self.values(w.weight)  # (1 or stretches, width)
         return y.reshape(x.shape)
 
     def layer_norm(self, x: Floats, w: Linear, eps: float) -> Floats:
@@ -128,7 +131,22 @@ class Reference:
         return y.reshape(v.shape)
 
     def multiply(self, x: Floats, y: Floats) -> Floats:
-        return x * y
+        product: Floats = x * np.repeat(y, x.shape[1] // y.shape[1], 1)
+        return product
+
+    def scale_by(self, x: Floats, w: Linear) -> Floats:
+        factors: Floats = self.values(w.weight)[0]  # (n,)
+        product: Floats = x * np.repeat(factors, x.shape[1] // len(factors))
+        return product
+
+    def columns(self, x: Floats, start: int, stop: int, stretch: int | None = None) -> Floats:
+        place = np.arange(x.shape[1]) % (stretch or x.shape[1])
+        kept: Floats = x[:, (place >= start) & (place < stop)]
+        return kept
+
+    def join(self, parts: Sequence[Floats], stretches: int = 1) -> Floats:
+        apart = [np.split(part, stretches, 1) for part in parts]
+        return np.concatenate([one for together in zip(*apart, strict=True) for one in together], 1)
 
     def add(self, x: Floats, y: Floats) -> Floats:
         return x + y

@@ -1,6 +1,7 @@
 """Every operator of the recorded CPU program against the NumPy definition, on edge shapes."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,16 +11,17 @@ from ops.backend import CpuBackend
 from ops.cpu.formats import IN_PARTS, KERNEL_FORMATS, QUANTIZED
 from ops.cpu.kernels import embed
 from ops.cpu.kernels.formats import panels
-from ops.interface import Linear, Rope, Routing, Step, Weight
+from ops.interface import Activation, Linear, Rope, Routing, Step, Weight
 from ops.memory_plan import Limits
 from ops.recorder import record
-from ops.reference.arithmetic import rounded_to_bytes
+from ops.reference.arithmetic import ACTIVATIONS, rounded_to_bytes
 from ops.reference.runner import ReferenceRunner
 from ops.state.sequence import SequenceState
 from quant.errors import ModelFileError
 from quant.format import FORMATS, quantize, row_bytes
 
 RANDOM = np.random.default_rng(11)
+START = RANDOM.bit_generator.state
 V = 50
 
 
@@ -141,13 +143,49 @@ def test_temperature():
     Case(lambda ops: ops.temperature(ops.embed(table), 0.1, 3), 8).check()
 
 
-@pytest.mark.parametrize("activation", ["silu", "gelu"])
+def test_every_activation_is_defined():
+    assert {*ACTIVATIONS, "clamped_swiglu"} == set(get_args(Activation))
+
+
+@pytest.mark.parametrize("width", [1, 7, 48])
+@pytest.mark.parametrize("stretches", [1, 3])
+def test_norms_of_stretches_without_weights_and_with_a_row_for_each(width, stretches):
+    table = weight(V, width * stretches)
+    each = Linear(weight(stretches, width))
+    Case(lambda ops: ops.rms_norm(ops.embed(table), width, 1e-5)).check()
+    Case(lambda ops: ops.rms_norm(ops.embed(table), each, 1e-5)).check()
+
+
+@pytest.mark.parametrize("width", [1, 7, 48])
+@pytest.mark.parametrize("stretches", [1, 3])
+def test_multiplication_by_a_number_a_stretch(width, stretches):
+    table, numbers = weight(V, width * stretches), weight(V, stretches)
+    factors = [Linear(weight(1, columns)) for columns in (stretches, width * stretches)]
+    Case(lambda ops: ops.multiply(ops.embed(table), ops.embed(numbers))).check()
+    for factor in factors:
+        Case(lambda ops, factor=factor: ops.scale_by(ops.embed(table), factor)).check()
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 16), (3, 40), (39, 40)])
+def test_columns_of_rows_and_of_stretches(start, stop):
+    table = weight(V, 120)
+    Case(lambda ops: ops.columns(ops.embed(table), start, stop)).check(tolerance=0)
+    Case(lambda ops: ops.columns(ops.embed(table), start, stop, 40)).check(tolerance=0)
+
+
+@pytest.mark.parametrize("stretches", [1, 3])
+def test_join(stretches):
+    tables = [weight(V, stretches * width) for width in (5, 16, 1)]
+    Case(lambda ops: ops.join([ops.embed(t) for t in tables], stretches)).check(tolerance=0)
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 def test_activate(activation):
     table = weight(V, 16)
     Case(lambda ops: ops.activate(ops.embed(table), activation)).check()
 
 
-@pytest.mark.parametrize("activation", ["silu", "gelu", "clamped_swiglu"])
+@pytest.mark.parametrize("activation", [*sorted(ACTIVATIONS), "clamped_swiglu"])
 def test_gate(activation):
     table, other = weight(V, 16), Linear(weight(16, 16))
 

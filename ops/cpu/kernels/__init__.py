@@ -23,8 +23,10 @@ from ops.cpu.kernels.simd import vectors
 KERNELS: dict[str, Callable[..., None]] = {
     "add": elementwise.map_two(simd.add),
     "multiply": elementwise.map_two(simd.multiply),
-    "activate_silu": elementwise.map_one(vectors.silu),
-    "activate_gelu": elementwise.map_one(vectors.gelu),
+    "multiply_stretches": elementwise.multiply_stretches,
+    "scale_by": elementwise.scale_by,
+    "columns": elementwise.columns,
+    "join": elementwise.join,
     "scale": elementwise.map_one_by_number(simd.multiply),
     "softcap": elementwise.map_one_by_number(elementwise.capped),
     "quantize": activations.quantize,
@@ -60,8 +62,13 @@ for _format, _product in _products.items():
         _gated = linear.Gated(_gate)
         KERNELS[f"gated_linear_{_format}_{_activation}"] = linear.dense(*_product, _gated)
         KERNELS[f"gated_expert_linear_{_format}_{_activation}"] = linear.grouped(*_product, _gated)
-for _activation, _gate in vectors.GATES.items():
-    KERNELS[f"gate_{_activation}"] = elementwise.map_two(_gate)
+for _activation, _function in vectors.ACTIVATIONS.items():
+    KERNELS[f"activate_{_activation}"] = elementwise.map_one(_function)
+    KERNELS[f"gate_{_activation}"] = elementwise.map_two(vectors.gated(_function))
+for _activation, _function in elementwise.EACH.items():
+    KERNELS[f"activate_{_activation}"] = elementwise.map_each_one(_function)
+    KERNELS[f"gate_{_activation}"] = elementwise.map_each_two(_function)
+KERNELS["gate_clamped_swiglu"] = elementwise.map_two(vectors.clamped_swiglu)
 for _keys in cached.KEYS:
     for _values in cached.VALUES:
         KERNELS[f"norm_rope_store_{_keys}_{_values}"] = heads.norm_rope_store(_keys, _values)

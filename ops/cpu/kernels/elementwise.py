@@ -95,24 +95,112 @@ def map_two(function):
     return kernel
 
 
+def map_each_one(function):
+    """y = function(x), number by number: for functions that registers do not have."""
+
+    def kernel(op, step, thread, threads):
+        x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
+        size = load_i64(step, load_i64(op, 3)) * load_i64(op, 4) * width
+        for i in range(size * thread // threads, size * (thread + 1) // threads):
+            store_f32(y, i, function(load_f32(x, i)))
+
+    return kernel
+
+
+def map_each_two(function):
+    """z = function(x) · y, number by number."""
+
+    def kernel(op, step, thread, threads):
+        x, y, z, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
+        size = load_i64(step, load_i64(op, 4)) * load_i64(op, 5) * width
+        for i in range(size * thread // threads, size * (thread + 1) // threads):
+            store_f32(z, i, function(load_f32(x, i)) * load_f32(y, i))
+
+    return kernel
+
+
+@device
+def softplus(x):
+    """ln(1 + e^x), without overflow."""
+    return max(x, np.float32(0)) + np.float32(math.log1p(math.exp(-abs(float(x)))))
+
+
+@device
+def gelu_exact(x):
+    """x · Φ(x)."""
+    return np.float32(0.5 * x * (1 + math.erf(x * 0.7071067811865476)))
+
+
+EACH = {"softplus": softplus, "gelu_exact": gelu_exact}
+
+
 @device
 def capped(x, cap):
     return multiply(tanh(multiply(x, np.float32(1) / cap)), cap)
 
 
+multiplied_row = along_one(multiply)
 copied_row = along_one(device(lambda x, number: x))
 centred_row = along_one(subtract)
 added_row = along_two(device(lambda x, y, number: add(x, y)))
+product_row = along_two(device(lambda x, y, number: multiply(x, y)))
 scaled_row = along_two(device(lambda x, weight, factor: multiply(multiply(x, factor), weight)))
 
 
 def rms_norm(op, step, thread, threads):
-    """Each stretch of `width` columns by its own mean square."""
-    x, y, weight, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
-    count, eps = load_i64(step, load_i64(op, 4)) * load_i64(op, 5), np.float32(load_f64(op, 6))
+    """Each stretch of `width` columns by its own mean square; stretches take weights in turn."""
+    x, y, weight, weight_rows = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
+    width, count = load_i64(op, 4), load_i64(step, load_i64(op, 5)) * load_i64(op, 6)
+    eps = np.float32(load_f64(op, 7))
     for t in range(count * thread // threads, count * (thread + 1) // threads):
-        here = x + 4 * t * width
-        scaled_row(here, weight, y + 4 * t * width, width, inverse_rms(here, width, eps))
+        here, there = x + 4 * t * width, y + 4 * t * width
+        factor = inverse_rms(here, width, eps)
+        if weight == 0:
+            multiplied_row(here, there, width, factor)
+        else:
+            scaled_row(here, weight + 4 * width * (t % weight_rows), there, width, factor)
+
+
+def multiply_stretches(op, step, thread, threads):
+    """z = x · y, where each number of y multiplies a stretch of `width` columns."""
+    x, y, z, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
+    count = load_i64(step, load_i64(op, 4)) * load_i64(op, 5)
+    for t in range(count * thread // threads, count * (thread + 1) // threads):
+        multiplied_row(x + 4 * t * width, z + 4 * t * width, width, load_f32(y, t))
+
+
+def scale_by(op, step, thread, threads):
+    """y = x · w: `weights` numbers for a row, each for a stretch of `width` columns."""
+    x, y, w, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
+    weights, count = load_i64(op, 4), load_i64(step, load_i64(op, 5)) * load_i64(op, 6)
+    for t in range(count * thread // threads, count * (thread + 1) // threads):
+        here, there = x + 4 * t * width * weights, y + 4 * t * width * weights
+        if width == 1:
+            product_row(here, w, there, weights, NOTHING)
+        else:
+            for n in range(weights):
+                at = 4 * n * width
+                multiplied_row(here + at, there + at, width, load_f32(w, n))
+
+
+def columns(op, step, thread, threads):
+    """`width` columns from `start` of each stretch of `stretch` columns."""
+    x, y, start, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
+    stretch, count = load_i64(op, 4), load_i64(step, load_i64(op, 5)) * load_i64(op, 6)
+    for t in range(count * thread // threads, count * (thread + 1) // threads):
+        copied_row(x + 4 * (t * stretch + start), y + 4 * t * width, width, NOTHING)
+
+
+def join(op, step, thread, threads):
+    """Parts side by side in each stretch; behind the operands stand (address, width) of each."""
+    y, stretch, parts = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
+    count = load_i64(step, load_i64(op, 3)) * load_i64(op, 4)
+    for t in range(count * thread // threads, count * (thread + 1) // threads):
+        there = y + 4 * t * stretch
+        for part in range(parts):
+            x, width = load_i64(op, 5 + 2 * part), load_i64(op, 6 + 2 * part)
+            copied_row(x + 4 * t * width, there, width, NOTHING)
+            there += 4 * width
 
 
 def layer_norm(op, step, thread, threads):

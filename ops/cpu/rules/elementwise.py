@@ -8,9 +8,12 @@ from ops.cpu.lower import Call, Lowering, Rules, rows
 from ops.operations.elementwise import (
     Activate,
     Add,
+    Columns,
     Gate,
+    Join,
     Multiply,
     Scale,
+    ScaleBy,
     SelectOutputs,
     Softcap,
     Temperature,
@@ -22,7 +25,30 @@ def _add(low: Lowering, op: Add) -> Call:
 
 
 def _multiply(low: Lowering, op: Multiply) -> Call:
-    return Call("multiply", (op.a, op.b, op.y, op.a.width, *rows(op.a)))
+    if op.a.width == op.b.width:
+        return Call("multiply", (op.a, op.b, op.y, op.a.width, *rows(op.a)))
+    field, multiple = rows(op.a)
+    width, stretches = op.a.width // op.b.width, multiple * op.b.width
+    return Call("multiply_stretches", (op.a, op.b, op.y, width, field, stretches))
+
+
+def _scale_by(low: Lowering, op: ScaleBy) -> Call:
+    weights = op.w.weight.columns
+    shape = (op.x.width // weights, weights, *rows(op.x))
+    return Call("scale_by", (op.x, op.y, low.floats(op.w.weight), *shape))
+
+
+def _columns(low: Lowering, op: Columns) -> Call:
+    field, multiple = rows(op.x)
+    shape = (op.start, op.stop - op.start, op.stretch)
+    return Call("columns", (op.x, op.y, *shape, field, multiple * (op.x.width // op.stretch)))
+
+
+def _join(low: Lowering, op: Join) -> Call:
+    field, multiple = rows(op.y)
+    stretch = op.y.width // op.stretches
+    parts = [operand for x in op.xs for operand in (x, x.width // op.stretches)]
+    return Call("join", (op.y, stretch, len(op.xs), field, multiple * op.stretches, *parts))
 
 
 def _scale(low: Lowering, op: Scale) -> Call:
@@ -52,9 +78,12 @@ def _select_outputs(low: Lowering, op: SelectOutputs) -> Call:
 RULES: Rules = {
     Activate: _activate,
     Add: _add,
+    Columns: _columns,
     Gate: _gate,
+    Join: _join,
     Multiply: _multiply,
     Scale: _scale,
+    ScaleBy: _scale_by,
     SelectOutputs: _select_outputs,
     Softcap: _softcap,
     Temperature: _temperature,

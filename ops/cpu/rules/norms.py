@@ -5,11 +5,11 @@ from ops.operations.norms import LayerNorm, RmsNorm, RmsNormQuantize
 
 
 def _rms_norm(low: Lowering, op: RmsNorm) -> Call:
-    width = op.w.weight.columns
     field, multiple = rows(op.x)
-    stretches = multiple * (op.x.width // width)
-    weight = low.floats(op.w.weight)
-    return Call("rms_norm", (op.x, op.y, weight, width, field, stretches, float(op.eps)))
+    stretches = multiple * (op.x.width // op.width)
+    weights = (low.floats(op.w.weight), op.w.weight.rows) if op.w else (0, 1)
+    shape = (op.width, field, stretches, float(op.eps))
+    return Call("rms_norm", (op.x, op.y, *weights, *shape))
 
 
 def _rms_norm_quantize(low: Lowering, op: RmsNormQuantize) -> Call:

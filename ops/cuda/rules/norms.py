@@ -21,7 +21,8 @@ WARP_BYTES = 4 * NORM_THREADS // WARP  # of shared memory: a float a warp
 
 
 def _rms_norm(low: Lowering, op: RmsNorm) -> Lowered:
-    return _norm(low, "rms_norm", op, op.w.weight.columns, (op.w.weight,))
+    assert op.weights is not None, "other norms are refused"
+    return _norm(low, "rms_norm", op, op.width, (op.weights.weight,))
 
 
 def _rms_norm_quantize(low: Lowering, op: RmsNormQuantize) -> Lowered:

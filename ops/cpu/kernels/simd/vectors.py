@@ -82,13 +82,24 @@ def gelu(x):
 
 
 @device
-def gated_silu(gate, up):
-    return multiply(silu(gate), up)
+def gelu_quick(x):
+    return multiply(x, sigmoid(multiply(x, np.float32(1.702))))
 
 
 @device
-def gated_gelu(gate, up):
-    return multiply(gelu(gate), up)
+def relu(x):
+    return maximum(x, np.float32(0))
+
+
+@device
+def squared_relu(x):
+    positive = maximum(x, np.float32(0))
+    return multiply(positive, positive)
+
+
+def gated(function):
+    """function(gate) · up."""
+    return device(lambda gate, up: multiply(function(gate), up))
 
 
 @device
@@ -99,7 +110,17 @@ def clamped_swiglu(gate, up):
     return multiply(multiply(gate, sure), add(up, np.float32(1)))
 
 
-GATES = {"silu": gated_silu, "gelu": gated_gelu, "clamped_swiglu": clamped_swiglu}
+ACTIVATIONS = {
+    "silu": silu,
+    "gelu": gelu,
+    "gelu_quick": gelu_quick,
+    "relu": relu,
+    "squared_relu": squared_relu,
+    "sigmoid": sigmoid,
+    "tanh": tanh,
+}
+GATES = {"silu": gated(silu), "gelu": gated(gelu), "clamped_swiglu": clamped_swiglu}
+"""Those that are part of a product (ops.fusion has the same)."""
 
 
 @device

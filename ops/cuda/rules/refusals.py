@@ -1,0 +1,35 @@
+"""What a card has no kernel for, told by the operator's name and its layer."""
+
+from ops.cuda.kernels import KERNELS
+from ops.cuda.rules.table import RULES
+from ops.operations.attention import Store
+from ops.operations.base import Operation
+from ops.operations.elementwise import Activate, Gate, Multiply
+from ops.operations.norms import RmsNorm
+from ops.program import Program
+
+
+def unknown_operator(program: Program) -> str | None:
+    """Why a card cannot run the program, if so."""
+    for operation in program.operations:
+        name = _without_kernel(operation)
+        if name is not None:
+            where = "" if operation.layer is None else f" of layer {operation.layer}"
+            return f"cards do not run {name}{where} yet"
+    return None
+
+
+def _without_kernel(operation: Operation) -> str | None:
+    kind = type(operation).__name__
+    match operation:
+        case Store():  # part of what follows it
+            return None
+        case Activate() if f"activate_{operation.activation}" not in KERNELS:
+            return f"the activation {operation.activation}"
+        case Gate() if f"gate_{operation.activation}" not in KERNELS:
+            return f"the gate {operation.activation}"
+        case Multiply() if operation.a.width != operation.b.width:
+            return "the multiplication by a number a stretch"
+        case RmsNorm() if operation.weights is None:
+            return "a norm without weights, or with weights for each head"
+    return None if type(operation) in RULES else f"the operator {kind}"
