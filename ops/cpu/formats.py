@@ -1,12 +1,33 @@
-"""Which weight formats the CPU's kernels compute with, and how."""
+"""Which weight formats the CPU's kernels compute with: those with a file in kernels/formats/.
 
-FLOATS = ("F32", "F16", "BF16")
-LEGACY = ("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")
-SUPER_BLOCKS = ("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
-TABLES = ("IQ4_NL", "IQ4_XS", "MXFP4")
-QUANTIZED = frozenset(LEGACY + SUPER_BLOCKS + TABLES)
-"""Formats whose products take quantized activations."""
-IN_PARTS = frozenset({"Q5_0", "Q5_1", *SUPER_BLOCKS})
-"""Those whose weights are unpacked once for many tokens, into a thread's scratch."""
-KERNEL_FORMATS = QUANTIZED | frozenset(FLOATS)
-"""Formats that kernels compute with; any other is converted to float32 at load."""
+The kernels themselves need Numba, which the process that runs a model does not import.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+from quant.format import FORMATS
+
+FOLDER = Path(__file__).parent / "kernels" / "formats"
+PACKAGE = "ops.cpu.kernels.formats"
+
+
+@cache
+def kernel_formats() -> Mapping[str, str]:
+    """Formats that kernels compute with, by name, and the module of each.
+
+    A weight of any other format is converted to float32 when it is loaded.
+    """
+    files = {file.stem.upper(): file for file in FOLDER.glob("*/*.py")}
+    return {
+        name: f"{PACKAGE}.{files[name].parent.name}.{files[name].stem}"
+        for name in FORMATS
+        if name in files
+    }
+
+
+@cache
+def quantized_formats() -> frozenset[str]:
+    """Those whose products take quantized activations."""
+    return frozenset(name for name in kernel_formats() if FORMATS[name].block_size > 1)

@@ -32,7 +32,8 @@ def sources() -> list[Path]:
     """The files that decide what a kernel's object code is."""
     ops = HERE.parent
     files = [ops / "interface.py", ops / "state" / "formats.py"]
-    files += [HERE / "layout.py", HERE / "rungs.py", Path(__file__)]
+    files += [HERE / name for name in ("formats.py", "layout.py", "rungs.py")]
+    files += [Path(__file__)]
     folders = [HERE / "kernels", HERE / "instruction_sets"]
     folders += [ops / "compiled", ops / "files", ops.parent / "quant"]
     return [*files, *(file for folder in folders for file in sorted(folder.rglob("*.py")))]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cpu.formats import IN_PARTS, KERNEL_FORMATS
+from ops.cpu.formats import kernel_formats, quantized_formats
 from ops.cpu.layout import (
     OUTPUTS,
     PANEL_ROWS,
@@ -49,7 +49,7 @@ class Call:
 def scratch_bytes(op: Operation, limits: Limits) -> int:
     """What each thread needs while it is at the operation."""
     match op:
-        case Product() | ExpertProduct() if op.w.weight.format.name in IN_PARTS:
+        case Product() | ExpertProduct() if op.w.weight.format.name in quantized_formats():
             return UNPACKED_BYTES + TOTAL_BYTES * limits.rows(op.y)
         case NormRopeStore():
             return 4 * op.heads.head_width
@@ -75,7 +75,7 @@ class Lowering:
         self._kept: dict[Place, tuple[Numbers, Numbers]] = {}
 
     def matrix(self, w: Linear) -> tuple[str, Matrix]:
-        kind = w.weight.format if w.weight.format.name in KERNEL_FORMATS else FORMATS["F32"]
+        kind = w.weight.format if w.weight.format.name in kernel_formats() else FORMATS["F32"]
         packed = self.packing.place(w.weight, kind)
         return kind.name, (packed, self.floats(w.bias), self.floats(w.scale))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ops.cpu import layout as record
 from ops.cpu.executor import Executor
-from ops.cpu.formats import KERNEL_FORMATS, QUANTIZED
+from ops.cpu.formats import kernel_formats, quantized_formats
 from ops.cpu.lower import SCRATCH, Call, Lowering, encode, scratch_bytes
 from ops.cpu.objects import ObjectStore
 from ops.cpu.packing import Packed
@@ -36,7 +36,7 @@ Records = list[tuple[str, Record, bool]]  # kernel, operands, wait for the other
 
 def fused_for_cpu(program: Program) -> Program:
     """As it runs on the CPU."""
-    operations = fuse(program.operations, QUANTIZED, record.ACTIVATION_BYTES)
+    operations = fuse(program.operations, quantized_formats(), record.ACTIVATION_BYTES)
     return replace(program, operations=tuple(operations))
 
 
@@ -51,7 +51,7 @@ def cpu_needs(
 
     def size(use: Use) -> int:
         weight = use.weight
-        converted = use.role != "vector" and weight.format.name not in KERNEL_FORMATS
+        converted = use.role != "vector" and weight.format.name not in kernel_formats()
         return weight.data.nbytes + converted * 8 * len(weight.data) * weight.columns
 
     fused = fused_for_cpu(program)

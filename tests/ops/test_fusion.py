@@ -8,7 +8,7 @@ import pytest
 from test_operators import Case, V, weight
 
 from ops import fusion
-from ops.cpu.formats import QUANTIZED
+from ops.cpu.formats import quantized_formats
 from ops.cpu.layout import ACTIVATION_BYTES
 from ops.cpu.schedule import barriers
 from ops.interface import Heads, Linear, Rope, Routing
@@ -17,7 +17,7 @@ from ops.operations.base import READ, WRITTEN, Buffer, Operation
 from ops.operations.products import ExpertProduct, Product
 from ops.recorder import Recorder
 
-fuse = partial(fusion.fuse, quantized=QUANTIZED, block_bytes=ACTIVATION_BYTES)
+fuse = partial(fusion.fuse, quantized=quantized_formats(), block_bytes=ACTIVATION_BYTES)
 
 D, F = 64, 96
 HEADS = Heads(0, 4, 2, 16, 0.25)

@@ -7,7 +7,7 @@ import pytest
 from passes import resources
 
 from ops.cpu.executor import Executor
-from ops.cpu.formats import KERNEL_FORMATS
+from ops.cpu.formats import kernel_formats
 from ops.cpu.layout import PANEL_ROWS
 from ops.cpu.objects import ObjectStore
 from ops.cpu.packing import Packing
@@ -60,7 +60,7 @@ def random_weight(kind: str, rows: int, experts: int = 1) -> Weight:
     return Weight("w", FORMATS[kind], columns, data, experts)
 
 
-@pytest.mark.parametrize("kind", sorted(KERNEL_FORMATS))
+@pytest.mark.parametrize("kind", sorted(kernel_formats()))
 @pytest.mark.parametrize(("rows", "experts"), [(1, 1), (16, 1), (37, 1), (20, 3)])
 def test_a_panel_holds_the_rows_of_the_file_and_zeros(kind, rows, experts):
     weight = random_weight(kind, rows, experts)

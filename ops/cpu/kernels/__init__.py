@@ -1,7 +1,9 @@
 """Every kernel by name. Only here is numba imported, and only when something must be compiled."""
 
 from collections.abc import Callable
+from importlib import import_module
 
+from ops.cpu.formats import kernel_formats
 from ops.cpu.kernels import (
     activations,
     delta_rule,
@@ -16,7 +18,6 @@ from ops.cpu.kernels import (
 )
 from ops.cpu.kernels.attention import attend as attention
 from ops.cpu.kernels.attention import cached, heads
-from ops.cpu.kernels.formats import panels, unpacked
 from ops.cpu.kernels.simd import operations as simd
 from ops.cpu.kernels.simd import vectors
 
@@ -50,12 +51,11 @@ KERNELS: dict[str, Callable[..., None]] = {
     "limit_read": limits.read,
     "limit_multiply": limits.multiply,
 }
-for _format, _row in embed.ROWS.items():
+for _format, _module in kernel_formats().items():
+    _kernels = import_module(_module).KERNELS
+    _row, _product = embed.row_of(_kernels), linear.loop_of(_kernels)
     KERNELS[f"embed_{_format}"] = embed.embed(_row)
     KERNELS[f"embed_positions_{_format}"] = embed.embed_positions(_row)
-_products = {name: (linear.whole_panels, panel) for name, panel in panels.PANELS.items()}
-_products |= {name: (linear.in_parts, parts) for name, parts in unpacked.PARTS.items()}
-for _format, _product in _products.items():
     KERNELS[f"linear_{_format}"] = linear.dense(*_product, linear.Plain())
     KERNELS[f"expert_linear_{_format}"] = linear.grouped(*_product, linear.Plain())
     for _activation, _gate in vectors.GATES.items():

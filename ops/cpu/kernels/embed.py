@@ -1,13 +1,18 @@
 """Gathering rows of a table as the file holds it: the rest of the file need not be read."""
 
-from ops.cpu.kernels.formats import blocks
+from ops.cpu.kernels.formats.records import Floats
 from ops.cpu.kernels.simd.compiler import device
-from ops.cpu.kernels.simd.memory import load_bf16, load_f16, load_f32, load_i32, load_i64, store_f32
+from ops.cpu.kernels.simd.memory import load_i32, load_i64, store_f32
 from ops.cpu.layout import POSITIONS, TOKEN_IDS
 
 
-def float_row(load):
-    """Rows of floats."""
+def row_of(kernels):
+    """row(source, out, n): n weights of a row of this format as float32."""
+    return _float_row(kernels) if isinstance(kernels, Floats) else _block_row(kernels)
+
+
+def _float_row(kernels):
+    load = kernels.load_one
 
     @device
     def row(source, out, n):
@@ -17,8 +22,9 @@ def float_row(load):
     return row
 
 
-def block_row(dequantize, block_size, block_bytes):
-    """Rows of quantized blocks."""
+def _block_row(kernels):
+    dequantize, block_size = kernels.dequantize, kernels.format.block_size
+    block_bytes = kernels.format.block_bytes
 
     @device
     def row(source, out, n):
@@ -26,27 +32,6 @@ def block_row(dequantize, block_size, block_bytes):
             dequantize(source + b * block_bytes, out + 4 * b * block_size)
 
     return row
-
-
-ROWS = {
-    "F32": float_row(load_f32),
-    "F16": float_row(load_f16),
-    "BF16": float_row(load_bf16),
-    "Q8_0": block_row(blocks.q8_0, 32, 34),
-    "Q4_0": block_row(blocks.q4_0, 32, 18),
-    "Q4_1": block_row(blocks.q4_1, 32, 20),
-    "Q5_0": block_row(blocks.q5_0, 32, 22),
-    "Q5_1": block_row(blocks.q5_1, 32, 24),
-    "Q2_K": block_row(blocks.q2_k, 256, 84),
-    "Q3_K": block_row(blocks.q3_k, 256, 110),
-    "Q4_K": block_row(blocks.q4_k, 256, 144),
-    "Q5_K": block_row(blocks.q5_k, 256, 176),
-    "Q6_K": block_row(blocks.q6_k, 256, 210),
-    "IQ4_NL": block_row(blocks.iq4_nl, 32, 18),
-    "IQ4_XS": block_row(blocks.iq4_xs, 256, 136),
-    "MXFP4": block_row(blocks.mxfp4, 32, 17),
-}
-"""How a row of each format becomes float32: row(source, out, n)."""
 
 
 def _gather(row, field):

@@ -6,6 +6,9 @@ threads. The operands are named in layout.py.
 """
 
 from ops.cpu import layout as at
+from ops.cpu.kernels.formats.panels import block_panel, float_panel
+from ops.cpu.kernels.formats.parts import Parts
+from ops.cpu.kernels.formats.records import Floats
 from ops.cpu.kernels.simd.addresses import ONE_TOKEN, TOKENS, pair
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import claim, load_f32, load_i32, load_i64, part_size, parts_of
@@ -217,6 +220,15 @@ def in_parts(parts, matrices, access):
         rest(op, expert, p, w, middle, last)
 
     return run
+
+
+def loop_of(kernels):
+    """A format's loop, and what it goes through: loop(panel, matrices, access)."""
+    if isinstance(kernels, Floats):
+        return whole_panels, float_panel(kernels)
+    if kernels.block is not None:
+        return whole_panels, block_panel(kernels)
+    return in_parts, Parts(kernels)
 
 
 def _shared(run, panels):

@@ -1,6 +1,6 @@
 """Calls of products, and of what stands before them."""
 
-from ops.cpu.formats import KERNEL_FORMATS
+from ops.cpu.formats import kernel_formats
 from ops.cpu.layout import (
     TOKENS,
 )
@@ -24,7 +24,7 @@ from quant.format import FORMATS, row_bytes
 
 def _embed(low: Lowering, op: Embed) -> Call:
     table, kind = op.table, FORMATS["F32"]
-    if table.format.name in KERNEL_FORMATS:
+    if table.format.name in kernel_formats():
         data, kind = low.keep(table.data), table.format
     else:
         data = low.floats(table)

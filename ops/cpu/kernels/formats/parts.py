@@ -4,9 +4,9 @@ Both ways do the same arithmetic in the same order, so that a token's result doe
 many others there are.
 """
 
-from ops.cpu.kernels.formats.panels import IN_PARTS, MINIMA, lowered, lowering, scaled
+from ops.cpu.kernels.formats.arithmetic import add_scaled, offset_sums, subtract_minimum
 from ops.cpu.kernels.simd.compiler import device
-from ops.cpu.kernels.simd.dots import dot_small
+from ops.cpu.kernels.simd.dots import dot, dot_small
 from ops.cpu.kernels.simd.operations import (
     broadcast_f32,
     broadcast_i32,
@@ -25,44 +25,47 @@ from ops.cpu.layout import (
     MINUS_HALF_SUMS,
     MINUS_SCALED_HALF_SUMS,
     MINUS_SUM,
+    PANEL_ROWS,
     PART_BYTES,
     SCALE,
 )
 
 PART = 32  # columns
-BLOCKS_AHEAD = 2  # from one that is read to one that is prefetched
+BLOCKS_AHEAD = 2  # from the one that is read to the one that is prefetched
+WHOLE_BYTE = 7  # the offset of levels from 0 to 255
 
 
-def _whole(levels, offset):
+def _one_scale(levels, offset):
     """add(w, part, x, at, factors, total): a part that has one scale."""
+    multiply_bytes = dot if offset == WHOLE_BYTE else dot_small
 
     @device
-    def whole(w, part, x, at, factors, total):
-        if offset == MINIMA:
-            total = lowered(factors[2], x, at, total)
+    def add_part(w, part, x, at, factors, total):
+        if offset is None:
+            total = subtract_minimum(factors[2], x, at, total)
             sums = int_zeros(w, x)
         else:
-            sums = lowering(w, x, at + MINUS_SUM, offset)
+            sums = offset_sums(w, x, at + MINUS_SUM, offset)
         for g in range(8):
-            sums = dot_small(sums, levels(w, part, g), broadcast_i32(x, at + 4 * g))
-        return scaled(sums, factors[0], x, at, total)
+            sums = multiply_bytes(sums, levels(w, part, g), broadcast_i32(x, at + 4 * g))
+        return add_scaled(sums, factors[0], x, at, total)
 
-    return whole
+    return add_part
 
 
-def _halves(levels, offset):
-    """As `_whole`, with a scale for every 16 columns."""
+def _two_scales(levels, offset):
+    """As `_one_scale`, with a scale for every 16 columns."""
 
     @device
-    def halves(w, part, x, at, factors, total):
-        if offset == MINIMA:
+    def add_part(w, part, x, at, factors, total):
+        if offset is None:
             places = at + MINUS_SCALED_HALF_SUMS
             total = fma(factors[2], broadcast_f32(x, places), total)
             total = fma(factors[3], broadcast_f32(x, places + 4), total)
             first, second = int_zeros(w, x), int_zeros(w, x)
         else:
-            first = lowering(w, x, at + MINUS_HALF_SUMS, offset)
-            second = lowering(w, x, at + MINUS_HALF_SUMS + 4, offset)
+            first = offset_sums(w, x, at + MINUS_HALF_SUMS, offset)
+            second = offset_sums(w, x, at + MINUS_HALF_SUMS + 4, offset)
         for g in range(4):
             first = dot_small(first, levels(w, part, g), broadcast_i32(x, at + 4 * g))
         for g in range(4, 8):
@@ -71,7 +74,7 @@ def _halves(levels, offset):
         both = fma(to_float(second), factors[1], both)
         return fma(both, broadcast_f32(x, at + SCALE), total)
 
-    return halves
+    return add_part
 
 
 @device
@@ -88,19 +91,20 @@ def unpacked_factors(w, part):
 class Parts:
     """A format's functions, for one token and for many."""
 
-    def __init__(self, levels, factors, weights, size, scales, offset):
-        kind = _whole if scales == 1 else _halves
-        self.panel = _direct(kind(levels, offset), factors, weights, size)
-        self.unpack = _unpacker(levels, factors, weights, size)
-        self.add = _added(kind(unpacked_levels, offset))
+    def __init__(self, kernels):
+        kind = _one_scale if kernels.scales == 1 else _two_scales
+        self.panel = _direct(kind(kernels.levels, kernels.offset), kernels)
+        self.unpack = _unpacker(kernels)
+        self.add = _added(kind(unpacked_levels, kernels.offset))
 
 
-def _direct(add_part, factors, weights, size):
+def _direct(add_part, kernels):
     """panel(w, x, columns) as in panels.py.
 
     A block's fields are not read in their order, which the core's own prefetching needs.
     """
-    block_bytes, parts = 16 * size, weights // PART
+    weights, factors = kernels.format.block_size, kernels.factors
+    block_bytes, parts = PANEL_ROWS * kernels.format.block_bytes, weights // PART
     ahead = prefetch_panels(block_bytes // parts)
 
     @device
@@ -117,9 +121,11 @@ def _direct(add_part, factors, weights, size):
     return panel
 
 
-def _unpacker(levels, factors, weights, size):
+def _unpacker(kernels):
     """unpack(w, first, last, out): those parts of the panels at w."""
-    block_bytes, parts = 16 * size, weights // PART
+    levels, factors = kernels.levels, kernels.factors
+    block_bytes = PANEL_ROWS * kernels.format.block_bytes
+    parts = kernels.format.block_size // PART
     ahead = prefetch_panels(block_bytes // parts)
 
     @device
@@ -130,11 +136,11 @@ def _unpacker(levels, factors, weights, size):
             to = out + PART_BYTES * (number - first)
             for g in range(8):
                 store(to + 64 * g, levels(block, part, g))
-            scale_1, scale_2, lowest_1, lowest_2 = factors(block, part)
+            scale_1, scale_2, minimum_1, minimum_2 = factors(block, part)
             store(to + 512, scale_1)
             store(to + 576, scale_2)
-            store(to + 640, lowest_1)
-            store(to + 704, lowest_2)
+            store(to + 640, minimum_1)
+            store(to + 704, minimum_2)
 
     return unpack
 
@@ -150,6 +156,3 @@ def _added(add_part):
         return total
 
     return add
-
-
-PARTS = {name: Parts(*entry) for name, entry in IN_PARTS.items()}

@@ -1,0 +1,1 @@
+"""Blocks of 256 columns, with scales of their parts."""

@@ -1,0 +1,1 @@
+"""Blocks of 32 columns with one scale."""

@@ -1,0 +1,1 @@
+"""Blocks of nibbles that choose their levels from a table."""

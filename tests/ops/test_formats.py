@@ -1,0 +1,96 @@
+"""Formats with kernels: found by their files; a hand-tuned block gives the same bytes."""
+
+import ctypes
+import os
+from dataclasses import replace
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+from ops.cpu import formats
+from ops.cpu.formats import kernel_formats, quantized_formats
+from ops.cpu.kernels.formats.panels import block_panel
+from ops.cpu.kernels.formats.parts import PART, Parts
+from ops.cpu.kernels.formats.records import Quantized
+from ops.cpu.kernels.simd.addresses import pair, row
+from ops.cpu.kernels.simd.compiler import aim, c_function
+from ops.cpu.kernels.simd.operations import first_panel, second_panel, store, zeros
+from ops.cpu.layout import ACTIVATION_BYTES, PANEL_ROWS, PART_BYTES
+from ops.cpu.objects import host_features
+from ops.cpu.rungs import choose_rung
+from quant.format import FORMATS
+
+RANDOM = np.random.default_rng(14)
+KERNELS = {name: import_module(module).KERNELS for name, module in kernel_formats().items()}
+WITH_BLOCK = [
+    name
+    for name, kernels in KERNELS.items()
+    if isinstance(kernels, Quantized) and kernels.block is not None
+]
+COLUMNS = 512
+
+
+def test_a_formats_file_holds_the_kernels_of_the_format_that_it_is_named_after():
+    assert all(kernels.format is FORMATS[name] for name, kernels in KERNELS.items())
+    quantized = {name for name, kernels in KERNELS.items() if isinstance(kernels, Quantized)}
+    assert quantized == quantized_formats()
+
+
+def test_a_file_named_after_a_format_is_all_that_the_host_needs(tmp_path, monkeypatch):
+    (tmp_path / "ternary").mkdir()
+    for name in ("tq2_0", "shared_steps", "__init__"):
+        (tmp_path / "ternary" / f"{name}.py").touch()
+    monkeypatch.setattr(formats, "FOLDER", tmp_path)
+    found = kernel_formats.__wrapped__()
+    assert found == {"TQ2_0": "ops.cpu.kernels.formats.ternary.tq2_0"}
+
+
+def activations(columns: int) -> np.ndarray:
+    """As layout.py draws them; the sums need not be right, as both ways take the same."""
+    fields = [("q", np.int8, 32), ("floats", np.float32, 2), ("sum", np.int32, 3)]
+    kind = np.dtype([*fields, ("halves", np.float32, 2), ("", np.int32)])
+    assert kind.itemsize == ACTIVATION_BYTES
+    x = np.zeros(columns // PART, kind)
+    x["q"] = RANDOM.integers(-127, 128, x["q"].shape)
+    x["sum"] = RANDOM.integers(-4000, 4000, x["sum"].shape)
+    for field in ("floats", "halves"):
+        x[field] = RANDOM.standard_normal(x[field].shape)
+    return x
+
+
+@pytest.mark.parametrize("kind", WITH_BLOCK)
+def test_a_block_at_once_gives_the_same_bytes_as_its_levels_and_factors(kind):
+    kernels = KERNELS[kind]
+    at_once, parts = block_panel(kernels), Parts(replace(kernels, block=None))
+    by_parts, unpack, add_unpacked = parts.panel, parts.unpack, parts.add
+    count = COLUMNS // PART
+
+    def both(w, size, x, scratch, out):
+        panels, token = pair(w, w + size), row(x)
+        unpacked = pair(scratch, scratch + count * PART_BYTES)
+        total = at_once(panels, token, COLUMNS)
+        store(out, first_panel(total))
+        store(out + 64, second_panel(total))
+        total = by_parts(panels, token, COLUMNS)
+        store(out + 128, first_panel(total))
+        store(out + 192, second_panel(total))
+        unpack(panels, 0, count, unpacked)
+        total = add_unpacked(unpacked, count, token, 0, zeros(panels, token))
+        store(out + 256, first_panel(total))
+        store(out + 320, second_panel(total))
+
+    blocks, block_bytes = COLUMNS // kernels.format.block_size, kernels.format.block_bytes
+    size = PANEL_ROWS * blocks * block_bytes  # of a panel
+    w = RANDOM.integers(0, 256, (2 * blocks, PANEL_ROWS * block_bytes), dtype=np.uint8)
+    w[:, :64] &= 0x3F  # scales and minima that are finite
+    x, out = activations(COLUMNS), np.zeros((3, 2, PANEL_ROWS), np.float32)
+    scratch = np.zeros(2 * count * PART_BYTES, np.uint8)
+    aim(choose_rung(host_features(), os.environ))
+    function = c_function(both, 5)
+    places = [array.ctypes.data for array in (w, x, scratch, out)]
+    places.insert(1, size)
+    ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)(function.address)(*places)
+    assert np.isfinite(out).all() and out.any()
+    np.testing.assert_array_equal(out[1], out[0])
+    np.testing.assert_array_equal(out[2], out[0])
