@@ -15,7 +15,7 @@ from passes import kernel_folder
 
 from ops.compiled import kernel_folder as all_shelves
 from ops.compiled.kernel_folder import Compiling, KernelFolder, pack
-from ops.cpu import kernel_folders
+from ops.cpu import compiling, kernel_folders
 from ops.cpu.compiling import compile_kernels
 from ops.cpu.objects import ObjectStore, host_features, symbol_address, undefined_symbols
 from ops.cpu.rungs import X86, choose_rung, ladder
@@ -27,6 +27,22 @@ DAY = all_shelves.DAY
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="objects are kept on Linux only")
 pytestmark = linux
+
+
+@pytest.fixture(scope="module")
+def kernels() -> dict[str, bytes]:
+    """The two, packed as the compiler gives them."""
+    ObjectStore(kernel_folder(), lambda compiling: None).prepare([SMALL, SECOND])
+    found = {name: cached(kernel_folder()).read(name) for name in (SMALL, SECOND)}
+    return {name: pack(*kernel) for name, kernel in found.items() if kernel}
+
+
+@pytest.fixture
+def compiled_before(kernels, monkeypatch) -> None:
+    """The compiler returns kernels made before: a test of the store need not start its process."""
+    monkeypatch.setattr(
+        compiling, "compile_kernels", lambda names, rung, processes: ((n, kernels[n]) for n in names)
+    )
 
 
 def heard(folder: Path | None, *names: str) -> list[Compiling]:
@@ -47,9 +63,8 @@ def cached(folder: Path) -> KernelFolder:
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path, compiled_before) -> Path:
     """A cache folder of this test's own that holds one kernel."""
-    ObjectStore(kernel_folder(), lambda compiling: None).prepare([SMALL])
     shelf = cached(kernel_folder()).folder
     (tmp_path / shelf.name).mkdir(0o700)
     shutil.copy(shelf / f"{SMALL}.kernel", tmp_path / shelf.name)
@@ -67,7 +82,7 @@ def test_missing_kernels_are_compiled_and_counted(tmp_path):
     assert heard(tmp_path, SMALL, SECOND) == []
 
 
-def test_an_address_can_be_asked_for_without_preparing(tmp_path):
+def test_an_address_can_be_asked_for_without_preparing(tmp_path, compiled_before):
     told: list[Compiling] = []
     store = ObjectStore(tmp_path, told.append)
     assert store.address(SMALL) == store.address(SMALL)
@@ -134,7 +149,7 @@ def test_a_kernel_of_another_folder_is_not_loaded(folder):
 # --- whose they are
 
 
-def test_folders_and_kernels_are_their_owners_alone_whatever_the_umask(tmp_path):
+def test_folders_and_kernels_are_their_owners_alone_whatever_the_umask(tmp_path, compiled_before):
     before = os.umask(0)
     try:
         heard(tmp_path / "lepton/kernels", SMALL)
@@ -207,7 +222,9 @@ def test_kernels_of_the_package_are_believed_as_far_as_its_code(package, tmp_pat
 
 
 @pytest.mark.parametrize("hindrance", ["a file in the way", "a full disk", "no home folder"])
-def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path, monkeypatch, hindrance):
+def test_a_cache_that_cannot_be_written_costs_only_time(
+    tmp_path, monkeypatch, compiled_before, hindrance
+):
     def full(path: Path, parts: Iterable[bytes]) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
