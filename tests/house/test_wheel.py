@@ -3,13 +3,25 @@
 import importlib.util
 import os
 import platform
+import runpy
 import subprocess
 import sys
 import sysconfig
 import zipfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from passes import kernel_folder
+
+from lepton_cli.__main__ import run as lepton
+from ops.compiled.kernel_folder import pack
+from ops.cpu import compiling
+from ops.cpu.compiling import compile_kernels
+from ops.cpu.instruction_sets.rung import Rung
+from ops.cpu.kernel_folders import cached_kernels
+from ops.cpu.objects import ObjectStore, host_features
+from ops.cpu.rungs import choose_rung
 
 ROOT = Path(__file__).parents[2]
 NEEDED = ("hatchling", "pip")
@@ -24,12 +36,19 @@ pytestmark = [
         reason=f"needs {' and '.join(NEEDED)}, of the extra dev",
     ),
 ]
-FIRST_RUN = """
+HELLO = ["run", "builtin", "hi", "-n", "3", "--temp", "0", "--no-stdin"]
+FIRST_RUN = f"""
 import sys
 from lepton_cli.__main__ import run
-code = run(["run", "builtin", "hi", "-n", "3", "--temp", "0", "--no-stdin"])
+code = run({HELLO})
 print(sys.modules["ops"].__file__, "numba" in sys.modules, file=sys.stderr)
 sys.exit(code)
+"""
+PREPARE = """
+import sys
+from pathlib import Path
+from ops.cpu.objects import ObjectStore
+ObjectStore(Path(sys.argv[1]), lambda compiling: None).prepare(sys.argv[2:])
 """
 
 
@@ -52,22 +71,41 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def kernels(folder) -> list[str]:
-    """What the built-in model needs: that which its first run without a cache compiles."""
-    cache = folder / "cache"
-    paths = os.pathsep.join([str(ROOT), *sys.path])
-    run("-c", FIRST_RUN, cwd=folder, XDG_CACHE_HOME=str(cache), PYTHONPATH=paths)
-    return sorted(path.stem for path in cache.rglob("*.kernel"))
+def kernels() -> list[str]:
+    """What the built-in model needs: that which its run asks for."""
+    asked, prepare = set[str](), ObjectStore.prepare
+
+    def noted(store: ObjectStore, names: Iterable[str]) -> None:
+        wanted = list(names)
+        asked.update(wanted)
+        prepare(store, wanted)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ObjectStore, "prepare", noted)
+        assert lepton(HELLO) == 0
+    return sorted(asked)
+
+
+def mostly_compiled_before(
+    names: Sequence[str], rung: Rung, processes: int
+) -> Iterator[tuple[str, bytes]]:
+    """Kernels as `compile_kernels` gives them: the tests' run has compiled all but one already."""
+    yield from compile_kernels(names[:1], rung, processes)
+    for name in names[1:]:
+        kernel = cached_kernels(kernel_folder(), rung).read(name)
+        assert kernel is not None
+        yield name, pack(*kernel)
 
 
 @pytest.fixture(scope="module")
 def wheel(folder, kernels) -> Path:
-    rung = next((folder / "cache").rglob("*.kernel")).parent.name.partition("-")[0]
+    rung = choose_rung(host_features(), os.environ).name
     wanted = [word for kernel in kernels for word in ("--kernel", kernel)]
-    paths = os.pathsep.join([str(ROOT), *sys.path])
     tool = str(ROOT / "tools" / "build_wheel.py")
-    out = ("--out", str(folder / "dist"), "--rung", rung)
-    run(tool, *out, *wanted, cwd=folder, PYTHONPATH=paths)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiling, "compile_kernels", mostly_compiled_before)
+        patch.setattr(sys, "argv", [tool, "--out", str(folder / "dist"), "--rung", rung, *wanted])
+        runpy.run_path(tool, run_name="__main__")
     [made] = (folder / "dist").iterdir()
     return made
 
@@ -94,11 +132,12 @@ def test_objects_of_other_sources_are_ignored(installed, kernels, tmp_path):
     whole = source.read_bytes()
     source.write_bytes(whole + b"\n# another version\n")
     cache, paths = tmp_path / "cache", os.pathsep.join([str(installed), libraries()])
+    two = kernels[-2:]
     try:
-        run("-P", "-c", FIRST_RUN, cwd=tmp_path, XDG_CACHE_HOME=str(cache), PYTHONPATH=paths)
+        run("-P", "-c", PREPARE, str(cache), *two, cwd=tmp_path, PYTHONPATH=paths)
     finally:
         source.write_bytes(whole)
-    assert sorted(path.stem for path in cache.rglob("*.kernel")) == kernels
+    assert sorted(path.stem for path in cache.rglob("*.kernel")) == two
 
 
 def test_the_wheel_says_what_it_is(wheel, kernels):

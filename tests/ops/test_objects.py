@@ -41,7 +41,9 @@ def kernels() -> dict[str, bytes]:
 def compiled_before(kernels, monkeypatch) -> None:
     """The compiler returns kernels made before: a test of the store need not start its process."""
     monkeypatch.setattr(
-        compiling, "compile_kernels", lambda names, rung, processes: ((n, kernels[n]) for n in names)
+        compiling,
+        "compile_kernels",
+        lambda names, rung, processes: ((n, kernels[n]) for n in names),
     )
 
 
