@@ -16,7 +16,7 @@ make_importable()
 
 KEPT = {"LEPTON_TEST_DATA", "LEPTON_TEST_CACHE", "LEPTON_TEST_CARD"}
 KEPT |= {"LEPTON_CPU"}  # the rung that is to be tested
-ARCHIVES = {"archs", "quants", "vocabs", "templates"}
+ARCHIVES = {"archs", "archs2", "more", "quants", "vocabs", "templates"}
 
 
 @pytest.fixture(scope="session")

@@ -5,15 +5,15 @@ SwiGLU (Touvron et al. 2023) are the default; blocks are composed of what `parts
 """
 
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from lepton_cli.models.keys import MAX_HEAD_WIDTH, Keys
 from lepton_cli.models.parts.attention import GroupedAttention
-from lepton_cli.models.parts.block import Mixer, Norm, PreNorm, RmsNorm
+from lepton_cli.models.parts.block import LayerNorm, Mixer, Norm, PreNorm, RmsNorm
 from lepton_cli.models.parts.feed_forward import Dense, Mixture
-from lepton_cli.models.rope import Frequencies, scaled
+from lepton_cli.models.rope import Frequencies, Yarn, plain, read_scaling, scaled, text_axes
 from lepton_cli.models.weights import Layer, Weights
 from ops.interface import (
     Activation,
@@ -23,6 +23,7 @@ from ops.interface import (
     Operators,
     Rope,
     Routing,
+    Weight,
     check_widths,
 )
 from quant.errors import ModelFileError
@@ -33,35 +34,46 @@ from quant.gguf import GGUF
 class Decoder:
     """A model's hyper-parameters and weights, and its forward pass, written once for all."""
 
-    norm_eps: ClassVar[str] = "layer_norm_rms_epsilon"
+    has_layer_norms: ClassVar[bool] = False  # in place of RMS norms
     output_norm: ClassVar[str] = "output_norm"
     interleaved_rope: ClassVar[bool] = False
+    axes: ClassVar[Literal["stretches", "alternating"] | None] = None  # of positions, if several
     activation: ClassVar[Activation] = "silu"
     ffn_norm: ClassVar[str] = "ffn_norm"  # the tensor that stands before the channel mixer
     gating: ClassVar[Gating] = "softmax"
-    has_head_norm: ClassVar[bool] = False  # queries and keys are normalised head by head
+    has_head_norm: ClassVar[bool | None] = False
+    """Queries and keys are normalised head by head; None: where the file has the weights."""
+    local_period: ClassVar[int | None] = None  # one layer in so many sees the whole context
+    default_window: ClassVar[int] = 0  # of local layers, in a file that does not say
     ignored: ClassVar[frozenset[str]] = frozenset()  # tensors that are known to be of no use
+    unapplied: ClassVar[frozenset[str]] = frozenset()
+    """Biases and scales that files may hold and llama.cpp, whose arithmetic counts, leaves out."""
 
     def __init__(self, file: GGUF, context: int) -> None:
         """`context` is the number of positions in use, on which long-rope factors depend."""
         self.keys = Keys(file.metadata)
         self.layers, self.width = self.keys.layers(), self.keys.positive("embedding_length")
-        self.weights, self.context = Weights(file), context
-        self.eps = self.keys.number(f"attention.{self.norm_eps}")
+        self.weights, self.context = Weights(file, self.unapplied), context
+        kind = "layer_norm" if self.has_layer_norms else "layer_norm_rms"
+        self.eps = self.keys.number(f"attention.{kind}_epsilon")
 
     def forward(self, ops: Operators) -> Array:
         x = self.embed(ops)  # (T, D)
         for n, block in enumerate(self.blocks):
             x = block(ops.layer(n), x, Layer(self.weights, n))
-        x = self.norm(ops, ops.select_outputs(x), self.weights[self.output_norm])  # (O, D)
-        return self.logits(ops, x)  # (O, V)
+        return self.logits(ops, self.final_norm(ops, ops.select_outputs(x)))  # (O, V)
 
     @cached_property
     def blocks(self) -> tuple[Mixer, ...]:
         return tuple(self.block(n) for n in range(self.layers))
 
+    @property
+    def embedding(self) -> Weight:
+        """A row a token."""
+        return self.weights.weight("token_embd.weight")
+
     def embed(self, ops: Operators) -> Array:
-        return ops.embed(self.weights.weight("token_embd.weight"))
+        return ops.embed(self.embedding)
 
     def block(self, layer: int) -> Mixer:
         return PreNorm(self.mixer(layer), self.channel(layer), self.norm, self.ffn_norm)
@@ -70,7 +82,10 @@ class Decoder:
         return self.attention(layer)
 
     def attention(self, layer: int) -> GroupedAttention:
-        head_norm = self.norm if self.has_head_norm else None
+        has_norm = self.has_head_norm
+        if has_norm is None:
+            has_norm = f"blk.{layer}.attn_q_norm" in self.weights
+        head_norm = self.norm if has_norm else None
         return GroupedAttention(self.heads(layer), self.rope(layer), head_norm)
 
     def channel(self, layer: int) -> Mixer:
@@ -78,7 +93,10 @@ class Decoder:
 
     @property
     def norm(self) -> Norm:
-        return RmsNorm(self.eps)
+        return LayerNorm(self.eps) if self.has_layer_norms else RmsNorm(self.eps)
+
+    def final_norm(self, ops: Operators, x: Array) -> Array:
+        return self.norm(ops, x, self.weights[self.output_norm])
 
     def logits(self, ops: Operators, x: Array) -> Array:
         """Without a matrix of its own the output is tied to the embedding."""
@@ -104,18 +122,31 @@ class Decoder:
         )
 
     def head_width(self, layer: int) -> int:
-        keys = self.keys
-        heads = keys.positive_at("attention.head_count", layer)
-        width = keys.positive_at("attention.key_length", layer, self.width // heads or 1)
+        """Without a key, that of the first layer."""
+        keys, key = self.keys, "attention.key_length"
+        if key in keys:
+            width = keys.positive_at(key, layer)
+        else:
+            width = self.width // keys.positive_at("attention.head_count", 0) or 1
         if width > MAX_HEAD_WIDTH:
-            raise keys.error("attention.key_length", f"is {width}")
+            raise keys.error(key, f"is {width}")
         return width
 
     def attention_scale(self, layer: int) -> float:
         return float(self.head_width(layer) ** -0.5)
 
     def window(self, layer: int) -> int | None:
-        return None
+        return self.local_window if self.is_local(layer) else None
+
+    def is_local(self, layer: int) -> bool:
+        """Whether the layer sees a window of positions only."""
+        if self.local_period is None or self.local_window < 1:
+            return False
+        return self.keys.is_local(layer, self.local_period)
+
+    @property
+    def local_window(self) -> int:
+        return self.keys.integer("attention.sliding_window", self.default_window)
 
     def softcap(self) -> float | None:
         return None
@@ -125,23 +156,50 @@ class Decoder:
 
     @cached_property
     def global_rope(self) -> Rope | None:
-        return self.read_rope()
-
-    def read_rope(self) -> Rope | None:
-        frequencies, magnitude = scaled(self.keys, self.rope_base(), self.rotary)
+        frequencies, magnitude = scaled(self.keys, self.rope_base(), self.rotary, self.yarn)
+        divisors = self.rope_divisors()
+        if divisors is not None:
+            frequencies = frequencies / divisors
+        if self.axes and "rope.dimension_sections" in self.keys:
+            frequencies = text_axes(self.keys, frequencies, self.axes == "alternating")
         return self.turn(frequencies, magnitude)
+
+    @cached_property
+    def local_rope(self) -> Rope:
+        """Of local layers that turn otherwise: by a base of their own, and never stretched."""
+        return self.turn(plain(self.keys, self.local_base(), self.rotary))
+
+    @property
+    def yarn(self) -> Yarn:
+        return Yarn()
+
+    def rope_divisors(self) -> Frequencies | None:
+        """From tensors: of Llama 3.1 and later, or the long-rope's of the context in use.
+
+        Short factors hold within the original context of a model that was stretched beyond.
+        """
+        original = read_scaling(self.keys).original_context
+        short = self.context <= original < self.keys.positive("context_length")
+        names = ("rope_freqs", "rope_factors_short", "rope_factors_long")
+        found = {n: self.factors(f"{n}.weight") for n in names if n in self.weights}
+        return found.get("rope_freqs", found.get(f"rope_factors_{'short' if short else 'long'}"))
 
     @property
     def rotary(self) -> int:
         """How many dimensions of a head turn."""
-        width = self.head_width(0)
-        rotary = self.keys.positive("rope.dimension_count", width)
+        return self.read_rotary("rope.dimension_count", self.head_width(0))
+
+    def read_rotary(self, key: str, default: int) -> int:
+        width, rotary = self.head_width(0), self.keys.positive(key, default)
         if rotary > width or rotary % 2:
-            raise self.keys.error("rope.dimension_count", f"is {rotary} with heads of {width}")
+            raise self.keys.error(key, f"is {rotary} with heads of {width}")
         return rotary
 
     def rope_base(self) -> float:
         return self.keys.number("rope.freq_base", 10000.0)
+
+    def local_base(self) -> float:
+        return self.keys.number("rope.freq_base_swa", 10000.0)
 
     def turn(self, frequencies: Frequencies, magnitude: float = 1.0) -> Rope:
         return Rope(frequencies, self.head_width(0), self.interleaved_rope, magnitude)

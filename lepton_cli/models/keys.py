@@ -31,33 +31,52 @@ class Keys:
             raise self.error(key, f"is {value}")
         return value
 
+    def boolean(self, key: str, default: bool | None = None) -> bool:
+        return self.metadata.boolean(self.name(key), default)
+
     def string(self, key: str, default: str) -> str:
         return self.metadata.string(self.name(key), default)
 
+    def integers(self, key: str) -> list[int]:
+        return self.metadata.integers(self.name(key))
+
     def at(self, key: str, layer: int, default: int | None = None) -> int:
-        """A layer's number: the key's own, or the entry of its list."""
-        if key not in self and default is not None:
+        """A layer's number: the key's own, or the entry of its list, which has one for each."""
+        if default is not None and key not in self:
             return default
-        values = self.metadata.integers(self.name(key))
-        if len(values) == 1:
-            return values[0]
-        if layer >= len(values):
-            raise self.error(key, f"has {len(values)} entries, none of them for layer {layer}")
-        return values[layer]
+        values = self._values(key)
+        return values[layer] if self._is_list(key) else values[0]
+
+    def _is_list(self, key: str) -> bool:
+        return not isinstance(self.metadata[self.name(key)], int)
+
+    def _values(self, key: str) -> list[int]:
+        """The key's number, or those of all blocks."""
+        values = self.integers(key)
+        if self._is_list(key) and len(values) != (blocks := self.integer("block_count")):
+            raise self.error(key, f"has {len(values)} entries for {blocks} layers")
+        return values
 
     def positive_at(self, key: str, layer: int, default: int | None = None) -> int:
         return self._checked(key, self.at(key, layer, default))
 
-    def period(self, key: str, default: int) -> int:
-        """One layer in so many differs; a list of the layers stands for the default."""
-        value = self.metadata.get(self.name(key), default)
-        return self.integer(key, default) if isinstance(value, int) else default
+    def is_local(self, layer: int, period: int) -> bool:
+        """Whether a layer sees a window of positions instead of all.
+
+        `attention.sliding_window_pattern` lists the layers that do, or is the period at whose end
+        one layer does not (0: all do); `period` is that of a model without the key.
+        """
+        key = "attention.sliding_window_pattern"
+        if key in self and self._is_list(key):
+            return self.at(key, layer) != 0
+        period = self.integer(key, period)
+        return period == 0 or layer % period < period - 1
 
     def positive(self, key: str, default: int | None = None) -> int:
         """One number for the whole model. A file may repeat it for each layer."""
         if key not in self and default is not None:
             return self._checked(key, default)
-        values = self.metadata.integers(self.name(key))
+        values = self._values(key)
         if len(set(values)) != 1:
             raise self.error(key, f"differs between layers ({values[:8]})")
         return self._checked(key, values[0])

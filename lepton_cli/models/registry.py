@@ -5,11 +5,23 @@ A family's table names modules instead of importing them: a start imports one ar
 
 import importlib
 
-from lepton_cli.models.architectures import gemma, gpt, hybrids, llama, mixtures, phi, qwen
+from lepton_cli.models.architectures import (
+    dense,
+    gemma,
+    glm,
+    gpt,
+    granite,
+    hybrids,
+    llama,
+    mixtures,
+    parallel,
+    phi,
+    qwen,
+)
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.entry import Entry
 
-FAMILIES = (gemma, gpt, hybrids, llama, mixtures, phi, qwen)
+FAMILIES = (dense, gemma, glm, gpt, granite, hybrids, llama, mixtures, parallel, phi, qwen)
 
 ARCHITECTURES: dict[str, Entry] = {
     name: entry for family in FAMILIES for name, entry in family.ENTRIES.items()

@@ -5,6 +5,7 @@ A missing type counts as linear; a factor of 0 or none counts as 1.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from lepton_cli.models.keys import Keys
 
 Frequencies = NDArray[np.float32]  # (pairs,)
+Numbers = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,50 +37,78 @@ def read_scaling(keys: Keys) -> Scaling:
     return Scaling(kind, factor if factor > 0 and kind != "none" else 1.0, original)
 
 
-def plain(base: float, rotary: int) -> Frequencies:
+def plain(keys: Keys, base: float, rotary: int) -> Frequencies:
     """base^(−2i / rotary)."""
+    if not base > 1:
+        raise keys.error("rope.freq_base", f"is {base}")
     return (base ** (-np.arange(0, rotary, 2) / rotary)).astype(np.float32)
 
 
-def scaled(keys: Keys, base: float, rotary: int) -> tuple[Frequencies, float]:
-    """The frequencies and the magnitude that the file's scaling asks for."""
-    scaling = read_scaling(keys)
-    if not base > 1:
-        raise keys.error("rope.freq_base", f"is {base}")
-    frequencies = plain(base, rotary)
-    if scaling.kind == "yarn":
-        return yarn(keys, scaling, frequencies, base)
-    if scaling.kind == "longrope":
-        return frequencies, keys.number("rope.scaling.attn_factor", 1.0)
-    return (frequencies / scaling.factor).astype(np.float32), 1.0
+@dataclass(frozen=True, slots=True)
+class Yarn:
+    """The constants of YaRN; most architectures do not define keys for them."""
+
+    fast: float = 32.0  # rotations over the original context from which a pair keeps its frequency
+    slow: float = 1.0  # rotations up to which a pair is stretched
+    log_multiplier: float = 0.0
+
+    def ramp(self, pairs: int, base: float, original_context: int) -> Numbers:  # (pairs,)
+        """How far each pair is stretched: 0 for fast pairs, 1 for slow ones."""
+
+        def pair(rotations: float) -> float:
+            """The pair that makes so many over the original context."""
+            length = original_context / (rotations * 2 * math.pi)
+            return pairs * math.log(length) / math.log(base)
+
+        low = max(0, math.floor(pair(self.fast)))
+        high = min(2 * pairs - 1, math.ceil(pair(self.slow)))
+        return np.clip((np.arange(pairs) - low) / max(0.001, high - low), 0, 1)
+
+    def magnitude(self, factor: float) -> float:
+        log = math.log(factor)
+        return (1 + 0.1 * log) / (1 + 0.1 * self.log_multiplier * log)
 
 
-def yarn(
-    keys: Keys, scaling: Scaling, frequencies: Frequencies, base: float
+PLAIN_YARN = Yarn()
+
+
+def read_yarn(keys: Keys) -> Yarn:
+    """Of an architecture that defines the keys."""
+    fast = keys.number("rope.scaling.yarn_beta_fast", PLAIN_YARN.fast)
+    slow = keys.number("rope.scaling.yarn_beta_slow", PLAIN_YARN.slow)
+    for key, value in (("yarn_beta_fast", fast), ("yarn_beta_slow", slow)):
+        if value <= 0:
+            raise keys.error(f"rope.scaling.{key}", f"is {value}")
+    return Yarn(fast, slow, keys.number("rope.scaling.yarn_log_multiplier", 0.0))
+
+
+def scaled(
+    keys: Keys, base: float, rotary: int, yarn: Yarn = PLAIN_YARN
 ) -> tuple[Frequencies, float]:
-    """Slow pairs are stretched, fast pairs kept, with a ramp between them."""
-    pairs = len(frequencies)
-
-    def turning(key: str, default: float) -> float:
-        """The pair that makes so many rotations over the original context."""
-        rotations = keys.number(key, default)
-        if rotations <= 0:
-            raise keys.error(key, f"is {rotations}")
-        length = scaling.original_context / (rotations * 2 * math.pi)
-        return 2 * pairs * math.log(length) / (2 * math.log(base))
-
-    low = max(0, math.floor(turning("rope.scaling.yarn_beta_fast", 32.0)))
-    last = 2 * pairs - 1
-    high = min(last, math.ceil(turning("rope.scaling.yarn_beta_slow", 1.0)))
-    ramp = np.clip((np.arange(pairs) - low) / max(0.001, high - low), 0, 1)
-    mixed = frequencies / scaling.factor * ramp + frequencies * (1 - ramp)
-    return mixed.astype(np.float32), yarn_magnitude(keys, scaling.factor)
+    """The frequencies and the magnitude that the file's scaling asks for."""
+    scaling, magnitude = read_scaling(keys), keys.number("rope.scaling.attn_factor", 1.0)
+    frequencies = plain(keys, base, rotary)
+    if scaling.kind == "longrope":  # its factors are tensors
+        return frequencies, magnitude
+    stretched = frequencies / scaling.factor
+    if scaling.kind == "yarn":
+        ramp = yarn.ramp(len(frequencies), base, scaling.original_context)
+        stretched = stretched * ramp + frequencies * (1 - ramp)
+        magnitude *= yarn.magnitude(scaling.factor)
+    return stretched.astype(np.float32), magnitude
 
 
-def yarn_magnitude(keys: Keys, factor: float) -> float:
-    log = math.log(factor)
-    multiplier = keys.number("rope.scaling.yarn_log_multiplier", 0.0)
-    magnitude = 1 + 0.1 * log
-    if multiplier:
-        magnitude /= 1 + 0.1 * multiplier * log
-    return magnitude * keys.number("rope.scaling.attn_factor", 1.0)
+def text_axes(keys: Keys, frequencies: Frequencies, alternating: bool) -> Frequencies:
+    """Of models whose pairs each follow one of four axes: text stands at (p, p, p, 0).
+
+    `rope.dimension_sections` are the pairs of the axes, over and over; `alternating` ones take
+    turns by threes. What follows the fourth axis does not turn.
+    """
+    sections = keys.integers("rope.dimension_sections")
+    if len(sections) not in (3, 4) or min(sections) < 0:
+        raise keys.error("rope.dimension_sections", f"is {sections[:8]}")
+    if sum(sections) == 0:
+        return frequencies
+    place = np.arange(len(frequencies)) % sum(sections)
+    ends = 3 * np.array(sections)[place % 3] if alternating else sum(sections[:3])
+    return np.where(place < ends, frequencies, np.float32(0))

@@ -6,12 +6,18 @@ from ops.interface import Linear, Weight
 from quant.errors import ModelFileError
 from quant.gguf import GGUF, Tensor
 
+FEED_FORWARD = ("ffn_gate", "ffn_up", "ffn_down")
+FEED_FORWARD_SCALES = frozenset(f"{n}{e}.scale" for n in FEED_FORWARD for e in ("", "_exps"))
+
 
 class Weights:
-    """Hands out tensors with their optional bias and scale; remembers what was used."""
+    """Hands out tensors with their optional bias and scale; remembers what was used.
 
-    def __init__(self, file: GGUF) -> None:
-        self._file = file
+    `unapplied` are those of the optional ones, without their blocks, that the model disregards.
+    """
+
+    def __init__(self, file: GGUF, unapplied: Collection[str] = ()) -> None:
+        self._file, self._unapplied = file, unapplied
         self._used: set[str] = set()
         self._linears: dict[str, Linear] = {}
 
@@ -22,7 +28,7 @@ class Weights:
         """The tensor `name`.weight with `name`.bias and `name`.scale where the file has them."""
         if name not in self._linears:
             weight = self.weight(f"{name}.weight")
-            bias, scale = self._optional(f"{name}.bias"), self._optional(f"{name}.scale")
+            bias, scale = self._optional(name, "bias"), self._optional(name, "scale")
             self._used.add(f"{name}.input_scale")  # only for kernels with 4-bit activations
             self._linears[name] = Linear(weight, bias, scale)
         return self._linears[name]
@@ -39,8 +45,11 @@ class Weights:
             raise ModelFileError(f"{message}, which Lepton does not compute with yet")
         return _weight(tensor)
 
-    def _optional(self, name: str) -> Weight | None:
-        return self.weight(name) if name in self._file.tensors else None
+    def _optional(self, name: str, kind: str) -> Weight | None:
+        if f"{name}.{kind}" not in self._file.tensors:
+            return None
+        weight = self.weight(f"{name}.{kind}")
+        return None if f"{name.rpartition('.')[2]}.{kind}" in self._unapplied else weight
 
     def check_all_used(self, ignored: Collection[str]) -> None:
         """A tensor that no block asked for is part of a model that we would compute wrongly."""

@@ -12,11 +12,14 @@ from presets_gguf import PRESETS
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.registry import ARCHITECTURES, decoder_class
+from ops.operations.attention import Attention, Rotate
 from quant.errors import ModelFileError
 from quant.gguf import GGUF
 
 RECORDINGS = sorted({each for entry in ARCHITECTURES.values() for each in entry.recordings})
-UNRECORDED = {"bitnet"}  # llama.cpp's logits of it were never recorded
+# llama.cpp's logits of these were never recorded
+UNRECORDED = {"bitnet", "codeshell", "ernie4_5", "exaone", "maincoder", "orion", "plamo"}
+UNRECORDED |= {"starcoder", "xverse"}
 TOLERANCE = {"reference": 1e-10, "cpu": 1e-8}
 GELU_TABLE = 1e-6
 """llama.cpp looks GELU up in half precision, which alone moves logits by so much."""
@@ -65,6 +68,13 @@ def test_logits_agree_with_llama_cpp(recording, backend):
     tolerance = GELU_TABLE if recording.uses_gelu else TOLERANCE[backend]
     got = logits_of(recording.path, np.array(recording.ids, np.int32), backend)
     assert nmse(got, recording.logits) < tolerance
+
+
+def test_long_rope_takes_the_short_factors_within_the_original_context(shared_data):
+    path = shared_data("more") / "rope-longrope.gguf"
+    arrays = np.load(path.with_suffix(".npz"))
+    got = logits_of(path, arrays["ids_short"], "cpu", context=256)
+    assert nmse(got, arrays["logits_short"]) < TOLERANCE["cpu"]
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, indirect=True)
@@ -285,6 +295,76 @@ def test_a_bias_that_nobody_adds_is_refused(tmp_path):
 def test_more_experts_used_than_there_are_is_refused(tmp_path):
     path = write_model(tmp_path / "m.gguf", "llama-moe", metadata={"llama.expert_used_count": 99})
     assert "expert_used_count" in refused(path)
+
+
+@pytest.mark.parametrize("entries", [[4], [4, 4, 4]])
+@pytest.mark.parametrize("key", ["attention.head_count", "attention.head_count_kv"])
+def test_a_list_with_another_number_of_entries_than_there_are_layers_is_refused(
+    tmp_path, key, entries
+):
+    path = write_model(tmp_path / "m.gguf", metadata={f"llama.{key}": entries})
+    assert f"{key} has {len(entries)} entries for 2 layers" in refused(path)
+
+
+def test_a_list_of_local_layers_is_checked_and_followed(tmp_path):
+    key = "gpt-oss.attention.sliding_window_pattern"
+
+    def windows(pattern: list[bool]) -> list[int | None]:
+        path = write_model(tmp_path / "m.gguf", "gpt-oss", metadata={key: pattern})
+        operations = loading.build(GGUF.open(path), 256).operations
+        return [op.heads.window for op in operations if isinstance(op, Attention)]
+
+    assert windows([False, True]) == [None, 8]
+    assert windows([True, True]) == [8, 8]
+    with pytest.raises(ModelFileError, match="pattern has 3 entries for 2 layers"):
+        windows([True, True, True])
+
+
+def frequencies(path: Path) -> np.ndarray:
+    operations = loading.build(GGUF.open(path), 256).operations
+    return next(op.rope.frequencies for op in operations if isinstance(op, Rotate))
+
+
+def test_only_architectures_that_define_the_keys_of_yarn_read_them(tmp_path):
+    def made(architecture: str, **keys: float) -> np.ndarray:
+        scaling = {"type": "yarn", "factor": 4.0, "original_context_length": 8192, **keys}
+        metadata = {f"{architecture}.rope.scaling.{key}": scaling[key] for key in scaling}
+        return frequencies(write_model(tmp_path / "m.gguf", architecture, metadata=metadata))
+
+    np.testing.assert_array_equal(made("llama", yarn_beta_fast=4.0), made("llama"))
+    assert np.any(made("mistral3", yarn_beta_fast=4.0) != made("mistral3"))
+
+
+def test_what_follows_the_fourth_axis_does_not_turn_in_text(tmp_path):
+    """Of pairs in turn by three axes, those beyond an axis's share belong to the fourth."""
+    pattern = {"qwen3vl.rope.dimension_sections": [3, 2, 2, 1]}
+    got = frequencies(write_model(tmp_path / "m.gguf", "qwen3vl", metadata=pattern))
+    assert np.flatnonzero(got == 0).tolist() == [7]
+    whole = {"qwen3vl.rope.dimension_sections": [0, 0, 0, 0]}
+    assert np.all(frequencies(write_model(tmp_path / "n.gguf", "qwen3vl", metadata=whole)))
+
+
+@pytest.mark.parametrize("sections", [[3, 2], [3, 2, 2, 0, 0], [3, -1, 2, 0]])
+def test_absurd_sections_of_axes_are_refused(tmp_path, sections):
+    metadata = {"qwen3vl.rope.dimension_sections": sections}
+    path = write_model(tmp_path / "m.gguf", "qwen3vl", metadata=metadata)
+    assert "dimension_sections" in refused(path)
+
+
+def test_a_layer_that_a_search_emptied_passes_on_what_entered(tmp_path):
+    """Deci: no heads, no heads of keys and values, no feed-forward."""
+    attention, dense = "attn_norm attn_q attn_k attn_v attn_output", "ffn_norm ffn_gate ffn_up"
+    gone = {0: attention, 1: "attn_q attn_k attn_v", 2: f"{attention} {dense} ffn_down"}
+    tensors = {f"blk.{n}.{name}.weight": None for n in gone for name in gone[n].split()}
+    lists = {"attention.head_count": [0, 4, 0, 4], "attention.head_count_kv": [0, 0, 0, 2]}
+    lists["feed_forward_length"] = [128, 128, 0, 128]
+    metadata = {f"deci.{key}": value for key, value in lists.items()}
+    path = tmp_path / "m.gguf"
+    write_model(path, "deci", metadata=metadata, tensors=tensors, dimensions={"L": 4})
+    program = loading.build(GGUF.open(path), 256)
+    assert [state.layer for state in program.states] == [3]
+    ids = np.array(ids_of(12), np.int32)
+    assert nmse(logits_of(path, ids, "cpu"), logits_of(path, ids, "reference")) < 1e-10
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,6 @@ def _dimensions(kind: Format, V: int, changed: Mapping[str, int]) -> dict[str, i
 
 
 def _keys(preset: Preset, sizes: Mapping[str, int]) -> dict[str, Any]:
-    epsilon = "layer_norm_epsilon" if preset.architecture == "gpt2" else "layer_norm_rms_epsilon"
     keys: dict[str, Any] = {
         "vocab_size": sizes["V"],
         "context_length": sizes["T"],
@@ -121,7 +120,8 @@ def _keys(preset: Preset, sizes: Mapping[str, int]) -> dict[str, Any]:
         "attention.head_count_kv": sizes["K"],
         "attention.key_length": sizes["d"],
         "attention.value_length": sizes["d"],
-        f"attention.{epsilon}": 1e-5,
+        "attention.layer_norm_rms_epsilon": 1e-5,
+        "attention.layer_norm_epsilon": 1e-5,
     }
     if preset.architecture != "gpt2":
         keys |= {"rope.dimension_count": sizes["d"], "rope.freq_base": 10000.0}

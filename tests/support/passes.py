@@ -35,19 +35,26 @@ def open_on_cpu(
 
 
 def open_positions(
-    path: Path, backend: BackendName, kv: CacheType = "f32", threads: int = 2, chunk: int = 256
+    path: Path,
+    backend: BackendName,
+    kv: CacheType = "f32",
+    threads: int = 2,
+    chunk: int = 256,
+    context: int | None = None,
 ) -> tuple[Positions, Callable[[], None]]:
-    """The model's empty window, and what closes it."""
+    """The model's empty window, and what closes it. `context` None: as trained."""
     file = GGUF.open(path)
-    context = loading.trained_context(file)
+    context = context or loading.trained_context(file)
     limits = Limits(chunk, 32)
     program = loading.build(file, context)
     runner = backend_of(backend, (kv, kv), resources(threads)).open(program, limits)
     return Positions(Passes(runner, chunk, limits.outputs), context), runner.close
 
 
-def logits_of(path: Path, ids: NDArray[np.int32], backend: BackendName) -> Logits:  # (T, V)
-    positions, close = open_positions(path, backend)
+def logits_of(  # (T, V)
+    path: Path, ids: NDArray[np.int32], backend: BackendName, context: int | None = None
+) -> Logits:
+    positions, close = open_positions(path, backend, context=context)
     result = positions.all_logits([int(i) for i in ids])
     close()
     return result

@@ -33,9 +33,20 @@ DENSE = ATTENTION | FFN_NORM | FFN
 TIED = shapes("token_embd.weight:VD output_norm.weight:D")
 UNTIED = TIED | shapes("output.weight:VD")
 
+FUSED = shapes("attn_norm.weight:D attn_qkv.weight:CD attn_output.weight:DA")
+UNGATED = shapes("ffn_up.weight:FD ffn_up.bias:F ffn_down.weight:DF ffn_down.bias:D")
+HALVES = shapes("ffn_up.weight:GD ffn_down.weight:DF")
+ROW_NORMS = shapes("attn_q_norm.weight:A attn_k_norm.weight:B")
+LAYER_NORMS = shapes("attn_norm.bias:D ffn_norm.bias:D")
+UNTIED_LAYER_NORM = UNTIED | shapes("output_norm.bias:D")
+BRANCHES = {
+    name: DENSE[name] for name in DENSE if name not in ("attn_norm.weight", "ffn_norm.weight")
+}
+
 MOE: dict[str, Any] = {"expert_count": 4, "expert_used_count": 2}
 WINDOW: dict[str, Any] = {"attention.sliding_window": 8}
 CAPS: dict[str, Any] = {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
+HALF_ROTARY: dict[str, Any] = {"rope.dimension_count": 8}
 YARN: dict[str, Any] = {
     "rope.scaling.type": "yarn",
     "rope.scaling.factor": 4.0,
@@ -99,6 +110,48 @@ PRESETS = {
         DENSE | QK_NORM,
         shapes("token_embd.weight:VD token_embd_norm.weight:D"),
         {"shortconv.l_cache": 3},
+    ),
+    "chatglm": Preset("chatglm", ATTENTION | QKV_BIAS | FFN_NORM | HALVES, keys=HALF_ROTARY),
+    "cogvlm": Preset(
+        "cogvlm",
+        FUSED
+        | FFN_NORM
+        | FFN
+        | shapes("vis_attn_qkv.weight:CD vis_attn_output.weight:DA")
+        | shapes("vis_gate.weight:FD vis_up.weight:FD vis_down.weight:DF"),
+        dimensions={"K": 4},
+    ),
+    "cohere2": Preset("cohere2", ATTENTION | FFN, TIED, WINDOW | {"logit_scale": 0.25}, {"L": 4}),
+    "command-r": Preset("command-r", ATTENTION | FFN, TIED, {"logit_scale": 0.25}),
+    "deci": Preset("deci", DENSE, UNTIED | shapes("rope_freqs.weight:R")),
+    "exaone4": Preset("exaone4", BRANCHES | QK_NORM | POST_NORMS, keys=WINDOW, dimensions={"L": 4}),
+    "falcon": Preset(
+        "falcon",
+        FUSED | UNGATED | shapes("attn_norm.bias:D attn_norm_2.weight:D attn_norm_2.bias:D"),
+        UNTIED_LAYER_NORM,
+    ),
+    "glm4": Preset("glm4", ATTENTION | QKV_BIAS | FFN_NORM | HALVES | POST_NORMS, keys=HALF_ROTARY),
+    "gptneox": Preset(
+        "gptneox",
+        FUSED | FFN_NORM | UNGATED | LAYER_NORMS,
+        UNTIED_LAYER_NORM,
+        HALF_ROTARY | {"use_parallel_residual": True},
+    ),
+    "granite": Preset(
+        "granite",
+        DENSE,
+        keys={"embedding_scale": 12.0, "residual_scale": 0.22, "logit_scale": 8.0}
+        | {"attention.scale": 0.0625},
+    ),
+    "hunyuan-dense": Preset("hunyuan-dense", DENSE | QK_NORM, keys={"rope.scaling.alpha": 1000.0}),
+    "nanbeige": Preset("nanbeige", DENSE, keys={"num_loops": 2}),
+    "olmo2": Preset(
+        "olmo2", BRANCHES | ROW_NORMS | POST_NORMS, keys=YARN | WINDOW, dimensions={"L": 4}
+    ),
+    "qwen3vl": Preset("qwen3vl", DENSE | QK_NORM, keys={"rope.dimension_sections": [3, 3, 2, 0]}),
+    "smollm3": Preset("smollm3", DENSE, dimensions={"L": 4}),
+    "starcoder2": Preset(
+        "starcoder2", ATTENTION | FFN_NORM | LAYER_NORMS | UNGATED, UNTIED_LAYER_NORM
     ),
     "bitnet": Preset(
         "bitnet", DENSE | shapes("attn_sub_norm.weight:A ffn_sub_norm.weight:F"), TIED

@@ -28,7 +28,6 @@ LOGIT_ROWS = 32
 NO_ROOM = "free memory, raise that limit, or use a smaller model"
 ADVISED = 0.9  # of the context that fits: what is free now may not be there at the next try
 
-EMBEDDING = "token_embd.weight"
 MOST_THREADS, MOST_TOKENS = 1 << 10, 1 << 20  # in a pass
 MOST_CARD_TOKENS = 2048  # a card's kernels reach a row of activations in 32 bits, and need no more
 
@@ -114,9 +113,10 @@ def build(file: GGUF, context: int) -> Program:
     try:
         decoder = kind(file, context)
         program = record(decoder.forward, SourceFile(file))
-        tokens = decoder.weights.weight(EMBEDDING).rows
-        if program.output.buffer.width != tokens:
-            message = f"output.weight has {program.output.buffer.width} rows, {EMBEDDING} {tokens}"
+        tokens = decoder.embedding
+        if program.output.buffer.width != tokens.rows:
+            message = f"output.weight has {program.output.buffer.width} rows"
+            message += f", {tokens.name} {tokens.rows}"
             raise ModelFileError(message)
     except ModelFileError as error:
         if str(file.path) in error.message:

@@ -19,8 +19,8 @@ class Temperature:
 class GroupedAttention:
     """The token mixer of most models; `w` may hold one matrix for q, k and v, biases and sinks.
 
-    `head_norm` normalises the heads of q and k before they turn, `inner_norm` the heads' results
-    before the last matrix.
+    `head_norm` normalises q and k before they turn (`norm_last`: behind), head by head or as
+    `whole_rows`; `inner_norm` the heads' results before the last matrix.
     """
 
     heads: Heads
@@ -28,22 +28,36 @@ class GroupedAttention:
     head_norm: Norm | None = None
     inner_norm: Norm | None = None
     temperature: Temperature | None = None
+    norm_last: bool = False
+    whole_rows: bool = False
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        q, k, v = self.project(ops, x, w)  # (T, H*d), (T, K*d), (T, K*d)
-        if self.head_norm is not None:
-            for norm in (w.attn_q_norm, w.attn_k_norm):
-                check_widths(norm.weight.name, norm.weight.columns, self.heads.head_width)
-            q, k = self.head_norm(ops, q, w.attn_q_norm), self.head_norm(ops, k, w.attn_k_norm)
-        if self.rope is not None:
-            q, k = ops.rope(q, self.rope), ops.rope(k, self.rope)
+        q, k, v = self.project(ops, x, w)  # (T, H*d), (T, K*d), (T, K*e)
+        if self.norm_last:
+            q, k = self.normalized(ops, *self.turned(ops, q, k), w)
+        else:
+            q, k = self.turned(ops, *self.normalized(ops, q, k, w))
         if self.temperature is not None:
             q = ops.temperature(q, self.temperature.scale, self.temperature.period)
         sinks = w.attn_sinks.weight if "attn_sinks" in w else None
-        y = ops.attention(q, k, v, self.heads, sinks)  # (T, H*d)
+        y = ops.attention(q, k, v, self.heads, sinks)  # (T, H*e)
         if self.inner_norm is not None:
             y = self.inner_norm(ops, y, w.attn_sub_norm)
         return ops.linear(w.attn_output, y)  # (T, D)
+
+    def normalized(self, ops: Operators, q: Array, k: Array, w: Layer) -> tuple[Array, Array]:
+        norm, heads = self.head_norm, self.heads
+        if norm is None:
+            return q, k
+        for weights, count in ((w.attn_q_norm, heads.query_heads), (w.attn_k_norm, heads.kv_heads)):
+            width = heads.head_width * (count if self.whole_rows else 1)
+            check_widths(weights.weight.name, weights.weight.columns, width)
+        return norm(ops, q, w.attn_q_norm), norm(ops, k, w.attn_k_norm)
+
+    def turned(self, ops: Operators, q: Array, k: Array) -> tuple[Array, Array]:
+        if self.rope is None:
+            return q, k
+        return ops.rope(q, self.rope), ops.rope(k, self.rope)
 
     def project(self, ops: Operators, x: Array, w: Layer) -> tuple[Array, Array, Array]:
         """q, k and v; a fused matrix holds the rows of all three in this order."""

@@ -41,15 +41,61 @@ class PreNorm:
 
 
 @dataclass(frozen=True, slots=True)
-class SandwichNorm:
-    """A norm before and after each mixer."""
+class PostNorm:
+    """A norm of each mixer's result, before it is added (Liu et al. 2021)."""
 
     mixer: Mixer
     channel: Mixer
     norm: Norm
+    mixer_norm: str = "post_attention_norm"
+    channel_norm: str = "post_ffw_norm"
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        x = ops.add(x, self.norm(ops, self.mixer(ops, x, w), w[self.mixer_norm]))
+        return ops.add(x, self.norm(ops, self.channel(ops, x, w), w[self.channel_norm]))
+
+
+@dataclass(frozen=True, slots=True)
+class SandwichNorm:
+    """A norm before and after each mixer; `post_norm` where the norms after are others."""
+
+    mixer: Mixer
+    channel: Mixer
+    norm: Norm
+    post_norm: Norm | None = None
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        post_norm = self.post_norm or self.norm
         y = self.mixer(ops, self.norm(ops, x, w.attn_norm), w)
-        x = ops.add(x, self.norm(ops, y, w.post_attention_norm))
+        x = ops.add(x, post_norm(ops, y, w.post_attention_norm))
         y = self.channel(ops, self.norm(ops, x, w.ffn_norm), w)
-        return ops.add(x, self.norm(ops, y, w.post_ffw_norm))
+        return ops.add(x, post_norm(ops, y, w.post_ffw_norm))
+
+
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """Both mixers at once, of one norm or of one each (Wang and Komatsuzaki 2021)."""
+
+    mixer: Mixer
+    channel: Mixer
+    norm: Norm
+    mixer_norm: str = "attn_norm"
+    channel_norm: str = "attn_norm"
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        y = z = self.norm(ops, x, w[self.mixer_norm])
+        if self.channel_norm != self.mixer_norm:
+            z = self.norm(ops, x, w[self.channel_norm])
+        x = ops.add(x, self.mixer(ops, y, w))
+        return ops.add(x, self.channel(ops, z, w))
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A mixer whose result is multiplied before it is added."""
+
+    mixer: Mixer
+    factor: float
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        return ops.scale(self.mixer(ops, x, w), self.factor)

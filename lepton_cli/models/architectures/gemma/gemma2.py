@@ -7,7 +7,7 @@ from ops.interface import Array, Operators
 
 class Gemma2(Decoder):
     activation = "gelu"
-    local_layers = 2  # one layer in so many sees the whole context
+    local_period, default_window = 2, 4096
     wide_scale_layers = 46  # the model of this depth scales scores by its width over its heads
     final_softcap = 30.0
 
@@ -24,14 +24,6 @@ class Gemma2(Decoder):
 
     def softcap(self) -> float | None:
         return self.keys.number("attn_logit_softcapping", 50.0)
-
-    def is_local(self, layer: int) -> bool:
-        period = self.keys.period("attention.sliding_window_pattern", self.local_layers)
-        return period == 0 or layer % period < period - 1
-
-    def window(self, layer: int) -> int | None:
-        window = self.keys.integer("attention.sliding_window", 4096)
-        return window if window > 0 and self.is_local(layer) else None
 
     def attention_scale(self, layer: int) -> float:
         if self.layers == self.wide_scale_layers:

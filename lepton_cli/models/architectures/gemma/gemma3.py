@@ -1,24 +1,17 @@
 """Gemma 3: Gemma 2 without caps, with normalised heads and a rotary base for local layers."""
 
-from functools import cached_property
-
 from lepton_cli.models.architectures.gemma.gemma2 import Gemma2
-from lepton_cli.models.rope import plain
 from ops.interface import Rope
 
 
 class Gemma3(Gemma2):
     has_head_norm = True
-    local_layers = 6
+    local_period, default_window = 6, 0
     wide_scale_layers = 62
     final_softcap = 0.0
 
     def softcap(self) -> float | None:
         return None
-
-    def window(self, layer: int) -> int | None:
-        window = self.keys.integer("attention.sliding_window", 0)
-        return window if window > 0 and self.is_local(layer) else None
 
     def rope_base(self) -> float:
         """Files that ollama converted itself name the bases of global and local layers."""
@@ -27,7 +20,6 @@ class Gemma3(Gemma2):
     def rope(self, layer: int) -> Rope | None:
         return self.global_rope if self.window(layer) is None else self.local_rope
 
-    @cached_property
-    def local_rope(self) -> Rope:
+    def local_base(self) -> float:
         older = self.keys.number("rope.local.freq_base", 10000.0)
-        return self.turn(plain(self.keys.number("rope.freq_base_swa", older), self.rotary))
+        return self.keys.number("rope.freq_base_swa", older)

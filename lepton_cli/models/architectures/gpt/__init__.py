@@ -3,5 +3,10 @@
 from lepton_cli.models.entry import Entry
 
 ENTRIES = {
+    "codeshell": Entry("starcoder2:CodeShell", "CodeShell"),
     "gpt2": Entry("gpt2:Gpt2", "GPT-2", ("archs/gpt2-dense",)),
+    "orion": Entry("orion:Orion", "Orion"),
+    "pockettts": Entry("starcoder2:PocketTts", "PocketTTS (text)", ("archs2/pockettts-dense",)),
+    "starcoder": Entry("gpt2:Gpt2", "SantaCoder, StarCoder 1"),
+    "starcoder2": Entry("starcoder2:StarCoder2", "StarCoder 2", ("archs/starcoder2-dense",)),
 }

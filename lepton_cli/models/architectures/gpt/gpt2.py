@@ -1,14 +1,14 @@
 """GPT-2 (Radford et al. 2019): learned positions, layer norms, an ungated GELU."""
 
 from lepton_cli.models.decoder import Decoder
-from lepton_cli.models.parts.block import LayerNorm, Mixer, Norm
+from lepton_cli.models.parts.block import Mixer
 from lepton_cli.models.parts.feed_forward import Ungated
 from ops.interface import Array, Operators, Rope
 from quant.errors import ModelFileError, UsageError
 
 
 class Gpt2(Decoder):
-    norm_eps = "layer_norm_epsilon"
+    has_layer_norms = True
 
     def embed(self, ops: Operators) -> Array:
         table = self.weights.weight("position_embd.weight")
@@ -18,10 +18,6 @@ class Gpt2(Decoder):
             kind = UsageError if self.context > trained else ModelFileError
             raise kind(message, f"use -c {table.rows} or less")
         return ops.add(super().embed(ops), ops.embed_positions(table))
-
-    @property
-    def norm(self) -> Norm:
-        return LayerNorm(self.eps)
 
     def channel(self, layer: int) -> Mixer:
         return Ungated("gelu")

@@ -4,10 +4,14 @@ from dataclasses import replace
 
 from lepton_cli.models.architectures.llama.llama import Llama
 from lepton_cli.models.parts.attention import GroupedAttention, Temperature
-from lepton_cli.models.rope import read_scaling
+from lepton_cli.models.rope import Yarn, read_scaling, read_yarn
 
 
 class Mistral3(Llama):
+    @property
+    def yarn(self) -> Yarn:
+        return read_yarn(self.keys)
+
     def attention(self, layer: int) -> GroupedAttention:
         attention = super().attention(layer)
         scale = self.keys.number("attention.temperature_scale", 0.0)

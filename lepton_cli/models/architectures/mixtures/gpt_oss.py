@@ -7,8 +7,4 @@ class GptOss(Decoder):
     activation = "clamped_swiglu"
     gating = "softmax_of_chosen"
     ffn_norm = "post_attention_norm"  # its name notwithstanding, it stands before the experts
-
-    def window(self, layer: int) -> int | None:
-        period = self.keys.period("attention.sliding_window_pattern", 2)
-        local = period == 0 or layer % period < period - 1
-        return self.keys.positive("attention.sliding_window") if local else None
+    local_period = 2

@@ -1,0 +1,17 @@
+"""Dense decoders that belong to no longer line."""
+
+from lepton_cli.models.entry import Entry
+
+ENTRIES = {
+    "cogvlm": Entry("cogvlm:CogVlm", "CogVLM, CogAgent (text)", ("archs2/cogvlm-dense",)),
+    "ernie4_5": Entry("ernie4_5:Ernie45", "ERNIE 4.5 dense"),
+    "exaone": Entry("exaone:Exaone", "EXAONE 3"),
+    "exaone4": Entry("exaone:Exaone4", "EXAONE 4", ("archs/exaone4-dense",)),
+    "hunyuan-dense": Entry("hunyuan:Hunyuan", "Hunyuan 0.5B to 7B", ("archs/hunyuan-dense-dense",)),
+    "hunyuan_vl": Entry("hunyuan:HunyuanVl", "Hunyuan OCR (text)", ("archs2/hunyuan_vl-dense",)),
+    "olmo2": Entry("olmo:Olmo2", "OLMo 2 and 3", ("archs/olmo2-dense",)),
+    "openelm": Entry("openelm:OpenElm", "OpenELM", ("archs2/openelm-dense",)),
+    "paddleocr": Entry("ernie4_5:PaddleOcr", "PaddleOCR VL (text)", ("archs2/paddleocr-moe",)),
+    "pangu-embedded": Entry("exaone:Pangu", "openPangu Embedded", ("archs2/pangu-embedded-dense",)),
+    "seed_oss": Entry("seed_oss:SeedOss", "Seed-OSS", ("archs/seed_oss-dense",)),
+}
