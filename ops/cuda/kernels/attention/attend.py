@@ -4,7 +4,7 @@ A tile is 16 rows of one kv head. `tiles` is int32 (tiles, 4): a tile's first to
 are (all of one sequence; 0: no tile), a part p, unused. Row r is member m = 16p + r: the head
 m % group, of the kv head's group of query heads, of the tile's token m // group.
 
-A thread's `sums` (2, 2) are m and l of its rows g and g + 8 (see `partials`).
+A thread's `sums` (2, 2) are m and l of its rows `quad()` and `quad()` + 8 (see `partials`).
 """
 
 from collections.abc import Callable
@@ -25,8 +25,6 @@ from ops.cuda.kernels.attention.partials import (
     mask,
     maxima_at,
     merged,
-    quad_place,
-    row,
     scale,
     shrunk,
     store_maxima,
@@ -38,6 +36,7 @@ from ops.cuda.kernels.attention.partials import (
     weights_at,
 )
 from ops.cuda.kernels.intrinsics.arithmetic import greater, quotient, remainder, times
+from ops.cuda.kernels.intrinsics.fragments import quad, quad_lane
 from ops.cuda.kernels.intrinsics.kernel import Kernel, kernel
 from ops.cuda.kernels.intrinsics.memory import (
     load_address,
@@ -163,7 +162,7 @@ def make_partial(keys: Kind, values: Kind, padded_width: int, loads: int) -> Cal
         room, s = shared_memory(), local.array(32, f32)
         maxima, weights = maxima_at(room, padded_width), weights_at(room, padded_width)
         sums_place = sums_at(room, padded_width)
-        mine = i32(16 * row())
+        mine = i32(16 * quad())
         stripe = i32(start + STRIPE * warp())
         for n in range(32):
             s[n] = f32(0)
@@ -208,7 +207,7 @@ def make_store(padded_width: int) -> Callable[..., None]:
 
     def store(at: Address, o, side: Int, factor: Float, width: Int) -> None:
         """This thread's part of a row of O."""
-        dimension = i32(16 * tiles * warp() + 2 * quad_place())
+        dimension = i32(16 * tiles * warp() + 2 * quad_lane())
         for n in range(2 * tiles):
             if dimension + 8 * n < width:
                 a, b = o[4 * n + side], o[4 * n + side + 1]
@@ -246,7 +245,7 @@ def attention_whole(keys: Kind, values: Kind, padded_width: int) -> Kernel:
                 partial(table, block, span, op, other, o)
                 absorb(sums, total, other, o)
             for side in range(0, 4, 2):
-                one = member(row() + 4 * side, tile)
+                one = member(quad() + 4 * side, tile)
                 if one < tile[1] * op.group:
                     place = operands.y + 4 * op.width * place_of(one, tile, op)
                     head = head_of(one, op.group)
@@ -277,14 +276,14 @@ def attention_split(keys: Kind, values: Kind, padded_width: int) -> Kernel:
             for block in range(i32((span[0] >> 8) + block_z()), i32((span[1] >> 8) + 1), slots):
                 partial(table, block, span, op, sums, o)
                 for side in range(0, 4, 2):
-                    last = shared_load_int(last_seen + 4 * (row() + 4 * side))
+                    last = shared_load_int(last_seen + 4 * (quad() + 4 * side))
                     slot = i32(block - (first_seen(last, op.window) >> 8))
                     if slot >= 0 and block <= last >> 8:
-                        one = member(row() + 4 * side, tile)
+                        one = member(quad() + 4 * side, tile)
                         place = place_of(one, tile, op) * slots + slot
                         record = operands.scratch + record_bytes(padded_width) * place
                         store(record, o, side, f32(1), op.width)
-                        if quad_place() == 0 and warp() == 0:
+                        if quad_lane() == 0 and warp() == 0:
                             ends = record + 4 * padded_width
                             store_float2(ends, sums[side], sums[side + 1])
 

@@ -5,7 +5,8 @@ greatest score m, l = Σ 2^(s - m), and O = Σ 2^(s - m) v. It depends on nothin
 block: products go over dimensions, then over positions, in their order, whatever else the rows of
 the tile are; and partial results are merged in the order of blocks, whoever computed them.
 
-Lane 4g + t of a warp knows of the rows g ("low") and g + 8 ("high"); scores are to the base 2.
+A lane holds numbers of the rows `quad()` ("low") and `quad()` + 8 ("high"), see `fragments`. Scores
+are to the base 2.
 
 Shared memory: | queries (16, P) f16 | weights (16, 256) f16 | maxima (16, 4) f32 | sums (16, 4) |
 last_seen (16,) i32 |. last_seen: the last position that each row sees, its own; -1 where there is
@@ -31,6 +32,7 @@ from ops.cuda.kernels.intrinsics.arithmetic import (
     safe_halves,
     times,
 )
+from ops.cuda.kernels.intrinsics.fragments import multiply_add, quad, quad_lane
 from ops.cuda.kernels.intrinsics.memory import (
     load_float,
     load_float2,
@@ -42,7 +44,7 @@ from ops.cuda.kernels.intrinsics.memory import (
     shared_store_int4,
 )
 from ops.cuda.kernels.intrinsics.primitives import WARP, Address, Float, Int, f32, i32, local
-from ops.cuda.kernels.intrinsics.warps import lane, mma_f16, shuffle_xor_float, thread_x, warp
+from ops.cuda.kernels.intrinsics.warps import lane, shuffle_xor_float, thread_x, warp
 
 ROWS = 16
 WARPS = 4
@@ -50,16 +52,6 @@ THREADS = WARPS * WARP
 STRIPE = 64  # positions of a block that a warp scores
 WEIGHTS_BYTES = 2 * ROWS * 256
 NOTHING = -math.inf
-
-
-def row() -> Int:
-    """A thread's first row, g."""
-    return i32(lane() >> 2)
-
-
-def quad_place() -> Int:
-    """Its place t among the four that share it."""
-    return i32(lane() & 3)
 
 
 def shared_bytes(padded_width: int) -> int:
@@ -139,8 +131,8 @@ def quad_sum(a: Float) -> Float:
 
 def store_of_row(at: Int, low: Float, high: Float) -> None:
     """This warp's number of each row into (16, 4)."""
-    at = i32(at + 16 * row() + 4 * warp())
-    if quad_place() == 0:
+    at = i32(at + 16 * quad() + 4 * warp())
+    if quad_lane() == 0:
         shared_store_float(at, low)
         shared_store_float(at + 128, high)
 
@@ -166,7 +158,7 @@ def make_products(load_keys: Callable[..., None], loads: int) -> Callable[..., N
     def products(head: Address, room: Int, chunks: Int, s) -> None:
         """Adds queries times this warp's 64 keys to s (8, 4), a fragment for 8 positions."""
         words = local.array(size, i32)
-        position = i32(STRIPE * warp() + row())
+        position = i32(STRIPE * warp() + quad())
         for chunk in range(chunks):  # a loop: in a row its loads would take all registers
             at = i32(room + 1024 * chunk + 16 * lane())
             a, b, c, d = shared_load_int4(at)
@@ -174,11 +166,8 @@ def make_products(load_keys: Callable[..., None], loads: int) -> Callable[..., N
             for first in range(0, 32, size):
                 load_keys(head, position + 2 * first, chunk, words)
                 for n in range(0, size, 4):
-                    m = first + n
-                    w, x, y, z = s[m], s[m + 1], s[m + 2], s[m + 3]
-                    w, x, y, z = mma_f16(a, e, b, f, words[n], words[n + 1], w, x, y, z)
-                    w, x, y, z = mma_f16(c, g, d, h, words[n + 2], words[n + 3], w, x, y, z)
-                    s[m], s[m + 1], s[m + 2], s[m + 3] = w, x, y, z
+                    multiply_add(s, first + n, (a, e, b, f), words[n], words[n + 1])
+                    multiply_add(s, first + n, (c, g, d, h), words[n + 2], words[n + 3])
 
     return products
 
@@ -199,9 +188,9 @@ def scale(s, factor: Float, cap: Float) -> None:
 
 def mask(s, start: Int, window: Int, last_seen: Int) -> None:
     """`last_seen`: the address of the rows' own positions."""
-    mine = i32(start + STRIPE * warp() + 2 * quad_place())
-    low_last = i32(shared_load_int(last_seen + 4 * row()) - mine)
-    high_last = i32(shared_load_int(last_seen + 4 * row() + 32) - mine)
+    mine = i32(start + STRIPE * warp() + 2 * quad_lane())
+    low_last = i32(shared_load_int(last_seen + 4 * quad()) - mine)
+    high_last = i32(shared_load_int(last_seen + 4 * quad() + 32) - mine)
     low_first, high_first = i32(low_last - window), i32(high_last - window)
     for n in range(8):
         for side in range(2):
@@ -283,19 +272,15 @@ def make_weigh(
                 if (even or tile < all_tiles) and (whole or 16 * step <= last):
                     a, b, c, d = load_values(head, tile, step)
                     if not whole:
-                        position = i32(16 * step + 2 * quad_place())
+                        position = i32(16 * step + 2 * quad_lane())
                         a, c = written(a, position, last), written(c, position, last)
                         b, d = written(b, position + 8, last), written(d, position + 8, last)
                 words[4 * n], words[4 * n + 1], words[4 * n + 2], words[4 * n + 3] = a, b, c, d
             for n in range(count):
                 if n % tiles == 0:
-                    e, f, g, h = shared_load_int4(weights + 512 * (start + n // tiles))
-                at = 8 * (n % tiles)
-                w, x, y, z = o[at], o[at + 1], o[at + 2], o[at + 3]
-                w, x, y, z = mma_f16(e, f, g, h, words[4 * n], words[4 * n + 1], w, x, y, z)
-                o[at], o[at + 1], o[at + 2], o[at + 3] = w, x, y, z
-                w, x, y, z = o[at + 4], o[at + 5], o[at + 6], o[at + 7]
-                w, x, y, z = mma_f16(e, f, g, h, words[4 * n + 2], words[4 * n + 3], w, x, y, z)
-                o[at + 4], o[at + 5], o[at + 6], o[at + 7] = w, x, y, z
+                    row_weights = shared_load_int4(weights + 512 * (start + n // tiles))
+                first_sum = 8 * (n % tiles)
+                multiply_add(o, first_sum, row_weights, words[4 * n], words[4 * n + 1])
+                multiply_add(o, first_sum + 4, row_weights, words[4 * n + 2], words[4 * n + 3])
 
     return weigh
