@@ -1,17 +1,20 @@
-"""Tokens drawn on the card: the settings that its kernel reads, and what it leaves."""
+"""Tokens drawn on the card: the settings that the kernel `draw` reads, and what it leaves."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ops.cuda.device.device import Device, Launch
-from ops.cuda.logits import KEPT, CardLogits
+from ops.cuda.kernels.draw import SHARED, UNIFORMS
+from ops.cuda.kernels.intrinsics.kernel import operands_of
+from ops.cuda.kernels.largest import KEPT
+from ops.cuda.kernels.operands import Draw
+from ops.cuda.logits import CardLogits
 from ops.cuda.lowering.records import Places
 from ops.drawing import DrawPlan
 
 MOST_TOKENS = 32  # at a time
-THREADS, SHARED = KEPT, 20 * KEPT + 16  # kernels/draw.py
-SETTINGS, NUMBERS = 0, 24  # bytes: three float64, then the random numbers
-COUNTS = NUMBERS + 8 * MOST_TOKENS
+SETTINGS = 0
+COUNTS = UNIFORMS + 8 * MOST_TOKENS
 DRAWN = COUNTS + 8
 SIZE = DRAWN + 4 * MOST_TOKENS
 
@@ -25,20 +28,23 @@ class CardDrawing:
 
     def launch(self, step: Places) -> Launch:
         """To follow the launches of a step of one token; it makes the next step's record."""
-        at = self._memory
-        operands = (
-            self._logits.found(1),
-            *(at + SETTINGS, at + COUNTS, step.ids, step.positions, at + DRAWN),
+        record = Draw(
+            pairs=self._logits.found(1),
+            settings=self._memory + SETTINGS,
+            counts=self._memory + COUNTS,
+            ids=step.ids,
+            positions=step.positions,
+            drawn=self._memory + DRAWN,
         )
-        return Launch("draw", (1, 1, 1), THREADS, operands, SHARED)
+        return Launch("draw", (1, 1, 1), KEPT, operands_of(record), SHARED)
 
     def begin(self, plan: DrawPlan, numbers: NDArray[np.float64]) -> None:
         """For as many tokens as there are random numbers."""
         assert 1 <= plan.count <= KEPT and len(numbers) <= MOST_TOKENS
         whole = np.zeros(DRAWN, np.uint8)
         settings = np.array([plan.top_p, plan.least_logit, plan.temperature], np.float64)
-        whole[:NUMBERS] = settings.view(np.uint8)
-        whole[NUMBERS : NUMBERS + numbers.nbytes] = numbers.view(np.uint8)
+        whole[:UNIFORMS] = settings.view(np.uint8)
+        whole[UNIFORMS : UNIFORMS + numbers.nbytes] = numbers.view(np.uint8)
         whole[COUNTS:] = np.array([0, plan.count], np.int32).view(np.uint8)
         self._device.upload(self._memory, whole)
 

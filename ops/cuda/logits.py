@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from ops.cuda.device.device import Device, Launch
+from ops.cuda.kernels.largest import KEPT, MOST, STRETCH, THREADS
 from ops.logits import Ids, Rows, Values
 
-THREADS, STRETCH, KEPT = 512, 1024, 64
 PAIR_BYTES, SHARED = 8, 8 * STRETCH
-MOST = 0x7FFFFFFF  # kernels/largest.py
 
 
 class CardLogits:

@@ -15,7 +15,8 @@ from ops.cuda.compile.codes import CodeStore
 from ops.cuda.device.device import Device, Graph, Launch
 from ops.cuda.drawing import CardDrawing
 from ops.cuda.formats import ACTIVATION_BYTES, QUANTIZED
-from ops.cuda.logits import KEPT, CardLogits
+from ops.cuda.kernels.largest import KEPT
+from ops.cuda.logits import CardLogits
 from ops.cuda.lowering.attending import tiles_of
 from ops.cuda.lowering.lower import Lowering, StepAddresses
 from ops.cuda.lowering.merging import merge

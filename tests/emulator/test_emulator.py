@@ -19,7 +19,7 @@ from ops.cuda.device.device import Launch
 from ops.cuda.kernels import KERNELS
 from ops.cuda.kernels.intrinsics import arithmetic, memory, warps
 from ops.cuda.kernels.intrinsics.arithmetic import plus
-from ops.cuda.kernels.intrinsics.kernel import kernel
+from ops.cuda.kernels.intrinsics.kernel import kernel, operands_of
 from ops.cuda.kernels.intrinsics.memory import (
     load_float,
     load_int,
@@ -31,6 +31,7 @@ from ops.cuda.kernels.intrinsics.memory import (
 )
 from ops.cuda.kernels.intrinsics.primitives import Address, Int, Primitive, f32, i32, local
 from ops.cuda.kernels.intrinsics.warps import barrier, block_x, shared_memory, shuffle, thread_x
+from ops.cuda.kernels.operands import Norm, Route
 from ops.interface import Heads
 
 WORDS = {
@@ -163,8 +164,8 @@ def test_a_product(monkeypatch):
 
 def test_a_norm_and_bytes(card):
     y = card.allocate(2 * 96 * 3 // 2)
-    operands = put(card, normal(2, 96)), y, put(card, normal(96)), 96, 1e-5
-    launch = Launch("rms_norm_quantize", (2, 1, 1), 64, operands, 8)
+    record = Norm(put(card, normal(2, 96)), y, put(card, normal(96)), 0, width=96, eps=1e-5)
+    launch = Launch("rms_norm_quantize", (2, 1, 1), 64, operands_of(record), 8)
     both_ways(card, KERNELS["rms_norm_quantize"], launch)
 
 
@@ -172,8 +173,8 @@ def test_a_choice_of_experts(card):
     ids, weights = card.allocate(3 * 4 * 4), card.allocate(3 * 4 * 4)
     logits = np.round(normal(3, 40))  # with ties
     for gating in range(3):
-        operands = put(card, logits), ids, weights, 40, 4, gating, 1, 1.5
-        launch = Launch("route", (3, 1, 1), 32, operands)
+        record = Route(put(card, logits), ids, weights, 40, 4, gating, normalize=1, scale=1.5)
+        launch = Launch("route", (3, 1, 1), 32, operands_of(record))
         both_ways(card, KERNELS["route"], launch)
 
 

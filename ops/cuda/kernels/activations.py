@@ -8,23 +8,21 @@ from ops.cuda.kernels.intrinsics.arithmetic import (
     divided,
     magnitude,
     nearest,
-    plus,
-    root,
     times,
 )
 from ops.cuda.kernels.intrinsics.kernel import kernel
 from ops.cuda.kernels.intrinsics.memory import load_float, store_byte, store_float
 from ops.cuda.kernels.intrinsics.primitives import WARP, Address, Float, Int, f32
-from ops.cuda.kernels.intrinsics.reductions import block_sum
+from ops.cuda.kernels.intrinsics.reductions import inverse_rms
 from ops.cuda.kernels.intrinsics.warps import (
     block_x,
     block_y,
-    shared_memory,
     thread_x,
     threads,
     warp_greatest,
     warp_sum,
 )
+from ops.cuda.kernels.operands import Norm
 
 BLOCK_BYTES = 48
 THREADS = 256
@@ -57,16 +55,11 @@ def quantize(x: Address, y: Address, width: Int) -> None:
 
 
 @kernel(NORM_THREADS)
-def rms_norm_quantize(x: Address, y: Address, weight: Address, width: Int, eps: Float) -> None:
-    """A block a row; shared: a float a warp."""
-    row = block_x()
-    x, y = x + 4 * row * width, y + row * (width + width // 2)
-    squares = f32(0)
-    for n in range(thread_x(), width, threads()):
-        a = load_float(x + 4 * n)
-        squares = plus(squares, times(a, a))
-    mean = divided(block_sum(squares, shared_memory()), f32(width))
-    inverse = divided(f32(1), root(plus(mean, eps)))
+def rms_norm_quantize(op: Norm) -> None:
+    """One thread block per row; shared memory: one float per warp."""
+    row, width = block_x(), op.width
+    x, y = op.x + 4 * row * width, op.y + row * (width + width // 2)
+    inverse = inverse_rms(x, width, op.eps)
     for n in range(thread_x(), width, threads()):  # whole warps: a row is a multiple of 32
-        a = times(times(load_float(x + 4 * n), inverse), load_float(weight + 4 * n))
+        a = times(times(load_float(x + 4 * n), inverse), load_float(op.weight + 4 * n))
         store_quantized(y, width, n // 32, a)

@@ -27,9 +27,10 @@ from ops.cuda.kernels.intrinsics.memory import (
     shared_store_int,
     store_int,
 )
-from ops.cuda.kernels.intrinsics.primitives import Address, Double, i32
+from ops.cuda.kernels.intrinsics.primitives import Double, Int, i32
 from ops.cuda.kernels.intrinsics.warps import barrier, shared_memory, thread_x
 from ops.cuda.kernels.largest import KEPT, MOST
+from ops.cuda.kernels.operands import Draw
 
 LOG2_E, LN_2, LN_2_REST = 1.4426950408889634, 0.6931471803691238, 1.9082149292705877e-10
 COLD = -700.0  # below it e^a counts as nothing
@@ -65,24 +66,15 @@ def exponential_double(a: Double) -> Double:
 
 
 @kernel(KEPT)
-def draw(
-    pairs: Address,
-    settings: Address,
-    counts: Address,
-    ids: Address,
-    positions: Address,
-    drawn: Address,
-) -> None:
-    """A thread a candidate; `pairs` are the 64 largest logits in order, (key, id) int32 each.
+def draw(op: Draw) -> None:
+    """One thread per candidate. The token is written to drawn[so far] and ids[0].
 
-    `settings` are float64: | top_p | what a logit may lie below the largest | temperature | random
-    numbers |. `counts` are int32: | how many are drawn so far | of how many largest |. The token is
-    written to drawn[so far] (-1 where a logit is no number) and ids[0], and positions[0] grows by
-    one.
+    positions[0] grows by one. `settings` are float64: | top_p | what a logit may lie below the
+    largest | temperature | random numbers |. drawn[so far] is -1 where a logit is NaN or infinite.
     """
     shared, t = shared_memory(), thread_x()
-    so_far, most = reload_int(counts), load_int(counts + 4)
-    key, number = load_int2(pairs + 8 * t)
+    so_far, most = reload_int(op.counts), load_int(op.counts + 4)
+    key, number = load_int2(op.pairs + 8 * t)
     bits = key
     if key < 0:
         bits = i32(key ^ MOST)
@@ -91,56 +83,77 @@ def draw(
     barrier()
     largest = shared_load_double(shared + LOGITS)
     mine = shared_load_double(shared + LOGITS + 8 * t)
-    weight = exponential_double(plus_double(mine, -largest))
+    below = plus_double(mine, -largest)
+    weight = exponential_double(below)
     if t >= most or bits == -0x800000:  # -inf
         weight = 0.0
     shared_store_double(shared + WEIGHTS + 8 * t, weight)
     barrier()
-    whole, before = 0.0, 0.0
-    for n in range(KEPT):
-        one = shared_load_double(shared + WEIGHTS + 8 * n)
-        whole = plus_double(whole, one)
-        if n < t:
-            before = plus_double(before, one)
-    likely = plus_double(mine, -largest) >= load_double(settings + LEAST_LOGIT)
-    within = t == 0 or divided_double(before, whole) < load_double(settings + TOP_P)
-    kept = i32(0)
-    if weight > 0.0 and likely and within:
-        kept = i32(1)
-    temperature = load_double(settings + TEMPERATURE)
-    heated = 0.0
+    kept = stays(weight, below, op)
+    weight = 0.0
     if kept != 0:
-        cooled = divided_double(largest, temperature)
-        heated = exponential_double(plus_double(divided_double(mine, temperature), -cooled))
+        weight = at_temperature(mine, largest, op)
     barrier()
-    shared_store_double(shared + WEIGHTS + 8 * t, heated)
+    shared_store_double(shared + WEIGHTS + 8 * t, weight)
     barrier()
-    total, up_to = 0.0, 0.0
-    for n in range(KEPT):
-        one = shared_load_double(shared + WEIGHTS + 8 * n)
-        total = plus_double(total, one)
-        if shared_load_int(shared + IDS + 4 * n) <= number:
-            up_to = plus_double(up_to, one)
-    wanted = times_double(load_double(settings + UNIFORMS + 8 * so_far), total)
-    reached = i32(0)
-    if heated > 0.0 and up_to > wanted:
-        reached = i32(1)
+    reached = reaches(weight, number, so_far, op)
     barrier()
     shared_store_int(shared + LOGITS + 4 * t, reached)
     barrier()
     if t == 0:
-        token = number  # where rounding leaves none, the likeliest
-        found = i32(MOST)
-        for n in range(KEPT):
-            one = shared_load_int(shared + IDS + 4 * n)
-            if shared_load_int(shared + LOGITS + 4 * n) != 0 and one < found:
-                found = one
-        if found != MOST:
-            token = found
-        told = token
-        if bits >= 0x7F800000 or bits == -0x800000:  # no number, or infinite
-            token, told = i32(0), i32(-1)
-        store_int(drawn + 4 * so_far, told)
-        store_int(ids, token)
-        store_int(positions, i32(reload_int(positions) + 1))
-        store_int(counts, i32(so_far + 1))
+        token = least_reached(number)
+        result = token
+        if bits >= 0x7F800000 or bits == -0x800000:  # NaN or infinite
+            token, result = i32(0), i32(-1)
+        store_int(op.drawn + 4 * so_far, result)
+        store_int(op.ids, token)
+        store_int(op.positions, i32(reload_int(op.positions) + 1))
+        store_int(op.counts, i32(so_far + 1))
+
+
+def stays(weight: Double, below: Double, op: Draw) -> Int:
+    """Whether min_p and top_p keep this thread's candidate, `below` the largest logit."""
+    whole, before = 0.0, 0.0
+    for n in range(KEPT):
+        one = shared_load_double(shared_memory() + WEIGHTS + 8 * n)
+        whole = plus_double(whole, one)
+        if n < thread_x():
+            before = plus_double(before, one)
+    likely = below >= load_double(op.settings + LEAST_LOGIT)
+    within = thread_x() == 0 or divided_double(before, whole) < load_double(op.settings + TOP_P)
+    if weight > 0.0 and likely and within:
+        return i32(1)
+    return i32(0)
+
+
+def at_temperature(logit: Double, largest: Double, op: Draw) -> Double:
+    """The candidate's weight, 1 for the largest logit."""
+    temperature = load_double(op.settings + TEMPERATURE)
+    top = divided_double(largest, temperature)
+    return exponential_double(plus_double(divided_double(logit, temperature), -top))
+
+
+def reaches(weight: Double, number: Int, so_far: Int, op: Draw) -> Int:
+    """Whether the weights of all ids up to this one exceed the random share of their sum."""
+    total, up_to = 0.0, 0.0
+    for n in range(KEPT):
+        one = shared_load_double(shared_memory() + WEIGHTS + 8 * n)
+        total = plus_double(total, one)
+        if shared_load_int(shared_memory() + IDS + 4 * n) <= number:
+            up_to = plus_double(up_to, one)
+    wanted = times_double(load_double(op.settings + UNIFORMS + 8 * so_far), total)
+    if weight > 0.0 and up_to > wanted:
+        return i32(1)
+    return i32(0)
+
+
+def least_reached(likeliest: Int) -> Int:
+    """The least id that reaches the random number; the likeliest where rounding leaves none."""
+    found = i32(MOST)
+    for n in range(KEPT):
+        one = shared_load_int(shared_memory() + IDS + 4 * n)
+        if shared_load_int(shared_memory() + LOGITS + 4 * n) != 0 and one < found:
+            found = one
+    if found == MOST:
+        return likeliest
+    return found

@@ -7,8 +7,9 @@ from ops.cuda.kernels.intrinsics.functions import tanh
 from ops.cuda.kernels.intrinsics.kernel import Kernel, kernel
 from ops.cuda.kernels.intrinsics.memory import load_float, load_int, store_float
 from ops.cuda.kernels.intrinsics.primitives import Address, Float, Int, f32
-from ops.cuda.kernels.intrinsics.reductions import block_sum
+from ops.cuda.kernels.intrinsics.reductions import block_sum, inverse_rms
 from ops.cuda.kernels.intrinsics.warps import block_x, block_y, shared_memory, thread_x, threads
+from ops.cuda.kernels.operands import Angles, Norm, Rope, Temperature
 
 THREADS = 256
 NORM_THREADS = 512
@@ -54,27 +55,20 @@ def capped(a: Float, cap: Float) -> Float:
 
 
 @kernel(NORM_THREADS)
-def rms_norm(x: Address, y: Address, weight: Address, width: Int, eps: Float) -> None:
-    """A block a stretch of `width`; shared: a float a warp."""
-    x, y = x + 4 * block_x() * width, y + 4 * block_x() * width
-    squares = f32(0)
-    for n in range(thread_x(), width, threads()):
-        a = load_float(x + 4 * n)
-        squares = plus(squares, times(a, a))
-    mean = divided(block_sum(squares, shared_memory()), f32(width))
-    inverse = divided(f32(1), root(plus(mean, eps)))
-    for n in range(thread_x(), width, threads()):
-        store_float(
-            y + 4 * n, times(times(load_float(x + 4 * n), inverse), load_float(weight + 4 * n))
-        )
+def rms_norm(op: Norm) -> None:
+    """One thread block per row of `width`; shared memory: one float per warp."""
+    x, y = op.x + 4 * block_x() * op.width, op.y + 4 * block_x() * op.width
+    inverse = inverse_rms(x, op.width, op.eps)
+    for n in range(thread_x(), op.width, threads()):
+        a = times(times(load_float(x + 4 * n), inverse), load_float(op.weight + 4 * n))
+        store_float(y + 4 * n, a)
 
 
 @kernel(NORM_THREADS)
-def layer_norm(
-    x: Address, y: Address, weight: Address, bias: Address, width: Int, eps: Float
-) -> None:
-    """A block a row; shared: a float a warp. `bias` may be 0."""
-    x, y = x + 4 * block_x() * width, y + 4 * block_x() * width
+def layer_norm(op: Norm) -> None:
+    """One thread block per row; shared memory: one float per warp."""
+    width = op.width
+    x, y = op.x + 4 * block_x() * width, op.y + 4 * block_x() * width
     total = f32(0)
     for n in range(thread_x(), width, threads()):
         total = plus(total, load_float(x + 4 * n))
@@ -84,60 +78,44 @@ def layer_norm(
         away = plus(load_float(x + 4 * n), -mean)
         squares = plus(squares, times(away, away))
     variance = divided(block_sum(squares, shared_memory()), f32(width))
-    inverse = divided(f32(1), root(plus(variance, eps)))
+    inverse = divided(f32(1), root(plus(variance, op.eps)))
     for n in range(thread_x(), width, threads()):
         scaled = times(plus(load_float(x + 4 * n), -mean), inverse)
-        scaled = times(scaled, load_float(weight + 4 * n))
-        if bias != 0:
-            scaled = plus(scaled, load_float(bias + 4 * n))
+        scaled = times(scaled, load_float(op.weight + 4 * n))
+        if op.bias != 0:
+            scaled = plus(scaled, load_float(op.bias + 4 * n))
         store_float(y + 4 * n, scaled)
 
 
 @kernel(THREADS)
-def angles(
-    table: Address,
-    frequencies: Address,
-    positions: Address,
-    pairs: Int,
-    tokens: Int,
-    magnitude: Float,
-) -> None:
-    """(T, pairs, 2): the cosine and sine of each pair's angle, times the magnitude."""
+def angles(op: Angles) -> None:
+    """The cosine and sine of each pair's angle, times the magnitude."""
     at = block_x() * THREADS + thread_x()
-    if at < tokens * pairs:
-        token, pair = at // pairs, at % pairs
-        position = load_int(positions + 4 * token)
-        cosine, sine = turn(position, load_float(frequencies + 4 * pair))
-        store_float(table + 8 * at, times(cosine, magnitude))
-        store_float(table + 8 * at + 4, times(sine, magnitude))
+    if at < op.tokens * op.pairs:
+        token, pair = at // op.pairs, at % op.pairs
+        position = load_int(op.positions + 4 * token)
+        cosine, sine = turn(position, load_float(op.frequencies + 4 * pair))
+        store_float(op.table + 8 * at, times(cosine, op.magnitude))
+        store_float(op.table + 8 * at + 4, times(sine, op.magnitude))
 
 
 @kernel(THREADS)
-def rope(
-    x: Address,
-    y: Address,
-    table: Address,
-    pairs: Int,
-    head_width: Int,
-    heads: Int,
-    interleaved: Int,
-    tokens: Int,
-) -> None:
-    """Every head turned: a thread a place of a head's lower half, and those beyond the pairs."""
-    at = block_x() * THREADS + thread_x()
-    rest = head_width - 2 * pairs
+def rope(op: Rope) -> None:
+    """Rotates every head: one thread per pair, and one per element beyond the pairs."""
+    at, pairs = block_x() * THREADS + thread_x(), op.pairs
+    rest = op.head_width - 2 * pairs
     places = pairs + rest
-    if at < tokens * heads * places:
+    if at < op.tokens * op.heads * places:
         head, place = at // places, at % places  # (token, head)
-        source, target = x + 4 * head * head_width, y + 4 * head * head_width
+        source, target = op.x + 4 * head * op.head_width, op.y + 4 * head * op.head_width
         if place >= pairs:
             at = 4 * (place + pairs)
             store_float(target + at, load_float(source + at))
         else:
-            angle = table + 8 * ((head // heads) * pairs + place)
+            angle = op.table + 8 * ((head // op.heads) * pairs + place)
             cosine, sine = load_float(angle), load_float(angle + 4)
             first, second = 4 * place, 4 * (place + pairs)
-            if interleaved != 0:
+            if op.interleaved != 0:
                 first, second = 8 * place, 8 * place + 4
             a, b = load_float(source + first), load_float(source + second)
             store_float(target + first, plus(times(a, cosine), -times(b, sine)))
@@ -145,16 +123,13 @@ def rope(
 
 
 @kernel(THREADS)
-def temperature(
-    x: Address, y: Address, positions: Address, width: Int, count: Int, scale: Float, period: Int
-) -> None:
-    """x · (1 + scale · ln(1 + floor(position / period))); `count` numbers in all."""
+def temperature(op: Temperature) -> None:
     at = block_x() * THREADS + thread_x()
-    if at < count:
-        periods = f32(load_int(positions + 4 * (at // width)) // period)
+    if at < op.count:
+        periods = f32(load_int(op.positions + 4 * (at // op.width)) // op.period)
         grown = times(logarithm(plus(f32(1), periods)), f32(LN_2))
-        factor = plus(f32(1), times(scale, grown))
-        store_float(y + 4 * at, times(load_float(x + 4 * at), factor))
+        factor = plus(f32(1), times(op.scale, grown))
+        store_float(op.y + 4 * at, times(load_float(op.x + 4 * at), factor))
 
 
 @kernel(THREADS)

@@ -10,7 +10,7 @@ from ops.cuda.kernels.intrinsics.memory import (
     store_float,
     store_int,
 )
-from ops.cuda.kernels.intrinsics.primitives import WARP, Address, Float, Int, f32, i32
+from ops.cuda.kernels.intrinsics.primitives import WARP, Address, Int, f32, i32
 from ops.cuda.kernels.intrinsics.warps import (
     block_x,
     shuffle,
@@ -21,48 +21,41 @@ from ops.cuda.kernels.intrinsics.warps import (
     warp_greatest,
     warp_sum,
 )
+from ops.cuda.kernels.operands import ExpertSum, Route
 
 THREADS = 256
 SOFTMAX, SIGMOID, SOFTMAX_OF_CHOSEN = range(3)
+GATINGS = {"softmax": SOFTMAX, "sigmoid": SIGMOID, "softmax_of_chosen": SOFTMAX_OF_CHOSEN}
 LOWEST = -3.4028234663852886e38
 
 
 @kernel(WARP)
-def route(
-    logits: Address,
-    ids: Address,
-    weights: Address,
-    total: Int,
-    used: Int,
-    gating: Int,
-    normalize: Int,
-    scale: Float,
-) -> None:
-    """A warp a token: the best experts one after the other, the lower id in a tie.
+def route(op: Route) -> None:
+    """One warp per token: the best experts one after the other, the lower id in a tie.
 
-    What it computes for each expert takes the place of its logit.
+    The score of each expert replaces its logit.
     """
     lane = thread_x()
-    logits = logits + 4 * block_x() * total
-    ids, weights = ids + 4 * block_x() * used, weights + 4 * block_x() * used
+    logits = op.logits + 4 * block_x() * op.total
+    ids, weights = op.ids + 4 * block_x() * op.used, op.weights + 4 * block_x() * op.used
     largest = f32(LOWEST)
-    for n in range(lane, total, WARP):
+    for n in range(lane, op.total, WARP):
         largest = greater(largest, reload_float(logits + 4 * n))
     largest = warp_greatest(largest)
     whole = f32(0)
-    for n in range(lane, total, WARP):
+    for n in range(lane, op.total, WARP):
         score = reload_float(logits + 4 * n)
-        if gating == SOFTMAX:
+        if op.gating == SOFTMAX:
             score = exponential(plus(score, -largest))
-        elif gating == SIGMOID:
+        elif op.gating == SIGMOID:
             score = sigmoid(score)
         whole = plus(whole, score)
         store_float(logits + 4 * n, score)
     whole = warp_sum(whole)
     sum_of_chosen, first = f32(0), f32(0)
-    for k in range(used):
-        best, where = f32(LOWEST), i32(total)
-        for n in range(lane, total, WARP):
+    for k in range(op.used):
+        best, where = f32(LOWEST), i32(op.total)
+        for n in range(lane, op.total, WARP):
             score = reload_float(logits + 4 * n)
             if score > best:
                 best, where = score, i32(n)
@@ -71,30 +64,30 @@ def route(
             place = shuffle_xor(where, 16 >> step)
             if other > best or (other == best and place < where):
                 best, where = other, place
-        if gating == SOFTMAX:
+        if op.gating == SOFTMAX:
             weight = divided(best, whole)
-        elif gating == SIGMOID:
+        elif op.gating == SIGMOID:
             weight = best
         else:
             if k == 0:
                 first = best
             weight = exponential(plus(best, -first))
         sum_of_chosen = plus(sum_of_chosen, weight)
-        where = i32(min(where, total - 1))  # of logits that are no numbers, none is the best
+        where = i32(min(where, op.total - 1))  # of logits that are no numbers, none is the best
         if lane == where % WARP:
             store_float(logits + 4 * where, f32(LOWEST))
         if lane == 0:
             store_int(ids + 4 * k, where)
             store_float(weights + 4 * k, weight)
     divisor = f32(1)
-    if gating == SOFTMAX_OF_CHOSEN:
+    if op.gating == SOFTMAX_OF_CHOSEN:
         divisor = sum_of_chosen
-    elif normalize != 0:
+    elif op.normalize != 0:
         divisor = greater(sum_of_chosen, f32(6.1e-5))
     warp_barrier()
-    for k in range(lane, used, WARP):
+    for k in range(lane, op.used, WARP):
         weight = divided(reload_float(weights + 4 * k), divisor)
-        store_float(weights + 4 * k, times(weight, scale))
+        store_float(weights + 4 * k, times(weight, op.scale))
 
 
 @kernel(WARP)
@@ -137,16 +130,14 @@ def group(ids: Address, order: Address, starts: Address, total: Int, rows: Int) 
 
 
 @kernel(THREADS)
-def expert_sum(
-    y: Address, weights: Address, out: Address, width: Int, used: Int, count: Int
-) -> None:
-    """Σ weight · y over a token's experts in the order of choice; `count` numbers in all."""
+def expert_sum(op: ExpertSum) -> None:
+    """y = Σ weight · x over a token's experts, in the order of choice."""
     at = block_x() * THREADS + thread_x()
-    if at < count:
-        token, column = at // width, at % width
+    if at < op.count:
+        token, column = at // op.width, at % op.width
         total = f32(0)
-        for k in range(used):
-            row = token * used + k
-            number = load_float(y + 4 * (row * width + column))
-            total = fma(number, load_float(weights + 4 * row), total)
-        store_float(out + 4 * at, total)
+        for k in range(op.used):
+            row = token * op.used + k
+            number = load_float(op.x + 4 * (row * op.width + column))
+            total = fma(number, load_float(op.weights + 4 * row), total)
+        store_float(op.y + 4 * at, total)

@@ -9,6 +9,99 @@ from typing import NamedTuple
 from ops.cuda.kernels.intrinsics.primitives import Address, Float, Int
 
 
+class Norm(NamedTuple):
+    """Of norms over rows of `width`."""
+
+    x: Address  # (rows, width)
+    y: Address  # (rows, width), or rows of quantized activations
+    weight: Address  # (width,)
+    bias: Address  # (width,), of layer norms
+    width: Int
+    eps: Float
+
+
+class Angles(NamedTuple):
+    """Of `elementwise.angles`."""
+
+    table: Address  # (T, pairs, 2): cosine and sine
+    frequencies: Address  # (pairs,)
+    positions: Address  # (T,) int32
+    pairs: Int
+    tokens: Int
+    magnitude: Float
+
+
+class Rope(NamedTuple):
+    """Of `elementwise.rope`."""
+
+    x: Address  # (T, heads·d)
+    y: Address  # (T, heads·d)
+    table: Address  # of Angles
+    pairs: Int
+    head_width: Int
+    heads: Int
+    interleaved: Int
+    tokens: Int
+
+
+class Temperature(NamedTuple):
+    """Of `elementwise.temperature`: x · (1 + scale · ln(1 + floor(position / period)))."""
+
+    x: Address  # (T, width)
+    y: Address  # (T, width)
+    positions: Address  # (T,) int32
+    width: Int
+    count: Int  # T · width
+    scale: Float
+    period: Int
+
+
+class Route(NamedTuple):
+    """Of `experts.route`."""
+
+    logits: Address  # (T, total), overwritten
+    ids: Address  # (T, used) int32
+    weights: Address  # (T, used)
+    total: Int
+    used: Int
+    gating: Int  # one of `experts`
+    normalize: Int
+    scale: Float
+
+
+class ExpertSum(NamedTuple):
+    """Of `experts.expert_sum`."""
+
+    x: Address  # (T, used, width)
+    weights: Address  # (T, used)
+    y: Address  # (T, width)
+    width: Int
+    used: Int
+    count: Int  # T · width
+
+
+class Pack(NamedTuple):
+    """Of the kernels of `formats.packing`: rows of a file become panels."""
+
+    source: Address  # the first panel's first row
+    target: Address
+    row_bytes: Int  # from one row of the source to the next
+    rows: Int
+    blocks: Int  # of 32 columns
+    panel_bytes: Int
+
+
+class Draw(NamedTuple):
+    """Of `draw.draw`."""
+
+    pairs: Address  # the largest logits in order, (key, id) int32 each
+    settings: Address  # float64, laid out as `draw` says
+    counts: Address  # int32: how many are drawn so far, and of how many largest
+    ids: Address  # int32: the next step's token
+    positions: Address  # int32: the next step's position
+    drawn: Address  # int32: all tokens; -1 where a logit is NaN or infinite
+
+
 class CachePlace(NamedTuple):
     """Where the step's tokens are in the cache, and where a layer is in its blocks."""
 

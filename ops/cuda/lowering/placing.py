@@ -1,7 +1,7 @@
 """Where weights lie on the card, and the way from the mapped file to there.
 
-What fits the kernels is interleaved into panels on the card (kernels/weights.py), a slice of the
-file after the other through a staging place; the rest is converted to float16 before.
+Formats that the kernels know are interleaved into panels on the card (kernels/formats/weights.py),
+slice after slice through a staging buffer; the others are converted to float16 first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.cuda.device.device import Device, Launch
+from ops.cuda.kernels.formats.packing import FLOAT_GROUP_BYTES
 from ops.cuda.kernels.formats.weights import BLOCK, PANEL_ROWS, PANELS
+from ops.cuda.kernels.intrinsics.kernel import operands_of
+from ops.cuda.kernels.operands import Pack
 from ops.interface import Weight
 from quant.format import FORMATS, dequantize, quantize
 
 ALIGNMENT = 256
 SLICE = 32 << 20  # bytes of the file that are on the card before they are packed
-HALF_GROUP_BYTES = 2 * BLOCK * PANEL_ROWS
 SIXTEEN_BITS = ("F16", "BF16")
 
 
@@ -48,7 +50,7 @@ def panel_bytes(kind: str, columns: int) -> int:
     """What 32 rows take."""
     blocks = columns // BLOCK
     if kind == "F16":
-        return blocks * HALF_GROUP_BYTES
+        return blocks * FLOAT_GROUP_BYTES
     panels = PANELS[kind]
     return -(-blocks // panels.blocks) * panels.unit_bytes
 
@@ -159,12 +161,16 @@ class Placing:
                 raw, form = _native(weight, matrix[first : first + rows])
                 self._device.upload(staging, raw)
                 units, threads = _pack_shape(form, placed)
-                operands = (
-                    *(staging, target + first // PANEL_ROWS * placed.panel_bytes, raw.shape[1]),
-                    *(rows, placed.blocks, placed.panel_bytes),
+                record = Pack(
+                    source=staging,
+                    target=target + first // PANEL_ROWS * placed.panel_bytes,
+                    row_bytes=raw.shape[1],
+                    rows=rows,
+                    blocks=placed.blocks,
+                    panel_bytes=placed.panel_bytes,
                 )
                 grid = (-(-rows // PANEL_ROWS), units, 1)
-                self._device.launch(Launch(f"pack_{form}", grid, threads, operands))
+                self._device.launch(Launch(f"pack_{form}", grid, threads, operands_of(record)))
 
 
 def _form(weight: Weight) -> Placed:

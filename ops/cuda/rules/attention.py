@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from ops.cuda.device.device import Launch
-from ops.cuda.kernels.operands import HeadNorms, HeadRows, Rotation
+from ops.cuda.kernels import operands
+from ops.cuda.kernels.intrinsics.kernel import operands_of
 from ops.cuda.lowering import attending
 from ops.cuda.lowering.lower import (
     THREADS,
@@ -25,9 +26,16 @@ def _angles(low: Lowering, op: Angles) -> Lowered:
 
     def launches(at: StepAddresses) -> Iterator[Launch]:
         tokens = at.counts.tokens
-        where = (at[op.y], low.placing.address(frequencies), at.step.positions)
-        operands = (*where, pairs, tokens, float(rope.magnitude))
-        yield Launch("angles", (rounded_up(tokens * pairs, THREADS), 1, 1), THREADS, operands)
+        record = operands.Angles(
+            table=at[op.y],
+            frequencies=low.placing.address(frequencies),
+            positions=at.step.positions,
+            pairs=pairs,
+            tokens=tokens,
+            magnitude=float(rope.magnitude),
+        )
+        grid = (rounded_up(tokens * pairs, THREADS), 1, 1)
+        yield Launch("angles", grid, THREADS, operands_of(record))
 
     return Lowered(launches, ("angles",))
 
@@ -39,9 +47,18 @@ def _rotate(low: Lowering, op: Rotate) -> Lowered:
 
     def launches(at: StepAddresses) -> Iterator[Launch]:
         tokens = at.counts.tokens
-        shape = (pairs, width, heads, int(op.rope.interleaved), tokens)
+        record = operands.Rope(
+            x=at[op.x],
+            y=at[op.y],
+            table=at[table],
+            pairs=pairs,
+            head_width=width,
+            heads=heads,
+            interleaved=int(op.rope.interleaved),
+            tokens=tokens,
+        )
         grid = (rounded_up(tokens * heads * (width - pairs), THREADS), 1, 1)
-        yield Launch("rope", grid, THREADS, (at[op.x], at[op.y], at[table], *shape))
+        yield Launch("rope", grid, THREADS, operands_of(record))
 
     return Lowered(launches, ("rope",))
 
@@ -51,13 +68,13 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Lowered:
     norms = [low.placing.floats(vector) for vector in vectors]
 
     def launches(at: StepAddresses) -> Iterator[Launch]:
-        rows = HeadRows(at[op.q], at[op.k], at[op.v], at[op.y])
+        rows = operands.HeadRows(at[op.q], at[op.k], at[op.v], at[op.y])
         q_weight, k_weight = map(low.placing.address, norms)
-        head_norms = HeadNorms(q_weight, k_weight, float(op.eps))
+        head_norms = operands.HeadNorms(q_weight, k_weight, float(op.eps))
         rotation = attending.NO_ROTATION
         if op.rope and op.angles:
             pairs, interleaved = len(op.rope.frequencies), int(op.rope.interleaved)
-            rotation = Rotation(at[op.angles], pairs, interleaved, int(op.rotates_q))
+            rotation = operands.Rotation(at[op.angles], pairs, interleaved, int(op.rotates_q))
         tokens, step = at.counts.tokens, _places(at, op.heads)
         yield attending.enter(op.heads, low.layout, tokens, step, rows, head_norms, rotation)
 

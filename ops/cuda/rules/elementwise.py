@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 from ops.cuda.device.device import Launch
+from ops.cuda.kernels import operands
+from ops.cuda.kernels.intrinsics.kernel import operands_of
 from ops.cuda.lowering.lower import (
     THREADS,
     Lowered,
@@ -53,8 +55,8 @@ def _map(name: str, sources: tuple[Buffer, ...], y: Buffer, *numbers: float) -> 
 
     def launches(at: StepAddresses) -> Iterator[Launch]:
         count = at.rows(y) * y.width
-        operands = (*(at[source] for source in sources), at[y], count, *numbers)
-        yield Launch(name, (rounded_up(count, THREADS), 1, 1), THREADS, operands)
+        flat = (*(at[source] for source in sources), at[y], count, *numbers)
+        yield Launch(name, (rounded_up(count, THREADS), 1, 1), THREADS, flat)
 
     return Lowered(launches, (name,))
 
@@ -62,9 +64,17 @@ def _map(name: str, sources: tuple[Buffer, ...], y: Buffer, *numbers: float) -> 
 def _temperature(low: Lowering, op: Temperature) -> Lowered:
     def launches(at: StepAddresses) -> Iterator[Launch]:
         count = at.rows(op.x) * op.x.width
-        where = (at[op.x], at[op.y], at.step.positions)
-        operands = (*where, op.x.width, count, float(op.scale), op.period)
-        yield Launch("temperature", (rounded_up(count, THREADS), 1, 1), THREADS, operands)
+        record = operands.Temperature(
+            x=at[op.x],
+            y=at[op.y],
+            positions=at.step.positions,
+            width=op.x.width,
+            count=count,
+            scale=float(op.scale),
+            period=op.period,
+        )
+        grid = (rounded_up(count, THREADS), 1, 1)
+        yield Launch("temperature", grid, THREADS, operands_of(record))
 
     return Lowered(launches, ("temperature",))
 
@@ -72,8 +82,8 @@ def _temperature(low: Lowering, op: Temperature) -> Lowered:
 def _select_outputs(low: Lowering, op: SelectOutputs) -> Lowered:
     def launches(at: StepAddresses) -> Iterator[Launch]:
         width, grid = op.x.width, (rounded_up(op.x.width, THREADS), at.counts.outputs, 1)
-        operands = (at[op.x], at[op.y], at.step.outputs, width)
-        yield Launch("select_outputs", grid, THREADS, operands)
+        flat = (at[op.x], at[op.y], at.step.outputs, width)
+        yield Launch("select_outputs", grid, THREADS, flat)
 
     return Lowered(launches, ("select_outputs",))
 

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 from ops.cuda.device.device import Launch
+from ops.cuda.kernels import operands
+from ops.cuda.kernels.experts import GATINGS, THREADS
+from ops.cuda.kernels.intrinsics.kernel import operands_of
+from ops.cuda.kernels.intrinsics.primitives import WARP
 from ops.cuda.lowering.lower import (
-    THREADS,
-    WARP,
     Lowered,
     Lowering,
     Rules,
@@ -14,17 +16,23 @@ from ops.cuda.lowering.lower import (
 )
 from ops.operations.experts import ExpertSum, Group, Route
 
-GATINGS = {"softmax": 0, "sigmoid": 1, "softmax_of_chosen": 2}
-
 
 def _route(low: Lowering, op: Route) -> Lowered:
     routing = op.routing
     normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
-    choice = (routing.total, routing.used, GATINGS[routing.gating], normalize)
 
     def launches(at: StepAddresses) -> Iterator[Launch]:
-        operands = (at[op.logits], at[op.ids], at[op.weights], *choice, float(routing.scale))
-        yield Launch("route", (at.counts.tokens, 1, 1), WARP, operands)
+        record = operands.Route(
+            logits=at[op.logits],
+            ids=at[op.ids],
+            weights=at[op.weights],
+            total=routing.total,
+            used=routing.used,
+            gating=GATINGS[routing.gating],
+            normalize=normalize,
+            scale=float(routing.scale),
+        )
+        yield Launch("route", (at.counts.tokens, 1, 1), WARP, operands_of(record))
 
     return Lowered(launches, ("route",))
 
@@ -32,8 +40,8 @@ def _route(low: Lowering, op: Route) -> Lowered:
 def _group(low: Lowering, op: Group) -> Lowered:
     def launches(at: StepAddresses) -> Iterator[Launch]:
         total, rows = op.routing.total, at.counts.tokens * op.routing.used
-        operands = (at[op.ids], at[op.order], at[op.starts], total, rows)
-        yield Launch("group", (total, 1, 1), WARP, operands)
+        addresses = at[op.ids], at[op.order], at[op.starts]
+        yield Launch("group", (total, 1, 1), WARP, (*addresses, total, rows))
 
     return Lowered(launches, ("group",))
 
@@ -41,8 +49,16 @@ def _group(low: Lowering, op: Group) -> Lowered:
 def _expert_sum(low: Lowering, op: ExpertSum) -> Lowered:
     def launches(at: StepAddresses) -> Iterator[Launch]:
         count = at.rows(op.y) * op.y.width
-        operands = (at[op.x], at[op.weights], at[op.y], op.y.width, op.weights.width, count)
-        yield Launch("expert_sum", (rounded_up(count, THREADS), 1, 1), THREADS, operands)
+        record = operands.ExpertSum(
+            x=at[op.x],
+            weights=at[op.weights],
+            y=at[op.y],
+            width=op.y.width,
+            used=op.weights.width,
+            count=count,
+        )
+        grid = (rounded_up(count, THREADS), 1, 1)
+        yield Launch("expert_sum", grid, THREADS, operands_of(record))
 
     return Lowered(launches, ("expert_sum",))
 

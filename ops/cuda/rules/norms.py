@@ -3,34 +3,34 @@
 from collections.abc import Iterator
 
 from ops.cuda.device.device import Launch
+from ops.cuda.kernels.elementwise import NORM_THREADS
+from ops.cuda.kernels.intrinsics.kernel import operands_of
+from ops.cuda.kernels.intrinsics.primitives import WARP
+from ops.cuda.kernels.operands import Norm
 from ops.cuda.lowering.lower import (
-    WARP,
     Lowered,
     Lowering,
     Rules,
     StepAddresses,
     rounded_up,
 )
-from ops.interface import Weight
+from ops.interface import Linear
 from ops.operations.norms import LayerNorm, RmsNorm, RmsNormQuantize
 
-NORM_THREADS = 512
-
-
-WARP_BYTES = 4 * NORM_THREADS // WARP  # of shared memory: a float a warp
+WARP_BYTES = 4 * NORM_THREADS // WARP  # of shared memory: one float per warp
 
 
 def _rms_norm(low: Lowering, op: RmsNorm) -> Lowered:
     assert op.weights is not None, "other norms are refused"
-    return _norm(low, "rms_norm", op, op.width, (op.weights.weight,))
+    return _norm(low, "rms_norm", op, op.width, op.weights)
 
 
 def _rms_norm_quantize(low: Lowering, op: RmsNormQuantize) -> Lowered:
-    return _norm(low, "rms_norm_quantize", op, op.x.width, (op.w.weight,))
+    return _norm(low, "rms_norm_quantize", op, op.x.width, op.w)
 
 
 def _layer_norm(low: Lowering, op: LayerNorm) -> Lowered:
-    return _norm(low, "layer_norm", op, op.x.width, (op.w.weight, op.w.bias))
+    return _norm(low, "layer_norm", op, op.x.width, op.w)
 
 
 def _norm(
@@ -38,17 +38,23 @@ def _norm(
     name: str,
     op: RmsNorm | RmsNormQuantize | LayerNorm,
     width: int,
-    vectors: tuple[Weight | None, ...],
+    w: Linear,
 ) -> Lowered:
     """One thread block per stretch of `width` columns; its size does not depend on the step."""
-    placed = [low.placing.floats(vector) for vector in vectors]
+    weight, bias = low.placing.floats(w.weight), low.placing.floats(w.bias)
     threads = min(NORM_THREADS, rounded_up(width, WARP) * WARP)
 
     def launches(at: StepAddresses) -> Iterator[Launch]:
-        addresses = [low.placing.address(one) for one in placed]
-        operands = (at[op.x], at[op.y], *addresses, width, float(op.eps))
+        record = Norm(
+            x=at[op.x],
+            y=at[op.y],
+            weight=low.placing.address(weight),
+            bias=low.placing.address(bias),
+            width=width,
+            eps=float(op.eps),
+        )
         grid = (at.rows(op.x) * (op.x.width // width), 1, 1)
-        yield Launch(name, grid, threads, operands, WARP_BYTES)
+        yield Launch(name, grid, threads, operands_of(record), WARP_BYTES)
 
     return Lowered(launches, (name,))
 

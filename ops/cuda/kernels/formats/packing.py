@@ -1,7 +1,6 @@
 """From a file's rows to panels (see weights.py), on the card: a thread a block of a row.
 
 Blocks along x are panels, along y units; what lies beyond the last row or block becomes zeros.
-`source` is where the first panel's first row lies, rows are `row_bytes` apart.
 """
 
 from collections.abc import Callable
@@ -16,8 +15,9 @@ from ops.cuda.kernels.intrinsics.memory import (
     store_int,
     store_short,
 )
-from ops.cuda.kernels.intrinsics.primitives import Address, Int, f32, i32
+from ops.cuda.kernels.intrinsics.primitives import Int, f32, i32
 from ops.cuda.kernels.intrinsics.warps import block_x, block_y, thread_x
+from ops.cuda.kernels.operands import Pack
 
 Levels = Callable[[int, int, int], int]
 """(a file's block or super-block, block in it, weight) -> its lower four bits."""
@@ -35,14 +35,12 @@ def packed(name: str, block_bytes: int, in_block: int, level: Levels, rest: Rest
         beside, away = 2, 1
 
     @kernel(PANEL_ROWS * unit_blocks)
-    def pack(
-        source: Address, target: Address, row_bytes: Int, rows: Int, blocks: Int, panel_bytes: Int
-    ) -> None:
+    def pack(op: Pack) -> None:
         lane, n = thread_x() % PANEL_ROWS, thread_x() // PANEL_ROWS
         row, block = block_x() * PANEL_ROWS + lane, block_y() * unit_blocks + n
-        if row < rows and block < blocks:
-            unit = target + block_x() * panel_bytes + block_y() * unit_bytes
-            file = source + row * row_bytes + block // in_block * block_bytes
+        if row < op.rows and block < op.blocks:
+            unit = op.target + block_x() * op.panel_bytes + block_y() * unit_bytes
+            file = op.source + row * op.row_bytes + block // in_block * block_bytes
             inner = block % in_block
             for i in range(4):
                 for b in range(4):
@@ -116,14 +114,12 @@ def q6_k_rest(file: int, n: int, unit: int, lane: int) -> None:
 
 
 @kernel(PANEL_ROWS * 4)
-def pack_q8_0(
-    source: Address, target: Address, row_bytes: Int, rows: Int, blocks: Int, panel_bytes: Int
-) -> None:
+def pack_q8_0(op: Pack) -> None:
     lane, n = thread_x() % PANEL_ROWS, thread_x() // PANEL_ROWS
     row, block = block_x() * PANEL_ROWS + lane, block_y() * 4 + n
-    if row < rows and block < blocks:
-        unit = target + block_x() * panel_bytes + block_y() * (32 * 4 * 34)
-        file = source + row * row_bytes + block * 34
+    if row < op.rows and block < op.blocks:
+        unit = op.target + block_x() * op.panel_bytes + block_y() * (32 * 4 * 34)
+        file = op.source + row * op.row_bytes + block * 34
         for b in range(32):
             place = unit + n * 1024 + b // 16 * 512 + lane * 16 + b % 16
             store_byte(place, load_byte(file + 2 + b))
@@ -151,14 +147,12 @@ def packed_floats(as_half: Callable[[int], int]) -> Kernel:
     """From 16 bits of the file to float16; `blocks` and the blocks along y are of 32 weights."""
 
     @kernel(PANEL_ROWS)
-    def pack(
-        source: Address, target: Address, row_bytes: Int, rows: Int, blocks: Int, panel_bytes: Int
-    ) -> None:
+    def pack(op: Pack) -> None:
         lane = thread_x()
         row = block_x() * PANEL_ROWS + lane
-        if row < rows:
-            group = target + block_x() * panel_bytes + block_y() * FLOAT_GROUP_BYTES
-            file = source + row * row_bytes + block_y() * 64
+        if row < op.rows:
+            group = op.target + block_x() * op.panel_bytes + block_y() * FLOAT_GROUP_BYTES
+            file = op.source + row * op.row_bytes + block_y() * 64
             for weight in range(FLOAT_GROUP):
                 number = as_half(load_short(file + 2 * weight))
                 store_short(group + fragment_place(lane, weight), number)
