@@ -38,7 +38,8 @@ Activation = Literal[
 """`gelu`: its tanh form; `gelu_exact`: x·Φ(x); `gelu_quick`: x·σ(1.702 x); `softplus`: ln(1 + eˣ);
 `clamped_swiglu`, of gates alone: g·σ(1.702 g)·(u + 1), g = min(gate, 7), u = up in ±7."""
 
-Gating = Literal["softmax", "sigmoid", "softmax_of_chosen"]
+Gating = Literal["softmax", "sigmoid", "softmax_of_chosen", "sqrt_softplus"]
+"""What makes a router's logits probabilities; `sqrt_softplus`: √ln(1 + eˣ)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,13 +123,20 @@ class Heads:
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """How `used` of `total` experts are chosen for a token from the router's logits."""
+    """How `used` of `total` experts are chosen for a token from the router's logits.
+
+    They are chosen from the best `used_groups` of the `groups` of neighbours: from those whose two
+    best experts have the largest sum. The weights of the chosen are divided by their sum if
+    `normalize`, then multiplied by `scale`.
+    """
 
     total: int
     used: int
     gating: Gating = "softmax"
     normalize: bool = True
     scale: float = 1.0
+    groups: int = 1
+    used_groups: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +271,11 @@ class Operators(Protocol):
     def gate(self, gate: Array, up: Array, activation: Activation) -> Array:  # (rows, F) twice
         """activation(gate) · up."""
 
-    def route(self, logits: Array, routing: Routing) -> Chosen:  # (T, E) -> (T, k) twice
-        """The k best experts of each token (the lower id wins a tie) and their weights."""
+    def route(self, logits: Array, routing: Routing, bias: Weight | None = None) -> Chosen:
+        """(T, E) -> (T, k) twice: each token's k best experts and their weights.
+
+        The lower id wins a tie. A bias (1, E) is added for the choice, not in the weights.
+        """
 
     def expert_linear(self, w: Linear, x: Array, chosen: Chosen) -> Array:
         """(E, R, N), (T or T·k, N) -> (T·k, R): each token through each of its experts."""

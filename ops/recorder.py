@@ -171,10 +171,13 @@ class Recorder:
             raise ModelFileError(f"ffn_gate has {gate.width} rows, ffn_up {up.width}")
         return self._add(Gate(gate, up, gate.like(), activation))
 
-    def route(self, logits: Buffer, routing: Routing) -> Chosen:
+    def route(self, logits: Buffer, routing: Routing, bias: Weight | None = None) -> Chosen:
         check_widths("ffn_gate_inp", logits.width, routing.total)
         ids, weights = logits.like(routing.used), logits.like(routing.used)
-        self._add(Route(logits, ids, weights, routing))
+        if bias is not None:
+            check_widths(bias.name, bias.columns, routing.total)
+            _check_vector(bias)
+        self._add(Route(logits, ids, weights, routing, bias))
         return Chosen(ids, weights, routing.total)
 
     def expert_linear(self, w: Linear, x: Buffer, chosen: Chosen) -> Buffer:

@@ -57,7 +57,7 @@ def scratch_bytes(op: Operation, limits: Limits) -> int:
             records = (queries_at_once(op.heads) + TILE_LIMIT) * record_bytes(op.heads)
             return records + 4 * TILE_LIMIT * (BLOCK + 3)
         case Route():
-            return 4 * op.routing.total
+            return 4 * (2 * op.routing.total + op.routing.groups)
     return 0
 
 

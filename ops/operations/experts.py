@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from ops.interface import Routing
+from ops.interface import Routing, Weight
 from ops.operations.base import (
     READ,
+    VECTOR,
     WRITTEN,
     Buffer,
     Operation,
@@ -17,6 +18,7 @@ class Route(Operation):
     ids: Buffer = field(metadata=WRITTEN)
     weights: Buffer = field(metadata=WRITTEN)
     routing: Routing
+    bias: Weight | None = field(default=None, metadata=VECTOR)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -55,6 +55,14 @@ ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
 }
 
 
+GATINGS: dict[str, Callable[[Floats], Floats]] = {
+    "softmax": softmax,
+    "sigmoid": sigmoid,
+    "softmax_of_chosen": np.array,
+    "sqrt_softplus": lambda x: np.sqrt(np.logaddexp(np.float32(0), x)),
+}
+
+
 def exact(weight: Weight, x: Floats) -> Floats:
     """Activations as they enter a product."""
     return x

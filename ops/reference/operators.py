@@ -19,7 +19,7 @@ from ops.interface import (
 )
 from ops.operations.base import Slot
 from ops.operations.recurrence import COLUMNS, delta_slot
-from ops.reference.arithmetic import ACTIVATIONS, Floats, exact, sigmoid, softmax
+from ops.reference.arithmetic import ACTIVATIONS, GATINGS, Floats, exact, sigmoid, softmax
 from ops.reference.cache import PlainCache
 
 
@@ -167,9 +167,16 @@ class Reference:
             return clamped
         return ACTIVATIONS[activation](gate) * up
 
-    def route(self, logits: Floats, routing: Routing) -> Chosen:
-        scores = {"softmax": softmax, "sigmoid": sigmoid}.get(routing.gating, np.array)(logits)
-        ids = np.argsort(-scores, -1, kind="stable")[:, : routing.used].astype(np.int32)
+    def route(self, logits: Floats, routing: Routing, bias: Weight | None = None) -> Chosen:
+        scores = GATINGS[routing.gating](logits)  # (T, E)
+        wanted = scores if bias is None else scores + self.values(bias)
+        if routing.groups > 1:
+            groups = wanted.reshape(len(wanted), routing.groups, -1)  # (T, groups, E / groups)
+            best = np.sort(groups, -1)[..., -2:].sum(-1)
+            order = np.argsort(-best, -1, kind="stable")[:, routing.used_groups :]
+            np.put_along_axis(groups := groups.copy(), order[..., None], -np.inf, 1)
+            wanted = groups.reshape(wanted.shape)
+        ids = np.argsort(-wanted, -1, kind="stable")[:, : routing.used].astype(np.int32)
         weights = np.take_along_axis(scores, ids, -1)
         if routing.gating == "softmax_of_chosen":
             weights = softmax(weights)

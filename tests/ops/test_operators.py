@@ -9,10 +9,11 @@ from passes import open_on_cpu, resources
 
 from ops.backend import CpuBackend
 from ops.cpu.formats import kernel_formats, quantized_formats
-from ops.interface import Activation, Linear, Rope, Routing, Step, Weight
+from ops.interface import Activation, Gating, Linear, Rope, Routing, Step, Weight
 from ops.memory_plan import Limits
 from ops.recorder import record
 from ops.reference.arithmetic import ACTIVATIONS, rounded_to_bytes
+from ops.reference.operators import Reference
 from ops.reference.runner import ReferenceRunner
 from ops.state.sequence import SequenceState
 from quant.errors import ModelFileError
@@ -207,7 +208,7 @@ def test_select_outputs(outputs):
         cpu.close()
 
 
-@pytest.mark.parametrize("gating", ["softmax", "sigmoid", "softmax_of_chosen"])
+@pytest.mark.parametrize("gating", get_args(Gating))
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize(("total", "used"), [(1, 1), (5, 2), (8, 8)])
 def test_experts(gating, normalize, total, used):
@@ -223,6 +224,30 @@ def test_experts(gating, normalize, total, used):
         return ops.expert_sum(ops.expert_linear(down, y, chosen), chosen)
 
     Case(forward).check()
+
+
+@pytest.mark.parametrize("gating", get_args(Gating))
+@pytest.mark.parametrize(("groups", "used_groups"), [(1, 1), (4, 2), (8, 3), (4, 4)])
+def test_experts_are_chosen_with_a_bias_and_from_the_best_groups(gating, groups, used_groups):
+    table, router, bias = weight(V, 32), Linear(weight(8, 32)), weight(1, 8)
+    each = Linear(weight(3, 32, "F32", 8))
+    routing = Routing(8, 2, gating, groups=groups, used_groups=used_groups)
+
+    def forward(ops):
+        x = ops.embed(table)
+        chosen = ops.route(ops.linear(router, x), routing, bias)
+        return ops.expert_sum(ops.expert_linear(each, x, chosen), chosen)
+
+    Case(forward, 16).check()
+
+
+def test_the_best_groups_are_those_with_the_largest_two_experts():
+    logits = np.array([[5, 0, 0, 4, 4, 0]], np.float32)
+    step = Step(np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(0, np.int32))
+    one = Reference(step, [None], None)
+    assert one.route(logits, Routing(6, 2, "sigmoid")).ids.tolist() == [[0, 3]]
+    from_groups = Routing(6, 2, "softmax_of_chosen", groups=2, used_groups=1)
+    assert one.route(logits, from_groups).ids.tolist() == [[3, 4]]
 
 
 def test_misfits_are_refused_at_recording():

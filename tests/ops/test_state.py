@@ -11,7 +11,7 @@ from lepton_cli.engine.decoding.window import Passes, Positions
 from lepton_cli.engine.loading import plan as loading
 from ops.backend import CardBackend, backend_of
 from ops.cpu.runner import CpuRunner
-from ops.interface import DeltaHeads, Linear, Step
+from ops.interface import DeltaHeads, Linear, Routing, Step
 from ops.memory_plan import Limits
 from ops.operations.attention import Store
 from ops.operations.base import Pages, Slot
@@ -77,6 +77,7 @@ def test_a_card_refuses_what_it_does_not_run(path):
 UNUSUAL = {
     "operator Join": lambda ops, x: ops.join([x, x]),
     "activation relu": lambda ops, x: ops.activate(x, "relu"),
+    "gating sqrt_softplus": lambda ops, x: ops.route(x, Routing(32, 2, "sqrt_softplus")).weights,
     "norm without weights": lambda ops, x: ops.rms_norm(x, 16, 1e-5),
 }
 

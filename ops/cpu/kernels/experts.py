@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from ops.cpu.kernels.elementwise import softplus
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import (
     load_f32,
@@ -14,7 +15,8 @@ from ops.cpu.kernels.simd.memory import (
     store_i32,
 )
 
-SOFTMAX, SIGMOID, SOFTMAX_OF_CHOSEN = 0, 1, 2
+SOFTMAX, SIGMOID, SOFTMAX_OF_CHOSEN, SQRT_SOFTPLUS = 0, 1, 2, 3
+EXCLUDED = np.float32(-np.inf)
 
 
 @device
@@ -31,34 +33,78 @@ def _softmax(values, n):
 
 
 @device
-def _scores(logits, scores, experts, gating):
+def _probabilities(logits, values, experts, gating):
     for e in range(experts):
         x = load_f32(logits, e)
         if gating == SIGMOID:
             x = np.float32(1) / (np.float32(1) + math.exp(-x))
-        store_f32(scores, e, x)
+        elif gating == SQRT_SOFTPLUS:
+            x = np.float32(math.sqrt(softplus(x)))
+        store_f32(values, e, x)
     if gating == SOFTMAX:
-        _softmax(scores, experts)
+        _softmax(values, experts)
+
+
+@device
+def _best(values, count):
+    """The lowest index of the largest."""
+    best = 0
+    for i in range(1, count):
+        if load_f32(values, i) > load_f32(values, best):
+            best = i
+    return best
+
+
+@device
+def _sum_of_two_best(values, count):
+    first, second = EXCLUDED, EXCLUDED
+    for i in range(count):
+        value = load_f32(values, i)
+        if value > first:
+            first, second = value, first
+        else:
+            second = max(second, value)
+    return first if count == 1 else first + second
+
+
+@device
+def _exclude_groups(wanted, experts, sums, groups, used_groups):
+    """Experts of other than the best groups are not to be chosen."""
+    size = experts // groups
+    for g in range(groups):
+        store_f32(sums, g, _sum_of_two_best(wanted + 4 * g * size, size))
+    for _ in range(used_groups):
+        store_f32(sums, _best(sums, groups), EXCLUDED)
+    for e in range(experts):
+        if load_f32(sums, e // size) > EXCLUDED:
+            store_f32(wanted, e, EXCLUDED)
 
 
 def route(op, step, thread, threads):
-    """The `used` best experts of each token, the lower id first on a tie, and their weights."""
+    """The `used` best experts of each token, the lower id first on a tie, and their weights.
+
+    A thread's scratch holds a token's probabilities, what they are chosen by, the groups' sums.
+    """
     logits, ids, weights = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
     experts, used, gating = load_i64(op, 3), load_i64(op, 4), load_i64(op, 5)
     normalize, factor = load_i64(op, 6), np.float32(load_f64(op, 7))
-    scores, count = load_i64(op, 8) + 4 * experts * thread, load_i64(step, load_i64(op, 9))
+    bias, groups, used_groups = load_i64(op, 10), load_i64(op, 11), load_i64(op, 12)
+    values = load_i64(op, 8) + 4 * (2 * experts + groups) * thread
+    wanted, count = values + 4 * experts, load_i64(step, load_i64(op, 9))
     for t in range(count * thread // threads, count * (thread + 1) // threads):
-        _scores(logits + 4 * t * experts, scores, experts, gating)
+        _probabilities(logits + 4 * t * experts, values, experts, gating)
+        for e in range(experts):
+            more = load_f32(bias, e) if bias != 0 else np.float32(0)
+            store_f32(wanted, e, load_f32(values, e) + more)
+        if groups > 1:
+            _exclude_groups(wanted, experts, wanted + 4 * experts, groups, used_groups)
         mine, total = weights + 4 * t * used, np.float32(0)
         for k in range(used):
-            best = 0
-            for e in range(1, experts):
-                if load_f32(scores, e) > load_f32(scores, best):
-                    best = e
-            total += load_f32(scores, best)
-            store_f32(mine, k, load_f32(scores, best))
+            best = _best(wanted, experts)
+            total += load_f32(values, best)
+            store_f32(mine, k, load_f32(values, best))
             store_i32(ids, t * used + k, best)
-            store_f32(scores, best, np.float32(-np.inf))
+            store_f32(wanted, best, EXCLUDED)
         if gating == SOFTMAX_OF_CHOSEN:
             _softmax(mine, used)
         divisor = max(total, np.float32(6.1e-5)) if normalize != 0 else np.float32(1)

@@ -6,7 +6,7 @@ from ops.cpu.layout import (
 from ops.cpu.lower import SCRATCH, Call, Lowering, Rules
 from ops.operations.experts import ExpertSum, Group, Route
 
-GATINGS = {"softmax": 0, "sigmoid": 1, "softmax_of_chosen": 2}
+GATINGS = {"softmax": 0, "sigmoid": 1, "softmax_of_chosen": 2, "sqrt_softplus": 3}
 
 
 def _route(low: Lowering, op: Route) -> Call:
@@ -14,7 +14,8 @@ def _route(low: Lowering, op: Route) -> Call:
     choice = (routing.total, routing.used, GATINGS[routing.gating])
     normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
     ends = (normalize, float(routing.scale), SCRATCH, TOKENS)
-    return Call("route", (op.logits, op.ids, op.weights, *choice, *ends))
+    among = (low.floats(op.bias), routing.groups, routing.used_groups)
+    return Call("route", (op.logits, op.ids, op.weights, *choice, *ends, *among))
 
 
 def _group(low: Lowering, op: Group) -> Call:

@@ -1,10 +1,12 @@
 """What a card has no kernel for, told by the operator's name and its layer."""
 
 from ops.cuda.kernels import KERNELS
+from ops.cuda.kernels.experts import GATINGS
 from ops.cuda.rules.table import RULES
 from ops.operations.attention import Store
 from ops.operations.base import Operation
 from ops.operations.elementwise import Activate, Gate, Multiply
+from ops.operations.experts import Route
 from ops.operations.norms import RmsNorm
 from ops.program import Program
 
@@ -30,6 +32,10 @@ def _without_kernel(operation: Operation) -> str | None:
             return f"the gate {operation.activation}"
         case Multiply() if operation.a.width != operation.b.width:
             return "the multiplication by a number a stretch"
+        case Route() if operation.bias or operation.routing.groups > 1:
+            return "the choice of experts by groups or with a bias"
+        case Route() if operation.routing.gating not in GATINGS:
+            return f"the gating {operation.routing.gating}"
         case RmsNorm() if operation.weights is None:
             return "a norm without weights, or with weights for each head"
     return None if type(operation) in RULES else f"the operator {kind}"
