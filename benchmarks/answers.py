@@ -65,7 +65,7 @@ def repeated(model: Model, most: int) -> Stats:
     *_, done = answer_events(
         said,
         prompt,
-        model.positions,
+        model.window,
         shift=None,
         dropped=0,
         speculation=Speculation(PromptLookup(), most) if most else None,

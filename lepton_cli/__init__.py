@@ -6,7 +6,7 @@ with lepton_cli.load("model.gguf") as model:
         print(piece, end="")
 """
 
-TYPE_CHECKING = False  # typing's own costs some milliseconds, in which Ctrl-C is not yet quiet
+TYPE_CHECKING = False  # importing typing takes milliseconds in which Ctrl-C prints a traceback
 if TYPE_CHECKING:
     from lepton_cli.engine.model import Model, load, load_tokenizer
 

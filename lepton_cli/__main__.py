@@ -1,36 +1,37 @@
-"""The first thing that runs: Ctrl-C is quiet from here on, also while the program is imported.
+"""The entry point: from here on Ctrl-C exits without a traceback, also during imports.
 
-Until then it is Python's own: what is imported before costs milliseconds in which Ctrl-C prints a
-traceback. So nothing is, but what Python has imported already.
+Before that, Ctrl-C prints Python's traceback. So this file imports only modules that Python has
+imported already.
 """
 
-import _signal  # type: ignore[import-not-found]  # `signal` makes enumerations of it first
+import _signal  # type: ignore[import-not-found]  # `signal` takes time to import
 import gc
 import os
 import sys
 
-INTERRUPTED = 130  # 128 and the signal's number, as shells tell it
-OBJECTS = 100_000  # made between collections: a start keeps what it makes, and lost 4 % to them
+INTERRUPTED = 130  # 128 + the signal's number, as in shells
+OBJECTS = 100_000  # allocations between garbage collections, which cost 4 % of start-up time
 
 
 def main() -> None:
-    heeded = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler  # not under nohup
-    if heeded:
+    # false under nohup
+    handles_interrupt = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
+    if handles_interrupt:
         _signal.signal(_signal.SIGINT, _leave)
     gc.set_threshold(OBJECTS)
     try:
-        code = run(sys.argv[1:], heeded=heeded)
+        code = run(sys.argv[1:], handles_interrupt=handles_interrupt)
     except KeyboardInterrupt:
         code = INTERRUPTED
-    # everything is flushed; Python would take a tenth of a second to free what the system frees
+    # everything is flushed; Python's own shutdown would take a tenth of a second
     os._exit(code)
 
 
-def run(args: list[str], *, heeded: bool = False) -> int:
+def run(args: list[str], *, handles_interrupt: bool = False) -> int:
     """The exit code of `lepton ARGS`. While a command runs, Ctrl-C is a KeyboardInterrupt."""
     from lepton_cli import program  # not before Ctrl-C is quiet
 
-    if not heeded:
+    if not handles_interrupt:
         return program.run(args)
     _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     try:
@@ -40,7 +41,7 @@ def run(args: list[str], *, heeded: bool = False) -> int:
 
 
 def _leave(*_: object) -> None:
-    """Nothing is written yet, or all is."""
+    """Exits at once: nothing is written yet, or everything is."""
     os._exit(INTERRUPTED)
 
 

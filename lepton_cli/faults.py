@@ -1,4 +1,4 @@
-"""Exceptions that nobody foresaw: one line for the person, the traceback in a file."""
+"""Unexpected exceptions: one line for the user, the traceback in a file."""
 
 import signal
 import sys
@@ -15,21 +15,21 @@ from lepton_cli.ui.terminal.notes import complain
 from lepton_cli.version import __version__
 from quant.errors import LeptonError, UsageError
 
-KEPT = 20  # files
-LONGEST = 100_000  # characters in one
+MAX_FILES = 20
+MAX_CHARACTERS = 100_000  # of a traceback
 
 
 class ThreadFaults:
-    """Whether one of the other threads has failed; what it was is told already."""
+    """Whether another thread has failed; the failure itself is already reported."""
 
     def __init__(self) -> None:
         self.any = False
 
     def take(self, args: threading.ExceptHookArgs) -> None:
-        """The main thread stops as by Ctrl-C: it may be waiting for this one."""
+        """Reports the failure and interrupts the main thread, which may be waiting for this one."""
         if isinstance(args.exc_value, Exception):
             self.any = True
-            complain(described(args.exc_value))
+            complain(fault_report(args.exc_value))
             _interrupt_main_thread()
 
 
@@ -51,21 +51,21 @@ def watched_threads() -> Iterator[ThreadFaults]:
         threading.excepthook = before
 
 
-def described(error: Exception) -> LeptonError:
-    """The error as it is shown. Its traceback is written to a file of the owner's (0600)."""
+def fault_report(error: Exception) -> LeptonError:
+    """The error to show; its traceback is written to a private file (0600)."""
     message = f"a fault in Lepton: {type(error).__name__}: {error!s:.200}"
     try:
-        path = _written("".join(traceback.format_exception(error)))
+        path = _write_report("".join(traceback.format_exception(error)))
     except UsageError as unwritable:
-        return LeptonError(f"{message} ({unwritable.message})", "LEPTON_DEBUG=1 shows where it was")
-    return LeptonError(message, f"report it with {path}, which says where it was")
+        return LeptonError(f"{message} ({unwritable.message})", "LEPTON_DEBUG=1 shows where")
+    return LeptonError(message, f"please report it with the traceback in {path}")
 
 
-def _written(text: str) -> Path:
+def _write_report(text: str) -> Path:
     folder = private_folder(state_folder() / "faults")
     path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**9:09}.txt"
     system = f"lepton {__version__}, Python {sys.version.split()[0]}, {sys.platform}"
-    write_private(path, f"{system}\n{text[-LONGEST:]}")
-    for old in sorted(folder.glob("*.txt"))[:-KEPT]:
+    write_private(path, f"{system}\n{text[-MAX_CHARACTERS:]}")
+    for old in sorted(folder.glob("*.txt"))[:-MAX_FILES]:
         old.unlink(missing_ok=True)
     return path

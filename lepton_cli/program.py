@@ -1,4 +1,4 @@
-"""The program: the one place that turns failures into a line on stderr and an exit code."""
+"""Runs the program: the one place that turns exceptions into a stderr line and an exit code."""
 
 import errno
 import os
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import typer
 
-from lepton_cli.faults import described, watched_threads
+from lepton_cli.faults import fault_report, watched_threads
 from lepton_cli.ui.arguments.usage.refusals import refusal
 from lepton_cli.ui.cli import app
 from lepton_cli.ui.terminal.notes import complain
 from quant.errors import LeptonError
 
-INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 and the signal's number, as shells tell it
-NO_THREAD = "can't start new thread"  # what Python says where memory or a limit forbids it
+INTERRUPTED, BROKEN_PIPE = 130, 141  # 128 + the signal's number, as in shells
+NO_THREAD = "can't start new thread"  # Python's message if memory or a limit prevents it
 
 
 def run(args: Sequence[str]) -> int:
@@ -35,21 +35,21 @@ def _exit_code(args: list[str]) -> int:
         return end.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `lepton ... | head`: nobody is left to tell
+    except BrokenPipeError:  # `lepton ... | head`: the reader is gone
         return BROKEN_PIPE
     except Exception as error:
         if os.environ.get("LEPTON_DEBUG"):
             raise
-        told = _told(error)
-        complain(told)
-        return told.exit_code
+        shown = _as_lepton_error(error)
+        complain(shown)
+        return shown.exit_code
     finally:
-        _settle_stdout()
+        _flush_stdout()
 
 
 def _invoke(args: list[str]) -> None:
-    """Like `app(args)`, but a failure comes out as it is, and stdout has taken everything."""
-    if sys.stderr is None:  # closed by the caller: what would go there is lost
+    """Like `app(args)`, but exceptions propagate, and stdout is flushed."""
+    if sys.stderr is None:  # closed by the caller: drop what would go there
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (open until the end)
     if sys.stdout is None:
         raise LeptonError("stdout is closed", "redirect it to a file or to /dev/null")
@@ -60,7 +60,7 @@ def _invoke(args: list[str]) -> None:
     sys.stdout.flush()
 
 
-def _told(error: Exception) -> LeptonError:
+def _as_lepton_error(error: Exception) -> LeptonError:
     from lepton_cli.engine.loading.memory import out_of_memory  # for start-up time
 
     match error:
@@ -77,11 +77,11 @@ def _told(error: Exception) -> LeptonError:
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             return LeptonError(f"{where}{error.strerror or error}")
-    return described(error)
+    return fault_report(error)
 
 
-def _settle_stdout() -> None:
-    """What stdout could not take is dropped, or Python would complain of it on its way out."""
+def _flush_stdout() -> None:
+    """Flushes stdout; drops what cannot be written, or Python would report it at exit."""
     if sys.stdout is None:
         return
     try:

@@ -1,3 +1,3 @@
-"""Which Lepton this is."""
+"""Lepton's version."""
 
 __version__ = "0.1.0"

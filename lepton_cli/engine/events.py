@@ -1,4 +1,4 @@
-"""What the engine tells whoever listens: small frozen records, never an array, never a print."""
+"""The events of an answer: small frozen records without arrays, which the screen consumes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,20 +14,20 @@ class Stats:
     """Counts in tokens, times in seconds."""
 
     prompt_tokens: int
-    cached_tokens: int  # of the prompt, taken from the KV cache
-    dropped_tokens: int  # of the prompt, left out by the overflow policy
+    cached_tokens: int  # prompt tokens taken from the KV cache
+    dropped_tokens: int  # prompt tokens dropped by the overflow policy
     generated_tokens: int
     prefill_seconds: float
     decode_seconds: float
     context_used: int
     context_size: int
-    guessed_tokens: int = 0  # entered ahead of being drawn (see speculation.py)
-    accepted_tokens: int = 0  # of those, drawn as guessed
+    guessed_tokens: int = 0  # draft tokens (see speculation.py)
+    accepted_tokens: int = 0  # draft tokens that were accepted
 
 
 @dataclass(frozen=True, slots=True)
 class Prefill:
-    """Progress of reading the prompt."""
+    """Progress of the prefill, in tokens."""
 
     done: int
     total: int
@@ -42,14 +42,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """A piece of what the model thinks before it answers: whole characters."""
+    """A piece of the model's reasoning before the answer: whole characters."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprobs:
-    """A token's log-probability, and the likeliest tokens at its place with theirs."""
+    """A token's log-probability, and the most likely tokens at its position with theirs."""
 
     token: int
     logprob: float
@@ -64,8 +64,8 @@ class Done:
     stop_string: str | None
     token_ids: tuple[int, ...]
     stats: Stats
-    unmet: ConstraintError | None = None  # why the answer is not what it had to be
-    logprobs: tuple[TokenLogprobs, ...] = ()  # of each token, where they are wanted
+    unmet: ConstraintError | None = None  # why the answer does not meet its constraint
+    logprobs: tuple[TokenLogprobs, ...] = ()  # of each token, if requested
 
 
 Event = Prefill | Text | Reasoning | Done

@@ -1,4 +1,4 @@
-"""A loaded model: what the command line and the Python API talk to."""
+"""A loaded model, the interface for the command line and the Python API."""
 
 import math
 import threading
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine.constraints.constraint import JsonSchema, find_constraint
-from lepton_cli.engine.decoding.answer import Answer, split_reasoning, unanswered
+from lepton_cli.engine.decoding.answer import Answer, no_answer, split_reasoning
 from lepton_cli.engine.decoding.audit import AuditLog
-from lepton_cli.engine.decoding.beam_search import Beam, BeamSearch, Rules
+from lepton_cli.engine.decoding.beam_search import Beam, BeamRules, BeamSearch
 from lepton_cli.engine.decoding.generation import Generation, fit, protected_tokens
 from lepton_cli.engine.decoding.scheduler import Batch, Outcome, Request
 from lepton_cli.engine.decoding.single import answer_events
 from lepton_cli.engine.decoding.speculation import DraftModel, Guesser, PromptLookup, Speculation
-from lepton_cli.engine.decoding.window import Passes, Positions
+from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.events import Done, Event, Text
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.json_values import Plain
@@ -61,9 +61,9 @@ class Model:
         on_compile: Callable[[Compiling], None] | None = None,
         beside: "Model | None" = None,
     ) -> None:
-        """`on_plan` hears of the memory before anything is loaded, `on_compile` of kernels.
+        """`on_plan` is called with the memory plan before loading, `on_compile` with progress.
 
-        `beside` is a model that stays open: what it has yet to take of its memory is not free.
+        `beside` is another open model, whose memory is not counted as free.
         """
         self._file, self._options = file, options
         choice = default_threads()
@@ -81,7 +81,7 @@ class Model:
         self._backends = prepared.backends(options.kv)
         self._runner = prepared.open(options)
         self._passes = Passes(self._runner, limits.tokens, limits.outputs)
-        self._positions = Positions(self._passes, plan.context)
+        self._positions = Window(self._passes, plan.context)
         self.draft: Model | None = None
         self._audit: AuditLog | None = None
         self._program = prepared.program
@@ -89,17 +89,17 @@ class Model:
 
     @property
     def longest_context(self) -> int:
-        """With which the model could be opened instead."""
+        """The largest context with which the model could be opened."""
         return self.plan.longest
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should hear about how the file is run."""
+        """Notes for the user about how the file is run."""
         return (*self._notes, *self.tokenizer.notes)
 
     @property
     def fingerprint(self) -> str:
-        """Where it is the same, the same prompt, seed and settings give the same bytes.
+        """Models with equal fingerprints give equal bytes for equal prompt, seed and settings.
 
         The reference backend promises that for equal passes only.
         """
@@ -118,9 +118,9 @@ class Model:
 
     @property
     def name(self) -> str:
-        """What the file calls itself, or its file name."""
-        called = self.metadata.get("general.name")
-        return called if isinstance(called, str) and called else loading.readable_name(self.path)
+        """The model's name in the file's metadata, or the file's name."""
+        name = self.metadata.get("general.name")
+        return name if isinstance(name, str) and name else loading.readable_name(self.path)
 
     @property
     def architecture(self) -> str:
@@ -154,19 +154,19 @@ class Model:
         return load_template(self.metadata, self.tokenizer, self._options.template)
 
     @property
-    def positions(self) -> Positions:
-        """The window of tokens itself, for those who measure single passes."""
+    def window(self) -> Window:
+        """The context window, for measuring single passes."""
         return self._positions
 
     def profile(self, tokens: Sequence[int]) -> list[OperatorTime]:
-        """One pass of tokens behind those in the window, where they do not stay; the last is asked.
+        """Measures one pass of tokens after those in the window, which is left unchanged.
 
-        Raises UsageError on a backend that does not tell its operators' times.
+        Raises UsageError on a backend that does not measure operator times.
         """
         return self._positions.profile(tokens)
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:  # (T,) -> (T, V)
-        """One causal pass from an empty cache over 1 to `context_size` tokens."""
+        """The logits of 1 to `context_size` tokens, run from an empty cache."""
         self._check(ids)
         if len(ids) > self.context_size:
             message = f"{counted(len(ids), 'token')}, the context holds {self.context_size}"
@@ -196,7 +196,7 @@ class Model:
             interrupt=interrupt,
         )
         log = self._audit
-        return log.followed(ids, generation, answer.seed, events) if log else events
+        return log.log_events(ids, generation, answer.seed, events) if log else events
 
     def batch(
         self,
@@ -204,16 +204,16 @@ class Model:
         jobs: int | None = None,
         interrupt: threading.Event | None = None,
     ) -> Iterator[Outcome]:
-        """Answers of many prompts, up to `jobs` at once (None: as many as pay), as they end.
+        """Answers many prompts, up to `jobs` at once (None: the best number), as they end.
 
-        Requests are taken as there is room for them. What is wrong with one is its outcome's
-        error. Setting `interrupt` ends all answers soon, as "interrupted".
+        Requests are consumed as there is room for them. An invalid request gives an outcome with
+        an error. Setting `interrupt` ends all answers soon, as "interrupted".
         """
         batch = Batch(self._passes, self.context_size, self._batch_blocks(), self._begin)
         many, log = jobs or self._passes.outputs, self._audit
         if log is None:
             return batch.outcomes(requests, many, interrupt)
-        return log.outcomes(requests, lambda wanted: batch.outcomes(wanted, many, interrupt))
+        return log.log_outcomes(requests, lambda logged: batch.outcomes(logged, many, interrupt))
 
     def audit(self, path: Path) -> None:
         """From now on each answer is logged in this file (see audit.py). Raises UsageError."""
@@ -231,18 +231,18 @@ class Model:
         width: int,
         interrupt: threading.Event | None = None,
     ) -> list[Beam]:
-        """The likeliest answers that a beam search finds, best first. Raises LeptonError."""
+        """The most likely answers found by beam search, best first. Raises LeptonError."""
         if not 1 <= width <= self._passes.outputs:
             raise UsageError(counted(width, "beam"), f"it may be 1 to {self._passes.outputs}")
         self._check(ids)
         tokenizer = self.tokenizer
         prompt = self._fit(ids, generation, protected_tokens(ids, tokenizer.bos))
         ends, stops = tokenizer.end_of_generation, generation.stop
-        never = {*self._suppressed(), *(ends if generation.ignore_eos else ())}
-        never |= {token for token, bias in generation.sampling.logit_bias if bias == -np.inf}
-        rules = Rules(
+        excluded = {*self._suppressed(), *(ends if generation.ignore_eos else ())}
+        excluded |= {token for token, bias in generation.sampling.logit_bias if bias == -np.inf}
+        rules = BeamRules(
             () if generation.ignore_eos else ends,
-            never,
+            excluded,
             generation.max_tokens,
             lambda drawn: any(stop in tokenizer.decode(drawn) for stop in stops),
         )
@@ -252,23 +252,23 @@ class Model:
         for beam in search.run(prompt, interrupt):
             drawn = beam.token_ids
             text, thought, thinks = split_reasoning(drawn, prompt, tokenizer, generation, reasoning)
-            lacks = unanswered(text, beam.reason, len(drawn)) if thinks else None
-            beams.append(replace(beam, text=text, reasoning=thought, unmet=lacks))
+            unmet = no_answer(text, beam.reason, len(drawn)) if thinks else None
+            beams.append(replace(beam, text=text, reasoning=thought, unmet=unmet))
         if self._audit:
-            self._audit.beams(ids, generation, beams)
+            self._audit.log_beams(ids, generation, beams)
         return beams
 
     def remember(self, count: int | None = None, least: int = 1) -> str | None:
-        """Stores the window's first `count` tokens on disk, or all, if `least` of them are new.
+        """Stores the window's first `count` tokens (or all) on disk, if at least `least` are new.
 
-        Only where the model was opened with room for that (LoadOptions.prefixes). Returns why they
-        could not be stored, if so.
+        Only if the model was opened with LoadOptions.prefixes. Returns why they could not be
+        stored, or None.
         """
-        return self._prefixes.keep(self._positions, count, least) if self._prefixes else None
+        return self._prefixes.store(self._positions, count, least) if self._prefixes else None
 
     @cached_property
     def _prefixes(self) -> Prefixes | None:
-        """None where nothing is to be stored; the reference's sums depend on a pass's size.
+        """None if nothing is stored. The reference's results depend on the size of a pass.
 
         Recurrent states are not stored yet.
         """
@@ -278,24 +278,24 @@ class Model:
         return Prefixes(self._computed_by, self.name, limit, prefix_folder())
 
     def _computed_by(self) -> str:
-        """The file, the operators that run, and what computes their sums."""
+        """Identifies the file, the operators that run, and the arithmetic."""
         code = " ".join(f"{one.arithmetic} {one.code}" for one in self._backends)
         placed = self.gpu.arithmetic if self.gpu else ""
         return f"{self.identity} {self._runner.digest.hex()} {code} {placed}"
 
     @property
     def arithmetic(self) -> str:
-        """What a batch's results are the same with: the kind of processor, and of a card."""
+        """The kind of processor and card, which a batch's results depend on."""
         own = "" if self.backend == "reference" else cpu_arithmetic()
         card = f".{self.gpu.arithmetic}" if self.gpu else ""
         return f"{own or self.backend}{card}"
 
     def meter(self) -> Meter:
-        """Of what computes the whole model; a model on two devices has no limit."""
+        """Measures the limits of the device; a model on two devices has none."""
         return self._backends[0].meter() if len(self._backends) == 1 else NoMeter()
 
     def sampler(self, generation: Generation, mask: Mask | None = None) -> Sampler:
-        """A fresh one; tokens that the file suppresses are never drawn."""
+        """A new sampler, which never draws tokens that the file suppresses."""
         return Sampler(
             generation.sampling,
             self.tokenizer,
@@ -325,13 +325,13 @@ class Model:
         grammar: str | None = None,
         schema_check: bool = False,
     ) -> Iterator[str]:
-        """Pieces of the text that continues a prompt, whole characters at a time.
+        """Yields the text that continues a prompt, in pieces of whole characters.
 
-        A text is taken as it is (no template), with the tokenizer's own BOS; its special tokens are
-        not parsed. The text satisfies the JSON schema, the regex (as a whole), one of the choices
-        or the grammar (GBNF) that is given; ConstraintError at the end where it was cut before.
-        With `schema_check` it is checked for what generation cannot enforce of the schema.
-        `stream` takes all other settings and tells more than the text.
+        A text prompt is used without template, with the tokenizer's own BOS; special tokens in it
+        are not parsed. The answer satisfies the given JSON schema, regex (as a whole), choices or
+        grammar (GBNF); raises ConstraintError at the end if it was cut off before. `schema_check`
+        also checks the parts of the schema that generation cannot enforce. `stream` takes all
+        other settings and gives more than the text.
         """
         given = prompt_or_ids
         ids = self.tokenizer.encode(given) if isinstance(given, str) else given
@@ -355,14 +355,17 @@ class Model:
                 raise event.unmet
 
     def guess_with(self, draft: "Model") -> None:
-        """Lets a smaller model guess ahead; it is closed with this one. Raises UsageError."""
+        """Uses a draft model for speculative decoding; it is closed with this one.
+
+        Raises UsageError.
+        """
         if draft.tokenizer.texts != self.tokenizer.texts:
-            message = f"{draft.path} has another vocabulary than {self.path}"
+            message = f"{draft.path} has a different vocabulary than {self.path}"
             raise UsageError(message, "a draft model must be of the same family")
         self.draft = draft
 
     def close(self) -> None:
-        """Ends the threads; the model cannot be used any more."""
+        """Frees memory and threads; the model cannot be used afterwards."""
         if self.draft is not None:
             self.draft.close()
         self._positions.clear()
@@ -380,7 +383,7 @@ class Model:
         self.close()
 
     def _begin(self, ids: Sequence[int], generation: Generation) -> tuple[list[int], Answer, int]:
-        """A prompt fitted into the window, its answer, and how many tokens a shift would keep."""
+        """The prompt fitted into the window, a new answer, and how many tokens a shift keeps."""
         self._check(ids)
         keep = protected_tokens(ids, self.tokenizer.bos)
         prompt = self._fit(ids, generation, keep)
@@ -404,7 +407,7 @@ class Model:
 
     @cached_property
     def _guides(self) -> "Guides":
-        from lepton_cli.engine.constraints.guide import Guides  # heavy, and of use to few answers
+        from lepton_cli.engine.constraints.guide import Guides  # slow to import, and rarely needed
 
         return Guides(self.tokenizer)
 
@@ -413,13 +416,13 @@ class Model:
             return None
         guesser: Guesser = PromptLookup()
         if self.draft is not None:
-            guesser = DraftModel(self.draft.positions, generation.draft_p_min)
+            guesser = DraftModel(self.draft.window, generation.draft_p_min)
         return Speculation(guesser, generation.draft_max)
 
     def _batch_blocks(self) -> int:
-        """Blocks of the cache that answers at once may take: half of what memory is free.
+        """The number of cache blocks that a batch may use: half of the free memory.
 
-        What the machine itself keeps is at most what the plan holds and leaves.
+        In host memory at most what the plan reserves and leaves.
         """
         planned, room = -(-self.context_size // BLOCK), self._runner.room() // 2
         if self.plan.cache:
@@ -456,7 +459,7 @@ def open_model(
     on_compile: Callable[[Compiling], None] | None = None,
     beside: Model | None = None,
 ) -> Model:
-    """`load` with all options and with listeners (see Model)."""
+    """Like `load`, with all options and callbacks (see Model)."""
     return Model(GGUF.open(resolve(str(path))), options, on_plan, on_compile, beside)
 
 
@@ -470,4 +473,4 @@ def kernel_folder() -> Path:
 
 
 def _silent(compiling: Compiling) -> None:
-    """Nobody listens to the compiler's progress."""
+    """Ignores the compiler's progress."""

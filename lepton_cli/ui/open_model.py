@@ -35,9 +35,9 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
             f"threads {model.threads} ({model.threads_reason}), "
             f"context {model.context_size} of {model.trained_context}"
         )
-        from lepton_cli.engine.measure.diagnosis import of_kernels  # for start-up time
+        from lepton_cli.engine.measure.diagnosis import kernel_findings  # for start-up time
 
-        for finding in of_kernels():
+        for finding in kernel_findings():
             note(f"{finding.subject} {finding}")
     return model
 

@@ -16,7 +16,7 @@ import lepton_cli
 from lepton_cli.engine.chat.session import Session
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.scheduler import Request
-from lepton_cli.engine.decoding.window import Passes, Positions
+from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.events import Done, Text
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loading import prepare as preparing
@@ -43,7 +43,7 @@ def card_logits(path: Path, ids, chunk: int = 32) -> np.ndarray:  # (T,) -> (T, 
     forward = loading.build(file, context).forward
     runner = open_on_card(forward, Limits(chunk, chunk))
     try:
-        positions = Positions(Passes(runner, chunk, chunk), context)
+        positions = Window(Passes(runner, chunk, chunk), context)
         return positions.all_logits([int(i) for i in ids])
     finally:
         runner.close()
@@ -176,10 +176,10 @@ def test_a_resumed_window_goes_on_with_the_same_bytes(made, cards):
     path, ids = made("llama", "Q8_0"), list(range(3, 30))
     with open_model(path, LoadOptions("cuda")) as model:
         want = answer(model, ids).token_ids
-        held = list(model.positions.ids)
-        saved = model.positions.save(20)
+        held = list(model.window.ids)
+        saved = model.window.save(20)
     with open_model(path, LoadOptions("cuda")) as model:
-        model.positions.restore(held, saved)
+        model.window.restore(held, saved)
         done = answer(model, ids)
         assert done.stats.cached_tokens == 20 and done.token_ids == want
 
@@ -191,7 +191,7 @@ def test_memory_that_another_process_took_is_told_and_the_answer_kept(made, card
         card.allocate(card.memory()[0] - 1000)  # somebody else
         with pytest.raises(OutOfMemoryError, match="are free"):
             answer(model, ids)
-        assert not model.positions._state.blocks
+        assert not model.window._state.blocks
 
 
 class LostError(LeptonError):

@@ -11,7 +11,7 @@ from emulated import kernels_of, open_card, open_on_card
 from numpy.typing import NDArray
 from passes import nmse, resources
 
-from lepton_cli.engine.decoding.window import Passes, Positions
+from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.loading import plan as loading
 from ops.backend import CpuBackend, Runner
 from ops.cuda.runner import CudaRunner
@@ -48,10 +48,10 @@ class Side:
     vocabulary: int
 
     @contextmanager
-    def window(self, chunk: int | None = None) -> Iterator[Positions]:
+    def window(self, chunk: int | None = None) -> Iterator[Window]:
         """Empty, in passes of so many tokens; its cache is given back."""
         passes = Passes(self.runner, min(chunk or self.chunk, self.chunk), min(OUTPUTS, self.chunk))
-        positions = Positions(passes, self.context)
+        positions = Window(passes, self.context)
         try:
             yield positions
         finally:
@@ -70,7 +70,7 @@ class Side:
             row, drawn = _read(positions, prompt), Ids()
             for _ in range(count):
                 drawn.append(int(row.argmax()))
-                row = np.array(positions.enter(drawn[-1:])[0])
+                row = np.array(positions.append(drawn[-1:])[0])
             return drawn
 
     def together(self, prompts: Sequence[Ids], tails: Sequence[int]) -> Logits:  # (prompts, V)
@@ -192,7 +192,7 @@ def _prompt(side: Side, count: int, seed: int = 0) -> Ids:
     return drawn
 
 
-def _read(positions: Positions, ids: Ids) -> Logits:  # (V,)
+def _read(positions: Window, ids: Ids) -> Logits:  # (V,)
     for _ in positions.prefill(ids):
         pass
     return np.array(positions.logits)

@@ -83,10 +83,10 @@ def test_recorded_models_give_the_same_bytes_by_parts_and_after_a_rewind(recordi
     full = positions.all_logits(recording.ids)
     middle = len(recording.ids) // 2
     rows = [positions.all_logits(recording.ids[:middle])]
-    positions.enter([(recording.ids[middle] + 1) % 40, 2, 3])
+    positions.append([(recording.ids[middle] + 1) % 40, 2, 3])
     assert positions.reuse(recording.ids) == middle
     for token in recording.ids[middle:]:
-        positions.enter([token])
+        positions.append([token])
         rows.append(positions.logits[None].copy())
     close()
     np.testing.assert_array_equal(np.concatenate(rows), full)
@@ -142,7 +142,7 @@ def test_incremental_equals_full(made, preset, backend):
     positions.reuse([])
     rows = []
     for token in ids:
-        positions.enter([token])
+        positions.append([token])
         rows.append(positions.logits.copy())
     close()
     if backend == "cpu":
@@ -195,7 +195,7 @@ def test_an_f16_cache_is_close_to_an_f32_cache(made):
 def test_the_cache_grows_as_it_is_used(made):
     positions, close = open_positions(made("llama"), "cpu")
     cache = positions._state
-    positions.enter([5])
+    positions.append([5])
     assert len(cache.blocks) == 1
     for _ in positions.prefill(ids_of(300)):
         pass

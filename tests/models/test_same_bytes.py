@@ -86,13 +86,13 @@ def resumed(path: Path, options: LoadOptions) -> str:
     answers = []
     for ids in PROMPTS:
         with open_model(path, options) as model:
-            for _ in model.positions.prefill(ids[:-3]):
+            for _ in model.window.prefill(ids[:-3]):
                 pass
-            held = list(model.positions.ids)
-            saved = model.positions.save(len(held))
+            held = list(model.window.ids)
+            saved = model.window.save(len(held))
             kept = replace(saved, blocks=[block.copy() for block in saved.blocks])
         with open_model(path, options) as model:
-            model.positions.restore(held, kept)
+            model.window.restore(held, kept)
             answers.append(answer(model, ids))
     return digest(answers)
 

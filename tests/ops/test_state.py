@@ -7,7 +7,7 @@ from passes import open_on_cpu, resources
 from recurrent_model import CONTEXT, TAPS, WIDTH, write_recurrent
 from test_operators import Case, V, weight
 
-from lepton_cli.engine.decoding.window import Passes, Positions
+from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.loading import plan as loading
 from ops.backend import CardBackend, backend_of
 from ops.cpu.runner import CpuRunner
@@ -92,89 +92,89 @@ def test_a_card_names_the_operator_and_the_layer_that_it_does_not_run(name):
 
 def full(passes: Passes, ids: list[int]):
     """The last token's logits, of a pass over all from nothing."""
-    positions = Positions(passes, CONTEXT)
-    logits = np.array(positions.all_logits(ids)[-1])
-    positions.clear()
+    window = Window(passes, CONTEXT)
+    logits = np.array(window.all_logits(ids)[-1])
+    window.clear()
     return logits
 
 
-def same(passes: Passes, positions: Positions) -> None:
+def same(passes: Passes, window: Window) -> None:
     """To the bit; the reference's sums depend on how many tokens enter together."""
-    got = np.array(positions.logits)  # valid until the next pass
+    got = np.array(window.logits)  # valid until the next pass
     tolerance = 0 if isinstance(passes._runner, CpuRunner) else 1e-4
-    np.testing.assert_allclose(got, full(passes, positions.ids), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(got, full(passes, window.ids), rtol=0, atol=tolerance)
 
 
-def read(positions: Positions, ids: list[int]) -> int:
+def read(window: Window, ids: list[int]) -> int:
     """How many tokens were there already."""
-    cached = positions.reuse(ids)
-    for _ in positions.prefill(ids):
+    cached = window.reuse(ids)
+    for _ in window.prefill(ids):
         pass
-    assert positions.ids == ids
+    assert window.ids == ids
     return cached
 
 
 def test_any_sequence_of_rewinds_gives_what_a_full_pass_gives(passes):
     random = np.random.default_rng(8)
-    positions = Positions(passes, CONTEXT)
+    window = Window(passes, CONTEXT)
     for _ in range(25):
         match random.integers(4):
             case 0:  # an undo or another question: a beginning of what is there, and something new
-                kept = int(random.integers(0, len(positions.ids) + 1))
-                read(positions, positions.ids[:kept] + random.integers(3, 200, 9).tolist())
-            case 1 if positions.ids:  # guesses, of which some are wrong
+                kept = int(random.integers(0, len(window.ids) + 1))
+                read(window, window.ids[:kept] + random.integers(3, 200, 9).tolist())
+            case 1 if window.ids:  # guesses, of which some are wrong
                 guesses = random.integers(3, 200, int(random.integers(1, 8))).tolist()
-                positions.enter(guesses)
+                window.append(guesses)
                 wrong = int(random.integers(0, len(guesses)))
-                positions.forget(wrong)
-                positions.enter([7])
-            case 2 if len(positions.ids) > 20:
-                positions.shift(5)
+                window.drop_last(wrong)
+                window.append([7])
+            case 2 if len(window.ids) > 20:
+                window.shift(5)
             case _:
-                read(positions, random.integers(3, 200, int(random.integers(2, 150))).tolist())
-        same(passes, positions)
+                read(window, random.integers(3, 200, int(random.integers(2, 150))).tolist())
+        same(passes, window)
 
 
 def test_an_undo_enters_only_what_lies_behind_the_last_checkpoint(passes):
-    positions, random = Positions(passes, CONTEXT), np.random.default_rng(1)
+    window, random = Window(passes, CONTEXT), np.random.default_rng(1)
     prompt = random.integers(3, 200, 100).tolist()
-    read(positions, prompt)
+    read(window, prompt)
     for token in (5, 6, 7):
-        positions.enter([token])
-    assert read(positions, [*prompt, 9, 9]) == len(prompt)
-    same(passes, positions)
+        window.append([token])
+    assert read(window, [*prompt, 9, 9]) == len(prompt)
+    same(passes, window)
 
 
 def test_a_fork_goes_on_from_where_it_says_that_it_stands(passes):
     ids = np.random.default_rng(2).integers(3, 200, 40).tolist()
-    positions = Positions(passes, CONTEXT)
-    read(positions, ids[:30])
-    positions.enter([1])
+    window = Window(passes, CONTEXT)
+    read(window, ids[:30])
+    window.append([1])
     for wanted, reached in ((31, 31), (30, 30), (20, 0)):
-        state, there = positions._state.fork(wanted)
+        state, there = window._state.fork(wanted)
         assert there == reached
-        other = Positions(passes, CONTEXT)
-        other._state, other.ids = state, positions.ids[:there]
-        read(other, [*positions.ids[:there], 8, 9])
+        other = Window(passes, CONTEXT)
+        other._state, other.ids = state, window.ids[:there]
+        read(other, [*window.ids[:there], 8, 9])
         same(passes, other)
         other.clear()
-    assert positions._state.fork(31)[1] == 31  # the others changed nothing here
+    assert window._state.fork(31)[1] == 31  # the others changed nothing here
 
 
 def test_a_saved_state_goes_on_in_another_window(passes):
     ids = np.random.default_rng(3).integers(3, 200, 50).tolist()
-    first, second = Positions(passes, CONTEXT), Positions(passes, CONTEXT)
+    first, second = Window(passes, CONTEXT), Window(passes, CONTEXT)
     read(first, ids)
-    first.enter([4])
+    first.append([4])
     second.restore(ids, first.save(len(ids)))
     assert second.ids == ids
-    second.enter([11])
+    second.append([11])
     same(passes, second)
 
 
 def test_a_step_that_is_broken_off_leaves_no_half_state(passes, monkeypatch):
-    positions = Positions(passes, CONTEXT)
-    read(positions, [5, 6, 7, 8])
+    window = Window(passes, CONTEXT)
+    read(window, [5, 6, 7, 8])
     run = passes._runner.run
 
     def broken(step, states, interrupt=None):
@@ -183,10 +183,10 @@ def test_a_step_that_is_broken_off_leaves_no_half_state(passes, monkeypatch):
 
     monkeypatch.setattr(passes._runner, "run", broken)
     with pytest.raises(KeyboardInterrupt):
-        positions.enter([9])
+        window.append([9])
     monkeypatch.undo()
-    read(positions, [5, 6, 7, 8, 10])
-    same(passes, positions)
+    read(window, [5, 6, 7, 8, 10])
+    same(passes, window)
 
 
 def test_checkpoints_are_bounded_and_spread(passes):
@@ -265,8 +265,8 @@ def test_a_delta_rule_gives_the_same_bytes_for_any_chunk_batch_and_threads(shape
             entered, starts = tokens[place], (0,)
             if beside:  # behind another sequence, which enters the tokens backwards
                 entered, starts = np.concatenate([entered[::-1], entered]), (0, count)
-            positions, wanted = np.tile(place, len(starts)), np.arange(len(entered))
-            step = Step(entered, positions, wanted.astype(np.int32), starts)
+            window, wanted = np.tile(place, len(starts)), np.arange(len(entered))
+            step = Step(entered, window, wanted.astype(np.int32), starts)
             rows.append(runner.run(step, states)[-count:].copy())
             start += count
         runner.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_cli.engine.decoding.window import Passes, Positions
+from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.loading import plan as loading
 from ops.backend import BackendName, CacheTypes, CpuBackend, Resources, backend_of
 from ops.cpu.runner import CpuRunner
@@ -41,14 +41,14 @@ def open_positions(
     threads: int = 2,
     chunk: int = 256,
     context: int | None = None,
-) -> tuple[Positions, Callable[[], None]]:
-    """The model's empty window, and what closes it. `context` None: as trained."""
+) -> tuple[Window, Callable[[], None]]:
+    """The model's empty window, and the function that closes it. `context` None: as trained."""
     file = GGUF.open(path)
     context = context or loading.trained_context(file)
     limits = Limits(chunk, 32)
     program = loading.build(file, context)
     runner = backend_of(backend, (kv, kv), resources(threads)).open(program, limits)
-    return Positions(Passes(runner, chunk, limits.outputs), context), runner.close
+    return Window(Passes(runner, chunk, limits.outputs), context), runner.close
 
 
 def logits_of(  # (T, V)

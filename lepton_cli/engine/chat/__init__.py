@@ -1,1 +1,1 @@
-"""Conversations: their turns and branches, saved and resumed."""
+"""Conversations: turns and branches, saving and resuming."""

@@ -1,4 +1,4 @@
-"""All that was ever said in a chat, as a tree: what was retried, undone or edited is a branch."""
+"""The tree of all turns of a chat: what was retried, undone or edited stays as a branch."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from lepton_cli.engine.text.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A turn, or a system text, behind all that was said before it. Its name tells all of that."""
+    """A turn or system prompt. `name` is a hash of it and of all turns before it."""
 
     name: str
     parent: str | None
@@ -19,7 +19,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One way that the chat went: to its last node."""
+    """One path from the root to a leaf."""
 
     name: str
     conversation: Conversation
@@ -27,13 +27,13 @@ class Branch:
 
 
 class Tree:
-    """It only grows. None is the name of the empty conversation."""
+    """All turns by name; turns are only added. None is the name of the empty conversation."""
 
     def __init__(self) -> None:
-        self.nodes: dict[str, Node] = {}  # a parent comes before what follows it
+        self.nodes: dict[str, Node] = {}  # parents come before their children
 
-    def grow(self, conversation: Conversation) -> str | None:
-        """Adds what is new of a conversation; gives the name of its end."""
+    def add(self, conversation: Conversation) -> str | None:
+        """Adds the new turns of a conversation; returns the name of its last turn."""
         name = None
         for turn in _all_turns(conversation):
             node = Node(_name(name, turn), name, turn)
@@ -42,7 +42,7 @@ class Tree:
         return name
 
     def conversation(self, name: str | None) -> Conversation:
-        """What was said up to there."""
+        """The conversation that ends with this turn."""
         turns: list[Turn] = []
         while name is not None:
             node = self.nodes[name]
@@ -54,7 +54,7 @@ class Tree:
         return Conversation(None, tuple(turns))
 
     def branches(self, current: str | None) -> list[Branch]:
-        """One for each answer at an end, the oldest first; but for what another goes on from."""
+        """One per leaf that is an answer, oldest first, without answers that another continues."""
         inner = {node.parent for node in self.nodes.values()}
         answers: dict[str | None, list[Turn]] = {}
         for node in self.nodes.values():
@@ -66,12 +66,12 @@ class Tree:
             or (
                 node.turn.message.role == "assistant"
                 and node.name not in inner
-                and not any(_goes_on(node.turn, other) for other in answers[node.parent])
+                and not any(_is_continued_by(node.turn, other) for other in answers[node.parent])
             )
         ]
 
     def forget_tokens(self) -> None:
-        """For another model, whose vocabulary gives the ids another meaning."""
+        """Drops all token ids: another model's vocabulary gives them another meaning."""
         for name, node in self.nodes.items():
             self.nodes[name] = replace(node, turn=replace(node.turn, token_ids=()))
 
@@ -82,8 +82,8 @@ def _all_turns(conversation: Conversation) -> tuple[Turn, ...]:
     return (Turn(Message("system", conversation.system)), *conversation.turns)
 
 
-def _goes_on(turn: Turn, other: Turn) -> bool:
-    """Whether another answer is this one, which broke off, and more."""
+def _is_continued_by(turn: Turn, other: Turn) -> bool:
+    """Whether `turn` is an unfinished answer and `other` begins with it."""
     begun, whole = turn.message, other.message
     return (
         turn != other

@@ -1,6 +1,6 @@
-"""The chats on this disk, by their names: those kept as they happened, and those that were saved.
+"""Finds chats on this disk by name: autosaved ones, and those saved with `/save`.
 
-A name is that of a kept chat, of a chat that `/save NAME` wrote, or of any file of either kind.
+A name is that of an autosaved chat, of one that `/save NAME` wrote, or the path of a file.
 """
 
 import time
@@ -15,13 +15,13 @@ from lepton_cli.engine.library.paths import state_folder
 from lepton_cli.engine.library.suggestions import did_you_mean
 from quant.errors import UsageError
 
-ENDINGS = (".jsonl", ".json")
-LISTED = "`lepton sessions` lists the chats"
+SUFFIXES = (".jsonl", ".json")
+LIST_HINT = "`lepton sessions` lists the chats"
 
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat that was read. `texts` is all that was ever said in it, also in other branches."""
+    """A chat read from disk. `texts` are all messages, those of other branches included."""
 
     path: Path
     changed: float  # seconds since 1970
@@ -35,7 +35,7 @@ class Chat:
 
     @property
     def first_words(self) -> str:
-        """The first line of the first question, or of what was said and taken back."""
+        """The first line of the first question, or of a question that was undone."""
         asked = [turn.message.content for turn in self.conversation.turns]
         return next(iter([*asked, *self.texts]), "").strip().partition("\n")[0]
 
@@ -49,46 +49,46 @@ def saved_folder() -> Path:
     return state_folder() / "chats"
 
 
-def kept_first() -> tuple[Path, Path]:
-    """The folders in the order in which `--resume` looks for a name."""
+def sessions_first() -> tuple[Path, Path]:
+    """The folders in the order in which `--resume` searches them."""
     return sessions_folder(), saved_folder()
 
 
 def saved_first() -> tuple[Path, Path]:
-    """The folders in the order in which `/load`, `/save` and `--load` look for a name."""
+    """The folders in the order in which `/load`, `/save` and `--load` search them."""
     return saved_folder(), sessions_folder()
 
 
 def chats_in(*folders: Path) -> list[Path]:
-    """The one that was used last first."""
+    """The files of chats, the latest first."""
     found = []
     for path in (path for folder in folders for path in folder.glob("*")):
         try:
-            if path.suffix in ENDINGS:
+            if path.suffix in SUFFIXES:
                 found.append((path.stat().st_mtime, path))
-        except OSError:  # it has gone meanwhile
+        except OSError:  # deleted meanwhile
             continue
     return [path for _, path in sorted(found, reverse=True)]
 
 
 def latest_session(folder: Path) -> Path:
-    """Raises UsageError where none is kept."""
+    """The last autosaved chat. Raises UsageError if there is none."""
     known = chats_in(folder)
     if not known:
-        raise UsageError("no chat is kept yet", f"chats in a terminal are kept in {folder}")
-    # what is no chat of ours does not stand in its way
+        raise UsageError("no chat is saved yet", f"chats in a terminal are saved in {folder}")
+    # files that are not chats are skipped
     return next(filter(is_session, known), known[0])
 
 
 def find_chat(name: str, folders: Sequence[Path]) -> Path:
-    """The chat of that name, or the only one whose name begins so, or the file.
+    """The chat of that name, else the only one whose name begins with it, else the file.
 
-    Raises UsageError with the names that are near.
+    Raises UsageError with similar names.
     """
     path = Path(name).expanduser()
-    if path.name != name or path.suffix in ENDINGS:  # no bare name
+    if path.name != name or path.suffix in SUFFIXES:  # a path
         if not path.is_file():
-            raise UsageError(f"{path}: no such file", LISTED)
+            raise UsageError(f"{path}: no such file", LIST_HINT)
         return path
     known: dict[str, Path] = {}
     for folder in folders:
@@ -108,16 +108,16 @@ def _hint(name: str, known: Sequence[str]) -> str:
     if name.endswith(".gguf"):
         return "the model comes first: lepton chat MODEL --resume"
     if not known:
-        return "no chat is kept yet; chats in a terminal are"
-    return did_you_mean(name, known) or f"the latest are {', '.join(known[:3])}; {LISTED}"
+        return "no chat is saved yet; chats in a terminal are saved"
+    return did_you_mean(name, known) or f"the latest are {', '.join(known[:3])}; {LIST_HINT}"
 
 
 def read_any(path: Path) -> Chat:
-    """Raises UsageError for what is no chat."""
+    """Reads a chat in either format. Raises UsageError for any other file."""
     if is_session(path):
-        kept = read_session(path)
-        texts = tuple(node.turn.message.content for node in kept.tree.nodes.values())
-        return Chat(path, path.stat().st_mtime, kept.model, kept.conversation, texts)
+        session = read_session(path)
+        texts = tuple(node.turn.message.content for node in session.tree.nodes.values())
+        return Chat(path, path.stat().st_mtime, session.model, session.conversation, texts)
     saved = read_chat(path)
     texts = tuple(message.content for message in saved.conversation.messages)
     return Chat(path, path.stat().st_mtime, saved.model, saved.conversation, texts)
@@ -128,8 +128,8 @@ def as_saved(chat: Chat) -> SavedChat:
 
 
 def chat_names() -> list[str]:
-    """Of every chat that a command takes, the latest first."""
-    return list(dict.fromkeys(path.stem for path in chats_in(*kept_first())))
+    """The names of all chats, the latest first."""
+    return list(dict.fromkeys(path.stem for path in chats_in(*sessions_first())))
 
 
 def saved_names() -> list[str]:

@@ -1,4 +1,4 @@
-"""What was said so far, as a value: every change makes a new one, so that nothing is half done."""
+"""A conversation as an immutable value: every change makes a new one."""
 
 from dataclasses import dataclass, replace
 
@@ -8,7 +8,7 @@ from lepton_cli.engine.text.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message; of an answer also why it ended, and its tokens where they are known."""
+    """A message; for an answer also why it ended, and its token ids if they are known."""
 
     message: Message
     reason: FinishReason | None = None
@@ -17,7 +17,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The system text, and the turns of the person and the model."""
+    """The system prompt, and the turns of user and model."""
 
     system: str | None = None
     turns: tuple[Turn, ...] = ()
@@ -29,12 +29,12 @@ class Conversation:
 
     @property
     def questions(self) -> tuple[int, ...]:
-        """Where in `turns` the person speaks."""
+        """The indices in `turns` of the user's messages."""
         return tuple(i for i, turn in enumerate(self.turns) if turn.message.role == "user")
 
     @property
     def last_answer(self) -> Turn | None:
-        """The last turn, if the model spoke it."""
+        """The last turn, if it is an answer."""
         last = self.turns[-1] if self.turns else None
         return last if last is not None and last.message.role == "assistant" else None
 
@@ -48,5 +48,5 @@ class Conversation:
         return replace(self, turns=self.turns[start:])
 
     def without_tokens(self) -> "Conversation":
-        """For another model, whose vocabulary gives the ids another meaning."""
+        """Without token ids: another model's vocabulary gives them another meaning."""
         return replace(self, turns=tuple(replace(turn, token_ids=()) for turn in self.turns))

@@ -1,4 +1,4 @@
-"""A conversation on disk: JSON to go on with, Markdown and plain text to read.
+"""Saved conversations: JSON, which can be loaded again; Markdown and plain text for reading.
 
 {"format": "lepton-chat", "version": 1, "model": "name of the model",
  "messages": [{"role": "system", "content": "..."},
@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from lepton_cli.engine.chat.conversation import Conversation, Turn
 from lepton_cli.engine.events import FinishReason
-from lepton_cli.engine.library.paths import read_kept, write_private
+from lepton_cli.engine.library.paths import read_chat_file, write_private
 from lepton_cli.engine.text.messages import Message, Role
 from lepton_cli.engine.text.reading import decoded
 from quant.errors import UsageError
@@ -25,16 +25,16 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class SavedChat:
-    """A conversation, and the name of the model it was last held with."""
+    """A conversation, and the name of the model it was last with."""
 
     conversation: Conversation
     model: str | None
 
 
 def write_chat(path: Path, chat: SavedChat) -> None:
-    """Writes the file whole or not at all; the suffix says the format.
+    """Writes the file atomically, in the format of its suffix.
 
-    Raises UsageError for a suffix that is none of WRITERS, or a place that cannot be written.
+    Raises UsageError for a suffix that is not in WRITERS, or a path that cannot be written.
     """
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
@@ -46,9 +46,9 @@ def write_chat(path: Path, chat: SavedChat) -> None:
 
 
 def read_chat(path: Path) -> SavedChat:
-    """What `write_chat` wrote as JSON. Raises UsageError for anything else."""
+    """Reads a chat that `write_chat` wrote as JSON. Raises UsageError for anything else."""
     try:
-        data = json.loads(decoded(read_kept(path), str(path), path))
+        data = json.loads(decoded(read_chat_file(path), str(path), path))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -72,14 +72,14 @@ def _chat(path: Path, data: Any) -> SavedChat:
     turns = [read_turn(f"{path}: message {i}", record) for i, record in enumerate(records, 1)]
     leads = bool(turns) and turns[0].message.role == "system"
     if any(turn.message.role == "system" for turn in turns[leads:]):
-        raise UsageError(f"{path}: only the first message may be the system's")
+        raise UsageError(f"{path}: only the first message may have the role system")
     system = turns[0].message.content if leads else None
     named = model if isinstance(model, str) else None
     return SavedChat(Conversation(system, tuple(turns[leads:])), named)
 
 
 def read_turn(where: str, record: Any) -> Turn:
-    """A message and why it ended. Raises UsageError that begins with `where`."""
+    """A turn from its JSON record. The message of its UsageError begins with `where`."""
     if not isinstance(record, dict):
         raise UsageError(f"{where} is not an object")
     role: Any = record.get("role")
@@ -96,7 +96,7 @@ def read_turn(where: str, record: Any) -> Turn:
 
 
 def _is_text(value: Any) -> bool:
-    """JSON can spell half a surrogate pair, which is no text."""
+    """Whether it is valid text: JSON can contain lone surrogates, which are not."""
     return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
 
 
@@ -107,7 +107,7 @@ def _json(chat: SavedChat) -> str:
 
 
 def turn_record(turn: Turn) -> dict[str, str]:
-    """What `read_turn` reads."""
+    """A turn as the JSON record that `read_turn` reads."""
     message = turn.message
     record = {"role": message.role, "content": message.content}
     if message.reasoning is not None:
@@ -137,9 +137,9 @@ def _sections(chat: SavedChat, title: str, thinking: Callable[[str], str]) -> It
 
 
 def _all_turns(conversation: Conversation) -> tuple[Turn, ...]:
-    spoken = () if conversation.system is None else (Turn(conversation.messages[0]),)
-    return (*spoken, *conversation.turns)
+    system = () if conversation.system is None else (Turn(conversation.messages[0]),)
+    return (*system, *conversation.turns)
 
 
 WRITERS: dict[str, Callable[[SavedChat], str]] = {".json": _json, ".md": _markdown, ".txt": _text}
-"""Suffix -> how a chat is written."""
+"""Suffix -> function that formats a chat."""

@@ -1,7 +1,7 @@
-"""One conversation with a model: asks, answers again, takes back, goes on, saves and loads.
+"""A conversation with a model: ask, retry, undo, edit, continue, save and load.
 
-The conversation changes only when an answer is there to keep, so an error leaves it as it was. All
-that was ever said stays in a tree, which is written to disk as it grows where `autosave` is set.
+The conversation changes only when there is an answer to store, so an error leaves it as it was. All
+turns stay in a tree, which is saved to disk as it grows if `autosave` is set.
 """
 
 import codecs
@@ -21,23 +21,23 @@ from lepton_cli.engine.model import Model
 from lepton_cli.engine.text.messages import Message
 from quant.errors import ContextOverflowError, LeptonError, UsageError
 
-LARGER = ", or open the model with a larger context (-c)"
+LARGER_CONTEXT_HINT = ", or open the model with a larger context (-c)"
 
 
 @dataclass(frozen=True, slots=True)
 class ContextUse:
-    """Tokens: of the whole prompt, of the window, and of each message's own words."""
+    """Tokens of the whole prompt, of the context window, and of each message's text."""
 
     used: int
     size: int
     messages: tuple[int, ...]
-    left_out: int  # turns, from the oldest, that the last prompt had no room for
+    left_out: int  # oldest turns that did not fit into the last prompt
 
 
 class Session:
-    """Each answer is an iterator of events; to leave it early keeps what was said so far.
+    """A chat. Each answer is an iterator of events; closing it early keeps the partial answer.
 
-    Setting `interrupt` (from a signal handler, say) ends the answer that is under way.
+    Setting `interrupt` (e.g. in a signal handler) ends the current answer.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Session:
         self.conversation = Conversation(system)
         self.tree = Tree()
         self.autosave: Autosave | None = None
-        self._used: int | None = None  # tokens in the window; unknown until counted
-        self._first: int | None = 0  # the oldest turn that 'drop-old' shows; None: to be found
+        self._used: int | None = None  # tokens in the context window; None: not counted yet
+        self._first: int | None = 0  # first turn in the prompt with 'drop-old'; None: unknown
         self._own_files: set[Path] = set()
-        self._past: list[str | None] = []  # ends in the tree that were left, not only gone on from
+        self._past: list[str | None] = []  # last turns of branches that were left, for `back`
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -74,76 +74,76 @@ class Session:
         return self._answer(self.conversation.until(self._question() + 1))
 
     def edit(self, text: str, number: int | None = None) -> Generator[Event]:
-        """Asks the last question, or the `number`th from 1, anew; what followed it is gone."""
+        """Replaces the last question, or the `number`th from 1, and all that followed it."""
         before = self.conversation.until(self._question(number))
         return self._answer(before.plus(Turn(Message("user", text))))
 
     def continue_last(self) -> Generator[Event]:
-        """Goes on with the last answer exactly where it ended."""
+        """Continues the last answer exactly where it ended."""
         partial = self.conversation.last_answer
         if partial is None:
-            raise UsageError("there is no answer to go on with", "ask something first")
+            raise UsageError("there is no answer to continue", "ask something first")
         if self.generation.constraint:
-            message = "an answer of a given form cannot be gone on with"
+            message = "an answer with a required form cannot be continued"
             raise UsageError(message, "/retry asks again; -n is the limit of tokens")
         return self._answer(self.conversation.until(-1), self._resumable(partial))
 
     def question(self, number: int | None = None) -> str:
-        """The words of the last question, or of the `number`th from 1."""
+        """The text of the last question, or of the `number`th from 1."""
         return self.conversation.turns[self._question(number)].message.content
 
     # --- changing ---------------------------------------------------------------------------
 
     def undo(self, count: int = 1) -> tuple[Message, ...]:
-        """Takes back the last questions with their answers, and returns the questions.
+        """Removes the last questions with their answers, and returns the questions.
 
-        Raises UsageError where there are not as many, and then takes back none.
+        Raises UsageError, and removes none, if there are fewer than `count`.
         """
         conversation = self.conversation
         questions = conversation.questions
         if not questions:
-            raise UsageError("there is nothing to take back")
+            raise UsageError("there is nothing to undo")
         if not 1 <= count <= len(questions):
             asked = "1 question was" if len(questions) == 1 else f"{len(questions)} questions were"
-            hint = f"/undo {len(questions)} takes back all of them; /clear forgets the chat"
-            raise UsageError(f"{count} questions cannot be taken back: {asked} asked", hint)
+            hint = f"/undo {len(questions)} removes all of them; /clear starts a new chat"
+            raise UsageError(f"cannot undo {count} questions: only {asked} asked", hint)
         self._change(conversation.until(questions[-count]))
         return tuple(conversation.turns[at].message for at in questions[-count:])
 
     def back(self) -> bool:
-        """The conversation as it was before its last turns were replaced; whether there was one."""
+        """Returns to the conversation before the last change; False if there is none."""
         if not self._past:
             return False
         self.conversation = self.tree.conversation(self._past.pop())
         self._used, self._first = None, None
-        self._keep(self.conversation)
+        self._record(self.conversation)
         return True
 
     def branches(self) -> list[Branch]:
-        """All ways that the chat went, the oldest first."""
-        return self.tree.branches(self.tree.grow(self.conversation))
+        """All branches of the chat, the oldest first."""
+        return self.tree.branches(self.tree.add(self.conversation))
 
     def go_to(self, branch: Branch) -> None:
-        """Goes on there; `back` returns."""
+        """Continues from the end of another branch; `back` returns."""
         self._change(branch.conversation)
 
     def edit_answer(self, text: str) -> None:
-        """Puts other words into the model's mouth; `continue_last` goes on from them."""
+        """Replaces the text of the last answer; `continue_last` continues the new text."""
         answer = self.conversation.last_answer
         if answer is None:
             raise UsageError("there is no answer to edit", "ask something first")
-        spoken = Turn(replace(answer.message, content=text), "interrupted")
-        self._change(self.conversation.until(-1).plus(spoken))
+        edited = Turn(replace(answer.message, content=text), "interrupted")
+        self._change(self.conversation.until(-1).plus(edited))
 
     def clear(self) -> None:
-        """Forgets all turns; the system text stays."""
+        """Removes all turns but not the system prompt."""
         self._change(Conversation(self.conversation.system))
 
     def set_system(self, text: str | None) -> None:
         self._change(replace(self.conversation, system=text))
 
     def switch(self, model: Model) -> None:
-        """Goes on with another model; closing the former one is the caller's."""
+        """Continues with another model; the caller closes the former one."""
         self.model = model
         self.tree.forget_tokens()
         self._change(self.conversation.without_tokens())
@@ -151,166 +151,166 @@ class Session:
     # --- saving -----------------------------------------------------------------------------
 
     def save(self, path: Path, *, overwrite: bool = False) -> None:
-        """Writes the conversation. Raises UsageError where another file is in the place."""
+        """Writes the conversation. Raises UsageError if `path` is a file of another chat."""
         if not overwrite and path.exists() and path.resolve() not in self._own_files:
             raise UsageError(f"{path} exists and is not this chat", "/save -f replaces it")
         write_chat(path, SavedChat(self.conversation, self.model.name))
         self._own_files.add(path.resolve())
 
     def load(self, path: Path) -> str | None:
-        """Goes on with a saved conversation; returns the name of the model that held it."""
+        """Continues a saved conversation; returns the name of the model it was with."""
         chat = read_chat(path)
         self._change(chat.conversation)
         self._own_files.add(path.resolve())
         return chat.model
 
-    def resume(self, kept: SavedSession) -> str | None:
-        """Goes on with a chat that was kept; gives its last question if that was not answered.
+    def resume(self, saved: SavedSession) -> str | None:
+        """Continues an autosaved chat; returns its last question if that was not answered.
 
-        What is said from now on is kept with it, if this session's words are kept at all.
+        New turns are appended to its file if `autosave` is set.
         """
-        conversation, open_question = kept.conversation, None
+        conversation, open_question = saved.conversation, None
         if conversation.turns and conversation.turns[-1].message.role == "user":
             open_question = conversation.turns[-1].message.content
             conversation = conversation.until(-1)
         if self.autosave is None:
             self._change(conversation)
         else:
-            self.autosave = Autosave(kept.path.parent, kept)
-            self.tree, self._past = kept.tree, []
+            self.autosave = Autosave(saved.path.parent, saved)
+            self.tree, self._past = saved.tree, []
             self.conversation, self._used, self._first = conversation, None, None
         return open_question
 
     def snapshot(self) -> str | None:
-        """Leaves the window's K and V on disk, so that a resumed chat need not be read again.
+        """Stores the KV cache on disk, so that a resumed chat needs no prefill.
 
-        Returns why it could not, if so.
+        Returns why it could not, or None.
         """
-        is_kept = self.autosave is not None and self.autosave.path is not None
-        return self.model.remember() if is_kept else None
+        is_saved = self.autosave is not None and self.autosave.path is not None
+        return self.model.remember() if is_saved else None
 
     # --- the window -------------------------------------------------------------------------
 
     @property
     def used(self) -> int:
-        """How many tokens of the window the conversation takes."""
+        """How many tokens of the context window the conversation uses."""
         if self._used is None:
             self._used = self._count()
         return self._used
 
     def context_use(self) -> ContextUse:
-        words = tuple(self._words(message) for message in self.messages)
-        return ContextUse(self.used, self.model.context_size, words, self._first or 0)
+        counts = tuple(self._text_tokens(message) for message in self.messages)
+        return ContextUse(self.used, self.model.context_size, counts, self._first or 0)
 
     def prompt(self, *, answer: bool = True) -> list[int]:
-        """The conversation's token ids; with `answer`, up to where the model is to speak."""
+        """The conversation's token ids; with `answer`, including the header of the next answer."""
         return self._encode(self.conversation, answer=answer)
 
     def prompt_for(self, text: str) -> list[int]:
-        """The token ids that asking this would give the model."""
+        """The token ids of the prompt if this question were asked."""
         return self._encode(self.conversation.plus(Turn(Message("user", text))))
 
     def _count(self) -> int:
-        words = sum(self._words(message) for message in self.messages)
+        count = sum(self._text_tokens(message) for message in self.messages)
         if not self.conversation.turns:
-            return words
+            return count
         try:
             return len(self.prompt(answer=False))
-        except LeptonError:  # a template that refuses these messages says so when it is asked
-            return words
+        except LeptonError:  # the template refuses these messages; asking will report it
+            return count
 
-    def _words(self, message: Message) -> int:
+    def _text_tokens(self, message: Message) -> int:
         return len(self.model.tokenizer.encode(message.content, add_special=False))
 
     # --- answering --------------------------------------------------------------------------
 
     def _question(self, number: int | None = None) -> int:
-        """Where in the turns the last question is, or the `number`th from 1."""
+        """The index in `turns` of the last question, or of the `number`th from 1."""
         questions = self.conversation.questions
         if not questions:
-            raise UsageError("nothing was asked yet", "type a message first")
+            raise UsageError("there is no question yet", "type a message first")
         if number is not None and not 1 <= number <= len(questions):
             raise UsageError(f"there is no question {number}", f"there are {len(questions)} so far")
         return questions[-1 if number is None else number - 1]
 
     def _answer(self, asked: Conversation, partial: Turn | None = None) -> Generator[Event]:
         answer = _Answer(partial or Turn(Message("assistant", "")))
-        self._keep(asked if partial is None else asked.plus(partial))
+        self._record(asked if partial is None else asked.plus(partial))
         try:
-            ids, dropped = self._fitted(asked, partial)
+            ids, dropped = self._fit(asked, partial)
             for event in self.model.stream(ids, self.generation, self.interrupt):
-                told = _with_dropped(event, dropped)
-                answer.take(told)
-                yield told
+                complete = _with_dropped(event, dropped)
+                answer.take(complete)
+                yield complete
         finally:
             self.interrupt.clear()
-            if answer.is_worth_keeping:
-                self._become(asked.plus(answer.turn))
+            if answer.has_content:
+                self._replace(asked.plus(answer.turn))
                 self._used = answer.done.stats.context_used if answer.done else None
             else:
-                self._keep(self.conversation)
+                self._record(self.conversation)
 
     def _encode(
         self, conversation: Conversation, partial: Turn | None = None, *, answer: bool = True
     ) -> list[int]:
-        """A partial answer follows as its very tokens, or as its words where those are unknown."""
-        in_words = partial is not None and not partial.token_ids
+        """The prompt's token ids. A partial answer is added by its token ids, else as text."""
+        as_text = partial is not None and not partial.token_ids
         segments = self.model.template.render(
-            (conversation.plus(partial) if partial and in_words else conversation).messages,
+            (conversation.plus(partial) if partial and as_text else conversation).messages,
             add_generation_prompt=answer,
             enable_thinking=self.thinking,
-            continue_last=in_words,
+            continue_last=as_text,
         )
         ids = self.model.tokenizer.encode_segments(segments)
         return ids if partial is None else [*ids, *partial.token_ids]
 
-    def _fitted(self, asked: Conversation, partial: Turn | None) -> tuple[list[int], int]:
-        """The prompt's token ids, and how many tokens of old turns it leaves out.
+    def _fit(self, asked: Conversation, partial: Turn | None) -> tuple[list[int], int]:
+        """The prompt's token ids, and how many tokens of old turns were dropped.
 
-        When turns must go, they go until half of the window is free: so the cached beginning of
-        the prompt stays the same for a while.
+        If turns must be dropped, they are dropped until half of the window is free, so that the
+        cached prefix of the prompt stays valid for a while.
         """
         whole = self._encode(asked, partial)
         if self.generation.overflow != "drop-old":
             return whole, 0
         if self._first is None:
             self._first = (
-                0 if len(whole) <= self._most_shown else self._first_before(asked, partial)
+                0 if len(whole) <= self._max_prompt else self._previous_first(asked, partial)
             )
-        self._first, ids = self._shown(asked, partial, self._first)
+        self._first, ids = self._drop_old(asked, partial, self._first)
         size = self.model.context_size
         if len(ids) >= size:
             raise ContextOverflowError(
-                f"the last message alone makes a prompt of {counted(len(ids), 'token')}; "
+                f"the last message alone gives a prompt of {counted(len(ids), 'token')}; "
                 f"the context holds {size}",
-                "shorten it" + (LARGER if self.model.longest_context > size else ""),
+                "shorten it" + (LARGER_CONTEXT_HINT if self.model.longest_context > size else ""),
             )
         return ids, len(whole) - len(ids)
 
     @property
-    def _most_shown(self) -> int:
-        """Tokens of a prompt that leave room for an answer."""
+    def _max_prompt(self) -> int:
+        """The most prompt tokens that leave room for an answer."""
         size = self.model.context_size
         return size - min(self.generation.max_tokens or size, size // 4)
 
-    def _first_before(self, asked: Conversation, partial: Turn | None) -> int:
-        """The oldest turn that was shown with the question before this one.
+    def _previous_first(self, asked: Conversation, partial: Turn | None) -> int:
+        """The first turn in the prompt of the question before this one.
 
-        It follows from the turns alone, so a resumed chat leaves out what it would have anyway.
+        It depends only on the turns, so a resumed chat drops the same ones.
         """
         first = 0
         for question in asked.questions if partial else asked.questions[:-1]:
-            first, _ = self._shown(asked.until(question + 1), None, first)
+            first, _ = self._drop_old(asked.until(question + 1), None, first)
         return first
 
-    def _shown(
+    def _drop_old(
         self, asked: Conversation, partial: Turn | None, first: int
     ) -> tuple[int, list[int]]:
-        """The oldest turn from `first` on with which the prompt fits, and the prompt's ids.
+        """The first turn, from `first` on, with which the prompt fits, and the prompt's ids.
 
-        Of the last question alone, where not even that fits.
+        If nothing fits, only the last question.
         """
-        limit, half = self._most_shown, self.model.context_size // 2
+        limit, half = self._max_prompt, self.model.context_size // 2
         *earlier, last = [start for start in (0, *asked.questions[1:]) if start >= first]
         for start in earlier:
             ids = self._encode(asked.since(start), partial)
@@ -320,61 +320,61 @@ class Session:
         return last, self._encode(asked.since(last), partial)
 
     def _resumable(self, partial: Turn) -> Turn:
-        """The answer without an end token, and without half a character, so that it can go on."""
+        """The answer without end tokens and without a partial character, ready to be continued."""
         tokenizer, ids = self.model.tokenizer, list(partial.token_ids)
         while ids and ids[-1] in tokenizer.end_of_generation:
             ids.pop()
         message = partial.message
-        while ids and _ends_amid_character(b"".join(map(tokenizer.token_bytes, ids))):
+        while ids and _ends_inside_character(b"".join(map(tokenizer.token_bytes, ids))):
             ids.pop()
             message = replace(message, content=message.content.rstrip("\ufffd"))
         return Turn(message, partial.reason, tuple(ids))
 
     def _change(self, conversation: Conversation) -> None:
-        self._become(conversation)
+        self._replace(conversation)
         self._used, self._first = None, None
 
-    def _become(self, conversation: Conversation) -> None:
-        """What a person or the model said is never lost: see `back`."""
+    def _replace(self, conversation: Conversation) -> None:
+        """Changes the conversation; the old one can be restored with `back`."""
         had = [turn.message for turn in self.conversation.turns]
         if [turn.message for turn in conversation.turns[: len(had)]] != had:
-            self._past.append(self.tree.grow(self.conversation))
+            self._past.append(self.tree.add(self.conversation))
         self.conversation = conversation
-        self._keep(conversation)
+        self._record(conversation)
 
-    def _keep(self, conversation: Conversation) -> None:
-        end = self.tree.grow(conversation)
+    def _record(self, conversation: Conversation) -> None:
+        end = self.tree.add(conversation)
         if self.autosave is not None:
             self.autosave.record(self.tree, end, self.model)
 
 
 @dataclass(slots=True)
 class _Answer:
-    """What has been said of an answer so far; it begins with what is being gone on with."""
+    """The answer so far; `begun` is the partial answer that it continues, or empty."""
 
     begun: Turn
-    words: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     done: Done | None = None
 
     def take(self, event: Event) -> None:
         if isinstance(event, Text):
-            self.words.append(event.text)
+            self.texts.append(event.text)
         elif isinstance(event, Reasoning):
             self.thoughts.append(event.text)
         elif isinstance(event, Done):
             self.done = event
 
     @property
-    def is_worth_keeping(self) -> bool:
+    def has_content(self) -> bool:
         ended = self.done is not None and self.done.reason != "interrupted"
-        return ended or bool(self.words or self.thoughts)
+        return ended or bool(self.texts or self.thoughts)
 
     @property
     def turn(self) -> Turn:
         message = self.begun.message
         reasoning = "".join([message.reasoning or "", *self.thoughts])
-        content = "".join([message.content, *self.words])
+        content = "".join([message.content, *self.texts])
         return Turn(
             Message("assistant", content, reasoning or None),
             "interrupted" if self.done is None else self.done.reason,
@@ -382,7 +382,7 @@ class _Answer:
         )
 
     def _token_ids(self) -> tuple[int, ...]:
-        """Unknown when the answer broke off, and where a stop string was cut out of the words."""
+        """Empty (unknown) if the answer was interrupted or a stop string was cut off its text."""
         begun = self.begun.message
         known = bool(self.begun.token_ids) or not (begun.content or begun.reasoning)
         if self.done is None or self.done.stop_string is not None or not known:
@@ -397,7 +397,7 @@ def _with_dropped(event: Event, dropped: int) -> Event:
     return replace(event, stats=stats)
 
 
-def _ends_amid_character(data: bytes) -> bool:
+def _ends_inside_character(data: bytes) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     decoder.decode(data)
     return bool(decoder.getstate()[0])

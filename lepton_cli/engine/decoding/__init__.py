@@ -1,1 +1,1 @@
-"""Making answers: one in a window, many at once, beams, speculation."""
+"""Generating answers: single, batched, by beam search, with speculative decoding."""

@@ -1,6 +1,6 @@
-"""One answer as it grows: logits in, a token and the events that it makes out, until a reason.
+"""One answer while it is generated: turns logits into tokens and events until it ends.
 
-It knows nothing of the window or of other answers: whoever runs the model enters the tokens.
+It does not run the model: its caller feeds the drawn tokens to the model and passes logits in.
 """
 
 import math
@@ -57,7 +57,7 @@ class Guide(Protocol):
 
 
 class Answer:
-    """`drawn` are its tokens so far; `reason` says why it has ended, None while it goes on."""
+    """`drawn` are the tokens so far; `reason` says why the answer ended, None while it goes on."""
 
     def __init__(
         self,
@@ -68,17 +68,17 @@ class Answer:
         reasoning: ReasoningFormat | None,
         guide: Guide | None = None,
     ) -> None:
-        """`reasoning` is how the model writes its thoughts, where these are to be told apart.
+        """`reasoning`: how the model marks its reasoning, for splitting it from the answer.
 
-        The sampler draws what the guide allows.
+        `guide` restricts the tokens to those that the constraint allows.
         """
         self.drawn: list[int] = []
         self.reason: FinishReason | None = None
         self.stop_string: str | None = None
         self._tokenizer, self._sampler, self._generation = tokenizer, sampler, generation
-        self.chances: list[TokenLogprobs] = []  # of the drawn tokens, where they are wanted
+        self.logprobs: list[TokenLogprobs] = []  # of the drawn tokens, if requested
         self._bans = Bans.of(generation.ban)
-        self._guide, self._said = guide, list[str]()
+        self._guide, self._texts = guide, list[str]()
         self._characters, self._stops = Utf8Stream(), StopMatcher(generation.stop)
         self._splitter: ReasoningSplitter | None = None
         self._rendered: frozenset[int] = frozenset()
@@ -93,31 +93,31 @@ class Answer:
 
     @property
     def seed(self) -> int:
-        """The one in use, also where none was asked for."""
+        """The seed in use, even if none was given."""
         return self._sampler.seed
 
     @property
-    def left(self) -> float:
+    def tokens_left(self) -> float:
         """How many tokens may still be drawn."""
         most = self._generation.max_tokens
         return math.inf if most is None else most - len(self.drawn)
 
     def draw(self, logits: RowLogits) -> list[Event]:  # (V,)
-        """Draws the next token. Unless `reason` is set, `drawn[-1]` is to be entered."""
-        return self._take(self._allowed(logits), logits)
+        """Draws the next token. Unless `reason` is set, feed `drawn[-1]` to the model next."""
+        return self._take(self._draw_allowed(logits), logits)
 
     def plan(self, vocabulary: int) -> DrawPlan | None:
-        """How the next tokens may be drawn without looking at their logits; None: not at all."""
+        """How a backend may draw the next tokens by itself; None if it may not."""
         if self._bans or self._guide or self._generation.logprobs is not None:
             return None
         return self._sampler.plan(vocabulary)
 
-    def numbers(self, count: int) -> list[float]:
-        """The random numbers of the next draws: for a backend that draws by our plan."""
-        return self._sampler.numbers(count)
+    def random_numbers(self, count: int) -> list[float]:
+        """The random numbers of the next draws, for a backend that draws by `plan`."""
+        return self._sampler.random_numbers(count)
 
     def take(self, token: int) -> list[Event]:
-        """A token that was drawn by our plan. Raises ModelFileError for -1."""
+        """Takes a token that a backend drew by `plan`. Raises ModelFileError for -1."""
         if token < 0:
             raise unusable_logits()
         return self._take(token, None)
@@ -131,7 +131,7 @@ class Answer:
         if self._bans:
             self._bans = self._bans.after(self._tokenizer.token_bytes(token))
         if self._generation.logprobs is not None and logits is not None:
-            self.chances.append(
+            self.logprobs.append(
                 token_logprobs(np.asarray(logits), token, self._generation.logprobs)
             )
         data = self._tokenizer.token_bytes(token, render_special=token in self._rendered)
@@ -144,23 +144,23 @@ class Answer:
             self.reason = "length"
         return self._show(text)
 
-    def _allowed(self, logits: RowLogits) -> int:
-        """A token that leads into no dead end: such are drawn again, without them."""
+    def _draw_allowed(self, logits: RowLogits) -> int:
+        """Draws a token, again and again if bans or the constraint refuse it."""
         token = self._sampler.sample(logits)
         if not self._refuses(token):
             return token
-        left = np.array(logits)
+        remaining = np.array(logits)
         while self._refuses(token):
-            left[token] = -np.inf
+            remaining[token] = -np.inf
             try:
-                token = self._sampler.sample(left)
-            except ModelFileError as error:  # there is no other
-                message = "no token may follow: what is ruled out leaves none"
-                raise ConstraintError(message, "leave a --ban or --logit-bias out") from error
+                token = self._sampler.sample(remaining)
+            except ModelFileError as error:  # none is left
+                message = "no token is allowed: bans and biases exclude all of them"
+                raise ConstraintError(message, "remove a --ban or --logit-bias") from error
         return token
 
     def _refuses(self, token: int) -> bool:
-        """Whether a token completes a banned text, or no whole answer can follow it."""
+        """Whether a token completes a banned text, or makes a valid answer impossible."""
         if token in self._tokenizer.end_of_generation:
             return False
         bans = self._bans and self._bans.after(self._tokenizer.token_bytes(token))
@@ -169,62 +169,62 @@ class Answer:
         return self._guide is not None and not self._guide.leads_on(token, bans)
 
     def finish(self) -> Iterator[Event]:
-        """What was held back, once the answer has ended."""
+        """Yields the text that was held back, after the answer has ended."""
         if self.stop_string is None:
             yield from self._show(self._stops.feed(self._characters.flush())[0])
             yield from self._show(self._stops.flush())
-        yield from self._keep(self._splitter.flush() if self._splitter else ())
+        yield from self._collect(self._splitter.flush() if self._splitter else ())
 
     @property
     def unmet(self) -> ConstraintError | None:
-        """Why a finished answer is not what it had to be; None where it is, or may be anything."""
+        """Why a finished answer does not meet its constraint or has no text; otherwise None."""
         if self.reason == "interrupted":
             return None
-        said, count = "".join(self._said), counted(len(self.drawn), "token")
+        text, count = "".join(self._texts), counted(len(self.drawn), "token")
         if self._guide is None:
             thought = self._splitter is not None and self._splitter.has_thought
-            return unanswered(said, self.reason, len(self.drawn)) if thought else None
+            return no_answer(text, self.reason, len(self.drawn)) if thought else None
         grammar = self._guide.grammar
-        problem = grammar.problem_with(said)
+        problem = grammar.problem_with(text)
         if problem is None:
             return None
-        lacks = f"before it satisfied the {grammar.name}"
+        unmet = f"before it satisfied the {grammar.name}"
         if self.stop_string is not None:
-            cut = f"the stop string {self.stop_string!r} cut the answer {lacks}"
-            return ConstraintError(cut, "leave that stop string out")
+            cut = f"the stop string {self.stop_string!r} cut the answer {unmet}"
+            return ConstraintError(cut, "remove that stop string")
         if self.reason == "length":
-            return ConstraintError(f"the answer was cut at {count}, {lacks}", "raise -n")
+            return ConstraintError(f"the answer was cut at {count}, {unmet}", "raise -n")
         if self.reason == "context":
-            return ConstraintError(f"the context was full after {count}, {lacks}", "raise -c")
+            return ConstraintError(f"the context was full after {count}, {unmet}", "raise -c")
         return ConstraintError(f"the answer does not satisfy the {grammar.name}: {problem}")
 
     def done(self, stats: Stats) -> Done:
-        """The last event, once the answer has ended and `finish` has told the rest."""
-        assert self.reason is not None, "the answer goes on"
-        drawn, likely = tuple(self.drawn), tuple(self.chances)
-        return Done(self.reason, self.stop_string, drawn, stats, self.unmet, likely)
+        """The last event, after the answer has ended and `finish` has yielded the rest."""
+        assert self.reason is not None, "the answer has not ended"
+        drawn, logprobs = tuple(self.drawn), tuple(self.logprobs)
+        return Done(self.reason, self.stop_string, drawn, stats, self.unmet, logprobs)
 
     def _show(self, text: str) -> list[Event]:
         if not text:
             return []
-        return self._keep(self._splitter.feed(text) if self._splitter else [Text(text)])
+        return self._collect(self._splitter.feed(text) if self._splitter else [Text(text)])
 
-    def _keep(self, events: Iterable[Text | Reasoning]) -> list[Event]:
-        told = list[Event](events)
-        self._said += [event.text for event in told if isinstance(event, Text)]
-        return told
+    def _collect(self, events: Iterable[Text | Reasoning]) -> list[Event]:
+        collected = list[Event](events)
+        self._texts += [event.text for event in collected if isinstance(event, Text)]
+        return collected
 
 
-def unanswered(text: str, reason: FinishReason | None, tokens: int) -> ConstraintError | None:
-    """Why an answer with thoughts in it is nothing but these; None where it is more."""
+def no_answer(text: str, reason: FinishReason | None, tokens: int) -> ConstraintError | None:
+    """The error for an answer that consists only of reasoning; None if it has other text."""
     if text.strip() or (reason == "length" and not tokens):  # -n 0 asks for nothing
         return None
-    count, lacks = counted(tokens, "token"), "within the model's thoughts: there is no answer"
+    count, unmet = counted(tokens, "token"), "within the model's reasoning: there is no answer"
     if reason == "length":
-        return ConstraintError(f"the answer was cut at {count}, {lacks}", "raise -n")
+        return ConstraintError(f"the answer was cut at {count}, {unmet}", "raise -n")
     if reason == "context":
-        return ConstraintError(f"the context was full after {count}, {lacks}", "raise -c")
-    return ConstraintError(f"the answer ended after {count}, {lacks}", "try --no-think")
+        return ConstraintError(f"the context was full after {count}, {unmet}", "raise -c")
+    return ConstraintError(f"the answer ended after {count}, {unmet}", "try --no-think")
 
 
 def split_reasoning(
@@ -234,9 +234,9 @@ def split_reasoning(
     generation: Generation,
     reasoning: ReasoningFormat | None,
 ) -> tuple[str, str, bool]:
-    """The text and the thoughts of an answer whose tokens are known, up to a stop string.
+    """The text and the reasoning of a finished answer's tokens, up to a stop string.
 
-    And whether a thought has begun in it.
+    The third value says whether the answer contains reasoning at all.
     """
     split = generation.split_reasoning
     rendered = reasoning_token_ids(tokenizer, reasoning) if split else frozenset()
@@ -253,5 +253,5 @@ def split_reasoning(
         "".join(event.text for event in events if isinstance(event, kind))
         for kind in (Text, Reasoning)
     )
-    said, thought = parts
-    return said, thought, splitter.has_thought
+    answer, thought = parts
+    return answer, thought, splitter.has_thought

@@ -1,8 +1,8 @@
-"""A log for those who must account for what a model said: a JSON object a line, for each answer.
+"""The audit log: one line of JSON per answer, for those who must account for a model's output.
 
-Nothing is logged unless asked. A line is on disk before the answer's end is told; a log that cannot
-be written ends the work, since an answer that nobody can account for is none. The prompt is the
-very text that the model read, with its special tokens; its counts and the seed are those in use.
+Nothing is logged unless asked. A line is on disk before the answer's last event; a log that cannot
+be written ends the run, since there must be no answer without its log entry. The prompt is the
+exact text that the model read, special tokens included; counts and seed are those in use.
 """
 
 import os
@@ -25,113 +25,113 @@ from ops.files.own_files import named_file, open_file
 from quant.errors import LeptonError, UsageError
 
 SCHEMA = "lepton.audit.v1"
-BEGINNING = b'{"schema": "lepton.audit.'  # of every version's lines
+PREFIX = b'{"schema": "lepton.audit.'  # of the lines of every version
 
 
 class AuditLog:
-    """One file, which several processes may append to; it is its owner's alone (0600)."""
+    """One file, which several processes may append to; a new one is private (0600)."""
 
     def __init__(self, path: Path, model: dict[str, Plain], tokenizer: Tokenizer) -> None:
-        """`model` is how the log names the model. Raises UsageError."""
+        """`model` is what the log says about the model. Raises UsageError."""
         self._path, self._model, self._tokenizer = path, model, tokenizer
         try:
             self._stream = open_stream(path) if is_stream(path) else None
             if self._stream is None:
-                with self._opened() as handle:
+                with self._open() as handle:
                     _check_log(path, handle)
         except OSError as error:
             message = f"cannot write the log {path}: {error.strerror}"
             raise UsageError(message, "name another --audit file") from error
 
-    def followed(
+    def log_events(
         self, ids: Sequence[int], generation: Generation, seed: int, events: Iterable[Event]
     ) -> Iterator[Event]:
-        """The same events; what they said is logged before the last of them, or when they end."""
-        said: dict[type[Event], list[str]] = {Text: [], Reasoning: []}
+        """Passes events through; logs the answer before its last event, or when they stop."""
+        parts: dict[type[Event], list[str]] = {Text: [], Reasoning: []}
         done: Done | None = None
         try:
             for event in events:
                 if isinstance(event, Text | Reasoning):
-                    said[type(event)].append(event.text)
+                    parts[type(event)].append(event.text)
                 elif isinstance(event, Done):
                     done = event
-                    self._log(ids, generation, seed, _said(said, done, len(ids)))
+                    self._log(ids, generation, seed, _entry(parts, done, len(ids)))
                 yield event
         finally:
-            if done is None:  # broken off, or failed: what was said was said
-                self._log(ids, generation, seed, _said(said, None, len(ids)))
+            if done is None:  # interrupted or failed: log what there is
+                self._log(ids, generation, seed, _entry(parts, None, len(ids)))
 
-    def outcomes(
+    def log_outcomes(
         self,
         requests: Iterable[Request],
         answered: Callable[[Iterable[Request]], Iterator[Outcome]],
     ) -> Iterator[Outcome]:
-        """What a batch makes of requests, each logged before it is given on."""
+        """Answers requests with `answered`; logs each outcome before it is yielded."""
         under_way: dict[int, Request] = {}
 
-        def noted() -> Iterator[Request]:
+        def noting_requests() -> Iterator[Request]:
             for request in requests:
                 under_way[request.key] = request
                 yield request
 
-        for outcome in answered(noted()):
+        for outcome in answered(noting_requests()):
             request = under_way.pop(outcome.key)
-            said: dict[type[Event], list[str]] = {
+            parts: dict[type[Event], list[str]] = {
                 Text: [outcome.text],
                 Reasoning: [outcome.reasoning],
             }
             seed = request.generation.sampling.seed
-            answer = _said(said, outcome.done, len(request.ids))
-            self._log(request.ids, request.generation, seed, answer)
+            entry = _entry(parts, outcome.done, len(request.ids))
+            self._log(request.ids, request.generation, seed, entry)
             yield outcome
 
-    def beams(self, ids: Sequence[int], generation: Generation, found: Sequence[Beam]) -> None:
-        """The answers of a search, each a line; their seed is null, as none had a part in them."""
+    def log_beams(self, ids: Sequence[int], generation: Generation, found: Sequence[Beam]) -> None:
+        """Logs one line per beam. `seed` is null: beam search draws no random numbers."""
         for beam in found:
             counts: dict[str, Plain] = {"prompt": len(ids), "generated": len(beam.token_ids)}
-            said = _Said(beam.text, beam.reasoning, beam.reason, counts)
-            self._log(ids, generation, None, said)
+            entry = _Entry(beam.text, beam.reasoning, beam.reason, counts)
+            self._log(ids, generation, None, entry)
 
     def _log(
         self,
         ids: Sequence[int],
         generation: Generation,
         seed: int | None,
-        said: "_Said",
+        entry: "_Entry",
     ) -> None:
-        read = b"".join(self._tokenizer.token_bytes(token, render_special=True) for token in ids)
+        prompt = b"".join(self._tokenizer.token_bytes(token, render_special=True) for token in ids)
         self._append(
             {
                 "schema": SCHEMA,
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "lepton": __version__,
                 "model": self._model,
-                "prompt": read.decode(errors="replace"),
-                "text": said.text,
-                "reasoning": said.reasoning,
-                "finish_reason": said.reason,
-                "unmet": said.unmet,
-                "counts": said.counts,
+                "prompt": prompt.decode(errors="replace"),
+                "text": entry.text,
+                "reasoning": entry.reasoning,
+                "finish_reason": entry.reason,
+                "unmet": entry.unmet,
+                "counts": entry.counts,
                 "parameters": {**record(generation.sampling), "seed": seed},
                 **record(generation),
             }
         )
 
-    def _append(self, entry: dict[str, Plain]) -> None:
-        line = (json_line(entry) + "\n").encode()
+    def _append(self, record: dict[str, Plain]) -> None:
+        line = (json_line(record) + "\n").encode()
         try:
             if self._stream is not None:
                 os.write(self._stream, line)
                 return
-            with self._opened() as handle:
+            with self._open() as handle:
                 append_lines(handle, line)
         except OSError as error:
             message = f"cannot write the log {self._path}: {error.strerror}"
             raise LeptonError(message, "make room, or name another --audit file") from error
 
     @contextmanager
-    def _opened(self) -> Iterator[int]:
-        """The file anew for each line, as somebody may move it away: logs are rotated so."""
+    def _open(self) -> Iterator[int]:
+        """Opens the file anew for each line, since log rotation may move it away."""
         handle = open_file(named_file(self._path), os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             yield handle
@@ -140,29 +140,31 @@ class AuditLog:
 
 
 def _check_log(path: Path, handle: int) -> None:
-    """Raises UsageError for a file of something else: nothing is appended to it."""
-    head = os.read(handle, len(BEGINNING))
-    if head not in (b"", BEGINNING):
-        message = f"{path} is no audit log: it begins with {head.decode(errors='replace')!r}"
+    """Raises UsageError for a file that is not an audit log."""
+    head = os.read(handle, len(PREFIX))
+    if head not in (b"", PREFIX):
+        message = f"{path} is not an audit log: it begins with {head.decode(errors='replace')!r}"
         raise UsageError(message, "name another --audit file")
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Entry:
+    """What is logged of one answer."""
+
     text: str
     reasoning: str
-    reason: FinishReason | None  # None: broken off, or failed
+    reason: FinishReason | None  # None: interrupted or failed
     counts: dict[str, Plain]
-    unmet: str | None = None  # why it is not what it had to be
+    unmet: str | None = None  # why it does not meet its constraint
 
 
-def _said(parts: dict[type[Event], list[str]], done: Done | None, prompt: int) -> _Said:
-    """Of an answer that was broken off only the prompt's tokens are counted."""
+def _entry(parts: dict[type[Event], list[str]], done: Done | None, prompt: int) -> _Entry:
+    """The log entry of an answer; without `done` only the prompt's tokens are counted."""
     text, reasoning = ("".join(parts[kind]) for kind in (Text, Reasoning))
     if done is None:
-        return _Said(text, reasoning, None, {"prompt": prompt})
+        return _Entry(text, reasoning, None, {"prompt": prompt})
     counts = asdict(done.stats)
     names = ("prompt", "cached", "dropped", "generated")
-    told = {name: counts[f"{name}_tokens"] for name in names}
+    logged = {name: counts[f"{name}_tokens"] for name in names}
     unmet = done.unmet.message if done.unmet else None
-    return _Said(text, reasoning, done.reason, told, unmet)
+    return _Entry(text, reasoning, done.reason, logged, unmet)

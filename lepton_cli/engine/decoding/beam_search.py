@@ -1,7 +1,7 @@
-"""Beam search: the likeliest whole answers that are found by following some at a time.
+"""Beam search: looks for the most likely whole answers, several partial ones at a time.
 
 Scores are mean log-probabilities of the model's own distribution (Wu et al. 2016 with exponent 1):
-what sampling would make of it plays no part, and no seed. Ties go to the earlier beam and lower id.
+samplers and seeds have no effect. Ties go to the earlier beam and the lower id.
 """
 
 import threading
@@ -23,14 +23,14 @@ from quant.errors import ConstraintError
 
 @dataclass(frozen=True, slots=True)
 class Beam:
-    """An answer; `logprob` is the sum over its tokens and, where it has one, its end."""
+    """An answer; `logprob` is the sum over its tokens and, if it has one, its end token."""
 
     token_ids: tuple[int, ...]
     logprob: float
     reason: FinishReason
     text: str = ""
     reasoning: str = ""
-    unmet: ConstraintError | None = None  # why it is no answer
+    unmet: ConstraintError | None = None  # why it does not meet its constraint
 
     @property
     def score(self) -> float:
@@ -38,40 +38,45 @@ class Beam:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """When an answer ends, and which tokens never come. `stops(ids)`: its text holds a stop."""
+class BeamRules:
+    """When a beam ends, and which tokens are excluded.
+
+    `stops(ids)` says whether the text of these tokens contains a stop string.
+    """
 
     ends: Collection[int]
-    never: Collection[int]
-    most: int | None
+    excluded: Collection[int]
+    max_tokens: int | None
     stops: Callable[[Sequence[int]], bool]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Live:
+class _LiveBeam:
+    """A beam that has not ended."""
+
     ids: tuple[int, ...]
     logprob: float
     state: SequenceState
 
 
 class BeamSearch:
-    """Over one model's passes, in caches of its own."""
+    """A search over one model's passes, with sequence states of its own."""
 
-    def __init__(self, passes: Passes, size: int, rules: Rules, width: int) -> None:
-        """`size` positions at most; `width` beams go on at a time."""
+    def __init__(self, passes: Passes, size: int, rules: BeamRules, width: int) -> None:
+        """`size`: the context in positions; `width`: the number of beams."""
         self._passes, self._size, self._rules, self._width = passes, size, rules, width
-        self._live: list[_Live] = []
+        self._live: list[_LiveBeam] = []
         self._done: list[Beam] = []
 
     def run(self, prompt: Sequence[int], interrupt: threading.Event | None = None) -> list[Beam]:
-        """The best answers, best first, `width` at most."""
+        """At most `width` answers, best first."""
         state, start = SequenceState(self._passes.pool), len(prompt)
-        self._live = [_Live((), 0.0, state)]
+        self._live = [_LiveBeam((), 0.0, state)]
         try:
             rows = self._read(prompt, state, interrupt)
             while self._live and not self._decided():
-                self._branch(rows, start)
-                self._end_long(start)
+                self._expand(rows, start)
+                self._end_at_limits(start)
                 if self._live:
                     rows = self._advance(start, interrupt)
         except Interrupted:
@@ -93,7 +98,7 @@ class BeamSearch:
         return np.asarray(rows)
 
     def _advance(self, start: int, interrupt: threading.Event | None) -> Values:
-        """Enters the last token of every beam."""
+        """Runs the last token of every beam."""
         count = len(self._live)
         tokens = np.array([beam.ids[-1] for beam in self._live], np.int32)
         places = np.full(count, start + len(self._live[0].ids) - 1, np.int32)
@@ -101,10 +106,10 @@ class BeamSearch:
         rows = self._passes.run(step, [beam.state for beam in self._live], interrupt)
         return np.asarray(rows)
 
-    def _branch(self, rows: Values, start: int) -> None:
-        """The best continuations of all beams; those that end leave, the others go on.
+    def _expand(self, rows: Values, start: int) -> None:
+        """Keeps the best continuations of all beams; those that ended move to the results.
 
-        What stands in their states is the prompt, of `start` tokens, and all their own ids.
+        The beams' states hold the prompt of `start` tokens and all ids of the beam.
         """
         length = start + len(self._live[0].ids)
         options = chain.from_iterable(
@@ -120,15 +125,15 @@ class BeamSearch:
             elif self._rules.stops(ids):
                 self._done.append(Beam(ids, logprob, "stop"))
             elif len(self._live) < self._width:
-                state, _ = beam.state.fork(length)  # where it stands: nothing is missing
-                self._live.append(_Live(ids, logprob, state))
+                state, _ = beam.state.fork(length)  # at its end: nothing has to be run again
+                self._live.append(_LiveBeam(ids, logprob, state))
         for beam in old:
             beam.state.clear()
 
     def _options(
-        self, beam: _Live, logprobs: NDArray[np.float64]
-    ) -> list[tuple[float, _Live, int]]:
-        logprobs[list(self._rules.never)] = -np.inf
+        self, beam: _LiveBeam, logprobs: NDArray[np.float64]
+    ) -> list[tuple[float, _LiveBeam, int]]:
+        logprobs[list(self._rules.excluded)] = -np.inf
         count = min(2 * self._width, len(logprobs))
         chosen = np.argpartition(-logprobs, count - 1)[:count]
         ordered = chosen[np.lexsort((chosen, -logprobs[chosen]))]
@@ -138,10 +143,10 @@ class BeamSearch:
             if logprobs[n] > -np.inf
         ]
 
-    def _end_long(self, start: int) -> None:
-        """Beams are all of one length: the limit, or the full window, ends them together."""
+    def _end_at_limits(self, start: int) -> None:
+        """All beams have one length, so the token limit or a full context ends them together."""
         length = len(self._live[0].ids) if self._live else 0
-        if length and length == self._rules.most:
+        if length and length == self._rules.max_tokens:
             self._end("length")
         elif length and start + length > self._size:
             self._end("context")
@@ -153,7 +158,7 @@ class BeamSearch:
         self._live = []
 
     def _decided(self) -> bool:
-        """Whether no beam, if it ended here, would be better than the answers found."""
+        """Whether no live beam, if it ended here, would be better than the answers found."""
         if len(self._done) < self._width:
             return False
         found = sorted((beam.score for beam in self._done), reverse=True)[self._width - 1]

@@ -1,4 +1,4 @@
-"""How an answer is to be made, and what of a prompt enters the window."""
+"""Generation settings, and fitting a prompt into the context window."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -12,16 +12,16 @@ from lepton_cli.engine.sampling.setting import Setting, check_limits, setting
 from quant.errors import ContextOverflowError, UsageError
 
 Overflow = Literal["error", "drop-old", "middle", "shift"]
-"""What happens to a prompt that is too long: an error; its beginning, or its middle, is left out.
+"""What happens to a prompt that is too long: an error, or its beginning or middle is dropped.
 
-`shift` leaves out the beginning too, and again whenever the window is full while generating.
+`shift` drops the beginning too, and again whenever the window is full during generation.
 """
 
 
-ANSWER = 512  # tokens: the room for an answer in the context that an error advises
+ANSWER_ROOM = 512  # tokens for an answer in the context size that an error suggests
 
 
-RECORDED = Setting(column=False, slash_set=False)  # neither a batch's row nor /set changes it
+RECORDED = Setting(column=False, slash_set=False)  # cannot be set by a batch row or /set
 UNLISTED = replace(RECORDED, changes_answer=False)
 
 
@@ -31,7 +31,7 @@ def _constraint_record(constraint: Constraint | None) -> Plain:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How an answer is made. `max_tokens` None: until end of text or the window is full.
+    """Settings of generation. `max_tokens` None: until end of text or the window is full.
 
     Raises UsageError for a number outside its limits.
     """
@@ -45,28 +45,28 @@ class Generation:
         ),
     )
     stop: tuple[str, ...] = setting((), Setting(set_aliases=("reverse_prompt",)))
-    ban: tuple[str, ...] = setting((), RECORDED)  # texts that the answer must not hold
+    ban: tuple[str, ...] = setting((), RECORDED)  # texts that the answer must not contain
     overflow: Overflow = setting("error", Setting(column=False))
     ignore_eos: bool = setting(False, Setting())
-    constraint: Constraint | None = setting(  # what the answer must be; thoughts are free
+    constraint: Constraint | None = setting(  # required form of the answer; reasoning is free
         None, replace(RECORDED, written=_constraint_record)
     )
     split_reasoning: bool = setting(True, UNLISTED)
-    draft_max: int = setting(15, UNLISTED)  # tokens that are guessed ahead at most; 0: none
-    draft_p_min: float = setting(0.75, UNLISTED)  # a draft model stops guessing below this
-    logprobs: int | None = setting(None, UNLISTED)  # likeliest tokens told at each place
+    draft_max: int = setting(15, UNLISTED)  # most draft tokens per pass; 0: no speculative decoding
+    draft_p_min: float = setting(0.75, UNLISTED)  # a draft model stops below this probability
+    logprobs: int | None = setting(None, UNLISTED)  # top log-probabilities reported per token
 
     def __post_init__(self) -> None:
         check_limits(self)
 
 
 def protected_tokens(ids: Sequence[int], bos: int | None) -> int:
-    """How many tokens at the start of a prompt always stay: many models are lost without BOS."""
+    """How many tokens at the start of a prompt always stay: many models fail without BOS."""
     return int(len(ids) > 0 and ids[0] == bos)
 
 
 def shifted(ids: Sequence[int], size: int, keep: int) -> list[int]:
-    """What stays of a full window: the first `keep` tokens and the newer half."""
+    """The tokens of a full window that stay: the first `keep` and the newer half."""
     keep = min(keep, size - 1)
     return [*ids[:keep], *ids[max(keep + 1, size // 2) :]]
 
@@ -74,9 +74,9 @@ def shifted(ids: Sequence[int], size: int, keep: int) -> list[int]:
 def fit(
     ids: Sequence[int], size: int, overflow: Overflow, keep: int = 0, longest: int = 0
 ) -> list[int]:
-    """The prompt's tokens that enter a window of `size`, which keeps room for an answer.
+    """The prompt's tokens that fit into a window of `size`, with room for an answer.
 
-    The first `keep` tokens always enter. `longest` is the largest window that could be had.
+    The first `keep` tokens always stay. `longest` is the largest possible window, for the hint.
     Raises ContextOverflowError when the policy is `error`, UsageError for an empty prompt.
     """
     if not ids:
@@ -85,7 +85,7 @@ def fit(
         return list(ids)
     if overflow == "error":
         message = f"the prompt has {counted(len(ids), 'token')}, the context {size}"
-        wanted = len(ids) + min(ANSWER, len(ids))
+        wanted = len(ids) + min(ANSWER_ROOM, len(ids))
         larger = f"-c {wanted}, " if wanted <= longest else ""
         hint = f"use {larger}a shorter prompt, or --overflow drop-old|middle|shift"
         raise ContextOverflowError(message, hint)

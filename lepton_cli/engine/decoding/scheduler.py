@@ -1,9 +1,9 @@
-"""Many answers at once: sequences join and leave at every pass of the model.
+"""Continuous batching: many answers at once; sequences join and leave at every pass.
 
-A pass takes one token of every answer under way, and fills up with prompts, chunk by chunk. Whose
-prompt begins as another's takes over that one's blocks (ops/state copies them when they part).
-When the cache's memory is used up, the youngest answer gives its blocks back and is read again
-later. What an answer says depends on none of this: a row's sums are the same in every pass.
+A pass runs one token of every answer in progress, and fills up with chunks of prompts. A sequence
+whose prompt has a prefix in common with another shares its blocks (ops/state copies on write).
+When the cache is full, the youngest answer is evicted and its tokens are run again later. The text
+of an answer depends on none of this: a token's arithmetic is the same in every pass.
 """
 
 import threading
@@ -16,20 +16,20 @@ import numpy as np
 
 from lepton_cli.engine.decoding.answer import Answer
 from lepton_cli.engine.decoding.generation import Generation, shifted
-from lepton_cli.engine.decoding.window import Passes, common
+from lepton_cli.engine.decoding.window import Passes, common_prefix
 from lepton_cli.engine.events import Done, Event, Reasoning, Stats, Text
 from ops.interface import Interrupted, Step
 from ops.logits import RowLogits
 from ops.state.sequence import SequenceState
 from quant.errors import LeptonError
 
-WORTH_SHARING = 16  # tokens of a common beginning: reading them again costs more than a copy
-KEPT = 2  # finished prompts that stay in the cache for those that begin alike
+WORTH_SHARING = 16  # tokens of a common prefix: shorter ones are cheaper to run again
+MAX_FINISHED = 2  # finished sequences kept in the cache, for others with the same prefix
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One answer that is wanted; `key` is the caller's name for it."""
+    """One answer to generate; `key` identifies it for the caller."""
 
     key: int
     ids: tuple[int, ...]
@@ -38,7 +38,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a request: an answer that ended as `done` says, or an error of its own."""
+    """The result of a request: an answer that ended as `done` says, or an error."""
 
     key: int
     text: str = ""
@@ -47,12 +47,12 @@ class Outcome:
     error: LeptonError | None = None
 
 
-Begin = Callable[[Sequence[int], Generation], tuple[list[int], Answer, int]]
+StartAnswer = Callable[[Sequence[int], Generation], tuple[list[int], Answer, int]]
 
 
 @dataclass(slots=True, eq=False)
 class _Sequence:
-    """An answer under way: `ids` are to stand in its cache, the first `entered` of them do."""
+    """An answer in progress: prompt and answer are `ids`; the first `entered` are in the cache."""
 
     request: Request
     prompt: list[int]
@@ -61,12 +61,12 @@ class _Sequence:
     state: SequenceState
     ids: list[int]
     entered: int = 0
-    cached: int = 0  # of the prompt, taken over from another
+    cached: int = 0  # prompt tokens shared from another sequence
     words: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     error: LeptonError | None = None
-    begun: float = 0.0  # when its prompt first entered
-    read: float = 0.0  # when its prompt was read
+    begun: float = 0.0  # time when its prefill began
+    read: float = 0.0  # time when its prefill ended
 
     @property
     def pending(self) -> int:
@@ -83,7 +83,7 @@ class _Sequence:
         if self.error:
             return Outcome(self.request.key, error=self.error)
         answer, end = self.answer, time.perf_counter()
-        assert answer.reason is not None, "an outcome is of an answer that has ended"
+        assert answer.reason is not None, "only an answer that has ended has an outcome"
         self.take(answer.finish())
         stats = Stats(
             prompt_tokens=len(self.prompt),
@@ -101,18 +101,18 @@ class _Sequence:
 
 
 class Batch:
-    """Answers over one model's passes; `size` positions each at most, `blocks` of cache in all."""
+    """Batches of answers with one model: `size` positions per answer, `blocks` of cache in all."""
 
-    def __init__(self, passes: Passes, size: int, blocks: int, begin: Begin) -> None:
+    def __init__(self, passes: Passes, size: int, blocks: int, begin: StartAnswer) -> None:
         self._passes, self._size, self._blocks, self._begin = passes, size, blocks, begin
-        self._foreign = passes.pool.used  # blocks that are none of ours: the model's own window
-        self._active: list[_Sequence] = []  # the oldest first
-        self._kept: deque[_Sequence] = deque()
+        self._foreign = passes.pool.used  # blocks of others: the model's own window
+        self._active: list[_Sequence] = []  # oldest first
+        self._finished: deque[_Sequence] = deque()
 
     def outcomes(
         self, requests: Iterable[Request], jobs: int, interrupt: threading.Event | None = None
     ) -> Iterator[Outcome]:
-        """Takes requests while fewer than `jobs` are under way; outcomes come as answers end."""
+        """Runs up to `jobs` requests at a time; yields outcomes as answers end."""
         jobs, waiting = min(jobs, self._passes.outputs, self._passes.chunk), iter(requests)
         try:
             more = True
@@ -122,17 +122,17 @@ class Batch:
                     request = next(waiting, None)
                     more = request is not None
                     if request is not None:
-                        yield from self._enter(request)
+                        yield from self._start(request)
                 if self._active:
                     self._advance(interrupt)
-                    yield from self._ended()
+                    yield from self._finish()
         finally:
-            for sequence in [*self._active, *self._kept]:
+            for sequence in [*self._active, *self._finished]:
                 sequence.state.clear()
             self._active.clear()
-            self._kept.clear()
+            self._finished.clear()
 
-    def _enter(self, request: Request) -> Iterator[Outcome]:
+    def _start(self, request: Request) -> Iterator[Outcome]:
         try:
             prompt, answer, keep = self._begin(request.ids, request.generation)
         except LeptonError as error:
@@ -141,12 +141,12 @@ class Batch:
         state = SequenceState(self._passes.pool)
         sequence = _Sequence(request, prompt, answer, keep, state, list(prompt))
         self._active.append(sequence)
-        if answer.reason is not None:  # nothing is wanted
-            yield from self._ended()
+        if answer.reason is not None:  # max_tokens is 0
+            yield from self._finish()
 
     def _advance(self, interrupt: threading.Event | None) -> None:
-        """One pass, and a token for every sequence that is read to its end."""
-        parts = self._parts()
+        """One pass, and one new token for every sequence whose prefill is complete."""
+        parts = self._plan_pass()
         assert parts, "there is always room for the oldest"
         asked = [sequence for sequence, count in parts if count == sequence.pending]
         try:
@@ -161,7 +161,7 @@ class Batch:
         for sequence, count in parts:
             sequence.entered += count
             if sequence.entered == len(sequence.prompt):
-                sequence.state.checkpoint()  # others that begin alike can go on from here
+                sequence.state.checkpoint()  # others with this prefix can continue from here
         for sequence, row in zip(asked, logits, strict=True):
             self._draw(sequence, row)
 
@@ -179,18 +179,18 @@ class Batch:
                 answer.reason = "context"
                 return
             sequence.ids = shifted(sequence.ids, self._size, sequence.keep)
-            self._forget(sequence)
+            self._evict(sequence)
         sequence.ids.append(answer.drawn[-1])
 
-    def _parts(self) -> list[tuple[_Sequence, int]]:
-        """Who enters how many tokens: first the answers under way, then prompts, oldest first."""
+    def _plan_pass(self) -> list[tuple[_Sequence, int]]:
+        """How many tokens of which sequence: first decoding, then prefill, oldest first."""
         parts: list[tuple[_Sequence, int]] = []
         room = self._passes.chunk
-        speaking = [one for one in self._active if one.entered and one.pending == 1]
-        for sequence in [*speaking, *(one for one in self._active if one not in speaking)]:
+        decoding = [one for one in self._active if one.entered and one.pending == 1]
+        for sequence in [*decoding, *(one for one in self._active if one not in decoding)]:
             if not room:
                 break
-            if not sequence.entered and self._shares_soon(sequence):
+            if not sequence.entered and self._waits_for_prefix(sequence):
                 continue
             count = min(sequence.pending, room)
             if self._reserve(sequence, count, [one for one, _ in parts]):
@@ -198,18 +198,18 @@ class Batch:
                 room -= count
         return parts
 
-    def _shares_soon(self, sequence: _Sequence) -> bool:
-        """Takes over what another has read of the same beginning; whether to wait for more of it.
+    def _waits_for_prefix(self, sequence: _Sequence) -> bool:
+        """Shares the blocks of another sequence's common prefix; True: wait until it has more.
 
-        Only older sequences are waited for, or such as have begun: so no two wait for each other.
+        Only older sequences, or ones already begun, are waited for: so no two wait for each other.
         """
         older = self._active[: self._active.index(sequence)]
-        read = [one for one in (*self._kept, *self._active) if one.entered]
-        others = [*older, *read]
-        found = [(common(sequence.ids[:-1], other.ids), other) for other in others]
-        alike, donor = max(found, key=lambda pair: pair[0], default=(0, sequence))
-        ready = min(alike, donor.entered)
-        if alike - ready >= WORTH_SHARING:
+        begun = [one for one in (*self._finished, *self._active) if one.entered]
+        others = [*older, *begun]
+        found = [(common_prefix(sequence.ids[:-1], other.ids), other) for other in others]
+        length, donor = max(found, key=lambda pair: pair[0], default=(0, sequence))
+        ready = min(length, donor.entered)
+        if length - ready >= WORTH_SHARING:
             return True
         if ready >= WORTH_SHARING:
             sequence.state, sequence.entered = donor.state.fork(ready)
@@ -218,38 +218,38 @@ class Batch:
         return False
 
     def _reserve(self, sequence: _Sequence, count: int, busy: Sequence[_Sequence]) -> bool:
-        """Room for its next tokens, if need be that of younger ones; False: it has to wait.
+        """Allocates cache for the next tokens, evicting younger sequences; False: it has to wait.
 
-        What is `busy` in this pass keeps its own.
+        Sequences that are `busy` in this pass are not evicted.
         """
         start, stop = sequence.entered, sequence.entered + count
         pool, younger = self._passes.pool, self._active[self._active.index(sequence) + 1 :]
-        victims = [*self._kept, *(one for one in reversed(younger) if one not in busy)]
+        victims = [*self._finished, *(one for one in reversed(younger) if one not in busy)]
         most = self._blocks + self._foreign
         while pool.used + sequence.state.missing(start, stop) > most and victims:
-            self._forget(victims.pop(0))
+            self._evict(victims.pop(0))
         if pool.used + sequence.state.missing(start, stop) > most:
             return False
         sequence.state.take_blocks(start, stop)
         sequence.begun = sequence.begun or time.perf_counter()
         return True
 
-    def _forget(self, sequence: _Sequence) -> None:
-        """Its blocks go back; it is read again when there is room."""
+    def _evict(self, sequence: _Sequence) -> None:
+        """Frees its blocks; its tokens are run again when there is room."""
         sequence.state.clear()
         sequence.entered = 0
 
-    def _ended(self) -> Iterator[Outcome]:
+    def _finish(self) -> Iterator[Outcome]:
         for sequence in [one for one in self._active if one.error or one.answer.reason]:
             self._active.remove(sequence)
-            self._kept.append(sequence)
-            if len(self._kept) > KEPT:
-                self._kept.popleft().state.clear()
+            self._finished.append(sequence)
+            if len(self._finished) > MAX_FINISHED:
+                self._finished.popleft().state.clear()
             yield sequence.outcome(self._size)
 
 
 def _step(parts: Sequence[tuple[_Sequence, int]]) -> Step:
-    """A pass of the next tokens of some sequences; those read to their end are asked for logits."""
+    """The step for these sequences; logits are wanted where no prompt tokens remain."""
     spans = [(one, range(one.entered, one.entered + count)) for one, count in parts]
     tokens = [one.ids[place] for one, span in spans for place in span]
     positions = [place for _, span in spans for place in span]

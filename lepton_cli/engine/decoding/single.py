@@ -1,4 +1,4 @@
-"""One answer in the model's window: the prompt is read, then token after token is entered."""
+"""One answer in the model's context window: prefill, then decoding token by token."""
 
 import threading
 import time
@@ -8,19 +8,19 @@ from itertools import zip_longest
 
 from lepton_cli.engine.decoding.answer import Answer
 from lepton_cli.engine.decoding.speculation import Speculation
-from lepton_cli.engine.decoding.window import Positions
+from lepton_cli.engine.decoding.window import Window
 from lepton_cli.engine.events import Event, Prefill, Stats
 from ops.interface import Interrupted
 from ops.logits import RowLogits
 
 DRAWN_AHEAD = 4
-"""Tokens that a backend draws by itself before they are shown: a few, for they come in bursts."""
+"""Tokens that a backend draws in a row before they are shown; few, to avoid visible bursts."""
 
 
 def answer_events(
     answer: Answer,
     prompt: Sequence[int],
-    positions: Positions,
+    window: Window,
     *,
     shift: int | None,
     dropped: int,
@@ -29,41 +29,41 @@ def answer_events(
 ) -> Iterator[Event]:
     """Prefill, Text and Reasoning events as they come, and Done at the end.
 
-    A full window ends the answer, or is shifted so that `shift` tokens stay at its start. `dropped`
-    is what the prompt had more before it was fitted.
+    A full window ends the answer, or is shifted and keeps `shift` tokens at its start. `dropped` is
+    the number of prompt tokens that did not fit.
     """
-    cached, begin = positions.reuse(prompt), time.perf_counter()
-    turn, read = positions.turn, begin
+    cached, begin = window.reuse(prompt), time.perf_counter()
+    owner, read = window.owner, begin
     try:
-        for done in positions.prefill(prompt, interrupt):
+        for done in window.prefill(prompt, interrupt):
             yield Prefill(done, len(prompt))
         read = time.perf_counter()
-        entered = _Entered([positions.logits])
+        result = _PassResult([window.logits])
         while answer.reason is None:
-            right = taken = 0
-            for row, guess in zip_longest(entered.rows, entered.guesses):
-                positions.check(turn)
+            accepted = taken = 0
+            for row, guess in zip_longest(result.rows, result.guesses):
+                window.check(owner)
                 if interrupt is not None and interrupt.is_set():
                     answer.reason = "interrupted"
                     break
                 yield from answer.draw(row)
                 if answer.reason is not None or answer.drawn[-1] != guess:
                     break
-                right += 1
-            for token in entered.drawn:
-                positions.check(turn)
+                accepted += 1
+            for token in result.drawn:
+                window.check(owner)
                 taken += 1
                 yield from answer.take(token)
                 if answer.reason is not None:
                     break
-            positions.check(turn)
-            positions.forget(len(entered.guesses) - right + len(entered.drawn) - taken)
+            window.check(owner)
+            window.drop_last(len(result.guesses) - accepted + len(result.drawn) - taken)
             if speculation:
-                speculation.learn(len(entered.guesses), right)
+                speculation.update(len(result.guesses), accepted)
             if answer.reason is None and interrupt is not None and interrupt.is_set():
                 answer.reason = "interrupted"
             if answer.reason is None:
-                entered = _enter(answer, positions, shift, speculation, interrupt)
+                result = _next_pass(answer, window, shift, speculation, interrupt)
     except Interrupted:
         answer.reason = "interrupted"
     yield from answer.finish()
@@ -75,52 +75,52 @@ def answer_events(
         generated_tokens=len(answer.drawn),
         prefill_seconds=(read if answer.drawn else end) - begin,
         decode_seconds=end - read if answer.drawn else 0.0,
-        context_used=len(positions.ids),
-        context_size=positions.size,
+        context_used=len(window.ids),
+        context_size=window.size,
         guessed_tokens=speculation.guessed if speculation else 0,
-        accepted_tokens=speculation.right if speculation else 0,
+        accepted_tokens=speculation.accepted if speculation else 0,
     )
     yield answer.done(stats)
 
 
 @dataclass(frozen=True, slots=True)
-class _Entered:
-    """What became of the token last drawn: its logits and those behind right guesses, or tokens
-    that the backend has drawn by itself."""
+class _PassResult:
+    """The result of running the last token: logits of it and of the guesses after it, or tokens
+    that the backend drew by itself."""
 
     rows: Iterable[RowLogits] = ()
     guesses: Sequence[int] = ()
     drawn: Sequence[int] = ()
 
 
-def _enter(
+def _next_pass(
     answer: Answer,
-    positions: Positions,
+    window: Window,
     shift: int | None,
     speculation: Speculation | None,
     interrupt: threading.Event | None,
-) -> _Entered:
-    """Enters the token last drawn, and guesses behind it, if the window has room."""
-    if len(positions.ids) >= positions.size:
+) -> _PassResult:
+    """Runs the last drawn token and guesses after it, if the window has room."""
+    if len(window.ids) >= window.size:
         if shift is None:
             answer.reason = "context"
-            return _Entered()
-        positions.shift(shift, interrupt)
+            return _PassResult()
+        window.shift(shift, interrupt)
     token, guesses = answer.drawn[-1], list[int]()
     if speculation:
-        room = min(positions.most_at_once, answer.left) - 1
-        guesses = speculation.guess([*positions.ids, token], int(room))
-    drawn = [] if guesses else _drawn_ahead(answer, positions)
+        room = min(window.max_batch, answer.tokens_left) - 1
+        guesses = speculation.guess([*window.ids, token], int(room))
+    drawn = [] if guesses else _drawn_ahead(answer, window)
     if drawn:
-        return _Entered(drawn=drawn)
-    return _Entered(positions.enter([token, *guesses], interrupt), guesses)
+        return _PassResult(drawn=drawn)
+    return _PassResult(window.append([token, *guesses], interrupt), guesses)
 
 
-def _drawn_ahead(answer: Answer, positions: Positions) -> list[int]:
-    """The next tokens, where the backend can draw them as this answer asks."""
-    drawer = positions.drawer
+def _drawn_ahead(answer: Answer, window: Window) -> list[int]:
+    """The next tokens, drawn by the backend; empty if it cannot draw them for this answer."""
+    drawer = window.drawer
     plan = answer.plan(drawer.vocabulary) if drawer else None
     if drawer is None or plan is None or plan.count > drawer.most_drawn:
         return []
-    count = int(min(DRAWN_AHEAD, positions.size - len(positions.ids), answer.left))
-    return positions.draw(answer.drawn[-1], plan, answer.numbers(count))
+    count = int(min(DRAWN_AHEAD, window.size - len(window.ids), answer.tokens_left))
+    return window.draw(answer.drawn[-1], plan, answer.random_numbers(count))

@@ -1,8 +1,8 @@
-"""Guesses of what comes next, entered with the last token in one pass (Leviathan et al. 2023).
+"""Speculative decoding: guesses are run with the last token in one pass (Leviathan et al. 2023).
 
-Each token is still drawn from the model's own logits. While a draw is as guessed, the logits behind
-it are already there; from the first that is not, guesses are forgotten. So an answer is the very
-same with and without, greedy or not, and only passes are saved.
+Each token is still drawn from the model's own logits. While a draw equals the guess, the logits of
+the next one are already there; after the first difference the remaining guesses are dropped. So the
+answer is exactly the same with and without speculation, greedy or not; only passes are saved.
 """
 
 from collections.abc import Sequence
@@ -10,67 +10,67 @@ from typing import Protocol
 
 import numpy as np
 
-from lepton_cli.engine.decoding.window import Positions
+from lepton_cli.engine.decoding.window import Window
 
-GRAM = 3  # tokens that must have stood there before; shorter ones are followed by anything
-LONGEST_PAUSE = 64  # tokens without a guess after guesses that all went wrong
+NGRAM = 3  # tokens that must occur earlier; shorter n-grams predict too little
+MAX_PAUSE = 64  # tokens without guesses after all guesses failed
 
 
 class Guesser(Protocol):
-    """Where guesses come from."""
+    """A source of guesses."""
 
     def guess(self, ids: Sequence[int], most: int) -> list[int]:
-        """What may follow these tokens."""
+        """At most `most` tokens that may follow `ids`."""
 
 
 class PromptLookup:
-    """What followed the last time that the text said the same (Saxena 2023)."""
+    """Prompt lookup: guesses what followed the last n-gram earlier in the text (Saxena 2023)."""
 
     def __init__(self) -> None:
-        self._after: dict[tuple[int, ...], int] = {}  # some tokens -> where what followed stands
+        self._after: dict[tuple[int, ...], int] = {}  # n-gram -> index of what followed it
         self._known = 0
 
     def guess(self, ids: Sequence[int], most: int) -> list[int]:
         if len(ids) < self._known:  # the window was shifted
             self._after.clear()
             self._known = 0
-        for end in range(max(self._known, GRAM), len(ids)):
-            self._after[tuple(ids[end - GRAM : end])] = end
+        for end in range(max(self._known, NGRAM), len(ids)):
+            self._after[tuple(ids[end - NGRAM : end])] = end
         self._known = len(ids)
-        place = self._after.get(tuple(ids[-GRAM:]), len(ids))
+        place = self._after.get(tuple(ids[-NGRAM:]), len(ids))
         return list(ids[place : place + most])
 
 
 class DraftModel:
-    """What a smaller model of the same vocabulary holds for likeliest, while it is sure enough."""
+    """Guesses the most likely tokens of a smaller model with the same vocabulary."""
 
-    def __init__(self, positions: Positions, least: float) -> None:
-        """Below the probability `least` it stops guessing."""
-        self._positions, self._least = positions, least
+    def __init__(self, window: Window, min_probability: float) -> None:
+        """It stops guessing below `min_probability`."""
+        self._window, self._min_probability = window, min_probability
 
     def guess(self, ids: Sequence[int], most: int) -> list[int]:
-        positions, guesses = self._positions, list[int]()
-        if len(ids) + most > positions.size:
+        window, guesses = self._window, list[int]()
+        if len(ids) + most > window.size:
             return guesses
-        positions.reuse(ids)
-        for _ in positions.prefill(ids):
+        window.reuse(ids)
+        for _ in window.prefill(ids):
             pass
         while len(guesses) < most:
-            logits = np.asarray(positions.logits)
+            logits = np.asarray(window.logits)
             token = int(np.argmax(logits))
-            if 1 / np.exp(logits - logits[token]).sum() < self._least:
+            if 1 / np.exp(logits - logits[token]).sum() < self._min_probability:
                 break
             guesses.append(token)
             if len(guesses) < most:
-                positions.enter([token])
+                window.append([token])
         return guesses
 
 
 class Speculation:
-    """How many tokens to guess: more after right guesses, fewer and then none after wrong ones."""
+    """Decides how many tokens to guess: more after accepted ones, fewer after rejected ones."""
 
     def __init__(self, guesser: Guesser, most: int) -> None:
-        self.guessed = self.right = 0
+        self.guessed = self.accepted = 0
         self._guesser, self._most = guesser, most
         self._length = max(1, most // 4)
         self._failures = self._pause = 0
@@ -82,11 +82,11 @@ class Speculation:
         count = min(self._length, room)
         return self._guesser.guess(ids, count) if count > 0 else []
 
-    def learn(self, guessed: int, right: int) -> None:
+    def update(self, guessed: int, accepted: int) -> None:
         if not guessed:
             return
         self.guessed += guessed
-        self.right += right
-        self._length = min(self._most, 2 * self._length if right == guessed else right + 1)
-        self._failures = 0 if right else self._failures + 1
-        self._pause = min(2**self._failures, LONGEST_PAUSE) if self._failures > 1 else 0
+        self.accepted += accepted
+        self._length = min(self._most, 2 * self._length if accepted == guessed else accepted + 1)
+        self._failures = 0 if accepted else self._failures + 1
+        self._pause = min(2**self._failures, MAX_PAUSE) if self._failures > 1 else 0

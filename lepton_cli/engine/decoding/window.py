@@ -1,4 +1,4 @@
-"""Which tokens stand in the KV cache: a prompt keeps the longest common prefix, feeds the rest."""
+"""The context window: the tokens in the KV cache; a new prompt reuses the common prefix."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,13 +19,13 @@ from ops.state.sequence import SavedState, SequenceState
 from quant.errors import UsageError
 
 CHECKPOINT_TOKENS = 2048
-"""So often a long prompt leaves a place that recurrent layers can come back to."""
+"""Interval of checkpoints in a long prompt, to which recurrent layers can rewind."""
 
 
-def common(ids: list[int], others: list[int]) -> int:
-    """How many tokens two sequences begin with alike."""
+def common_prefix(ids: list[int], others: list[int]) -> int:
+    """The length of the common prefix of two token sequences."""
     low, high = 0, min(len(ids), len(others))
-    while low < high:  # slices are compared by far faster than tokens one by one
+    while low < high:  # comparing slices is far faster than comparing single tokens
         middle = (low + high + 1) // 2
         if ids[low:middle] == others[low:middle]:
             low = middle
@@ -35,7 +35,7 @@ def common(ids: list[int], others: list[int]) -> int:
 
 
 class Passes:
-    """A backend's passes, one at a time; `chunk` tokens and `outputs` rows of logits at most."""
+    """Runs passes on a backend, one at a time: at most `chunk` tokens, `outputs` rows of logits."""
 
     def __init__(self, runner: Runner, chunk: int, outputs: int) -> None:
         self.chunk, self.outputs = chunk, outputs
@@ -48,18 +48,18 @@ class Passes:
     def run(  # (O, V)
         self, step: Step, states: Sequence[SequenceState], interrupt: threading.Event | None = None
     ) -> Logits:
-        """Raises UsageError when another thread is amid a pass."""
-        with self._alone():
+        """Raises UsageError while another thread runs a pass."""
+        with self._exclusive():
             return self._runner.run(step, states, interrupt)
 
     def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
-        """Raises UsageError where operators are not timed."""
-        with self._alone():
+        """Raises UsageError where operator times are not measured."""
+        with self._exclusive():
             return self._runner.profile(step, states)
 
     @property
     def drawer(self) -> Drawer | None:
-        """The backend, where it can draw tokens by itself."""
+        """The backend, if it can draw tokens by itself."""
         return self._runner if isinstance(self._runner, Drawer) else None
 
     def draw(
@@ -67,50 +67,51 @@ class Passes:
     ) -> list[int]:
         """See Drawer."""
         assert isinstance(self._runner, Drawer)
-        with self._alone():
+        with self._exclusive():
             return [int(token) for token in self._runner.draw(step, state, plan, numbers)]
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _exclusive(self) -> Iterator[None]:
         if not self._busy.acquire(blocking=False):
-            raise UsageError("the model is at work in another thread", "load it once a thread")
+            raise UsageError("the model is in use by another thread", "load it once per thread")
         try:
             yield
         finally:
             self._busy.release()
 
 
-class Positions:
+class Window:
     """A window of `size` positions; `ids` are the tokens in it, `logits` those of the last one."""
 
     def __init__(self, passes: Passes, size: int) -> None:
         self.size = size
         self.ids: list[int] = []
-        self.turn = 0  # which prompt has the window: two answers at once would mix their tokens
+        self.owner = 0  # the number of the prompt in it: answers must not mix their tokens
         self.logits: RowLogits = np.empty(0, np.float32)
         self._state = SequenceState(passes.pool)
         self._passes = passes
 
     def reuse(self, ids: Sequence[int]) -> int:
-        """Keeps what the window has in common with a prompt; gives how many tokens.
+        """Keeps the common prefix of the window and a prompt; returns its length.
 
-        The last token is always entered anew: its logits are wanted.
+        The prompt's last token is always run again, since its logits are needed.
         """
-        self.turn += 1
-        self._rewind(common(self.ids, list(ids[:-1])))
+        self.owner += 1
+        self._rewind(common_prefix(self.ids, list(ids[:-1])))
         self._state.shrink(len(ids))
         return len(self.ids)
 
     def prefill(
         self, ids: Sequence[int], interrupt: threading.Event | None = None
     ) -> Iterator[int]:
-        """Enters what is new of a prompt, chunk by chunk; yields how many positions are done.
+        """Runs the rest of a prompt in chunks; yields the number of positions done.
 
-        Recurrent layers can come back to its end, and now and then to a place before it.
+        Sets checkpoints at the end and every CHECKPOINT_TOKENS, to which recurrent layers can
+        rewind.
         """
-        turn = self.turn
+        owner = self.owner
         while len(self.ids) < len(ids):
-            self.check(turn)
+            self.check(owner)
             start = len(self.ids)
             part = ids[start : start + self._passes.chunk]
             last = start + len(part) == len(ids)
@@ -121,10 +122,10 @@ class Positions:
                 self._state.checkpoint()
             yield len(self.ids)
 
-    def enter(self, tokens: Sequence[int], interrupt: threading.Event | None = None) -> Logits:
-        """The logits of each of them, (tokens, V), valid until the next pass.
+    def append(self, tokens: Sequence[int], interrupt: threading.Event | None = None) -> Logits:
+        """Runs tokens; returns the logits of each, (tokens, V), valid until the next pass.
 
-        Several tokens hold guesses, some of which may be forgotten again.
+        With several tokens, some may be guesses that `drop_last` removes again.
         """
         if len(tokens) > 1:
             self._state.checkpoint()
@@ -134,89 +135,89 @@ class Positions:
 
     @property
     def drawer(self) -> Drawer | None:
-        """The backend, where it can draw tokens by itself."""
+        """The backend, if it can draw tokens by itself."""
         return self._passes.drawer
 
     def draw(self, token: int, plan: DrawPlan, numbers: Sequence[float]) -> list[int]:
-        """Enters a token, draws the next and enters that, ...: the drawn, the last not entered."""
+        """Runs a token, draws the next, runs that, ...; returns those drawn (the last not run)."""
         drawn = self._passes.draw(self.step([token], [0]), self._state, plan, numbers)
         self.ids += [token, *drawn[:-1]]
         return drawn
 
-    def forget(self, count: int) -> None:
-        """Takes the last tokens out of the window again."""
+    def drop_last(self, count: int) -> None:
+        """Removes the last `count` tokens."""
         if count:
             wanted = self.ids[: len(self.ids) - count]
             self._rewind(len(wanted))
-            self._enter_again(wanted)
+            self._rerun(wanted)
 
     @property
-    def most_at_once(self) -> int:
-        """Tokens that `enter` takes now."""
+    def max_batch(self) -> int:
+        """The most tokens that `append` takes now."""
         return min(self._passes.chunk, self._passes.outputs, self.size - len(self.ids))
 
-    def check(self, turn: int) -> None:
-        """Raises UsageError when another prompt has taken the window meanwhile."""
-        if turn != self.turn:
-            message = "the model has begun another prompt"
+    def check(self, owner: int) -> None:
+        """Raises UsageError if another prompt has taken over the window."""
+        if owner != self.owner:
+            message = "the model has started another prompt"
             raise UsageError(message, "finish one answer before the next, or load the model twice")
 
     def shift(self, keep: int, interrupt: threading.Event | None = None) -> None:
-        """Forgets the older half of a full window, but for the first `keep` tokens.
+        """Drops the older half of a full window except the first `keep` tokens.
 
-        What is left is read again from position 0.
+        The rest is run again from position 0.
         """
-        left = shifted(self.ids, self.size, keep)
+        remaining = shifted(self.ids, self.size, keep)
         self._rewind(0)
-        for _ in self.prefill(left, interrupt):
+        for _ in self.prefill(remaining, interrupt):
             pass
 
     def all_logits(self, ids: Sequence[int]) -> NDArray[np.float32]:  # (T, V)
-        """One causal pass from an empty window, every row wanted."""
-        self.turn += 1
-        turn, outputs = self.turn, self._passes.outputs
+        """The logits of every token, run from an empty window."""
+        self.owner += 1
+        owner, outputs = self.owner, self._passes.outputs
         self._rewind(0)
         parts = []
         for start in range(0, len(ids), outputs):
-            self.check(turn)
+            self.check(owner)
             part = ids[start : start + outputs]
             parts.append(np.array(self._run(part, range(len(part)), None)))
         return np.concatenate(parts)
 
     @property
     def layout(self) -> StateLayout:
-        """How K and V lie in a block."""
+        """The memory layout of a sequence's state."""
         return self._state.layout
 
     def save(self, position: int) -> SavedState:
-        """The state after so many tokens of the window, or a few less; copied before a pass."""
+        """The state after `position` tokens or slightly fewer; copy it before the next pass."""
         return self._state.save(position)
 
     def restore(self, ids: Sequence[int], saved: SavedState) -> None:
-        """Fills the window with the tokens that a saved state is of."""
-        self.turn += 1
+        """Replaces the window by a saved state and its tokens."""
+        self.owner += 1
         self._state.restore(saved)
         self.ids[:] = ids[: saved.position]
 
     def profile(self, tokens: Sequence[int]) -> list[OperatorTime]:
-        """A pass of tokens that do not stay in the window; the last one's logits are asked for.
+        """Measures a pass of tokens that do not stay in the window, with logits of the last one.
 
-        Raises UsageError on a backend that does not time its operators.
+        Raises UsageError on a backend that does not measure operator times.
         """
         state, reached = self._state.fork(len(self.ids))
-        assert reached == len(self.ids), "the window stands at its end"
+        assert reached == len(self.ids), "the state is at the window's end"
         try:
             return self._passes.profile(self.step(tokens, [len(tokens) - 1]), [state])
         finally:
             state.clear()
 
     def clear(self) -> None:
-        """Empties the window and gives its memory back."""
+        """Empties the window and frees its memory."""
         self._rewind(0)
         self._state.clear()
 
     def step(self, tokens: Sequence[int], outputs: Sequence[int]) -> Step:
-        """The pass of tokens that come next; `outputs` of them are asked for their logits."""
+        """The step for the next tokens; `outputs`: indices of those whose logits are wanted."""
         start = len(self.ids)
         return Step(
             np.array(tokens, np.int32),
@@ -225,11 +226,11 @@ class Positions:
         )
 
     def _rewind(self, position: int) -> None:
-        """Cuts the window there, or before: what is missing then is for the caller to enter."""
+        """Cuts the window at `position` or earlier; the caller runs the missing tokens again."""
         del self.ids[self._state.rewind(position) :]
 
-    def _enter_again(self, ids: Sequence[int]) -> None:
-        """What a rewind has cut off too much."""
+    def _rerun(self, ids: Sequence[int]) -> None:
+        """Runs the tokens that a rewind removed in excess."""
         while len(self.ids) < len(ids):
             start = len(self.ids)
             self._run(ids[start : start + self._passes.chunk], [], None)
@@ -240,7 +241,7 @@ class Positions:
         try:
             logits = self._passes.run(self.step(tokens, outputs), [self._state], interrupt)
         except BaseException:
-            self._rewind(len(self.ids))  # a step that was broken off leaves half a state
+            self._rewind(len(self.ids))  # an interrupted step leaves a partial state
             raise
         self.ids.extend(tokens)
         return logits

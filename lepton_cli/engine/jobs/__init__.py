@@ -1,6 +1,6 @@
-"""Many rows answered by one model: from the bytes of a file to results that outlive a crash.
+"""Batch processing: from an input file to results that survive a crash.
 
-rows (what a file holds) -> wording, openai (what a row asks, an `Ask`) -> planning (keys and seeds)
--> running (answers as they end) -> records (what is written of each) -> ledger (where it is kept).
-A model here answers, or those on the workers (serving) of a cluster.
+rows (reading the file) -> wording, openai (the request of a row, an `Ask`) -> planning (keys,
+seeds) -> running (generating answers) -> records (JSON of each result) -> ledger (the results
+file). Answers come from a model in this process, or from the workers (serving) of a cluster.
 """

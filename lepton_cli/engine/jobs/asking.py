@@ -1,4 +1,4 @@
-"""What a row wants of the model, as a value: a prompt, and parameters of its own."""
+"""The request of one row, as a value: a prompt, and parameters of its own."""
 
 import json
 from collections.abc import Mapping
@@ -11,56 +11,56 @@ from lepton_cli.engine.text.messages import Message, Role
 from quant.errors import UsageError
 
 Shape = Literal["lepton", "chat.completion", "text_completion"]
-"""How the answer is written: as our own record, or as one of OpenAI's two."""
+"""The form of the result: our own record, or one of OpenAI's two."""
 
 ROLES = {role: role for role in get_args(Role)} | {"developer": "system"}
 CONSTRAINTS = ("schema", "json_schema", "schema_check", "regex", "choices", "grammar")
-IGNORED = ("name", "refusal", "annotations")  # of a message: it is no other for them
+IGNORED = ("name", "refusal", "annotations")  # message fields that do not change the prompt
 THOUGHTS = ("reasoning", "reasoning_content")
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Either `messages` for the chat template, or a `prompt` that is completed as it is."""
+    """The request of a row: `messages` for the chat template, or a raw `prompt` to complete."""
 
     id: Plain = None
     messages: tuple[Message, ...] = ()
     prompt: str | None = None
-    given: Mapping[str, Plain] = field(default_factory=dict)
+    given: Mapping[str, Plain] = field(default_factory=dict)  # the row's own parameters
     constraint: Constraint | None = None
     shape: Shape = "lepton"
 
     def content(self) -> str:
-        """All that makes the answer what it is, as one text: equal rows have equal ones."""
-        said = [[each.role, each.content, each.reasoning] for each in self.messages]
-        followed = self.constraint and [self.constraint.kind, self.constraint.text]
-        parts = [self.id, said, self.prompt, dict(self.given), followed, self.shape]
+        """Everything that determines the answer, as one text; equal rows have equal texts."""
+        messages = [[each.role, each.content, each.reasoning] for each in self.messages]
+        constraint = self.constraint and [self.constraint.kind, self.constraint.text]
+        parts = [self.id, messages, self.prompt, dict(self.given), constraint, self.shape]
         return json.dumps(parts, ensure_ascii=False, sort_keys=True)
 
-    def under(self, system: str | None) -> "Ask":
-        """With a system text for messages that have none."""
-        led = bool(self.messages) and self.messages[0].role == "system"
-        if system is None or led or not self.messages:
+    def with_system(self, system: str | None) -> "Ask":
+        """This request with a system prompt, if its messages have none."""
+        has_system = bool(self.messages) and self.messages[0].role == "system"
+        if system is None or has_system or not self.messages:
             return self
         return replace(self, messages=(Message("system", system), *self.messages))
 
 
 def read_messages(value: Plain) -> tuple[Message, ...]:
-    """A list as OpenAI's clients write it. Raises UsageError for anything else."""
+    """Messages in OpenAI's format. Raises UsageError for anything else."""
     if not isinstance(value, list) or not value:
         raise UsageError("messages must be a list with at least one message")
     messages = tuple(_message(f"message {i}", each) for i, each in enumerate(value, 1))
     if any(message.role == "system" for message in messages[1:]):
-        raise UsageError("only the first message may be the system's")
+        raise UsageError("only the first message may have the role system")
     return messages
 
 
 def read_constraint(
     columns: Mapping[str, Plain], *, schema_check: bool = False
 ) -> Constraint | None:
-    """What the answer must be, by the columns of CONSTRAINTS. Raises UsageError.
+    """The constraint of an answer from the columns CONSTRAINTS. Raises UsageError.
 
-    `schema_check` is for rows that do not say it themselves.
+    `schema_check` is the default for rows without that column.
     """
     schema, choices = columns.get("json_schema", columns.get("schema")), columns.get("choices")
     wanted = _flag("schema_check", columns.get("schema_check"))
@@ -76,11 +76,11 @@ def read_constraint(
 
 
 def read_text(name: str, value: Plain) -> str:
-    """Raises UsageError for what is no text, or an empty one."""
+    """A nonempty text. Raises UsageError for anything else."""
     if value in (None, ""):
         raise UsageError(f"{name} is empty")
     if not isinstance(value, str):
-        raise UsageError(f"{name} is {value!r:.60}: it must be a text")
+        raise UsageError(f"{name} is {value!r:.60}: it must be text")
     return value
 
 
@@ -91,23 +91,23 @@ def _schema(value: Plain) -> JsonSchema:
 
 
 def _choices(value: Plain) -> list[str]:
-    """A list, or the JSON of one, as in a CSV."""
+    """A list, or its JSON text (in a CSV)."""
     try:
         found = json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-        raise UsageError(f"choices is {value!r:.60}: it must be a list of texts")
+        raise UsageError(f"choices is {value!r:.60}: it must be a list of strings")
     return [str(each) for each in found]
 
 
 def _flag(name: str, value: Plain) -> bool | None:
-    """True or false, or the text of it, as in a CSV; None where nothing is said."""
-    said = {None: None, "": None, "true": True, "false": False, True: True, False: False}
+    """A boolean, or its text (in a CSV); None if empty."""
+    values = {None: None, "": None, "true": True, "false": False, True: True, False: False}
     key = value.lower() if isinstance(value, str) else value
-    if not isinstance(key, str | bool | None) or key not in said:
+    if not isinstance(key, str | bool | None) or key not in values:
         raise UsageError(f"{name} is {value!r:.60}: it must be true or false")
-    return said[key]
+    return values[key]
 
 
 def _pattern(name: str, columns: Mapping[str, Plain]) -> str | None:
@@ -126,12 +126,12 @@ def _message(where: str, value: Plain) -> Message:
             raise UsageError(f"{where}: {name} is not supported")
     thought = next((value[name] for name in THOUGHTS if value.get(name)), None)
     if thought is not None and not isinstance(thought, str):
-        raise UsageError(f"{where}: its reasoning must be a text")
+        raise UsageError(f"{where}: its reasoning must be text")
     return Message(ROLES[role], _content(where, content), thought)
 
 
 def _content(where: str, value: Plain) -> str:
-    """A text, or a list of parts that are texts."""
+    """Text, or a list of text parts joined by newlines."""
     if isinstance(value, str):
         return value
     parts = value if isinstance(value, list) else [value]

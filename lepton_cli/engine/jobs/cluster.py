@@ -1,9 +1,9 @@
-"""Rows answered by the workers of a Dask cluster; what is done with the answers stays here.
+"""Answers rows on the workers of a Dask cluster; results are written by this process.
 
-Rows travel as token ids and settings, a few to a task. Each task is bound to a worker of our
-choice (dispatch). Dask alone would keep the tasks of a lost worker bound to its address; so the
-workers are watched here, and the rows of one that is gone are given to another. All workers must
-have this very model and version, and compute alike.
+Rows are sent as token ids and settings, a few per task. Each task is bound to a worker that we
+choose (dispatch). Dask would keep the tasks of a lost worker bound to its address, so the workers
+are watched here, and the rows of a lost one are given to another. All workers must have the same
+model file and version, and the same arithmetic.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from lepton_cli.engine.decoding.scheduler import Outcome, Request
 from lepton_cli.engine.jobs.connection import Connection, one_line, quiet
 from lepton_cli.engine.jobs.dispatch import Dispatch
 from lepton_cli.engine.jobs.running import Waiting
-from lepton_cli.engine.jobs.serving import ModelSpec, Report, answer, lepton_version, probe
+from lepton_cli.engine.jobs.serving import ModelSpec, WorkerReport, answer, lepton_version, probe
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.identity import model_identity
 from lepton_cli.engine.library.sizes import counted
@@ -38,18 +38,18 @@ from quant.errors import LeptonError, UsageError
 from quant.gguf import GGUF, Metadata
 
 TICK, FETCHING, PATIENCE = 0.5, 2.0, 60.0  # seconds
-RESUME = "the same command goes on from there"
+RESUME = "the same command continues from there"
 
 Task = Future[tuple[Outcome, ...]]
 
 
 class ClusterModel:
-    """A model whose file is read here, and which the workers of a cluster run."""
+    """A model whose file is read here and run by the workers of a cluster."""
 
     def __init__(self, connection: Connection, name: str, load: LoadOptions) -> None:
-        """`name` is the user's. Raises LeptonError where a worker cannot run the model.
+        """`name`: as the user typed it. Raises LeptonError if a worker cannot run the model.
 
-        Its workers compute on their CPUs, since their bytes must be the same.
+        Workers compute on CPUs, since their results must be equal to the bit.
         """
         if load.backend == "cuda":
             raise UsageError("a cluster computes on CPUs", "leave out --backend cuda")
@@ -64,10 +64,10 @@ class ClusterModel:
         place = os.path.abspath(name) if Path(name).exists() else name
         wanted = replace(load, backend=self.backend, template=None, prefixes=0, gpu_layers=0)
         reports = _probe(connection, place, self.identity, wanted)
-        self.arithmetic = agreed(reports)
+        self.arithmetic = common_arithmetic(reports)
         context = min(report.context for report in reports.values())
         self._spec = ModelSpec(place, self.identity, self.arithmetic, replace(wanted, ctx=context))
-        self.told = f"{counted(len(reports), 'worker')}, {self.arithmetic}, context {context}"
+        self.summary = f"{counted(len(reports), 'worker')}, {self.arithmetic}, context {context}"
 
     @property
     def metadata(self) -> Metadata:
@@ -87,18 +87,18 @@ class ClusterModel:
         jobs: int | None = None,
         interrupt: threading.Event | None = None,
     ) -> Iterator[Outcome | Waiting]:
-        """As Model's; `jobs` are each worker's. Setting `interrupt` drops the rows under way.
+        """Like Model.batch; `jobs` is per worker. Setting `interrupt` drops the rows in progress.
 
-        Tells when it begins to wait for a worker or the scheduler, and when that is over. Raises
-        LeptonError where it waited in vain for a while, or a worker cannot do its part.
+        Yields Waiting when it starts and stops waiting for a worker or the scheduler. Raises
+        LeptonError if the wait exceeds PATIENCE, or a worker cannot run the model.
         """
         spec, dispatch = replace(self._spec, jobs=jobs), Dispatch[Task](requests, jobs)
         ended: SimpleQueue[Task] = SimpleQueue()
-        lack = Lack(self._connection.address)
+        outage = Outage(self._connection.address)
         try:
             while dispatch.unfinished and not (interrupt is not None and interrupt.is_set()):
                 workers = self._connection.workers()
-                yield from lack.changes(workers)
+                yield from outage.changes(workers)
                 yield from self._take_back(dispatch, workers)
                 self._give_out(dispatch, workers or (), spec, ended)
                 if dispatch.unfinished:
@@ -109,7 +109,7 @@ class ClusterModel:
     def _take_back(
         self, dispatch: Dispatch[Task], workers: Collection[str] | None
     ) -> Iterator[Outcome]:
-        """The rows of workers that are gone; all rows where the scheduler is."""
+        """Takes back the rows of lost workers, or all rows if the scheduler is lost."""
         if workers is None:
             dispatch.recall(dispatch.tasks)
             return
@@ -131,22 +131,22 @@ class ClusterModel:
             task.add_done_callback(ended.put)
 
     def _cancel(self, tasks: list[Task]) -> None:
-        """Where the scheduler is gone, its tasks are gone with it."""
+        """Cancels tasks; errors are ignored, since the tasks of a lost scheduler are lost too."""
         if tasks:
             with contextlib.suppress(OSError, RuntimeError, CancelledError):
                 self._connection.client.cancel(tasks, force=True)
 
 
-class Lack:
-    """What the cluster at `address` lacks, and since when."""
+class Outage:
+    """What the cluster at `address` is missing (worker or scheduler), and since when."""
 
     def __init__(self, address: str) -> None:
         self._address, self._what, self._since = address, "", time.monotonic()
 
     def changes(self, workers: Collection[str] | None) -> Iterator[Waiting]:
-        """`workers` is None where the scheduler does not answer.
+        """Yields a Waiting at each change. `workers` is None if the scheduler does not answer.
 
-        Raises LeptonError where the same was lacking for PATIENCE.
+        Raises LeptonError after PATIENCE seconds without it.
         """
         if workers:
             what, cure = "", ""
@@ -164,7 +164,7 @@ class Lack:
 
 @contextlib.contextmanager
 def open_cluster(address: str, name: str, load: LoadOptions) -> Iterator[ClusterModel]:
-    """Raises LeptonError where there is no cluster, or not one that can run the model."""
+    """Connects to a cluster. Raises LeptonError if there is none that can run the model."""
     with quiet():
         connection = Connection(address)
         try:
@@ -173,18 +173,18 @@ def open_cluster(address: str, name: str, load: LoadOptions) -> Iterator[Cluster
             connection.close()
 
 
-def agreed(reports: Mapping[str, Report]) -> str:
-    """What all workers compute with. Raises UsageError where they differ: so would the bytes."""
+def common_arithmetic(reports: Mapping[str, WorkerReport]) -> str:
+    """The arithmetic of all workers. Raises UsageError if it differs, as results would too."""
     kinds = Counter(report.arithmetic for report in reports.values())
     if len(kinds) == 1:
         return next(iter(kinds))
-    told = "; ".join(f"{kind}: {_places(reports, kind)}" for kind in sorted(kinds))
-    cure = "start all with one LEPTON_CPU that each of them has (`lepton doctor` tells)"
-    raise UsageError(f"the workers compute differently: {told}", cure)
+    groups = "; ".join(f"{kind}: {_addresses(reports, kind)}" for kind in sorted(kinds))
+    cure = "start all with a LEPTON_CPU that each of them supports (see `lepton doctor`)"
+    raise UsageError(f"the workers compute differently: {groups}", cure)
 
 
 def check_versions(found: Mapping[str, object]) -> None:
-    """Raises UsageError for a process of the cluster that has another Lepton, or none."""
+    """Raises UsageError for a process of the cluster with another version of Lepton, or none."""
     for place, version in found.items():
         if version != __version__:
             none = f"no Lepton ({one_line(version)})"
@@ -194,7 +194,7 @@ def check_versions(found: Mapping[str, object]) -> None:
 
 
 def _outcomes(dispatch: Dispatch[Task], ended: "SimpleQueue[Task]") -> Iterator[Outcome]:
-    """Those of one task; of none where none ends for a moment."""
+    """The outcomes of the next finished task; nothing if none finishes within TICK."""
     try:
         task = ended.get(timeout=TICK)
     except Empty:
@@ -204,7 +204,7 @@ def _outcomes(dispatch: Dispatch[Task], ended: "SimpleQueue[Task]") -> Iterator[
     try:
         error = task.exception(timeout=FETCHING)
         outcomes = task.result(timeout=FETCHING) if error is None else ()
-    except TimeoutError:  # perhaps the worker that has them is lost: that shows soon
+    except TimeoutError:  # perhaps its worker is lost, which will be noticed soon
         ended.put(task)
         return
     except (CancelledError, OSError):
@@ -217,21 +217,21 @@ def _outcomes(dispatch: Dispatch[Task], ended: "SimpleQueue[Task]") -> Iterator[
     if isinstance(error, LeptonError):
         raise error
     if error is not None:
-        raise LeptonError(f"a worker failed: {one_line(error)}", "its log may tell more")
+        raise LeptonError(f"a worker failed: {one_line(error)}", "see its log")
     yield from outcomes
 
 
 def _probe(
     connection: Connection, name: str, identity: str, load: LoadOptions
-) -> dict[str, Report]:
-    """Each worker's report. Raises the first error, with the worker's name."""
+) -> dict[str, WorkerReport]:
+    """The report of each worker. Raises the first error, with the worker's address."""
     client = connection.client
     try:
         if not client.nthreads():
             cure = f"start some: dask worker {connection.address}"
             raise UsageError("the cluster has no workers", cure)
         check_versions(client.run(lepton_version, on_error="return"))
-        check_versions({"the scheduler": _schedulers_version(client)})
+        check_versions({"the scheduler": _scheduler_version(client)})
         reports = client.run(probe, name, identity, load, on_error="return")
     except (OSError, CancelledError) as error:
         message = f"the cluster is lost ({one_line(error)})"
@@ -239,18 +239,18 @@ def _probe(
     for place, report in reports.items():
         if isinstance(report, LeptonError):
             raise type(report)(f"{place}: {report.message}", report.hint)
-        if not isinstance(report, Report):
-            raise LeptonError(f"{place} failed: {one_line(report)}", "its log may tell more")
+        if not isinstance(report, WorkerReport):
+            raise LeptonError(f"{place} failed: {one_line(report)}", "see its log")
     return dict(reports)
 
 
-def _schedulers_version(client: Client) -> object:
-    """The scheduler unpickles our tasks, so it needs Lepton too."""
+def _scheduler_version(client: Client) -> object:
+    """The scheduler's version of Lepton: it needs Lepton to unpickle our tasks."""
     try:
         return client.run_on_scheduler(lepton_version)
     except (ImportError, AttributeError, RuntimeError) as error:
         return error
 
 
-def _places(reports: Mapping[str, Report], kind: str) -> str:
+def _addresses(reports: Mapping[str, WorkerReport], kind: str) -> str:
     return ", ".join(place for place, report in reports.items() if report.arithmetic == kind)

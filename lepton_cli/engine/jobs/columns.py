@@ -1,4 +1,4 @@
-"""Texts with columns of a row in braces: `Translate: {text}`; `{{` and `}}` are braces."""
+"""Templates with columns in braces: `Translate: {text}`; `{{` and `}}` are literal braces."""
 
 import json
 import re
@@ -14,16 +14,16 @@ BRACES = re.compile(r"(?P<double>\{\{|\}\})|\{(?P<column>[^{}]*)\}|(?P<stray>[{}
 
 @dataclass(frozen=True, slots=True)
 class ColumnText:
-    """Text and columns in turn: the even `parts` are words, the odd ones names of columns.
+    """A parsed template: even `parts` are literal text, odd ones are column names.
 
-    What a column holds is never read as a template again.
+    The value of a column is never parsed as a template.
     """
 
     parts: tuple[str, ...]
 
     @classmethod
     def parse(cls, source: str, flag: str) -> "ColumnText":
-        """Raises UsageError, naming the flag, for a brace that has no partner."""
+        """Raises UsageError, naming the flag, for a brace without its partner."""
         parts, end = [""], 0
         for match in BRACES.finditer(source):
             parts[-1] += source[end : match.start()]
@@ -44,9 +44,9 @@ class ColumnText:
         return self.parts[1::2]
 
     def fill(self, row: Mapping[str, Plain]) -> str:
-        """Raises UsageError for a column that the row lacks, or holds nothing in."""
+        """The text for a row. Raises UsageError for a missing or null column."""
         parts = list(self.parts)
-        parts[1::2] = [_shown(name, row) for name in self.columns]
+        parts[1::2] = [_value(name, row) for name in self.columns]
         return "".join(parts)
 
 
@@ -56,10 +56,10 @@ def missing(name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"there is no column {name!r}", hint)
 
 
-def _shown(name: str, row: Mapping[str, Plain]) -> str:
+def _value(name: str, row: Mapping[str, Plain]) -> str:
     value = row.get(name)
     if name not in row:
         raise missing(name, row)
     if value is None:
-        raise UsageError(f"the row has nothing in the column {name!r}")
+        raise UsageError(f"the column {name!r} of the row is empty")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

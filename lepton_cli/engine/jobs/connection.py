@@ -1,4 +1,4 @@
-"""The connection to a Dask scheduler, made anew when it is lost."""
+"""The connection to a Dask scheduler, which reconnects when it is lost."""
 
 import asyncio
 import contextlib
@@ -16,18 +16,18 @@ ADDRESS = re.compile(
     r"((?:tcp|tls|ws|wss|ucx)://)?[^\s/:]+:\d{1,5}|tcp://\[[0-9a-fA-F:]+\]:\d{1,5}"
 )
 CONNECTING, CONNECTING_AGAIN = 5.0, 1.0  # seconds
-OPEN = 600.0  # seconds that Dask tries to connect again before it closes a client by itself
-FAILURES = (OSError, ValueError, RuntimeError, CancelledError)  # of Dask, where nobody answers
+OPEN = 600.0  # seconds that Dask tries to reconnect before it closes a client by itself
+FAILURES = (OSError, ValueError, RuntimeError, CancelledError)  # raised by Dask if nobody answers
 START = "start it with `dask scheduler`, and `dask worker ADDRESS` on each machine"
 
 
 class Connection:
-    """`client` is another object after the connection was lost; its tasks are lost with it."""
+    """A connection. After a reconnect `client` is a new object, and earlier tasks are lost."""
 
     def __init__(self, address: str) -> None:
-        """Raises UsageError where there is no Dask scheduler."""
+        """Raises UsageError if no Dask scheduler answers."""
         if not ADDRESS.fullmatch(address):
-            raise UsageError(f"--cluster {address!r} is no address", "like tcp://host:8786")
+            raise UsageError(f"--cluster {address!r} is not an address", "e.g. tcp://host:8786")
         self.address = address
         try:
             self.client = _connect(address, CONNECTING)
@@ -36,10 +36,10 @@ class Connection:
             raise UsageError(message, START) from error
 
     def workers(self) -> list[str] | None:
-        """Addresses of those that accept tasks.
+        """The addresses of workers that accept tasks.
 
-        None where the connection is lost, and all tasks submitted before with it; the next call
-        tries to connect again. Raises UsageError where another Dask process has the address now.
+        None if the connection is lost, with all tasks submitted before; the next call reconnects.
+        Raises UsageError if another kind of Dask process has the address now.
         """
         client, scheduler = self.client, self.client.scheduler
         try:
@@ -63,7 +63,7 @@ def one_line(error: object) -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without Dask's logs and warnings: what matters of them becomes an error of ours."""
+    """Silences Dask's logs and warnings; what matters becomes an error of Lepton."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -83,6 +83,6 @@ def _connect(address: str, seconds: float) -> Client:
 
 
 async def _kind(address: str) -> object:
-    """Of the Dask process there. (A client would wait for ever for another program's answer.)"""
+    """The type of the Dask process there. (A client would wait forever for another program.)"""
     async with rpc(address) as remote:
         return (await remote.identity()).get("type")

@@ -1,11 +1,10 @@
-"""The file of results: a line a finished row, safe against anything that may stop the program.
+"""The results file: one line per finished row, safe against anything that may stop the program.
 
-A line is handed to the system at once, so that it outlives a killed process; a thread has it put
-on the disk (fdatasync) while the model goes on, and only then is its row counted. While the work is
-under way lines stand in the order in which rows ended; `arrange` writes the file anew in the rows'
-order, beside the old one, and takes its place when it is whole. So all there ever is to repair is
-one torn last line, which is of a row that nobody was told of. It is repaired with the first change:
-a file that is looked at and refused stays as it is.
+A line is written at once, so that it survives a killed process; a thread syncs it to disk
+(fdatasync) while the model goes on, and only then is its row counted. During the run lines are in
+the order in which rows finished; `arrange` writes a new file in row order and atomically replaces
+the old one. So the only thing that ever needs repair is one incomplete last line, of a row that was
+not counted. It is repaired with the first write: a file that is refused stays unchanged.
 """
 
 import os
@@ -26,7 +25,7 @@ from lepton_cli.engine.jobs.records import (
     label_of,
     line_of,
     read_record,
-    renumbered,
+    renumber,
 )
 from lepton_cli.engine.library.sizes import counted
 from ops.files.own_files import named_file, open_file
@@ -37,12 +36,12 @@ if sys.platform != "win32":
     import fcntl
 
 SYNC = getattr(os, "fdatasync", os.fsync)
-AGAIN = "make room; the same command goes on from there"
+AGAIN = "free some disk space; the same command continues from there"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A line in the file."""
+class LineSpan:
+    """The position and label of a line in the file."""
 
     start: int
     end: int
@@ -50,17 +49,17 @@ class Place:
 
 
 class Ledger:
-    """Results by key; of several lines with one key the last counts. A context manager."""
+    """The results by key; of several lines with one key the last counts. A context manager."""
 
     def __init__(self, path: Path) -> None:
-        """Opens or makes the file. Raises UsageError."""
-        self.places: dict[str, Place] = {}
-        self.safe = 0  # how many of the lines that were appended are on the disk
+        """Opens or creates the file. Raises UsageError."""
+        self.places: dict[str, LineSpan] = {}
+        self.safe = 0  # number of appended lines that are synced to disk
         self._lines, self._end, self._written = 0, 0, 0
-        self._foreign: str | None = None  # the beginning of a line that is no result
+        self._foreign: str | None = None  # the beginning of a line that is not a result
         try:
             self.path = named_file(path)
-            self._file, self._new = _opened(self.path)
+            self._file, self._new = _open_locked(self.path)
             self._read()
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}", "choose another -o") from error
@@ -68,47 +67,47 @@ class Ledger:
         self._sync: Future[None] | None = None
 
     def check(self, fingerprint: Fingerprint, keys: Collection[str]) -> None:
-        """Raises UsageError where the file holds what would not be in it at the end."""
-        told = Counter(each.label.fingerprint for each in self.places.values())
-        hint = "choose another -o; --overwrite drops what is not of these rows"
+        """Raises UsageError if the file has lines that do not belong to this batch."""
+        counts = Counter(each.label.fingerprint for each in self.places.values())
+        hint = "choose another -o; --overwrite drops lines that do not belong to these rows"
         if self._foreign is not None:
-            message = f"{self.path} is no output of lepton batch: it has {self._foreign!r}"
+            message = f"{self.path} is not an output of lepton batch: it has {self._foreign!r}"
             raise UsageError(message, hint)
-        for other, count in told.items():
+        for other, count in counts.items():
             if other != str(fingerprint):
                 what = fingerprint.difference(other)
                 raise UsageError(f"{self.path} holds {counted(count, 'result')} of {what}", hint)
-        strange = len(self.places.keys() - set(keys))
-        if strange:
-            held = counted(strange, "result")
+        unknown = len(self.places.keys() - set(keys))
+        if unknown:
+            held = counted(unknown, "result")
             message = f"{self.path} holds {held} of rows that are not in the input"
-            raise UsageError(message, "choose another -o; --overwrite drops them, and no others")
+            raise UsageError(message, "choose another -o; --overwrite drops only these")
 
     def append(self, record: Record) -> None:
-        """Raises LeptonError where the disk is full; what is there stays whole."""
+        """Adds a line. Raises LeptonError if the disk is full; earlier lines stay intact."""
         label, line = label_of(record), line_of(record)
-        assert label is not None, "a record of ours"
+        assert label is not None, "our records have a label"
         try:
-            self._mend()
+            self._repair()
             start = self._end
             self._write(line)
         except OSError as error:
             self._file.truncate(min(self._end, self._size()))
             raise self._failed(error) from error
-        self.places[label.key] = Place(start, self._end, label)
+        self.places[label.key] = LineSpan(start, self._end, label)
         self._lines += 1
         self._written += 1
-        self._settle()
+        self._start_sync()
 
     def lines(self, keys: Sequence[str]) -> Iterator[bytes]:
-        """The results of these rows, numbered as they stand here."""
-        self._mend()
+        """The results of these rows, renumber in this order."""
+        self._repair()
         for row, place in enumerate((self.places[key] for key in keys), 1):
             line = self._line(place)
-            yield line if place.label.row == row else renumbered(line, row)
+            yield line if place.label.row == row else renumber(line, row)
 
     def all_lines(self) -> Iterator[bytes]:
-        """Every line in the order of the file, but for a torn one."""
+        """Every line in file order, without an incomplete last one."""
         self._file.seek(0)
         with open(self._file.fileno(), "rb", closefd=False) as file:
             for line in file:
@@ -116,26 +115,27 @@ class Ledger:
                     yield line
 
     def arrange(self, keys: Sequence[str]) -> None:
-        """Puts the lines into the order of their rows, drops all others, and closes the file."""
-        self._settle(wait=True)
+        """Sorts the lines by row, drops all others, and closes the file."""
+        self._start_sync(wait=True)
         places = [self.places[key] for key in keys]
         starts, rows = [each.start for each in places], [each.label.row for each in places]
-        alone = self._lines == len(keys) and self._foreign is None
-        whole = self._size() == self._end
-        if alone and whole and starts == sorted(starts) and rows == list(range(1, len(keys) + 1)):
+        only_these = self._lines == len(keys) and self._foreign is None
+        complete = self._size() == self._end
+        in_order = starts == sorted(starts) and rows == list(range(1, len(keys) + 1))
+        if only_these and complete and in_order:
             return
         try:
             with replace_file(self.path) as file:
                 file.writelines(self.lines(keys))
-                self._file.close()  # Windows replaces no open file
+                self._file.close()  # Windows cannot replace an open file
         except OSError as error:
-            message = f"{self.path} is complete, but cannot be put in order: {error.strerror}"
-            raise LeptonError(message, "make room beside it, and run the same command") from error
+            message = f"{self.path} is complete, but cannot be sorted: {error.strerror}"
+            raise LeptonError(message, "free disk space, and run the same command again") from error
 
     def close(self) -> None:
-        """Raises LeptonError where the disk does not take what was written."""
+        """Closes the file. Raises LeptonError if lines cannot be synced to disk."""
         try:
-            self._settle(wait=True)
+            self._start_sync(wait=True)
         finally:
             self._thread.shutdown()
             self._file.close()
@@ -154,21 +154,20 @@ class Ledger:
             self.path.unlink(missing_ok=True)
 
     def _read(self) -> None:
-        """Notes all lines, and where the next one goes.
+        """Indexes all lines, and finds where the next one goes.
 
-        A last line without its end is torn only behind results; it may also be whole but for that,
-        or another program's.
+        A last line without a newline is dropped only if it follows results and is not a result.
         """
         with open(self._file.fileno(), "rb", closefd=False) as file:
             for line in file:
                 ours = self.places and self._foreign is None
                 if line.endswith(b"\n"):
-                    self._note(line)
+                    self._index(line)
                 elif not ours or label_of(read_record(line)) is not None:
-                    self._note(line + b"\n")
+                    self._index(line + b"\n")
 
-    def _mend(self) -> None:
-        """Ends the last line, or drops it where it is torn. Raises OSError."""
+    def _repair(self) -> None:
+        """Completes the last line, or drops it if it is cut off. Raises OSError."""
         size = self._size()
         if size > self._end:
             self._file.truncate(self._end)
@@ -179,12 +178,12 @@ class Ledger:
     def _size(self) -> int:
         return os.fstat(self._file.fileno()).st_size
 
-    def _note(self, line: bytes) -> None:
+    def _index(self, line: bytes) -> None:
         label, start = label_of(read_record(line)), self._end
         self._lines += 1
         self._end += len(line)
         if label is not None:
-            self.places[label.key] = Place(start, self._end, label)
+            self.places[label.key] = LineSpan(start, self._end, label)
         elif self._foreign is None:
             self._foreign = line.removesuffix(b"\n")[:40].decode("utf-8", "replace")
 
@@ -195,8 +194,8 @@ class Ledger:
             rest = rest[self._file.write(rest) :]
         self._end += len(line)
 
-    def _settle(self, *, wait: bool = False) -> None:
-        """Has what was written put on the disk, after what is under way. Raises LeptonError."""
+    def _start_sync(self, *, wait: bool = False) -> None:
+        """Syncs written lines in the background; `wait`: until done. Raises LeptonError."""
         while self._sync is None or wait or self._sync.done():
             try:
                 if self._sync is not None:
@@ -205,13 +204,13 @@ class Ledger:
                 raise self._failed(error) from error
             if self.safe == self._written:
                 return
-            self._sync = self._thread.submit(self._put, self._written)
+            self._sync = self._thread.submit(self._sync_file, self._written)
 
-    def _put(self, written: int) -> None:
+    def _sync_file(self, written: int) -> None:
         SYNC(self._file.fileno())
         self.safe = written
 
-    def _line(self, place: Place) -> bytes:
+    def _line(self, place: LineSpan) -> bytes:
         self._file.seek(place.start)
         return self._file.read(place.end - place.start)
 
@@ -220,10 +219,10 @@ class Ledger:
         return LeptonError(message, AGAIN)
 
 
-def _opened(path: Path) -> tuple[FileIO, bool]:
-    """For this process alone, and whether it is new.
+def _open_locked(path: Path) -> tuple[FileIO, bool]:
+    """Opens and locks the file; also says whether it is new.
 
-    A file that another process has just replaced is that one's, too.
+    A file that another process has just replaced counts as locked by that process.
     """
     try:
         handle, new = open_file(path, os.O_RDWR), False

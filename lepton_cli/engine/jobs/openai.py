@@ -1,4 +1,4 @@
-"""OpenAI's batch rows, {"custom_id", "method", "url", "body"}, and what of them is not done."""
+"""Reads rows in OpenAI's batch format, {"custom_id", "method", "url", "body"}."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ SHAPES: dict[str, Shape] = {CHAT: "chat.completion", COMPLETION: "text_completio
 KEYS = {"custom_id", "method", "url", "body"}
 OWN = {"model", "messages", "prompt", "response_format"}
 IGNORED = {"user", "metadata", "store", "service_tier", "safety_identifier", "stream_options"}
-ONLY: dict[str, tuple[Plain, ...]] = {  # asking for what happens anyway is no fault
+ONLY: dict[str, tuple[Plain, ...]] = {  # values that are accepted because they change nothing
     "n": (1,),
     "best_of": (1,),
     "stream": (False,),
@@ -27,20 +27,20 @@ ONLY: dict[str, tuple[Plain, ...]] = {  # asking for what happens anyway is no f
 
 
 def is_request(row: Mapping[str, Plain]) -> bool:
-    """Also of one that lacks its id or its body, and holds nothing else."""
+    """Whether a row is a request, even an incomplete one without its id or body."""
     if "custom_id" in row and "body" in row:
         return True
     return row.keys() <= KEYS and ("custom_id" in row or isinstance(row.get("body"), dict))
 
 
 def shape_of(row: Mapping[str, Plain]) -> Shape:
-    """How the answer to a request is written, even to one that asks for something odd."""
+    """The form of the result of a request, even of an invalid one."""
     url = row.get("url", CHAT)
     return SHAPES.get(url, SHAPES[CHAT]) if isinstance(url, str) else SHAPES[CHAT]
 
 
 def read_request(row: Mapping[str, Plain], *, schema_check: bool = False) -> Ask:
-    """Raises UsageError for what Lepton does not do, naming it: nothing is left out silently."""
+    """Reads a request. Raises UsageError naming anything that Lepton does not support."""
     for name in ("custom_id", "body"):
         if name not in row:
             raise UsageError(f"the request has no {name}")
@@ -72,7 +72,7 @@ def _refuse_unknown(body: Mapping[str, Plain]) -> None:
 
 
 def _schema(wanted: Plain) -> dict[str, Plain]:
-    """`response_format`: text, any JSON object, or a schema."""
+    """The schema of a `response_format`: text, any JSON object, or a given schema."""
     kind: Any = wanted.get("type") if isinstance(wanted, dict) else None
     if wanted is None or kind == "text":
         return {}

@@ -1,4 +1,4 @@
-"""A row's own parameters: how the answer to it is made where it differs from the others."""
+"""A row's own parameters, which override the batch's generation settings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, replace
@@ -13,13 +13,13 @@ from quant.errors import UsageError
 
 Given = Mapping[str, Plain]
 Reader = Callable[[str, Plain], Any]
-"""From a setting's name and a row's value to ours; ranges are Sampling's to check."""
+"""Converts a row's value for a setting; Sampling checks the ranges."""
 
 
 def own_generation(base: Generation, given: Given) -> Generation:
-    """`base` with what a row says of it; raises UsageError for a value that cannot be.
+    """`base` with a row's own parameters. Raises UsageError for an invalid value.
 
-    A text, as all values of a CSV are, counts as the number that it spells.
+    Text is converted to numbers, since all values of a CSV are text.
     """
     values: dict[str, Any] = {}
     for name, value in given.items():
@@ -32,7 +32,7 @@ def own_generation(base: Generation, given: Given) -> Generation:
 
 
 def readers(owner: type[Sampling] | type[Generation]) -> dict[str, Reader]:
-    """Of each setting that a row may have."""
+    """A reader for each setting that a row may have."""
     return {each.name: _reader(each) for each, about in settings_of(owner) if about.column}
 
 
@@ -53,7 +53,7 @@ def _number(name: str, value: Plain, kind: type[int] | type[float]) -> Plain:
 
 
 def _seed(name: str, value: Plain) -> Plain:
-    """-1: a fresh one, as with --seed."""
+    """-1: a random seed, as with --seed."""
     seed = _number(name, value, int)
     return None if seed == -1 else seed
 
@@ -83,7 +83,7 @@ def _choice(name: str, value: Plain, choices: Sequence[str]) -> str:
 def _texts(name: str, value: Plain) -> tuple[str, ...]:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(text and isinstance(text, str) for text in texts):
-        raise UsageError(f"{name} is {value!r}: it must be a text, or a list of texts")
+        raise UsageError(f"{name} is {value!r}: it must be a string, or a list of strings")
     return tuple(map(str, texts))
 
 
@@ -92,7 +92,7 @@ def _samplers(name: str, value: Plain) -> tuple[str, ...]:
 
 
 def _biases(name: str, value: Plain) -> tuple[tuple[int, float], ...]:
-    """OpenAI's form: {"15043": 1.5}; -100 bans there, and here it is as good as that."""
+    """OpenAI's form: {"15043": 1.5}; -100 in effect bans a token, here as there."""
     pairs = value.items() if isinstance(value, dict) else [(value, None)]
     try:
         return tuple((int(str(token)), float(str(bias))) for token, bias in pairs)
@@ -102,7 +102,7 @@ def _biases(name: str, value: Plain) -> tuple[tuple[int, float], ...]:
 
 
 OWN_FORMS: dict[str, Reader] = {"seed": _seed, "samplers": _samplers, "logit_bias": _biases}
-BY_TYPE: dict[type, Reader] = {  # of the default
+BY_TYPE: dict[type, Reader] = {  # by the type of the default
     bool: _switch,
     int: partial(_number, kind=int),
     float: partial(_number, kind=float),

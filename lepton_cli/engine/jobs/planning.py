@@ -1,8 +1,8 @@
-"""What is to be done: a key for each row, which finds its answer again, and a seed of its own.
+"""Plans a batch: gives each row a key, which identifies its result, and a seed.
 
-Both come from what the row asks and from how many rows before it ask the very same; so neither the
-order of the rows, nor how many are answered at once, nor a stop in between changes an answer, and
-of two equal rows each gets its own.
+Both are hashes of the row's content and of the number of equal rows before it. So neither the order
+of rows, nor how many are answered at once, nor an interruption changes an answer, and each of two
+equal rows gets its own.
 """
 
 import hashlib
@@ -21,49 +21,50 @@ from lepton_cli.engine.library.json_values import Plain, plain
 from lepton_cli.engine.sampling.setting import changed, record
 from quant.errors import LeptonError
 
-DIGITS = 12  # hexadecimal, of each part of a fingerprint
+DIGITS = 12  # hexadecimal digits of each part of a fingerprint
 DIFFERENCES = (
     *("another model", "another prompt template", "other parameters"),
     "another CPU's instructions (LEPTON_CPU chooses them)",
 )
-PLACED = ("max_tokens", "stop", "overflow", "ignore_eos", "constraint", "ban")
-"""Settings that a fingerprint holds by place, without names; all others are held by name."""
+POSITIONAL = ("max_tokens", "stop", "overflow", "ignore_eos", "constraint", "ban")
+"""Settings that a fingerprint holds by position, without names; all others are held by name."""
 
-DATED = re.compile(r"\b(strftime_now|date_string|datetime)\b")  # in a template that tells the date
+DATED = re.compile(r"\b(strftime_now|date_string|datetime)\b")  # in a template that uses the date
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What all rows share. `setting` names what else an answer depends on: cache types and such."""
+    """What all rows share. `setting` lists what else an answer depends on, e.g. cache types."""
 
     wording: Wording
     generation: Generation
-    seed: int | None = 0  # None: a fresh one for each row
+    seed: int | None = 0  # None: a random one for each row
     thinking: bool = True
     template: str | None = None  # a chat template that replaces the model's own
     setting: tuple[str, ...] = ()
     arithmetic: str = ""  # see Model.arithmetic
-    day: date | None = None  # for a chat template that tells it
+    day: date | None = None  # for a chat template that uses it
 
     def fingerprint(self, identity: str) -> "Fingerprint":
         words = self.wording
-        said: list[Plain] = [words.raw, self.thinking, self.template]
+        template: list[Plain] = [words.raw, self.thinking, self.template]
         if words.parse_special:
-            said.append("parse-special")
+            template.append("parse-special")
         for text in (words.prompt, words.system):
-            said.append(None if text is None else plain(text.parts))
-        how = self.generation
-        unseeded = replace(how.sampling, seed=None)  # the recipe's seed is used instead
-        made: list[Plain] = [self.seed, *self.setting, changed(unseeded), *_answer_settings(how)]
-        digests = (identity[:DIGITS], _digest(said)[:DIGITS], _digest(made)[:DIGITS])
-        return Fingerprint(*digests, self.arithmetic, self.day)
+            template.append(None if text is None else plain(text.parts))
+        generation = self.generation
+        unseeded = replace(generation.sampling, seed=None)  # the recipe's seed is used instead
+        settings = [changed(unseeded), *_answer_settings(generation)]
+        parameters: list[Plain] = [self.seed, *self.setting, *settings]
+        template_digest, digest = _digest(template)[:DIGITS], _digest(parameters)[:DIGITS]
+        return Fingerprint(identity[:DIGITS], template_digest, digest, self.arithmetic, self.day)
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Of the model, of the words around each row, of the parameters and of what computes.
+    """Digests of all that an answer depends on: model, prompt template, parameters, arithmetic.
 
-    `day` is the one that a chat template tells.
+    `day` is the date that a chat template uses.
     """
 
     model: str
@@ -78,28 +79,29 @@ class Fingerprint:
 
     @property
     def now(self) -> datetime | None:
-        """What a template takes for the time: midnight, so that no hour of a day is another."""
+        """The time for templates: midnight, so that the hour of day changes nothing."""
         return None if self.day is None else datetime.combine(self.day, datetime.min.time())
 
-    def resuming(self, others: Iterable[str]) -> "Fingerprint":
-        """With the day of results that are alike but for it: they are gone on with as begun."""
+    def with_day_of(self, others: Iterable[str]) -> "Fingerprint":
+        """Adopts the date of a stored fingerprint that is otherwise equal, so a batch resumed on
+        another day continues unchanged."""
         mine = str(replace(self, day=None))
         for other in others if self.day else ():
-            head, _, told = other.rpartition("-")
-            day = _day(told)
+            head, _, last = other.rpartition("-")
+            day = _day(last)
             if head == mine and day is not None:
                 return replace(self, day=day)
         return self
 
     def difference(self, other: str) -> str:
-        """What another fingerprint has that is not this one's, in words."""
+        """The first part in which another fingerprint differs, in words."""
         parts = zip(DIFFERENCES, str(self).split("-"), other.split("-"), strict=False)
         return next((words for words, mine, its in parts if mine != its), "another version")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A row to be answered; or `error`, what is wrong with it before any model has seen it."""
+    """A row to answer; `error` is set if the row itself is invalid."""
 
     row: int
     key: str
@@ -136,15 +138,15 @@ def _day(text: str) -> date | None:
 
 
 def _answer_settings(how: Generation) -> list[Plain]:
-    """Those of PLACED, then all others by name where they differ from their defaults.
+    """The POSITIONAL settings, then all others by name if they differ from their defaults.
 
-    So a new setting does not invalidate results that were made without it.
+    So a new setting does not invalidate results that were produced without it.
     """
     limit = how.constraint
-    followed: Plain = None if limit is None else [limit.kind, limit.text]
-    values = {**record(how), "constraint": followed}
-    later = {name: value for name, value in changed(how).items() if name not in PLACED}
-    return [*(values[name] for name in PLACED), *([later] if later else [])]
+    constraint: Plain = None if limit is None else [limit.kind, limit.text]
+    values = {**record(how), "constraint": constraint}
+    later = {name: value for name, value in changed(how).items() if name not in POSITIONAL}
+    return [*(values[name] for name in POSITIONAL), *([later] if later else [])]
 
 
 def _digest(parts: Sequence[Plain]) -> str:

@@ -1,4 +1,4 @@
-"""Results as text: what a template makes of each record."""
+"""Results as text lines, made from a template with columns of each record."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,8 +16,8 @@ COLUMNS = ("text", "reasoning", "row", "id", "finish_reason", "seed", "error")
 
 
 @dataclass(frozen=True, slots=True)
-class Prose:
-    """A text with a record's columns in it. Raises UsageError for a column that none has."""
+class TextOutput:
+    """A template for result lines. Raises UsageError for a column that records do not have."""
 
     text: ColumnText
 
@@ -27,7 +27,7 @@ class Prose:
                 raise missing(name, COLUMNS)
 
     def line(self, record: Mapping[str, Plain]) -> bytes:
-        """What a record lacks is empty: a row that failed has no text, and keeps its line."""
+        """The line of a record; missing columns are empty, so a failed row keeps its line."""
         columns = {name: "" if record.get(name) is None else record[name] for name in COLUMNS}
         error = columns["error"]
         if isinstance(error, dict):
@@ -35,7 +35,7 @@ class Prose:
         return self.text.fill(columns).encode() + b"\n"
 
     def is_text_of(self, path: Path, results: Iterable[bytes]) -> bool:
-        """Whether the file is made of these results, or of the first of them: more may have come.
+        """Whether the file consists of these results, or of the first of them.
 
         Raises UsageError for a pipe, a device or a folder; OSError.
         """
@@ -50,8 +50,8 @@ class Prose:
             return not rest
 
     @contextmanager
-    def written(self, path: Path, results: Iterable[bytes]) -> Iterator[None]:
-        """Writes the text of results; it takes its place when the block ends well.
+    def writing(self, path: Path, results: Iterable[bytes]) -> Iterator[None]:
+        """Writes the lines of results to a draft that replaces the file when the block succeeds.
 
         Raises UsageError for a pipe, a device or a folder; OSError.
         """

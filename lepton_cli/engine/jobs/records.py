@@ -1,12 +1,12 @@
-"""What is written of a row: one line of JSON, the same bytes each time; no clock is in it.
+"""The result of a row: one line of JSON without times, so that the bytes are reproducible.
 
 {"row": 1, "id": null, "text": "...", "reasoning": null, "finish_reason": "stop", "seed": 7,
  "counts": {"prompt": 9, "dropped": 0, "generated": 30}, "key": "...", "fingerprint": "..."}
 {"row": 2, "id": null, "error": {"code": "bad_row", "message": "...", "hint": null},
  "finish_reason": null, "key": ...}
 
-A row in OpenAI's form gets OpenAI's: {"id", "custom_id", "response", "error"}, and what is ours
-under "lepton".
+A row in OpenAI's format gets a result in OpenAI's: {"id", "custom_id", "response", "error"}, with
+our own fields under "lepton".
 """
 
 import json
@@ -22,18 +22,18 @@ from quant.errors import ConstraintError, ContextOverflowError, LeptonError, Usa
 
 Record = dict[str, Plain]
 OURS = "lepton"
-CODES = (  # our exception, our word, OpenAI's
+CODES = (  # exception, our code, OpenAI's type
     (ContextOverflowError, "context_overflow", "context_length_exceeded"),
     (ConstraintError, "unmet_constraint", "server_error"),
     (UsageError, "bad_row", "invalid_request_error"),
     (LeptonError, "failed", "server_error"),
 )
-REASONS = {"context": "length"}  # OpenAI has one word for both
+REASONS = {"context": "length"}  # OpenAI has one reason for both
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a line tells of itself: whose answer it is."""
+    """The fields that identify a line: which row's result it is."""
 
     row: int
     key: str
@@ -42,7 +42,7 @@ class Label:
 
 
 def answer_record(job: Job, outcome: Outcome, seed: int, fingerprint: str, model: str) -> Record:
-    assert outcome.done is not None, "an answer has an end"
+    assert outcome.done is not None, "the answer has ended"
     ours: Record = {"row": job.row, "seed": seed, "key": job.key, "fingerprint": fingerprint}
     if job.ask.shape != "lepton":
         body = _completion(job, outcome, outcome.done, ours, model)
@@ -69,12 +69,12 @@ def answer_record(job: Job, outcome: Outcome, seed: int, fingerprint: str, model
 def error_record(
     job: Job, error: LeptonError, fingerprint: str, reason: FinishReason | None = None
 ) -> Record:
-    """`reason`: how the answer ended, of which the error is that it is not what was asked for."""
+    """`reason`: how the answer ended, if the error is that it does not meet its constraint."""
     own: Record = {"key": job.key, "fingerprint": fingerprint}
     code, theirs = next((own, their) for kind, own, their in CODES if isinstance(error, kind))
     if job.ask.shape == "lepton":
-        told: Plain = {"code": code, "message": error.message, "hint": error.hint}
-        ended: Record = {"error": told, "finish_reason": reason}
+        details: Plain = {"code": code, "message": error.message, "hint": error.hint}
+        ended: Record = {"error": details, "finish_reason": reason}
         return {"row": job.row, "id": job.ask.id, **ended, **own}
     body: Plain = {"error": {"message": error.message, "type": theirs, "param": None, "code": code}}
     ours: Record = {"row": job.row, "finish_reason": reason, **own}
@@ -88,7 +88,7 @@ def line_of(record: Mapping[str, Plain]) -> bytes:
 
 
 def label_of(record: Mapping[str, Any]) -> Label | None:
-    """None for what is no record of ours."""
+    """The label of a record; None if it is not ours."""
     ours = record.get(OURS, record)
     if not isinstance(ours, dict):
         return None
@@ -98,15 +98,15 @@ def label_of(record: Mapping[str, Any]) -> Label | None:
     return Label(row, key, fingerprint, bool(record.get("error")))
 
 
-def renumbered(line: bytes, row: int) -> bytes:
-    """The same record for a row that now stands elsewhere."""
+def renumber(line: bytes, row: int) -> bytes:
+    """The same record with another row number."""
     record = read_record(line)
     record.get(OURS, record)["row"] = row
     return line_of(record)
 
 
 def read_record(line: bytes) -> dict[str, Any]:
-    """Empty for a line that is no JSON object."""
+    """A record from its line; empty if it is not a JSON object."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -126,19 +126,19 @@ def _openai(job: Job, response: Plain, error: Plain, ours: Record) -> Record:
 
 def _completion(job: Job, outcome: Outcome, done: Done, ours: Record, model: str) -> Plain:
     reason = REASONS.get(done.reason, done.reason)
-    said: Record = {"text": outcome.text}
+    choice: Record = {"text": outcome.text}
     if job.ask.shape == "chat.completion":
         message: Record = {"role": "assistant", "content": outcome.text}
         if outcome.reasoning:
             message["reasoning_content"] = outcome.reasoning
-        said = {"message": message}
+        choice = {"message": message}
     stats = done.stats
     return {
         "id": f"cmpl-{job.key}",
         "object": job.ask.shape,
-        "created": 0,  # the time of day would make other bytes of the same answer
+        "created": 0,  # a time would make the bytes irreproducible
         "model": model,
-        "choices": [{"index": 0, **said, "logprobs": None, "finish_reason": reason}],
+        "choices": [{"index": 0, **choice, "logprobs": None, "finish_reason": reason}],
         "usage": {
             "prompt_tokens": stats.prompt_tokens,
             "completion_tokens": stats.generated_tokens,

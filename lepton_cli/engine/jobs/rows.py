@@ -1,12 +1,12 @@
-r"""What an input file holds: lines, JSON or CSV, a row each; what cannot be read is a row, too.
+r"""Reads input files: lines, JSON or CSV, one row each; an unreadable row becomes a failed row.
 
-lines   one prompt a line, the column `text`
-jsonl   an object a line, its fields are the columns; or a string, the column `text`
+lines   one prompt per line, in the column `text`
+jsonl   one object per line, its fields are the columns; or a string, for the column `text`
 json    an array of such objects and strings; or one object, a single row
-csv     a first line with the columns' names; "" is a quote within quotes, a field may hold \n
+csv     a first line with the column names; "" is a quote within quotes, fields may contain \n
 tsv     the same, with tabs
 
-Blank lines are no rows. Text is UTF-8, with or without a byte order mark; lines end in \n or \r\n.
+Blank lines are skipped. Text is UTF-8, with or without a byte order mark; lines end in \n or \r\n.
 """
 
 import csv
@@ -35,16 +35,16 @@ SUFFIXES: dict[str, Form] = {
     ".txt": "lines",
 }
 STDIN = "stdin"
-TEXT = "text"  # the column of a row that is nothing but a text
+TEXT = "text"  # the column of a row that is only a text
 BYTE_ORDER_MARK = "\ufeff"
-LARGEST_FIELD = 1 << 30  # of a CSV; Python's own limit is less than a long document
+LARGEST_FIELD = 1 << 30  # of a CSV; Python's default is too small for long documents
 SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel's line before the first
 QUOTED = re.compile(r'"[^"]*"')
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The columns of a row; of one that cannot be read, its `source` and what is wrong with it."""
+    """The columns of a row; for an unreadable one its `source` and the error."""
 
     number: int  # from 1
     columns: dict[str, Plain] = field(default_factory=dict)
@@ -53,9 +53,9 @@ class Row:
 
 
 def form_of(suffix: str, data: bytes) -> Form:
-    """By the file's suffix; where it says nothing, JSON and JSONL are told by how they begin.
+    """The input format, by suffix; otherwise JSON and JSONL are recognised by their beginning.
 
-    A .json whose first line is an object by itself is JSONL: many programs call it so.
+    A .json file whose first line is a complete object is read as JSONL: many programs name it so.
     """
     known = SUFFIXES.get(suffix.lower())
     if known not in (None, "json"):
@@ -73,7 +73,7 @@ def form_of(suffix: str, data: bytes) -> Form:
 def read_rows(
     data: bytes, form: Form, delimiter: str | None = None, name: str = STDIN
 ) -> list[Row]:
-    """`name` is the file's. Raises UsageError for what is wrong with the file as a whole."""
+    """Parses the rows. Raises UsageError, with the file's `name`, if the whole file is invalid."""
     refuse_other_encoding(data, name, None if name == STDIN else Path(name))
     text = data.decode("utf-8", "surrogateescape").removeprefix(BYTE_ORDER_MARK)
     if form in ("csv", "tsv"):
@@ -86,7 +86,7 @@ def read_rows(
 
 
 def is_text(text: str) -> bool:
-    """Whether it is whole: bytes that are not UTF-8, and half characters in JSON, are not."""
+    """Whether it is valid text, without lone surrogates (from invalid UTF-8, or from JSON)."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -116,7 +116,7 @@ def _array_rows(text: str, name: str) -> list[Row]:
         value = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         where = f"{error.msg} at line {error.lineno}, column {error.colno}"
-        cure = "an array of objects, like [{...}, {...}]; of an object a line: --input-format jsonl"
+        cure = "write an array like [{...}, {...}], or --input-format jsonl for one object per line"
         raise UsageError(f"{name} is not JSON: {where}", cure) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{name} is not JSON: {error}") from error
@@ -125,7 +125,7 @@ def _array_rows(text: str, name: str) -> list[Row]:
 
 
 def _value_row(number: int, value: Plain, source: str = "") -> Row:
-    """A row of a JSON value; `source` is how it was written, where that is a line of its own."""
+    """A row from a JSON value; `source` is its line, if it has one."""
     if isinstance(value, str):
         value = {TEXT: value}
     try:
@@ -136,18 +136,18 @@ def _value_row(number: int, value: Plain, source: str = "") -> Row:
     if not whole:
         return _broken(number, source)
     if not isinstance(value, dict):
-        cure = "an array of rows is --input-format json" if isinstance(value, list) else None
+        cure = "for an array of rows use --input-format json" if isinstance(value, list) else None
         message = "the row is neither a JSON object nor a string"
         return _broken(number, source, UsageError(message, cure))
     return Row(number, value)
 
 
 def _object(pairs: list[tuple[str, Plain]]) -> dict[str, Plain]:
-    """Raises ValueError for a key that is there twice: the one or the other would be lost."""
+    """Raises ValueError for a duplicate key, since one of the values would be lost."""
     found = dict(pairs)
     if len(found) < len(pairs):
         name = _twice([name for name, _ in pairs])
-        raise ValueError(f"the key {name!r} is there twice")
+        raise ValueError(f"the key {name!r} occurs twice")
     return found
 
 
@@ -156,7 +156,7 @@ def _twice(names: list[str]) -> str | None:
 
 
 def _value_of(data: bytes) -> Plain:
-    """None where it is no JSON."""
+    """The parsed value; None if it is not JSON."""
     try:
         value: Plain = json.loads(data)
     except (ValueError, RecursionError):
@@ -165,7 +165,7 @@ def _value_of(data: bytes) -> Plain:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def _broken(number: int, source: str, error: LeptonError | None = None) -> Row:
@@ -178,7 +178,7 @@ def _not_utf8(raw: bytes) -> UsageError:
     except UnicodeDecodeError as error:
         byte = f"byte {raw[error.start]:#04x} at {error.start}"
         return UsageError(f"the row is not UTF-8: {byte}", "convert it, e.g. with iconv")
-    return UsageError("the row has half a character (a single surrogate)")
+    return UsageError("the row has a lone surrogate (half a character)")
 
 
 def _csv_rows(text: str, delimiter: str | None) -> Iterator[Row]:
@@ -201,7 +201,7 @@ def _csv_rows(text: str, delimiter: str | None) -> Iterator[Row]:
 
 
 def _column_names(header: list[str]) -> list[str]:
-    """Empty ones for columns without a name. Raises UsageError."""
+    """The column names, empty for unnamed columns. Raises UsageError."""
     names = [name.strip() for name in header]
     if not all(map(is_text, names)):
         raise UsageError("the CSV's first line is not UTF-8", "convert it, e.g. with iconv")
@@ -214,13 +214,13 @@ def _column_names(header: list[str]) -> list[str]:
 
 
 def _delimiter(header: str) -> str:
-    """The one of these that the first line has most often outside of quotes; else the comma."""
+    """The delimiter that is most frequent in the first line outside quotes; else the comma."""
     bare = QUOTED.sub("", header)
     return max(",\t;", key=bare.count)
 
 
 def _csv_records(lines: Iterator[list[str]]) -> Iterator[list[str] | UsageError]:
-    """Lines of nothing but delimiters are blank: spreadsheets write them below a table."""
+    """Parses lines; skips those with only delimiters, which spreadsheets write below a table."""
     while True:
         try:
             record = next(lines)
@@ -234,7 +234,7 @@ def _csv_records(lines: Iterator[list[str]]) -> Iterator[list[str] | UsageError]
 
 
 def _csv_row(number: int, names: list[str], record: list[str] | UsageError) -> Row:
-    """Fields that are missing at the end are null, as spreadsheets leave out empty ones."""
+    """A row; missing fields at the end are null, since spreadsheets omit empty ones."""
     if isinstance(record, UsageError):
         return Row(number, {}, str(number), record)
     source = "\x1f".join(record)
@@ -252,7 +252,7 @@ def _csv_row(number: int, names: list[str], record: list[str] | UsageError) -> R
 
 
 def _unnamed(names: list[str], record: list[str]) -> str | None:
-    """A text that stands in no named column. The columns before the first name are an index."""
+    """A value in a column without a name, not counting unnamed index columns at the left."""
     index = len(list(takewhile(lambda name: not name, names)))
     padded = [*names, *[""] * (len(record) - len(names))]
     pairs = list(zip(padded, record, strict=False))[index:]

@@ -1,4 +1,4 @@
-"""Rows answered by a model, as many at once as it can; each result is handed on as it is there."""
+"""Runs a batch: answers rows, several at once, and passes on each result as it is ready."""
 
 import secrets
 import threading
@@ -16,15 +16,15 @@ from lepton_cli.engine.text.template import ChatTemplate
 from lepton_cli.engine.text.tokenizer import Tokenizer
 from quant.errors import LeptonError
 
-Take = Callable[[Job, Record], None]
-"""What is done with a finished row's record; may raise LeptonError, which ends the run."""
+TakeRecord = Callable[[Job, Record], None]
+"""Receives the record of each finished row; a LeptonError that it raises ends the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A cluster has no `what` ("worker") and cannot go on; empty: it goes on again.
+    """The cluster waits for `what` ("worker" or "scheduler"); empty: it continues.
 
-    `cure` is a command that helps; after `seconds` of waiting the run fails.
+    `cure` is a command that helps; the run fails after waiting for `seconds`.
     """
 
     what: str
@@ -32,8 +32,8 @@ class Waiting:
     seconds: float
 
 
-class Answering(Protocol):
-    """A model as far as a run needs it: here, or on the workers of a cluster."""
+class BatchModel(Protocol):
+    """The interface of a model for batches: in this process, or on the workers of a cluster."""
 
     @property
     def name(self) -> str: ...
@@ -54,7 +54,7 @@ class Answering(Protocol):
 
 @dataclass(slots=True)
 class Tally:
-    """How far a run has come."""
+    """The progress of a run."""
 
     started: int = 0
     answered: int = 0
@@ -72,29 +72,29 @@ class Tally:
 
 
 class Run:
-    """One pass over the rows that are to be answered."""
+    """One run over the rows that are to be answered."""
 
     def __init__(
-        self, model: Answering, recipe: Recipe, fingerprint: Fingerprint, jobs: Sequence[Job]
+        self, model: BatchModel, recipe: Recipe, fingerprint: Fingerprint, jobs: Sequence[Job]
     ) -> None:
-        """Setting `last` lets no row begin any more, `stop` ends those that have begun."""
+        """Setting `last` starts no more rows; setting `stop` also ends those in progress."""
         self.tally, self.last, self.stop = Tally(), threading.Event(), threading.Event()
         self._model, self._recipe, self._fingerprint = model, recipe, str(fingerprint)
         self._now = fingerprint.now
         self._jobs, self._seeds = jobs, dict[int, int]()
 
-    def results(self, at_once: int | None, take: Take) -> Iterator[Tally]:
-        """Tells the tally whenever it has changed. What `stop` broke off is not taken."""
-        asked = self._requests(take)
-        for event in self._model.batch(asked, at_once, self.stop):
+    def results(self, at_once: int | None, take: TakeRecord) -> Iterator[Tally]:
+        """Yields the tally after each change. Rows interrupted by `stop` are not recorded."""
+        requests = self._requests(take)
+        for event in self._model.batch(requests, at_once, self.stop):
             if isinstance(event, Waiting):
                 self.tally.waiting = event if event.what else None
             else:
                 self._end(event, take)
             yield self.tally
 
-    def _requests(self, take: Take) -> Iterator[Request]:
-        """A row that cannot be asked ends here: the model never hears of it."""
+    def _requests(self, take: TakeRecord) -> Iterator[Request]:
+        """Yields the requests of valid rows; records the error of others."""
         for number, job in enumerate(self._jobs):
             if self.last.is_set():
                 return
@@ -134,7 +134,7 @@ class Run:
         segments = model.template.render(ask.messages, enable_thinking=thinking, now=self._now)
         return model.tokenizer.encode_segments(segments)
 
-    def _end(self, outcome: Outcome, take: Take) -> None:
+    def _end(self, outcome: Outcome, take: TakeRecord) -> None:
         job, seed = self._jobs[outcome.key], self._seeds.pop(outcome.key)
         if outcome.done is None:
             self._fail(job, outcome.error or LeptonError("the row was not answered"), take)
@@ -149,7 +149,7 @@ class Run:
         self.tally.answered += 1
 
     def _fail(
-        self, job: Job, error: LeptonError, take: Take, reason: FinishReason | None = None
+        self, job: Job, error: LeptonError, take: TakeRecord, reason: FinishReason | None = None
     ) -> None:
         take(job, error_record(job, error, self._fingerprint, reason))
         self.tally.failed += 1

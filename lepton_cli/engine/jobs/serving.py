@@ -1,4 +1,4 @@
-"""What runs on the workers of a Dask cluster: one model, for the rows of all tasks of a worker.
+"""The code that runs on the workers of a Dask cluster: one model for all tasks of a worker.
 
 A task answers a chunk of rows. It leaves the worker's thread pool (`secede`) and waits for its
 outcomes, so that the rows of several tasks are answered together, by one `Model.batch`.
@@ -31,7 +31,7 @@ UNKNOWN_FAILURE = "an answer failed for a reason unknown to Lepton; see the work
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Which model answers with which settings, `jobs` rows at once; the same on all workers."""
+    """The model and settings of a batch, equal on all workers; `jobs` rows at once."""
 
     name: str  # a path, or a name that each worker's catalogue resolves
     identity: str
@@ -42,8 +42,8 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What a worker can do with a model."""
+class WorkerReport:
+    """A worker's arithmetic, and the context that it can offer."""
 
     arithmetic: str
     context: int
@@ -53,15 +53,15 @@ def lepton_version() -> str:
     return __version__
 
 
-def probe(name: str, identity: str, load: LoadOptions) -> Report:
-    """Loads nothing. Raises LeptonError where this worker cannot run the model."""
+def probe(name: str, identity: str, load: LoadOptions) -> WorkerReport:
+    """Checks this worker without loading the model. Raises LeptonError if it cannot run it."""
     file = GGUF.open(resolve(name))
     if model_identity(file) != identity:
-        message = f"{file.path} is another model than the one of that name where the batch is run"
+        message = f"{file.path} is not the same model file as on the machine that runs the batch"
         raise UsageError(message, "put the same file there")
     prepared = prepare(file, load, Resources(1, kernel_folder(), lambda compiling: None), None)
     [backend] = prepared.backends(load.kv)
-    return Report(backend.arithmetic, prepared.plan.context)
+    return WorkerReport(backend.arithmetic, prepared.plan.context)
 
 
 def answer(spec: ModelSpec, requests: tuple[Request, ...]) -> tuple[Outcome, ...]:
@@ -70,7 +70,7 @@ def answer(spec: ModelSpec, requests: tuple[Request, ...]) -> tuple[Outcome, ...
     task = worker.get_current_task()
     secede()
     models = worker.plugins.setdefault(NAME, WorkerModels(worker))
-    assert isinstance(models, WorkerModels), "the name is ours"
+    assert isinstance(models, WorkerModels), "nobody else uses this name"
     try:
         return models.answer(spec, task, requests)
     except LeptonError as error:
@@ -79,9 +79,9 @@ def answer(spec: ModelSpec, requests: tuple[Request, ...]) -> tuple[Outcome, ...
 
 @dataclass(slots=True, eq=False)
 class Chunk:
-    """The rows of one task; `whole` is set when all `size` of them have their outcome.
+    """The rows of one task; the future `whole` is set when all `size` have an outcome.
 
-    `dropped`: nobody wants the outcomes any more. Only the thread of the rows ends a chunk.
+    `dropped`: the outcomes are no longer needed. Only the model's thread ends a chunk.
     """
 
     size: int
@@ -95,7 +95,7 @@ class Chunk:
             self.end()
 
     def end(self, error: LeptonError | None = None) -> None:
-        """With what there is."""
+        """Ends the chunk with an error, or with the outcomes so far."""
         if self.whole.done():
             return
         if error is None:
@@ -123,7 +123,7 @@ class ModelWorker:
         self._thread.submit(self._serve)
 
     def stop_dropped(self) -> None:
-        """Stops answering the rows of dropped chunks; the other rows begin again."""
+        """Stops answering the rows of dropped chunks; other rows in progress start again."""
         self._interrupt.set()
 
     def close(self) -> None:
@@ -133,7 +133,7 @@ class ModelWorker:
         self._model.close()
 
     def _serve(self) -> None:
-        """Answers all queued rows, and those that are queued meanwhile."""
+        """Answers all queued rows, including those queued meanwhile."""
         while self._rows:
             self._interrupt.clear()
             if self._closed.is_set():
@@ -158,7 +158,7 @@ class ModelWorker:
             if chunk.dropped:
                 chunk.end()
             if not chunk.whole.done():
-                key = next(self._keys)  # those of several batches may be equal
+                key = next(self._keys)  # request keys of several batches may be equal
                 self._active[key] = chunk, request
                 yield replace(request, key=key)
 
@@ -172,7 +172,7 @@ class ModelWorker:
 
 
 class WorkerModels(WorkerPlugin):
-    """A worker's loaded models: each is loaded once; an idle one is closed to load another."""
+    """The models of a worker: each is loaded once; idle ones are closed to load another."""
 
     def __init__(self, worker: Worker) -> None:
         self._threads = min(default_threads().count, worker.state.nthreads)
@@ -183,7 +183,7 @@ class WorkerModels(WorkerPlugin):
     def answer(
         self, spec: ModelSpec, task: Hashable, requests: tuple[Request, ...]
     ) -> tuple[Outcome, ...]:
-        """Raises LeptonError where this worker cannot run the model."""
+        """Answers a task's rows. Raises LeptonError if this worker cannot run the model."""
         chunk = self._chunks[task] = Chunk(len(requests))
         try:
             self._queue(spec, chunk, requests)
@@ -194,8 +194,8 @@ class WorkerModels(WorkerPlugin):
     def transition(self, key: Hashable, start: str, finish: str, **_: object) -> None:
         """Called by Dask at each change of a task's state.
 
-        A running task is released when nobody wants its result any more: the batch was stopped,
-        its process has died, or it gave the rows to another worker.
+        A running task is released when its result is no longer needed: the batch was stopped, its
+        process has died, or the rows went to another worker.
         """
         chunk = self._chunks.get(key) if finish == "released" else None
         if chunk is not None:
@@ -224,11 +224,11 @@ class WorkerModels(WorkerPlugin):
 
 
 def _check(spec: ModelSpec) -> None:
-    """Checks a worker that may have joined after the others were probed. Raises LeptonError."""
+    """Checks this worker, which may have joined after `probe`. Raises LeptonError."""
     if spec.version != __version__:
-        message = f"it has Lepton {__version__}, the batch is run by {spec.version}"
+        message = f"it has Lepton {__version__}, the batch runs {spec.version}"
         raise UsageError(message, f"pip install 'lepton-cli[cluster]=={spec.version}' there")
     report = probe(spec.name, spec.identity, spec.load)
     if report.arithmetic != spec.arithmetic:
         message = f"it computes with {report.arithmetic}, others with {spec.arithmetic}"
-        raise UsageError(message, "start all workers with one LEPTON_CPU that each of them has")
+        raise UsageError(message, "start all workers with a LEPTON_CPU that each of them supports")

@@ -1,4 +1,4 @@
-"""How rows become prompts: by their own columns, or by texts with columns in them."""
+"""Makes prompts from rows: from their own columns, or from templates with columns in braces."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,17 +19,17 @@ from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.text.messages import Message
 from quant.errors import UsageError
 
-PROMPTS = ("prompt", TEXT)  # where a row's prompt is, if no template says it
-NO_PROMPTS = frozenset(["id", "system", *KNOWN, *CONSTRAINTS])  # also where they stand alone
-HOW = "name it prompt, text or messages, or say it with -p, like -p 'Translate: {text}'"
+PROMPTS = ("prompt", TEXT)  # columns that are the prompt if there is no template
+NO_PROMPTS = frozenset(["id", "system", *KNOWN, *CONSTRAINTS])  # not even if it is the only column
+HOW = "name it prompt, text or messages, or use -p, like -p 'Translate: {text}'"
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What the command line says of all prompts; `raw`: prompts are completed as they are.
+    """The command line's prompt options for all rows; `raw`: without a chat template.
 
-    Answers have the form that their row has, or `shape`. `schema_check`: they are checked for what
-    generation cannot enforce of their row's schema.
+    Results have the format of their row, or `shape`. `schema_check`: answers are also checked for
+    the parts of a schema that generation cannot enforce.
     """
 
     prompt: ColumnText | None = None
@@ -41,21 +41,21 @@ class Wording:
 
     @property
     def columns(self) -> frozenset[str]:
-        """Those that the texts are made of: there, no name stands for a parameter."""
+        """The columns used in templates; these are not read as parameters."""
         texts = [text for text in (self.prompt, self.system) if text is not None]
         return frozenset(name for text in texts for name in text.columns)
 
     def check(self, rows: Iterable[Row]) -> None:
         """Raises UsageError for a column that no row has, and for a prompt without columns."""
         if self.prompt is not None and not self.prompt.columns:
-            raise UsageError("-p names no column", "like -p 'Translate: {text}'")
+            raise UsageError("-p has no column", "write it like -p 'Translate: {text}'")
         known = set[str]().union(*(row.columns for row in rows))
         for name in sorted(self.columns) if known else ():
             if name not in known:
                 raise missing(name, known)
 
     def ask(self, row: Row) -> Ask:
-        """Raises LeptonError for a row that says no prompt, or what it wants in a wrong way."""
+        """The request of a row. Raises LeptonError without a prompt, or for invalid fields."""
         if row.error is not None:
             raise row.error
         columns = row.columns
@@ -65,15 +65,15 @@ class Wording:
         else:
             ask = self._ask(columns)
         default = self.system.fill(columns) if self.system and ask.messages else None
-        return replace(ask.under(default), shape=self.shape or ask.shape)
+        return replace(ask.with_system(default), shape=self.shape or ask.shape)
 
     def shape_of(self, columns: Mapping[str, Plain]) -> Shape:
-        """How a row's answer is written."""
+        """The format of a row's result."""
         own = openai.shape_of(columns) if self._is_request(columns) else "lepton"
         return self.shape or own
 
     def parameters(self, columns: Mapping[str, Plain]) -> dict[str, Plain]:
-        """The row's own; an empty field of a CSV says nothing."""
+        """The row's own parameters; empty fields of a CSV are ignored."""
         names = [name for name in columns if name in KNOWN and name not in self.columns]
         return {name: columns[name] for name in names if columns[name] not in (None, "")}
 
@@ -86,28 +86,28 @@ class Wording:
         if "messages" in columns and "messages" not in self.columns:
             self._check_alone("a row with messages")
             messages = read_messages(columns["messages"])
-            return Ask(columns.get("id"), messages, None, given, constraint).under(own)
+            return Ask(columns.get("id"), messages, None, given, constraint).with_system(own)
         prompt = self._prompt(columns)
         if not self.raw:
             messages = (Message("user", prompt),)
-            return Ask(columns.get("id"), messages, None, given, constraint).under(own)
+            return Ask(columns.get("id"), messages, None, given, constraint).with_system(own)
         if own is not None:
-            raise UsageError("a system text needs a chat template")
+            raise UsageError("a system prompt needs a chat template")
         return Ask(columns.get("id"), (), prompt, given, constraint)
 
     def _is_request(self, columns: Mapping[str, Plain]) -> bool:
-        """With -p, a row that lacks half of a request is a row like others."""
+        """Whether a row is an OpenAI request; with -p, an incomplete request is an ordinary row."""
         whole = "custom_id" in columns and "body" in columns
         return whole or (self.prompt is None and openai.is_request(columns))
 
     def _check_alone(self, what: str) -> None:
         if self.prompt is not None:
-            raise UsageError(f"{what} has its prompt, and -p says another", "leave out -p")
+            raise UsageError(f"{what} has its own prompt, and -p gives another", "leave out -p")
 
     def _prompt(self, columns: Mapping[str, Plain]) -> str:
         if self.prompt is not None:
             return read_text("the prompt", self.prompt.fill(columns))
         names = [name for name in PROMPTS if name in columns] or list(columns)
         if not names or (names[0] not in PROMPTS and (len(names) > 1 or names[0] in NO_PROMPTS)):
-            raise UsageError(f"no column is the prompt; there are: {', '.join(columns)}", HOW)
+            raise UsageError(f"no column is the prompt; the columns are: {', '.join(columns)}", HOW)
         return read_text(names[0], columns[names[0]])

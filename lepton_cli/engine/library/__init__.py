@@ -1,1 +1,1 @@
-"""What is on this disk: models by name, folders, files, and the values of JSON."""
+"""Models and files on this disk: finding models by name, folders, output files, JSON values."""

@@ -1,4 +1,4 @@
-"""Addresses that people give for models: which file they mean, and how to get it onto the disk."""
+"""URLs and repository names that users give for models, and the commands that download them."""
 
 import re
 import shlex
@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-USUAL_QUANTIZATIONS = ("q4_k_m", "q8_0")  # of a repository named without one, as in llama.cpp
+USUAL_QUANTIZATIONS = ("q4_k_m", "q8_0")  # the default for a repository, as in llama.cpp
 REPOSITORY = re.compile(r"(?!\.)[\w.-]+/[\w.-]+(?<!\.gguf)(:[\w.-]+)?", re.IGNORECASE)
 HUB = re.compile(
     r"(?:(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:(?://)?)"
@@ -25,14 +25,14 @@ ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What an address means: the name under which the caches would list it, and the way to it."""
+    """A parsed address: the model's name in the caches, and a hint how to get it."""
 
     name: str | None
     cure: str
 
 
 def parse_address(text: str) -> Address | None:
-    """None for what is no address: a path or a plain name."""
+    """None for a path or a plain name."""
     if hub := HUB.fullmatch(text):
         repo, quantization, file = hub["repo"], hub["quantization"] or "", hub["file"] or ""
         name = f"{repo}/{file}" if file else f"{repo}:{quantization}".rstrip(":")
@@ -50,14 +50,14 @@ def parse_address(text: str) -> Address | None:
 
 
 def download(repo: str, file: str = "", quantization: str = "") -> str:
-    """The command that brings the file, or the usual one, from Hugging Face."""
+    """The command that downloads the file, or the default quantization, from Hugging Face."""
     wanted = quantization or USUAL_QUANTIZATIONS[0].upper()
     what = shlex.quote(file) if file else f"--include '*{wanted}*.gguf'"
     return f"{_hf()} download {repo} {what}"
 
 
 def _hf() -> str:
-    """Hugging Face's program as it can be typed here.
+    """The `hf` program as it can be typed here.
 
     It is installed with Lepton, perhaps into a virtual environment that is not activated.
     """

@@ -1,4 +1,4 @@
-"""Models by name: the aliases of models.toml, and the file that a name stands for."""
+"""Resolves model names to files; the aliases of models.toml."""
 
 import os
 import re
@@ -19,17 +19,17 @@ from lepton_cli.engine.library.stores import SHARD, Entry, list_models, shard_pa
 from lepton_cli.engine.library.suggestions import did_you_mean, nearest
 from quant.errors import LeptonError, UsageError
 
-PACKAGE = Path(__file__).parents[2]  # a real folder: models are mapped into memory from it
-LIST_HINT = "`lepton models` lists the models here, and how to get others"
-ASK_HINT = "ask its owner for the right to read it"
+PACKAGE = Path(__file__).parents[2]  # a real folder, as models are memory-mapped from it
+LIST_HINT = "`lepton models` lists the models here, and the commands that download others"
+ASK_HINT = "ask its owner for read permission"
 UNFINISHED = (".part", ".partial", ".incomplete", ".crdownload", ".download", ".tmp", ".aria2")
 MAGIC = b"GGUF"
-PATHS = ("./", "../", "~/")  # how words begin that are no text
+PATHS = ("./", "../", "~/")  # a word with such a prefix is a path
 
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """One table of models.toml; `defaults` are options by their parameters' names."""
+    """One table of models.toml; `defaults` maps option names to values."""
 
     name: str
     file: str
@@ -42,7 +42,7 @@ class Alias:
 
     @property
     def download(self) -> str:
-        """The command that brings it onto this disk."""
+        """The command that downloads it."""
         return download(str(self.repo), self.file)
 
     @property
@@ -51,18 +51,18 @@ class Alias:
 
 
 def load_aliases(path: Path | None = None) -> dict[str, Alias]:
-    """models.toml by name. Raises LeptonError for keys that `Alias` does not have."""
+    """The aliases of models.toml by name. Raises LeptonError for unknown keys."""
     path = path or packaged("models.toml")
     tables = tomllib.loads(path.read_text(encoding="utf-8"))
     return {name: _alias(path, name, table) for name, table in tables.items()}
 
 
 def resolve(name: str) -> Path:
-    """The model file that the name stands for, readable; of a split model the first part.
+    """The readable model file for a name; the first part of a split model.
 
     A path to a file that exists, an alias, `user/repo[:quantization]`, `model[:tag]` of ollama, or
-    a file's name in one of the caches; an address stands for what was fetched from it. A folder
-    does not hide the alias of the same name. Raises UsageError that names what is near or the cure.
+    a file's name in one of the caches; an address means the file that was downloaded from it. A
+    folder does not hide an alias of the same name. Raises UsageError with similar names or a hint.
     """
     if not name.strip():
         raise UsageError("the model's name is empty", LIST_HINT)
@@ -75,10 +75,10 @@ def resolve(name: str) -> Path:
 
 
 def names_model(word: str) -> bool:
-    """Whether the word is plainly meant as a model, also one that is not there, and no text.
+    """Whether a word is clearly meant as a model (even a missing one), not as prompt text.
 
-    A file that is a model, a word that ends in .gguf or begins as a path, an address, an alias, a
-    name in the caches.
+    That is: a model file, a word that ends in .gguf or begins like a path, an address, an alias, or
+    a name in the caches.
     """
     path = os.path.expanduser(word)
     if os.path.isfile(path):
@@ -86,11 +86,11 @@ def names_model(word: str) -> bool:
     if not word.strip() or len(word.split()) > 1:
         return os.path.islink(path)
     plain = word.lower().endswith(".gguf") or word.startswith(PATHS) or os.path.islink(path)
-    return bool(plain or parse_address(word) or word.lower() in load_aliases() or _is_kept(word))
+    return bool(plain or parse_address(word) or word.lower() in load_aliases() or _is_cached(word))
 
 
 def how_to_get(name: str | None = None) -> str:
-    """The cure where a model is not on this disk."""
+    """The hint for a model that is not on this disk."""
     alias = load_aliases().get((name or "").lower())
     if alias is not None and alias.repo is not None:
         return alias.cure
@@ -115,7 +115,7 @@ def packaged(name: str) -> Path:
 
 
 def on_disk(alias: Alias, entries: Iterable[Entry]) -> Entry | None:
-    """The alias's very file, whichever program's cache has it; ollama names files by their hash."""
+    """The alias's own file in any program's cache; ollama names files by their hash."""
     blob = f"sha256-{alias.sha256}"
     return next((e for e in entries if is_file_of(alias, e) or e.path.name == blob), None)
 
@@ -141,7 +141,7 @@ def _exists(path: Path) -> bool:
         return True
     except PermissionError as error:
         raise UsageError(f"{path}: its folder may not be read", ASK_HINT) from error
-    except (OSError, ValueError):  # nothing there, or no path at all: too long, a null byte
+    except (OSError, ValueError):  # missing, or not a valid path (too long, a null byte)
         return False
 
 
@@ -149,14 +149,14 @@ def _begins_as_model(path: str) -> bool:
     try:
         with open(path, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
-    except OSError:  # it may not be read: whoever opens it says so
+    except OSError:  # unreadable: opening it will report that
         return False
 
 
-def _is_kept(name: str) -> bool:
+def _is_cached(name: str) -> bool:
     try:
         return _named(name, list_models()) is not None
-    except UsageError:  # it names several
+    except UsageError:  # ambiguous
         return True
 
 
@@ -205,12 +205,12 @@ def _by_name(name: str) -> Path:
 
 
 def _key(name: str) -> str:
-    """Comparable over the caches: llama.cpp writes a repository's slashes as underscores."""
+    """A name normalised for comparison: llama.cpp writes slashes of repositories as underscores."""
     return name.lower().replace("/", "_")
 
 
 def _named(name: str, entries: Sequence[Entry]) -> Entry | None:
-    """What is on disk under the name; the first way of reading it that fits counts."""
+    """The entry for a name; the first interpretation that matches counts."""
     wanted = _key(SHARD.sub(r"\g<prefix>-00001-of-\g<count>.gguf", name))
     exact = [entry for entry in entries if _key(entry.name) in (wanted, f"{wanted}:latest")]
     if exact:
@@ -221,7 +221,7 @@ def _named(name: str, entries: Sequence[Entry]) -> Entry | None:
 
 
 def _of_repository(name: str, entries: Sequence[Entry]) -> list[Entry]:
-    """The files of `user/repo[:quantization]`; without it those of the usual ones, if any."""
+    """The files of `user/repo[:quantization]`; without one, those of the default, if any."""
     if not REPOSITORY.fullmatch(name):
         return []
     repo, _, quantization = _key(name).partition(":")
@@ -248,8 +248,8 @@ def _unknown(name: str, known: Iterable[str]) -> UsageError:
             message = f"{name}: no such file, but {path.name}{suffix} is an unfinished download"
             return UsageError(message, "let the download finish, or fetch the file again")
     beside = [str(path.parent / file) for file in nearest(path.name, _ggufs(path.parent))]
-    near = beside or nearest(name, known)
-    hint = f"did you mean {' or '.join(near)}?" if near else None
+    similar = beside or nearest(name, known)
+    hint = f"did you mean {' or '.join(similar)}?" if similar else None
     if REPOSITORY.fullmatch(name) and not path.parent.is_dir():
         cure = f"{hint} if not, {how_to_get(name)}" if hint else how_to_get(name)
         return UsageError(f"{name}: no such file, and not in the caches", cure)

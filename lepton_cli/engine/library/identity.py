@@ -1,12 +1,12 @@
-"""Which model a file holds: a digest that results, caches and chats are bound to.
+"""The identity of a model: a digest that results, caches and chats are bound to.
 
-Hashed are the tensor table (name, format, shape), eight stretches of 4 KiB of each tensor, spread
-from its first to its last byte, and every key of the metadata but `general.*` and `split.*`, of
-which the architecture alone changes an answer.
+It hashes the tensor table (name, format, shape), eight samples of 4 KiB of each tensor, evenly
+spaced from first to last byte, and all metadata keys except `general.*` and `split.*`; of these
+only the architecture matters for answers.
 
-So another size, quantization, training, tokenizer, chat template or rope setting is told apart; a
-renamed, moved, merged or split file is the same model. What is not detected is a change of a few
-bytes between the stretches, as made by hand or by a failing disk: a file's checksum is for that.
+So another size, quantization, training, tokenizer, chat template or rope setting gives another
+identity; a renamed, moved, merged or split file is the same model. A change of a few bytes between
+the samples (by hand, or by a failing disk) is not detected; that takes a checksum of the file.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import numpy as np
 from quant.gguf import GGUF, Metadata, Strings, Tensor, Value
 
 VERSION = b"lepton.model.1"
-STRETCH, STRETCHES = 4096, 8  # bytes of each, a tensor: milliseconds for any size of file
+SAMPLE_BYTES, SAMPLES = 4096, 8  # per tensor: milliseconds for any size of file
 IRRELEVANT = ("general.", "split.")
 ARCHITECTURE = "general.architecture"
 
@@ -35,7 +35,7 @@ class SourceFile:
 
 
 def model_identity(file: GGUF) -> str:
-    """64 hexadecimal digits; the same on every machine and for every place of the file."""
+    """64 hexadecimal digits, independent of the machine and of the file's path."""
     digest = hashlib.sha256()
     for part in _parts(file):
         digest.update(len(part).to_bytes(8, "little"))
@@ -69,8 +69,8 @@ def _content(value: Value) -> bytes:
 
 def _sample(tensor: Tensor) -> bytes:
     data = tensor.data.reshape(-1)
-    if data.size <= STRETCH * STRETCHES:
+    if data.size <= SAMPLE_BYTES * SAMPLES:
         return data.tobytes()
-    gaps = STRETCHES - 1
-    starts = [(data.size - STRETCH) * i // gaps for i in range(STRETCHES)]
-    return b"".join(data[start : start + STRETCH].tobytes() for start in starts)
+    gaps = SAMPLES - 1
+    starts = [(data.size - SAMPLE_BYTES) * i // gaps for i in range(SAMPLES)]
+    return b"".join(data[start : start + SAMPLE_BYTES].tobytes() for start in starts)

@@ -1,6 +1,6 @@
-"""What a model file says of itself, and what its tensors are made of.
+"""A summary of a model file: metadata, sizes, tensors and their formats.
 
-Nothing here insists on a key: a file that cannot be run can still be looked into.
+No key is required: a file that cannot be run can still be inspected.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from quant.gguf import GGUF, Strings, Tensor
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one format holds of the file's weights."""
+    """The tensors of one format: how many, and their size."""
 
     format: str
     tensors: int
@@ -29,7 +29,7 @@ class TensorFacts:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Sizes in bytes; `shares` with the largest first; None for what the file does not say."""
+    """Sizes are in bytes; `shares` in descending order; None for missing keys."""
 
     path: str
     version: int
@@ -43,7 +43,7 @@ class Inspection:
     tensors: tuple[TensorFacts, ...]
 
     def own(self, key: str) -> Plain:
-        """The value of a key under the architecture's name."""
+        """The value of the key `<architecture>.<key>`."""
         return self.metadata.get(f"{self.architecture}.{key}")
 
 

@@ -1,4 +1,4 @@
-"""Values that JSON has a word for, and the line that is made of them."""
+"""Conversion of values to JSON types and to one line of JSON."""
 
 import json
 import math
@@ -10,15 +10,15 @@ import numpy as np
 from quant.gguf import Strings
 
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
-MOST_ITEMS = 16  # of an array that is shown
-# what json leaves as it is: terminals obey some, and some readers take others for line ends
-LATE_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+MAX_ITEMS = 16  # of an array that is shown in full
+# not escaped by json, but control characters for terminals, or line ends for some readers
+UNESCAPED_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def plain(value: object) -> Plain:
-    """Tuples and arrays are lists, infinity is its name, a long array is told by its length."""
+    """A value as JSON types: arrays become lists, infinity text, a long array its length."""
     if isinstance(value, Strings | np.ndarray):
-        if len(value) > MOST_ITEMS:
+        if len(value) > MAX_ITEMS:
             return {"array_length": len(value)}
         return [
             plain(item) for item in (value.tolist() if isinstance(value, np.ndarray) else value)
@@ -35,6 +35,6 @@ def plain(value: object) -> Plain:
 
 
 def json_line(record: Mapping[str, Plain]) -> str:
-    """One line, without its end, that stays one however it is read. Raises ValueError for NaN."""
+    """One line of JSON without newline, safe for terminals. Raises ValueError for NaN."""
     line = json.dumps(record, ensure_ascii=False, allow_nan=False)
-    return LATE_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+    return UNESCAPED_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line)

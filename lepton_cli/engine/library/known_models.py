@@ -1,4 +1,4 @@
-"""The models that have a name: on this disk, and in the catalogue."""
+"""All models with a name: on this disk, and in the catalogue."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,31 +8,31 @@ from lepton_cli.engine.library.stores import Entry, list_models
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A name that a command takes for a model. `path` None: it is not on this disk."""
+class KnownModel:
+    """A model name that commands accept. `path` is None if it is not on this disk."""
 
     name: str
     bytes: int | None
     path: str | None
     source: str
-    alias: Alias | None = None  # of a catalogue's name
+    alias: Alias | None = None  # for a name of the catalogue
 
 
-def known_models() -> list[Known]:
-    """Those on this disk first. The file of an alias is not told twice, an ollama tag of it is."""
+def known_models() -> list[KnownModel]:
+    """Models on this disk first. An alias's file is listed once, but its ollama tags as well."""
     entries, aliases = list_models(), load_aliases().values()
     known = [_known(alias, entries) for alias in aliases]
     for entry in entries:
         if not any(is_file_of(alias, entry) for alias in aliases):
-            known.append(Known(entry.name, entry.size, str(entry.path), entry.source))
+            known.append(KnownModel(entry.name, entry.size, str(entry.path), entry.source))
     return sorted(known, key=lambda model: model.path is None)
 
 
-def _known(alias: Alias, entries: Sequence[Entry]) -> Known:
+def _known(alias: Alias, entries: Sequence[Entry]) -> KnownModel:
     if alias.repo is None:
         path = packaged(alias.file)
-        return Known(alias.name, path.stat().st_size, str(path), "part of Lepton", alias)
+        return KnownModel(alias.name, path.stat().st_size, str(path), "part of Lepton", alias)
     entry = on_disk(alias, entries)
     if entry is None:
-        return Known(alias.name, alias.size, None, alias.cure, alias)
-    return Known(alias.name, entry.size, str(entry.path), entry.source, alias)
+        return KnownModel(alias.name, alias.size, None, alias.cure, alias)
+    return KnownModel(alias.name, entry.size, str(entry.path), entry.source, alias)

@@ -1,4 +1,4 @@
-"""What is written to: files, pipes and devices that a user named, and files that grow by lines."""
+"""Output files, pipes and devices that the user named, and files that grow line by line."""
 
 import contextlib
 import errno
@@ -11,13 +11,13 @@ from ops.files.own_files import named_file, not_a_file, open_file
 from ops.files.whole_files import replace_file
 from quant.errors import UsageError
 
-HEAD = 4096  # bytes of a file in which its mark is looked for
+HEAD = 4096  # bytes at the start of a file that are searched for its mark
 
 
 def check_named(path: Path, *, mark: bytes) -> None:
-    """Raises UsageError where `write_named` would, or where a file without the mark would be lost.
+    """Raises UsageError if `write_named` would fail, or would replace a file without the mark.
 
-    The mark is what all files of the kind that is to be written have near their beginning.
+    The mark is text near the beginning of every file of the kind that is written.
     """
     try:
         file = named_file(path)
@@ -25,20 +25,20 @@ def check_named(path: Path, *, mark: bytes) -> None:
             with open(open_file(file), "rb") as there:
                 if mark not in there.read(HEAD):
                     raise UsageError(
-                        f"{path} is there, and not ours to replace", "choose another file"
+                        f"{path} exists and is not a file of this kind", "choose another file"
                     )
-        with contextlib.suppress(_NotYetError), replace_file(path):
-            raise _NotYetError
+        with contextlib.suppress(_ProbeOnlyError), replace_file(path):
+            raise _ProbeOnlyError
     except OSError as error:
         raise _failed(path, error) from error
 
 
-class _NotYetError(Exception):
-    """There is nothing to write yet."""
+class _ProbeOnlyError(Exception):
+    """Abandons the draft: nothing is to be written yet."""
 
 
 def write_named(path: Path, data: bytes) -> None:
-    """Writes the whole file that a user named, or leaves the old one. Raises UsageError."""
+    """Atomically writes a file that the user named. Raises UsageError."""
     try:
         with replace_file(path) as file:
             file.write(data)
@@ -47,43 +47,43 @@ def write_named(path: Path, data: bytes) -> None:
 
 
 def append_lines(handle: int, data: bytes) -> None:
-    """Adds whole lines to a file, on the disk. Raises OSError.
+    """Appends whole lines to a file and syncs it. Raises OSError.
 
-    Behind a line that a crash has torn they begin a line of their own.
+    After an incomplete last line (from a crash) a newline is added first.
     """
     if os.lseek(handle, 0, os.SEEK_END):
         os.lseek(handle, -1, os.SEEK_END)
         data = data if os.read(handle, 1) == b"\n" else b"\n" + data
-    if os.write(handle, data) < len(data):  # in one piece: another program may write here too
+    if os.write(handle, data) < len(data):  # one write: another program may append too
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.fsync(handle)
 
 
 def is_stream(path: Path) -> bool:
-    """Whether what a user named takes bytes as they come: a pipe or a device, no file or folder."""
+    """Whether it is a pipe or a device, not a file or folder."""
     try:
         mode = path.stat().st_mode
-    except OSError:  # whoever opens it will say so
+    except OSError:  # opening it will report that
         return False
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def open_stream(path: Path) -> int:
-    """A pipe or a device to write to, which must have its reader already.
+    """Opens a pipe or a device for writing; a pipe must already have a reader.
 
-    Raises UsageError for what is neither, or that another user's link leads to; OSError.
+    Raises UsageError for anything else, or for a path through another user's link; OSError.
     """
     named_file(path)
     status = path.stat()
     if not (stat.S_ISFIFO(status.st_mode) or stat.S_ISCHR(status.st_mode)):
         raise not_a_file(path, status)
-    waits = getattr(os, "O_NONBLOCK", 0)  # else a pipe without a reader would hold us
+    waits = getattr(os, "O_NONBLOCK", 0)  # otherwise opening a pipe without reader would block
     try:
         handle = os.open(path, os.O_WRONLY | waits | getattr(os, "O_NOCTTY", 0))
     except OSError as error:
         if error.errno == errno.ENXIO:
             reader = f"cat {shlex.quote(str(path))} &"
-            raise UsageError(f"nobody reads the pipe {path}", f"first start: {reader}") from error
+            raise UsageError(f"the pipe {path} has no reader", f"first start: {reader}") from error
         raise
     if waits:
         os.set_blocking(handle, True)

@@ -1,4 +1,4 @@
-"""Lepton's own folders, and files that only their owner may read.
+"""Lepton's own folders, and private files.
 
 XDG folders on Linux and macOS, AppData on Windows; the XDG variables count on every system.
 """
@@ -13,35 +13,35 @@ from ops.files.whole_files import replace_file
 from quant.errors import UsageError
 
 WRITABLE = "a folder that can be written"
-NO_HOME = Path(os.devnull)  # nothing lies below it, and nothing can be written there
-LARGEST = 1 << 28  # bytes of a chat's file
+NO_HOME = Path(os.devnull)  # nothing exists or can be written below it
+MAX_CHAT = 1 << 28  # bytes of a chat's file
 
 
 def home() -> Path:
-    """The person's home folder; NO_HOME where the system knows none, and where HOME is no path."""
+    """The user's home folder; NO_HOME if there is none, or if HOME is not an absolute path."""
     path = os.path.expanduser("~")
     empty = os.environ.get("HOME") == "" and sys.platform != "win32"  # not the root folder
     return Path(path) if os.path.isabs(path) and not empty else NO_HOME
 
 
 def config_folder() -> Path:
-    """For what a person writes: config.toml."""
+    """For files that the user writes: config.toml."""
     return _folder("XDG_CONFIG_HOME", ".config", "APPDATA", "lepton")
 
 
 def cache_folder() -> Path:
-    """For what can be made again: compiled kernels."""
+    """For files that can be made again: compiled kernels."""
     return _folder("XDG_CACHE_HOME", ".cache", "LOCALAPPDATA", "lepton/cache")
 
 
 def state_folder() -> Path:
-    """For what a person would miss: the input history and saved chats."""
+    """For data that must not be lost: the input history and saved chats."""
     return _folder("XDG_STATE_HOME", ".local/state", "LOCALAPPDATA", "lepton/state")
 
 
 def _folder(variable: str, default: str, windows_variable: str, windows_name: str) -> Path:
     chosen = os.environ.get(variable, "")
-    if os.path.isabs(chosen):  # the XDG specification: a relative path is to be ignored
+    if os.path.isabs(chosen):  # the XDG specification says to ignore relative paths
         return Path(chosen) / "lepton"
     local = os.environ.get(windows_variable)
     if sys.platform == "win32" and local:
@@ -50,9 +50,9 @@ def _folder(variable: str, default: str, windows_variable: str, windows_name: st
 
 
 def private_folder(path: Path) -> Path:
-    """Makes the folder for its owner alone (0700), and gives it without links.
+    """Creates a private folder (0700); returns its path with links resolved.
 
-    Raises UsageError, also where others could put something there.
+    Raises UsageError, also if others could put something there.
     """
     try:
         return own_files.private_folder(path)
@@ -61,9 +61,9 @@ def private_folder(path: Path) -> Path:
 
 
 def private_file(path: Path) -> Path:
-    """Makes the file, if it is not there, gives it to its owner alone (0600) and tells where it is.
+    """Creates a private file (0600) if it is missing; returns its path with links resolved.
 
-    For those who open it by its name afterwards (the input history). Raises UsageError.
+    For libraries that open files by name (the input history). Raises UsageError.
     """
     private_folder(path.parent)
     try:
@@ -74,34 +74,34 @@ def private_file(path: Path) -> Path:
     return file
 
 
-def open_kept(path: Path, flags: int = os.O_RDONLY) -> int:
-    """The handle of a chat's file; a new one is its owner's alone (0600).
+def open_chat(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Opens a chat's file; a new one is private (0600).
 
-    In Lepton's own folders nobody else may be able to write it; one that a user named is theirs to
-    choose. Raises UsageError, OSError.
+    In Lepton's own folders nobody else may be able to write it; a path that the user named may be
+    anywhere. Raises UsageError, OSError.
     """
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(state_folder())):
         return open_own(own_file(path), flags)
     return open_file(named_file(path), flags)
 
 
-def read_kept(path: Path) -> bytes:
-    """All of it. Raises as `open_kept`, and UsageError for more than any chat has."""
-    with open(open_kept(path), "rb") as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise UsageError(f"{path} is no chat: it has over {LARGEST >> 20} MiB")
+def read_chat_file(path: Path) -> bytes:
+    """The bytes of a chat's file. Raises as `open_chat`, and UsageError above MAX_CHAT."""
+    with open(open_chat(path), "rb") as file:
+        data = file.read(MAX_CHAT + 1)
+    if len(data) > MAX_CHAT:
+        raise UsageError(f"{path} is not a chat: it has over {MAX_CHAT >> 20} MiB")
     return data
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes the whole file or leaves the old one; a new one is its owner's alone (0600).
+    """Atomically writes a file; a new one is private (0600).
 
-    Raises UsageError, also where there is no such folder: a slip would become one.
+    Raises UsageError, also for a missing folder, which may be a typing error.
     """
     try:
         with replace_file(path, 0o600) as file:
-            # a lone surrogate, from a terminal that sends no UTF-8, must not lose the rest
+            # lone surrogates come from a terminal that does not send UTF-8
             file.write(text.encode(errors="backslashreplace"))
     except OSError as error:
         raise _unwritable(path, error) from error

@@ -1,8 +1,8 @@
-"""How numbers of bytes and of things are told."""
+"""Formatting of byte sizes and counts."""
 
 
 def gigabytes(size: int) -> str:
-    """Of small models in MB."""
+    """A size in GB, below 1 GB in MB."""
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 

@@ -1,6 +1,6 @@
-"""Where other programs keep GGUF files: the caches of llama.cpp, Hugging Face, ollama, LM Studio.
+"""GGUF files in the caches of llama.cpp, Hugging Face, ollama and LM Studio.
 
-Their folders are read and never written; what cannot be read there is passed over.
+Their folders are read and never written; unreadable files are skipped.
 """
 
 import json
@@ -13,17 +13,17 @@ from pathlib import Path
 
 from lepton_cli.engine.library.paths import home
 
-OLLAMA_SERVICE = Path("/usr/share/ollama/.ollama/models")  # where ollama's Linux service keeps them
-DIGEST = re.compile(r"sha256[:-](\w+)")  # anything else might lead out of ollama's folder
+OLLAMA_SERVICE = Path("/usr/share/ollama/.ollama/models")  # the models of ollama's Linux service
+DIGEST = re.compile(r"sha256[:-](\w+)")  # anything else could point outside ollama's folder
 SHARD = re.compile(r"(?P<prefix>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A model on disk, under a name that `resolve` takes.
+    """A model on disk, with a name that `resolve` accepts.
 
     The name is `user/repo/file.gguf` for Hugging Face and LM Studio, `model:tag` for ollama, and
-    for llama.cpp the file's name, in which it writes the slashes of the former as `_`.
+    for llama.cpp the file's name, where `_` replaces the slashes.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Entry:
 
 
 def list_models() -> list[Entry]:
-    """What the caches hold under each of its names: of ollama, several may share a file."""
+    """The models in all caches, under each of their names (ollama tags may share a file)."""
     hub, flat = hugging_face_folder(), llama_cpp_folder()
     found = [
         *_files("llama.cpp", flat, recursive=False),
@@ -74,7 +74,7 @@ def ollama_folders() -> tuple[Path, ...]:
 
 
 def shard_paths(path: Path) -> list[Path]:
-    """All parts of the model whose first part is `path`, by their names alone."""
+    """The paths of all parts of the model whose first part is `path`, from the name alone."""
     match = SHARD.fullmatch(path.name)
     if match is None:
         return [path]
@@ -96,7 +96,7 @@ def _files(source: str, folder: Path, *, recursive: bool = True) -> Iterator[Ent
 def _hub(source: str, folder: Path) -> Iterator[Entry]:
     """`models--user--repo/snapshots/<commit>/<file>`; refs/main names the newest commit.
 
-    A file that only an older snapshot has is there too.
+    Files that only an older snapshot has are listed too.
     """
     for repository in sorted(_listed(folder)):
         if not repository.name.startswith("models--"):
@@ -129,7 +129,7 @@ def _model_blob(manifest: Path, blobs: Path) -> Path | None:
         kinds = {layer["mediaType"]: layer["digest"] for layer in layers}
         digest = DIGEST.fullmatch(kinds["application/vnd.ollama.image.model"])
         return blobs / f"sha256-{digest[1]}" if digest else None
-    except (ValueError, KeyError, TypeError, RecursionError):  # half-written, or no GGUF model
+    except (ValueError, KeyError, TypeError, RecursionError):  # half-written, or not a GGUF model
         return None
 
 
@@ -139,7 +139,7 @@ def _entry(name: str, path: Path, source: str) -> Entry:
 
 
 def _is_model(path: Path) -> bool:
-    """A GGUF file that is no image projector, and the first one if it is a shard."""
+    """Whether it is a GGUF file, not an image projector, and not a shard after the first."""
     name = path.name.lower()
     shard = SHARD.fullmatch(name)
     first = shard is None or int(shard["number"]) == 1
@@ -147,7 +147,7 @@ def _is_model(path: Path) -> bool:
 
 
 def _walk(folder: Path, *, recursive: bool = True) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):  # passes over what it may not read
+    for place, folders, files in os.walk(folder):  # skips unreadable folders
         folders[:] = sorted(folders) if recursive else []
         yield from (Path(place, name) for name in sorted(files))
 

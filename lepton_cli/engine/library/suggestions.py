@@ -1,39 +1,39 @@
-"""The names that a person may have meant."""
+"""Suggestions for misspelled names."""
 
 from collections.abc import Iterable, Sequence
 
-MOST_SLIPS = 3
-SHORTEST = 3  # a name that is shorter is no beginning that says anything
-MOST_NAMES = 4
+MAX_EDITS = 3
+MIN_PREFIX = 3  # shorter names are no evidence as a prefix
+MAX_NAMES = 4
 
 
 def did_you_mean(word: str, names: Iterable[str]) -> str | None:
-    """A hint with the nearest names, if any is near enough to be meant."""
+    """A hint with the most similar names, if any is similar enough."""
     near = nearest(word, names)
     return f"did you mean {' or '.join(near)}?" if near else None
 
 
 def nearest(word: str, names: Iterable[str]) -> list[str]:
-    """The names that `word` abbreviates; else those with the fewest slips; else those it extends.
+    """The names that `word` abbreviates; else those with the fewest edits; else those it extends.
 
-    One slip for three characters at most: a suggestion that was not meant is worse than none, and
-    so are many. Dashes and slashes in front do not count.
+    At most one edit per three characters: a wrong suggestion is worse than none, and so are many.
+    Leading dashes and slashes are ignored.
     """
     known = {_plain(name): name for name in names}
     wanted = _plain(word)
     near = (
         [name for name in known if name.startswith(wanted)]
-        or _with_fewest_slips(wanted, known)
+        or _with_fewest_edits(wanted, known)
         or [name for name in known if _extends(wanted, name)]
     )
-    return [known[name] for name in near] if wanted and len(near) <= MOST_NAMES else []
+    return [known[name] for name in near] if wanted and len(near) <= MAX_NAMES else []
 
 
-def _with_fewest_slips(word: str, names: Iterable[str]) -> list[str]:
-    allowed = min(len(word) // 3, MOST_SLIPS)
+def _with_fewest_edits(word: str, names: Iterable[str]) -> list[str]:
+    allowed = min(len(word) // 3, MAX_EDITS)
     likely = [name for name in names if abs(len(name) - len(word)) <= allowed]
-    slips = {name: _slips(word, name) for name in likely}
-    return [name for name in likely if slips[name] == min(slips.values()) <= allowed]
+    edits = {name: _edit_distance(word, name) for name in likely}
+    return [name for name in likely if edits[name] == min(edits.values()) <= allowed]
 
 
 def _plain(name: str) -> str:
@@ -41,13 +41,13 @@ def _plain(name: str) -> str:
 
 
 def _extends(word: str, name: str) -> bool:
-    """Whether the word begins with the name, and that is a whole part of it, or a third."""
+    """Whether the word begins with the name, up to a separator or for at least a third of it."""
     rest = word.removeprefix(name)
     whole = rest[:1] in ("-", "_", ".", ":") or len(rest) <= 2 * len(name)
-    return len(name) >= SHORTEST and rest != word and whole
+    return len(name) >= MIN_PREFIX and rest != word and whole
 
 
-def _slips(a: Sequence[str], b: Sequence[str]) -> int:
+def _edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
     """Insertions, deletions, replacements and swaps of neighbours that lead from `a` to `b`."""
     before, last = list[int](), list(range(len(b) + 1))
     for i, letter in enumerate(a, 1):

@@ -1,1 +1,1 @@
-"""From a file to a program that runs: options, memory, placement."""
+"""Opening a model file: options, backend, memory plan, placement on cards."""

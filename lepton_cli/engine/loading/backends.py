@@ -1,4 +1,4 @@
-"""Which backend runs a model: what was asked for, and what card there is."""
+"""The choice of the backend, from the options and the card that was found."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,29 +14,29 @@ ON_THE_CPU = "running on the CPU"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A backend; `card` is of cuda. `no_gpu`: why there is no card, where one might have been."""
+class BackendChoice:
+    """The chosen backend; `card` is set for cuda. `no_gpu`: why no card is used, if relevant."""
 
     backend: Literal["cpu", "cuda", "reference"]
     card: Card | None = None
     no_gpu: str | None = None
-    told: bool = False  # `no_gpu` matters also to who did not ask
+    announce: bool = False  # show `no_gpu` even to a user who did not ask for a card
 
-    def on_the_cpu(self, reason: str) -> "Choice":
-        """Where the card turns out to be of no use."""
-        return Choice("cpu", no_gpu=f"{reason}; {ON_THE_CPU}", told=True)
+    def on_the_cpu(self, reason: str) -> "BackendChoice":
+        """The CPU instead, if the card turns out to be unusable."""
+        return BackendChoice("cpu", no_gpu=f"{reason}; {ON_THE_CPU}", announce=True)
 
 
 @dataclass(frozen=True, slots=True)
 class GpuUse:
-    """A card, its bytes free before the model came, and what of the model went there."""
+    """A card, its free bytes before loading, and the part of the model on it."""
 
     card: Card
     free: int
     placement: Placement
 
     def __str__(self) -> str:
-        """As `-v` tells it."""
+        """The text for `-v`."""
         placed = self.placement
         memory = f"{self.free / 1e9:.1f} of {self.card.total / 1e9:.1f} GB free"
         layers = f"layers on the GPU: {placed.layers_on_gpu} of {placed.layers}"
@@ -44,21 +44,26 @@ class GpuUse:
 
     @property
     def arithmetic(self) -> str:
-        """What the sums of an answer depend on: the kind of card, and which layers it has."""
+        """The kind of card and the layers on it, which results depend on."""
         placed = self.placement
         return f"{self.card.arithmetic}.{placed.layers_on_gpu}of{placed.layers}"
 
 
-def choose(wanted: Backend, layers: GpuLayers, probe: Callable[[], Card | Missing]) -> Choice:
-    """No card is looked for where none may be used. Raises UsageError where there must be one."""
+def choose(
+    wanted: Backend, layers: GpuLayers, probe: Callable[[], Card | Missing]
+) -> BackendChoice:
+    """Chooses a backend; calls `probe` only if a card may be used.
+
+    Raises UsageError if a card is required and there is none.
+    """
     if wanted in ("cpu", "reference"):
-        return Choice(wanted)
+        return BackendChoice(wanted)
     if layers == 0:
-        return Choice("cpu")
+        return BackendChoice("cpu")
     found = probe()
     if isinstance(found, Card):
-        return Choice("cuda", found)
+        return BackendChoice("cuda", found)
     if wanted == "cuda":
         raise UsageError(found.reason, found.cure)
     reason = f"{found.reason}: {found.cure}; {ON_THE_CPU}"
-    return Choice("cpu", no_gpu=reason, told=found.nvidia or layers != "auto")
+    return BackendChoice("cpu", no_gpu=reason, announce=found.nvidia or layers != "auto")

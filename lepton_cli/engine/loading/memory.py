@@ -1,4 +1,4 @@
-"""What is said where memory ran out, and a look ahead where little of it may be had."""
+"""Errors when memory runs out, and an early check of the address space limit."""
 
 import os
 
@@ -6,33 +6,33 @@ from ops.machine import address_limit, available_memory
 from quant.errors import OutOfMemoryError
 from quant.gguf import Metadata, Strings
 
-LEAST_ADDRESSES = 450_000_000  # bytes: 400 with two threads, for what is imported and compiled
-RESERVE = 32_000_000  # bytes: for what is imported later, a chat's screen, stacks, logits
-STRING_BYTES = 450  # of a tokenizer, for each text of its file, while it is built for long texts
-CURE = "free memory, or raise that limit; -t 1 and a smaller -c take less"
+MIN_ADDRESS_SPACE = 450_000_000  # bytes for imports and kernels (400 MB with two threads)
+RESERVE = 32_000_000  # bytes for later imports, the chat's screen, stacks, logits
+STRING_BYTES = 450  # memory of a tokenizer per string in its file, at the peak
+HINT = "free memory, or raise that limit; -t 1 and a smaller -c take less"
 
 
-def out_of_memory(what: str, cure: str = CURE) -> OutOfMemoryError:
-    """With how much is there."""
+def out_of_memory(what: str, cure: str = HINT) -> OutOfMemoryError:
+    """An error that also names the available memory."""
     return OutOfMemoryError(f"{what}; {available_memory()}", cure)
 
 
 def process_needs(metadata: Metadata) -> int:
-    """Bytes that the process takes beside the model, from now on: its tokenizer, and a reserve.
+    """Bytes that the process will still need besides the model: the tokenizer and a reserve.
 
-    What it has taken before is no longer free.
+    Memory that is already in use is not counted.
     """
     texts = sum(len(value) for value in metadata.values() if isinstance(value, Strings))
     return RESERVE + STRING_BYTES * texts
 
 
 def check_addresses() -> None:
-    """Raises OutOfMemoryError where not even the libraries fit, which fail in ways of their own."""
+    """Raises OutOfMemoryError if not even the libraries fit (they would fail obscurely)."""
     limit = address_limit()
     if limit is None:
         return
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each of its threads takes addresses
-    if limit < LEAST_ADDRESSES:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each thread takes address space
+    if limit < MIN_ADDRESS_SPACE:
         message = f"ulimit -v allows {limit / 1e6:.0f} MB of addresses; Lepton itself takes "
-        message += f"{LEAST_ADDRESSES / 1e6:.0f} MB, and a model its size twice"
+        message += f"{MIN_ADDRESS_SPACE / 1e6:.0f} MB, and a model its size twice"
         raise OutOfMemoryError(message, "raise it where it is set, or run Lepton elsewhere")

@@ -1,8 +1,8 @@
-"""How many of a model's layers go onto the card, by its free memory.
+"""How many of a model's layers are placed on the card, by its free memory.
 
-The last n layers go there, with the output's norm and matrix; the first layers and the embedding
-stay on the CPU, so that activations cross once a pass. Where n is all of them, the embedding goes
-too. All here is arithmetic on numbers of bytes.
+The last n layers are on the card, with the output's norm and matrix; the first layers and the
+embedding stay on the CPU, so that activations cross once per pass. If n is all of them, the
+embedding is on the card too. Everything here is arithmetic on byte counts.
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from quant.errors import OutOfMemoryError, UsageError
 GpuLayers = int | Literal["auto", "all"]
 
 RESERVE = 300_000_000
-"""Bytes of the card that stay free: the driver's own needs, and those of the desktop."""
-LEAST_CONTEXT = 4096  # what a context that nobody asked for is shrunk to, to have all on the card
+"""Bytes of the card's memory that stay free for the driver and the desktop."""
+MIN_CONTEXT = 4096  # a default context may shrink to this, so that all layers fit on the card
 
 
 def most_layers(needs: Needs, context: int, free: int) -> int:
-    """How many fit into `free` bytes."""
+    """The largest number of layers that fits into `free` bytes."""
     room = free - RESERVE
     counts = range(len(needs.layers), 0, -1)
     return next((n for n in counts if needs.total(n, context) <= room), 0)
 
 
 def most_context(needs: Needs, count: int, free: int, most: int) -> int:
-    """The longest context, `most` at most, with which so many layers fit."""
+    """The longest context, up to `most`, with which `count` layers fit."""
     room = free - RESERVE - needs.total(count, 0)
     block = needs.block(count)
     if room < 0:
@@ -38,7 +38,7 @@ def most_context(needs: Needs, count: int, free: int, most: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The last `layers_on_gpu` of `layers` are on the card; `gpu_bytes` with a full context."""
+    """The last `layers_on_gpu` of `layers` are on the card; `gpu_bytes` at a full context."""
 
     layers_on_gpu: int
     layers: int
@@ -52,7 +52,7 @@ class Placement:
 
     @property
     def cpu_layers(self) -> int:
-        """The first so many are computed by the CPU."""
+        """The number of first layers that the CPU computes."""
         return self.layers - self.layers_on_gpu
 
 
@@ -65,24 +65,24 @@ def check_layers(layers: GpuLayers) -> None:
 def place(
     needs: Needs, wanted: GpuLayers, ctx: int | None, trained: int, free_bytes: int
 ) -> Placement:
-    """The layers asked for, or with "auto" as many as fit, which may be none.
+    """Places the layers asked for, or with "auto" as many as fit, perhaps none.
 
-    The whole context `ctx` must fit. Without one it is the trained one, or as much of it, but 4096
-    at least, as lets all layers asked for fit; where they do not fit with that either, "auto" has
-    more layers rather than more context. Raises OutOfMemoryError with the numbers.
+    A given context `ctx` must fit as a whole. Otherwise the trained context is shrunk, to 4096 at
+    least, until all requested layers fit; if they do not fit even then, "auto" prefers more layers
+    to more context. Raises OutOfMemoryError with the numbers.
     """
     layers = len(needs.layers)
     target = layers if isinstance(wanted, str) else min(wanted, layers)
     context, note = ctx or trained, None
     if ctx is None:
         fitting = most_context(needs, target, free_bytes, trained)
-        least = min(LEAST_CONTEXT, trained)
+        least = min(MIN_CONTEXT, trained)
         if least <= fitting < trained:
             context = fitting
-            note = f"context {context} of {trained}: the GPU's memory allows no more"
+            note = f"context {context} of {trained}: limited by the GPU's memory"
         elif fitting < least < trained and wanted == "auto":
             context = least
-            note = f"context {context} of {trained}: so the GPU has more layers; -c asks for more"
+            note = f"context {context} of {trained}: leaves more layers on the GPU; -c sets it"
     count = min(target, most_layers(needs, context, free_bytes))
     if count < target and wanted != "auto":
         raise too_large(needs, target, context, free_bytes)
@@ -90,7 +90,7 @@ def place(
 
 
 def too_large(needs: Needs, count: int, context: int, free_bytes: int) -> OutOfMemoryError:
-    """With the most layers that would fit, and the longest context."""
+    """The error, which suggests the most layers and the longest context that would fit."""
     whole = needs.total(count, context) + RESERVE
     parts = (
         f"weights {gigabytes(needs.weights(count))}",

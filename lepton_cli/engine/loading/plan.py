@@ -1,4 +1,4 @@
-"""From a file to a model that can run: what fits, which backend, and everything checked before."""
+"""Load options, and the plan of a model's memory, checked before anything is loaded."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from lepton_cli.engine.loading.placement import GpuLayers, Placement, check_laye
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.keys import Keys
 from lepton_cli.models.registry import ARCHITECTURES, decoder_class
-from ops.backend import CacheTypes as CacheTypes  # the screen knows the engine alone
+from ops.backend import CacheTypes as CacheTypes  # for the screen, which imports only the engine
 from ops.interface import BLOCK
 from ops.machine import MemoryLimit
 from ops.memory_plan import Limits
@@ -23,30 +23,30 @@ from quant.errors import ModelFileError, OutOfMemoryError, UsageError
 from quant.gguf import GGUF
 
 LOGIT_ROWS = 32
-"""Rows of logits that a pass can give at most: their buffer is as wide as the vocabulary."""
+"""The most rows of logits per pass; each is as wide as the vocabulary."""
 
 NO_ROOM = "free memory, raise that limit, or use a smaller model"
-ADVISED = 0.9  # of the context that fits: what is free now may not be there at the next try
+ADVISED = 0.9  # of the context that fits: less memory may be free at the next try
 
-MOST_THREADS, MOST_TOKENS = 1 << 10, 1 << 20  # in a pass
-MOST_CARD_TOKENS = 2048  # a card's kernels reach a row of activations in 32 bits, and need no more
+MAX_THREADS, MAX_TOKENS = 1 << 10, 1 << 20  # per pass
+MAX_CARD_TOKENS = 2048  # the kernels' 32-bit offsets cover so many rows; more is not faster
 
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """How to run a model. `threads` and `ctx` None: what the machine and the model allow."""
+    """How to run a model. `threads` and `ctx` None: what machine and model allow."""
 
     backend: Backend = "auto"
     threads: int | None = None
     ctx: int | None = None
     kv: CacheTypes = ("f16", "f16")  # of keys, and of values
-    ubatch: int = 256  # tokens that enter in one pass
+    ubatch: int = 256  # prompt tokens per pass
     template: str | None = None  # a built-in template's name, or Jinja text
-    prefixes: int = 0  # bytes of disk for beginnings of prompts; 0: none are stored or looked for
-    gpu_layers: GpuLayers = "auto"  # the last so many are on the card; 0: the CPU does all
+    prefixes: int = 0  # bytes of disk for the prompt cache; 0: off
+    gpu_layers: GpuLayers = "auto"  # number of last layers on the card; 0: all on the CPU
 
     def __post_init__(self) -> None:
-        """Raises UsageError: the words may come from a person's program."""
+        """Raises UsageError: values may come from a user's program."""
         check_layers(self.gpu_layers)
         for name, value, known in (
             ("backend", self.backend, get_args(Backend)),
@@ -55,8 +55,8 @@ class LoadOptions:
             if value not in known:
                 raise UsageError(f"{name} is {value!r}", f"it may be {', '.join(known)}")
         for name, number, most in (
-            ("threads", self.threads, MOST_THREADS),
-            ("ubatch", self.ubatch, MOST_TOKENS),
+            ("threads", self.threads, MAX_THREADS),
+            ("ubatch", self.ubatch, MAX_TOKENS),
         ):
             if number is not None and not 1 <= number <= most:
                 raise UsageError(f"{name} is {number}", f"it may be 1 to {most}")
@@ -64,15 +64,15 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a model takes of the machine's own memory in bytes, and the context that fits."""
+    """The host memory that a model needs, in bytes, and the context that fits."""
 
     context: int
     weights: int
-    cache: int  # with the whole context in use
+    cache: int  # at a full context
     buffers: int
     process: int  # the tokenizer, and a reserve
-    longest: int  # the largest context that could be had instead
-    free: MemoryLimit  # before anything of it was taken
+    longest: int  # the largest possible context
+    free: MemoryLimit  # before loading
     note: str | None = None
 
     @property
@@ -81,7 +81,7 @@ class Plan:
 
     @property
     def left(self) -> MemoryLimit:
-        """For another model beside this one."""
+        """The free memory for another model beside this one."""
         rest = max(0, self.free.bytes - self.total)
         return MemoryLimit(rest, f"{self.free.reason}, beside the model")
 
@@ -95,7 +95,7 @@ class Plan:
 
 
 def architecture(file: GGUF) -> type[Decoder]:
-    """Raises ModelFileError for a file that is no model, or of an architecture not known here."""
+    """Raises ModelFileError for a file that is not a model, or of an unknown architecture."""
     kind = file.metadata.string("general.type", "model")
     if kind != "model":
         raise ModelFileError(f"{file.path}: general.type is {kind!r}, not a model to run")
@@ -108,7 +108,7 @@ def architecture(file: GGUF) -> type[Decoder]:
 
 
 def build(file: GGUF, context: int) -> Program:
-    """The model recorded, with every tensor asked for once and every shape checked."""
+    """Records the model's program; checks that every tensor is used and every shape fits."""
     kind = architecture(file)
     try:
         decoder = kind(file, context)
@@ -145,10 +145,10 @@ def plan_memory(
     placement: Placement | None = None,
     most_positions: int | None = None,
 ) -> Plan:
-    """The context asked for, or as much of the trained one as memory allows.
+    """Plans for the context asked for, or as much of the trained one as memory allows.
 
-    `needs` are those of what the machine itself computes: all, or what a placement leaves to it.
-    `most_positions`: the model's own end, where it has a table of positions.
+    `needs`: of the part that the CPU computes. `most_positions`: the model's own limit, if it has a
+    table of positions.
     Raises OutOfMemoryError with the numbers, before anything is loaded.
     """
     context = placement.context if placement else wanted or trained
@@ -164,7 +164,7 @@ def plan_memory(
     if context <= fitting:
         return full
     if wanted is None and fitting >= BLOCK:
-        note = f"context {fitting} of {trained}: memory allows no more ({free.reason})"
+        note = f"context {fitting} of {trained}: limited by memory ({free.reason})"
         cache = needs.cache(layers, fitting)
         return replace(full, context=fitting, cache=cache, longest=fitting, note=note)
     message = f"{path}: needs {full}; {free}"
@@ -174,7 +174,7 @@ def plan_memory(
 
 
 def check_context(wanted: int | None, trained: int) -> str | None:
-    """A note when the window is longer than the model was trained for."""
+    """A note if the context is longer than the model was trained for. Raises UsageError."""
     if wanted is None:
         return None
     if wanted < 1:
@@ -185,5 +185,5 @@ def check_context(wanted: int | None, trained: int) -> str | None:
 
 
 def readable_name(path: Path) -> str:
-    """A model file's name without its ending and shard number."""
+    """A model file's name without suffix and shard number."""
     return path.name.removesuffix(".gguf").split("-00001-of-")[0]

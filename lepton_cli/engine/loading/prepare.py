@@ -1,4 +1,4 @@
-"""From a file to an open model: record, choose, ask what is needed, place, plan, open."""
+"""Opens a model: record the program, choose a backend, place layers, plan memory, open."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from typing import Literal
 
 from lepton_cli.engine.library.sizes import gigabytes
 from lepton_cli.engine.loading import plan as loading
-from lepton_cli.engine.loading.backends import Choice, GpuUse, choose
+from lepton_cli.engine.loading.backends import BackendChoice, GpuUse, choose
 from lepton_cli.engine.loading.memory import process_needs
 from lepton_cli.engine.loading.placement import Placement, place, too_large
 from lepton_cli.engine.loading.plan import LoadOptions, Plan
@@ -33,7 +33,7 @@ from quant.gguf import GGUF
 
 @dataclass(frozen=True, slots=True)
 class OpenCard:
-    """A card that is held, and what of the model goes there."""
+    """An open card, and the part of the model placed on it."""
 
     device: Device
     use: GpuUse
@@ -41,21 +41,21 @@ class OpenCard:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that opening needs. Whoever has it closes the card's device."""
+    """Everything that opening needs. Its owner closes the card's device."""
 
     program: Program
     trained: int  # context
     plan: Plan
     limits: Limits
-    choice: Choice
+    choice: BackendChoice
     card: OpenCard | None
     resources: Resources
     notes: tuple[str, ...]
 
     def backends(self, kv: CacheTypes) -> tuple[Backend, ...]:
-        """What computes the layers, the first ones first."""
+        """The backends that compute the layers, in the layers' order."""
         if self.card is None:
-            assert self.choice.backend != "cuda", "cuda is chosen with a card"
+            assert self.choice.backend != "cuda", "cuda is only chosen with a card"
             return (backend_of(self.choice.backend, kv, self.resources),)
         used = self.card.use
         on_card = CardBackend(used.card, kv, self.resources, self.card.device)
@@ -63,16 +63,16 @@ class Prepared:
         return (on_card,) if whole else (CpuBackend(kv, self.resources), on_card)
 
     def open(self, options: LoadOptions) -> Runner:
-        """A card that was held for a failure is given back. Raises LeptonError."""
+        """Opens the model; on failure closes the card. Raises LeptonError."""
         try:
             match self.backends(options.kv):
                 case (backend,):
                     return backend.open(self.program, self.limits)
                 case (CpuBackend() as first, CardBackend() as second):
-                    assert self.card is not None, "a card has the last layers"
+                    assert self.card is not None, "the last layers are on a card"
                     layer = self.card.use.placement.cpu_layers
                     return open_on_both(first, second, self.program, layer, self.limits)
-            raise AssertionError("one backend, or the CPU and a card")
+            raise AssertionError("there is one backend, or the CPU and a card")
         except BaseException:
             if self.card is not None:
                 self.card.device.close()
@@ -105,19 +105,23 @@ def prepare(
         if card:
             card.device.close()
         raise
-    most = loading.MOST_CARD_TOKENS if card else options.ubatch
+    most = loading.MAX_CARD_TOKENS if card else options.ubatch
     limits = loading.limits_of(plan.context, min(options.ubatch, most))
-    notes = (longer, plan.note, choice.no_gpu if choice.told else None)
-    told = tuple(note for note in notes if note)
-    return Prepared(program, trained, plan, limits, choice, card, resources, told)
+    notes = (longer, plan.note, choice.no_gpu if choice.announce else None)
+    shown = tuple(note for note in notes if note)
+    return Prepared(program, trained, plan, limits, choice, card, resources, shown)
 
 
 def open_card(
-    program: Program, trained: int, options: LoadOptions, resources: Resources, choice: Choice
-) -> tuple[Choice, OpenCard | None]:
-    """The card that was chosen, with room for the model; the CPU where nobody insists on a card.
+    program: Program,
+    trained: int,
+    options: LoadOptions,
+    resources: Resources,
+    choice: BackendChoice,
+) -> tuple[BackendChoice, OpenCard | None]:
+    """Opens the chosen card if the model fits; otherwise the CPU, unless the user insists.
 
-    Raises LeptonError for a card that was asked for, but cannot be opened or has too little room.
+    Raises LeptonError if a card was asked for but cannot be opened or has too little memory.
     """
     if choice.card is None:
         return choice, None
@@ -150,7 +154,7 @@ def open_card(
 
 
 def options_limits(options: LoadOptions, context: int) -> Limits:
-    """Of the largest pass, with the context asked for or else this one."""
+    """The limits of the largest step, with the context asked for, or else this one."""
     return loading.limits_of(options.ctx or context, options.ubatch)
 
 
@@ -163,14 +167,14 @@ def plan_rest(
     resources: Resources,
     beside: Plan | None,
 ) -> Plan:
-    """The machine's own memory, for what is not on the card."""
+    """Plans the host memory for what is not on the card."""
     free, placement = available_memory(), card.use.placement if card else None
     needs = needs_here(program, trained, options, placement, resources)
     needs, end = replace(needs, process=process_needs(file.metadata)), program.most_positions
     if beside is None:
         return loading.plan_memory(file.path, needs, options.ctx, trained, free, placement, end)
     free = least(free, beside.left)
-    trained = min(trained, beside.context)  # more positions are never entered
+    trained = min(trained, beside.context)  # more positions are never used
     try:
         return loading.plan_memory(file.path, needs, options.ctx, trained, free, placement, end)
     except OutOfMemoryError as error:
@@ -184,7 +188,7 @@ def needs_here(
     placement: Placement | None,
     resources: Resources,
 ) -> Needs:
-    """Of the layers that the machine itself computes; its buffers hold a whole pass."""
+    """The needs of the layers that the CPU computes."""
     limits = options_limits(options, trained)
     if placement:
         limits = loading.limits_of(placement.context, options.ubatch)

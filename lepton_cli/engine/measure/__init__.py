@@ -1,1 +1,1 @@
-"""What lepton bench and doctor tell."""
+"""Measurements for `lepton bench`, findings for `lepton doctor`, and warm-up."""

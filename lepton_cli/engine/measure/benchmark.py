@@ -1,4 +1,4 @@
-"""Measures a model's speed, test by test, beside the limits of the machine in the same minute."""
+"""Measures a model's speed, and the machine's limits before and after each test."""
 
 import statistics
 import time
@@ -30,12 +30,12 @@ from ops.state.layout import StateLayout
 from quant.errors import ContextOverflowError, UsageError
 from quant.gguf import GGUF
 
-SEED = 1  # of the random tokens: their values do not matter, only that they are always the same
+SEED = 1  # of the random tokens: only their reproducibility matters
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How a model is loaded for some trials. `threads` None: what the machine allows."""
+    """The load options of a series of trials. `threads` None: what the machine allows."""
 
     threads: int | None
     ubatch: int = 512
@@ -75,7 +75,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a result says of program, machine and file; sizes in bytes."""
+    """Program, machine and file of a result; sizes in bytes."""
 
     build: str
     cpu: str
@@ -87,7 +87,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The model that is measured, and what its passes ask for."""
+    """The model that is measured, and the workload of its passes."""
 
     facts: Facts
     work: Workload
@@ -95,7 +95,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One pass of a trial, operator by operator, the slowest kind first."""
+    """The operator times of one pass, the slowest kind first."""
 
     name: str
     operators: tuple[OperatorTotal, ...]
@@ -107,9 +107,9 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A trial's samples, its work (all passes together), and the limits measured beside it.
+    """A trial's samples, its total work, and the limits measured beside it.
 
-    There is no share of a limit that was not measured.
+    `of_limit` is None if the limits were not measured.
     """
 
     facts: Facts
@@ -123,11 +123,11 @@ class Result:
     limit_seconds: float | None
     profiles: tuple[Profile, ...] = ()
     gpu: str = ""  # the card's name
-    no_gpu: str | None = None  # why there is none, where that should be told
+    no_gpu: str | None = None  # why no card is used, if it should be shown
 
     @property
     def samples(self) -> list[float]:
-        """Tokens a second."""
+        """Tokens per second."""
         return [1e9 * self.trial.tokens / sample for sample in self.samples_ns]
 
     @property
@@ -136,21 +136,21 @@ class Result:
 
     @property
     def of_limit(self) -> float | None:
-        """1 would be a run in which nothing costs but memory's or the multipliers' speed."""
+        """The share of the roofline limit that was reached; 1 is the limit itself."""
         if self.limit_seconds is None:
             return None
         return 1e9 * self.limit_seconds / statistics.fmean(self.samples_ns)
 
 
 def deviation(samples: Sequence[float]) -> float:
-    """Of the samples, as llama-bench has it: 0 for a single one."""
+    """The standard deviation; 0 for a single sample, as in llama-bench."""
     return statistics.stdev(samples) if len(samples) > 1 else 0.0
 
 
 def benchmark(path: Path, schedule: Schedule, progress: Callable[[str], None]) -> Iterator[Result]:
-    """Loads the model once for each setup. Raises LeptonError.
+    """Yields a result per setup and trial; loads the model once per setup. Raises LeptonError.
 
-    What cannot be run is refused before anything is loaded.
+    Impossible tests are refused before anything is loaded.
     """
     file = GGUF.open(path)
     context = max(trial.depth + trial.tokens for trial in schedule.trials)
@@ -202,7 +202,7 @@ def _measure(bench: "Bench", trial: Trial, schedule: Schedule, subject: "Subject
 def _least_seconds(
     limits: MachineLimits | None, work: Workload, passes: Sequence[Pass]
 ) -> float | None:
-    """None where it is not known: passes of many tokens are bound by the multipliers."""
+    """The roofline time; None if it is unknown (arithmetic limits many-token passes)."""
     if limits is None or (limits.products is None and any(one.tokens > 1 for one in passes)):
         return None
     costs = map(work.cost, passes)
@@ -210,7 +210,7 @@ def _least_seconds(
 
 
 def fastest(results: Sequence[Result]) -> MachineLimits | None:
-    """The highest limits of those measured beside each test."""
+    """The highest of the limits measured beside each test."""
     measured = [result.limits for result in results if result.limits]
     return reduce(MachineLimits.best, measured) if measured else None
 
@@ -229,14 +229,14 @@ def describe(file: GGUF) -> Facts:
 
 
 def label(parameters: int) -> str:
-    """0.5B, 1B, 70B; a small model's millions."""
+    """The size as in model names: 0.5B, 1B, 70B, 30M."""
     if parameters < 1e8:
         return f"{parameters / 1e6:.0f}M"
     return f"{parameters / 1e9:.1f}B" if parameters < 9.5e8 else f"{parameters / 1e9:.0f}B"
 
 
 class Bench:
-    """A loaded model whose passes are timed. What stands before a trial is entered untimed."""
+    """A loaded model whose passes are timed. The tokens of the depth are run untimed."""
 
     def __init__(
         self, file: GGUF, setup: Setup, context: int, progress: Callable[[str], None]
@@ -260,20 +260,20 @@ class Bench:
         return self._meter.measure()
 
     def sample(self, trial: Trial) -> int:
-        """Nanoseconds. Fresh tokens each time; those of the depth stay in the cache."""
-        positions = self.model.positions
-        self._enter(trial.depth)
-        prompt = positions.ids + self._tokens(trial.prompt)
+        """Runs a trial with new tokens; returns nanoseconds. Those of the depth stay cached."""
+        window = self.model.window
+        self._fill(trial.depth)
+        prompt = window.ids + self._tokens(trial.prompt)
         generated = self._tokens(trial.generated)
         begin = time.perf_counter_ns()
-        for _ in positions.prefill(prompt):
+        for _ in window.prefill(prompt):
             pass
         for token in generated:
-            positions.enter([token])
+            window.append([token])
         return time.perf_counter_ns() - begin
 
     def profiles(self, trial: Trial, repetitions: int) -> Iterator[Profile]:
-        """The first pass of the prompt and the first step of the answer, the fastest of some."""
+        """Profiles of the first prefill pass and the first decode step, the fastest of several."""
         if trial.prompt:
             tokens = min(trial.prompt, self.setup.ubatch)
             name = f"prefill of {counted(tokens, 'token')} at depth {trial.depth}"
@@ -286,11 +286,11 @@ class Bench:
         self._meter.close()
         self.model.close()
 
-    def _enter(self, depth: int) -> None:
-        """Makes the window hold so many tokens, always the same."""
-        positions, before = self.model.positions, self._before[:depth]
-        positions.reuse(before)
-        for done in positions.prefill(before):
+    def _fill(self, depth: int) -> None:
+        """Fills the window with `depth` tokens, always the same."""
+        window, before = self.model.window, self._before[:depth]
+        window.reuse(before)
+        for done in window.prefill(before):
             if done < depth:
                 self.progress(f"depth {depth}: {counted(done, 'token')}")
 
@@ -298,7 +298,7 @@ class Bench:
         self.progress(f"profile: {name}")
         runs = []
         for _ in range(repetitions):
-            self._enter(depth)
+            self._fill(depth)
             times = self.model.profile(self._tokens(tokens))
             runs.append(Profile(name, tuple(by_operator(times))))
         return min(runs, key=lambda run: run.seconds)

@@ -1,4 +1,4 @@
-"""What Lepton finds on this machine, what it makes of it, and why."""
+"""The findings of `lepton doctor`: what Lepton uses of this machine, and why."""
 
 import platform
 import sys
@@ -27,7 +27,7 @@ def findings(probe: Callable[[], Card | Missing] = find_card) -> Iterator[Findin
     yield Finding("threads", str(threads.count), threads.reason)
     yield Finding("memory", f"{memory.bytes / 1e9:.1f} GB", memory.reason)
     yield from card_findings(probe())
-    yield from of_kernels()
+    yield from kernel_findings()
     yield _place("settings", config_folder())
     yield _place("history", state_folder())
     yield _place("llama.cpp's models", llama_cpp_folder())
@@ -36,13 +36,13 @@ def findings(probe: Callable[[], Card | Missing] = find_card) -> Iterator[Findin
         yield _place("ollama's models", folder)
 
 
-def of_kernels() -> tuple[Finding, ...]:
-    """The instructions that kernels use, and where those lie that are compiled."""
+def kernel_findings() -> tuple[Finding, ...]:
+    """The instruction set of the kernels, and the folder of the compiled ones."""
     return cpu_findings(kernel_folder())
 
 
 def _place(subject: str, path: Path) -> Finding:
-    return Finding(subject, str(path), "" if path.exists() else "not there")
+    return Finding(subject, str(path), "" if path.exists() else "does not exist")
 
 
 def _version(name: str) -> str:

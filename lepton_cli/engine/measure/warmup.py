@@ -1,4 +1,4 @@
-"""Compiling kernels ahead of the first run: the CPU's, and those of a card where there is one."""
+"""Compiles kernels ahead of the first run, for the CPU and for a card if there is one."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -13,18 +13,18 @@ from ops.compiled.kernel_folder import Compiling
 from ops.machine import default_threads
 from quant.errors import OutOfMemoryError
 
-__all__ = ["Compiling", "Warmth", "seconds", "warm_up"]
+__all__ = ["Compiling", "WarmupResult", "seconds", "warm_up"]
 
-FEWEST_SECONDS, SECONDS_A_KERNEL = 3, 2  # of one process, on a machine that has more to do
-SHORTEST = 1  # tokens of context: a model is opened for its kernels alone
-Hear = Callable[[Compiling], None]
+FIXED_SECONDS, SECONDS_PER_KERNEL = 3, 2  # of one process, on a busy machine
+MIN_CONTEXT = 1  # tokens: the model is only opened for its kernels
+OnCompile = Callable[[Compiling], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Warmth:
-    """How many kernels were compiled for one kind of processor, and where they are kept.
+class WarmupResult:
+    """How many kernels were compiled for one processor, and in which folder they are.
 
-    `left_out` says which models were not opened on it, and why.
+    `left_out`: which models were not opened on it, and why.
     """
 
     compiled: int
@@ -34,29 +34,29 @@ class Warmth:
 
 
 def seconds(kernels: int) -> int:
-    """Roughly how long compiling takes: rather more than less."""
+    """An upper estimate of the time to compile."""
     together = min(default_threads().count, MAX_PROCESSES)
-    return FEWEST_SECONDS + -(-SECONDS_A_KERNEL * kernels // together)
+    return FIXED_SECONDS + -(-SECONDS_PER_KERNEL * kernels // together)
 
 
-def warm_up(models: Sequence[str], on_compile: Hear) -> list[Warmth]:
-    """Without models: every kernel. Raises LeptonError where the kernels cannot be stored.
+def warm_up(models: Sequence[str], on_compile: OnCompile) -> list[WarmupResult]:
+    """Compiles the kernels of these models, or all. Raises LeptonError if they cannot be stored.
 
-    A model that only a card has room for is left out on the CPU; else it is an OutOfMemoryError.
+    A model that fits only on a card is left out for the CPU; otherwise raises OutOfMemoryError.
     """
 
-    def hear(compiling: Compiling) -> None:
+    def report(compiling: Compiling) -> None:
         if compiling.lost:
             raise compiling.lost
         on_compile(compiling)
 
-    kinds = all_kernels(kernel_folder(), hear)
+    kinds = all_kernels(kernel_folder(), report)
     before = [kind.count() for kind in kinds]
     left_out: list[list[str]] = [[] for _ in kinds]
     for name in models:
-        full = _open_on_cpu(name, hear)
+        full = _open_on_cpu(name, report)
         if len(kinds) > 1:
-            why = _open_on_card(name, hear)
+            why = _open_on_card(name, report)
             if full and why:
                 raise full
             left_out[0] += [f"{name} is for the card only: {full}"] if full else []
@@ -67,23 +67,23 @@ def warm_up(models: Sequence[str], on_compile: Hear) -> list[Warmth]:
         for kind in kinds:
             kind.compile_all()
     return [
-        Warmth(kind.count() - count, kind.instructions, kind.folder, tuple(left))
+        WarmupResult(kind.count() - count, kind.instructions, kind.folder, tuple(left))
         for kind, count, left in zip(kinds, before, left_out, strict=True)
     ]
 
 
-def _open_on_cpu(name: str, hear: Hear) -> OutOfMemoryError | None:
+def _open_on_cpu(name: str, hear: OnCompile) -> OutOfMemoryError | None:
     try:
-        open_model(name, LoadOptions(backend="cpu", ctx=SHORTEST), on_compile=hear).close()
+        open_model(name, LoadOptions(backend="cpu", ctx=MIN_CONTEXT), on_compile=hear).close()
     except OutOfMemoryError as error:
         return error
     return None
 
 
-def _open_on_card(name: str, hear: Hear) -> str | None:
-    """Why it was not; None: it was."""
+def _open_on_card(name: str, hear: OnCompile) -> str | None:
+    """The reason why it could not be opened there, or None."""
     try:
-        model = open_model(name, LoadOptions(backend="auto", ctx=SHORTEST), on_compile=hear)
+        model = open_model(name, LoadOptions(backend="auto", ctx=MIN_CONTEXT), on_compile=hear)
     except OutOfMemoryError as error:
         return str(error)
     with contextlib.closing(model):

@@ -1,4 +1,4 @@
-"""How much a pass of a model has to read and to multiply: counted from its recording."""
+"""The bytes and multiply-adds of a model's passes, counted from its recorded program."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ops.program import Program
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """`tokens` that enter behind `start` others; `outputs` of them give logits."""
+    """A pass of `tokens` after `start` others; `outputs` of them give logits."""
 
     start: int
     tokens: int
@@ -21,7 +21,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A test of a benchmark, named as llama-bench names it; the depth is entered untimed."""
+    """A benchmark test, named as in llama-bench; the tokens of the depth are run untimed."""
 
     prompt: int
     generated: int
@@ -50,7 +50,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a program's operators ask of a pass: weights and cache, each of them read once."""
+    """The cost of a program's passes: every weight and cache entry is read once."""
 
     program: Program
     cache: PositionBytes

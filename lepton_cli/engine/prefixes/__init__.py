@@ -1,1 +1,1 @@
-"""Beginnings of prompts that are kept on disk."""
+"""The prompt cache: prompt prefixes stored on disk."""

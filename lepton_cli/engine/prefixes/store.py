@@ -1,14 +1,14 @@
-"""Beginnings of prompts on disk: K and V in blocks of 256 tokens, found again by their very ids.
+"""The prompt cache on disk: K and V in blocks of 256 tokens, found by their token ids.
 
-The blocks are a tree: a file's name tells all tokens before the block and the block's own, so
-prompts that begin alike share files, and of a block that goes on differently the common part is
-taken. The folder above is named after all else that the bytes depend on, the key.
+The blocks form a tree: a file's name has digests of all tokens before the block and of the block's
+own, so prompts with a common prefix share files, and of a block that differs later the common part
+is used. The folder is named after the key: a digest of everything else that the bytes depend on.
 
     <root>/<key>/<before>-<own>.kv       digests of 16 bytes in hexadecimal
 
-A file never changes: it appears whole, by renaming, and goes whole. What others could have written
-is as good as missing (see ops.files.own_files). A page comes first, so that
-the block could be mapped; after the name of the model it is filled with zeros:
+A file never changes: it is created atomically and removed as a whole. Files that others could have
+written are ignored (see ops.files.own_files). A header page comes first, so that the block can be
+mapped; it is padded with zeros:
 
     | LEPTONKV | crc32 of the page's rest | crc32 of the block | u32 tokens | u64 block's bytes |
     | key 16 | digest of what is before 16 | 256 ids, i32 | u16 length | name of the model, UTF-8 |
@@ -41,19 +41,19 @@ Memory = NDArray[np.uint8]
 
 MAGIC = b"LEPTONKV"
 PAGE = 4096
-CHECKED = struct.Struct("<8sI")  # the magic, and the checksum of all behind it in the page
+CHECKED = struct.Struct("<8sI")  # the magic, and the checksum of the rest of the page
 FIELDS = struct.Struct("<IIQ16s16s")
 IDS_AT = CHECKED.size + FIELDS.size
 NAME_AT = IDS_AT + 4 * BLOCK
-LONGEST_NAME = 255  # bytes
-ROOT = bytes(16)  # what is before a first block
-ENDING = ".kv"
-SPARE = 2  # one part in so many of what is free on the disk may be taken
+MAX_NAME = 255  # bytes
+ROOT = bytes(16)  # the digest before a first block
+SUFFIX = ".kv"
+FREE_SHARE = 2  # at most 1/FREE_SHARE of the free disk space is used
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a file's first page says."""
+    """The header page of a file."""
 
     key: bytes
     before: bytes
@@ -69,7 +69,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The files of a stored beginning, and how many tokens of it are wanted."""
+    """The files of a stored prefix, and how many of its tokens match."""
 
     count: int
     paths: tuple[Path, ...] = ()
@@ -77,7 +77,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What is stored under one key. `used` is in seconds since 1970."""
+    """The total stored under one key. `used`: seconds since 1970."""
 
     model: str
     tokens: int
@@ -86,17 +86,17 @@ class Holding:
 
 
 class PrefixStore:
-    """The entries of one key. What cannot be read or written costs time only, never an error."""
+    """The blocks of one key. Read and write failures never raise; they only cost time."""
 
     def __init__(self, root: Path, key: bytes, model: str, block_bytes: int, limit: int) -> None:
         """`limit` is in bytes, for all keys together."""
         self._root, self._folder = root, root / key.hex()
         self._key, self._model = key, model
         self._block_bytes, self._limit = block_bytes, limit
-        self.failure: str | None = None  # why the last tokens could not be stored, and the cure
+        self.failure: str | None = None  # why the last tokens could not be stored, and a hint
 
     def find(self, ids: Sequence[int]) -> Found:
-        """The longest beginning of these tokens that is stored."""
+        """The longest stored prefix of these tokens."""
         before, count, paths = ROOT, 0, list[Path]()
         if not _is_own(self._folder):
             return Found(0)
@@ -118,7 +118,7 @@ class PrefixStore:
         return Found(count, tuple(paths))
 
     def load(self, found: Found) -> list[Memory]:
-        """The blocks, mapped; fewer where one is damaged or has gone meanwhile."""
+        """The mapped blocks; fewer if one is damaged or was removed meanwhile."""
         blocks = []
         for path in found.paths:
             block = self._block(path)
@@ -128,10 +128,10 @@ class PrefixStore:
         _touch(found.paths)
         return blocks
 
-    def keep(self, ids: Sequence[int], blocks: Sequence[Memory], least: int) -> bool:
-        """Stores these tokens, if at least so many of them are not stored yet.
+    def add(self, ids: Sequence[int], blocks: Sequence[Memory], least: int) -> bool:
+        """Stores these tokens, if at least `least` of them are not stored yet.
 
-        A block that is the beginning of a new one goes. Gives whether anything was written.
+        Removes blocks that are prefixes of new ones. Returns whether anything was written.
         """
         found = self.find(ids)
         if len(ids) - found.count < max(least, 1):
@@ -144,7 +144,7 @@ class PrefixStore:
             _tidy(self._root, self._limit)
         except ForeignFileError as error:
             self.failure = f"the prompt cache cannot be stored: {error.message}; {error.hint}"
-        except OSError as error:  # a full disk, a folder that may not be written
+        except OSError as error:  # a full disk, a read-only folder
             why = f"cannot be stored in {self._root}: {error.strerror}"
             self.failure = f"the prompt cache {why}; {HINT}, or --prefix-cache 0"
         else:
@@ -152,7 +152,7 @@ class PrefixStore:
         return self.failure is None
 
     def _write_all(self, ids: Sequence[int], blocks: Sequence[Memory]) -> None:
-        free = shutil.disk_usage(self._folder).free // SPARE
+        free = shutil.disk_usage(self._folder).free // FREE_SHARE
         if free < PAGE + self._block_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         most = min(self._limit, free) // (PAGE + self._block_bytes)
@@ -169,10 +169,10 @@ class PrefixStore:
         _touch(paths)
 
     def _path(self, before: bytes, part: Ids) -> Path:
-        return self._folder / f"{before.hex()}-{_digest(before, part).hex()}{ENDING}"
+        return self._folder / f"{before.hex()}-{_digest(before, part).hex()}{SUFFIX}"
 
     def _after(self, before: bytes) -> Iterator[tuple[Path, Head]]:
-        """The blocks that are stored behind these tokens."""
+        """The stored blocks that follow these tokens."""
         for path in _files(self._folder):
             if path.name.startswith(before.hex()):
                 head = read_head(path)
@@ -189,8 +189,8 @@ class PrefixStore:
         )
 
     def _fits(self, path: Path, head: Head) -> bool:
-        """Whether it is what its name says, and of this key."""
-        named = f"{head.before.hex()}-{head.own.hex()}{ENDING}"
+        """Whether the header matches the file's name and this key."""
+        named = f"{head.before.hex()}-{head.own.hex()}{SUFFIX}"
         return (head.key, head.block_bytes, named) == (self._key, self._block_bytes, path.name)
 
     def _block(self, path: Path) -> Memory | None:
@@ -200,7 +200,7 @@ class PrefixStore:
         try:
             with open(open_own(path), "rb") as file:
                 mapped = mmap.mmap(file.fileno(), PAGE + self._block_bytes, access=mmap.ACCESS_READ)
-        except (OSError, ValueError, UsageError):  # it is gone, too short, or another's
+        except (OSError, ValueError, UsageError):  # removed, too short, or of another user
             return None
         block = np.frombuffer(mapped, np.uint8, offset=PAGE)
         if zlib.crc32(block.data) == head.checksum:
@@ -209,7 +209,7 @@ class PrefixStore:
         return None
 
     def _page(self, before: bytes, part: Ids, block: Memory) -> bytes:
-        name = self._model.encode(errors="replace")[:LONGEST_NAME]
+        name = self._model.encode(errors="replace")[:MAX_NAME]
         fields = FIELDS.pack(zlib.crc32(block.data), len(part), len(block), self._key, before)
         ids = part.astype("<i4").tobytes().ljust(4 * BLOCK, b"\0")
         rest = (fields + ids + struct.pack("<H", len(name)) + name).ljust(
@@ -219,7 +219,7 @@ class PrefixStore:
 
 
 def read_head(path: Path) -> Head | None:
-    """None for a file that is missing, damaged, something else, or that others can write."""
+    """The header; None for a file that is missing, damaged, foreign or writable by others."""
     try:
         with open(open_own(path), "rb") as file:
             page = file.read(PAGE)
@@ -238,9 +238,9 @@ def read_head(path: Path) -> Head | None:
 
 
 def holdings(root: Path) -> list[Holding]:
-    """What is stored for each model, the one used last first.
+    """What is stored for each model, the most recently used first.
 
-    Raises ForeignFileError where others could have stored it.
+    Raises ForeignFileError if others could have written it.
     """
     found = []
     _check_own(root)
@@ -259,13 +259,13 @@ def holdings(root: Path) -> list[Holding]:
 
 
 def clear(root: Path) -> int:
-    """Removes everything; gives how many bytes that frees. Raises as `holdings`."""
+    """Removes everything; returns the number of bytes freed. Raises as `holdings`."""
     _check_own(root)
     return _tidy(root, 0)
 
 
 def _tidy(root: Path, limit: int) -> int:
-    """Removes what was not used for longest until the rest is within the limit."""
+    """Removes the least recently used files until the rest is within the limit."""
     files = sorted(
         (*_status(path), path)
         for folder in _folders(root)
@@ -283,7 +283,7 @@ def _tidy(root: Path, limit: int) -> int:
 
 
 def _remove(path: Path) -> bool:
-    """False where another process was faster, or (on Windows) has the file open."""
+    """False if another process removed it first, or (on Windows) has the file open."""
     with contextlib.suppress(OSError):
         path.unlink()
         return True
@@ -291,7 +291,7 @@ def _remove(path: Path) -> bool:
 
 
 def _check_own(root: Path) -> None:
-    with contextlib.suppress(OSError):  # there is no such folder, and nothing in it
+    with contextlib.suppress(OSError):  # there is no such folder
         own_folder(root)
 
 
@@ -304,7 +304,7 @@ def _is_own(folder: Path) -> bool:
 
 
 def _folders(root: Path) -> list[Path]:
-    """Those that are named like a key and the user's own; nothing else is touched."""
+    """The user's own folders with names like a key; nothing else is touched."""
     with contextlib.suppress(OSError):
         named = [path for path in root.iterdir() if len(path.name) == 32]
         return [path for path in named if path.is_dir() and not path.is_symlink() and _is_own(path)]
@@ -313,12 +313,12 @@ def _folders(root: Path) -> list[Path]:
 
 def _files(folder: Path) -> list[Path]:
     with contextlib.suppress(OSError):
-        return [path for path in folder.iterdir() if path.suffix == ENDING]
+        return [path for path in folder.iterdir() if path.suffix == SUFFIX]
     return []
 
 
 def _status(path: Path) -> tuple[float, int]:
-    """When it was last used, and its bytes; zeros if it is gone."""
+    """Time of last use, and size in bytes; zeros if it is gone."""
     with contextlib.suppress(OSError):
         status = path.lstat()
         return status.st_mtime, status.st_size
@@ -326,7 +326,7 @@ def _status(path: Path) -> tuple[float, int]:
 
 
 def _touch(paths: Sequence[Path]) -> None:
-    """Marks blocks as used just now: what is behind a block is never newer than the block."""
+    """Marks blocks as just used, earlier blocks later, so that a tail is removed first."""
     now = time.time_ns()
     for number, path in enumerate(paths):
         with contextlib.suppress(OSError):
@@ -339,7 +339,7 @@ def _parts(ids: Sequence[int]) -> list[Ids]:
 
 
 def _common(a: Ids, b: Ids) -> int:
-    """How many tokens two stretches have in common at their beginnings."""
+    """The length of the common prefix of two token sequences."""
     length = min(len(a), len(b))
     differ = np.flatnonzero(a[:length] != b[:length])
     return int(differ[0]) if len(differ) else length

@@ -1,1 +1,1 @@
-"""Choosing the next token."""
+"""Sampling: choosing the next token from the logits."""

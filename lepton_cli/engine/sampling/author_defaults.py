@@ -1,4 +1,4 @@
-"""Sampling settings that a file's author recommends: defaults where the user set nothing."""
+"""Sampling settings that a model's author recommends, as defaults."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -29,7 +29,7 @@ AUTHOR_KEYS = {  # general.sampling.* -> our name
 def apply_author_defaults(
     sampling: Sampling, metadata: Metadata, explicit: Collection[str]
 ) -> Sampling:
-    """All but the fields in `explicit`, which the user set; raises ModelFileError."""
+    """Applies them, except for fields in `explicit`, which the user set. Raises ModelFileError."""
     for suffix, name in AUTHOR_KEYS.items():
         key = f"general.sampling.{suffix}"
         if key in metadata and name not in explicit:
@@ -37,7 +37,7 @@ def apply_author_defaults(
                 value: Any = _author_value(metadata, key, name)
                 sampling = replace(sampling, **{name: value})
             except UsageError as error:
-                hint = f"choose {name} yourself: the file's is then not read"
+                hint = f"set {name} yourself; the file's value is then ignored"
                 raise ModelFileError(f"{metadata.path}: {key}: {error}", hint) from error
     return sampling
 
@@ -48,4 +48,4 @@ def _author_value(metadata: Metadata, key: str, name: str) -> tuple[str, ...] | 
         return parse_samplers(metadata.string(key))
     if isinstance(default, int):
         return metadata.integer(key)
-    return float(str(np.float32(metadata.number(key))))  # 0.95, where float32 says 0.949999988
+    return float(str(np.float32(metadata.number(key))))  # 0.95 instead of float32's 0.949999988

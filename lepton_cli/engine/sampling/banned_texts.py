@@ -1,4 +1,4 @@
-"""Texts that an answer must not hold, also where several tokens spell them together."""
+"""Banned texts, which an answer must not contain, even spelled by several tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Bans:
-    """`said` is as much of what was said last as can be the beginning of a banned text."""
+    """`tail` is the end of the answer so far, as long as it can be part of a banned text."""
 
     texts: tuple[bytes, ...]
-    said: bytes = b""
+    tail: bytes = b""
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> "Bans | None":
@@ -18,16 +18,16 @@ class Bans:
 
     @property
     def settled(self) -> bool:
-        """A grammar may demand a banned text at any later place."""
+        """False: a grammar may require a banned text at any later position."""
         return False
 
     def is_idle(self, data: bytes) -> bool:
         return False
 
     def after(self, data: bytes) -> "Bans | None":
-        """Once that was said too; None: it may not be said."""
-        text = self.said + data
+        """The state after more text; None if that completes a banned text."""
+        text = self.tail + data
         if any(banned in text for banned in self.texts):
             return None
         longest = max(map(len, self.texts))
-        return replace(self, said=text[max(0, len(text) - longest + 1) :])
+        return replace(self, tail=text[max(0, len(text) - longest + 1) :])

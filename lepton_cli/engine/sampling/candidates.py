@@ -1,6 +1,6 @@
-"""The tokens that may come next, and the ways to narrow or reshape them: one function a sampler.
+"""The candidates for the next token, and the samplers that filter or reshape them.
 
-Formulas and borders are llama.cpp's, in float64; p is the softmax over the candidates still there.
+Formulas and thresholds are llama.cpp's, in float64; p is the softmax over the remaining candidates.
 """
 
 import math
@@ -10,29 +10,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Positions = NDArray[np.intp]
-COLDEST = 1e-30  # a temperature below it leaves nothing but the likeliest token, and would overflow
+Indices = NDArray[np.intp]
+MIN_TEMPERATURE = 1e-30  # lower ones would overflow; only the most likely token remains
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """At least one token, always in rising order of ids, so that ties go to the lowest id.
+    """At least one token, always in ascending order of ids, so that ties go to the lowest id.
 
-    The logits belong to the chain: a stage may write to them, for copying 150k takes up to 1 ms.
+    Stages may modify the logits in place: copying 150k of them takes up to 1 ms.
     """
 
     ids: NDArray[np.int32]  # (n,)
-    logits: NDArray[np.floating[Any]]  # (n,), finite; float64 but before a first top_k
+    logits: NDArray[np.floating[Any]]  # (n,), finite; float64, or float32 before a first top_k
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def keep(self, chosen: NDArray[np.bool_] | Positions) -> "Candidates":
-        """A mask, or positions in rising order."""
+    def keep(self, chosen: NDArray[np.bool_] | Indices) -> "Candidates":
+        """Selects by a mask, or by indices in ascending order."""
         return Candidates(self.ids[chosen], self.logits[chosen].astype(np.float64, copy=False))
 
-    def find(self, ids: NDArray[np.int32]) -> tuple[Positions, NDArray[np.bool_]]:
-        """Where the ids that are still candidates stand, and which of the ids those are."""
+    def find(self, ids: NDArray[np.int32]) -> tuple[Indices, NDArray[np.bool_]]:
+        """The indices of those ids that are candidates, and a mask of which ids these are."""
         positions = np.searchsorted(self.ids, ids).clip(max=len(self) - 1)
         present = self.ids[positions] == ids
         return positions[present], present
@@ -50,10 +50,10 @@ class Candidates:
         """In nats."""
         return float((self.probabilities() * self.surprises()).sum())
 
-    def likeliest(self, count: int) -> Positions:
-        """The positions of the largest logits, largest first, without sorting the others.
+    def likeliest(self, count: int) -> Indices:
+        """The indices of the largest logits, largest first, without sorting the others.
 
-        The count-th largest of the maxima of blocks is a lower bound for them.
+        The count-th largest of the block maxima is a lower bound for them.
         """
         size = len(self)
         count = min(count, size)
@@ -66,14 +66,14 @@ class Candidates:
 
 
 def top_k(candidates: Candidates, count: int) -> Candidates:
-    """The `count` likeliest tokens."""
+    """Keeps the `count` most likely tokens."""
     if count >= len(candidates):
         return candidates.keep(np.arange(len(candidates)))
     return candidates.keep(np.sort(candidates.likeliest(count)))
 
 
 def top_p(candidates: Candidates, mass: float, min_keep: int) -> Candidates:
-    """The likeliest tokens up to the one whose probability makes `mass` full (Holtzman 2020)."""
+    """Keeps the most likely tokens until their probabilities reach `mass` (Holtzman 2020)."""
     p = candidates.probabilities()
     ranked = candidates.likeliest(64)
     while p[ranked].sum() < mass and len(ranked) < len(p):
@@ -83,7 +83,7 @@ def top_p(candidates: Candidates, mass: float, min_keep: int) -> Candidates:
 
 
 def min_p(candidates: Candidates, ratio: float, min_keep: int) -> Candidates:
-    """Tokens at least `ratio` times as likely as the likeliest one."""
+    """Keeps tokens at least `ratio` times as likely as the most likely one."""
     kept = candidates.logits >= candidates.logits.max() + math.log(ratio)
     if np.count_nonzero(kept) < min_keep:
         return top_k(candidates, min_keep)
@@ -91,7 +91,7 @@ def min_p(candidates: Candidates, ratio: float, min_keep: int) -> Candidates:
 
 
 def typical(candidates: Candidates, mass: float, min_keep: int) -> Candidates:
-    """The tokens whose surprise is nearest to the entropy, until above `mass` (Meister 2023)."""
+    """Keeps tokens with surprise nearest to the entropy, until above `mass` (Meister 2023)."""
     order = np.argsort(np.abs(candidates.surprises() - candidates.entropy()), kind="stable")
     cumulative = np.cumsum(candidates.probabilities()[order])
     count = max(int(np.searchsorted(cumulative, mass, side="right")) + 1, min_keep)
@@ -99,14 +99,14 @@ def typical(candidates: Candidates, mass: float, min_keep: int) -> Candidates:
 
 
 def top_n_sigma(candidates: Candidates, n: float) -> Candidates:
-    """Tokens whose logit is within `n` standard deviations of the largest."""
+    """Keeps tokens whose logit is within `n` standard deviations of the largest."""
     return candidates.keep(
         candidates.logits >= candidates.logits.max() - n * candidates.logits.std()
     )
 
 
 def xtc(candidates: Candidates, threshold: float, min_keep: int) -> Candidates:
-    """XTC: of the tokens with p >= threshold only the last one stays, by rank and then by id."""
+    """XTC: of the tokens with p >= threshold keeps only the least likely (ties: highest id)."""
     kept = candidates.probabilities() < threshold
     above = np.flatnonzero(~kept)[::-1]
     if len(above) == 0 or np.count_nonzero(kept) + 1 < min_keep:
@@ -115,9 +115,9 @@ def xtc(candidates: Candidates, threshold: float, min_keep: int) -> Candidates:
     return candidates.keep(kept)
 
 
-def tempered(candidates: Candidates, temperature: float) -> Candidates:
-    """Logits divided by the temperature; none, or one below 0, leaves the likeliest token alone."""
-    if temperature < COLDEST:
+def apply_temperature(candidates: Candidates, temperature: float) -> Candidates:
+    """Divides logits by the temperature; at 0 or below keeps only the most likely token."""
+    if temperature < MIN_TEMPERATURE:
         return candidates.keep(candidates.logits.argmax(axis=0, keepdims=True))
     return Candidates(candidates.ids, candidates.logits / temperature)
 
@@ -125,9 +125,9 @@ def tempered(candidates: Candidates, temperature: float) -> Candidates:
 def dynamic_temperature(
     candidates: Candidates, temperature: float, spread: float, exponent: float
 ) -> Candidates:
-    """From temperature - spread where the model is sure to temperature + spread where it is not."""
+    """Temperature between temperature - spread (low entropy) and temperature + spread (high)."""
     if len(candidates) == 1:
         return candidates
-    doubt = min(1.0, candidates.entropy() / math.log(len(candidates)))
+    uncertainty = min(1.0, candidates.entropy() / math.log(len(candidates)))
     lowest, highest = max(0.0, temperature - spread), temperature + spread
-    return tempered(candidates, lowest + (highest - lowest) * doubt**exponent)
+    return apply_temperature(candidates, lowest + (highest - lowest) * uncertainty**exponent)

@@ -1,4 +1,4 @@
-"""The end of the chain: how one token is drawn from the candidates, and what that teaches."""
+"""The end of the sampler chain: draws one token, and updates the state of adaptive samplers."""
 
 import math
 from typing import Protocol
@@ -13,7 +13,7 @@ NATS_PER_BIT = math.log(2)
 
 
 class Draw(Protocol):
-    """Exactly one number is taken from the generator for each token."""
+    """Draws a token; takes exactly one number from the generator."""
 
     @property
     def name(self) -> str: ...
@@ -22,13 +22,13 @@ class Draw(Protocol):
 
 
 def draw_position(weights: NDArray[np.float64], rng: Xoshiro256) -> int:
-    """A position, with a chance in proportion to its weight; never one of weight 0."""
+    """A random index with probability proportional to its weight; never one of weight 0."""
     cumulative = np.cumsum(weights)
     return int(np.searchsorted(cumulative, rng.uniform() * cumulative[-1], side="right"))
 
 
 class Distribution:
-    """From the softmax of the logits."""
+    """Draws from the softmax of the logits."""
 
     name = "dist"
 
@@ -39,7 +39,7 @@ class Distribution:
 class Mirostat:
     """Keeps the surprise of the drawn tokens near a target, in bits (Basu 2021); version 2.
 
-    Tokens that surprise more than a ceiling are left out; each draw's error moves the ceiling.
+    Drops tokens with a surprise above a ceiling, which each draw's error adjusts.
     """
 
     name = "mirostat_v2"
@@ -49,20 +49,20 @@ class Mirostat:
         self._ceiling = 2 * target
 
     def draw(self, candidates: Candidates, rng: Xoshiro256) -> int:
-        kept = self._narrowed(candidates)
+        kept = self._truncate(candidates)
         p = kept.probabilities()
         position = draw_position(p, rng)
         surprise = -math.log(p[position]) / NATS_PER_BIT
         self._ceiling -= self._rate * (surprise - self._target)
         return int(kept.ids[position])
 
-    def _narrowed(self, candidates: Candidates) -> Candidates:
+    def _truncate(self, candidates: Candidates) -> Candidates:
         kept = candidates.surprises() <= self._ceiling * NATS_PER_BIT
         return candidates.keep(kept) if kept.any() else top_k(candidates, 1)
 
 
 class MirostatZipf(Mirostat):
-    """Version 1: Zipf's law, fitted to the likeliest tokens, turns the ceiling into a count."""
+    """Version 1: fits Zipf's law to the most likely tokens to turn the ceiling into a count."""
 
     name = "mirostat"
     FITTED = 100  # tokens
@@ -71,7 +71,7 @@ class MirostatZipf(Mirostat):
         super().__init__(target, rate)
         self._log_vocab_size = math.log(vocab_size)
 
-    def _narrowed(self, candidates: Candidates) -> Candidates:
+    def _truncate(self, candidates: Candidates) -> Candidates:
         if len(candidates) == 1:
             return candidates
         exponent = max(1e-9, self._zipf_exponent(candidates))  # equal logits would give 0
@@ -85,7 +85,7 @@ class MirostatZipf(Mirostat):
         return top_k(candidates, max(1, int(count)))
 
     def _zipf_exponent(self, candidates: Candidates) -> float:
-        """The slope of -ln p over ln rank, by least squares over the steps between neighbours."""
+        """The slope of -ln p over ln rank, by least squares over differences of neighbours."""
         ranked = candidates.logits[candidates.likeliest(self.FITTED)]
         ranks = np.log(np.arange(1, len(ranked) + 1))
         steps = np.diff(ranks)
@@ -93,14 +93,14 @@ class MirostatZipf(Mirostat):
 
 
 class AdaptiveP:
-    """Prefers tokens of a probability that keeps the average of the drawn ones near a target."""
+    """Prefers tokens whose probability keeps the average of drawn tokens near a target."""
 
     name = "adaptive_p"
     WIDTH, PEAK, SHARPNESS = 0.3, 5.0, 10.0
 
     def __init__(self, target: float, decay: float) -> None:
         self._target, self._decay = target, decay
-        self._weight = 1 / (1 - decay)  # as after many draws that hit the target
+        self._weight = 1 / (1 - decay)  # as after many draws at the target
         self._weighted_sum = target * self._weight
 
     def draw(self, candidates: Candidates, rng: Xoshiro256) -> int:

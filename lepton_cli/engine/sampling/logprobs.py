@@ -1,4 +1,4 @@
-"""How likely the model held each token of an answer, and what else: before sampling changed it."""
+"""Log-probabilities of an answer's tokens and of the most likely ones, before sampling."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ def log_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:  # (V
 
 
 def token_logprobs(logits: NDArray[np.float32], token: int, count: int) -> TokenLogprobs:  # (V,)
-    """Natural logarithms, of the model's own distribution; the likeliest first."""
+    """Natural logarithms of the model's own distribution, with the `count` most likely tokens."""
     values = log_probabilities(logits)
     if not count:
         return TokenLogprobs(token, float(values[token]), ())

@@ -1,4 +1,4 @@
-"""Against repetition: penalties on single tokens, and DRY, on tokens that continue a repeat."""
+"""Repetition penalties: on single tokens, and DRY, on tokens that continue a repetition."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lepton_cli.engine.sampling.candidates import Candidates
 
-LARGEST_PENALTY = 88.7228391  # ln of the largest float32: DRY's penalty grows no further
+MAX_PENALTY = 88.7228391  # ln of the largest float32, the limit of DRY's penalty
 
 
 def penalize(
@@ -18,7 +18,7 @@ def penalize(
     frequency: float,
     presence: float,
 ) -> Candidates:
-    """Lower what the window holds: by a factor, by an amount an occurrence, by an amount once."""
+    """Lowers tokens in the window: by a factor, by an amount per occurrence, by an amount once."""
     ids, counts = np.unique(window, return_counts=True)
     positions, present = candidates.find(ids)
     logits = candidates.logits[positions]
@@ -28,16 +28,16 @@ def penalize(
 
 
 class Breakers:
-    """Counts the tokens since the last sequence breaker: no repeat reaches across one.
+    """Counts the tokens since the last sequence breaker, which no repetition may span.
 
-    Breakers are looked for in the bytes of the accepted tokens, so one may end inside a token or
-    span several, however it is tokenized.
+    Breakers are searched in the bytes of the accepted tokens, so one may end inside a token or span
+    several.
     """
 
     def __init__(self, texts: tuple[str, ...], token_bytes: Callable[[int], bytes]) -> None:
         self._texts = [text.encode(errors="surrogateescape") for text in texts]
         self._token_bytes = token_bytes
-        self._tail = b""  # of the accepted text, as long as a breaker can reach back
+        self._tail = b""  # end of the accepted text, as long as a breaker may need
         self._reach = max(map(len, self._texts), default=1) - 1
         self.since = 0
 
@@ -49,7 +49,7 @@ class Breakers:
         self._tail = text[len(text) - self._reach :] if len(text) > self._reach else text
 
     def inside(self, token: int) -> bool:
-        """Does the token alone hold a breaker?"""
+        """Whether the token alone contains a breaker."""
         text = self._token_bytes(token)
         return any(breaker in text for breaker in self._texts)
 
@@ -62,8 +62,8 @@ def penalize_repeats(
     base: float,
     allowed: int,
 ) -> Candidates:
-    """DRY: lower a token that would continue a repeat by multiplier * base**(length - allowed)."""
-    steepest = int(LARGEST_PENALTY / math.log(base)) if base > 1 else 0
+    """DRY: lowers a token that continues a repetition by multiplier * base**(length - allowed)."""
+    steepest = int(MAX_PENALTY / math.log(base)) if base > 1 else 0
     lengths = repeat_lengths(window, allowed, min(breakers.since, allowed + steepest))
     ids = np.array(sorted(t for t in lengths if not breakers.inside(t)), dtype=np.int32)
     positions, present = candidates.find(ids)
@@ -73,13 +73,13 @@ def penalize_repeats(
 
 
 def repeat_lengths(window: NDArray[np.int32], shortest: int, longest: int) -> dict[int, int]:
-    """How long the longest copy of the window's end was, for each token that came after a copy.
+    """For each token that followed an earlier copy of the window's end: the longest copy's length.
 
-    Copies have `shortest` tokens at least, count up to `longest`, and may overlap the end.
+    Copies have `shortest` to `longest` tokens and may overlap the end.
     """
     size = len(window)
     lengths: dict[int, int] = {}
-    following = np.arange(1, size)  # where a token stands that came after a copy
+    following = np.arange(1, size)  # indices of tokens that followed a copy
     for length in range(longest + 1):
         if length >= shortest:
             lengths.update(dict.fromkeys(window[following].tolist(), length))

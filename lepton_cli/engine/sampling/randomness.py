@@ -1,4 +1,4 @@
-"""The seeded generator: xoshiro256** in exact integers, so a seed means the same stream for ever.
+"""The seeded generator: xoshiro256** in exact integers, so a seed always gives the same numbers.
 
 generator  Blackman, Vigna, "Scrambled Linear Pseudorandom Number Generators", ACM TOMS 47, 2021
 seeding    SplitMix64: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014

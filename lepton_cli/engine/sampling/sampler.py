@@ -1,11 +1,11 @@
-"""From logits to a token: the settings, the table of samplers, the chain that a generation runs.
+"""Sampling a token from logits: the settings, the table of samplers, and the sampler chain.
 
-The chain is llama.cpp's: logit bias, the samplers in the order asked for, then a draw. The promise:
-the same settings, seed, accepted tokens and logits draw the same tokens, in every process and with
-any number of threads. The generator is our own, in exact integers, and gives each token one number
-(XTC takes one more); sums are float64; every tie goes to the lowest id. Another processor or NumPy
-may round exp, log and sums differently in the last bit: that changes a token only where a draw or a
-border lies within some 1e-15 of it.
+The chain is llama.cpp's: logit bias, the samplers in the order asked for, then a draw. The same
+settings, seed, accepted tokens and logits always draw the same tokens, with any number of threads.
+The generator is our own, in exact integers, and gives each token one number (XTC takes one more);
+sums are float64; every tie goes to the lowest id. Another processor or NumPy may round exp, log and
+sums differently in the last bit, which changes a token only if a draw or a threshold is within
+1e-15.
 """
 
 import difflib
@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine.sampling.candidates import (
-    COLDEST,
+    MIN_TEMPERATURE,
     Candidates,
+    apply_temperature,
     dynamic_temperature,
     min_p,
-    tempered,
     top_k,
     top_n_sigma,
     top_p,
@@ -60,11 +60,11 @@ ORDER = (
 )
 
 KEEP_BEST = frozenset({"top_n_sigma", "top_k", "top_p", "min_p", "temperature"})
-"""Stages after which the likeliest token is still there, and still the likeliest."""
+"""Stages that always keep the most likely token."""
 
 
 def _within(default: T, low: float, high: float, *aliases: str) -> T:
-    """A field that may be from `low` to `high`; whole numbers where the default is one."""
+    """A field with limits; integers only if the default is one."""
     return setting(default, Setting(limits=(low, high), aliases=aliases))
 
 
@@ -75,7 +75,7 @@ class Sampling:
     Raises UsageError with the value and what is allowed.
     """
 
-    temperature: float = _within(0.8, -LARGE, LARGE, "temp")  # 0 or less: the likeliest token
+    temperature: float = _within(0.8, -LARGE, LARGE, "temp")  # 0 or less: greedy
     top_k: int = _within(40, -LARGE, LARGE)  # 0 or less: off
     top_p: float = _within(0.95, 0, 1)  # 1: off
     min_p: float = _within(0.05, 0, 1)  # 0: off
@@ -83,7 +83,7 @@ class Sampling:
     top_n_sigma: float = _within(-1.0, -LARGE, LARGE, "top_nsigma")  # 0 or less: off
     repeat_penalty: float = _within(1.0, SMALL, LARGE, "repetition_penalty")  # 1: off
     repeat_last_n: int = _within(64, -1, LARGE)  # 0: off; -1: all tokens so far
-    presence_penalty: float = _within(0.0, -LARGE, LARGE)  # 0: off; below 0 it encourages
+    presence_penalty: float = _within(0.0, -LARGE, LARGE)  # 0: off; negative: encourages
     frequency_penalty: float = _within(0.0, -LARGE, LARGE)
     dry_multiplier: float = _within(0.0, 0, LARGE)  # 0: off
     dry_base: float = _within(1.75, 1, LARGE)
@@ -101,12 +101,12 @@ class Sampling:
     mirostat_ent: float = _within(5.0, 0, LARGE)  # tau, in bits
     adaptive_target: float = _within(-1.0, -LARGE, 1)  # below 0: off
     adaptive_decay: float = _within(0.9, 0, 0.99)
-    logit_bias: tuple[tuple[int, float], ...] = setting(  # (token id, what is added); -inf: never
+    logit_bias: tuple[tuple[int, float], ...] = setting(  # (token id, bias); -inf: never
         (), Setting(slash_set=False)
     )
     samplers: tuple[str, ...] = setting(ORDER, Setting())
-    seed: int | None = setting(None, Setting())  # None: a fresh one from the system
-    min_keep: int = setting(  # tokens that typ_p, top_p, min_p and xtc leave
+    seed: int | None = setting(None, Setting())  # None: random
+    min_keep: int = setting(  # fewest tokens that typ_p, top_p, min_p and xtc keep
         0, Setting(limits=(0, LARGE), column=False)
     )
 
@@ -120,18 +120,18 @@ class Sampling:
                 name = f"the logit_bias of token {token}"
                 check_number(name, bias, (-LARGE, LARGE), whole=False)
         if "" in self.dry_sequence_breakers:
-            raise UsageError("a dry_sequence_breaker is empty", "for no breakers give none at all")
+            raise UsageError("a dry_sequence_breaker is empty", "for no breakers, give none")
         for name in self.samplers:
             find_stage(name)
 
 
 @dataclass(slots=True)
-class Context:
-    """What a stage may look at beside the candidates."""
+class SamplerState:
+    """The sampler's state, which stages may use."""
 
     rng: Xoshiro256
     breakers: Breakers
-    history: list[int] = field(default_factory=list)  # accepted tokens, the prompt's too
+    history: list[int] = field(default_factory=list)  # accepted tokens, including the prompt's
 
     def window(self, last: int) -> NDArray[np.int32]:
         """The last tokens, oldest first; -1: all."""
@@ -140,35 +140,35 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A sampler: when it is on, and what it does; None: it replaces the draw at the end."""
+    """A sampler: when it is active and what it does; `apply` None: it replaces the final draw."""
 
     name: str
     letter: str  # in a sampling sequence
     active: Callable[[Sampling], bool]
-    apply: Callable[[Candidates, Sampling, Context], Candidates] | None
+    apply: Callable[[Candidates, Sampling, SamplerState], Candidates] | None
     aliases: tuple[str, ...] = ()
 
 
-def _penalize(c: Candidates, s: Sampling, x: Context) -> Candidates:
+def _penalize(c: Candidates, s: Sampling, x: SamplerState) -> Candidates:
     window = x.window(s.repeat_last_n)
     return penalize(c, window, s.repeat_penalty, s.frequency_penalty, s.presence_penalty)
 
 
-def _penalize_repeats(c: Candidates, s: Sampling, x: Context) -> Candidates:
+def _penalize_repeats(c: Candidates, s: Sampling, x: SamplerState) -> Candidates:
     window = x.window(s.dry_penalty_last_n)
     base, allowed = s.dry_base, s.dry_allowed_length
     return penalize_repeats(c, window, x.breakers, s.dry_multiplier, base, allowed)
 
 
-def _exclude_top(c: Candidates, s: Sampling, x: Context) -> Candidates:
+def _apply_xtc(c: Candidates, s: Sampling, x: SamplerState) -> Candidates:
     if x.rng.uniform() >= s.xtc_probability:
         return c
     return xtc(c, s.xtc_threshold, s.min_keep)
 
 
-def _heat(c: Candidates, s: Sampling, x: Context) -> Candidates:
+def _apply_temperature(c: Candidates, s: Sampling, x: SamplerState) -> Candidates:
     if s.dynatemp_range == 0:
-        return tempered(c, s.temperature)
+        return apply_temperature(c, s.temperature)
     return dynamic_temperature(c, s.temperature, s.dynatemp_range, s.dynatemp_exponent)
 
 
@@ -210,12 +210,12 @@ STAGES = (
         ("nucleus",),
     ),
     Stage("min_p", "m", lambda s: s.min_p > 0, lambda c, s, x: min_p(c, s.min_p, s.min_keep)),
-    Stage("xtc", "x", lambda s: s.xtc_probability > 0 and s.xtc_threshold <= 0.5, _exclude_top),
+    Stage("xtc", "x", lambda s: s.xtc_probability > 0 and s.xtc_threshold <= 0.5, _apply_xtc),
     Stage(
         "temperature",
         "t",
         lambda s: s.temperature != 1 or s.dynatemp_range > 0,
-        _heat,
+        _apply_temperature,
         ("temp",),
     ),
     Stage("adaptive_p", "a", lambda s: s.adaptive_target >= 0, None),
@@ -223,7 +223,7 @@ STAGES = (
 
 
 def find_stage(name: str) -> Stage:
-    """By its name or an alias, with - or _; raises UsageError with the nearest name."""
+    """The stage of a name or alias, with - or _. Raises UsageError with the nearest name."""
     wanted = name.strip().lower().replace("-", "_")
     names = {alias: stage for stage in STAGES for alias in (stage.name, *stage.aliases)}
     if wanted not in names:
@@ -248,8 +248,8 @@ def parse_sampling_sequence(letters: str) -> tuple[str, ...]:
     return tuple(names[letter] for letter in letters)
 
 
-class Vocabulary(Protocol):
-    """What sampling knows of a tokenizer."""
+class TokenTable(Protocol):
+    """The part of a tokenizer that sampling needs."""
 
     @property
     def vocab_size(self) -> int: ...
@@ -261,24 +261,24 @@ class Vocabulary(Protocol):
 
 
 class Mask(Protocol):
-    """Who says which tokens may be drawn."""
+    """Restricts the tokens that may be drawn."""
 
     def allowed(self) -> NDArray[np.bool_] | None:  # (V,)
-        """None: any."""
+        """A mask of the allowed tokens; None: all."""
 
 
 class Sampler:
-    """Draws one generation's tokens: accept the prompt's, then sample and accept in turn.
+    """Draws the tokens of one answer: accept the prompt's, then sample and accept in turn.
 
-    `seed` is the one in use: 32 fresh bits where the settings name none. `suppressed` tokens are
-    never drawn, and with `ignore_eos` none that ends the generation. Raises UsageError where no
-    token is left to draw. Before each draw a `mask` is asked which tokens are allowed.
+    `seed` is the seed in use: 32 random bits if the settings have none. `suppressed` tokens are
+    never drawn, nor end tokens with `ignore_eos`. `mask` gives the allowed tokens before each draw.
+    Raises UsageError if no token is left to draw.
     """
 
     def __init__(
         self,
         sampling: Sampling,
-        vocabulary: Vocabulary,
+        vocabulary: TokenTable,
         *,
         ignore_eos: bool = False,
         suppressed: Collection[int] = (),
@@ -296,52 +296,52 @@ class Sampler:
         never = {*suppressed, *(vocabulary.end_of_generation if ignore_eos else ())}
         self._set_biases(never, vocabulary.vocab_size)
         breakers = Breakers(sampling.dry_sequence_breakers, partial(_shown_bytes, vocabulary))
-        self._context = Context(Xoshiro256.seeded(self.seed), breakers)
+        self._state = SamplerState(Xoshiro256.seeded(self.seed), breakers)
         self._breaks = any(stage.name == "dry" for stage in self._chain)
 
     def sample(self, logits: RowLogits) -> int:  # (V,) -> a token id
-        """Leaves the logits as they are; raises ModelFileError where they are of no use.
+        """Draws a token without modifying the logits. Raises ModelFileError for unusable logits.
 
-        Raises ConstraintError where the mask and what is ruled out leave no token.
+        Raises ConstraintError if mask and bans leave no token.
         """
-        candidates = self._likeliest(logits) if isinstance(logits, Row) else None
+        candidates = self._from_card(logits) if isinstance(logits, Row) else None
         if candidates is None:
             candidates = self._allowed(np.asarray(logits))
         for stage in self._chain:
             if stage.apply:
-                candidates = stage.apply(candidates, self._sampling, self._context)
-        return self._draw.draw(candidates, self._context.rng)
+                candidates = stage.apply(candidates, self._sampling, self._state)
+        return self._draw.draw(candidates, self._state.rng)
 
     def plan(self, vocabulary: int) -> DrawPlan | None:
-        """How a backend may draw by itself from so many logits; None: it takes all that we do."""
+        """How a backend may draw by itself from `vocabulary` logits; None if it may not."""
         s, names = self._sampling, [stage.name for stage in self._chain]
-        plain = self._mask is None and not self._biased and self._draw.name == Distribution.name
-        if not plain or vocabulary != len(self._all_ids) or s.dynatemp_range:
+        simple = self._mask is None and not self._biased and self._draw.name == Distribution.name
+        if not simple or vocabulary != len(self._all_ids) or s.dynatemp_range:
             return None
         if self._greedy:
             return DrawPlan(1)
         known = ("top_k", "top_p", "min_p", "temperature")
         if names != [name for name in known if name in names] or names[:1] != ["top_k"]:
             return None
-        if s.min_keep > 1 or s.temperature < COLDEST:
+        if s.min_keep > 1 or s.temperature < MIN_TEMPERATURE:
             return None
         top_p = s.top_p if "top_p" in names else 1.0
         least = math.log(s.min_p) if "min_p" in names else -math.inf
         temperature = s.temperature if "temperature" in names else 1.0
         return DrawPlan(min(s.top_k, vocabulary), top_p, least, temperature)
 
-    def numbers(self, count: int) -> list[float]:
+    def random_numbers(self, count: int) -> list[float]:
         """The random numbers of the next draws."""
-        return [self._context.rng.uniform() for _ in range(count)]
+        return [self._state.rng.uniform() for _ in range(count)]
 
     def accept(self, token: int) -> None:
-        """A token that stands in the context from now on."""
-        self._context.history.append(token)
+        """Adds a token to the context."""
+        self._state.history.append(token)
         if self._breaks:
-            self._context.breakers.accept(token)
+            self._state.breakers.accept(token)
 
     def describe(self) -> tuple[str, ...]:
-        """The steps that change anything, in their order."""
+        """The names of the active steps, in order."""
         bias = ("logit_bias",) if self._biased else ()
         return (*bias, *(stage.name for stage in self._chain if stage.apply), self._draw.name)
 
@@ -362,33 +362,33 @@ class Sampler:
         for token in {*sums, *never}:
             if not 0 <= token < vocab_size:
                 known = f"the model knows 0 to {vocab_size - 1}"
-                raise UsageError(f"there is no token {token} to bias or rule out", known)
+                raise UsageError(f"there is no token {token} to bias or exclude", known)
         never |= {token for token, bias in sums.items() if bias == -np.inf}
         self._never = np.array(sorted(never), np.int32)
         self._all_ids = np.arange(vocab_size, dtype=np.int32)
         self._ids = np.delete(self._all_ids, self._never)
         if not len(self._ids):
-            raise UsageError(f"all {vocab_size} tokens are ruled out", "allow at least one")
+            raise UsageError(f"all {vocab_size} tokens are excluded", "allow at least one")
         raised = np.array(sorted(sums.keys() - never), dtype=np.int32)
         self._biases = np.searchsorted(self._ids, raised), np.array([sums[t] for t in raised])
         self._where = self._ids if never else slice(vocab_size)
         self._values = np.empty(len(self._ids))
         self._biased = bool(sums or never)
-        # what top_k leaves over need not be widened: that alone would take a tenth of a millisecond
+        # a first top_k works on float32: converting all logits would take a tenth of a millisecond
         names = [stage.name for stage in self._chain]
         self._narrows = not len(raised) and names[:1] == ["top_k"]
         s = self._sampling
         cold = "temperature" in names and s.temperature <= 0 and s.dynatemp_range == 0
         self._greedy = cold and KEEP_BEST.issuperset(names)
 
-    def _likeliest(self, row: Row) -> Candidates | None:
-        """The tokens that top_k or greed leaves, by a card's own choice; None: it must be ours."""
+    def _from_card(self, row: Row) -> Candidates | None:
+        """The tokens that top_k or greedy decoding keeps, chosen by the card; None if it cannot."""
         count = 1 if self._greedy else self._sampling.top_k
         if self._mask or not self._narrows:
             return None
         ids, values = row.largest()
         if not np.isfinite(values[0]):
-            return None  # the whole row tells what is wrong
+            return None  # the whole row will be checked
         usable = (ids < len(self._all_ids)) & ~np.isin(ids, self._never)
         chosen = np.flatnonzero(usable)[:count]
         if len(chosen) < min(count, len(self._ids)):
@@ -402,7 +402,7 @@ class Sampler:
             return self._masked(logits, allowed)
         if not self._narrows:
             return _usable(self._ids, self._widened(logits))
-        values = logits[: len(self._all_ids)]  # files may pad their rows beyond the vocabulary
+        values = logits[: len(self._all_ids)]  # files may pad rows beyond the vocabulary
         if len(self._never):
             values = values.copy()
             values[self._never] = -np.inf
@@ -410,7 +410,7 @@ class Sampler:
 
     def _narrowed(self, values: NDArray[np.float32]) -> Candidates:
         if self._greedy:
-            best = int(np.argmax(values))  # where any is NaN, that one
+            best = int(np.argmax(values))  # NaN counts as the maximum
             return _usable(self._all_ids[best : best + 1], values[best : best + 1])
         _check_usable(values)
         return _finite(top_k(Candidates(self._all_ids, values), self._sampling.top_k))
@@ -419,9 +419,9 @@ class Sampler:
         allowed[self._never] = False
         count = np.count_nonzero(allowed)
         if not count:
-            hint = "allow what it needs: see --logit-bias, --ban and --ignore-eos"
-            raise ConstraintError("no token may follow: the constraint needs one ruled out", hint)
-        if self._narrows and 2 * count > len(allowed):  # a copy costs less than a choice
+            hint = "see --logit-bias, --ban and --ignore-eos"
+            raise ConstraintError("no token is allowed: the constraint needs an excluded one", hint)
+        if self._narrows and 2 * count > len(allowed):  # masking a copy is faster than selecting
             return self._narrowed(np.where(allowed, logits[: len(allowed)], np.float32(-np.inf)))
         ids = np.flatnonzero(allowed)
         values = logits[ids] if self._narrows else logits[ids].astype(np.float64)
@@ -445,7 +445,7 @@ def _usable(ids: NDArray[np.int32], values: NDArray[np.floating[Any]]) -> Candid
 
 
 def _check_usable(values: NDArray[np.floating[Any]]) -> None:
-    if not np.isfinite(values.max()):  # also where any is NaN
+    if not np.isfinite(values.max()):  # catches NaN, too
         raise unusable_logits()
 
 
@@ -459,5 +459,5 @@ def _finite(candidates: Candidates) -> Candidates:
     return candidates.keep(candidates.logits > -np.inf) if some else candidates
 
 
-def _shown_bytes(vocabulary: Vocabulary, token: int) -> bytes:
+def _shown_bytes(vocabulary: TokenTable, token: int) -> bytes:
     return vocabulary.token_bytes(token, render_special=True)

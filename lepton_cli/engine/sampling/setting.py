@@ -1,7 +1,7 @@
-"""A setting: a field of `Sampling` or `Generation` whose metadata says where it is listed.
+"""Settings: fields of `Sampling` or `Generation` whose metadata says where they are listed.
 
-`--json`, the audit log, a batch's fingerprint and columns, and `/set` list the fields by it: a new
-setting enters all of them by its declaration.
+`--json`, the audit log, a batch's fingerprint and columns, and `/set` are generated from it, so a
+new setting appears in all of them by its declaration.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,24 +13,24 @@ from quant.errors import UsageError
 
 T = TypeVar("T")
 KEY = "setting"  # in a field's metadata
-LARGE, SMALL = 3.4e38, 1e-30  # float32's end, as in llama.cpp: float64 holds products of two
+LARGE, SMALL = 3.4e38, 1e-30  # float32's range, as in llama.cpp: products of two fit in float64
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is known of a field beside its name, type and default."""
+    """The metadata of a field, beside its name, type and default."""
 
-    changes_answer: bool = True  # then it belongs to records and to a batch's fingerprint
+    changes_answer: bool = True  # it is part of records and of a batch's fingerprint
     column: bool = True  # a batch's row may set it
     slash_set: bool = True  # a chat's /set shows and changes it
-    limits: tuple[float, float] | None = None  # of a number: the least and the largest
-    aliases: tuple[str, ...] = ()  # what flags and other tools call it
-    set_aliases: tuple[str, ...] = ()  # names for /set alone: columns so named are the user's data
-    written: Callable[[Any], Plain] = plain  # its value in a record
+    limits: tuple[float, float] | None = None  # smallest and largest number
+    aliases: tuple[str, ...] = ()  # its names in flags and other tools
+    set_aliases: tuple[str, ...] = ()  # names for /set only: such columns are the user's data
+    written: Callable[[Any], Plain] = plain  # converts its value for a record
 
 
 def setting(default: T, about: Setting) -> T:
-    """The field of a dataclass."""
+    """A dataclass field that is a setting."""
     return field(default=default, metadata={KEY: about})
 
 
@@ -64,7 +64,7 @@ def changed(owner: Any) -> dict[str, Plain]:
 
 
 def check_limits(owner: Any) -> None:
-    """Raises UsageError for a number that is outside its limits; whole where its default is."""
+    """Raises UsageError for a number outside its limits, or not an integer where needed."""
     for each, about in settings_of(owner):
         if about.limits:
             value, whole = getattr(owner, each.name), isinstance(each.default, int)
@@ -72,10 +72,10 @@ def check_limits(owner: Any) -> None:
 
 
 def check_number(name: str, value: float, limits: tuple[float, float], *, whole: bool) -> None:
-    """Raises UsageError with the value and what is allowed."""
+    """Raises UsageError with the value and the allowed range."""
     low, high = limits
     right_type = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if not (right_type and low <= value <= high):  # NaN is within nothing
+    if not (right_type and low <= value <= high):  # also false for NaN
         kind = "a whole number" if whole else "a finite number"
         raise UsageError(f"{name} is {value!r}: it must be {kind}{_range_text(low, high)}")
 

@@ -15,7 +15,7 @@ import typer
 from lepton_cli.engine.jobs.columns import ColumnText
 from lepton_cli.engine.jobs.parameters import KNOWN
 from lepton_cli.engine.jobs.planning import DATED, Recipe, plan
-from lepton_cli.engine.jobs.prose import Prose
+from lepton_cli.engine.jobs.prose import TextOutput
 from lepton_cli.engine.jobs.rows import STDIN, Row, form_of, read_rows
 from lepton_cli.engine.jobs.running import Run
 from lepton_cli.engine.jobs.wording import Wording
@@ -97,7 +97,10 @@ def _opened(
 
     load = load_options(request.model, request.talk)
     with open_cluster(address, request.name, load) as cluster:
-        for text in (*cluster.tokenizer.notes, *([cluster.told] if request.model.verbose else [])):
+        for text in (
+            *cluster.tokenizer.notes,
+            *([cluster.summary] if request.model.verbose else []),
+        ):
             note(text)
         yield cluster, cluster.arithmetic
 
@@ -166,10 +169,10 @@ def _wording(request: BatchRequest) -> Wording:
     )
 
 
-def _prose(request: BatchRequest) -> Prose | None:
+def _prose(request: BatchRequest) -> TextOutput | None:
     source = request.results.output_template
     text = _column_text(source, "--output-template", escape=request.rows.escape)
-    return None if text is None else Prose(text)
+    return None if text is None else TextOutput(text)
 
 
 def _column_text(source: str | None, flag: str, *, escape: bool) -> ColumnText | None:

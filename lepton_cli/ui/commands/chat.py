@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lepton_cli.engine.chat.autosave import is_session, read_session, sessions_folder
-from lepton_cli.engine.chat.chats import find_chat, kept_first, latest_session, saved_first
+from lepton_cli.engine.chat.chats import find_chat, latest_session, saved_first, sessions_first
 from lepton_cli.engine.library.catalogue import packaged, resolve
 from lepton_cli.engine.model import Model
 from lepton_cli.ui.arguments.constraint_options import check_form
@@ -39,7 +39,9 @@ def chosen_chat(how: ReplOptions) -> Path | None:
         return find_chat(how.load, saved_first())
     if how.resume is None:
         return None
-    return find_chat(how.resume, kept_first()) if how.resume else latest_session(sessions_folder())
+    return (
+        find_chat(how.resume, sessions_first()) if how.resume else latest_session(sessions_folder())
+    )
 
 
 def default_model(how: ReplOptions, setting: str | None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from lepton_cli.engine.library.catalogue import Alias
 from lepton_cli.engine.library.json_values import Plain
-from lepton_cli.engine.library.known_models import Known, known_models
+from lepton_cli.engine.library.known_models import KnownModel, known_models
 from lepton_cli.ui.reports.numbers import columns, size
 from lepton_cli.ui.terminal.output import emit, emit_json
 from lepton_cli.ui.terminal.terminal import width_of
@@ -34,7 +34,7 @@ def show_json() -> None:
     emit_json(sys.stdout, {"schema": SCHEMA, "models": models})
 
 
-def _on_disk(models: Sequence[Known], width: int | None) -> str:
+def _on_disk(models: Sequence[KnownModel], width: int | None) -> str:
     rows = [(model.name, _size(model.bytes), model.source) for model in models]
     beside = _widest(rows, 1) + _widest(rows, 2) + 2 * GAP
     room = None if width is None else max(width - beside, SHORTEST_NAME)

@@ -12,7 +12,7 @@ from lepton_cli.engine.events import Done, Event, Text
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.model import Model
-from lepton_cli.engine.prefixes.recall import WORTH_KEEPING
+from lepton_cli.engine.prefixes.recall import WORTH_STORING
 from lepton_cli.engine.sampling.sampler import Sampler
 from lepton_cli.ui.arguments.constraint_options import check_form
 from lepton_cli.ui.arguments.options import (
@@ -81,7 +81,7 @@ def answer_prompt(request: Request) -> None:
         with interrupting(flag, signals=ALL) as came:
             events = model.stream(ids, start.generation, flag) if raw else session.send(prompt)
             done = _follow(events, _report(request, start), start.extract)
-            lost = model.remember(done.stats.prompt_tokens, WORTH_KEEPING)
+            lost = model.remember(done.stats.prompt_tokens, WORTH_STORING)
             if lost:
                 note(lost)
     _tell(done, start, request)

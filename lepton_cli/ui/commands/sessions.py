@@ -9,8 +9,8 @@ from lepton_cli.engine.chat.chats import (
     as_saved,
     chats_in,
     find_chat,
-    kept_first,
     read_any,
+    sessions_first,
 )
 from lepton_cli.engine.chat.saved import WRITERS, write_chat
 from lepton_cli.engine.library.json_values import Plain
@@ -48,7 +48,7 @@ def search(words: Sequence[str], *, json: bool) -> None:
 
 def show(name: str, *, json: bool) -> None:
     suffix = ".json" if json else ".md"
-    emit(sys.stdout, WRITERS[suffix](as_saved(read_any(find_chat(name, kept_first())))))
+    emit(sys.stdout, WRITERS[suffix](as_saved(read_any(find_chat(name, sessions_first())))))
 
 
 def export(name: str, file: str | None, *, force: bool) -> None:
@@ -56,7 +56,7 @@ def export(name: str, file: str | None, *, force: bool) -> None:
     if file in (None, "-"):
         show(name, json=False)
         return
-    chat, path = read_any(find_chat(name, kept_first())), Path(str(file)).expanduser()
+    chat, path = read_any(find_chat(name, sessions_first())), Path(str(file)).expanduser()
     if path.exists() and not force:
         raise UsageError(f"{path} exists already", "choose another name, or replace it with -f")
     write_chat(path, as_saved(chat))
@@ -76,7 +76,7 @@ def remove(names: Sequence[str], *, yes: bool) -> None:
 
 
 def _exactly(name: str) -> Path:
-    path = find_chat(name, kept_first())
+    path = find_chat(name, sessions_first())
     if name not in (path.stem, path.name, str(path)):
         raise UsageError(f"no chat is called {name!r}", f"to delete {path.stem}, type all of it")
     return path
@@ -94,7 +94,7 @@ def _agrees(path: Path) -> bool:
 
 def _readable() -> Iterator[Chat]:
     """What cannot be read is told on stderr."""
-    for path in chats_in(*kept_first()):
+    for path in chats_in(*sessions_first()):
         try:
             yield read_any(path)
         except UsageError as error:
@@ -116,7 +116,7 @@ def _tell(found: Sequence[tuple[Chat, str]], shown: Sequence[str], *, json: bool
         emit_json(sys.stdout, {"schema": SCHEMA, "sessions": records})
         return
     if not found:
-        note(f"no chat is kept yet; chats in a terminal are kept in {kept_first()[0]}")
+        note(f"no chat is saved yet; chats in a terminal are saved in {sessions_first()[0]}")
         return
     width = width_of(sys.stdout)
     rows = [

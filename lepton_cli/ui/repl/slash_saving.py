@@ -8,10 +8,10 @@ from lepton_cli.engine.chat.branches import Branch
 from lepton_cli.engine.chat.chats import (
     chats_in,
     find_chat,
-    kept_first,
     saved_first,
     saved_folder,
     saved_names,
+    sessions_first,
 )
 from lepton_cli.engine.library.paths import private_folder
 from lepton_cli.engine.library.sizes import counted
@@ -46,7 +46,7 @@ def load(dialogue: Dialogue, argument: str) -> None:
 def go_on(dialogue: Dialogue, argument: str) -> None:
     """Lists the chats that are kept by themselves, or goes on with one of them."""
     if argument:
-        dialogue.open(find_chat(argument, kept_first()))
+        dialogue.open(find_chat(argument, sessions_first()))
         return
     kept = chats_in(sessions_folder())
     current = dialogue.session.autosave.path if dialogue.session.autosave else None
@@ -55,7 +55,7 @@ def go_on(dialogue: Dialogue, argument: str) -> None:
         dialogue.say(cut(line, dialogue.width))
     if len(kept) > len(rows):
         dialogue.note(f"and {counted(len(kept) - len(rows), 'older one')}")
-    dialogue.note(f"in {sessions_folder()}" if kept else "no chat is kept yet")
+    dialogue.note(f"in {sessions_folder()}" if kept else "no chat is saved yet")
 
 
 def branch(dialogue: Dialogue, argument: str) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol, TextIO
 
 from lepton_cli.engine.jobs.ledger import AGAIN, Ledger
 from lepton_cli.engine.jobs.planning import Fingerprint, Job
-from lepton_cli.engine.jobs.prose import Prose
+from lepton_cli.engine.jobs.prose import TextOutput
 from lepton_cli.engine.jobs.records import Label, Record, line_of
 from lepton_cli.engine.library.outputs import is_stream, open_stream
 from lepton_cli.ui.arguments.batch_options import ResultOptions
@@ -39,7 +39,7 @@ class Results(Protocol):
 
 
 @contextmanager
-def open_results(options: ResultOptions, prose: Prose | None) -> Iterator[Results]:
+def open_results(options: ResultOptions, prose: TextOutput | None) -> Iterator[Results]:
     """By -o and --output-template. Raises UsageError for a place that cannot be written."""
     path, to_stdout = Path(options.output), options.output in STDOUT
     if to_stdout and (options.retry_errors or options.overwrite):
@@ -62,7 +62,7 @@ def _stream(path: Path) -> TextIO:
         raise UsageError(f"{path}: {error.strerror}", "choose another -o") from error
 
 
-def _streamed(stream: TextIO, prose: Prose | None) -> Iterator[Results]:
+def _streamed(stream: TextIO, prose: TextOutput | None) -> Iterator[Results]:
     results = Stream(stream, prose.line if prose else line_of)
     try:
         yield results
@@ -109,10 +109,10 @@ class File:
     path: Path
     ledger: Ledger
     options: ResultOptions
-    prose: Prose | None
+    prose: TextOutput | None
 
     def resumed(self, fingerprint: Fingerprint) -> Fingerprint:
-        return fingerprint.resuming(
+        return fingerprint.with_day_of(
             place.label.fingerprint for place in self.ledger.places.values()
         )
 
@@ -133,7 +133,7 @@ class File:
             self.ledger.arrange(keys)
             return
         try:
-            with self.prose.written(self.path, self.ledger.lines(keys)):
+            with self.prose.writing(self.path, self.ledger.lines(keys)):
                 self.ledger.arrange(keys)  # the text takes its place last
         except OSError as error:
             raise LeptonError(f"cannot write {self.path}: {error.strerror}", AGAIN) from error
@@ -152,7 +152,7 @@ class File:
 
 
 @contextmanager
-def _file(path: Path, options: ResultOptions, prose: Prose | None) -> Iterator[File]:
+def _file(path: Path, options: ResultOptions, prose: TextOutput | None) -> Iterator[File]:
     beside = path if prose is None else path.with_name(path.name + BESIDE)
     with Ledger(beside) as ledger:
         file = File(path, ledger, options, prose)

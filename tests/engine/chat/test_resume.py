@@ -80,8 +80,8 @@ def test_every_conversation_comes_back(
 ) -> None:
     folder = tmp_path_factory.mktemp("sessions")
     tree, saver = Tree(), Autosave(folder)
-    tree.grow(Conversation(None, (Turn(Message("user", "hi")),)))
-    ends = [tree.grow(conversation) for conversation in said]
+    tree.add(Conversation(None, (Turn(Message("user", "hi")),)))
+    ends = [tree.add(conversation) for conversation in said]
     saver.record(tree, ends[-1] if ends else None, FakeModel())
     kept = read_session(only(folder))
     assert kept.damaged == 0
@@ -188,7 +188,7 @@ def test_tokens_of_a_former_model_do_not_come_back_with_a_branch() -> None:
 
 def test_half_a_character_from_a_terminal_loses_nothing_else(folder: Path) -> None:
     tree = Tree()
-    end = tree.grow(Conversation(None, (Turn(Message("user", "caf\udcc3 au lait")),)))
+    end = tree.add(Conversation(None, (Turn(Message("user", "caf\udcc3 au lait")),)))
     Autosave(folder).record(tree, end, FakeModel())
     assert contents(read_session(only(folder))) == ["caf? au lait"]
 
@@ -448,7 +448,7 @@ def test_a_name_that_is_none_tells_the_near_ones(folder: Path, name: str, hint: 
 
 
 def test_where_no_chat_is_kept_that_is_told(folder: Path) -> None:
-    with pytest.raises(UsageError, match="no chat is kept yet"):
+    with pytest.raises(UsageError, match="no chat is saved yet"):
         latest_session(folder)
 
 

@@ -82,7 +82,7 @@ def test_undo_takes_back_question_and_answer() -> None:
     assert session.undo() == (Message("user", "b"),)
     assert contents(session) == ["a", "Hello!"]
     assert session.undo() == (Message("user", "a"),)
-    with pytest.raises(UsageError, match="nothing to take back"):
+    with pytest.raises(UsageError, match="nothing to undo"):
         session.undo()
 
 

@@ -11,7 +11,7 @@ from fake_model import FakeModel
 
 from lepton_cli.__main__ import run
 from lepton_cli.engine.chat.autosave import Autosave
-from lepton_cli.engine.chat.chats import find_chat, kept_first, saved_first
+from lepton_cli.engine.chat.chats import find_chat, saved_first, sessions_first
 from lepton_cli.engine.chat.saved import read_chat
 from lepton_cli.engine.chat.session import Session
 from lepton_cli.engine.decoding.generation import Generation
@@ -142,8 +142,8 @@ def test_what_is_no_chat_is_told_and_stands_in_nobodys_way(
 
 
 def test_where_nothing_is_kept_that_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "no chat is kept yet" in told(capsys, code=0)
-    assert "no chat is kept yet" in told(capsys, "show", "x", code=2)
+    assert "no chat is saved yet" in told(capsys, code=0)
+    assert "no chat is saved yet" in told(capsys, "show", "x", code=2)
 
 
 def test_an_option_in_the_wrong_place_is_not_ignored(capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,7 +188,7 @@ def test_deleting_needs_a_yes_and_the_whole_name(
     told(capsys, "rm", "red-whales", code=0)
     assert not path.exists()
     told(capsys, "rm", "-y", "holidays", "red-wine-with-fish", code=0)
-    assert "no chat is kept yet" in told(capsys, code=0)
+    assert "no chat is saved yet" in told(capsys, code=0)
 
 
 # --- names
@@ -242,19 +242,19 @@ def test_flags_know_the_names_of_the_commands(
     monkeypatch.setattr("lepton_cli.engine.model.open_model", lambda *_: FakeModel())
     monkeypatch.setattr("lepton_cli.ui.repl.repl.chat", chat)
     assert run(["chat", "fake.gguf", flag, name]) == 0
-    assert started[0].resume == find_chat(name, kept_first())
+    assert started[0].resume == find_chat(name, sessions_first())
 
 
 def test_of_two_chats_with_one_name_each_flag_means_its_own(state: Path) -> None:
     kept, saved = keep(state, "twice", "one"), state / "chats" / "twice.json"
     save(saved, "twice", "two")
-    assert find_chat("twice", kept_first()) == kept
+    assert find_chat("twice", sessions_first()) == kept
     assert find_chat("twice", saved_first()) == saved
 
 
 def test_a_name_that_begins_several_chats_is_none(three: None) -> None:
     with pytest.raises(UsageError, match="no chat is called 'red'") as caught:
-        find_chat("red", kept_first())
+        find_chat("red", sessions_first())
     assert "red-wine-with-fish or red-whales" in str(caught.value.hint)
 
 

@@ -113,7 +113,7 @@ def test_tokens_that_are_ruled_out_leave_what_others_spell(seed):
 def test_where_all_tokens_are_ruled_out_an_error_says_so():
     tokenizer = build(byte_pairs())
     never = [token for token in range(tokenizer.vocab_size) if b"l" in tokenizer.token_bytes(token)]
-    with pytest.raises(ConstraintError, match="no token may follow"):
+    with pytest.raises(ConstraintError, match="no token is allowed"):
         answer_of(tokenizer, 1, never=never, choices=["toll", "all"])
 
 

@@ -109,7 +109,7 @@ def test_answers_give_way_when_memory_is_short_and_are_read_again(path, blocks):
     requests = [wanted(key, words(key, 200), 150) for key in range(5)]  # two blocks each in the end
     with opened(path) as model:
         expected = alone(model, requests)
-        model.positions.clear()
+        model.window.clear()
         watched = Watched(model)
         batch = Batch(watched, CONTEXT, blocks, model._begin)
         outcomes = list(batch.outcomes(requests, 8))

@@ -26,7 +26,7 @@ def model(tmp_path_factory):
 
 def searched(model, width, count, **options):
     beams = model.beams(PROMPT[:249], Generation(max_tokens=count, **options), width)
-    assert model._passes.pool.used == len(model.positions._state.blocks), "all given back"
+    assert model._passes.pool.used == len(model.window._state.blocks), "all given back"
     return beams
 
 

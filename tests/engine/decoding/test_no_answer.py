@@ -5,13 +5,13 @@ import json
 import pytest
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine.decoding.answer import unanswered
+from lepton_cli.engine.decoding.answer import no_answer
 
 THINKING = (
     "{%- for m in messages -%}<|{{ m.role }}|>{{ m.content }}<|end|>{%- endfor -%}"
     "<|assistant|>{% if enable_thinking %}<think>\n{% else %}<think>\n\n</think>\n\n{% endif %}"
 )
-CUT = "the answer was cut at 5 tokens, within the model's thoughts: there is no answer"
+CUT = "the answer was cut at 5 tokens, within the model's reasoning: there is no answer"
 
 
 @pytest.fixture
@@ -75,4 +75,4 @@ def test_an_answer_without_thoughts_and_one_of_no_tokens_are_fine(lepton, args):
     [("", 3, False), (" \n", 3, False), ("x", 3, True), ("", 0, True)],
 )
 def test_blank_text_is_no_answer(text, tokens, answered):
-    assert (unanswered(text, "length", tokens) is None) == answered
+    assert (no_answer(text, "length", tokens) is None) == answered

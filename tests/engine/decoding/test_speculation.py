@@ -5,7 +5,7 @@ import pytest
 from make_gguf import write_model
 
 from lepton_cli.engine.decoding.generation import Generation
-from lepton_cli.engine.decoding.speculation import GRAM, PromptLookup, Speculation
+from lepton_cli.engine.decoding.speculation import NGRAM, PromptLookup, Speculation
 from lepton_cli.engine.events import Done
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
@@ -56,7 +56,7 @@ def test_lookup_changes_nothing_but_the_passes(model, temperature, count, overfl
     options = {"sampling": sampling, "max_tokens": count, "overflow": overflow}
     without, many = answered(model, PROMPT, draft_max=0, **options)
     used = without.stats.context_used
-    model.positions.reuse([0])
+    model.window.reuse([0])
     done, passes = answered(model, PROMPT, **options)
     assert done.token_ids == without.token_ids and done.reason == without.reason
     assert done.stats.context_used == used
@@ -68,7 +68,7 @@ def test_the_window_holds_what_was_said_and_nothing_guessed(model):
     sampling = Sampling(temperature=0.7, seed=5, **REPEATING)
     done, _ = answered(model, PROMPT, sampling=sampling, max_tokens=60)
     assert done.stats.guessed_tokens > done.stats.accepted_tokens
-    assert model.positions.ids == [*PROMPT, *done.token_ids[:-1]]
+    assert model.window.ids == [*PROMPT, *done.token_ids[:-1]]
 
 
 def test_an_equal_draft_model_guesses_all(path, model):
@@ -107,7 +107,7 @@ def test_lookup_finds_the_latest_place():
     assert lookup.guess([1, 2, 3, 7, 1, 2, 3, 8, 1, 2, 3], 2) == [8, 1]
     assert lookup.guess([1, 2, 3, 7, 1, 2, 3, 8, 1, 2, 3, 9], 2) == []
     assert lookup.guess([4, 5, 6, 4, 5, 6], 9) == [4, 5, 6], "after a shift"
-    assert PromptLookup().guess([1] * GRAM, 4) == []
+    assert PromptLookup().guess([1] * NGRAM, 4) == []
 
 
 class Always:
@@ -120,12 +120,12 @@ def test_guesses_grow_when_right_and_pause_when_wrong():
     sizes = []
     for _ in range(4):
         sizes.append(len(speculation.guess([], 100)))
-        speculation.learn(sizes[-1], sizes[-1])
+        speculation.update(sizes[-1], sizes[-1])
     assert sizes == [2, 4, 8, 8]
     assert len(speculation.guess([], 3)) == 3
     sizes = []
     for _ in range(60):
         sizes.append(len(speculation.guess([], 100)))
-        speculation.learn(sizes[-1], 0)
+        speculation.update(sizes[-1], 0)
     assert sizes[:3] == [8, 1, 0]
     assert sum(size > 0 for size in sizes) < 8

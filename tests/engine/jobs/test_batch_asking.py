@@ -63,7 +63,7 @@ def test_columns_that_no_row_has_are_found_before_anything_runs():
     Wording(text("{a} {b}")).check(rows)
     with pytest.raises(UsageError, match="'c'"):
         Wording(text("{a}"), system=text("{c}")).check(rows)
-    with pytest.raises(UsageError, match="names no column"):
+    with pytest.raises(UsageError, match="-p has no column"):
         Wording(text("a")).check(rows)
     Wording(text("{a}")).check([])
 
@@ -134,7 +134,7 @@ def test_columns_that_a_template_uses_are_no_parameters():
     row = {"text": "x", "temperature": "30", "seed": "1", "top_k": "", "min_p": None}
     assert ask(row).given == {"temperature": "30", "seed": "1"}
     assert ask(row, Wording(text("{text} at {temperature}"))).given == {"seed": "1"}
-    with pytest.raises(UsageError, match="-p says another"):
+    with pytest.raises(UsageError, match="-p gives another"):
         ask({"messages": []}, Wording(text("{text}")))
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.scheduler import Request
-from lepton_cli.engine.jobs.dispatch import CHUNK, MOST_LOSSES, SUSPECT, Dispatch
+from lepton_cli.engine.jobs.dispatch import CHUNK, MAX_LOSSES, SUSPECT, Dispatch
 from lepton_cli.engine.jobs.running import Tally, Waiting
 from lepton_cli.ui.reports.batch_meter import Meter
 
@@ -71,7 +71,7 @@ def test_a_task_that_is_lost_twice_counts_once():
 
 def test_a_lost_connection_is_no_fault_of_the_rows():
     one = dispatch(CHUNK)
-    for _ in range(2 * MOST_LOSSES):
+    for _ in range(2 * MAX_LOSSES):
         one.recall(given(one, "a"))
     assert [rows for _, rows in given(one, "a").values()] == [list(range(CHUNK))]
 
@@ -88,7 +88,7 @@ def test_a_row_that_kills_every_worker_fails_alone():
                 answered += rows
         failed += one.lose(one.of_lost_workers([]))
     assert [outcome.key for outcome in failed] == [deadly]
-    assert f"{MOST_LOSSES} workers were lost" in str(failed[0].error)
+    assert f"{MAX_LOSSES} workers were lost" in str(failed[0].error)
     assert sorted([*answered, deadly]) == list(range(30))
 
 

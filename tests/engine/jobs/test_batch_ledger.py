@@ -241,7 +241,7 @@ def test_a_full_disk_tears_no_line(tmp_path, room):
                 ledger.append(record(3))
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert "goes on from there" in str(caught.value.hint)
+    assert "continues from there" in str(caught.value.hint)
     assert path.read_bytes() == before
     assert written(path, record(3)) == before + line_of(record(3))
 
@@ -254,7 +254,7 @@ def test_no_room_to_arrange_keeps_every_result(tmp_path, monkeypatch):
     before = written(path, record(2), record(1))
     with Ledger(path) as ledger:
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(LeptonError, match="is complete, but cannot be put in order"):
+        with pytest.raises(LeptonError, match="is complete, but cannot be sorted"):
             ledger.arrange(["k1", "k2"])
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["out.jsonl"]

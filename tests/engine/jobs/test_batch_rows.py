@@ -140,7 +140,7 @@ def test_the_columns_of_a_csv_have_names_that_differ(header, wrong):
         (b'{\n"a": 1\n}\n', [{"a": 1}]),
         (b"[]", []),
         (b'[{"a": 1}, 2, [3]]', [{"a": 1}, *["the row is neither a JSON object nor a string"] * 2]),
-        (b'["\\ud800", ""]', ["the row has half a character (a single surrogate)", {"text": ""}]),
+        (b'["\\ud800", ""]', ["the row has a lone surrogate (half a character)", {"text": ""}]),
     ],
 )
 def test_an_array_of_json_gives_a_row_an_element(data, rows):
@@ -156,7 +156,7 @@ def test_a_number_that_json_lacks_spoils_its_row_alone():
     ("data", "where"),
     [
         (b'[{"a": 1},\n{"a": ]', "line 2, column 7"),
-        (b'[{"a": 1, "a": 2}]', "'a' is there twice"),
+        (b'[{"a": 1, "a": 2}]', "'a' occurs twice"),
         (b'["\xff"]', "not UTF-8"),
     ],
 )
@@ -166,7 +166,7 @@ def test_an_array_that_is_damaged_is_refused_with_the_place(data, where):
 
 
 def test_a_key_that_is_there_twice_is_told():
-    assert "the key 'a' is there twice" in columns(b'{"a": 1, "a": 2}', "jsonl")[0]
+    assert "the key 'a' occurs twice" in columns(b'{"a": 1, "a": 2}', "jsonl")[0]
 
 
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "日本,語\n\n上,下\n", "a"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lepton_cli.engine.loading.backends import Choice, GpuUse, choose
+from lepton_cli.engine.loading.backends import BackendChoice, GpuUse, choose
 from lepton_cli.engine.loading.placement import Placement
 from ops.cuda.device.probe import Card, Missing
 from quant.errors import UsageError
@@ -19,35 +19,35 @@ def never() -> Card:
 @pytest.mark.parametrize("wanted", ["cpu", "reference"])
 @pytest.mark.parametrize("layers", ["auto", "all", 0, 7])
 def test_a_backend_without_a_card_never_looks_for_one(wanted, layers):
-    assert choose(wanted, layers, never) == Choice(wanted)
+    assert choose(wanted, layers, never) == BackendChoice(wanted)
 
 
 @pytest.mark.parametrize("wanted", ["auto", "cuda"])
 def test_no_layers_on_the_gpu_is_the_cpu_unasked(wanted):
-    assert choose(wanted, 0, never) == Choice("cpu")
+    assert choose(wanted, 0, never) == BackendChoice("cpu")
 
 
 @pytest.mark.parametrize("wanted", ["auto", "cuda"])
 @pytest.mark.parametrize("layers", ["auto", "all", 7])
 def test_a_card_that_can_be_used_is_used(wanted, layers):
-    assert choose(wanted, layers, lambda: CARD) == Choice("cuda", CARD)
+    assert choose(wanted, layers, lambda: CARD) == BackendChoice("cuda", CARD)
 
 
 def test_a_card_that_cannot_be_used_is_told_and_the_cpu_runs():
     choice = choose("auto", "auto", lambda: NO_EXTRA)
     told = "RTX 4070 found, but GPU support is not installed: pip install it; running on the CPU"
-    assert choice == Choice("cpu", no_gpu=told, told=True)
+    assert choice == BackendChoice("cpu", no_gpu=told, told=True)
 
 
 def test_who_has_no_nvidia_card_is_not_nagged():
     choice = choose("auto", "auto", lambda: NO_DRIVER)
-    assert (choice.backend, choice.told) == ("cpu", False)
+    assert (choice.backend, choice.announce) == ("cpu", False)
     assert choice.no_gpu is not None and choice.no_gpu.startswith("no NVIDIA driver was found: ")
 
 
 @pytest.mark.parametrize("layers", ["all", 7])
 def test_who_asked_for_layers_on_the_gpu_is_told_why_there_are_none(layers):
-    assert choose("auto", layers, lambda: NO_DRIVER).told
+    assert choose("auto", layers, lambda: NO_DRIVER).announce
 
 
 @pytest.mark.parametrize("missing", [NO_DRIVER, NO_EXTRA])

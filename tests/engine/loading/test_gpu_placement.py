@@ -88,14 +88,14 @@ def test_fewer_layers_than_fit_may_be_asked_for():
 def test_the_context_shrinks_to_have_all_on_the_card(wanted):
     placed = place(NEEDS, wanted, None, 131072, room(32, 5000))
     assert (placed.layers_on_gpu, placed.context) == (32, 5120)
-    assert placed.note == "context 5120 of 131072: the GPU's memory allows no more"
+    assert placed.note == "context 5120 of 131072: limited by the GPU's memory"
     assert placed.gpu_bytes == NEEDS.total(32, 5120)
 
 
 def test_the_context_does_not_shrink_below_4096():
     placed = place(NEEDS, "auto", None, 16384, room(32, 3840))
     assert placed.context == 4096 and placed.note.startswith(
-        "context 4096 of 16384: so the GPU has more"
+        "context 4096 of 16384: leaves more layers on the GPU"
     )
     assert most_layers(NEEDS, 16384, room(32, 3840)) < placed.layers_on_gpu < 32
     with pytest.raises(OutOfMemoryError):  # who asks for all gets no less

@@ -196,7 +196,7 @@ def test_a_draft_model_has_no_more_context_than_its_model(tmp_path):
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_the_cache_is_planned_as_the_backend_keeps_it(tmp_path, backend):
     with load(write_model(tmp_path / "tiny.gguf"), backend=backend, ctx=512) as model:
-        layout = model.positions.layout
+        layout = model.window.layout
         assert model.plan.cache == 2 * (layout.block_bytes - layout.scratch)
 
 
@@ -204,7 +204,7 @@ def test_the_cache_is_planned_as_the_backend_keeps_it(tmp_path, backend):
 def test_a_batch_takes_no_more_cache_than_the_plan_leaves(tmp_path, monkeypatch, spare, more):
     path = write_model(tmp_path / "tiny.gguf")
     with load(path, backend="reference", ctx=512) as model:
-        block, total = model.positions.layout.block_bytes, model.plan.total
+        block, total = model.window.layout.block_bytes, model.plan.total
     let_be_free(monkeypatch, total + spare * block)
     with load(path, backend="reference", ctx=512) as model:
         monkeypatch.setattr(model._runner, "room", lambda: 1000)

@@ -40,7 +40,7 @@ def blocks(ids: list[int]) -> list[np.ndarray]:
 
 
 def kept(where: PrefixStore, ids: list[int], least: int = 1) -> bool:
-    return where.keep(ids, blocks(ids), least)
+    return where.add(ids, blocks(ids), least)
 
 
 def files(root: Path) -> list[Path]:
@@ -395,6 +395,6 @@ def test_several_processes_share_a_store(root):
     for writer in writers:
         _, errors = writer.communicate(timeout=120)
         assert writer.returncode == 0, errors.decode()
-    assert all(path.suffix == prefix_store.ENDING for path in files(root))
+    assert all(path.suffix == prefix_store.SUFFIX for path in files(root))
     assert all(read_head(path) for path in files(root))
     assert len(files(root)) <= 6

@@ -10,7 +10,7 @@ from lepton_cli.engine.events import Done
 from lepton_cli.engine.library.catalogue import packaged
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
-from lepton_cli.engine.prefixes.recall import WORTH_KEEPING
+from lepton_cli.engine.prefixes.recall import WORTH_STORING
 from lepton_cli.engine.sampling.sampler import Sampling
 
 PLENTY = 1 << 30
@@ -43,14 +43,14 @@ def prompt(model: Model, ending: str = "What happened?") -> list[int]:
 
 def said(model: Model, done: Done) -> tuple[tuple[int, ...], bytes]:
     """The answer, and the logits behind its last token."""
-    return done.token_ids, model.positions.logits.tobytes()
+    return done.token_ids, model.window.logits.tobytes()
 
 
 def remembered(**options) -> tuple[tuple[int, ...], bytes]:
     """A process that reads a prompt and leaves it behind."""
     with opened(**options) as model:
         done = answer(model, prompt(model))
-        model.remember(done.stats.prompt_tokens, WORTH_KEEPING)
+        model.remember(done.stats.prompt_tokens, WORTH_STORING)
         return said(model, done)
 
 
@@ -73,7 +73,7 @@ def test_a_shared_beginning_serves_another_question(kv):
     with opened(kv=kv, threads=1, ubatch=7) as model:
         warm = answer(model, prompt(model, question))
         shared = len(model.tokenizer.encode(TEXT)) - 1
-        assert warm.stats.cached_tokens >= shared > WORTH_KEEPING
+        assert warm.stats.cached_tokens >= shared > WORTH_STORING
         assert said(model, warm) == cold
 
 
@@ -101,7 +101,7 @@ def test_a_damaged_entry_costs_time_only(prefixes):
         path.write_bytes(path.read_bytes()[:-100] + bytes(100))
     assert remembered() == cold
     with opened() as model:
-        assert answer(model, prompt(model)).stats.cached_tokens > WORTH_KEEPING
+        assert answer(model, prompt(model)).stats.cached_tokens > WORTH_STORING
 
 
 def test_what_the_window_holds_is_not_loaded_again(monkeypatch):
@@ -116,7 +116,7 @@ def test_what_the_window_holds_is_not_loaded_again(monkeypatch):
 def test_short_prompts_leave_nothing(prefixes):
     with opened() as model:
         done = answer(model, model.tokenizer.encode("Hello there"))
-        model.remember(done.stats.prompt_tokens, WORTH_KEEPING)
+        model.remember(done.stats.prompt_tokens, WORTH_STORING)
         model.remember()
     assert not prefixes.exists()
 

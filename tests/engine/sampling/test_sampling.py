@@ -297,7 +297,7 @@ def test_unknown_tokens_are_no_use_in_rules(token: int) -> None:
 
 
 def test_ruling_out_everything_is_refused() -> None:
-    with pytest.raises(UsageError, match=f"all {V} tokens are ruled out"):
+    with pytest.raises(UsageError, match=f"all {V} tokens are excluded"):
         Sampler(Sampling(), Letters(), suppressed=range(V))
 
 

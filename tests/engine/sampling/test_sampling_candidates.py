@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from lepton_cli.engine.sampling.candidates import (
     Candidates,
+    apply_temperature,
     dynamic_temperature,
     min_p,
-    tempered,
     top_k,
     top_n_sigma,
     top_p,
@@ -138,12 +138,12 @@ def test_xtc_leaves_the_last_of_the_tokens_above(
 
 
 def test_temperature_divides_the_logits() -> None:
-    assert tempered(of_logits(1, 2, -4), 0.5).logits.tolist() == [2, 4, -8]
+    assert apply_temperature(of_logits(1, 2, -4), 0.5).logits.tolist() == [2, 4, -8]
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, 1e-300])
 def test_no_temperature_leaves_the_likeliest_with_the_lowest_id(temperature: float) -> None:
-    assert ids(tempered(of_logits(1, 3, 3, 2), temperature)) == [1]
+    assert ids(apply_temperature(of_logits(1, 3, 3, 2), temperature)) == [1]
 
 
 @pytest.mark.parametrize(

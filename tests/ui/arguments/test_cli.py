@@ -268,7 +268,7 @@ def test_a_fault_is_told_where_no_file_can_be_written(monkeypatch, told, state):
 
 def test_the_latest_faults_are_kept(monkeypatch, told, state):
     monkeypatch.setattr("lepton_cli.ui.commands.doctor.show", failing(ZeroDivisionError()))
-    monkeypatch.setattr("lepton_cli.faults.KEPT", 2)
+    monkeypatch.setattr("lepton_cli.faults.MAX_FILES", 2)
     names = []
     for _ in range(4):
         told("doctor")

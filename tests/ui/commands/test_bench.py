@@ -132,12 +132,12 @@ def test_a_sample_stands_behind_its_depth_which_is_entered_once(tiny, monkeypatc
     trial = Trial(3, 2, 9)
     with closing(Bench(GGUF.open(tiny), Setup(1), 20, lambda text: None)) as bench:
         bench.sample(trial)
-        first = list(bench.model.positions.ids)
+        first = list(bench.model.window.ids)
         entered = []
         runner = bench.model._runner
         monkeypatch.setattr(runner, "run", watched(runner.run, entered))
         bench.sample(trial)
-        second = list(bench.model.positions.ids)
+        second = list(bench.model.window.ids)
     assert len(first) == len(second) == 14
     assert first[:9] == second[:9]
     assert first[9:] != second[9:]

@@ -89,7 +89,7 @@ def test_branches_are_listed_and_gone_to(told: Callable[[], str]) -> None:
 def test_sessions_are_listed_and_gone_on_with(folder: Path, told: Callable[[], str]) -> None:
     talk = dialogue(["two"])
     run_command(talk, "/sessions")
-    assert "no chat is kept yet" in told()
+    assert "no chat is saved yet" in told()
     kept(folder, "an older one")
     talk.ask("this one")
     (folder / "damaged.jsonl").write_text("nonsense")
@@ -265,7 +265,7 @@ def test_a_chat_with_the_built_in_model_goes_on_with_it(
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (["--resume"], "no chat is kept yet"),
+        (["--resume"], "no chat is saved yet"),
         (["--resume", "x", "--load", "y.json"], "--load and --resume are both given"),
     ],
 )
