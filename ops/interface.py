@@ -56,6 +56,15 @@ class Weight:
     def rows(self) -> int:
         return len(self.data) // self.experts
 
+    @property
+    def size(self) -> int:
+        return len(self.data) * self.columns
+
+    def matrix(self, number: int) -> "Weight":
+        """One of several that are stacked."""
+        data = self.data[number * self.rows : (number + 1) * self.rows]
+        return Weight(self.name, self.format, self.columns, data)
+
     def part(self, start: int, stop: int) -> "Weight":
         """Rows start to stop of a fused matrix, without a copy. Raises ModelFileError."""
         if self.experts != 1:
@@ -239,6 +248,36 @@ class Operators(Protocol):
         For each token in order S = diag(decay) S; S += k ⊗ rate·(v − Sᵀk); y = scale · Sᵀq. The
         decay is a factor for each head, or for each row of its S. A layer keeps S for the next
         step.
+        """
+
+    def shift(self, x: Array) -> Array:  # (T, D) -> (T, D)
+        """y[t] = x[t − 1] of the token's sequence, 0 at its start."""
+
+    def selective_scan(
+        self, x: Array, delta: Array, b: Array, c: Array, rates: Weight, skip: Weight, groups: int
+    ) -> Array:  # (T, H·e), (T, H), (T, G·d) twice, (H, 1 or d), (1, H) -> (T, H·e)
+        """A state space model (Gu and Dao 2023): for each head a matrix S (d, e), 0 at first.
+
+        For each token in order S = exp(delta · rates) S + b ⊗ delta · x; y = Sᵀc + skip · x. The
+        rate of decay is one for each head, or, with heads of one column, one for each row of S.
+        Heads share the b and c of their group. A layer keeps S for the next step.
+        """
+
+    def linear_attention(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        decay: Array,
+        heads: int,
+        bonus: Weight | None = None,
+        correction: tuple[Array, Array] | None = None,
+    ) -> Array:  # (T, H·d) twice, (T, H·e), (T, H·d), (1, H·d), (T, H·d) twice -> (T, H·e)
+        """For each head a matrix S (d, e), 0 at first, which decays row by row.
+
+        For each token in order S = diag(decay) S + k ⊗ v; y = Sᵀq. With a bonus (RWKV 6) the S
+        before this token is read, and bonus · k ⊗ v counts beside it. With a correction (r, a)
+        (RWKV 7) S also grows by a ⊗ Sᵀr of the S before. A layer keeps S for the next step.
         """
 
     def add(self, x: Array, y: Array) -> Array:  # (rows, D), (rows, D) -> (rows, D)

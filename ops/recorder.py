@@ -37,7 +37,14 @@ from ops.operations.elementwise import (
 from ops.operations.experts import ExpertSum, Route
 from ops.operations.norms import LayerNorm, RmsNorm
 from ops.operations.products import Embed, ExpertProduct, Product
-from ops.operations.recurrence import Convolve, DeltaRule, delta_slot
+from ops.operations.recurrence import (
+    Convolve,
+    DeltaRule,
+    LinearAttention,
+    SelectiveScan,
+    Shift,
+    matrices,
+)
 from ops.program import Output, Program, Source
 from quant.errors import ModelFileError
 
@@ -109,14 +116,61 @@ class Recorder:
         check_widths(name, w.weight.rows, x.width)
         if w.bias:
             check_widths(w.bias.name, w.bias.columns, x.width)
-        assert self.number is not None, "what is kept between steps belongs to a layer"
-        slot = Slot(self.number, "convolution", (taps - 1, x.width))
-        return self._add(Convolve(x, x.like(), w, slot))
+        slot = self._slot("convolution", (taps - 1, x.width))
+        return self._add(Convolve(x, x.like(), w, slot=slot))
+
+    def shift(self, x: Buffer) -> Buffer:
+        return self._add(Shift(x, x.like(), slot=self._slot("shift", (1, x.width))))
+
+    def selective_scan(
+        self,
+        x: Buffer,
+        delta: Buffer,
+        b: Buffer,
+        c: Buffer,
+        rates: Weight,
+        skip: Weight,
+        groups: int,
+    ) -> Buffer:
+        heads, where = delta.width, f"blk.{self.number}.ssm"
+        check_widths(f"{where}_x", x.width, x.width // heads * heads)
+        check_widths(f"{where}_b", b.width, b.width // groups * groups)
+        check_widths(f"{where}_c", c.width, b.width)
+        check_widths(skip.name, skip.size, heads)
+        rows = b.width // groups
+        shape = matrices(heads, rows, x.width // heads)
+        if rates.size != heads:  # heads of one column lie in one matrix, with a rate an element
+            check_widths(rates.name, rates.size, x.width * rows)
+            check_widths(f"{where}_b", b.width, rows)
+            shape = matrices(1, rows, x.width)
+        elif heads % groups:
+            raise ModelFileError(f"{where} has {heads} heads in {groups} groups")
+        slot = self._slot("selective scan", shape)
+        return self._add(SelectiveScan(x, delta, b, c, x.like(), rates, skip, groups, slot=slot))
+
+    def linear_attention(
+        self,
+        q: Buffer,
+        k: Buffer,
+        v: Buffer,
+        decay: Buffer,
+        heads: int,
+        bonus: Weight | None = None,
+        correction: tuple[Buffer, Buffer] | None = None,
+    ) -> Buffer:
+        removed, added = correction or (None, None)
+        for each in (k, decay, removed, added):
+            if each is not None:
+                check_widths(f"blk.{self.number}.time_mix", each.width, q.width)
+        if bonus is not None:
+            check_widths(bonus.name, bonus.size, q.width)
+        slot = self._slot("linear attention", matrices(heads, q.width // heads, v.width // heads))
+        inputs = q, k, v, decay, v.like(), heads
+        return self._add(LinearAttention(*inputs, bonus, removed, added, slot=slot))
 
     def delta_rule(
         self, q: Buffer, k: Buffer, v: Buffer, decay: Buffer, rate: Buffer, heads: DeltaHeads
     ) -> Buffer:
-        assert self.number is not None, "what is kept between steps belongs to a layer"
         keys, values = heads.key_heads * heads.key_width, heads.heads * heads.value_width
         decays = heads.heads * (1 if decay.width == heads.heads else heads.key_width)
         for name, buffer, width in (
@@ -124,8 +178,9 @@ class Recorder:
             *(("decay", decay, decays), ("rate", rate, heads.heads)),
         ):
             check_widths(f"blk.{self.number} ({name} of its delta rule)", buffer.width, width)
-        slot = delta_slot(self.number, heads)
-        return self._add(DeltaRule(q, k, v, decay, rate, v.like(), heads, slot))
+        shape = matrices(heads.heads, heads.key_width, heads.value_width)
+        slot = self._slot("delta rule", shape)
+        return self._add(DeltaRule(q, k, v, decay, rate, v.like(), heads, slot=slot))
 
     def multiply(self, x: Buffer, y: Buffer) -> Buffer:
         if x.width % y.width:
@@ -190,6 +245,13 @@ class Recorder:
 
     def select_outputs(self, x: Buffer) -> Buffer:
         return self._add(SelectOutputs(x, Buffer("outputs", 1, x.width)))
+
+    def _slot(self, name: str, shape: tuple[int, ...]) -> Slot:
+        """The layer's next slot of this name: its second one has the number 1."""
+        assert self.number is not None, "what is kept between steps belongs to a layer"
+        states = [op.state for op in self.operations if op.layer == self.number]
+        before = sum(isinstance(one, Slot) and one.name == name for one in states)
+        return Slot(self.number, name, shape, before)
 
     def _add(self, operation: Operation) -> Buffer:
         """The operator's first output."""

@@ -59,6 +59,7 @@ class Slot:
     layer: int
     name: str
     shape: tuple[int, ...]
+    number: int = 0  # of several of its name in a layer
 
 
 State = Pages | Slot

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from ops.interface import DeltaHeads, Linear, Step
+from ops.interface import DeltaHeads, Linear, Step, Weight
 from ops.operations.base import (
     READ,
     VECTOR,
@@ -17,13 +17,10 @@ from ops.operations.base import (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Convolve(Operation):
-    """A causal convolution of each channel; its slot holds the rows before the step's."""
+class Recurrent(Operation):
+    """What goes through each run's tokens in order, from what its slot holds."""
 
-    x: Buffer = field(metadata=READ)
-    y: Buffer = field(metadata=WRITTEN)
-    w: Linear = field(metadata=VECTOR)
-    slot: Slot
+    slot: Slot = field(kw_only=True)
 
     @property
     def state(self) -> Slot:
@@ -34,14 +31,73 @@ class Convolve(Operation):
         return True
 
 
-COLUMNS = 16
-"""The columns of a delta rule's matrix that lie together, padded to so many."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Convolve(Recurrent):
+    """A causal convolution of each channel; its slot holds the rows before the step's."""
+
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    w: Linear = field(metadata=VECTOR)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DeltaRule(Operation):
-    """Its slot holds each head's matrix in stretches of 16 columns, row by row."""
+class Shift(Recurrent):
+    """Each token's row becomes that of the one before; its slot holds the last."""
 
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+
+
+COLUMNS = 16
+"""The columns of a matrix that lie together, padded to so many."""
+
+
+def matrices(heads: int, rows: int, columns: int) -> tuple[int, ...]:
+    """The shape of a slot that holds a matrix for each head, in stretches of 16 columns."""
+    return heads, -(-columns // COLUMNS), rows, COLUMNS
+
+
+def _matrix_costs(slot: Slot, step: Step, products: int) -> Cost:
+    """Each sequence's matrices are read once, and met so many times by each token."""
+    size = math.prod(slot.shape)
+    return Cost(4 * size * len(step.starts), products * size * len(step.tokens))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SelectiveScan(Recurrent):
+    x: Buffer = field(metadata=READ)
+    delta: Buffer = field(metadata=READ)
+    b: Buffer = field(metadata=READ)
+    c: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    rates: Weight = field(metadata=VECTOR)
+    skip: Weight = field(metadata=VECTOR)
+    groups: int
+
+    def costs(self, step: Step, cache: PositionBytes) -> Cost:
+        return _matrix_costs(self.slot, step, 2)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinearAttention(Recurrent):
+    """`removed` and `added` are those of a correction."""
+
+    q: Buffer = field(metadata=READ)
+    k: Buffer = field(metadata=READ)
+    v: Buffer = field(metadata=READ)
+    decay: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    heads: int
+    bonus: Weight | None = field(default=None, metadata=VECTOR)
+    removed: Buffer | None = field(default=None, metadata=READ)
+    added: Buffer | None = field(default=None, metadata=READ)
+
+    def costs(self, step: Step, cache: PositionBytes) -> Cost:
+        return _matrix_costs(self.slot, step, 2 if self.removed is None else 4)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeltaRule(Recurrent):
     q: Buffer = field(metadata=READ)
     k: Buffer = field(metadata=READ)
     v: Buffer = field(metadata=READ)
@@ -49,23 +105,6 @@ class DeltaRule(Operation):
     rate: Buffer = field(metadata=READ)
     y: Buffer = field(metadata=WRITTEN)
     heads: DeltaHeads
-    slot: Slot
-
-    @property
-    def state(self) -> Slot:
-        return self.slot
-
-    @property
-    def reads_state(self) -> bool:
-        return True
 
     def costs(self, step: Step, cache: PositionBytes) -> Cost:
-        """Each sequence's matrices are read once, and met three times by each token."""
-        size = math.prod(self.slot.shape)
-        return Cost(4 * size * len(step.starts), 3 * size * len(step.tokens))
-
-
-def delta_slot(layer: int, heads: DeltaHeads) -> Slot:
-    """What a layer with a delta rule keeps."""
-    stretches = -(-heads.value_width // COLUMNS)
-    return Slot(layer, "delta rule", (heads.heads, stretches, heads.key_width, COLUMNS))
+        return _matrix_costs(self.slot, step, 3)

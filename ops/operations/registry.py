@@ -19,7 +19,7 @@ from ops.operations.elementwise import (
 from ops.operations.experts import ExpertSum, Group, Route
 from ops.operations.norms import LayerNorm, RmsNorm, RmsNormQuantize
 from ops.operations.products import Embed, ExpertProduct, JoinedProducts, Product
-from ops.operations.recurrence import Convolve, DeltaRule
+from ops.operations.recurrence import Convolve, DeltaRule, LinearAttention, SelectiveScan, Shift
 
 RECORDED: tuple[type[Operation], ...] = (
     Activate,
@@ -34,6 +34,7 @@ RECORDED: tuple[type[Operation], ...] = (
     Gate,
     Join,
     LayerNorm,
+    LinearAttention,
     Multiply,
     Product,
     RmsNorm,
@@ -42,6 +43,8 @@ RECORDED: tuple[type[Operation], ...] = (
     Scale,
     ScaleBy,
     SelectOutputs,
+    SelectiveScan,
+    Shift,
     Softcap,
     Store,
     Temperature,

@@ -1,7 +1,8 @@
 """Every operator computed at once, as plainly as it can be written: slow and obvious."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -18,9 +19,17 @@ from ops.interface import (
     Weight,
 )
 from ops.operations.base import Slot
-from ops.operations.recurrence import COLUMNS, delta_slot
+from ops.operations.recurrence import matrices
 from ops.reference.arithmetic import ACTIVATIONS, GATINGS, Floats, exact, sigmoid, softmax
 from ops.reference.cache import PlainCache
+from ops.reference.recurrence import (
+    attend,
+    attend_corrected,
+    fold,
+    learn,
+    scan,
+    unfolded,
+)
 
 
 class Reference:
@@ -36,6 +45,7 @@ class Reference:
         """`entering` is what becomes of activations that meet a weight."""
         self.step, self.values, self.entering = step, values, entering
         self.sequences, self.number = caches, -1
+        self._slots = Counter[tuple[int, str]]()  # how many were met
         runs = zip(step.runs(), caches, strict=True)
         self.caches = [cache for run, cache in runs for _ in range(run.start, run.stop)]  # (T,)
 
@@ -97,7 +107,7 @@ class Reference:
 
     def convolve(self, x: Floats, w: Linear) -> Floats:
         taps: Floats = self.values(w.weight)  # (D, K)
-        slot = Slot(self.number, "convolution", (taps.shape[1] - 1, x.shape[1]))
+        slot = self._slot("convolution", (taps.shape[1] - 1, x.shape[1]))
         y = np.empty_like(x)
         for run, cache in zip(self.step.runs(), self.sequences, strict=True):
             kept = cache.slot(slot)
@@ -107,28 +117,83 @@ class Reference:
             kept[:] = rows[len(rows) - len(kept) :]
         return y + self._bias(w)
 
+    def shift(self, x: Floats) -> Floats:
+        slot, y = self._slot("shift", (1, x.shape[1])), np.empty_like(x)
+        for run, cache in zip(self.step.runs(), self.sequences, strict=True):
+            kept = cache.slot(slot)
+            y[run] = np.concatenate([kept, x[run][:-1]])
+            kept[:] = x[run][-1]
+        return y
+
+    def selective_scan(
+        self,
+        x: Floats,
+        delta: Floats,
+        b: Floats,
+        c: Floats,
+        rates: Weight,
+        skip: Weight,
+        groups: int,
+    ) -> Floats:
+        total, heads = delta.shape
+        rate = self.values(rates).reshape(heads, -1)  # (H, 1 or d)
+        values: Floats = x.reshape(total, heads, -1)  # (T, H, e)
+        entering, decay = delta[..., None] * values, np.exp(delta[..., None] * rate)
+        if rate.size == heads:
+            decay = decay[..., None]  # (T, H, 1, 1)
+        else:  # heads of one column are the columns of one matrix
+            entering, decay = entering.swapaxes(1, 2), decay.swapaxes(1, 2)[:, None]
+        shared = entering.shape[1] // groups
+        b, c = (each.reshape(total, groups, -1).repeat(shared, 1) for each in (b, c))
+
+        def scan_run(state: Floats, run: slice) -> Iterator[Floats]:
+            return scan(state, decay[run], b[run], entering[run], c[run])
+
+        shape = matrices(entering.shape[1], b.shape[2], entering.shape[2])
+        slot = self._slot("selective scan", shape)
+        y = self._through_runs(slot, entering.shape[2], scan_run)
+        skipped: Floats = self.values(skip).reshape(heads, 1) * values
+        return y + skipped.reshape(x.shape)
+
+    def linear_attention(
+        self,
+        q: Floats,
+        k: Floats,
+        v: Floats,
+        decay: Floats,
+        heads: int,
+        bonus: Weight | None = None,
+        correction: tuple[Floats, Floats] | None = None,
+    ) -> Floats:
+        parts = [each.reshape(len(v), heads, -1) for each in (q, k, v, decay, *(correction or ()))]
+        times = None if bonus is None else self.values(bonus).reshape(heads, -1)
+
+        def attend_run(state: Floats, run: slice) -> Iterator[Floats]:
+            q, k, v, decay, *more = (part[run] for part in parts)
+            if more:
+                return attend_corrected(state, q, k, v, decay, *more)
+            return attend(state, q, k, v, decay, times)
+
+        columns = v.shape[1] // heads
+        slot = self._slot("linear attention", matrices(heads, q.shape[1] // heads, columns))
+        return self._through_runs(slot, columns, attend_run)
+
     def delta_rule(
         self, q: Floats, k: Floats, v: Floats, decay: Floats, rate: Floats, heads: DeltaHeads
     ) -> Floats:
-        shape = (len(v), heads.heads, heads.value_width)
-        values, slot, y = v.reshape(shape), delta_slot(self.number, heads), np.empty(shape, v.dtype)
         numbers = np.arange(heads.heads)
         repeated = heads.heads // heads.key_heads
         key_of = numbers // repeated if heads.grouped else numbers % heads.key_heads
         queries, keys = (a.reshape(len(a), heads.key_heads, -1)[:, key_of] for a in (q, k))
-        factors = decay.reshape(len(v), heads.heads, -1)  # (T, H, 1 or d)
-        for run, cache in zip(self.step.runs(), self.sequences, strict=True):
-            kept = cache.slot(slot)  # (H, stretches, d, 16)
-            whole = kept.swapaxes(1, 2).reshape(heads.heads, heads.key_width, -1)
-            state = whole[..., : heads.value_width].copy()  # (H, d, e)
-            for t in range(run.start, run.stop):
-                state *= factors[t, :, :, None]
-                error = values[t] - np.einsum("hde,hd->he", state, keys[t])
-                state += np.einsum("hd,he->hde", keys[t], rate[t, :, None] * error)
-                y[t] = np.einsum("hde,hd->he", state, queries[t]) * np.float32(heads.scale)
-            whole[..., : heads.value_width] = state
-            kept[:] = whole.reshape(heads.heads, heads.key_width, -1, COLUMNS).swapaxes(1, 2)
-        return y.reshape(v.shape)
+        values, factors = (a.reshape(len(a), heads.heads, -1) for a in (v, decay))
+
+        def learn_run(state: Floats, run: slice) -> Iterator[Floats]:
+            return learn(state, queries[run], keys[run], values[run], factors[run], rate[run])
+
+        shape = matrices(heads.heads, heads.key_width, heads.value_width)
+        slot = self._slot("delta rule", shape)
+        y: Floats = self._through_runs(slot, heads.value_width, learn_run)
+        return y * np.float32(heads.scale)
 
     def multiply(self, x: Floats, y: Floats) -> Floats:
         product: Floats = x * np.repeat(y, x.shape[1] // y.shape[1], 1)
@@ -201,6 +266,24 @@ class Reference:
 
     def select_outputs(self, x: Floats) -> Floats:
         return x[self.step.outputs]
+
+    def _slot(self, name: str, shape: tuple[int, ...]) -> Slot:
+        """The layer's next slot of this name, as the recorder counts them."""
+        number = self._slots[self.number, name]
+        self._slots[self.number, name] += 1
+        return Slot(self.number, name, shape, number)
+
+    def _through_runs(
+        self, slot: Slot, columns: int, run_of: Callable[[Floats, slice], Iterator[Floats]]
+    ) -> Floats:  # (T, H·e)
+        """What `run_of` gives for each token, with the state (H, d, e) of its sequence."""
+        rows: list[Floats] = []
+        for run, cache in zip(self.step.runs(), self.sequences, strict=True):
+            kept = cache.slot(slot)
+            state = unfolded(kept, columns)
+            rows += [row.reshape(-1) for row in run_of(state, run)]
+            fold(state, kept)
+        return np.stack(rows)
 
     def _bias(self, w: Linear) -> Floats | float:
         return self.values(w.bias)[0] if w.bias else 0.0

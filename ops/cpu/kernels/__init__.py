@@ -15,6 +15,7 @@ from ops.cpu.kernels import (
     packing,
     recurrence,
     replay,
+    scan,
 )
 from ops.cpu.kernels.attention import attend as attention
 from ops.cpu.kernels.attention import cached, heads
@@ -40,6 +41,11 @@ KERNELS: dict[str, Callable[..., None]] = {
     "convolve": recurrence.convolve,
     "delta_rule_head": delta_rule.delta_rule(per_row=False),
     "delta_rule_row": delta_rule.delta_rule(per_row=True),
+    "shift": recurrence.shift,
+    "scan_heads": scan.through_runs(scan.scan_heads),
+    "scan_channels": scan.through_runs(scan.scan_channels),
+    "linear_attention": scan.through_runs(scan.attend_linear),
+    "linear_attention_corrected": scan.through_runs(scan.attend_corrected),
     "select_outputs": elementwise.select_outputs,
     "route": experts.route,
     "group": experts.group,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ops.cpu.lower import Call, Lowering, Rules
-from ops.operations.recurrence import Convolve, DeltaRule
+from ops.operations.recurrence import Convolve, DeltaRule, LinearAttention, SelectiveScan, Shift
 from quant.format import dequantize
 
 
@@ -24,7 +24,36 @@ def _delta_rule(low: Lowering, op: DeltaRule) -> Call:
     return Call(f"delta_rule_{kind}", (*inputs, *shape, repeated, float(heads.scale)))
 
 
+def _shift(low: Lowering, op: Shift) -> Call:
+    return Call("shift", (op.x, op.y, low.layout.slot_offset(op.slot), op.x.width))
+
+
+def _selective_scan(low: Lowering, op: SelectiveScan) -> Call:
+    """The operands in the order of kernels/scan.py; rates of a row lie side by side."""
+    heads, _, rows, _ = op.slot.shape
+    kind, rates = "heads", low.floats(op.rates)
+    if op.rates.size != op.delta.width:
+        values = dequantize(op.rates.format, op.rates.data).reshape(op.delta.width, rows)
+        kind, rates = "channels", low.keep(np.ascontiguousarray(values.T))
+    shape = (low.layout.slot_offset(op.slot), heads, op.x.width // heads, rows)
+    ends = (rates, low.floats(op.skip), op.groups)
+    return Call(f"scan_{kind}", (op.y, *shape, op.x, op.delta, op.b, op.c, *ends))
+
+
+def _linear_attention(low: Lowering, op: LinearAttention) -> Call:
+    """The operands in the order of kernels/scan.py."""
+    shape = (low.layout.slot_offset(op.slot), op.heads, op.v.width // op.heads)
+    inputs = (op.q.width // op.heads, op.q, op.k, op.v, op.decay)
+    if op.removed is None or op.added is None:
+        return Call("linear_attention", (op.y, *shape, *inputs, low.floats(op.bonus)))
+    correction = (0, op.removed, op.added)
+    return Call("linear_attention_corrected", (op.y, *shape, *inputs, *correction))
+
+
 RULES: Rules = {
     Convolve: _convolve,
     DeltaRule: _delta_rule,
+    LinearAttention: _linear_attention,
+    SelectiveScan: _selective_scan,
+    Shift: _shift,
 }

@@ -1,0 +1,115 @@
+"""Operators with a state: the CPU against the definition, of any widths and in any chunks."""
+
+from functools import cache
+
+import pytest
+from test_operators import Case, V, weight
+
+from ops.interface import Array, Linear, Operators, Weight
+from ops.recorder import record
+from quant.errors import ModelFileError
+
+N = 32
+TABLE = weight(V, N)
+
+
+@cache
+def matrix(number: int, width: int) -> Linear:
+    return Linear(weight(width, N))
+
+
+def inputs(ops: Operators, *widths: int) -> list[Array]:
+    """Activations of these widths, each with values of its own."""
+    x = ops.embed(TABLE)
+    return [
+        ops.scale(ops.linear(matrix(n, width), x), N**-0.5 / 2) for n, width in enumerate(widths)
+    ]
+
+
+def check_in_any_chunks(forward) -> None:
+    """Each step goes on with what the one before left; the case embeds at random."""
+    case = Case(forward, tokens=2)
+    case.check(steps=4)
+    case.tokens, case.start = 9, 0
+    case.check(steps=2)
+
+
+@pytest.mark.parametrize("width", [1, 16, 39])
+def test_a_shift_gives_the_row_before(width):
+    def forward(ops):
+        [x] = inputs(ops, width)
+        return ops.add(x, ops.layer(0).shift(x))
+
+    check_in_any_chunks(forward)
+
+
+@pytest.mark.parametrize(
+    ("heads", "width", "rows", "groups"), [(1, 16, 3, 1), (6, 40, 7, 3), (4, 5, 16, 1)]
+)
+def test_a_selective_scan_of_heads_equals_its_definition(heads, width, rows, groups):
+    rates, skip = weight(heads, 1), weight(1, heads)
+
+    def forward(ops):
+        x, delta, b, c = inputs(ops, heads * width, heads, groups * rows, groups * rows)
+        return ops.layer(0).selective_scan(x, delta, b, c, rates, skip, groups)
+
+    check_in_any_chunks(forward)
+
+
+@pytest.mark.parametrize(("channels", "rows"), [(16, 4), (37, 5), (3, 16)])
+def test_a_selective_scan_with_a_rate_for_each_row_equals_its_definition(channels, rows):
+    rates, skip = weight(channels, rows), weight(1, channels)
+
+    def forward(ops):
+        x, delta, b, c = inputs(ops, channels, channels, rows, rows)
+        return ops.layer(0).selective_scan(x, delta, b, c, rates, skip, 1)
+
+    check_in_any_chunks(forward)
+
+
+@pytest.mark.parametrize("kind", ["plain", "bonus", "correction"])
+@pytest.mark.parametrize(("heads", "rows", "columns"), [(1, 16, 16), (3, 5, 21)])
+def test_linear_attention_equals_its_definition(kind, heads, rows, columns):
+    bonus = weight(heads, rows) if kind == "bonus" else None
+
+    def forward(ops):
+        keys, values = heads * rows, heads * columns
+        q, k, v, decay, *more = inputs(ops, keys, keys, values, keys, keys, keys)
+        correction = tuple(more) if kind == "correction" else None
+        return ops.layer(0).linear_attention(q, k, v, decay, heads, bonus, correction)
+
+    check_in_any_chunks(forward)
+
+
+def test_states_of_one_kind_in_a_layer_do_not_meet():
+    def forward(ops):
+        a, b = inputs(ops, 16, 16)
+        here = ops.layer(0)
+        return ops.add(here.shift(a), here.shift(b))
+
+    check_in_any_chunks(forward)
+    assert [state.number for state in record(forward).states] == [0, 1]
+
+
+def scanned(rates: Weight, skip: Weight, b: int, c: int, groups: int):
+    def forward(ops):
+        x, delta, *more = inputs(ops, 24, 4, b, c)
+        return ops.layer(0).selective_scan(x, delta, *more, rates, skip, groups)
+
+    return forward
+
+
+@pytest.mark.parametrize(
+    ("rates", "skip", "b", "c", "groups"),
+    [
+        ((3, 1), 4, 8, 8, 1),
+        ((4, 2), 4, 8, 8, 1),
+        ((4, 1), 5, 8, 8, 1),
+        ((4, 1), 4, 8, 9, 1),
+        ((4, 1), 4, 9, 9, 2),
+        ((4, 1), 4, 9, 9, 3),
+    ],
+)
+def test_a_scan_of_shapes_that_do_not_fit_is_refused(rates, skip, b, c, groups):
+    with pytest.raises(ModelFileError):
+        record(scanned(weight(*rates), weight(1, skip), b, c, groups))
