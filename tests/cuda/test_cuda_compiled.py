@@ -1,6 +1,6 @@
 """What the compiler makes of kernels does what their source says: to the same bytes.
 
-The cases of the other files run on a card whose launches are run twice, by the emulator of words
+The cases of the other files run on a card whose launches are run twice, by the emulator of blocks
 and by a machine for PTX. Needs the extra `cuda`, but no card and no driver.
 """
 

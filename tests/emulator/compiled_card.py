@@ -1,7 +1,7 @@
 """An emulated card that runs what the compiler made of kernels, and holds it against their source.
 
-Needs the extra `cuda`, and no card. Each launch runs twice from the same memory: the source, word
-by word, and the PTX, instruction by instruction. Both must leave the same bytes.
+Needs the extra `cuda`, and no card. Each launch runs twice from the same memory: the source, and
+the PTX, instruction by instruction. Both must leave the same bytes.
 """
 
 import functools
@@ -19,7 +19,7 @@ from ops.cuda.compile.codes import card_kernels
 from ops.cuda.device.device import Launch
 from ops.cuda.kernels import KERNELS
 
-NEWER, OLDER = 80, 75  # cards that spell the words of tensor cores differently
+NEWER, OLDER = 80, 75  # cards that spell tensor core instructions differently
 
 
 def ptx_of(name: str) -> str:

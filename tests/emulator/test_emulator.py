@@ -1,4 +1,4 @@
-"""The emulated card means what the words say: against each word's `meaning`, thread by thread."""
+"""The emulated card does what each intrinsic's `meaning` says, thread by thread."""
 
 from contextlib import nullcontext
 
@@ -7,10 +7,10 @@ import pytest
 from emulated import VARIABLE
 from emulator import EmulatedDevice, checked_operands
 from emulator_blocks import _translated, set_up
+from emulator_intrinsics import as_int, as_single
 from emulator_lanes import WARP, now
 from emulator_meanings import BLOCKS, LANES, RANDOM, draw, expected, packed
 from emulator_threads import run_threads
-from emulator_words import as_int, as_single
 from test_cuda_attention import Card, Model, Part
 from test_cuda_products import Bench
 from test_operators import weight
@@ -29,20 +29,24 @@ from ops.cuda.kernels.intrinsics.memory import (
     store_float,
     store_int,
 )
-from ops.cuda.kernels.intrinsics.primitives import Address, Int, Primitive, f32, i32, local
+from ops.cuda.kernels.intrinsics.primitives import Address, Int, Intrinsic, f32, i32, local
 from ops.cuda.kernels.intrinsics.warps import barrier, block_x, shared_memory, shuffle, thread_x
 from ops.cuda.kernels.operands import Norm, Route
 from ops.interface import Heads
 
-WORDS = {
-    name: word
+INTRINSICS = {
+    name: instruction
     for module in (arithmetic, memory, warps)
-    for name, word in vars(module).items()
-    if isinstance(word, Primitive)
+    for name, instruction in vars(module).items()
+    if isinstance(instruction, Intrinsic)
 }
-PLAIN = [name for name, word in WORDS.items() if word.kind == "plain" and not word.touches]
-TOUCHING = [name for name, word in WORDS.items() if word.touches]
-TOGETHER = [name for name, word in WORDS.items() if word.kind == "collective"]
+PLAIN = [
+    name
+    for name, instruction in INTRINSICS.items()
+    if instruction.kind == "plain" and not instruction.touches
+]
+TOUCHING = [name for name, instruction in INTRINSICS.items() if instruction.touches]
+TOGETHER = [name for name, instruction in INTRINSICS.items() if instruction.kind == "collective"]
 
 
 @pytest.fixture
@@ -55,28 +59,30 @@ def card():
 
 @pytest.mark.parametrize("name", [*PLAIN, *TOGETHER])
 @pytest.mark.parametrize("same", ["none", "first", "last", "all"])
-def test_a_word_means_the_same_in_every_lane(name, same, card):
+def test_an_intrinsic_means_the_same_in_every_lane(name, same, card):
     """`same`: operands that all lanes share are numbers, not vectors."""
-    word = WORDS[name]
-    operands = [draw(letter, name, n) for n, letter in enumerate(word.operands)]
+    instruction = INTRINSICS[name]
+    operands = [draw(letter, name, n) for n, letter in enumerate(instruction.operands)]
     for n in range(len(operands)):
         if same == "all" or (same, n) in (("first", 0), ("last", len(operands) - 1)):
             one = operands[n][0]
             operands[n] = one if one.dtype == np.float32 else one.item()
     with np.errstate(all="ignore"):
-        got = _translated(word)(*operands)
-    if word.results:
-        assert packed(got, word.results) == expected(word, operands)
+        got = _translated(instruction)(*operands)
+    if instruction.results:
+        assert packed(got, instruction.results) == expected(instruction, operands)
 
 
 def test_sums_of_a_matrix_product_are_in_the_order_of_the_meaning(card):
     """Of float16 so far apart that float64 rounds."""
-    word = WORDS["mma_f16"]
+    instruction = INTRINSICS["mma_f16"]
     scale = 2.0 ** RANDOM.integers(-14, 14, (6, 2 * LANES))
     halves = (RANDOM.standard_normal((6, 2 * LANES)) * scale).astype(np.float16)
     operands = [*halves.view(np.int32).astype(np.int64), *(draw("f", "turn", 0) for _ in range(4))]
     with np.errstate(all="ignore"):
-        assert packed(_translated(word)(*operands), "ffff") == expected(word, operands)
+        assert packed(_translated(instruction)(*operands), "ffff") == expected(
+            instruction, operands
+        )
 
 
 @pytest.mark.parametrize("letter", ["i", "f"])
@@ -91,9 +97,9 @@ def test_casts(letter):
 
 @pytest.mark.parametrize("name", TOUCHING)
 @pytest.mark.parametrize("masked", [False, True])
-def test_words_that_touch_memory(name, masked, card):
-    word, shared = WORDS[name], WORDS[name].touches[0] == "shared"
-    size = word.touches[1]
+def test_intrinsics_that_touch_memory(name, masked, card):
+    instruction, shared = INTRINSICS[name], INTRINSICS[name].touches[0] == "shared"
+    size = instruction.touches[1]
     length = LANES * size
     memory = card.emulator.memory
     address = 0 if shared else card.allocate(length)
@@ -107,22 +113,22 @@ def test_words_that_touch_memory(name, masked, card):
     places = address + RANDOM.permutation(LANES) * size
     now.mask = RANDOM.random(LANES) < 0.5 if masked else None
     running = np.flatnonzero(now.mask) if masked else np.arange(LANES)
-    rest = [draw(letter, name, n) for n, letter in enumerate(word.operands[1:], 1)]
+    rest = [draw(letter, name, n) for n, letter in enumerate(instruction.operands[1:], 1)]
     with np.errstate(all="ignore"):
-        got = _translated(word)(places, *rest)
-    if word.results:
-        found = [word.meaning(base + int(one)) for one in places]
-        columns = list(zip(*found, strict=True)) if len(word.results) > 1 else found
-        want, got = packed(columns, word.results), packed(got, word.results)
+        got = _translated(instruction)(places, *rest)
+    if instruction.results:
+        found = [instruction.meaning(base + int(one)) for one in places]
+        columns = list(zip(*found, strict=True)) if len(instruction.results) > 1 else found
+        want, got = packed(columns, instruction.results), packed(got, instruction.results)
         assert [got[n] for n in running] == [want[n] for n in running]
         now.mask = None
-        one = _translated(word)(int(places[0]))
-        assert packed(one, word.results)[0] == want[0]
+        one = _translated(instruction)(int(places[0]))
+        assert packed(one, instruction.results)[0] == want[0]
         return
     got = data.copy()
     data[:] = before
     for n in running:
-        word.meaning(base + int(places[n]), *(column[n] for column in rest))
+        instruction.meaning(base + int(places[n]), *(column[n] for column in rest))
     np.testing.assert_array_equal(got, data)
 
 

@@ -1,7 +1,7 @@
-"""The one file that knows the compiler: from a kernel's function to PTX and to machine code.
+"""Compiles a kernel's function to PTX and assembles it to machine code.
 
-numba-cuda compiles through NVVM, nvJitLink assembles; neither needs a card or a driver. Imported
-only in a process that compiles.
+The only file that knows the compiler: numba-cuda compiles through NVVM, nvJitLink assembles.
+Neither needs a card or a driver. Imported only in a process that compiles.
 """
 
 import re
@@ -20,28 +20,30 @@ from numba.cuda.extending import intrinsic
 
 from ops.cuda.device.device import Code
 from ops.cuda.kernels.intrinsics import warps
-from ops.cuda.kernels.intrinsics.binding import Binder, Word
+from ops.cuda.kernels.intrinsics.binding import Binder, Symbol
 from ops.cuda.kernels.intrinsics.kernel import Kernel, fields, letters
-from ops.cuda.kernels.intrinsics.primitives import Cast, Local, Primitive
+from ops.cuda.kernels.intrinsics.primitives import Cast, Intrinsic, Local
 
 TYPES = {"i": types.int32, "l": types.int64, "f": types.float32, "d": types.float64}
 LLVM_TYPES = {"i": ir.IntType(32), "l": ir.IntType(64), "f": ir.FloatType(), "d": ir.DoubleType()}
 SHARED_SPACE = 3
-OLDEST = 75
-MARK = "lepton_word"
+OLDEST = 75  # compute capability
+MARK = "lepton_intrinsic"
 SPELLINGS = {
-    word.name: word.assembly
-    for word in vars(warps).values()
-    if isinstance(word, Primitive) and not isinstance(word.assembly, str)
+    instruction.name: instruction.assembly
+    for instruction in vars(warps).values()
+    if isinstance(instruction, Intrinsic) and not isinstance(instruction.assembly, str)
 }
-"""What stands for the words that are marked."""
+"""Assembly by name, for the intrinsics whose spelling depends on the card."""
 
-cudadecl.register_global(cuda.local, types.Module(cuda.local))  # known as an attribute only
+cudadecl.register_global(
+    cuda.local, types.Module(cuda.local)
+)  # numba knows it only as an attribute
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """Machine code, and what the assembler told of it."""
+    """Machine code, and what the assembler reports about it."""
 
     code: Code
     ptx: str
@@ -50,12 +52,12 @@ class Assembled:
 
 
 def compile_kernel(kernel: Kernel, sm: int) -> Assembled:
-    """For a compute capability as in 89. What it cannot compile is our own fault: it raises."""
+    """For a compute capability such as 89. A kernel that does not compile is our bug: it raises."""
     return assemble(to_ptx(kernel), kernel, sm)
 
 
 def assemble(ptx: str, kernel: Kernel, sm: int) -> Assembled:
-    """What `to_ptx` gave as machine code for a capability."""
+    """Machine code for a capability, from the output of `to_ptx`."""
     ptx = spelled(ptx, sm)
     binary, log = _assemble(ptx, sm)
     registers = re.search(r"used (\d+) registers", log)
@@ -65,9 +67,9 @@ def assemble(ptx: str, kernel: Kernel, sm: int) -> Assembled:
 
 
 def to_ptx(kernel: Kernel) -> str:
-    """For every card: words that cards spell differently stand in it by their names."""
+    """For every card: intrinsics that cards spell differently are left as marked names."""
     capability = divmod(OLDEST, 10)
-    # a called function is compiled for the card that is there, unless told otherwise
+    # numba compiles device functions for the current card: name one, since none is needed here
     dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
     binder = Binder(_translated, partial(cuda.jit, device=True))
     function = binder.bind(kernel.function)
@@ -90,7 +92,7 @@ def entry_of(kernel: Kernel) -> str:
 
 
 def _type_of(parameter: Any) -> Any:
-    """A record travels as its fields, one by one."""
+    """A record is passed field by field."""
     inner = fields(parameter)
     if inner is None:
         return TYPES[letters(parameter)]
@@ -98,7 +100,7 @@ def _type_of(parameter: Any) -> Any:
 
 
 def spelled(ptx: str, sm: int) -> str:
-    """What `to_ptx` gave, as cards of a capability take it."""
+    """The output of `to_ptx` with the marked intrinsics spelled for a capability."""
 
     def spell(match: re.Match[str]) -> str:
         spelling = SPELLINGS[match[1]](sm)
@@ -109,31 +111,33 @@ def spelled(ptx: str, sm: int) -> str:
     return re.sub(rf"{MARK} (\w+) ([^;]*);", spell, ptx.replace(f".target sm_{OLDEST}", target))
 
 
-def _translated(word: Word) -> Any:
-    if isinstance(word, Cast):
-        return types.int32 if word.letter == "i" else types.float32
-    if isinstance(word, Local):
+def _translated(instruction: Symbol) -> Any:
+    if isinstance(instruction, Cast):
+        return types.int32 if instruction.letter == "i" else types.float32
+    if isinstance(instruction, Local):
         return cuda.local
-    return _intrinsic(word)
+    return _intrinsic(instruction)
 
 
-def _intrinsic(word: Primitive) -> Any:
-    text = word.assembly
+def _intrinsic(instruction: Intrinsic) -> Any:
+    text = instruction.assembly
     if not isinstance(text, str):
-        places = range(len(word.results) + len(word.operands))
-        text = f"{MARK} {word.name} {', '.join(f'${place}' for place in places)};"
-    results = [TYPES[letter] for letter in word.results]
+        places = range(len(instruction.results) + len(instruction.operands))
+        text = f"{MARK} {instruction.name} {', '.join(f'${place}' for place in places)};"
+    results = [TYPES[letter] for letter in instruction.results]
     returned = types.void if not results else results[0]
     if len(results) > 1:
         alike = len(set(results)) == 1
         returned = types.UniTuple(results[0], len(results)) if alike else types.Tuple(results)
-    signature = returned(*[TYPES[letter] for letter in word.operands])
+    signature = returned(*[TYPES[letter] for letter in instruction.operands])
 
     def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
-        if word.kind == "shared_base":
+        if instruction.kind == "shared_base":
             return _shared_base(builder)
         value = builder.call(
-            _inline(word, text), operands, attrs=() if word.kind == "plain" else ("convergent",)
+            _inline(instruction, text),
+            operands,
+            attrs=() if instruction.kind == "plain" else ("convergent",),
         )
         if not results:
             return context.get_dummy_value()
@@ -145,26 +149,28 @@ def _intrinsic(word: Primitive) -> Any:
     def typed(typing_context: Any, *operands: Any) -> tuple[Any, Callable[..., Any]]:
         return signature, emit
 
-    typed.__name__ = word.name
-    names = ["typing_context", *(f"operand_{n}" for n in range(len(word.operands)))]
+    typed.__name__ = instruction.name
+    names = ["typing_context", *(f"operand_{n}" for n in range(len(instruction.operands)))]
     parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
     typed.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # read by numba
     return intrinsic(typed)
 
 
-def _inline(word: Primitive, text: str) -> ir.InlineAsm:
-    results = [LLVM_TYPES[letter] for letter in word.results]
+def _inline(instruction: Intrinsic, text: str) -> ir.InlineAsm:
+    results = [LLVM_TYPES[letter] for letter in instruction.results]
     returned = ir.VoidType() if not results else results[0]
     if len(results) > 1:
         returned = ir.LiteralStructType(results)
-    function = ir.FunctionType(returned, [LLVM_TYPES[letter] for letter in word.operands])
-    # without side effects it may be moved in front of the branch that guards it, as a load from 0
-    lasting = word.effects or word.touches or word.kind in ("collective", "barrier")
-    return ir.InlineAsm(function, text, word.constraints, side_effect=bool(lasting))
+    function = ir.FunctionType(returned, [LLVM_TYPES[letter] for letter in instruction.operands])
+    # without side effects the compiler could hoist it above its guarding branch: a load from 0
+    fixed = (
+        instruction.effects or instruction.touches or instruction.kind in ("collective", "barrier")
+    )
+    return ir.InlineAsm(function, text, instruction.constraints, side_effect=bool(fixed))
 
 
 def _shared_base(builder: Any) -> Any:
-    """The memory whose size the launch tells: an array of no size outside the module."""
+    """Dynamic shared memory, sized by the launch: an external array of size 0."""
     name, module = "dynamic_shared", builder.module
     if name not in module.globals:
         memory = ir.GlobalVariable(module, ir.ArrayType(ir.IntType(8), 0), name, SHARED_SPACE)
@@ -173,7 +179,7 @@ def _shared_base(builder: Any) -> Any:
 
 
 def _assemble(ptx: str, sm: int) -> tuple[bytes, str]:
-    """Machine code and the assembler's log."""
+    """The machine code, and the assembler's log."""
     options = [f"-arch=sm_{sm}", "-verbose", "-Xptxas=-v", "-O3"]
     linker, source = nvjitlink.create(len(options), options), ptx.encode()
     try:

@@ -1,4 +1,4 @@
-"""A card in Python: runs the source of kernels, a warp at a time, with the meaning of each word.
+"""A card in Python: runs the source of kernels, warp by warp, with each intrinsic's meaning.
 
 Warps run one after the other up to a barrier, in rising or falling order: a kernel that lacks a
 barrier gives different results in the two. What a kernel touches must lie in memory that was

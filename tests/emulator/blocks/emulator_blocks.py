@@ -11,15 +11,15 @@ from typing import Any
 
 import greenlet
 import numpy as np
+from emulator_intrinsics import FUNCTIONS, INTRINSICS, Local, as_int, as_single
 from emulator_lanes import WARP, now, running_warps
 from emulator_memory import Memory, Shared, touching
 from emulator_races import Watch
 from emulator_source import HELPERS, REPLACED, rewritten
-from emulator_words import FUNCTIONS, WORDS, Local, as_int, as_single
 
 from ops.cuda.device.device import Launch
-from ops.cuda.kernels.intrinsics.binding import Binder, Word
-from ops.cuda.kernels.intrinsics.primitives import Cast, Primitive
+from ops.cuda.kernels.intrinsics.binding import Binder, Symbol
+from ops.cuda.kernels.intrinsics.primitives import Cast, Intrinsic
 
 TOGETHER = 64  # blocks
 
@@ -149,14 +149,16 @@ class VectorBinder(Binder):
         return super()._value(value)
 
 
-def _translated(word: Word) -> Any:
-    if isinstance(word, Cast):
-        return as_int if word.letter == "i" else as_single
-    if not isinstance(word, Primitive):
+def _translated(instruction: Symbol) -> Any:
+    if isinstance(instruction, Cast):
+        return as_int if instruction.letter == "i" else as_single
+    if not isinstance(instruction, Intrinsic):
         return Local
-    if word.kind == "barrier":
+    if instruction.kind == "barrier":
         return barrier
-    if word.touches:
-        return touching(word)
-    assert word.name in WORDS, f"emulator_words.py does not know {word.name}"
-    return WORDS[word.name]
+    if instruction.touches:
+        return touching(instruction)
+    assert instruction.name in INTRINSICS, (
+        f"emulator_intrinsics.py does not know {instruction.name}"
+    )
+    return INTRINSICS[instruction.name]

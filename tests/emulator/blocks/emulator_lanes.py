@@ -90,7 +90,7 @@ def merged(mask: Any, old: Any, new: Any) -> Any:
 
 
 def _type_of(*values: Any) -> type:
-    """A float of Python's own is what a word of float64 gave."""
+    """A float of Python's own is the result of a float64 intrinsic."""
     types = [getattr(value, "dtype", np.dtype(type(value))) for value in values]
     if any(one.kind == "f" for one in types):
         return np.float32 if SINGLE in types else np.float64

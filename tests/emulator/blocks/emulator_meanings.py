@@ -1,11 +1,11 @@
-"""Operands for the words of kernels, and what a word's `meaning` gives for each lane's."""
+"""Operands for intrinsics, and what an intrinsic's `meaning` gives for each lane's."""
 
 import struct
 
 import numpy as np
 from emulator_lanes import WARP
 
-from ops.cuda.kernels.intrinsics.primitives import Primitive
+from ops.cuda.kernels.intrinsics.primitives import Intrinsic
 
 RANDOM = np.random.default_rng(3)
 BLOCKS = 8
@@ -17,7 +17,7 @@ ENDLESS = [np.inf, -np.inf, np.nan]
 
 
 def draw(letter: str, name: str, place: int) -> np.ndarray:
-    """Operand `place` of a word, with the values that are hard in front."""
+    """Operand `place` of an intrinsic, hard values first."""
     if letter in TYPES:
         values = RANDOM.standard_normal(LANES) * 10.0 ** RANDOM.integers(-6, 6, LANES)
         edges = FLOATS[:-2] if name in ("nearest", "turn") else FLOATS + ENDLESS
@@ -29,7 +29,7 @@ def draw(letter: str, name: str, place: int) -> np.ndarray:
 
 
 def limited(values: np.ndarray, name: str, place: int) -> np.ndarray:
-    """What the word allows."""
+    """What the intrinsic allows."""
     if name in ("shift_left", "shift_right", "bits", "signed_bits") and place == 1:
         return values % (32 if name.startswith("shift") else 24)
     if name in ("bits", "signed_bits") and place == 2:
@@ -67,14 +67,16 @@ def threads_of(operands) -> list[tuple]:
     ]
 
 
-def expected(word: Primitive, operands) -> list[bytes]:
+def expected(instruction: Intrinsic, operands) -> list[bytes]:
     with np.errstate(all="ignore"):
-        if word.kind == "collective":
+        if instruction.kind == "collective":
             given = threads_of(operands)
             found = [
-                one for n in range(0, LANES, WARP) for one in word.meaning(given[n : n + WARP])
+                one
+                for n in range(0, LANES, WARP)
+                for one in instruction.meaning(given[n : n + WARP])
             ]
         else:
-            found = [word.meaning(*one) for one in threads_of(operands)]
-    columns = list(zip(*found, strict=True)) if len(word.results) > 1 else found
-    return packed(columns, word.results)
+            found = [instruction.meaning(*one) for one in threads_of(operands)]
+    columns = list(zip(*found, strict=True)) if len(instruction.results) > 1 else found
+    return packed(columns, instruction.results)

@@ -9,7 +9,7 @@ from emulator_lanes import WARP, now
 from emulator_races import Watch
 from numpy import ndarray
 
-from ops.cuda.kernels.intrinsics.primitives import Primitive
+from ops.cuda.kernels.intrinsics.primitives import Intrinsic
 from quant.errors import OutOfMemoryError
 
 ALIGNED = 256
@@ -147,20 +147,22 @@ class Shared(Space):
         return offsets + address
 
 
-# --- words
+# --- intrinsics
 
 
-def touching(word: Primitive) -> Callable[..., Any]:
-    """A word that loads or stores, by what it declares."""
-    assert word.touches
-    space, size = word.touches
-    letters = word.results or word.operands[1:]
-    assert len(set(letters)) == 1, word
+def touching(instruction: Intrinsic) -> Callable[..., Any]:
+    """An intrinsic that loads or stores, by what it declares."""
+    assert instruction.touches
+    space, size = instruction.touches
+    letters = instruction.results or instruction.operands[1:]
+    assert len(set(letters)) == 1, instruction
     element = letters[0], size // len(letters)
-    assert element in ELEMENTS, f"emulator_memory.py does not know elements as of {word.name}"
+    assert element in ELEMENTS, (
+        f"emulator_memory.py does not know elements as of {instruction.name}"
+    )
     name = "memory" if space == "global" else "shared"
-    if word.results:
-        constant = space == "global" and not word.effects
+    if instruction.results:
+        constant = space == "global" and not instruction.effects
         return _load(name, ELEMENTS[element], size, len(letters), constant)
     return _store(name, ELEMENTS[element], size, len(letters))
 

@@ -1,7 +1,7 @@
-"""The meaning of kernels word by word: runs their source as it stands, thread by thread.
+"""The meaning of kernels: runs their source as it stands, thread by thread.
 
 Right by its plainness, and slow: what the emulator that runs whole warps is measured against. Each
-thread is a greenlet that runs until it meets a word of its warp or a barrier.
+thread is a greenlet that runs until it meets an intrinsic of its warp or a barrier.
 """
 
 import ctypes
@@ -16,8 +16,8 @@ from emulator_memory import Memory
 
 from ops.cuda.device.device import Launch
 from ops.cuda.kernels import Kernel
-from ops.cuda.kernels.intrinsics.binding import Binder, Word
-from ops.cuda.kernels.intrinsics.primitives import WARP, Primitive
+from ops.cuda.kernels.intrinsics.binding import Binder, Symbol
+from ops.cuda.kernels.intrinsics.primitives import WARP, Intrinsic
 
 
 class Thread(greenlet.greenlet):
@@ -25,7 +25,7 @@ class Thread(greenlet.greenlet):
 
     x = 0
     block: "Block"
-    met: tuple[Any, Any] | None = None  # the word it waits at, and what it gave
+    met: tuple[Any, Any] | None = None  # the intrinsic it waits at, and what it gave
 
 
 @dataclass(slots=True)
@@ -42,42 +42,46 @@ class Block:
 
 
 def run_threads(kernel: Kernel, launch: Launch, memory: Memory, operands: Sequence[Any]) -> None:
-    binder = Binder(lambda word: _translated(word, memory), lambda function: function)
+    binder = Binder(lambda instruction: _translated(instruction, memory), lambda function: function)
     function = binder.bind(kernel.function)
     for z, y, x in product(*map(range, reversed(launch.grid))):
         shared = (ctypes.c_uint8 * (launch.shared + 16))(*b"\xa5" * launch.shared)
         _run_block(function, operands, Block((x, y, z), launch, shared))
 
 
-def _translated(word: Word, memory: Memory) -> Any:
-    if not isinstance(word, Primitive):
-        return word
-    if word.kind == "register":
-        return REGISTERS[word.name]
-    if word.kind == "shared_base":
+def _translated(instruction: Symbol, memory: Memory) -> Any:
+    if not isinstance(instruction, Intrinsic):
+        return instruction
+    if instruction.kind == "register":
+        return REGISTERS[instruction.name]
+    if instruction.kind == "shared_base":
         return lambda: 0
-    if word.kind in ("collective", "barrier"):
-        return _meeting(word)
-    if not word.touches:
-        return word.meaning
-    space, size = word.touches
-    return _in_shared(word, size) if space == "shared" else _in_global(word, size, memory)
+    if instruction.kind in ("collective", "barrier"):
+        return _meeting(instruction)
+    if not instruction.touches:
+        return instruction.meaning
+    space, size = instruction.touches
+    return (
+        _in_shared(instruction, size)
+        if space == "shared"
+        else _in_global(instruction, size, memory)
+    )
 
 
-def _in_global(word: Primitive, size: int, memory: Memory) -> Callable[..., Any]:
+def _in_global(instruction: Intrinsic, size: int, memory: Memory) -> Callable[..., Any]:
     def touch(address: int, *rest: Any) -> Any:
         memory.check(address, size)
-        return word.meaning(address, *rest)
+        return instruction.meaning(address, *rest)
 
     return touch
 
 
-def _in_shared(word: Primitive, size: int) -> Callable[..., Any]:
+def _in_shared(instruction: Intrinsic, size: int) -> Callable[..., Any]:
     def touch(address: int, *rest: Any) -> Any:
         block = _current().block
         assert address % size == 0
         assert 0 <= address <= block.launch.shared - size
-        return word.meaning(block.base + address, *rest)
+        return instruction.meaning(block.base + address, *rest)
 
     return touch
 
@@ -98,14 +102,14 @@ REGISTERS: dict[str, Callable[[], int]] = {
 }
 
 
-def _meeting(word: Primitive) -> Callable[..., Any]:
+def _meeting(instruction: Intrinsic) -> Callable[..., Any]:
     def meet(*given: Any) -> Any:
         thread = _current()
         numbers = tuple(  # as the registers would hold them
             np.float32(one) if letter == "f" else int(one)
-            for one, letter in zip(given, word.operands, strict=True)
+            for one, letter in zip(given, instruction.operands, strict=True)
         )
-        thread.met = word, numbers
+        thread.met = instruction, numbers
         return thread.parent.switch()
 
     return meet

@@ -1,1 +1,1 @@
-"""The words that kernels are written in: each a PTX instruction with its meaning."""
+"""The intrinsics that kernels are written in: PTX instructions with their meaning in Python."""

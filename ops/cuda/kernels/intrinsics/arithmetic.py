@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ops.cuda.kernels.intrinsics.primitives import Float, Int, as_bytes, as_halves, word, wrapped
+from ops.cuda.kernels.intrinsics.primitives import (
+    Float,
+    Int,
+    as_bytes,
+    as_halves,
+    intrinsic,
+    wrapped,
+)
 
 
 def _saturated(a: float) -> int:
@@ -14,37 +21,37 @@ def _saturated(a: float) -> int:
     return 0 if a != a else int(np.rint(np.clip(float(a), -0x80000000, 0x7FFFFFFF)))
 
 
-@word("dp4a.s32.s32 $0, $1, $2, $3;", "i:iii")
+@intrinsic("dp4a.s32.s32 $0, $1, $2, $3;", "i:iii")
 def dp4a(a: int, b: int, c: int) -> Any:
     """c + Σ of the products of four signed bytes."""
     return wrapped(c + sum(x * y for x, y in zip(as_bytes(a), as_bytes(b), strict=True)))
 
 
-@word("bfe.s32 $0, $1, $2, $3;", "i:iii")
+@intrinsic("bfe.s32 $0, $1, $2, $3;", "i:iii")
 def signed_bits(word: int, start: int, length: int) -> Any:
     """So many bits of a word from bit `start` on, as a signed number."""
     bits = (word >> start) & ((1 << length) - 1)
     return bits - (1 << length) if bits >> (length - 1) else bits
 
 
-@word("bfe.u32 $0, $1, $2, $3;", "i:iii")
+@intrinsic("bfe.u32 $0, $1, $2, $3;", "i:iii")
 def bits(word: int, start: int, length: int) -> Any:
     """So many bits of a word from bit `start` on."""
     return (word >> start) & ((1 << length) - 1)
 
 
-@word("shr.u32 $0, $1, $2;", "i:ii")
+@intrinsic("shr.u32 $0, $1, $2;", "i:ii")
 def shift_right(word: int, count: int) -> Any:
     """Zeros come in."""
     return wrapped((word & 0xFFFFFFFF) >> count)
 
 
-@word("shl.b32 $0, $1, $2;", "i:ii")
+@intrinsic("shl.b32 $0, $1, $2;", "i:ii")
 def shift_left(word: int, count: int) -> Any:
     return wrapped(word << count)
 
 
-@word("prmt.b32 $0, $1, $2, $3;", "i:iii")
+@intrinsic("prmt.b32 $0, $1, $2, $3;", "i:iii")
 def permute(a: int, b: int, selector: int) -> Any:
     """Byte n of the result is the one of a (0-3) or b (4-7) that the n-th four bits name."""
     pool = struct.pack("<ii", wrapped(a), wrapped(b))
@@ -52,100 +59,100 @@ def permute(a: int, b: int, selector: int) -> Any:
     return struct.unpack("<i", chosen)[0]
 
 
-@word("div.u32 $0, $1, $2;", "i:ii")
+@intrinsic("div.u32 $0, $1, $2;", "i:ii")
 def quotient(a: int, b: int) -> Any:
     """Of numbers that are not negative: in 32 bits, where `//` takes 64."""
     return a // b
 
 
-@word("rem.u32 $0, $1, $2;", "i:ii")
+@intrinsic("rem.u32 $0, $1, $2;", "i:ii")
 def remainder(a: int, b: int) -> Any:
     return a % b
 
 
-@word("fma.rn.f32 $0, $1, $2, $3;", "f:fff")
+@intrinsic("fma.rn.f32 $0, $1, $2, $3;", "f:fff")
 def fma(a: float, b: float, c: float) -> Any:
     """a·b + c, rounded once."""
     return np.float32(np.float64(a) * np.float64(b) + np.float64(c))
 
 
-@word("add.rn.f32 $0, $1, $2;", "f:ff")
+@intrinsic("add.rn.f32 $0, $1, $2;", "f:ff")
 def plus(a: float, b: float) -> Any:
     """a + b, never contracted with a product."""
     with np.errstate(all="ignore"):
         return np.float32(a) + np.float32(b)
 
 
-@word("mul.rn.f32 $0, $1, $2;", "f:ff")
+@intrinsic("mul.rn.f32 $0, $1, $2;", "f:ff")
 def times(a: float, b: float) -> Any:
     with np.errstate(all="ignore"):
         return np.float32(a) * np.float32(b)
 
 
-@word("div.rn.f32 $0, $1, $2;", "f:ff")
+@intrinsic("div.rn.f32 $0, $1, $2;", "f:ff")
 def divided(a: float, b: float) -> Any:
     with np.errstate(all="ignore"):
         return np.float32(a) / np.float32(b)
 
 
-@word("rcp.approx.ftz.f32 $0, $1;", "f:f")
+@intrinsic("rcp.approx.ftz.f32 $0, $1;", "f:f")
 def reciprocal(a: float) -> Any:
     """1 / a, but for the last bit: an instruction, where `divided` is a function."""
     with np.errstate(all="ignore"):
         return np.float32(1) / np.float32(a)
 
 
-@word("sqrt.rn.f32 $0, $1;", "f:f")
+@intrinsic("sqrt.rn.f32 $0, $1;", "f:f")
 def root(a: float) -> Any:
     return np.sqrt(np.float32(a))
 
 
-@word("min.f32 $0, $1, $2;", "f:ff")
+@intrinsic("min.f32 $0, $1, $2;", "f:ff")
 def lesser(a: float, b: float) -> Any:
     return np.float32(np.fmin(a, b))
 
 
-@word("max.f32 $0, $1, $2;", "f:ff")
+@intrinsic("max.f32 $0, $1, $2;", "f:ff")
 def greater(a: float, b: float) -> Any:
     return np.float32(np.fmax(a, b))
 
 
-@word("abs.f32 $0, $1;", "f:f")
+@intrinsic("abs.f32 $0, $1;", "f:f")
 def magnitude(a: float) -> Any:
     return np.float32(abs(a))
 
 
-@word("cvt.rni.s32.f32 $0, $1;", "i:f")
+@intrinsic("cvt.rni.s32.f32 $0, $1;", "i:f")
 def nearest(a: float) -> Any:
     """The nearest whole number, the even one of two; the ends of int32 where it is beyond."""
     return _saturated(a)
 
 
-@word("cvt.rn.f32.s32 $0, $1;", "f:i")
+@intrinsic("cvt.rn.f32.s32 $0, $1;", "f:i")
 def as_float(a: int) -> Any:
     return np.float32(a)
 
 
-@word("mov.b32 $0, $1;", "i:f")
+@intrinsic("mov.b32 $0, $1;", "i:f")
 def bits_of(a: float) -> Any:
     """The bits of a float."""
     return int(np.float32(a).view(np.int32))
 
 
-@word("mov.b32 $0, $1;", "f:i")
+@intrinsic("mov.b32 $0, $1;", "f:i")
 def float_of(a: int) -> Any:
     """The float of these bits."""
     return np.int32(wrapped(a)).view(np.float32)
 
 
-@word("ex2.approx.ftz.f32 $0, $1;", "f:f")
+@intrinsic("ex2.approx.ftz.f32 $0, $1;", "f:f")
 def power_of_two(a: float) -> Any:
     """2^a, to some 2^-22 of it; 2^-inf is 0."""
     with np.errstate(all="ignore"):
         return np.float32(np.exp2(np.float32(a)))
 
 
-@word("lg2.approx.ftz.f32 $0, $1;", "f:f")
+@intrinsic("lg2.approx.ftz.f32 $0, $1;", "f:f")
 def logarithm(a: float) -> Any:
     """To the base 2."""
     with np.errstate(all="ignore"):
@@ -159,7 +166,7 @@ fma.rn.f64 a, r, 0dC01921FB54442D18, a; cvt.rn.f32.f64 s, a;
 cos.approx.f32 $0, s; sin.approx.f32 $1, s; }"""
 
 
-@word(_TURN.replace("\n", " "), "ff:if")
+@intrinsic(_TURN.replace("\n", " "), "ff:if")
 def turn(position: int, frequency: float) -> Any:
     """The cosine and sine of position · frequency, brought into ±π in float64 before."""
     angle = float(position) * float(np.float32(frequency))
@@ -167,13 +174,13 @@ def turn(position: int, frequency: float) -> Any:
     return np.float32(np.cos(angle)), np.float32(np.sin(angle))
 
 
-@word("{ .reg .b16 l, h; mov.b32 {l, h}, $1; cvt.f32.f16 $0, l; }", "f:i")
+@intrinsic("{ .reg .b16 l, h; mov.b32 {l, h}, $1; cvt.f32.f16 $0, l; }", "f:i")
 def low_half(word: int) -> Any:
     """The lower float16 of a word."""
     return np.float32(as_halves(word)[0])
 
 
-@word("{ .reg .b16 l, h; mov.b32 {l, h}, $1; cvt.f32.f16 $0, h; }", "f:i")
+@intrinsic("{ .reg .b16 l, h; mov.b32 {l, h}, $1; cvt.f32.f16 $0, h; }", "f:i")
 def high_half(word: int) -> Any:
     return np.float32(as_halves(word)[1])
 
@@ -182,7 +189,7 @@ _HALVES = """{ .reg .b16 l, h; cvt.rn.f16.f32 l, $1; cvt.rn.f16.f32 h, $2;
 mov.b32 $0, {l, h}; }"""
 
 
-@word(_HALVES.replace("\n", " "), "i:ff")
+@intrinsic(_HALVES.replace("\n", " "), "i:ff")
 def halves(low: float, high: float) -> Any:
     """A word of two float16."""
     with np.errstate(over="ignore"):
@@ -190,7 +197,7 @@ def halves(low: float, high: float) -> Any:
     return int(pair.view(np.int32)[0])
 
 
-@word("mul.rn.f16x2 $0, $1, $2;", "i:ii")
+@intrinsic("mul.rn.f16x2 $0, $1, $2;", "i:ii")
 def times_halves(a: int, b: int) -> Any:
     """Two products of float16."""
     pairs = np.array([wrapped(a), wrapped(b)], np.int32).view(np.float16).reshape(2, 2)
@@ -198,7 +205,7 @@ def times_halves(a: int, b: int) -> Any:
         return int((pairs[0] * pairs[1]).view(np.int32)[0])
 
 
-@word("add.rn.f16x2 $0, $1, $2;", "i:ii")
+@intrinsic("add.rn.f16x2 $0, $1, $2;", "i:ii")
 def plus_halves(a: int, b: int) -> Any:
     """Two sums of float16."""
     pairs = np.array([wrapped(a), wrapped(b)], np.int32).view(np.float16).reshape(2, 2)
@@ -209,45 +216,45 @@ def plus_halves(a: int, b: int) -> Any:
 # --- float64, for what must agree with the host's
 
 
-@word("cvt.f64.f32 $0, $1;", "d:f")
+@intrinsic("cvt.f64.f32 $0, $1;", "d:f")
 def as_double(a: float) -> Any:
     return float(np.float32(a))
 
 
-@word("cvt.rn.f64.s32 $0, $1;", "d:i")
+@intrinsic("cvt.rn.f64.s32 $0, $1;", "d:i")
 def double_of_int(a: int) -> Any:
     return float(a)
 
 
-@word("cvt.rni.s32.f64 $0, $1;", "i:d")
+@intrinsic("cvt.rni.s32.f64 $0, $1;", "i:d")
 def nearest_to_double(a: float) -> Any:
     """As `nearest`, but of what is no number the least."""
     return -0x80000000 if a != a else _saturated(a)
 
 
-@word("{ .reg .b32 z; mov.b32 z, 0; mov.b64 $0, {z, $1}; }", "d:i")
+@intrinsic("{ .reg .b32 z; mov.b32 z, 0; mov.b64 $0, {z, $1}; }", "d:i")
 def double_of_upper(a: int) -> Any:
     """The float64 with these upper 32 bits, the others are zero."""
     return struct.unpack("<d", struct.pack("<ii", 0, wrapped(a)))[0]
 
 
-@word("add.rn.f64 $0, $1, $2;", "d:dd")
+@intrinsic("add.rn.f64 $0, $1, $2;", "d:dd")
 def plus_double(a: float, b: float) -> Any:
     return float(a) + float(b)
 
 
-@word("mul.rn.f64 $0, $1, $2;", "d:dd")
+@intrinsic("mul.rn.f64 $0, $1, $2;", "d:dd")
 def times_double(a: float, b: float) -> Any:
     return float(a) * float(b)
 
 
-@word("div.rn.f64 $0, $1, $2;", "d:dd")
+@intrinsic("div.rn.f64 $0, $1, $2;", "d:dd")
 def divided_double(a: float, b: float) -> Any:
     with np.errstate(all="ignore"):
         return float(np.float64(a) / np.float64(b))
 
 
-@word("fma.rn.f64 $0, $1, $2, $3;", "d:ddd")
+@intrinsic("fma.rn.f64 $0, $1, $2, $3;", "d:ddd")
 def fma_double(a: float, b: float, c: float) -> Any:
     """Rounded once on a card, twice here."""
     return float(a) * float(b) + float(c)

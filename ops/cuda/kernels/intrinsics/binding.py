@@ -1,24 +1,25 @@
-"""Giving a kernel's words another meaning: a copy of the function with other globals.
+"""Rebinds the intrinsics that a kernel names: a copy of its function with other globals.
 
-The compiler puts its own intrinsics in the place of the words, the tests' emulator its own calls.
+The compiler substitutes its own intrinsics, the tests' emulator its own calls.
 """
 
 from collections.abc import Callable
 from types import CellType, FunctionType
 from typing import Any
 
-from ops.cuda.kernels.intrinsics.primitives import Cast, Local, Primitive
+from ops.cuda.kernels.intrinsics.primitives import Cast, Intrinsic, Local
 
 PACKAGE = "ops.cuda.kernels"
-Word = Primitive | Cast | Local
-Translate = Callable[[Word], Any]
+Symbol = Intrinsic | Cast | Local
+"""What a kernel names besides functions and constants."""
+Translate = Callable[[Symbol], Any]
 Wrap = Callable[[FunctionType], Any]
 
 
 class Binder:
-    """`translate` gives what stands for a word, `wrap` what is made of a function that is called.
+    """`translate` replaces a symbol; `wrap` turns a bound device function into what is called.
 
-    Functions of this package that a kernel names, or closes over, are bound in the same way.
+    Functions of this package that a kernel names or closes over are bound in the same way.
     """
 
     def __init__(self, translate: Translate, wrap: Wrap) -> None:
@@ -26,7 +27,7 @@ class Binder:
         self._bound: dict[object, Any] = {}
 
     def bind(self, function: FunctionType) -> FunctionType:
-        """The function itself, not wrapped."""
+        """A copy of the function, not wrapped."""
         names = {name: self._value(value) for name, value in _named(function).items()}
         closure = tuple(CellType(self._value(c.cell_contents)) for c in function.__closure__ or ())
         bound = FunctionType(
@@ -36,20 +37,20 @@ class Binder:
         return bound
 
     def _value(self, value: Any) -> Any:
-        if isinstance(value, Word):
-            return self._kept(value, lambda: self._translate(value))
+        if isinstance(value, Symbol):
+            return self._once(value, lambda: self._translate(value))
         if isinstance(value, FunctionType) and value.__module__.startswith(PACKAGE):
-            return self._kept(value, lambda: self._wrap(self.bind(value)))
+            return self._once(value, lambda: self._wrap(self.bind(value)))
         return value
 
-    def _kept(self, key: object, make: Callable[[], Any]) -> Any:
+    def _once(self, key: object, make: Callable[[], Any]) -> Any:
         if key not in self._bound:
             self._bound[key] = make()
         return self._bound[key]
 
 
 def _named(function: FunctionType) -> dict[str, Any]:
-    """The globals that the code may look up, and what comprehensions and the like need."""
+    """The globals that the code may look up, and those that Python itself needs."""
     named = {name: function.__globals__[name] for name in _names(function)}
     return {"__name__": function.__module__, "__builtins__": __builtins__, **named}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ops.cuda.kernels.intrinsics.primitives import load, store, word, wrapped
+from ops.cuda.kernels.intrinsics.primitives import intrinsic, load, store, wrapped
 
 
 def _read(address: int, kind: Any, count: int) -> list[Any]:
@@ -73,13 +73,13 @@ def load_float4(address: int) -> Any:
     return tuple(map(np.float32, _read(address, _F32, 4)))
 
 
-@word("ld.global.b32 $0, [$1];", "i:l", touches=("global", 4), effects=True)
+@intrinsic("ld.global.b32 $0, [$1];", "i:l", touches=("global", 4), effects=True)
 def reload_int(address: int) -> Any:
     """Of what this launch may have written."""
     return _read(address, _I32, 1)[0]
 
 
-@word("ld.global.f32 $0, [$1];", "f:l", touches=("global", 4), effects=True)
+@intrinsic("ld.global.f32 $0, [$1];", "f:l", touches=("global", 4), effects=True)
 def reload_float(address: int) -> Any:
     """Of what this launch may have written."""
     return np.float32(_read(address, _F32, 1)[0])

@@ -29,7 +29,7 @@ EVERYONE = "0xffffffff"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Primitive:
+class Intrinsic:
     """A word: its PTX ($0 is the first result), the letters of results and operands, its meaning.
 
     `effects`: it writes memory or must keep its place. `touches`: the bytes at its first operand
@@ -57,30 +57,30 @@ class Primitive:
         return ",".join([*outs, *(letters[one] for one in self.operands), *clobbers])
 
 
-Declare = Callable[[Callable[..., Any]], Primitive]
+Declare = Callable[[Callable[..., Any]], Intrinsic]
 
 
-def word(assembly: Assembly, signature: str, **more: Any) -> Declare:
+def intrinsic(assembly: Assembly, signature: str, **more: Any) -> Declare:
     """`signature`: the letters of results, a colon, those of operands."""
     results, operands = signature.split(":")
 
-    def declare(meaning: Callable[..., Any]) -> Primitive:
+    def declare(meaning: Callable[..., Any]) -> Intrinsic:
         name = meaning.__name__
-        return Primitive(name, assembly, results, operands, meaning, **more)
+        return Intrinsic(name, assembly, results, operands, meaning, **more)
 
     return declare
 
 
 def collective(assembly: Assembly, signature: str) -> Declare:
-    return word(assembly, signature, kind="collective")
+    return intrinsic(assembly, signature, kind="collective")
 
 
 def load(assembly: str, signature: str, size: int, space: Space = "global") -> Declare:
-    return word(assembly, signature, touches=(space, size), effects=space == "shared")
+    return intrinsic(assembly, signature, touches=(space, size), effects=space == "shared")
 
 
 def store(assembly: str, signature: str, size: int, space: Space = "global") -> Declare:
-    return word(assembly, signature, touches=(space, size), effects=True)
+    return intrinsic(assembly, signature, touches=(space, size), effects=True)
 
 
 def wrapped(number: int) -> int:

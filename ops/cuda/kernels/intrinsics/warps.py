@@ -15,41 +15,41 @@ from ops.cuda.kernels.intrinsics.primitives import (
     as_halves,
     collective,
     i32,
-    word,
+    intrinsic,
     wrapped,
 )
 
 
-@word("mov.u32 $0, %tid.x;", "i:", kind="register")
+@intrinsic("mov.u32 $0, %tid.x;", "i:", kind="register")
 def thread_x() -> Any: ...
 
 
-@word("mov.u32 $0, %ctaid.x;", "i:", kind="register")
+@intrinsic("mov.u32 $0, %ctaid.x;", "i:", kind="register")
 def block_x() -> Any: ...
 
 
-@word("mov.u32 $0, %ctaid.y;", "i:", kind="register")
+@intrinsic("mov.u32 $0, %ctaid.y;", "i:", kind="register")
 def block_y() -> Any: ...
 
 
-@word("mov.u32 $0, %ctaid.z;", "i:", kind="register")
+@intrinsic("mov.u32 $0, %ctaid.z;", "i:", kind="register")
 def block_z() -> Any: ...
 
 
-@word("mov.u32 $0, %ntid.x;", "i:", kind="register")
+@intrinsic("mov.u32 $0, %ntid.x;", "i:", kind="register")
 def threads() -> Any: ...
 
 
-@word("mov.u32 $0, %nctaid.x;", "i:", kind="register")
+@intrinsic("mov.u32 $0, %nctaid.x;", "i:", kind="register")
 def blocks_x() -> Any: ...
 
 
-@word("bar.sync 0;", ":", kind="barrier", effects=True)
+@intrinsic("bar.sync 0;", ":", kind="barrier", effects=True)
 def barrier() -> Any:
     """All threads of the block meet; what they wrote before is seen by all afterwards."""
 
 
-@word("", "i:", kind="shared_base")
+@intrinsic("", "i:", kind="shared_base")
 def shared_memory() -> Any:
     """The address of the block's shared memory (the launch tells its size)."""
 

@@ -1,6 +1,6 @@
-"""What each word means to a vector of lanes: in every lane what its `meaning` is to a thread.
+"""Every intrinsic for a vector of lanes: in each lane what its `meaning` is for one thread.
 
-Words that touch memory are in emulator_memory.py.
+Those that touch memory are in emulator_memory.py.
 """
 
 import math
@@ -16,11 +16,11 @@ from ops.cuda.kernels.intrinsics.primitives import wrapped
 
 INT, SHORT, SINGLE, HALF, DOUBLE = np.int32, np.uint16, np.float32, np.float16, np.float64
 MASK = 0xFFFFFFFF
-WORDS: dict[str, Callable[..., Any]] = {}
+INTRINSICS: dict[str, Callable[..., Any]] = {}
 
 
-def _word(function: Callable[..., Any]) -> Callable[..., Any]:
-    WORDS[function.__name__] = function
+def _intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    INTRINSICS[function.__name__] = function
     return function
 
 
@@ -65,7 +65,7 @@ def singles(values: ndarray, *like: Any) -> Any:
 # --- where a thread stands
 
 
-WORDS |= {
+INTRINSICS |= {
     "thread_x": lambda: now.thread_x,
     "block_x": lambda: now.block[0],
     "block_y": lambda: now.block[1],
@@ -79,13 +79,13 @@ FUNCTIONS = {
     warps.lane: lambda: now.lane,
     warps.warp: lambda: now.warp,
 }
-"""In the place of functions of the words' modules."""
+"""Replacements of functions in the intrinsics' modules."""
 
 
 # --- integers
 
 
-@_word
+@_intrinsic
 def dp4a(a: Any, b: Any, c: Any) -> Any:
     products = words_of(a).view(np.int8).astype(SINGLE).reshape(-1, 4)
     products = products * words_of(b).view(np.int8).reshape(-1, 4)
@@ -95,29 +95,29 @@ def dp4a(a: Any, b: Any, c: Any) -> Any:
 _FOUR = np.ones(4, SINGLE)
 
 
-@_word
+@_intrinsic
 def signed_bits(word: Any, start: Any, length: Any) -> Any:
     one = 1 << length
     found = (word >> start) & (one - 1)
     return found - ((found >> (length - 1)) << length)
 
 
-@_word
+@_intrinsic
 def bits(word: Any, start: Any, length: Any) -> Any:
     return (word >> start) & ((1 << length) - 1)
 
 
-@_word
+@_intrinsic
 def shift_right(word: Any, count: Any) -> Any:
     return as_int((word & MASK) >> count)
 
 
-@_word
+@_intrinsic
 def shift_left(word: Any, count: Any) -> Any:
     return as_int((word & MASK) << count)
 
 
-@_word
+@_intrinsic
 def permute(a: Any, b: Any, selector: Any) -> Any:
     pool = (a & MASK) | (b & MASK) << 32  # its sign does not matter: bytes are taken by masks
     if type(pool) is not ndarray and pool >= 1 << 63:
@@ -128,12 +128,12 @@ def permute(a: Any, b: Any, selector: Any) -> Any:
     return as_int(chosen)
 
 
-@_word
+@_intrinsic
 def quotient(a: Any, b: Any) -> Any:
     return a // _nonzero(b)
 
 
-@_word
+@_intrinsic
 def remainder(a: Any, b: Any) -> Any:
     return a % _nonzero(b)
 
@@ -149,7 +149,7 @@ def _nonzero(b: Any) -> Any:
 
 
 def _of_two(name: str, function: Any) -> None:
-    WORDS[name] = lambda a, b: function(a, b, dtype=SINGLE)
+    INTRINSICS[name] = lambda a, b: function(a, b, dtype=SINGLE)
 
 
 _of_two("plus", np.add)
@@ -159,59 +159,59 @@ _of_two("lesser", np.fmin)
 _of_two("greater", np.fmax)
 
 
-@_word
+@_intrinsic
 def fma(a: Any, b: Any, c: Any) -> Any:
     return as_single(np.multiply(a, b, dtype=DOUBLE) + c)
 
 
-@_word
+@_intrinsic
 def reciprocal(a: Any) -> Any:
     return np.divide(SINGLE(1), a, dtype=SINGLE)
 
 
-@_word
+@_intrinsic
 def root(a: Any) -> Any:
     return np.sqrt(a, dtype=SINGLE)
 
 
-@_word
+@_intrinsic
 def magnitude(a: Any) -> Any:
     return np.abs(as_single(a))
 
 
-@_word
+@_intrinsic
 def nearest(a: Any) -> Any:
     """As the card: what is no number becomes 0, what is too large the largest."""
     whole = np.rint(np.nan_to_num(np.atleast_1d(a).astype(DOUBLE), posinf=2**31, neginf=-(2**31)))
     return numbers(np.clip(whole, -(2**31), 2**31 - 1).astype(INT), a)
 
 
-@_word
+@_intrinsic
 def as_float(a: Any) -> Any:
     return as_single(a)
 
 
-@_word
+@_intrinsic
 def bits_of(a: Any) -> Any:
     return numbers(np.atleast_1d(as_single(a)).view(INT), a)
 
 
-@_word
+@_intrinsic
 def float_of(a: Any) -> Any:
     return singles(words_of(a).view(SINGLE), a)
 
 
-@_word
+@_intrinsic
 def power_of_two(a: Any) -> Any:
     return np.exp2(a, dtype=SINGLE)
 
 
-@_word
+@_intrinsic
 def logarithm(a: Any) -> Any:
     return np.log2(a, dtype=SINGLE)
 
 
-@_word
+@_intrinsic
 def turn(position: Any, frequency: Any) -> Any:
     angle = np.multiply(position, as_single(frequency), dtype=DOUBLE)
     angle = as_single(angle - np.rint(angle * (0.5 / math.pi)) * (2 * math.pi))
@@ -237,7 +237,7 @@ def _double_of_upper(a: Any) -> Any:
     return singles((words_of(a).astype(np.int64) << 32).view(DOUBLE), a)
 
 
-WORDS |= {
+INTRINSICS |= {
     "as_double": lambda a: as_double(as_single(a)),
     "double_of_int": as_double,
     "double_of_upper": _double_of_upper,
@@ -256,17 +256,17 @@ def halves_of(a: Any) -> ndarray:
     return words_of(a).view(HALF).reshape(-1, 2)
 
 
-@_word
+@_intrinsic
 def low_half(word: Any) -> Any:
     return singles(halves_of(word)[:, 0].astype(SINGLE), word)
 
 
-@_word
+@_intrinsic
 def high_half(word: Any) -> Any:
     return singles(halves_of(word)[:, 1].astype(SINGLE), word)
 
 
-@_word
+@_intrinsic
 def halves(low: Any, high: Any) -> Any:
     vector = low if type(low) is ndarray else high
     pair = np.empty((len(vector) if type(vector) is ndarray else 1, 2), HALF)
@@ -274,17 +274,17 @@ def halves(low: Any, high: Any) -> Any:
     return numbers(pair.view(INT)[:, 0], low, high)
 
 
-@_word
+@_intrinsic
 def times_halves(a: Any, b: Any) -> Any:
     return numbers((halves_of(a) * halves_of(b)).view(INT)[:, 0], a, b)
 
 
-@_word
+@_intrinsic
 def plus_halves(a: Any, b: Any) -> Any:
     return numbers((halves_of(a) + halves_of(b)).view(INT)[:, 0], a, b)
 
 
-# --- words of a warp
+# --- intrinsics of a warp
 
 
 def _meet() -> None:
@@ -302,17 +302,17 @@ def _shuffled(a: Any, lane: Any) -> Any:
     return a.take((now.firsts + lane) if type(lane) is ndarray else now.firsts + lane % WARP)
 
 
-@_word
+@_intrinsic
 def shuffle_xor(a: Any, mask: Any) -> Any:
     return _shuffled(a, now.lane ^ mask)
 
 
-@_word
+@_intrinsic
 def shuffle(a: Any, lane: Any) -> Any:
     return _shuffled(a, lane % WARP)
 
 
-WORDS |= {"shuffle_xor_float": shuffle_xor, "warp_barrier": _meet}
+INTRINSICS |= {"shuffle_xor_float": shuffle_xor, "warp_barrier": _meet}
 
 
 def _filled(a: Any) -> ndarray:
@@ -339,21 +339,21 @@ def _fragments(product: ndarray, own: tuple[Any, ...], finish: Callable[[Any], A
     return tuple(finish(c + part) for c, part in zip(own, parts, strict=True))
 
 
-@_word
+@_intrinsic
 def mma_s8(a0: Any, a1: Any, a2: Any, a3: Any, b0: Any, b1: Any, *own: Any) -> Any:
     _meet()
     product = _tile(np.int8, 16, a0, a1, a2, a3) @ _tile(np.int8, 8, b0, b1).swapaxes(1, 2)
     return _fragments(product.astype(np.int64), own, as_int)  # below 2^24: exact
 
 
-@_word
+@_intrinsic
 def mma_s8_half(a0: Any, a1: Any, b0: Any, *own: Any) -> Any:
     _meet()
     product = _tile(np.int8, 16, a0, a1) @ _tile(np.int8, 8, b0).swapaxes(1, 2)
     return _fragments(product.astype(np.int64), own, as_int)
 
 
-@_word
+@_intrinsic
 def mma_f16(a0: Any, a1: Any, a2: Any, a3: Any, b0: Any, b1: Any, *own: Any) -> Any:
     _meet()
     A, B = _tile(HALF, 16, a0, a1, a2, a3), _tile(HALF, 8, b0, b1)
