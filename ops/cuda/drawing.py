@@ -9,7 +9,7 @@ from ops.cuda.kernels.intrinsics.kernel import operands_of
 from ops.cuda.kernels.largest import KEPT
 from ops.cuda.kernels.operands import Draw
 from ops.cuda.logits import CardLogits
-from ops.cuda.lowering.records import Places
+from ops.cuda.lowering.records import RecordAddresses
 from ops.drawing import DrawPlan
 
 MOST_TOKENS = 32  # at a time
@@ -26,7 +26,7 @@ class CardDrawing:
         self._device, self._logits = device, logits
         self._memory = device.allocate(SIZE)
 
-    def launch(self, step: Places) -> Launch:
+    def launch(self, step: RecordAddresses) -> Launch:
         """To follow the launches of a step of one token; it makes the next step's record."""
         record = Draw(
             pairs=self._logits.found(1),

@@ -21,7 +21,7 @@ from ops.cuda.lowering.attending import tiles_of
 from ops.cuda.lowering.lower import Lowering, StepAddresses
 from ops.cuda.lowering.merging import merge
 from ops.cuda.lowering.placing import Placing, matrix_bytes, packing_kernels
-from ops.cuda.lowering.records import Counts, Places, packed_record
+from ops.cuda.lowering.records import Counts, RecordAddresses, packed_record
 from ops.cuda.pool import CardPool
 from ops.cuda.rules.table import lower
 from ops.drawing import DrawPlan
@@ -215,7 +215,10 @@ class CudaRunner:
         scratch = max((lowered.scratch(counts) for lowered in self._lowered), default=0)
         self._reserve_scratch(scratch)
         at = StepAddresses(
-            counts, Places(self._record, counts, self._shapes), self._buffers, self._scratch
+            counts,
+            RecordAddresses(self._record, counts, self._shapes),
+            self._buffers,
+            self._scratch,
         )
         made = [list(lowered.launches(at)) for lowered in self._lowered]
         made.append(self._logits.launches(counts.outputs) if self._logits else [])
@@ -250,13 +253,13 @@ class CudaRunner:
         reserve(step, states)
         tables = [state.table() for state in states]
         counts = counts or Counts.of(step)
-        needed = Places(0, counts, self._shapes).end + 8 * sum(map(len, tables))
+        needed = RecordAddresses(0, counts, self._shapes).end + 8 * sum(map(len, tables))
         if needed > self._record_bytes:
             fresh = self._device.allocate(2 * needed)
             self._forget_graphs()  # they hold the old address
             self._device.free(self._record)
             self._record, self._record_bytes = fresh, 2 * needed
-        record = packed_record(step, Places(self._record, counts, self._shapes), tables)
+        record = packed_record(step, RecordAddresses(self._record, counts, self._shapes), tables)
         self._device.upload(self._record, record)
         for buffer, values in zip(self._program.given, inputs, strict=True):
             self._device.upload(self._buffers[buffer], values)
@@ -268,7 +271,9 @@ class CudaRunner:
                 self._graphs.popitem(last=False)[1].close()
             launches = self.launches(counts)
             if drawing and self._drawing:
-                launches.append(self._drawing.launch(Places(self._record, counts, self._shapes)))
+                launches.append(
+                    self._drawing.launch(RecordAddresses(self._record, counts, self._shapes))
+                )
             self._graphs[key] = self._device.capture(launches)
         self._graphs.move_to_end(key)
         return self._graphs[key]

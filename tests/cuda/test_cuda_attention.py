@@ -12,7 +12,7 @@ from ops.cuda.cache import CardStateLayout
 from ops.cuda.kernels.attention import cached
 from ops.cuda.kernels.operands import HeadNorms, HeadRows, Rotation
 from ops.cuda.lowering import attending
-from ops.cuda.lowering.attending import NO_NORMS, NO_ROTATION, Results, StepPlaces
+from ops.cuda.lowering.attending import NO_NORMS, NO_ROTATION, AttentionBuffers, AttentionStep
 from ops.interface import BLOCK, Heads, Linear, Rope, Step, Weight
 from ops.operations.attention import pages_of
 from ops.operations.base import Pages
@@ -192,15 +192,15 @@ class Card:
         self.device.download(address, block)
         return block
 
-    def places(self, parts: Sequence[Part], positions=None) -> StepPlaces:
+    def places(self, parts: Sequence[Part], positions=None) -> AttentionStep:
         step, tokens = step_of(parts), sum(p.count for p in parts)
         tables = np.repeat([self.table(p.sequence) for p in parts], [p.count for p in parts])
         positions = step.positions if positions is None else positions
         count = attending.most_tiles(self.model.heads, tokens)
         tiles = attending.tiles(attending.tiles_of(self.model.heads), step.starts, tokens, count)
-        return StepPlaces(self.up(tables), self.up(positions), self.up(tiles), count)
+        return AttentionStep(self.up(tables), self.up(positions), self.up(tiles), count)
 
-    def enter(self, parts: Sequence[Part], positions=None) -> tuple[int, StepPlaces]:
+    def enter(self, parts: Sequence[Part], positions=None) -> tuple[int, AttentionStep]:
         """The address of the queries."""
         model, places = self.model, self.places(parts, positions)
         tokens, (q, k, v) = sum(p.count for p in parts), model.numbers(parts)
@@ -208,10 +208,10 @@ class Card:
         norms = HeadNorms(*map(self.up, model.norms), 1e-5) if model.norms else NO_NORMS
         rotation = self.rotation(places, tokens, model.rope) if model.rope else NO_ROTATION
         args = model.heads, self.layout, tokens, places, rows, norms, rotation
-        self.device.launch(attending.enter(*args))
+        self.device.launch(attending.norm_rope_store(*args))
         return rows.q_out, places
 
-    def rotation(self, places: StepPlaces, tokens: int, rope: Rope) -> Rotation:
+    def rotation(self, places: AttentionStep, tokens: int, rope: Rope) -> Rotation:
         pairs = len(rope.frequencies)
         step = np.empty(tokens, np.int32)
         self.device.download(places.positions, step)
@@ -228,7 +228,9 @@ class Card:
         y = np.zeros((tokens, model.heads.query_heads * model.heads.head_width), np.float32)
         scratch = attending.scratch_bytes(model.heads, tokens, blocks)
         sinks = 0 if model.sinks is None else self.up(model.sinks)
-        results = Results(q, self.up(y), self.device.allocate(scratch) if scratch else 0, sinks)
+        results = AttentionBuffers(
+            q, self.up(y), self.device.allocate(scratch) if scratch else 0, sinks
+        )
         args = model.heads, self.layout, tokens, blocks, places, results
         for launch in attending.attend(*args):
             self.device.launch(launch)

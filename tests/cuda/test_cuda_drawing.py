@@ -9,7 +9,7 @@ from test_operators import weight
 from lepton_cli.engine.sampling.sampler import Sampler, Sampling
 from ops.cuda.drawing import CardDrawing
 from ops.cuda.logits import CardLogits
-from ops.cuda.lowering.records import Counts, Places
+from ops.cuda.lowering.records import Counts, RecordAddresses
 from ops.interface import Linear, Step
 from ops.logits import Rows
 from ops.memory_plan import Limits
@@ -53,7 +53,7 @@ class Bench:
         record = self.card.allocate(64)
         self.card.upload(record, np.zeros(64, np.uint8))
         drawing.begin(plan, np.array(numbers))
-        launch = drawing.launch(Places(record, Counts(1, 1, 1, True), ()))
+        launch = drawing.launch(RecordAddresses(record, Counts(1, 1, 1, True), ()))
         for _ in numbers:
             self.card.launch(launch)
         step = np.empty(16, np.int32)

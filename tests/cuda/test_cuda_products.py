@@ -9,7 +9,7 @@ from ops.cuda.device.device import Launch
 from ops.cuda.kernels.formats.weights import PANELS
 from ops.cuda.kernels.products.epilogue import GATES, PLAIN
 from ops.cuda.lowering.placing import Placing
-from ops.cuda.lowering.products import NOTHING, Chosen, Matrix, Product, kernels_of
+from ops.cuda.lowering.products import NO_MATRIX, ExpertRows, Matrix, Product, kernels_of
 from ops.interface import Weight
 from ops.reference.arithmetic import rounded_to_bytes, rounded_to_halves
 from ops.reference.operators import Reference
@@ -79,13 +79,13 @@ def rounded(kind: str, x: np.ndarray) -> np.ndarray:
 def few(bench: Bench, matrix: Matrix, x: int, count: int, columns: int) -> np.ndarray:
     """By the kernel for so many columns."""
     y = bench.card.allocate(4 * count * matrix.rows)
-    bench.card.launch(Product(matrix, NOTHING, x, y, count).few_by(columns))
+    bench.card.launch(Product(matrix, NO_MATRIX, x, y, count).few_by(columns))
     return bench.get(y, (count, matrix.rows))
 
 
 def many(bench: Bench, matrix: Matrix, x: int, count: int) -> np.ndarray:
     y = bench.card.allocate(4 * count * matrix.rows)
-    bench.card.launch(Product(matrix, NOTHING, x, y, count)._many(matrix, PLAIN))
+    bench.card.launch(Product(matrix, NO_MATRIX, x, y, count)._many(matrix, PLAIN))
     return bench.get(y, (count, matrix.rows))
 
 
@@ -154,7 +154,7 @@ def test_experts_one_by_one_and_together(kind):
     starts = np.searchsorted(flat[order], np.arange(experts + 1)).astype(np.int32)
     bench = Bench(w)
     addresses = [bench.put(values) for values in (ids, order, starts)]
-    chosen, matrix = Chosen(*addresses, tokens, used), bench.matrix()
+    chosen, matrix = ExpertRows(*addresses, tokens, used), bench.matrix()
     product = Product(
         matrix, matrix, bench.activations(x, kind), bench.card.allocate(4 * 330), 10, chosen=chosen
     )

@@ -49,32 +49,32 @@ class CodeStore:
         """`folder` is for compiled kernels."""
         self._device, self._processes, self._on_compile = device, processes, on_compile
         self._target = "sm_{}{}".format(*device.capability)
-        self.shelf = card_kernels(folder, self._target)
-        tidy(self.shelf.folder, time.time())
+        self._kernels = card_kernels(folder, self._target)
+        tidy(self._kernels.folder, time.time())
 
     def prepare(self, names: Iterable[str]) -> None:
         """Compiles those that lie nowhere yet, several at once. Raises LeptonError."""
         missing = [name for name in dict.fromkeys(names) if not self._find(name)]
         if not missing:
             return
-        lost, ignored = self.shelf.probe(), self.shelf.ignored
+        lost, ignored = self._kernels.probe(), self._kernels.ignored
         self._on_compile(Compiling(0, len(missing), lost=lost, ignored=ignored))
         worker = Worker("ops.cuda.compile.worker", (self._target,))
         for done, (name, packed) in enumerate(
             compile_kernels(missing, worker, self._processes), start=1
         ):
-            lost = self.shelf.write(name, packed)
+            lost = self._kernels.write(name, packed)
             self._load(name, *unpack(packed))
             self._on_compile(Compiling(done, len(missing), name, lost))
 
     def _find(self, name: str) -> bool:
-        code = self.shelf.read(name)
+        code = self._kernels.read(name)
         if code:
             self._load(name, *code)
         return code is not None
 
-    def _load(self, name: str, binary: bytes, told: str) -> None:
-        entry, _, signature = told.partition(" ")
+    def _load(self, name: str, binary: bytes, label: str) -> None:
+        entry, _, signature = label.partition(" ")
         self._device.load(name, Code(binary, entry, signature))
 
 

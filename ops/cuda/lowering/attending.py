@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ops.cuda.cache import WIDEST, CardStateLayout
 from ops.cuda.device.device import Launch
-from ops.cuda.kernels.attention import heads as entering
+from ops.cuda.kernels.attention import heads as head_kernels
 from ops.cuda.kernels.attention import partials
 from ops.cuda.kernels.attention.attend import record_bytes
 from ops.cuda.kernels.attention.cached import padded
@@ -45,7 +45,7 @@ TileShape = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class StepPlaces:
+class AttentionStep:
     """Addresses of what differs from step to step.
 
     tables int64 (T,): the address of each token's table of block addresses, int64; positions int32
@@ -58,17 +58,17 @@ class StepPlaces:
     tile_count: int
 
 
-def enter(
+def norm_rope_store(
     heads: Heads,
     layout: CardStateLayout,
     tokens: int,
-    step: StepPlaces,
+    step: AttentionStep,
     rows: HeadRows,
     norms: HeadNorms = NO_NORMS,
     rotation: Rotation = NO_ROTATION,
 ) -> Launch:
     """q normalised and rotated; k and v into the cache at the tokens' positions."""
-    warps = min(tokens, entering.THREADS // 32)
+    warps = min(tokens, head_kernels.THREADS // 32)
     grid = heads.query_heads + 2 * heads.kv_heads, -(-tokens // warps), 1
     record = NormRopeStore(
         rows=rows,
@@ -85,7 +85,7 @@ def enter(
     return Launch(name, grid, 32 * warps, operands_of(record), shared)
 
 
-def _cache_place(step: StepPlaces, layout: CardStateLayout, heads: Heads) -> CachePlace:
+def _cache_place(step: AttentionStep, layout: CardStateLayout, heads: Heads) -> CachePlace:
     return CachePlace(step.tables, step.positions, *layout.offsets(heads.layer))
 
 
@@ -144,7 +144,7 @@ def kernels_of(heads: Heads, layout: CardStateLayout) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Results:
+class AttentionBuffers:
     """Addresses: queries (T, H·d), where the result goes, scratch (0: none), sinks (H,) or 0."""
 
     q: int
@@ -159,33 +159,33 @@ def attend(
     layout: CardStateLayout,
     tokens: int,
     blocks: int,
-    step: StepPlaces,
-    rows: Results,
+    step: AttentionStep,
+    buffers: AttentionBuffers,
 ) -> list[Launch]:
     """`blocks`: at least as many as the longest context of this step has."""
     width = padded(heads.head_width)
     assert width <= WIDEST and heads.head_width % 2 == 0, heads
-    attention = _attention(heads, layout, step, rows.q)
+    attention = _attention(heads, layout, step, buffers.q)
     suffix = f"{layout.k}_{layout.v}_{width}"
     shared, threads = partials.shared_bytes(width), partials.THREADS
     if not splits(heads, tokens, blocks):
-        whole = operands_of(WholeAttention(attention, rows.y, rows.sinks))
+        whole = operands_of(WholeAttention(attention, buffers.y, buffers.sinks))
         grid = heads.kv_heads, step.tile_count, 1
         return [Launch(f"attention_whole_{suffix}", grid, threads, whole, shared)]
     count = slots(heads, blocks)
     grid = heads.kv_heads, step.tile_count, count
-    split = operands_of(SplitAttention(attention, rows.scratch, count))
+    split = operands_of(SplitAttention(attention, buffers.scratch, count))
     merge = MergeAttention(
-        scratch=rows.scratch,
-        y=rows.y,
-        sinks=rows.sinks,
+        scratch=buffers.scratch,
+        y=buffers.y,
+        sinks=buffers.sinks,
         positions=step.positions,
         query_heads=heads.query_heads,
         width=heads.head_width,
         padded_width=width,
         window=attention.window,
         slots=count,
-        quantized=rows.quantized,
+        quantized=buffers.quantized,
     )
     return [
         Launch(f"attention_split_{suffix}", grid, threads, split, shared),
@@ -193,7 +193,7 @@ def attend(
     ]
 
 
-def _attention(heads: Heads, layout: CardStateLayout, step: StepPlaces, q: int) -> Attention:
+def _attention(heads: Heads, layout: CardStateLayout, step: AttentionStep, q: int) -> Attention:
     """Scores are to the base 2; with a soft cap c the kernel takes tanh of `factor` times them."""
     factor, cap = heads.scale * LOG2_E, 0.0
     if heads.softcap is not None:

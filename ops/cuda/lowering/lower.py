@@ -10,7 +10,7 @@ from ops.cuda.lowering.placing import Placed, Placing
 from ops.cuda.lowering.products import (
     Matrix,
 )
-from ops.cuda.lowering.records import Counts, Places
+from ops.cuda.lowering.records import Counts, RecordAddresses
 from ops.interface import Linear, Weight
 from ops.operations.base import Buffer, Operation
 
@@ -19,10 +19,10 @@ THREADS, WARP = 256, 32
 
 @dataclass(frozen=True, slots=True)
 class StepAddresses:
-    """Where things are in a step of certain sizes."""
+    """Addresses of everything that a step of these sizes reads and writes."""
 
     counts: Counts
-    step: Places
+    record: RecordAddresses
     buffers: Mapping[Buffer, int]
     scratch: int
 
@@ -38,7 +38,7 @@ Launches = Callable[[StepAddresses], Iterable[Launch]]
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """An operator: its launches in a step, and the kernels that it may need in any."""
+    """An operator: its launches in a step, and all kernels that it may need."""
 
     launches: Launches
     kernels: tuple[str, ...]
@@ -46,7 +46,7 @@ class Lowered:
 
 
 class Lowering:
-    """Places the weights that operators point to; their addresses are known when they are there."""
+    """Places the weights that operators refer to; addresses are known once they are uploaded."""
 
     def __init__(self, placing: Placing, layout: CardStateLayout) -> None:
         self.placing, self.layout = placing, layout
@@ -59,12 +59,12 @@ class Lowering:
 
 
 Rules = dict[type[Operation], Callable[[Lowering, Any], Lowered]]
-"""From an operator's type to what makes a Lowered of it."""
+"""From an operator's type to the function that lowers it."""
 
 
-def quantize_launch(at: StepAddresses, x: Buffer, y: Buffer) -> Launch:
-    grid = (rounded_up(x.width, THREADS), at.rows(x), 1)
-    return Launch("quantize", grid, THREADS, (at[x], at[y], x.width))
+def quantize_launch(step: StepAddresses, x: Buffer, y: Buffer) -> Launch:
+    grid = (rounded_up(x.width, THREADS), step.rows(x), 1)
+    return Launch("quantize", grid, THREADS, (step[x], step[y], x.width))
 
 
 def matrix_at(placed: Placed, address: int, bias: int, factor: int, weight: Weight) -> Matrix:

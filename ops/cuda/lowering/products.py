@@ -49,11 +49,11 @@ class Matrix:
         return PanelShape(self.panel_bytes, self.matrix_bytes, self.blocks, self.rows)
 
 
-NOTHING = Matrix("", 0, 0, 0, 0, 0, 0, 0, 0)
+NO_MATRIX = Matrix("", 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ExpertRows:
     """Rows of y that have experts of their own: addresses of their ids and of their grouping."""
 
     ids: int
@@ -63,18 +63,18 @@ class Chosen:
     rows_per_x: int
 
 
-ALL = Chosen(0, 0, 0, 0, 1)
+NO_EXPERTS = ExpertRows(0, 0, 0, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class JoinedRows:
     """Rows of a joined matrix, and the address of their output."""
 
     y: int
     rows: int
 
 
-NO_PART = Part(0, 0)
+NO_ROWS = JoinedRows(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +88,18 @@ class Product:
     count: int  # rows of y
     gate: int = PLAIN
     added: int = 0
-    chosen: Chosen = ALL
+    chosen: ExpertRows = NO_EXPERTS
     quantized: int = 0  # instead of y, where one launch does it all
-    parts: tuple[Part, ...] = ()  # where the rows of matrices go that are joined to one
+    parts: tuple[JoinedRows, ...] = ()  # where the rows of matrices go that are joined to one
 
     @property
-    def at_once(self) -> bool:
+    def one_launch(self) -> bool:
         """Whether one launch does it all."""
         return self.first.kind != "F32" and self.count <= FEW_ROWS
 
     def launches(self) -> Iterator[Launch]:
         """Without a kernel for both matrices at once the first leaves the gate in y."""
-        if self.at_once:
+        if self.one_launch:
             yield self._few()
             return
         one = self._singles if self.first.kind == "F32" else self._many
@@ -141,7 +141,7 @@ class Product:
     def _outputs(self) -> JoinedOutputs:
         if not self.parts:
             return JoinedOutputs(self.y, 0, 0, rows_first=self.first.rows, rows_second=0)
-        first, second, third = (*self.parts, NO_PART)[:3]
+        first, second, third = (*self.parts, NO_ROWS)[:3]
         return JoinedOutputs(first.y, second.y, third.y, first.rows, second.rows)
 
     def _many(self, matrix: Matrix, gate: int) -> Launch:

@@ -49,7 +49,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class RecordAddresses:
     """Addresses of the step's arrays, one behind the other from `base`.
 
     | tiles of queries, for each of their shapes, int32 | address of each token's table, int64 |
@@ -87,7 +87,7 @@ class Places:
 
 
 def packed_record(
-    step: Step, places: Places, tables: Sequence[NDArray[np.int64]]
+    step: Step, places: RecordAddresses, tables: Sequence[NDArray[np.int64]]
 ) -> NDArray[np.uint8]:
     """The bytes that `places` describes."""
     starts = np.cumsum([0, *map(len, tables)])[:-1]

@@ -24,12 +24,12 @@ def _angles(low: Lowering, op: Angles) -> Lowered:
     rope = op.rope
     frequencies, pairs = low.placing.numbers(rope.frequencies), len(rope.frequencies)
 
-    def launches(at: StepAddresses) -> Iterator[Launch]:
-        tokens = at.counts.tokens
+    def launches(step: StepAddresses) -> Iterator[Launch]:
+        tokens = step.counts.tokens
         record = operands.Angles(
-            table=at[op.y],
+            table=step[op.y],
             frequencies=low.placing.address(frequencies),
-            positions=at.step.positions,
+            positions=step.record.positions,
             pairs=pairs,
             tokens=tokens,
             magnitude=float(rope.magnitude),
@@ -45,12 +45,12 @@ def _rotate(low: Lowering, op: Rotate) -> Lowered:
     table, pairs, width = op.angles, len(op.rope.frequencies), op.rope.head_width
     heads = op.x.width // width
 
-    def launches(at: StepAddresses) -> Iterator[Launch]:
-        tokens = at.counts.tokens
+    def launches(step: StepAddresses) -> Iterator[Launch]:
+        tokens = step.counts.tokens
         record = operands.Rope(
-            x=at[op.x],
-            y=at[op.y],
-            table=at[table],
+            x=step[op.x],
+            y=step[op.y],
+            table=step[table],
             pairs=pairs,
             head_width=width,
             heads=heads,
@@ -67,16 +67,18 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Lowered:
     vectors = (norm.weight if norm else None for norm in (op.q_norm, op.k_norm))
     norms = [low.placing.floats(vector) for vector in vectors]
 
-    def launches(at: StepAddresses) -> Iterator[Launch]:
-        rows = operands.HeadRows(at[op.q], at[op.k], at[op.v], at[op.y])
+    def launches(step: StepAddresses) -> Iterator[Launch]:
+        rows = operands.HeadRows(step[op.q], step[op.k], step[op.v], step[op.y])
         q_weight, k_weight = map(low.placing.address, norms)
         head_norms = operands.HeadNorms(q_weight, k_weight, float(op.eps))
         rotation = attending.NO_ROTATION
         if op.rope and op.angles:
             pairs, interleaved = len(op.rope.frequencies), int(op.rope.interleaved)
-            rotation = operands.Rotation(at[op.angles], pairs, interleaved, int(op.rotates_q))
-        tokens, step = at.counts.tokens, _places(at, op.heads)
-        yield attending.enter(op.heads, low.layout, tokens, step, rows, head_norms, rotation)
+            rotation = operands.Rotation(step[op.angles], pairs, interleaved, int(op.rotates_q))
+        tokens, places = step.counts.tokens, _attention_step(step, op.heads)
+        yield attending.norm_rope_store(
+            op.heads, low.layout, tokens, places, rows, head_norms, rotation
+        )
 
     return Lowered(launches, (f"norm_rope_store_{low.layout.k}_{low.layout.v}",))
 
@@ -84,15 +86,15 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Lowered:
 def _attention(low: Lowering, op: Attention) -> Lowered:
     placed, heads, quantized = low.placing.floats(op.sinks), op.heads, op.quantized
 
-    def launches(at: StepAddresses) -> Iterator[Launch]:
-        tokens, blocks = at.counts.tokens, at.counts.blocks
+    def launches(step: StepAddresses) -> Iterator[Launch]:
+        tokens, blocks = step.counts.tokens, step.counts.blocks
         own = low.placing.address(placed)
-        packed = at[quantized] if quantized else 0
-        rows = attending.Results(at[op.q], at[op.y], at.scratch, own, packed)
-        place = _places(at, heads)
-        yield from attending.attend(heads, low.layout, tokens, blocks, place, rows)
+        packed = step[quantized] if quantized else 0
+        buffers = attending.AttentionBuffers(step[op.q], step[op.y], step.scratch, own, packed)
+        places = _attention_step(step, heads)
+        yield from attending.attend(heads, low.layout, tokens, blocks, places, buffers)
         if quantized and not attending.splits(heads, tokens, blocks):
-            yield quantize_launch(at, op.y, quantized)
+            yield quantize_launch(step, op.y, quantized)
 
     def scratch(counts: Counts) -> int:
         return attending.scratch_bytes(heads, counts.tokens, counts.blocks)
@@ -101,10 +103,10 @@ def _attention(low: Lowering, op: Attention) -> Lowered:
     return Lowered(launches, (*kernels, *(["quantize"] if quantized else [])), scratch)
 
 
-def _places(at: StepAddresses, heads: Heads) -> attending.StepPlaces:
+def _attention_step(step: StepAddresses, heads: Heads) -> attending.AttentionStep:
     shape = attending.tiles_of(heads)
-    step, count = at.step, at.counts.tiles(shape)
-    return attending.StepPlaces(step.tables, step.positions, step.tiles(shape), count)
+    record, count = step.record, step.counts.tiles(shape)
+    return attending.AttentionStep(record.tables, record.positions, record.tiles(shape), count)
 
 
 RULES: Rules = {

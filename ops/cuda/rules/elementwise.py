@@ -53,21 +53,21 @@ def _gate(low: Lowering, op: Gate) -> Lowered:
 def _map(name: str, sources: tuple[Buffer, ...], y: Buffer, *numbers: float) -> Lowered:
     """Element by element."""
 
-    def launches(at: StepAddresses) -> Iterator[Launch]:
-        count = at.rows(y) * y.width
-        flat = (*(at[source] for source in sources), at[y], count, *numbers)
+    def launches(step: StepAddresses) -> Iterator[Launch]:
+        count = step.rows(y) * y.width
+        flat = (*(step[source] for source in sources), step[y], count, *numbers)
         yield Launch(name, (rounded_up(count, THREADS), 1, 1), THREADS, flat)
 
     return Lowered(launches, (name,))
 
 
 def _temperature(low: Lowering, op: Temperature) -> Lowered:
-    def launches(at: StepAddresses) -> Iterator[Launch]:
-        count = at.rows(op.x) * op.x.width
+    def launches(step: StepAddresses) -> Iterator[Launch]:
+        count = step.rows(op.x) * op.x.width
         record = operands.Temperature(
-            x=at[op.x],
-            y=at[op.y],
-            positions=at.step.positions,
+            x=step[op.x],
+            y=step[op.y],
+            positions=step.record.positions,
             width=op.x.width,
             count=count,
             scale=float(op.scale),
@@ -80,9 +80,9 @@ def _temperature(low: Lowering, op: Temperature) -> Lowered:
 
 
 def _select_outputs(low: Lowering, op: SelectOutputs) -> Lowered:
-    def launches(at: StepAddresses) -> Iterator[Launch]:
-        width, grid = op.x.width, (rounded_up(op.x.width, THREADS), at.counts.outputs, 1)
-        flat = (at[op.x], at[op.y], at.step.outputs, width)
+    def launches(step: StepAddresses) -> Iterator[Launch]:
+        width, grid = op.x.width, (rounded_up(op.x.width, THREADS), step.counts.outputs, 1)
+        flat = (step[op.x], step[op.y], step.record.outputs, width)
         yield Launch("select_outputs", grid, THREADS, flat)
 
     return Lowered(launches, ("select_outputs",))

@@ -21,38 +21,38 @@ def _route(low: Lowering, op: Route) -> Lowered:
     routing = op.routing
     normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
 
-    def launches(at: StepAddresses) -> Iterator[Launch]:
+    def launches(step: StepAddresses) -> Iterator[Launch]:
         record = operands.Route(
-            logits=at[op.logits],
-            ids=at[op.ids],
-            weights=at[op.weights],
+            logits=step[op.logits],
+            ids=step[op.ids],
+            weights=step[op.weights],
             total=routing.total,
             used=routing.used,
             gating=GATINGS[routing.gating],
             normalize=normalize,
             scale=float(routing.scale),
         )
-        yield Launch("route", (at.counts.tokens, 1, 1), WARP, operands_of(record))
+        yield Launch("route", (step.counts.tokens, 1, 1), WARP, operands_of(record))
 
     return Lowered(launches, ("route",))
 
 
 def _group(low: Lowering, op: Group) -> Lowered:
-    def launches(at: StepAddresses) -> Iterator[Launch]:
-        total, rows = op.routing.total, at.counts.tokens * op.routing.used
-        addresses = at[op.ids], at[op.order], at[op.starts]
+    def launches(step: StepAddresses) -> Iterator[Launch]:
+        total, rows = op.routing.total, step.counts.tokens * op.routing.used
+        addresses = step[op.ids], step[op.order], step[op.starts]
         yield Launch("group", (total, 1, 1), WARP, (*addresses, total, rows))
 
     return Lowered(launches, ("group",))
 
 
 def _expert_sum(low: Lowering, op: ExpertSum) -> Lowered:
-    def launches(at: StepAddresses) -> Iterator[Launch]:
-        count = at.rows(op.y) * op.y.width
+    def launches(step: StepAddresses) -> Iterator[Launch]:
+        count = step.rows(op.y) * op.y.width
         record = operands.ExpertSum(
-            x=at[op.x],
-            weights=at[op.weights],
-            y=at[op.y],
+            x=step[op.x],
+            weights=step[op.weights],
+            y=step[op.y],
             width=op.y.width,
             used=op.weights.width,
             count=count,

@@ -44,16 +44,16 @@ def _norm(
     weight, bias = low.placing.floats(w.weight), low.placing.floats(w.bias)
     threads = min(NORM_THREADS, rounded_up(width, WARP) * WARP)
 
-    def launches(at: StepAddresses) -> Iterator[Launch]:
+    def launches(step: StepAddresses) -> Iterator[Launch]:
         record = Norm(
-            x=at[op.x],
-            y=at[op.y],
+            x=step[op.x],
+            y=step[op.y],
             weight=low.placing.address(weight),
             bias=low.placing.address(bias),
             width=width,
             eps=float(op.eps),
         )
-        grid = (at.rows(op.x) * (op.x.width // width), 1, 1)
+        grid = (step.rows(op.x) * (op.x.width // width), 1, 1)
         yield Launch(name, grid, threads, operands_of(record), WARP_BYTES)
 
     return Lowered(launches, (name,))

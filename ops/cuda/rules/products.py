@@ -14,7 +14,7 @@ from ops.cuda.lowering.lower import (
     matrix_at,
     quantize_launch,
 )
-from ops.cuda.lowering.products import NOTHING, Chosen, Part, Product, kernels_of
+from ops.cuda.lowering.products import NO_MATRIX, ExpertRows, JoinedRows, Product, kernels_of
 from ops.operations import products as recorded
 from ops.operations.base import Buffer
 from ops.operations.elementwise import (
@@ -29,13 +29,13 @@ def _embed(low: Lowering, op: Embed) -> Lowered:
     placed = low.placing.matrix(op.table)
     name = f"embed_{placed.kind}"
 
-    def launches(at: StepAddresses) -> Iterator[Launch]:
-        wanted = {"tokens": at.step.ids, "positions": at.step.positions}[op.index]
-        address, target = low.placing.address(placed), at[op.y]
+    def launches(step: StepAddresses) -> Iterator[Launch]:
+        wanted = {"tokens": step.record.ids, "positions": step.record.positions}[op.index]
+        address, target = low.placing.address(placed), step[op.y]
         operands: tuple[int, ...] = (address, placed.panel_bytes, wanted, target, placed.blocks)
         if placed.kind == "F32":
             operands = (address, wanted, target, op.table.columns)
-        yield Launch(name, (at.rows(op.y), 1, 1), EMBED_THREADS, operands)
+        yield Launch(name, (step.rows(op.y), 1, 1), EMBED_THREADS, operands)
 
     return Lowered(launches, (name,))
 
@@ -45,7 +45,7 @@ def _joined_products(low: Lowering, op: JoinedProducts) -> Lowered:
     biases = [w.bias for w in op.ws if w.bias]
     bias = low.placing.joined_floats(biases) if biases else None
 
-    def launches(at: StepAddresses) -> Iterator[Launch]:
+    def launches(step: StepAddresses) -> Iterator[Launch]:
         address, start, row = low.placing.address(whole), low.placing.address(bias), 0
         matrices = []
         for w in op.ws:
@@ -54,22 +54,23 @@ def _joined_products(low: Lowering, op: JoinedProducts) -> Lowered:
             matrices.append(matrix_at(whole, place, own, 0, w.weight))
             row += w.weight.rows
         pairs = zip(op.ys, op.ws, strict=True)
-        count, parts = at.rows(op.ys[0]), tuple(Part(at[y], w.weight.rows) for y, w in pairs)
+        count = step.rows(op.ys[0])
+        parts = tuple(JoinedRows(step[y], w.weight.rows) for y, w in pairs)
         joined = replace(matrices[0], rows=row)
-        product = Product(joined, NOTHING, at[op.x], at[op.ys[0]], count, parts=parts)
-        if product.at_once:
+        product = Product(joined, NO_MATRIX, step[op.x], step[op.ys[0]], count, parts=parts)
+        if product.one_launch:
             yield from product.launches()
             return
         for matrix, part in zip(matrices, parts, strict=True):
-            yield from Product(matrix, NOTHING, at[op.x], part.y, count).launches()
+            yield from Product(matrix, NO_MATRIX, step[op.x], part.y, count).launches()
 
     return Lowered(launches, tuple(kernels_of(whole.kind, gated=False)))
 
 
 def _product(low: Lowering, op: recorded.Product) -> Lowered:
-    def adapted(at: StepAddresses, product: Product) -> Product:
-        added = at[op.added] if op.added else 0
-        return replace(product, added=added, quantized=at[op.quantized] if op.quantized else 0)
+    def adapted(step: StepAddresses, product: Product) -> Product:
+        added = step[op.added] if op.added else 0
+        return replace(product, added=added, quantized=step[op.quantized] if op.quantized else 0)
 
     return _any_product(low, op, adapted, op.quantized)
 
@@ -78,9 +79,9 @@ def _expert_product(low: Lowering, op: ExpertProduct) -> Lowered:
     assert op.order is not None and op.starts is not None
     ids, order, starts = op.ids, op.order, op.starts
 
-    def adapted(at: StepAddresses, product: Product) -> Product:
+    def adapted(step: StepAddresses, product: Product) -> Product:
         rows_per_x = op.y.multiple // op.x.multiple
-        chosen = Chosen(at[ids], at[order], at[starts], at.counts.tokens, rows_per_x)
+        chosen = ExpertRows(step[ids], step[order], step[starts], step.counts.tokens, rows_per_x)
         return replace(product, chosen=chosen)
 
     return _any_product(low, op, adapted, None)
@@ -95,13 +96,13 @@ def _any_product(
     first, second = low.matrix(op.w), low.matrix(op.up) if op.up else None
     gate = GATES[op.activation] if op.activation else PLAIN
 
-    def launches(at: StepAddresses) -> Iterator[Launch]:
-        matrices = first(), second() if second else NOTHING
-        plain = Product(*matrices, at[op.x], at[op.y], at.rows(op.y), gate)
-        product = adapted(at, plain)
+    def launches(step: StepAddresses) -> Iterator[Launch]:
+        matrices = first(), second() if second else NO_MATRIX
+        plain = Product(*matrices, step[op.x], step[op.y], step.rows(op.y), gate)
+        product = adapted(step, plain)
         yield from product.launches()
-        if quantized and not product.at_once:
-            yield quantize_launch(at, op.y, quantized)
+        if quantized and not product.one_launch:
+            yield quantize_launch(step, op.y, quantized)
 
     kind = low.placing.matrix(op.w.weight).kind
     kernels = kernels_of(kind, gated=op.up is not None)
@@ -109,7 +110,7 @@ def _any_product(
 
 
 def _quantize(low: Lowering, op: Quantize) -> Lowered:
-    return Lowered(lambda at: [quantize_launch(at, op.x, op.y)], ("quantize",))
+    return Lowered(lambda step: [quantize_launch(step, op.x, op.y)], ("quantize",))
 
 
 RULES: Rules = {
