@@ -112,6 +112,7 @@ class Rope:
 class Heads:
     """The attention parameters of one layer.
 
+    `layer` is the one whose keys and values it reads: its own, or an earlier one's.
     `head_width` is that of queries and keys, and of values where `value_width` is None.
     """
 
@@ -226,9 +227,16 @@ class Operators(Protocol):
         """x · (1 + scale · ln(1 + floor(position / period)))."""
 
     def attention(
-        self, q: Array, k: Array, v: Array, heads: Heads, sinks: Weight | None = None
+        self,
+        q: Array,
+        k: Array | None,
+        v: Array | None,
+        heads: Heads,
+        sinks: Weight | None = None,
     ) -> Array:  # (T, H·d), (T, K·d), (T, K·e) -> (T, H·e)
         """Writes k and v to the cache, then causal softmax(scale·q·k) v over the token's sequence.
+
+        Without k and v nothing is written: it reads what layer `heads.layer` wrote before.
 
         With a softcap c, scores become c·tanh(score / c). A sink is an extra logit per head that
         takes part in the softmax but has no value.

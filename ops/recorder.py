@@ -98,16 +98,24 @@ class Recorder:
         return self._add(Temperature(x, x.like(), scale, period))
 
     def attention(
-        self, q: Buffer, k: Buffer, v: Buffer, heads: Heads, sinks: Weight | None = None
+        self,
+        q: Buffer,
+        k: Buffer | None,
+        v: Buffer | None,
+        heads: Heads,
+        sinks: Weight | None = None,
     ) -> Buffer:
-        where = f"blk.{heads.layer}.attn"
+        where = f"blk.{heads.layer if self.number is None else self.number}.attn"
         check_widths(f"{where}_q", q.width, heads.query_heads * heads.head_width)
-        check_widths(f"{where}_k", k.width, heads.kv_heads * heads.head_width)
-        check_widths(f"{where}_v", v.width, heads.kv_heads * heads.values)
         if sinks is not None:
             check_widths(sinks.name, sinks.columns, heads.query_heads)
             _check_vector(sinks)
-        self.operations.append(Store(k, v, heads, layer=self.number))
+        if k is None or v is None:
+            self._check_kept(heads)
+        else:
+            check_widths(f"{where}_k", k.width, heads.kv_heads * heads.head_width)
+            check_widths(f"{where}_v", v.width, heads.kv_heads * heads.values)
+            self.operations.append(Store(k, v, heads, layer=self.number))
         out = Buffer("tokens", 1, heads.query_heads * heads.values)
         return self._add(Attention(q, out, heads, sinks))
 
@@ -252,6 +260,15 @@ class Recorder:
         states = [op.state for op in self.operations if op.layer == self.number]
         before = sum(isinstance(one, Slot) and one.name == name for one in states)
         return Slot(self.number, name, shape, before)
+
+    def _check_kept(self, heads: Heads) -> None:
+        """Raises ModelFileError unless an earlier layer keeps the keys and values that are read."""
+        wanted = (heads.layer, heads.kv_heads, heads.head_width, heads.values)
+        kept = [op.heads for op in self.operations if isinstance(op, Store)]
+        if wanted not in [(one.layer, one.kv_heads, one.head_width, one.values) for one in kept]:
+            message = f"layer {self.number} reads the keys and values of layer {heads.layer}, which"
+            shape = f"{heads.kv_heads} heads of {heads.head_width}"
+            raise ModelFileError(f"{message} keeps none of {shape}")
 
     def _add(self, operation: Operation) -> Buffer:
         """The operator's first output."""

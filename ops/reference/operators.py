@@ -100,9 +100,15 @@ class Reference:
         return grown
 
     def attention(
-        self, q: Floats, k: Floats, v: Floats, heads: Heads, sinks: Weight | None = None
+        self,
+        q: Floats,
+        k: Floats | None,
+        v: Floats | None,
+        heads: Heads,
+        sinks: Weight | None = None,
     ) -> Floats:
-        self._store(k, v, heads.layer)
+        if k is not None and v is not None:
+            self._store(k, v, heads.layer)
         return np.stack([self._attend(t, q[t], heads, sinks) for t in range(len(q))])
 
     def convolve(self, x: Floats, w: Linear) -> Floats:
