@@ -306,6 +306,15 @@ class Operators(Protocol):
     def join(self, parts: Sequence[Array], stretches: int = 1) -> Array:
         """(rows, n·a), (rows, n·b), ... -> (rows, n·(a + b + ...)), side by side in each of n."""
 
+    def mix(self, x: Array, c: Array, streams: int) -> Array:
+        """(T, S·D), (T, R·S) -> (T, R·D): y_r = Σ_s c[r, s] · x_s, a matrix of each token's own.
+
+        x holds S `streams`, one behind the other. With streams of width 1 it is x · c of each row.
+        """
+
+    def gaussian_top_k(self, x: Array, deviations: float) -> Array:  # (rows, D) -> (rows, D)
+        """max(0, x − mean − deviations · σ), σ² = Σ (x − mean)² / (D − 1): a row's largest."""
+
     def scale(self, x: Array, factor: float) -> Array:
         """x · factor."""
 

@@ -26,7 +26,9 @@ from ops.operations.elementwise import (
     Add,
     Columns,
     Gate,
+    GaussianTopK,
     Join,
+    Mix,
     Multiply,
     Scale,
     ScaleBy,
@@ -219,6 +221,15 @@ class Recorder:
         if x.width != y.width:
             raise ModelFileError(f"a layer's output has the width {y.width}, its input {x.width}")
         return self._add(Add(x, y, x.like()))
+
+    def mix(self, x: Buffer, c: Buffer, streams: int) -> Buffer:
+        if x.width % streams or c.width % streams:
+            raise ModelFileError(f"{streams} streams in rows of {x.width}, mixed by {c.width}")
+        y = x.like(c.width // streams * (x.width // streams))
+        return self._add(Mix(x, c, y, streams))
+
+    def gaussian_top_k(self, x: Buffer, deviations: float) -> Buffer:
+        return self._add(GaussianTopK(x, x.like(), deviations))
 
     def scale(self, x: Buffer, factor: float) -> Buffer:
         return self._add(Scale(x, x.like(), factor))

@@ -58,10 +58,13 @@ class Decoder:
         self.eps = self.keys.number(f"attention.{kind}_epsilon")
 
     def forward(self, ops: Operators) -> Array:
-        x = self.embed(ops)  # (T, D)
+        x = self.through_blocks(ops, self.embed(ops))  # (T, D)
+        return self.logits(ops, self.final_norm(ops, ops.select_outputs(x)))  # (O, V)
+
+    def through_blocks(self, ops: Operators, x: Array) -> Array:  # (T, D) -> (T, D)
         for n, block in enumerate(self.blocks):
             x = block(ops.layer(n), x, Layer(self.weights, n))
-        return self.logits(ops, self.final_norm(ops, ops.select_outputs(x)))  # (O, V)
+        return x
 
     @cached_property
     def blocks(self) -> tuple[Mixer, ...]:
@@ -189,8 +192,8 @@ class Decoder:
         """How many dimensions of a head turn."""
         return self.read_rotary("rope.dimension_count", self.head_width(0))
 
-    def read_rotary(self, key: str, default: int) -> int:
-        width, rotary = self.head_width(0), self.keys.positive(key, default)
+    def read_rotary(self, key: str, default: int, layer: int = 0) -> int:
+        width, rotary = self.head_width(layer), self.keys.positive(key, default)
         if rotary > width or rotary % 2:
             raise self.keys.error(key, f"is {rotary} with heads of {width}")
         return rotary

@@ -45,6 +45,10 @@ class Weights:
             raise ModelFileError(f"{message}, which Lepton does not compute with yet")
         return _weight(tensor)
 
+    def leave_out(self, name: str) -> None:
+        """A tensor that may be in the file and is of no use there."""
+        self._used.add(name)
+
     def _optional(self, name: str, kind: str) -> Weight | None:
         if f"{name}.{kind}" not in self._file.tensors:
             return None
@@ -77,6 +81,15 @@ class Layer:
     def __getitem__(self, name: str) -> Linear:
         """As the attribute; for names with a dot."""
         return self._weights[f"blk.{self.number}.{name}"]
+
+    def weight(self, name: str) -> Weight:
+        """The tensor blk.N.`name` alone, whatever its ending."""
+        return self._weights.weight(f"blk.{self.number}.{name}")
+
+    def leave_out(self, *names: str) -> None:
+        """Tensors `name`.weight that the file may have and that this block does not need."""
+        for name in names:
+            self._weights.leave_out(f"blk.{self.number}.{name}.weight")
 
 
 def _weight(tensor: Tensor) -> Weight:

@@ -58,6 +58,23 @@ class Join(Operation):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Mix(Operation):
+    """Sums of a token's streams, with the factors that c holds."""
+
+    x: Buffer = field(metadata=READ)
+    c: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    streams: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GaussianTopK(Operation):
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    deviations: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Scale(Operation):
     x: Buffer = field(metadata=READ)
     y: Buffer = field(metadata=WRITTEN)

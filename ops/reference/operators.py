@@ -222,6 +222,17 @@ class Reference:
     def add(self, x: Floats, y: Floats) -> Floats:
         return x + y
 
+    def mix(self, x: Floats, c: Floats, streams: int) -> Floats:
+        factors = c.reshape(len(c), -1, streams)  # (T, R, S)
+        y: Floats = factors @ x.reshape(len(x), streams, -1)  # (T, R, D)
+        return y.reshape(len(x), -1)
+
+    def gaussian_top_k(self, x: Floats, deviations: float) -> Floats:
+        centred = x - x.mean(-1, keepdims=True)
+        deviation = np.sqrt(np.sum(centred * centred, -1, keepdims=True) / (x.shape[1] - 1))
+        above: Floats = np.maximum(centred - np.float32(deviations) * deviation, np.float32(0))
+        return above
+
     def scale(self, x: Floats, factor: float) -> Floats:
         return x * np.float32(factor)
 

@@ -148,7 +148,7 @@ def test_incremental_equals_full(made, preset, backend):
     if backend == "cpu":
         np.testing.assert_array_equal(np.stack(rows), full)
     else:  # NumPy's BLAS sums in another order for one row than for many
-        assert nmse(np.stack(rows), full) < 1e-11
+        assert nmse(np.stack(rows), full) < 1e-10
 
 
 @pytest.mark.parametrize("preset", ["llama", "gpt-oss", "gemma2"])

@@ -1,6 +1,7 @@
 """Attention and the KV cache against the NumPy definition, and that no division of work shows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +18,7 @@ from ops.state.blocks import BlockPool
 from ops.state.formats import CACHE_TYPES, CacheType
 from ops.state.layout import StateLayout
 from ops.state.sequence import SequenceState
-from quant.errors import UsageError
+from quant.errors import ModelFileError, UsageError
 from quant.format import FORMATS
 
 RANDOM = np.random.default_rng(3)
@@ -104,10 +105,43 @@ def test_any_group_and_any_width(group, width):
     check(attention, types(), [5, 1, 1, 6], 18)
 
 
-@pytest.mark.parametrize("width", [64, 96, 128, 256])
+@pytest.mark.parametrize("width", [64, 96, 128, 256, 512])
 def test_wide_heads(width):
     attention = Attention(Heads(0, 4, 2, width, width**-0.5), layers=2)
     check(attention, types(), [70, 1, 9], 90)
+
+
+class Reading(Attention):
+    """The last two layers, one of them with a window, read what the first keeps."""
+
+    def forward(self, ops):
+        q, k, v = (ops.embed(table) for table in self.tables)
+        heads = self.layers[0]
+        q = ops.attention(ops.attention(q, k, v, heads), k, v, self.layers[1])
+        q = ops.attention(q, None, None, replace(heads, window=20))
+        return ops.attention(q, None, None, heads)
+
+
+def test_layers_that_read_what_an_earlier_one_keeps():
+    reading = Reading(Heads(0, 4, 2, 16, 0.3), layers=2)
+    check(reading, types(), [70, 1, 9], 300)
+    assert [page.layer for page in record(reading.forward).pages] == [0, 1]
+
+
+@pytest.mark.parametrize("wrong", [{"layer": 2}, {"kv_heads": 1}, {"head_width": 8}])
+def test_a_layer_that_reads_what_no_layer_keeps_is_refused(wrong):
+    heads = Heads(0, 4, 2, 16, 0.3)
+    table = weight(V, 4 * 16)
+
+    def forward(ops):
+        x, k = ops.embed(table), ops.embed(weight(V, 32))
+        ops.layer(0).attention(x, k, k, heads)
+        odd = replace(heads, **wrong)
+        q = ops.columns(x, 0, 4 * odd.head_width)
+        return ops.layer(7).attention(q, None, None, odd)
+
+    with pytest.raises(ModelFileError, match="layer 7 reads the keys and values of layer"):
+        record(forward)
 
 
 @pytest.mark.parametrize(("k", "v"), PAIRS)

@@ -173,6 +173,20 @@ def test_join(stretches):
     Case(lambda ops: ops.join([ops.embed(t) for t in tables], stretches)).check(tolerance=0)
 
 
+@pytest.mark.parametrize("width", [1, 7, 48])
+@pytest.mark.parametrize(("streams", "results"), [(1, 4), (4, 4), (37, 1), (3, 2)])
+def test_streams_mixed_by_factors_of_each_token(width, streams, results):
+    table, factors = weight(V, streams * width), weight(V, results * streams)
+    Case(lambda ops: ops.mix(ops.embed(table), ops.embed(factors), streams)).check()
+
+
+@pytest.mark.parametrize("width", [2, 16, 75])
+@pytest.mark.parametrize("deviations", [0.0, 1.3])
+def test_the_largest_of_a_row(width, deviations):
+    table = weight(V, width)
+    Case(lambda ops: ops.gaussian_top_k(ops.embed(table), deviations)).check()
+
+
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 def test_activate(activation):
     table = weight(V, 16)

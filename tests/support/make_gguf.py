@@ -134,7 +134,8 @@ def _tensors(preset: Preset, layers: int) -> dict[str, str]:
     blocks = {
         f"blk.{layer}.{name}": shape
         for layer in range(layers)
-        for name, shape in preset.block.items()
+        for name, shape in {**preset.block, **preset.layers.get(layer, {})}.items()
+        if shape
     }
     return dict(preset.top) | blocks
 

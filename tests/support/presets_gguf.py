@@ -63,6 +63,36 @@ class Preset:
     top: Mapping[str, str] = field(default_factory=lambda: UNTIED)
     keys: Mapping[str, Any] = field(default_factory=dict)
     dimensions: Mapping[str, int] = field(default_factory=dict)
+    layers: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    """By number: what a layer has instead; a tensor without a shape is left out."""
+
+
+# Gemma 3n and 4: P inputs a layer, I of all; heads of W in global layers, Q of queries, U of values
+LAYER_INPUTS = shapes("inp_gate.weight:PD proj.weight:DP post_norm.weight:D")
+ALL_INPUTS = shapes(
+    "per_layer_token_embd.weight:VI per_layer_model_proj.weight:ID per_layer_proj_norm.weight:P"
+)
+GLOBAL = shapes(
+    "attn_q.weight:QD attn_k.weight:UD attn_v.weight:UD attn_output.weight:DQ"
+    " attn_q_norm.weight:W attn_k_norm.weight:W"
+)
+NO_KEYS = dict.fromkeys(("attn_k.weight", "attn_v.weight", "attn_k_norm.weight"), "")
+LOCAL_AND_GLOBAL: dict[str, Any] = {
+    "attention.key_length": 32,
+    "attention.value_length": 32,
+    "attention.key_length_swa": 16,
+    "attention.value_length_swa": 16,
+    "rope.dimension_count": 32,
+    "rope.dimension_count_swa": 16,
+    "attention.sliding_window_pattern": [True, False],
+    "embedding_length_per_layer_input": 0,
+}
+STREAMS = shapes(
+    "altup_router.weight:JD altup_router_norm.weight:D altup_predict_coef.weight:MJ"
+    " altup_correct_coef.weight:JJ altup_correct_scale.weight:D"
+    " laurel_l.weight:ZD laurel_r.weight:DZ laurel_post_norm.weight:D"
+)
+GEMMA4_SIZES = {"W": 32, "Q": 128, "U": 64, "r": 16}
 
 
 PRESETS = {
@@ -78,6 +108,47 @@ PRESETS = {
         TIED,
         WINDOW | {"rope.freq_base": 1e6},
         {"L": 6},  # the sixth layer is the first without a window
+    ),
+    "gemma3n": Preset(
+        "gemma3n",
+        DENSE | POST_NORMS | QK_NORM | LAYER_INPUTS | STREAMS,
+        TIED | ALL_INPUTS | shapes("altup_proj.weight:SDD altup_unembd_proj.weight:SDD"),
+        WINDOW
+        | {
+            "attention.sliding_window_pattern": [True, False, True, False],
+            "attention.shared_kv_layers": 2,
+            "embedding_length_per_layer_input": 8,
+        },
+        {"L": 4, "P": 8, "I": 32, "S": 3, "J": 4, "M": 16, "Z": 16},
+    ),
+    "gemma4": Preset(
+        "gemma4",
+        DENSE | POST_NORMS | QK_NORM | LAYER_INPUTS | shapes("layer_output_scale.weight:1"),
+        TIED | ALL_INPUTS | shapes("rope_freqs.weight:r"),
+        WINDOW
+        | LOCAL_AND_GLOBAL
+        | {
+            "attention.sliding_window_pattern": [True, False, True, False],
+            "attention.shared_kv_layers": 2,
+            "embedding_length_per_layer_input": 8,
+        },
+        {"L": 4, "P": 8, "I": 32, "1": 1} | GEMMA4_SIZES,
+        {1: GLOBAL, 3: GLOBAL | NO_KEYS},  # the third has keys that nobody needs
+    ),
+    "gemma4-moe": Preset(
+        "gemma4",
+        ATTENTION
+        | POST_NORMS
+        | QK_NORM
+        | FFN_NORM
+        | FFN
+        | shapes("ffn_gate_inp.weight:ED ffn_gate_inp.scale:D ffn_gate_up_exps.weight:EGD")
+        | shapes("ffn_down_exps.weight:EDF ffn_down_exps.scale:E pre_ffw_norm_2.weight:D")
+        | shapes("post_ffw_norm_1.weight:D post_ffw_norm_2.weight:D"),
+        TIED | shapes("rope_freqs.weight:r"),
+        MOE | WINDOW | LOCAL_AND_GLOBAL,
+        GEMMA4_SIZES,
+        {1: GLOBAL | {"attn_v.weight": ""}},  # the keys are the values
     ),
     "phi3": Preset(
         "phi3",

@@ -57,18 +57,23 @@ class PostNorm:
 
 @dataclass(frozen=True, slots=True)
 class SandwichNorm:
-    """A norm before and after each mixer; `post_norm` where the norms after are others."""
+    """A norm before and after each mixer; `post_norm` where the norms after are others.
+
+    Without `ffn_norm` the channel mixer has norms of its own.
+    """
 
     mixer: Mixer
     channel: Mixer
     norm: Norm
     post_norm: Norm | None = None
+    ffn_norm: str | None = "ffn_norm"
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         post_norm = self.post_norm or self.norm
         y = self.mixer(ops, self.norm(ops, x, w.attn_norm), w)
         x = ops.add(x, post_norm(ops, y, w.post_attention_norm))
-        y = self.channel(ops, self.norm(ops, x, w.ffn_norm), w)
+        entering = x if self.ffn_norm is None else self.norm(ops, x, w[self.ffn_norm])
+        y = self.channel(ops, entering, w)
         return ops.add(x, post_norm(ops, y, w.post_ffw_norm))
 
 

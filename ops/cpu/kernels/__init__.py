@@ -29,6 +29,8 @@ KERNELS: dict[str, Callable[..., None]] = {
     "scale_by": elementwise.scale_by,
     "columns": elementwise.columns,
     "join": elementwise.join,
+    "mix": elementwise.mix,
+    "gaussian_top_k": elementwise.gaussian_top_k,
     "scale": elementwise.map_one_by_number(simd.multiply),
     "softcap": elementwise.map_one_by_number(elementwise.capped),
     "quantize": activations.quantize,

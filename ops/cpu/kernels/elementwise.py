@@ -11,6 +11,7 @@ from ops.cpu.kernels.simd.operations import (
     add,
     fma,
     load_some,
+    maximum,
     multiply,
     store,
     store_some,
@@ -18,7 +19,7 @@ from ops.cpu.kernels.simd.operations import (
     swap_pairs,
 )
 from ops.cpu.kernels.simd.operations import load_f32 as load
-from ops.cpu.kernels.simd.vectors import inverse_rms, mean, tanh
+from ops.cpu.kernels.simd.vectors import dot, inverse_rms, mean, mean_square, tanh
 from ops.cpu.layout import OUTPUT_ROWS, POSITIONS
 
 NOTHING = np.float32(0)
@@ -144,6 +145,8 @@ copied_row = along_one(device(lambda x, number: x))
 centred_row = along_one(subtract)
 added_row = along_two(device(lambda x, y, number: add(x, y)))
 product_row = along_two(device(lambda x, y, number: multiply(x, y)))
+mixed_row = along_two(device(lambda x, y, factor: fma(x, factor, y)))
+surplus_row = along_one(device(lambda x, number: maximum(subtract(x, number), NOTHING)))
 scaled_row = along_two(device(lambda x, weight, factor: multiply(multiply(x, factor), weight)))
 
 
@@ -201,6 +204,34 @@ def join(op, step, thread, threads):
             x, width = load_i64(op, 5 + 2 * part), load_i64(op, 6 + 2 * part)
             copied_row(x + 4 * t * width, there, width, NOTHING)
             there += 4 * width
+
+
+def mix(op, step, thread, threads):
+    """Each token's `results` sums of its `streams` of `width` columns, in their order."""
+    x, c, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
+    streams, results = load_i64(op, 4), load_i64(op, 5)
+    count = load_i64(step, load_i64(op, 6)) * load_i64(op, 7) * results
+    for item in range(count * thread // threads, count * (thread + 1) // threads):
+        here, factors = x + 4 * (item // results) * streams * width, c + 4 * item * streams
+        there = y + 4 * item * width
+        if width == 1:
+            store_f32(y, item, dot(here, factors, streams))
+        else:
+            multiplied_row(here, there, width, load_f32(factors, 0))
+            for s in range(1, streams):
+                mixed_row(here + 4 * s * width, there, there, width, load_f32(factors, s))
+
+
+def gaussian_top_k(op, step, thread, threads):
+    """What of each row lies above its mean by so many standard deviations."""
+    x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
+    count = load_i64(step, load_i64(op, 3)) * load_i64(op, 4)
+    for t in range(count * thread // threads, count * (thread + 1) // threads):
+        here, there = x + 4 * t * width, y + 4 * t * width
+        centred_row(here, there, width, mean(here, width))
+        variance = mean_square(there, width) * np.float32(width) / np.float32(width - 1)
+        least = np.sqrt(variance) * np.float32(load_f64(op, 5))
+        surplus_row(there, there, width, least)
 
 
 def layer_norm(op, step, thread, threads):

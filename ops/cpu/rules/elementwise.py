@@ -10,7 +10,9 @@ from ops.operations.elementwise import (
     Add,
     Columns,
     Gate,
+    GaussianTopK,
     Join,
+    Mix,
     Multiply,
     Scale,
     ScaleBy,
@@ -51,6 +53,15 @@ def _join(low: Lowering, op: Join) -> Call:
     return Call("join", (op.y, stretch, len(op.xs), field, multiple * op.stretches, *parts))
 
 
+def _mix(low: Lowering, op: Mix) -> Call:
+    width, results = op.x.width // op.streams, op.c.width // op.streams
+    return Call("mix", (op.x, op.c, op.y, width, op.streams, results, *rows(op.x)))
+
+
+def _gaussian_top_k(low: Lowering, op: GaussianTopK) -> Call:
+    return Call("gaussian_top_k", (op.x, op.y, op.x.width, *rows(op.x), float(op.deviations)))
+
+
 def _scale(low: Lowering, op: Scale) -> Call:
     return Call("scale", (op.x, op.y, op.x.width, *rows(op.x), float(op.factor)))
 
@@ -80,7 +91,9 @@ RULES: Rules = {
     Add: _add,
     Columns: _columns,
     Gate: _gate,
+    GaussianTopK: _gaussian_top_k,
     Join: _join,
+    Mix: _mix,
     Multiply: _multiply,
     Scale: _scale,
     ScaleBy: _scale_by,

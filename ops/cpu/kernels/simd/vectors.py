@@ -137,6 +137,18 @@ def mean_square(x, n):
 
 
 @device
+def dot(x, y, n):
+    """The sum of n products, 16 sums side by side."""
+    total = zeros(x, y)
+    for i in range(0, n - n % LANES, LANES):
+        total = fma(load_f32(x + 4 * i), load_f32(y + 4 * i), total)
+    if n % LANES != 0:
+        at = 4 * (n - n % LANES)
+        total = fma(load_some(x + at, n % LANES), load_some(y + at, n % LANES), total)
+    return reduce_add(total)
+
+
+@device
 def mean(x, n):
     total = zeros(x, x)
     for i in range(0, n - n % LANES, LANES):
