@@ -45,13 +45,17 @@ def cpu_needs(
 ) -> Needs:
     """Weights as they lie in the file; those of formats without kernels also as float32, twice.
 
-    Until all are packed these lie beside their packed form. The threads' scratch and the recurrent
+    Until all are packed these lie beside their packed form. Of a table that is read where the file
+    is mapped, the rows of a step count. The threads' scratch and the recurrent
     states of a sequence with its checkpoints count as buffers.
     """
 
     def size(use: Use) -> int:
         weight = use.weight
-        converted = use.role != "vector" and weight.format.name not in kernel_formats()
+        kernel = weight.format.name in kernel_formats()
+        if use.role == "table" and kernel:
+            return weight.data[: limits.tokens].nbytes
+        converted = use.role != "vector" and not kernel
         return weight.data.nbytes + converted * 8 * len(weight.data) * weight.columns
 
     fused = fused_for_cpu(program)

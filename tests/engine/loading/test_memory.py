@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from make_gguf import write_model
 
@@ -167,6 +168,16 @@ def test_weights_without_kernels_count_as_floats_twice_until_they_are_packed(tmp
     floats = sum(t.size for t in converted)
     assert converted
     assert needs.weights(len(needs.layers)) >= 8 * floats + sum(t.data.nbytes for t in converted)
+
+
+def test_of_a_table_that_is_read_in_place_a_step_s_rows_count(tmp_path):
+    def weights(name: str, rows: int) -> int:
+        table = {"per_layer_token_embd.weight": np.zeros((rows, 32), np.float32)}
+        path = write_model(tmp_path / name, "gemma4", tensors=table)
+        needs = cpu_needs(build(GGUF.open(path), 512), Limits(256, 32), ("f16", "f16"), 1)
+        return needs.weights(len(needs.layers))
+
+    assert weights("small.gguf", 400) == weights("large.gguf", 4000)
 
 
 def test_a_draft_model_is_planned_with_what_its_model_leaves(tmp_path, monkeypatch):
