@@ -7,6 +7,7 @@ width (`e` of values), `k` experts per token, `O` tokens whose logits are wanted
 step to step (tokens, positions, sequences, outputs) is in the `Step`, not in the arguments.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -33,6 +34,7 @@ Activation = Literal[
     "sigmoid",
     "softplus",
     "tanh",
+    "exp",
     "clamped_swiglu",
 ]
 """`gelu`: its tanh form; `gelu_exact`: x·Φ(x); `gelu_quick`: x·σ(1.702 x); `softplus`: ln(1 + eˣ);
@@ -92,6 +94,12 @@ class Linear:
         """Rows start to stop of a fused matrix."""
         bias = self.bias.columns_part(start, stop) if self.bias else None
         return Linear(self.weight.part(start, stop), bias, self.scale)
+
+    def parts(self, *rows: int) -> "list[Linear]":
+        """A fused matrix cut into stretches of so many rows. Raises ModelFileError."""
+        check_widths(self.weight.name, self.weight.rows, sum(rows))
+        stops = list(itertools.accumulate(rows))
+        return [self.part(stop - count, stop) for stop, count in zip(stops, rows, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,11 +17,15 @@ from lepton_cli.models.architectures import (
     parallel,
     phi,
     qwen,
+    recurrent,
 )
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.entry import Entry
 
-FAMILIES = (dense, gemma, glm, gpt, granite, hybrids, llama, mixtures, parallel, phi, qwen)
+FAMILIES = (
+    *(dense, gemma, glm, gpt, granite, hybrids, llama, mixtures, parallel, phi, qwen),
+    recurrent,
+)
 
 ARCHITECTURES: dict[str, Entry] = {
     name: entry for family in FAMILIES for name, entry in family.ENTRIES.items()

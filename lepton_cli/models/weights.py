@@ -22,12 +22,15 @@ class Weights:
         self._linears: dict[str, Linear] = {}
 
     def __contains__(self, name: str) -> bool:
-        return f"{name}.weight" in self._file.tensors
+        return f"{name}.weight" in self._file.tensors or name in self._file.tensors
 
     def __getitem__(self, name: str) -> Linear:
-        """The tensor `name`.weight with `name`.bias and `name`.scale where the file has them."""
+        """The tensor `name`.weight with `name`.bias and `name`.scale where the file has them.
+
+        Some tensors that are no matrices are called `name` alone.
+        """
         if name not in self._linears:
-            weight = self.weight(f"{name}.weight")
+            weight = self.weight(name if name in self._file.tensors else f"{name}.weight")
             bias, scale = self._optional(name, "bias"), self._optional(name, "scale")
             self._used.add(f"{name}.input_scale")  # only for kernels with 4-bit activations
             self._linears[name] = Linear(weight, bias, scale)

@@ -52,6 +52,7 @@ ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "sigmoid": sigmoid,
     "softplus": lambda x: np.logaddexp(np.float32(0), x),
     "tanh": np.tanh,
+    "exp": np.exp,
 }
 
 

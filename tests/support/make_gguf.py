@@ -170,12 +170,14 @@ def _add_tensor(
 
 
 def _is_matrix(name: str, shape: tuple[int, ...]) -> bool:
-    kept = ("ffn_gate_inp", "position_embd")
+    kept = ("ffn_gate_inp", "position_embd", "conv1d")
     return len(shape) > 1 and name.endswith("weight") and not any(part in name for part in kept)
 
 
 def _vector(name: str, x: Floats) -> Floats:
     if "rope_f" in name:
         return np.float32(1) + np.abs(x)
+    if name.endswith("ssm_a"):  # the logarithm of a decay
+        return -np.abs(x)
     offset = 1 if "_norm.weight" in name else 0
     return offset + x / np.float32(10)

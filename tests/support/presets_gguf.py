@@ -94,6 +94,32 @@ STREAMS = shapes(
 )
 GEMMA4_SIZES = {"W": 32, "Q": 128, "U": 64, "r": 16}
 
+# state spaces: X channels, h heads, n rows of a state in g groups (of Mamba-2), r numbers for step
+# sizes (of Mamba), k taps
+MAMBA = shapes(
+    "attn_norm.weight:D ssm_in.weight:YD ssm_conv1d.weight:Xk ssm_conv1d.bias:X ssm_x.weight:xX"
+    " ssm_dt.weight:Xr ssm_dt.bias:X ssm_a:Xn ssm_d:X ssm_out.weight:DX"
+)
+MAMBA_2 = shapes(
+    "attn_norm.weight:D ssm_in.weight:ZD ssm_conv1d.weight:zk ssm_conv1d.bias:z ssm_dt.bias:h"
+    " ssm_a:ho ssm_d:ho ssm_norm.weight:gw ssm_out.weight:DX"
+)
+MAMBA_SIZES = {"X": 72, "Y": 144, "n": 8, "r": 4, "x": 20, "k": 4}
+MAMBA_2_SIZES = {"X": 72, "n": 8, "h": 6, "g": 2, "w": 36, "z": 104, "Z": 182, "o": 1, "k": 4}
+MAMBA_KEYS: dict[str, Any] = {
+    "ssm.conv_kernel": 4,
+    "ssm.inner_size": 72,
+    "ssm.state_size": 8,
+    "ssm.time_step_rank": 4,
+}
+MAMBA_2_KEYS = MAMBA_KEYS | {"ssm.time_step_rank": 6, "ssm.group_count": 2}
+SECOND_ATTENDS: dict[str, Any] = {"attention.head_count_kv": [0, 2]}
+
+
+def instead(own: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
+    """What a layer has in place of the others."""
+    return {**dict.fromkeys(others, ""), **own}
+
 
 PRESETS = {
     "llama": Preset("llama", DENSE),
@@ -202,6 +228,48 @@ PRESETS = {
         UNTIED_LAYER_NORM,
     ),
     "glm4": Preset("glm4", ATTENTION | QKV_BIAS | FFN_NORM | HALVES | POST_NORMS, keys=HALF_ROTARY),
+    "falcon-h1": Preset(
+        "falcon-h1",
+        ATTENTION | MAMBA_2 | FFN | shapes("ffn_norm:D"),
+        keys=MAMBA_2_KEYS,
+        dimensions=MAMBA_2_SIZES,
+    ),
+    "granitehybrid": Preset(
+        "granitehybrid",
+        MAMBA_2 | FFN_NORM | FFN,
+        keys=MAMBA_2_KEYS | SECOND_ATTENDS | {"residual_scale": 0.22, "embedding_scale": 12.0},
+        dimensions=MAMBA_2_SIZES,
+        layers={1: instead(ATTENTION, MAMBA_2)},
+    ),
+    "jamba": Preset(
+        "jamba",
+        MAMBA
+        | shapes("ssm_dt_norm.weight:r ssm_b_norm.weight:n ssm_c_norm.weight:n")
+        | FFN_NORM
+        | FFN,
+        keys=MAMBA_KEYS | SECOND_ATTENDS,
+        dimensions=MAMBA_SIZES,
+        layers={
+            1: instead(ATTENTION, MAMBA)
+            | dict.fromkeys(("ssm_dt_norm.weight", "ssm_b_norm.weight", "ssm_c_norm.weight"), "")
+        },
+    ),
+    "mamba": Preset("mamba", MAMBA, keys=MAMBA_KEYS, dimensions=MAMBA_SIZES),
+    "falcon-mamba": Preset(
+        "mamba", MAMBA, keys=MAMBA_KEYS | {"ssm.dt_b_c_rms": True}, dimensions=MAMBA_SIZES
+    ),
+    "mamba2": Preset("mamba2", MAMBA_2, keys=MAMBA_2_KEYS, dimensions=MAMBA_2_SIZES),
+    "nemotron_h": Preset(
+        "nemotron_h",
+        MAMBA_2,
+        keys=MAMBA_2_KEYS
+        | {"attention.head_count_kv": [0, 2, 0], "feed_forward_length": [0, 0, 128]},
+        dimensions=MAMBA_2_SIZES | {"L": 3},
+        layers={
+            1: instead(ATTENTION, MAMBA_2),
+            2: instead(UNGATED | shapes("attn_norm.weight:D"), MAMBA_2),
+        },
+    ),
     "gptneox": Preset(
         "gptneox",
         FUSED | FFN_NORM | UNGATED | LAYER_NORMS,

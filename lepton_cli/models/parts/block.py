@@ -1,5 +1,6 @@
 """The wiring of a block: which norms stand where around its two mixers."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,6 +39,17 @@ class PreNorm:
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         x = ops.add(x, self.mixer(ops, self.norm(ops, x, w.attn_norm), w))
         return ops.add(x, self.channel(ops, self.norm(ops, x, w[self.ffn_norm]), w))
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """A block of one mixer, with a norm before it."""
+
+    mixer: Mixer
+    norm: Norm
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        return ops.add(x, self.mixer(ops, self.norm(ops, x, w.attn_norm), w))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +116,13 @@ class Scaled:
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         return ops.scale(self.mixer(ops, x, w), self.factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Mixers side by side."""
+
+    mixers: tuple[Mixer, ...]
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        return functools.reduce(ops.add, [mixer(ops, x, w) for mixer in self.mixers])

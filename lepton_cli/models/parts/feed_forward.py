@@ -1,10 +1,10 @@
 """Channel mixers: dense feed-forward parts, and mixtures of experts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lepton_cli.models.parts.block import Norm
 from lepton_cli.models.weights import Layer
-from ops.interface import Activation, Array, Operators, Routing, check_widths
+from ops.interface import Activation, Array, Linear, Operators, Routing, check_widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,16 @@ class Ungated:
     activation: Activation
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        return ops.linear(w.ffn_down, ops.activate(ops.linear(w.ffn_up, x), self.activation))
+        return scaled_last(
+            ops, w.ffn_down, ops.activate(scaled_last(ops, w.ffn_up, x), self.activation)
+        )
+
+
+def scaled_last(ops: Operators, w: Linear, x: Array) -> Array:
+    """s · (W x + b): here llama.cpp multiplies by a matrix's scale behind its bias."""
+    if w.scale is None or w.bias is None:
+        return ops.linear(w, x)
+    return ops.scale_by(ops.linear(replace(w, scale=None), x), Linear(w.scale))
 
 
 @dataclass(frozen=True, slots=True)

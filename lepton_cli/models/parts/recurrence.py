@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from lepton_cli.models.weights import Layer
-from ops.interface import Array, Operators, check_widths
+from ops.interface import Array, Operators
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +13,6 @@ class ShortConvolution:
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         fused = w["shortconv.in_proj"]
         width = fused.weight.rows // 3
-        check_widths(fused.weight.name, fused.weight.rows, 3 * width)
-        parts = ((n * width, (n + 1) * width) for n in range(3))
-        b, c, u = (ops.linear(fused.part(*part), x) for part in parts)  # (T, D) each
+        b, c, u = (ops.linear(part, x) for part in fused.parts(width, width, width))  # (T, D)
         y = ops.convolve(ops.multiply(b, u), w["shortconv.conv"])
         return ops.linear(w["shortconv.out_proj"], ops.multiply(c, y))

@@ -118,6 +118,7 @@ ACTIVATIONS = {
     "squared_relu": squared_relu,
     "sigmoid": sigmoid,
     "tanh": tanh,
+    "exp": exp,
 }
 GATES = {"silu": gated(silu), "gelu": gated(gelu), "clamped_swiglu": clamped_swiglu}
 """Those that are part of a product (ops.fusion has the same)."""

@@ -1,0 +1,89 @@
+"""Token mixers with a state space: Mamba (Gu and Dao 2023) and Mamba-2 (Dao and Gu 2024)."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from lepton_cli.models.keys import Keys
+from lepton_cli.models.parts.block import Norm
+from lepton_cli.models.weights import Layer
+from ops.interface import Array, Operators
+
+
+@dataclass(frozen=True, slots=True)
+class Mamba:
+    """Each channel has rates of decay and a step size of its own.
+
+    With an `inner_eps` the step size, b and c are normalised, by the weights of the block if any.
+    """
+
+    width: int
+    rank: int  # of the step sizes
+    rows: int  # of a channel's state
+    inner_eps: float | None = None
+
+    @classmethod
+    def read(cls, keys: Keys, inner_eps: float | None = None) -> Self:
+        return cls(
+            width=keys.positive("ssm.inner_size"),
+            rank=keys.positive("ssm.time_step_rank"),
+            rows=keys.positive("ssm.state_size"),
+            inner_eps=inner_eps,
+        )
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        values, gate = w.ssm_in.parts(self.width, self.width)
+        values, gate = ops.linear(values, x), ops.linear(gate, x)  # (T, C) each
+        values = ops.activate(ops.convolve(values, w.ssm_conv1d), "silu")
+        step, b, c = (
+            self.normalised(ops, ops.linear(part, values), name, w)
+            for part, name in zip(
+                w.ssm_x.parts(self.rank, self.rows, self.rows), ("dt", "b", "c"), strict=True
+            )
+        )
+        step = ops.activate(ops.linear(w.ssm_dt, step), "softplus")  # (T, C)
+        y = ops.selective_scan(values, step, b, c, w.weight("ssm_a"), w.weight("ssm_d"), 1)
+        return ops.linear(w.ssm_out, ops.gate(gate, y, "silu"))
+
+    def normalised(self, ops: Operators, x: Array, name: str, w: Layer) -> Array:
+        if self.inner_eps is None:
+            return x
+        norm, width = f"ssm_{name}_norm", self.rank if name == "dt" else self.rows
+        weighted = norm in w
+        return ops.rms_norm(x, w[norm] if weighted else width, self.inner_eps)
+
+
+@dataclass(frozen=True, slots=True)
+class Mamba2:
+    """Heads with one rate of decay and one step size each; heads share b and c in groups."""
+
+    width: int
+    heads: int
+    rows: int  # of a head's state
+    groups: int
+    norm: Norm
+
+    @classmethod
+    def read(cls, keys: Keys, norm: Norm) -> Self:
+        return cls(
+            width=keys.positive("ssm.inner_size"),
+            heads=keys.positive("ssm.time_step_rank"),
+            rows=keys.positive("ssm.state_size"),
+            groups=keys.positive("ssm.group_count"),
+            norm=norm,
+        )
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        shared = self.groups * self.rows
+        mixed = (self.width, shared, shared)  # the values, b and c
+        gate, *parts, step = w.ssm_in.parts(self.width, *mixed, self.heads)
+        step = replace(step, bias=w.weight("ssm_dt.bias"))
+        gate, step, *entering = (ops.linear(part, x) for part in (gate, step, *parts))
+        taps = w.ssm_conv1d.parts(*mixed)
+        entering = [ops.convolve(*each) for each in zip(entering, taps, strict=True)]
+        values, b, c = (ops.activate(each, "silu") for each in entering)
+        step, rates, skip = ops.activate(step, "softplus"), w.weight("ssm_a"), w.weight("ssm_d")
+        y = ops.selective_scan(values, step, b, c, rates, skip, self.groups)  # (T, C)
+        y = ops.gate(gate, y, "silu")
+        if "ssm_norm" in w:
+            y = self.norm(ops, y, w.ssm_norm)
+        return ops.linear(w.ssm_out, y)
