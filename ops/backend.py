@@ -229,6 +229,9 @@ class CardBackend:
         slots = [state for state in program.states if isinstance(state, Slot)]
         if slots:
             return f"layer {slots[0].layer} is recurrent, which cards do not run yet"
+        entangled = program.entangled_layer
+        if entangled is not None:
+            return f"layer {entangled} reads what several layers before it made: not yet on a card"
         return unknown_operator(program)
 
     def needs(self, program: Program, limits: Limits) -> Needs:

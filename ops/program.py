@@ -18,6 +18,7 @@ from ops.interface import (
     Rope,
     Weight,
 )
+from ops.operations.attention import Attention
 from ops.operations.base import Buffer, Operation, Pages, State, Use
 from ops.operations.products import Embed
 
@@ -83,7 +84,10 @@ class Program:
             yield from operation.uses()
 
     def split(self, layer: int) -> tuple["Program", "Program"]:
-        """What comes before a layer's first operator, and the rest; one buffer goes across."""
+        """What comes before a layer's first operator, and the rest; one buffer goes across.
+
+        Not of a program with an `entangled_layer`.
+        """
         cut = next(n for n, op in enumerate(self.operations) if op.layer == layer)
         first, second = self.operations[:cut], self.operations[cut:]
         made = {buffer for op in first for buffer in op.outputs}
@@ -91,6 +95,22 @@ class Program:
         [crossing] = made & read
         before = Program(first, self.given, Output("hidden", crossing), self.sources)
         return before, Program(second, (crossing,), self.output, self.sources)
+
+    @property
+    def entangled_layer(self) -> int | None:
+        """The first layer that needs more of the layers before it than one buffer, if any does."""
+        last = {buffer: n for n, op in enumerate(self.operations) for buffer in op.inputs}
+        live, layer = set[Buffer](), 0
+        for n, op in enumerate(self.operations):
+            if op.layer is not None and op.layer > layer:
+                layer = op.layer
+                live = {buffer for buffer in live if last.get(buffer, -1) >= n}
+                if len(live) != 1:
+                    return layer
+            if isinstance(op, Attention) and op.layer not in (None, op.heads.layer):
+                return layer
+            live.update(op.outputs)
+        return None
 
     @property
     def identity(self) -> str:

@@ -404,6 +404,21 @@ def test_what_a_card_cannot_hold_is_refused():
         CardStateLayout((Pages(0, 1, 80, 80),), v="q8_0")
 
 
+def test_a_model_whose_layers_hand_on_more_than_one_buffer_is_refused():
+    table, heads = (
+        Weight("w", FORMATS["F32"], 16, np.zeros((4, 64), np.uint8)),
+        Heads(0, 1, 1, 16, 1),
+    )
+
+    def forward(ops):
+        q = ops.embed(table)
+        q = ops.layer(0).attention(q, q, q, heads)
+        return ops.layer(1).attention(q, None, None, heads)
+
+    reason = CardBackend(None, ("f16", "f16"), None).refuses(record(forward))
+    assert reason is not None and "layer 1" in reason
+
+
 @pytest.mark.parametrize(("width", "refused"), [(576, True), (63, True), (256, False)])
 def test_heads_that_the_kernels_do_not_take_are_refused(width, refused):
     q, kv = (Weight("w", FORMATS["F32"], width, np.zeros((4, 4 * width), np.uint8)) for _ in "qk")

@@ -18,6 +18,7 @@ from quant.gguf import GGUF
 
 RECORDINGS = sorted({each for entry in ARCHITECTURES.values() for each in entry.recordings})
 # llama.cpp's logits of these were never recorded
+ENTANGLED = {"gemma3n", "gemma4"}  # presets whose layers hand on more than one buffer
 UNRECORDED = {"bitnet", "codeshell", "ernie4_5", "exaone", "maincoder", "orion", "plamo"}
 UNRECORDED |= {"starcoder", "xverse"}
 TOLERANCE = {"reference": 1e-10, "cpu": 1e-8}
@@ -149,6 +150,17 @@ def test_incremental_equals_full(made, preset, backend):
         np.testing.assert_array_equal(np.stack(rows), full)
     else:  # NumPy's BLAS sums in another order for one row than for many
         assert nmse(np.stack(rows), full) < 1e-10
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_a_model_can_be_split_before_each_layer_or_names_one_where_it_cannot(made, preset):
+    file = GGUF.open(made(preset))
+    program = loading.build(file, loading.trained_context(file))
+    assert (program.entangled_layer is not None) == (preset in ENTANGLED)
+    if program.entangled_layer is None:
+        for layer in range(1, program.layers):
+            before, behind = program.split(layer)
+            assert before.layers == layer and behind.layers == program.layers
 
 
 @pytest.mark.parametrize("preset", ["llama", "gpt-oss", "gemma2"])

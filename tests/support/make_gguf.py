@@ -161,7 +161,7 @@ def _add_tensor(
         writer.add_tensor(name, given.astype(np.float32))
         return
     shape = tuple(sizes[letter] for letter in given)
-    if _is_matrix(name, shape):
+    if _is_matrix(name, shape) and shape[-1] % kind.block_size == 0:
         raw = random_weights(kind, shape, 2 * shape[-1] ** -0.5, random)
         writer.add_tensor(name, raw, raw_dtype=gguf.GGMLQuantizationType(kind.id))
     else:
