@@ -67,6 +67,12 @@ class Weight:
         data = self.data[number * self.rows : (number + 1) * self.rows]
         return Weight(self.name, self.format, self.columns, data)
 
+    def folded(self, rows: int) -> "Weight":
+        """A vector as so many rows. Raises ModelFileError."""
+        if self.size % (rows * self.format.block_size):
+            raise ModelFileError(f"the tensor {self.name} has no {rows} rows of {self.size} values")
+        return Weight(self.name, self.format, self.size // rows, self.data.reshape(rows, -1))
+
     def part(self, start: int, stop: int) -> "Weight":
         """Rows start to stop of a fused matrix, without a copy. Raises ModelFileError."""
         if self.experts != 1:
@@ -94,6 +100,11 @@ class Linear:
         """Rows start to stop of a fused matrix."""
         bias = self.bias.columns_part(start, stop) if self.bias else None
         return Linear(self.weight.part(start, stop), bias, self.scale)
+
+    def folded(self, rows: int) -> "Linear":
+        """The vector of a norm as so many rows, one for each head."""
+        bias = self.bias.folded(rows) if self.bias else None
+        return Linear(self.weight.folded(rows), bias, self.scale)
 
     def parts(self, *rows: int) -> "list[Linear]":
         """A fused matrix cut into stretches of so many rows. Raises ModelFileError."""
@@ -225,8 +236,11 @@ class Operators(Protocol):
         w is (1, d), or (n, d) with a row for each stretch; a number d stands for no weights.
         """
 
-    def layer_norm(self, x: Array, w: Linear, eps: float) -> Array:  # (rows, D) -> (rows, D)
-        """(x − mean) / √(var + eps) · w + b."""
+    def layer_norm(self, x: Array, w: Linear, eps: float) -> Array:  # (rows, n·d) -> same
+        """(x − mean) / √(var + eps) · w + b, over each stretch of d columns (a head, or the row).
+
+        w and b are (1, d), or (n, d) with a row for each stretch.
+        """
 
     def rope(self, x: Array, rope: Rope) -> Array:  # (T, heads·d) -> same
         """Rotates each head by its token's position."""
@@ -310,6 +324,9 @@ class Operators(Protocol):
 
         Without `stretch` of the whole row.
         """
+
+    def sums(self, x: Array, stretch: int) -> Array:  # (rows, n·stretch) -> (rows, n)
+        """The sum of each stretch of columns."""
 
     def join(self, parts: Sequence[Array], stretches: int = 1) -> Array:
         """(rows, n·a), (rows, n·b), ... -> (rows, n·(a + b + ...)), side by side in each of n."""

@@ -34,6 +34,7 @@ from ops.operations.elementwise import (
     ScaleBy,
     SelectOutputs,
     Softcap,
+    Sums,
     Temperature,
 )
 from ops.operations.experts import ExpertSum, Route
@@ -80,17 +81,15 @@ class Recorder:
         for beside in (w.bias, w.scale):
             if beside:
                 raise ModelFileError(f"the tensor {beside.name} has no place in this model")
-        width, rows = w.weight.columns, w.weight.rows
-        if x.width % width or rows not in (1, x.width // width):
-            check_widths(w.weight.name, width * rows, x.width)
-        return self._add(RmsNorm(x, x.like(), w, width, eps))
+        _check_stretches(w.weight, x)
+        return self._add(RmsNorm(x, x.like(), w, w.weight.columns, eps))
 
     def layer_norm(self, x: Buffer, w: Linear, eps: float) -> Buffer:
-        check_widths(w.weight.name, w.weight.columns, x.width)
-        _check_norm(w)
-        if w.bias:
-            check_widths(w.bias.name, w.bias.columns, x.width)
-            _check_vector(w.bias)
+        if w.scale:
+            raise ModelFileError(f"the tensor {w.scale.name} has no place in this model")
+        for each in (w.weight, w.bias or w.weight):
+            _check_stretches(each, x)
+            check_widths(each.name, each.size, w.weight.size)
         return self._add(LayerNorm(x, x.like(), w, eps))
 
     def rope(self, x: Buffer, rope: Rope) -> Buffer:
@@ -210,6 +209,10 @@ class Recorder:
         y = x.like(x.width // stretch * (stop - start))
         return self._add(Columns(x, y, start, stop, stretch))
 
+    def sums(self, x: Buffer, stretch: int) -> Buffer:
+        check_widths("a sum's stretches", x.width // stretch * stretch, x.width)
+        return self._add(Sums(x, x.like(x.width // stretch), stretch))
+
     def join(self, parts: Sequence[Buffer], stretches: int = 1) -> Buffer:
         for part in parts:
             if part.width % stretches:
@@ -307,6 +310,13 @@ def _check_norm(w: Linear) -> None:
     _check_vector(w.weight)
     if w.scale:
         raise ModelFileError(f"the tensor {w.scale.name} has no place in this model")
+
+
+def _check_stretches(weight: Weight, x: Buffer) -> None:
+    """A row for all stretches of its width, or a row for each."""
+    width, rows = weight.columns, weight.rows
+    if x.width % width or rows not in (1, x.width // width):
+        check_widths(weight.name, width * rows, x.width)
 
 
 def _check_vector(weight: Weight) -> None:

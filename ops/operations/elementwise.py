@@ -38,6 +38,15 @@ class ScaleBy(Operation):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Sums(Operation):
+    """Of each stretch of `stretch` columns."""
+
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    stretch: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Columns(Operation):
     """Columns `start` to `stop` of each stretch of `stretch` columns."""
 

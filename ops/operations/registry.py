@@ -16,6 +16,7 @@ from ops.operations.elementwise import (
     ScaleBy,
     SelectOutputs,
     Softcap,
+    Sums,
     Temperature,
 )
 from ops.operations.experts import ExpertSum, Group, Route
@@ -51,6 +52,7 @@ RECORDED: tuple[type[Operation], ...] = (
     Shift,
     Softcap,
     Store,
+    Sums,
     Temperature,
 )
 """What a model writes down."""

@@ -74,10 +74,11 @@ class Reference:
         return y.reshape(x.shape)
 
     def layer_norm(self, x: Floats, w: Linear, eps: float) -> Floats:
-        centred = x - x.mean(-1, keepdims=True)
+        parts = x.reshape(len(x), -1, w.weight.columns)  # (rows, stretches, d)
+        centred = parts - parts.mean(-1, keepdims=True)
         variance = np.mean(centred * centred, -1, keepdims=True)
-        y: Floats = centred / np.sqrt(variance + np.float32(eps)) * self.values(w.weight)[0]
-        return y + self._bias(w)
+        y: Floats = centred / np.sqrt(variance + np.float32(eps)) * self.values(w.weight)
+        return (y + self.values(w.bias) if w.bias else y).reshape(x.shape)
 
     def rope(self, x: Floats, rope: Rope) -> Floats:
         pairs = len(rope.frequencies)
@@ -214,6 +215,10 @@ class Reference:
         place = np.arange(x.shape[1]) % (stretch or x.shape[1])
         kept: Floats = x[:, (place >= start) & (place < stop)]
         return kept
+
+    def sums(self, x: Floats, stretch: int) -> Floats:
+        total: Floats = x.reshape(len(x), -1, stretch).sum(-1)
+        return total
 
     def join(self, parts: Sequence[Floats], stretches: int = 1) -> Floats:
         apart = [np.split(part, stretches, 1) for part in parts]

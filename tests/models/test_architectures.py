@@ -18,9 +18,10 @@ from quant.gguf import GGUF
 
 RECORDINGS = sorted({each for entry in ARCHITECTURES.values() for each in entry.recordings})
 # llama.cpp's logits of these were never recorded
-ENTANGLED = {"gemma3n", "gemma4"}  # presets whose layers hand on more than one buffer
+# presets whose layers hand on more than one buffer
+ENTANGLED = {"arwkv7", "gemma3n", "gemma4", "rwkv7"}
 UNRECORDED = {"bitnet", "codeshell", "ernie4_5", "exaone", "maincoder", "orion", "plamo"}
-UNRECORDED |= {"starcoder", "xverse"}
+UNRECORDED |= {"arwkv7", "starcoder", "xverse"}
 TOLERANCE = {"reference": 1e-10, "cpu": 1e-8}
 GELU_TABLE = 1e-6
 """llama.cpp looks GELU up in half precision, which alone moves logits by so much."""

@@ -124,6 +124,29 @@ def test_layer_norm(bias):
     Case(lambda ops: ops.layer_norm(ops.embed(table), w, 1e-5)).check()
 
 
+def test_layer_norm_of_heads():
+    table, w, shared = weight(V, 34), Linear(weight(2, 17), weight(2, 17)), Linear(weight(1, 17))
+
+    def forward(ops):
+        x = ops.layer_norm(ops.embed(table), w, 1e-5)
+        return ops.layer_norm(ops.scale(x, 3.0), shared, 1e-5)
+
+    Case(forward).check()
+
+
+def test_norms_of_widths_that_do_not_fit_are_refused():
+    table, bias = weight(V, 34), weight(1, 17)
+    for w in (Linear(weight(3, 17)), Linear(weight(1, 16)), Linear(weight(2, 17), bias)):
+        with pytest.raises(ModelFileError):
+            record(lambda ops, w=w: ops.layer_norm(ops.embed(table), w, 1e-5))
+
+
+@pytest.mark.parametrize("stretch", [1, 6, 42])
+def test_sums(stretch):
+    table = weight(V, 42)
+    Case(lambda ops: ops.sums(ops.embed(table), stretch)).check()
+
+
 @pytest.mark.parametrize("interleaved", [True, False])
 @pytest.mark.parametrize("pairs", [1, 3, 4])
 def test_rope(interleaved, pairs):

@@ -116,6 +116,30 @@ MAMBA_2_KEYS = MAMBA_KEYS | {"ssm.time_step_rank": 6, "ssm.group_count": 2}
 SECOND_ATTENDS: dict[str, Any] = {"attention.head_count_kv": [0, 2]}
 
 
+# RWKV: heads of 16, m numbers for shares of the way (M: of five branches), y for decays
+CHANNEL_MIX = shapes(
+    "attn_norm_2.weight:D attn_norm_2.bias:D channel_mix_lerp_k.weight:D"
+    " channel_mix_key.weight:FD channel_mix_value.weight:DF"
+)
+TIME_MIX = shapes("attn_norm.weight:D time_mix_receptance.weight:DD time_mix_output.weight:DD")
+TIME_MIX_6 = TIME_MIX | shapes(
+    "time_mix_lerp_x.weight:D time_mix_lerp_fused.weight:511D time_mix_w1.weight:MD"
+    " time_mix_w2.weight:5Dm time_mix_decay.weight:D time_mix_decay_w1.weight:yD"
+    " time_mix_decay_w2.weight:Dy time_mix_gate.weight:DD"
+)
+TIME_MIX_7 = TIME_MIX | shapes(
+    "time_mix_w0.weight:D time_mix_w1.weight:yD time_mix_w2.weight:Dy"
+    " time_mix_a0.weight:D time_mix_a1.weight:mD time_mix_a2.weight:Dm"
+    " time_mix_v0.weight:D time_mix_v1.weight:mD time_mix_v2.weight:Dm"
+    " time_mix_k_k.weight:D time_mix_k_a.weight:D time_mix_r_k.weight:D"
+    " time_mix_key.weight:DD time_mix_value.weight:DD"
+)
+HEAD_NORM = shapes("attn_norm.bias:D time_mix_ln.weight:D time_mix_ln.bias:D")
+RWKV_TOP = shapes("token_embd_norm.weight:D token_embd_norm.bias:D output_norm.bias:D")
+RWKV_SIZES = {"m": 8, "M": 40, "y": 12, "1": 1, "5": 5, "6": 6}
+RWKV_KEYS: dict[str, Any] = {"wkv.head_size": 16, "attention.head_count": 0}
+
+
 def instead(own: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
     """What a layer has in place of the others."""
     return {**dict.fromkeys(others, ""), **own}
@@ -288,6 +312,42 @@ PRESETS = {
         "olmo2", BRANCHES | ROW_NORMS | POST_NORMS, keys=YARN | WINDOW, dimensions={"L": 4}
     ),
     "qwen3vl": Preset("qwen3vl", DENSE | QK_NORM, keys={"rope.dimension_sections": [3, 3, 2, 0]}),
+    "arwkv7": Preset(
+        "arwkv7",
+        TIME_MIX_7 | shapes("time_mix_lerp_fused.weight:511D") | FFN_NORM | FFN,
+        keys=RWKV_KEYS,
+        dimensions=RWKV_SIZES,
+    ),
+    "rwkv6": Preset(
+        "rwkv6",
+        TIME_MIX_6
+        | HEAD_NORM
+        | CHANNEL_MIX
+        | shapes("time_mix_key.weight:DD time_mix_value.weight:DD time_mix_first.weight:Hd")
+        | shapes("channel_mix_lerp_r.weight:D channel_mix_receptance.weight:DD"),
+        UNTIED | RWKV_TOP,
+        RWKV_KEYS | {"rescale_every_n_layers": 2},
+        RWKV_SIZES | {"L": 3},
+    ),
+    "rwkv6qwen2": Preset(
+        "rwkv6qwen2",
+        TIME_MIX_6
+        | FFN_NORM
+        | FFN
+        | shapes("time_mix_key.weight:BD time_mix_key.bias:B time_mix_value.weight:BD"),
+        keys=RWKV_KEYS,
+        dimensions=RWKV_SIZES,
+    ),
+    "rwkv7": Preset(
+        "rwkv7",
+        TIME_MIX_7
+        | HEAD_NORM
+        | CHANNEL_MIX
+        | shapes("time_mix_lerp_fused.weight:611D time_mix_g1.weight:yD time_mix_g2.weight:Dy"),
+        UNTIED | RWKV_TOP,
+        RWKV_KEYS,
+        RWKV_SIZES,
+    ),
     "smollm3": Preset("smollm3", DENSE, dimensions={"L": 4}),
     "starcoder2": Preset(
         "starcoder2", ATTENTION | FFN_NORM | LAYER_NORMS | UNGATED, UNTIED_LAYER_NORM

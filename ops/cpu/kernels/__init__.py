@@ -37,6 +37,7 @@ KERNELS: dict[str, Callable[..., None]] = {
     "rms_norm_quantize": activations.rms_norm_quantize,
     "rms_norm": elementwise.rms_norm,
     "layer_norm": elementwise.layer_norm,
+    "sums": elementwise.sums,
     "angles": elementwise.angles,
     "rope": elementwise.rope,
     "temperature": elementwise.temperature,

@@ -19,7 +19,7 @@ from ops.cpu.kernels.simd.operations import (
     swap_pairs,
 )
 from ops.cpu.kernels.simd.operations import load_f32 as load
-from ops.cpu.kernels.simd.vectors import dot, inverse_rms, mean, mean_square, tanh
+from ops.cpu.kernels.simd.vectors import dot, inverse_rms, mean, mean_square, tanh, total
 from ops.cpu.layout import OUTPUT_ROWS, POSITIONS
 
 NOTHING = np.float32(0)
@@ -235,16 +235,25 @@ def gaussian_top_k(op, step, thread, threads):
 
 
 def layer_norm(op, step, thread, threads):
-    """Each row by its own mean and variance."""
+    """Each stretch of `width` columns by its own mean and variance; weights are taken in turn."""
     x, y, weight, bias = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
-    width, count = load_i64(op, 4), load_i64(step, load_i64(op, 5)) * load_i64(op, 6)
-    eps = np.float32(load_f64(op, 7))
+    weight_rows, width = load_i64(op, 4), load_i64(op, 5)
+    count, eps = load_i64(step, load_i64(op, 6)) * load_i64(op, 7), np.float32(load_f64(op, 8))
     for t in range(count * thread // threads, count * (thread + 1) // threads):
         here, there = x + 4 * t * width, y + 4 * t * width
         centred_row(here, there, width, mean(here, width))
-        scaled_row(there, weight, there, width, inverse_rms(there, width, eps))
+        own = 4 * width * (t % weight_rows)
+        scaled_row(there, weight + own, there, width, inverse_rms(there, width, eps))
         if bias != 0:
-            added_row(there, bias, there, width, NOTHING)
+            added_row(there, bias + own, there, width, NOTHING)
+
+
+def sums(op, step, thread, threads):
+    """The sum of each stretch of `width` columns."""
+    x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
+    count = load_i64(step, load_i64(op, 3)) * load_i64(op, 4)
+    for t in range(count * thread // threads, count * (thread + 1) // threads):
+        store_f32(y, t, total(x + 4 * t * width, width))
 
 
 def angles(op, step, thread, threads):

@@ -18,6 +18,7 @@ from ops.operations.elementwise import (
     ScaleBy,
     SelectOutputs,
     Softcap,
+    Sums,
     Temperature,
 )
 
@@ -44,6 +45,11 @@ def _columns(low: Lowering, op: Columns) -> Call:
     field, multiple = rows(op.x)
     shape = (op.start, op.stop - op.start, op.stretch)
     return Call("columns", (op.x, op.y, *shape, field, multiple * (op.x.width // op.stretch)))
+
+
+def _sums(low: Lowering, op: Sums) -> Call:
+    field, multiple = rows(op.x)
+    return Call("sums", (op.x, op.y, op.stretch, field, multiple * op.y.width))
 
 
 def _join(low: Lowering, op: Join) -> Call:
@@ -99,5 +105,6 @@ RULES: Rules = {
     ScaleBy: _scale_by,
     SelectOutputs: _select_outputs,
     Softcap: _softcap,
+    Sums: _sums,
     Temperature: _temperature,
 }

@@ -20,8 +20,10 @@ def _rms_norm_quantize(low: Lowering, op: RmsNormQuantize) -> Call:
 
 def _layer_norm(low: Lowering, op: LayerNorm) -> Call:
     vectors = low.floats(op.w.weight), low.floats(op.w.bias)
-    operands = (op.x, op.y, *vectors, op.x.width, *rows(op.x), float(op.eps))
-    return Call("layer_norm", operands)
+    width, (field, multiple) = op.w.weight.columns, rows(op.x)
+    stretches = multiple * (op.x.width // width)
+    shape = (op.w.weight.rows, width, field, stretches, float(op.eps))
+    return Call("layer_norm", (op.x, op.y, *vectors, *shape))
 
 
 RULES: Rules = {

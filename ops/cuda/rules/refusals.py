@@ -7,7 +7,7 @@ from ops.operations.attention import Store
 from ops.operations.base import Operation
 from ops.operations.elementwise import Activate, Gate, Multiply
 from ops.operations.experts import Route
-from ops.operations.norms import RmsNorm
+from ops.operations.norms import LayerNorm, RmsNorm
 from ops.program import Program
 
 
@@ -38,4 +38,6 @@ def _without_kernel(operation: Operation) -> str | None:
             return f"the gating {operation.routing.gating}"
         case RmsNorm() if operation.weights is None:
             return "a norm without weights, or with weights for each head"
+        case LayerNorm() if operation.w.weight.columns != operation.x.width:
+            return "a layer norm of each head"
     return None if type(operation) in RULES else f"the operator {kind}"

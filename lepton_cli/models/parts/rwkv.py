@@ -1,0 +1,166 @@
+"""RWKV 6 and 7 (Peng et al. 2024, 2025): linear attention, and rows mixed with those before."""
+
+from dataclasses import dataclass
+
+from lepton_cli.models.weights import Layer
+from ops.interface import Activation, Array, Linear, Operators
+
+GROUP_NORM_EPS = 64e-5
+DECAY = -0.606531  # the logarithm of the strongest decay of RWKV 7
+SHORTEST = 1e-12  # a length that counts as one
+BRANCHES = "wkvrg"  # of RWKV 6 in the file's order: decay, keys, values, receptance, gate
+
+
+def to_previous(ops: Operators, x: Array) -> Array:
+    """The way from each row to the row of the token before."""
+    return ops.add(ops.shift(x), ops.scale(x, -1.0))
+
+
+def toward(ops: Operators, x: Array, way: Array, share: Linear) -> Array:
+    """Each row a share of the way further."""
+    return ops.add(x, ops.scale_by(way, share))
+
+
+def head_norm(ops: Operators, y: Array, w: Layer, heads: int) -> Array:
+    return ops.layer_norm(y, w.time_mix_ln.folded(heads), GROUP_NORM_EPS)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeMix6:
+    """The shares of the way to the row before depend on the token, and so does the decay."""
+
+    head_width: int
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        decay, k, v, r, gate = self.branches(ops, x, w)
+        decay = ops.activate(ops.linear(w.time_mix_decay_w1, decay), "tanh")
+        up = Linear(w.time_mix_decay_w2.weight, w.time_mix_decay.weight)
+        decay = ops.activate(ops.scale(ops.activate(ops.linear(up, decay), "exp"), -1.0), "exp")
+        k, v = ops.linear(w.time_mix_key, k), ops.linear(w.time_mix_value, v)
+        y = self.attend(ops, ops.linear(w.time_mix_receptance, r), k, v, decay, w)
+        y = ops.gate(ops.linear(w.time_mix_gate, gate), y, self.activation)
+        return ops.linear(w.time_mix_output, y)
+
+    @property
+    def activation(self) -> Activation:
+        """Of the gate."""
+        return "silu"
+
+    def branches(self, ops: Operators, x: Array, w: Layer) -> list[Array]:
+        """What enters each branch: a share of the way that is computed from a common one."""
+        way = to_previous(ops, x)
+        first = toward(ops, x, way, w.time_mix_lerp_x)
+        if "time_mix_lerp_fused" in w:
+            shares = w.time_mix_lerp_fused.parts(*[1] * len(BRANCHES))
+        else:
+            shares = [w[f"time_mix_lerp_{branch}"] for branch in BRANCHES]
+        rank = w.time_mix_w1.weight.rows // len(BRANCHES)
+        entering = []
+        for n, down in enumerate(w.time_mix_w1.parts(*[rank] * len(BRANCHES))):
+            up = Linear(w.time_mix_w2.weight.matrix(n), shares[n].weight)
+            share = ops.linear(up, ops.activate(ops.linear(down, first), "tanh"))
+            entering.append(ops.add(x, ops.multiply(way, share)))
+        return entering
+
+    def attend(self, ops: Operators, r: Array, k: Array, v: Array, decay: Array, w: Layer) -> Array:
+        heads = w.time_mix_receptance.weight.rows // self.head_width
+        y = ops.linear_attention(r, k, v, decay, heads, w.time_mix_first.weight)
+        return head_norm(ops, y, w, heads)
+
+
+@dataclass(frozen=True, slots=True)
+class GatedLinear(TimeMix6):
+    """RWKV 6 in Qwen's place of attention: shared heads of k and v, no bonus, no norm of heads."""
+
+    @property
+    def activation(self) -> Activation:
+        return "sigmoid"
+
+    def attend(self, ops: Operators, r: Array, k: Array, v: Array, decay: Array, w: Layer) -> Array:
+        heads, shared = (
+            each.weight.rows // self.head_width for each in (w.time_mix_receptance, w.time_mix_key)
+        )
+        if heads != shared:
+            k, v = (ops.join([each] * (heads // shared), shared) for each in (k, v))
+        k = ops.add(k, ops.scale(ops.multiply(k, decay), -1.0))
+        r = ops.scale(r, self.head_width**-0.5)
+        return ops.linear_attention(r, k, v, decay, heads)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeMix7:
+    """A state that forgets by keys (a delta rule with rates and decays for each channel)."""
+
+    head_width: int
+
+    def __call__(
+        self, ops: Operators, x: Array, w: Layer, first: Array | None
+    ) -> tuple[Array, Array]:
+        """The result, and the values; `first` are those of the first layer."""
+        gated = "time_mix_g1" in w
+        way, shares = to_previous(ops, x), w.time_mix_lerp_fused.parts(*[1] * (5 + gated))
+        r, decay, k, v, rate, *gate = (toward(ops, x, way, share) for share in shares)
+        decay = ops.activate(self.low_rank(ops, decay, w, "w", "tanh"), "sigmoid")
+        decay = ops.activate(ops.scale(decay, DECAY), "exp")
+        rate = ops.activate(self.low_rank(ops, rate, w, "a"), "sigmoid")
+        r, k = ops.linear(w.time_mix_receptance, r), ops.linear(w.time_mix_key, k)
+        own = ops.linear(w.time_mix_value, v)
+        values = own
+        if first is not None:  # a share of the way to those of the first layer
+            share = ops.activate(self.low_rank(ops, v, w, "v"), "sigmoid")
+            way = ops.add(first, ops.scale(own, -1.0))
+            values = ops.add(own, ops.multiply(way, share))
+        y = self.attend(ops, (r, k, values, decay, rate), w)
+        if gated:
+            [entering] = gate
+            entering = ops.activate(ops.linear(w.time_mix_g1, entering), "sigmoid")
+            y = ops.multiply(y, ops.linear(w.time_mix_g2, entering))
+        return ops.linear(w.time_mix_output, y), values
+
+    def low_rank(
+        self, ops: Operators, x: Array, w: Layer, name: str, inner: Activation | None = None
+    ) -> Array:
+        """Two narrow matrices and a bias."""
+        y = ops.linear(w[f"time_mix_{name}1"], x)
+        up = Linear(w[f"time_mix_{name}2"].weight, w[f"time_mix_{name}0"].weight)
+        return ops.linear(up, ops.activate(y, inner) if inner else y)
+
+    def attend(self, ops: Operators, inputs: tuple[Array, ...], w: Layer) -> Array:
+        r, k, v, decay, rate = inputs
+        heads = w.time_mix_receptance.weight.rows // self.head_width
+        removed = self.of_length_1(ops, ops.scale_by(k, w.time_mix_k_k))
+        scaled = ops.scale_by(k, w.time_mix_k_a)
+        k = ops.add(k, ops.add(ops.multiply(rate, scaled), ops.scale(scaled, -1.0)))
+        correction = ops.scale(removed, -1.0), ops.multiply(removed, rate)
+        y = ops.linear_attention(r, k, v, decay, heads, correction=correction)
+        if "time_mix_ln" in w:
+            y = head_norm(ops, y, w, heads)
+        met = ops.sums(ops.scale_by(ops.multiply(k, r), w.time_mix_r_k), self.head_width)
+        return ops.add(y, ops.multiply(v, met))
+
+    def of_length_1(self, ops: Operators, x: Array) -> Array:
+        """x / |x| for each head."""
+        width = self.head_width
+        return ops.scale(ops.rms_norm(x, width, SHORTEST**2 / width), width**-0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelMix7:
+    """down(relu(up x)²), of a row mixed with that before."""
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        k = toward(ops, x, to_previous(ops, x), w.channel_mix_lerp_k)
+        k = ops.activate(ops.linear(w.channel_mix_key, k), "squared_relu")
+        return ops.linear(w.channel_mix_value, k)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelMix6:
+    """As in RWKV 7, with a gate for the result."""
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        way = to_previous(ops, x)
+        k = ops.linear(w.channel_mix_key, toward(ops, x, way, w.channel_mix_lerp_k))
+        r = ops.linear(w.channel_mix_receptance, toward(ops, x, way, w.channel_mix_lerp_r))
+        y = ops.linear(w.channel_mix_value, ops.activate(k, "squared_relu"))
+        return ops.multiply(ops.activate(r, "sigmoid"), y)
