@@ -70,5 +70,15 @@ def word_pieces() -> dict[str, Any]:
     return {"model": "bert", **vocabulary([*special, *((word, N) for word in words)]), **roles}
 
 
+def longest_matches(*more: tuple[str, TokenType]) -> dict[str, Any]:
+    """RWKV's: escaped bytes but for 0, and words."""
+    named = {9: r"\t", 10: r"\n", 13: r"\r", 92: "\\\\"}
+    plain = {byte: chr(byte) for byte in range(32, 127)} | named
+    texts = [plain.get(byte, rf"\x{byte:02x}") for byte in range(1, 256)]
+    words = ("he", "hello", "lo wor", r"\n\n", r"\xe4\xb8\xad")
+    tokens = [("<s>", C), *((text, N) for text in (*texts, *words)), *more]
+    return {"model": "rwkv", **vocabulary(tokens)}
+
+
 def build(keys: Mapping[str, Any]) -> Tokenizer:
     return build_tokenizer(metadata(keys))

@@ -21,6 +21,7 @@ from tiny_vocabularies import (
     build,
     byte_pairs,
     gemma4,
+    longest_matches,
     sentence_pieces,
     vocabulary,
     word_pieces,
@@ -39,6 +40,7 @@ PARTS = ("<|im_", "start|>", "<", "|im_end|>", "<tool", ">", "tool>", "</s>", "<
 SENTENCE = build(sentence_pieces(*SPECIAL))
 BYTE_LEVEL = build(byte_pairs(*SPECIAL))
 GEMMA = build(gemma4(*SPECIAL))
+RWKV = build(longest_matches())
 ALL = pytest.mark.parametrize("tokenizer", [SENTENCE, BYTE_LEVEL, GEMMA], ids=["spm", "bpe", "raw"])
 MIXED = st.lists(st.one_of(st.sampled_from(PARTS), st.text(max_size=4))).map("".join)
 
@@ -277,3 +279,30 @@ def test_a_written_file_has_a_tokenizer(tmp_path: Path, preset: str) -> None:
     assert tokenizer.decode(ids) == "the world"
     assert ids[-1] in tokenizer.end_of_generation
     assert tokenizer.notes == ()
+
+
+def test_rwkv_takes_the_longest_token_each_time() -> None:
+    tokenizer = RWKV
+    ids = tokenizer.encode("hell hello\n\n\t\\ 中ä<s>", add_special=False)
+    assert texts_of(tokenizer, ids) == [
+        *("he", "l", "l", " ", "hello", r"\n\n", r"\t", "\\\\", " ", r"\xe4\xb8\xad"),
+        *(r"\xc3", r"\xa4", "<", "s", ">"),
+    ]
+    assert tokenizer.decode(ids) == "hell hello\n\n\t\\ 中ä<s>"
+    assert tokenizer.token_bytes(ids[10]) == b"\xc3"
+
+
+@given(text=st.text(max_size=30))
+def test_rwkv_tokens_give_back_any_text(text: str) -> None:
+    assert RWKV.decode(RWKV.encode(text, add_special=False)) == text.replace("\0", "")
+
+
+def test_rwkv_bytes_that_begin_no_token_are_unknown() -> None:
+    assert RWKV.encode("\0a", add_special=False) == RWKV.encode("a", add_special=False)
+    known = build(longest_matches(("<unk>", U)) | {"unknown_token_id": 261})
+    assert texts_of(known, known.encode("\0a", add_special=False)) == ["<unk>", "a"]
+
+
+def test_rwkv_escapes_that_name_no_byte_stand_for_themselves() -> None:
+    tokenizer = build(longest_matches((r"\xzz", N), (r"\q", N), ("ends\\", N)))
+    assert [tokenizer.token_bytes(token) for token in (261, 262, 263)] == [b"xzz", b"q", b"ends\\"]

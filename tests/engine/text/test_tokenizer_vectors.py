@@ -37,6 +37,7 @@ PROMPTS = {
     "stories260K-qwen2-F32.gguf": STORY,
     "stories260K-tied-F32.gguf": STORY,
     "babyllama-tok105-F32.gguf": STORY,
+    "tiny-rwkv7-834K-F32.gguf": '"in',
     "bitllama-3M-Q4_K_M.gguf": STORY,
     "atome-vanilla1m-gpt2-F16.gguf": STORY,
     "tinytalk-3m-gpt2-F16.gguf": TALK,

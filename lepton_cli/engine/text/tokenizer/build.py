@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from lepton_cli.engine.text.tokenizer.byte_pairs import MERGES, BytePairSpeller
+from lepton_cli.engine.text.tokenizer.longest_matches import LongestMatchSpeller
 from lepton_cli.engine.text.tokenizer.pretokenizers import PRETOKENIZERS, Pretokenizer
 from lepton_cli.engine.text.tokenizer.sentence_pieces import SCORES, SentencePieceSpeller
 from lepton_cli.engine.text.tokenizer.special import Defaults, SpecialTokens, read_special_tokens
@@ -82,8 +83,13 @@ def _bert(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
     return special, WordPieceSpeller(metadata, vocabulary, special.unknown)
 
 
+def _rwkv(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
+    special = read_special_tokens(metadata, vocabulary, Defaults(bos=None, eos=None))
+    return special, LongestMatchSpeller(vocabulary, special.unknown)
+
+
 MODELS: Mapping[str, Callable[[Metadata, Vocabulary], Parts]] = MappingProxyType(
-    {"llama": _llama, "gpt2": _gpt2, "gemma4": _gemma4, "bert": _bert}
+    {"llama": _llama, "gpt2": _gpt2, "gemma4": _gemma4, "bert": _bert, "rwkv": _rwkv}
 )
 
 
