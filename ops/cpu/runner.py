@@ -26,10 +26,10 @@ from ops.needs import Needs, needs_of
 from ops.operations.base import Buffer, Operation, Use
 from ops.profile import OperatorTime
 from ops.program import Program
-from ops.state.blocks import BlockPool
+from ops.state.blocks import MAX_CHECKPOINTS, BlockPool
 from ops.state.formats import CacheType
 from ops.state.layout import StateLayout
-from ops.state.sequence import MAX_CHECKPOINTS, SequenceState, reserve
+from ops.state.sequence import SequenceState, reserve
 
 Records = list[tuple[str, Record, bool]]  # kernel, operands, wait for the others before
 

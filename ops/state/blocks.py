@@ -10,6 +10,9 @@ from ops.machine import available_memory
 from ops.state.layout import LINE, StateLayout
 from quant.errors import OutOfMemoryError
 
+MAX_CHECKPOINTS = 32
+"""Per sequence, where no other number was asked for: as many as llama.cpp keeps."""
+
 
 @dataclass(slots=True, eq=False)
 class Block:
@@ -24,8 +27,16 @@ class BlockPool:
 
     def __init__(self, layout: StateLayout) -> None:
         self.layout = layout
+        self.checkpoints = MAX_CHECKPOINTS  # per sequence
         self.used = 0  # blocks that a sequence holds
+        self._copies = 0  # of slots that a sequence or a checkpoint holds
         self._spare: list[Any] = []
+        self._spare_slots: list[Any] = []
+
+    @property
+    def bytes(self) -> int:
+        """What all sequences hold."""
+        return self.used * self.layout.block_bytes + self._copies * self.layout.slot_bytes
 
     def take(self) -> Block:
         """A free block. Raises OutOfMemoryError."""
@@ -51,8 +62,9 @@ class BlockPool:
             self._spare.append(block.memory)
 
     def clear(self) -> None:
-        """Frees the memory of unused blocks."""
+        """Frees the memory of unused blocks and slots."""
         self._spare.clear()
+        self._spare_slots.clear()
 
     def address(self, block: Block) -> int:
         """The block's address for kernels."""
@@ -76,6 +88,17 @@ class BlockPool:
 
     def take_slots(self) -> Any:
         """Zeroed memory for a sequence's recurrent state. Raises OutOfMemoryError."""
+        slots = self._spare_slots.pop() if self._spare_slots else self._allocate_slots()
+        slots[:] = 0
+        self._copies += 1
+        return slots
+
+    def give_back_slots(self, slots: Any) -> None:
+        """The memory is kept for the next `take_slots`."""
+        self._copies -= 1
+        self._spare_slots.append(slots)
+
+    def _allocate_slots(self) -> Any:
         try:
             return _aligned(self.layout.slot_bytes)
         except MemoryError as error:

@@ -14,15 +14,8 @@ from numpy.typing import NDArray
 
 from ops.interface import BLOCK, Step
 from ops.state.blocks import Block, BlockPool
+from ops.state.checkpoints import Checkpoints
 from ops.state.layout import StateLayout
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A copy of the slots as they were after the first `position` tokens."""
-
-    position: int
-    slots: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +27,6 @@ class SavedState:
     slots: NDArray[np.uint8] | None
 
 
-MAX_CHECKPOINTS = 32
-"""Per sequence; beyond that the older of the two closest to each other is dropped."""
-
-
 class SequenceState:
     """The KV blocks of one sequence, allocated as it grows, and its slots."""
 
@@ -46,7 +35,7 @@ class SequenceState:
         self.blocks: list[Block] = []
         self.slots: Any = None  # taken with the first step
         self._entered = 0  # tokens that the slots have processed
-        self._checkpoints: list[Checkpoint] = []  # in ascending order
+        self._checkpoints = Checkpoints(pool)
 
     @property
     def layout(self) -> StateLayout:
@@ -54,7 +43,7 @@ class SequenceState:
 
     @property
     def bytes(self) -> int:
-        copies = len(self._checkpoints) + (self.slots is not None)
+        copies = len(list(self._checkpoints)) + (self.slots is not None)
         return len(self.blocks) * self.layout.block_bytes + copies * self.layout.slot_bytes
 
     def missing(self, start: int, stop: int) -> int:
@@ -89,16 +78,18 @@ class SequenceState:
                 self.pool.give_back(self.blocks[n])
                 self.blocks[n] = copy
 
-    def checkpoint(self) -> None:
-        """Stores a copy of the slots as they are now; does nothing without slots."""
-        if self.slots is None or self._has_checkpoint(self._entered):
-            return
-        copy = self.pool.take_slots()
-        self.pool.copy_slots(self.slots, copy)
-        self._checkpoints.append(Checkpoint(self._entered, copy))
-        if len(self._checkpoints) > MAX_CHECKPOINTS:
-            places = [each.position for each in self._checkpoints]
-            del self._checkpoints[1 + int(np.argmin(np.diff(places[1:])))]
+    @property
+    def checkpoints(self) -> list[int]:
+        """The positions that `rewind` can reach again and again, in ascending order."""
+        return self._checkpoints.positions
+
+    def checkpoint(self, *, temporary: bool = False) -> None:
+        """Stores a copy of the slots as they are now; does nothing without slots.
+
+        `temporary` is for a guess: the next such copy replaces it.
+        """
+        if self.slots is not None:
+            self._checkpoints.add(self._entered, self.slots, temporary=temporary)
 
     def rewind(self, position: int) -> int:
         """Drops the state after a position; returns the position reached, which may be earlier.
@@ -107,11 +98,14 @@ class SequenceState:
         """
         if not self.layout.slots or position == self._entered:
             return position
-        self._checkpoints = [each for each in self._checkpoints if each.position <= position]
-        last = self._checkpoints[-1] if self._checkpoints else None
+        if position > self._entered:
+            return self._entered
+        self._checkpoints.cut(position)
+        last = self._checkpoints.last(position)
         if last is not None:
             self.pool.copy_slots(last.slots, self.slots)
-        else:
+        elif self.slots is not None:
+            self.pool.give_back_slots(self.slots)
             self.slots = None
         self._entered = last.position if last else 0
         return self._entered
@@ -126,7 +120,7 @@ class SequenceState:
     def clear(self) -> None:
         """Drops the whole state."""
         self.shrink(0)
-        self._checkpoints.clear()
+        self._checkpoints.cut(-1)
         self.rewind(0)
 
     def fork(self, position: int) -> tuple["SequenceState", int]:
@@ -136,17 +130,11 @@ class SequenceState:
         """
         other = SequenceState(self.pool)
         if self.layout.slots:
-            other._checkpoints = [one for one in self._checkpoints if one.position <= position]
-            if position == self._entered and self.slots is not None:
-                other.slots = self.pool.take_slots()
-                self.pool.copy_slots(self.slots, other.slots)
-                other._entered = position
-            elif other._checkpoints:
-                other.slots = self.pool.take_slots()
-                self.pool.copy_slots(other._checkpoints[-1].slots, other.slots)
-                other._entered = position = other._checkpoints[-1].position
-            else:
-                position = 0
+            slots, position = self._slots_at(position)
+            other._checkpoints = self._checkpoints.shared(position)
+            if slots is not None:
+                other.slots, other._entered = self.pool.take_slots(), position
+                self.pool.copy_slots(slots, other.slots)
         other.blocks = self.blocks[: -(-position // BLOCK)]
         for block in other.blocks:
             block.holders += 1
@@ -156,13 +144,8 @@ class SequenceState:
         """The bytes up to a position or, with slots, up to the last checkpoint before it."""
         slots = None
         if self.layout.slots:
-            earlier = [each for each in self._checkpoints if each.position <= position]
-            if position == self._entered and self.slots is not None:
-                slots = self.pool.read_slots(self.slots)
-            elif earlier:
-                position, slots = earlier[-1].position, self.pool.read_slots(earlier[-1].slots)
-            else:
-                position = 0
+            found, position = self._slots_at(position)
+            slots = None if found is None else self.pool.read_slots(found)
         count = -(-position // BLOCK) if self.layout.pages else 0
         return SavedState(position, [self.pool.read(block) for block in self.blocks[:count]], slots)
 
@@ -182,8 +165,12 @@ class SequenceState:
         """The blocks' addresses."""
         return np.array([self.pool.address(block) for block in self.blocks], np.int64)
 
-    def _has_checkpoint(self, position: int) -> bool:
-        return any(each.position == position for each in self._checkpoints)
+    def _slots_at(self, position: int) -> tuple[Any, int]:
+        """The slots there or at the last checkpoint before, and that position; None at 0."""
+        if position == self._entered:
+            return self.slots, position
+        last = self._checkpoints.last(position)
+        return (last.slots, last.position) if last else (None, 0)
 
 
 def reserve(step: Step, states: Sequence[SequenceState]) -> None:

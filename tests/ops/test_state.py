@@ -18,7 +18,8 @@ from ops.operations.base import Pages, Slot
 from ops.operations.products import JoinedProducts
 from ops.operations.registry import FUSED, RECORDED
 from ops.recorder import record
-from ops.state.sequence import MAX_CHECKPOINTS, SequenceState
+from ops.state.blocks import MAX_CHECKPOINTS
+from ops.state.sequence import SequenceState
 from quant.gguf import GGUF
 
 KV = ("f32", "f32")
@@ -194,7 +195,7 @@ def test_checkpoints_are_bounded_and_spread(passes):
     for position in range(100):
         state.reserve(position, position + 1)
         state.checkpoint()
-    kept = [each.position for each in state._checkpoints]
+    kept = state.checkpoints
     assert len(kept) == MAX_CHECKPOINTS and kept[0] == 1 and kept[-1] == 100
     assert state.rewind(50) == max(place for place in kept if place <= 50)
 
@@ -206,7 +207,7 @@ def test_without_slots_nothing_is_copied_and_any_place_is_reached():
     state = SequenceState(BlockPool(StateLayout((Pages(0, 1, 16, 16),))))
     state.reserve(0, 300)
     state.checkpoint()
-    assert state.rewind(17) == 17 and not state._checkpoints and state.slots is None
+    assert state.rewind(17) == 17 and not state.checkpoints and state.slots is None
     assert state.fork(280)[1] == 280
 
 

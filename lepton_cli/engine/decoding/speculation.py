@@ -52,8 +52,8 @@ class DraftModel:
         window, guesses = self._window, list[int]()
         if len(ids) + most > window.size:
             return guesses
-        window.reuse(ids)
-        for _ in window.prefill(ids):
+        window.reuse(ids, temporary=True)
+        for _ in window.prefill(ids, temporary=True):
             pass
         while len(guesses) < most:
             logits = np.asarray(window.logits)

@@ -20,6 +20,8 @@ from quant.errors import UsageError
 
 CHECKPOINT_TOKENS = 2048
 """Interval of checkpoints in a long prompt, to which recurrent layers can rewind."""
+MIN_CHECKPOINT_DISTANCE = 64
+"""Tokens. Running fewer again costs less than cutting a pass in two for a checkpoint."""
 
 
 def common_prefix(ids: list[int], others: list[int]) -> int:
@@ -89,38 +91,63 @@ class Window:
         self.owner = 0  # the number of the prompt in it: answers must not mix their tokens
         self.logits: RowLogits = np.empty(0, np.float32)
         self._state = SequenceState(passes.pool)
+        self._pending = 0  # the last tokens of `ids` that the state has yet to run: see `drop_last`
         self._passes = passes
 
-    def reuse(self, ids: Sequence[int]) -> int:
+    def reuse(self, ids: Sequence[int], *, temporary: bool = False) -> int:
         """Keeps the common prefix of the window and a prompt; returns its length.
 
-        The prompt's last token is always run again, since its logits are needed.
+        The prompt's last token is always run again, since its logits are needed. Sets a checkpoint
+        at the window's end if the prompt continues from there, unless it is only `temporary`.
         """
         self.owner += 1
-        self._rewind(common_prefix(self.ids, list(ids[:-1])))
+        shared = common_prefix(self.ids, list(ids[:-1]))
+        if shared == len(self.ids) and not temporary:
+            self._run_pending()
+            self._state.checkpoint()
+        self._rewind(shared)
         self._state.shrink(len(ids))
         return len(self.ids)
 
     def prefill(
-        self, ids: Sequence[int], interrupt: threading.Event | None = None
+        self,
+        ids: Sequence[int],
+        interrupt: threading.Event | None = None,
+        *,
+        marks: Sequence[int] = (),
+        temporary: bool = False,
     ) -> Iterator[int]:
         """Runs the rest of a prompt in chunks; yields the number of positions done.
 
-        Sets checkpoints at the end and every CHECKPOINT_TOKENS, to which recurrent layers can
-        rewind.
+        Sets checkpoints, to which recurrent layers can rewind, at the end, every CHECKPOINT_TOKENS
+        and at those `marks` that are far enough from each other. A `temporary` one at the end is
+        replaced by the next of its kind.
         """
-        owner = self.owner
+        owner, ends = self.owner, self._checkpoint_positions(ids, marks)
         while len(self.ids) < len(ids):
             self.check(owner)
             start = len(self.ids)
-            part = ids[start : start + self._passes.chunk]
-            last = start + len(part) == len(ids)
-            logits = self._run(part, [len(part) - 1] if last else [], interrupt)
+            end = min(ends[0] if ends else len(ids), start + self._passes.chunk)
+            last = end == len(ids)
+            logits = self._run(ids[start:end], [end - start - 1] if last else [], interrupt)
             if last:
                 self.logits = logits[0]
-            if last or len(self.ids) // CHECKPOINT_TOKENS > start // CHECKPOINT_TOKENS:
-                self._state.checkpoint()
+            if ends and end == ends[0]:
+                del ends[0]
+                self._state.checkpoint(temporary=temporary)
             yield len(self.ids)
+
+    def _checkpoint_positions(self, ids: Sequence[int], marks: Sequence[int]) -> list[int]:
+        """Ends of a prompt's chunks at which recurrent layers need a checkpoint, in order."""
+        if not self._state.layout.slots:
+            return []
+        positions, last = list[int](), len(self.ids)
+        for position in sorted({*marks, *range(0, len(ids), CHECKPOINT_TOKENS)}):
+            distance = min(position - last, len(ids) - position)
+            if distance >= MIN_CHECKPOINT_DISTANCE:
+                positions.append(position)
+                last = position
+        return [*positions, len(ids)]
 
     def append(self, tokens: Sequence[int], interrupt: threading.Event | None = None) -> Logits:
         """Runs tokens; returns the logits of each, (tokens, V), valid until the next pass.
@@ -128,7 +155,7 @@ class Window:
         With several tokens, some may be guesses that `drop_last` removes again.
         """
         if len(tokens) > 1:
-            self._state.checkpoint()
+            self._state.checkpoint(temporary=True)
         rows = self._run(tokens, range(len(tokens)), interrupt)
         self.logits = rows[-1]
         return rows
@@ -140,21 +167,25 @@ class Window:
 
     def draw(self, token: int, plan: DrawPlan, numbers: Sequence[float]) -> list[int]:
         """Runs a token, draws the next, runs that, ...; returns those drawn (the last not run)."""
+        self._run_pending()
         drawn = self._passes.draw(self.step([token], [0]), self._state, plan, numbers)
         self.ids += [token, *drawn[:-1]]
         return drawn
 
     def drop_last(self, count: int) -> None:
-        """Removes the last `count` tokens."""
+        """Removes the last `count` tokens.
+
+        Where recurrent layers rewind further, the next pass runs what they lack.
+        """
         if count:
-            wanted = self.ids[: len(self.ids) - count]
-            self._rewind(len(wanted))
-            self._rerun(wanted)
+            del self.ids[len(self.ids) - count :]
+            self._pending = len(self.ids) - self._state.rewind(len(self.ids))
 
     @property
     def max_batch(self) -> int:
         """The most tokens that `append` takes now."""
-        return min(self._passes.chunk, self._passes.outputs, self.size - len(self.ids))
+        room = max(1, self._passes.chunk - self._pending)
+        return min(room, self._passes.outputs, self.size - len(self.ids))
 
     def check(self, owner: int) -> None:
         """Raises UsageError if another prompt has taken over the window."""
@@ -191,11 +222,13 @@ class Window:
 
     def save(self, position: int) -> SavedState:
         """The state after `position` tokens or slightly fewer; copy it before the next pass."""
+        self._run_pending()
         return self._state.save(position)
 
     def restore(self, ids: Sequence[int], saved: SavedState) -> None:
         """Replaces the window by a saved state and its tokens."""
         self.owner += 1
+        self._rewind(0)
         self._state.restore(saved)
         self.ids[:] = ids[: saved.position]
 
@@ -204,6 +237,7 @@ class Window:
 
         Raises UsageError on a backend that does not measure operator times.
         """
+        self._run_pending()
         state, reached = self._state.fork(len(self.ids))
         assert reached == len(self.ids), "the state is at the window's end"
         try:
@@ -218,7 +252,7 @@ class Window:
 
     def step(self, tokens: Sequence[int], outputs: Sequence[int]) -> Step:
         """The step for the next tokens; `outputs`: indices of those whose logits are wanted."""
-        start = len(self.ids)
+        start = len(self.ids) - self._pending
         return Step(
             np.array(tokens, np.int32),
             np.arange(start, start + len(tokens), dtype=np.int32),
@@ -228,20 +262,32 @@ class Window:
     def _rewind(self, position: int) -> None:
         """Cuts the window at `position` or earlier; the caller runs the missing tokens again."""
         del self.ids[self._state.rewind(position) :]
+        self._pending = 0
 
-    def _rerun(self, ids: Sequence[int]) -> None:
-        """Runs the tokens that a rewind removed in excess."""
-        while len(self.ids) < len(ids):
-            start = len(self.ids)
-            self._run(ids[start : start + self._passes.chunk], [], None)
+    def _run_pending(self, most: int = 0) -> None:
+        """Runs the pending tokens except the last `most`."""
+        while self._pending > most:
+            count = min(self._pending - most, self._passes.chunk)
+            self._pass(self.ids[len(self.ids) - self._pending :][:count], [], None)
+            self._pending -= count
 
     def _run(
         self, tokens: Sequence[int], outputs: Sequence[int], interrupt: threading.Event | None
     ) -> Logits:
-        try:
-            logits = self._passes.run(self.step(tokens, outputs), [self._state], interrupt)
-        except BaseException:
-            self._rewind(len(self.ids))  # an interrupted step leaves a partial state
-            raise
+        """Runs the pending tokens and these, in one pass if it has room for them."""
+        self._run_pending(self._passes.chunk - len(tokens))
+        pending = self._pending
+        together = [*self.ids[len(self.ids) - pending :], *tokens]
+        logits = self._pass(together, [pending + n for n in outputs], interrupt)
+        self._pending = 0
         self.ids.extend(tokens)
         return logits
+
+    def _pass(
+        self, tokens: Sequence[int], outputs: Sequence[int], interrupt: threading.Event | None
+    ) -> Logits:
+        try:
+            return self._passes.run(self.step(tokens, outputs), [self._state], interrupt)
+        except BaseException:
+            self._rewind(len(self.ids) - self._pending)  # such a step leaves a partial state
+            raise
