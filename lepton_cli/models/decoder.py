@@ -75,6 +75,11 @@ class Decoder:
         """A row a token."""
         return self.weights.weight("token_embd.weight")
 
+    @property
+    def further_blocks(self) -> range:
+        """Those behind the model's own, which guess further tokens and are not run."""
+        return range(self.layers, self.keys.positive("block_count"))
+
     def embed(self, ops: Operators) -> Array:
         return ops.embed(self.embedding)
 

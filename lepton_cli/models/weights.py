@@ -2,7 +2,9 @@
 
 from collections.abc import Collection
 
-from ops.interface import Linear, Weight
+import numpy as np
+
+from ops.interface import Linear, Weight, check_widths
 from quant.errors import ModelFileError
 from quant.gguf import GGUF, Tensor
 
@@ -20,6 +22,7 @@ class Weights:
         self._file, self._unapplied = file, unapplied
         self._used: set[str] = set()
         self._linears: dict[str, Linear] = {}
+        self._apart: dict[str, list[Weight]] = {}
 
     def __contains__(self, name: str) -> bool:
         return f"{name}.weight" in self._file.tensors or name in self._file.tensors
@@ -52,15 +55,35 @@ class Weights:
         """A tensor that may be in the file and is of no use there."""
         self._used.add(name)
 
+    def parts_of_groups(self, name: str, groups: int, parts: int) -> list[Weight]:
+        """A small matrix whose rows lie in groups of several parts, taken apart by a copy.
+
+        One copy for all passes: a weight is known by its place in memory. Raises ModelFileError.
+        """
+        if name not in self._apart:
+            whole = self.weight(name)
+            rows = whole.rows // (groups * parts)
+            check_widths(name, whole.rows, groups * parts * rows)
+            data = whole.data.reshape(groups, parts, rows, -1).swapaxes(0, 1)
+            apart = np.ascontiguousarray(data).reshape(parts, groups * rows, -1)
+            self._apart[name] = [Weight(name, whole.format, whole.columns, part) for part in apart]
+        return self._apart[name]
+
     def _optional(self, name: str, kind: str) -> Weight | None:
         if f"{name}.{kind}" not in self._file.tensors:
             return None
         weight = self.weight(f"{name}.{kind}")
         return None if f"{name.rpartition('.')[2]}.{kind}" in self._unapplied else weight
 
-    def check_all_used(self, ignored: Collection[str]) -> None:
-        """A tensor that no block asked for is part of a model that we would compute wrongly."""
-        left = [name for name in self._file.tensors if name not in self._used | set(ignored)]
+    def check_all_used(self, ignored: Collection[str], further: range = range(0)) -> None:
+        """A tensor that no block asked for is part of a model that we would compute wrongly.
+
+        `further` are the numbers of blocks that may be left out as a whole.
+        """
+        known = {*self._used, *ignored}
+        beginnings = tuple(f"blk.{number}." for number in further)
+        names = [name for name in self._file.tensors if not name.startswith(beginnings)]
+        left = [name for name in names if name not in known]
         if left:
             more = f" and {len(left) - 1} more" if len(left) > 1 else ""
             message = f"{self._file.path}: the tensor {left[0]}{more} is not used"
@@ -93,6 +116,10 @@ class Layer:
         """Tensors `name`.weight that the file may have and that this block does not need."""
         for name in names:
             self._weights.leave_out(f"blk.{self.number}.{name}.weight")
+
+    def parts_of_groups(self, name: str, groups: int, parts: int) -> list[Weight]:
+        """See Weights."""
+        return self._weights.parts_of_groups(f"blk.{self.number}.{name}", groups, parts)
 
 
 def _weight(tensor: Tensor) -> Weight:

@@ -47,7 +47,9 @@ class Checkpoints:
 
         Where memory runs out, others give theirs, and at last nothing is kept.
         """
-        if any(each.position == position for each in self) or not self._pool.checkpoints:
+        if any(each.position == position for each in self):
+            return
+        if not (temporary or self._pool.checkpoints):
             return
         if temporary:
             self._drop_temporary()

@@ -14,6 +14,7 @@ from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.registry import ARCHITECTURES, decoder_class
 from ops.operations.attention import Attention, Rotate
 from quant.errors import ModelFileError
+from quant.format import dequantize
 from quant.gguf import GGUF
 
 RECORDINGS = sorted({each for entry in ARCHITECTURES.values() for each in entry.recordings})
@@ -401,3 +402,56 @@ def test_absurd_rotary_keys_are_refused(tmp_path, key, value):
 def test_a_format_without_arithmetic_is_named(shared_data):
     message = refused(shared_data("quants") / "tiny-IQ2_XS.gguf")
     assert "IQ2_XS" in message and "tensor" in message
+
+
+def test_an_old_layout_of_a_delta_net_gives_the_same_logits(made, tmp_path):
+    """`ssm_in` holds for each head of keys q, k, and two heads of v and of z."""
+    new, ids = made("qwen3next"), np.array(ids_of(20), np.int32)
+    tensors = {
+        name: dequantize(each.format, each.data).reshape(each.shape)
+        for name, each in GGUF.open(new).tensors.items()
+    }
+    fused, z = (tensors[name] for name in ("blk.0.attn_qkv.weight", "blk.0.attn_gate.weight"))
+    parts = [part.reshape(2, -1, 64) for part in (fused[:32], fused[32:64], fused[64:], z)]
+    tensors["blk.0.ssm_in.weight"] = np.concatenate(parts, 1).reshape(-1, 64)
+    changed = tensors | {"blk.0.attn_qkv.weight": None, "blk.0.attn_gate.weight": None}
+    old = write_model(tmp_path / "old.gguf", "qwen3next", tensors=changed)
+    np.testing.assert_array_equal(logits_of(old, ids, "cpu"), logits_of(new, ids, "cpu"))
+
+
+def test_blocks_that_guess_further_tokens_are_left_out_and_no_others(tmp_path):
+    further = {"blk.2.nextn.eh_proj.weight": "DD", "blk.2.attn_norm.weight": "D"}
+    told = {"qwen35.block_count": 3, "qwen35.nextn_predict_layers": 1}
+    told["qwen35.attention.recurrent_layers"] = [True, False, False]
+    path = write_model(tmp_path / "m.gguf", "qwen35", tensors=further, metadata=told)
+    loading.build(GGUF.open(path), 64)
+    assert "blk.2" in refused(write_model(tmp_path / "n.gguf", "qwen35", tensors=further))
+    more = further | {"blk.3.attn_norm.weight": "D"}
+    path = write_model(tmp_path / "o.gguf", "qwen35", tensors=more, metadata=told)
+    assert "blk.3.attn_norm" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ssm.time_step_rank", 3),
+        ("ssm.inner_size", 48),
+        ("ssm.state_size", 0),
+        ("full_attention_interval", 0),
+    ],
+)
+def test_absurd_numbers_of_a_delta_net_are_refused(tmp_path, key, value):
+    metadata = {f"qwen35.{key}": value}
+    if key == "full_attention_interval":
+        metadata["qwen35.attention.recurrent_layers"] = None
+    assert key in refused(write_model(tmp_path / "m.gguf", "qwen35", metadata=metadata))
+
+
+@pytest.mark.parametrize(
+    "name", ["attn_qkv.weight", "ssm_conv1d.weight", "ssm_alpha.weight", "ssm_a", "ssm_norm.weight"]
+)
+def test_a_misshapen_tensor_of_a_delta_net_is_named(tmp_path, name):
+    shape = (24, 64) if name.endswith("weight") and name != "ssm_norm.weight" else (3,)
+    for given in (None, np.zeros(shape, np.float32)):
+        path = write_model(tmp_path / "m.gguf", "qwen35", tensors={f"blk.0.{name}": given})
+        assert f"blk.0.{name.removesuffix('.weight')}" in refused(path)

@@ -145,6 +145,36 @@ def instead(own: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]
     return {**dict.fromkeys(others, ""), **own}
 
 
+# delta nets: 2 heads of keys, h of values, s wide; Y channels of q, k and v, X of results, k taps
+DELTA = shapes(
+    "attn_norm.weight:D attn_qkv.weight:YD attn_gate.weight:XD ssm_conv1d.weight:Yk ssm_dt.bias:h"
+    " ssm_a:h ssm_beta.weight:hD ssm_alpha.weight:hD ssm_norm.weight:s ssm_out.weight:DX"
+    " post_attention_norm.weight:D"
+)
+DELTA_KEYS: dict[str, Any] = {
+    "ssm.conv_kernel": 4,
+    "ssm.state_size": 16,
+    "ssm.group_count": 2,
+    "ssm.time_step_rank": 4,
+    "ssm.inner_size": 64,
+    "attention.recurrent_layers": [True, False],
+    "rope.dimension_count": 8,
+}
+DELTA_SIZES = {"h": 4, "s": 16, "Y": 128, "X": 64, "k": 4, "z": 384, "b": 8, "P": 128, "W": 24}
+GATED_ATTENTION = {  # in place of a delta net; P: each head's query and gate
+    **{
+        name: "" for name in DELTA if name not in ("attn_norm.weight", "post_attention_norm.weight")
+    },
+    **shapes("attn_q.weight:PD attn_k.weight:BD attn_v.weight:BD attn_output.weight:DA"),
+    **QK_NORM,
+}
+SHARED_EXPERT = shapes(
+    "ffn_gate_shexp.weight:WD ffn_up_shexp.weight:WD ffn_down_shexp.weight:DW"
+    " ffn_gate_inp_shexp.weight:D"
+)
+MERGED_CONTROLS = {"ssm_beta.weight": "", "ssm_alpha.weight": "", "ssm_ba.weight": "bD"}
+
+
 PRESETS = {
     "llama": Preset("llama", DENSE),
     "llama-moe": Preset("llama", ATTENTION | FFN_NORM | EXPERTS, keys=MOE),
@@ -351,6 +381,27 @@ PRESETS = {
     "smollm3": Preset("smollm3", DENSE, dimensions={"L": 4}),
     "starcoder2": Preset(
         "starcoder2", ATTENTION | FFN_NORM | LAYER_NORMS | UNGATED, UNTIED_LAYER_NORM
+    ),
+    "qwen35": Preset(
+        "qwen35",
+        DELTA | FFN,
+        keys=DELTA_KEYS,
+        dimensions=DELTA_SIZES,
+        layers={1: GATED_ATTENTION},
+    ),
+    "qwen35moe": Preset(
+        "qwen35moe",
+        DELTA | EXPERTS | SHARED_EXPERT,
+        keys=DELTA_KEYS | MOE,
+        dimensions=DELTA_SIZES,
+        layers={1: GATED_ATTENTION},
+    ),
+    "qwen3next": Preset(
+        "qwen3next",
+        DELTA | MERGED_CONTROLS | EXPERTS | SHARED_EXPERT,
+        keys=DELTA_KEYS | MOE,
+        dimensions=DELTA_SIZES,
+        layers={1: GATED_ATTENTION | {"ssm_ba.weight": ""}},
     ),
     "bitnet": Preset(
         "bitnet", DENSE | shapes("attn_sub_norm.weight:A ffn_sub_norm.weight:F"), TIED

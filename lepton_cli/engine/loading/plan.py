@@ -122,7 +122,7 @@ def build(file: GGUF, context: int) -> Program:
         if str(file.path) in error.message:
             raise
         raise ModelFileError(f"{file.path}: {error.message}", error.hint) from error
-    decoder.weights.check_all_used(decoder.ignored)
+    decoder.weights.check_all_used(decoder.ignored, decoder.further_blocks)
     return program
 
 

@@ -32,7 +32,10 @@ class GroupedAttention:
     whole_rows: bool = False
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        q, k, v = self.project(ops, x, w)  # (T, H*d), (T, K*d), (T, K*e)
+        return ops.linear(w.attn_output, self.attend(ops, *self.project(ops, x, w), w))  # (T, D)
+
+    def attend(self, ops: Operators, q: Array, k: Array, v: Array, w: Layer) -> Array:
+        """(T, H*d), (T, K*d), (T, K*e) -> (T, H*e): all between the first and the last matrix."""
         if self.norm_last:
             q, k = self.normalized(ops, *self.turned(ops, q, k), w)
         else:
@@ -43,7 +46,7 @@ class GroupedAttention:
         y = ops.attention(q, k, v, self.heads, sinks)  # (T, H*e)
         if self.inner_norm is not None:
             y = self.inner_norm(ops, y, w.attn_sub_norm)
-        return ops.linear(w.attn_output, y)  # (T, D)
+        return y
 
     def normalized(self, ops: Operators, q: Array, k: Array, w: Layer) -> tuple[Array, Array]:
         norm, heads = self.head_norm, self.heads
@@ -71,3 +74,16 @@ class GroupedAttention:
         parts = ((0, first), (first, second), (second, last))
         q, k, v = (ops.linear(w.attn_qkv.part(*part), x) for part in parts)
         return q, k, v
+
+
+@dataclass(frozen=True, slots=True)
+class GatedAttention(GroupedAttention):
+    """Results times σ(gate), where `attn_q` holds each head's query and then its gate."""
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        width, gated = self.heads.head_width, w.attn_q.weight
+        check_widths(gated.name, gated.rows, 2 * self.heads.query_heads * width)
+        both = ops.linear(w.attn_q, x)  # (T, H*2d)
+        q, gate = (ops.columns(both, n * width, (n + 1) * width, 2 * width) for n in range(2))
+        y = self.attend(ops, q, ops.linear(w.attn_k, x), ops.linear(w.attn_v, x), w)
+        return ops.linear(w.attn_output, ops.gate(gate, y, "sigmoid"))  # (T, D)

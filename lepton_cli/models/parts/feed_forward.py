@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from lepton_cli.models.parts.block import Norm
 from lepton_cli.models.weights import Layer
-from ops.interface import Activation, Array, Linear, Operators, Routing, check_widths
+from ops.interface import Activation, Array, Chosen, Linear, Operators, Routing, check_widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,34 @@ class Mixture:
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         chosen = ops.route(ops.linear(w.ffn_gate_inp, x), self.routing)
-        gate = ops.expert_linear(w.ffn_gate_exps, x, chosen)  # (T*k, F)
-        up = ops.expert_linear(w.ffn_up_exps, x, chosen)
+        gate, up = self.project(ops, x, w, chosen)  # (T*k, F) each
         y = ops.expert_linear(w.ffn_down_exps, ops.gate(gate, up, self.activation), chosen)
         return ops.expert_sum(y, chosen)  # (T, D)
+
+    def project(self, ops: Operators, x: Array, w: Layer, chosen: Chosen) -> tuple[Array, Array]:
+        """A merged tensor holds each expert's gate and then its `up`."""
+        if "ffn_gate_up_exps" not in w:
+            gate = ops.expert_linear(w.ffn_gate_exps, x, chosen)
+            return gate, ops.expert_linear(w.ffn_up_exps, x, chosen)
+        merged, width = w.ffn_gate_up_exps, w.ffn_down_exps.weight.columns
+        check_widths(merged.weight.name, merged.weight.rows, 2 * width)
+        both = ops.expert_linear(merged, x, chosen)  # (T*k, 2F)
+        return ops.columns(both, 0, width), ops.columns(both, width, 2 * width)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedExpert:
+    """A mixture, and one more expert beside it that every token meets.
+
+    It counts σ(ffn_gate_inp_shexp · x), where the file has that vector.
+    """
+
+    mixture: Mixture
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        gate, up = ops.linear(w.ffn_gate_shexp, x), ops.linear(w.ffn_up_shexp, x)
+        y = ops.linear(w.ffn_down_shexp, ops.gate(gate, up, self.mixture.activation))
+        if "ffn_gate_inp_shexp" in w:
+            share = ops.activate(ops.linear(w.ffn_gate_inp_shexp, x), "sigmoid")  # (T, 1)
+            y = ops.multiply(y, share)
+        return ops.add(self.mixture(ops, x, w), y)

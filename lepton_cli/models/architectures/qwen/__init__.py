@@ -10,4 +10,15 @@ ENTRIES = {
     "qwen3moe": Entry("qwen3:Qwen3", "Qwen 3 with experts", ("archs/qwen3moe-moe",)),
     "qwen3tts": Entry("qwen3:Qwen3Vl", "Qwen 3 TTS (codes)", ("archs2/qwen3tts-dense",)),
     "qwen3vl": Entry("qwen3:Qwen3Vl", "Qwen 3 VL (text)", ("archs2/qwen3vl-dense",)),
+    "qwen35": Entry("qwen35:Qwen35", "Qwen 3.5", ("archs/qwen35-dense", "more/qwen35")),
+    "qwen35moe": Entry(
+        "qwen35:Qwen35",
+        "Qwen 3.5 and 3.6 with experts",
+        ("archs/qwen35moe-moe", "more/qwen35moe"),
+    ),
+    "qwen3next": Entry(
+        "qwen3next:Qwen3Next",
+        "Qwen3-Next",
+        ("archs2/qwen3next-moe", "more/qwen3next"),
+    ),
 }
