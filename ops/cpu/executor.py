@@ -1,4 +1,4 @@
-"""Replays a program: parked threads, one call without the GIL a step, a stop flag for Ctrl-C."""
+"""Runs a program on worker threads: one call without the GIL per step, a stop flag for Ctrl-C."""
 
 import contextlib
 import ctypes
@@ -57,9 +57,9 @@ class Executor:
         kind, function, number = _waiting()
         self._sync[[WAIT_KIND, WAIT_FUNCTION, WAIT_NUMBER]] = kind, function, number
         self._sync[CLOCK] = _clock()
-        self._posted: tuple[int, Job] = (0, (0, 0, 0))  # the number of a job, and the job
-        self._done = [0] * threads  # the number of each worker's last job
-        self._calls: list[SimpleQueue[None]] = [SimpleQueue() for _ in range(threads)]
+        self._job: tuple[int, Job] = (0, (0, 0, 0))  # the number of a job, and the job
+        self._done = [0] * threads  # the number of the last job that each worker finished
+        self._wake: list[SimpleQueue[None]] = [SimpleQueue() for _ in range(threads)]
         self._finished: SimpleQueue[None] = SimpleQueue()
         self._process, self._closed = os.getpid(), False
         self._workers = [
@@ -70,7 +70,7 @@ class Executor:
             worker.start()
 
     def timed(self, job: Job) -> NDArray[np.float64]:
-        """Runs a job; gives the seconds at which each operator ended, of no particular zero."""
+        """Runs a job; returns the time in seconds at which each operator ended."""
         if not self._sync[CLOCK]:
             raise UsageError("operators cannot be timed on this system", "leave out --profile")
         times = np.zeros((job[2], 2), np.int64)
@@ -81,35 +81,35 @@ class Executor:
         return seconds
 
     def begin(self, job: Job) -> None:
-        """Sets the workers to a job without waiting for it. Raises UsageError after `close`."""
+        """Starts a job without waiting for it. Raises UsageError after `close`."""
         if self._closed or os.getpid() != self._process:
             raise UsageError("the model is closed, or belongs to another process", "load it again")
-        self.settle()
+        self.wait()
         self._sync[STOP : STOP + 2] = 0
-        self._posted = self._posted[0] + 1, job
-        for call in self._calls:
+        self._job = self._job[0] + 1, job
+        for call in self._wake:
             call.put(None)
 
     def run(self, job: Job, interrupt: threading.Event | None = None) -> None:
         """Raises Interrupted when `interrupt` is set before the end, UsageError after `close`."""
         try:
             self.begin(job)
-            self.settle(interrupt)
-        except BaseException:  # Ctrl-C, wherever it strikes: no worker may be left at work
+            self.wait(interrupt)
+        except BaseException:  # Ctrl-C at any point: no worker may go on
             self._sync[STOP] = 1
-            self.settle()
+            self.wait()
             raise
         if self._sync[STOP]:
             raise Interrupted
 
-    def settle(self, interrupt: threading.Event | None = None) -> None:
-        """Waits until the posted job is done; may be broken off anywhere and called again.
+    def wait(self, interrupt: threading.Event | None = None) -> None:
+        """Waits until the job is done; may be interrupted anywhere and called again.
 
-        Jobs are numbered, not counted, and calling a worker twice does no harm.
+        Jobs are numbered, and waking a worker twice does no harm.
         """
-        number = self._posted[0]
+        number = self._job[0]
         while min(self._done) < number and not self._closed:
-            for done, call in zip(self._done, self._calls, strict=True):
+            for done, call in zip(self._done, self._wake, strict=True):
                 if done < number and call.empty():
                     call.put(None)
             if interrupt is not None and interrupt.is_set():
@@ -121,10 +121,10 @@ class Executor:
         if self._prepare:
             self._prepare(0, 0, thread, self.threads)
         while True:
-            self._calls[thread].get()
+            self._wake[thread].get()
             if self._closed:
                 return
-            number, (program, step, count) = self._posted
+            number, (program, step, count) = self._job
             if number == self._done[thread]:
                 continue
             self._replay(program, count, step, thread, self.threads, self._sync.ctypes.data)
@@ -136,21 +136,21 @@ class Executor:
         if os.getpid() != self._process:
             return  # a forked child has no workers
         self._sync[STOP] = 1
-        self.settle()
+        self.wait()
         self._closed = True
-        for call in self._calls:
+        for call in self._wake:
             call.put(None)
         for worker in self._workers:
             worker.join()
 
 
 def _function(address: int, arguments: int) -> Callable[..., None]:
-    """A kernel that Python can call: so many int64."""
+    """A kernel as a Python function of this many int64."""
     return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * arguments)(address)
 
 
 def _waiting() -> tuple[int, int, int]:
-    """How a thread waits at a barrier: kind, address of the C function, system call number."""
+    """How a thread sleeps at a barrier: kind, address of the C function, system call number."""
     number = FUTEX_NUMBERS.get(platform.machine())
     if sys.platform == "linux" and number is not None and sys.maxsize > 1 << 32:
         return FUTEX, _address(ctypes.CDLL(None).syscall), number
@@ -160,7 +160,7 @@ def _waiting() -> tuple[int, int, int]:
 
 
 def _clock() -> int:
-    """The address of clock_gettime; 0 where there is none, and nothing can be timed."""
+    """The address of clock_gettime; 0 on systems without it, where operators cannot be timed."""
     function = (
         None if sys.platform == "win32" else getattr(ctypes.CDLL(None), "clock_gettime", None)
     )

@@ -11,12 +11,12 @@ from quant.errors import UsageError
 
 
 def cpu_findings(root: Path) -> tuple[Finding, ...]:
-    """`root` is the folder of the person's own kernels."""
+    """`root` is the user's folder for compiled kernels."""
     return _instructions(), _kernels(root)
 
 
 def _instructions() -> Finding:
-    """Which of the rungs kernels are compiled for, and why."""
+    """The rung that kernels are compiled for, and why."""
     features = host_features()
     try:
         rung = choose_rung(features, os.environ)
@@ -28,18 +28,18 @@ def _instructions() -> Finding:
 
 
 def _kernels(root: Path) -> Finding:
-    """What is compiled for these instructions: with the package, or since then."""
+    """The kernels compiled for this rung, in the package and in the user's folder."""
     try:
         rung = choose_rung(host_features(), os.environ)
     except UsageError:
         return Finding("kernels", "none", "there are no instructions to compile them for")
-    shelves = [packaged_kernels(rung), cached_kernels(root, rung)]
-    stored = [(shelf.folder, sizes) for shelf in shelves if (sizes := shelf.sizes())]
+    folders = [packaged_kernels(rung), cached_kernels(root, rung)]
+    stored = [(kernels.folder, sizes) for kernels in folders if (sizes := kernels.sizes())]
     lost = ObjectStore(root, lambda compiling: None).lost()
-    told = [f"{lost.message}; {lost.hint}"] if lost else []
+    reasons = [f"{lost.message}; {lost.hint}"] if lost else []
     if not stored:
-        where = f"each time: {told[0]}" if told else f"into {shelves[-1].folder}"
+        where = f"each time: {reasons[0]}" if reasons else f"into {folders[-1].folder}"
         return Finding("kernels", "none is compiled yet", f"a run compiles what it needs, {where}")
     places = [f"{sum(sizes.values()) / 1e3:.0f} kB in {folder}" for folder, sizes in stored]
     names = {name for _, sizes in stored for name in sizes}
-    return Finding("kernels", f"{len(names)} compiled", ", ".join([*places, *told]))
+    return Finding("kernels", f"{len(names)} compiled", ", ".join([*places, *reasons]))

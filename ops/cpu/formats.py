@@ -1,6 +1,6 @@
 """Which weight formats the CPU's kernels compute with: those with a file in kernels/formats/.
 
-The kernels themselves need Numba, which the process that runs a model does not import.
+The kernels need Numba, which the process that runs a model does not import.
 """
 
 from collections.abc import Mapping

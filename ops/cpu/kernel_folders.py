@@ -1,6 +1,6 @@
-"""Where the CPU's kernels lie: one folder may come with the package, the others are the person's.
+"""Folders of the CPU's kernels: one may come with the package, the others are the user's.
 
-Their names hold a digest (see ops.compiled.kernel_folder).
+Their names contain a digest (see ops.compiled.kernel_folder).
 """
 
 import hashlib
@@ -19,17 +19,17 @@ PACKAGED = HERE / "compiled"
 
 
 def packaged_kernels(rung: Rung) -> KernelFolder:
-    """Made when the package was built; its code depends on nothing that is installed here."""
+    """Filled when the package was built, whatever compiler is installed here."""
     return KernelFolder(PACKAGED / f"{rung.name}-{_digest(rung)}", code=Path(__file__))
 
 
 def cached_kernels(root: Path, rung: Rung) -> KernelFolder:
-    """Another version of the compiler has another folder: it may know better."""
+    """The user's folder: another one for each version of the compiler."""
     return KernelFolder(root / f"{rung.name}-{_digest(rung, *_compiler())}")
 
 
 def sources() -> list[Path]:
-    """The files that decide what a kernel's object code is."""
+    """The source files that kernels are compiled from."""
     ops = HERE.parent
     files = [ops / "interface.py", ops / "state" / "formats.py"]
     files += [HERE / name for name in ("formats.py", "layout.py", "rungs.py")]
@@ -47,7 +47,7 @@ def _digest(rung: Rung, *more: str) -> str:
 
 
 def _compiler() -> tuple[str, ...]:
-    """The installed versions; Numba's by the name of its folder, as asking for it takes 10 ms."""
+    """The installed versions; Numba's from a folder's name, as importlib.metadata takes 10 ms."""
     numba = find_spec("numba")
     installed = Path(numba.origin).parents[1] if numba and numba.origin else HERE
     return llvmlite.__version__, *sorted(path.name for path in installed.glob("numba-*-info"))

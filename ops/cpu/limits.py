@@ -1,4 +1,4 @@
-"""The machine's own limits, measured: what every speed of a model can be held against."""
+"""Measures the machine's limits, which a model's speed is compared with."""
 
 import time
 
@@ -10,7 +10,7 @@ from ops.cpu.objects import ObjectStore
 from ops.cpu.records import Record
 from ops.limits import MachineLimits
 
-BUFFER_BYTES = 256 << 20  # far beyond the caches
+BUFFER_BYTES = 256 << 20  # far larger than the caches
 RUN, DEPTH, LOOP = 256, 12, 64  # as in the kernels
 ROUNDS = 4000  # of the multiplying loop: some milliseconds
 SAMPLES, CALLS = 5, 4  # the best of so many samples of so many calls

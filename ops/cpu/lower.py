@@ -1,4 +1,4 @@
-"""From a fused recording to kernel calls: which kernel, and which operand record."""
+"""Lowers a fused recording to kernel calls: a kernel and its operands for each operator."""
 
 import struct
 from collections.abc import Callable
@@ -27,10 +27,10 @@ from ops.operations.products import ExpertProduct, Product
 from ops.state.layout import StateLayout, record_bytes
 from quant.format import FORMATS, Format, dequantize
 
-MOST_QUERIES = 64  # of a kv head that meet a block while it is in the cache of a core
+MOST_QUERIES = 64  # of a kv head, computed while a block of K and V is in a core's cache
 
 SCRATCH = Buffer("tokens", 0, 0)
-"""Stands in operands for the threads' scratch, which is placed when all calls are lowered."""
+"""Stands in operands for the threads' scratch, whose address is known after lowering."""
 
 Operand = int | float | Buffer | Packed
 Numbers = NDArray[Any]
@@ -47,7 +47,7 @@ class Call:
 
 
 def scratch_bytes(op: Operation, limits: Limits) -> int:
-    """What each thread needs while it is at the operation."""
+    """The scratch of each thread during the operation."""
     match op:
         case Product() | ExpertProduct() if op.w.weight.format.name in quantized_formats():
             return UNPACKED_BYTES + TOTAL_BYTES * limits.rows(op.y)
@@ -62,12 +62,12 @@ def scratch_bytes(op: Operation, limits: Limits) -> int:
 
 
 def queries_at_once(heads: Heads) -> int:
-    """Those that attention computes in one go."""
+    """The most queries that attention computes in one part of its work."""
     return max(MOST_QUERIES, heads.query_heads // heads.kv_heads + TILE_LIMIT - 1)
 
 
 class Lowering:
-    """Owns what the operand records point to: weights in their final form, rope frequencies."""
+    """Lowers operators; owns the arrays that operands point to: weights, rope frequencies."""
 
     def __init__(self, layout: StateLayout, limits: Limits) -> None:
         self.layout, self.limits = layout, limits
@@ -86,7 +86,7 @@ class Lowering:
         return self.keep(weight.data, weight.format)
 
     def keep(self, source: Numbers, kind: Format | None = None) -> int:
-        """Holds an array, as floats of a format, as long as the program lives; its address."""
+        """Keeps an array, converted to float32 if a format is given; returns its address."""
         key = source.ctypes.data, source.shape, kind.name if kind else "as it is"
         if key not in self._kept:
             final = _padded(dequantize(kind, source)) if kind else np.ascontiguousarray(source)
@@ -99,7 +99,7 @@ Rules = dict[type[Operation], Callable[[Lowering, Any], Call]]
 
 
 def _padded(values: Numbers) -> Numbers:
-    """Kernels read whole registers, so something must lie behind the last float."""
+    """Pads the end: kernels read whole registers."""
     return np.concatenate([values.reshape(-1), np.zeros(PANEL_ROWS, np.float32)])
 
 

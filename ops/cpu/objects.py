@@ -1,6 +1,6 @@
-"""Kernels as object code: looked up in the package and in the cache folder, else compiled once.
+"""Kernels as object code: from the package, from the cache folder, or else compiled once.
 
-llvmlite alone loads them, each in less than a millisecond: Numba is not imported.
+llvmlite loads each in less than a millisecond, without Numba.
 """
 
 import ctypes
@@ -20,13 +20,13 @@ from ops.cpu.rungs import choose_rung
 from ops.machine import default_threads
 from quant.errors import LeptonError
 
-KEEPS_OBJECTS = sys.platform == "linux"  # undefined symbols are read from ELF only
-LIBM = "libm.so.6"  # glibc's; elsewhere it is a part of libc, or of what Python brings along
-COLD_PATHS = ("numba_", "NRT_", "Py", "_Py")  # what a kernel's error paths would call
+STORES_OBJECTS = sys.platform == "linux"  # undefined symbols are read from ELF only
+LIBM = "libm.so.6"  # glibc's; on other systems its functions are in libc or linked to Python
+COLD_PATHS = ("numba_", "NRT_", "Py", "_Py")  # called on a kernel's error paths only
 
 
 class ObjectStore:
-    """Gives the address of a kernel by its name."""
+    """Addresses of kernels by name."""
 
     def __init__(self, folder: Path, on_compile: Callable[[Compiling], None]) -> None:
         """`folder` is for compiled kernels. Raises UsageError for a wrong LEPTON_CPU."""
@@ -34,25 +34,25 @@ class ObjectStore:
         llvm.initialize_native_asmprinter()
         self.rung = choose_rung(host_features(), os.environ)
         self._cache = cached_kernels(folder, self.rung)
-        self._shelves = [packaged_kernels(self.rung), self._cache]
+        self._folders = [packaged_kernels(self.rung), self._cache]
         tidy(self._cache.folder, time.time())
         self._on_compile = on_compile
         self._owners: list[Any] = []  # own the memory of the loaded code
         self._addresses: dict[str, int] = {}
 
     def prepare(self, names: Iterable[str]) -> None:
-        """Loads kernels, compiling those that lie nowhere yet, several at once."""
+        """Loads kernels; compiles those that are stored nowhere yet, several at once."""
         missing = [name for name in dict.fromkeys(names) if not self._find(name)]
         if missing:
-            ignored = next(filter(None, (shelf.ignored for shelf in self._shelves)), None)
+            ignored = next(filter(None, (folder.ignored for folder in self._folders)), None)
             self._on_compile(Compiling(0, len(missing), lost=self.lost(), ignored=ignored))
-            compile_them = self._compile if KEEPS_OBJECTS else self._compile_in_place
+            compile_them = self._compile if STORES_OBJECTS else self._compile_in_place
             for done, (name, lost) in enumerate(compile_them(missing), start=1):
                 self._on_compile(Compiling(done, len(missing), name, lost))
 
     def lost(self) -> LeptonError | None:
-        """Why kernels that are compiled now could not be kept, if so."""
-        return self._cache.probe() if KEEPS_OBJECTS else _no_objects()
+        """Why kernels that are compiled now could not be stored, if so."""
+        return self._cache.probe() if STORES_OBJECTS else _no_objects()
 
     def address(self, name: str) -> int:
         if name not in self._addresses:
@@ -61,14 +61,14 @@ class ObjectStore:
 
     def _find(self, name: str) -> bool:
         if name not in self._addresses:
-            kernel = next(filter(None, (shelf.read(name) for shelf in self._shelves)), None)
+            kernel = next(filter(None, (folder.read(name) for folder in self._folders)), None)
             if kernel:
                 self._load(name, *kernel)
         return name in self._addresses
 
     def _compile(self, names: Sequence[str]) -> Iterator[tuple[str, LeptonError | None]]:
-        """Each kernel's name, and why it could not be kept."""
-        from ops.cpu.compiling import compile_kernels  # imports subprocess: only when there is need
+        """Each kernel's name, and why it could not be stored, if so."""
+        from ops.cpu.compiling import compile_kernels  # imports subprocess: only where needed
 
         for name, packed in compile_kernels(names, self.rung, default_threads().count):
             lost = self._cache.write(name, packed)
@@ -76,7 +76,7 @@ class ObjectStore:
             yield name, lost
 
     def _compile_in_place(self, names: Sequence[str]) -> Iterator[tuple[str, LeptonError | None]]:
-        from ops.cpu.kernels import ARGUMENTS, KERNELS  # imports numba: only when there is need
+        from ops.cpu.kernels import ARGUMENTS, KERNELS  # imports Numba: only where needed
         from ops.cpu.kernels.simd.compiler import aim, c_function
 
         aim(self.rung)
@@ -87,7 +87,7 @@ class ObjectStore:
             yield name, _no_objects()
 
     def _load(self, name: str, data: bytes, entry: str) -> None:
-        """Every undefined symbol gets an address first: else MCJIT leaves all of them null."""
+        """Defines all undefined symbols first: if one is missing, MCJIT leaves every one null."""
         for symbol in undefined_symbols(data):
             llvm.add_symbol(symbol, symbol_address(name, symbol))
         machine = llvm.Target.from_default_triple().create_target_machine()
@@ -109,7 +109,7 @@ def host_features() -> frozenset[str]:
 
 
 def symbol_address(kernel: str, symbol: str) -> int:
-    """A function of this process or of the mathematical library; else where error paths lead."""
+    """A function of this process or of libm; for error paths, `abort`."""
     process = ctypes.CDLL(None)
     function = getattr(process, symbol, None)
     if function is None and not symbol.startswith(COLD_PATHS):
@@ -125,16 +125,16 @@ def symbol_address(kernel: str, symbol: str) -> int:
 
 def undefined_symbols(elf: bytes) -> Iterator[str]:
     """Names that a 64-bit little-endian ELF object expects from outside (.symtab, section 0)."""
-    sections_at = struct.unpack_from("<Q", elf, 40)[0]
+    sections_offset = struct.unpack_from("<Q", elf, 40)[0]
     size, count, _ = struct.unpack_from("<HHH", elf, 58)
     sections = [
-        struct.unpack_from("<IIQQQQIIQQ", elf, sections_at + n * size) for n in range(count)
+        struct.unpack_from("<IIQQQQIIQQ", elf, sections_offset + n * size) for n in range(count)
     ]
     for _, kind, _, _, start, length, link, _, _, _ in sections:
         if kind != 2:  # SHT_SYMTAB
             continue
         names = sections[link][4]
-        for at in range(start, start + length, 24):
-            name, _, _, section, _, _ = struct.unpack_from("<IBBHQQ", elf, at)
+        for offset in range(start, start + length, 24):
+            name, _, _, section, _, _ = struct.unpack_from("<IBBHQQ", elf, offset)
             if section == 0 and name:
                 yield elf[names + name : elf.index(b"\0", names + name)].decode()

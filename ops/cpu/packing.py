@@ -1,7 +1,7 @@
-"""Where packed weights lie, and the program that brings them there from the mapped file.
+"""The memory of packed weights, and the kernel calls that fill it from the mapped file.
 
-Packing only interleaves the rows (kernels/panels.py), so the packed weights are as large as the
-file's. The mapped pages are given back as soon as they are packed.
+Packing only interleaves rows (kernels/formats/records.py), so packed weights are as large as in the
+file. Mapped pages are released as soon as they are packed.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ from quant.errors import OutOfMemoryError
 from quant.format import Format, dequantize, row_bytes
 
 HUGE_PAGE = 2 << 20
-SLICE = 16 << 20  # bytes of the file that are packed before their pages are given back
+SLICE = 16 << 20  # bytes of the file that are packed before their pages are released
 ALIGNMENT = 128
 
 PackCall = tuple[str, list[int]]  # a kernel and its operands
@@ -29,7 +29,7 @@ PackCall = tuple[str, list[int]]  # a kernel and its operands
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """A weight in panels: its place among all packed weights. An operand of a product's call."""
+    """A weight in panels: an operand of a product's call. `offset` is from the first weight's."""
 
     offset: int
     format: Format
@@ -38,65 +38,65 @@ class Packed:
 
 
 class Packing:
-    """Gives every weight a place; then fetches them all."""
+    """Assigns every weight an offset; then allocates the memory and packs them all."""
 
     def __init__(self) -> None:
-        self._places: dict[tuple[int, tuple[int, ...], str], tuple[Packed, Weight]] = {}
+        self._packed: dict[tuple[int, tuple[int, ...], str], tuple[Packed, Weight]] = {}
         self._size = 0
         self._memory: mmap.mmap | None = None
         self._base = 0
-        self._kept: list[NDArray[Any]] = []  # what the calls point to
+        self._sources: list[NDArray[Any]] = []  # arrays that the calls point to
 
     def place(self, weight: Weight, kind: Format) -> Packed:
-        """`kind` is the weight's own format, or F32 for what is to be converted."""
+        """`kind` is the weight's own format, or F32 if it is to be converted."""
         key = (weight.data.ctypes.data, weight.data.shape, weight.format.name)
-        if key not in self._places:
+        if key not in self._packed:
             panel = PANEL_ROWS * row_bytes(kind, weight.columns)
             matrix = -(-weight.rows // PANEL_ROWS) * panel
             packed = Packed(self._size, kind, matrix, panel)
             self._size += -(-matrix * weight.experts // ALIGNMENT) * ALIGNMENT
-            self._places[key] = packed, weight
-        return self._places[key][0]
+            self._packed[key] = packed, weight
+        return self._packed[key][0]
 
     def address(self, packed: Packed) -> int:
         return self._base + packed.offset
 
     def calls(self) -> list[PackCall]:
-        """Reserves the memory. Run them in this order, each by all threads, then `settle`."""
+        """Reserves the memory. All threads run them in this order; then call `release_sources`."""
         self._memory = _reserve(self._size + HUGE_PAGE)
         start = np.frombuffer(self._memory, np.uint8).ctypes.data
         self._base = -(-start // HUGE_PAGE) * HUGE_PAGE
         calls = []
-        for packed, weight in self._places.values():
+        for packed, weight in self._packed.values():
             calls += self._pack(packed, weight)
         return calls
 
-    def settle(self) -> None:
-        """Forgets what only packing needed."""
-        self._kept.clear()
+    def release_sources(self) -> None:
+        """Drops the arrays that only packing needed."""
+        self._sources.clear()
 
     def _pack(self, packed: Packed, weight: Weight) -> list[PackCall]:
-        """A slice of rows after the other, and what each was read from given back."""
+        """Packs slice by slice; each one's mapped pages are released afterwards."""
         data = weight.data
         if packed.format is not weight.format:
             data = dequantize(weight.format, data).view(np.uint8)
         size, parts = _fields(packed.format, data.shape[-1])
         fields = np.array(parts, np.int64)
-        self._kept += [data, fields]
+        self._sources += [data, fields]
         block = [size, fields.ctypes.data, len(fields)]
         calls, mapped = [], _is_mapped(data)
         for first, count, matrices in _slices(weight, data.shape[-1]):
             part = data[first : first + count * matrices]
-            place = self.address(packed) + first // weight.rows * packed.matrix_bytes
-            place += first % weight.rows // PANEL_ROWS * packed.panel_bytes
+            target = self.address(packed) + first // weight.rows * packed.matrix_bytes
+            target += first % weight.rows // PANEL_ROWS * packed.panel_bytes
             source = [part.ctypes.data, data.shape[-1], matrices, count]
-            calls.append(("pack", [*source, place, *block]))
+            calls.append(("pack", [*source, target, *block]))
             calls += _release(part) if mapped else []
         return calls
 
 
 def _slices(weight: Weight, row: int) -> Iterator[tuple[int, int, int]]:
-    """(first row, rows of a matrix, matrices): whole matrices, or whole panels of a large one."""
+    """(first row, rows per matrix, matrices): whole matrices, or whole panels of a large one."""
     matrix = weight.rows * row
     if matrix <= SLICE:
         at_once = max(1, SLICE // matrix)
@@ -110,7 +110,7 @@ def _slices(weight: Weight, row: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _fields(kind: Format, row: int) -> tuple[int, list[tuple[int, int]]]:
-    """A block's bytes, and (unit, bytes) of its fields: the largest unit that divides each."""
+    """A block's bytes, and (unit, bytes) of each field: the largest unit that divides it."""
     types = kind.block.fields
     if not types:  # plain numbers: a row is one block
         return row, [(_unit(kind.block), row)]
@@ -125,7 +125,7 @@ def _unit(part: np.dtype[Any]) -> int:
 
 
 def _reserve(size: int) -> mmap.mmap:
-    """Fresh memory, in huge pages where the system gives them."""
+    """New memory, in huge pages if the system has them."""
     try:
         if sys.platform == "win32":
             return mmap.mmap(-1, size)
@@ -139,7 +139,7 @@ def _reserve(size: int) -> mmap.mmap:
 
 
 def _release(part: NDArray[np.uint8]) -> list[PackCall]:
-    """For a stretch of a mapped file: what it holds can be read again."""
+    """Releases a part of a mapped file; its pages can be read again."""
     if not sys.platform.startswith("linux"):
         return []
     page = mmap.PAGESIZE

@@ -1,8 +1,8 @@
-"""Operand records as kernels find them: aligned, with a cell before them that counts work taken.
+"""Operand records: aligned, and preceded by a counter of claimed work.
 
-Threads take the parts of an operator one after the other from that cell, so that one that is held
-up does not hold up the others. `replay` sets it back when all have met. What is written by all has
-a cache line of its own, beside the one that all read.
+Threads claim the parts of an operator from that counter, so that a slow thread does not hold up the
+others. `replay` resets it after a barrier. The counter, which all write, has a cache line of its
+own beside the operands, which all read.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ops.cpu.layout import HEADER_BYTES, LINE
 
 
 class Record:
-    """The operands of one call, in memory of their own."""
+    """The operands of one call."""
 
     def __init__(self, values: Sequence[int]) -> None:
         self._memory: NDArray[np.int64] = np.zeros(len(values) + 2 * LINE // 8, np.int64)

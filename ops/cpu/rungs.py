@@ -1,7 +1,7 @@
 """The ladder of instruction sets: what kernels are compiled for, the best one first.
 
-A kernel is compiled for a rung and never for the very CPU at hand: so the objects of a rung serve
-every machine that reaches it, and a wheel may carry them.
+A kernel is compiled for a rung, never for the exact CPU of the machine: so its object code runs on
+every machine that has the rung's instructions, and a wheel may contain it.
 """
 
 import platform

@@ -1,4 +1,4 @@
-"""A model on the CPU: its program with all addresses filled in, run step by step."""
+"""A model on the CPU: its program with all addresses resolved, run step by step."""
 
 import threading
 import time
@@ -31,11 +31,11 @@ from ops.state.formats import CacheType
 from ops.state.layout import StateLayout
 from ops.state.sequence import SequenceState, reserve
 
-Records = list[tuple[str, Record, bool]]  # kernel, operands, wait for the others before
+Records = list[tuple[str, Record, bool]]  # kernel, operands, whether a barrier stands before it
 
 
 def fused_for_cpu(program: Program) -> Program:
-    """As it runs on the CPU."""
+    """The program with the operators that the CPU runs."""
     operations = fuse(program.operations, quantized_formats(), record.ACTIVATION_BYTES)
     return replace(program, operations=tuple(operations))
 
@@ -43,11 +43,11 @@ def fused_for_cpu(program: Program) -> Program:
 def cpu_needs(
     program: Program, limits: Limits, kv: tuple[CacheType, CacheType], threads: int
 ) -> Needs:
-    """Weights as they lie in the file; those of formats without kernels also as float32, twice.
+    """Weights as in the file; those of formats without kernels twice as float32, too.
 
-    Until all are packed these lie beside their packed form. Of a table that is read where the file
-    is mapped, the rows of a step count. The threads' scratch and the recurrent
-    states of a sequence with its checkpoints count as buffers.
+    The float32 weights and their packed form exist together until all are packed. Of a table that
+    is read where the file is mapped, the rows of a step count. The threads' scratch and a
+    sequence's recurrent states with its checkpoints count as buffers.
     """
 
     def size(use: Use) -> int:
@@ -67,12 +67,12 @@ def cpu_needs(
 
 
 def most_scratch(operations: Sequence[Operation], limits: Limits) -> int:
-    """Bytes that a thread needs at most."""
+    """The largest scratch of a thread, in bytes."""
     return max(scratch_bytes(operation, limits) for operation in operations)
 
 
 class CpuRunner:
-    """Replays a program; grows its KV cache as positions are used."""
+    """Runs a program; its KV cache grows as positions are used."""
 
     def __init__(
         self,
@@ -88,8 +88,8 @@ class CpuRunner:
         layout = StateLayout.of(fused, *kv)
         self.pool, self.limits = BlockPool(layout), limits
         self._operations = operations = fused.operations
-        self._lowering = Lowering(layout, limits)  # holds the weights that the operands point to
-        self._kernels = kernels  # holds the code
+        self._lowering = Lowering(layout, limits)  # owns the weights that the operands point to
+        self._kernels = kernels  # owns the code
         self._step = np.zeros(record.STEP_FIELDS, np.int64)
         calls = [lower(self._lowering, operation) for operation in operations]
         kernels.prepare(["replay", "pack", "release", *(call.kernel for call in calls)])
@@ -139,20 +139,20 @@ class CpuRunner:
 
     def room(self) -> int:
         """How many more blocks of cache memory has room for."""
-        self._executor.settle()  # until the weights are packed, their place looks free
+        self._executor.wait()  # until the weights are packed, their memory looks free
         return available_memory().bytes // max(1, self.pool.layout.block_bytes)
 
     def _enter(self, step: Step, states: Sequence[SequenceState]) -> None:
         """Fills the step record."""
         reserve(step, states)
-        self._executor.settle()  # packing, or a step that was broken off and reads its record
-        self._lowering.packing.settle()
+        self._executor.wait()  # for packing, or for an interrupted step that still reads the record
+        self._lowering.packing.release_sources()
         self._packing.clear()
         tables = [state.table() for state in states]
         starts = np.array([*step.starts, len(step.tokens)], np.int32)
         places = [table.ctypes.data for table in tables]
         of_tokens = np.repeat(np.array(places, np.int64), np.diff(starts))
-        self._held = step, tables, starts, of_tokens
+        self._step_arrays = step, tables, starts, of_tokens
         fields = self._step
         fields[record.TOKENS], fields[record.OUTPUTS] = len(step.tokens), len(step.outputs)
         fields[record.TOKEN_IDS] = step.tokens.ctypes.data
@@ -166,23 +166,23 @@ class CpuRunner:
             fields[record.SLOTS] = self._slots.ctypes.data
 
     def close(self) -> None:
-        """A closed runner refuses to run; its threads are gone, and all cache that nobody holds."""
+        """Ends the threads and frees unused cache blocks; a closed runner refuses to run."""
         self._executor.close()
         self.pool.clear()
 
     def _place(self, places: dict[Buffer, int], size: int, scratch: int) -> None:
-        """Memory for the buffers and behind them, for the threads, so many bytes of scratch."""
+        """Allocates the buffers, followed by `scratch` bytes for the threads."""
         self._memory = np.zeros(size + scratch + 128, np.uint8)
         base = -(-self._memory.ctypes.data // 64) * 64
         self._addresses = {buffer: base + place for buffer, place in places.items()}
         self._addresses[SCRATCH] = base + size
 
     def _begin_packing(self) -> None:
-        """The first step waits for its end; until then there is time for other work in Python."""
+        """Starts packing; the first step waits for its end, so Python goes on meanwhile."""
         packing = self._lowering.packing
         calls: Records = [(name, Record(operands), True) for name, operands in packing.calls()]
         program = self._assembled(calls)
-        self._packing: list[object] = [calls, program]  # until it has settled
+        self._packing: list[object] = [calls, program]  # kept until packing has ended
         self._executor.begin((program.ctypes.data, self._step.ctypes.data, len(program)))
 
     def _operands(self, call: Call) -> Record:
@@ -197,7 +197,7 @@ class CpuRunner:
         return Record(values)
 
     def _assembled(self, records: Records) -> NDArray[np.int64]:  # (calls, 3)
-        """What `replay` walks: addresses of kernel and operands, and whether to wait afterwards."""
+        """The array for `replay`: addresses of kernel and operands, and if a barrier follows."""
         waits = [wait for _, _, wait in records[1:]] + [True] * bool(records)
         rows = [
             (self._kernels.address(kernel), operands.address, wait)

@@ -117,7 +117,7 @@ def test_a_job_goes_on_while_python_does_other_work():
     executor = Executor(store, 2)
     executor.begin((program.ctypes.data, np.zeros(8, np.int64).ctypes.data, len(program)))
     assert executor._done == [0, 0]
-    executor.settle()
+    executor.wait()
     assert executor._done == [1, 1]
     executor.close()
 
@@ -162,7 +162,7 @@ class Struck:
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize(("place", "method"), [("_finished", "get"), ("_calls", "put")])
+@pytest.mark.parametrize(("place", "method"), [("_finished", "get"), ("_wake", "put")])
 def test_ctrl_c_may_strike_anywhere(place, method, after):
     runner = opened(chain(50), 3)
     expected = run_once(runner).copy()
@@ -172,7 +172,7 @@ def test_ctrl_c_may_strike_anywhere(place, method, after):
         if place == "_finished":
             executor._finished = Struck(whole, use, method, after=after)
         else:
-            executor._calls = [whole[0], Struck(whole[1], 1, method, after=after), whole[2]]
+            executor._wake = [whole[0], Struck(whole[1], 1, method, after=after), whole[2]]
         with pytest.raises(KeyboardInterrupt):
             for _ in range(20):
                 run_once(runner)

@@ -1,4 +1,4 @@
-"""Every kernel by name. Only here is numba imported, and only when something must be compiled."""
+"""All kernels by name. Only this package imports Numba, and only to compile something."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -84,4 +84,4 @@ for _keys in cached.KEYS:
         KERNELS[f"attention_{_keys}_{_values}"] = attention.attention(_keys, _values)
 
 ARGUMENTS = {"replay": 6}
-"""How many int64 a kernel takes: (operands, step, thread, threads), except these."""
+"""How many int64 a kernel takes where it is not (operands, step, thread, threads)."""

@@ -1,4 +1,4 @@
-"""Activations on their way into a product: normalised, quantized to signed bytes."""
+"""Activations before a product: normalised and quantized to signed bytes."""
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from ops.cpu.layout import (
 
 @device
 def quantize_block(first, second, out):
-    """32 floats, as two registers, to signed bytes of one scale: the largest becomes ±127."""
+    """Quantizes 32 floats (two registers) to signed bytes with one scale: the largest is ±127."""
     largest = reduce_max(maximum(absolute(first), absolute(second)))
     inverse = np.float32(127) / largest if largest > 0 else np.float32(0)
     scale = largest / np.float32(127)
@@ -57,7 +57,7 @@ def quantize(op, step, thread, threads):
 
 
 def rms_norm_quantize(op, step, thread, threads):
-    """Each row through rms_norm, then quantized."""
+    """RMS norm of each row, then quantization."""
     x, out, weight, blocks = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
     count, eps = load_i64(step, load_i64(op, 4)) * load_i64(op, 5), np.float32(load_f64(op, 6))
     width = ACTIVATION_BLOCK * blocks

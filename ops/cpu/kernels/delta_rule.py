@@ -1,7 +1,7 @@
 """The gated delta rule: each thread takes some columns of heads' matrices through a run's tokens.
 
-A column of a head's matrix S meets no other column. So a thread holds 16 columns, which fill 8 KB
-with keys of 128, in its first cache while it goes through the run.
+Columns of a head's matrix S are independent. So a thread keeps 16 columns (8 KB with keys of 128)
+in its L1 cache while it goes through the run.
 """
 
 import numpy as np
@@ -24,15 +24,15 @@ from ops.cpu.kernels.simd.operations import (
 )
 from ops.cpu.layout import RUN_STARTS, RUNS, SLOTS
 
-Q, K, V, DECAY, RATE, Y, SLOT_PLACE, HEADS, KEY_HEADS, KEY_WIDTH, VALUE_WIDTH = range(11)
-REPEATED, SCALE = 11, 12  # so many heads in a row read one of keys; 1: they take turns
+Q, K, V, DECAY, RATE, Y, SLOT_OFFSET, HEADS, KEY_HEADS, KEY_WIDTH, VALUE_WIDTH = range(11)
+REPEATED, SCALE = 11, 12  # consecutive heads that share a key head; 1: key heads repeat
 
 ROW_BYTES = 4 * LANES
-AT_ONCE = 4  # rows of S: as many sums run side by side
+UNROLLED = 4  # rows of S per iteration, each with a sum of its own
 
 
-def rows_at_once(count, per_row):
-    """recall and learn, for so many rows of 16 columns of S."""
+def unrolled(count, per_row):
+    """recall and learn, for `count` rows of 16 columns of S."""
     places = rows(count)
 
     @device
@@ -41,39 +41,39 @@ def rows_at_once(count, per_row):
 
     @device
     def recall(state, i, key, decay, total):
-        """Adds S_i · k_i, decayed where the rows differ in that."""
+        """Adds S_i · k_i, decayed if each row has a decay of its own."""
         held = load_rows(places(state + ROW_BYTES * i, ROW_BYTES), 0)
         keys = broadcast_f32(places(key + 4 * i, 4), 0)
         return fma(held, multiply(keys, decay_of(decay, i)) if per_row else keys, total)
 
     @device
     def learn(state, i, key, decay, query, change, total):
-        """Decays S_i and adds what its key takes of the change; then adds S_i · q_i."""
-        at = places(state + ROW_BYTES * i, ROW_BYTES)
-        held = multiply(load_rows(at, 0), decay_of(decay, i))
+        """Decays S_i and adds k_i · change; then adds S_i · q_i to the total."""
+        addresses = places(state + ROW_BYTES * i, ROW_BYTES)
+        held = multiply(load_rows(addresses, 0), decay_of(decay, i))
         held = fma(broadcast_f32(places(key + 4 * i, 4), 0), change, held)
-        store_rows(at, 0, held, LANES)
+        store_rows(addresses, 0, held, LANES)
         return fma(held, broadcast_f32(places(query + 4 * i, 4), 0), total)
 
     @device
     def none(state):
-        at = places(state, 0)
-        return zeros(at, at)
+        addresses = places(state, 0)
+        return zeros(addresses, addresses)
 
     return recall, learn, none
 
 
 def delta_rule(per_row):
     """The kernel for decays of each row of S, or of each head."""
-    recall, learn, none = rows_at_once(AT_ONCE, per_row)
-    recall_one, learn_one, _ = rows_at_once(1, per_row)
+    recall, learn, none = unrolled(UNROLLED, per_row)
+    recall_one, learn_one, _ = unrolled(1, per_row)
 
     @device
-    def enter(state, width, key, query, decay, rate, value):
+    def step_token(state, width, key, query, decay, rate, value):
         """One token: S after it, and Sᵀq."""
-        whole = width - width % AT_ONCE
+        whole = width - width % UNROLLED
         total = none(state)
-        for i in range(0, whole, AT_ONCE):
+        for i in range(0, whole, UNROLLED):
             total = recall(state, i, key, decay, total)
         recalled = add_rows(total)
         for i in range(whole, width):
@@ -82,7 +82,7 @@ def delta_rule(per_row):
             recalled = multiply(recalled, load_f32(decay, 0))
         change = multiply(subtract(value, recalled), rate)
         total = none(state)
-        for i in range(0, whole, AT_ONCE):
+        for i in range(0, whole, UNROLLED):
             total = learn(state, i, key, decay, query, change, total)
         result = add_rows(total)
         for i in range(whole, width):
@@ -91,7 +91,7 @@ def delta_rule(per_row):
 
     @device
     def columns(op, state, first, count, head, column):
-        """16 columns of a head's S, or fewer, go through a run."""
+        """Takes 16 columns of a head's S, or fewer, through a run."""
         heads, key_heads = load_i64(op, HEADS), load_i64(op, KEY_HEADS)
         width, values = load_i64(op, KEY_WIDTH), load_i64(op, VALUE_WIDTH)
         decays = width if per_row else 1
@@ -101,7 +101,7 @@ def delta_rule(per_row):
         for t in range(first, first + count):
             offset = 4 * width * (t * key_heads + key_head)
             place, number = 4 * (values * (t * heads + head) + column), t * heads + head
-            result = enter(
+            result = step_token(
                 state,
                 width,
                 load_i64(op, K) + offset,
@@ -120,7 +120,7 @@ def delta_rule(per_row):
         for run in range(load_i64(step, RUNS)):
             first = load_i32(starts, run)
             count = load_i32(starts, run + 1) - first
-            matrices = load_i64(slots, run) + load_i64(op, SLOT_PLACE)
+            matrices = load_i64(slots, run) + load_i64(op, SLOT_OFFSET)
             for part in range(parts * thread // threads, parts * (thread + 1) // threads):
                 state = matrices + ROW_BYTES * width * part
                 columns(op, state, first, count, part // stretches, part % stretches * LANES)

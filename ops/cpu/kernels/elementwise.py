@@ -1,4 +1,4 @@
-"""Norms, activations, rotary positions and sums: what stands between the matrices."""
+"""Norms, activations, rotary positions and sums: the operators between the products."""
 
 import math
 
@@ -22,19 +22,19 @@ from ops.cpu.kernels.simd.operations import load_f32 as load
 from ops.cpu.kernels.simd.vectors import dot, inverse_rms, mean, mean_square, tanh, total
 from ops.cpu.layout import OUTPUT_ROWS, POSITIONS
 
-NOTHING = np.float32(0)
+ZERO = np.float32(0)
 
 
 @device
 def share(total, thread, threads):
-    """A thread's stretch of so many floats, cut at whole registers."""
+    """A thread's range of `total` floats, in whole registers."""
     registers = parts_of(total, LANES)
     first, last = registers * thread // threads, registers * (thread + 1) // threads
     return first * LANES, min(last * LANES, total)
 
 
 def along_one(function):
-    """run(x, y, size, number): y = function(x, number) for so many floats."""
+    """run(x, y, size, number): y = function(x, number) for `size` floats."""
 
     @device
     def run(x, y, size, number):
@@ -42,8 +42,8 @@ def along_one(function):
             store(y + 4 * i, function(load(x + 4 * i), number))
         left = size % LANES
         if left != 0:
-            at = 4 * (size - left)
-            store_some(y + at, function(load_some(x + at, left), number), left)
+            offset = 4 * (size - left)
+            store_some(y + offset, function(load_some(x + offset, left), number), left)
 
     return run
 
@@ -57,9 +57,9 @@ def along_two(function):
             store(z + 4 * i, function(load(x + 4 * i), load(y + 4 * i), number))
         left = size % LANES
         if left != 0:
-            at = 4 * (size - left)
-            value = function(load_some(x + at, left), load_some(y + at, left), number)
-            store_some(z + at, value, left)
+            offset = 4 * (size - left)
+            value = function(load_some(x + offset, left), load_some(y + offset, left), number)
+            store_some(z + offset, value, left)
 
     return run
 
@@ -91,13 +91,13 @@ def map_two(function):
         x, y, z, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
         size = load_i64(step, load_i64(op, 4)) * load_i64(op, 5) * width
         first, last = share(size, thread, threads)
-        run(x + 4 * first, y + 4 * first, z + 4 * first, last - first, NOTHING)
+        run(x + 4 * first, y + 4 * first, z + 4 * first, last - first, ZERO)
 
     return kernel
 
 
 def map_each_one(function):
-    """y = function(x), number by number: for functions that registers do not have."""
+    """y = function(x), one number at a time: for functions without a SIMD form."""
 
     def kernel(op, step, thread, threads):
         x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
@@ -109,7 +109,7 @@ def map_each_one(function):
 
 
 def map_each_two(function):
-    """z = function(x) · y, number by number."""
+    """z = function(x) · y, one number at a time."""
 
     def kernel(op, step, thread, threads):
         x, y, z, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
@@ -146,12 +146,12 @@ centred_row = along_one(subtract)
 added_row = along_two(device(lambda x, y, number: add(x, y)))
 product_row = along_two(device(lambda x, y, number: multiply(x, y)))
 mixed_row = along_two(device(lambda x, y, factor: fma(x, factor, y)))
-surplus_row = along_one(device(lambda x, number: maximum(subtract(x, number), NOTHING)))
+surplus_row = along_one(device(lambda x, number: maximum(subtract(x, number), ZERO)))
 scaled_row = along_two(device(lambda x, weight, factor: multiply(multiply(x, factor), weight)))
 
 
 def rms_norm(op, step, thread, threads):
-    """Each stretch of `width` columns by its own mean square; stretches take weights in turn."""
+    """Each group of `width` columns by its own mean square; the weights' rows repeat."""
     x, y, weight, weight_rows = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
     width, count = load_i64(op, 4), load_i64(step, load_i64(op, 5)) * load_i64(op, 6)
     eps = np.float32(load_f64(op, 7))
@@ -179,11 +179,11 @@ def scale_by(op, step, thread, threads):
     for t in range(count * thread // threads, count * (thread + 1) // threads):
         here, there = x + 4 * t * width * weights, y + 4 * t * width * weights
         if width == 1:
-            product_row(here, w, there, weights, NOTHING)
+            product_row(here, w, there, weights, ZERO)
         else:
             for n in range(weights):
-                at = 4 * n * width
-                multiplied_row(here + at, there + at, width, load_f32(w, n))
+                offset = 4 * n * width
+                multiplied_row(here + offset, there + offset, width, load_f32(w, n))
 
 
 def columns(op, step, thread, threads):
@@ -191,18 +191,18 @@ def columns(op, step, thread, threads):
     x, y, start, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
     stretch, count = load_i64(op, 4), load_i64(step, load_i64(op, 5)) * load_i64(op, 6)
     for t in range(count * thread // threads, count * (thread + 1) // threads):
-        copied_row(x + 4 * (t * stretch + start), y + 4 * t * width, width, NOTHING)
+        copied_row(x + 4 * (t * stretch + start), y + 4 * t * width, width, ZERO)
 
 
 def join(op, step, thread, threads):
-    """Parts side by side in each stretch; behind the operands stand (address, width) of each."""
+    """Concatenates parts in each stretch; their (address, width) follow the operands."""
     y, stretch, parts = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
     count = load_i64(step, load_i64(op, 3)) * load_i64(op, 4)
     for t in range(count * thread // threads, count * (thread + 1) // threads):
         there = y + 4 * t * stretch
         for part in range(parts):
             x, width = load_i64(op, 5 + 2 * part), load_i64(op, 6 + 2 * part)
-            copied_row(x + 4 * t * width, there, width, NOTHING)
+            copied_row(x + 4 * t * width, there, width, ZERO)
             there += 4 * width
 
 
@@ -245,7 +245,7 @@ def layer_norm(op, step, thread, threads):
         own = 4 * width * (t % weight_rows)
         scaled_row(there, weight + own, there, width, inverse_rms(there, width, eps))
         if bias != 0:
-            added_row(there, bias + own, there, width, NOTHING)
+            added_row(there, bias + own, there, width, ZERO)
 
 
 def sums(op, step, thread, threads):
@@ -259,7 +259,7 @@ def sums(op, step, thread, threads):
 def angles(op, step, thread, threads):
     """For each token, cos and sin of position · frequency[i], times the magnitude: (T, 2, pairs).
 
-    Interleaved pairs have every value twice, sines with the sign that the first of a pair needs.
+    For interleaved pairs every value is stored twice, the first sine of a pair negated.
     """
     out, frequencies, pairs = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
     repeat, magnitude = load_i64(op, 3), load_f64(op, 4)
@@ -282,48 +282,48 @@ def angles(op, step, thread, threads):
 
 
 @device
-def turn_halves(x, y, cosines, sines, pairs):
+def rotate_halves(x, y, cosines, sines, pairs):
     """Pairs (i, i + pairs)."""
     for i in range(0, pairs, LANES):
-        left, at = min(pairs - i, LANES), 4 * i
-        a, b = load_some(x + at, left), load_some(x + 4 * pairs + at, left)
-        cos, sin = load_some(cosines + at, left), load_some(sines + at, left)
+        left, offset = min(pairs - i, LANES), 4 * i
+        a, b = load_some(x + offset, left), load_some(x + 4 * pairs + offset, left)
+        cos, sin = load_some(cosines + offset, left), load_some(sines + offset, left)
         first = subtract(multiply(a, cos), multiply(b, sin))
-        store_some(y + at, first, left)
-        store_some(y + 4 * pairs + at, fma(a, sin, multiply(b, cos)), left)
+        store_some(y + offset, first, left)
+        store_some(y + 4 * pairs + offset, fma(a, sin, multiply(b, cos)), left)
 
 
 @device
-def turn_neighbours(x, y, cosines, sines, pairs):
+def rotate_neighbours(x, y, cosines, sines, pairs):
     """Pairs (2i, 2i + 1)."""
     for i in range(0, 2 * pairs, LANES):
-        left, at = min(2 * pairs - i, LANES), 4 * i
-        value = load_some(x + at, left)
-        cos, sin = load_some(cosines + at, left), load_some(sines + at, left)
-        turned = fma(swap_pairs(value), sin, multiply(value, cos))
-        store_some(y + at, turned, left)
+        left, offset = min(2 * pairs - i, LANES), 4 * i
+        value = load_some(x + offset, left)
+        cos, sin = load_some(cosines + offset, left), load_some(sines + offset, left)
+        rotated = fma(swap_pairs(value), sin, multiply(value, cos))
+        store_some(y + offset, rotated, left)
 
 
 @device
-def turn(x, y, cosines, pairs, repeat, head):
-    """One head by the angles of its token; what lies beyond the pairs is copied."""
+def rotate(x, y, cosines, pairs, repeat, head):
+    """Rotates one head by the angles of its token; columns beyond the pairs are copied."""
     sines = cosines + 4 * pairs * repeat
     if repeat == 2:
-        turn_neighbours(x, y, cosines, sines, pairs)
+        rotate_neighbours(x, y, cosines, sines, pairs)
     else:
-        turn_halves(x, y, cosines, sines, pairs)
+        rotate_halves(x, y, cosines, sines, pairs)
     for i in range(2 * pairs, head):
         store_f32(y, i, load_f32(x, i))
 
 
 def rope(op, step, thread, threads):
-    """Every head turned by its token's angles."""
+    """Rotates every head by its token's angles."""
     x, y, table, pairs = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
     head, heads, repeat = load_i64(op, 4), load_i64(op, 5), load_i64(op, 6)
     total = load_i64(step, load_i64(op, 7)) * heads
     for item in range(total * thread // threads, total * (thread + 1) // threads):
         here, there = x + 4 * item * head, y + 4 * item * head
-        turn(here, there, table + item // heads * 8 * pairs * repeat, pairs, repeat, head)
+        rotate(here, there, table + item // heads * 8 * pairs * repeat, pairs, repeat, head)
 
 
 def temperature(op, step, thread, threads):
@@ -338,7 +338,7 @@ def temperature(op, step, thread, threads):
 
 
 def select_outputs(op, step, thread, threads):
-    """The rows whose logits are wanted."""
+    """Copies the rows whose logits are wanted."""
     x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
     count, rows = load_i64(step, load_i64(op, 3)), load_i64(step, OUTPUT_ROWS)
     for t in range(count * thread // threads, count * (thread + 1) // threads):

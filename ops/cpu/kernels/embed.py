@@ -1,4 +1,4 @@
-"""Gathering rows of a table as the file holds it: the rest of the file need not be read."""
+"""Gathers rows of a table directly from the mapped file, so the rest of it is not read."""
 
 from ops.cpu.kernels.formats.records import Floats
 from ops.cpu.kernels.simd.compiler import device

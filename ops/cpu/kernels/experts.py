@@ -1,4 +1,4 @@
-"""Mixture of experts: choosing a token's experts, and summing what they say."""
+"""Mixture of experts: routing, grouping rows by expert, and the weighted sum."""
 
 import math
 
@@ -125,7 +125,7 @@ def group(op, step, thread, threads):
         store_i32(starts, e + 1, load_i32(starts, e + 1) + 1)
     for e in range(experts):
         store_i32(starts, e + 1, load_i32(starts, e) + load_i32(starts, e + 1))
-    for n in range(rows):  # the starts serve as what is filled so far, and move on by one expert
+    for n in range(rows):  # each start counts up to the next expert's, and is moved back below
         e = load_i32(ids, n)
         store_i32(order, load_i32(starts, e), n)
         store_i32(starts, e, load_i32(starts, e) + 1)

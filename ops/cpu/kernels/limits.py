@@ -1,4 +1,4 @@
-"""What the machine could do at most: how fast it reads memory, and how fast it multiplies bytes."""
+"""The machine's limits: how fast it reads memory, and how fast it multiplies bytes."""
 
 from ops.cpu.kernels.simd.addresses import rows
 from ops.cpu.kernels.simd.dots import dot_small
@@ -15,22 +15,21 @@ from ops.cpu.kernels.simd.operations import (
     store_rows,
 )
 
-RUN = 256  # bytes that `read` takes at a time
-DEPTH = 12  # sums that grow side by side, to cover an instruction's latency
-LOOP = 64  # vectors of 64 bytes that `multiply` goes through again and again
-
+RUN = 256  # bytes per iteration of `read`
+DEPTH = 12  # independent sums, to hide an instruction's latency
+LOOP = 64  # vectors of 64 bytes that `multiply` repeats
 AHEAD = 4096  # bytes from what is read to what is prefetched
 
 deep, ahead = rows(DEPTH), prefetch(RUN)
 
 
 def read(op, step, thread, threads):
-    """Each byte of (runs, 256) passes through a register once; the threads share the runs."""
+    """Loads each byte of (runs, 256) into a register once; the threads share the runs."""
     source, runs, sink = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2) + 64 * thread
     zero = int_zeros(sink, sink)
     a, b, c, d = zero, zero, zero, zero
-    for at in range(runs * thread // threads, runs * (thread + 1) // threads):
-        place = source + RUN * at
+    for run in range(runs * thread // threads, runs * (thread + 1) // threads):
+        place = source + RUN * run
         ahead(place + AHEAD)
         a, b = add_int(a, load_i32(place)), add_int(b, load_i32(place + 64))
         c, d = add_int(c, load_i32(place + 128)), add_int(d, load_i32(place + 192))
@@ -38,7 +37,7 @@ def read(op, step, thread, threads):
 
 
 def multiply(op, step, thread, threads):
-    """Each thread: `rounds` times 64 vectors that stay in the cache, each into every sum."""
+    """Each thread: `rounds` passes over 64 vectors in the cache, each added to every sum."""
     source, rounds = load_i64(op, 0), load_i64(op, 1)
     sink = deep(load_i64(op, 2) + 64 * DEPTH * thread, 64)
     sums, x = int_zeros(sink, sink), broadcast_i32(deep(source, 4), 0)

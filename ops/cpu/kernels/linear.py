@@ -1,11 +1,11 @@
 """Products with packed weights: one kernel serves one token and many, with the same sums.
 
-The threads share a weight's panels, and go with two panels at a time through all tokens, a tile of
-them at once. How a row's products are summed depends on its length alone: not on tokens or
-threads. The operands are named in layout.py.
+The threads share a weight's panels. Each takes two panels at a time through all tokens, tile by
+tile. The order in which a row is summed depends on its length alone, not on tokens or threads.
+layout.py names the operands.
 """
 
-from ops.cpu import layout as at
+from ops.cpu import layout as operand
 from ops.cpu.kernels.formats.panels import block_panel, float_panel
 from ops.cpu.kernels.formats.parts import Parts
 from ops.cpu.kernels.formats.records import Floats
@@ -32,12 +32,12 @@ from ops.cpu.layout import (
     UNPACKED_BYTES,
 )
 
-rows_of_tokens, tokens_at_once = TOKENS.apart, TOKENS.size
+rows_of_tokens, tokens_at_once = TOKENS.strided, TOKENS.size
 
 
 @device
 def finished(total, bias, factor, expert, first, outputs):
-    """factor · total + bias, for the 16 rows from `first` on of an expert's matrix."""
+    """factor · total + bias, for 16 rows of an expert's matrix, from `first` on."""
     if factor != 0:
         total = multiply(total, load_f32(factor, expert))
     if bias != 0:
@@ -47,37 +47,37 @@ def finished(total, bias, factor, expert, first, outputs):
 
 @device
 def write(op, p, value, y, added):
-    """Puts a panel's results into the tokens' rows, with what is added to them."""
-    offset, left = 4 * PANEL_ROWS * p, load_i64(op, at.WEIGHT_ROWS) - PANEL_ROWS * p
-    if load_i64(op, at.ADDED) != 0:
+    """Writes a panel's results to the tokens' rows, plus the rows that are added."""
+    offset, left = 4 * PANEL_ROWS * p, load_i64(op, operand.WEIGHT_ROWS) - PANEL_ROWS * p
+    if load_i64(op, operand.ADDED) != 0:
         value = add(value, load_rows(added, offset))
     store_rows(y, offset, value, left)
 
 
 class Plain:
-    """Panels p and p + half of a matrix: both halves are read in their order, as memory likes it.
+    """Panels p and p + half of a matrix: so each half is read sequentially.
 
-    Of an odd number the one in the middle is taken twice.
+    With an odd number of panels the middle one is computed twice.
     """
 
-    panels = 2  # of one matrix at once
+    panels = 2  # of one matrix per item of work
 
     def __init__(self):
         @device
         def second(op, p):
-            panels = parts_of(load_i64(op, at.WEIGHT_ROWS), PANEL_ROWS)
+            panels = parts_of(load_i64(op, operand.WEIGHT_ROWS), PANEL_ROWS)
             return p + panels // 2
 
         @device
         def weights(op, expert, p):
-            matrix = load_i64(op, at.WEIGHT) + expert * load_i64(op, at.MATRIX_BYTES)
-            size = load_i64(op, at.PANEL_BYTES)
+            matrix = load_i64(op, operand.WEIGHT) + expert * load_i64(op, operand.MATRIX_BYTES)
+            size = load_i64(op, operand.PANEL_BYTES)
             return pair(matrix + p * size, matrix + second(op, p) * size)
 
         @device
         def finish(op, expert, p, total, y, added):
-            bias, factor = load_i64(op, at.BIAS), load_i64(op, at.FACTOR)
-            outputs, q = load_i64(op, at.WEIGHT_ROWS), second(op, p)
+            bias, factor = load_i64(op, operand.BIAS), load_i64(op, operand.FACTOR)
+            outputs, q = load_i64(op, operand.WEIGHT_ROWS), second(op, p)
             value = finished(first_panel(total), bias, factor, expert, PANEL_ROWS * p, outputs)
             write(op, p, value, y, added)
             value = finished(second_panel(total), bias, factor, expert, PANEL_ROWS * q, outputs)
@@ -87,22 +87,24 @@ class Plain:
 
 
 class Gated:
-    """The same panel of two matrices: activation(gate, up)."""
+    """Panel p of two matrices: activation(gate, up)."""
 
     panels = 1
 
     def __init__(self, activation):
         @device
         def weights(op, expert, p):
-            offset = expert * load_i64(op, at.MATRIX_BYTES) + p * load_i64(op, at.PANEL_BYTES)
-            return pair(load_i64(op, at.WEIGHT) + offset, load_i64(op, at.UP_WEIGHT) + offset)
+            matrix, panel = load_i64(op, operand.MATRIX_BYTES), load_i64(op, operand.PANEL_BYTES)
+            gate, up = load_i64(op, operand.WEIGHT), load_i64(op, operand.UP_WEIGHT)
+            offset = expert * matrix + p * panel
+            return pair(gate + offset, up + offset)
 
         @device
         def finish(op, expert, p, total, y, added):
-            outputs, first = load_i64(op, at.WEIGHT_ROWS), PANEL_ROWS * p
-            bias, factor = load_i64(op, at.BIAS), load_i64(op, at.FACTOR)
+            outputs, first = load_i64(op, operand.WEIGHT_ROWS), PANEL_ROWS * p
+            bias, factor = load_i64(op, operand.BIAS), load_i64(op, operand.FACTOR)
             gate = finished(first_panel(total), bias, factor, expert, first, outputs)
-            bias, factor = load_i64(op, at.UP_BIAS), load_i64(op, at.UP_FACTOR)
+            bias, factor = load_i64(op, operand.UP_BIAS), load_i64(op, operand.UP_FACTOR)
             up = finished(second_panel(total), bias, factor, expert, first, outputs)
             write(op, p, activation(gate, up), y, added)
 
@@ -111,56 +113,56 @@ class Gated:
 
 def in_order(tile):
     """Row t of x gives row t of y."""
-    apart = tile.apart
+    strided = tile.strided
 
     @device
     def rows(op, base, stride, t):
-        return apart(base + t * stride, stride)
+        return strided(base + t * stride, stride)
 
     return rows, rows
 
 
-def listed(tile):
-    """Entry t of a list says which row of y is meant, and with it which row of x."""
-    rows = tile.listed
+def indexed(tile):
+    """Entry t of a list is a row of y; divided by the rows per x, the row of x."""
+    rows = tile.indexed
 
     @device
     def rows_of_x(op, base, stride, t):
-        numbers, shared = load_i64(op, at.GROUPED_ROWS) + 4 * t, load_i64(op, at.ROWS_PER_X)
-        return rows(base, stride, numbers, shared)
+        numbers = load_i64(op, operand.GROUPED_ROWS) + 4 * t
+        return rows(base, stride, numbers, load_i64(op, operand.ROWS_PER_X))
 
     @device
     def rows_of_y(op, base, stride, t):
-        return rows(base, stride, load_i64(op, at.GROUPED_ROWS) + 4 * t, 1)
+        return rows(base, stride, load_i64(op, operand.GROUPED_ROWS) + 4 * t, 1)
 
     return rows_of_x, rows_of_y
 
 
-def _ends(access, tile):
-    """Where a tile's rows from row t on lie: of x; of y and of what is added."""
+def _addresses(access, tile):
+    """Addresses of a tile's rows from row t on: of x; of y and of the rows that are added."""
     rows_of_x, rows_of_y = access(tile)
 
     @device
     def starts(op, t):
-        return rows_of_x(op, load_i64(op, at.X), load_i64(op, at.X_ROW_BYTES), t)
+        return rows_of_x(op, load_i64(op, operand.X), load_i64(op, operand.X_ROW_BYTES), t)
 
     @device
     def ends(op, t):
-        stride = 4 * load_i64(op, at.WEIGHT_ROWS)
-        y, added = load_i64(op, at.Y), load_i64(op, at.ADDED)
+        stride = 4 * load_i64(op, operand.WEIGHT_ROWS)
+        y, added = load_i64(op, operand.Y), load_i64(op, operand.ADDED)
         return rows_of_y(op, y, stride, t), rows_of_y(op, added, stride, t)
 
     return starts, ends
 
 
 def _tiled(tile, panel, matrices, access):
-    """run(op, expert, p, w, first, last): rows first .. last - 1, a tile after the other."""
+    """run(op, expert, p, w, first, last): rows first .. last - 1, tile by tile."""
     size, finish = tile.size, matrices.finish
-    starts, ends = _ends(access, tile)
+    starts, ends = _addresses(access, tile)
 
     @device
     def run(op, expert, p, w, first, last):
-        columns = load_i64(op, at.COLUMNS)
+        columns = load_i64(op, operand.COLUMNS)
         for t in range(first, last, size()):
             y, added = ends(op, t)
             finish(op, expert, p, panel(w, starts(op, t), columns), y, added)
@@ -169,7 +171,7 @@ def _tiled(tile, panel, matrices, access):
 
 
 def whole_panels(panel, matrices, access):
-    """run(op, expert, p, first, last, scratch): two panels with rows first .. last - 1."""
+    """run(op, expert, p, first, last, scratch): two panels times rows first .. last - 1."""
     weights = matrices.weights
     tiles, rest = (_tiled(tile, panel, matrices, access) for tile in (TOKENS, ONE_TOKEN))
 
@@ -183,13 +185,13 @@ def whole_panels(panel, matrices, access):
 
 
 def in_parts(parts, matrices, access):
-    """As `whole_panels`: tiles of rows meet a stretch of unpacked parts after the other.
+    """As `whole_panels`, but some parts are unpacked at a time and multiplied by all tiles of rows.
 
     The scratch holds the parts, then the totals of all tiles.
     """
     unpack, add_parts, weights, finish = parts.unpack, parts.add, matrices.weights, matrices.finish
     rest = _tiled(ONE_TOKEN, parts.panel, matrices, access)
-    starts, ends = _ends(access, TOKENS)
+    starts, ends = _addresses(access, TOKENS)
 
     @device
     def totals(scratch, t):
@@ -198,7 +200,7 @@ def in_parts(parts, matrices, access):
     @device
     def tiles(op, w, first, middle, scratch):
         """The totals of all tiles."""
-        parts = load_i64(op, at.COLUMNS) // 32
+        parts = load_i64(op, operand.COLUMNS) // 32
         unpacked = pair(scratch, scratch + PARTS_AT_ONCE * PART_BYTES)
         for part in range(0, parts, PARTS_AT_ONCE):
             count = min(PARTS_AT_ONCE, parts - part)
@@ -223,7 +225,7 @@ def in_parts(parts, matrices, access):
 
 
 def loop_of(kernels):
-    """A format's loop, and what it goes through: loop(panel, matrices, access)."""
+    """A format's loop, and the panel product or parts that the loop takes."""
     if isinstance(kernels, Floats):
         return whole_panels, float_panel(kernels)
     if kernels.block is not None:
@@ -231,12 +233,12 @@ def loop_of(kernels):
     return in_parts, Parts(kernels)
 
 
-def _shared(run, panels):
-    """The threads take panels, so many at once; run(op, step, first, last, scratch) does them."""
+def _share_panels(run, panels):
+    """Threads claim items of `panels` panels; run(op, step, first, last, scratch) does them."""
 
     def kernel(op, step, thread, threads):
-        scratch = load_i64(op, at.SCRATCH) + load_i64(op, at.SCRATCH_BYTES) * thread
-        items = parts_of(load_i64(op, at.WEIGHT_ROWS), PANEL_ROWS * panels)
+        scratch = load_i64(op, operand.SCRATCH) + load_i64(op, operand.SCRATCH_BYTES) * thread
+        items = parts_of(load_i64(op, operand.WEIGHT_ROWS), PANEL_ROWS * panels)
         size = part_size(items, threads)
         first = claim(op, size)
         while first < items:
@@ -252,24 +254,25 @@ def dense(loop, panel, matrices):
 
     @device
     def products(op, step, first, last, scratch):
-        count = load_i64(step, load_i64(op, at.COUNT_FIELD)) * load_i64(op, at.COUNT_MULTIPLE)
+        field = load_i64(op, operand.COUNT_FIELD)
+        count = load_i64(step, field) * load_i64(op, operand.COUNT_MULTIPLE)
         for item in range(first, last):
             run(op, 0, item, 0, count, scratch)
 
-    return _shared(products, matrices.panels)
+    return _share_panels(products, matrices.panels)
 
 
 def grouped(loop, panel, matrices):
-    """(E, R, N) x (T or T·k, N) -> (T·k, R): each expert with all rows that chose it."""
-    run = loop(panel, matrices, listed)
+    """(E, R, N) x (T or T·k, N) -> (T·k, R): each expert times all rows routed to it."""
+    run = loop(panel, matrices, indexed)
 
     @device
     def products(op, step, first, last, scratch):
-        starts = load_i64(op, at.GROUP_STARTS)
-        for expert in range(load_i64(op, at.EXPERTS)):
+        starts = load_i64(op, operand.GROUP_STARTS)
+        for expert in range(load_i64(op, operand.EXPERTS)):
             begin, end = load_i32(starts, expert), load_i32(starts, expert + 1)
             if begin < end:
                 for item in range(first, last):
                     run(op, expert, item, begin, end, scratch)
 
-    return _shared(products, matrices.panels)
+    return _share_panels(products, matrices.panels)

@@ -25,7 +25,7 @@ MADV_DONTNEED = 4
 
 
 def _rows_apart(element, units):
-    """An intrinsic (source, row_bytes, out): of each of 16 rows some neighbours, interleaved."""
+    """An intrinsic (source, row_bytes, out): interleaves `units` elements of each of 16 rows."""
 
     @intrinsic
     def interleave(context, source, row_bytes, out):
@@ -48,7 +48,7 @@ def _rows_apart(element, units):
 
 
 def _zipped(builder, first, second):
-    """The elements of two vectors in turn."""
+    """The elements of two vectors, alternating."""
     count = first.type.count
     order = [n + of * count for n in range(count) for of in range(2)]
     return shuffled(builder, first, second, order)
@@ -60,18 +60,18 @@ def _interleave(element, load, store):
 
     @device
     def interleave(source, row_bytes, rows, length, out):
-        """Unit n of each of the rows goes to the units 16n of `out`; rows that are not are zero."""
-        at = 0
+        """Unit n of the rows goes to units 16n .. 16n + 15 of `out`; missing rows are zero."""
+        offset = 0
         if rows == PANEL_ROWS:
-            while at + LINE <= length:
-                lines(source + at, row_bytes, out + PANEL_ROWS * at)
-                at += LINE
-            while at + 16 <= length:
-                quarters(source + at, row_bytes, out + PANEL_ROWS * at)
-                at += 16
-            while at < length:
-                single(source + at, row_bytes, out + PANEL_ROWS * at)
-                at += size
+            while offset + LINE <= length:
+                lines(source + offset, row_bytes, out + PANEL_ROWS * offset)
+                offset += LINE
+            while offset + 16 <= length:
+                quarters(source + offset, row_bytes, out + PANEL_ROWS * offset)
+                offset += 16
+            while offset < length:
+                single(source + offset, row_bytes, out + PANEL_ROWS * offset)
+                offset += size
             return
         for n in range(length // size):
             for lane in range(rows):
@@ -102,7 +102,7 @@ def field(unit, source, row_bytes, rows, length, out):
 def pack(op, step, thread, threads):
     """(matrices · rows, row bytes) -> (matrices, panels, blocks, block bytes · 16).
 
-    `fields`: pairs of a unit and the bytes of that unit, one after the other in a block.
+    `fields`: the fields of a block, each as (bytes of its unit, bytes).
     """
     source, row_bytes, matrices = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
     rows, out, block_bytes = load_i64(op, 3), load_i64(op, 4), load_i64(op, 5)
@@ -113,18 +113,19 @@ def pack(op, step, thread, threads):
     while taken < total:
         for p in range(taken, min(taken + size, total)):
             first = p % panels * PANEL_ROWS
-            here = source + (p // panels * rows + first) * row_bytes
-            there, left = out + p * PANEL_ROWS * row_bytes, min(rows - first, PANEL_ROWS)
+            first_row = source + (p // panels * rows + first) * row_bytes
+            panel, left = out + p * PANEL_ROWS * row_bytes, min(rows - first, PANEL_ROWS)
             for b in range(blocks):
-                at = b * block_bytes
+                offset = b * block_bytes
                 for f in range(field_count):
                     unit, length = load_i64(fields, 2 * f), load_i64(fields, 2 * f + 1)
-                    field(unit, here + at, row_bytes, left, length, there + PANEL_ROWS * at)
-                    at += length
+                    source_field, out_field = first_row + offset, panel + PANEL_ROWS * offset
+                    field(unit, source_field, row_bytes, left, length, out_field)
+                    offset += length
         taken = claim(op, size)
 
 
 def release(op, step, thread, threads):
-    """Gives mapped pages back by the C function `madvise`: the file still has what they held."""
+    """Releases mapped pages with the C function `madvise`; they can be read from the file again."""
     if thread == 0:
         call_c(load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), MADV_DONTNEED, 0)

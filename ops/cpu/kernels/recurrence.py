@@ -1,4 +1,4 @@
-"""Layers that keep a state of fixed size: each thread goes through its channels of every run."""
+"""Layers with a state of fixed size: each thread takes some channels through every run."""
 
 from ops.cpu.kernels.elementwise import share
 from ops.cpu.kernels.simd.compiler import device
@@ -7,33 +7,33 @@ from ops.cpu.kernels.simd.operations import LANES, fma, load_some, store_some
 from ops.cpu.layout import RUN_STARTS, RUNS, SLOTS
 
 # operands of convolve
-X, Y, TAPS, BIAS, SLOT_PLACE, WIDTH, COUNT = range(7)
+X, Y, TAPS, BIAS, SLOT_OFFSET, WIDTH, COUNT = range(7)
 
 
 @device
-def row_before(op, slot, first, place):
-    """Where row `place` of a run lies: in the step's rows, or before them in the slot."""
+def row_before(op, slot, first, number):
+    """The address of row `number` of a run: in the step's rows, or in the slot if negative."""
     width, kept = load_i64(op, WIDTH), load_i64(op, COUNT) - 1
-    if place < 0:
-        return slot + 4 * width * (kept + place)
-    return load_i64(op, X) + 4 * width * (first + place)
+    if number < 0:
+        return slot + 4 * width * (kept + number)
+    return load_i64(op, X) + 4 * width * (first + number)
 
 
 @device
 def convolve_channels(op, slot, first, count, channel, lanes):
-    """Some channels of one run: every token's result, then what the next step needs."""
-    width, taps, at = load_i64(op, WIDTH), load_i64(op, COUNT), 4 * channel
+    """Some channels of one run: every token's result, then the rows kept for the next step."""
+    width, taps, offset = load_i64(op, WIDTH), load_i64(op, COUNT), 4 * channel
     for t in range(count):
         bias = load_i64(op, BIAS)
-        total = load_some(bias + at, lanes if bias != 0 else 0)
+        total = load_some(bias + offset, lanes if bias != 0 else 0)
         for j in range(taps):
             row = row_before(op, slot, first, t - taps + 1 + j)
-            tap = load_some(load_i64(op, TAPS) + 4 * j * width + at, lanes)
-            total = fma(tap, load_some(row + at, lanes), total)
-        store_some(load_i64(op, Y) + 4 * width * (first + t) + at, total, lanes)
+            tap = load_some(load_i64(op, TAPS) + 4 * j * width + offset, lanes)
+            total = fma(tap, load_some(row + offset, lanes), total)
+        store_some(load_i64(op, Y) + 4 * width * (first + t) + offset, total, lanes)
     for j in range(taps - 1):
         row = row_before(op, slot, first, count - taps + 1 + j)
-        store_some(slot + 4 * width * j + at, load_some(row + at, lanes), lanes)
+        store_some(slot + 4 * width * j + offset, load_some(row + offset, lanes), lanes)
 
 
 def convolve(op, step, thread, threads):
@@ -43,7 +43,7 @@ def convolve(op, step, thread, threads):
     for run in range(load_i64(step, RUNS)):
         first = load_i32(starts, run)
         count = load_i32(starts, run + 1) - first
-        slot = load_i64(slots, run) + load_i64(op, SLOT_PLACE)
+        slot = load_i64(slots, run) + load_i64(op, SLOT_OFFSET)
         for channel in range(begin, end, LANES):
             convolve_channels(op, slot, first, count, channel, min(end - channel, LANES))
 

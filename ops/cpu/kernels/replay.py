@@ -1,4 +1,4 @@
-"""The replay loop: all threads walk the program, share each operator, meet at a barrier."""
+"""The replay loop: all threads run the program, share each operator, and wait at barriers."""
 
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import (
@@ -24,15 +24,15 @@ from ops.cpu.layout import (
     WAIT_NUMBER,
 )
 
-SPINS = 2000  # more wastes a shared machine, fewer wakes through the kernel for every operator
+SPINS = 2000  # more wastes CPU time, fewer sleeps and wakes by system calls too often
 FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE = 128, 129
-EVERYONE = 1 << 30
+ALL_WAITERS = 1 << 30
 CLOCK_MONOTONIC = 1
 
 
 @device
 def sleep_while(sync, generation):
-    """Spins, then sleeps on the generation's address until it changes."""
+    """Spins, then sleeps on the generation's address (futex) until it changes."""
     address, spins = sync + 8 * GENERATION, 0
     kind, function = load_i64(sync, WAIT_KIND), load_i64(sync, WAIT_FUNCTION)
     while atomic_load(address) == generation:
@@ -47,7 +47,7 @@ def sleep_while(sync, generation):
 
 @device
 def barrier(sync, threads):
-    """Everyone waits until all have arrived; the last one decides for all whether to stop."""
+    """Waits until all threads have arrived; the last one decides for all whether to stop."""
     generation = atomic_load(sync + 8 * GENERATION)
     if atomic_add(sync + 8 * ARRIVED, 1) == threads - 1:
         atomic_store(sync + 8 * ARRIVED, 0)
@@ -55,26 +55,26 @@ def barrier(sync, threads):
         atomic_add(sync + 8 * GENERATION, 1)
         if load_i64(sync, WAIT_KIND) == FUTEX:
             function, number = load_i64(sync, WAIT_FUNCTION), load_i64(sync, WAIT_NUMBER)
-            call_c(function, number, sync + 8 * GENERATION, FUTEX_WAKE_PRIVATE, EVERYONE)
+            call_c(function, number, sync + 8 * GENERATION, FUTEX_WAKE_PRIVATE, ALL_WAITERS)
     else:
         sleep_while(sync, generation)
 
 
 def nothing(op, step, thread, threads):
-    """Stands first where operators are timed."""
+    """The first call when operators are timed."""
 
 
 @device
-def forget_shares(program, first, last):
-    """Sets the counters of taken work back, of calls that all threads are through with."""
+def reset_counters(program, first, last):
+    """Resets the work counters of calls that all threads have finished."""
     for n in range(first, last):
         atomic_store(load_i64(program, 3 * n + 1) - HEADER_BYTES, 0)
 
 
 def replay(program, count, step, thread, threads, sync):
-    """`program`: triples of a kernel's and its operands' addresses, and whether to meet afterwards.
+    """`program`: triples (kernel, operands, whether a barrier follows); addresses.
 
-    A stop flag ends it early for all. Where times are wanted, each is (seconds, nanoseconds).
+    A stop flag ends it early for all threads. Times are (seconds, nanoseconds) per operator.
     """
     times, met = load_i64(sync, TIMES) if thread == 0 else 0, 0
     for n in range(count):
@@ -83,7 +83,7 @@ def replay(program, count, step, thread, threads, sync):
         if load_i64(program, 3 * n + 2) != 0:
             barrier(sync, threads)
             if thread == 0:
-                forget_shares(program, met, n + 1)
+                reset_counters(program, met, n + 1)
             met = n + 1
             if atomic_load(sync + 8 * STOPPED) != 0:
                 return

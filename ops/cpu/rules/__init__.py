@@ -1,1 +1,1 @@
-"""How each operator becomes a kernel call, a table a family."""
+"""How each operator becomes a kernel call: one table per family."""

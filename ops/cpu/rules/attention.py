@@ -25,7 +25,7 @@ def _rotate(low: Lowering, op: Rotate) -> Call:
 
 
 def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Call:
-    """The operands in the order of kernels/heads.py."""
+    """The operands in the order of kernels/attention/heads.py."""
     layout, heads = low.layout, op.heads
     pairs = len(op.rope.frequencies) if op.rope else 0
     shape = (heads.query_heads, heads.kv_heads, heads.head_width)
@@ -39,7 +39,7 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Call:
 
 
 def _attention(low: Lowering, op: Attention) -> Call:
-    """The operands in the order of kernels/attention.py."""
+    """The operands in the order of kernels/attention/attend.py."""
     layout, heads = low.layout, op.heads
     group = heads.query_heads // heads.kv_heads
     shape = (heads.query_heads, group, heads.values)

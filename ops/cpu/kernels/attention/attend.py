@@ -1,8 +1,8 @@
-"""Attention over the KV cache: a tile of queries meets every key and value that is loaded.
+"""Attention over the KV cache: every key and value that is loaded is used by a tile of queries.
 
-The queries of a kv head are those of its group of heads for the first token, then those for the
-next. A tile of them goes through a block of 256 positions: scores, softmax, weighted sum of V, as
-records (softmax.py). One token's blocks are shared among the threads, else the queries are.
+The queries of a kv head are its group of query heads for the first token, then for the next. A tile
+of them goes through a block of 256 positions: scores, softmax, weighted sum of V, as partial
+results (softmax.py). With one token the threads share the blocks, otherwise the queries.
 """
 
 import numpy as np
@@ -10,9 +10,9 @@ import numpy as np
 from ops.cpu.kernels.attention.cached import KEYS, VALUES
 from ops.cpu.kernels.attention.softmax import (
     MINUS_INFINITY,
-    NOTHING,
     ONE,
     REGISTER,
+    ZERO,
     exponentiate_scores,
     finish,
     merge,
@@ -24,12 +24,12 @@ from ops.cpu.kernels.simd.addresses import (
     row,
     tile_of_panels,
     tile_of_rows,
-    tile_of_rows_listed,
+    tile_of_rows_indexed,
     tile_size,
 )
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import (
-    PARTS_A_THREAD,
+    PARTS_PER_THREAD,
     atomic_add,
     atomic_store,
     claim,
@@ -54,18 +54,18 @@ from ops.interface import BLOCK
 from ops.state.formats import PANEL
 
 # operands of attention
-Q, Y, SINKS, HEADS, GROUP, VALUE_WIDTH, KEY_PLACE, VALUE_PLACE, PANEL_BYTES, ROW_BYTES = range(10)
+Q, Y, SINKS, HEADS, GROUP, VALUE_WIDTH, KEY_OFFSET, VALUE_OFFSET, PANEL_BYTES, ROW_BYTES = range(10)
 WINDOW, SCALE, CAP, SCRATCH, SCRATCH_BYTES, MOST_QUERIES, COUNTERS, COUNT_FIELD = range(10, 18)
 KEY_WIDTH = 18
 
-# a thread's scratch: the tile's queries and what they see, scores, records of the tile, of the rest
+# a thread's scratch: the tile's queries and their ranges, scores, records of the tile, then of all
 NUMBERS, FIRSTS, STOPS, SCORES = 0, 4 * TILE_LIMIT, 8 * TILE_LIMIT, 12 * TILE_LIMIT
 RECORDS = SCORES + 4 * BLOCK * TILE_LIMIT
 
 
 @device
-def seen(op, step, t, b):
-    """The stretch of block b that token t sees; it may be empty."""
+def visible_range(op, step, t, b):
+    """The positions of block b that token t attends to; there may be none."""
     stop = load_i32(load_i64(step, POSITIONS), t) + 1 - b * BLOCK
     window = load_i64(op, WINDOW)
     first = max(stop - window, 0) if window > 0 else 0
@@ -73,17 +73,17 @@ def seen(op, step, t, b):
 
 
 @device
-def note_tile(op, step, b, kv, n, last, scratch):
-    """Writes down the tile's queries from n on, the last one again where they are too few.
+def describe_tile(op, step, b, kv, n, last, scratch):
+    """Lists the tile's queries from n on in the scratch, repeating the last one to fill the tile.
 
-    Gives the stretch of the block that any of them sees, and the one that all of them see.
+    Returns the range of the block that any of them attends to, and the range common to all.
     """
     heads, group = load_i64(op, HEADS), load_i64(op, GROUP)
     any_first, any_stop, all_first, all_stop = BLOCK, 0, 0, BLOCK
     for r in range(tile_size()):
         number = min(n + r, last - 1)
         t, h = number // group, kv * group + number % group
-        first, stop = seen(op, step, t, b)
+        first, stop = visible_range(op, step, t, b)
         store_i32(scratch + NUMBERS, r, t * heads + h)
         store_i32(scratch + FIRSTS, r, first)
         store_i32(scratch + STOPS, r, stop)
@@ -94,18 +94,18 @@ def note_tile(op, step, b, kv, n, last, scratch):
 
 
 @device
-def begin(op, record, h):
-    """Nothing is seen yet but the head's sink."""
+def start_record(op, record, h):
+    """An empty record: only the head's sink counts so far."""
     sinks = load_i64(op, SINKS)
     if sinks != 0:
         start(record, load_i64(op, VALUE_WIDTH), load_number(sinks, h), ONE)
     else:
-        start(record, load_i64(op, VALUE_WIDTH), MINUS_INFINITY, NOTHING)
+        start(record, load_i64(op, VALUE_WIDTH), MINUS_INFINITY, ZERO)
 
 
 @device
-def blocks_of(op, step, first, last):
-    """The blocks that any of the tokens first .. last - 1 sees."""
+def visible_blocks(op, step, first, last):
+    """The blocks that any of the tokens first .. last - 1 attends to."""
     positions, window = load_i64(step, POSITIONS), load_i64(op, WINDOW)
     lowest, highest = load_i32(positions, first), 0
     for t in range(first, last):
@@ -122,7 +122,7 @@ def attention(keys, values):
 
     @device
     def accumulate_values(weights, records, panels, scales, row_bytes, first, stop, ahead):
-        """Adds Σ weight · V over a stretch of positions, for 16 columns of V a panel."""
+        """Adds Σ weight · V over a range of positions, for 16 columns of V per panel."""
         total = load_tile(records, panels)
         for s in range(first, stop):
             fetch_values(ahead + s * row_bytes)
@@ -132,7 +132,7 @@ def attention(keys, values):
 
     @device
     def accumulate_values_ragged(op, scratch, values, r, first, stop):
-        """One query with a stretch that not all of its tile see."""
+        """For one query: positions that other queries of the tile do not attend to."""
         d, row_bytes = load_i64(op, VALUE_WIDTH), load_i64(op, ROW_BYTES)
         weights = row(scratch + SCORES + 4 * BLOCK * r)
         if first < stop:
@@ -143,30 +143,30 @@ def attention(keys, values):
 
     @device
     def accumulate_values_shared(op, scratch, values, first, stop, ahead):
-        """The tile's queries; `ahead` is where what we read next would lie if we read on."""
+        """For all queries of the tile; prefetches from `ahead`, at the offsets that are read."""
         d, row_bytes = load_i64(op, VALUE_WIDTH), load_i64(op, ROW_BYTES)
         records, weights = scratch + RECORDS, tile_of_rows(scratch + SCORES, 4 * BLOCK)
         wide, end = LANES * tile_size(), padded(d)
         many = end - end % wide
         for i in range(0, many, wide):
-            to, at = tile_of_rows(records + 4 * i, record_bytes(d)), size_of_value * i
-            panels = tile_of_panels(values + at, LANES * size_of_value)
+            to, offset = tile_of_rows(records + 4 * i, record_bytes(d)), size_of_value * i
+            panels = tile_of_panels(values + offset, LANES * size_of_value)
             scales = values + d + i // 32 * 2
-            accumulate_values(weights, to, panels, scales, row_bytes, first, stop, ahead + at)
+            accumulate_values(weights, to, panels, scales, row_bytes, first, stop, ahead + offset)
         for i in range(many, end, LANES):
-            to, at = tile_of_rows(records + 4 * i, record_bytes(d)), size_of_value * i
-            scales = values + d + i // 32 * 2
-            accumulate_values(weights, to, values + at, scales, row_bytes, first, stop, ahead + at)
+            to, offset = tile_of_rows(records + 4 * i, record_bytes(d)), size_of_value * i
+            panel, scales = values + offset, values + d + i // 32 * 2
+            accumulate_values(weights, to, panel, scales, row_bytes, first, stop, ahead + offset)
 
     @device
     def score(op, keys, scratch, first, stop, ahead):
-        """q·k of every query of the tile with positions first .. stop - 1, and some around them."""
+        """q·k of each query of the tile with positions first .. stop - 1, rounded out to tiles."""
         d, panel_bytes, wide = (
             load_i64(op, KEY_WIDTH),
             load_i64(op, PANEL_BYTES),
             LANES * tile_size(),
         )
-        queries = tile_of_rows_listed(load_i64(op, Q), 4 * d, scratch + NUMBERS, 1)
+        queries = tile_of_rows_indexed(load_i64(op, Q), 4 * d, scratch + NUMBERS, 1)
         for s in range(first - first % wide, stop, wide):
             panel = keys + s // PANEL * panel_bytes
             next_panel = panel + panel_bytes if s + PANEL < stop else ahead
@@ -174,47 +174,47 @@ def attention(keys, values):
             store_tile(tile_of_rows(scratch + SCORES + 4 * s, 4 * BLOCK), sums)
 
     @device
-    def keys_at(op, table, b, kv):
+    def keys_of(op, table, b, kv):
         block = load_i64(table, b)
-        return block + load_i64(op, KEY_PLACE) + BLOCK // PANEL * load_i64(op, PANEL_BYTES) * kv
+        return block + load_i64(op, KEY_OFFSET) + BLOCK // PANEL * load_i64(op, PANEL_BYTES) * kv
 
     @device
-    def attend(op, step, table, b, kv, n, last, scratch, ahead):
-        """The records of a tile of queries over block b; what comes next lies at `ahead`."""
+    def attend(op, step, table, b, kv, n, stop_query, scratch, ahead):
+        """The records of a tile of queries over block b; `ahead` is read next."""
         d, row_bytes = load_i64(op, VALUE_WIDTH), load_i64(op, ROW_BYTES)
-        any_first, any_stop, first, stop = note_tile(op, step, b, kv, n, last, scratch)
-        keys, block = keys_at(op, table, b, kv), load_i64(table, b)
-        values = block + load_i64(op, VALUE_PLACE) + BLOCK * row_bytes * kv
+        any_first, any_stop, first, stop = describe_tile(op, step, b, kv, n, stop_query, scratch)
+        keys, block = keys_of(op, table, b, kv), load_i64(table, b)
+        values = block + load_i64(op, VALUE_OFFSET) + BLOCK * row_bytes * kv
         score(op, keys, scratch, any_first, any_stop, values)
         if first >= stop:
             first, stop = BLOCK, BLOCK
         scale, cap = np.float32(load_f64(op, SCALE)), np.float32(load_f64(op, CAP))
         for r in range(tile_size()):
             scores, record = scratch + SCORES + 4 * BLOCK * r, scratch + RECORDS
-            mine, end = load_i32(scratch + FIRSTS, r), load_i32(scratch + STOPS, r)
-            exponentiate_scores(scores, mine, end, scale, cap, record + r * record_bytes(d), d)
-            accumulate_values_ragged(op, scratch, values, r, mine, min(end, first))
-        most = max(first, stop - PANEL)
-        accumulate_values_shared(op, scratch, values, first, most, values + PANEL * row_bytes)
-        accumulate_values_shared(op, scratch, values, most, stop, ahead - most * row_bytes)
+            own_first, end = load_i32(scratch + FIRSTS, r), load_i32(scratch + STOPS, r)
+            exponentiate_scores(scores, own_first, end, scale, cap, record + r * record_bytes(d), d)
+            accumulate_values_ragged(op, scratch, values, r, own_first, min(end, first))
+        last = max(first, stop - PANEL)
+        accumulate_values_shared(op, scratch, values, first, last, values + PANEL * row_bytes)
+        accumulate_values_shared(op, scratch, values, last, stop, ahead - last * row_bytes)
         for r in range(tile_size()):
-            mine, end = load_i32(scratch + FIRSTS, r), load_i32(scratch + STOPS, r)
-            accumulate_values_ragged(op, scratch, values, r, max(mine, stop), end)
+            own_first, end = load_i32(scratch + FIRSTS, r), load_i32(scratch + STOPS, r)
+            accumulate_values_ragged(op, scratch, values, r, max(own_first, stop), end)
 
     @device
     def attend_run(op, step, kv, first, last, scratch):
-        """Some queries of one sequence and kv head over all they see, block by block."""
+        """Some queries of one sequence and kv head over all their positions, block by block."""
         d, group, heads = load_i64(op, VALUE_WIDTH), load_i64(op, GROUP), load_i64(op, HEADS)
         size, tile = record_bytes(d), tile_size()
         parts = scratch + RECORDS
         records = parts + TILE_LIMIT * size
         for n in range(first, last):
-            begin(op, records + (n - first) * size, kv * group + n % group)
-        first_block, stop_block = blocks_of(op, step, first // group, (last - 1) // group + 1)
+            start_record(op, records + (n - first) * size, kv * group + n % group)
+        first_block, stop_block = visible_blocks(op, step, first // group, (last - 1) // group + 1)
         table = load_i64(load_i64(step, TABLES), first // group)
         for b in range(first_block, stop_block):
             for n in range(first, last, tile):
-                ahead = keys_at(op, table, min(b + 1, stop_block - 1), kv)
+                ahead = keys_of(op, table, min(b + 1, stop_block - 1), kv)
                 attend(op, step, table, b, kv, n, last, scratch, ahead)
                 for r in range(min(tile, last - n)):
                     merge(records + (n - first + r) * size, parts + r * size, d)
@@ -223,20 +223,20 @@ def attention(keys, values):
             finish(records + (n - first) * size, y, d)
 
     @device
-    def merged(op, table, kv, first_block, stop_block, record):
-        """One token's heads of a group, from the records that lie in the blocks."""
+    def merge_blocks(op, table, kv, first_block, stop_block, record):
+        """Merges one token's heads of a group from the records stored in the blocks."""
         d, group = load_i64(op, VALUE_WIDTH), load_i64(op, GROUP)
         for h in range(kv * group, (kv + 1) * group):
-            begin(op, record, h)
+            start_record(op, record, h)
             for b in range(first_block, stop_block):
                 merge(record, load_i64(table, b) + h * record_bytes(d), d)
             finish(record, load_i64(op, Y) + 4 * d * h, d)
 
     @device
     def share_blocks(op, step, threads, first_block, stop_block, scratch):
-        """One token: the blocks of each kv head are parts of the work.
+        """For one token: each block of each kv head is a part of the work.
 
-        Records go to the blocks' own room; who is through with a head's last block merges them.
+        Records are stored in the blocks; the thread that finishes a head's last block merges them.
         """
         d, group = load_i64(op, VALUE_WIDTH), load_i64(op, GROUP)
         table = load_i64(load_i64(step, TABLES), 0)
@@ -247,27 +247,27 @@ def attention(keys, values):
         while taken < total:
             for part in range(taken, min(taken + amount, total)):
                 kv, b = part // blocks, first_block + part % blocks
-                room, after = load_i64(table, b) + kv * group * size, min(part + 1, total - 1)
-                ahead = keys_at(op, table, first_block + after % blocks, after // blocks)
+                target, after = load_i64(table, b) + kv * group * size, min(part + 1, total - 1)
+                ahead = keys_of(op, table, first_block + after % blocks, after // blocks)
                 for n in range(0, group, tile_size()):
                     attend(op, step, table, b, kv, n, group, scratch, ahead)
                     for i in range(0, min(tile_size(), group - n) * size, REGISTER):
-                        store(room + n * size + i, load_f32(parts + i))
+                        store(target + n * size + i, load_f32(parts + i))
                 counter = load_i64(op, COUNTERS) + 4 * kv
                 if atomic_add(counter, 1) == blocks - 1:
                     atomic_store(counter, 0)
-                    merged(op, table, kv, first_block, stop_block, parts)
+                    merge_blocks(op, table, kv, first_block, stop_block, parts)
             taken = claim(op, amount)
 
     @device
     def share_queries(op, step, count, threads, scratch):
-        """Enough parts for all threads, but none below a group: K and V are read once for it.
+        """Parts of whole groups, which read K and V once, and enough of them for all threads.
 
-        A part's queries are of one sequence; threads take the parts run by run.
+        A part's queries belong to one sequence; threads take the parts run by run.
         """
         group, tile, starts = load_i64(op, GROUP), tile_size(), load_i64(step, RUN_STARTS)
         kv_heads = load_i64(op, HEADS) // group
-        wanted = max(group, count * group * kv_heads // (PARTS_A_THREAD * threads))
+        wanted = max(group, count * group * kv_heads // (PARTS_PER_THREAD * threads))
         size = min(parts_of(wanted, tile) * tile, load_i64(op, MOST_QUERIES))
         part, before = claim(op, 1), 0
         for run in range(load_i64(step, RUNS)):
@@ -284,7 +284,7 @@ def attention(keys, values):
         count, first_block, stop_block = load_i64(step, load_i64(op, COUNT_FIELD)), 0, 1
         scratch = load_i64(op, SCRATCH) + thread * load_i64(op, SCRATCH_BYTES)
         if count == 1:
-            first_block, stop_block = blocks_of(op, step, 0, 1)
+            first_block, stop_block = visible_blocks(op, step, 0, 1)
         if stop_block - first_block > 1:
             share_blocks(op, step, threads, first_block, stop_block, scratch)
         else:

@@ -1,6 +1,6 @@
-"""The KV cache's types: how keys and values are written, and how they meet queries and weights.
+"""Types of the KV cache: how keys and values are written, and multiplied by queries and weights.
 
-Keys lie in panels of 64 positions, one a lane of four registers; values in rows, a position each
+Keys are in panels of 64 positions, one per lane of four registers; values in rows, one per position
 (ops/state/formats.py draws both).
 """
 
@@ -38,35 +38,35 @@ from ops.cpu.kernels.simd.tiles import load_scales, scatter_f16, scatter_f32, sc
 from ops.state.formats import PANEL
 
 SCALED = 32  # elements that share a scale in q8_0
-SCALED_BYTES = (2 + SCALED) * PANEL  # of them in a panel: the scales, then 32 times a byte of each
+SCALED_BYTES = (2 + SCALED) * PANEL  # 32 elements of a panel: the scales, then the bytes by element
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """product(queries, panel, lane, d, ahead) gives q·k, 16 positions a register, from a lane on.
+    """product(queries, panel, lane, d, ahead) gives q·k, 16 positions per register, from a lane on.
 
-    It fetches the panel at `ahead` meanwhile. put(panel, lane, source, d) writes one position.
+    It prefetches the panel at `ahead`. write(panel, lane, source, d) writes one position.
     """
 
     product: Callable[..., Any]
-    put: Callable[..., Any]
+    write: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """load(panels, scales) gives 16 floats from each panel of a row of `size` bytes an element.
+    """load(panels, scales) gives 16 floats from each panel of a row, of `size` bytes per element.
 
-    fetch(address) asks for 64 elements; put(row, source, d) writes one position.
+    fetch(address) prefetches 64 elements; write(row, source, d) writes one position.
     """
 
     size: int
     load: Callable[..., Any]
     fetch: Callable[..., Any]
-    put: Callable[..., Any]
+    write: Callable[..., Any]
 
 
 def float_keys(size, load, scatter):
-    """A type of `size` bytes an element, each for itself."""
+    """A type of `size` bytes per element, without scales."""
     fetch_element = prefetch(PANEL * size)
 
     @device
@@ -80,25 +80,25 @@ def float_keys(size, load, scatter):
         return total
 
     @device
-    def put(panel, lane, source, d):
+    def write(panel, lane, source, d):
         for i in range(0, d, LANES):
             value = load_some(source + 4 * i, min(d - i, LANES))
             scatter(panel + size * (PANEL * i + lane), PANEL * size, value)
 
-    return Keys(product, put)
+    return Keys(product, write)
 
 
-def float_values(size, load, write):
+def float_values(size, load, store_lanes):
     @device
     def load_row(panels, scales):
         return load(panels)
 
     @device
-    def put(row, source, d):
+    def write(row, source, d):
         for i in range(0, d, LANES):
-            write(row + size * i, load_some(source + 4 * i, min(d - i, LANES)))
+            store_lanes(row + size * i, load_some(source + 4 * i, min(d - i, LANES)))
 
-    return Values(size, load_row, prefetch(PANEL * size), put)
+    return Values(size, load_row, prefetch(PANEL * size), write)
 
 
 fetch_bytes, fetch_scales = prefetch(PANEL), prefetch(2 * PANEL)
@@ -106,7 +106,7 @@ fetch_bytes, fetch_scales = prefetch(PANEL), prefetch(2 * PANEL)
 
 @device
 def scale_of(source):
-    """Of 32 floats: the largest becomes 127."""
+    """The scale of 32 floats: it maps the largest to 127."""
     largest = maximum(absolute(load_f32(source)), absolute(load_f32(source + 4 * LANES)))
     return reduce_max(largest) / np.float32(127)
 
@@ -122,11 +122,11 @@ def product_q8_0(queries, panel, lane, d, ahead):
     panels = tile_of_panels(panel + lane, LANES)
     total = zeros(panels, queries)
     for block in range(d // SCALED):
-        at = block * SCALED_BYTES
-        fetch_scales(ahead + at)
-        scales = load_f16(tile_of_panels(panel + at + 2 * lane, 2 * LANES))
+        offset = block * SCALED_BYTES
+        fetch_scales(ahead + offset)
+        scales = load_f16(tile_of_panels(panel + offset + 2 * lane, 2 * LANES))
         for i in range(SCALED):
-            here = at + PANEL * (2 + i)
+            here = offset + PANEL * (2 + i)
             fetch_bytes(ahead + here)
             q = broadcast_f32(queries, 4 * (block * SCALED + i))
             k = multiply(to_float(load_i8(panels + here)), scales)
@@ -135,14 +135,14 @@ def product_q8_0(queries, panel, lane, d, ahead):
 
 
 @device
-def put_key_q8_0(panel, lane, source, d):
+def write_key_q8_0(panel, lane, source, d):
     for block in range(d // SCALED):
-        at, here = panel + block * SCALED_BYTES, source + 4 * SCALED * block
+        offset, here = panel + block * SCALED_BYTES, source + 4 * SCALED * block
         scale = scale_of(here)
-        store_half(at, lane, scale)
-        at += 2 * PANEL + lane
-        scatter_i8(at, PANEL, bytes_of(here, scale))
-        scatter_i8(at + LANES * PANEL, PANEL, bytes_of(here + 4 * LANES, scale))
+        store_half(offset, lane, scale)
+        offset += 2 * PANEL + lane
+        scatter_i8(offset, PANEL, bytes_of(here, scale))
+        scatter_i8(offset + LANES * PANEL, PANEL, bytes_of(here + 4 * LANES, scale))
 
 
 @device
@@ -152,7 +152,7 @@ def load_row_q8_0(panels, scales):
 
 
 @device
-def put_value_q8_0(row, source, d):
+def write_value_q8_0(row, source, d):
     for block in range(d // SCALED):
         here, to = source + 4 * SCALED * block, row + SCALED * block
         scale = scale_of(here)
@@ -164,10 +164,10 @@ def put_value_q8_0(row, source, d):
 KEYS = {
     "f16": float_keys(2, load_f16, scatter_f16),
     "f32": float_keys(4, load_f32, scatter_f32),
-    "q8_0": Keys(product_q8_0, put_key_q8_0),
+    "q8_0": Keys(product_q8_0, write_key_q8_0),
 }
 VALUES = {
     "f16": float_values(2, load_f16, store_f16),
     "f32": float_values(4, load_f32, store_f32),
-    "q8_0": Values(1, load_row_q8_0, fetch_bytes, put_value_q8_0),
+    "q8_0": Values(1, load_row_q8_0, fetch_bytes, write_value_q8_0),
 }

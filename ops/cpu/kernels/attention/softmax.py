@@ -1,10 +1,10 @@
-"""A softmax in parts (Milakov and Gimelshein 2018): records of one query over one block each.
+"""Partial softmax (Milakov and Gimelshein 2018): a record of one query over one block.
 
     | Σ exp(score - highest) · V, as wide as a head, padded to whole registers |
     | the highest score, in 16 lanes | Σ exp(score - highest), in 16 lanes |
 
-What a record holds depends on the query and the block alone, and records are merged in block order:
-so threads, tiles and chunks do not show in the results.
+A record depends on the query and the block alone, and records are merged in block order: so the
+result does not depend on threads, tiles or chunks.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ from ops.cpu.kernels.simd.operations import (
 )
 from ops.cpu.kernels.simd.vectors import exp
 
-NOTHING, ONE, MINUS_INFINITY = np.float32(0), np.float32(1), np.float32(-np.inf)
+ZERO, ONE, MINUS_INFINITY = np.float32(0), np.float32(1), np.float32(-np.inf)
 REGISTER = 4 * LANES  # bytes
 
 
@@ -50,8 +50,8 @@ def record_bytes(d):
 
 
 @device
-def visible(x, s, first, stop):
-    """Scores of positions s .. s + 15; minus infinity where there is nothing to see."""
+def masked(x, s, first, stop):
+    """Scores of positions s .. s + 15, minus infinity outside first .. stop - 1."""
     place = add(to_float(ramp()), np.float32(s))
     x = choose(less(place, np.float32(stop)), x, MINUS_INFINITY)
     return choose(less(place, np.float32(first)), MINUS_INFINITY, x)
@@ -59,7 +59,7 @@ def visible(x, s, first, stop):
 
 @device
 def exponentiate_scores(scores, first, stop, scale, cap, record, d):
-    """Products q·k become exp(score - highest); V is still to come into the record."""
+    """Replaces q·k by exp(score - highest) and starts the record; V is added later."""
     begin, zero = first - first % LANES, zeros(scores, scores)
     top, total = add(zero, MINUS_INFINITY), zero
     for s in range(begin, stop, LANES):
@@ -67,7 +67,7 @@ def exponentiate_scores(scores, first, stop, scale, cap, record, d):
         if cap > 0:
             x = capped(x, cap)
         if s < first or s + LANES > stop:
-            x = visible(x, s, first, stop)
+            x = masked(x, s, first, stop)
         store(scores + 4 * s, x)
         top = maximum(top, x)
     highest = reduce_max(top)
@@ -80,7 +80,7 @@ def exponentiate_scores(scores, first, stop, scale, cap, record, d):
 
 @device
 def start(record, d, highest, total):
-    """A record without any V."""
+    """A record with no V added yet."""
     zero, end = zeros(record, record), 4 * padded(d)
     for i in range(0, end, REGISTER):
         store(record + i, zero)
@@ -90,13 +90,13 @@ def start(record, d, highest, total):
 
 @device
 def merge(record, part, d):
-    """Takes one block more in; a block of which nothing is seen changes nothing."""
+    """Adds the record of one more block; one without visible positions is skipped."""
     end = 4 * padded(d)
     if load_number(part + end + REGISTER, 0) == 0:
         return
     top, high = load_f32(record + end), load_f32(part + end)
-    fall = exp(subtract(NOTHING, absolute(subtract(top, high))))
-    keep, take = choose(less(top, high), fall, ONE), choose(less(high, top), fall, ONE)
+    factor = exp(subtract(ZERO, absolute(subtract(top, high))))
+    keep, take = choose(less(top, high), factor, ONE), choose(less(high, top), factor, ONE)
     for i in range(0, end, REGISTER):
         store(record + i, fma(take, load_f32(part + i), multiply(keep, load_f32(record + i))))
     store(record + end, maximum(top, high))
@@ -106,7 +106,7 @@ def merge(record, part, d):
 
 @device
 def finish(record, y, d):
-    """The softmax's division, into d floats."""
+    """Divides by the sum and writes d floats to y."""
     total = load_f32(record + 4 * padded(d) + REGISTER)
     for i in range(0, d, LANES):
         value = divide(load_f32(record + 4 * i), total)

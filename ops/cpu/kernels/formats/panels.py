@@ -1,4 +1,4 @@
-"""Products of a panel with activations, a whole block or column after the other."""
+"""Products of a panel with activations, block by block or column by column."""
 
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.operations import add, broadcast_f32, fma, prefetch_panels, zeros
@@ -10,8 +10,8 @@ BYTES_AHEAD = 4096  # from what is read to what is prefetched
 def block_panel(kernels):
     """panel(w, x, columns): the sums of 16 rows with each token's quantized activations.
 
-    Each tile of tokens asks anew for what lies ahead. Only the first has to; but a branch, or a
-    second loop without, costs far more than asking for what is in the core's cache.
+    Each tile of tokens prefetches again. Only the first has to; but a branch, or a second loop
+    without, costs far more than prefetching what is already in the core's cache.
     """
     block, weights = kernels.block, kernels.format.block_size
     panel_bytes = PANEL_ROWS * kernels.format.block_bytes
@@ -38,10 +38,10 @@ def float_panel(kernels):
     def panel(w, x, columns):
         even, odd = zeros(w, x), zeros(w, x)
         for c in range(columns // 2):
-            at = w + 2 * c * column_bytes
-            ahead(at, BYTES_AHEAD)
-            even = fma(load(at), broadcast_f32(x, 8 * c), even)
-            odd = fma(load(at + column_bytes), broadcast_f32(x, 8 * c + 4), odd)
+            address = w + 2 * c * column_bytes
+            ahead(address, BYTES_AHEAD)
+            even = fma(load(address), broadcast_f32(x, 8 * c), even)
+            odd = fma(load(address + column_bytes), broadcast_f32(x, 8 * c + 4), odd)
         if columns % 2 != 0:
             last = w + (columns - 1) * column_bytes
             even = fma(load(last), broadcast_f32(x, 4 * (columns - 1)), even)

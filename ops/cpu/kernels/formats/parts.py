@@ -1,7 +1,7 @@
 """Parts of 32 columns: multiplied as they are unpacked, or unpacked once for many tokens.
 
-Both ways do the same arithmetic in the same order, so that a token's result does not depend on how
-many others there are.
+Both ways do the same arithmetic in the same order, so that a token's result does not depend on the
+number of tokens.
 """
 
 from ops.cpu.kernels.formats.arithmetic import add_scaled, offset_sums, subtract_minimum
@@ -36,19 +36,19 @@ WHOLE_BYTE = 7  # the offset of levels from 0 to 255
 
 
 def _one_scale(levels, offset):
-    """add(w, part, x, at, factors, total): a part that has one scale."""
+    """add(w, part, x, x_offset, factors, total): the products of a part that has one scale."""
     multiply_bytes = dot if offset == WHOLE_BYTE else dot_small
 
     @device
-    def add_part(w, part, x, at, factors, total):
+    def add_part(w, part, x, x_offset, factors, total):
         if offset is None:
-            total = subtract_minimum(factors[2], x, at, total)
+            total = subtract_minimum(factors[2], x, x_offset, total)
             sums = int_zeros(w, x)
         else:
-            sums = offset_sums(w, x, at + MINUS_SUM, offset)
+            sums = offset_sums(w, x, x_offset + MINUS_SUM, offset)
         for g in range(8):
-            sums = multiply_bytes(sums, levels(w, part, g), broadcast_i32(x, at + 4 * g))
-        return add_scaled(sums, factors[0], x, at, total)
+            sums = multiply_bytes(sums, levels(w, part, g), broadcast_i32(x, x_offset + 4 * g))
+        return add_scaled(sums, factors[0], x, x_offset, total)
 
     return add_part
 
@@ -57,22 +57,22 @@ def _two_scales(levels, offset):
     """As `_one_scale`, with a scale for every 16 columns."""
 
     @device
-    def add_part(w, part, x, at, factors, total):
+    def add_part(w, part, x, x_offset, factors, total):
         if offset is None:
-            places = at + MINUS_SCALED_HALF_SUMS
-            total = fma(factors[2], broadcast_f32(x, places), total)
-            total = fma(factors[3], broadcast_f32(x, places + 4), total)
+            half_sums = x_offset + MINUS_SCALED_HALF_SUMS
+            total = fma(factors[2], broadcast_f32(x, half_sums), total)
+            total = fma(factors[3], broadcast_f32(x, half_sums + 4), total)
             first, second = int_zeros(w, x), int_zeros(w, x)
         else:
-            first = offset_sums(w, x, at + MINUS_HALF_SUMS, offset)
-            second = offset_sums(w, x, at + MINUS_HALF_SUMS + 4, offset)
+            first = offset_sums(w, x, x_offset + MINUS_HALF_SUMS, offset)
+            second = offset_sums(w, x, x_offset + MINUS_HALF_SUMS + 4, offset)
         for g in range(4):
-            first = dot_small(first, levels(w, part, g), broadcast_i32(x, at + 4 * g))
+            first = dot_small(first, levels(w, part, g), broadcast_i32(x, x_offset + 4 * g))
         for g in range(4, 8):
-            second = dot_small(second, levels(w, part, g), broadcast_i32(x, at + 4 * g))
+            second = dot_small(second, levels(w, part, g), broadcast_i32(x, x_offset + 4 * g))
         both = multiply(to_float(first), factors[0])
         both = fma(to_float(second), factors[1], both)
-        return fma(both, broadcast_f32(x, at + SCALE), total)
+        return fma(both, broadcast_f32(x, x_offset + SCALE), total)
 
     return add_part
 
@@ -101,7 +101,7 @@ class Parts:
 def _direct(add_part, kernels):
     """panel(w, x, columns) as in panels.py.
 
-    A block's fields are not read in their order, which the core's own prefetching needs.
+    A block's fields are not read in sequence, so the core's own prefetching does not help.
     """
     weights, factors = kernels.format.block_size, kernels.factors
     block_bytes, parts = PANEL_ROWS * kernels.format.block_bytes, weights // PART
@@ -113,16 +113,16 @@ def _direct(add_part, kernels):
         for b in range(columns // weights):
             block = w + b * block_bytes
             for part in range(parts):
-                at = (b * parts + part) * ACTIVATION_BYTES
+                x_offset = (b * parts + part) * ACTIVATION_BYTES
                 ahead(block, BLOCKS_AHEAD * block_bytes + part * (block_bytes // parts))
-                total = add_part(block, part, x, at, factors(block, part), total)
+                total = add_part(block, part, x, x_offset, factors(block, part), total)
         return total
 
     return panel
 
 
 def _unpacker(kernels):
-    """unpack(w, first, last, out): those parts of the panels at w."""
+    """unpack(w, first, last, out): writes the panels' parts first .. last - 1 to `out`."""
     levels, factors = kernels.levels, kernels.factors
     block_bytes = PANEL_ROWS * kernels.format.block_bytes
     parts = kernels.format.block_size // PART
@@ -133,25 +133,25 @@ def _unpacker(kernels):
         for number in range(first, last):
             block, part = w + number // parts * block_bytes, number % parts
             ahead(block, BLOCKS_AHEAD * block_bytes + part * (block_bytes // parts))
-            to = out + PART_BYTES * (number - first)
+            target = out + PART_BYTES * (number - first)
             for g in range(8):
-                store(to + 64 * g, levels(block, part, g))
+                store(target + 64 * g, levels(block, part, g))
             scale_1, scale_2, minimum_1, minimum_2 = factors(block, part)
-            store(to + 512, scale_1)
-            store(to + 576, scale_2)
-            store(to + 640, minimum_1)
-            store(to + 704, minimum_2)
+            store(target + 512, scale_1)
+            store(target + 576, scale_2)
+            store(target + 640, minimum_1)
+            store(target + 704, minimum_2)
 
     return unpack
 
 
 def _added(add_part):
-    """add(w, count, x, at, total): the products of so many unpacked parts."""
+    """add(w, count, x, x_offset, total): the products of `count` unpacked parts."""
 
     @device
-    def add(w, count, x, at, total):
+    def add(w, count, x, x_offset, total):
         for part in range(count):
-            here = at + part * ACTIVATION_BYTES
+            here = x_offset + part * ACTIVATION_BYTES
             total = add_part(w, part, x, here, unpacked_factors(w, part), total)
         return total
 

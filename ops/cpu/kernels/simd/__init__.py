@@ -1,1 +1,1 @@
-"""The words that kernels are written in: registers, memory, and what instruction sets do."""
+"""The vocabulary of the kernels: registers, memory, arithmetic, address tiles."""

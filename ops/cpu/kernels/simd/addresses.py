@@ -1,4 +1,4 @@
-"""Addresses of what a tile meets: one a token (`Rows`) or one a panel (`Panels`)."""
+"""Addresses of a tile's operands: one per token (`Rows`) or one per panel (`Panels`)."""
 
 import operator
 
@@ -46,11 +46,11 @@ def row(context, address):
     return Rows(1)(types.int64), code
 
 
-def _apart(kind, count_of):
-    """(base, stride): as many addresses as the rung says, a stride apart."""
+def _strided(kind, count_of):
+    """(base, stride): `count_of(rung)` addresses, a stride apart."""
 
     @intrinsic
-    def apart(context, base, stride):
+    def strided(context, base, stride):
         count = count_of(target())
 
         def code(context, builder, signature, arguments):
@@ -60,19 +60,19 @@ def _apart(kind, count_of):
 
         return kind(count)(types.int64, types.int64), code
 
-    return apart
+    return strided
 
 
 def rows(count):
-    """An intrinsic: (base, stride) -> so many addresses, a stride apart."""
-    return _apart(Rows, lambda rung: count)
+    """An intrinsic: (base, stride) -> `count` addresses, a stride apart."""
+    return _strided(Rows, lambda rung: count)
 
 
 class Tile:
-    """Rows of a number that the rung says: `size()`, and their addresses.
+    """As many rows as the rung says: their number, `size()`, and their addresses.
 
-    apart(base, stride): a stride apart; listed(base, stride, numbers, divisor): at
-    base + stride · (number // divisor), for as many numbers from an address on.
+    strided(base, stride): a stride apart. indexed(base, stride, numbers, divisor):
+    base + stride · (number // divisor), for the int32 numbers from an address on.
     """
 
     def __init__(self, count_of):
@@ -84,7 +84,7 @@ class Tile:
             return types.int64(), code
 
         @intrinsic
-        def listed(context, base, stride, numbers, divisor):
+        def indexed(context, base, stride, numbers, divisor):
             count = count_of(target())
 
             def code(context, builder, signature, arguments):
@@ -98,10 +98,10 @@ class Tile:
 
             return Rows(count)(*[types.int64] * 4), code
 
-        self.size, self.listed, self.apart = size, listed, _apart(Rows, count_of)
+        self.size, self.indexed, self.strided = size, indexed, _strided(Rows, count_of)
 
 
 QUERIES, TOKENS = Tile(lambda rung: rung.queries), Tile(lambda rung: rung.tokens)
 ONE_TOKEN = Tile(lambda rung: 1)
-tile_size, tile_of_rows, tile_of_rows_listed = QUERIES.size, QUERIES.apart, QUERIES.listed
-tile_of_panels = _apart(Panels, lambda rung: rung.queries)
+tile_size, tile_of_rows, tile_of_rows_indexed = QUERIES.size, QUERIES.strided, QUERIES.indexed
+tile_of_panels = _strided(Panels, lambda rung: rung.queries)

@@ -1,7 +1,7 @@
-"""How kernels are compiled: for a rung of instructions, with one set of flags for all.
+"""How kernels are compiled: for a rung, all with the same flags.
 
-Numba makes one target machine a process, while it is imported. So a process that compiles is told
-its rung before it starts, by Numba's own variables (`ops.cpu.compiling`).
+Numba makes one target machine per process, while it is imported. So the rung of a process that
+compiles is set before it starts, by Numba's own variables (`ops.cpu.compiling`).
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ device = njit(error_model="numpy")  # a division by zero gives inf or nan and ne
 
 
 def target() -> Rung:
-    """The rung that code is being generated for: intrinsics ask as they emit instructions."""
+    """The rung that code is generated for."""
     return RUNGS[config.CPU_NAME, config.CPU_FEATURES]
 
 
@@ -35,12 +35,12 @@ def narrow_half(builder, value):
 
 
 def aim(rung: Rung) -> None:
-    """For a process that compiles for itself: no instructions beyond the rung's are asked for."""
+    """Sets the rung of a process that compiles its own kernels."""
     config.CPU_NAME, config.CPU_FEATURES = rung.processor, rung.features
 
 
 def c_function(function: Callable[..., None], arguments: int) -> Any:
-    """The function of so many int64, compiled with a C entry."""
+    """The function, compiled with a C entry that takes this many int64."""
     signature = types.void(*[types.int64] * arguments)
     return cfunc(signature, error_model="numpy")(function)
 
@@ -49,5 +49,6 @@ def compile_kernel(function: Callable[..., None], arguments: int) -> tuple[bytes
     """The object code, and the name of the C entry in it."""
     compiled = c_function(function, arguments)
     library = compiled._library
-    assert library.codegen._tm_features == target().features, "the rung was named too late"
+    features = library.codegen._tm_features
+    assert features == target().features, "the rung was set after Numba was imported"
     return library.codegen._tm.emit_object(library._final_module), compiled.native_name

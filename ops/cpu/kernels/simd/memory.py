@@ -1,4 +1,4 @@
-"""Loads, stores, atomics and calls on plain addresses: what all kernels are made of."""
+"""Loads, stores, atomics and calls on plain addresses."""
 
 from llvmlite import ir
 from numba import types
@@ -194,7 +194,7 @@ def call_c(typing_context, function, a, b, c, d):
 
 @intrinsic
 def atomic_add(typing_context, address, value):
-    """Adds to the int32 at the address; gives what was there before."""
+    """Adds to the int32 at the address; returns its value before."""
 
     def code(context, builder, signature, arguments):
         place = pointer(builder, arguments[0], I32)
@@ -236,7 +236,7 @@ def pause(typing_context):
 
 @intrinsic
 def claim(typing_context, operands, amount):
-    """Takes the next `amount` parts of an operator's work; gives the first of them."""
+    """Claims the next `amount` parts of an operator's work; returns the first of them."""
 
     def code(context, builder, signature, arguments):
         operands, amount = arguments
@@ -250,14 +250,14 @@ def claim(typing_context, operands, amount):
 
 @device
 def parts_of(total, size):
-    """How many parts of this size the total has, a smaller last one among them."""
+    """The number of parts of this size in the total; the last one may be smaller."""
     return (total + size - 1) // size
 
 
-PARTS_A_THREAD = 8  # fewer leave the last thread alone for long, more cost atomic additions
+PARTS_PER_THREAD = 8  # fewer balance the load worse, more cost atomic additions
 
 
 @device
 def part_size(total, threads):
-    """How many of an operator's parts a thread should take at once."""
-    return max(1, total // (PARTS_A_THREAD * threads))
+    """How many of an operator's parts a thread claims at once."""
+    return max(1, total // (PARTS_PER_THREAD * threads))

@@ -1,6 +1,6 @@
-"""Explicit SIMD inside Numba: arithmetic on tiles of registers, between lanes, and memory.
+"""Explicit SIMD in Numba: arithmetic on tiles of registers, across lanes, and memory accesses.
 
-Nearly every intrinsic is one instruction of LLVM's. registers.py tells what a tile is.
+Nearly every intrinsic is one LLVM instruction. registers.py explains tiles.
 """
 
 from llvmlite import ir
@@ -83,13 +83,13 @@ flip_signs = operation("u8", lambda b, x: b.xor(x, constant("u8", 128)), 1)
 
 
 def _loaded(builder, addresses, element, widen, offset=None):
-    """A register from what lies at each address."""
+    """A register loaded from each address."""
     places = [pointer(builder, address, element, offset) for address in each(builder, addresses)]
     return gathered(builder, [widen(builder, builder.load(place, align=1)) for place in places])
 
 
 def _load(kind, element, widen=as_is):
-    """load(address): 16 neighbours in memory, or 64 bytes; at each address of panels."""
+    """load(address): 16 consecutive elements, or 64 bytes, from each address."""
 
     @intrinsic
     def load(context, address):
@@ -133,7 +133,7 @@ load_rows = _load_from_rows("f32", register("f32"))
 
 
 def _store(narrow=as_is):
-    """store(address, value): the only register to memory, or each panel's to its address."""
+    """store(address, value): each panel's register to its address."""
 
     @intrinsic
     def store(context, address, value):
@@ -187,7 +187,7 @@ def store_rows(context, rows, offset, value, count):
 
 @intrinsic
 def store_some(context, address, value, count):
-    """The first `count` lanes of the only register of a value."""
+    """The first `count` lanes of a single register."""
 
     def code(context, builder, signature, arguments):
         address, value, count = arguments
@@ -220,7 +220,7 @@ def _prefetch(builder, address, size):
 
 
 def prefetch(size):
-    """ask(address): asks memory for so many bytes, which may lie anywhere."""
+    """ask(address): prefetches `size` bytes; the address need not be valid."""
 
     @intrinsic
     def ask(context, address):
@@ -234,7 +234,7 @@ def prefetch(size):
 
 
 def prefetch_panels(size):
-    """ask(panels, offset): asks for so many bytes of each panel."""
+    """ask(panels, offset): prefetches `size` bytes of each panel."""
 
     @intrinsic
     def ask(context, panels, offset):
@@ -248,11 +248,11 @@ def prefetch_panels(size):
     return ask
 
 
-# between lanes and registers
+# across lanes and registers
 
 
 def _reduce(combine):
-    """One float from the only register of a value; pairs are combined in a fixed tree."""
+    """One float from a single register; pairs are combined in a fixed tree."""
 
     @intrinsic
     def reduce(context, value):

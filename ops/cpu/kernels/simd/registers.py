@@ -1,10 +1,10 @@
-"""Tiles of SIMD registers as Numba types, and what operations on them are made of.
+"""Tiles of SIMD registers as Numba types, and operations on them.
 
 A `Vec` is a tile of registers (panels, tokens), each of 16 lanes of 32 bits (or of 64 bytes). An
-operation works on each register; operands meet as NumPy's arrays do, so that weights (panels, 1)
-and activations (1, tokens) give sums (panels, tokens). One kernel source serves every tile.
-Operands in memory are addresses: `Rows` has one a token, `Panels` one a panel. LLVM splits what is
-wider than the machine.
+operation works on each register; shapes broadcast as in NumPy: weights (panels, 1) and activations
+(1, tokens) give sums (panels, tokens). So one kernel source serves every tile size. Operands in
+memory are addresses: `Rows` has one per token, `Panels` one per panel. LLVM splits registers that
+are wider than the machine's.
 """
 
 from llvmlite import ir
@@ -15,7 +15,7 @@ from ops.cpu.instruction_sets.llvm import I32, I64, register, splat
 
 
 class Vec(types.Type):
-    """Registers of one kind: u8 (64 bytes), i32, f32, or the mask of a comparison."""
+    """Registers of one kind: u8 (64 bytes), i32, f32, or mask (the result of a comparison)."""
 
     def __init__(self, kind, count, panels=1):
         self.kind, self.count, self.panels = kind, count, panels
@@ -66,7 +66,7 @@ def registers(builder, value, kind, panels, count):
 
 
 def each(builder, value):
-    """The registers of a tile, or its addresses; a single address is all there is."""
+    """The registers of a tile, or its addresses; a single address gives a list of one."""
     if not isinstance(value.type, ir.ArrayType):
         return [value]
     return [builder.extract_value(value, n) for n in range(value.type.count)]
@@ -81,13 +81,13 @@ def gathered(builder, parts):
 
 
 def shape_of(operands):
-    """Panels and tokens of the tile that the operands give; a number or an address has one."""
+    """Panels and tokens of the operation's result; a number or an address counts as one."""
     panels, counts = ([getattr(kind, side, 1) for kind in operands] for side in ("panels", "count"))
     return max(panels), max(counts)
 
 
 def operation(kind, emit, arity):
-    """emit(builder, register...) for each register of its operands, giving one of a kind."""
+    """An intrinsic that applies emit(builder, register...) to each register of its operands."""
 
     def signature_and_code(*operands):
         panels, count = shape_of(operands)

@@ -1,4 +1,4 @@
-"""Tiles in memory, scales that panels share, and lanes spread over memory."""
+"""Loads and stores of tiles, scales that panels share, and scattered lanes."""
 
 from llvmlite import ir
 from numba import types
@@ -20,7 +20,7 @@ def _places(builder, rows, panels):
 
 @intrinsic
 def load_tile(context, rows, like):
-    """From each row, 16 floats for each panel."""
+    """Loads 16 floats per panel from each row."""
     panels, _ = shape_of([like])
 
     def code(context, builder, signature, arguments):
@@ -32,7 +32,7 @@ def load_tile(context, rows, like):
 
 @intrinsic
 def store_tile(context, rows, value):
-    """To each row, its panels one after the other."""
+    """Stores to each row its panels, one after the other."""
 
     def code(context, builder, signature, arguments):
         rows, parts = arguments
@@ -46,7 +46,7 @@ def store_tile(context, rows, value):
 
 @intrinsic
 def load_scales(context, address, like):
-    """f16 that two panels share, in every lane."""
+    """An f16 scale for every two panels, in every lane."""
     panels, _ = shape_of([like])
 
     def code(context, builder, signature, arguments):
@@ -60,7 +60,7 @@ def load_scales(context, address, like):
 
 
 def _scatter(narrow):
-    """scatter(address, stride, value): the lanes of the only register, a stride of bytes apart."""
+    """scatter(address, stride, value): the lanes of a single register, `stride` bytes apart."""
 
     @intrinsic
     def scatter(context, address, stride, value):

@@ -1,6 +1,6 @@
-"""Functions of whole registers: exp and what is made of it, and sums along a row.
+"""Functions on whole registers: exp and functions built on it, and sums along a row.
 
-Each serves any `count` of registers. The Numba build has no vector mathematics of its own.
+They take tiles of any size. Numba as installed has no vector math library.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ LN2_HIGH, LN2_LOW = (
     np.float32(0.693359375),
     np.float32(-2.12194440e-4),
 )  # high: few bits, n·high exact
-LOWEST, HIGHEST = np.float32(-86.6), np.float32(88.72283)  # beyond: 0, and what overflows
+LOWEST, HIGHEST = np.float32(-86.6), np.float32(88.72283)  # beyond: 0, and infinity
 # e^r on |r| <= ln 2 / 2: the Taylor series up to r^7 is off by 5e-9
 C2, C3, C4, C5, C6, C7 = (np.float32(1 / n) for n in (2, 6, 24, 120, 720, 5040))
 
@@ -126,7 +126,7 @@ GATES = {"silu": gated(silu), "gelu": gated(gelu), "clamped_swiglu": clamped_swi
 
 @device
 def mean_square(x, n):
-    """The mean of the squares of n floats, 16 sums side by side."""
+    """The mean of the squares of n floats, in 16 partial sums."""
     total = zeros(x, x)
     for i in range(0, n - n % LANES, LANES):
         value = load_f32(x + 4 * i)
