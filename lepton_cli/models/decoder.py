@@ -12,9 +12,9 @@ import numpy as np
 from lepton_cli.models.keys import MAX_HEAD_WIDTH, Keys
 from lepton_cli.models.parts.attention import GroupedAttention
 from lepton_cli.models.parts.block import LayerNorm, Mixer, Norm, PreNorm, RmsNorm
-from lepton_cli.models.parts.feed_forward import Dense, Mixture
+from lepton_cli.models.parts.feed_forward import SHARED, Dense, Mixture, Shared, Sum
 from lepton_cli.models.rope import Frequencies, Yarn, plain, read_scaling, scaled, text_axes
-from lepton_cli.models.weights import Layer, Weights
+from lepton_cli.models.weights import FEED_FORWARD, Layer, Weights
 from ops.interface import (
     Activation,
     Array,
@@ -30,6 +30,9 @@ from quant.errors import ModelFileError
 from quant.format import dequantize
 from quant.gguf import GGUF
 
+GATINGS: tuple[Gating, ...] = ("softmax", "sigmoid", "softmax_of_chosen", "sqrt_softplus")
+"""In the order of the numbers of `expert_gating_func`, from 1."""
+
 
 class Decoder:
     """A model's hyper-parameters and weights, and its forward pass, written once for all."""
@@ -41,6 +44,11 @@ class Decoder:
     activation: ClassVar[Activation] = "silu"
     ffn_norm: ClassVar[str] = "ffn_norm"  # the tensor that stands before the channel mixer
     gating: ClassVar[Gating] = "softmax"
+    has_gating_key: ClassVar[bool] = False  # by which a file may name another
+    normalizes: ClassVar[bool | None] = True
+    """Whether an expert's weight is its share of the chosen ones'; None: as a key says."""
+    has_shared_expert: ClassVar[bool] = False
+    leaves_dense_out: ClassVar[bool] = False  # of layers with experts
     has_head_norm: ClassVar[bool | None] = False
     """Queries and keys are normalised head by head; None: where the file has the weights."""
     local_period: ClassVar[int | None] = None  # one layer in so many sees the whole context
@@ -97,7 +105,21 @@ class Decoder:
         return GroupedAttention(self.heads(layer), self.rope(layer), head_norm)
 
     def channel(self, layer: int) -> Mixer:
-        return Mixture(self.routing, self.activation) if self.experts else Dense(self.activation)
+        """By the tensors of the layer: some models have experts in some of theirs."""
+        if f"blk.{layer}.ffn_gate_inp" not in self.weights:
+            return self.dense()
+        if self.has_shared_expert and f"blk.{layer}.ffn_up{SHARED}" in self.weights:
+            return Sum(self.mixture(layer), Shared(self.dense(SHARED)))
+        return self.mixture(layer)
+
+    def dense(self, suffix: str = "") -> Mixer:
+        return Dense(self.activation, suffix=suffix)
+
+    def mixture(self, layer: int) -> Mixture:
+        """Some files hold a dense part beside the experts that the model does not use."""
+        if self.leaves_dense_out:
+            Layer(self.weights, layer).leave_out(*FEED_FORWARD)
+        return Mixture(self.routing, self.activation)
 
     @property
     def norm(self) -> Norm:
@@ -232,5 +254,30 @@ class Decoder:
         used = keys.positive("expert_used_count")
         if used > total:
             raise keys.error("expert_used_count", f"is {used} of {total} experts")
-        scale = keys.number("expert_weights_scale", 0.0) or 1.0
-        return Routing(total, used, self.gating, scale=scale)
+        groups = max(1, keys.integer("expert_group_count", 1))
+        used_groups = keys.integer("expert_group_used_count", groups) or groups
+        if total % groups or not 0 < used_groups <= groups:
+            counts = f"is {used_groups} of {groups} groups of {total} experts"
+            raise keys.error("expert_group_used_count", counts)
+        return Routing(
+            total,
+            used,
+            self.read_gating(),
+            self.reads_normalize(),
+            keys.number("expert_weights_scale", 0.0) or 1.0,
+            groups,
+            used_groups,
+        )
+
+    def read_gating(self) -> Gating:
+        number = self.keys.integer("expert_gating_func", 0) if self.has_gating_key else 0
+        if not number:
+            return self.gating
+        if number > len(GATINGS):
+            raise self.keys.error("expert_gating_func", f"is {number}: not supported yet")
+        return GATINGS[number - 1]
+
+    def reads_normalize(self) -> bool:
+        if self.normalizes is not None:
+            return self.normalizes
+        return self.keys.boolean("expert_weights_norm", False)

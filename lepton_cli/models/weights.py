@@ -1,6 +1,6 @@
 """A file's tensors as a model asks for them, by GGUF's own names; none may be left over."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -9,7 +9,9 @@ from quant.errors import ModelFileError
 from quant.gguf import GGUF, Tensor
 
 FEED_FORWARD = ("ffn_gate", "ffn_up", "ffn_down")
-FEED_FORWARD_SCALES = frozenset(f"{n}{e}.scale" for n in FEED_FORWARD for e in ("", "_exps"))
+FEED_FORWARD_SCALES = frozenset(
+    f"{n}{kind}.scale" for n in FEED_FORWARD for kind in ("", "_exps", "_shexp")
+)
 
 
 class Weights:
@@ -69,6 +71,11 @@ class Weights:
             self._apart[name] = [Weight(name, whole.format, whole.columns, part) for part in apart]
         return self._apart[name]
 
+    def first(self, names: Iterable[str]) -> Weight | None:
+        """The first of some tensors that the file has."""
+        found = next((name for name in names if name in self._file.tensors), None)
+        return None if found is None else self.weight(found)
+
     def _optional(self, name: str, kind: str) -> Weight | None:
         if f"{name}.{kind}" not in self._file.tensors:
             return None
@@ -113,9 +120,14 @@ class Layer:
         return self._weights.weight(f"blk.{self.number}.{name}")
 
     def leave_out(self, *names: str) -> None:
-        """Tensors `name`.weight that the file may have and that this block does not need."""
+        """Matrices, with all beside them, that files may have and this block does not use."""
         for name in names:
-            self._weights.leave_out(f"blk.{self.number}.{name}.weight")
+            for kind in ("weight", "bias", "scale", "input_scale"):
+                self._weights.leave_out(f"blk.{self.number}.{name}.{kind}")
+
+    def vector(self, *names: str) -> Weight | None:
+        """The first tensor blk.N.`name`, whatever it ends in, that the file has."""
+        return self._weights.first(f"blk.{self.number}.{name}" for name in names)
 
     def parts_of_groups(self, name: str, groups: int, parts: int) -> list[Weight]:
         """See Weights."""

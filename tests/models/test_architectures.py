@@ -23,6 +23,8 @@ RECORDINGS = sorted({each for entry in ARCHITECTURES.values() for each in entry.
 ENTANGLED = {"arwkv7", "gemma3n", "gemma4", "rwkv7"}
 UNRECORDED = {"bitnet", "codeshell", "ernie4_5", "exaone", "maincoder", "orion", "plamo"}
 UNRECORDED |= {"arwkv7", "starcoder", "xverse"}
+UNRECORDED |= {"bailingmoe", "bailingmoe2", "dots1", "exaone-moe", "glm4moe", "hunyuan-moe"}
+UNRECORDED |= {"mellum", "qwen3vlmoe"}
 TOLERANCE = {"reference": 1e-10, "cpu": 1e-8}
 GELU_TABLE = 1e-6
 """llama.cpp looks GELU up in half precision, which alone moves logits by so much."""

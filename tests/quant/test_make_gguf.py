@@ -16,7 +16,11 @@ ARCHITECTURES = {name: arch for arch, name in gguf.MODEL_ARCH_NAMES.items()}
 READABLE = [kind.name for kind in FORMATS.values() if kind.dequantize]
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+NAMED = [name for name, preset in PRESETS.items() if preset.architecture in ARCHITECTURES]
+"""Without those that are newer than the package of names."""
+
+
+@pytest.mark.parametrize("preset", NAMED)
 def test_every_tensor_has_a_name_of_its_architecture(preset: str, tmp_path: Path) -> None:
     file = GGUF.open(write_model(tmp_path / "a.gguf", preset))
     arch = ARCHITECTURES[file.metadata.string("general.architecture")]

@@ -26,6 +26,8 @@ EXPERTS = shapes(
     "ffn_gate_inp.weight:ED ffn_gate_exps.weight:EFD ffn_up_exps.weight:EFD"
     " ffn_down_exps.weight:EDF"
 )
+CHOSEN_WITH_BIAS = shapes("exp_probs_b.bias:E")
+SHARED_EXPERT = shapes("ffn_gate_shexp.weight:FD ffn_up_shexp.weight:FD ffn_down_shexp.weight:DF")
 QKV_BIAS = shapes("attn_q.bias:A attn_k.bias:B attn_v.bias:B")
 QK_NORM = shapes("attn_q_norm.weight:d attn_k_norm.weight:d")
 POST_NORMS = shapes("post_attention_norm.weight:D post_ffw_norm.weight:D")
@@ -181,6 +183,35 @@ PRESETS = {
     "qwen2": Preset("qwen2", DENSE | QKV_BIAS),
     "qwen3": Preset("qwen3", DENSE | QK_NORM, dimensions={"H": 8}),
     "qwen3moe": Preset("qwen3moe", ATTENTION | QK_NORM | FFN_NORM | EXPERTS, keys=MOE),
+    "qwen2moe": Preset(
+        "qwen2moe",
+        ATTENTION
+        | QKV_BIAS
+        | FFN_NORM
+        | EXPERTS
+        | SHARED_EXPERT
+        | shapes("ffn_gate_inp_shexp.weight:D"),
+        keys=MOE,
+    ),
+    "bailingmoe2": Preset(
+        "bailingmoe2",
+        FUSED | QK_NORM | FFN_NORM | EXPERTS | SHARED_EXPERT | CHOSEN_WITH_BIAS,
+        keys=MOE | {"expert_group_count": 2, "expert_group_used_count": 1, "expert_gating_func": 2},
+    ),
+    "glm4moe": Preset(
+        "glm4moe",
+        ATTENTION
+        | QK_NORM
+        | shapes("post_attention_norm.weight:D")
+        | EXPERTS
+        | SHARED_EXPERT
+        | CHOSEN_WITH_BIAS,
+        keys=MOE | {"expert_weights_norm": True, "expert_weights_scale": 2.5},
+        layers={0: instead(FFN, EXPERTS | SHARED_EXPERT | CHOSEN_WITH_BIAS)},
+    ),
+    "smallthinker": Preset(
+        "smallthinker", ATTENTION | FFN_NORM | EXPERTS, keys=MOE | WINDOW, dimensions={"L": 4}
+    ),
     "gemma2": Preset("gemma2", DENSE | POST_NORMS, TIED, WINDOW | CAPS),
     "gemma3": Preset(
         "gemma3",

@@ -1,8 +1,9 @@
 """Channel mixers: dense feed-forward parts, and mixtures of experts."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from lepton_cli.models.parts.block import Norm
+from lepton_cli.models.parts.block import Mixer, Norm
 from lepton_cli.models.weights import Layer
 from ops.interface import Activation, Array, Chosen, Linear, Operators, Routing, check_widths
 
@@ -11,35 +12,38 @@ from ops.interface import Activation, Array, Chosen, Linear, Operators, Routing,
 class Dense:
     """down(activation(gate x) · up x) (Shazeer 2020); `inner_norm` stands before the last matrix.
 
-    Without a matrix `ffn_gate`, `ffn_up` holds the gate's rows, then its own.
+    Without a matrix `ffn_gate`, `ffn_up` holds the gate's rows, then its own. `suffix` is the end
+    of the three tensors' names.
     """
 
     activation: Activation
     inner_norm: Norm | None = None
+    suffix: str = ""
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        half = w.ffn_down.weight.columns
-        if "ffn_gate" in w:
-            gate, up = w.ffn_gate, w.ffn_up
+        down, up = w[f"ffn_down{self.suffix}"], w[f"ffn_up{self.suffix}"]
+        half = down.weight.columns
+        if f"ffn_gate{self.suffix}" in w:
+            gate = w[f"ffn_gate{self.suffix}"]
         else:
-            check_widths(w.ffn_up.weight.name, w.ffn_up.weight.rows, 2 * half)
-            gate, up = w.ffn_up.part(0, half), w.ffn_up.part(half, 2 * half)
+            check_widths(up.weight.name, up.weight.rows, 2 * half)
+            gate, up = up.part(0, half), up.part(half, 2 * half)
         y = ops.gate(ops.linear(gate, x), ops.linear(up, x), self.activation)  # (T, F)
         if self.inner_norm is not None:
             y = self.inner_norm(ops, y, w.ffn_sub_norm)
-        return ops.linear(w.ffn_down, y)  # (T, D)
+        return ops.linear(down, y)  # (T, D)
 
 
 @dataclass(frozen=True, slots=True)
 class Ungated:
-    """down(activation(up x))."""
+    """down(activation(up x)); `suffix` is the end of the two tensors' names."""
 
     activation: Activation
+    suffix: str = ""
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        return scaled_last(
-            ops, w.ffn_down, ops.activate(scaled_last(ops, w.ffn_up, x), self.activation)
-        )
+        y = ops.activate(scaled_last(ops, w[f"ffn_up{self.suffix}"], x), self.activation)
+        return scaled_last(ops, w[f"ffn_down{self.suffix}"], y)
 
 
 def scaled_last(ops: Operators, w: Linear, x: Array) -> Array:
@@ -49,43 +53,72 @@ def scaled_last(ops: Operators, w: Linear, x: Array) -> Array:
     return ops.scale_by(ops.linear(replace(w, scale=None), x), Linear(w.scale))
 
 
+SHARED = "_shexp"
+"""The end of the names of an expert that every token goes through."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """Experts (Shazeer et al. 2017): a router picks a few feed-forward parts for each token."""
+    """Experts (Shazeer et al. 2017): a router picks a few feed-forward parts for each token.
+
+    Without matrices of gates the experts are ungated; `ffn_gate_up_exps` holds the rows of an
+    expert's gate, then of its up.
+    """
+
+    bias_names: ClassVar[tuple[str, ...]] = ("exp_probs_b.bias", "exp_probs_b")
 
     routing: Routing
     activation: Activation
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        chosen = ops.route(ops.linear(w.ffn_gate_inp, x), self.routing)
-        gate, up = self.project(ops, x, w, chosen)  # (T*k, F) each
-        y = ops.expert_linear(w.ffn_down_exps, ops.gate(gate, up, self.activation), chosen)
-        return ops.expert_sum(y, chosen)  # (T, D)
+        return self.sum_of(ops, x, self.choose(ops, x, w), w)
 
-    def project(self, ops: Operators, x: Array, w: Layer, chosen: Chosen) -> tuple[Array, Array]:
-        """A merged tensor holds each expert's gate and then its `up`."""
-        if "ffn_gate_up_exps" not in w:
-            gate = ops.expert_linear(w.ffn_gate_exps, x, chosen)
-            return gate, ops.expert_linear(w.ffn_up_exps, x, chosen)
-        merged, width = w.ffn_gate_up_exps, w.ffn_down_exps.weight.columns
-        check_widths(merged.weight.name, merged.weight.rows, 2 * width)
-        both = ops.expert_linear(merged, x, chosen)  # (T*k, 2F)
-        return ops.columns(both, 0, width), ops.columns(both, width, 2 * width)
+    def choose(self, ops: Operators, x: Array, w: Layer) -> Chosen:
+        bias = w.vector(*self.bias_names)
+        return ops.route(ops.linear(w.ffn_gate_inp, x), self.routing, bias)
+
+    def sum_of(self, ops: Operators, x: Array, chosen: Chosen, w: Layer) -> Array:
+        """(T, D) -> (T, D): the chosen experts' results, by their weights."""
+        return ops.expert_sum(self.each(ops, x, chosen, w), chosen)
+
+    def each(self, ops: Operators, x: Array, chosen: Chosen, w: Layer) -> Array:
+        """(T, D) -> (T·k, D): every chosen expert's result."""
+        if "ffn_gate_up_exps" in w:
+            both = ops.expert_linear(w.ffn_gate_up_exps, x, chosen)  # (T·k, 2·F)
+            half = w.ffn_down_exps.weight.columns
+            check_widths(w.ffn_gate_up_exps.weight.name, w.ffn_gate_up_exps.weight.rows, 2 * half)
+            y = self.gate(ops, ops.columns(both, 0, half), ops.columns(both, half, 2 * half))
+        elif "ffn_gate_exps" in w:
+            gate = ops.expert_linear(w.ffn_gate_exps, x, chosen)  # (T·k, F)
+            y = self.gate(ops, gate, ops.expert_linear(w.ffn_up_exps, x, chosen))
+        else:
+            y = ops.activate(ops.expert_linear(w.ffn_up_exps, x, chosen), self.activation)
+        return ops.expert_linear(w.ffn_down_exps, y, chosen)
+
+    def gate(self, ops: Operators, gate: Array, up: Array) -> Array:
+        return ops.gate(gate, up, self.activation)
 
 
 @dataclass(frozen=True, slots=True)
-class SharedExpert:
-    """A mixture, and one more expert beside it that every token meets.
+class Shared:
+    """An expert that every token goes through; some have a gate of their own: · σ(gate x)."""
 
-    It counts σ(ffn_gate_inp_shexp · x), where the file has that vector.
-    """
-
-    mixture: Mixture
+    expert: Mixer
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        gate, up = ops.linear(w.ffn_gate_shexp, x), ops.linear(w.ffn_up_shexp, x)
-        y = ops.linear(w.ffn_down_shexp, ops.gate(gate, up, self.mixture.activation))
-        if "ffn_gate_inp_shexp" in w:
-            share = ops.activate(ops.linear(w.ffn_gate_inp_shexp, x), "sigmoid")  # (T, 1)
-            y = ops.multiply(y, share)
-        return ops.add(self.mixture(ops, x, w), y)
+        y = self.expert(ops, x, w)
+        if "ffn_gate_inp_shexp" not in w:
+            return y
+        gate = ops.activate(ops.linear(w.ffn_gate_inp_shexp, x), "sigmoid")  # (T, 1)
+        return ops.multiply(y, gate)
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Two channel mixers of the same input."""
+
+    first: Mixer
+    second: Mixer
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        return ops.add(self.first(ops, x, w), self.second(ops, x, w))

@@ -5,10 +5,16 @@ from lepton_cli.models.entry import Entry
 ENTRIES = {
     "cogvlm": Entry("cogvlm:CogVlm", "CogVLM, CogAgent (text)", ("archs2/cogvlm-dense",)),
     "ernie4_5": Entry("ernie4_5:Ernie45", "ERNIE 4.5 dense"),
+    "ernie4_5-moe": Entry(
+        "ernie4_5:Ernie45Moe", "ERNIE 4.5 with experts", ("archs/ernie4_5-moe-moe",)
+    ),
+    "exaone-moe": Entry("exaone:ExaoneMoe", "K-EXAONE"),
     "exaone": Entry("exaone:Exaone", "EXAONE 3"),
     "exaone4": Entry("exaone:Exaone4", "EXAONE 4", ("archs/exaone4-dense",)),
     "hunyuan-dense": Entry("hunyuan:Hunyuan", "Hunyuan 0.5B to 7B", ("archs/hunyuan-dense-dense",)),
+    "hunyuan-moe": Entry("hunyuan:HunyuanMoe", "Hunyuan A13B"),
     "hunyuan_vl": Entry("hunyuan:HunyuanVl", "Hunyuan OCR (text)", ("archs2/hunyuan_vl-dense",)),
+    "olmoe": Entry("olmo:OlMoe", "OLMoE", ("archs/olmoe-moe",)),
     "olmo2": Entry("olmo:Olmo2", "OLMo 2 and 3", ("archs/olmo2-dense",)),
     "openelm": Entry("openelm:OpenElm", "OpenELM", ("archs2/openelm-dense",)),
     "paddleocr": Entry("ernie4_5:PaddleOcr", "PaddleOCR VL (text)", ("archs2/paddleocr-moe",)),

@@ -17,6 +17,17 @@ class Pangu(Exaone):
     unapplied = FEED_FORWARD_SCALES
 
 
+class ExaoneMoe(Exaone):
+    """K-EXAONE: local layers alone turn; experts behind the first layers."""
+
+    has_head_norm = True
+    local_period, default_window = 4, 128
+    has_gating_key, normalizes, has_shared_expert = True, None, True
+
+    def rope(self, layer: int) -> Rope | None:
+        return self.global_rope if self.is_local(layer) else None
+
+
 class Exaone4(Exaone):
     has_head_norm = True
     local_period = 4

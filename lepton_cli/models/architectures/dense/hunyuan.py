@@ -21,5 +21,10 @@ class Hunyuan(Decoder):
         return base * alpha ** (width / (width - 2)) if alpha > 0 else base
 
 
+class HunyuanMoe(Hunyuan):
+    unapplied = frozenset()
+    has_shared_expert = True
+
+
 class HunyuanVl(Hunyuan):
     axes = "stretches"

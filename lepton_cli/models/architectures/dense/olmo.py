@@ -8,6 +8,16 @@ from lepton_cli.models.parts.block import Mixer, PostNorm
 from ops.interface import Rope
 
 
+class OlMoe(Decoder):
+    """Norms before the mixers, and experts whose weights do not sum to 1."""
+
+    has_head_norm = True
+    normalizes = False
+
+    def attention(self, layer: int) -> GroupedAttention:
+        return replace(super().attention(layer), whole_rows=True)
+
+
 class Olmo2(Decoder):
     """OLMo 3 adds local layers, whose positions are not stretched."""
 

@@ -12,6 +12,15 @@ class ChatGlm(Decoder):
     interleaved_rope = True
 
 
+class Glm4Moe(Decoder):
+    """GLM 4.5 to 4.7: half-split pairs; experts chosen with a bias behind the first layers."""
+
+    axes = "stretches"
+    has_head_norm = None
+    ffn_norm = "post_attention_norm"  # its name notwithstanding, it stands before the experts
+    gating, has_gating_key, normalizes, has_shared_expert = "sigmoid", True, None, True
+
+
 class Glm4(ChatGlm):
     """Of vision models, whose positions have several axes, the pairs are halves of the head."""
 

@@ -3,6 +3,11 @@
 from lepton_cli.models.entry import Entry
 
 ENTRIES = {
-    "granite": Entry("granite:Granite", "Granite 3", ("archs/granite-dense",)),
-    "minicpm": Entry("minicpm:MiniCpm", "MiniCPM 1 and 2", ("archs/minicpm-dense",)),
+    "granite": Entry("granite:Granite", "Granite 3", ("archs/granite-dense", "archs/granite-moe")),
+    "granitemoe": Entry(
+        "granite:GraniteMoe", "Granite 3 with experts", ("archs2/granitemoe-dense",)
+    ),
+    "minicpm": Entry(
+        "minicpm:MiniCpm", "MiniCPM 1, 2", ("archs/minicpm-dense", "archs2/minicpm-moe")
+    ),
 }

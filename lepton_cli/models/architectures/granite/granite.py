@@ -8,6 +8,7 @@ from ops.interface import Array, Operators, Rope
 
 class Granite(Llama):
     unapplied = FEED_FORWARD_SCALES
+    has_shared_expert = True
 
     def embed(self, ops: Operators) -> Array:
         return ops.scale(super().embed(ops), self.embedding_scale())
@@ -40,3 +41,8 @@ class Granite(Llama):
     def rope(self, layer: int) -> Rope | None:
         turns = self.keys.boolean("rope.scaling.finetuned", True)
         return self.global_rope if turns else None
+
+
+class GraniteMoe(Granite):
+    def rope(self, layer: int) -> Rope | None:
+        return self.global_rope

@@ -5,6 +5,7 @@ from lepton_cli.models.entry import Entry
 ENTRIES = {
     "qwen": Entry("qwen:Qwen", "Qwen 1", ("archs2/qwen-dense",)),
     "qwen2": Entry("qwen2:Qwen2", "Qwen 1.5 to 2.5", ("archs/qwen2-dense",)),
+    "qwen2moe": Entry("qwen2:Qwen2Moe", "Qwen 1.5 and 2 with experts", ("archs/qwen2moe-moe",)),
     "qwen2vl": Entry("qwen2:Qwen2Vl", "Qwen 2 and 2.5 VL (text)", ("archs2/qwen2vl-dense",)),
     "qwen3": Entry("qwen3:Qwen3", "Qwen 3", ("archs/qwen3-dense",)),
     "qwen3moe": Entry("qwen3:Qwen3", "Qwen 3 with experts", ("archs/qwen3moe-moe",)),
@@ -21,4 +22,5 @@ ENTRIES = {
         "Qwen3-Next",
         ("archs2/qwen3next-moe", "more/qwen3next"),
     ),
+    "qwen3vlmoe": Entry("qwen3:Qwen3Vl", "Qwen 3 VL with experts (text)"),
 }

@@ -8,6 +8,11 @@ class Qwen2(Decoder):
     """The biases are in the file, and a bias in the file is always applied."""
 
 
+class Qwen2Moe(Qwen2):
+    normalizes = False
+    has_shared_expert = True
+
+
 class Qwen2Vl(Qwen2):
     axes = "stretches"
     unapplied = FEED_FORWARD_SCALES | {"output.bias"}

@@ -5,24 +5,19 @@ from typing import ClassVar, Literal
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.parts.attention import GatedAttention
 from lepton_cli.models.parts.block import Mixer
-from lepton_cli.models.parts.feed_forward import Mixture, SharedExpert
 from lepton_cli.models.parts.recurrence import GatedDelta
 from ops.interface import DeltaHeads
 
 
 class Qwen35(Decoder):
     has_head_norm = True
+    has_shared_expert = True
     axes: ClassVar[Literal["alternating"] | None] = "alternating"
     ffn_norm = "post_attention_norm"  # its name notwithstanding, it stands before the channel mixer
     grouped_keys: ClassVar[bool] = False  # neighbouring heads of values share a head of keys
 
     def mixer(self, layer: int) -> Mixer:
         return self.delta(layer) if self.is_recurrent(layer) else self.attention(layer)
-
-    def channel(self, layer: int) -> Mixer:
-        channel = super().channel(layer)
-        has_shared = f"blk.{layer}.ffn_up_shexp" in self.weights
-        return SharedExpert(channel) if has_shared and isinstance(channel, Mixture) else channel
 
     def is_recurrent(self, layer: int) -> bool:
         if "attention.recurrent_layers" in self.keys:
