@@ -185,7 +185,7 @@ class DeltaHeads:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ExpertChoice:
     """The experts chosen for each token: ids int32 (T, k), weights float32 (T, k)."""
 
     ids: Array
@@ -352,16 +352,16 @@ class Operators(Protocol):
     def gate(self, gate: Array, up: Array, activation: Activation) -> Array:  # (rows, F) twice
         """activation(gate) · up."""
 
-    def route(self, logits: Array, routing: Routing, bias: Weight | None = None) -> Chosen:
+    def route(self, logits: Array, routing: Routing, bias: Weight | None = None) -> ExpertChoice:
         """(T, E) -> (T, k) twice: each token's k best experts and their weights.
 
         The lower id wins a tie. A bias (1, E) is added for the choice, not in the weights.
         """
 
-    def expert_linear(self, w: Linear, x: Array, chosen: Chosen) -> Array:
+    def expert_linear(self, w: Linear, x: Array, chosen: ExpertChoice) -> Array:
         """(E, R, N), (T or T·k, N) -> (T·k, R): each token through each of its experts."""
 
-    def expert_sum(self, y: Array, chosen: Chosen) -> Array:  # (T·k, D) -> (T, D)
+    def expert_sum(self, y: Array, chosen: ExpertChoice) -> Array:  # (T·k, D) -> (T, D)
         """Σ of weight · y over the chosen experts, in the order in which they were chosen."""
 
     def select_outputs(self, x: Array) -> Array:  # (T, D) -> (O, D)

@@ -10,7 +10,7 @@ Ids: TypeAlias = NDArray[np.int32]
 Values: TypeAlias = NDArray[np.float32]
 
 
-class Rows:
+class DeviceLogits:
     """The logits of one pass, to be read before the next pass.
 
     `largest`: ids and values of the n largest of each row, both (O, n), in descending order; the
@@ -25,10 +25,10 @@ class Rows:
     def __len__(self) -> int:
         return len(self.largest[0])
 
-    def __getitem__(self, n: int) -> "Row":
-        return Row(self, range(len(self))[n])
+    def __getitem__(self, n: int) -> "DeviceLogitsRow":
+        return DeviceLogitsRow(self, range(len(self))[n])
 
-    def __iter__(self) -> Iterator["Row"]:
+    def __iter__(self) -> Iterator["DeviceLogitsRow"]:
         return map(self.__getitem__, range(len(self)))
 
     @property
@@ -42,10 +42,10 @@ class Rows:
         return self._all if dtype is None else self._all.astype(dtype)
 
 
-class Row:
+class DeviceLogitsRow:
     """One token's logits."""
 
-    def __init__(self, rows: Rows, n: int) -> None:
+    def __init__(self, rows: DeviceLogits, n: int) -> None:
         self._rows, self._n = rows, n
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # (V,)
@@ -57,7 +57,7 @@ class Row:
         return ids[self._n], values[self._n]
 
 
-Logits: TypeAlias = Values | Rows
+Logits: TypeAlias = Values | DeviceLogits
 """The logits of a pass, (O, V)."""
-RowLogits: TypeAlias = Values | Row
+RowLogits: TypeAlias = Values | DeviceLogitsRow
 """The logits of one token, (V,)."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from ops.interface import (
     Activation,
     Array,
-    Chosen,
     DeltaHeads,
+    ExpertChoice,
     Heads,
     Linear,
     Operators,
@@ -248,21 +248,21 @@ class Recorder:
             raise ModelFileError(f"ffn_gate has {gate.width} rows, ffn_up {up.width}")
         return self._add(Gate(gate, up, gate.like(), activation))
 
-    def route(self, logits: Buffer, routing: Routing, bias: Weight | None = None) -> Chosen:
+    def route(self, logits: Buffer, routing: Routing, bias: Weight | None = None) -> ExpertChoice:
         check_widths("ffn_gate_inp", logits.width, routing.total)
         ids, weights = logits.like(routing.used), logits.like(routing.used)
         if bias is not None:
             check_widths(bias.name, bias.columns, routing.total)
             _check_vector(bias)
         self._add(Route(logits, ids, weights, routing, bias))
-        return Chosen(ids, weights, routing.total)
+        return ExpertChoice(ids, weights, routing.total)
 
-    def expert_linear(self, w: Linear, x: Buffer, chosen: Chosen) -> Buffer:
+    def expert_linear(self, w: Linear, x: Buffer, chosen: ExpertChoice) -> Buffer:
         _check_product(w, x, chosen.total)
         out = Buffer("tokens", chosen.ids.width, w.weight.rows)
         return self._add(ExpertProduct(x, chosen.ids, out, w))
 
-    def expert_sum(self, y: Buffer, chosen: Chosen) -> Buffer:
+    def expert_sum(self, y: Buffer, chosen: ExpertChoice) -> Buffer:
         return self._add(ExpertSum(y, chosen.weights, Buffer("tokens", 1, y.width)))
 
     def select_outputs(self, x: Buffer) -> Buffer:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ops.cuda.device.device import Device, Launch
 from ops.cuda.kernels.largest import KEPT, MOST, STRETCH, THREADS
-from ops.logits import Ids, Rows, Values
+from ops.logits import DeviceLogits, Ids, Values
 
 PAIR_BYTES, SHARED = 8, 8 * STRETCH
 
@@ -29,9 +29,9 @@ class CardLogits:
         """To follow those that give the logits: they find the largest of `count` rows."""
         return [launch for launch, _ in self._stages(count)] if count else []
 
-    def rows(self, count: int) -> Rows:
+    def rows(self, count: int) -> DeviceLogits:
         """Waits for what was launched."""
-        return Rows(lambda: self._all(count), self._largest(count))
+        return DeviceLogits(lambda: self._all(count), self._largest(count))
 
     def found(self, count: int) -> int:
         """Where the launches leave the largest: (count, 64) pairs of a key and an id."""

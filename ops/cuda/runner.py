@@ -27,7 +27,7 @@ from ops.cuda.rules.table import lower
 from ops.drawing import DrawPlan
 from ops.fusion import fuse
 from ops.interface import Interrupted, Step
-from ops.logits import Rows
+from ops.logits import DeviceLogits
 from ops.memory_plan import Limits, plan
 from ops.needs import Needs, needs_of
 from ops.operations.attention import Attention
@@ -125,7 +125,7 @@ class CudaRunner:
         states: Sequence[SequenceState],
         interrupt: threading.Event | None = None,
         inputs: Sequence[Floats] = (),
-    ) -> Floats | Rows:
+    ) -> Floats | DeviceLogits:
         """The program's output, (O, V) logits; `inputs` are what its inputs hold.
 
         Raises Interrupted, OutOfMemoryError, LeptonError.
@@ -144,7 +144,7 @@ class CudaRunner:
             raise Interrupted
         return output
 
-    def _output(self, counts: Counts) -> Floats | Rows:
+    def _output(self, counts: Counts) -> Floats | DeviceLogits:
         """Waits for the step. Of logits only the largest are fetched, until someone wants all."""
         wanted, rows = self._wanted, counts.rows(self._wanted)
         if not rows:

@@ -9,8 +9,8 @@ import numpy as np
 from ops.interface import (
     BLOCK,
     Activation,
-    Chosen,
     DeltaHeads,
+    ExpertChoice,
     Heads,
     Linear,
     Rope,
@@ -254,7 +254,7 @@ class Reference:
             return clamped
         return ACTIVATIONS[activation](gate) * up
 
-    def route(self, logits: Floats, routing: Routing, bias: Weight | None = None) -> Chosen:
+    def route(self, logits: Floats, routing: Routing, bias: Weight | None = None) -> ExpertChoice:
         scores = GATINGS[routing.gating](logits)  # (T, E)
         wanted = scores if bias is None else scores + self.values(bias)
         if routing.groups > 1:
@@ -269,9 +269,9 @@ class Reference:
             weights = softmax(weights)
         elif routing.normalize:
             weights = weights / np.maximum(weights.sum(-1, keepdims=True), np.float32(6.1e-5))
-        return Chosen(ids, weights * np.float32(routing.scale), routing.total)
+        return ExpertChoice(ids, weights * np.float32(routing.scale), routing.total)
 
-    def expert_linear(self, w: Linear, x: Floats, chosen: Chosen) -> Floats:
+    def expert_linear(self, w: Linear, x: Floats, chosen: ExpertChoice) -> Floats:
         ids = chosen.ids.reshape(-1)  # (T·k,)
         x = np.repeat(self.entering(w.weight, x), len(ids) // len(x), 0)
         matrices = self.values(w.weight).reshape(w.weight.experts, w.weight.rows, -1)
@@ -282,7 +282,7 @@ class Reference:
             y[row] = matrices[expert] @ x[row] * scales[expert] + biases[expert]
         return y
 
-    def expert_sum(self, y: Floats, chosen: Chosen) -> Floats:
+    def expert_sum(self, y: Floats, chosen: ExpertChoice) -> Floats:
         total: Floats = np.einsum("tkd,tk->td", y.reshape(*chosen.ids.shape, -1), chosen.weights)
         return total
 

@@ -43,7 +43,7 @@ from lepton_cli.engine.sampling.setting import (
     setting,
 )
 from ops.drawing import DrawPlan
-from ops.logits import Row, RowLogits
+from ops.logits import DeviceLogitsRow, RowLogits
 from quant.errors import ConstraintError, ModelFileError, UsageError
 
 T = TypeVar("T")
@@ -304,7 +304,7 @@ class Sampler:
 
         Raises ConstraintError if mask and bans leave no token.
         """
-        candidates = self._from_card(logits) if isinstance(logits, Row) else None
+        candidates = self._from_card(logits) if isinstance(logits, DeviceLogitsRow) else None
         if candidates is None:
             candidates = self._allowed(np.asarray(logits))
         for stage in self._chain:
@@ -381,7 +381,7 @@ class Sampler:
         cold = "temperature" in names and s.temperature <= 0 and s.dynatemp_range == 0
         self._greedy = cold and KEEP_BEST.issuperset(names)
 
-    def _from_card(self, row: Row) -> Candidates | None:
+    def _from_card(self, row: DeviceLogitsRow) -> Candidates | None:
         """The tokens that top_k or greedy decoding keeps, chosen by the card; None if it cannot."""
         count = 1 if self._greedy else self._sampling.top_k
         if self._mask or not self._narrows:
