@@ -1,1 +1,1 @@
-"""Answers of a given form: JSON schemas, regexes, choices, grammars."""
+"""Constrained answers: JSON schemas, regexes, choices, grammars."""

@@ -1,6 +1,6 @@
-"""What an answer must be: a JSON schema, a regex, a list of choices or a grammar describes it.
+"""The constraint of an answer: a JSON schema, a regex, a list of choices or a grammar.
 
-Nothing heavy is imported here: what understands the four kinds is in `grammars`.
+Cheap to import; `grammars` implements the four kinds.
 """
 
 import json
@@ -11,14 +11,14 @@ from typing import Any, Literal
 from quant.errors import UsageError
 
 Kind = Literal["json-schema", "checked-json-schema", "regex", "choices", "grammar"]
-"""A checked schema may demand what only a check of the whole answer can tell."""
+"""A checked schema may contain parts that only a check of the finished answer can verify."""
 
 JsonSchema = str | bool | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """A kind and its text, so that equal ones are known by their content.
+    """A kind and its text; equal texts are equal constraints.
 
     Choices are written as a JSON array of strings; a grammar is llama.cpp's GBNF.
     """
@@ -35,10 +35,10 @@ def find_constraint(
     grammar: str | None = None,
     schema_check: bool = False,
 ) -> Constraint | None:
-    """The one that is given, or None. Raises UsageError for more than one, and for odd choices.
+    """The given constraint, or None. Raises UsageError for more than one, and for invalid choices.
 
-    `schema_check`: what generation cannot enforce of a JSON schema, the finished answer is checked
-    for; else such a schema is refused.
+    `schema_check`: parts of a JSON schema that generation cannot enforce are checked in the
+    finished answer; otherwise such a schema is refused.
     """
     found: dict[str, Constraint] = {}
     if json_schema is not None:
@@ -53,7 +53,9 @@ def find_constraint(
         found["a grammar"] = Constraint("grammar", grammar)
     if len(found) > 1:
         names = " and ".join(found)
-        raise UsageError(f"{names} are both given: an answer can follow one of them", "leave one")
+        raise UsageError(
+            f"{names} are both given: an answer can follow one of them", "give one of them"
+        )
     return next(iter(found.values()), None)
 
 
@@ -68,7 +70,7 @@ def _written(value: JsonSchema | list[str]) -> str:
 
 def _checked(choices: Sequence[str]) -> list[str]:
     if isinstance(choices, str) or not all(isinstance(choice, str) for choice in choices):
-        raise UsageError(f"the choices are {choices!r:.60}", "give a list of texts")
+        raise UsageError(f"the choices are {choices!r:.60}", "give a list of strings")
     if not choices or "" in choices:
         raise UsageError("there are no choices, or one is empty", "give each some text")
     return list(dict.fromkeys(choices))

@@ -1,6 +1,6 @@
-"""Constraints made ready: checked before anything is generated, and their answers afterwards.
+"""Prepares constraints: checks them before generation, and answers afterwards.
 
-llguidance's grammars do the work; what its errors and silences leave open is checked around them.
+llguidance enforces the grammars; what it ignores or reports unclearly is checked here.
 """
 
 import json
@@ -13,7 +13,7 @@ from llguidance import LLMatcher, LLTokenizer, regex_to_lark
 from lepton_cli.engine.constraints.constraint import Constraint
 from lepton_cli.engine.constraints.gbnf.engine import engine_grammar
 from lepton_cli.engine.constraints.gbnf.grammar import read_gbnf
-from lepton_cli.engine.constraints.lookahead import Alphabet
+from lepton_cli.engine.constraints.lookahead import SearchSteps
 from lepton_cli.engine.constraints.map_keys import MapKeys
 from lepton_cli.engine.constraints.schema.answers import problem_with
 from lepton_cli.engine.constraints.schema.check import ANNOTATIONS, CHECK_IT, Document, read_schema
@@ -22,8 +22,8 @@ from lepton_cli.engine.constraints.schema.formats import checkable_formats
 from lepton_cli.engine.sampling.banned_texts import Bans
 from quant.errors import UsageError
 
-WHITESPACE = r" |\n{1,2}[ \t]{0,20}"  # between a JSON text's parts, bounded as in llama.cpp
-ESCAPES = 'nrbtf\\"'  # without \uXXXX, by which a known key could be written as an unknown one
+WHITESPACE = r" |\n{1,2}[ \t]{0,20}"  # between JSON tokens, bounded as in llama.cpp
+ESCAPES = 'nrbtf\\"'  # without \uXXXX, so that equal keys are equal bytes
 CALLED = {
     "json-schema": "JSON schema",
     "checked-json-schema": "JSON schema",
@@ -31,46 +31,46 @@ CALLED = {
     "choices": "choices",
     "grammar": "grammar",
 }
-LONGEST = 500_000  # characters
-LONGEST_SCHEMA = 120_000  # each of its parts that refers to others is checked with the whole
-ONE_REGEX = re.compile(r"start: /(?:[^/\\]|\\.)*/", re.DOTALL)  # a grammar that is no more
-PLAIN_KEYS = ANNOTATIONS | {"type", "$ref"}  # of which no combination can contradict itself
+MAX_TEXT = 500_000  # characters
+MAX_SCHEMA = 120_000  # characters; each part with references is checked with the whole
+ONE_REGEX = re.compile(r"start: /(?:[^/\\]|\\.)*/", re.DOTALL)  # a grammar that is a single regex
+PLAIN_KEYS = ANNOTATIONS | {"type", "$ref"}  # keywords that cannot contradict each other
 
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """A constraint that can be followed: `engine` is what the engine takes for it."""
+    """A prepared constraint; `engine` is its form for the engine."""
 
     constraint: Constraint
     engine: str
-    document: Document | None = None  # the JSON schema, read
-    has_maps: bool = False  # objects whose keys could come twice
-    is_watched: bool = False  # it may demand texts that are banned
+    document: Document | None = None  # the parsed JSON schema
+    has_maps: bool = False  # has objects whose keys could occur twice
+    is_watched: bool = False  # may require banned texts, so look-ahead is needed
 
     @property
     def name(self) -> str:
         return CALLED[self.constraint.kind]
 
     def problem_with(self, text: str) -> str | None:
-        """Why a whole answer does not satisfy the constraint; None where it does."""
+        """Why a finished answer does not satisfy the constraint, or None."""
         if self.document:
             checked = self.constraint.kind == "checked-json-schema"
             formats = checkable_formats() if checked else ()
             return problem_with(self.document.schema, self.document.uri, text, formats=formats)
         if self.constraint.kind == "choices":
-            return None if text in json.loads(self.constraint.text) else "it is none of them"
+            return None if text in json.loads(self.constraint.text) else "it is not one of them"
         matcher, data = (
             LLMatcher(LLTokenizer("byte", slices=[]), self.engine, log_level=0),
             text.encode(),
         )
         matched = matcher.try_consume_tokens(list(data)) == len(data) and matcher.is_accepting()
-        return None if matched else "it is cut short, or holds what may not be there"
+        return None if matched else "it is cut short, or contains something not allowed"
 
 
 def prepare(constraint: Constraint, bans: tuple[str, ...] = ()) -> Grammar:
-    """A grammar for texts without the banned ones.
+    """Prepares a constraint, excluding banned texts.
 
-    Raises UsageError for what is wrong, contradicts itself, cannot be enforced, or is all banned.
+    Raises UsageError if it is invalid, contradictory, not enforceable, or entirely banned.
     """
     _check_length(constraint)
     match constraint.kind:
@@ -97,25 +97,25 @@ def prepare(constraint: Constraint, bans: tuple[str, ...] = ()) -> Grammar:
 
 def _check_length(constraint: Constraint) -> None:
     name, length = CALLED[constraint.kind], len(constraint.text)
-    most = LONGEST_SCHEMA if name == CALLED["json-schema"] else LONGEST
+    most = MAX_SCHEMA if name == CALLED["json-schema"] else MAX_TEXT
     if length > most:
         verb = "have" if name == CALLED["choices"] else "has"
-        message = f"the {name} {verb} {length} characters; at most {most} can be followed"
-        raise UsageError(message, "shorten it: what it allows may be more than what is needed")
+        message = f"the {name} {verb} {length} characters; the limit is {most}"
+        raise UsageError(message, "shorten it, perhaps by allowing more than is needed")
 
 
 def _without(notation: str, bans: tuple[str, ...]) -> str:
-    """One regex without texts that hold a banned one: the engine finds what is left of it."""
+    """A regex minus all texts that contain a banned one."""
     banned = "|".join(map(_literal, bans))
     return f"start: TEXT\nTEXT: {notation.removeprefix('start: ')} & ~/(?s:.*)({banned})(?s:.*)/"
 
 
 def _watched(grammar: Grammar, bans: tuple[str, ...]) -> Grammar:
-    """One that is followed with a look ahead. Raises UsageError where nothing satisfies it then."""
+    """A grammar with look-ahead. Raises UsageError if no text satisfies it."""
     watched = Bans.of(bans)
     if not watched and not grammar.has_maps:
         return grammar
-    start = Alphabet.of_bytes().begin(grammar.engine, to_the_end=True)
+    start = SearchSteps.of_bytes().begin(grammar.engine, to_the_end=True)
     if grammar.has_maps and not start.possible([MapKeys()]):
         raise _refusal("no text has all the different keys that an object needs", "#")
     keys = [MapKeys(spaced=True)] if grammar.document else []
@@ -125,11 +125,11 @@ def _watched(grammar: Grammar, bans: tuple[str, ...]) -> Grammar:
 
 
 def _all_banned(name: str) -> UsageError:
-    return UsageError(f"each text of the {name} holds one that is banned", "leave a --ban out")
+    return UsageError(f"every text of the {name} contains a banned one", "remove a --ban")
 
 
 def _engine(notation: str) -> str:
-    """Without options of its own the engine would force tokens, but the model knows better ones."""
+    """The engine's form, with forced tokens off: the model chooses better tokens."""
     return LLMatcher.grammar_from_lark('%llguidance {"no_forcing": true}\n' + notation)
 
 
@@ -143,21 +143,21 @@ def _literal(text: str) -> str:
 
 def _regex_hint(problem: str) -> str:
     if "look" in problem or "backreferences" in problem:
-        return "it knows classes, groups, | and counts; no look-around, no backreferences"
-    return "it matches the whole answer, in the syntax of Rust's regex crate"
+        return "supported are classes, groups, | and counts, but no look-around or backreferences"
+    return "it must match the whole answer, in the syntax of Rust's regex crate"
 
 
 def _problem_of(engine: str) -> str | None:
-    """Why the engine refuses its own form of a constraint, or finds no text for it."""
+    """Why the engine refuses a constraint, or finds no text for it; None if it is fine."""
     matcher = LLMatcher(LLTokenizer("byte", slices=[]), engine, log_level=0)
     if matcher.is_error():
         return _first_reason(matcher.get_error())
-    matcher.compute_bitmask()  # only now does it find that nothing can begin
+    matcher.compute_bitmask()  # only this detects that no token can begin a text
     return "no text satisfies it" if matcher.is_stopped() and not matcher.is_accepting() else None
 
 
 def _first_reason(error: str) -> str:
-    """What a person can use of the engine's message, which goes on about its insides."""
+    """The useful part of the engine's message, without its internals."""
     lines = [line.strip() for line in error.splitlines() if line.strip()]
     if "symbols.len()" in error:
         return "it has too many parts"
@@ -183,12 +183,12 @@ def _prepare_schema(constraint: Constraint) -> Grammar:
 
 def _schema_engine(schema: dict[str, Any]) -> str:
     options = {"whitespace_pattern": WHITESPACE, "json_allowed_escapes": ESCAPES}
-    # a Decimal is one that a float holds: see schema_check
+    # a Decimal here is exactly a float: see schema/check.py
     return _engine("start: %json " + json.dumps({"x-guidance": options, **schema}, default=float))
 
 
 def _check_parts(document: Document, engine: str, *, checked: bool) -> None:
-    """Names the deepest part that the engine refuses, or that no text satisfies."""
+    """Raises UsageError naming the deepest part that the engine refuses or cannot satisfy."""
     for pointer, part in document.parts.items():
         if pointer == "#":
             problem = _problem_of(engine)

@@ -1,7 +1,7 @@
-"""What a constrained answer may say next: thoughts are free, the answer itself is strict.
+"""Restricts the tokens of a constrained answer; reasoning before it is unrestricted.
 
-A thought can only begin, and the tags around it only stand, where they are no part of the answer:
-before its first character. So there both are allowed, a tag as its very tokens.
+Reasoning and its tags can occur only before the answer's first character. So there both the
+answer's first tokens and the exact tokens of a tag are allowed.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from lepton_cli.engine.constraints.constraint import Constraint
 from lepton_cli.engine.constraints.grammars import Grammar, prepare
-from lepton_cli.engine.constraints.lookahead import Rule
+from lepton_cli.engine.constraints.lookahead import TextRule
 from lepton_cli.engine.constraints.map_keys import MapKeys
-from lepton_cli.engine.constraints.masks import KEPT_GRAMMARS, Masks
+from lepton_cli.engine.constraints.masks import CACHED_GRAMMARS, Masks
 from lepton_cli.engine.sampling.banned_texts import Bans
 from lepton_cli.engine.text.streaming import (
     THINK,
@@ -26,11 +26,11 @@ from lepton_cli.engine.text.streaming import (
 )
 from lepton_cli.engine.text.tokenizer import Tokenizer
 
-Place = Literal["before", "thought", "answer"]
+Phase = Literal["before", "thought", "answer"]
 
 
 class Guide:
-    """Follows one answer token by token. `grammar` is what the answer is to satisfy."""
+    """Follows one answer token by token; `grammar` is its constraint."""
 
     def __init__(
         self,
@@ -38,28 +38,28 @@ class Guide:
         grammar: Grammar,
         tokenizer: Tokenizer,
         *,
-        thoughts: "Thoughts | None" = None,
+        thoughts: "ReasoningTags | None" = None,
         never: frozenset[int] = frozenset(),
     ) -> None:
-        """Without `thoughts` every token is the answer's; those in `never` are ruled out."""
+        """Without `thoughts` every token belongs to the answer; tokens in `never` are excluded."""
         self.grammar, self._never = grammar, never
         self._spells_all = not never or masks.spells_all(never)
         self._masks, self._tokenizer = masks, tokenizer
         self._thoughts = thoughts
         self._begin_answer()
-        self._place: Place = "answer"
+        self._place: Phase = "answer"
         if thoughts:
             self._place = "thought" if thoughts.begun else "before"
-        self._tag: list[int] = []  # tokens before the answer that may become a tag
+        self._tag: list[int] = []  # tokens so far that may be part of a tag
         self._after_thought = False
 
     @property
     def ended(self) -> bool:
-        """Whether the answer is whole and nothing can follow."""
+        """Whether the answer is complete and nothing can follow."""
         return self._place != "thought" and self._strict and self._matcher.ended
 
     def allowed(self) -> NDArray[np.bool_] | None:  # (V,)
-        """The tokens that may come next; None: any. Raises ConstraintError."""
+        """A mask of the tokens that may come next; None: all. Raises ConstraintError."""
         if self._place == "thought":
             return None
         if self._strict:
@@ -74,13 +74,13 @@ class Guide:
         return allowed
 
     def leads_on(self, token: int, bans: Bans | None) -> bool:
-        """Whether the answer can still become whole behind an allowed token.
+        """Whether the answer can still be completed after an allowed token.
 
-        `bans` forbid texts, and know that the token was said.
+        `bans` is the state of the banned texts after the token.
         """
         if self._place == "thought" or not self._strict or self._may_be_tag(token):
             return True
-        rules: list[Rule] = [bans] if bans and self.grammar.is_watched else []
+        rules: list[TextRule] = [bans] if bans and self.grammar.is_watched else []
         if self._keys:
             keys = self._keys.after(self._tokenizer.token_bytes(token))
             if keys is None:
@@ -91,16 +91,16 @@ class Guide:
         return self._ahead is None or self._ahead.possible(token, rules)
 
     def accept(self, token: int) -> None:
-        """A token that was drawn."""
+        """Takes a token that was drawn."""
         if self._place == "answer" or self._thoughts is None:
-            self._say(token)
+            self._take_answer(token)
         elif self._place == "thought":
             self._think(self._thoughts, token)
         else:
             self._begin(self._thoughts, token)
 
-    def _think(self, thoughts: "Thoughts", token: int) -> None:
-        """What follows a thought's end in the same token begins the answer."""
+    def _think(self, thoughts: "ReasoningTags", token: int) -> None:
+        """Takes a token of the reasoning; text after its end in the token begins the answer."""
         rest = thoughts.end_of_thought(token)
         if rest is None:
             return
@@ -108,25 +108,25 @@ class Guide:
         for first in self._masks.ids(rest):
             self._begin(thoughts, first)
 
-    def _begin(self, thoughts: "Thoughts", token: int) -> None:
+    def _begin(self, thoughts: "ReasoningTags", token: int) -> None:
         if self._after_thought and not self._tag and token in self._masks.line_breaks:
             self._after_thought = False
             return
         self._tag.append(token)
         if self._strict:
-            self._say(token)
+            self._take_answer(token)
         tags = thoughts.continued(self._tag, whole=True)
         if not tags:
             self._place = "answer"
         elif tuple(self._tag) in tags:
             self._enter(thoughts.tags[tuple(self._tag)])
 
-    def _enter(self, place: Place, *, after_thought: bool = False) -> None:
+    def _enter(self, place: Phase, *, after_thought: bool = False) -> None:
         self._place, self._tag, self._after_thought = place, [], after_thought
         self._begin_answer()
 
     def _may_be_tag(self, token: int) -> bool:
-        """Whether it may stand before the answer, as a tag's part or the break behind a thought."""
+        """Whether a token may be part of a tag, or the line break after reasoning."""
         if self._place != "before" or self._thoughts is None:
             return False
         breaks = self._after_thought and not self._tag and token in self._masks.line_breaks
@@ -140,8 +140,8 @@ class Guide:
             self._keys = MapKeys(spaced=self.grammar.is_watched)
         self._ahead = self._masks.lookahead(self.grammar, self._never) if watched else None
 
-    def _say(self, token: int) -> None:
-        """A token of the answer, unless that cannot hold it: then it was a tag's."""
+    def _take_answer(self, token: int) -> None:
+        """Takes a token of the answer; if the grammar refuses it, it belonged to a tag."""
         self._strict = self._matcher.accept(token)
         if self._strict and self._keys:
             self._keys = self._keys.after(self._tokenizer.token_bytes(token))
@@ -149,19 +149,19 @@ class Guide:
             self._ahead.accept(token)
 
 
-class Thoughts:
-    """How a model thinks: the tags as tokens, and the text by which a thought ends."""
+class ReasoningTags:
+    """A model's reasoning tags as tokens, and the text that ends its reasoning."""
 
     def __init__(
         self, tokenizer: Tokenizer, reasoning: ReasoningFormat | None, prompt: Sequence[int]
     ) -> None:
-        """A model without a format may think in `<think>` where that is one token of its own."""
+        """A model without a format may use `<think>` if that is a single token."""
         self.begun = begins_in_thought(tokenizer, reasoning, prompt)
-        self.tags: dict[tuple[int, ...], Place] = {}
+        self.tags: dict[tuple[int, ...], Phase] = {}
         self._tokenizer, self._format = tokenizer, reasoning or THINK
         self._shown = reasoning_token_ids(tokenizer, reasoning)
         self._characters, self._text = Utf8Stream(), ""
-        places: tuple[tuple[Place, tuple[str, ...]], ...] = (
+        places: tuple[tuple[Phase, tuple[str, ...]], ...] = (
             ("thought", self._format.thought),
             ("answer", self._format.answer),
             ("before", self._format.between),
@@ -173,7 +173,7 @@ class Thoughts:
                     self.tags[ids] = place
 
     def continued(self, begun: list[int], *, whole: bool = False) -> list[tuple[int, ...]]:
-        """The tags that begin so and go on; with `whole`, also one that is just that."""
+        """The tags with this prefix; with `whole`, also a tag equal to it."""
         size = len(begun)
         return [
             tag
@@ -182,7 +182,7 @@ class Thoughts:
         ]
 
     def end_of_thought(self, token: int) -> str | None:
-        """What a token says behind the end of the thought; None where that goes on."""
+        """The text of a token after the end of reasoning; None if reasoning continues."""
         data = self._tokenizer.token_bytes(token, render_special=token in self._shown)
         self._text += self._characters.feed(data)
         for end in self._format.thought_end:
@@ -196,11 +196,11 @@ class Thoughts:
 
 
 class Guides:
-    """Makes the guides of one model's answers; grammars and the vocabulary are read once."""
+    """Creates the guides for one model's answers; caches grammars and the vocabulary."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._prepared = lru_cache(KEPT_GRAMMARS)(prepare)
+        self._prepared = lru_cache(CACHED_GRAMMARS)(prepare)
 
     def guide(
         self,
@@ -212,12 +212,12 @@ class Guides:
         bans: Sequence[str] = (),
         never: Collection[int] = (),
     ) -> Guide:
-        """Raises UsageError for a constraint that is wrong, or that no text without `bans` meets.
+        """A guide. Raises UsageError for a constraint that is invalid or entirely banned.
 
-        Tokens in `never` are ruled out. Without `thinks` all is the answer.
+        Tokens in `never` are excluded. Without `thinks` there is no reasoning.
         """
         grammar = self._prepared(constraint, tuple(bans))
-        thoughts = Thoughts(self._tokenizer, reasoning, prompt) if thinks else None
+        thoughts = ReasoningTags(self._tokenizer, reasoning, prompt) if thinks else None
         return Guide(
             self._masks, grammar, self._tokenizer, thoughts=thoughts, never=frozenset(never)
         )

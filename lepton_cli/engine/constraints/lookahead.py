@@ -1,8 +1,8 @@
-"""Whether an answer that has begun can still become whole, under rules that no grammar tells.
+"""Look-ahead: whether an answer can still be completed under rules outside its grammar.
 
-Banned texts and keys of a map that came before forbid what the grammar may come to demand: after
-`tr` there is but `true`. So the ways on are tried before a token is taken. They are tried byte by
-byte, which is fast, where a vocabulary spells every byte; else by its own tokens.
+Banned texts and duplicate keys forbid what the grammar may later require: after `tr` only `true` is
+possible. So continuations are searched before a token is taken: byte by byte, which is fast, if the
+vocabulary has every byte; otherwise by tokens.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -11,40 +11,40 @@ from typing import Protocol, Self
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer
 
-MOST_STEPS = 1000  # of a search; what it has not refuted by then counts as possible
-FIRST = b'"}]),:'  # bytes that tend to end something, and are tried before others
+MAX_STEPS = 1000  # of a search; then a continuation counts as possible
+FIRST = b'"}]),:'  # bytes that tend to close something are tried first
 
 
-class Rule(Protocol):
-    """What may be said after all that was said."""
+class TextRule(Protocol):
+    """A rule on texts, in its state after the text so far."""
 
     @property
     def settled(self) -> bool:
-        """Whether it forbids nothing that the grammar may demand, until more is said."""
+        """Whether it forbids nothing that the grammar may require at this point."""
 
     def after(self, data: bytes) -> Self | None:
-        """Once that was said too; None: it may not be said."""
+        """The state after more text; None if the text is forbidden."""
 
     def is_idle(self, data: bytes) -> bool:
-        """Whether nothing follows that that could not follow without it."""
+        """Whether the text has no influence on what may follow."""
 
 
-class Alphabet:
-    """The steps of a search: bytes, or tokens `without` some."""
+class SearchSteps:
+    """The steps of a search: bytes, or tokens except those in `without`."""
 
     def __init__(
         self, vocabulary: LLTokenizer, said: Sequence[bytes], without: Collection[int] = ()
     ) -> None:
         self.vocabulary, self.said = vocabulary, said
         steps = sorted(set(range(len(said))) - set(without), key=lambda step: _rank(said[step]))
-        self.order = np.array(steps, np.intp)  # in which they are tried
+        self.order = np.array(steps, np.intp)  # the order in which steps are tried
 
     @classmethod
-    def of_bytes(cls) -> "Alphabet":
+    def of_bytes(cls) -> "SearchSteps":
         return cls(LLTokenizer("byte", slices=[]), [bytes([byte]) for byte in range(256)])
 
     def begin(self, engine: str, *, to_the_end: bool) -> "Lookahead":
-        """At the beginning of a text of a grammar that the engine has taken before."""
+        """A look-ahead at the beginning of a text of a valid grammar."""
         matcher = LLMatcher(self.vocabulary, engine, log_level=0)
         return Lookahead(self, matcher, to_the_end=to_the_end)
 
@@ -57,12 +57,12 @@ def _rank(data: bytes) -> tuple[int, bytes]:
 
 
 class Lookahead:
-    """Follows one text along its grammar."""
+    """Follows one text in its grammar."""
 
-    def __init__(self, alphabet: Alphabet, matcher: LLMatcher, *, to_the_end: bool) -> None:
-        """`to_the_end`: a text must be found; else it is enough that all rules are settled."""
+    def __init__(self, alphabet: SearchSteps, matcher: LLMatcher, *, to_the_end: bool) -> None:
+        """`to_the_end`: search for a complete text; otherwise until all rules are settled."""
         self._alphabet, self._matcher, self._to_the_end = alphabet, matcher, to_the_end
-        self._known: list[int] = []  # steps that were found to lead on
+        self._known: list[int] = []  # steps of the last successful search
 
     def copy(self) -> "Lookahead":
         found = Lookahead(self._alphabet, self._matcher.deep_copy(), to_the_end=self._to_the_end)
@@ -70,30 +70,30 @@ class Lookahead:
         return found
 
     def accept(self, steps: Sequence[int]) -> bool:
-        """Goes on; False where the grammar does not allow it."""
+        """Takes steps; False if the grammar does not allow them."""
         if self._known[: len(steps)] == list(steps):
             self._known = self._known[len(steps) :]
         return self._matcher.try_consume_tokens(list(steps)) == len(steps)
 
-    def possible(self, rules: Sequence[Rule]) -> bool:
-        """Whether a whole text may follow; False is certain.
+    def possible(self, rules: Sequence[TextRule]) -> bool:
+        """Whether a complete text may follow; False is certain.
 
-        What led on before often still does, within a text or a number: that is tried first.
+        The last successful steps are tried first: inside a string or number they often still work.
         """
         return self._leads_on(rules) or self._search(rules)
 
-    def _leads_on(self, rules: Sequence[Rule]) -> bool:
-        """Whether the known steps do."""
+    def _leads_on(self, rules: Sequence[TextRule]) -> bool:
+        """Whether the known steps still work."""
         following = self._matcher.deep_copy()
         if following.try_consume_tokens(self._known) < len(self._known):
             return False
         known = _after(rules, b"".join(self._alphabet.said[step] for step in self._known))
         return known is not None and self._is_goal(following, known)
 
-    def _search(self, rules: Sequence[Rule]) -> bool:
+    def _search(self, rules: Sequence[TextRule]) -> bool:
         taken: list[int] = []
         ways = [self._ways(self._matcher, rules)]
-        for _ in range(MOST_STEPS):
+        for _ in range(MAX_STEPS):
             way = next(ways[-1], None)
             if way is None:
                 ways.pop()
@@ -109,13 +109,13 @@ class Lookahead:
             ways.append(self._ways(matcher, known))
         return True
 
-    def _is_goal(self, matcher: LLMatcher, rules: Sequence[Rule]) -> bool:
+    def _is_goal(self, matcher: LLMatcher, rules: Sequence[TextRule]) -> bool:
         settled = not self._to_the_end and all(rule.settled for rule in rules)
         return settled or matcher.is_accepting()
 
     def _ways(
-        self, matcher: LLMatcher, rules: Sequence[Rule]
-    ) -> Iterator[tuple[int, LLMatcher, Sequence[Rule]]]:
+        self, matcher: LLMatcher, rules: Sequence[TextRule]
+    ) -> Iterator[tuple[int, LLMatcher, Sequence[TextRule]]]:
         words = np.frombuffer(matcher.compute_bitmask(), np.uint8)
         order = self._alphabet.order
         allowed = np.unpackbits(words, bitorder="little").view(np.bool_)
@@ -128,8 +128,8 @@ class Lookahead:
                 yield step, ahead, known
 
 
-def _after(rules: Sequence[Rule], data: bytes) -> Sequence[Rule] | None:
-    """The rules once that was said; None where one forbids it."""
+def _after(rules: Sequence[TextRule], data: bytes) -> Sequence[TextRule] | None:
+    """The rules after more text; None if one forbids it."""
     following = [rule.after(data) for rule in rules]
     known = [rule for rule in following if rule is not None]
     return known if len(known) == len(following) else None

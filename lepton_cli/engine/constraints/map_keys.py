@@ -1,42 +1,42 @@
-"""The keys of a JSON text's objects: none may come twice, which no grammar can say of a map.
+"""Forbids duplicate keys in JSON objects, which a grammar cannot express for maps.
 
-Generation writes each key in one way (see `grammars.ESCAPES`), so equal keys are equal bytes.
+Generation has one spelling per key (see `grammars.ESCAPES`), so equal keys are equal bytes.
 """
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
 BLANKS = b" \t\r\n"
-Place = Literal["between", "before a key", "in a key", "in a text"]
+JsonPosition = Literal["between", "before a key", "in a key", "in a text"]
 
 
 @dataclass(frozen=True, slots=True)
 class MapKeys:
-    """How far a JSON text has come. `open` are the keys of each object around; None: a list.
+    """The state in a JSON text. `open`: the keys of each enclosing object; None for a list.
 
-    `spaced`: one blank between parts is of use, since it keeps them from being a banned text.
+    `spaced`: a space between tokens matters, since it can break up a banned text.
     """
 
     spaced: bool = False
     open: tuple[frozenset[bytes] | None, ...] = ()
-    place: Place = "between"
-    text: bytes = b""  # of the key that has begun
+    place: JsonPosition = "between"
+    text: bytes = b""  # of the current key
     escaped: bool = False
-    blank: bool = False  # whether the last was one, between the parts
+    blank: bool = False  # whether the last byte was a space between tokens
 
     @property
     def settled(self) -> bool:
-        """Whether no key can be wanted before the next one begins."""
+        """Whether no key can be required before the next one begins."""
         return self.place not in ("before a key", "in a key") or not (self.open and self.open[-1])
 
     def is_idle(self, data: bytes) -> bool:
-        """Blanks between parts are, but for one where it is of use."""
+        """Whether it is only spaces between tokens that have no influence."""
         if self.place in ("in a key", "in a text") or data.strip(BLANKS):
             return False
         return self.blank or not self.spaced or data != b" "
 
     def after(self, data: bytes) -> "MapKeys | None":
-        """Once that was written too; None: an object would have a key twice."""
+        """The state after more text; None if an object would have a duplicate key."""
         here: MapKeys | None = self
         for byte in data:
             here = here and here._after(byte)
@@ -67,7 +67,7 @@ class MapKeys:
         return self
 
     def _within(self, byte: int) -> "MapKeys | None":
-        """A key or a text goes on or ends."""
+        """Continues or ends a key or a string."""
         if self.escaped or byte != ord('"'):
             text = self.text + bytes([byte]) if self.place == "in a key" else b""
             return replace(self, text=text, escaped=byte == ord("\\") and not self.escaped)

@@ -1,7 +1,7 @@
-"""The tokens that a grammar allows next, for one vocabulary and any number of answers.
+"""Masks of the tokens that a grammar allows next, for one vocabulary.
 
-Every token is known by its bytes. Tokens with a role are none of them, so that an answer cannot
-hold one as control; the tokens that end it are allowed exactly where its text is whole.
+Tokens are matched by their bytes. Special tokens are excluded, so that an answer cannot contain
+control tokens; end tokens are allowed exactly when the text is complete.
 """
 
 from collections.abc import Sequence
@@ -12,22 +12,22 @@ from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 from numpy.typing import NDArray
 
 from lepton_cli.engine.constraints.grammars import Grammar
-from lepton_cli.engine.constraints.lookahead import Alphabet, Lookahead, Rule
+from lepton_cli.engine.constraints.lookahead import Lookahead, SearchSteps, TextRule
 from lepton_cli.engine.text.tokenizer import Tokenizer
 from quant.errors import ConstraintError, UsageError
 
-SLICES = [  # of the vocabulary, whose masks within a string are made ahead
+SLICES = [  # of the vocabulary, whose masks inside strings are precomputed
     r'[^"\\\x00-\x1F\x7F]{1,10}',
     r'[^"\\\x00-\x1F\x7F]{1,30}',
 ]
-NO_UTF8 = frozenset({0xC0, 0xC1, *range(0xF5, 0x100)})  # bytes that no text has
-SPELLED = frozenset({*b"\t\n", *range(0x20, 0x100)} - NO_UTF8 - {0x7F})  # bytes of usual texts
+NO_UTF8 = frozenset({0xC0, 0xC1, *range(0xF5, 0x100)})  # bytes that do not occur in UTF-8
+SPELLED = frozenset({*b"\t\n", *range(0x20, 0x100)} - NO_UTF8 - {0x7F})  # bytes of ordinary texts
 SIMPLER = "use fewer alternatives and smaller counts, or repeat by * instead of recursion"
-KEPT_GRAMMARS = 256  # one a row is usual in a batch
+CACHED_GRAMMARS = 256  # a batch often has one per row
 
 
 class Masks:
-    """Makes matchers; slow to set up for a large vocabulary (some 0.3 s), so once a model."""
+    """Creates matchers. Set-up takes 0.3 s for a large vocabulary, so once per model."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         size = tokenizer.vocab_size
@@ -38,7 +38,7 @@ class Masks:
             if not data or not NO_UTF8.isdisjoint(data):
                 roles.add(token)
         for token in roles:
-            spoken[token] = b"[%d]" % token  # the engine tells them apart by their texts
+            spoken[token] = b"[%d]" % token  # the engine needs distinct texts
         self._spoken, self._roles = spoken, frozenset(roles)
         self._vocabulary = LLTokenizer(_Vocabulary(spoken, sorted(roles)), slices=SLICES)
         self._ends = np.array(sorted(tokenizer.end_of_generation), np.int64)
@@ -46,16 +46,16 @@ class Masks:
         self.line_breaks = frozenset(
             token for token, data in enumerate(spoken) if data and not data.strip(b"\n")
         )
-        self._first = lru_cache(KEPT_GRAMMARS)(self._made)
-        self._ahead = lru_cache(KEPT_GRAMMARS)(self._looking)
+        self._first = lru_cache(CACHED_GRAMMARS)(self._made)
+        self._ahead = lru_cache(CACHED_GRAMMARS)(self._looking)
         self._alphabet = lru_cache(1)(self._made_alphabet)
 
     def matcher(self, grammar: Grammar) -> "Matcher":
-        """A fresh one, at the beginning of a text. Raises UsageError for one too large."""
+        """A new matcher at the beginning of a text. Raises UsageError if it is too large."""
         return Matcher(self._first(grammar.engine).deep_copy(), self._size, self._ends)
 
     def lookahead(self, grammar: Grammar, never: frozenset[int]) -> "TokenLookahead":
-        """A fresh one. Tokens in `never` are ruled out, whatever the grammar allows."""
+        """A new look-ahead. Tokens in `never` are excluded, whatever the grammar allows."""
         return self._ahead(grammar.engine, never).copy()
 
     def spells_all(self, never: frozenset[int]) -> bool:
@@ -67,7 +67,7 @@ class Masks:
         return all(bytes([byte]) in single for byte in SPELLED)
 
     def ids(self, text: str) -> list[int]:
-        """Tokens that spell a text, the longest first."""
+        """Tokens that spell a text, longest match first."""
         return self._vocabulary.greedy_tokenize(text)
 
     def _looking(self, engine: str, never: frozenset[int]) -> "TokenLookahead":
@@ -75,10 +75,10 @@ class Masks:
         ahead = alphabet.begin(engine, to_the_end=not by_bytes)
         return TokenLookahead(ahead, self._spoken, by_bytes=by_bytes)
 
-    def _made_alphabet(self, never: frozenset[int]) -> tuple[Alphabet, bool]:
+    def _made_alphabet(self, never: frozenset[int]) -> tuple[SearchSteps, bool]:
         if self._spells_all(never):
-            return Alphabet.of_bytes(), True
-        return Alphabet(self._vocabulary, self._spoken, never | self._roles), False
+            return SearchSteps.of_bytes(), True
+        return SearchSteps(self._vocabulary, self._spoken, never | self._roles), False
 
     def _made(self, engine: str) -> LLMatcher:
         matcher = LLMatcher(self._vocabulary, engine, log_level=0)
@@ -92,18 +92,18 @@ class TokenLookahead:
 
     def __init__(self, ahead: Lookahead, spoken: list[bytes], *, by_bytes: bool) -> None:
         self._ahead, self._spoken, self._by_bytes = ahead, spoken, by_bytes
-        self._tried: dict[int, Lookahead] = {}  # tokens that may come next
+        self._tried: dict[int, Lookahead] = {}  # look-aheads after tokens that were tried
 
     def copy(self) -> "TokenLookahead":
         return TokenLookahead(self._ahead.copy(), self._spoken, by_bytes=self._by_bytes)
 
-    def possible(self, token: int, rules: Sequence[Rule]) -> bool:
-        """Whether a whole text may follow a token; `rules` know that it was said."""
+    def possible(self, token: int, rules: Sequence[TextRule]) -> bool:
+        """Whether a complete text may follow a token; `rules` are in the state after it."""
         following = self._tried[token] = self._behind(token)
         return following.possible(rules)
 
     def accept(self, token: int) -> None:
-        """A token that the grammar allows."""
+        """Takes a token that the grammar allows."""
         self._ahead = self._tried.get(token) or self._behind(token)
         self._tried = {}
 
@@ -114,7 +114,7 @@ class TokenLookahead:
 
 
 class _Vocabulary(TokenizerWrapper):
-    """The form in which the engine takes tokens, with one more for the end of a text."""
+    """The vocabulary in the engine's form, with one more token for the end of text."""
 
     is_tokenizer_wrapper = True
 
@@ -123,19 +123,19 @@ class _Vocabulary(TokenizerWrapper):
         self.eos_token_id, self.bos_token_id = len(tokens), None
 
     def __call__(self, text: str) -> list[int]:
-        """The engine spells by itself what this leaves over."""
+        """Required by the engine, which tokenizes by itself what this leaves out."""
         return []
 
 
 class Matcher:
-    """How far one answer has come within its grammar."""
+    """The state of one answer in its grammar."""
 
     def __init__(self, engine: LLMatcher, size: int, ends: NDArray[np.int64]) -> None:
         self._engine, self._size, self._ends = engine, size, ends
-        self._words = np.zeros((size + 32) // 32, np.uint32)  # with a bit for the end of the text
+        self._words = np.zeros((size + 32) // 32, np.uint32)  # includes a bit for the end of text
 
     def allowed(self) -> NDArray[np.bool_]:  # (V,)
-        """The tokens that may come next. Raises ConstraintError where the engine gives up."""
+        """A mask of the allowed tokens. Raises ConstraintError if the engine gives up."""
         self._engine.unsafe_compute_mask_ptr(self._words.ctypes.data, self._words.nbytes)
         if self._engine.is_error():
             raise _too_complex(self._engine)
@@ -147,9 +147,9 @@ class Matcher:
         return bits
 
     def accept(self, token: int) -> bool:
-        """Goes on by a token; False, and nothing has changed, where it is not allowed.
+        """Takes a token; returns False, without any change, if it is not allowed.
 
-        Raises ConstraintError where the engine gives up.
+        Raises ConstraintError if the engine gives up.
         """
         accepted = self._engine.try_consume_tokens([token]) == 1
         if self._engine.is_error():
@@ -158,7 +158,7 @@ class Matcher:
 
     @property
     def ended(self) -> bool:
-        """Whether the text is whole and nothing can follow."""
+        """Whether the text is complete and nothing can follow."""
         return self._engine.is_stopped() and self._engine.is_accepting()
 
 

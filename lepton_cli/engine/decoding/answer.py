@@ -5,7 +5,7 @@ It does not run the model: its caller feeds the drawn tokens to the model and pa
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -36,24 +36,8 @@ from ops.drawing import DrawPlan
 from ops.logits import RowLogits
 from quant.errors import ConstraintError, ModelFileError
 
-
-class Grammar(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    def problem_with(self, text: str) -> str | None: ...
-
-
-class Guide(Protocol):
-    """What an answer has to be: see `guide`, which is heavy and loaded only where it is asked."""
-
-    @property
-    def grammar(self) -> Grammar: ...
-    @property
-    def ended(self) -> bool: ...
-
-    def accept(self, token: int) -> None: ...
-    def leads_on(self, token: int, bans: Bans | None) -> bool: ...
+if TYPE_CHECKING:
+    from lepton_cli.engine.constraints.guide import Guide  # llguidance: only for constraints
 
 
 class Answer:
@@ -66,7 +50,7 @@ class Answer:
         sampler: Sampler,
         generation: Generation,
         reasoning: ReasoningFormat | None,
-        guide: Guide | None = None,
+        guide: "Guide | None" = None,
     ) -> None:
         """`reasoning`: how the model marks its reasoning, for splitting it from the answer.
 

@@ -1,1 +1,1 @@
-"""Between words and tokens: templates, tokenizers, and text as it streams out."""
+"""Text and tokens: chat templates, tokenizers, and streaming output."""

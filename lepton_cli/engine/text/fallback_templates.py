@@ -1,6 +1,6 @@
-"""Chat templates by name: for files without one, and for files that hold llama.cpp's name of one.
+"""Built-in chat templates: for files without one, or that only name one of llama.cpp's.
 
-Most formats only put words around each message, so they are data: the words, with {} for it.
+Most formats only wrap each message in text, so they are data: the text with {} for the message.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Wrapping:
-    """The words around the messages of each role, at the beginning, and before the next answer.
+    """The text around messages of each role, at the beginning, and before the next answer.
 
-    {eos} is the vocabulary's token of that name. Where there is no room for a system text, whoever
-    renders puts it before the first question.
+    {eos} is the vocabulary's EOS token. If a format has no system role, the system prompt is put
+    before the first question.
     """
 
     user: str
@@ -45,7 +45,7 @@ def _literal(words: str) -> str:
 
 
 def _roles(before: str, between: str, after: str, *, start: str = "") -> Wrapping:
-    """Formats that name the role and otherwise treat all alike."""
+    """Formats that only differ in the name of the role."""
 
     def words(role: str) -> str:
         return f"{before}{role}{between}{{}}{after}"
@@ -172,11 +172,11 @@ SIGNS: Mapping[str, str] = {
     "<|end|>": "phi3",
     "<|user|>": "zephyr",
 }
-"""Special tokens that tell a format, the more telling ones first."""
+"""Special tokens that identify a format, the most specific first."""
 
 
 def guess(special_texts: Collection[str]) -> tuple[str, str | None]:
-    """The name of the format that a vocabulary was made for, and the token that tells it."""
+    """The format that a vocabulary was made for, and the token that shows it."""
     known = frozenset(special_texts)
     for sign, name in SIGNS.items():
         if sign in known:

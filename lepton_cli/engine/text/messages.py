@@ -1,4 +1,4 @@
-"""A conversation's messages, and the prompt text that a template makes of them."""
+"""Messages of a conversation, and segments of the prompt made from them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn's words; `reasoning` is what was thought before an answer, without its tags."""
+    """A message; `reasoning` is the reasoning before an answer, without tags."""
 
     role: Role
     content: str
@@ -17,7 +17,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of prompt: only `trusted` text, the template's own, may become special tokens."""
+    """A part of a prompt; only `trusted` text (the template's own) may become special tokens."""
 
     text: str
     trusted: bool

@@ -1,7 +1,7 @@
-"""Text from outside is UTF-8, with or without a byte order mark; all else is refused by its place.
+"""Reads text, which must be UTF-8, with or without a byte order mark; errors say where.
 
-Words of the command line and variables come as Python made them of their bytes: a byte that is not
-UTF-8 is half a surrogate pair there (`surrogateescape`).
+In arguments and variables Python represents a byte that is not UTF-8 by a lone surrogate
+(`surrogateescape`).
 """
 
 import codecs
@@ -13,18 +13,18 @@ from typing import BinaryIO
 
 from quant.errors import UsageError
 
-MOST_BYTES = 1 << 28  # no context holds as much: it must be an endless stream
+MAX_BYTES = 1 << 28  # more than any context holds: probably an endless stream
 MARKS = {  # the longer ones first: UTF-32's begins with UTF-16's
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-PIECE = 1 << 20  # bytes that are read at once
+PIECE = 1 << 20  # bytes read at once
 
 
 def read_text(name: str) -> str:
-    """A text file without its last newline. Raises UsageError naming it and what is wrong."""
+    """A text file without its last newline. Raises UsageError naming file and problem."""
     path = Path(name)
     try:
         with path.open("rb") as file:
@@ -33,26 +33,26 @@ def read_text(name: str) -> str:
         raise _is_folder(path) from error
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}", _near(name)) from error
-    return unended(decoded(raw, name, path))
+    return without_newline(decoded(raw, name, path))
 
 
 def read_limited(file: BinaryIO, place: str) -> bytes:
-    """All of it. Raises UsageError where that is too much.
+    """Reads all of it. Raises UsageError above MAX_BYTES.
 
-    It grows by pieces: one `read` of MOST_BYTES takes memory for as many at once.
+    Reads in pieces: a single `read(MAX_BYTES)` would allocate that much at once.
     """
     raw, read = bytearray(), PIECE
-    while read == PIECE and len(raw) <= MOST_BYTES:
-        piece = file.read(PIECE)  # a short one is the last: a terminal's end is told only once
+    while read == PIECE and len(raw) <= MAX_BYTES:
+        piece = file.read(PIECE)  # a short one is the last: a terminal reports its end only once
         raw += piece
         read = len(piece)
-    if len(raw) > MOST_BYTES:
-        raise UsageError(f"{place} does not end within {MOST_BYTES} bytes", "give less text")
+    if len(raw) > MAX_BYTES:
+        raise UsageError(f"{place} does not end within {MAX_BYTES} bytes", "give less text")
     return bytes(raw)
 
 
 def refuse_other_encoding(raw: bytes, place: str, path: Path | None = None) -> None:
-    """Raises UsageError for UTF-16 and its like; `path` is their file's, for the hint."""
+    """Raises UsageError for UTF-16 and UTF-32; `path`: the file, for the hint."""
     encoding = other_encoding(raw)
     if encoding:
         hint = f"convert it: {_conversion(encoding, path)}"
@@ -60,16 +60,16 @@ def refuse_other_encoding(raw: bytes, place: str, path: Path | None = None) -> N
 
 
 def decoded(raw: bytes, place: str, path: Path | None = None) -> str:
-    """Bytes as text, without a byte order mark; `path` is their file's, for the hint.
+    """Decodes bytes, without a byte order mark; `path`: the file, for the hint.
 
-    Raises UsageError that says which encoding it is, or where the first wrong byte is.
+    Raises UsageError with the encoding that it is, or the first invalid byte.
     """
     refuse_other_encoding(raw, place, path)
     return utf8(raw, place, f"convert it, for example: {_conversion('WINDOWS-1252', path)}")
 
 
 def checked(text: str, place: str) -> str:
-    """A word of the command line or a variable's value, as `decoded` checks a file's bytes."""
+    """Checks an argument or the value of a variable, like `decoded`."""
     return utf8(os.fsencode(text), place, "write it in UTF-8; `locale charmap` names this shell's")
 
 
@@ -82,8 +82,8 @@ def utf8(raw: bytes, place: str, hint: str) -> str:
         raise UsageError(f"{place} is not UTF-8: {byte}", hint) from error
 
 
-def unended(text: str) -> str:
-    """Without one newline at the end, as llama.cpp drops it."""
+def without_newline(text: str) -> str:
+    """The text without one newline at the end, like llama.cpp."""
     return text.removesuffix("\r\n") if text.endswith("\r\n") else text.removesuffix("\n")
 
 
@@ -92,7 +92,7 @@ def unmarked(text: str) -> str:
 
 
 def other_encoding(raw: bytes) -> str | None:
-    """UTF-16 or UTF-32, by the byte order mark; without one, by where the zero bytes are."""
+    """Detects UTF-16 or UTF-32 by the byte order mark, or by the positions of zero bytes."""
     for mark, encoding in MARKS.items():
         if raw.startswith(mark):
             return encoding
@@ -122,7 +122,7 @@ def _is_folder(path: Path) -> UsageError:
 
 
 def _near(name: str) -> str:
-    """The cure for a name that opens nothing: a shell's pattern may have been quoted."""
+    """The hint for a missing file: perhaps a quoted shell pattern."""
     matches = sorted(glob.glob(name)) if set(name) & set("*?[") else []
     return (
         f"name one file, not a pattern: {shlex.quote(matches[0])}" if matches else "check the path"

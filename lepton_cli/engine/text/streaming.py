@@ -1,4 +1,4 @@
-"""From token bytes to what is shown: whole characters, stop strings, thoughts told from answers."""
+"""From token bytes to output: whole characters, stop strings, splitting off reasoning."""
 
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from lepton_cli.engine.text.tokenizer import Tokenizer
 
 
 class Utf8Stream:
-    """Bytes in, whole characters out; bytes that are no UTF-8 become U+FFFD."""
+    """Decodes a stream of bytes into whole characters; invalid bytes become U+FFFD."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -19,14 +19,14 @@ class Utf8Stream:
         return self._decoder.decode(data)
 
     def flush(self) -> str:
-        """U+FFFD for half a character at the end."""
+        """U+FFFD for an incomplete character at the end."""
         return self._decoder.decode(b"", final=True)
 
 
 class StopMatcher:
-    """Text in, the same text out up to the first of the stop strings.
+    """Passes text through up to the first stop string.
 
-    What may become a stop string is held back until it is clear.
+    Text that may be the beginning of a stop string is held back.
     """
 
     def __init__(self, stops: Iterable[str]) -> None:
@@ -34,7 +34,7 @@ class StopMatcher:
         self._held = ""
 
     def feed(self, text: str) -> tuple[str, str | None]:
-        """What may be shown, and the stop string that ends it, if one does."""
+        """The text that may be shown, and the stop string that was found, if any."""
         held = self._held + text
         found = _first(held, self._stops)
         if found is not None:
@@ -46,7 +46,7 @@ class StopMatcher:
         return held[:shown], None
 
     def flush(self) -> str:
-        """What was held back and is no stop string after all."""
+        """The text that was held back, at the end of the answer."""
         held, self._held = self._held, ""
         return held
 
@@ -56,10 +56,10 @@ class StopMatcher:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningFormat:
-    """The tags around a model's thoughts and, where it has such, around its answer.
+    """The tags around a model's reasoning and, if it has any, around its answer.
 
-    `mark`, in a template's source or in what it renders, tells the format. `between` follows a
-    thought, to name the speaker again. The first tag of each kind is the one to write.
+    `mark` identifies the format in a template's source or output. `between` follows reasoning and
+    names the speaker again. The first tag of each kind is used for writing.
     """
 
     mark: str
@@ -78,18 +78,18 @@ class ReasoningFormat:
 
     @property
     def opening(self) -> str:
-        """What to write before a thought."""
+        """The text before reasoning."""
         return self.thought[0] + self._line_break
 
     @property
     def closing(self) -> str:
-        """What to write between a thought and the answer."""
+        """The text between reasoning and the answer."""
         end = self._line_break + self.thought_end[0] + self._line_break * 2
         return end + "".join(self.between[:1]) + self.direct
 
     @property
     def direct(self) -> str:
-        """What to write before an answer without a thought."""
+        """The text before an answer without reasoning."""
         return "".join(self.answer[:1])
 
     @property
@@ -174,18 +174,18 @@ FORMATS = (
 
 
 def reasoning_format(template: str) -> ReasoningFormat | None:
-    """How a model thinks, by its template's source and what it renders; None: no way of its own."""
+    """The reasoning format of a model, from its template's source and output, or None."""
     return next((format_ for format_ in FORMATS if format_.mark in template), None)
 
 
 def opened_format(prompt: str) -> ReasoningFormat | None:
-    """The format whose thought a rendered prompt leaves open."""
+    """The format of reasoning that a rendered prompt leaves open."""
     end = prompt.rstrip()
     return next((format_ for format_ in FORMATS if end.endswith(format_.thought)), None)
 
 
 def reasoning_token_ids(tokenizer: Tokenizer, reasoning: ReasoningFormat | None) -> frozenset[int]:
-    """The special tokens that make up the tags: they must be rendered for the splitter to see."""
+    """The special tokens of the tags, which must be rendered for the splitter."""
     tags = (reasoning or THINK).tags
     texts = (text for text in tokenizer.special_texts if any(text in tag for tag in tags))
     ids = (tokenizer.token_id(text) for text in texts if text)
@@ -195,9 +195,9 @@ def reasoning_token_ids(tokenizer: Tokenizer, reasoning: ReasoningFormat | None)
 def begins_in_thought(
     tokenizer: Tokenizer, reasoning: ReasoningFormat | None, prompt: Sequence[int]
 ) -> bool:
-    """Whether a prompt ends amid a thought: its template opened one, or the answer so far did.
+    """Whether a prompt ends inside reasoning, opened by the template or the partial answer.
 
-    Only what follows the last control token, the beginning of the turn, is looked at.
+    Only the text after the last control token (the beginning of the turn) counts.
     """
     if reasoning is None:
         return False
@@ -214,26 +214,26 @@ def begins_in_thought(
     return _last(text, reasoning.thought) > _last(text, reasoning.thought_end)
 
 
-Place = Literal["before", "thought", "answer"]
-"""Where in an answer the stream is; `before` is also between a thought and the next."""
+Phase = Literal["before", "thought", "answer"]
+"""The phase of an answer; `before` is also between two pieces of reasoning."""
 
 
 class ReasoningSplitter:
-    """Text in, Text and Reasoning out. The tags and the newlines next to them are left out.
+    """Splits text into Text and Reasoning; removes the tags and the newlines next to them.
 
-    Tags count at the beginning and after a thought; amid the answer they are text. A model without
-    a format of its own is watched for `<think>`. A thought that never ends stays one.
-    `has_thought`: one has begun, even if nothing of it was shown.
+    Tags count at the beginning and after reasoning; inside the answer they are text. For a model
+    without a format `<think>` is used. Unclosed reasoning stays reasoning. `has_thought`: reasoning
+    has begun, even if it is empty.
     """
 
     def __init__(self, reasoning: ReasoningFormat | None, *, in_thought: bool = False) -> None:
         self._tags = tags = reasoning or THINK
-        self._starts: tuple[tuple[Place, tuple[str, ...]], ...] = (
+        self._starts: tuple[tuple[Phase, tuple[str, ...]], ...] = (
             ("thought", tags.thought),
             ("answer", tags.answer),
             ("before", tags.between),
         )
-        self._place: Place = "thought" if in_thought else "before"
+        self._place: Phase = "thought" if in_thought else "before"
         self._after_tag = self.has_thought = in_thought
         self._held = ""
 
@@ -242,7 +242,7 @@ class ReasoningSplitter:
         return list(self._settled())
 
     def flush(self) -> list[Text | Reasoning]:
-        """What was held back, at the end of the answer."""
+        """The text that was held back, at the end of the answer."""
         held, self._held = self._held, ""
         return self._shown(held.lstrip("\n") if self._after_tag else held)
 
@@ -256,7 +256,7 @@ class ReasoningSplitter:
                 yield from events
 
     def _find_start(self) -> bool:
-        """Whether it is clear what the text begins with; a tag is taken off."""
+        """Whether it is certain what the text begins with; removes a tag."""
         rest, unclear = self._held.lstrip(), False
         for place, tags in self._starts:
             for tag in tags:
@@ -269,7 +269,7 @@ class ReasoningSplitter:
         return not unclear
 
     def _find_end(self) -> tuple[list[Text | Reasoning], bool]:
-        """What can be shown of a thought or an answer, and whether a tag ends it."""
+        """The events that can be shown, and whether a tag ends the reasoning or answer."""
         thinking = self._place == "thought"
         held = self._held.lstrip("\n") if self._after_tag else self._held
         ends = self._tags.thought_end if thinking else self._tags.answer_end
@@ -283,7 +283,7 @@ class ReasoningSplitter:
             self._held, self._after_tag = held[len(shown) :], self._after_tag and not shown
         return events, found is not None
 
-    def _enter(self, place: Place, rest: str) -> None:
+    def _enter(self, place: Phase, rest: str) -> None:
         self._place, self._held, self._after_tag = place, rest, True
         self.has_thought |= place == "thought"
 
@@ -294,7 +294,7 @@ class ReasoningSplitter:
 
 
 def _first(text: str, tags: Iterable[str]) -> tuple[int, str] | None:
-    """Where the first of the tags is, and which; the longest of those that begin there."""
+    """Position and text of the first tag; the longest if several begin there."""
     found = [(text.find(tag), -len(tag), tag) for tag in tags if tag in text]
     return (min(found)[0], min(found)[2]) if found else None
 
@@ -304,7 +304,7 @@ def _last(text: str, tags: Iterable[str]) -> int:
 
 
 def _partial(text: str, tags: Iterable[str]) -> int:
-    """How many characters at the end may be the beginning of a tag."""
+    """The number of last characters that may be the beginning of a tag."""
     sizes = (
         size for tag in tags for size in range(len(tag) - 1, 0, -1) if text.endswith(tag[:size])
     )

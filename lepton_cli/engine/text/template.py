@@ -1,7 +1,7 @@
-"""Chat templates: from messages to a prompt in which only the template's own words are trusted.
+"""Chat templates: render messages to a prompt in which only the template's text is trusted.
 
-The file's own Jinja where it works; where it does not, or there is none, a built-in format that the
-vocabulary tells, with a note. What a person wrote stays text whatever it looks like.
+Uses the file's own Jinja if it works; otherwise, with a note, a built-in format chosen by the
+vocabulary. Text of the user is never interpreted.
 """
 
 import time
@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any
 
 from lepton_cli.engine.text.fallback_templates import BUILT_IN, guess
-from lepton_cli.engine.text.jinja.budget import Limits
+from lepton_cli.engine.text.jinja.budget import TemplateLimits
 from lepton_cli.engine.text.jinja.environment import strftime
-from lepton_cli.engine.text.jinja.program import ChatTemplateError, Program
+from lepton_cli.engine.text.jinja.program import ChatTemplateError, TemplateProgram
 from lepton_cli.engine.text.jinja.provenance import segments, trusted
 from lepton_cli.engine.text.messages import Message, Segment
 from lepton_cli.engine.text.streaming import THINK, ReasoningFormat, opened_format, reasoning_format
@@ -22,12 +22,12 @@ from quant.errors import UsageError
 
 KEY = "tokenizer.chat_template"
 OWN, GIVEN = "the model's own", "the given one"
-PROBE, SYSTEM_PROBE = "Zq7 question", "Zq7 rule"  # words that no template says itself
+PROBE, SYSTEM_PROBE = "Zq7 question", "Zq7 rule"  # words that do not occur in templates
 THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking")
 
 
 class ChatTemplate:
-    """A template that is known to render a plain question. Raises ChatTemplateError otherwise."""
+    """A template that renders at least a plain question. Raises ChatTemplateError otherwise."""
 
     def __init__(
         self,
@@ -38,11 +38,13 @@ class ChatTemplate:
         from_file: bool = False,
         note: str | None = None,
     ) -> None:
-        """`from_file`: the model's file has a template, even if it is not this one."""
+        """`from_file`: the model's file has a template, though perhaps not this one."""
         self.name, self.source, self.from_file, self.note = name, source, from_file, note
         start = time.thread_time()
-        self._program = Program(source)
-        self._spent = time.thread_time() - start  # on the trials too: one limit for a whole start
+        self._program = TemplateProgram(source)
+        self._spent = (
+            time.thread_time() - start
+        )  # includes the test renderings: one limit for the whole start
         self._bos = _text(tokenizer, tokenizer.bos)
         self._eos = _text(tokenizer, tokenizer.eos)
         self._adds_bos, self._adds_eos = tokenizer.adds_bos, tokenizer.adds_eos
@@ -50,12 +52,12 @@ class ChatTemplate:
         question = Message("user", PROBE)
         self._takes_text = self._shows(PROBE, [question])
         if not self._takes_text and not self._shows(PROBE, [question]):
-            self._tried([question])  # tells what is wrong, if the template does
-            raise ChatTemplateError("the chat template leaves out what a person says")
+            self._tried([question])  # raises the template's own error, if any
+            raise ChatTemplateError("the chat template drops the user's message")
         self._takes_system = self._shows(SYSTEM_PROBE, [Message("system", SYSTEM_PROBE), question])
         opening = "".join(segment.text for segment in self._tried([question]))
-        told = reasoning_format(source + opening)
-        self.reasoning: ReasoningFormat | None = told or opened_format(opening)
+        own = reasoning_format(source + opening)
+        self.reasoning: ReasoningFormat | None = own or opened_format(opening)
 
     def render(
         self,
@@ -67,17 +69,16 @@ class ChatTemplate:
         variables: Mapping[str, object] | None = None,
         now: datetime | None = None,
     ) -> list[Segment]:
-        """The prompt, without a BOS or EOS that the tokenizer will add.
+        """The prompt, without the BOS or EOS that the tokenizer adds.
 
-        `continue_last` leaves the last message, an answer, open: what the model has said of it so
-        far follows the generation prompt. `variables` are for the template (llama.cpp's
-        --chat-template-kwargs); `now` is the time that it is told. Raises ChatTemplateError when
-        the template refuses the messages.
+        `continue_last` leaves the last message, an answer, open: its text follows the generation
+        prompt. `variables` are passed to the template (llama.cpp's --chat-template-kwargs); `now`
+        is its time. Raises ChatTemplateError if the template refuses the messages.
         """
         partial = None
         if continue_last:
             if not messages or messages[-1].role != "assistant":
-                raise UsageError("the last message is no answer to go on with")
+                raise UsageError("the last message is not an answer to continue")
             *messages, partial = messages
         turns = messages if self._takes_system else _merge_system(messages)
         values = {
@@ -86,17 +87,17 @@ class ChatTemplate:
             "eos_token": trusted(self._eos),
             "add_generation_prompt": add_generation_prompt or continue_last,
             "enable_thinking": enable_thinking,
-            "thinking": enable_thinking,  # what DeepSeek and Granite call it
+            "thinking": enable_thinking,  # the name in DeepSeek's and Granite's templates
             **_dates(now or datetime.now()),
             **(variables or {}),
         }
         characters = sum(len(turn.content) + len(turn.reasoning or "") for turn in turns)
-        limits = Limits(spent=self._spent).grown(len(turns), characters)
+        limits = TemplateLimits(spent=self._spent).grown(len(turns), characters)
         prompt = self._without_doubles(segments(self._program.run(values, limits)))
         return prompt if partial is None else [*prompt, *self._resumed(prompt, partial)]
 
     def _as_mapping(self, message: Message) -> dict[str, Any]:
-        """Hugging Face's form; the role is our own word: templates may build a token from it."""
+        """A message in Hugging Face's form; the role is trusted text for tokens."""
         thought, words = message.reasoning, message.content
         return {
             "role": trusted(message.role),
@@ -118,7 +119,7 @@ class ChatTemplate:
             self._spent += time.thread_time() - start
 
     def _without_doubles(self, prompt: list[Segment]) -> list[Segment]:
-        """Without a BOS at the beginning and an EOS at the end that the tokenizer adds as well."""
+        """The prompt without BOS and EOS, which the tokenizer adds."""
         if prompt and prompt[0].trusted and self._adds_bos:
             prompt = [Segment(prompt[0].text.removeprefix(self._bos), True), *prompt[1:]]
         if prompt and prompt[-1].trusted and self._adds_eos:
@@ -126,7 +127,7 @@ class ChatTemplate:
         return [segment for segment in prompt if segment.text]
 
     def _resumed(self, prompt: list[Segment], partial: Message) -> list[Segment]:
-        """What the model has said of an answer, with the tags that its format puts in between."""
+        """The prompt with a partial answer, and the reasoning tags of the format."""
         tags = self.reasoning or THINK
         end = prompt[-1].text.rstrip() if prompt[-1].trusted else ""
         thought, words = partial.reasoning or "", partial.content
@@ -142,9 +143,9 @@ class ChatTemplate:
 def load_template(
     metadata: Mapping[str, object], tokenizer: Tokenizer, override: str | None = None
 ) -> ChatTemplate:
-    """The file's template, or the one that `override` is or names; else a fallback with a note.
+    """The file's template, or `override` (a name or Jinja), else a built-in one with a note.
 
-    Raises UsageError for an override that is no template: it was asked for, so nothing replaces it.
+    Raises UsageError for an override that is not a template; it is never replaced silently.
     """
     text = metadata.get(KEY)
     has_one = isinstance(text, str) and bool(text.strip())
@@ -163,7 +164,9 @@ def _own(text: str, tokenizer: Tokenizer) -> ChatTemplate:
     if name in BUILT_IN:
         return ChatTemplate(name, BUILT_IN[name], tokenizer, from_file=True)
     if not _is_jinja(text):
-        raise ChatTemplateError(f"{KEY} is {name:.60}, no Jinja and no format that Lepton knows")
+        raise ChatTemplateError(
+            f"{KEY} is {name:.60}, neither Jinja nor a format that Lepton knows"
+        )
     return ChatTemplate(OWN, text, tokenizer, from_file=True)
 
 
@@ -173,7 +176,9 @@ def _chosen(override: str, tokenizer: Tokenizer, *, from_file: bool) -> ChatTemp
         return ChatTemplate(name, BUILT_IN[name], tokenizer, from_file=from_file)
     if not _is_jinja(override):
         known = ", ".join(sorted(BUILT_IN))
-        raise UsageError(f"no chat template is called {name:.60}", f"known are {known}, or Jinja")
+        raise UsageError(
+            f"no chat template is called {name:.60}", f"known names: {known}; or give Jinja"
+        )
     return ChatTemplate(GIVEN, override, tokenizer, from_file=from_file)
 
 
@@ -193,7 +198,7 @@ def _text(tokenizer: Tokenizer, token: int | None) -> str:
 
 
 def _merge_system(messages: Sequence[Message]) -> list[Message]:
-    """For templates that have no place for it: the system text before the first question."""
+    """Puts the system prompt before the first question, for templates without a system role."""
     if not messages or messages[0].role != "system":
         return list(messages)
     system, *rest = messages
@@ -203,7 +208,7 @@ def _merge_system(messages: Sequence[Message]) -> list[Message]:
 
 
 def _dates(now: datetime) -> dict[str, object]:
-    """What llama.cpp's templates ask for, and Hugging Face's function."""
+    """The date variables of llama.cpp, and Hugging Face's strftime_now."""
     layouts = {"date_string": "%d %b %Y", "datetime": "%b %d %Y"}
-    told = {name: trusted(now.strftime(layout)) for name, layout in layouts.items()}
-    return {**told, "strftime_now": partial(strftime, now)}
+    dates = {name: trusted(now.strftime(layout)) for name, layout in layouts.items()}
+    return {**dates, "strftime_now": partial(strftime, now)}

@@ -30,7 +30,7 @@ def refusal(**given) -> str:
 # --- which one
 
 
-def test_nothing_given_is_no_constraint():
+def test_nothing_given_is_not_a_constraint():
     assert find_constraint() is None
 
 
@@ -124,7 +124,7 @@ def test_a_reference_to_elsewhere_is_refused(reference):
 @pytest.mark.parametrize(
     "text", ["{", "[1]", "3", "", '{"type":"null","type":"null"}', '{"minimum":NaN}', "[" * 99999]
 )
-def test_text_that_is_no_schema_is_refused(text):
+def test_text_that_is_not_a_schema_is_refused(text):
     assert "JSON schema" in refusal(json_schema=text)
 
 
@@ -135,7 +135,7 @@ def test_a_schema_nested_too_deeply_is_refused():
     assert "nested too deeply" in refusal(json_schema=schema)
 
 
-def test_a_python_value_that_is_no_json_is_refused():
+def test_a_python_value_that_is_not_json_is_refused():
     assert "not valid JSON" in refusal(json_schema={"const": {1, 2}})
 
 
@@ -236,7 +236,7 @@ def test_json_that_satisfies_its_schema_is_taken(text):
         *("[" * 100000, '{"name":"A","age":' + "9" * 5000 + "}"),
     ],
 )
-def test_json_that_does_not_is_told_why(text):
+def test_json_that_does_not_is_reported_why(text):
     assert prepared(PERSON).problem_with(text)
 
 

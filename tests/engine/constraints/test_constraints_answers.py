@@ -123,7 +123,7 @@ def test_an_answer_ends_where_nothing_can_follow(gpt2):
     assert (len(text), answer.reason, answer.unmet) == (3, "stop", None)
 
 
-def test_ignore_eos_goes_on_as_long_as_the_form_allows(gpt2):
+def test_ignore_eos_continues_as_long_as_the_form_allows(gpt2):
     answer, text, _ = answer_of(gpt2, 1, regex="[0-9]*", ignore_eos=True, max_tokens=50)
     assert (answer.reason, answer.unmet) == ("length", None)
     assert re.fullmatch(r"\d{50,}", text)
@@ -208,12 +208,12 @@ def test_without_a_thought_the_answer_is_strict_from_the_start(gpt2):
     assert (text, thought, answer.unmet) == ("toll", "", None)
 
 
-def test_text_is_the_answer_alone_where_thoughts_are_not_told_apart(gpt2):
+def test_text_is_the_answer_alone_where_thoughts_are_not_distinguished(gpt2):
     answer, text, _ = answer_of(gpt2, 1, script=ids(gpt2, THOUGHT), choices=["toll"])
     assert (text, answer.unmet) == ("toll", None)
 
 
-def test_a_thought_without_an_end_is_no_answer(gpt2):
+def test_a_thought_without_an_end_is_not_an_answer(gpt2):
     script = ids(gpt2, "<think>" + "he " * 30)
     answer, _, _ = answer_of(
         gpt2, 1, THINK, script=script, thinks=True, choices=["toll"], max_tokens=20

@@ -8,7 +8,13 @@ from llguidance import LLMatcher, LLTokenizer
 
 from lepton_cli.engine.constraints.constraint import Constraint
 from lepton_cli.engine.constraints.gbnf.engine import engine_grammar
-from lepton_cli.engine.constraints.gbnf.grammar import Chars, Choice, Repeat, Rule, read_gbnf
+from lepton_cli.engine.constraints.gbnf.grammar import (
+    Chars,
+    Choice,
+    Repeat,
+    RuleReference,
+    read_gbnf,
+)
 from lepton_cli.engine.constraints.gbnf.runs import safe_runs
 from lepton_cli.engine.constraints.grammars import prepare
 from quant.errors import UsageError
@@ -51,7 +57,7 @@ def means(rules, text: str) -> bool:
             case Chars(ranges):
                 hit = start < len(text) and any(a <= ord(text[start]) <= b for a, b in ranges)
                 return {start + 1} if hit else set()
-            case Rule(name):
+            case RuleReference(name):
                 return known[name][start]
             case Choice(parts):
                 return set().union(*(ends(part, start) for part in parts))
@@ -154,14 +160,14 @@ def test_a_grammar_of_many_sets_is_followed_at_once():
     engine_grammar(read_gbnf(f"root ::= ({sets})?"))
 
 
-def test_rules_are_put_behind_what_they_mention():
+def test_rules_are_put_after_what_they_mention():
     assert list(read_gbnf('root ::= a b root?\nc ::= "x"\nb ::= c\na ::= b c')) == [
         *("c", "b", "a", "root"),
     ]
 
 
 def test_a_grammar_of_too_many_characters_is_refused():
-    with pytest.raises(UsageError, match="500010 characters; at most 500000"):
+    with pytest.raises(UsageError, match="500010 characters; the limit is 500000"):
         prepare(Constraint("grammar", "root ::= #" + "x" * 500_000))
 
 
@@ -194,12 +200,12 @@ def test_it_is_read_as_it_is_written(grammar, text):
         ("", "no rule root"),
         ('x ::= "a"', "no rule root"),
         ('root = "a"', "line 1, column 6: ::= is missing"),
-        ("root ::= foo", "'foo', which is not there"),
+        ("root ::= foo", "'foo', which is not defined"),
         ('root ::= "a"\n\nroot ::= "b"', "line 3"),
         ('root ::= "a', "ends amid"),
         ("root ::= [a", "ends amid"),
         ('root ::= ("a"', "a ) is missing"),
-        ('root ::= "a" )', "')' is out of place"),
+        ('root ::= "a" )', "')' is not expected here"),
         ("root ::= [b-a]", "empty"),
         ("root ::= []", "no character"),
         (r'root ::= "\q"', "no escape"),
@@ -209,17 +215,17 @@ def test_it_is_read_as_it_is_written(grammar, text):
         ('root ::= "a"{99999}', "up to 2000"),
         ("root ::= <think> [a]", "tokens like <think>"),
         ("root ::= !<[12]>", "tokens like <think>"),
-        ("root ::= root", "again and again"),
+        ("root ::= root", "always contains itself"),
         ('root ::= "a" | b\nb ::= "b" b', "'b' needs itself"),
         ("root ::= " + "(" * 300, "brackets"),
-        ('root ::= "a"' + "*" * 300, "repetitions of each other"),
+        ('root ::= "a"' + "*" * 300, "nested repetitions"),
         (chain(5000, '"x" {}?'), "nested more than 400 deep"),
         (chain(5000, "{} root"), "nested more than 400 deep"),
         (chain(5000, "{} {}", '""'), "nested more than 400 deep"),
         ("\n".join(chain(5000, "{}").splitlines()[::-1]), "nested more than 400 deep"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place(grammar, told):
+def test_what_is_wrong_is_reported_with_its_place(grammar, told):
     with pytest.raises(UsageError, match=r".") as caught:
         prepare(Constraint("grammar", grammar))
     assert told in caught.value.message

@@ -11,7 +11,7 @@ from lepton_cli.__main__ import run
 from lepton_cli.engine.constraints.constraint import find_constraint
 from lepton_cli.engine.constraints.grammars import prepare
 from lepton_cli.engine.constraints.guide import Guides
-from lepton_cli.engine.constraints.lookahead import Alphabet
+from lepton_cli.engine.constraints.lookahead import SearchSteps
 from lepton_cli.engine.constraints.map_keys import MapKeys
 from lepton_cli.engine.decoding.answer import Answer
 from lepton_cli.engine.decoding.generation import Generation
@@ -97,7 +97,7 @@ def test_a_ban_leaves_what_a_form_can_be_without_it(tokenizer, ban, given, left,
     ],
 )
 def test_a_form_that_is_banned_as_a_whole_is_refused(given):
-    with pytest.raises(UsageError, match="holds one that is banned"):
+    with pytest.raises(UsageError, match="contains a banned one"):
         prepare(find_constraint(**given), ("true", "fals", "("))
 
 
@@ -122,7 +122,7 @@ def test_a_ban_on_the_command_line_looks_ahead(capfd):
     assert run(args) == 0
     assert capfd.readouterr().out == "false\n"
     assert run([*args, "--ban", "false"]) == 2
-    assert "each text of the JSON schema holds one that is banned" in capfd.readouterr().err
+    assert "every text of the JSON schema contains a banned one" in capfd.readouterr().err
 
 
 # --- keys
@@ -190,13 +190,13 @@ def test_equal_keys_are_found_in_one_object_alone(text, twice):
 
 def test_a_search_that_finds_no_end_in_time_holds_it_for_possible():
     grammar = prepare(find_constraint(grammar='root ::= [a-z] root | "true."'))
-    start = Alphabet.of_bytes().begin(grammar.engine, to_the_end=True)
+    start = SearchSteps.of_bytes().begin(grammar.engine, to_the_end=True)
     assert start.possible([Bans((b"true",))])
 
 
 def test_what_led_on_before_is_forgotten_once_it_does_not():
     grammar = prepare(find_constraint(choices=["ab", "acd"]))
-    start = Alphabet.of_bytes().begin(grammar.engine, to_the_end=True)
+    start = SearchSteps.of_bytes().begin(grammar.engine, to_the_end=True)
     assert start.possible([])
     assert start.accept(b"ac")
     assert start.possible([])

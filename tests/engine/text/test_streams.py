@@ -59,13 +59,13 @@ def test_characters_come_whole_and_complete(text, seed):
     assert "\ufffd" not in "".join(parts) or "\ufffd" in text
 
 
-def test_half_a_character_at_the_end_is_shown_as_broken():
+def test_a_partial_character_at_the_end_is_shown_as_broken():
     stream = Utf8Stream()
     assert stream.feed("é".encode()[:1]) == ""
     assert stream.flush() == "\ufffd"
 
 
-def test_bytes_that_are_no_utf8_do_not_stop_the_stream():
+def test_bytes_that_are_not_utf8_do_not_stop_the_stream():
     assert Utf8Stream().feed(b"a\xffb") == "a\ufffdb"
 
 
@@ -133,7 +133,7 @@ def test_an_answer_without_a_thought_is_an_answer(reasoning):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_gpt_oss_channels_are_told_apart(seed):
+def test_gpt_oss_channels_are_distinguished(seed):
     text = (
         "<|channel|>analysis<|message|>think<|end|>"
         "<|start|>assistant<|channel|>analysis<|message|>more<|end|>"
@@ -155,7 +155,7 @@ def test_a_thought_that_never_ends_stays_a_thought():
     assert told("<think>\nI wonder </thin") == ("I wonder </thin", "")
 
 
-def test_a_tag_amid_the_answer_is_text():
+def test_a_tag_inside_the_answer_is_text():
     text = "Write <think> first, then </think>."
     assert told(text) == ("", text)
 

@@ -106,23 +106,23 @@ def test_an_error_in_a_rendering_is_one_line():
         template(source).render(TALK)
 
 
-def test_a_system_text_that_the_template_refuses_goes_before_the_first_question():
+def test_a_system_prompt_that_the_template_refuses_goes_before_the_first_question():
     prompt = text(template(STRICT).render([Message("system", "Be brief."), *TALK]))
     assert prompt.startswith("<s>[user]Be brief.\nHi</s>[assistant]Hello")
 
 
-def test_a_system_text_that_the_template_ignores_goes_before_the_first_question():
+def test_a_system_prompt_that_the_template_ignores_goes_before_the_first_question():
     ignoring = CHATML.replace("messages %}", "messages if message.role != 'system' %}")
     prompt = text(template(ignoring).render([Message("system", "Be brief."), *TALK]))
     assert prompt.startswith("<|im_start|>user\nBe brief.\nHi<|im_end|>")
 
 
-def test_a_system_text_that_the_template_takes_stays_where_it_is():
+def test_a_system_prompt_that_the_template_takes_stays_where_it_is():
     prompt = text(template(CHATML).render([Message("system", "Be brief."), *TALK]))
     assert prompt.startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi")
 
 
-def test_a_system_text_alone_is_a_question():
+def test_a_system_prompt_alone_is_a_question():
     assert text(template(STRICT).render([Message("system", "Be brief.")])).startswith(
         "<s>[user]Be brief."
     )
@@ -167,7 +167,7 @@ def test_a_person_s_variables_reach_the_template_untrusted():
 # --- going on with an answer -----------------------------------------------------------------
 
 
-def test_an_answer_goes_on_where_it_ended():
+def test_an_answer_continues_where_it_ended():
     prompt = template(CHATML).render([*TALK, Message("assistant", "By")], continue_last=True)
     assert text(prompt).endswith("Bye<|im_end|>\n<|im_start|>assistant\nBy")
     assert prompt[-1] == Segment("By", False)
@@ -186,14 +186,14 @@ def test_thoughts_of_an_answer_go_before_it(partial, expected):
     assert text(prompt).endswith(expected)
 
 
-def test_an_answer_without_thoughts_goes_on_without():
+def test_an_answer_without_thoughts_continues_without():
     prompt = template(THINKING).render(
         [TALK[0], Message("assistant", "By")], continue_last=True, enable_thinking=False
     )
     assert text(prompt).endswith("<think></think>By")
 
 
-def test_a_gpt_oss_answer_goes_on_in_its_channel():
+def test_a_gpt_oss_answer_continues_in_its_channel():
     harmony = ChatTemplate("gpt-oss", BUILT_IN["gpt-oss"], Tokenizer())
     partial = Message("assistant", "By", reasoning="hm")
     assert text(harmony.render([TALK[0], partial], continue_last=True)).endswith(
@@ -203,8 +203,8 @@ def test_a_gpt_oss_answer_goes_on_in_its_channel():
 
 
 @pytest.mark.parametrize("messages", [[], TALK])
-def test_there_must_be_an_answer_to_go_on_with(messages):
-    with pytest.raises(UsageError, match="no answer to go on with"):
+def test_there_must_be_an_answer_to_continue(messages):
+    with pytest.raises(UsageError, match="not an answer to continue"):
         template(CHATML).render(messages, continue_last=True)
 
 
@@ -235,7 +235,7 @@ def test_the_vocabulary_tells_the_format():
         ("{% if %}", "line 1"),
         ("{{ a.b.c }}", "'a' is undefined"),
         ("{{ messages[0].content | nonsense }}", "nonsense"),
-        ("{{ 'hello' }}", "leaves out what a person says"),
+        ("{{ 'hello' }}", "drops the user's message"),
         ("{% include 'x' %}", "Include has no place"),
         ("{{ '" + "a" * 200_000 + "' }}", "longer than"),
         ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "nested too deeply"),

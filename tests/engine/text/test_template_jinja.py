@@ -11,9 +11,9 @@ import pytest
 from jinja2.exceptions import TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
-from lepton_cli.engine.text.jinja.budget import Limits
-from lepton_cli.engine.text.jinja.codegen import Generation
-from lepton_cli.engine.text.jinja.program import ChatTemplateError, Program
+from lepton_cli.engine.text.jinja.budget import TemplateLimits
+from lepton_cli.engine.text.jinja.codegen import GenerationTag
+from lepton_cli.engine.text.jinja.program import ChatTemplateError, TemplateProgram
 
 
 def refuse(message):
@@ -32,7 +32,7 @@ def to_json(value, ensure_ascii=False, indent=None, separators=None, sort_keys=F
 
 def plain_jinja():
     environment = SandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", Generation]
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", GenerationTag]
     )
     environment.globals["raise_exception"] = refuse
     environment.globals["strftime_now"] = lambda layout: datetime.now().strftime(layout)
@@ -46,7 +46,10 @@ def compiled(shared_data):
     environment = plain_jinja()
     files = sorted(shared_data("templates").glob("*.jinja"))
     sources = {file.stem: file.read_text(encoding="utf-8") for file in files}
-    return {name: (Program(text), environment.from_string(text)) for name, text in sources.items()}
+    return {
+        name: (TemplateProgram(text), environment.from_string(text))
+        for name, text in sources.items()
+    }
 
 
 TOOL = {
@@ -109,7 +112,7 @@ def test_the_text_is_what_plain_jinja_renders(compiled, chat):
             variables["tools"] = [{"type": "function", "function": TOOL}]
         for name, (program, template) in compiled.items():
             own, other = copy.deepcopy(variables), copy.deepcopy(variables)
-            ours = outcome(partial(program.run, own, Limits()))
+            ours = outcome(partial(program.run, own, TemplateLimits()))
             assert ours == outcome(partial(template.render, other)), (name, prompt, thinking)
 
 
@@ -159,7 +162,7 @@ SAME = [
 
 
 def run(source):
-    return Program(source).run({}, Limits())
+    return TemplateProgram(source).run({}, TemplateLimits())
 
 
 @pytest.mark.parametrize("source", SAME)

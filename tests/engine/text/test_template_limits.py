@@ -7,12 +7,12 @@ import tracemalloc
 import pytest
 from fake_model import FakeTokenizer
 
-from lepton_cli.engine.text.jinja.budget import Limits
-from lepton_cli.engine.text.jinja.program import MAX_SOURCE, ChatTemplateError, Program
+from lepton_cli.engine.text.jinja.budget import TemplateLimits
+from lepton_cli.engine.text.jinja.program import MAX_SOURCE, ChatTemplateError, TemplateProgram
 from lepton_cli.engine.text.messages import Message
 from lepton_cli.engine.text.template import ChatTemplate
 
-LIMITS = Limits(seconds=0.1, characters=100_000, bytes=8_000_000)
+LIMITS = TemplateLimits(seconds=0.1, characters=100_000, bytes=8_000_000)
 MEMORY = 40_000_000  # bytes at the peak, as tracemalloc counts them
 PATIENCE = 5.0  # seconds; the limit is processor time, and the machine may be busy
 
@@ -106,12 +106,12 @@ HOSTILE = {
 
 
 def run(source):
-    return Program(source).run({"messages": []}, LIMITS)
+    return TemplateProgram(source).run({"messages": []}, LIMITS)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_template_ends_soon_and_in_one_line(name):
-    program = Program(HOSTILE[name])
+    program = TemplateProgram(HOSTILE[name])
     start = time.perf_counter()
     with pytest.raises(ChatTemplateError) as caught:
         program.run({"messages": []}, LIMITS)
@@ -122,7 +122,7 @@ def test_a_hostile_template_ends_soon_and_in_one_line(name):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_template_takes_little_memory(name):
-    program = Program(HOSTILE[name])
+    program = TemplateProgram(HOSTILE[name])
     tracemalloc.start()
     try:
         with pytest.raises(ChatTemplateError):
@@ -156,7 +156,7 @@ ENDLESS = {
 @pytest.mark.parametrize("name", ENDLESS)
 def test_a_source_that_would_break_the_compiler_is_one_line(name):
     with pytest.raises(ChatTemplateError) as caught:
-        Program(ENDLESS[name])
+        TemplateProgram(ENDLESS[name])
     assert "\n" not in caught.value.message
 
 
@@ -167,7 +167,7 @@ def test_a_filter_gives_a_list_so_that_none_waits_inside_another(filters):
 
 def test_nothing_is_computed_while_compiling():
     start = time.perf_counter()
-    Program("{{ 'a' * 10 ** 9 }}{{ 10 ** 9 ** 9 ** 9 }}{{ ('a' | upper) * 10 ** 9 }}")
+    TemplateProgram("{{ 'a' * 10 ** 9 }}{{ 10 ** 9 ** 9 ** 9 }}{{ ('a' | upper) * 10 ** 9 }}")
     assert time.perf_counter() - start < PATIENCE
 
 
@@ -204,21 +204,21 @@ def test_python_is_out_of_reach(source):
 
 
 @pytest.mark.parametrize("name", ["attr", "pprint", "urlize", "xmlattr", "center", "wordwrap"])
-def test_filters_that_are_not_bounded_are_not_there(name):
+def test_filters_that_are_not_bounded_do_not_exist(name):
     with pytest.raises(ChatTemplateError, match=f"No filter named '{name}'"):
-        Program(f"{{{{ messages | {name} }}}}")
+        TemplateProgram(f"{{{{ messages | {name} }}}}")
 
 
 def test_long_messages_raise_the_limits():
-    program, variables = Program("{{ words }}" * 5), {"words": "a" * 50_000}
+    program, variables = TemplateProgram("{{ words }}" * 5), {"words": "a" * 50_000}
     with pytest.raises(ChatTemplateError, match="more than 100000 characters"):
         program.run(variables, LIMITS)
     assert len(program.run(variables, LIMITS.grown(1, 50_000))) == 250_000
 
 
 def test_renderings_do_not_share_their_budgets():
-    program = Program("{% for i in range(2000) %}{{ i }}{% endfor %}")
-    assert len({program.run({}, Limits(bytes=1_000_000)) for _ in range(20)}) == 1
+    program = TemplateProgram("{% for i in range(2000) %}{{ i }}{% endfor %}")
+    assert len({program.run({}, TemplateLimits(bytes=1_000_000)) for _ in range(20)}) == 1
 
 
 # --- one limit for a whole start -------------------------------------------------------------

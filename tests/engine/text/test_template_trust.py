@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jinja2.sandbox import SandboxedEnvironment
 
 from lepton_cli.engine.text.jinja import filters, methods
-from lepton_cli.engine.text.jinja.budget import Budget, Limits
+from lepton_cli.engine.text.jinja.budget import Budget, TemplateLimits
 from lepton_cli.engine.text.jinja.program import ChatTemplateError
 from lepton_cli.engine.text.jinja.provenance import Traced, cut, derived, join, segments, trusted
 from lepton_cli.engine.text.messages import Message, Segment
@@ -128,7 +128,7 @@ def test_a_person_s_words_give_no_special_tokens(shared_data, name):
 
 
 def budget():
-    return Budget(Limits())
+    return Budget(TemplateLimits())
 
 
 @st.composite

@@ -1,1 +1,1 @@
-"""llama.cpp's grammars."""
+"""llama.cpp's grammars (GBNF)."""

@@ -1,7 +1,7 @@
-"""GBNF written for the engine: one regex where that is enough, else rules over small pieces.
+"""Translates GBNF for the engine (llguidance): to one regex if possible, else to rules.
 
-The engine reads pieces greedily. A piece is one character, or a repetition of which `gbnf_runs` has
-shown that this makes no difference; so the engine's texts are exactly the grammar's.
+The engine matches terminals greedily. A terminal is one character, or a repetition for which `runs`
+has shown that this makes no difference; so the engine accepts exactly the grammar's texts.
 """
 
 from lepton_cli.engine.constraints.gbnf.grammar import (
@@ -10,12 +10,12 @@ from lepton_cli.engine.constraints.gbnf.grammar import (
     Node,
     Ranges,
     Repeat,
-    Rule,
+    RuleReference,
     Rules,
 )
 from lepton_cli.engine.constraints.gbnf.runs import recursive_rules, safe_runs
 
-LONGEST_REGEX = 100_000
+MAX_REGEX = 100_000
 
 
 def engine_grammar(rules: Rules) -> str:
@@ -29,7 +29,7 @@ def engine_grammar(rules: Rules) -> str:
 
 
 class _Regexes:
-    """Writes nodes without recursion as a regex; None where that grows too long."""
+    """Writes non-recursive nodes as a regex; None if it gets too long."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
@@ -39,7 +39,7 @@ class _Regexes:
         match node:
             case Chars(ranges):
                 return _class(ranges)
-            case Rule(name):
+            case RuleReference(name):
                 if name not in self._known:
                     self._known[name] = self.written(self._rules[name])
                 return self._known[name]
@@ -53,7 +53,7 @@ class _Regexes:
         length = 0
         for part in parts:
             piece = self.written(part)
-            if piece is None or length > LONGEST_REGEX:
+            if piece is None or length > MAX_REGEX:
                 return None
             pieces.append(piece)
             length += len(piece)
@@ -79,7 +79,7 @@ class _Writer:
         match node:
             case Chars(ranges):
                 return f"/{_class(ranges)}/"
-            case Rule(name):
+            case RuleReference(name):
                 return self._names[name]
             case Repeat(part, least, most):
                 return self._run(node) or f"({self._written(part)}){_counts(least, most)}"
@@ -88,7 +88,7 @@ class _Writer:
         return " ".join(map(self._written, node.parts)) or '""'
 
     def _run(self, node: Repeat) -> str | None:
-        """A piece is never empty: a repetition that may be is one that may be left out."""
+        """A repetition as one terminal. One that may be empty is made optional."""
         regex = self._regexes.written(node.part) if node in self._runs else None
         piece = regex and f"/(?:{regex}){_counts(max(1, node.least), node.most)}/"
         return f"({piece})?" if piece and node.least == 0 else piece

@@ -1,4 +1,4 @@
-"""GBNF, the grammars of llama.cpp: read into a tree of characters, rules and repetitions."""
+"""Parses GBNF, llama.cpp's grammars, into a tree of characters, rules and repetitions."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -18,11 +18,11 @@ COUNTS = re.compile(r"\{\s*(\d{1,9})\s*(?:(,)\s*(\d{1,9})?\s*)?\}")
 SIGNS: Mapping[str, tuple[int, int | None]] = MappingProxyType(
     {"*": (0, None), "+": (1, None), "?": (0, 1)}
 )
-MOST_TIMES, DEEPEST = 2000, 200
-DEEPEST_RULES = 400  # also through each other's rules; the engine overruns its stack at about 2500
+MAX_REPEATS, MAX_DEPTH = 2000, 200
+MAX_RULE_DEPTH = 400  # nesting across rules; the engine overflows its stack at about 2500
 
 Ranges = tuple[tuple[int, int], ...]
-"""Code points from and to, in order, without overlaps."""
+"""Ranges of code points (first, last), sorted, without overlaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +50,23 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RuleReference:
     name: str
 
 
-Node = Chars | Sequence | Choice | Repeat | Rule
+Node = Chars | Sequence | Choice | Repeat | RuleReference
 Rules = Mapping[str, Node]
 
 
 def read_gbnf(text: str) -> dict[str, Node]:
-    """The rules by name; `root` is where a text begins. Raises UsageError with line and column."""
+    """The rules by name; a text begins at `root`. Raises UsageError with line and column."""
     rules = dict(_Reader(text).rules())
     if "root" not in rules:
-        raise UsageError("the grammar has no rule root", "name the first one so: root ::= ...")
+        raise UsageError("the grammar has no rule root", "define the first one as: root ::= ...")
     for name, node in rules.items():
         for other in rules_of(node):
             if other not in rules:
-                message = f"the grammar's rule {name!r} names {other!r}, which is not there"
+                message = f"the grammar's rule {name!r} uses {other!r}, which is not defined"
                 raise UsageError(message, f"define it: {other} ::= ...")
     ordered = _ordered(rules)
     _check_depth(ordered)
@@ -75,9 +75,9 @@ def read_gbnf(text: str) -> dict[str, Node]:
 
 
 def _ordered(rules: Rules) -> dict[str, Node]:
-    """A rule behind those that it mentions, but for those that lead back to it.
+    """The rules in dependency order (each after those that it uses), except for cycles.
 
-    So whoever goes through them until nothing changes is done in a few rounds.
+    So fixed-point iterations over them converge in a few rounds.
     """
     ordered: dict[str, Node] = {}
     seen = set[str]()
@@ -97,12 +97,12 @@ def _ordered(rules: Rules) -> dict[str, Node]:
 
 
 def _check_depth(ordered: Rules) -> None:
-    """Whoever follows the rules from the inside out, or lays them out, does so recursively."""
+    """Refuses deeply nested rules, since several functions process them recursively."""
     heights: dict[str, int] = {}
     for name, node in ordered.items():
         heights[name] = 1 + _height(node, heights)
-        if heights[name] > DEEPEST_RULES:
-            message = f"the grammar's rule {name!r} is nested more than {DEEPEST_RULES} deep"
+        if heights[name] > MAX_RULE_DEPTH:
+            message = f"the grammar's rule {name!r} is nested more than {MAX_RULE_DEPTH} deep"
             raise UsageError(message, "write chains of rules as repetitions: rule ::= part+")
 
 
@@ -110,7 +110,7 @@ def _height(node: Node, heights: Mapping[str, int]) -> int:
     match node:
         case Chars():
             return 0
-        case Rule(name):
+        case RuleReference(name):
             return heights.get(name, 0)
         case Repeat(part):
             return 1 + _height(part, heights)
@@ -118,7 +118,7 @@ def _height(node: Node, heights: Mapping[str, int]) -> int:
 
 
 def _check_finite(rules: Rules) -> None:
-    """Refuses rules that only an endless text could satisfy."""
+    """Refuses rules that only an infinite text could match."""
     ended, grown = set[str](), True
     while grown:
         before = len(ended)
@@ -128,16 +128,16 @@ def _check_finite(rules: Rules) -> None:
         grown = len(ended) > before
     for name in rules:
         if name not in ended:
-            message = f"the grammar's rule {name!r} needs itself again and again"
+            message = f"the grammar's rule {name!r} always contains itself"
             raise UsageError(message, "give it an alternative without itself")
 
 
 def _ends(node: Node, ended: Collection[str]) -> bool:
-    """Whether a text can satisfy a node where only the rules in `ended` have one."""
+    """Whether a finite text matches the node if only the rules in `ended` have one."""
     match node:
         case Chars():
             return True
-        case Rule(name):
+        case RuleReference(name):
             return name in ended
         case Choice(parts):
             return any(_ends(part, ended) for part in parts)
@@ -147,9 +147,9 @@ def _ends(node: Node, ended: Collection[str]) -> bool:
 
 
 def rules_of(node: Node) -> Iterator[str]:
-    """The names of the rules that a node mentions."""
+    """The names of the rules that a node uses."""
     match node:
-        case Rule(name):
+        case RuleReference(name):
             yield name
         case Sequence(parts) | Choice(parts):
             for part in parts:
@@ -159,7 +159,7 @@ def rules_of(node: Node) -> Iterator[str]:
 
 
 def normalized(ranges: list[tuple[int, int]]) -> Ranges:
-    """In order, joined where they touch."""
+    """Sorted ranges; adjacent ones are joined."""
     joined: list[tuple[int, int]] = []
     for low, high in sorted(ranges):
         if joined and low <= joined[-1][1] + 1:
@@ -170,7 +170,7 @@ def normalized(ranges: list[tuple[int, int]]) -> Ranges:
 
 
 def inverted(ranges: Ranges) -> Ranges:
-    """All other characters; surrogates are none."""
+    """The ranges of all other characters, without surrogates."""
     outside, start = [], 0
     for low, high in normalized([*ranges, SURROGATES]):
         if low > start:
@@ -180,7 +180,7 @@ def inverted(ranges: Ranges) -> Ranges:
 
 
 class _Reader:
-    """Reads from left to right; what it does not understand is an error at its place."""
+    """A recursive-descent parser; errors have a line and a column."""
 
     def __init__(self, text: str) -> None:
         self._text, self._at, self._depth = text, 0, 0
@@ -191,7 +191,7 @@ class _Reader:
         while self._at < len(self._text):
             name = self._name()
             if name in names:
-                raise self._wrong(f"the rule {name!r} is there twice")
+                raise self._wrong(f"the rule {name!r} is defined twice")
             names.add(name)
             self._skip(BLANK)
             if not self._taken("::="):
@@ -199,7 +199,7 @@ class _Reader:
             self._skip(BLANK_LINES)
             yield name, self._choice(nested=False)
             if self._at < len(self._text) and self._text[self._at] not in "\r\n":
-                raise self._wrong(f"{self._text[self._at]!r} is out of place")
+                raise self._wrong(f"{self._text[self._at]!r} is not expected here")
             self._skip(BLANK_LINES)
 
     def _choice(self, *, nested: bool) -> Node:
@@ -228,15 +228,15 @@ class _Reader:
         if self._taken("."):
             return Chars(inverted(()))
         if NAME.match(self._text, self._at):
-            return Rule(self._name())
+            return RuleReference(self._name())
         if self._text.startswith(("<", "!<"), self._at):
-            raise self._wrong("tokens like <think> are not supported: an answer is text alone")
+            raise self._wrong("tokens like <think> are not supported: an answer is text only")
         return None
 
     def _group(self) -> Node:
         self._depth += 1
-        if self._depth > DEEPEST:
-            raise self._wrong(f"more than {DEEPEST} brackets in each other")
+        if self._depth > MAX_DEPTH:
+            raise self._wrong(f"more than {MAX_DEPTH} nested brackets")
         self._skip(BLANK_LINES)
         inner = self._choice(nested=True)
         if not self._taken(")"):
@@ -248,8 +248,8 @@ class _Reader:
         signs = 0
         while (counts := self._counts()) is not None:
             part, signs = Repeat(part, *counts), signs + 1
-            if signs > DEEPEST:
-                raise self._wrong(f"more than {DEEPEST} repetitions of each other")
+            if signs > MAX_DEPTH:
+                raise self._wrong(f"more than {MAX_DEPTH} nested repetitions")
             self._skip(blank)
         return part
 
@@ -262,8 +262,8 @@ class _Reader:
         found = COUNTS.match(self._text, self._at)
         least = int(found[1]) if found else 0
         most = least if found and not found[2] else int(found[3]) if found and found[3] else None
-        if not found or max(least, most or 0) > MOST_TIMES or (most is not None and most < least):
-            raise self._wrong(f"a count is like {{3}}, {{3,}} or {{3,5}}, up to {MOST_TIMES}")
+        if not found or max(least, most or 0) > MAX_REPEATS or (most is not None and most < least):
+            raise self._wrong(f"a count is like {{3}}, {{3,}} or {{3,5}}, up to {MAX_REPEATS}")
         self._at = found.end()
         return least, most
 
@@ -291,24 +291,24 @@ class _Reader:
         left_out = normalized(ranges) if negated else inverted(normalized(ranges))
         chosen = inverted(left_out)
         if not chosen:
-            raise self._wrong("the set before holds no character")
+            raise self._wrong("the preceding set is empty")
         return Chars(chosen)
 
     def _character(self) -> int:
         if self._at >= len(self._text):
-            raise self._wrong("the grammar ends amid a text or a set")
+            raise self._wrong("the grammar ends inside a string or a set")
         if not self._taken("\\"):
             self._at += 1
             return ord(self._text[self._at - 1])
         found = ESCAPED.match(self._text, self._at)
         if not found:
-            raise self._wrong(f"\\{self._text[self._at : self._at + 1]} is no escape")
+            raise self._wrong(f"\\{self._text[self._at : self._at + 1]} is not an escape")
         self._at = found.end()
         code = next((int(digits, 16) for digits in found.groups()[:3] if digits), None)
         if code is None:
             return ord(LETTERS.get(found[4], found[4]))
         if code > LAST or SURROGATES[0] <= code <= SURROGATES[1]:
-            raise self._wrong(f"there is no character {found[0][1:]}")
+            raise self._wrong(f"there is no code point {found[0][1:]}")
         return code
 
     def _name(self) -> str:

@@ -1,9 +1,9 @@
-"""Which repetitions of a GBNF grammar a greedy reader may take as one piece.
+"""Finds the repetitions of a GBNF grammar that may be matched greedily as one terminal.
 
-The engine under the constraints reads pieces greedily, but a grammar of characters means every way
-to read a text. So a repetition is one piece only if no other reading of the text so far could take
-a character that goes on with it. That is shown on an automaton of the whole grammar that forgets
-where a rule was called from: it reads at least what the grammar does, so it misses no conflict.
+The engine matches terminals greedily, but a grammar of characters allows every parse of a text. So
+a repetition is one terminal only if no other parse of the text so far could take a character that
+continues it. This is shown with an automaton of the whole grammar that ignores where a rule was
+called from: it accepts at least the grammar's texts, so no conflict is missed.
 """
 
 from bisect import bisect_left
@@ -16,22 +16,22 @@ from lepton_cli.engine.constraints.gbnf.grammar import (
     Node,
     Ranges,
     Repeat,
-    Rule,
+    RuleReference,
     Rules,
     rules_of,
 )
 
-# beyond these, every piece is a character
-MOST_PLACES = 300_000  # in all the sets of places that a text can lead to
-MOST_PARTS = 100_000  # of runs as they are laid out: those of parts of parts can double at each
-MOST_STEPS = 10_000_000  # from a place by a stretch of characters
+# beyond these limits, every terminal is one character
+MAX_STATES = 300_000  # in all reachable sets of states
+MAX_PARTS = 100_000  # states of expanded runs, which may double with each nesting
+MAX_STEPS = 10_000_000  # transitions
 
-Place = tuple[int, int]
-"""A state and the run whose characters led there: 0 is none, also before a run's first one."""
+RunState = tuple[int, int]
+"""A state, and the run whose characters led there (0: none, or the run has not begun)."""
 
 
 def recursive_rules(rules: Rules) -> frozenset[str]:
-    """The rules that come to mention one that mentions itself, at any depth."""
+    """The rules that use a recursive rule, at any depth."""
     mentioned = {name: set(rules_of(node)) for name, node in rules.items()}
     plain, grown = set[str](), True
     while grown:
@@ -44,7 +44,7 @@ def recursive_rules(rules: Rules) -> frozenset[str]:
 
 
 def safe_runs(rules: Rules) -> frozenset[Repeat]:
-    """The repetitions that may be one piece each, the largest there are."""
+    """The largest repetitions that may be one terminal each."""
     finder, refused = _Finder(rules), set[Repeat]()
     while candidates := finder.runs(refused):
         conflicts = _conflicts(rules, candidates)
@@ -55,7 +55,7 @@ def safe_runs(rules: Rules) -> frozenset[Repeat]:
 
 
 class _Finder:
-    """Finds repetitions without recursion whose part is never empty."""
+    """Finds non-recursive repetitions whose part is never empty."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules, self._recursive = rules, recursive_rules(rules)
@@ -74,16 +74,16 @@ class _Finder:
                 yield node
             else:
                 yield from self._in(node.part, refused)
-        elif not isinstance(node, Chars | Rule):
+        elif not isinstance(node, Chars | RuleReference):
             for part in node.parts:
                 yield from self._in(part, refused)
 
     def _empty(self, node: Node) -> bool:
-        """Whether a node without recursion can be an empty text."""
+        """Whether a non-recursive node matches the empty text."""
         match node:
             case Chars():
                 return False
-            case Rule(name):
+            case RuleReference(name):
                 if name not in self._known:
                     self._known[name] = self._empty(self._rules[name])
                 return self._known[name]
@@ -99,15 +99,15 @@ class _Finder:
 
 @dataclass(slots=True)
 class _Automaton:
-    """States by number: where each leads without a character, and with one of a set.
+    """A nondeterministic automaton: states by number, with empty and character transitions.
 
-    Sets of characters are bits: one for each stretch between the ends of the grammar's ranges.
+    Sets of characters are bit masks: one bit per interval between the grammar's range boundaries.
     """
 
     cuts: tuple[int, ...]
     silent: list[list[int]] = field(default_factory=list)
     read: list[list[tuple[int, int]]] = field(default_factory=list)
-    owner: list[int] = field(default_factory=list)  # the run that a state is inside of, or 0
+    owner: list[int] = field(default_factory=list)  # the run that contains the state, or 0
 
     def state(self, owner: int) -> int:
         self.silent.append([])
@@ -121,8 +121,8 @@ class _Automaton:
             for low, high in ranges
         )
 
-    def reached(self, places: Iterable[Place]) -> frozenset[Place]:
-        """The places and those behind them without a character."""
+    def reached(self, places: Iterable[RunState]) -> frozenset[RunState]:
+        """The closure of states under empty transitions."""
         found, waiting = set(places), list(places)
         while waiting:
             state, run = waiting.pop()
@@ -135,11 +135,11 @@ class _Automaton:
 
 
 class _TooLargeError(Exception):
-    """An automaton that costs more than the pieces would save."""
+    """The automaton is too large to be worth its cost."""
 
 
 class _Builder:
-    """Lays a grammar out as an automaton; the insides of runs are laid out for each of them."""
+    """Builds the automaton of a grammar; the rules inside a run are expanded for each run."""
 
     def __init__(self, rules: Rules, runs: Mapping[Repeat, int]) -> None:
         self._rules, self._runs = rules, runs
@@ -150,7 +150,7 @@ class _Builder:
         self.start = self._rule("root")[0]
 
     def _rule(self, name: str) -> tuple[int, int]:
-        """A rule's first and last state, laid out once for all that mention it."""
+        """A rule's first and last state; built once for all uses."""
         if name not in self._ends:
             self._ends[name] = self.automaton.state(0), self.automaton.state(0)
             self._lay(self._rules[name], *self._ends[name], 0)
@@ -159,14 +159,14 @@ class _Builder:
     def _lay(self, node: Node, start: int, end: int, run: int) -> None:
         auto = self.automaton
         self._laid += 1
-        if self._laid > MOST_PARTS:
+        if self._laid > MAX_PARTS:
             raise _TooLargeError
         match node:
             case Chars(ranges):
                 auto.read[start].append((auto.bits(ranges), end))
-            case Rule(name) if run:
+            case RuleReference(name) if run:
                 self._lay(self._rules[name], start, end, run)
-            case Rule(name):
+            case RuleReference(name):
                 first, last = self._rule(name)
                 auto.silent[start].append(first)
                 auto.silent[last].append(end)
@@ -183,7 +183,7 @@ class _Builder:
                 auto.silent[start].append(end)
 
     def _lay_repeat(self, node: Repeat, start: int, end: int, run: int) -> None:
-        """Counts are not kept: {2,5} reads as {0,} or {1,} does."""
+        """Adds a repetition; counts are ignored: {2,5} becomes {0,} or {1,}."""
         auto = self.automaton
         first, last = auto.state(run), auto.state(run)
         auto.silent[start].append(first)
@@ -198,7 +198,7 @@ def _cuts(node: Node) -> Iterator[int]:
         case Chars(ranges):
             for low, high in ranges:
                 yield from (low, high + 1)
-        case Rule():
+        case RuleReference():
             return
         case Repeat(part):
             yield from _cuts(part)
@@ -208,7 +208,7 @@ def _cuts(node: Node) -> Iterator[int]:
 
 
 def _conflicts(rules: Rules, runs: list[Repeat]) -> set[Repeat]:
-    """The runs that some text may leave or go on with by the same character; all, if too many."""
+    """The runs that the same character may leave or continue; all runs if there are too many."""
     try:
         builder = _Builder(rules, {run: number for number, run in enumerate(runs, 1)})
     except _TooLargeError:
@@ -229,13 +229,13 @@ def _conflicts(rules: Rules, runs: list[Repeat]) -> set[Repeat]:
                 seen.add(following)
                 waiting.append(following)
                 held += len(following)
-            if held > MOST_PLACES or steps > MOST_STEPS:
+            if held > MAX_STATES or steps > MAX_STEPS:
                 return set(runs)
     return {runs[run - 1] for run in found}
 
 
-def _characters_of(automaton: _Automaton, places: frozenset[Place]) -> dict[int, int]:
-    """The characters that each run, and whatever is none, may take next."""
+def _characters_of(automaton: _Automaton, places: frozenset[RunState]) -> dict[int, int]:
+    """The characters that each run (0: outside runs) may take next."""
     found: dict[int, int] = {}
     for state, run in places:
         for bits, _ in automaton.read[state]:
@@ -243,7 +243,7 @@ def _characters_of(automaton: _Automaton, places: frozenset[Place]) -> dict[int,
     return found
 
 
-def _following(automaton: _Automaton, places: frozenset[Place]) -> Iterator[frozenset[Place]]:
+def _following(automaton: _Automaton, places: frozenset[RunState]) -> Iterator[frozenset[RunState]]:
     steps = [step for state, _ in places for step in automaton.read[state]]
     for number in range(len(automaton.cuts)):
         targets = [target for bits, target in steps if bits >> number & 1]

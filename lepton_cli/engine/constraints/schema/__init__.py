@@ -1,1 +1,1 @@
-"""JSON schemas: what is accepted, what is generated, and the check afterwards."""
+"""JSON schemas: parsing, enforcing in generation, and checking answers."""

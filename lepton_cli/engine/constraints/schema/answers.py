@@ -1,4 +1,4 @@
-"""Whether an answer satisfies its JSON schema: the check after generation, by jsonschema."""
+"""Checks a finished answer against its JSON schema, with jsonschema."""
 
 import json
 import re
@@ -21,10 +21,9 @@ Keyword = Callable[[Validator, Any, Any, Any], Iterator[ValidationError] | None]
 def problem_with(
     schema: Any, draft: str, text: str, *, formats: Collection[str] = ()
 ) -> str | None:
-    """Why a text is no JSON that satisfies the schema; None where it does.
+    """Why a text does not satisfy the schema, or None.
 
-    `draft` is what the schema is written in where it does not say so itself. `formats` are those
-    that generation does not follow.
+    `draft`: of a schema that does not name one. `formats`: those that generation does not enforce.
     """
     try:
         value = read_json(text)
@@ -32,7 +31,7 @@ def problem_with(
             context.prec = 2 * len(text) + 400  # digits that a multipleOf may need
             error = best_match(validator(schema, draft, formats).iter_errors(value))
     except (ValueError, RecursionError, InvalidOperation, re.error) as reason:
-        return f"it is no JSON that can be checked: {reason}"
+        return f"it is not valid JSON: {reason}"
     if error is None:
         return None
     where = f" at {written_pointer(error.absolute_path)}" if error.absolute_path else ""
@@ -40,7 +39,7 @@ def problem_with(
 
 
 def validator(schema: Any, draft: str, formats: Collection[str] = ()) -> Validator:
-    """It knows OpenAPI's `nullable`, and ECMAScript's patterns."""
+    """A validator that supports OpenAPI's `nullable` and ECMAScript's patterns."""
     standard = validator_for(schema, default=validator_for({"$schema": draft}))
     keywords = {**standard.VALIDATORS, **OWN}
     known = extend(standard, {name: _or_null(check) for name, check in keywords.items()})
@@ -48,7 +47,7 @@ def validator(schema: Any, draft: str, formats: Collection[str] = ()) -> Validat
 
 
 def read_json(text: str) -> Any:
-    """Python's reader takes more than JSON, and less exactly. Raises ValueError, RecursionError."""
+    """Parses strict JSON with exact numbers. Raises ValueError, RecursionError."""
     return json.loads(
         text,
         parse_float=Decimal,
@@ -63,12 +62,12 @@ def written_pointer(path: Sequence[str | int]) -> str:
 
 
 def pointer_to(key: str) -> str:
-    """A pointer's one step."""
+    """One step of a JSON pointer, escaped."""
     return "/" + key.replace("~", "~0").replace("/", "~1")
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -84,7 +83,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _or_null(check: Keyword) -> Keyword:
-    """A null satisfies what is nullable, whatever else it says."""
+    """Lets null satisfy a nullable schema."""
 
     def checked(
         validator: Validator, value: Any, instance: Any, schema: Any
@@ -125,7 +124,7 @@ def _additional_properties(
         if any(pattern.search(name) for pattern in patterns):
             continue
         if value is False:
-            yield ValidationError(f"the property {name!r} may not be there")
+            yield ValidationError(f"the property {name!r} is not allowed")
         else:
             yield from validator.descend(instance[name], value, path=name)
 
@@ -141,7 +140,7 @@ OWN: dict[str, Keyword] = {
 
 
 def _formats(others: Collection[str]) -> FormatChecker:
-    """What the grammar's patterns of formats leave open: days that no calendar has."""
+    """Checks what the grammar's format patterns do not: dates that do not exist."""
     checker = FormatChecker(formats=("ipv4", "ipv6", "uuid", *others))
     checker.checks("date", ValueError)(_has_a_day)
     checker.checks("date-time", ValueError)(_has_a_day)

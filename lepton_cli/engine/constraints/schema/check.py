@@ -1,7 +1,7 @@
-"""JSON schemas as they are read: every keyword is known, or named in an error.
+"""Parses and checks JSON schemas: every unknown keyword is an error.
 
-The engine behind the grammars ignores keywords that it does not know, rounds numbers to 64-bit
-floats and lets schemas pass that only an endless text could satisfy: all that is refused here.
+The engine would ignore unknown keywords, round numbers to 64-bit floats, and accept schemas that
+only an infinite text could satisfy; all of these are refused here.
 """
 
 import difflib
@@ -27,7 +27,7 @@ DRAFTS = {
     "https://json-schema.org/draft/2020-12/schema": 2020,
 }
 URIS = {draft: uri for uri, draft in DRAFTS.items()}
-GUESSED = (2020, 7, 4)  # what a schema that does not name its draft is read as: the first that fits
+GUESSED = (2020, 7, 4)  # for a schema without $schema: the first that fits
 KEPT = """$schema $id id $anchor $comment $defs definitions title description default examples
 deprecated readOnly writeOnly contentEncoding contentMediaType contentSchema
 example discriminator xml externalDocs components
@@ -47,7 +47,7 @@ nullable"""
 ENFORCED = frozenset(FOLLOWED.split())
 AFTERWARDS = """not if then else contains minContains maxContains uniqueItems propertyNames
 dependencies dependentRequired dependentSchemas unevaluatedItems unevaluatedProperties"""
-CHECKED = frozenset(AFTERWARDS.split())  # by --schema-check, where generation cannot follow them
+CHECKED = frozenset(AFTERWARDS.split())  # by --schema-check, as generation cannot enforce them
 LEFT_OUT = "$dynamicRef $dynamicAnchor $recursiveRef $recursiveAnchor $vocabulary"
 UNSUPPORTED = CHECKED | frozenset(LEFT_OUT.split())
 SINCE = {"const": 6, "$id": 6, "$anchor": 2019, "prefixItems": 2020}
@@ -58,8 +58,8 @@ CHECK_IT = "add --schema-check to check answers for it afterwards, or remove it"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A schema within the schema, and the JSON pointer to it."""
+class SchemaPart:
+    """A subschema, and the JSON pointer to it."""
 
     pointer: str
     schema: Any  # a dict or a bool
@@ -67,25 +67,25 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A schema, its draft, and all its parts by their pointers, the deepest first."""
+    """A schema, its draft, and all its parts by pointer, deepest first."""
 
     schema: Any  # a dict or a bool
     draft: int
-    parts: Mapping[str, Part]
-    names: Mapping[str, str]  # what a $ref may say -> the pointer that it means
+    parts: Mapping[str, SchemaPart]
+    names: Mapping[str, str]  # text of a $ref -> the pointer that it means
 
     @property
     def uri(self) -> str:
-        """Of its draft."""
+        """The URI of its draft."""
         return URIS[self.draft]
 
     def target(self, reference: str) -> str:
-        """The pointer to what a $ref means; every $ref of a document that was read has one."""
+        """The pointer that a $ref means; every $ref of a parsed document has one."""
         return self.names.get(reference, reference)
 
 
 def read_schema(text: str) -> Document:
-    """Raises UsageError that names where."""
+    """Parses a schema. Raises UsageError with the position."""
     try:
         schema = _parsed(text)
         draft = _draft(schema)
@@ -113,7 +113,7 @@ def _parsed(text: str) -> Any:
 
 
 def _draft(schema: Any) -> int:
-    """The one that the schema names; else the first of whose form it is."""
+    """The draft that the schema names; else the first that it conforms to."""
     named = schema.get("$schema") if isinstance(schema, dict) else None
     if named is None:
         fitting = (draft for draft in GUESSED if _shape_error(schema, draft) is None)
@@ -128,7 +128,7 @@ def _draft(schema: Any) -> int:
 
 
 def _shape_error(schema: Any, draft: int) -> SchemaError | None:
-    """Whether every keyword's value is of its form, by the draft's own schema."""
+    """The first violation of the draft's meta-schema, or None."""
     try:
         validator = validator_for({"$schema": URIS[draft]})
         validator.check_schema(schema, FormatChecker(formats=()))
@@ -148,20 +148,20 @@ def _check_shape(schema: Any, draft: int) -> None:
         message = f"the JSON schema's type at {written_pointer(path)} is {error.instance!r:.40}"
         raise UsageError(message, hint) from None
     message = f"the JSON schema is wrong at {written_pointer(path)}: {error.message:.120}"
-    raise UsageError(message, "see json-schema.org for what a keyword takes") from None
+    raise UsageError(message, "see json-schema.org for the values of keywords") from None
 
 
 # --- keywords ----------------------------------------------------------------------------------
 
 
 class _Walk:
-    """Checks a schema's parts one by one, those too that only a $ref reaches."""
+    """Checks all parts of a schema, including those that only a $ref reaches."""
 
     def __init__(self, root: Any, draft: int) -> None:
-        self.parts: dict[str, Part] = {}
+        self.parts: dict[str, SchemaPart] = {}
         self.names: dict[str, str] = {"#": "#", "": "#"}
         self._root, self._draft = root, draft
-        self._inner: list[str] = []  # parts with an id of their own
+        self._inner: list[str] = []  # parts with their own id
         self._id = _own_id(root)
         if self._id:
             self.names |= {self._id: "#", f"{self._id}#": "#"}
@@ -173,14 +173,16 @@ class _Walk:
                 references += self._enter(self._resolved(target, pointer), target)
 
     def _enter(self, schema: Any, pointer: str) -> Iterator[tuple[str, str]]:
-        """The references in it, and where each stands."""
+        """Checks a part; yields its references with their positions."""
         if pointer in self.parts:
             return
-        self.parts[pointer] = Part(pointer, schema)
+        self.parts[pointer] = SchemaPart(pointer, schema)
         if isinstance(schema, bool):
             return
         if not isinstance(schema, dict):
-            raise UsageError(f"the JSON schema at {pointer} is no schema", "give an object there")
+            raise UsageError(
+                f"the JSON schema at {pointer} is not a schema", "give an object there"
+            )
         self._name(schema, pointer)
         for keyword, value in schema.items():
             self._check(keyword, value, pointer)
@@ -190,7 +192,7 @@ class _Walk:
             yield schema["$ref"], pointer
 
     def _name(self, schema: Mapping[str, Any], pointer: str) -> None:
-        """Takes down the names by which a $ref may call a part."""
+        """Records the names by which a $ref may refer to a part."""
         if "$anchor" in schema:
             self.names[f"#{schema['$anchor']}"] = pointer
         own = _own_id(schema)
@@ -202,7 +204,7 @@ class _Walk:
         self._check_known(keyword, pointer)
         place = f"{pointer}/{keyword}"
         if keyword == "$schema" and pointer != "#":
-            raise _unsupported(keyword, pointer, "it is known at the top only")
+            raise _unsupported(keyword, pointer, "it is allowed only at the top")
         patterns = [value] if keyword == "pattern" else []
         patterns += list(value) if keyword == "patternProperties" else []
         for pattern in patterns:
@@ -233,7 +235,7 @@ class _Walk:
             raise _unsupported(keyword, pointer, f"draft {self._draft} has no such keyword")
 
     def _target(self, reference: str, pointer: str) -> str:
-        """The pointer that a $ref means. Raises UsageError where it leads elsewhere."""
+        """The pointer that a $ref means. Raises UsageError for a reference outside the schema."""
         for inner in self._inner if reference.startswith("#") else ():
             if f"{pointer}/".startswith(f"{inner}/"):
                 raise _unsupported("$id", inner, f"{reference} would mean something else within it")
@@ -243,8 +245,8 @@ class _Walk:
         if found == "#" or found.startswith("#/"):
             return found
         raise UsageError(
-            f"the JSON schema at {pointer} has the $ref {reference!r:.80}, which is elsewhere",
-            "copy what it names into $defs and refer to #/$defs/...",
+            f"the JSON schema at {pointer} has the $ref {reference!r:.80}, which is not in it",
+            "copy its target into $defs and refer to #/$defs/...",
         )
 
     def _resolved(self, reference: str, pointer: str) -> Any:
@@ -256,7 +258,9 @@ class _Walk:
             elif isinstance(target, dict) and key in target:
                 target = target[key]
             else:
-                message = f"the JSON schema at {pointer} refers to {reference}, which is not there"
+                message = (
+                    f"the JSON schema at {pointer} refers to {reference}, which does not exist"
+                )
                 raise UsageError(message, "define it, or correct the $ref")
         return target
 
@@ -267,7 +271,7 @@ def _own_id(schema: Any) -> str | None:
 
 
 def _unquoted(key: str) -> str:
-    """A pointer's step without its escapes; `%` ones come first, as in a URL."""
+    """A pointer's step, unescaped (first %-escapes, as in a URL)."""
     key = re.sub("%([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), key)
     return key.replace("~1", "/").replace("~0", "~")
 
@@ -277,7 +281,7 @@ def _unsupported(keyword: str, pointer: str, why: str) -> UsageError:
 
 
 def parts_of(keyword: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The schemas in a keyword's value, with the pointers from the schema that holds it."""
+    """The subschemas in a keyword's value, with their relative pointers."""
     if keyword in MAPS:
         for name, part in value.items():
             if keyword != "dependencies" or not isinstance(part, list):
@@ -290,7 +294,7 @@ def parts_of(keyword: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _check_numbers(value: Any, place: str) -> None:
-    """Refuses numbers that the grammar's 64-bit floats would change."""
+    """Refuses numbers that 64-bit floats cannot hold exactly."""
     if isinstance(value, list):
         for each in value:
             _check_numbers(each, place)
@@ -309,20 +313,22 @@ def _check_numbers(value: Any, place: str) -> None:
 # --- schemas without an end --------------------------------------------------------------------
 
 
-def _check_finite(parts: Mapping[str, Part], names: Mapping[str, str]) -> None:
-    """Refuses schemas that refer to themselves without a way out: their texts would never end."""
+def _check_finite(parts: Mapping[str, SchemaPart], names: Mapping[str, str]) -> None:
+    """Refuses schemas that always contain themselves: their texts would be infinite."""
     ended: set[str] = set()
     grown = True
     while grown:
         found = {each for each, part in parts.items() if _ends(part, names, ended)}
         grown, ended = len(found) > len(ended), found
     for pointer in sorted(parts.keys() - ended, key=len):
-        message = f"the JSON schema at {pointer} needs itself again and again: no text is enough"
+        message = (
+            f"the JSON schema at {pointer} always contains itself: no finite text satisfies it"
+        )
         raise UsageError(message, "make a property optional, or allow null, where it repeats")
 
 
-def _ends(part: Part, names: Mapping[str, str], ended: set[str]) -> bool:
-    """Whether a text can satisfy it if only the parts in `ended` can be."""
+def _ends(part: SchemaPart, names: Mapping[str, str], ended: set[str]) -> bool:
+    """Whether a finite text satisfies it if only the parts in `ended` have one."""
     schema, here = part.schema, part.pointer
     if isinstance(schema, bool):
         return True

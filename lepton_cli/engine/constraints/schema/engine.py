@@ -1,9 +1,8 @@
-"""A JSON schema written for the engine: closed, without annotations, in one draft.
+"""Translates a JSON schema for the engine: closed objects, no annotations, one draft.
 
-What is made from it satisfies the schema as given. It may allow less: an object has none but its
-declared properties where the schema leaves others open, as in llama.cpp; else a model may add
-properties without an end. What generation cannot follow is left to the check of answers, where
-that is asked for.
+Texts of the result satisfy the given schema. It may allow less: objects have only declared
+properties even if the schema allows others, as in llama.cpp, since a model might add properties
+without end. What generation cannot enforce is left to the check of answers, if requested.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,26 +24,28 @@ from lepton_cli.engine.constraints.schema.overlap import Overlap
 from lepton_cli.engine.constraints.schema.patterns import portable_pattern, without_looks
 from quant.errors import UsageError
 
-Names = tuple[str, ...] | None  # of properties, each once; None: there may be any
+Names = tuple[str, ...] | None  # of properties, without duplicates; None: any
 Schema = dict[str, Any]
 COPIED = """type const enum minItems maxItems required minProperties maxProperties minLength
 maxLength minimum maximum multipleOf"""
 AS_GIVEN = frozenset(COPIED.split())
-LOOKS = regex.compile(r"\(\?<?[=!]|(?<!\\)(?:\\\\)*\\[bBk1-9]")  # no regular language, in a pattern
-AT_ONCE = ("anyOf", "oneOf", "allOf")  # lists of schemas that speak of the same value
+LOOKS = regex.compile(
+    r"\(\?<?[=!]|(?<!\\)(?:\\\\)*\\[bBk1-9]"
+)  # parts of a pattern that are not a regular language
+AT_ONCE = ("anyOf", "oneOf", "allOf")  # lists of schemas for the same value
 
 
 def engine_schema(document: Document, part: str, *, checked: bool) -> Schema:
-    """The part at a pointer, as a whole schema. `checked`: answers are checked afterwards.
+    """The part at a pointer, as a complete schema. `checked`: answers are checked afterwards.
 
-    Raises UsageError that names what cannot be enforced.
+    Raises UsageError naming what cannot be enforced.
     """
     writer = _Writer(document, checked=checked)
     return {**writer.reference(part, ()), "$defs": writer.definitions()}
 
 
 def has_maps(schema: Any) -> bool:
-    """Whether objects of a schema that was written for the engine may have keys of any names."""
+    """Whether objects of an engine schema may have arbitrary keys."""
     if not isinstance(schema, dict):
         return schema is True
     own = schema.keys() - {"allOf", "anyOf", "$ref", "$defs"}
@@ -56,14 +57,14 @@ def has_maps(schema: Any) -> bool:
 
 
 def _is_open(schema: Schema) -> bool:
-    """Whether it takes objects of any keys, or lists of anything."""
+    """Whether it allows objects with any keys, or lists of anything."""
     types = schema.get("type", ("object", "array"))
     closed = schema.get("additionalProperties") is False and not schema.get("patternProperties")
     return ("object" in types and not closed) or ("array" in types and "items" not in schema)
 
 
 class _Writer:
-    """Each pair of a part that a $ref leads to, and the names around it, is a definition."""
+    """Writes parts; each pair of a $ref's target and the names around it is a definition."""
 
     def __init__(self, document: Document, *, checked: bool) -> None:
         self._document, self._checked = document, checked
@@ -75,7 +76,7 @@ class _Writer:
         return {"$ref": f"#/$defs/{name}"}
 
     def definitions(self) -> Schema:
-        """Of all that was referred to, also by these themselves."""
+        """The definitions of everything that is referred to, directly or indirectly."""
         found: Schema = {}
         while len(found) < len(self._referred):
             (pointer, around), name = list(self._referred.items())[len(found)]
@@ -83,7 +84,7 @@ class _Writer:
         return found
 
     def _part(self, here: str, around: Names = ()) -> Any:
-        """`around`: properties that others declare of the object that this part speaks of."""
+        """Writes a part. `around`: properties that other parts declare for the same object."""
         schema = self._document.parts[here].schema
         if isinstance(schema, bool):
             return schema
@@ -129,7 +130,7 @@ class _Writer:
                 return {"items": self._part(place)}
             case "pattern":
                 regular = without_looks(portable_pattern(value)) if self._checked else value
-                referring = self._checked and LOOKS.search(regular)  # back to a group
+                referring = self._checked and LOOKS.search(regular)  # a backreference
                 return {} if referring else {keyword: self._pattern(regular, place)}
             case "format":
                 return self._format(value, here)
@@ -140,14 +141,14 @@ class _Writer:
     # --- what the check is left with ---------------------------------------------------------
 
     def _leave(self, keyword: str, value: Any, here: str) -> None:
-        """Raises UsageError for what neither generation follows nor a check is asked for."""
+        """Raises UsageError for a keyword that is neither enforced nor checked."""
         if self._checked or self._says_nothing(keyword, value, here):
             return
         why = "Lepton cannot enforce it while generating"
         raise UsageError(f"the JSON schema has {keyword!r} at {here}: {why}", CHECK_IT)
 
     def _says_nothing(self, keyword: str, value: Any, here: str) -> bool:
-        """Whether all that generation can make satisfies it anyway."""
+        """Whether everything that can be generated satisfies it anyway."""
         schema = self._document.parts[here].schema
         match keyword:
             case "uniqueItems":
@@ -161,12 +162,12 @@ class _Writer:
         return False
 
     def _is_list_alone(self, here: str) -> bool:
-        """Whether a part alone says what the items of its list are, and leaves some open."""
+        """Whether only this part describes the list's items, and leaves some open."""
         alone = self._overlap.same_value(here) == [here]
         return alone and not {"items", "contains"} & self._document.parts[here].schema.keys()
 
     def _pattern(self, pattern: str, place: str) -> str:
-        """Raises UsageError where it is of no regular language."""
+        """The pattern for the engine. Raises UsageError if it is not a regular language."""
         written = portable_pattern(pattern)
         looks = LOOKS.search(written)
         if looks is None:
@@ -192,7 +193,7 @@ class _Writer:
         raise UsageError(f"{message}, which is not enforced", cure)
 
     def _exclusive(self, keyword: str, value: Any, here: str) -> Schema:
-        """Draft 4 says by true or false whether the bound beside it is one."""
+        """An exclusive bound; in draft 4 it is a boolean beside the bound."""
         if not isinstance(value, bool):
             return {keyword: value}
         schema = self._document.parts[here].schema
@@ -211,17 +212,17 @@ class _Writer:
         return [{"allOf": [each, {"type": "object", "required": [name]}]} for each in found]
 
     def _tell_apart(self, here: str) -> None:
-        """Raises UsageError where a value may satisfy two alternatives of a oneOf."""
+        """Raises UsageError if a value may satisfy two alternatives of a oneOf."""
         alternatives = self._document.parts[here].schema["oneOf"]
         places = [f"{here}/oneOf/{n}" for n in range(len(alternatives))]
         if self._checked or self._are_apart(places) or self._telling(places) is not None:
             return
         message = f"the JSON schema's oneOf at {here} has alternatives that may overlap"
-        cure = "use anyOf, or give each a required constant or type of its own; "
+        cure = "use anyOf, or give each its own required constant or type; "
         raise UsageError(message, f"{cure}or add --schema-check to check answers afterwards")
 
     def _are_apart(self, places: Sequence[str]) -> bool:
-        """Whether what is made for one of them never satisfies another."""
+        """Whether a text generated for one of them never satisfies another."""
         return all(
             not self._overlap.possible(one, other)
             or (self._misses(one, other) and self._misses(other, one))
@@ -229,7 +230,7 @@ class _Writer:
         )
 
     def _misses(self, one: str, other: str) -> bool:
-        """Whether objects made for `one` lack what `other` needs, as no property is added."""
+        """Whether objects generated for `one` lack a required property of `other`."""
         mine, theirs = self._overlap.view(one), self._overlap.view(other)
         if {"object"} not in (mine.types, theirs.types) or not mine.declares:
             return False
@@ -237,7 +238,7 @@ class _Writer:
         return names is not None and not theirs.required <= set(names)
 
     def _telling(self, places: Sequence[str]) -> str | None:
-        """A property that tells alternatives apart once each has it, where nothing else does."""
+        """A property that distinguishes the alternatives if each requires it."""
         if self._are_apart(places):
             return None
         views = [self._overlap.view(each) for each in places]
@@ -248,7 +249,7 @@ class _Writer:
     # --- closed objects ----------------------------------------------------------------------
 
     def _close(self, found: Schema, here: str, around: Names) -> None:
-        """Lets an object have no other properties than those that are declared of it."""
+        """Closes an object: only declared properties are allowed."""
         schema = self._document.parts[here].schema
         declares = {"properties", "patternProperties"} & schema.keys() or schema.get("required")
         shut = schema.get("unevaluatedProperties", True) not in (True, {})
@@ -265,7 +266,7 @@ class _Writer:
         return _joined([around, *(self._names(each) for each in self._overlap.same_value(here))])
 
     def _around(self, here: str, member: str, keyword: str, around: Names) -> Names:
-        """The names that a branch has around it: all but its own and its alternatives'."""
+        """The names around a branch: all except its own and its alternatives'."""
         schema = self._document.parts[here].schema
         names = [around, self._names(here)]
         for each in AT_ONCE:
@@ -277,7 +278,7 @@ class _Writer:
         return _joined(names)
 
     def _names(self, here: str) -> Names:
-        """Those that a part itself declares."""
+        """The names that a part itself declares."""
         schema = self._document.parts[here].schema
         if isinstance(schema, bool):
             return ()
@@ -286,7 +287,7 @@ class _Writer:
         return (*schema.get("properties", ()), *schema.get("required", ()))
 
     def _limit(self, found: Schema, here: str) -> None:
-        """Names and numbers of properties, as far as the engine can keep to them."""
+        """Limits names and number of properties, as far as the engine supports it."""
         schema = self._document.parts[here].schema
         pattern = self._names_pattern(here)
         if pattern and found.get("additionalProperties") is not False:
@@ -296,7 +297,10 @@ class _Writer:
             return
         count, needed = len(found.get("properties", ())), len(schema.get("required", ()))
         least, most = found.get("minProperties", 0), found.get("maxProperties", count)
-        one_or_more = least <= needed + 1 and most in (needed + 1, count)  # what it knows of counts
+        one_or_more = least <= needed + 1 and most in (
+            needed + 1,
+            count,
+        )  # the counts that the engine supports
         left = self._checked and needed < count and not one_or_more
         if left or most >= count:
             found.pop("maxProperties", None)
@@ -304,7 +308,7 @@ class _Writer:
             found.pop("minProperties", None)
 
     def _names_pattern(self, here: str) -> str | None:
-        """What propertyNames demands, as a pattern; "" for nothing; None where it cannot be."""
+        """propertyNames as a pattern; "" if there is none; None if it cannot be one."""
         schema = self._document.parts[here].schema
         if not isinstance(schema, dict) or "propertyNames" not in schema:
             return ""

@@ -1,4 +1,4 @@
-"""Whether two parts of a JSON schema can be satisfied by one value: what `oneOf` rests on."""
+"""Whether one value can satisfy two parts of a JSON schema, which decides `oneOf`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -9,8 +9,8 @@ from lepton_cli.engine.constraints.schema.answers import validator
 from lepton_cli.engine.constraints.schema.check import ANNOTATIONS, TYPES, Document
 from lepton_cli.engine.constraints.schema.patterns import portable_pattern
 
-DEEPEST = 8  # properties within properties that are looked into
-BOUNDS = {  # of one type: the keys for its least and its most
+MAX_DEPTH = 8  # of nested properties that are compared
+BOUNDS = {  # for each type, the keywords of its lower and upper bounds
     "string": ("minLength", "maxLength"),
     "array": ("minItems", "maxItems"),
     "object": ("minProperties", "maxProperties"),
@@ -19,14 +19,14 @@ BOUNDS = {  # of one type: the keys for its least and its most
 
 
 class Overlap:
-    """Answers for one document. Where it says no, none exists; where it says yes, one may."""
+    """Overlap tests for one document. "No" is certain; "yes" means that a value may exist."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
 
     def possible(self, one: str, other: str, depth: int = 0) -> bool:
-        """Whether a value may satisfy both parts, which are given by their pointers."""
-        if depth > DEEPEST:
+        """Whether a value may satisfy both parts, given by pointers."""
+        if depth > MAX_DEPTH:
             return True
         for branches, rest in ((self._branches(one), other), (self._branches(other), one)):
             for alternatives in branches:
@@ -35,11 +35,11 @@ class Overlap:
         return not self._apart(self.view(one), self.view(other), depth)
 
     def view(self, pointer: str) -> "View":
-        """What a part demands, together with what it refers to and all of its allOf."""
+        """A part together with its $ref target and its allOf."""
         return View([self._document.parts[each].schema for each in self._joined(pointer)])
 
     def apart_by(self, name: str, views: Sequence["View"]) -> bool:
-        """Whether objects that all have a property are told apart by it alone."""
+        """Whether a property distinguishes the objects if all of them have it."""
         places = [self._property(view, name) for view in views]
         return all(
             any(not self.possible(a, b) for a, b in product(one, other))
@@ -47,7 +47,7 @@ class Overlap:
         )
 
     def same_value(self, pointer: str) -> list[str]:
-        """All parts that speak of the value that one speaks of, alternatives too."""
+        """All parts for the same value, including alternatives."""
         return self._joined(pointer, alternatives=True)
 
     def _joined(self, pointer: str, *, alternatives: bool = False) -> list[str]:
@@ -83,7 +83,7 @@ class Overlap:
         return types == {"object"} and self._objects_apart(one, other, depth)
 
     def _values_differ(self, one: "View", other: "View") -> bool:
-        """Whether `one` is a list of values of which the other takes none."""
+        """Whether `one` is a list of values that `other` does not allow."""
         if one.values is None:
             return False
         whole = validator(self._document.schema, self._document.uri)
@@ -93,7 +93,7 @@ class Overlap:
         )
 
     def _objects_apart(self, one: "View", other: "View", depth: int) -> bool:
-        """By a property that one of them needs and that cannot be as both want it."""
+        """Whether a required property cannot satisfy both."""
         for name in one.required | other.required:
             if one.lacks(name) or other.lacks(name):
                 return True
@@ -113,7 +113,7 @@ class Overlap:
 
 
 class View:
-    """Schemas that one value has to satisfy together."""
+    """Several schemas that one value must satisfy."""
 
     def __init__(self, schemas: Sequence[Any]) -> None:
         self.schemas = schemas
@@ -128,7 +128,7 @@ class View:
 
     @cached_property
     def values(self) -> list[Any] | None:
-        """All that it can be, where it is a list of them."""
+        """The list of allowed values, if there is one."""
         for schema in self._dicts:
             if "const" in schema:
                 return [schema["const"]]
@@ -138,7 +138,7 @@ class View:
 
     @cached_property
     def required(self) -> frozenset[str]:
-        """Properties without which it is not satisfied, if it is an object."""
+        """The required properties of an object."""
         return frozenset(name for each in self._dicts for name in each.get("required", ()))
 
     @property
@@ -152,7 +152,7 @@ class View:
 
     @property
     def text_pattern(self) -> str | None:
-        """A pattern of the texts that it takes, "" for all; None where there is none."""
+        """A pattern of the allowed texts; "" for all; None if unknown."""
         rules = {key for each in self._dicts for key in each} - ANNOTATIONS - {"type", "$ref"}
         if "string" not in self.types or not rules <= {"pattern", "enum", "const"}:
             return None
@@ -166,7 +166,7 @@ class View:
         return [each for each in self._dicts if name in each.get("properties", {})]
 
     def lacks(self, name: str) -> bool:
-        """Whether it never has that property."""
+        """Whether the property can never be present."""
         return any(
             each.get("additionalProperties") is False
             and name not in each.get("properties", {})
@@ -183,7 +183,7 @@ def _literal(text: str) -> str:
 
 
 def _types(schema: Any) -> frozenset[str]:
-    """An integer is a number too."""
+    """The types of a schema; integers are numbers, too."""
     if isinstance(schema, bool):
         return frozenset(TYPES if schema else ())
     named = schema.get("type", TYPES)
@@ -196,7 +196,7 @@ def _types(schema: Any) -> frozenset[str]:
 
 
 def _beyond(low: View, high: View, kind: str) -> bool:
-    """Whether all of `low` lies below all of `high`, by the bounds of their one type."""
+    """Whether all values of `low` are below all of `high`, by the bounds of their type."""
     least, most = BOUNDS.get("number" if kind == "integer" else kind, ("", ""))
     tops, floors = low.bounds(most), high.bounds(least)
     return any(top < floor for top, floor in product(tops, floors))

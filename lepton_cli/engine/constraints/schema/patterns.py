@@ -1,4 +1,4 @@
-r"""Patterns of JSON schemas: ECMAScript's regular expressions, written as other engines read them.
+r"""Translates the patterns of JSON schemas (ECMAScript regexes) for other regex engines.
 
 Most of the syntax is common. What differs is spelled out: `[` and `&&` are plain in a class, `[^]`
 is any character, `\cA` and `\0` are control characters, `\ud83d\ude00` is one character.
@@ -22,7 +22,7 @@ LOOKED_AT = regex.compile(
 
 
 def portable_pattern(pattern: str) -> str:
-    """The same for Rust's regex crate and for the module `regex`. Raises ValueError."""
+    """A pattern for Rust's regex crate and the module `regex`. Raises ValueError."""
     written: list[str] = []
     inside = False  # of a class
     for piece in PIECES.finditer(pattern):
@@ -46,9 +46,9 @@ def portable_pattern(pattern: str) -> str:
 
 
 def without_looks(pattern: str) -> str:
-    """A portable pattern without its look-arounds and boundaries: at least all of its texts match.
+    """A portable pattern without look-arounds and boundaries; it matches at least the same texts.
 
-    What they look at is skipped, to the parenthesis that ends it.
+    Skips each look-around up to its closing parenthesis.
     """
     written: list[str] = []
     depth, inside = 0, False  # of parentheses within a look-around; of a class
@@ -63,7 +63,7 @@ def without_looks(pattern: str) -> str:
 
 
 def _in_class(piece: "regex.Match[str]") -> str:
-    """What ends a class may have been read together with signs that begin one elsewhere."""
+    """Translates a piece inside a class."""
     if piece[0] == r"\b":
         return r"\x08"
     if piece["any"] or piece["none"]:
@@ -72,7 +72,7 @@ def _in_class(piece: "regex.Match[str]") -> str:
 
 
 def _character(piece: "regex.Match[str]") -> str:
-    """A character that is named by its number, in the one spelling that both know."""
+    """A character given by its number, in a spelling that both engines support."""
     if piece["high"]:
         pair = bytes.fromhex(piece["high"] + piece["low"])
         return rf"\U{ord(pair.decode('utf-16-be')):08x}"

@@ -1,1 +1,1 @@
-"""The Jinja of chat templates: jinja2 with limits, and text that knows where it comes from."""
+"""Jinja for chat templates: jinja2 with resource limits, and text that tracks its origin."""

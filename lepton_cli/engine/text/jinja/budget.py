@@ -1,7 +1,7 @@
-"""What one rendering may use up: time of its thread, bytes it allocates, the length of a text.
+"""The resource limits of one rendering: CPU time, allocated bytes, length of texts.
 
-Nothing interrupts a template from outside, so everything that it can do asks here first, and no
-single operation may take long: operands are weighed before they are compared, printed or copied.
+A template cannot be interrupted from outside, so every operation checks these limits first, and no
+single operation may take long: the size of operands is checked before they are compared or copied.
 """
 
 import sys
@@ -17,17 +17,17 @@ from lepton_cli.engine.text.jinja.provenance import spans_of
 
 T = TypeVar("T")
 
-ITEM_BYTES = 64  # an item of a list, at least
+ITEM_BYTES = 64  # least size of a list item
 SPAN_BYTES = 128
-MAX_NODES = 100_000  # values in one structure that is compared or printed, repeats included
+MAX_NODES = 100_000  # values in a structure that is compared or printed, with repeats
 MAX_BITS = 1024  # of a whole number
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """`seconds` of processor time; `characters` in one text; `bytes` in all that is ever made.
+class TemplateLimits:
+    """TemplateLimits: CPU `seconds`, `characters` of one text, total allocated `bytes`.
 
-    `spent` is how many of the seconds are gone already.
+    `spent`: the seconds already used.
     """
 
     seconds: float = 2.0
@@ -35,9 +35,9 @@ class Limits:
     bytes: int = 64_000_000
     spent: float = 0.0
 
-    def grown(self, messages: int, characters: int) -> "Limits":
-        """For so many messages of so many characters: some templates' work grows quadratically."""
-        return Limits(
+    def grown(self, messages: int, characters: int) -> "TemplateLimits":
+        """Larger limits for longer chats, as the work of some templates grows quadratically."""
+        return TemplateLimits(
             self.seconds + 0.01 * messages,
             self.characters + 8 * characters,
             self.bytes + (256 + messages) * characters,
@@ -46,13 +46,13 @@ class Limits:
 
 
 class LimitError(TemplateRuntimeError):
-    """A template that takes too much."""
+    """A template exceeded a limit."""
 
 
 class Budget:
-    """Counts one rendering."""
+    """The resources used by one rendering."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: TemplateLimits) -> None:
         self._limits = limits
         self._deadline = time.thread_time() + limits.seconds - limits.spent
         self._bytes_left = limits.bytes
@@ -67,17 +67,17 @@ class Budget:
             raise LimitError("it takes too much memory")
 
     def check_length(self, length: int) -> None:
-        """Before a text of `length` characters is made."""
+        """Checks the length of a text before it is made."""
         if length > self._limits.characters:
             raise LimitError(f"it makes a text of more than {self._limits.characters} characters")
 
     def check_bits(self, bits: int) -> None:
-        """Before a whole number of that size is made."""
+        """Checks the size of an integer before it is made."""
         if bits > MAX_BITS:
             raise LimitError(f"it makes a number of more than {MAX_BITS} bits")
 
     def made(self, value: T) -> T:
-        """Pays for a value that an operation has returned."""
+        """Charges a value that an operation returned."""
         self.tick()
         if isinstance(value, str):
             self.check_length(len(value))
@@ -95,7 +95,7 @@ class Budget:
             yield item
 
     def pieces(self, texts: Iterable[str]) -> Iterator[str]:
-        """The texts, as long as they can be joined."""
+        """The texts, checked so that they can be joined."""
         length = 0
         for text in texts:
             self.tick()
@@ -103,10 +103,10 @@ class Budget:
             self.check_length(length)
             yield text
 
-    def weigh(self, value: object) -> None:
-        """Before Python walks through a whole structure in one go.
+    def check_size(self, value: object) -> None:
+        """Checks a structure before Python traverses all of it.
 
-        Shared parts count each time: a few doublings could make a walk of years.
+        Shared parts count each time: repeated doubling could make the traversal endless.
         """
         waiting, nodes, length = [value], 0, 0
         while waiting:

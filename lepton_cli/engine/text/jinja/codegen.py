@@ -1,4 +1,4 @@
-"""Templates to Python code in which every operation that can be costly asks the environment."""
+"""Compiles templates to Python code in which every costly operation calls the environment."""
 
 # ruff: noqa: N802 (jinja2 calls its visitors by the names of its nodes)
 
@@ -18,8 +18,8 @@ FOREIGN = (
 )
 
 
-class Generation(Extension):
-    """`{% generation %}` marks the assistant's words for training; here it is a scope, no more."""
+class GenerationTag(Extension):
+    """`{% generation %}` marks assistant text for training; here it is only a scope."""
 
     tags = {"generation"}  # noqa: RUF012
 
@@ -33,11 +33,11 @@ def restrict(template: nodes.Template) -> None:
     """Raises TemplateSyntaxError for statements that load other templates or that cost too much."""
     for node in template.find_all(FOREIGN):
         name = type(node).__name__
-        raise TemplateSyntaxError(f"{name} has no place in a chat template", node.lineno)
+        raise TemplateSyntaxError(f"{name} is not allowed in a chat template", node.lineno)
 
 
 def add_steps(template: nodes.Template) -> None:
-    """Each round of a loop, also one that its `if` skips, calls `environment.step`."""
+    """Makes each iteration of a loop, even a skipped one, call `environment.step`."""
     for loop in template.find_all(nodes.For):
         loop.body.insert(0, nodes.ExprStmt(_step(loop.lineno), lineno=loop.lineno))
         if loop.test is not None:
@@ -49,9 +49,9 @@ def _step(line: int) -> nodes.Expr:
 
 
 class TracingGenerator(CodeGenerator):
-    """The template's own text is marked as such; nothing is computed while compiling.
+    """A code generator that marks the template's own text and computes nothing at compile time.
 
-    Operators that jinja2's sandbox does not hand to the environment are handed to it here.
+    Operators that jinja2's sandbox does not route through the environment are routed here.
     """
 
     def visit_Const(self, node: nodes.Const, frame: Frame) -> None:

@@ -1,7 +1,7 @@
-"""The sandbox that chat templates run in: what one can reach, and what each operation costs.
+"""The sandbox of chat templates: what they can access, and the cost of each operation.
 
-A template is bounded from within, in the calling thread: loops, calls, operators, comparisons,
-filters and methods all come by here, and each first looks at the clock and pays for its result.
+TemplateLimits are enforced in the calling thread: loops, calls, operators, comparisons, filters and
+methods all go through here; each checks the time and is charged for its result.
 """
 
 import operator
@@ -20,7 +20,12 @@ from jinja2.tests import TESTS as JINJA_TESTS
 from jinja2.utils import Namespace
 
 from lepton_cli.engine.text.jinja.budget import ITEM_BYTES, Budget, LimitError
-from lepton_cli.engine.text.jinja.codegen import Generation, TracingGenerator, add_steps, restrict
+from lepton_cli.engine.text.jinja.codegen import (
+    GenerationTag,
+    TracingGenerator,
+    add_steps,
+    restrict,
+)
 from lepton_cli.engine.text.jinja.filters import FILTERS, HARMLESS_TESTS, TESTS, compared, printed
 from lepton_cli.engine.text.jinja.methods import (
     DICT_METHODS,
@@ -42,11 +47,11 @@ LOOP_ATTRIBUTES = (
 
 
 class RefusalError(TemplateRuntimeError):
-    """The template itself says that it does not take these messages."""
+    """The template itself refuses these messages."""
 
 
 class Sandbox(SandboxedEnvironment):
-    """One rendering's environment, set up as Hugging Face's is."""
+    """The environment of one rendering, set up like Hugging Face's."""
 
     code_generator_class = TracingGenerator
     intercepted_binops = frozenset(SandboxedEnvironment.default_binop_table)
@@ -55,7 +60,7 @@ class Sandbox(SandboxedEnvironment):
         super().__init__(
             trim_blocks=True,
             lstrip_blocks=True,
-            extensions=["jinja2.ext.loopcontrols", Generation],
+            extensions=["jinja2.ext.loopcontrols", GenerationTag],
             optimized=False,  # would compute constant expressions while compiling, unbounded
             finalize=partial(printed, budget),
             cache_size=0,
@@ -98,7 +103,7 @@ class Sandbox(SandboxedEnvironment):
     literal = staticmethod(trusted)
 
     def step(self) -> bool:
-        """In each round of a loop; `call` has looked at the clock."""
+        """Called in each iteration of a loop; `call` has checked the time."""
         return True
 
     def concat(self, pieces: Iterable[str]) -> str:
@@ -136,7 +141,7 @@ class Sandbox(SandboxedEnvironment):
         return self.budget.made(derived(result, left) if isinstance(result, str) else result)
 
     def _check_operands(self, operator: str, left: Any, right: Any) -> None:
-        """Before an operator makes something large."""
+        """Checks operands before an operator makes something large."""
         self.budget.tick()
         if operator == "%" and isinstance(left, str):
             raise TemplateRuntimeError("% does not format text here")
@@ -179,7 +184,7 @@ class Sandbox(SandboxedEnvironment):
             ):  # first: isinstance is slow on it
                 return getattr(obj, key)
             if isinstance(obj, Undefined):
-                return obj[key]  # raises, and names what is undefined
+                return obj[key]  # raises an error that names what is undefined
             if isinstance(obj, str):
                 return cut(obj, operator.index(key), (key + 1) or None) if obj[key] else ""
             if isinstance(obj, dict):
@@ -200,9 +205,9 @@ METHODS: Mapping[type, Mapping[str, Method]] = {
 
 
 def _each(name: str) -> Callable[..., Any]:
-    """jinja2's filter that goes from item to item. It gives a list, where jinja2's is a generator:
+    """A jinja2 filter over items, returning a list instead of a generator:
 
-    generators around generators, as a loop can build them, overrun the C stack.
+    nested generators, as a loop can build them, overflow the C stack.
     """
 
     @pass_context
@@ -214,13 +219,13 @@ def _each(name: str) -> Callable[..., Any]:
 
 
 def _deep(name: str) -> Callable[..., Any]:
-    """jinja2's filter that compares whole items."""
+    """A jinja2 filter that compares whole items."""
 
     @pass_environment
     def apply(environment: Environment, items: Any, *arguments: Any, **named: Any) -> Any:
         budget = _budget(environment)
         taken = list(budget.metered(items))
-        budget.weigh(taken)
+        budget.check_size(taken)
         found = JINJA_FILTERS[name](environment, taken, *arguments, **named)
         return list(budget.metered(found)) if name == "unique" else budget.made(found)
 

@@ -1,6 +1,6 @@
-"""The filters and tests of chat templates. As methods do, each takes the rendering's budget first.
+"""The filters and tests of chat templates. Each takes the rendering's budget first.
 
-`tojson` is Hugging Face's: no HTML escapes, and the keys' order is kept.
+`tojson` is like Hugging Face's: no HTML escapes, keys in order.
 """
 
 import itertools
@@ -26,7 +26,7 @@ def printed(budget: Budget, value: Any) -> str:
     """What `{{ value }}` shows."""
     if isinstance(value, str):
         return value
-    budget.weigh(value)
+    budget.check_size(value)
     return str(value)
 
 
@@ -45,7 +45,7 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
 def compared(budget: Budget, comparison: str, left: Any, right: Any) -> bool:
     for operand in (left, right):
         if isinstance(operand, list | tuple | dict):
-            budget.weigh(operand)
+            budget.check_size(operand)
     return bool(COMPARISONS[comparison](left, right))
 
 
@@ -139,7 +139,7 @@ def pairs(budget: Budget, mapping: Any) -> list[tuple[Any, Any]]:
 
 
 def sorted_pairs(budget: Budget, mapping: Any, *arguments: Any, **named: Any) -> Any:
-    budget.weigh(mapping)
+    budget.check_size(mapping)
     return do_dictsort(mapping, *arguments, **named)
 
 
@@ -187,7 +187,7 @@ def _comparison(name: str) -> Method:
 
 
 def divisible(budget: Budget, number: Any, by: Any) -> bool:
-    """`%` would format a text."""
+    """Whether it is divisible; `%` on text would format it."""
     if not isinstance(number, int | float):
         raise TemplateRuntimeError(f"{methods.kind(number)} cannot be divided")
     return bool(number % by == 0)

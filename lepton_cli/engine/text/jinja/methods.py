@@ -1,6 +1,6 @@
-"""What a template can do to text, lists and mappings: the only methods of theirs that it can reach.
+"""The methods of text, lists and mappings that templates can call.
 
-Each takes the rendering's budget and the object, then the arguments of Python's own method.
+Each takes the rendering's budget and the object, then the arguments of Python's method.
 """
 
 import re
@@ -91,7 +91,7 @@ def _alternating(separator: str, texts: Iterable[str]) -> Iterator[str]:
 
 
 def _located(budget: Budget, text: str, parts: Iterable[str], gap: int = 0) -> list[str]:
-    """The parts as stretches of `text`, in which they follow one another, `gap` or spaces apart."""
+    """The parts as slices of `text`, where they follow each other, `gap` or spaces apart."""
     found, at = [], 0
     for part in parts:
         start = text.index(part, at)
@@ -181,7 +181,7 @@ def _of_list(name: str) -> Method:
 
 def _search(name: str) -> Method:
     def method(budget: Budget, items: list[Any], *arguments: Any) -> Any:
-        budget.weigh([items, *arguments])
+        budget.check_size([items, *arguments])
         return getattr(items, name)(*arguments)
 
     return method
@@ -222,7 +222,7 @@ def as_mapping(value: Any) -> dict[Any, Any]:
 
 
 def scalar(key: object) -> object:
-    """The key of a mapping; to hash a tuple of tuples could take for ever."""
+    """The key of a mapping; only scalars, as hashing nested tuples could take forever."""
     if not isinstance(key, str | int | float | None):
         raise TemplateRuntimeError(f"{kind(key)} cannot be a key")
     return key

@@ -1,4 +1,4 @@
-"""A chat template, compiled once and rendered under limits; what goes wrong is told in one line."""
+"""A chat template, compiled once and rendered under limits; errors are one line."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Template
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
 
-from lepton_cli.engine.text.jinja.budget import Budget, Limits
+from lepton_cli.engine.text.jinja.budget import Budget, TemplateLimits
 from lepton_cli.engine.text.jinja.environment import RefusalError, Sandbox
 from quant.errors import UsageError
 
@@ -23,21 +23,21 @@ class ChatTemplateError(UsageError):
     """A chat template that does not compile, does not render, or refuses the messages."""
 
 
-class Program:
-    """Raises ChatTemplateError where the source is no Jinja, and where a rendering fails."""
+class TemplateProgram:
+    """A compiled template. Raises ChatTemplateError for invalid source or a failed rendering."""
 
     def __init__(self, source: str) -> None:
         if len(source) > MAX_SOURCE:
             raise ChatTemplateError(f"the chat template is longer than {MAX_SOURCE} characters")
         try:
-            self._code = Sandbox(Budget(Limits())).compile(source)
+            self._code = Sandbox(Budget(TemplateLimits())).compile(source)
         except TemplateSyntaxError as error:
             raise ChatTemplateError(f"chat template, line {error.lineno}: {_line(error)}") from None
         except (*FAILURES, MemoryError) as error:
             raise ChatTemplateError(f"the chat template does not compile: {_line(error)}") from None
 
-    def run(self, variables: Mapping[str, Any], limits: Limits) -> str:
-        """The text, which knows its origin."""
+    def run(self, variables: Mapping[str, Any], limits: TemplateLimits) -> str:
+        """The rendered text, which tracks its origin."""
         sandbox = Sandbox(Budget(limits))
         try:
             template = Template.from_code(sandbox, self._code, sandbox.globals)
@@ -50,7 +50,7 @@ class Program:
 
 
 def _line(error: BaseException) -> str:
-    if isinstance(error, TemplateError):  # in words for people
+    if isinstance(error, TemplateError):  # its message is readable
         words = error.message or ""
     elif isinstance(error, RecursionError):
         words = "it is nested too deeply"

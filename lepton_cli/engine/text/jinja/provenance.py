@@ -1,7 +1,7 @@
-"""Text that knows which of its stretches a template wrote itself; all other text is a person's.
+"""Text that tracks which spans come from the template; all other text is the user's.
 
-Trust is what spreads here, not suspicion: an operation that nobody thought of gives plain `str`,
-which no one trusts, so forgetting one can only lose a special token, never let one in.
+Trust is propagated, not distrust: an operation that is not handled gives a plain `str`, which is
+not trusted, so a missing case can only lose a special token, never let one in.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 from lepton_cli.engine.text.messages import Segment
 
 Span = tuple[int, int]
-"""Where a trusted stretch starts and stops, in characters."""
+"""Start and end of a trusted span, in characters."""
 
 
 class Traced(str):
-    """Text with its trusted spans: ascending, apart from one another, not empty."""
+    """Text with its trusted spans: ascending, separate, not empty."""
 
     __slots__ = ("spans",)
     spans: tuple[Span, ...]
@@ -24,7 +24,7 @@ class Traced(str):
         return traced
 
     def __str__(self) -> str:
-        """Itself: `str` would forget the spans."""
+        """Returns itself: a plain `str` would lose the spans."""
         return self
 
 
@@ -33,7 +33,7 @@ def spans_of(text: str) -> tuple[Span, ...]:
 
 
 def trusted(text: str) -> Traced:
-    """All of it is the template's."""
+    """Text that is entirely the template's."""
     return Traced(text, ((0, len(text)),) if text else ())
 
 
@@ -65,17 +65,17 @@ def join(pieces: Iterable[str]) -> str:
 
 
 def derived(text: str, *sources: object) -> str:
-    """What some operation made of `sources`: the template's only if all their text is."""
+    """The result of an operation on `sources`: trusted only if all of them are."""
     ours = all(is_trusted(source) for source in sources if isinstance(source, str))
     return trusted(text) if ours else text
 
 
 def segments(text: str) -> list[Segment]:
-    """The text as stretches that differ in trust from their neighbours."""
-    return [Segment(part, ours) for part, ours in _stretches(text) if part]
+    """The text as segments of alternating trust."""
+    return [Segment(part, ours) for part, ours in _trust_runs(text) if part]
 
 
-def _stretches(text: str) -> Iterator[tuple[str, bool]]:
+def _trust_runs(text: str) -> Iterator[tuple[str, bool]]:
     at = 0
     for start, stop in spans_of(text):
         yield text[at:start], False

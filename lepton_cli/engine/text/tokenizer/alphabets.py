@@ -1,20 +1,20 @@
-"""How vocabularies write text: a printable character for every byte, or plain UTF-8."""
+"""How vocabularies encode text: a printable character per byte, or plain UTF-8."""
 
 from typing import Protocol
 
 
 class Alphabet(Protocol):
-    """How the vocabulary writes text."""
+    """The encoding of text in a vocabulary."""
 
     def written(self, piece: str) -> str:
         """Text as the vocabulary writes it."""
 
     def decoded(self, text: bytes) -> bytes:
-        """What a token's text stands for."""
+        """The bytes that a token's text means."""
 
 
 class ByteAlphabet:
-    """A printable character for every byte: most stand for themselves, 68 become U+0100 and up."""
+    """A printable character per byte: most are themselves, 68 become U+0100 and up."""
 
     def __init__(self) -> None:
         printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
@@ -31,7 +31,7 @@ class ByteAlphabet:
 
 
 class PlainAlphabet:
-    """Plain UTF-8, in which `space` stands for a space; text comes with it already."""
+    """Plain UTF-8, where `space` represents a space (already replaced in the text)."""
 
     def __init__(self, space: str) -> None:
         self._space = space.encode()

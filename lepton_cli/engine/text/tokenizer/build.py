@@ -1,4 +1,4 @@
-"""Building a tokenizer from a file's metadata: which model it names, and what that implies."""
+"""Builds a tokenizer from a file's metadata."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -26,7 +26,7 @@ Parts = tuple[SpecialTokens, Speller]
 
 
 def build_tokenizer(metadata: Metadata) -> Tokenizer:
-    """Raises ModelFileError where the file has no tokenizer, another than ours, or a broken one."""
+    """Raises ModelFileError for a missing, unsupported or damaged tokenizer."""
     build = _builder(metadata)
     vocabulary = read_vocabulary(metadata)
     special, speller = build(metadata, vocabulary)
@@ -54,7 +54,9 @@ def _llama(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
 
 def _gpt2(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
     pre = _pretokenizer(metadata)
-    falcon = vocabulary.types[11:12] == bytes([TokenType.CONTROL])  # elsewhere 11 may be a comma
+    falcon = vocabulary.types[11:12] == bytes(
+        [TokenType.CONTROL]
+    )  # in other files token 11 may be a comma
     end = 11 if falcon else None
     defaults = Defaults(bos=end if pre.has_bos else None, eos=end, adds_bos=pre.adds_bos)
     special = read_special_tokens(metadata, vocabulary, defaults)
@@ -98,7 +100,7 @@ def _pretokenizer(metadata: Metadata) -> Pretokenizer:
 
 
 def _notes(metadata: Metadata) -> list[str]:
-    """What the file leaves open, in lines that say what is done instead."""
+    """Notes on missing metadata, and what is assumed instead."""
     notes = []
     model, pre = metadata.string(MODEL), metadata.string(PRE, "")
     if TYPES not in metadata:

@@ -1,4 +1,4 @@
-"""Byte-pair encoding (`gpt2`, `gemma4`): patterns cut pieces, which are then merged."""
+"""Byte-pair encoding (`gpt2`, `gemma4`): patterns split text into pieces, which are merged."""
 
 from functools import lru_cache
 from itertools import chain
@@ -15,11 +15,11 @@ from quant.gguf import Metadata
 
 MERGES = "tokenizer.ggml.merges"
 MAX_MERGES = 800_000  # the largest vocabularies in use have 514,906
-CACHED_PIECES = 1 << 16  # words repeat, and a chat's earlier turns are encoded again at every turn
+CACHED_PIECES = 1 << 16  # words repeat, and earlier turns are encoded again
 
 
 class PatternCutter:
-    """Cuts by each of a list of patterns in turn; matches and what lies between become pieces."""
+    """Splits text by several patterns in turn; matches and the text between become pieces."""
 
     def __init__(self, pretokenizer: Pretokenizer) -> None:
         self._space = pretokenizer.space
@@ -36,7 +36,7 @@ class PatternCutter:
 
 
 class BytePairSpeller:
-    """Text to ids; what no token can write is unknown, or left out where `unknown` is None."""
+    """Text to ids; text without a token becomes `unknown`, or is dropped if that is None."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class BytePairSpeller:
         pretokenizer: Pretokenizer,
         unknown: int | None,
     ) -> None:
-        """Raises ModelFileError where the merges are no array of pairs."""
+        """Raises ModelFileError if the merges are not an array of pairs."""
         self._cutter, self._size = PatternCutter(pretokenizer), len(vocabulary.texts)
         self._alphabet: Alphabet = PlainAlphabet(pretokenizer.space)
         byte_names = vocabulary.byte_names()
@@ -75,12 +75,12 @@ class BytePairSpeller:
 
 
 def _read_merges(metadata: Metadata) -> list[bytes]:
-    """The file's merges; raises ModelFileError where one is no pair."""
+    """The file's merges. Raises ModelFileError if one is not a pair."""
     if MERGES not in metadata:
         return []
     merges = read_texts(metadata, MERGES, MAX_MERGES)
     if not all(b" " in merge for merge in merges):
         text = next(merge for merge in merges if b" " not in merge)
-        message = f"{metadata.path}: the key {MERGES} holds {text!r:.60}, which is no pair"
+        message = f"{metadata.path}: the key {MERGES} holds {text!r:.60}, which is not a pair"
         raise ModelFileError(message, DAMAGED)
     return merges

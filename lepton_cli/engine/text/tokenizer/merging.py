@@ -1,7 +1,7 @@
-"""Byte-pair merging by `tokenizers`; its model of a whole vocabulary is built for long texts only.
+"""Byte-pair merging with `tokenizers`; its model of the whole vocabulary is only for long texts.
 
-That takes up to half a second, where most prompts are a few words. A piece of such a prompt gets a
-model of its own: a merge of tokens that do not occur in the piece can never apply to it.
+Building that takes up to half a second, but most prompts are short. Each piece of a short prompt
+gets its own small model, since merges of tokens that do not occur in the piece cannot apply.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,12 +11,12 @@ from tokenizers.models import BPE
 
 from lepton_cli.engine.text.tokenizer.arrays import decode_texts
 
-LONG_PIECE, LONG_TEXT = 150, 20_000  # letters from where on the one model costs less than many
+LONG_PIECE, LONG_TEXT = 150, 20_000  # characters from which the whole model is cheaper
 UNKNOWN = ""  # no token has this text, and no piece can spell it
 
 
 class Merger:
-    """Spells pieces by merging; remembers nothing of them but how long they were together."""
+    """Encodes pieces by merging; counts their total length."""
 
     def __init__(
         self,
@@ -26,9 +26,9 @@ class Merger:
         unknown: int,
         ignores_merges: bool,
     ) -> None:
-        """`merges` are pairs of tokens with a space between, the first to be merged first."""
+        """`merges`: pairs of tokens separated by a space, in order of priority."""
         self._tokens, self._merges = tokens, merges
-        # Of equal merges the first counts.
+        # of equal merges the first counts
         self._ranks = dict(zip(reversed(merges), range(len(merges))[::-1], strict=True))
         self._longest = max(map(len, tokens), default=0)
         self._byte_names = {name.decode(): token for name, token in byte_names.items()}
@@ -43,7 +43,7 @@ class Merger:
     def _model_of(self, piece: str) -> BPE:
         """A model of the tokens that occur in the piece."""
         text, places = piece.encode(), _places(piece)
-        spans: list[dict[int, bytes]] = []  # for each first letter, the tokens by where they end
+        spans: list[dict[int, bytes]] = []  # for each start, tokens by end position
         for n, start in enumerate(places):
             texts = {end: text[start:end] for end in places[n + 1 : n + 1 + self._longest]}
             spans.append({end: part for end, part in texts.items() if part in self._tokens})
@@ -63,7 +63,7 @@ class Merger:
         return self._model(self._tokens, dict.fromkeys(self._merges))
 
     def _model(self, tokens: Collection[bytes], merges: Iterable[bytes]) -> BPE:
-        """Merges of what is no token, which the library refuses, are left out."""
+        """A model; drops merges of non-tokens, which the library refuses."""
         names = dict(zip(tokens, decode_texts(tokens), strict=True))
         pairs = []
         for merge in merges:
@@ -71,7 +71,7 @@ class Merger:
             if left in names and right in names and left + right in names:
                 pairs.append((names[left], names[right]))
         ids = {name: self._tokens[token] for token, name in names.items()} | self._byte_names
-        # Without an unknown token, letters around what is left out would merge with each other.
+        # without an unknown token, the neighbours of dropped characters would be merged
         return BPE(
             {**ids, UNKNOWN: self._unknown},
             pairs,
@@ -82,7 +82,7 @@ class Merger:
 
 
 def _places(piece: str) -> list[int]:
-    """Where each letter of a piece starts in its UTF-8 form, and where the last one ends."""
+    """The UTF-8 offsets of each character of a piece, and of its end."""
     places = [0]
     for letter in piece:
         places.append(places[-1] + len(letter.encode()))

@@ -1,9 +1,9 @@
-r"""How byte-pair vocabularies cut text before they merge: the values of `tokenizer.ggml.pre`.
+r"""The pre-tokenizers of byte-pair vocabularies: the values of `tokenizer.ggml.pre`.
 
-Patterns are applied one after the other, each inside the pieces that the one before left; what a
-pattern matches and the stretches between become pieces. They are written for the `regex` library:
-with letter classes where llama.cpp approximates them, as in the model makers' own files, and with
-`(?r)` (search from the end) where digits are counted off in threes from the right.
+Patterns are applied one after the other, each within the pieces of the previous one; matches and
+the text between become pieces. They are for the `regex` library, with exact letter classes as in
+the models' own files (llama.cpp approximates them), and with `(?r)` (search from the end) where
+digits are grouped in threes from the right.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class Pretokenizer:
-    """The patterns, and the defaults that come with the name.
+    """The patterns and defaults of a pre-tokenizer.
 
-    With `ignores_merges` a piece that is a token is taken whole, whatever the merges would make.
-    Without `byte_level`, tokens are written in plain UTF-8, and `space` stands for a space.
+    With `ignores_merges` a piece that is a token is used as a whole, regardless of merges. Without
+    `byte_level` tokens are plain UTF-8, and `space` represents a space.
     """
 
     patterns: tuple[str, ...]
@@ -31,7 +31,7 @@ def _either(*alternatives: str) -> str:
     return "|".join(alternatives)
 
 
-# What words, numbers, symbols and blanks are made of
+# Building blocks: words, numbers, symbols, spaces
 CONTRACTION = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
 LEAD = r"[^\r\n\p{L}\p{N}]?"
 WORD = LEAD + r"\p{L}+"
@@ -47,7 +47,7 @@ LOWER = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 
 
 def _cased(ending: str = "", upper: str = UPPER, lower: str = LOWER) -> str:
-    """A word of capitals and then small letters, one letter at least."""
+    """A word of upper-case and then lower-case letters, at least one letter."""
     return _either(f"{LEAD}{upper}*{lower}+{ending}", f"{LEAD}{upper}+{lower}*{ending}")
 
 
@@ -117,7 +117,7 @@ EXAONE_MOE = _either(
 MINICPM5 = _either(CONTRACTION, WORD, r"\p{N}+", SYMBOLS, BLANK)
 DEEPSEEK_LLM = (
     *(r"[\r\n]", CASED_SCRIPTS, MARKS),
-    r"(?<!\s)\s+$",  # the guard spares a search from every space of a long run
+    r"(?<!\s)\s+$",  # the look-behind avoids a search from every space of a long run
     *(HAN_HANGUL, r"\p{N}+"),
 )
 DEEPSEEK_CODER = (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", HAN_HANGUL, r"\p{N}")

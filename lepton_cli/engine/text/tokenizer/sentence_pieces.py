@@ -1,4 +1,4 @@
-"""SentencePiece (`llama`): the library itself, with a model file written from the metadata."""
+"""SentencePiece (`llama`): uses the library, with a model file built from the metadata."""
 
 import struct
 
@@ -12,25 +12,25 @@ from quant.gguf import Metadata
 
 SCORES, ADDS_SPACE = "tokenizer.ggml.scores", "tokenizer.ggml.add_space_prefix"
 SPACE = "\u2581".encode()
-UNKNOWN = b" "  # the library's own unknown piece: text holds none, spaces become U+2581
-LONGEST = 7999  # bytes in a piece
+UNKNOWN = b" "  # the library's unknown piece; does not occur, as spaces become U+2581
+MAX_PIECE = 7999  # bytes
 
-# sentencepiece_model.proto: the numbers of a model's fields, and of the fields inside them
+# field numbers of sentencepiece_model.proto: of the model, and of its messages
 PIECE, TRAINER, NORMALIZER = 1, 2, 3
-TEXT, SCORE_KEY, TYPE_KEY = 1, 2 << 3 | 5, 3 << 3  # a key is a field's number and its kind
+TEXT, SCORE_KEY, TYPE_KEY = 1, 2 << 3 | 5, 3 << 3  # a key combines field number and wire type
 MODEL_TYPE, BPE, BYTE_FALLBACK = 3, 2, 35
 ADD_DUMMY_PREFIX, REMOVE_EXTRA_WHITESPACES = 3, 4
 SCORE_AND_TYPE = struct.Struct("<BfBB")
 
 
 class SentencePieceSpeller:
-    """Text to ids. The library gets only the tokens that text may become, and counts them anew.
+    """Text to ids. The library gets only the tokens that text may become, renumbered.
 
-    Characters in a row that no token can write are one unknown token, or nothing without one.
+    A run of characters without tokens becomes one unknown token, or is dropped if there is none.
     """
 
     def __init__(self, metadata: Metadata, vocabulary: Vocabulary, unknown: int | None) -> None:
-        """Raises ModelFileError where the scores are not one number a token."""
+        """Raises ModelFileError if there is not one score per token."""
         ranks, byte_names = _read_ranks(metadata, vocabulary), vocabulary.byte_names()
         known, types = vocabulary.plain_ids() | byte_names, vocabulary.types
         ids = {text: token for text, token in known.items() if _is_taken(text)}
@@ -55,7 +55,7 @@ class SentencePieceSpeller:
 
 
 def _read_ranks(metadata: Metadata, vocabulary: Vocabulary) -> list[int]:
-    """Every token's place among the scores, whose order alone counts; raises ModelFileError."""
+    """Every token's rank by score; only the order matters. Raises ModelFileError."""
     scores = read_numbers(metadata, SCORES, len(vocabulary.texts))
     if scores is None:
         return [0] * len(vocabulary.texts)
@@ -66,15 +66,15 @@ def _read_ranks(metadata: Metadata, vocabulary: Vocabulary) -> list[int]:
 
 
 def _model(pieces: bytes, has_bytes: bool) -> bytes:
-    """A model that leaves text as it is, but for spaces, which become U+2581."""
+    """A model file without normalization, except that spaces become U+2581."""
     trainer = _number(MODEL_TYPE, BPE) + _number(BYTE_FALLBACK, has_bytes)
     normalizer = _number(ADD_DUMMY_PREFIX, 0) + _number(REMOVE_EXTRA_WHITESPACES, 0)
     return pieces + _block(TRAINER, trainer) + _block(NORMALIZER, normalizer)
 
 
 def _is_taken(text: bytes) -> bool:
-    """Whether the library takes such a piece, for it refuses models with any other."""
-    return text != UNKNOWN and len(text) <= LONGEST and b"\0" not in text
+    """Whether the library accepts the piece (it refuses models with invalid ones)."""
+    return text != UNKNOWN and len(text) <= MAX_PIECE and b"\0" not in text
 
 
 def _piece(text: bytes, rank: int, kind: int) -> bytes:
@@ -91,5 +91,5 @@ def _number(field: int, value: int) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first; the top bit says that another byte follows."""
+    """A protobuf varint: seven bits per byte, lowest first; the top bit means more bytes."""
     return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + _varint(value >> 7)

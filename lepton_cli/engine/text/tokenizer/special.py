@@ -1,4 +1,4 @@
-"""Tokens with a role: what begins and ends a text, what is unknown, what ends an answer."""
+"""Special tokens: begin and end of text, unknown, end of generation."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,14 +13,14 @@ FILL_TEXTS = {
     "fim_rep": (b"<|fim_repo|>", b"<|repo_name|>", b"<fim-repo>", b"<REPO>", b"<reponame>"),
     "fim_sep": (b"<|file_sep|>",),
 }
-"""Tokens that end what fills a gap in code, where the file does not name them."""
+"""End tokens of fill-in-the-middle, if the file does not name them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a tokenizer model implies before the file's own keys; ids outside a vocabulary are none.
+    """The defaults of a tokenizer model, which the file's keys override; invalid ids are ignored.
 
-    "always" is what a file cannot change.
+    "always" cannot be overridden.
     """
 
     bos: int | None
@@ -34,7 +34,7 @@ class Defaults:
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
-    """The roles, as ids. `before` and `after` is what goes around a text when it is asked for."""
+    """The ids of special tokens. `before` and `after` are put around a text on request."""
 
     bos: int | None
     eos: int | None
@@ -42,11 +42,11 @@ class SpecialTokens:
     before: tuple[int, ...]
     after: tuple[int, ...]
     end_of_generation: frozenset[int]
-    notes: tuple[str, ...]  # what the file says and cannot mean
+    notes: tuple[str, ...]  # invalid values in the file
 
 
 class _Reader:
-    """Looks ids up in the metadata; those outside the vocabulary are noted and ignored."""
+    """Reads ids from the metadata; ids outside the vocabulary are noted and ignored."""
 
     def __init__(self, metadata: Metadata, vocabulary: Vocabulary) -> None:
         self._metadata, self._size = metadata, len(vocabulary.texts)
@@ -69,7 +69,7 @@ class _Reader:
 def read_special_tokens(
     metadata: Metadata, vocabulary: Vocabulary, defaults: Defaults
 ) -> SpecialTokens:
-    """Raises ModelFileError where a key is not of its type."""
+    """Raises ModelFileError for a key of the wrong type."""
     reader = _Reader(metadata, vocabulary)
     bos = reader.token(defaults.bos_keys, defaults.bos)
     eos = reader.token(defaults.eos_keys, defaults.eos)
@@ -96,7 +96,7 @@ def _end_of_generation(reader: _Reader, vocabulary: Vocabulary, eos: int | None)
 
 
 def _continuing(vocabulary: Vocabulary) -> list[bytes]:
-    """Texts that end an answer elsewhere, but only a part of one in the files of some families."""
+    """Texts that usually end an answer, but not in this family of models."""
     has, texts = vocabulary.ids, []
     calls = b"<|call|>" in has or b"<|calls|>" in has
     if calls and (b"<|return|>" in has or b"<|flush|>" in has):  # gpt-oss, Solar

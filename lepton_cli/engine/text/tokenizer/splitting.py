@@ -1,6 +1,6 @@
-"""Finding special tokens in text, only where the text may be trusted.
+"""Finds special tokens in text, only in trusted parts.
 
-The longest token text is cut out first, wherever it stands, then the next one from what is left.
+The longest token text is cut out first, everywhere, then the next one from the rest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,15 +13,15 @@ BLANK = " \t\n\v\f\r"
 TRUSTED, UNTRUSTED = b"\1", b"\0"
 
 Fragment = str | int
-"""A stretch of text, or the id of a special token."""
+"""A piece of text, or the id of a special token."""
 
 Span = tuple[int, int, int | None]
-"""Where a fragment begins and ends in the text, and its id."""
+"""Start and end of a fragment in the text, and its id."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpecialText:
-    """A token that is found by its text; `takes_left` and `takes_right` swallow the blank there."""
+    """A token found by its text; `takes_left` and `takes_right` remove spaces on that side."""
 
     text: str
     token: int
@@ -31,11 +31,10 @@ class SpecialText:
 
     @property
     def guarded(self) -> bool:
-        """Whether text that is not trusted may not become it.
+        """Whether untrusted text must not become this token.
 
-        A user-defined token can mark turns and tools (`<|tool_call>`) as well as a control token.
-        But some files define runs of blanks or accented letters that way, which are words like any
-        others: text does become those.
+        A user-defined token can mark turns and tools (`<|tool_call>`), like a control token. But
+        some files define runs of spaces or accented letters that way; these are ordinary text.
         """
         if self.type != TokenType.USER_DEFINED:
             return True
@@ -44,7 +43,7 @@ class SpecialText:
 
 
 def find_special_texts(metadata: Metadata, vocabulary: Vocabulary) -> list[SpecialText]:
-    """All control, unknown and user-defined tokens; raises ModelFileError."""
+    """All control, unknown and user-defined tokens. Raises ModelFileError."""
     takes_left, takes_right = _takes(metadata)
     found = []
     for token in vocabulary.of_types(TokenType.CONTROL, TokenType.UNKNOWN, TokenType.USER_DEFINED):
@@ -55,9 +54,9 @@ def find_special_texts(metadata: Metadata, vocabulary: Vocabulary) -> list[Speci
 
 
 def _takes(metadata: Metadata) -> tuple[str | None, bool]:
-    """The text that swallows the blank to its left, and whether special tokens do to their right.
+    """The token that removes spaces to its left, and whether special tokens do to their right.
 
-    No key says so: it is known of these models by their names, as in llama.cpp.
+    There is no key for this: it is known by the names of models, as in llama.cpp.
     """
     name = metadata.string("general.name", "").lower()
     pre = metadata.string("tokenizer.ggml.pre", "")
@@ -76,7 +75,7 @@ class Splitter:
         self._special = sorted(special, key=lambda found: -len(found.text.encode()))
 
     def split(self, text: str, trust: bytes) -> list[Fragment]:
-        """The text's fragments in order; `trust` says of every character whether it is trusted."""
+        """The text's fragments in order; `trust` has one byte per character."""
         spans: list[Span] = [(0, len(text), None)] if text else []
         for special in self._special:
             if special.text in text:
@@ -85,7 +84,7 @@ class Splitter:
 
 
 def _cut(text: str, span: Span, special: SpecialText, trust: bytes) -> Iterator[Span]:
-    """The span with every occurrence of a special token cut out of it."""
+    """The span without the occurrences of a special token."""
     begin, end, token = span
     at = begin if token is None else end
     while (found := text.find(special.text, at, end)) >= 0:

@@ -17,20 +17,20 @@ from quant.errors import UsageError
 
 
 class Speller(Protocol):
-    """Spells text between special tokens; each tokenizer model does that in its own way."""
+    """Encodes text between special tokens; each tokenizer model has its own."""
 
     def spell(self, text: str, after_special: bool) -> list[int]:
-        """The text's ids; `after_special` says that it begins, or follows a special token."""
+        """The text's ids; `after_special`: it is at the beginning or follows a special token."""
 
     def decoded(self, text: bytes) -> bytes:
-        """What a normal token's text stands for."""
+        """The bytes that a normal token's text means."""
 
     def tidy(self, text: str) -> str:
-        """A whole decoded text without what spelling had added."""
+        """A decoded text without what encoding had added."""
 
 
 class Tokenizer:
-    """Text to ids and back. `notes` are lines worth telling about what the file leaves open."""
+    """Text to ids and back. `notes`: messages about missing metadata."""
 
     def __init__(
         self,
@@ -51,20 +51,20 @@ class Tokenizer:
 
     @property
     def texts(self) -> Sequence[bytes]:
-        """All tokens' texts as the vocabulary writes them, by id."""
+        """The vocabulary's text of each token, by id."""
         return self._vocabulary.texts
 
     def encode(self, text: str, add_special: bool = True, parse_special: bool = False) -> list[int]:
-        """Without `parse_special` the text is spelled with tokens that stand for text alone.
+        """The ids of a text. Without `parse_special` only tokens for plain text are used.
 
-        Raises UsageError for text that has no UTF-8 form.
+        Raises UsageError for text that is not valid UTF-8.
         """
         return self.encode_segments([Segment(text, trusted=parse_special)], add_special)
 
     def encode_segments(self, segments: Sequence[Segment], add_special: bool = True) -> list[int]:
-        """Encodes the segments as one text; special tokens are found in its trusted parts only.
+        """Encodes the segments as one text; special tokens are found only in trusted parts.
 
-        Raises UsageError for text that has no UTF-8 form.
+        Raises UsageError for text that is not valid UTF-8.
         """
         text = "".join(part.text for part in segments)
         _check_utf8(text)
@@ -73,12 +73,12 @@ class Tokenizer:
         return [*self._special.before, *ids, *self._special.after] if add_special else ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of a whole sequence, special tokens left out; broken characters are U+FFFD."""
+        """The text of a sequence without special tokens; invalid characters become U+FFFD."""
         text = b"".join(map(self.token_bytes, ids)).decode(errors="replace")
         return self._speller.tidy(text)
 
     def token_bytes(self, token: int, render_special: bool = False) -> bytes:
-        """What a token adds to streamed text: possibly a part of a character, or nothing."""
+        """The bytes that a token adds to a stream: perhaps part of a character, or nothing."""
         text = self._text(token)
         match self._vocabulary.types[token]:
             case TokenType.NORMAL:
@@ -92,7 +92,7 @@ class Tokenizer:
         return b""
 
     def token_text(self, token: int) -> str:
-        """The vocabulary's own text, in its own alphabet."""
+        """The vocabulary's text of a token, in its own encoding."""
         return self._text(token).decode()
 
     def token_type(self, token: int) -> TokenType:
@@ -100,7 +100,7 @@ class Tokenizer:
         return TokenType(self._vocabulary.types[token])
 
     def token_id(self, text: str) -> int | None:
-        """The token whose text in the vocabulary is this one."""
+        """The token with this text in the vocabulary."""
         return self._vocabulary.ids.get(text.encode())
 
     def _text(self, token: int) -> bytes:

@@ -1,4 +1,4 @@
-"""A file's vocabulary: the texts and types of its tokens."""
+"""The vocabulary of a file: texts and types of its tokens."""
 
 import re
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ END_TEXTS = tuple(
     "<|endoftext|> </s> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> "
     "<eos> <turn|> <|tool_response> <｜end▁of▁sentence｜> [e~[".encode().split()
 )
-"""Tokens that end an answer in any file, whatever type it gives them."""
+"""Tokens that end an answer in any file, regardless of their type."""
 
 PRINTED_TEXTS = (b"<|channel|>", b"<|message|>", b"<|start|>", b"<|constrain|>")
-"""gpt-oss's marks of reasoning and answer, which whoever separates the two has to see."""
+"""gpt-oss's marks of reasoning and answer, which are rendered for splitting them."""
 
 
 class TokenType(IntEnum):
@@ -51,14 +51,14 @@ class Vocabulary:
         return chosen
 
     def plain_ids(self) -> dict[bytes, int]:
-        """The tokens that text is spelled with: normal ones only, so that no text spells others."""
+        """The tokens for plain text: normal ones only, so that text cannot become other tokens."""
         plain = dict(self.ids)
         for token in np.flatnonzero(self._types() != TokenType.NORMAL).tolist():
             del plain[self.texts[token]]
         return plain
 
     def byte_names(self) -> dict[bytes, int]:
-        """The tokens `<0x00>` to `<0xFF>` by these names, or none: libraries use all or none."""
+        """The tokens `<0x00>` to `<0xFF>` by name; empty if any is missing, as elsewhere."""
         tokens = self.of_types(TokenType.BYTE)
         names = {b"<0x%02X>" % self.byte_value(token): token for token in tokens}
         return names if len(names) == 256 else {}
@@ -67,7 +67,7 @@ class Vocabulary:
         return int(self.texts[token][3:5], 16)
 
     def find(self, texts: Sequence[bytes]) -> set[int]:
-        """The ids of those texts that are tokens."""
+        """The ids of the texts that are tokens."""
         return {self.ids[text] for text in texts if text in self.ids}
 
     def _types(self) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
@@ -75,7 +75,7 @@ class Vocabulary:
 
 
 def read_vocabulary(metadata: Metadata) -> Vocabulary:
-    """Raises ModelFileError where tokens are missing, no UTF-8, or not told apart by their text."""
+    """Raises ModelFileError if tokens are missing, not UTF-8, or have the same text."""
     texts = read_texts(metadata, TOKENS, MAX_TOKENS)
     if not texts:
         raise ModelFileError(f"{metadata.path}: the key {TOKENS} holds no tokens", DAMAGED)
@@ -90,7 +90,7 @@ def read_vocabulary(metadata: Metadata) -> Vocabulary:
 
 
 def _read_types(metadata: Metadata, texts: list[bytes], ids: dict[bytes, int]) -> bytearray:
-    """The file's types, with llama.cpp's corrections; what it leaves open counts as normal."""
+    """The file's token types, with llama.cpp's corrections; the default is normal."""
     given = read_numbers(metadata, TYPES, len(texts))
     if given is None:
         given = np.full(len(texts), TokenType.NORMAL, np.float64)

@@ -1,4 +1,4 @@
-"""WordPiece (`bert`): words, each spelled from the left by the longest pieces that fit."""
+"""WordPiece (`bert`): words, each split from the left into the longest possible pieces."""
 
 import re
 import unicodedata
@@ -17,7 +17,7 @@ CACHED_WORDS = 1 << 16
 
 IGNORED = r"[\0\ufffd]|(?!\s)[\p{Cc}\p{Cf}\p{Co}]"
 ACCENTS = r"\p{Mn}"
-ALONE = (  # a word of its own: punctuation, ASCII symbols, ideographs
+ALONE = (  # single-character words: punctuation, ASCII symbols, ideographs
     r"\p{P}$+<=>\^`|~\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f"
     r"\U0002b740-\U0002b81f\U0002b920-\U0002ceaf\uf900-\ufaff\U0002f800-\U0002fa1f"
 )
@@ -25,7 +25,7 @@ WORDS = rf"[{ALONE}]|[^\s{ALONE}]+"
 
 
 class WordPieceSpeller:
-    """Text to ids; a word that pieces cannot spell to its end is unknown as a whole."""
+    """Text to ids; a word that cannot be split completely is unknown as a whole."""
 
     def __init__(self, metadata: Metadata, vocabulary: Vocabulary, unknown: int | None) -> None:
         self._ids = vocabulary.plain_ids()
@@ -42,7 +42,7 @@ class WordPieceSpeller:
         return text.replace(SPACE.encode(), b" ")
 
     def tidy(self, text: str) -> str:
-        """Without the spaces that words' beginnings put before marks and inside contractions."""
+        """The text without added spaces before punctuation and inside contractions."""
         text = re.sub(" (?=[?!.,])", "", text.removeprefix(" ")).replace(" ' ", "'")
         return re.sub(" (?='(?:s|m|re|ve))", "", text)
 
@@ -50,13 +50,13 @@ class WordPieceSpeller:
         if self._strips_accents:
             text = regex.sub(ACCENTS, "", unicodedata.normalize("NFD", text))
         if self._lowercase:
-            text = "".join(map(str.lower, text))  # a letter's neighbours do not matter
+            text = "".join(map(str.lower, text))  # per character: lower() depends on neighbours
         words: list[str] = regex.findall(WORDS, regex.sub(IGNORED, "", text))
         return words
 
     def _spell_word(self, word: str) -> list[int]:
-        # `tokenizers` finds the same pieces, but tries every end of a word for each of them: a
-        # word of 12,000 letters takes it 8 seconds, unless its limit makes long words unknown.
+        # `tokenizers` finds the same pieces, but takes quadratic time: 8 seconds for a word of
+        # 12,000 letters (or its limit makes long words unknown).
         left, ids = (SPACE + word).encode(), []
         while left:
             ends = range(min(len(left), self._longest), 0, -1)
