@@ -3,10 +3,10 @@
 Its rooms, the lower ones first:
 
 terminal     text, colours, widths, notes
-reports      what commands print
-arguments    what is typed on the command line, in variables, in the config file
+reports      the output of commands
+arguments    options: command line, variables, config file
 repl         the chat
-commands     what each command does, a file a command
+commands     what each command does, one file per command
 
 `cli.py` declares the commands; `open_model.py` opens a model as the options say.
 """

@@ -1,4 +1,4 @@
-"""The commands and their words; what each does is a module of its own, imported when it is needed.
+"""Declares all commands and their options; each is implemented in a module imported on demand.
 
 Nothing here imports NumPy, Numba, rich or prompt-toolkit: `--help` must take a tenth of a second.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from lepton_cli.engine.library.catalogue import names_model
-from lepton_cli.ui.arguments.batch_options import BatchWords, ResultOptions, RowOptions
+from lepton_cli.ui.arguments.batch_options import BatchArguments, ResultOptions, RowOptions
 from lepton_cli.ui.arguments.bench_options import BenchOptions
 from lepton_cli.ui.arguments.command import Command
 from lepton_cli.ui.arguments.completing import complete_model
@@ -21,24 +21,24 @@ from lepton_cli.ui.arguments.options import (
     AnswerOptions,
     ConversationOptions,
     ModelOptions,
+    PositionalArguments,
     PromptOptions,
     ReplOptions,
     RunOptions,
-    Words,
-    grouped,
+    expand_groups,
     section,
 )
 from lepton_cli.ui.arguments.prompt import gather
 from lepton_cli.ui.arguments.sampling_options import SamplingOptions
-from lepton_cli.ui.arguments.setting_names import names_of, tell_of_unknown
-from lepton_cli.ui.arguments.usage.guesses import Program
+from lepton_cli.ui.arguments.setting_names import names_of, note_unknown
+from lepton_cli.ui.arguments.usage.guesses import LeptonGroup
 from lepton_cli.ui.arguments.words import is_on_command_line, model_and_text, only_model
 from lepton_cli.ui.commands.session_commands import app as sessions
 from lepton_cli.version import __version__
 
-# they must work when the config file is wrong
+# commands that must work even if the config file is invalid
 WITHOUT_CONFIG = ("cache", "doctor", "inspect", "models", "sessions", "warmup")
-MODEL_ALONE = ("bench",)  # its figures must not depend on other settings of the config file
+MODEL_ALONE = ("bench",)  # its results must not depend on other settings of the config file
 HELP = {"help_option_names": ["-h", "--help"]}
 EPILOG = (
     "Each option can also be set by a variable (LEPTON_TOP_K for --top-k) and in the config file "
@@ -49,7 +49,7 @@ NO_CONFIG_EPILOG = "Each option can also be set by a variable (LEPTON_JSON=1 for
 
 app = typer.Typer(
     name="lepton",
-    cls=Program,
+    cls=LeptonGroup,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings=HELP,
@@ -75,9 +75,9 @@ AsJson = Annotated[bool, option("--json", help="Print one JSON object.")]
 def command(
     name: str, epilog: str = EPILOG
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Registers a command whose groups of options are spelled out."""
+    """Registers a command, expanding its groups of options."""
     return lambda function: app.command(name, cls=Command, context_settings=HELP, epilog=epilog)(
-        grouped(function)
+        expand_groups(function)
     )
 
 
@@ -101,7 +101,7 @@ def lepton(
         typer.echo(context.get_help())
     else:
         commands = typer.main.get_group(app).commands
-        tell_of_unknown(names_of(commands), os.environ)
+        note_unknown(names_of(commands), os.environ)
         known = known_settings(commands)
         command = context.invoked_subcommand
         if command not in WITHOUT_CONFIG:
@@ -113,7 +113,7 @@ def lepton(
 @command("run")
 def run(
     context: typer.Context,
-    words: Words,
+    words: PositionalArguments,
     model: ModelOptions,
     prompt: PromptOptions,
     talk: ConversationOptions,
@@ -123,19 +123,19 @@ def run(
 ) -> None:
     """Answer one prompt; only the answer goes to stdout.
 
-    The prompt is what comes from stdin (a pipe or a file), then the files of -f, then PROMPT or
-    -p, with blank lines between them.
+    The prompt consists of stdin (a pipe or a file), the files of -f, and PROMPT or -p, in this
+    order, separated by blank lines.
     """
     name, text = model_and_text(context, words, model.model)
-    from lepton_cli.ui.commands.run import Request, answer_prompt
+    from lepton_cli.ui.commands.run import RunRequest, answer_prompt
 
-    answer_prompt(Request(name, text, model, prompt, talk, answer, sampling, how))
+    answer_prompt(RunRequest(name, text, model, prompt, talk, answer, sampling, how))
 
 
 @command("chat")
 def chat(
     context: typer.Context,
-    words: Words,
+    words: PositionalArguments,
     model: ModelOptions,
     talk: ConversationOptions,
     answer: AnswerOptions,
@@ -158,7 +158,7 @@ def chat(
 @command("batch")
 def batch(
     context: typer.Context,
-    words: BatchWords,
+    words: BatchArguments,
     model: ModelOptions,
     rows: RowOptions,
     results: ResultOptions,
@@ -180,7 +180,7 @@ def batch(
 @command("tokenize")
 def tokenize(
     context: typer.Context,
-    words: Words,
+    words: PositionalArguments,
     prompt: PromptOptions,
     model: ModelName = None,
     ids: Annotated[bool, option("--ids", help="Print only the ids, in one line.")] = False,
@@ -210,7 +210,7 @@ def tokenize(
 @command("template")
 def template(
     context: typer.Context,
-    words: Words,
+    words: PositionalArguments,
     prompt: PromptOptions,
     talk: ConversationOptions,
     model: ModelName = None,
@@ -250,7 +250,7 @@ def inspect_file(
 
 @command("models", epilog=NO_CONFIG_EPILOG)
 def models(json: AsJson = False) -> None:
-    """List the models on this disk, and those that can be fetched by name."""
+    """List the models on this disk, and those that can be downloaded by name."""
     from lepton_cli.ui.commands import models as view
 
     view.show_json() if json else view.show()
@@ -263,7 +263,7 @@ def bench(
     file: ModelFile = None,
     model: ModelName = None,
 ) -> None:
-    """Measure speed like llama-bench, beside what the machine could do."""
+    """Measure speed like llama-bench, compared with the limits of the machine."""
     name = only_model(context, file, model)
     from lepton_cli.ui.commands.bench import run_benchmark
 
@@ -306,11 +306,11 @@ def warmup(
         bool, option("--verbose", "-v", help="Show the name of each kernel.")
     ] = False,
 ) -> None:
-    """Compile all kernels now, so that no later run has to.
+    """Compile all kernels now, so that later runs start faster.
 
-    These are the kernels of all formats, for the CPU and for a GPU if there is one. They are kept
-    for this machine and this version of Lepton; what is there already, or came with the package,
-    is not compiled again.
+    Compiles the kernels of all formats, for the CPU and for a GPU if there is one. They are
+    stored for this machine and this version of Lepton; kernels that are stored already, or came
+    with the package, are not compiled again.
     """
     from lepton_cli.ui.commands.warmup import prepare
 
@@ -319,7 +319,7 @@ def warmup(
 
 @command("doctor", epilog=NO_CONFIG_EPILOG)
 def doctor(json: AsJson = False) -> None:
-    """Show what this machine has, what Lepton uses of it, and why."""
+    """Show this machine's hardware, what Lepton uses of it, and why."""
     from lepton_cli.ui.commands import doctor as view
 
     view.show_json() if json else view.show()

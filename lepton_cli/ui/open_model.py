@@ -1,4 +1,4 @@
-"""From the words of the command line to an open model, with what is worth saying on the way."""
+"""Opens a model with the options of the command line, and prints notes about it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from quant.errors import UsageError
 
 
 def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> Model:
-    """Notes go to stderr."""
+    """Opens the model; notes go to stderr."""
     wanted = load_options(options, talk)
     on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
     model = engine.open_model(path, wanted, on_plan, progress)
@@ -43,7 +43,7 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
 
 
 def add_draft(model: Model, name: str, options: LoadOptions) -> None:
-    """Closes the model where the draft cannot be opened beside it. Raises LeptonError."""
+    """Opens a draft model beside it; closes the model on failure. Raises LeptonError."""
     try:
         model.guess_with(engine.open_model(resolve(name), options, beside=model))
     except BaseException:
@@ -65,7 +65,7 @@ def load_options(options: ModelOptions, talk: ConversationOptions) -> LoadOption
 
 
 def draft_options(wanted: LoadOptions) -> LoadOptions:
-    """As its model: a count of layers is the model's own, but none is none for both."""
+    """The options of a draft model: a number of GPU layers is not passed on, except 0."""
     layers: GpuLayers = 0 if wanted.gpu_layers == 0 else "auto"
     return replace(wanted, prefixes=0, gpu_layers=layers)
 

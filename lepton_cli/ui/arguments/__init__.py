@@ -1,1 +1,1 @@
-"""What is typed on the command line, in variables and in the config file."""
+"""Options and arguments: command line, environment variables, config file."""

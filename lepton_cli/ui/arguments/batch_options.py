@@ -1,11 +1,11 @@
-"""The options of `lepton batch` alone."""
+"""The options that only `lepton batch` has."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import typer
 
-from lepton_cli.ui.arguments.options import ONE_WORD, Words, section
+from lepton_cli.ui.arguments.options import ONE_WORD, PositionalArguments, section
 
 InputFormat = Literal["auto", "lines", "jsonl", "json", "csv", "tsv"]
 
@@ -14,13 +14,14 @@ _results = section("Results")
 
 
 @dataclass(frozen=True, slots=True)
-class BatchWords(Words):
-    """What stands on the command line without a flag."""
+class BatchArguments(PositionalArguments):
+    """The positional arguments."""
 
     rest: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[INPUT]", help=f"The file of rows; -: stdin. {ONE_WORD.format('input')}"
+            metavar="[INPUT]",
+            help=f"The input file with the rows; -: stdin. {ONE_WORD.format('input')}",
         ),
     ] = None
 
@@ -43,7 +44,7 @@ class RowOptions:
         _rows(
             "--escape/--no-escape",
             "-e",
-            help=r"Expand escapes (\n, \t, \\, \xHH) in the texts of options.",
+            help=r"Expand escapes (\n, \t, \\, \xHH) in option texts.",
         ),
     ] = True
     input_format: Annotated[
@@ -91,7 +92,7 @@ class RowOptions:
 
 @dataclass(frozen=True, slots=True)
 class ResultOptions:
-    """Where results go, and what becomes of those that are there."""
+    """Where results are written, and what happens to existing ones."""
 
     output: Annotated[
         str,
@@ -107,11 +108,11 @@ class ResultOptions:
         _results(
             "--output-template",
             metavar="TEXT",
-            help="Print text lines, not JSON, made of {id} {row} {text} {reasoning} {error} ...",
+            help="Write text lines instead of JSON, with {id} {row} {text} {reasoning} {error} ...",
         ),
     ] = None
     retry_errors: Annotated[
-        bool, _results("--retry-errors", help="Answer the rows again that failed before.")
+        bool, _results("--retry-errors", help="Answer rows again that failed in an earlier run.")
     ] = False
     overwrite: Annotated[
         bool,

@@ -1,4 +1,4 @@
-"""What `lepton bench` is asked for, with llama-bench's flags; lists stay as they are typed."""
+"""The options of `lepton bench`, named like llama-bench's; lists are parsed later."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -18,7 +18,7 @@ def _list(*flags: str, text: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """Several values, by commas or by repeating a flag, give every combination."""
+    """Several values (comma-separated, or a repeated flag) give every combination."""
 
     n_prompt: Annotated[
         list[str] | None,
@@ -43,7 +43,7 @@ class BenchOptions:
     repetitions: Annotated[
         int, _test("-r", "--repetitions", metavar="N", help="Measure each test N times.")
     ] = 5
-    no_warmup: Annotated[bool, _test("--no-warmup", help="Skip the run that is not measured.")] = (
+    no_warmup: Annotated[bool, _test("--no-warmup", help="Skip the unmeasured warm-up run.")] = (
         False
     )
     threads: Annotated[

@@ -1,4 +1,4 @@
-"""How a command reads its line: unknown flags get one clear error, and help comes in sections."""
+"""Parsing of command lines, with clear errors for unknown flags, and help in sections."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from typing import Any
 import typer.core
 
 from lepton_cli.engine.library.suggestions import nearest
-from lepton_cli.ui.arguments.setting_names import negated_values, tell_of_rivals, variables
+from lepton_cli.ui.arguments.setting_names import negated_values, note_conflicts, variables
 from lepton_cli.ui.arguments.text_values import check_texts
 from lepton_cli.ui.arguments.usage.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS, Foreign
 from lepton_cli.ui.arguments.usage.refusals import example
@@ -20,8 +20,8 @@ from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.wrapping import broken
 from quant.errors import UsageError
 
-OPTIONAL = -1  # one word may follow the flag
-WIDEST_NAME = 30  # columns of the first column of a help
+OPTIONAL = -1  # the flag takes an optional value
+MAX_NAME_WIDTH = 30  # columns of the first column of the help
 ATTACHED = re.compile(r"(-[A-Za-z])(-?\d.*)")  # -n128, -t4
 LINE = "lepton.line"  # the key of a context's Line
 
@@ -31,28 +31,28 @@ Options = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A command line taken apart: flags with their values, words without, and what to note."""
+    """A parsed command line: flags with values, positional words, and notes to print."""
 
     options: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def args(self) -> list[str]:
-        """The words first: it is how people type them."""
+        """All arguments, positional words first, as people type them."""
         if any(word.startswith("-") and word != "-" for word in self.words):
             return [*self.options, "--", *self.words]
         return [*self.words, *self.options]
 
     def retyped(self, command: str, words: Sequence[str]) -> str:
-        """What to type instead: the same options with other words."""
+        """The command to type instead: the same options with other words."""
         return f"lepton {command} {shlex.join(Line(self.options, [*words]).args())}".rstrip()
 
 
-class Group(typer.core.TyperGroup):
-    """Commands, each with its whole first sentence in the help."""
+class CommandGroup(typer.core.TyperGroup):
+    """A group of commands, whose help shows the whole first sentence of each."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Raises UsageError for what is none of the commands."""
+        """Raises UsageError for an unknown command."""
         if args[0] not in self.commands:
             near = nearest(args[0], self.commands)
             cure = f"type: {ctx.command_path} {near[0]}" if near else _list_of(ctx, "commands")
@@ -69,12 +69,12 @@ class Group(typer.core.TyperGroup):
 
 
 class Command(typer.core.TyperCommand):
-    """Flags are whole words, as in llama.cpp: `-sys` is one flag, never `-s` with a value `ys`."""
+    """A command whose flags are whole words, as in llama.cpp: `-sys` is not `-s ys`."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         for option in self._options():
-            option.envvar, option.show_envvar = variables(option), False  # the epilog tells
+            option.envvar, option.show_envvar = variables(option), False  # shown in the epilog
 
     def invoke(self, ctx: Any) -> Any:
         from lepton_cli.engine.loading.memory import check_addresses  # for start-up time
@@ -89,7 +89,7 @@ class Command(typer.core.TyperCommand):
             self._count(_path(ctx), line)
             for text in line.notes:
                 note(text)
-            tell_of_rivals(self._options(), os.environ)
+            note_conflicts(self._options(), os.environ)
             negated = negated_values(self._options(), os.environ)
             ctx.default_map = {**(ctx.default_map or {}), **negated}
             ctx.meta[LINE] = line
@@ -117,7 +117,7 @@ class Command(typer.core.TyperCommand):
         return [param for param in self.params if isinstance(param, typer.core.TyperOption)]
 
     def _count(self, path: str, line: Line) -> None:
-        """Raises UsageError for more words than the command takes."""
+        """Raises UsageError for more positional words than the command takes."""
         counts = [param.nargs for param in self.params if param.param_type_name == "argument"]
         room = len(line.words) if -1 in counts else sum(counts)
         surplus = line.words[room:]
@@ -128,15 +128,15 @@ class Command(typer.core.TyperCommand):
 
 
 def _fit(formatter: Any) -> None:
-    """Click's help takes 50 columns at least, also where a terminal has fewer."""
+    """Makes the help fit narrow terminals: Click uses at least 50 columns."""
     formatter.width = min(formatter.width, shutil.get_terminal_size().columns - 2)
 
 
 def _write_rows(formatter: Any, rows: Sequence[tuple[str, str]]) -> None:
-    """Broken at blanks: Click would break at hyphens too, and never the first column."""
+    """Writes rows broken only at spaces (Click breaks at hyphens, but not the first column)."""
     indent = " " * formatter.current_indent
     room = formatter.width - len(indent)
-    widest = min(WIDEST_NAME, formatter.width * 2 // 5)
+    widest = min(MAX_NAME_WIDTH, formatter.width * 2 // 5)
     begin = min(widest, max(len(name) for name, _ in rows)) + 2
     below = "\n" + " " * begin
     for name, text in rows:
@@ -171,9 +171,9 @@ def flags_of(parameters: Sequence[Any]) -> dict[str, Any]:
 def read_line(
     command: str, args: Sequence[str], options: Options, foreign: Mapping[str, Foreign]
 ) -> Line:
-    """The words that are ours. llama.cpp's other flags are left out or refused, by their table.
+    """Parses the words; drops or refuses llama.cpp's flags that Lepton does not have.
 
-    Raises UsageError for a flag that nobody knows, and for one without its value.
+    Raises UsageError for an unknown flag, or one without its value.
     """
     words, line = deque(args), Line()
     while words:
@@ -192,12 +192,12 @@ def read_line(
         elif flag in foreign:
             line.notes.extend(_pass_over(flag, foreign[flag], words))
         else:
-            raise UsageError(f"unknown option {flag}", _cure(flag, options, command))
+            raise UsageError(f"unknown option {flag}", _hint(flag, options, command))
     return line
 
 
 def _taken(flag: str, option: Any, words: deque[str], *, attached: bool) -> list[str]:
-    """The flag and the words that belong to it."""
+    """The flag and its values."""
     count = _arity(option)
     if count == OPTIONAL:
         follows = attached or (words and not words[0].startswith("-"))
@@ -208,14 +208,14 @@ def _taken(flag: str, option: Any, words: deque[str], *, attached: bool) -> list
 
 
 def _arity(option: Any) -> int:
-    """How many words follow the flag."""
+    """How many values the flag takes."""
     if option is None or option.is_flag or option.count:
         return 0
     return OPTIONAL if (option.metavar or "").startswith("[") else int(option.nargs)
 
 
 def _split(word: str, options: Options) -> tuple[str, str | None]:
-    """`--top_k=40` and `-n128` taken apart; underscores are dashes, as in llama.cpp."""
+    """Splits `--top_k=40` and `-n128`; underscores count as dashes, as in llama.cpp."""
     attached = ATTACHED.fullmatch(word)
     if attached and _arity(options.get(attached[1])):
         return attached[1], attached[2]
@@ -223,25 +223,27 @@ def _split(word: str, options: Options) -> tuple[str, str | None]:
     if flag.startswith("--"):
         flag = flag.replace("_", "-")
     if equals and flag in options and not _arity(options[flag]):
-        raise UsageError(f"{flag} takes no value, but is given {value!r}", f"type {flag} alone")
+        raise UsageError(f"{flag} takes no value, but got {value!r}", f"type only {flag}")
     return flag, value if equals else None
 
 
 def _pass_over(flag: str, foreign: Foreign, words: deque[str]) -> list[str]:
     if foreign.verdict == "refused":
-        raise UsageError(f"{flag} is an option of llama.cpp that Lepton lacks", foreign.reason)
+        raise UsageError(
+            f"{flag} is an option of llama.cpp that Lepton does not have", foreign.reason
+        )
     if words and (foreign.values or words[0] in foreign.choices):
         words.popleft()
     return [f"{flag} is ignored: {foreign.reason}"] if foreign.verdict == "ignored" else []
 
 
-def _cure(flag: str, options: Options, command: str) -> str:
+def _hint(flag: str, options: Options, command: str) -> str:
     if OURS.get(flag, "").partition(" ")[0] in options:
         return f"Lepton's option is {OURS[flag]}"
     if flag in NEEDLESS:
         return f"leave it out: {NEEDLESS[flag]}"
     long = [known for known in options if known.startswith("--")]
     near = nearest(flag, long) or nearest(flag, options)
-    once = {options[name].name: name for name in reversed(near)}  # of one option's flags the first
+    once = {options[name].name: name for name in reversed(near)}  # one flag per option
     names = " or ".join(reversed(once.values()))
     return f"did you mean {names}?" if near else f"`lepton {command} --help` lists the options"

@@ -1,12 +1,12 @@
-"""Settings beyond flags: the config file, and where a value came from.
+"""The config file, and where a setting's value comes from.
 
-A setting comes from the flag, else the variable, else the config file, else the model's metadata,
-else the default. Click's own `envvar` and `default_map` do the first three; what is here reads
-config.toml into a `default_map`:
+A setting is taken from the flag, else the variable, else the config file, else the model's
+metadata, else the default. Click's `envvar` and `default_map` implement the first three; this file
+reads config.toml into a `default_map`:
 
     ctx-size = 8192        # for every command that has --ctx-size
     [chat]
-    temp = 0.6             # for `lepton chat` alone; wins over the keys above the tables
+    temp = 0.6             # only for `lepton chat`; overrides the keys above the tables
 """
 
 import os
@@ -18,17 +18,17 @@ from typing import Any
 from lepton_cli.engine.library.paths import config_folder
 from lepton_cli.engine.library.suggestions import did_you_mean
 from lepton_cli.engine.text.reading import decoded
-from lepton_cli.ui.arguments.setting_names import PREFIX, Setting, setting_names, variable_set
+from lepton_cli.ui.arguments.setting_names import PREFIX, SettingName, setting_names, variable_set
 from quant.errors import UsageError
 
-MOST_DOTS = 1000  # in a line
+MAX_DOTS = 1000  # in a line
 
-Known = Mapping[str, Mapping[str, Setting]]
-"""What the keys of a config file set, for each command."""
+Known = Mapping[str, Mapping[str, SettingName]]
+"""For each command, the setting of each config key."""
 
 
 def config_path() -> Path:
-    """LEPTON_CONFIG, or config.toml in Lepton's config folder, whether or not it is there."""
+    """LEPTON_CONFIG, or config.toml in Lepton's config folder, whether or not it exists."""
     chosen = os.environ.get(f"{PREFIX}_CONFIG")
     return Path(os.path.expanduser(chosen)) if chosen else config_folder() / "config.toml"
 
@@ -36,9 +36,8 @@ def config_path() -> Path:
 def default_map(known: Known) -> dict[str, dict[str, Any]]:
     """The config file as `Context.default_map`: the values of each command by parameter.
 
-    Raises UsageError for a file that is named but missing or is no TOML, a key that no command
-    knows, a setting that is there under two names and a value that is a table; whether a value
-    fits its option is Click's to say.
+    Raises UsageError for a named file that is missing, invalid TOML, an unknown key, a setting
+    given under two names, or a value that is a table. Click checks the values themselves.
     """
     path = config_path()
     content = _load(path)
@@ -55,8 +54,8 @@ def default_map(known: Known) -> dict[str, dict[str, Any]]:
     }
 
 
-def known_settings(commands: Mapping[str, Any]) -> dict[str, dict[str, Setting]]:
-    """What the config file may set, from a Click group's commands: all their options."""
+def known_settings(commands: Mapping[str, Any]) -> dict[str, dict[str, SettingName]]:
+    """The settings that the config file may have: all options of all commands."""
     return {
         command: {
             name: what
@@ -69,7 +68,7 @@ def known_settings(commands: Mapping[str, Any]) -> dict[str, dict[str, Setting]]
 
 
 def origin(error: Any) -> str | None:
-    """Where the value came from that Click refuses, if not from the command line."""
+    """Where a value that Click refuses was set, if not on the command line."""
     context, param = getattr(error, "ctx", None), getattr(error, "param", None)
     return None if context is None or param is None else origin_of(context, param)
 
@@ -81,7 +80,7 @@ def origin_of(context: Any, param: Any) -> str | None:
         name = variable_set(param)
         return f"set by the variable {name}; without it: unset {name}"
     if source is not None and source.name == "DEFAULT_MAP":
-        return f"set in {config_path()}: change it there"
+        return f"set in {config_path()}"
     return None
 
 
@@ -89,25 +88,28 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         return _parsed(decoded(path.read_bytes(), str(path), path))
     except OSError as error:
-        if not os.path.exists(path):  # nor can it be, where HOME is no folder
+        if not os.path.exists(path):  # also if HOME is not a folder
             if os.environ.get(f"{PREFIX}_CONFIG"):
                 raise UsageError(f"{path}: no such file", f"{PREFIX}_CONFIG names it") from error
             return {}
-        raise UsageError(f"{path}: {error.strerror}", "make it a file that you may read") from error
+        raise UsageError(f"{path}: {error.strerror}", "it must be a readable file") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}", "it must be TOML, like: temp = 0.7") from error
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    """Raises ValueError or RecursionError. Of a.b.c ... the parser keeps each beginning."""
+    """Parses TOML. Raises ValueError or RecursionError.
+
+    Limits the dots per line, since the parser's memory grows with their square.
+    """
     for number, line in enumerate(text.splitlines(), 1):
-        if line.count(".") > MOST_DOTS:
-            raise ValueError(f"more than {MOST_DOTS} dots (at line {number})")
+        if line.count(".") > MAX_DOTS:
+            raise ValueError(f"more than {MAX_DOTS} dots (at line {number})")
     return tomllib.loads(text)
 
 
 def _values(
-    path: Path, table: str, content: Mapping[str, Any], names: Mapping[str, Setting]
+    path: Path, table: str, content: Mapping[str, Any], names: Mapping[str, SettingName]
 ) -> dict[str, Any]:
     """The values by parameter."""
     keys: dict[str, str] = {}
@@ -128,13 +130,13 @@ def _name(key: str) -> str:
     return key.replace("-", "_")
 
 
-def _value(where: str, value: Any, what: Setting) -> Any:
+def _value(where: str, value: Any, what: SettingName) -> Any:
     if not isinstance(value, str | int | float | list):
         kind = "table" if isinstance(value, dict) else type(value).__name__
         raise UsageError(f"{where} is a {kind}", "give text, a number or a list")
     if what.negated and not isinstance(value, bool):
         raise UsageError(f"{where} is {value!r}", "give true or false")
-    if isinstance(value, float):  # judged as if typed: 0.5 and inf are no whole numbers
+    if isinstance(value, float):  # as text, so that Click rejects 0.5 and inf for integers
         return repr(value)
     return not value if what.negated else value
 

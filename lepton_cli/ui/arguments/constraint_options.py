@@ -1,4 +1,4 @@
-"""What form an answer must have: from the options to a constraint."""
+"""Makes a constraint from the options for the form of the answer."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from quant.errors import UsageError
 
 
 def constraint_of(answer: AnswerOptions) -> Constraint | None:
-    """Raises UsageError where more than one is given, or a file cannot be read."""
+    """The constraint. Raises UsageError for more than one, or an unreadable file."""
     return find_constraint(
         schema_check=answer.schema_check,
         json_schema=one_text("--json-schema", answer.json_schema, answer.json_schema_file),
@@ -21,18 +21,18 @@ def constraint_of(answer: AnswerOptions) -> Constraint | None:
 
 
 def check_form(answer: AnswerOptions) -> None:
-    """Raises UsageError for a constraint that is wrong: before a model is loaded for it."""
+    """Raises UsageError for an invalid constraint, before the model is loaded."""
     constraint = constraint_of(answer)
     if constraint:
         from lepton_cli.engine.constraints.grammars import (
-            prepare,  # heavy, and of use to few answers
+            prepare,  # slow to import, and rarely needed
         )
 
         prepare(constraint)
 
 
 def _choices(given: Sequence[str]) -> list[str]:
-    """`yes,no`, or a JSON array for choices that hold a comma; each use of the flag adds some."""
+    """`yes,no`, or a JSON array for choices with commas; the flag may be repeated."""
     return [choice for text in given for choice in _listed(text)]
 
 
@@ -43,5 +43,5 @@ def _listed(text: str) -> list[str]:
         listed: list[str] = json.loads(text)
     except (ValueError, RecursionError) as error:
         hint = 'like --choices yes,no or --choices \'["Yes, please", "No"]\''
-        raise UsageError(f"--choices {text!r:.60} is no JSON array: {error}", hint) from error
+        raise UsageError(f"--choices {text!r:.60} is not a JSON array: {error}", hint) from error
     return listed

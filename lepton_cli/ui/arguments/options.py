@@ -1,4 +1,4 @@
-"""The options that commands share, in groups: each group is one record, declared once.
+"""The options that commands share, declared once in groups (one dataclass per group).
 
 Their names and short names are llama.cpp's.
 """
@@ -19,37 +19,41 @@ Backend = Literal["auto", "cpu", "cuda", "reference"]
 GPU_LAYERS = ("--gpu-layers", "-ngl", "--n-gpu-layers")
 KVType = Literal["f16", "f32", "q8_0"]
 ReasoningMode = Literal["show", "hide", "stderr"]
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 MODEL_HELP = "A GGUF file, or a name that `lepton models` lists."
 ONE_WORD = (
-    "With a default model (LEPTON_MODEL, or `model` in the config file) one word alone is the {}, "
+    "With a default model (LEPTON_MODEL, or `model` in the config file) a single word is the {}, "
     "unless it names a model."
 )
 Overflow = Literal["error", "drop-old", "middle", "shift"]
 
 
 def section(title: str) -> Callable[..., Any]:
-    """`typer.Option` for one section of the help."""
+    """`typer.Option` for options in one section of the help."""
     return functools.partial(typer.Option, rich_help_panel=title)
 
 
 _model = section("Model")
 _prompt = section("Prompt")
 _answer = section("Answer")
-_form = section("Form of the answer (thoughts are free; exit code 6 if it is cut short)")
+_form = section("Form of the answer (reasoning is free; exit code 6 if it is cut short)")
 _output = section("Output")
+Escape = Annotated[
+    bool,
+    _prompt("--escape/--no-escape", "-e", help=r"Expand escapes (\n, \t, \\, \xHH) in -p and -r."),
+]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """Which model, and how it is run."""
+    """Which model to use, and how to run it."""
 
     model: Annotated[
         str | None,
         _model(
             *("--model", "-m"),
             metavar="MODEL",
-            help="The model, instead of MODEL.",
+            help="The model (instead of the argument MODEL).",
             autocompletion=complete_model,
         ),
     ] = None
@@ -82,7 +86,7 @@ class ModelOptions:
             *("--threads", "-t"),
             metavar="N",
             min=-1,
-            max=MOST_THREADS,
+            max=MAX_THREADS,
             help="Number of threads; -1: one for each physical core.",
         ),
     ] = -1
@@ -127,8 +131,8 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """What stands on the command line without a flag."""
+class PositionalArguments:
+    """The positional arguments."""
 
     first: Annotated[
         str | None,
@@ -138,14 +142,14 @@ class Words:
         list[str] | None,
         typer.Argument(
             metavar="[PROMPT]",
-            help=f"The prompt, as it is (-p expands escapes). {ONE_WORD.format('prompt')}",
+            help=f"The prompt, taken literally (-p expands escapes). {ONE_WORD.format('prompt')}",
         ),
     ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class PromptOptions:
-    """Where the words come from."""
+    """Where the prompt comes from."""
 
     prompt: Annotated[
         str | None,
@@ -163,23 +167,18 @@ class PromptOptions:
         ),
     ] = None
     no_stdin: Annotated[bool, _prompt("--no-stdin", help="Do not read stdin.")] = False
-    escape: Annotated[
-        bool,
-        _prompt(
-            "--escape/--no-escape", "-e", help=r"Expand escapes (\n, \t, \\, \xHH) in -p and -r."
-        ),
-    ] = True
+    escape: Escape = True
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What one run makes of the prompt, and what it prints."""
+    """How `lepton run` uses the prompt, and what it prints."""
 
     raw: Annotated[
         bool,
         _prompt(
             *("--raw", "-no-cnv", "--no-conversation"),
-            help="Complete the prompt as it is, without the chat template.",
+            help="Complete the prompt itself, without the chat template.",
         ),
     ] = False
     parse_special: Annotated[
@@ -196,16 +195,18 @@ class RunOptions:
             metavar="N",
             min=1,
             max=32,
-            help="Print N different answers, or as many as some draws find.",
+            help="Print N different answers (fewer if repeated draws find no more).",
         ),
     ] = 1
     extract: Annotated[
         bool,
-        _output("--extract", "-x", help="Print the answer's first code block alone, else exit 6."),
+        _output(
+            "--extract", "-x", help="Print only the answer's first code block; none: exit code 6."
+        ),
     ] = False
     extract_last: Annotated[
         bool,
-        _output("--extract-last", "--xl", help="Print the answer's last code block alone."),
+        _output("--extract-last", "--xl", help="Print only the answer's last code block."),
     ] = False
     beams: Annotated[
         int,
@@ -228,17 +229,17 @@ class RunOptions:
         ),
     ] = None
     json: Annotated[
-        bool, _output("--json", help="Print the answer and its figures as one JSON object.")
+        bool, _output("--json", help="Print the answer, counts and timings as one JSON object.")
     ] = False
     jsonl: Annotated[
         bool,
-        _output("--jsonl", help="Print a JSON object for each piece of the answer, as it comes."),
+        _output("--jsonl", help="Print a JSON object per piece of the answer, as it comes."),
     ] = False
 
 
 @dataclass(frozen=True, slots=True)
 class ReplOptions:
-    """How a chat begins, and what it keeps."""
+    """How a chat begins, and what is saved."""
 
     prompt: Annotated[
         str | None,
@@ -249,12 +250,7 @@ class ReplOptions:
             help=r"The first message; escapes such as \n are expanded.",
         ),
     ] = None
-    escape: Annotated[
-        bool,
-        _prompt(
-            "--escape/--no-escape", "-e", help=r"Expand escapes (\n, \t, \\, \xHH) in -p and -r."
-        ),
-    ] = True
+    escape: Escape = True
     single_turn: Annotated[
         bool, _prompt("--single-turn", "-st", help="End the chat after one answer.")
     ] = False
@@ -285,13 +281,13 @@ class ReplOptions:
     ] = True
     plain: Annotated[
         bool,
-        _output("--plain", help="Plain text: no markdown, nothing redrawn (for screen readers)."),
+        _output("--plain", help="Plain text: no Markdown, no redrawing (for screen readers)."),
     ] = False
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationOptions:
-    """How the words become a conversation."""
+    """System prompt, chat template and reasoning."""
 
     system_prompt: Annotated[
         str | None, _prompt("--system-prompt", "-sys", metavar="TEXT", help="The system prompt.")
@@ -307,7 +303,7 @@ class ConversationOptions:
         _prompt(
             "--chat-template",
             metavar="TEMPLATE",
-            help="Instead of the model's own template: a name, or Jinja text.",
+            help="A template to use instead of the model's own: a name, or Jinja text.",
         ),
     ] = None
     chat_template_file: Annotated[
@@ -321,25 +317,25 @@ class ConversationOptions:
         ReasoningMode | None,
         _output(
             "--reasoning",
-            help="What to do with the model's thoughts. [default: show in chat, stderr in run]",
+            help="Where to print the reasoning. [default: show in chat, stderr in run]",
         ),
     ] = None
     theme: Annotated[
-        Theme, _output("--theme", help="Colours for this background; auto: as the terminal says.")
+        Theme, _output("--theme", help="Colours for this background; auto: ask the terminal.")
     ] = "auto"
-    no_color: Annotated[bool, _output("--no-color", help="No colours: --theme none.")] = False
+    no_color: Annotated[bool, _output("--no-color", help="No colours, like --theme none.")] = False
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerOptions:
-    """When an answer ends, and what form it must have."""
+    """When an answer ends, and the form that it must have."""
 
     predict: Annotated[
         int,
         _answer(
             *("--predict", "-n", "--n-predict"),
             metavar="N",
-            help="Generate at most N tokens; -1: until the model or the context ends.",
+            help="Generate at most N tokens; -1: until the model ends or the context is full.",
         ),
     ] = -1
     reverse_prompt: Annotated[
@@ -347,7 +343,7 @@ class AnswerOptions:
         _answer("--reverse-prompt", "-r", metavar="TEXT", help="Stop before TEXT. Repeatable."),
     ] = None
     ignore_eos: Annotated[
-        bool, _answer("--ignore-eos", help="Ignore the end-of-text token and go on.")
+        bool, _answer("--ignore-eos", help="Ignore the end-of-text token and continue.")
     ] = False
     overflow: Annotated[
         Overflow,
@@ -393,7 +389,7 @@ class AnswerOptions:
         bool,
         _form(
             "--schema-check",
-            help="Accept a schema that cannot be enforced in full; check the answer.",
+            help="Accept a schema that cannot be fully enforced, and check the answer.",
         ),
     ] = False
     regex: Annotated[
@@ -401,7 +397,7 @@ class AnswerOptions:
         _form(
             "--regex",
             metavar="REGEX",
-            help="Answer with a text that this expression matches as a whole.",
+            help="Answer with text that matches this regex as a whole.",
         ),
     ] = None
     choices: Annotated[
@@ -409,7 +405,7 @@ class AnswerOptions:
         _form(
             "--choices",
             metavar="A,B,...",
-            help="Answer with one of these; also a JSON array of texts.",
+            help="Answer with one of these texts; may be a JSON array.",
         ),
     ] = None
     grammar: Annotated[
@@ -417,7 +413,7 @@ class AnswerOptions:
         _form(
             "--grammar",
             metavar="GBNF",
-            help="Answer in the language of a grammar, in llama.cpp's GBNF.",
+            help="Answer with text of this grammar (llama.cpp's GBNF).",
         ),
     ] = None
     grammar_file: Annotated[
@@ -425,12 +421,12 @@ class AnswerOptions:
     ] = None
 
 
-def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with each parameter that is a group of options spelled out as those options."""
+def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Replaces each parameter that is a group of options by the options themselves."""
     hints = typing.get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
 
-    def spelled(**values: Any) -> None:
+    def expanded(**values: Any) -> None:
         for name, group in groups.items():
             values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
         command(**values)
@@ -439,9 +435,9 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     for name, parameter in inspect.signature(command).parameters.items():
         own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
         parameters += _options(groups[name]) if name in groups else own
-    spelled.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    spelled.__doc__, spelled.__name__ = command.__doc__, command.__name__
-    return spelled
+    expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    expanded.__doc__, expanded.__name__ = command.__doc__, command.__name__
+    return expanded
 
 
 def _options(group: Any) -> list[inspect.Parameter]:

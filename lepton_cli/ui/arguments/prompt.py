@@ -1,4 +1,4 @@
-r"""Where a prompt comes from: stdin, then files, then the words of the command line.
+r"""Assembles the prompt: stdin, then files, then the command line.
 
 The parts are joined by blank lines. A pipe or a regular file on stdin is read to its end; a
 terminal is not, nor a device, nor a stdin that was closed. One newline at the end of stdin or of a
@@ -20,8 +20,8 @@ from lepton_cli.engine.text.reading import (
     decoded,
     read_limited,
     read_text,
-    unended,
     utf8,
+    without_newline,
 )
 from lepton_cli.ui.arguments.options import PromptOptions
 from lepton_cli.ui.terminal.notes import note
@@ -35,7 +35,7 @@ ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 def gather(words: str | None, options: PromptOptions, stdin: TextIO | None) -> str:
-    """The whole prompt; `words` are what stands on the command line without a flag.
+    """The whole prompt; `words` is the positional argument.
 
     Raises UsageError when there is no prompt, or when it is not text.
     """
@@ -44,12 +44,12 @@ def gather(words: str | None, options: PromptOptions, stdin: TextIO | None) -> s
     parts = [_read_part(name) for name in files if name != "-"]
     if typed is not None:
         parts.append(typed)
-    unasked = stdin is not None and not options.no_stdin and "-" not in files and _flows(stdin)
+    unasked = stdin is not None and not options.no_stdin and "-" not in files and _has_end(stdin)
     if unasked or "-" in files:
         raw = _read(stdin)
-        parts.insert(0, unended(decoded(raw, "stdin")))
+        parts.insert(0, without_newline(decoded(raw, "stdin")))
         if unasked and raw and len(parts) > 1:
-            _tell_taken(len(raw))
+            _note_stdin_used(len(raw))
     prompt = "\n\n".join(part for part in parts if part)
     if not prompt:
         raise UsageError("the prompt is empty" if parts else "there is no prompt", HOW)
@@ -57,18 +57,18 @@ def gather(words: str | None, options: PromptOptions, stdin: TextIO | None) -> s
 
 
 def typed_prompt(words: str | None, prompt: str | None, *, escape: bool) -> str | None:
-    """The words as they are, or the `prompt` of -p, in which escapes are expanded."""
+    """The positional words, taken literally, or the text of -p with escapes expanded."""
     if words is not None and prompt is not None:
-        raise UsageError("the prompt is given twice: as a word, and with -p", "give it once")
+        raise UsageError("the prompt is given twice: as an argument, and with -p", "give it once")
     if prompt is not None:
         return expand_escapes(prompt, "-p") if escape else checked(prompt, "-p")
     return words if words is None else checked(words, "the prompt")
 
 
 def expand_escapes(text: str, flag: str) -> str:
-    r"""The backslash escapes that llama.cpp knows; any other stays. `\xHH` is a byte.
+    r"""Expands llama.cpp's backslash escapes; others stay. `\xHH` is a byte.
 
-    Raises UsageError naming the flag where the bytes are not UTF-8.
+    Raises UsageError naming the flag if the bytes are not UTF-8.
     """
 
     def replace(match: re.Match[bytes]) -> bytes:
@@ -85,8 +85,8 @@ def _read_part(name: str) -> str:
     return text
 
 
-def _flows(stdin: TextIO) -> bool:
-    """Whether stdin has an end that is worth waiting for: a pipe, a socket or a regular file."""
+def _has_end(stdin: TextIO) -> bool:
+    """Whether stdin is a pipe, a socket or a regular file, which is read to its end."""
     try:
         mode = os.fstat(stdin.fileno()).st_mode
     except (OSError, ValueError):  # closed
@@ -95,21 +95,21 @@ def _flows(stdin: TextIO) -> bool:
 
 
 def _read(stdin: TextIO | None) -> bytes:
-    """Everything; of a stdin that the caller closed, nothing."""
+    """All of stdin; empty if it is closed."""
     if stdin is None:
         return b""
-    with _told_when_waiting():
+    with _note_when_waiting():
         return read_limited(stdin.buffer, "stdin")
 
 
-def _tell_taken(count: int) -> None:
-    """To a person, for a loop's `read` finds nothing there any more."""
+def _note_stdin_used(count: int) -> None:
+    """Tells a user at a terminal, since the `read` of a shell loop would find stdin empty."""
     if sys.stderr.isatty():
-        note(f"stdin: {counted(count, 'byte')} put before the prompt; --no-stdin leaves it alone")
+        note(f"stdin: {counted(count, 'byte')} put before the prompt; --no-stdin ignores stdin")
 
 
 @contextmanager
-def _told_when_waiting() -> Iterator[None]:
+def _note_when_waiting() -> Iterator[None]:
     timer = threading.Timer(PATIENCE, note, ["waiting for the end of stdin (see --no-stdin)"])
     timer.daemon = True
     timer.start()
@@ -117,4 +117,4 @@ def _told_when_waiting() -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-        timer.join(1.0)  # amid its line it holds stderr, and the process may be about to end
+        timer.join(1.0)  # let it finish its line before the process ends

@@ -1,7 +1,7 @@
-"""The options that say how the next token is chosen.
+"""The sampling options.
 
-One that was not given is None, so that the model file's own advice can come after flag, variable
-and config, and before the default.
+An option that was not given is None, so that the model file's recommendation can override the
+default, but not a flag, variable or config file.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ def _number(flag: str, text: str, *aliases: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """How the next token is chosen."""
+    """How the next token is sampled."""
 
     seed: Annotated[
         int | None,
@@ -26,7 +26,7 @@ class SamplingOptions:
             "--seed",
             "-s",
             metavar="N",
-            help="Seed of the random numbers; -1: a new one for each run. [default: -1]",
+            help="Random seed; -1: a new one for each run. [default: -1]",
         ),
     ] = None
     temp: Annotated[
@@ -45,7 +45,7 @@ class SamplingOptions:
         float | None,
         _number(
             "--top-p",
-            "Sample from the fewest tokens of probability X together; 1: off. [default: 0.95]",
+            "Sample from the fewest tokens with total probability X; 1: off. [default: 0.95]",
         ),
     ] = None
     min_p: Annotated[
@@ -120,7 +120,7 @@ class SamplingOptions:
         _sampling(
             "--dry-sequence-breaker",
             metavar="TEXT",
-            help="DRY does not look past TEXT; none: past everything. Repeatable.",
+            help="DRY does not look back beyond TEXT; none: no limit. Repeatable.",
         ),
     ] = None
     dynatemp_range: Annotated[
@@ -153,9 +153,7 @@ class SamplingOptions:
     ] = None
     samplers: Annotated[
         str | None,
-        _sampling(
-            "--samplers", metavar="A;B;...", help="The samplers to use, in order, by their names."
-        ),
+        _sampling("--samplers", metavar="A;B;...", help="The samplers to use, in order, by name."),
     ] = None
     sampling_seq: Annotated[
         str | None,
@@ -171,6 +169,6 @@ class SamplingOptions:
         _sampling(
             *("--logit-bias", "-l"),
             metavar="ID+X|TEXT-X",
-            help="Add X to the logit of a token id, or of all tokens of a text. Repeatable.",
+            help="Add X to the logit of a token id, or of each token of a text. Repeatable.",
         ),
     ] = None

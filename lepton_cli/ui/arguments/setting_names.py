@@ -1,9 +1,9 @@
-"""The names of an option beside its flags: variables, and keys of the config file.
+"""The names of an option besides its flags: variables, and keys of the config file.
 
-They follow from the flag's long spellings: `--temp` and `--temperature` have LEPTON_TEMP and
-LEPTON_TEMPERATURE, `temp` and `temperature`. `--no-think` has LEPTON_NO_THINK, the opposite of
-LEPTON_THINK. Of variables that are set to different values the spelling that --help shows first
-counts; an empty variable is not set.
+They are derived from the long flags: `--temp` and `--temperature` give LEPTON_TEMP and
+LEPTON_TEMPERATURE, `temp` and `temperature`. `--no-think` gives LEPTON_NO_THINK, the opposite of
+LEPTON_THINK. If several variables of an option are set, the first spelling in --help counts; an
+empty variable counts as unset.
 """
 
 import os
@@ -16,27 +16,27 @@ from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
 
 PREFIX = "LEPTON"
-OTHER_VARIABLES = ("LEPTON_CONFIG", "LEPTON_CPU", "LEPTON_DEBUG")  # which are no options
+OTHER_VARIABLES = ("LEPTON_CONFIG", "LEPTON_CPU", "LEPTON_DEBUG")  # that are not options
 OF_TESTS = "LEPTON_TEST_"
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """What a name sets. `negated`: it is the name of a --no- flag, and sets the opposite."""
+class SettingName:
+    """What a name sets. `negated`: it comes from a --no- flag and sets the opposite."""
 
     parameter: str
     negated: bool = False
 
 
-def setting_names(option: Any) -> dict[str, Setting]:
-    """What each name of a Click option sets, spelt as `ctx_size`; what counts most comes first."""
-    names = {_name(flag): Setting(option.name) for flag in option.opts if flag.startswith("--")}
-    names = names or {option.name: Setting(option.name)}
-    return names | {_name(flag): Setting(option.name, True) for flag in option.secondary_opts}
+def setting_names(option: Any) -> dict[str, SettingName]:
+    """What each name of a Click option (like `ctx_size`) sets, in order of priority."""
+    names = {_name(flag): SettingName(option.name) for flag in option.opts if flag.startswith("--")}
+    names = names or {option.name: SettingName(option.name)}
+    return names | {_name(flag): SettingName(option.name, True) for flag in option.secondary_opts}
 
 
 def names_of(commands: Mapping[str, Any]) -> set[str]:
-    """The names of all options of the commands, and of the commands below them."""
+    """The names of all options of the commands and their subcommands."""
     names = set[str]()
     for command in commands.values():
         for option in command.params:
@@ -51,12 +51,12 @@ def variable(name: str) -> str:
 
 
 def variables(option: Any) -> list[str]:
-    """The variables that hold the option's value, for Click: the first that is set counts."""
+    """The variables of the option, for Click; the first that is set counts."""
     return [variable(name) for name, what in setting_names(option).items() if not what.negated]
 
 
 def negated_values(options: Iterable[Any], environ: Mapping[str, str]) -> dict[str, bool]:
-    """What LEPTON_NO_... variables set, by parameter. Raises UsageError for no yes or no."""
+    """What LEPTON_NO_... variables set, by parameter. Raises UsageError for invalid booleans."""
     values: dict[str, bool] = {}
     for option in options:
         for name, what in setting_names(option).items():
@@ -74,8 +74,8 @@ def variable_set(option: Any, environ: Mapping[str, str] = os.environ) -> str | 
     return next((name for name in variables(option) if environ.get(name)), None)
 
 
-def tell_of_rivals(options: Iterable[Any], environ: Mapping[str, str]) -> None:
-    """Notes where two variables of one option disagree."""
+def note_conflicts(options: Iterable[Any], environ: Mapping[str, str]) -> None:
+    """Prints a note if two variables of one option disagree."""
     for option in options:
         present = {
             variable(name): _meaning(option, what, environ[variable(name)])
@@ -84,11 +84,11 @@ def tell_of_rivals(options: Iterable[Any], environ: Mapping[str, str]) -> None:
         }
         if len(set(present.values())) > 1:
             first = next(iter(present))
-            note(f"{' and '.join(present)} are set differently: {first} counts")
+            note(f"{' and '.join(present)} have different values: {first} counts")
 
 
-def tell_of_unknown(names: Iterable[str], environ: Mapping[str, str]) -> None:
-    """Notes each LEPTON_ variable that nothing reads. `names` are those of all options."""
+def note_unknown(names: Iterable[str], environ: Mapping[str, str]) -> None:
+    """Prints a note for each unknown LEPTON_ variable; `names` are those of all options."""
     known = {*map(variable, names), *OTHER_VARIABLES}
     for given, value in sorted(environ.items()):
         ours = given.startswith(f"{PREFIX}_") and not given.startswith(OF_TESTS)
@@ -98,7 +98,7 @@ def tell_of_unknown(names: Iterable[str], environ: Mapping[str, str]) -> None:
             note(f"the variable {given} is unknown{cure}")
 
 
-def _meaning(option: Any, what: Setting, text: str) -> str | bool:
+def _meaning(option: Any, what: SettingName, text: str) -> str | bool:
     return option.type.str_to_bool(text) is not what.negated if option.secondary_opts else text
 
 

@@ -1,4 +1,4 @@
-"""From options to the engine's settings: what was asked for, over what the authors advise."""
+"""Converts options to the engine's settings; options override the author's recommendations."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -32,10 +32,10 @@ def generation_settings(
     *,
     escape: bool,
 ) -> Generation:
-    """`name` is what the user called the model: an alias brings settings of its own."""
+    """`name` is the model as typed: an alias has settings of its own."""
     stops, bans = answer.reverse_prompt or [], answer.ban or []
     if "" in bans:
-        raise UsageError("a --ban is empty", "name the text that is not to be said")
+        raise UsageError("a --ban is empty", "give the text to ban")
     given = _given(sampling, escape=escape)
     if "logit_bias" in given:
         texts = given["logit_bias"]
@@ -54,7 +54,7 @@ def generation_settings(
 
 
 def _sampling(given: Mapping[str, Any], model: "Model | ClusterModel", name: str) -> Sampling:
-    """What is given, else what the file says, else what the catalogue says, else the default."""
+    """The given options, else the file's values, else the catalogue's, else the defaults."""
     alias = None if Path(name).exists() else load_aliases().get(name.lower())
     advised = _spelled(alias.defaults) if alias else {}
     base = apply_author_defaults(replace(Sampling(), **advised), model.metadata, given)
@@ -62,9 +62,9 @@ def _sampling(given: Mapping[str, Any], model: "Model | ClusterModel", name: str
 
 
 def _given(options: SamplingOptions, *, escape: bool) -> dict[str, Any]:
-    """The settings that the user named, by their names in `Sampling`."""
+    """The settings that the user gave, by their names in `Sampling`."""
     if options.samplers is not None and options.sampling_seq is not None:
-        raise UsageError("--samplers and --sampling-seq are both given", "they say the same")
+        raise UsageError("--samplers and --sampling-seq are both given", "give one of them")
     values = {field.name: getattr(options, field.name) for field in fields(options)}
     given = _spelled({name: value for name, value in values.items() if value not in (None, [], ())})
     if given.get("seed", 0) < 0:
@@ -85,14 +85,14 @@ def _spelled(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _biases(given: str, model: "Model | ClusterModel") -> list[tuple[int, float]]:
-    """`15043+1`, ` never-inf`: a token's id, or a text, and what is added to its tokens' logits."""
+    """Parses `15043+1` or ` never-inf`: a token id or text, and the bias of its tokens."""
     match = BIAS.fullmatch(given)
     try:
         text, bias = match.groups() if match else ("", "")
         added = float(bias)
     except ValueError as error:
         hint = "like -l 15043+1, -l 15043-inf or -l ' word-2.5'; `lepton tokenize` shows the ids"
-        raise UsageError(f"--logit-bias {given!r} is no token and a bias", hint) from error
+        raise UsageError(f"--logit-bias {given!r} is not a token and a bias", hint) from error
     if text.isascii() and text.isdigit():
         return [(int(text), added)]
     tokens = model.tokenizer.encode(text, add_special=False, parse_special=True)
@@ -100,7 +100,7 @@ def _biases(given: str, model: "Model | ClusterModel") -> list[tuple[int, float]
 
 
 def _breakers(texts: Sequence[str], *, escape: bool) -> tuple[str, ...]:
-    """`none` stands for no breakers at all, as in llama.cpp."""
+    """The sequence breakers; `none` means no breakers, as in llama.cpp."""
     if "none" in texts:
         return ()
     flag = "--dry-sequence-breaker"

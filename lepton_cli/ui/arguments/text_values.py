@@ -1,4 +1,4 @@
-"""The texts of flags, variables and the config file: UTF-8, without a byte order mark."""
+"""Checks texts of flags, variables and the config file: UTF-8, without byte order mark."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,11 +7,11 @@ from lepton_cli.engine.text.reading import checked, read_text
 from lepton_cli.ui.arguments.setting_names import variable_set
 from quant.errors import UsageError
 
-NAMES = ("FILE", "INPUT", "MODEL", "NAME", "OUT")  # of files: any bytes will do
+NAMES = ("FILE", "INPUT", "MODEL", "NAME", "OUT")  # file names may be any bytes
 
 
 def check_texts(context: Any, parameters: Sequence[Any]) -> None:
-    """Raises UsageError naming the flag or the variable whose text is not UTF-8."""
+    """Raises UsageError naming the flag or variable whose text is not UTF-8."""
     for parameter in parameters:
         value = context.params.get(parameter.name)
         if _metavar(parameter) not in NAMES and isinstance(value, str | list | tuple):
@@ -19,7 +19,7 @@ def check_texts(context: Any, parameters: Sequence[Any]) -> None:
 
 
 def place_of(context: Any, parameter: Any) -> str:
-    """The flag or the argument's name, or the variable where that sets it."""
+    """The flag or argument, or the variable if that sets the value."""
     source = context.get_parameter_source(parameter.name)
     if source is not None and source.name == "ENVIRONMENT":
         return f"the variable {variable_set(parameter)}"
@@ -28,7 +28,7 @@ def place_of(context: Any, parameter: Any) -> str:
 
 
 def _metavar(parameter: Any) -> str:
-    """Without the brackets of what may be left out."""
+    """The metavar without the brackets of optional arguments."""
     return (parameter.metavar or "").strip("[].")
 
 
@@ -41,7 +41,7 @@ def _checked(value: Any, place: str) -> Any:
 
 
 def one_text(flag: str, text: str | None, file: str | None) -> str | None:
-    """What an option says or its twin's file holds. Raises UsageError when both are given."""
+    """The text of an option, or of its -file variant. Raises UsageError if both are given."""
     if text is not None and file is not None:
         raise UsageError(f"{flag} and {flag}-file are both given", "give one of them")
     return text if file is None else read_text(file)

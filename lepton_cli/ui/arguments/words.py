@@ -1,7 +1,7 @@
-"""Which word of a command line is the model, and which the text.
+"""Decides which positional word is the model and which is the text.
 
-Of two words the first is the model. One word is the model if it names one; else, where a variable
-or the config file names a default model, it is the text. After `-m` all words are text.
+Of two words the first is the model. A single word is the model if it names one; otherwise, if a
+variable or the config file sets a default model, it is the text. With `-m` all words are text.
 """
 
 import os
@@ -13,17 +13,19 @@ from typing import Any
 from lepton_cli.engine.library.catalogue import LIST_HINT, names_model, resolve
 from lepton_cli.ui.arguments.command import LINE, Line
 from lepton_cli.ui.arguments.config import origin_of
-from lepton_cli.ui.arguments.options import Words
+from lepton_cli.ui.arguments.options import PositionalArguments
 from quant.errors import UsageError
 
 BUILTIN = "builtin"
 EXAMPLES = {"run": "hello", "tokenize": "hello", "template": "hello", "batch": "rows.txt"}
 
 
-def model_and_text(context: Any, words: Words, default: str | None) -> tuple[str, str | None]:
-    """`default` is the model of -m, of a variable or of the config file.
+def model_and_text(
+    context: Any, words: PositionalArguments, default: str | None
+) -> tuple[str, str | None]:
+    """The model and the text; `default` is the model of -m, a variable or the config file.
 
-    Raises UsageError where no model is given, and for a text of several words.
+    Raises UsageError if no model is given, and for a text of several words.
     """
     given = [word for word in (words.first, *(words.rest or ())) if word is not None]
     may_name = given and not is_on_command_line(context, "model")
@@ -42,7 +44,7 @@ def model_and_text(context: Any, words: Words, default: str | None) -> tuple[str
 
 
 def only_model(context: Any, word: str | None, default: str | None) -> str:
-    """The model of a command that takes no text. Raises UsageError for none and for two."""
+    """The model of a command without text. Raises UsageError for none or two."""
     if word is not None and is_on_command_line(context, "model"):
         raise UsageError(f"the models {default} and {word} are both given", "give one of them")
     model = default if word is None else word
@@ -69,7 +71,7 @@ def _first_is_text(context: Any, given: Sequence[str], default: str | None) -> b
 
 
 def _refuse_text(context: Any, given: Sequence[str], default: str | None) -> None:
-    """Raises UsageError for what is no model at all: then it is most likely the text."""
+    """Raises UsageError if the first word is not a model: then it is most likely the text."""
     try:
         resolve(given[0])
     except UsageError as error:
@@ -81,7 +83,7 @@ def _refuse_text(context: Any, given: Sequence[str], default: str | None) -> Non
 
 
 def _check_default(context: Any, model: str) -> None:
-    """Raises UsageError that says where a model was set that is not there."""
+    """Raises UsageError, saying where it was set, for a default model that does not exist."""
     params = {param.name: param for param in context.command.params}
     origin = origin_of(context, params["model"]) if "model" in params else None
     if origin is None:
@@ -103,7 +105,7 @@ def _no_model(context: Any, texts: Sequence[str]) -> UsageError:
 
 
 def _refuse_files(context: Any, model: Sequence[str], texts: Sequence[str]) -> None:
-    """Raises UsageError for names of files among the words: a pattern that the shell expanded."""
+    """Raises UsageError for file names among the words (a pattern expanded by the shell)."""
     files = list(takewhile(os.path.isfile, texts))
     line, flags = context.meta[LINE], {"-f", "--file"}
     begun = bool(flags & set(line.options))

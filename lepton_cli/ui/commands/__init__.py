@@ -1,1 +1,1 @@
-"""What each command does: a file a command."""
+"""The implementation of each command, one file per command."""

@@ -1,4 +1,4 @@
-"""`lepton batch`: a file of rows in, a file of answers out, gone on with after any stop."""
+"""`lepton batch`: answers every row of a file; an interrupted run can be continued."""
 
 import difflib
 import sys
@@ -30,8 +30,8 @@ from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from lepton_cli.ui.arguments.settings import generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.open_model import load_options, open_model
-from lepton_cli.ui.reports.batch_meter import Meter
-from lepton_cli.ui.reports.batch_output import Results, open_results
+from lepton_cli.ui.reports.batch_meter import BatchMeter
+from lepton_cli.ui.reports.batch_output import BatchOutput, open_results
 from lepton_cli.ui.terminal.interrupt import interrupting
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from lepton_cli.engine.jobs.cluster import ClusterModel
 
 FAILED, INTERRUPTED = 1, 130
-ALIKE = 0.8  # how alike a column's name is to a parameter's where that was meant
+SIMILAR = 0.8  # similarity of a column to a parameter's name that suggests a typing error
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRequest:
-    """All that the command line says. `name` is the model's, `input` the file's."""
+    """The command line's request: `name` of the model, `input` file, options."""
 
     name: str
     input: str | None
@@ -58,16 +58,16 @@ class BatchRequest:
 
 
 def answer_rows(request: BatchRequest) -> None:
-    """Raises typer.Exit where rows failed or were left, LeptonError where nothing can be done."""
+    """Raises typer.Exit if rows failed or were left, LeptonError if nothing can be done."""
     path, at_once = resolve(request.name), _at_once(request.rows.jobs)
     check_form(request.answer)
     prose, wording = _prose(request), _wording(request)
     rows = _read(request)
     wording.check(rows)
-    _tell_columns(rows, wording)
+    _note_columns(rows, wording)
     with (
         open_results(request.results, prose) as results,
-        _opened(request, path) as (model, computing),
+        _open(request, path) as (model, computing),
     ):
         recipe = replace(_recipe(request, model, wording), arithmetic=computing)
         code = _answer(model, recipe, rows, results, at_once, retry=request.results.retry_errors)
@@ -76,12 +76,12 @@ def answer_rows(request: BatchRequest) -> None:
 
 
 @contextmanager
-def _opened(
+def _open(
     request: BatchRequest, path: Path
 ) -> "Iterator[tuple[Model, str] | tuple[ClusterModel, str]]":
-    """What answers, and what computes there."""
+    """The model or cluster, and the name of its arithmetic."""
     if request.model.model_draft is not None:
-        note("rows are answered together: -md has no part in that, and is left out")
+        note("-md is ignored: batches do not use speculative decoding")
     address = request.rows.cluster
     if address is None:
         alone = replace(request.model, model_draft=None)
@@ -89,7 +89,7 @@ def _opened(
             yield model, model.arithmetic
         return
     if request.model.audit is not None:
-        raise UsageError("--cluster keeps no --audit log", "leave one of them out")
+        raise UsageError("--audit cannot be used with --cluster", "remove one of them")
     if find_spec("distributed") is None:
         cure = "pip install 'lepton-cli[cluster]'"
         raise UsageError("--cluster needs Dask, which is not installed", cure)
@@ -109,7 +109,7 @@ def _answer(
     model: "Model | ClusterModel",
     recipe: Recipe,
     rows: Sequence[Row],
-    results: Results,
+    results: BatchOutput,
     at_once: int | None,
     *,
     retry: bool,
@@ -121,7 +121,7 @@ def _answer(
     known = results.known(fingerprint, keys)
     kept = {key: label for key, label in known.items() if not (retry and label.failed)}
     run = Run(model, recipe, fingerprint, [job for job in jobs if job.key not in kept])
-    meter = Meter(run, len(jobs), len(kept), sum(label.failed for label in kept.values()))
+    meter = BatchMeter(run, len(jobs), len(kept), sum(label.failed for label in kept.values()))
     try:
         with interrupting(run.last, run.stop), meter.shown(results.safe) as changed:
             for _ in run.results(at_once, results.take):
@@ -129,7 +129,7 @@ def _answer(
         if not meter.left:
             results.complete(keys)
     finally:
-        meter.tell()
+        meter.print_summary()
     if meter.left:
         return INTERRUPTED
     return FAILED if meter.failed else 0
@@ -195,14 +195,14 @@ def _read(request: BatchRequest) -> list[Row]:
         raise UsageError("no input file given", "lepton batch MODEL INPUT; - is stdin")
     path, out = Path(name), Path(request.results.output)
     if name != "-" and path.exists() and out.exists() and path.samefile(out):
-        raise UsageError(f"{name} is INPUT and OUT", "the answers need a file of their own")
+        raise UsageError(f"{name} is both INPUT and OUT", "choose another -o")
     data = _bytes(name)
     form = form_of("" if name == "-" else path.suffix, data)
     form = form if rows.input_format == "auto" else rows.input_format
     delimiter = rows.delimiter and expand_escapes(rows.delimiter, "--delimiter")
     usable = form in ("csv", "tsv") and delimiter not in ('"', "\r", "\n")
     if delimiter is not None and not (usable and len(delimiter) == 1):
-        raise UsageError(f"--delimiter {delimiter!r}: one character, and of CSV only")
+        raise UsageError(f"--delimiter {delimiter!r}: it must be one character, for CSV only")
     return read_rows(data, form, delimiter, STDIN if name == "-" else name)
 
 
@@ -213,14 +213,14 @@ def _bytes(name: str) -> bytes:
         raise UsageError(f"{name}: {error.strerror}", "check the path of INPUT") from error
 
 
-def _tell_columns(rows: Sequence[Row], wording: Wording) -> None:
-    """What a column does or does not do, where a person may have meant it otherwise."""
+def _note_columns(rows: Sequence[Row], wording: Wording) -> None:
+    """Prints notes on columns that set parameters, and on probably misspelt ones."""
     columns = dict.fromkeys(name for row in rows for name in row.columns)
     free = [name for name in columns if name not in wording.columns]
     used = [name for name in free if name in KNOWN]
     if used and wording.prompt is not None:
         note(f"set by columns of the rows: {', '.join(used)}")
     for name in free:
-        near = difflib.get_close_matches(name, KNOWN, 1, ALIKE)
+        near = difflib.get_close_matches(name, KNOWN, 1, SIMILAR)
         if near and name not in KNOWN:
-            note(f"the column {name!r} is not read; did you mean {near[0]}?")
+            note(f"the column {name!r} is ignored; did you mean {near[0]}?")

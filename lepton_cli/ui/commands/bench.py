@@ -1,4 +1,4 @@
-"""`lepton bench`: what is measured, and stdout as llama-bench would write it."""
+"""`lepton bench`: measures and prints results in llama-bench's formats."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.terminal import sanitize
 from quant.errors import UsageError
 
-MOST = 1 << 31  # of any number
+MAX_NUMBER = 1 << 31
 
 
 def run_benchmark(name: str, options: BenchOptions) -> None:
@@ -44,13 +44,13 @@ def run_benchmark(name: str, options: BenchOptions) -> None:
 
 
 def plan(options: BenchOptions) -> Schedule:
-    """Every combination of what was given. Raises UsageError."""
+    """The schedule of all combinations of options. Raises UsageError."""
     threads = [None if n < 0 else n for n in _numbers("-t", options.threads, "-1", least=-1)]
     if 0 in threads:
         raise UsageError("-t 0", "give the number of threads, or leave it out")
     types = [_words(given, "f16") for given in (options.cache_type_k, options.cache_type_v)]
     setups = [
-        # whether there are such types is Setup's to say
+        # Setup checks the types
         Setup(count, ubatch, cast(CacheTypes, kv), options.backend, gpu_layers(layers))
         for layers in _words(options.gpu_layers, "auto")
         for ubatch in _numbers("-ub", options.ubatch_size, "512", least=1)
@@ -67,7 +67,7 @@ def plan(options: BenchOptions) -> Schedule:
 
 
 def _trials(options: BenchOptions) -> Iterator[Trial]:
-    """In llama-bench's order: for each depth prompts, answers, then both together."""
+    """The trials in llama-bench's order: for each depth prompts, answers, then both."""
     prompts = _numbers("-p", options.n_prompt, "512")
     answers = _numbers("-n", options.n_gen, "128")
     pairs = [_pair(text) for text in options.prompt_gen or ()]
@@ -86,7 +86,7 @@ def _pair(text: str) -> tuple[int, int]:
 def _numbers(flag: str, given: Sequence[str] | None, default: str, least: int = 0) -> list[int]:
     words = _words(given, default)
     for word in words:
-        if not word.removeprefix("-").isdecimal() or not least <= int(word) < MOST:
+        if not word.removeprefix("-").isdecimal() or not least <= int(word) < MAX_NUMBER:
             raise UsageError(f"{flag} {word!r}", f"give whole numbers from {least}, like 128,512")
     return [int(word) for word in words]
 
@@ -96,7 +96,7 @@ def _words(given: Sequence[str] | None, default: str) -> list[str]:
 
 
 class Progress:
-    """One line on a terminal that is written over; elsewhere nothing."""
+    """A status line that is overwritten on a terminal; prints nothing elsewhere."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._shown = stream, stream.isatty()

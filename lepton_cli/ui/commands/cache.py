@@ -1,4 +1,4 @@
-"""`lepton cache`: what is kept of prompts on this disk, and how it goes."""
+"""`lepton cache`: shows and clears the prompt cache."""
 
 import sys
 import time
@@ -24,7 +24,11 @@ def show() -> None:
     if found:
         emit(sys.stdout, columns(rows, right=(1, 2)))
     total = size(sum(held.bytes for held in found))
-    note(f"{total} in {folder}; `lepton cache clear` frees it" if found else "nothing is kept")
+    note(
+        f"{total} in {folder}; `lepton cache clear` frees it"
+        if found
+        else "the prompt cache is empty"
+    )
 
 
 def show_json() -> None:

@@ -1,4 +1,4 @@
-"""`lepton chat` from the command line: its options become a model and an open chat."""
+"""`lepton chat`: opens a model and a chat with the options of the command line."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ BUILTIN_NOTE = (
 
 
 def chosen_chat(how: ReplOptions) -> Path | None:
-    """The chat to go on with. Raises UsageError where there is none of that name."""
+    """The chat to continue. Raises UsageError if there is none of that name."""
     if how.load is not None and how.resume is not None:
         raise UsageError("--load and --resume are both given", "give one of them")
     if how.load is not None:
@@ -45,9 +45,9 @@ def chosen_chat(how: ReplOptions) -> Path | None:
 
 
 def default_model(how: ReplOptions, setting: str | None) -> str:
-    """Where none is named: the one that held the chat, else that of the settings, or the built-in.
+    """The model if none is given: that of the resumed chat, else of the settings, else built-in.
 
-    Raises UsageError where there is no such chat, or its model has gone.
+    Raises UsageError if there is no such chat, or its model no longer exists.
     """
     path = chosen_chat(how)
     file = read_session(path).file if path is not None and is_session(path) else None
@@ -57,13 +57,13 @@ def default_model(how: ReplOptions, setting: str | None) -> str:
         return BUILTIN
     if not file.exists():
         hint = f"name one: lepton chat MODEL --resume {path.stem}"
-        raise UsageError(f"the model that held {path.stem}, {file}, is not there any more", hint)
+        raise UsageError(f"the model of the chat {path.stem}, {file}, no longer exists", hint)
     return str(file)
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """All that the command line says. `name` is the model's, `words` are the first message."""
+    """The command line's request: `name` of the model, `words` of the first message, options."""
 
     name: str
     words: str | None

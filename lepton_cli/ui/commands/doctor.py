@@ -1,4 +1,4 @@
-"""`lepton doctor`: the findings about this machine, as lines to read or as JSON."""
+"""`lepton doctor`: the findings about this machine, as text or JSON."""
 
 import sys
 from dataclasses import asdict

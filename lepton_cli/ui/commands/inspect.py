@@ -1,4 +1,4 @@
-"""`lepton inspect`: a model file's facts, as lines to read or as JSON."""
+"""`lepton inspect`: a summary of a model file, as text or JSON."""
 
 import sys
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def show(file: Inspection, *, metadata: bool, tensors: bool) -> None:
 
 
 def show_template(file: Inspection) -> None:
-    """Its source, byte for byte."""
+    """Prints the template's source, byte for byte."""
     emit(sys.stdout, (file.template or "") + "\n")
 
 

@@ -1,4 +1,4 @@
-"""The manual page, made of the declarations that `--help` is made of."""
+"""The manual page, generated from the same declarations as `--help`."""
 
 import inspect
 import os
@@ -12,26 +12,26 @@ from quant.errors import UsageError
 EXIT_STATUS = (
     ("0", "an answer"),
     ("1", "something failed"),
-    ("2", "the command line, or a file that is not there or may not be read"),
+    ("2", "wrong usage, or a missing or unreadable file"),
     ("3", "a model file that is damaged or not supported"),
     ("4", "the prompt does not fit into the context"),
     ("5", "not enough memory"),
-    ("6", "the answer is not what was asked for"),
+    ("6", "the answer is not as asked"),
     ("130", "interrupted by Ctrl-C"),
 )
 FILES = (
     ("~/.config/lepton/config.toml", "settings: any long option as a key, like temp = 0.7"),
-    ("~/.local/state/lepton", "chats and the history of what was typed"),
-    ("~/.cache/lepton", "compiled kernels and what was computed of prompts"),
+    ("~/.local/state/lepton", "chats and the input history"),
+    ("~/.cache/lepton", "compiled kernels and the prompt cache"),
 )
-# roff makes typographic signs of these, which cannot be typed
+# roff would print these as typographic characters, which cannot be typed
 ESCAPED = str.maketrans(
     {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti"}
 )
 
 
 def install_manual(context: Any, version: str) -> Path:
-    """Writes the page where `man` looks; gives its path. Raises UsageError."""
+    """Writes the page to a folder of `man`; returns its path. Raises UsageError."""
     chosen = os.environ.get("XDG_DATA_HOME", "")
     data = Path(chosen) if os.path.isabs(chosen) else home() / ".local" / "share"
     path = data / "man" / "man1" / "lepton.1"
@@ -70,7 +70,7 @@ def manual(context: Any, version: str) -> str:
 
 
 def _commands(parent: Any) -> Iterator[str]:
-    """A section for each command, those within others too."""
+    """A section for each command, including subcommands."""
     for name, command in parent.command.commands.items():
         context = type(parent)(command, info_name=name, parent=parent)
         usage = [context.command_path, *command.collect_usage_pieces(context)]
@@ -95,7 +95,7 @@ def _item(term: str, meaning: str) -> Iterator[str]:
 
 
 def _roff(text: str) -> str:
-    """With nothing in it that is a request or an escape of roff; empty lines begin paragraphs."""
+    """Text escaped for roff; empty lines begin paragraphs."""
     plain = text.translate(ESCAPED)
     lines = (rf"\&{line}" if line.startswith(".") else line for line in plain.split("\n"))
     return "\n".join(line if line.strip() else ".PP" for line in lines)

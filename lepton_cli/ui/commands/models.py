@@ -1,4 +1,4 @@
-"""`lepton models`: what is on this disk, then what else the catalogue names and how to get it."""
+"""`lepton models`: the models on this disk, and those of the catalogue with how to get them."""
 
 import sys
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from lepton_cli.ui.terminal.wrapping import broken, cut, most_cells
 
 SCHEMA = "lepton.models.v1"
 GAP = 2  # columns between columns
-SHORTEST_NAME = 12  # columns
+MIN_NAME = 12  # columns
 
 
 def show() -> None:
-    """On a terminal each model is one row of it; what a pipe gets is whole."""
+    """Prints the tables; only on a terminal are rows cut to its width."""
     known, width = known_models(), width_of(sys.stdout)
     text = _on_disk([model for model in known if model.path is not None], width)
     absent = [model.alias for model in known if model.alias and model.path is None]
@@ -37,16 +37,16 @@ def show_json() -> None:
 def _on_disk(models: Sequence[KnownModel], width: int | None) -> str:
     rows = [(model.name, _size(model.bytes), model.source) for model in models]
     beside = _widest(rows, 1) + _widest(rows, 2) + 2 * GAP
-    room = None if width is None else max(width - beside, SHORTEST_NAME)
+    room = None if width is None else max(width - beside, MIN_NAME)
     names = [name for name, *_ in rows]
     rows = [(_shown(name, names, room), size, source) for name, size, source in rows]
     return columns([("name", "size", "where"), *rows], right=(1,))
 
 
 def _shown(name: str, names: Sequence[str], room: int | None) -> str:
-    """The name, or that of its file alone, which names it too where no other is called so.
+    """The name, or only its file name if that is unique and the full name is too long.
 
-    One that is still too long is cut.
+    A name that is still too long is cut.
     """
     if room is None or most_cells(name) <= room:
         return name
@@ -57,7 +57,7 @@ def _shown(name: str, names: Sequence[str], room: int | None) -> str:
 
 
 def _catalogue(aliases: Sequence[Alias], width: int | None) -> str:
-    """Each with the command that gets it; without, where rows have no room for that."""
+    """The catalogue, with download commands if they fit."""
     rows = [(alias.name, _size(alias.size), alias.download) for alias in aliases]
     table = columns([("name", "size", "how to get it"), *rows], right=(1,))
     if width is None or all(most_cells(line) <= width for line in table.splitlines()):
@@ -72,8 +72,8 @@ def _catalogue(aliases: Sequence[Alias], width: int | None) -> str:
 
 
 def _example(commands: Sequence[str], width: int) -> str:
-    """A command is never broken: a terminal that is too narrow joins its rows again when copied."""
-    begin, end = "to get one:", "`lepton chat NAME` tells the command for each of the others"
+    """An example command in one line: a narrow terminal rejoins its rows when copied."""
+    begin, end = "to get one:", "`lepton chat NAME` shows the command for any other"
     command = min(commands, key=len)
     gap = " " if len(f"{begin} {command}") <= width else "\n"
     return f"{begin}{gap}{command}\n{broken(end, width)}\n"

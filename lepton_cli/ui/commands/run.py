@@ -34,7 +34,7 @@ from lepton_cli.ui.reports.report import (
     JsonLinesReport,
     JsonReport,
     PlainReport,
-    Report,
+    RunReport,
     Start,
     rate,
 )
@@ -45,8 +45,8 @@ from quant.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """All that the command line says. `name` is the model's, `words` are the prompt's."""
+class RunRequest:
+    """The command line's request: `name` of the model, `words` of the prompt, options."""
 
     name: str
     words: str | None
@@ -58,11 +58,11 @@ class Request:
     how: RunOptions
 
 
-def answer_prompt(request: Request) -> None:
+def answer_prompt(request: RunRequest) -> None:
     """Prints the answer. Raises typer.Exit when it was interrupted, LeptonError when it failed."""
     if request.how.json and request.how.jsonl:
         raise UsageError("--json and --jsonl are both given", "give one of them")
-    path, talk = resolve(request.name), request.talk  # before a wait for stdin
+    path, talk = resolve(request.name), request.talk  # before waiting for stdin
     check_form(request.answer)
     check_several(request.how)
     system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)
@@ -84,15 +84,15 @@ def answer_prompt(request: Request) -> None:
             lost = model.remember(done.stats.prompt_tokens, WORTH_STORING)
             if lost:
                 note(lost)
-    _tell(done, start, request)
+    _note_ending(done, start, request)
     if done.reason == "interrupted":
         raise typer.Exit(came.exit_code)
     if done.unmet:
         raise done.unmet
 
 
-def _completes(request: Request, model: Model, system: str | None) -> bool:
-    """Whether the prompt is completed as it is: asked for, or there is no template."""
+def _completes(request: RunRequest, model: Model, system: str | None) -> bool:
+    """Whether the prompt is completed without template: on request, or if there is none."""
     chosen = request.talk.chat_template is not None or request.talk.chat_template_file is not None
     if request.how.raw or not (chosen or model.template.from_file):
         if system is not None:
@@ -103,7 +103,7 @@ def _completes(request: Request, model: Model, system: str | None) -> bool:
     return False
 
 
-def _start(request: Request, model: Model, *, raw: bool, begin: float) -> Start:
+def _start(request: RunRequest, model: Model, *, raw: bool, begin: float) -> Start:
     prompt = request.prompt
     settings = generation_settings(
         request.answer, request.sampling, model, request.name, escape=prompt.escape
@@ -122,7 +122,7 @@ def _start(request: Request, model: Model, *, raw: bool, begin: float) -> Start:
     )
 
 
-def _report(request: Request, start: Start) -> Report:
+def _report(request: RunRequest, start: Start) -> RunReport:
     if request.how.json:
         return JsonReport(start, sys.stdout)
     if request.how.jsonl:
@@ -134,7 +134,7 @@ def _report(request: Request, start: Start) -> Report:
     return ExtractReport(start.extract, PlainReport(aside, sys.stdout, sys.stderr), sys.stderr)
 
 
-def _follow(events: Iterator[Event], report: Report, extract: Which | None) -> Done:
+def _follow(events: Iterator[Event], report: RunReport, extract: Which | None) -> Done:
     said = list[str]()
     try:
         for event in events:
@@ -149,12 +149,12 @@ def _follow(events: Iterator[Event], report: Report, extract: Which | None) -> D
     return event
 
 
-def _tell(done: Done, start: Start, request: Request) -> None:
-    """What the answer does not say of itself."""
+def _note_ending(done: Done, start: Start, request: RunRequest) -> None:
+    """Prints notes about what was dropped or cut, and the speed with -v."""
     stats = done.stats
     if stats.dropped_tokens:
         dropped, policy = counted(stats.dropped_tokens, "token"), start.generation.overflow
-        note(f"left out of the prompt: {dropped} (--overflow {policy})")
+        note(f"dropped from the prompt: {dropped} (--overflow {policy})")
     if done.reason == "context":
         note(f"the answer was cut: the context of {stats.context_size} tokens is full (-c)")
     if not request.model.verbose:
@@ -166,8 +166,6 @@ def _tell(done: Done, start: Start, request: Request) -> None:
     note(f"prompt: {prompt} in {stats.prefill_seconds:.2f} s, {read:.1f} t/s")
     note(f"answer: {stats.generated_tokens} in {stats.decode_seconds:.2f} s, {spoken:.1f} t/s")
     if stats.guessed_tokens:
-        note(
-            f"tokens guessed ahead: {stats.guessed_tokens}, of them right: {stats.accepted_tokens}"
-        )
+        note(f"draft tokens: {stats.guessed_tokens}, accepted: {stats.accepted_tokens}")
     note(f"ended by {done.reason}; context {stats.context_used} of {stats.context_size}")
     note(f"seed {start.generation.sampling.seed}; {' -> '.join(start.samplers)}")

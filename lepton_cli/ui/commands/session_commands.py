@@ -1,16 +1,16 @@
-"""The words of `lepton sessions`; what they do is in `sessions`."""
+"""The subcommands of `lepton sessions`, implemented in `sessions`."""
 
 from typing import Annotated
 
 import typer
 
-from lepton_cli.ui.arguments.command import Command, Group
+from lepton_cli.ui.arguments.command import Command, CommandGroup
 from lepton_cli.ui.arguments.completing import complete_chat
 from quant.errors import UsageError
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
-app = typer.Typer(cls=Group, rich_markup_mode=None, context_settings=HELP)
+app = typer.Typer(cls=CommandGroup, rich_markup_mode=None, context_settings=HELP)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Name = Annotated[
@@ -28,7 +28,7 @@ def sessions(context: typer.Context, json: AsJson = False) -> None:
     """List the chats on this disk; search, show, export and delete them."""
     action = context.invoked_subcommand
     if action is not None and json:
-        raise UsageError("--json is an option of the action", f"lepton sessions {action} --json")
+        raise UsageError("--json comes after the action", f"lepton sessions {action} --json")
     if action is None:
         from lepton_cli.ui.commands import sessions as view
 
@@ -37,7 +37,7 @@ def sessions(context: typer.Context, json: AsJson = False) -> None:
 
 @app.command("list", cls=Command)
 def list_sessions(json: AsJson = False) -> None:
-    """List the chats, the one that was used last first."""
+    """List the chats, the most recent first."""
     from lepton_cli.ui.commands import sessions as view
 
     view.show_list(json=json)
@@ -45,10 +45,13 @@ def list_sessions(json: AsJson = False) -> None:
 
 @app.command("search", cls=Command)
 def search(
-    words: Annotated[list[str], typer.Argument(metavar="WORDS...", help="All must be said.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="WORDS...", help="PositionalArguments that must all occur."),
+    ],
     json: AsJson = False,
 ) -> None:
-    """Find the chats in which all the words were said, by whomever."""
+    """Find the chats that contain all the words."""
     from lepton_cli.ui.commands import sessions as view
 
     view.search(words, json=json)
@@ -67,7 +70,9 @@ def export(
     name: Name,
     file: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE]", help=".json, .md or .txt; without it: Markdown, stdout."),
+        typer.Argument(
+            metavar="[FILE]", help="A .json, .md or .txt file; default: Markdown on stdout."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace FILE.")] = False,
 ) -> None:

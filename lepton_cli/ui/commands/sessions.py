@@ -22,18 +22,18 @@ from lepton_cli.ui.terminal.wrapping import cut
 from quant.errors import LeptonError, UsageError
 
 SCHEMA = "lepton.sessions.v1"
-BEFORE = 8  # characters shown before a word that was searched
-SHARES = {"name": 0.4, "model": 0.15}  # of a terminal's row at most, so that words are seen
+BEFORE = 8  # characters shown before a word that was found
+SHARES = {"name": 0.4, "model": 0.15}  # largest share of a row, so that the text is visible
 
 
 def show_list(*, json: bool) -> None:
-    _tell([(chat, chat.first_words) for chat in _readable()], ("name", "date", "model"), json=json)
+    _print([(chat, chat.first_words) for chat in _readable()], ("name", "date", "model"), json=json)
 
 
 def search(words: Sequence[str], *, json: bool) -> None:
-    """The chats that say all the words, each with a line that says the first of them.
+    """Prints the chats with all the words, each with a line that has the first of them.
 
-    Raises LeptonError where none does.
+    Raises LeptonError if there is none.
     """
     wanted = [word.casefold() for word in words]
     found = []
@@ -42,8 +42,8 @@ def search(words: Sequence[str], *, json: bool) -> None:
         if all(word in said for word in wanted):
             found.append((chat, _line_with(wanted[0], chat.texts)))
     if not found and not json:
-        raise LeptonError(f"no chat says {' and '.join(words)}", "`lepton sessions` lists all")
-    _tell(found, ("name", "date"), json=json)
+        raise LeptonError(f"no chat contains {' and '.join(words)}", "`lepton sessions` lists all")
+    _print(found, ("name", "date"), json=json)
 
 
 def show(name: str, *, json: bool) -> None:
@@ -52,7 +52,7 @@ def show(name: str, *, json: bool) -> None:
 
 
 def export(name: str, file: str | None, *, force: bool) -> None:
-    """Without a file, or with -, as Markdown on stdout. Raises UsageError."""
+    """Writes a chat; without a file, or with -, Markdown on stdout. Raises UsageError."""
     if file in (None, "-"):
         show(name, json=False)
         return
@@ -64,11 +64,13 @@ def export(name: str, file: str | None, *, force: bool) -> None:
 
 
 def remove(names: Sequence[str], *, yes: bool) -> None:
-    """Asks first; only whole names count. Raises UsageError where nobody can be asked."""
+    """Deletes chats after asking; needs whole names. Raises UsageError without a terminal."""
     paths = [_exactly(name) for name in names]
     if not yes and not _can_ask():
         what = f"{len(paths)} chats" if len(paths) > 1 else paths[0].stem
-        raise UsageError(f"nobody can be asked whether to delete {what}", "--yes deletes unasked")
+        raise UsageError(
+            f"cannot ask whether to delete {what}: no terminal", "--yes deletes without asking"
+        )
     for path in paths:
         if yes or _agrees(path):
             path.unlink()
@@ -78,7 +80,9 @@ def remove(names: Sequence[str], *, yes: bool) -> None:
 def _exactly(name: str) -> Path:
     path = find_chat(name, sessions_first())
     if name not in (path.stem, path.name, str(path)):
-        raise UsageError(f"no chat is called {name!r}", f"to delete {path.stem}, type all of it")
+        raise UsageError(
+            f"no chat is called {name!r}", f"to delete {path.stem}, type its whole name"
+        )
     return path
 
 
@@ -93,7 +97,7 @@ def _agrees(path: Path) -> bool:
 
 
 def _readable() -> Iterator[Chat]:
-    """What cannot be read is told on stderr."""
+    """All chats; reports unreadable ones on stderr."""
     for path in chats_in(*sessions_first()):
         try:
             yield read_any(path)
@@ -102,15 +106,15 @@ def _readable() -> Iterator[Chat]:
 
 
 def _line_with(word: str, texts: Sequence[str]) -> str:
-    """Begins shortly before the word, so that it is seen where rows are cut."""
+    """The line from shortly before the word, so that it is visible when rows are cut."""
     lines = (line.strip() for text in texts for line in text.splitlines())
     line = next((line for line in lines if word in line.casefold()), "")
     start = line.casefold().find(word) - BEFORE
     return f"…{line[start:]}" if start > 0 else line
 
 
-def _tell(found: Sequence[tuple[Chat, str]], shown: Sequence[str], *, json: bool) -> None:
-    """The chats with some of their words; `shown` are the columns before these."""
+def _print(found: Sequence[tuple[Chat, str]], shown: Sequence[str], *, json: bool) -> None:
+    """Prints a table of chats with a text each; `shown` are the columns before it."""
     if json:
         records: list[Plain] = [_record(chat, words) for chat, words in found]
         emit_json(sys.stdout, {"schema": SCHEMA, "sessions": records})

@@ -1,4 +1,4 @@
-"""`lepton template`: the very prompt that a model would be given."""
+"""`lepton template`: shows the exact prompt that the chat template produces."""
 
 import sys
 
@@ -14,7 +14,7 @@ from quant.gguf import GGUF
 
 
 def show_prompt(name: str, prompt: str, talk: ConversationOptions) -> None:
-    """Prints it on stdout, and one newline after it; the model itself is not loaded."""
+    """Prints the prompt and a newline; the model is not loaded."""
     metadata = GGUF.open(resolve(name)).metadata
     chosen = one_text("--chat-template", talk.chat_template, talk.chat_template_file)
     system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)

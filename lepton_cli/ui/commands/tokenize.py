@@ -1,4 +1,4 @@
-"""`lepton tokenize`: a text's token ids, and the bytes that each stands for."""
+"""`lepton tokenize`: shows the token ids of a text, and the text of each token."""
 
 import json
 import sys
@@ -13,13 +13,13 @@ SCHEMA = "lepton.tokenize.v1"
 
 
 def show(tokenizer: Tokenizer, ids: Sequence[int]) -> None:
-    """A token a line: its id, and its text in quotes as JSON writes it."""
+    """One token per line: its id, and its text quoted as in JSON."""
     rows = [(str(token), _quoted(tokenizer, token)) for token in ids]
     emit(sys.stdout, columns(rows, right=(0,)))
 
 
 def show_ids(ids: Sequence[int]) -> None:
-    """As llama-tokenize does: [1, 403, 407]."""
+    """The ids as llama-tokenize prints them: [1, 403, 407]."""
     emit(sys.stdout, f"{list(ids)}\n")
 
 
@@ -37,5 +37,5 @@ def _quoted(tokenizer: Tokenizer, token: int) -> str:
 
 
 def _piece(tokenizer: Tokenizer, token: int) -> str:
-    r"""The token's text; bytes that are no whole characters are written \xHH."""
+    r"""The token's text; bytes of partial characters are written as \xHH."""
     return tokenizer.token_bytes(token, render_special=True).decode("utf-8", "backslashreplace")

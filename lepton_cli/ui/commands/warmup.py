@@ -1,4 +1,4 @@
-"""`lepton warmup`: kernels are compiled ahead of the first run."""
+"""`lepton warmup`: compiles kernels ahead of the first run."""
 
 import sys
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from lepton_cli.ui.terminal.output import emit
 
 def prepare(models: Sequence[str], *, verbose: bool) -> None:
     """Raises LeptonError."""
-    for warmth in warm_up(models, CompileNotes(verbose=verbose)):
-        for one in warmth.left_out:
-            note(f"nothing was compiled for {warmth.instructions} of {one}")
-        if warmth.left_out and not warmth.compiled:
+    for result in warm_up(models, CompileNotes(verbose=verbose)):
+        for one in result.left_out:
+            note(f"nothing was compiled for {result.instructions} of {one}")
+        if result.left_out and not result.compiled:
             continue
-        if not warmth.compiled:
-            done = f"nothing to do: the kernels for {warmth.instructions} are there"
+        if not result.compiled:
+            done = f"nothing to do: the kernels for {result.instructions} are compiled already"
         else:
-            kernels = f"{counted(warmth.compiled, 'kernel')} for {warmth.instructions}"
-            done = f"compiled {kernels} into {warmth.folder}"
+            kernels = f"{counted(result.compiled, 'kernel')} for {result.instructions}"
+            done = f"compiled {kernels} into {result.folder}"
         emit(sys.stdout, done + "\n")

@@ -1,1 +1,1 @@
-"""The chat: its line, its slash commands, and what goes on between questions and answers."""
+"""The interactive chat: input line, slash commands, and the display of answers."""

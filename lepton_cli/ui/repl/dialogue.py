@@ -1,4 +1,4 @@
-"""One chat in front of a person: its session, how answers are shown, what is typed next."""
+"""An interactive chat: its session, the display of answers, and the draft of the next input."""
 
 import sys
 from collections.abc import Callable, Generator
@@ -30,52 +30,52 @@ from lepton_cli.ui.terminal.wrapping import wrap
 from quant.errors import ContextOverflowError, LeptonError
 
 LoadModel = Callable[[str], Model]
-"""From a path or a name that the person typed."""
+"""Opens a model by the path or name that the user typed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatOptions:
-    """How a chat begins. `system` None: what the loaded chat says, if one is loaded."""
+    """How a chat begins. `system` None: the system prompt of the loaded chat, if any."""
 
     generation: Generation
     system: str | None = None
     prompt: str | None = None  # the first message
-    single_turn: bool = False  # one answer, then leave
-    resume: Path | None = None  # a chat to go on with, that was kept or saved
+    single_turn: bool = False  # exit after one answer
+    resume: Path | None = None  # a saved or autosaved chat to continue
     plain: bool = False
     reasoning: ReasoningMode = "show"
     thinking: bool = True
     theme: Theme = "auto"
     history: bool = (
-        True  # keep the chat (from a pipe only if it is gone on with), and what is typed
+        True  # save the chat (from a pipe only if it is a resumed one) and the input history
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What the next prompt starts with, and who answers it (None: it is a new message)."""
+    """The initial text of the next input, and what sends it (None: a new message)."""
 
     text: str = ""
     send: Callable[[str], Generator[Event]] | None = None
     mark: str = "> "
-    is_returned: bool = False  # it was sent and not answered: the reason is to stay in sight
+    is_returned: bool = False  # sent but not answered: keep the reason visible
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that goes in front of the next message."""
+    """A file that is put before the next message."""
 
     name: str
     text: str
 
 
 def as_typed(text: str) -> str:
-    """A message as a person types it: the slash of a command stands twice."""
+    """A message as it must be typed: a leading slash is doubled."""
     return f"/{text}" if text.startswith("/") else text
 
 
 class Dialogue:
-    """Answers go to stdout; all else too where a person sits at it, else to stderr."""
+    """Shows a chat. Answers go to stdout; other text too if that is a terminal, else to stderr."""
 
     def __init__(
         self, model: Model, options: ChatOptions, load_model: LoadModel, *, by_hand: bool
@@ -88,8 +88,8 @@ class Dialogue:
         self.is_over = False
         self.last: Done | None = None
         self._load_model, self._by_hand = load_model, by_hand
-        self._told_failure: str | None = None
-        self._told_lost = False
+        self._reported_failure: str | None = None
+        self._reported_lost = False
         self.plain = options.plain or not (by_hand and redraws(sys.stdout))
         self._aside = sys.stdout if by_hand and sys.stdout.isatty() else sys.stderr
         self._console = open_console(self._aside, plain=self.plain)
@@ -106,15 +106,15 @@ class Dialogue:
         return self._console.width
 
     def say(self, *parts: str | tuple[str, str]) -> None:
-        """A line of texts, or (text, style); nothing in them steers the terminal."""
+        """Prints a line of texts or (text, style); control characters are removed."""
         pairs = [part if isinstance(part, tuple) else (part, "") for part in parts]
         line = Line.assemble(*((sanitize(text), style) for text, style in pairs))
-        # a path that is too long stays one word of the text, so that it can be copied
+        # a long path is not broken, so that it can be copied
         for row in wrap(line, self.width, fold=False) if self._aside.isatty() else [line]:
             self._console.print(row, soft_wrap=True)
 
     def set_theme(self, theme: Theme) -> None:
-        """`auto` goes by the terminal's background; too few colours, or none wanted: `none`."""
+        """Sets the colours. `auto`: by the terminal's background; `none` without colour support."""
         self.theme = self.shown_theme = theme
         if self._console.no_color or self._console.color_system not in ("256", "truecolor"):
             self.shown_theme = "none"
@@ -139,7 +139,7 @@ class Dialogue:
             note(text)
 
     def send_control(self, sequence: str) -> bool:
-        """A control sequence of our own to the terminal; whether it is one that takes any."""
+        """Sends a control sequence of ours; False if the output is not a terminal."""
         if not redraws(self._aside):
             return False
         self._aside.write(sequence)
@@ -154,9 +154,9 @@ class Dialogue:
     # --- answering --------------------------------------------------------------------------
 
     def answer(self, events: Generator[Event]) -> bool:
-        """Shows an answer to its end; whether it is kept. Raises LeptonError.
+        """Shows an answer to its end; returns whether it is part of the chat. Raises LeptonError.
 
-        Ctrl-C ends it, and keeps what was said; a second one meanwhile ends the dialogue too.
+        Ctrl-C ends it and keeps the partial answer; a second Ctrl-C also ends the chat.
         """
         before, view, done = self.session.conversation, self._view(), None
         try:
@@ -176,18 +176,18 @@ class Dialogue:
         if done is not None:
             self.last = done
             if kept:
-                self._tell_ending(done)
+                self._show_ending(done)
             else:
                 self.note("interrupted before the answer began")
             if done.unmet:
                 self.complain(done.unmet)
-            self.keep()
+            self.snapshot()
             if not self.plain:
-                self.say()  # turns are easier to find apart
+                self.say()  # an empty line between turns
         return kept
 
     def ask(self, text: str) -> None:
-        """Sends what was typed; if no answer comes of it, the next prompt starts with it."""
+        """Sends a message; if it is not answered, it is returned to the input line."""
         draft, self.draft = self.draft, Draft()
         attached, self.attachments = self.attachments, []
         send = draft.send or self.session.send
@@ -201,24 +201,24 @@ class Dialogue:
             self.attachments = attached
 
     def open(self, path: Path) -> None:
-        """Goes on with a chat of either kind. Raises UsageError, and then keeps the present one."""
+        """Continues a saved or autosaved chat. On UsageError the present one stays."""
         if is_session(path):
             self.resume(path)
         else:
             self.load(path)
 
     def load(self, path: Path) -> None:
-        """Goes on with a saved chat. Raises UsageError, and then keeps the present one."""
+        """Continues a saved chat. On UsageError the present one stays."""
         held_with = self.session.load(path)
         self.saved_as = path
         count, name = len(self.session.conversation.turns), self.session.model.name
         with_other = f", held with {held_with}" if held_with not in (None, name) else ""
         held = f"{counted(count, 'message')}{with_other}"
         self.note(f"{path}: {held}; {counted(self.session.used, 'token')}")
-        self.tell_room()
+        self.note_room()
 
     def resume(self, path: Path) -> None:
-        """Goes on with a chat that was kept. Raises UsageError, and then keeps the present one."""
+        """Continues an autosaved chat. On UsageError the present one stays."""
         kept = read_session(path, self.session.model.identity)
         question = self.session.resume(kept)
         count, name = len(self.session.conversation.turns), self.session.model.name
@@ -228,13 +228,13 @@ class Dialogue:
             self.show_last()
         held = f"{counted(count, 'message')}{with_other}{damaged}"
         self.note(f"{path.stem}: {held}; {counted(self.session.used, 'token')}")
-        self.tell_room()
+        self.note_room()
         if question is not None:
             self.draft = Draft(as_typed(question), is_returned=True)
             self.note(f"the last message was not answered{HANDED_BACK if self._by_hand else ''}")
 
     def show_last(self) -> None:
-        """The last question and answer, so that one knows where one is."""
+        """Shows the last question and answer of a continued chat."""
         for turn in self.session.conversation.turns[-2:]:
             if turn.message.role == "user":
                 self.say(("> ", "mark"), turn.message.content)
@@ -242,34 +242,34 @@ class Dialogue:
                 self.show_answer(turn.message)
 
     def show_answer(self, message: Message) -> None:
-        """As it looked when it came."""
+        """Shows a stored answer as when it was generated."""
         view = self._view()
         if message.reasoning:
             view.reasoning(message.reasoning)
         view.text(message.content)
         view.close()
 
-    def keep(self) -> None:
-        """Leaves K and V on disk beside the words; says once why they are not there."""
+    def snapshot(self) -> None:
+        """Stores the KV cache on disk; reports once if that fails."""
         lost = self.session.snapshot()
-        if lost and not self._told_lost:
+        if lost and not self._reported_lost:
             self.note(lost)
-            self._told_lost = True
+            self._reported_lost = True
         failure = self.session.autosave.failure if self.session.autosave else None
-        if failure not in (None, self._told_failure):
-            self.note(f"this chat is not being kept: {failure} (/save writes it elsewhere)")
-        self._told_failure = failure
+        if failure not in (None, self._reported_failure):
+            self.note(f"this chat is not being saved: {failure} (/save writes it elsewhere)")
+        self._reported_failure = failure
 
-    def tell_kept(self) -> None:
-        """Where the chat is found again."""
+    def note_saved(self) -> None:
+        """Prints the command that resumes the chat."""
         if self.session.autosave and self.session.autosave.path:
             name = self.session.autosave.path.stem
-            self.note(f"kept: lepton chat --resume {name}")
+            self.note(f"saved: lepton chat --resume {name}")
 
     def switch_model(self, name: str) -> None:
-        """The conversation goes on with another model; the former one is closed.
+        """Continues the conversation with another model and closes the former one.
 
-        Raises LeptonError, and then keeps the former one, if the new one cannot be talked to.
+        On LeptonError, if the new model cannot be used for chat, the former one stays.
         """
         try:
             model = self._load_model(name)
@@ -277,31 +277,31 @@ class Dialogue:
             raise out_of_memory(f"not enough memory for {name}", MEMORY_HINT) from error
         former = self.session.model
         try:
-            told = model.template.note
+            text = model.template.note
         except LeptonError:
             model.close()
             raise
         self.session.switch(model)
         former.close()
-        if told:
-            self.note(told)
-        self.tell_room(former.context_size)
+        if text:
+            self.note(text)
+        self.note_room(former.context_size)
 
-    def tell_room(self, before: int | None = None) -> None:
-        """Where the chat does not fit into the context, or that became smaller than `before`."""
+    def note_room(self, before: int | None = None) -> None:
+        """Prints a note if the chat does not fit, or the context is smaller than `before`."""
         used, size = self.session.used, self.session.model.context_size
         is_smaller = before is not None and size < before
         if used < size and not (is_smaller and used):
             return
-        held = f"this context holds {size} tokens" + (f", not {before}" if is_smaller else "")
+        limit = f"this context holds {size} tokens" + (f", not {before}" if is_smaller else "")
         if used < size:
-            self.note(f"{held}; the chat takes {used} of them")
+            self.note(f"{limit}; the chat takes {used} of them")
         elif self.session.generation.overflow == "error":
-            self.note(f"{held}; the chat has {used}: {ROOM_HINT}")
+            self.note(f"{limit}; the chat has {used}: {ROOM_HINT}")
         else:
-            self.note(f"{held}; the chat has {used}: what does not fit is left out")
+            self.note(f"{limit}; the chat has {used}: the oldest turns are dropped")
 
-    def tell_template(self) -> None:
+    def note_template(self) -> None:
         told = self.session.model.template.note
         if told:
             self.note(told)
@@ -313,8 +313,8 @@ class Dialogue:
         on_screen = self.reasoning == "show" or (aside is not None and aside.isatty())
         return LiveView(Screen(self._console), aside, show_thoughts=on_screen)
 
-    def _tell_ending(self, done: Done) -> None:
-        """How full the window is, how fast the answer came, and what is worth a remark."""
+    def _show_ending(self, done: Done) -> None:
+        """Shows how full the context is, the speed, and remarks about the answer."""
         stats, told = done.stats, remarks(done)
         if stats.generated_tokens and stats.decode_seconds > 0:
             told.insert(0, f"{stats.generated_tokens / stats.decode_seconds:.1f} tokens/s")
@@ -323,25 +323,27 @@ class Dialogue:
         self.say((f"{used}/{size}", level(used, size) or "faint"), (rest, "faint"))
 
 
-ROOM_HINT = "/set overflow drop-old leaves out old turns; /undo and /clear make room"
+ROOM_HINT = "/set overflow drop-old drops old turns; /undo and /clear make room"
 HANDED_BACK = ": it is in the input line"
 OVERFLOW_HINT = (
-    "/set overflow drop-old leaves out old turns; /undo, /clear and /read none make room; "
-    "your words are back in the input line (Ctrl-C clears it)"
+    "/set overflow drop-old drops old turns; /undo, /clear and /read none make room; "
+    "your message is back in the input line (Ctrl-C clears it)"
 )
-MEMORY_HINT = "leave, and open it with a smaller context (-c)"
+MEMORY_HINT = "exit, and open it with a smaller context (-c)"
 ENDINGS = {
-    "length": "stopped at the limit of tokens; /continue goes on",
+    "length": "stopped at the token limit; /continue continues it",
     "context": "stopped: the context is full (/clear, /undo, or a larger -c)",
-    "interrupted": "interrupted; /continue goes on",
+    "interrupted": "interrupted; /continue continues it",
 }
 
 
 def remarks(done: Done) -> list[str]:
-    """What did not go as the person may think: nothing of that is silent."""
+    """Remarks about an answer that was cut, or whose prompt was shortened."""
     dropped = done.stats.dropped_tokens
     left_out = (
-        [f"{counted(dropped, 'token')} at the beginning did not fit: left out"] if dropped else []
+        [f"{counted(dropped, 'token')} at the beginning did not fit and were dropped"]
+        if dropped
+        else []
     )
     return left_out if done.reason == "stop" or done.unmet else [*left_out, ENDINGS[done.reason]]
 

@@ -1,4 +1,4 @@
-"""The person's own editor, for a text that deserves more than a line."""
+"""Editing a text in the user's own editor."""
 
 import os
 import shlex
@@ -15,8 +15,8 @@ def chosen_editor() -> str | None:
 
 
 def edit_text(text: str, editor: str) -> str:
-    """The text as it was left there, without its last newlines. Raises UsageError."""
-    with tempfile.TemporaryDirectory(prefix="lepton-") as folder:  # its owner's alone
+    """The edited text without trailing newlines. Raises UsageError."""
+    with tempfile.TemporaryDirectory(prefix="lepton-") as folder:  # private (0700)
         path = Path(folder) / "message.md"
         path.write_text(text + "\n", encoding="utf-8")
         try:

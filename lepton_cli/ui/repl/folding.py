@@ -1,6 +1,6 @@
-"""Long texts in the input line: each is one character there, and is shown as `[300 lines]`.
+"""Folded texts in the input line: a long text is one character, shown as `[300 lines]`.
 
-As one character it is deleted, moved and undone as a whole, by whatever key.
+So every key deletes, moves and undoes it as a whole.
 """
 
 from bisect import bisect_right
@@ -10,19 +10,19 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 from prompt_toolkit.layout.utils import explode_text_fragments
 
-FIRST = 0x100000  # of the last plane for private use: nobody types these characters
-MOST_ROWS = 10  # a text that takes more would push what is said of it out of sight
+FIRST = 0x100000  # in the last private-use plane, which nobody types
+MAX_ROWS = 10  # a longer text would push the message about it out of sight
 
 
 class Folds(Processor):
-    """The texts that are folded, and how the line shows them."""
+    """The folded texts, and their display in the input line."""
 
     def __init__(self) -> None:
         self._texts: dict[int, str] = {}
 
     def fold(self, text: str, width: int) -> str:
-        """The character that stands for the text; a text of few rows as it is."""
-        if sum(1 + len(line) // width for line in text.split("\n")) <= MOST_ROWS:
+        """The character for a long text; a short text itself."""
+        if sum(1 + len(line) // width for line in text.split("\n")) <= MAX_ROWS:
             return text
         code = FIRST + len(self._texts)
         self._texts[code] = text

@@ -1,4 +1,4 @@
-"""Where a person types: several lines, with history, search, completion and a meter below."""
+"""The input line: several lines, history, search, completion, and a context meter below."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -31,7 +31,7 @@ from lepton_cli.ui.terminal.theme import STYLES
 from quant.errors import UsageError
 
 BLOCK = '"""'
-UNKEPT = "what you type is not kept for the next time"
+NOT_SAVED = "the input history is not being saved"
 OTHER_STYLES = {
     "completion-menu.completion.current": "noreverse fg:#ffffff bg:#000000",
     **PROMPT_STYLES,
@@ -39,12 +39,12 @@ OTHER_STYLES = {
 
 
 class LineEditor:
-    """Reads what is typed next; starts with the dialogue's draft."""
+    """Reads the next input, starting with the dialogue's draft."""
 
     def __init__(self, dialogue: Dialogue, *, history: bool) -> None:
         self._dialogue = dialogue
         self._folds = Folds()
-        self._told_lost = False
+        self._reported_lost = False
         stream = sys.stdout if sys.stdout.isatty() else sys.stderr
         is_command = Condition(lambda: get_app().current_buffer.text.startswith("/"))
         self._session: PromptSession[str] = PromptSession(
@@ -65,29 +65,31 @@ class LineEditor:
         )
 
     def read(self) -> str:
-        """What is to be sent, or a command. Raises EOFError for Ctrl-D, KeyboardInterrupt."""
+        """The next message or command. Raises EOFError for Ctrl-D, KeyboardInterrupt."""
         draft = self._dialogue.draft
         text = draft.text
         if draft.is_returned:
             text = self._folds.fold(text, self._dialogue.width)
         if text and (self._dialogue.typed_ahead or keys_wait(sys.stdin)):
-            text += "\n"  # what was typed ahead is a text of its own
+            text += "\n"  # text typed ahead is a separate line
         self._take_theme()
         self._take_typed_ahead()
-        typed = self._folds.expand(meant(self._session.prompt(default=text)))
-        self._tell_lost()
+        typed = self._folds.expand(message_of(self._session.prompt(default=text)))
+        self._note_lost()
         return typed
 
     def _take_theme(self) -> None:
-        """Again at each prompt: `/set theme` changes it."""
+        """Applies the theme at each prompt, since `/set theme` may change it."""
         theme = self._dialogue.shown_theme
         has_colors = theme != "none"
-        styles = STYLES[theme if has_colors else "dark"]  # monochrome drops its colours
+        styles = STYLES[
+            theme if has_colors else "dark"
+        ]  # prompt-toolkit's monochrome mode drops colours
         self._session.style = Style.from_dict({"mark": styles["mark"], **OTHER_STYLES})
         self._session.color_depth = None if has_colors else ColorDepth.MONOCHROME
 
     def _take_typed_ahead(self) -> None:
-        """What came while the terminal was asked for its background."""
+        """Takes over keys typed while the terminal's background was queried."""
         keys = list[KeyPress]()
         parser = Vt100Parser(keys.append)
         parser.feed(self._dialogue.typed_ahead)
@@ -108,7 +110,7 @@ class LineEditor:
         session = self._dialogue.session
         used, size = session.used, session.model.context_size
         files = "".join(f" · +{file.name}" for file in self._dialogue.attachments)
-        editing = " · Ctrl-C leaves it as it was" if self._dialogue.draft.send else ""
+        editing = " · Ctrl-C cancels" if self._dialogue.draft.send else ""
         if self._is_folded():
             editing += " · Tab unfolds the text"
         about = sanitize(f" · {session.model.name}{files}{editing} · /help")
@@ -120,16 +122,16 @@ class LineEditor:
         try:
             path = private_file(state_folder() / "history")
         except UsageError as error:
-            self._dialogue.note(f"{UNKEPT}: {error.message}; {error.hint}")
+            self._dialogue.note(f"{NOT_SAVED}: {error.message}; {error.hint}")
             return BriefHistory(self._folds.expand)
-        return KeptHistory(str(path), self._folds.expand)
+        return SavedHistory(str(path), self._folds.expand)
 
-    def _tell_lost(self) -> None:
-        """Says once that the history could not take what was typed: a full disk."""
+    def _note_lost(self) -> None:
+        """Reports once that the history cannot be saved (e.g. a full disk)."""
         history = self._session.history
-        if isinstance(history, KeptHistory) and history.lost and not self._told_lost:
-            self._dialogue.note(f"{UNKEPT}: {history.lost}")
-            self._told_lost = True
+        if isinstance(history, SavedHistory) and history.lost and not self._reported_lost:
+            self._dialogue.note(f"{NOT_SAVED}: {history.lost}")
+            self._reported_lost = True
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -160,7 +162,7 @@ class LineEditor:
 
         @keys.add("c-x", "c-e", filter=typing)
         def open_editor(event: KeyPressEvent) -> None:
-            """The text comes back to the line: leaving an editor is no decision to send."""
+            """Edits the line in an editor; the text returns to the line and is not sent."""
             unfold(event.current_buffer)
             event.current_buffer.open_in_editor()
 
@@ -177,7 +179,7 @@ class LineEditor:
 
 
 class BriefHistory(InMemoryHistory):
-    """Until the program ends; `expand` gives the whole text of what the line shows."""
+    """A history in memory; `expand` gives the whole text of a line with folds."""
 
     def __init__(self, expand: Callable[[str], str]) -> None:
         super().__init__()
@@ -187,13 +189,13 @@ class BriefHistory(InMemoryHistory):
         super().append_string(self._expand(string))
 
 
-class KeptHistory(FileHistory):
-    """Entries may have several lines; the same one twice in a row is kept once."""
+class SavedHistory(FileHistory):
+    """A history in a file. Entries may have several lines; repeated ones are stored once."""
 
     def __init__(self, path: str, expand: Callable[[str], str]) -> None:
         super().__init__(path)
         self._expand = expand
-        self.lost = ""  # why an entry is not on disk
+        self.lost = ""  # why an entry could not be saved
 
     def append_string(self, string: str) -> None:
         whole = self._expand(string)
@@ -202,13 +204,13 @@ class KeptHistory(FileHistory):
 
     def store_string(self, string: str) -> None:
         try:
-            super().store_string(meant(string))
-        except OSError as error:  # a full disk shall not end the chat
+            super().store_string(message_of(string))
+        except OSError as error:  # a full disk must not end the chat
             self.lost = error.strerror or str(error)
 
 
 class CommandCompleter(Completer):
-    """Commands, their arguments and files, all from the table of commands."""
+    """Completes commands, their arguments and files, from the table of commands."""
 
     def __init__(self) -> None:
         self._paths = PathCompleter(expanduser=True)
@@ -239,14 +241,14 @@ class CommandCompleter(Completer):
 
 
 def is_unfinished(text: str) -> bool:
-    """Whether Enter begins a new line: after a backslash, and in an open block."""
+    """Whether Enter begins a new line: after a backslash, or in an open block."""
     bare = text.strip()
     is_closed = len(bare) >= 2 * len(BLOCK) and bare.endswith(BLOCK)
     return text.endswith("\\") or (bare.startswith(BLOCK) and not is_closed)
 
 
-def meant(typed: str) -> str:
-    """The words without the marks of a block, and without what is no character."""
+def message_of(typed: str) -> str:
+    """The message without block marks and invalid characters."""
     text = unmarked(typed.encode("utf-8", "replace").decode("utf-8").rstrip().lstrip("\n"))
     if text.startswith(BLOCK) and text.endswith(BLOCK) and len(text) >= 2 * len(BLOCK):
         return text[len(BLOCK) : -len(BLOCK)].strip("\n")

@@ -1,4 +1,4 @@
-"""`lepton chat`: a person and a model take turns, or a pipe's lines are answered one by one."""
+"""The chat loop: interactive at a terminal; from a pipe, each line is answered in turn."""
 
 import io
 import sys
@@ -21,17 +21,17 @@ from lepton_cli.ui.terminal.terminal import is_terminal, modes_kept
 from quant.errors import LeptonError
 
 INTERRUPTED = 130
-TWICE = 2.0  # seconds within which a second Ctrl-C leaves
+TWICE = 2.0  # seconds within which a second Ctrl-C exits
 
 
 def chat(model: Model, options: ChatOptions, load_model: LoadModel) -> int:
-    """Returns the exit code. A model that `/model` opened is closed, the given one is the caller's.
+    """Runs a chat; returns the exit code. Closes models opened by `/model`, not the given one.
 
     Raises LeptonError when the saved chat cannot be loaded, or when a line of a pipe fails.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # where the locale lacks a character: a "?"
+            stream.reconfigure(errors="replace")  # prints "?" for characters that the locale lacks
     with modes_kept(sys.stdin, sys.stdout):
         return _chat(model, options, load_model)
 
@@ -42,7 +42,7 @@ def _chat(model: Model, options: ChatOptions, load_model: LoadModel) -> int:
     try:
         if by_hand:
             _greet(dialogue)
-        dialogue.tell_template()
+        dialogue.note_template()
         if options.resume is not None:
             dialogue.open(options.resume)
         if options.system is not None:
@@ -50,7 +50,7 @@ def _chat(model: Model, options: ChatOptions, load_model: LoadModel) -> int:
         if not by_hand:
             return _answer_lines(dialogue, options)
         code = _talk(dialogue, options)
-        dialogue.tell_kept()
+        dialogue.note_saved()
         return code
     finally:
         if dialogue.session.model is not model:
@@ -58,7 +58,7 @@ def _chat(model: Model, options: ChatOptions, load_model: LoadModel) -> int:
 
 
 def _talk(dialogue: Dialogue, options: ChatOptions) -> int:
-    """Until the person leaves: Ctrl-C twice within two seconds, Ctrl-D, or `/exit`."""
+    """Runs until Ctrl-C twice within two seconds, Ctrl-D, or `/exit`."""
     editor = LineEditor(dialogue, history=options.history)
     first, hinted = options.prompt, float("-inf")
     while not dialogue.is_over:
@@ -76,7 +76,7 @@ def _talk(dialogue: Dialogue, options: ChatOptions) -> int:
             if dialogue.is_over or time.monotonic() - hinted < TWICE:
                 return INTERRUPTED
             hinted = time.monotonic()
-            dialogue.note("Ctrl-C again or Ctrl-D leaves")
+            dialogue.note("press Ctrl-C again or Ctrl-D to exit")
         except LeptonError as error:
             dialogue.complain(error)
     return 0
@@ -90,7 +90,7 @@ def _greet(dialogue: Dialogue) -> None:
 
 
 def _take(dialogue: Dialogue, typed: str) -> None:
-    """Does what a line asks for: nothing, a command, or words for the model."""
+    """Handles an input: empty, a command, or a message."""
     if not typed.strip():
         dialogue.draft = Draft()
     elif typed.startswith("/") and not typed.startswith("//"):
@@ -101,7 +101,7 @@ def _take(dialogue: Dialogue, typed: str) -> None:
 
 
 def _answer_lines(dialogue: Dialogue, options: ChatOptions) -> int:
-    """Each line is a turn, never a command: what a file says cannot do anything."""
+    """Answers each line of a pipe. Lines are never commands, so a file cannot trigger any."""
     session = dialogue.session
     reasoning: ReasoningMode = "hide" if dialogue.reasoning == "hide" else "stderr"
     for text in _lines(options, sys.stdin):
@@ -121,7 +121,7 @@ def _answer_lines(dialogue: Dialogue, options: ChatOptions) -> int:
             raise done.unmet
         if options.single_turn:
             break
-    dialogue.keep()
+    dialogue.snapshot()
     return 0
 
 

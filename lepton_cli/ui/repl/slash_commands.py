@@ -1,4 +1,4 @@
-"""The slash commands: one table, from which `/help` and completion are made too."""
+"""The slash commands: one table, also used for `/help` and completion."""
 
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -24,15 +24,15 @@ from lepton_cli.ui.terminal.wrapping import cut
 from quant.errors import UsageError
 
 MARK = "mark"
-EDITING = "edit> "  # before what is typed
-BAR = 30  # columns of a whole bar
+EDITING = "edit> "  # the prompt while editing
+BAR = 30  # columns of a full bar
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """`completions` gives whole arguments; with `files`, paths are completed as well.
+class SlashCommand:
+    """A slash command. `completions`: whole arguments; with `files` paths are completed too.
 
-    `most_words` is how many words may follow the name; None: a text, or a path with spaces.
+    `most_words`: the most words after the name; None: any text, or a path with spaces.
     """
 
     name: str
@@ -45,8 +45,8 @@ class Command:
     most_words: int | None = 0
 
 
-def find_command(word: str) -> Command:
-    """By its name or an alias, without the slash. Raises UsageError with the nearest names."""
+def find_command(word: str) -> SlashCommand:
+    """The command of a name or alias, without slash. Raises UsageError with similar names."""
     for command in COMMANDS:
         if word.lower() in (command.name, *command.aliases):
             return command
@@ -57,9 +57,9 @@ def find_command(word: str) -> Command:
 
 
 def run_command(dialogue: Dialogue, line: str) -> None:
-    """Does what `/name argument` says.
+    """Runs `/name argument`.
 
-    Raises UsageError where there is no such command, or it does not take that many words.
+    Raises UsageError for an unknown command, or too many words.
     """
     word, argument = [*re.split(r"\s+", line[1:].rstrip(), maxsplit=1), ""][:2]
     command = find_command(word)
@@ -68,11 +68,11 @@ def run_command(dialogue: Dialogue, line: str) -> None:
     command.run(dialogue, argument)
 
 
-def _refuse_words(command: Command, word: str, argument: str) -> NoReturn:
+def _refuse_words(command: SlashCommand, word: str, argument: str) -> NoReturn:
     most = "one word at most" if command.most_words else "no words"
     usage = f"/{word} {command.arguments}".rstrip()
     hint = f"type {usage}; to send the line as it is, begin with //"
-    raise UsageError(f"/{word} takes {most}, but is given {argument!r}", hint)
+    raise UsageError(f"/{word} takes {most}, but got {argument!r}", hint)
 
 
 # --- the conversation ---------------------------------------------------------------------------
@@ -89,11 +89,11 @@ def _continue(dialogue: Dialogue, argument: str) -> None:
     before = dialogue.session.conversation.last_answer
     is_finished = before is not None and before.reason == "stop"
     if is_finished:
-        dialogue.note("that answer had ended by itself; the model goes on if it has more to say")
+        dialogue.note("that answer was complete; the model continues if it has more to say")
     dialogue.answer(dialogue.session.continue_last())
     after = dialogue.session.conversation.last_answer
     if before and after and before.message == after.message:
-        dialogue.note("the model added nothing; /retry answers again")
+        dialogue.note("the model added nothing; /retry generates a new answer")
 
 
 def _undo(dialogue: Dialogue, argument: str) -> None:
@@ -109,12 +109,12 @@ def _first_line(text: str) -> str:
 
 def _back(dialogue: Dialogue, argument: str) -> None:
     if not dialogue.session.back():
-        raise UsageError("nothing was replaced")
+        raise UsageError("there is no change to undo")
     dialogue.note(f"back to {counted(len(dialogue.session.conversation.turns), 'message')}")
 
 
 def _edit(dialogue: Dialogue, argument: str) -> None:
-    """In the person's editor where one is set; either way the next prompt starts with it."""
+    """Edits in the user's editor if one is set; then the text is in the input line."""
     text, send = _editable(dialogue.session, argument)
     editor = chosen_editor()
     if editor is None:
@@ -122,25 +122,25 @@ def _edit(dialogue: Dialogue, argument: str) -> None:
         return
     edited = edit_text(text, editor)
     if edited.strip() in ("", text.strip()):
-        dialogue.note("nothing was changed")
+        dialogue.note("unchanged")
         return
     dialogue.draft = Draft(as_typed(edited), send, EDITING)
 
 
 def _editable(session: Session, argument: str) -> tuple[str, Callable[[str], Generator[Event]]]:
-    """What is to be edited, and how the new words are sent."""
+    """The text to edit, and the function that sends the new text."""
     if argument == "answer":
         answer = session.conversation.last_answer
         if answer is None:
             raise UsageError("there is no answer to edit", "ask something first")
-        return answer.message.content, lambda text: _go_on_from(session, text)
+        return answer.message.content, lambda text: _continue_from(session, text)
     if argument and not argument.isdecimal():
         raise UsageError(f"{argument!r} cannot be edited", "/edit, /edit 2 or /edit answer")
     number = int(argument) if argument else None
     return session.question(number), lambda text: session.edit(text, number)
 
 
-def _go_on_from(session: Session, text: str) -> Generator[Event]:
+def _continue_from(session: Session, text: str) -> Generator[Event]:
     session.edit_answer(text)
     return session.continue_last()
 
@@ -150,7 +150,7 @@ def _clear(dialogue: Dialogue, argument: str) -> None:
     dialogue.attachments.clear()
     dialogue.note(
         "cleared, /back undoes it"
-        + ("; the system text stays" if dialogue.session.conversation.system else "")
+        + ("; the system prompt stays" if dialogue.session.conversation.system else "")
     )
 
 
@@ -162,7 +162,7 @@ def _system(dialogue: Dialogue, argument: str) -> None:
 
 def _read(dialogue: Dialogue, argument: str) -> None:
     if not argument:
-        raise UsageError("/read needs a file", "/read notes.txt; /read none drops what was read")
+        raise UsageError("/read needs a file", "/read notes.txt; /read none removes it")
     if argument == NONE:
         dialogue.attachments.clear()
         dialogue.note("no file attached")
@@ -174,7 +174,7 @@ def _read(dialogue: Dialogue, argument: str) -> None:
         message = f"{path.name} has {counted(tokens, 'token')}, the context {size}"
         raise UsageError(message, "read a part of it, or open the model with a larger -c")
     dialogue.attachments.append(Attachment(path.name, text))
-    dialogue.note(f"{path.name} ({counted(tokens, 'token')}) goes in front of your next message")
+    dialogue.note(f"{path.name} ({counted(tokens, 'token')}) will be put before your next message")
 
 
 def _model(dialogue: Dialogue, argument: str) -> None:
@@ -201,7 +201,7 @@ def _set(dialogue: Dialogue, argument: str) -> None:
 
 
 def _list_values(dialogue: Dialogue) -> None:
-    """A row a value: those that were changed are bold and tell their default."""
+    """Lists all values; changed ones are bold, with their default."""
     width = max(len(value.name) for value in VALUES)
     for value in VALUES:
         now = value.read(dialogue)
@@ -213,7 +213,7 @@ def _list_values(dialogue: Dialogue) -> None:
 
 
 def _context(dialogue: Dialogue, argument: str) -> None:
-    """A bar a message; what is not anybody's words is the template's."""
+    """Shows a bar per message, and one for the tokens that the template adds."""
     session, use = dialogue.session, dialogue.session.context_use()
     messages, widest = session.messages, max(len(str(use.used)), 4)
     hidden = range(len(messages) - len(session.conversation.turns), len(messages))[: use.left_out]
@@ -231,10 +231,10 @@ def _context(dialogue: Dialogue, argument: str) -> None:
 
 
 def _history(dialogue: Dialogue, argument: str) -> None:
-    """The whole chat; a question's number is that of `/edit N`."""
+    """Shows the whole chat; the numbers of questions are those of `/edit N`."""
     conversation, asked = dialogue.session.conversation, 0
     if not dialogue.session.messages:
-        raise UsageError("nothing was said yet", "type a message first")
+        raise UsageError("the chat is empty", "type a message first")
     if conversation.system is not None:
         dialogue.say(("system", MARK))
         dialogue.say(conversation.system)
@@ -249,7 +249,7 @@ def _history(dialogue: Dialogue, argument: str) -> None:
 def _stats(dialogue: Dialogue, argument: str) -> None:
     done = dialogue.last
     if done is None:
-        raise UsageError("nothing was answered yet", "ask something first")
+        raise UsageError("there is no answer yet", "ask something first")
     stats = done.stats
     read = stats.prompt_tokens - stats.cached_tokens
     rows = [
@@ -274,12 +274,12 @@ def _speed(tokens: int, seconds: float) -> str:
 
 
 def _template(dialogue: Dialogue, argument: str) -> None:
-    """The prompt as the model gets it; ⟦ ⟧ stand around special tokens."""
+    """Shows the prompt as the model gets it; ⟦ ⟧ mark special tokens."""
     session = dialogue.session
     dialogue.say(("template: ", "faint"), (session.model.template.name, MARK))
-    dialogue.tell_template()
+    dialogue.note_template()
     if not session.conversation.turns:
-        dialogue.note("nothing was asked yet, so there is no prompt to show")
+        dialogue.note("there is no question yet, so there is no prompt to show")
         return
     dialogue.say(*_marked(session))
 
@@ -321,9 +321,9 @@ def _exit(dialogue: Dialogue, argument: str) -> None:
 
 KEYS = (
     'Enter sends; Alt-Enter or a \\ at the end begins a new line; """ opens and closes a block.',
-    "Ctrl-C stops an answer and keeps it, or clears what is typed; Ctrl-D leaves.",
-    "Ctrl-R searches what was typed before; Ctrl-X Ctrl-E opens the line in your editor.",
-    "A long message that was refused stands as [300 lines]: Tab shows it, Backspace drops it.",
+    "Ctrl-C stops an answer and keeps it, or clears the input; Ctrl-D exits.",
+    "Ctrl-R searches the input history; Ctrl-X Ctrl-E opens the line in your editor.",
+    "A long message that was refused is shown as [300 lines]: Tab unfolds, Backspace deletes it.",
     "A message that begins with // is sent with one /.",
 )
 
@@ -338,13 +338,13 @@ def _set_completions() -> Iterator[str]:
         yield from (f"{value.name} {choice}" for choice in (*value.choices, DEFAULT))
 
 
-COMMANDS: tuple[Command, ...] = (
-    Command("help", "[COMMAND]", "this list", _help, ("?", "h"), _names, most_words=1),
-    Command("retry", "", "answer the last question again", _retry, ("regen",)),
-    Command("continue", "", "go on with the last answer exactly where it ended", _continue),
-    Command("undo", "[N]", "take back the last question, or the last N", _undo, most_words=1),
-    Command("back", "", "the chat before /undo, /edit, /retry, /clear or /load", _back),
-    Command(
+COMMANDS: tuple[SlashCommand, ...] = (
+    SlashCommand("help", "[COMMAND]", "this list", _help, ("?", "h"), _names, most_words=1),
+    SlashCommand("retry", "", "answer the last question again", _retry, ("regen",)),
+    SlashCommand("continue", "", "continue the last answer exactly where it ended", _continue),
+    SlashCommand("undo", "[N]", "remove the last question, or the last N", _undo, most_words=1),
+    SlashCommand("back", "", "the chat before /undo, /edit, /retry, /clear or /load", _back),
+    SlashCommand(
         "edit",
         "[N|answer]",
         "change the last question, the Nth, or the last answer",
@@ -352,83 +352,87 @@ COMMANDS: tuple[Command, ...] = (
         completions=lambda: ("answer",),
         most_words=1,
     ),
-    Command("clear", "", "forget the conversation, keep the system text", _clear, ("new",)),
-    Command(
+    SlashCommand("clear", "", "start over, keeping the system prompt", _clear, ("new",)),
+    SlashCommand(
         "system",
         "[TEXT|none]",
-        "show or change the system text",
+        "show or change the system prompt",
         _system,
         completions=lambda: (NONE,),
         most_words=None,
     ),
-    Command(
+    SlashCommand(
         "set",
         "[NAME [VALUE]]",
-        "show or change how answers are made",
+        "show or change the settings of answers",
         _set,
         completions=_set_completions,
         most_words=None,
     ),
-    Command(
+    SlashCommand(
         "read",
         "FILE",
-        "put a file in front of the next message",
+        "put a file before the next message",
         _read,
         files=True,
         most_words=None,
     ),
-    Command("history", "", "show the whole chat", _history),
-    Command(
+    SlashCommand("history", "", "show the whole chat", _history),
+    SlashCommand(
         "copy",
         "[code|N]",
-        "the answer, or a block of its code, to the clipboard",
+        "copy the answer or a code block of it",
         copy,
         completions=lambda: ("code",),
         most_words=1,
     ),
-    Command("context", "", "how many tokens each message takes", _context, ("tokens",)),
-    Command("stats", "", "figures of the last answer", _stats, ("info",)),
-    Command("template", "", "the prompt as the model gets it", _template, ("prompt",)),
-    Command(
+    SlashCommand("context", "", "show how many tokens each message takes", _context, ("tokens",)),
+    SlashCommand("stats", "", "show the speed and tokens of the last answer", _stats, ("info",)),
+    SlashCommand("template", "", "show the prompt as the model gets it", _template, ("prompt",)),
+    SlashCommand(
         "save",
         "[-f] [NAME]",
-        "by name, or as .json .md .txt; -f replaces",
+        "save as NAME, .json .md .txt; -f replaces",
         keeping.save,
         ("export",),
         saved_names,
         files=True,
         most_words=None,
     ),
-    Command(
+    SlashCommand(
         "load",
         "[NAME]",
-        "go on with a saved chat, or list them",
+        "continue a saved chat, or list them",
         keeping.load,
         (),
         lambda: complete_chat(""),
         True,
         most_words=None,
     ),
-    Command(
-        "branch", "[N]", "list the ways this chat went, or go to one", keeping.branch, most_words=1
+    SlashCommand(
+        "branch",
+        "[N]",
+        "list the branches of this chat, or go to one",
+        keeping.branch,
+        most_words=1,
     ),
-    Command(
+    SlashCommand(
         "sessions",
         "[NAME]",
-        "list the chats that are kept, or go on with one",
-        keeping.go_on,
+        "list the autosaved chats, or continue one",
+        keeping.resume,
         completions=lambda: complete_chat(""),
         most_words=None,
     ),
-    Command(
+    SlashCommand(
         "model",
         "[MODEL]",
-        "show the model, or go on with another one",
+        "show the model, or continue with another one",
         _model,
         (),
         lambda: complete_model(""),
         files=True,
         most_words=None,
     ),
-    Command("exit", "", "leave", _exit, ("quit", "bye", "q")),
+    SlashCommand("exit", "", "leave", _exit, ("quit", "bye", "q")),
 )

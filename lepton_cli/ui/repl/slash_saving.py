@@ -1,4 +1,4 @@
-"""The slash commands for what is kept of chats: files, the chats themselves and their branches."""
+"""The slash commands for saved chats, autosaved chats and branches."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ from lepton_cli.ui.reports.numbers import columns
 from lepton_cli.ui.terminal.wrapping import cut
 from quant.errors import UsageError
 
-MOST_LISTED = 20  # chats
+MAX_LISTED = 20  # chats
 
 
 def save(dialogue: Dialogue, argument: str) -> None:
@@ -38,19 +38,19 @@ def save(dialogue: Dialogue, argument: str) -> None:
 def load(dialogue: Dialogue, argument: str) -> None:
     if not argument:
         dialogue.note("saved chats: " + (", ".join(saved_names()) or "none"))
-        dialogue.note("/sessions lists those that are kept by themselves")
+        dialogue.note("/sessions lists the autosaved ones")
         return
     dialogue.open(find_chat(argument, saved_first()))
 
 
-def go_on(dialogue: Dialogue, argument: str) -> None:
-    """Lists the chats that are kept by themselves, or goes on with one of them."""
+def resume(dialogue: Dialogue, argument: str) -> None:
+    """Lists the autosaved chats, or continues one of them."""
     if argument:
         dialogue.open(find_chat(argument, sessions_first()))
         return
     kept = chats_in(sessions_folder())
     current = dialogue.session.autosave.path if dialogue.session.autosave else None
-    rows = [_session_row(path, is_current=path == current) for path in kept[:MOST_LISTED]]
+    rows = [_session_row(path, is_current=path == current) for path in kept[:MAX_LISTED]]
     for line in columns(rows, right=(3,)).splitlines():
         dialogue.say(cut(line, dialogue.width))
     if len(kept) > len(rows):
@@ -59,23 +59,23 @@ def go_on(dialogue: Dialogue, argument: str) -> None:
 
 
 def branch(dialogue: Dialogue, argument: str) -> None:
-    """Lists the ways that this chat went, or goes to one of them."""
+    """Lists the branches of this chat, or goes to one of them."""
     branches = dialogue.session.branches()
     if not branches:
-        raise UsageError("nothing was answered yet", "ask something first")
+        raise UsageError("there is no answer yet", "ask something first")
     if not argument:
         for number, each in enumerate(branches, 1):
-            _tell_branch(dialogue, number, each)
+            _show_branch(dialogue, number, each)
         return
     if not argument.isdecimal() or not 1 <= int(argument) <= len(branches):
         raise UsageError(f"there is no branch {argument}", "/branch lists them")
     chosen = branches[int(argument) - 1]
     dialogue.session.go_to(chosen)
     dialogue.show_last()
-    dialogue.note("you were there already" if chosen.is_current else "/back returns")
+    dialogue.note("this is the current branch already" if chosen.is_current else "/back returns")
 
 
-def _tell_branch(dialogue: Dialogue, number: int, branch: Branch) -> None:
+def _show_branch(dialogue: Dialogue, number: int, branch: Branch) -> None:
     turns = branch.conversation.turns
     mark = "*" if branch.is_current else " "
     count = f"{mark} {number:>2} {counted(len(turns), 'message'):>12}  "
@@ -96,7 +96,7 @@ def _session_row(path: Path, *, is_current: bool) -> tuple[str, ...]:
 
 
 def _chat_path(argument: str) -> Path:
-    """A bare name stands for a file in Lepton's own folder, anything else for itself."""
+    """The path of a chat: a bare name means a file in Lepton's own folder."""
     path = Path(argument).expanduser()
     is_bare = path.name == argument and not path.suffix
     return saved_folder() / f"{argument}.json" if is_bare else path

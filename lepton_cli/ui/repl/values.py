@@ -1,4 +1,4 @@
-"""What `/set` shows and changes: one table of values, each read from and written to a dialogue."""
+"""The values of `/set`: one table; each value is read from and written to a dialogue."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, replace
@@ -22,7 +22,7 @@ SWITCH = {"on": True, "off": False}
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """`write` raises UsageError for a text that it cannot take."""
+    """A value of `/set`; `write` raises UsageError for invalid text."""
 
     name: str
     read: Callable[[Dialogue], str]
@@ -32,7 +32,7 @@ class Value:
     choices: tuple[str, ...] = ()
 
     def set(self, dialogue: Dialogue, text: str) -> None:
-        """Raises UsageError, with a line that can be typed, for what the value cannot be."""
+        """Sets the value. Raises UsageError with an example for invalid text."""
         try:
             self.write(dialogue, self.default if text == DEFAULT else text)
         except UsageError as error:
@@ -41,7 +41,7 @@ class Value:
 
 
 def find_value(word: str) -> Value:
-    """By its name or an alias, with - or _. Raises UsageError with the nearest names."""
+    """The value of a name or alias, with - or _. Raises UsageError with similar names."""
     wanted = word.lower().lstrip("-").replace("-", "_")
     for value in VALUES:
         if wanted in (value.name, *value.aliases):
@@ -109,7 +109,7 @@ def _or(value: int | None, absent: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a setting is shown and typed. `read` raises UsageError."""
+    """How a setting is formatted and parsed. `read` raises UsageError."""
 
     show: Callable[[Any], str]
     read: Callable[[str], Any]
@@ -123,7 +123,7 @@ OWN_FORMS = {
 
 
 def _form(each: Field[Any]) -> Form:
-    """The setting's own, or that of its default's type."""
+    """The form of a setting: its own, or that of its default's type."""
     if each.name in OWN_FORMS:
         return OWN_FORMS[each.name]
     match each.default:
@@ -148,7 +148,7 @@ def setting_values(
     find: Callable[[Dialogue], Sampling | Generation],
     change: Callable[..., None],
 ) -> Iterator[Value]:
-    """The settings of `owner`, of which the dialogue has the instance `find`; numbers first."""
+    """The values for the settings of `owner`, numbers first; `find` gets the instance."""
     for each, about in sorted(settings_of(owner), key=lambda pair: pair[1].limits is None):
         if about.slash_set:
             yield _setting_value(each, about, find, change)

@@ -1,1 +1,1 @@
-"""What commands print: answers, tables, numbers."""
+"""The output of commands: answers, tables, numbers."""

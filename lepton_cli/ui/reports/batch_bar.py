@@ -1,4 +1,4 @@
-"""The bar of a batch on a terminal; apart, so that a batch in a pipe imports no rich."""
+"""A batch's progress bar; a separate file, so that other batches do not import rich."""
 
 import sys
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-REFRESHES = 4  # a second: the bar's thread runs beside the model's
+REFRESHES = 4  # per second; few, as the bar's thread runs beside the model's
 
 
-class Words(ProgressColumn):
-    """What is said of the moment, whether or not a row has ended."""
+class StatusColumn(ProgressColumn):
+    """The status text, updated even while no row finishes."""
 
     def __init__(self, words: Callable[[], str]) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Words(ProgressColumn):
 
 
 def batch_bar(words: Callable[[], str]) -> Progress:
-    """On stderr; gone when the batch is done."""
-    columns = (BarColumn(), MofNCompleteColumn(), Words(words), TimeRemainingColumn())
+    """A bar on stderr, removed when the batch is done."""
+    columns = (BarColumn(), MofNCompleteColumn(), StatusColumn(words), TimeRemainingColumn())
     console = Console(file=sys.stderr, no_color=True)  # readable on any background
     return Progress(*columns, console=console, transient=True, refresh_per_second=REFRESHES)

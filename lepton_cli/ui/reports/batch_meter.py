@@ -1,4 +1,4 @@
-"""How far a batch has come: a bar on a terminal, and one line at the end."""
+"""The progress of a batch: a bar on a terminal, and one line at the end."""
 
 import sys
 import time
@@ -11,13 +11,13 @@ from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.terminal import modes_kept, redraws
 
 
-class Meter:
-    """Watches a run; `kept` rows were done by former ones, `kept_failed` of them in vain."""
+class BatchMeter:
+    """Watches a run; `kept` rows were done by earlier runs, `kept_failed` of them failed."""
 
     def __init__(self, run: Run, total: int, kept: int, kept_failed: int) -> None:
         self._run, self._total, self._kept = run, total, kept
         self._kept_failed, self._begin = kept_failed, time.perf_counter()
-        self._told: Waiting | None = None
+        self._reported: Waiting | None = None
 
     @property
     def failed(self) -> int:
@@ -29,9 +29,9 @@ class Meter:
 
     @contextmanager
     def shown(self, safe: Callable[[], int]) -> Iterator[Callable[[], None]]:
-        """Gives what is to be called at each change; `safe` tells how many rows of this run are."""
+        """Shows a bar; yields the function to call at each change. `safe`: rows synced to disk."""
         if sys.stderr is None or not redraws(sys.stderr):
-            yield self._tell_waiting
+            yield self._note_waiting
             return
         from lepton_cli.ui.reports.batch_bar import batch_bar
 
@@ -39,8 +39,8 @@ class Meter:
             task = bar.add_task("", total=self._total, completed=self._kept)
             yield lambda: bar.update(task, completed=self._kept + safe())
 
-    def tell(self) -> None:
-        """What came of it, in one line."""
+    def print_summary(self) -> None:
+        """Prints the result in one line."""
         tally, answered = self._run.tally, self._total - self.left - self.failed
         parts = [f"{counted(self._total, 'row')}: {answered} answered, {self.failed} failed"]
         if self._kept:
@@ -54,15 +54,15 @@ class Meter:
             parts.append(f"{tokens} in {seconds:.1f} s, {self._rate:.1f} t/s")
         note("; ".join(parts))
 
-    def _tell_waiting(self) -> None:
-        """One line when a wait begins, and one when it is over."""
-        waiting, told = self._run.tally.waiting, self._told
-        self._told = waiting
+    def _note_waiting(self) -> None:
+        """Prints a line when a wait begins, and one when it ends."""
+        waiting, told = self._run.tally.waiting, self._reported
+        self._reported = waiting
         if waiting is not None and waiting is not told:
             limit = f"waiting at most {waiting.seconds:.0f} s"
             note(f"the cluster has no {waiting.what}: {limit}; start one: {waiting.cure}")
         elif waiting is None and told is not None:
-            note(f"the cluster has a {told.what} again: going on")
+            note(f"the cluster has a {told.what} again: continuing")
 
     @property
     def _rate(self) -> float:

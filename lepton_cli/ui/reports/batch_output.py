@@ -1,4 +1,4 @@
-"""Where the results of a batch go: to a stream, or to a file that the next run goes on with."""
+"""The output of a batch: a stream, or a file that the next run continues."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,30 +17,30 @@ from lepton_cli.ui.terminal.output import emit
 from quant.errors import LeptonError, UsageError
 
 STDOUT = ("-", "/dev/stdout")
-BESIDE = ".jsonl"  # a text's records stand in a file of its name and this
+RECORDS_SUFFIX = ".jsonl"  # the records of a text output are in a file with this suffix
 
 
-class Results(Protocol):
-    """Takes records as rows end, and tells those that former runs have taken."""
+class BatchOutput(Protocol):
+    """Takes records as rows end, and knows those of earlier runs."""
 
     def resumed(self, fingerprint: Fingerprint) -> Fingerprint:
-        """With the day of what is gone on with."""
+        """The fingerprint, with the date of the run that is continued."""
 
     def known(self, fingerprint: Fingerprint, keys: Sequence[str]) -> dict[str, Label]:
-        """By key. Raises UsageError where results of something else are in the place."""
+        """Earlier results by key. Raises UsageError if the file has results of another batch."""
 
     def take(self, job: Job, record: Record) -> None: ...
 
     def safe(self) -> int:
-        """How many of those taken are where nothing loses them."""
+        """How many of the taken records are safely stored."""
 
     def complete(self, keys: Sequence[str]) -> None:
-        """All rows have been taken, now or before; `keys` in the order of the rows."""
+        """Called when all rows are done; `keys` are in row order."""
 
 
 @contextmanager
-def open_results(options: ResultOptions, prose: TextOutput | None) -> Iterator[Results]:
-    """By -o and --output-template. Raises UsageError for a place that cannot be written."""
+def open_results(options: ResultOptions, prose: TextOutput | None) -> Iterator[BatchOutput]:
+    """The output for -o and --output-template. Raises UsageError if it cannot be written."""
     path, to_stdout = Path(options.output), options.output in STDOUT
     if to_stdout and (options.retry_errors or options.overwrite):
         flag = "--retry-errors" if options.retry_errors else "--overwrite"
@@ -62,16 +62,16 @@ def _stream(path: Path) -> TextIO:
         raise UsageError(f"{path}: {error.strerror}", "choose another -o") from error
 
 
-def _streamed(stream: TextIO, prose: TextOutput | None) -> Iterator[Results]:
-    results = Stream(stream, prose.line if prose else line_of)
+def _streamed(stream: TextIO, prose: TextOutput | None) -> Iterator[BatchOutput]:
+    results = StreamOutput(stream, prose.line if prose else line_of)
     try:
         yield results
     finally:
         results.flush()
 
 
-class Stream:
-    """Says each line when it is its turn; at the end also those whose turn did not come."""
+class StreamOutput:
+    """Prints lines in row order as soon as possible; the rest at the end."""
 
     def __init__(self, stream: TextIO, line: Callable[[Record], bytes]) -> None:
         self._stream, self._line = stream, line
@@ -103,8 +103,8 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """A ledger; and the text that is made of it in the end, where one is wanted."""
+class FileOutput:
+    """A ledger, and optionally the text file that is made from it at the end."""
 
     path: Path
     ledger: Ledger
@@ -134,12 +134,12 @@ class File:
             return
         try:
             with self.prose.writing(self.path, self.ledger.lines(keys)):
-                self.ledger.arrange(keys)  # the text takes its place last
+                self.ledger.arrange(keys)  # the text file is replaced last
         except OSError as error:
             raise LeptonError(f"cannot write {self.path}: {error.strerror}", AGAIN) from error
 
     def check_text(self) -> None:
-        """Raises UsageError for what is no file, or no text made of the results beside it."""
+        """Raises UsageError if the text file was not made from the results beside it."""
         try:
             if self.prose is None or not self.path.exists():
                 return
@@ -147,14 +147,14 @@ class File:
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror}", "choose another -o") from error
         if not is_made_of_them and not self.options.overwrite:
-            message = f"{self.path} is not what this command makes of {self.ledger.path}"
+            message = f"{self.path} was not made by this command from {self.ledger.path}"
             raise UsageError(message, "choose another -o; --overwrite replaces the file")
 
 
 @contextmanager
-def _file(path: Path, options: ResultOptions, prose: TextOutput | None) -> Iterator[File]:
-    beside = path if prose is None else path.with_name(path.name + BESIDE)
+def _file(path: Path, options: ResultOptions, prose: TextOutput | None) -> Iterator[FileOutput]:
+    beside = path if prose is None else path.with_name(path.name + RECORDS_SUFFIX)
     with Ledger(beside) as ledger:
-        file = File(path, ledger, options, prose)
+        file = FileOutput(path, ledger, options, prose)
         file.check_text()
         yield file

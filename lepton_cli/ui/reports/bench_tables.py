@@ -1,6 +1,6 @@
-"""A benchmark's results as llama-bench writes them: markdown, JSON, JSON lines, CSV.
+"""Benchmark results in llama-bench's formats: Markdown, JSON, JSON lines, CSV.
 
-Fields that llama-bench has bear its names and come first; Lepton's own follow.
+llama-bench's fields come first, under its names; Lepton's own follow.
 """
 
 import csv
@@ -15,7 +15,7 @@ from lepton_cli.engine.measure.benchmark import Profile, Result, Schedule, devia
 from lepton_cli.ui.reports.numbers import columns
 from lepton_cli.ui.terminal.output import emit, emit_json
 
-WIDTHS = {  # of markdown's columns, the words flush left
+WIDTHS = {  # of Markdown columns; text is left-aligned
     "model": -30,
     "size": 10,
     "params": 10,
@@ -31,8 +31,8 @@ WIDTHS = {  # of markdown's columns, the words flush left
 }
 
 
-class Table(Protocol):
-    """Writes results as they come, a header with the first: what fails before prints nothing."""
+class ResultTable(Protocol):
+    """Writes results as they come; the header with the first, so a failed run prints nothing."""
 
     def __init__(self, stream: TextIO, schedule: Schedule) -> None: ...
     def add(self, result: Result) -> None: ...
@@ -40,7 +40,7 @@ class Table(Protocol):
 
 
 class Markdown:
-    """A row a test; what was asked for beside the usual gets a column. Profiles come last."""
+    """One row per test, with columns for options that differ from the defaults; then profiles."""
 
     def __init__(self, stream: TextIO, schedule: Schedule) -> None:
         self._stream = stream
@@ -63,7 +63,7 @@ class Markdown:
         self._row(_cells(result))
 
     def end(self) -> None:
-        """The limits are named as the fastest of those measured beside each test."""
+        """Prints the highest limits measured, and the profiles."""
         for result in self._results:
             for profile in result.profiles:
                 emit(self._stream, f"\n{_title(result, profile)}\n\n{_profile_table(profile)}")
@@ -83,7 +83,7 @@ class Markdown:
 
 
 class Json:
-    """One array."""
+    """One JSON array."""
 
     def __init__(self, stream: TextIO, schedule: Schedule) -> None:
         self._stream, self._separator = stream, "[\n"
@@ -109,7 +109,7 @@ class JsonLines:
 
 
 class Csv:
-    """Without the single samples, as llama-bench."""
+    """CSV without the single samples, like llama-bench."""
 
     def __init__(self, stream: TextIO, schedule: Schedule) -> None:
         self._stream, self._begun = stream, False
@@ -129,13 +129,18 @@ class Csv:
         """No footer."""
 
 
-TABLES: Mapping[str, type[Table]] = {"md": Markdown, "json": Json, "jsonl": JsonLines, "csv": Csv}
+TABLES: Mapping[str, type[ResultTable]] = {
+    "md": Markdown,
+    "json": Json,
+    "jsonl": JsonLines,
+    "csv": Csv,
+}
 
 
 def record(result: Result) -> dict[str, Plain]:
-    """Times in nanoseconds, speeds in tokens a second, limits in bytes and products a second."""
+    """Times in nanoseconds, speeds in tokens/s, limits in bytes/s and products/s."""
     facts, setup, trial = result.facts, result.setup, result.trial
-    assert setup.threads is not None, "a result knows its threads"
+    assert setup.threads is not None, "a result has a number of threads"
     limits, least, share = result.limits, result.limit_seconds, result.of_limit
     fields: dict[str, Plain] = {
         "build_commit": facts.build,
@@ -197,12 +202,12 @@ def _rounded(number: float | None) -> int | None:
 
 
 def _rule(width: int) -> str:
-    """What says in markdown to which side a column is flush."""
+    """The Markdown rule that sets a column's alignment."""
     return "-" * (abs(width) - 1) + (":" if width > 0 else "-")
 
 
 def _size(count: int) -> str:
-    """In powers of 1024, as llama-bench."""
+    """A size in powers of 1024, like llama-bench."""
     mebibytes = count / (1 << 20)
     return f"{mebibytes:.2f} MiB" if mebibytes < 1024 else f"{mebibytes / 1024:.2f} GiB"
 
@@ -216,10 +221,10 @@ def _title(result: Result, profile: Profile) -> str:
 
 
 def _profile_table(profile: Profile) -> str:
-    """Milliseconds of a pass, and how fast its operators read and multiply."""
+    """A table of operators: milliseconds per pass, read and multiply rates."""
     rows = [("operator", "calls", "ms", "share", "GB/s", "GMAC/s")]
     for each in profile.operators:
-        seconds = each.seconds or 1e-9  # a clock may stand still
+        seconds = each.seconds or 1e-9  # the clock may not have advanced
         rows.append(
             (
                 each.operator,

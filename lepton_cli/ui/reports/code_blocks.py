@@ -1,4 +1,4 @@
-"""The fenced blocks of code in an answer, for `run --extract` and `/copy`."""
+"""The fenced code blocks of an answer, for `run --extract` and `/copy`."""
 
 from dataclasses import replace
 from typing import Literal
@@ -7,15 +7,15 @@ from lepton_cli.engine.events import Done, FinishReason
 from quant.errors import ConstraintError
 
 Which = Literal["first", "last"]
-PROBE = "\n=end="  # a line that becomes code only where the last block was not closed
+PROBE = "\n=end="  # parsed as code only if the last block is not closed
 
 
 def code_blocks(markdown: str) -> list[str]:
-    """Their contents, without their last newlines; a block that is never closed counts, too.
+    """The contents of all blocks without trailing newlines; an unclosed block counts, too.
 
-    A fence may stand at any column: models indent as they like, and mean no indented code by it.
+    A fence may be at any column: models indent fences, and do not mean indented code.
     """
-    from markdown_it import MarkdownIt  # 40 ms that answers without --extract need not wait for
+    from markdown_it import MarkdownIt  # takes 40 ms; only for --extract
 
     rules = MarkdownIt("commonmark", {"html": False}).disable(["code", "html_block", "reference"])
     tokens = rules.parse(markdown)
@@ -23,7 +23,7 @@ def code_blocks(markdown: str) -> list[str]:
 
 
 def extracted(text: str, which: Which) -> str | None:
-    """The first or the last block; None where the text has none."""
+    """The first or last block; None if there is none."""
     blocks = code_blocks(text)
     if not blocks:
         return None
@@ -31,17 +31,17 @@ def extracted(text: str, which: Which) -> str | None:
 
 
 def without_block(done: Done, text: str, which: Which) -> Done:
-    """With what is missing as its `unmet`."""
+    """`done` with the error for a missing block as `unmet`."""
     return replace(done, unmet=done.unmet or missing_block(done.reason, text, which))
 
 
 def missing_block(reason: FinishReason, text: str, which: Which) -> ConstraintError | None:
-    """Of an answer that ended so: that it has no such block, or was cut within it."""
+    """The error for an answer without the block, or cut off inside it; None if it has it."""
     if reason == "interrupted":
         return None
     block = extracted(text, which)
     if block is None:
-        return ConstraintError("the answer has no code block", "ask for one, or leave -x out")
+        return ConstraintError("the answer has no code block", "ask for one, or remove -x")
     if reason != "stop" and extracted(text + PROBE, which) != block:
         cure = "raise -n" if reason == "length" else "raise -c"
         return ConstraintError("the answer was cut within its code block", cure)

@@ -1,4 +1,4 @@
-"""How far compiling has come, wherever it happens."""
+"""Progress messages for compiling kernels."""
 
 import sys
 
@@ -11,10 +11,9 @@ ERASE_LINE = "\r\x1b[K"
 
 
 class CompileNotes:
-    """Compiling takes seconds, so it is told, on stderr: a note, or a line that counts.
+    """Reports compiling, which takes seconds, on stderr: a note, or a counter on a terminal.
 
-    That line is a terminal's, and goes when all is done. That kernels cannot be stored, or that one
-    is not used, is told once.
+    The counter is erased at the end. Kernels that cannot be stored or used are reported once.
     """
 
     def __init__(self, *, verbose: bool) -> None:
@@ -23,11 +22,11 @@ class CompileNotes:
 
     def __call__(self, compiling: Compiling) -> None:
         if compiling.lost and not self._lost:
-            self._tell(f"{compiling.lost.message}; {compiling.lost.hint}")
+            self._note_once(f"{compiling.lost.message}; {compiling.lost.hint}")
             self._lost = True
         elif compiling.ignored and not self._told:
             why = f"{compiling.ignored.message}; {compiling.ignored.hint}"
-            self._tell(f"a kernel that is there is not used: {why}")
+            self._note_once(f"a stored kernel is not used: {why}")
         how_far = f"{compiling.done} of {compiling.total}"
         often = "each time" if self._lost else "only this once"
         if self._counts:
@@ -41,7 +40,7 @@ class CompileNotes:
         elif self._verbose:
             note(f"compiled {compiling.kernel} ({how_far})")
 
-    def _tell(self, text: str) -> None:
+    def _note_once(self, text: str) -> None:
         self._erase()
         note(text)
         self._told = True

@@ -1,19 +1,19 @@
-"""Numbers and tables as people read them."""
+"""Formatting of numbers and tables."""
 
 from collections.abc import Sequence
 
 from lepton_cli.ui.terminal.wrapping import broken, most_cells
 
-NARROWEST = 20  # columns of text beside a name
+MIN_TEXT = 20  # columns of text beside a name
 
 
 def size(count: int) -> str:
-    """Bytes: 1.2 MB, in powers of 1000, as disks and downloads are told."""
+    """A size in bytes like 1.2 MB, in powers of 1000."""
     return _scaled(count, ("B", "kB", "MB", "GB", "TB"))
 
 
 def amount(count: int) -> str:
-    """Parameters: 1.24 B are a billion and a quarter."""
+    """A number of parameters like 1.24 B (billions)."""
     return _scaled(count, ("", "K", "M", "B", "T"))
 
 
@@ -25,7 +25,7 @@ def _scaled(count: int, units: Sequence[str]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Rows of equal length in aligned columns, those of the numbers `right` flush right."""
+    """Formats rows of equal length in aligned columns; those in `right` are right-aligned."""
     widths = [max(map(most_cells, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -39,9 +39,9 @@ def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
 
 
 def facts(rows: Sequence[tuple[str, str]], width: int | None) -> str:
-    """Names and what is said of each, broken at words where a terminal's `width` is given."""
+    """Formats (name, text) rows; text is wrapped at words to `width`, if given."""
     begin = max(most_cells(name) for name, _ in rows) + 2
-    if width is None or width - begin < NARROWEST:
+    if width is None or width - begin < MIN_TEXT:
         return columns(rows)
     gap = "\n" + " " * begin
     lines = [(name, broken(text, width - begin).replace("\n", gap)) for name, text in rows]

@@ -1,7 +1,7 @@
-"""What a run prints: the answer alone, one JSON object, or one JSON object an event.
+"""The output of `lepton run`: only the answer, one JSON object, or one JSON object per event.
 
-stdout holds the answer byte for byte and one newline; thoughts, notes and figures are stderr's.
-The JSON's shape is named by its "schema"; a change that breaks its readers changes that name.
+stdout gets the exact answer and one newline; reasoning, notes and counts go to stderr. "schema"
+names the form of the JSON; incompatible changes get a new name.
 """
 
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ SLANTED, PLAIN, ERASE_LINE = "\x1b[3m", "\x1b[0m", "\r\x1b[K"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What is known before the first token; with it the same answer can be made again."""
+    """What is known before the first token; enough to reproduce the answer."""
 
     model: Model
-    generation: Generation  # its seed is the one in use
-    samplers: tuple[str, ...]  # that do something, in their order
-    template: str | None  # None: the prompt is completed as it is
+    generation: Generation  # with the seed in use
+    samplers: tuple[str, ...]  # the active ones, in order
+    template: str | None  # None: a raw prompt
     load_seconds: float
-    extract: Which | None = None  # which code block is wanted
+    extract: Which | None = None  # which code block to extract
 
     def record(self) -> dict[str, Plain]:
         model, how = self.model, self.generation
@@ -56,15 +56,15 @@ class Start:
         }
 
 
-class Report(Protocol):
-    """Follows one run; `close` comes last, even after a failure."""
+class RunReport(Protocol):
+    """Prints one run; `close` is called last, even after a failure."""
 
     def event(self, event: Event) -> None: ...
     def close(self) -> None: ...
 
 
 class PlainReport:
-    """The answer on stdout as it comes, thoughts where they are wanted."""
+    """Prints the answer on stdout as it comes, and reasoning as requested."""
 
     def __init__(self, reasoning: ReasoningMode, stdout: TextIO, stderr: TextIO) -> None:
         self._reasoning, self._stdout, self._stderr = reasoning, LineWriter(stdout), stderr
@@ -91,7 +91,7 @@ class PlainReport:
                 self._answering = True
 
     def close(self) -> None:
-        """An answer ends in one newline, also an empty one, also one that broke off."""
+        """Ends the answer with one newline, even an empty or interrupted one."""
         if self._progressing:
             self._aside(ERASE_LINE)
         if self._answering:
@@ -117,7 +117,7 @@ class PlainReport:
 
 
 class ExtractReport:
-    """A code block of the answer alone on stdout; an answer without one goes to stderr."""
+    """Prints only a code block on stdout; an answer without one goes to stderr."""
 
     def __init__(self, which: Which, around: PlainReport, stderr: TextIO) -> None:
         self._which, self._around, self._stderr = which, around, stderr
@@ -144,7 +144,7 @@ class ExtractReport:
 
 
 class JsonReport:
-    """One object, when all is known."""
+    """Prints one JSON object at the end."""
 
     def __init__(self, start: Start, stdout: TextIO) -> None:
         self._start, self._stdout = start, stdout
@@ -173,7 +173,7 @@ class JsonReport:
 
 
 class JsonLinesReport:
-    """One object an event: start, reasoning, text, end."""
+    """Prints one JSON object per event: start, reasoning, text, end."""
 
     def __init__(self, start: Start, stdout: TextIO) -> None:
         self._start, self._stdout = start, stdout
@@ -199,7 +199,7 @@ class JsonLinesReport:
 
 
 def extraction(start: Start, text: str) -> dict[str, Plain]:
-    """Where one is wanted."""
+    """The fields for the extracted code block, if requested."""
     return {} if start.extract is None else {"extracted": extracted(text, start.extract)}
 
 
@@ -242,7 +242,7 @@ def ending(start: Start, done: Done) -> dict[str, Plain]:
 
 
 def _likely(tokenizer: Tokenizer, token: int, logprob: float) -> dict[str, Plain]:
-    """A token may hold half a character, which no text can show."""
+    """A token with its log-probability; its bytes are given if it is not valid text."""
     text = tokenizer.token_bytes(token, render_special=True).decode(errors="replace")
     return {"token": token, "text": text, "logprob": plain(logprob)}
 

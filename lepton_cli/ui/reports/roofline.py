@@ -1,4 +1,4 @@
-"""The roofline of `lepton bench --plot`: speed over work a byte, under what would be possible."""
+"""The roofline plot of `lepton bench --plot`: speed against arithmetic intensity, with limits."""
 
 import importlib
 import importlib.util
@@ -14,13 +14,13 @@ from lepton_cli.engine.measure.benchmark import Result, fastest
 from quant.errors import UsageError
 
 ENDINGS = (".png", ".svg")
-MAKER = "lepton bench"  # as a plot tells it: one of another program is not replaced
-LEAST_WORTH = 0.01  # of a pass's time: faster operators get no dot
+MAKER = "lepton bench"  # stored in each plot; files of other programs are not replaced
+MIN_SHARE = 0.01  # of a pass's time; faster operators are not plotted
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """Multiply-adds a byte, and multiply-adds a second."""
+    """Multiply-adds per byte, and multiply-adds per second."""
 
     name: str
     intensity: float
@@ -28,16 +28,16 @@ class Dot:
 
 
 def check(path: Path) -> None:
-    """Raises UsageError for what could not be drawn, before anything is measured."""
+    """Raises UsageError if it cannot be drawn, before anything is measured."""
     if path.suffix.lower() not in ENDINGS:
-        raise UsageError(f"--plot {path}", f"a plot's file ends with {' or '.join(ENDINGS)}")
+        raise UsageError(f"--plot {path}", f"the file must end with {' or '.join(ENDINGS)}")
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("--plot needs matplotlib", "pip install 'lepton-cli[plot]'")
     check_named(path, mark=MAKER.encode())
 
 
 def dots(results: Sequence[Result]) -> tuple[list[Dot], list[Dot]]:
-    """Of the tests, and of the operators that their profiles show."""
+    """The dots of the tests, and of the operators in their profiles."""
     tests = [
         Dot(
             f"{result.trial.name}, threads {result.setup.threads}",
@@ -53,13 +53,13 @@ def _operator_dots(result: Result) -> Iterator[Dot]:
     for profile in result.profiles:
         for each in profile.operators:
             known = each.bytes and each.operations and each.seconds
-            if known and each.seconds >= LEAST_WORTH * profile.seconds:
+            if known and each.seconds >= MIN_SHARE * profile.seconds:
                 speed = each.operations / each.seconds
                 yield Dot(each.operator, each.operations / each.bytes, speed)
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """The limits drawn are the fastest of those measured beside the tests."""
+    """Draws the plot, with the highest limits measured beside the tests."""
     figure = importlib.import_module("matplotlib.figure").Figure(
         figsize=(9, 6), layout="constrained"
     )

@@ -15,22 +15,22 @@ from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit, emit_json
 from quant.errors import LeptonError, UsageError
 
-BETWEEN = "---\n"  # candidates that are not JSON
+SEPARATOR = "---\n"  # between answers in plain text
 SEEDS = 1 << 64
-DRAWS = 4  # for each candidate at most
+DRAWS = 4  # per candidate, at most
 Answer = tuple[str, dict[str, Plain], bool, LeptonError | None]
-"""The text, its record, whether it ended, and why it is not what was asked for."""
+"""The text, its record, whether it ended, and why it does not meet its constraint."""
 
 
 def check_several(how: RunOptions) -> None:
-    """Raises UsageError for what does not go together."""
+    """Raises UsageError for options that exclude each other."""
     if how.beams and how.candidates > how.beams:
         message = f"--candidates {how.candidates} of --beams {how.beams}"
         raise UsageError(message, "a search finds as many answers as it has beams")
     if how.beams and how.logprobs is not None:
-        raise UsageError("--beams and --logprobs are both given", "--json tells a beam's logprob")
+        raise UsageError("--beams and --logprobs are both given", "--json has each beam's logprob")
     if how.logprobs is not None and not (how.json or how.jsonl):
-        raise UsageError("--logprobs has no place in plain text", "add --json or --jsonl")
+        raise UsageError("--logprobs needs JSON output", "add --json or --jsonl")
     if how.extract and how.extract_last:
         raise UsageError("--extract and --extract-last are both given", "give one of them")
 
@@ -42,9 +42,9 @@ def wanted_block(how: RunOptions) -> Which | None:
 
 
 def print_several(start: Start, ids: list[int], how: RunOptions, flag: Flag) -> bool:
-    """Prints the answers; whether none was interrupted. Raises the first error of an answer.
+    """Prints the answers; returns whether none was interrupted. Raises the first error.
 
-    That an answer is not what was asked for is raised when all are printed.
+    Unmet constraints are raised after all answers are printed.
     """
     found = _beams(start, ids, how, flag) if how.beams else _candidates(start, ids, how, flag)
     answers: list[Plain] = []
@@ -57,7 +57,7 @@ def print_several(start: Start, ids: list[int], how: RunOptions, flag: Flag) -> 
         elif how.json:
             answers.append(record)
         else:
-            emit(sys.stdout, BETWEEN * (n > 0) + shown + "\n" * (not shown.endswith("\n")))
+            emit(sys.stdout, SEPARATOR * (n > 0) + shown + "\n" * (not shown.endswith("\n")))
     if how.json:
         emit_json(sys.stdout, {**start.record(), "candidates": answers})
     if ended and lacking:
@@ -66,9 +66,9 @@ def print_several(start: Start, ids: list[int], how: RunOptions, flag: Flag) -> 
 
 
 def _candidates(start: Start, ids: list[int], how: RunOptions, flag: Flag) -> Iterator[Answer]:
-    """Different ones, in the order of their seeds: the first is the one that `run` would give.
+    """Different answers, in the order of their seeds; the first is the one that `run` gives.
 
-    A text that was there is drawn again, with the next seeds, up to DRAWS times their number.
+    A repeated text is replaced by one with the next seed, up to DRAWS times their number.
     """
     wanted, seen, drawn = how.candidates, set[str](), 0
     most = wanted * DRAWS if start.generation.sampling.temperature > 0 else 1
@@ -85,7 +85,7 @@ def _candidates(start: Start, ids: list[int], how: RunOptions, flag: Flag) -> It
 
 
 def _draw(start: Start, ids: list[int], turns: range, flag: Flag) -> Iterator[Answer]:
-    """Answers with consecutive seeds, made together."""
+    """Answers with consecutive seeds, generated as a batch."""
     generation, first = start.generation, start.generation.sampling.seed or 0
     settings = [replace(generation.sampling, seed=(first + n) % SEEDS) for n in turns]
     requests = [
@@ -112,9 +112,11 @@ def _draw(start: Start, ids: list[int], turns: range, flag: Flag) -> Iterator[An
 
 def _beams(start: Start, ids: list[int], how: RunOptions, flag: Flag) -> Iterator[Answer]:
     if start.generation.constraint is not None:
-        raise UsageError("--beams cannot keep to a form", "leave --beams or the form out")
+        raise UsageError(
+            "--beams cannot be combined with a constraint", "remove --beams or the constraint"
+        )
     if start.generation.ban:
-        raise UsageError("--beams knows no --ban", "leave one of them out")
+        raise UsageError("--beams cannot be combined with --ban", "remove one of them")
     for beam in start.model.beams(ids, start.generation, how.beams, flag)[: how.candidates]:
         unmet = beam.unmet
         if unmet is None and start.extract is not None:

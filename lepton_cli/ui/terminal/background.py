@@ -1,8 +1,8 @@
-"""Whether a terminal is light: by its own report (OSC 11), else by COLORFGBG.
+"""Whether a terminal's background is light: from its OSC 11 report, else from COLORFGBG.
 
-The question for the colour is followed by one that every terminal answers, so that no answer is
-seen at once. What a person typed meanwhile is given back, and an answer that comes too late for
-us is taken out of what is typed then.
+The colour query is followed by one that every terminal answers, so that a missing answer is noticed
+at once. Keys typed meanwhile are returned, and an answer that comes too late is removed from the
+input.
 """
 
 import os
@@ -20,26 +20,28 @@ if sys.platform != "win32":
     import termios
 
 QUESTION = "\x1b]11;?\x1b\\\x1b[c"
-PATIENCE = 0.5  # seconds: far more than a terminal takes, also behind most networks
+PATIENCE = 0.5  # seconds: far more than a terminal takes, even over most networks
 COLOR = re.compile(r"\x1b\]11;(?:rgba?:([\da-fA-F/]+))?[^\x07\x1b]*(?:\x07|\x1b\\)")
 LAST = re.compile(r"\x1b\[\?[\d;]*c")
 BEGUN = re.compile(r"\x1b(?:\]|\]1|\]11|\]11;[^\x07\x1b]*\x1b?|\[|\[\?[\d;]*)\Z")
-MIDDLE = 0.179  # of luminance: black and white stand out equally from it
+MIDDLE = 0.179  # luminance with equal contrast to black and white
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """`typed` is what came beside the answers; where they are not complete, more may come."""
+class BackgroundReport:
+    """`typed`: other input that came with the answers; if incomplete, more may follow."""
 
     is_light: bool | None
     typed: str = ""
     is_complete: bool = True
 
 
-def ask_background(keys: TextIO, screen: TextIO, environ: Mapping[str, str] = os.environ) -> Report:
-    """Both streams are the terminal's."""
+def ask_background(
+    keys: TextIO, screen: TextIO, environ: Mapping[str, str] = os.environ
+) -> BackgroundReport:
+    """Queries the terminal, which both streams belong to."""
     if sys.platform == "win32":
-        return Report(_by_environment(environ))
+        return BackgroundReport(_by_environment(environ))
     before = termios.tcgetattr(keys)
     raw = before[:]
     raw[3] &= ~(termios.ECHO | termios.ICANON)
@@ -50,17 +52,19 @@ def ask_background(keys: TextIO, screen: TextIO, environ: Mapping[str, str] = os
         came = _read(keys.fileno())
     finally:
         termios.tcsetattr(keys, termios.TCSANOW, before)
-    told = judge(came)
+    told = parse_answers(came)
     if told.is_light is not None:
         return told
-    return Report(_by_environment(environ), told.typed, told.is_complete)
+    return BackgroundReport(_by_environment(environ), told.typed, told.is_complete)
 
 
-def judge(came: str) -> Report:
-    """What the terminal said, and what was typed."""
+def parse_answers(came: str) -> BackgroundReport:
+    """Splits input into the terminal's answers and typed keys."""
     color, last = COLOR.search(came), LAST.search(came)
     typed = LAST.sub("", COLOR.sub("", came), count=1)
-    return Report(_is_light(color[1]) if color and color[1] else None, typed, last is not None)
+    return BackgroundReport(
+        _is_light(color[1]) if color and color[1] else None, typed, last is not None
+    )
 
 
 def _read(keys: int) -> str:
@@ -74,19 +78,19 @@ def _read(keys: int) -> str:
 
 
 def _is_light(color: str) -> bool | None:
-    """X11's `ffff/ffff/ffff`, of one to four digits each."""
+    """Parses X11's `ffff/ffff/ffff`, with one to four digits each."""
     parts = [int(part, 16) / (16 ** len(part) - 1) for part in color.split("/")[:3] if part]
     return luminance(*parts) > MIDDLE if len(parts) == 3 else None
 
 
 def _by_environment(environ: Mapping[str, str]) -> bool | None:
-    """COLORFGBG, as rxvt and konsole set it: `15;0`, the background's number last."""
+    """Parses COLORFGBG of rxvt and konsole: `15;0`, the background last."""
     number = environ.get("COLORFGBG", "").rpartition(";")[2]
     return int(number) in (7, *range(9, 16)) if number.isdecimal() else None
 
 
 class Reader(Protocol):
-    """Of what is typed, as prompt-toolkit has it."""
+    """prompt-toolkit's interface for reading keys."""
 
     closed: bool
 
@@ -94,7 +98,7 @@ class Reader(Protocol):
 
 
 class LateAnswers:
-    """A reader that leaves out the answers that have not come yet."""
+    """A reader that removes late answers from the input."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader, self._held, self._waits = reader, "", True

@@ -1,4 +1,4 @@
-"""Code in colours, line by line: a line costs a short lexing, however long the block is."""
+"""Syntax highlighting line by line; the cost of a line does not depend on the block's length."""
 
 from collections.abc import Iterator
 
@@ -42,11 +42,11 @@ STYLES: dict[_TokenType, str] = {  # of the theme
     Generic.Subheading: "bold",
     Error: "syntax.wrong",
 }
-LEXED, KEPT = 600, 200  # characters before a line: its colours are nearly always right with so many
+LEXED, CONTEXT = 600, 200  # characters of context before a line: nearly always enough
 
 
 class Highlighter:
-    """Follows one block of code. Only colours depend on the lines before, never the text."""
+    """Highlights one code block. Earlier lines affect only colours, never the text."""
 
     def __init__(self, language: str) -> None:
         self._lexer = _lexer(language)
@@ -66,11 +66,11 @@ class Highlighter:
         return text
 
     def peek(self, code: str) -> Text:
-        """A line that is not finished yet."""
+        """An unfinished line in colours."""
         return Text.assemble(*((word, _style(kind)) for kind, word in self._tokens(code)))
 
     def _tokens(self, code: str) -> Iterator[tuple[_TokenType | None, str]]:
-        """Kinds and words of the code, lexed together with what comes before it."""
+        """Token types and texts of the code, lexed with the context before it."""
         start = len(self._before)
         if self._lexer is None:
             yield None, sanitize(code)
@@ -82,7 +82,7 @@ class Highlighter:
     def _forget(self) -> None:
         if len(self._before) <= LEXED:
             return
-        latest = len(self._before) - KEPT
+        latest = len(self._before) - CONTEXT
         cut = max((cut for cut in self._cuts if cut <= latest), default=0)
         if cut == 0 and len(self._before) > 4 * LEXED:  # a string without end
             cut = latest
@@ -91,7 +91,7 @@ class Highlighter:
 
 
 def _style(kind: _TokenType | None) -> str:
-    """That of the kind, or of the nearest one that it belongs to."""
+    """The style of a token type, or of its nearest parent type."""
     while kind is not None and kind not in STYLES:
         kind = kind.parent
     return "" if kind is None else STYLES[kind]

@@ -1,6 +1,6 @@
-"""Signals during an answer: the first ends the answer and keeps it, the second ends everything.
+"""Signals during an answer: the first ends the answer and keeps it, the second ends the program.
 
-Where there is a gentler way to end, that is an event of its own before.
+Callers may put gentler steps before these, each with its own event.
 """
 
 import signal
@@ -17,13 +17,13 @@ ALL = (*CTRL_C, signal.SIGTERM) + (() if sys.platform == "win32" else (signal.SI
 
 @dataclass(slots=True)
 class Interruption:
-    """`number` is that of the last signal that came."""
+    """The last signal that came, by `number`."""
 
     number: int = signal.SIGINT
 
     @property
     def exit_code(self) -> int:
-        """As shells tell it."""
+        """The exit code, as in shells."""
         return 128 + self.number
 
 
@@ -31,9 +31,9 @@ class Interruption:
 def interrupting(
     *events: threading.Event, signals: Sequence[signal.Signals] = CTRL_C
 ) -> Iterator[Interruption]:
-    """A signal sets the next event; once all are set, one raises KeyboardInterrupt.
+    """Each signal sets the next event; after the last one, a signal raises KeyboardInterrupt.
 
-    Where the parent had a signal ignored (nohup, a script's `&`) it stays ignored.
+    A signal that the parent process ignored (nohup, a script's `&`) stays ignored.
     """
     came = Interruption()
 
@@ -45,11 +45,11 @@ def interrupting(
         waiting[0].set()
 
     previous = {number: signal.getsignal(number) for number in signals}
-    heeded = [number for number, handler in previous.items() if handler is not signal.SIG_IGN]
-    for number in heeded:
+    handled = [number for number, handler in previous.items() if handler is not signal.SIG_IGN]
+    for number in handled:
         signal.signal(number, stop)
     try:
         yield came
     finally:
-        for number in heeded:
+        for number in handled:
             signal.signal(number, previous[number])

@@ -1,7 +1,7 @@
-"""Markdown as lines of styled text, each block by itself, so that an answer can come by blocks.
+"""Markdown to lines of styled text, block by block, so that an answer can be streamed.
 
-A line break of the source stays one, a link shows its address, HTML is text like any other, and
-code keeps its columns: it is neither wrapped nor padded, so that it can be copied.
+Line breaks of the source are kept, links show their address, HTML is plain text, and code is
+neither wrapped nor padded, so that it can be copied.
 """
 
 from collections.abc import Sequence
@@ -18,27 +18,27 @@ from lepton_cli.ui.terminal.markdown_rules import add_rules
 from lepton_cli.ui.terminal.terminal import sanitize
 from lepton_cli.ui.terminal.wrapping import most_cells, wrap
 
-NARROWEST = 8  # columns that a nested block is given at least
+MIN_WIDTH = 8  # columns of a nested block
 INLINE = {"strong": "bold", "em": "italic", "s": "strike"}
 LISTS = ("bullet_list", "ordered_list")
 CODE, FAINT = "mark", "faint"  # styles of the theme
 
 
 def parser() -> MarkdownIt:
-    """References are off: they would resolve only where the definition is in the same block."""
+    """A parser without link references, which would resolve only within a block."""
     rules = MarkdownIt("commonmark", {"html": False})
     rules.enable(["table", "strikethrough"]).disable("reference")
     return add_rules(rules)
 
 
 class Layout:
-    """Turns parsed blocks into lines at most as wide as asked for (code excepted)."""
+    """Lays out parsed blocks as lines of at most the given width (except code)."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def blocks(self, nodes: Sequence[SyntaxTreeNode], width: int) -> list[Text]:
-        """The blocks one below the other, with empty lines between them."""
+        """The lines of several blocks, with empty lines between them."""
         lines: list[Text] = []
         for node in nodes:
             if lines:
@@ -47,7 +47,7 @@ class Layout:
         return lines
 
     def block(self, node: SyntaxTreeNode, width: int) -> list[Text]:
-        width = max(width, NARROWEST)
+        width = max(width, MIN_WIDTH)
         match node.type:
             case "heading":
                 style = "bold underline" if node.tag == "h1" else "bold"
@@ -66,7 +66,7 @@ class Layout:
                 return wrap(_inline(node), width)
 
     def item(self, node: SyntaxTreeNode, width: int) -> list[Text]:
-        """A list's item behind its bullet, or the number that the model gave it."""
+        """A list item after its bullet, or the number that the model gave it."""
         mark = Text(f"{node.info}. " if node.info else "• ", CODE)
         lines: list[Text] = []
         for child in node.children:
@@ -86,9 +86,9 @@ class Layout:
         while True:
             lines = self._rendered(table, width)
             surplus = max(most_cells(line.plain) - width for line in lines)
-            if surplus <= 0 or width <= NARROWEST:
+            if surplus <= 0 or width <= MIN_WIDTH:
                 return lines
-            width = max(NARROWEST, width - surplus)  # a terminal may show its cells wider
+            width = max(MIN_WIDTH, width - surplus)  # a terminal may show its cells wider
 
     def _rendered(self, table: Table, width: int) -> list[Text]:
         options = self._console.options.update(width=width)
@@ -100,7 +100,7 @@ _JUSTIFY: dict[str, JustifyMethod] = {"center": "center", "right": "right"}
 
 
 def language(node: SyntaxTreeNode) -> str:
-    """The first word behind a fence's backticks."""
+    """The first word after a fence's backticks."""
     words = node.info.split()
     return words[0].strip("{}.") if words else ""
 
@@ -127,7 +127,7 @@ def _behind(mark: Text, lines: list[Text], *, first_only: bool = False) -> list[
 
 
 def _inline(node: SyntaxTreeNode, style: str = "") -> Text:
-    """What stands in a block, on one line for each line of the source."""
+    """The inline content of a block, one line per source line."""
     text = Text(style=style)
     for child in node.children:
         text.append_text(_span(child))
@@ -152,7 +152,7 @@ def _span(node: SyntaxTreeNode) -> Text:
 
 
 def _with_address(shown: Text, address: str) -> Text:
-    """Never an invisible hyperlink: where it leads is there to be read."""
+    """A link followed by its address, which is never hidden."""
     if shown.plain != sanitize(address):
         shown = Text.assemble(shown, (f" ({sanitize(address)})", FAINT))
     return shown

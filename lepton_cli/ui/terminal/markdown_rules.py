@@ -1,7 +1,7 @@
-"""What our Markdown does beside CommonMark: it shows what a model meant, and loses nothing.
+"""Extensions of CommonMark for the output of models; no text is lost.
 
-Formulas stay as they are written: `$...$`, `$$...$$`, `\\(...\\)` and `\\[...\\]`. No emphasis
-begins inside a word or stands between digits. A row of a table keeps the cells that are too many.
+Formulas are not changed: `$...$`, `$$...$$`, `\\(...\\)` and `\\[...\\]`. There is no
+emphasis inside words or between digits. Surplus cells of a table row are kept.
 """
 
 import re
@@ -18,7 +18,7 @@ from markdown_it.token import Token
 CLOSING = {r"\(": r"\)", r"\[": r"\]", "$$": "$$"}
 MARKS = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)|\\.|\$+", re.DOTALL)  # a code span, or a mark
 PAIRS = re.compile(r"\\.|\$+", re.DOTALL)
-DOLLARS = re.compile(  # pandoc's rule: blanks stand outside, and no digit follows
+DOLLARS = re.compile(  # pandoc's rule: no spaces inside, and no digit follows
     r"(?<![\d$])\$(?![\s*])(?P<inner>(?:\\.|[^\\$`])+)(?<!\s)\$(?!\d)", re.DOTALL
 )
 PROSE = re.compile(r"\d.*?\s[^\W\d_]{2}", re.DOTALL)  # $5 and some more: an amount, not a formula
@@ -50,7 +50,7 @@ def formula(state: StateInline, silent: bool) -> bool:
 
 
 def formula_end(text: str, start: int, stop: int) -> int | None:
-    """Behind the formula that begins here; one that is not closed yet goes on to `stop`."""
+    """The end of the formula that begins here; an unclosed one extends to `stop`."""
     opening = text[start : start + 2]
     if opening == "$$" and "$" in (text[start - 1 : start], text[start + 2 : start + 3]):
         return None
@@ -68,7 +68,7 @@ def _closed(text: str, start: int, stop: int, closing: str) -> int | None:
 
 
 def _is_alone(text: str, start: int) -> bool:
-    """Whether the two marks at `start` are all that their line holds."""
+    """Whether the line consists only of the two marks at `start`."""
     line_end = text.find("\n", start)
     return not (
         text[text.rfind("\n", 0, start) + 1 : start].strip()
@@ -77,14 +77,14 @@ def _is_alone(text: str, start: int) -> bool:
 
 
 def _is_prose(text: str, found: re.Match[str]) -> bool:
-    """Amounts of money, and variables of a shell in bold."""
+    """Whether it is an amount of money or a shell variable, not a formula."""
     follows = text[found.end() : found.end() + 1]
     return bool(PROSE.match(found["inner"])) or ("**" in found["inner"] and follows.isalnum())
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A formula that its line does not close; one whose mark stands alone may hold empty lines."""
+    """A formula that continues on the next line; empty lines are allowed if its mark is alone."""
 
     closing: str
     is_alone: bool
@@ -107,7 +107,7 @@ def formula_lines(state: StateBlock, start: int, end: int, silent: bool) -> bool
 
 
 def _end_of_lines(state: StateBlock, start: int) -> int | None:
-    """The line behind the paragraph; None where no formula of it has several lines."""
+    """The line after the paragraph; None if it has no multi-line formula."""
     open_one, has_several = _left_open(_line(state, start), None), False
     line = start + 1
     while line < state.lineMax:
@@ -128,7 +128,7 @@ def _end_of_lines(state: StateBlock, start: int) -> int | None:
 
 
 def _interrupts(state: StateBlock, line: int) -> bool:
-    """Whether the line begins another block, as CommonMark's paragraph judges it."""
+    """Whether the line ends a paragraph by CommonMark's rules."""
     if state.sCount[line] - state.blkIndent > 3 or state.sCount[line] < 0:
         return False
     rules = state.md.block.ruler.getRules("paragraph")
@@ -136,7 +136,7 @@ def _interrupts(state: StateBlock, line: int) -> bool:
 
 
 def _left_open(line: str, before: _Open | None) -> _Open | None:
-    """What is open at the line's end, where `before` was open at its begin."""
+    """The formula open at the line's end, given the one open at its start."""
     at: int | None = 0
     if before is not None:
         at = _closed(line, 0, len(line), before.closing)
@@ -160,7 +160,7 @@ def _line(state: StateBlock, line: int) -> str:
 
 
 def emphasis_of_words(state: StateInline, silent: bool) -> bool:
-    """CommonMark's, but `a*b*c` and `2*3*4` stay. Scripts without spaces go by CommonMark alone."""
+    """CommonMark's emphasis, except in `a*b*c` and `2*3*4`; scripts without spaces are excepted."""
     start, first = state.pos, len(state.delimiters)
     if not emphasis(state, silent):
         return False
@@ -173,7 +173,7 @@ def emphasis_of_words(state: StateInline, silent: bool) -> bool:
 
 
 def _is_spaced(character: str) -> bool:
-    """A letter or digit of a script whose words stand apart."""
+    """Whether it is a letter or digit of a script that separates words by spaces."""
     return (
         character.isalnum()
         and unicodedata.east_asian_width(character) not in ("W", "F")
@@ -208,7 +208,7 @@ def _with_all_cells(state: StateBlock, tokens: list[Token]) -> Iterator[Token]:
 
 
 def _cells(row: str) -> list[str]:
-    """`\\|` is a pipe and divides nothing; in a formula it stays as it is."""
+    """`\\|` is a literal pipe, which does not separate cells; formulas are not changed."""
     cells = PIPE.split(row.strip())
     if cells and not cells[0]:
         del cells[0]

@@ -1,4 +1,4 @@
-"""What is said on stderr beside the answer: notes, and errors with their hints."""
+"""Messages on stderr: notes, and errors with hints."""
 
 import re
 import shlex
@@ -9,11 +9,11 @@ from lepton_cli.ui.terminal.terminal import sanitize, width_of
 from lepton_cli.ui.terminal.wrapping import break_points, broken
 from quant.errors import LeptonError
 
-COMMAND = re.compile(  # at the end of a hint or of its first half
+COMMAND = re.compile(  # a command at the end of a hint or of its first half
     r"(?<=: )(?:\S*/)?(?:lepton|hf|ollama|git|curl|unzip|gzip|iconv|cat) "
     r"""(?:'[^']*'|"[^"]*"|[^'";])*"""
 )
-GOES_ON = " \\"  # a command on several rows, as shells read it
+CONTINUATION = " \\"  # a command over several rows, as in shells
 
 
 def note(text: str) -> None:
@@ -21,14 +21,14 @@ def note(text: str) -> None:
 
 
 def complain(error: LeptonError) -> None:
-    """One line that says what is wrong, and one that says what to do."""
+    """Prints an error: one line with the message, one with the hint."""
     _say("error", error.message)
     if error.hint:
         _say("hint", error.hint)
 
 
 def _say(kind: str, text: str) -> None:
-    """Names and texts of files get in here: one line, and nothing that steers a terminal."""
+    """Prints one line; control characters are removed, since names of files may contain them."""
     words = " ".join(part.strip() for part in text.splitlines())
     line = sanitize(f"lepton: {kind}: {words}")
     width, rows = width_of(sys.stderr), _hint_rows if kind == "hint" else broken
@@ -36,7 +36,7 @@ def _say(kind: str, text: str) -> None:
 
 
 def _hint_rows(line: str, width: int) -> str:
-    """Broken at words; a command that would be broken gets rows of its own, to be copied."""
+    """A hint wrapped at words; a command gets rows of its own, so that it can be copied."""
     rows, command = broken(line, width), COMMAND.search(line)
     if command is None or command[0].rstrip() in rows:
         return rows
@@ -46,18 +46,18 @@ def _hint_rows(line: str, width: int) -> str:
 
 
 def _command_rows(command: str, width: int) -> str:
-    """What ends within quotes goes on as it is: a prompt takes the new line for a blank."""
-    room = width if len(command) <= width else width - len(GOES_ON)
+    """A command over several rows; a newline inside quotes needs no backslash."""
+    room = width if len(command) <= width else width - len(CONTINUATION)
     ends = [0, *break_points(command, room, fold=False), len(command)]
     shown = ""
     for start, end in pairwise(ends):
-        mark = GOES_ON if end < len(command) and _is_whole(command[:end]) else ""
+        mark = CONTINUATION if end < len(command) and _is_whole(command[:end]) else ""
         shown += command[start:end].rstrip() + mark + "\n"
     return shown.removesuffix("\n")
 
 
 def _is_whole(command: str) -> bool:
-    """Whether no quotation is open."""
+    """Whether all quotes are closed."""
     try:
         shlex.split(command)
     except ValueError:

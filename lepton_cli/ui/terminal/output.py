@@ -1,4 +1,4 @@
-"""How words and records reach stdout: as bytes that depend on neither locale nor system."""
+"""Writing to stdout, with the same bytes for every locale and system."""
 
 from collections.abc import Callable, Mapping
 from typing import TextIO
@@ -8,9 +8,9 @@ from lepton_cli.ui.terminal.terminal import sanitize
 
 
 def emit(stream: TextIO, text: str) -> None:
-    """At once, as UTF-8 whatever the locale (but a file's name as its bytes are).
+    """Writes text at once, as UTF-8 for every locale (file names as their original bytes).
 
-    A terminal gets nothing that steers it.
+    Control characters are removed for a terminal.
     """
     stream.buffer.write(
         (sanitize(text) if stream.isatty() else text).encode(errors="surrogateescape")
@@ -23,15 +23,15 @@ def emit_json(stream: TextIO, record: Mapping[str, Plain]) -> None:
 
 
 class LineWriter:
-    """A text that comes in pieces: a terminal gets each at once, all else whole lines.
+    """Writes a text that comes in pieces: to a terminal at once, otherwise by whole lines.
 
-    Each `put` is one write of the system's, so that the lines of programs that share a pipe or a
-    file (`xargs -P`, `>>`) do not mix. Whoever ends the text ends its last line.
+    Each `put` is one system call, so that lines of programs that share a pipe or a file
+    (`xargs -P`, `>>`) do not mix. The caller ends the last line.
     """
 
     def __init__(self, stream: TextIO, put: Callable[[TextIO, str], None] = emit) -> None:
         self._stream, self._put, self._at_once = stream, put, stream.isatty()
-        self._line: list[str] = []  # what of the last line is not written yet
+        self._line: list[str] = []  # the unwritten part of the last line
 
     def write(self, text: str) -> None:
         lines, newline, rest = text.rpartition("\n")

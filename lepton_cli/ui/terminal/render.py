@@ -1,7 +1,7 @@
-"""An answer as it comes: finished blocks are printed once for good, the last one is live.
+"""Displays an answer while it streams: finished blocks are printed once, the last is redrawn.
 
-Only the block that is being written is laid out again, and at a pace that costs little. Of a list
-the items settle one by one, of a block of code the lines.
+Only the block being written is laid out again, at a limited rate. Lists are finished item by item,
+code blocks line by line.
 """
 
 import time
@@ -18,13 +18,13 @@ from lepton_cli.ui.terminal.output import LineWriter
 from lepton_cli.ui.terminal.screen import Screen
 from lepton_cli.ui.terminal.terminal import sanitize
 
-PACE = 0.03  # seconds between two redraws at least,
-SHARE = 10  # and this many times as long as the last one took
+PACE = 0.03  # least seconds between two redraws,
+SHARE = 10  # and at least this multiple of the last one's duration
 THOUGHT = "thought"
 
 
 class AnswerView(Protocol):
-    """Shows one answer; `close` comes last, also when the answer broke off."""
+    """Shows one answer; `close` is called last, also for an interrupted answer."""
 
     def progress(self, done: int, total: int) -> None: ...
     def reasoning(self, text: str) -> None: ...
@@ -33,9 +33,9 @@ class AnswerView(Protocol):
 
 
 class PlainView:
-    """The text exactly as it streams: for screen readers and simple terminals.
+    """Prints the text exactly as it streams: for screen readers and simple terminals.
 
-    What is no terminal gets whole lines.
+    Other outputs get whole lines.
     """
 
     def __init__(self, answer: TextIO, thoughts: TextIO | None) -> None:
@@ -76,7 +76,7 @@ def _put(stream: TextIO, text: str) -> None:
 
 
 class LiveView:
-    """Markdown in colours; thoughts stand dim above the answer, or go to a stream of their own."""
+    """Markdown in colours; reasoning is dim above the answer, or goes to its own stream."""
 
     def __init__(self, screen: Screen, thoughts: TextIO | None, *, show_thoughts: bool) -> None:
         self._screen, self._thoughts, self._show_thoughts = screen, thoughts, show_thoughts
@@ -118,14 +118,14 @@ class LiveView:
 
 
 class MarkdownStream:
-    """Pieces of Markdown in, settled and open lines out to the screen."""
+    """Takes pieces of Markdown; draws settled (final) and open lines on the screen."""
 
     def __init__(
         self, screen: Screen, style: str = "", clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._screen, self._style, self._clock = screen, style, clock
         self._parser, self._layout = parser(), Layout(screen.console)
-        self._tail = ""  # of the source: what is not settled yet
+        self._tail = ""  # the source that is not settled yet
         self._code: _OpenCode | None = None
         self._gap = False  # whether an empty line comes before the tail's first block
         self._due = 0.0
@@ -139,7 +139,7 @@ class MarkdownStream:
             self._due = started + max(PACE, SHARE * (self._clock() - started))
 
     def close(self) -> None:
-        """What is still open settles as it stands."""
+        """Settles what is still open."""
         self._draw([*self._settle(), *self._open()], [])
         self._tail, self._code = "", None
 
@@ -153,7 +153,7 @@ class MarkdownStream:
         return Text.assemble(line, style=self._style) if self._style else line
 
     def _settle(self) -> list[Text]:
-        """Takes out of the tail what nothing that follows can change."""
+        """Removes from the tail what later text cannot change; returns its lines."""
         lines: list[Text] = []
         while True:
             code = self._code
@@ -162,7 +162,7 @@ class MarkdownStream:
                 return lines
 
     def _settle_blocks(self) -> list[Text]:
-        """All blocks but the last, judged by complete lines: `#` may yet become `#hashtag`."""
+        """Settles all blocks but the last; only whole lines count (`#` may become `#tag`)."""
         nodes = self._nodes(self._tail[: self._tail.rfind("\n") + 1])
         if not nodes:
             return []
@@ -204,7 +204,7 @@ class MarkdownStream:
         return lines
 
     def _open(self) -> list[Text]:
-        """What is being written, as it looks so far."""
+        """The lines of the open part."""
         if self._code is None:
             return self._open_blocks()
         if not self._tail:
@@ -233,7 +233,7 @@ class MarkdownStream:
 
 
 class _OpenCode:
-    """A fenced block that is being written."""
+    """A fenced code block that is being written."""
 
     def __init__(self, node: SyntaxTreeNode, opening: str) -> None:
         self.highlighter = Highlighter(language(node))
@@ -241,7 +241,7 @@ class _OpenCode:
         self._indent = len(opening) - len(opening.lstrip(" "))
 
     def dedented(self, source: str) -> str:
-        """Without as many of its first spaces as the fence stands behind."""
+        """The line without the fence's indentation."""
         spaces = len(source) - len(source.lstrip(" "))
         return source[min(spaces, self._indent) :]
 

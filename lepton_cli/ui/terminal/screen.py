@@ -1,4 +1,4 @@
-"""The lower end of a terminal: lines that stay, and below them rows that may still change."""
+"""Output at the bottom of a terminal: settled lines, and below them rows that can be redrawn."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ UP, ERASE_BELOW = "\x1b[{}A", "\r\x1b[J"
 
 
 def open_console(stream: TextIO, *, plain: bool = False) -> Console:
-    """Nothing in a text is taken for markup, and colour is decided for this very stream."""
+    """A console without markup, with colours as this stream supports."""
     color, moves = uses_color(stream) and not plain, redraws(stream) and not plain
     return Console(
         file=stream,
@@ -36,14 +36,14 @@ def open_console(stream: TextIO, *, plain: bool = False) -> Console:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    written: str  # with its colours
+    written: str  # with colour sequences
     cells: int
 
 
 class Screen:
-    """Rewrites the open rows from the first that differs, and no other.
+    """Redraws the open rows from the first that differs.
 
-    The cursor rests behind the last open row, or in the first column where there is none.
+    The cursor is after the last open row, or in the first column if there is none.
     """
 
     def __init__(self, console: Console) -> None:
@@ -53,7 +53,7 @@ class Screen:
 
     @property
     def width(self) -> int:
-        """One column stays free: terminals disagree about what a full row does to the cursor."""
+        """The usable width: one column stays free, as terminals differ on full rows."""
         return max(1, self.console.width - 1)
 
     @property
@@ -61,7 +61,7 @@ class Screen:
         return bool(self._open)
 
     def draw(self, settled: Sequence[Text], open_lines: Sequence[Text]) -> None:
-        """Writes `settled` for good where the open rows were, and `open_lines` below it."""
+        """Writes `settled` where the open rows were, and `open_lines` below."""
         still_open = self._rows(self._fitting(open_lines))
         rows = self._rows(settled) + still_open
         if not still_open or rows != self._open or self.width != self._drawn_width:
@@ -71,7 +71,7 @@ class Screen:
     def _rewrite(self, rows: Sequence[_Row], still_open: int) -> None:
         same = _common(rows, self._open) if self.width == self._drawn_width else 0
         if still_open and same == len(rows):
-            same -= 1  # the cursor is to rest behind the last open row: that one is written again
+            same -= 1  # rewrite the last row, so that the cursor ends after it
         written = self._to(same) + "\n".join(row.written for row in rows[same:])
         if rows[same:] and not still_open:
             written += "\n"
@@ -79,18 +79,18 @@ class Screen:
         self.console.file.flush()
 
     def _to(self, row: int) -> str:
-        """To the first column of an open row, erasing from there, or of the row below the last."""
+        """The sequence to move to an open row (or below the last) and erase from there."""
         if row == len(self._open):
             return "\n" if row else ""
         up = sum(self._height(below) for below in self._open[row:]) - 1
         return (UP.format(up) if up else "") + ERASE_BELOW
 
     def _height(self, row: _Row) -> int:
-        """In rows of the terminal: those drawn before it was made narrower are wrapped now."""
+        """The row's height in terminal rows: it may be wrapped after a resize."""
         return max(1, math.ceil(row.cells / self.console.width))
 
     def _fitting(self, lines: Sequence[Text]) -> list[Text]:
-        """What cannot be seen cannot be rewritten either: the last lines, one row each."""
+        """The last lines that fit on the screen, since only visible rows can be redrawn."""
         wrapped = [row for line in lines for row in self._wrapped(line)]
         return wrapped[-max(1, self.console.height - 1) :]
 
@@ -101,14 +101,14 @@ class Screen:
         return [_Row(self._written(line), line.cell_len) for line in lines]
 
     def _written(self, line: Text) -> str:
-        """As it is: neither wrapped nor cut, tabs kept."""
-        plain = Text().append_text(line)  # the line's own style becomes part of it
+        """The line with colours, neither wrapped nor cut, with its tabs."""
+        plain = Text().append_text(line)  # includes the line's own style
         with self.console.capture() as capture:
             self.console.print(Segments(plain.render(self.console)), crop=False, end="")
         return capture.get()
 
 
 def _common(rows: Sequence[_Row], others: Sequence[_Row]) -> int:
-    """How many rows both begin with."""
+    """The number of common first rows."""
     pairs = zip(rows, others, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -1,4 +1,4 @@
-"""What a terminal may be sent, whether it shows colour and redraws, and how its keys rest."""
+"""Terminals: sanitizing text, detecting colour and cursor support, restoring modes."""
 
 import contextlib
 import os
@@ -13,24 +13,24 @@ from typing import TextIO
 if sys.platform != "win32":
     import termios
 
-HOSTILE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, delete, C1
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 except tab and newline, delete, C1
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # direction and shapes of letters
-    "\u2028\u2029"  # separators that some terminals and programs take for newlines
+    "\u2028\u2029"  # separators that some programs treat as newlines
     "\u180e\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"  # annotations, notations
     "\U00013430-\U00013455"  # joiners and brackets of hieroglyphs
-    "\U000e0000-\U000e007f"  # tags: a text that nobody sees
-    "\ud800-\udfff]"  # halves of surrogate pairs: cannot be encoded
+    "\U000e0000-\U000e007f"  # tags: invisible text
+    "\ud800-\udfff]"  # lone surrogates: cannot be encoded
 )
 
 
 def sanitize(text: str) -> str:
-    """The text with nothing in it that steers a terminal; what would is shown as a symbol.
+    """The text with control characters replaced by visible symbols.
 
-    Each character is judged by itself, so that a sequence that comes in several pieces is as
-    harmless as one that comes whole. A carriage return, which would overwrite its line, is dropped.
+    Characters are replaced one by one, so that a sequence split over several pieces is harmless,
+    too. Carriage returns, which would overwrite their line, are dropped.
     """
-    return HOSTILE.sub(_visible, text)
+    return CONTROL.sub(_visible, text)
 
 
 def _visible(match: re.Match[str]) -> str:
@@ -43,7 +43,7 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def uses_color(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
-    """By NO_COLOR, then CLICOLOR_FORCE, then what this very stream is."""
+    """Whether to use colours: by NO_COLOR, then CLICOLOR_FORCE, then the stream."""
     if environ.get("NO_COLOR"):
         return False
     if environ.get("CLICOLOR_FORCE", "0") not in ("", "0"):
@@ -57,7 +57,7 @@ def redraws(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def width_of(stream: TextIO) -> int | None:
-    """The columns of the terminal that the stream is; None where it is none, or does not tell."""
+    """The terminal's columns; None if it is not a terminal or they are unknown."""
     if not stream.isatty():
         return None
     try:
@@ -71,11 +71,10 @@ PLAIN = b"\x1b[?2004l\x1b[?25h\x1b[0m\r\n"  # no bracketed paste, the cursor, no
 
 @contextlib.contextmanager
 def modes_kept(keys: TextIO | None, screen: TextIO | None) -> Iterator[None]:
-    """The terminal is left as it was found, also where SIGTERM or SIGHUP ends the process.
+    """Restores the terminal's modes at the end, even if SIGTERM or SIGHUP ends the process.
 
-    The exit code is then 128 and the signal's number. A signal that is ignored stays so (nohup).
-    `keys` is None for what changes no modes of keys: a job in the background that sets them,
-    be it to what they are, is stopped.
+    The exit code is then 128 + the signal's number. Ignored signals (nohup) stay ignored. `keys` is
+    None if key modes are not changed: a background job that sets them is stopped by the system.
     """
     if sys.platform == "win32" or not (is_terminal(keys) or is_terminal(screen)):
         yield
@@ -110,13 +109,13 @@ def modes_kept(keys: TextIO | None, screen: TextIO | None) -> Iterator[None]:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """None is a stream that the caller has closed."""
+    """Whether it is a terminal; None is a closed stream."""
     return stream is not None and stream.isatty()
 
 
 @contextlib.contextmanager
 def silent_keys(stream: TextIO) -> Iterator[None]:
-    """Typing ahead is kept for the next prompt, also by Ctrl-C, but does not show meanwhile."""
+    """Switches echo off; keys typed meanwhile stay for the next prompt, even after Ctrl-C."""
     if sys.platform == "win32" or not stream.isatty():
         yield
         return
@@ -131,7 +130,7 @@ def silent_keys(stream: TextIO) -> Iterator[None]:
 
 
 def keys_wait(stream: TextIO) -> bool:
-    """Whether something was typed ahead, be it half a line."""
+    """Whether input is waiting, even half a line."""
     if sys.platform == "win32" or not stream.isatty():
         return False
     before = termios.tcgetattr(stream)

@@ -1,7 +1,7 @@
-"""Colours for light and for dark backgrounds; `none` has weight and slant alone, for any of them.
+"""Colours for light and dark backgrounds; `none` has only bold and italic, for any background.
 
-The colours are of the cube of 256, which no terminal's own palette changes, and stand out by a
-contrast of at least 4.5 (WCAG's) from white and Solarized light, or from black and Solarized dark.
+The colours are of the 256-colour cube, which terminal palettes do not change, with a WCAG contrast
+of at least 4.5 to white and Solarized light, or to black and Solarized dark.
 """
 
 from collections.abc import Mapping

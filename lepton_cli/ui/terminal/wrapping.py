@@ -1,7 +1,7 @@
-"""Where lines are broken, and how many columns a terminal may need for them.
+"""Line wrapping, and the number of columns that a terminal may need for a text.
 
-Terminals disagree about characters of several code points: a family of emoji takes two columns
-in one and six in another. A row that fits by the larger count is one row in each of them.
+Terminals differ on characters of several code points: a family emoji takes two columns in one and
+six in another. A row that fits by the larger count fits in all of them.
 """
 
 import re
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.text import Text
 
-TAB = 8  # columns at most
+TAB = 8  # columns, at most
 WORD = re.compile(r"\s*\S+\s*")
 JOINER, EMOJI_STYLE = "\u200d", "\ufe0f"
-EMOJI = range(0x1F000, 0x1FB00)  # also those that are newer than Python's tables
+EMOJI = range(0x1F000, 0x1FB00)  # includes those newer than Python's tables
 SKIN_TONES = range(0x1F3FB, 0x1F400)
 FLAG_LETTERS = range(0x1F1E6, 0x1F200)  # two of them are a flag
 
 
 def most_cells(text: str) -> int:
-    """The columns that the text takes in a terminal that joins nothing."""
+    """The columns of the text in a terminal that does not join code points."""
     if text.isascii() and "\t" not in text:
         return len(text)
     return sum(map(_cells, text))
@@ -35,7 +35,7 @@ def _cells(character: str) -> int:
     if character == "\t":
         return TAB
     if character == EMOJI_STYLE:
-        return 1  # it makes the character before it wide
+        return 1  # makes the preceding character wide
     if category in ("Mn", "Me") or (category == "Cf" and code >= 0x200B):
         return 0
     is_wide = code in EMOJI or unicodedata.east_asian_width(character) in ("W", "F")
@@ -43,7 +43,7 @@ def _cells(character: str) -> int:
 
 
 def break_points(line: str, width: int, *, fold: bool) -> list[int]:
-    """Where new rows begin: at words. A word wider than a row is folded, or left as it is."""
+    """The indices where new rows begin, at words; too wide words are folded or left whole."""
     points, used = list[int](), 0
     for found in WORD.finditer(line):
         start, word = found.start(), found[0]
@@ -60,13 +60,13 @@ def break_points(line: str, width: int, *, fold: bool) -> list[int]:
 
 
 def broken(line: str, width: int) -> str:
-    """The line in rows that end at words; a word wider than a row stays whole."""
+    """The line wrapped at words; too wide words stay whole."""
     ends = [0, *break_points(line, width, fold=False), len(line)]
     return "\n".join(line[start:end].rstrip() for start, end in pairwise(ends))
 
 
 def cut(text: str, width: int) -> str:
-    """The text in one row, with an ellipsis where it does not fit."""
+    """The text in one row, with an ellipsis if it does not fit."""
     if most_cells(text) <= width:
         return text
     folds = _folds(text, width - 1)
@@ -74,7 +74,7 @@ def cut(text: str, width: int) -> str:
 
 
 def wrap(text: "Text", width: int, *, fold: bool = True) -> list["Text"]:
-    """Styled text in rows, those of each line of its own. Blanks at their ends are dropped."""
+    """Styled text wrapped into rows, line by line, without trailing spaces."""
     rows: list[Text] = []
     for line in text.split(allow_blank=True):
         if "\t" in line.plain:
@@ -86,7 +86,7 @@ def wrap(text: "Text", width: int, *, fold: bool = True) -> list["Text"]:
 
 
 def _folds(word: str, width: int) -> list[int]:
-    """Where a word is cut into rows, none of them amid what may be one character on the screen."""
+    """The indices where a word is folded, never inside a character as seen on the screen."""
     folds, used = list[int](), 0
     starts = [*_starts(word), len(word)]
     for start, end in pairwise(starts):
@@ -99,7 +99,7 @@ def _folds(word: str, width: int) -> list[int]:
 
 
 def _starts(text: str) -> Iterator[int]:
-    """The first code point of each character as people count them."""
+    """The index of the first code point of each user-perceived character."""
     before, letters = "", 0
     for index, character in enumerate(text):
         code = ord(character)

@@ -117,7 +117,7 @@ def test_the_module_is_the_program():
         (["run", "--qqqq"], "unknown option --qqqq", "lepton run --help"),
         (["chat", "--no-colour"], "unknown option --no-colour", "did you mean --no-color?"),
         (["run", "--quiet"], "unknown option --quiet", "leave it out"),
-        (["run", "--raw=1"], "--raw takes no value, but is given '1'", "type --raw alone"),
+        (["run", "--raw=1"], "--raw takes no value, but got '1'", "type only --raw"),
         (["run", "-hf", "a/b"], "-hf is an option of llama.cpp", "GGUF file"),
         (["run", "-cnv"], "-cnv is an option of llama.cpp", "lepton chat"),
         (["chat", "-no-cnv"], "-no-cnv is an option of llama.cpp", "lepton run --raw"),
@@ -213,7 +213,7 @@ def test_each_kind_of_failure_has_its_exit_code(monkeypatch, told, error, code):
         (BrokenPipeError(), 141, None),
     ],
 )
-def test_what_the_system_does_to_us_is_told_or_quiet(monkeypatch, told, error, code, words):
+def test_what_the_system_does_to_us_is_reported_or_quiet(monkeypatch, told, error, code, words):
     monkeypatch.setattr("lepton_cli.ui.commands.doctor.show", failing(error))
     got, lines = told("doctor")
     assert got == code
@@ -257,7 +257,7 @@ def test_a_fault_of_our_own_is_one_line_that_names_the_file_with_its_traceback(
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_fault_is_told_where_no_file_can_be_written(monkeypatch, told, state):
+def test_a_fault_is_reported_where_no_file_can_be_written(monkeypatch, told, state):
     state.write_text("")
     monkeypatch.setattr("lepton_cli.ui.commands.doctor.show", failing(ZeroDivisionError()))
     code, (error, hint) = told("doctor")

@@ -133,7 +133,7 @@ def test_tokenize_reads_files(shown, path, tmp_path):
 # --- template
 
 
-def test_template_shows_the_very_prompt(shown, path):
+def test_template_shows_the_exact_prompt(shown, path):
     text = shown("template", path, "hi", "-sys", "Be brief.")
     assert text == (
         "<|im_start|>system\nBe brief.<|im_end|>\n"
@@ -239,14 +239,14 @@ def test_doctor_says_what_is_used_and_why(shown):
     ("count", "text"),
     [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_600, "1 MB"), (1_234_567_890, "1.23 GB")],
 )
-def test_sizes_are_told_in_powers_of_a_thousand(count, text):
+def test_sizes_are_reported_in_powers_of_a_thousand(count, text):
     assert size(count) == text
 
 
 @pytest.mark.parametrize(
     ("count", "text"), [(7, "7"), (260_000, "260 K"), (1_240_000_000, "1.24 B")]
 )
-def test_amounts_are_told_shortly(count, text):
+def test_amounts_are_reported_shortly(count, text):
     assert amount(count) == text
 
 

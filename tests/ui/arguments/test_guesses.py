@@ -86,7 +86,7 @@ def test_a_guess_is_answered_with_a_command_that_works(capsys, args, message, co
         (["pull", "qwen3-0.6b"], "does not download", "hf download Qwen/Qwen3-0.6B-GGUF"),
         (["pull", "xyzzy"], "does not download", "`lepton models`"),
         (["download"], "does not download", "`lepton models`"),
-        (["quantize", "m.gguf"], "makes no model files", "llama-quantize"),
+        (["quantize", "m.gguf"], "does not create model files", "llama-quantize"),
         (["help", "rnu"], "rnu is not a command", "lepton help run"),
         (["help", "qqq"], "qqq is not a command", "lepton --help"),
         (["--colour"], "unknown option --colour", "lepton run --help"),
@@ -102,7 +102,7 @@ def test_what_no_command_does_is_said_with_the_way_on(capsys, args, message, hin
 
 
 @pytest.mark.parametrize("args", [["version"], ["-V"], ["-v"], ["--version"], ["-version"]])
-def test_the_version_is_told_however_it_is_asked(capsys, args):
+def test_the_version_is_reported_however_it_is_asked(capsys, args):
     assert run(args) == 0
     assert capsys.readouterr().out == f"lepton {__version__}\n"
 

@@ -81,7 +81,7 @@ def test_equal_rows_have_answers_of_their_own(lepton, rows):
     assert {(each["seed"], each["text"]) for each in records(out)} == {(3, records(out)[0]["text"])}
 
 
-def test_a_seed_is_told_and_asked_for_again(lepton, rows):
+def test_a_seed_is_reported_and_asked_for_again(lepton, rows):
     _, out, _ = lepton(rows({"prompt": "a"}))
     first = records(out)[0]
     _, out, _ = lepton(rows({"prompt": "a", "seed": first["seed"]}))
@@ -95,7 +95,7 @@ def test_a_seed_is_told_and_asked_for_again(lepton, rows):
 # --- what is asked of the model
 
 
-def test_columns_system_text_and_parameters_reach_the_model(lepton, rows):
+def test_columns_system_prompt_and_parameters_reach_the_model(lepton, rows):
     model = FakeBatchModel()
     name = rows("who,what,seed,temp", 'Ann,"a, b",7,0.5', "Bob,c,,", name="rows.csv")
     code, _, err = lepton(
@@ -136,10 +136,10 @@ def test_stdin_is_an_input(lepton, monkeypatch, tmp_path):
     assert (code, records(out)[0]["id"]) == (0, "a")
 
 
-def test_a_column_that_is_nearly_a_parameter_is_told(lepton, rows):
+def test_a_column_that_is_nearly_a_parameter_is_reported(lepton, rows):
     _, _, err = lepton(rows({"prompt": "a", "temprature": 1, "title": "x"}))
     told = [line for line in err.splitlines() if "not read" in line]
-    assert told == ["lepton: note: the column 'temprature' is not read; did you mean temperature?"]
+    assert told == ["lepton: note: the column 'temprature' is ignored; did you mean temperature?"]
 
 
 # --- bad rows
@@ -274,7 +274,7 @@ def killed_after(count: int) -> FakeBatchModel:
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 9])
-def test_a_run_that_ended_goes_on_where_it_was(lepton, rows, tmp_path, count):
+def test_a_run_that_ended_continues_where_it_was(lepton, rows, tmp_path, count):
     name = rows(*MANY, "bad")
     _, expected, _ = lepton(name)
     with pytest.raises(Killed):
@@ -343,7 +343,7 @@ def test_results_of_another_model_or_other_rows_are_refused(lepton, rows, tmp_pa
     assert len(records((tmp_path / "out.jsonl").read_bytes())) == 10
 
 
-def test_how_it_runs_is_no_other_setting(lepton, rows):
+def test_how_it_runs_is_not_an_other_setting(lepton, rows):
     name = rows(*MANY)
     lepton(name, "-o", "out.jsonl")
     model = FakeBatchModel()
@@ -393,7 +393,7 @@ def on(monkeypatch):
     return set_day
 
 
-def test_a_batch_that_goes_on_another_day_stays_in_the_day_that_it_began(
+def test_a_batch_that_continues_another_day_stays_in_the_day_that_it_began(
     lepton, rows, tmp_path, on
 ):
     name = rows(*MANY)
@@ -464,7 +464,7 @@ def test_a_failure_of_the_model_keeps_what_is_done(lepton, rows, tmp_path):
         (("rows.jsonl", "--raw", "-sys", "x"), "chat template"),
     ],
 )
-def test_a_wrong_command_line_is_told_before_anything_runs(lepton, rows, args, told):
+def test_a_wrong_command_line_is_reported_before_anything_runs(lepton, rows, args, told):
     name = rows(*MANY)
     before = Path(name).read_bytes()
     model = FakeBatchModel()
@@ -517,6 +517,6 @@ def test_what_is_held_back_for_its_turn_is_said_at_a_stop(lepton, rows):
     assert [each["id"] for each in records(out)] == [2]
 
 
-def test_ctrl_c_amid_the_last_rows_changes_nothing(lepton, rows):
+def test_ctrl_c_inside_the_last_rows_changes_nothing(lepton, rows):
     code, out, _ = lepton(rows(*MANY), model=struck_after(9))
     assert (code, len(records(out))) == (0, 10)

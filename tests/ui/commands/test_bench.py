@@ -128,7 +128,7 @@ def test_a_prompt_is_passed_in_chunks_and_an_answer_token_by_token():
     assert passes == [Pass(10, 4, 0), Pass(14, 1, 1), Pass(15, 1, 1), Pass(16, 1, 1)]
 
 
-def test_a_sample_stands_behind_its_depth_which_is_entered_once(tiny, monkeypatch):
+def test_a_sample_stands_after_its_depth_which_is_entered_once(tiny, monkeypatch):
     trial = Trial(3, 2, 9)
     with closing(Bench(GGUF.open(tiny), Setup(1), 20, lambda text: None)) as bench:
         bench.sample(trial)

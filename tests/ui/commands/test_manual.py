@@ -70,7 +70,7 @@ def test_the_manual_is_installed_where_man_looks(
     assert run(["--install-man"]) == 0  # again, as after an update
 
 
-def test_a_place_that_cannot_be_written_is_told(
+def test_a_place_that_cannot_be_written_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()

@@ -71,7 +71,7 @@ def test_a_chat_that_is_not_to_be_kept_leaves_nothing(folder: Path) -> None:
 
 def test_branches_are_listed_and_gone_to(told: Callable[[], str]) -> None:
     talk = dialogue(["one"], ["two"])
-    with pytest.raises(UsageError, match="nothing was answered"):
+    with pytest.raises(UsageError, match="there is no answer"):
         run_command(talk, "/branch")
     talk.ask("a")
     run_command(talk, "/retry")
@@ -86,7 +86,7 @@ def test_branches_are_listed_and_gone_to(told: Callable[[], str]) -> None:
             run_command(talk, f"/branch {wrong}")
 
 
-def test_sessions_are_listed_and_gone_on_with(folder: Path, told: Callable[[], str]) -> None:
+def test_sessions_are_listed_and_continued(folder: Path, told: Callable[[], str]) -> None:
     talk = dialogue(["two"])
     run_command(talk, "/sessions")
     assert "no chat is saved yet" in told()
@@ -116,7 +116,7 @@ def test_many_sessions_are_not_all_listed(folder: Path, told: Callable[[], str])
     assert shown.count("chat-") == 20 and "and 5 older ones" in shown
 
 
-def test_a_chat_of_another_model_goes_on_by_its_words(
+def test_a_chat_of_another_model_continues_by_its_words(
     folder: Path, told: Callable[[], str]
 ) -> None:
     path = kept(folder, "a", model=FakeModel([["one"]], name="Other 7B", identity="other"))
@@ -145,7 +145,7 @@ def test_a_message_whose_answer_was_lost_is_handed_back(
     answer.close()
 
 
-def test_damaged_lines_are_told(folder: Path, told: Callable[[], str]) -> None:
+def test_damaged_lines_are_reported(folder: Path, told: Callable[[], str]) -> None:
     path = kept(folder, "a")
     path.write_bytes(path.read_bytes() + b'{"turn": "torn')
     talk = dialogue(resume=path)
@@ -160,14 +160,14 @@ def test_a_chat_that_cannot_be_kept_says_so_once(folder: Path, told: Callable[[]
     for text in ("a", "b"):
         talk.ask(text)
     said = told()
-    assert said.count("this chat is not being kept: cannot write") == 1
+    assert said.count("this chat is not being saved: cannot write") == 1
     assert said.count("set XDG_STATE_HOME") == 1
     folder.unlink()
     talk.ask("c")
     assert len(read_session(next(folder.iterdir())).conversation.turns) == 6
 
 
-def test_a_window_that_cannot_be_kept_is_told_once(told: Callable[[], str]) -> None:
+def test_a_window_that_cannot_be_kept_is_reported_once(told: Callable[[], str]) -> None:
     talk = dialogue(["one"], ["two"])
     talk.session.model.unstored = "the prompt cache cannot be stored"  # type: ignore[attr-defined]
     for text in ("a", "b"):
@@ -254,7 +254,7 @@ def test_a_chats_own_model_beats_the_settings(
     assert chats[0][0] == file
 
 
-def test_a_chat_with_the_built_in_model_goes_on_with_it(
+def test_a_chat_with_the_built_in_model_continues_with_it(
     chats: list[Any], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept(folder, "a", model=FakeModel(path=Path("/where/it/was/builtin.gguf")))
@@ -281,7 +281,7 @@ def test_a_model_that_has_gone_and_two_chats_at_once_are_errors(
 ) -> None:
     path = kept(folder, "a", model=FakeModel(path=Path("/gone.gguf")))
     assert run(["chat", "--resume"]) == 2
-    assert "/gone.gguf, is not there any more" in capsys.readouterr().err
+    assert "/gone.gguf, no longer exists" in capsys.readouterr().err
     assert run(["chat", str(file), "--resume", path.stem, "--load", "y.json"]) == 2
     assert "--load and --resume are both given" in capsys.readouterr().err
 
@@ -296,7 +296,7 @@ def start(tmp_path: Path, **settings: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environ)
 
 
-def test_a_pipe_is_kept_only_if_it_goes_on_with_a_chat(tmp_path: Path, folder: Path) -> None:
+def test_a_pipe_is_kept_only_if_it_continues_with_a_chat(tmp_path: Path, folder: Path) -> None:
     start(tmp_path).communicate(b"a\n", timeout=60)
     assert not folder.exists()
     path = kept(folder, "a")

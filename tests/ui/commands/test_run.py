@@ -50,7 +50,7 @@ def test_stdout_is_the_answer_and_one_newline(lepton, answer):
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-def test_what_is_no_terminal_gets_whole_lines_each_in_one_write(terminal):
+def test_what_is_not_a_terminal_gets_whole_lines_each_in_one_write(terminal):
     class Stream(io.TextIOWrapper):
         def isatty(self) -> bool:
             return terminal
@@ -144,7 +144,7 @@ def test_thoughts_on_stderr_steer_no_terminal(lepton):
     assert "\x1b" not in err
 
 
-def test_notes_of_model_and_template_are_told(lepton):
+def test_notes_of_model_and_template_are_reported(lepton):
     model = FakeModel(notes=("context 512 of 4096",), template=FakeTemplate(note="odd template"))
     _, out, err = lepton(model, "hi")
     assert out == b"Hello!\n"
@@ -165,7 +165,7 @@ def test_verbose_tells_what_ran_and_how_fast(lepton):
         assert words in err
 
 
-def test_a_full_context_is_told(lepton):
+def test_a_full_context_is_reported(lepton):
     code, _, err = lepton(FakeModel(reason="context"), "hi")
     assert code == 0
     assert "context of 4096 tokens is full" in err
@@ -185,13 +185,13 @@ def test_an_overflow_names_both_numbers_and_exits_4(lepton):
     assert "holds 20" in err
 
 
-def test_a_failure_amid_the_answer_ends_its_line(lepton):
+def test_a_failure_inside_the_answer_ends_its_line(lepton):
     model = FakeModel(failure=ContextOverflowError("it broke"))
     assert lepton(model, "hi") == (4, b"Hello!\n", "lepton: error: it broke\n")
     assert model.closed
 
 
-def test_a_model_that_fails_to_open_is_told(monkeypatch, capsys):
+def test_a_model_that_fails_to_open_is_reported(monkeypatch, capsys):
     def refuse(*_: object) -> None:
         raise ModelFileError(
             "x.gguf: the key llama.block_count is missing", "the file is incomplete"

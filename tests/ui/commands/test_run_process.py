@@ -172,7 +172,7 @@ def test_what_goes_wrong_has_its_exit_code(model, args, code, words):
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF\3\0\0\0", b"\x7fELF"])
-def test_a_file_that_is_no_model_exits_3(tmp_path, content):
+def test_a_file_that_is_not_a_model_exits_3(tmp_path, content):
     path = tmp_path / "bad.gguf"
     path.write_bytes(content)
     done = lepton(str(path), "--no-stdin", "hi")
@@ -180,7 +180,7 @@ def test_a_file_that_is_no_model_exits_3(tmp_path, content):
     assert b"bad.gguf" in done.stderr
 
 
-def test_a_folder_is_no_model(tmp_path):
+def test_a_folder_is_not_a_model(tmp_path):
     done = lepton(str(tmp_path), "--no-stdin", "hi")
     assert (done.returncode, done.stdout) == (2, b"")
 

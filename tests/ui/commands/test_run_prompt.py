@@ -96,7 +96,7 @@ def test_a_pipe_is_left_alone_when_told():
         assert stdin.read() == "hi"
 
 
-def test_a_pipe_that_stays_open_is_told_about(monkeypatch, capsys):
+def test_a_pipe_that_stays_open_is_reported_about(monkeypatch, capsys):
     monkeypatch.setattr(prompts, "PATIENCE", 0.05)
     read, write = os.pipe()
 
@@ -138,7 +138,7 @@ class Terminal(io.StringIO):
         (b"two\n", "x", PromptOptions(file=["-"]), None),  # asked for
     ],
 )
-def test_a_person_is_told_what_of_stdin_was_taken(monkeypatch, data, words, options, told):
+def test_a_person_is_reported_what_of_stdin_was_taken(monkeypatch, data, words, options, told):
     monkeypatch.setattr(sys, "stderr", Terminal())
     with piped(data) as stdin:
         gather(words, options, stdin)
@@ -147,7 +147,7 @@ def test_a_person_is_told_what_of_stdin_was_taken(monkeypatch, data, words, opti
     assert said.count("\n") == bool(told)
 
 
-def test_stdin_beside_a_file_is_told_too(monkeypatch, tmp_path):
+def test_stdin_beside_a_file_is_reported_too(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stderr", Terminal())
     (tmp_path / "x").write_text("x")
     with piped(b"two\n") as stdin:
@@ -155,7 +155,7 @@ def test_stdin_beside_a_file_is_told_too(monkeypatch, tmp_path):
     assert "4 bytes" in sys.stderr.getvalue()
 
 
-def test_a_script_is_told_nothing_of_stdin(capsys):
+def test_a_script_is_reported_nothing_of_stdin(capsys):
     with piped(b"two\n") as stdin:
         gather("x", NOTHING, stdin)
     assert not capsys.readouterr().err
@@ -188,7 +188,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, make):
 
 
 def test_what_never_ends_is_refused(monkeypatch):
-    monkeypatch.setattr(texts, "MOST_BYTES", 1000)
+    monkeypatch.setattr(texts, "MAX_BYTES", 1000)
     with pytest.raises(UsageError, match="/dev/zero does not end"):
         gather("x", PromptOptions(file=["/dev/zero"]), None)
 
@@ -233,14 +233,14 @@ def test_the_word_of_the_command_line_is_taken_as_it_is():
         (None, PromptOptions(prompt=r"\xff"), None, "not UTF-8"),
     ],
 )
-def test_what_is_no_prompt_is_refused(words, options, data, message):
+def test_what_is_not_a_prompt_is_refused(words, options, data, message):
     with piped(data or b"") as stdin, pytest.raises(UsageError) as caught:
         gather(words, options, None if data is None else stdin)
     assert message in caught.value.message
     assert caught.value.hint
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path):
+def test_a_file_that_is_not_text_is_named(tmp_path):
     (tmp_path / "latin.txt").write_bytes("café".encode("latin-1"))
     with pytest.raises(UsageError, match=r"latin\.txt is not UTF-8: byte 0xe9 at 3"):
         gather(None, PromptOptions(file=[str(tmp_path / "latin.txt")]), None)

@@ -104,7 +104,7 @@ def test_a_bias_by_text_is_for_all_its_tokens(lepton):
         (["--beams", "33"], "beams"),
         (["--ban", ""], "--ban is empty"),
         (["--draft-p-min", "3"], "draft-p-min"),
-        (["-l", "hello"], "is no token and a bias"),
+        (["-l", "hello"], "is not a token and a bias"),
     ],
 )
 def test_what_does_not_go_together_is_refused(lepton, args, words):
@@ -113,12 +113,12 @@ def test_what_does_not_go_together_is_refused(lepton, args, words):
 
 
 @pytest.mark.parametrize("form", [["--ban", "help"], ["--ban", "h", "--candidates", "2"]])
-def test_bans_that_leave_nothing_of_a_form_are_told_as_such(lepton, form):
+def test_bans_that_leave_nothing_of_a_form_are_reported_as_such(lepton, form):
     code, _, err = lepton("--choices", "help", *form)
-    assert code == 2 and "each text of the choices holds one that is banned" in err
+    assert code == 2 and "every text of the choices contains a banned one" in err
 
 
-def test_candidates_differ_and_too_few_are_told(lepton):
+def test_candidates_differ_and_too_few_are_reported(lepton):
     code, out, err = lepton("--candidates", "3", "--choices", "yes,no")
     answers = out.split("\n---\n")
     assert code == 0 and sorted(answers) in (["no\n", "yes"], ["no", "yes\n"])

@@ -99,7 +99,7 @@ def file(tmp_path) -> Path:
     return write_model(tmp_path / "tiny.gguf")
 
 
-def test_a_broken_vocabulary_is_told_when_it_is_used(file, monkeypatch):
+def test_a_broken_vocabulary_is_reported_when_it_is_used(file, monkeypatch):
     def build(metadata):
         raise ModelFileError("the merges are damaged")
 
@@ -148,7 +148,7 @@ LOST = LeptonError("kernels cannot be stored in /c: Read-only file system", "set
 
 @pytest.mark.parametrize("counts", [False, True])
 @pytest.mark.parametrize("known", ["before", "when the first one was written"])
-def test_kernels_that_cannot_be_kept_are_told_once(capsys, monkeypatch, counts, known):
+def test_kernels_that_cannot_be_kept_are_reported_once(capsys, monkeypatch, counts, known):
     monkeypatch.setattr("lepton_cli.ui.reports.compile_notes.redraws", lambda stream: counts)
     first, *rest = STEPS
     before = known == "before"
@@ -159,7 +159,7 @@ def test_kernels_that_cannot_be_kept_are_told_once(capsys, monkeypatch, counts, 
     assert ("only this once" in err, "each time" in err) == (not before, before or counts)
 
 
-def test_a_kernel_that_is_not_used_is_told_once(capsys):
+def test_a_kernel_that_is_not_used_is_reported_once(capsys):
     ignored = ForeignFileError("/c/scale.kernel belongs to user ann", "remove it")
     first = replace(STEPS[0], ignored=ignored)
     err = told(capsys, [first, *STEPS[1:], first])
@@ -304,7 +304,7 @@ def test_doctor_says_that_kernels_cannot_be_kept(few_kernels, cache, capsys, mon
     assert ("2 compiled" in line) == many
 
 
-def test_warmup_of_what_is_no_model_is_refused(capsys):
+def test_warmup_of_what_is_not_a_model_is_refused(capsys):
     assert run(["warmup", "no-such-model"]) != 0
     assert "no-such-model" in capsys.readouterr().err
 

@@ -9,7 +9,7 @@ import pytest
 from fake_model import FakeModel
 
 from lepton_cli.engine.decoding.generation import Generation
-from lepton_cli.ui.repl.clipboard import MOST_BYTES, clipboard_sequence, code_blocks
+from lepton_cli.ui.repl.clipboard import MAX_BYTES, clipboard_sequence, code_blocks
 from lepton_cli.ui.repl.dialogue import ChatOptions, Dialogue
 from lepton_cli.ui.repl.slash_commands import run_command
 from quant.errors import UsageError
@@ -84,14 +84,14 @@ def test_the_answer_or_a_block_is_copied(sit: Sit, line: str, text: str) -> None
 @pytest.mark.parametrize(
     ("line", "answer", "named"),
     [
-        ("/copy code", "no code", "no block of code"),
+        ("/copy code", "no code", "has no code block"),
         ("/copy 3", ANSWER, "no block 3"),
         ("/copy 0", ANSWER, "no block 0"),
         ("/copy all", ANSWER, "cannot be copied"),
-        ("/copy", "x" * (MOST_BYTES + 1), str(MOST_BYTES + 1)),
+        ("/copy", "x" * (MAX_BYTES + 1), str(MAX_BYTES + 1)),
     ],
 )
-def test_what_cannot_be_copied_is_told(sit: Sit, line: str, answer: str, named: str) -> None:
+def test_what_cannot_be_copied_is_reported(sit: Sit, line: str, answer: str, named: str) -> None:
     terminal = sit()
     talk = talked(answer)
     with pytest.raises(UsageError, match=named):
@@ -99,7 +99,7 @@ def test_what_cannot_be_copied_is_told(sit: Sit, line: str, answer: str, named: 
     assert "\x1b]52" not in terminal.getvalue()
 
 
-def test_what_is_no_terminal_gets_no_sequence(sit: Sit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_a_terminal_gets_no_sequence(sit: Sit, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = sit()
     monkeypatch.setenv("TERM", "dumb")
     talk = talked(ANSWER)

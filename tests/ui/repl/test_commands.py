@@ -16,7 +16,7 @@ from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Reasoning
 from lepton_cli.engine.sampling.sampler import Sampling
 from lepton_cli.ui.repl.dialogue import ChatOptions, Dialogue
-from lepton_cli.ui.repl.line_editor import CommandCompleter, KeptHistory, is_unfinished, meant
+from lepton_cli.ui.repl.line_editor import CommandCompleter, SavedHistory, is_unfinished, message_of
 from lepton_cli.ui.repl.slash_commands import COMMANDS, find_command, run_command
 from lepton_cli.ui.repl.values import VALUES, Value
 from quant.errors import LeptonError, ModelFileError, UsageError
@@ -156,7 +156,7 @@ def test_retry_undo_clear_and_system(told: Callable[[], str]) -> None:
     assert contents(talk) == []
 
 
-def test_continue_goes_on_with_the_answer() -> None:
+def test_continue_continues_with_the_answer() -> None:
     talk = talked(["one "], ["two"])
     run_command(talk, "/continue")
     assert contents(talk) == ["a question", "one two"]
@@ -179,7 +179,7 @@ def test_commands_refuse_words_that_they_do_not_use(line: str) -> None:
     assert contents(talk) == ["a question", "Hello!"] and not talk.is_over
 
 
-def test_undo_takes_back_as_many_as_it_is_told(told: Callable[[], str]) -> None:
+def test_undo_takes_back_as_many_as_it_is_reported(told: Callable[[], str]) -> None:
     talk = talked(["one"], ["two"], ["three"])
     talk.ask("b")
     talk.ask("c\nand more")
@@ -198,7 +198,7 @@ def test_continue_says_where_the_answer_was_finished(told: Callable[[], str]) ->
     told()
     run_command(talk, "/continue")
     shown = told()
-    assert "had ended by itself" in shown and "added nothing" in shown
+    assert "answer was complete" in shown and "added nothing" in shown
     assert contents(talk) == ["a question", "one"]
 
 
@@ -239,7 +239,7 @@ def test_edit_hands_the_question_to_the_next_prompt() -> None:
     assert talk.draft.text == "" and talk.draft.send is None
 
 
-def test_edit_answer_goes_on_from_the_new_words() -> None:
+def test_edit_answer_continues_from_the_new_words() -> None:
     talk = talked(["no"], ["indeed"])
     run_command(talk, "/edit answer")
     assert talk.draft.text == "no"
@@ -462,10 +462,10 @@ def test_a_chat_that_does_not_fit_the_new_model_says_so(
     assert re.search(r"holds 20 tokens, not 1000; the chat has \d+: /set overflow", told())
     run_command(talk, "/set overflow drop-old")
     run_command(talk, f"/load {tmp_path}/kept.json")
-    assert "what does not fit is left out" in told()
+    assert "the oldest turns are dropped" in told()
 
 
-def test_a_context_that_is_no_smaller_is_not_said_to_be(told: Callable[[], str]) -> None:
+def test_a_context_that_is_not_a_smaller_is_not_said_to_be(told: Callable[[], str]) -> None:
     talk = talked()
     told()
     talk._load_model = lambda name: FakeModel(context_size=20)  # type: ignore[method-assign, assignment]
@@ -557,12 +557,12 @@ def test_enter_begins_a_new_line_only_where_more_is_to_come(typed: str, unfinish
     ],
 )
 def test_marks_of_a_block_are_not_sent(typed: str, sent: str) -> None:
-    assert meant(typed) == sent
+    assert message_of(typed) == sent
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device here")
-def test_a_history_that_cannot_be_kept_tells_why_and_goes_on() -> None:
-    history = KeptHistory("/dev/full", str)
+def test_a_history_that_cannot_be_kept_tells_why_and_continues() -> None:
+    history = SavedHistory("/dev/full", str)
     history.append_string("hello")
     assert history.lost == "No space left on device"
     assert history.get_strings() == ["hello"]

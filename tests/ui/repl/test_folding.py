@@ -5,7 +5,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.layout.controls import BufferControl
 from prompt_toolkit.layout.processors import Transformation, TransformationInput
 
-from lepton_cli.ui.repl.folding import MOST_ROWS, Folds
+from lepton_cli.ui.repl.folding import MAX_ROWS, Folds
 
 LONG = "\n".join(f"line {number}" for number in range(300))
 
@@ -32,7 +32,7 @@ def test_a_single_long_line_is_counted_in_characters() -> None:
 
 def test_a_text_of_few_rows_stays_as_it_is() -> None:
     folds = Folds()
-    short = "\n".join("x" * 79 for _ in range(MOST_ROWS))
+    short = "\n".join("x" * 79 for _ in range(MAX_ROWS))
     assert folds.fold(short, 80) == short
     assert folds.fold(short, 40) != short
     assert not folds.has_any(short)
@@ -55,6 +55,6 @@ def test_one_key_deletes_a_folded_text_and_undo_brings_it_back() -> None:
     assert folds.expand(buffer.text) == "ab" + LONG
 
 
-def test_several_folded_texts_are_told_apart() -> None:
+def test_several_folded_texts_are_distinguished() -> None:
     folds = Folds()
     assert folds.expand(folds.fold(LONG, 80) + folds.fold(LONG * 2, 80)) == LONG * 3

@@ -119,7 +119,7 @@ def test_ctrl_c_stops_the_answer_and_keeps_it(start: Start) -> None:
     chat.send("count\r")
     chat.expect("7 8 9")
     chat.send(CTRL_C)
-    chat.expect("interrupted; /continue goes on")
+    chat.expect("interrupted; /continue continues it")
     chat.send("/context\r")
     chat.expect(r"assistant +\d+ .* 0 1 2 3")
     chat.send("/continue\r")
@@ -134,9 +134,9 @@ def test_ctrl_c_clears_the_line_then_hints_then_leaves(start: Start) -> None:
     chat.expect("some words")
     chat.send(CTRL_C)
     chat.send("/stats\r")  # the words are gone, so this is a command
-    chat.expect("nothing was answered yet")
+    chat.expect("there is no answer yet")
     chat.send(CTRL_C)
-    chat.expect("Ctrl-C again or Ctrl-D leaves")
+    chat.expect("press Ctrl-C again or Ctrl-D to exit")
     chat.expect("> ")
     chat.send(CTRL_C)
     assert ended(chat) == 130
@@ -270,7 +270,7 @@ def test_leaving_the_editor_does_not_send(start: Start, tmp_path: Path) -> None:
     chat.expect("user\nfrom the editor, and more⟦")
 
 
-def test_typing_ahead_does_not_show_amid_the_answer(start: Start) -> None:
+def test_typing_ahead_does_not_show_inside_the_answer(start: Start) -> None:
     chat = start(answers=[COUNT[:40], ["second answer"]], pause=0.02)
     chat.send("count\r")
     chat.expect("3 4 5")
@@ -287,7 +287,7 @@ def test_typing_ahead_survives_the_ctrl_c_that_stops_an_answer(start: Start) -> 
     chat.expect("3 4 5")
     chat.send("half a li")
     chat.send(CTRL_C)
-    chat.expect("interrupted; /continue goes on")
+    chat.expect("interrupted; /continue continues it")
     chat.expect("> half a li")
     chat.send("ne\r")
     chat.expect("second answer")
@@ -307,7 +307,7 @@ def test_typing_ahead_is_not_glued_to_the_words_that_come_back(start: Start) -> 
     chat.expect(r"\. ahead")  # on a line of its own
 
 
-def test_plain_chat_sends_no_escapes_amid_an_answer(start: Start) -> None:
+def test_plain_chat_sends_no_escapes_inside_an_answer(start: Start) -> None:
     chat = start(plain=True, answers=[[["I think. "], "**bold**", " and `code`"]])
     chat.send("hi\r")
     chat.expect("tokens/s")
@@ -374,7 +374,7 @@ def test_first_message_and_single_turn(start: Start) -> None:
     assert ended(chat) == 0
 
 
-def test_saved_chat_is_gone_on_with(start: Start, tmp_path: Path) -> None:
+def test_saved_chat_is_continued(start: Start, tmp_path: Path) -> None:
     chat = start()
     chat.send(f"hi\r/save {tmp_path}/kept.json\r")
     chat.expect("saved as")
@@ -417,13 +417,13 @@ def test_single_turn_answers_one_line(environ: dict[str, str]) -> None:
     assert piped(environ, b"a\nb\n", single_turn=True).stdout == b"Hello!\n"
 
 
-def test_reason_of_an_early_end_is_told_on_stderr(environ: dict[str, str]) -> None:
+def test_reason_of_an_early_end_is_reported_on_stderr(environ: dict[str, str]) -> None:
     result = piped(environ, b"count\n", answers=[COUNT], max_tokens=3)
     assert result.stdout == b"0 1 2 \n"
     assert b"limit of tokens" in result.stderr
 
 
-def test_line_that_is_no_text_is_an_error(environ: dict[str, str]) -> None:
+def test_line_that_is_not_text_is_an_error(environ: dict[str, str]) -> None:
     result = piped(environ, b"a\n\xff\n")
     assert result.stdout == b"Hello!\n"
     assert result.returncode == 2 and b"line 2 of stdin is not UTF-8" in result.stderr

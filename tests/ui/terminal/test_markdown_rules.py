@@ -41,7 +41,7 @@ def test_formulas_side_by_side_are_shown_as_they_are_written(formula: str) -> No
 
 @pytest.mark.parametrize("formula", SEVERAL_LINES)
 @pytest.mark.parametrize("size", [1, 3, 1000])
-def test_lines_of_a_formula_are_no_lists_headings_or_rules(formula: str, size: int) -> None:
+def test_lines_of_a_formula_are_not_lists_headings_or_rules(formula: str, size: int) -> None:
     assert "\n".join(stream(formula, size).shown) == formula + "\n"
     assert text_of(f"{formula}\n\n- *next*") == f"{formula}\n\n• next"
     assert text_of("- " + formula.replace("\n", "\n  ")) == "• " + "\n".join(
@@ -68,7 +68,7 @@ def test_formula_that_is_not_closed_stays_as_it_is() -> None:
         ("\\\\(no *formula*\\\\)", "\\(no formula\\)"),
     ],
 )
-def test_money_and_variables_are_no_formulas(source: str, shown: str) -> None:
+def test_money_and_variables_are_not_formulas(source: str, shown: str) -> None:
     assert text_of(source) == shown
 
 

@@ -6,7 +6,12 @@ from itertools import product
 import pytest
 from rich.color import Color, ColorSystem
 
-from lepton_cli.ui.terminal.background import LateAnswers, Report, _by_environment, judge
+from lepton_cli.ui.terminal.background import (
+    BackgroundReport,
+    LateAnswers,
+    _by_environment,
+    parse_answers,
+)
 from lepton_cli.ui.terminal.theme import STYLES, luminance
 
 CONTRAST = 4.5  # WCAG's for text
@@ -48,17 +53,19 @@ def test_themes_have_the_same_styles_and_one_has_no_colours() -> None:
 @pytest.mark.parametrize(
     ("came", "report"),
     [
-        (WHITE + LAST, Report(True)),
-        (BLACK + LAST, Report(False)),
-        (SOLARIZED + LAST, Report(False)),
-        ("he" + WHITE + "llo\r" + LAST + "!", Report(True, "hello\r!")),
-        (LAST, Report(None)),
-        ("typed \x1b[A", Report(None, "typed \x1b[A", is_complete=False)),
-        ("\x1b]11;?\x07" + LAST, Report(None)),
+        (WHITE + LAST, BackgroundReport(True)),
+        (BLACK + LAST, BackgroundReport(False)),
+        (SOLARIZED + LAST, BackgroundReport(False)),
+        ("he" + WHITE + "llo\r" + LAST + "!", BackgroundReport(True, "hello\r!")),
+        (LAST, BackgroundReport(None)),
+        ("typed \x1b[A", BackgroundReport(None, "typed \x1b[A", is_complete=False)),
+        ("\x1b]11;?\x07" + LAST, BackgroundReport(None)),
     ],
 )
-def test_answer_of_the_terminal_is_told_from_what_is_typed(came: str, report: Report) -> None:
-    assert judge(came) == report
+def test_answer_of_the_terminal_is_separated_from_what_is_typed(
+    came: str, report: BackgroundReport
+) -> None:
+    assert parse_answers(came) == report
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Command lines that are not understood: what was meant, and the command to type."""
+"""Errors for invalid command lines, with the command that was probably meant."""

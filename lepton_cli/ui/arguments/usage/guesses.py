@@ -1,4 +1,4 @@
-"""What people type before they know the commands: each guess gets the very command to type."""
+"""Guesses what a newcomer meant by an unknown command, and suggests the exact command."""
 
 import os
 import shlex
@@ -8,13 +8,13 @@ from typing import Any
 
 from lepton_cli.engine.library.catalogue import how_to_get, names_model, resolve
 from lepton_cli.engine.library.suggestions import nearest
-from lepton_cli.ui.arguments.command import Group, Line, flags_of, read_line
+from lepton_cli.ui.arguments.command import CommandGroup, Line, flags_of, read_line
 from lepton_cli.ui.arguments.config import default_map, known_settings
 from lepton_cli.ui.arguments.usage.llamacpp import FOREIGN, FOREIGN_IN_CHAT, INTERACTIVE
 from lepton_cli.ui.arguments.words import BUILTIN
 from quant.errors import UsageError
 
-OURS = {  # other programs' commands, and those of ours that do the same
+OURS = {  # our command -> other programs' names for it
     theirs: ours
     for ours, names in {
         "run": "ask generate gen complete completion prompt query exec",
@@ -30,7 +30,7 @@ OURS = {  # other programs' commands, and those of ours that do the same
 }
 LIST = "lepton --help lists the commands"
 FETCHING = "pull download get fetch install add"
-LACKING = {  # what other programs do and Lepton does not, and what to do instead
+LACKING = {  # what Lepton does not do, and what to do instead
     name: (message, cure)
     for message, cure, names in (
         (
@@ -44,7 +44,7 @@ LACKING = {  # what other programs do and Lepton does not, and what to do instea
             "rm remove delete uninstall cp copy mv push create",
         ),
         (
-            "Lepton makes no model files",
+            "Lepton does not create model files",
             "llama.cpp's llama-quantize and convert_hf_to_gguf.py do; to see one: lepton inspect",
             "quantize quant convert import export merge finetune train",
         ),
@@ -53,8 +53,8 @@ LACKING = {  # what other programs do and Lepton does not, and what to do instea
 }
 
 
-class Program(Group):
-    """`lepton`: its commands, and an answer to whatever else comes first."""
+class LeptonGroup(CommandGroup):
+    """The group of all commands; suggests a command for anything else."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own = flags_of(self.get_params(ctx))
@@ -65,13 +65,13 @@ class Program(Group):
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What a line means that begins with no command. `own`: the options before the commands."""
+    """Interprets a command line without a command. `own`: the program's own options."""
 
     commands: Mapping[str, Any]
     own: Mapping[str, Any]
 
     def meant(self, args: Sequence[str]) -> list[str]:
-        """The command line that does what was meant, where that is harmless; else UsageError."""
+        """The command line that was meant, if it is safe to run. Raises UsageError otherwise."""
         typed, rest = args[0], args[1:]
         word = typed.lstrip("-") or typed
         if not rest and (typed == "-v" or word == "version"):
@@ -107,7 +107,7 @@ class Guess:
         return f"to ask it: {self._asking([model, *rest])}"
 
     def _known(self, word: str, rest: Sequence[str], message: str) -> UsageError | None:
-        """What to say of a command of another program, or of one that is misspelt."""
+        """The error for another program's command, or for a misspelt one."""
         if word in FETCHING.split():
             return UsageError("Lepton does not download models", how_to_get(*_words(rest)[:1]))
         if word in LACKING:
@@ -133,7 +133,7 @@ class Guess:
         return OURS.get(word.lower()) or next(iter(nearest(word, self.commands)), None)
 
     def _asking(self, args: Sequence[str]) -> str:
-        """`lepton run` with these words: one model, the built-in one if none is named, one text."""
+        """A `lepton run` command with these words: a model (default: built-in) and a text."""
         line = self._read("run", args)
         words = line.words
         model = words[:1] if words and names_model(words[0]) else []
@@ -143,7 +143,7 @@ class Guess:
         return line.retyped("run", [*start, *([" ".join(text)] if text else [])])
 
     def _read(self, command: str, args: Sequence[str]) -> Line:
-        """The line with the options of `command`. Raises UsageError for unknown ones."""
+        """Parses the line with the options of `command`. Raises UsageError for unknown ones."""
         foreign = FOREIGN_IN_CHAT if command == "chat" else FOREIGN
         options = {**self.own, **flags_of(self.commands[command].params)}
         return read_line(command, args, options, foreign)

@@ -1,7 +1,7 @@
-"""llama.cpp's flags that are not ours: people paste its command lines, so each gets an answer.
+"""llama.cpp's flags that Lepton does not have: people paste its command lines.
 
-A flag is taken without a word where Lepton does the same anyway, taken with a note where it
-changes nothing here, and refused with what to do instead where its result would be missed.
+A flag is accepted silently if Lepton does the same anyway, accepted with a note if it has no
+effect, and refused with an alternative if its effect would be missed.
 """
 
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ Verdict = Literal["same", "ignored", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """What becomes of a flag; `values` words after it belong to it."""
+    """How a flag is treated; it takes `values` values."""
 
     verdict: Verdict
     reason: str = ""
     values: int = 0
-    choices: tuple[str, ...] = ()  # of an optional value: taken only if it is one of these
+    choices: tuple[str, ...] = ()  # the allowed words of an optional value
 
 
 ON_OFF = ("on", "off", "auto")
-KEPT_ANYWAY = "prompts are cached without it (see `lepton cache`)"
+CACHED_ANYWAY = "prompts are cached without it (see `lepton cache`)"
 SPECIAL = "--json holds the answer's token ids; --parse-special reads special tokens in the prompt"
 INTERACTIVE = "-i --interactive -if --interactive-first -cnv --conversation -mli --multiline-input"
 
@@ -43,7 +43,7 @@ _TABLE = (
         "-mg --main-gpu -sm --split-mode -ts --tensor-split",
     ),
     (
-        Foreign("ignored", "-ngl says which layers are on the GPU, and they are there whole"),
+        Foreign("ignored", "-ngl sets the layers on the GPU; they are never split"),
         """-kvo --kv-offload -nkvo --no-kv-offload --op-offload -cmoe --cpu-moe
         -bs --backend-sampling --mmproj-offload""",
     ),
@@ -62,7 +62,7 @@ _TABLE = (
     ),
     (Foreign("ignored", "attention is always fused", choices=ON_OFF), "-fa --flash-attn"),
     (Foreign("ignored", "-ub sets the prompt tokens per pass", 1), "-b --batch-size"),
-    (Foreign("ignored", "-t counts for prompt and answer", 1), "-tb --threads-batch"),
+    (Foreign("ignored", "-t applies to prompt and answer", 1), "-tb --threads-batch"),
     (Foreign("ignored", "-v shows the timings"), "--perf --show-timings"),
     (Foreign("ignored", "-v is the only level of detail", 1), "-lv --verbosity --log-verbosity"),
     (
@@ -76,7 +76,7 @@ _TABLE = (
     (
         Foreign(
             "refused",
-            "fetch the model first (`lepton models` tells how), then give the GGUF file: -m FILE",
+            "download the model (see `lepton models`), then give the GGUF file: -m FILE",
         ),
         """-hf -hfr --hf-repo -hff --hf-file -hft --hf-token -mu --model-url -dr --docker-repo
         --gpt-oss-20b-default --gpt-oss-120b-default""",
@@ -106,15 +106,15 @@ _TABLE = (
         --image-min-tokens --image-max-tokens""",
     ),
     (
-        Foreign("refused", "Lepton scales positions as the model file says"),
+        Foreign("refused", "Lepton scales positions as given in the model file"),
         """--rope-scaling --rope-scale --rope-freq-base --rope-freq-scale --yarn-orig-ctx
         --yarn-ext-factor --yarn-attn-factor --yarn-beta-slow --yarn-beta-fast -gan --grp-attn-n
         -gaw --grp-attn-w""",
     ),
-    (Foreign("ignored", KEPT_ANYWAY, 1), "--prompt-cache"),
-    (Foreign("ignored", KEPT_ANYWAY), "--prompt-cache-all --prompt-cache-ro"),
+    (Foreign("ignored", CACHED_ANYWAY, 1), "--prompt-cache"),
+    (Foreign("ignored", CACHED_ANYWAY), "--prompt-cache-all --prompt-cache-ro"),
     (
-        Foreign("refused", "the chat template adds its own"),
+        Foreign("refused", "the chat template adds the prefix and suffix"),
         "--in-prefix --in-suffix --in-prefix-bos",
     ),
     (
@@ -129,7 +129,7 @@ _TABLE = (
     (Foreign("refused", "Lepton uses the metadata of the model file unchanged"), "--override-kv"),
     (Foreign("refused", "`lepton template` shows the prompt"), "--verbose-prompt"),
     (
-        Foreign("refused", "Lepton prints the answer alone; --json has its token ids"),
+        Foreign("refused", "Lepton prints only the answer; --json has the token ids"),
         "--display-prompt",
     ),
     (Foreign("refused", "redirect stderr: 2> FILE"), "--log-file --log-prompts-dir"),
@@ -160,7 +160,7 @@ def _by_flag(*tables: tuple[tuple[Foreign, str], ...]) -> dict[str, Foreign]:
 FOREIGN = _by_flag(_TABLE, _IN_RUN)
 FOREIGN_IN_CHAT = _by_flag(_TABLE, _IN_CHAT)
 
-OURS = {  # other tools' flags, and which of ours does the same
+OURS = {  # our flag -> other tools' flags for the same
     theirs: ours
     for ours, flags in {
         "-n": """--max-tokens --max-new-tokens --max-length --num-predict --num-tokens --tokens
@@ -179,10 +179,10 @@ OURS = {  # other tools' flags, and which of ours does the same
     }.items()
     for theirs in flags.split()
 }
-NEEDLESS = {  # other tools' flags for what Lepton does anyway
+NEEDLESS = {  # other tools' flags for what Lepton always does
     flag: reason
     for reason, flags in {
-        "stdout is the answer alone, notes and errors go to stderr": "--quiet --silent -q",
+        "only the answer goes to stdout, notes and errors go to stderr": "--quiet --silent -q",
         "answers are shown as they are generated": "--stream",
     }.items()
     for flag in flags.split()

@@ -1,4 +1,4 @@
-"""What Click refuses, in our words: which option takes what, and one that would do."""
+"""Rewords Click's errors: which values an option takes, with an example."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from quant.errors import LeptonError, UsageError
 
 
 def refusal(error: typer.TyperException) -> LeptonError:
-    """The error with a hint: where the value was set, or what to type."""
+    """Click's error as ours, with a hint: where the value was set, or what to type."""
     parameter = getattr(error, "param", None)
     if parameter is None:
         kind = UsageError if error.exit_code == UsageError.exit_code else LeptonError
@@ -25,7 +25,7 @@ def refusal(error: typer.TyperException) -> LeptonError:
 
 
 def _named(parameter: Any, error: Any, most: int = 2) -> str:
-    """`-n, --predict`, as the help begins; the command where it is a word without a flag."""
+    """`-n, --predict` as in the help; for a positional argument the command."""
     if parameter.param_type_name == "argument":
         return str(error.ctx.command_path)
     return ", ".join(sorted(parameter.opts, key=len)[:most])
@@ -46,7 +46,7 @@ def expected(parameter: Any) -> str:
 
 
 def example(parameter: Any) -> str:
-    """A value that is allowed, or the name of the value."""
+    """An allowed value, or the name of the value."""
     kind = parameter.type
     choices = list(getattr(kind, "choices", ()))
     if choices:
@@ -59,5 +59,5 @@ def example(parameter: Any) -> str:
 
 
 def _base(kind: Any) -> str:
-    """`int` of Click's `int` and `int range`."""
+    """The base type: `int` for Click's `int` and `int range`."""
     return str(kind.name).split()[0]
