@@ -1,4 +1,4 @@
-"""What keeping to a form costs, and what guessing ahead saves, in time a token.
+"""The cost of a constraint, and the gain of speculative decoding, in time per token.
 
     python benchmarks/answers.py MODEL.gguf
 
@@ -45,7 +45,7 @@ def answered(model: Model, prompt: str, wanted: Generation) -> Stats:
 
 
 class Dictated(Sampler):
-    """Draws, and then says what it is told to."""
+    """A sampler that draws, but returns given tokens."""
 
     def __init__(self, model: Model, tokens: Sequence[int]) -> None:
         super().__init__(GREEDY, model.tokenizer, ignore_eos=True)
@@ -57,7 +57,7 @@ class Dictated(Sampler):
 
 
 def repeated(model: Model, most: int) -> Stats:
-    """The prompt's text twice more, with up to so many guesses at a time."""
+    """Repeats the prompt's text twice, with up to `most` draft tokens per pass."""
     ids = model.tokenizer.encode(TEXT)
     prompt, answer = [*ids, *ids], ids * 2
     wanted = Generation(GREEDY, len(answer), ignore_eos=True)
@@ -76,7 +76,7 @@ def repeated(model: Model, most: int) -> Stats:
 
 
 def in_turn(rounds: int, sides: Sequence[Callable[[], Stats]]) -> list[float]:
-    """Milliseconds a token of each side; the first round warms up."""
+    """Milliseconds per token of each side; the first round warms up."""
     times: list[list[float]] = [[] for _ in sides]
     for _ in range(rounds + 1):
         for side, answer in zip(times, sides, strict=True):

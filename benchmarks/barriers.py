@@ -1,4 +1,4 @@
-"""How a step of many small operators fares on a machine that is shared: a table.
+"""The time of a step of many small operators on a busy machine, as a table.
 
 python benchmarks/barriers.py
 
@@ -25,7 +25,7 @@ OPERATORS, WIDTH, STEPS = 250, 512, 40
 
 
 def forward(ops: Operators) -> Array:
-    """A chain: each operator needs the one before it."""
+    """A chain of operators, each of which depends on the previous one."""
     x = ops.embed(TABLE)
     for _ in range(OPERATORS):
         x = ops.linear(MATRIX, x)

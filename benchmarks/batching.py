@@ -1,4 +1,4 @@
-"""Many sequences at once, Lepton beside llama.cpp, in turn: tokens a second of all together.
+"""Many sequences at once, Lepton and llama.cpp in turn: total tokens per second.
 
     python benchmarks/batching.py MODEL.gguf --python ~/llama/bin/python -t 2
 
@@ -43,7 +43,7 @@ def llamacpp(given: argparse.Namespace, context: int) -> Iterator[tuple[IO[str],
 
 
 def theirs(pipes: tuple[IO[str], IO[str]], sequences: int, count: int) -> float:
-    """Tokens a second."""
+    """Tokens per second."""
     wanted = {"n_seqs": sequences, "n_prompt": PROMPT, "n_gen": count}
     print(json.dumps(wanted), file=pipes[0], flush=True)
     answer = pipes[1].readline()
@@ -53,7 +53,7 @@ def theirs(pipes: tuple[IO[str], IO[str]], sequences: int, count: int) -> float:
 
 
 def ours(model: Model, random: Random, sequences: int, count: int) -> float:
-    """Tokens a second."""
+    """Tokens per second."""
     wanted = Generation(Sampling(temperature=0), count, ignore_eos=True, split_reasoning=False)
     size = model.tokenizer.vocab_size
     prompts = [tuple(random.randrange(size) for _ in range(PROMPT)) for _ in range(sequences)]

@@ -1,4 +1,4 @@
-"""Lepton against llama.cpp on the same files, in turn, so that both meet the same noise.
+"""Compares Lepton and llama.cpp on the same files in alternating runs, under the same noise.
 
     python benchmarks/compare.py MODEL.gguf... --python ~/llama/bin/python -t 2 -d 0,4096
     python benchmarks/compare.py MODEL.gguf... --llama-bench ~/llama.cpp/build/bin/llama-bench
@@ -40,13 +40,13 @@ _, status, usage = os.wait4(process.pid, 0)
 seconds = time.perf_counter() - begin
 peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 print(json.dumps({"seconds": seconds, "bytes": peak, "code": os.waitstatus_to_exitcode(status)}))
-"""  # a small process, because a child's highest memory counts its parent's at its birth
+"""  # a small process, because a child's peak memory includes its parent's at the fork
 SETTINGS = f"n_ubatch {UBATCH}, KV cache f16, llama.cpp: flash attention auto, weights repacked"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What both reached in each round; the ratios say how many times better Lepton is."""
+    """The results of both in each round; the ratios say how many times better Lepton is."""
 
     model: str
     test: str
@@ -70,7 +70,7 @@ class Side(Protocol):
 
 
 class Lepton:
-    """In this very process."""
+    """Runs in this process."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
@@ -80,7 +80,7 @@ class Lepton:
 
 
 class LlamaServer:
-    """A process that keeps the model loaded and answers a line with a line."""
+    """A process that keeps the model loaded and answers each line with a line."""
 
     def __init__(self, python: str, model: Path, threads: int, context: int) -> None:
         words = ["--threads", str(threads), "--ubatch", str(UBATCH), "--context", str(context)]
@@ -122,7 +122,7 @@ class LlamaBench:
 
 
 def speeds(model: Path, given: argparse.Namespace) -> Iterator[Row]:
-    """A row a test. Both sides run it once before they are timed."""
+    """One row per test. Both sides run it once before they are timed."""
     trials = list(_trials(given))
     if not trials:
         return
@@ -164,7 +164,7 @@ def _trials(given: argparse.Namespace) -> Iterator[Trial]:
 
 
 def starts(model: Path, given: argparse.Namespace) -> list[Row]:
-    """Whole processes to the first token: their seconds, and their memory at the highest."""
+    """Whole processes until the first token: seconds and peak memory."""
     times = Row(model.name, "start to first token", "s", [], [])
     memory = Row(model.name, "peak memory", "MB", [], [])
     for number in range(-1, given.rounds):  # the first round warms the file and the kernels
@@ -194,7 +194,7 @@ def _lepton_start(model: Path, given: argparse.Namespace) -> tuple[float, float]
 
 
 def _alone(*words: str) -> dict[str, Any]:
-    """The JSON that a process of its own prints; Lepton's settings are left out of it."""
+    """The JSON output of a separate process, without Lepton's settings in its environment."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "LEPTON_CONFIG": os.devnull}
     done = subprocess.run(words, stdout=subprocess.PIPE, env=environment, check=True)
     said: dict[str, Any] = json.loads(done.stdout)
@@ -202,7 +202,7 @@ def _alone(*words: str) -> dict[str, Any]:
 
 
 def wait_for_quiet() -> None:
-    """Until other processes leave the CPUs alone: spinning threads suffer most from them.
+    """Waits until the CPUs are idle, since spinning threads suffer most from other processes.
 
     Both sides sleep meanwhile. Gives up after a while, and where the system tells nothing.
     """
@@ -216,7 +216,7 @@ def wait_for_quiet() -> None:
 
 
 def _ticks() -> tuple[int, int]:
-    """What all CPUs have spent at work, and altogether, since the system's start."""
+    """The busy time and the total time of all CPUs since boot."""
     stat = Path("/proc/stat")
     if not stat.exists():
         return 0, 0

@@ -35,7 +35,7 @@ ATTAINED = 0.9  # of it, by copying
 
 
 class NoCard:
-    """Takes everything and does nothing."""
+    """A stub that accepts every call."""
 
     name, capability = "none", (8, 9)
 
@@ -61,7 +61,7 @@ class NoCard:
 
 
 def token_work(path: Path, depth: int) -> tuple[int, int]:
-    """Bytes and kernels of a token at a depth."""
+    """Bytes and kernels per token at a depth."""
     file = GGUF.open(path)
     program, card = loading.build(file, depth + 1), NoCard()
     runner = CudaRunner(card, program, ("f16", "f16"), Limits(1, 1), card)

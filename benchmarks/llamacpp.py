@@ -29,7 +29,7 @@ KILOBYTE = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss
 
 
 class Context:
-    """A loaded model with a context of its own; tokens enter at the end of what it holds."""
+    """A loaded model with its own context; tokens are appended to it."""
 
     def __init__(
         self, path: Path, threads: int, ubatch: int, context: int, sequences: int = 1
@@ -49,7 +49,7 @@ class Context:
         self.held: list[int] = []
 
     def enter(self, tokens: list[int]) -> None:
-        """The last token's logits are computed, as in llama-bench."""
+        """Runs tokens; computes the last one's logits, as llama-bench does."""
         for start in range(0, len(tokens), CHUNK):
             part = tokens[start : start + CHUNK]
             array = (ctypes.c_int32 * len(part))(*part)
@@ -60,7 +60,7 @@ class Context:
         api.llama_synchronize(self.handle)
 
     def enter_together(self, rows: list[list[int]], position: int) -> None:
-        """The next tokens of each sequence, of which all stand at `position`, in one pass."""
+        """Runs the next token of each sequence, all at `position`, in one pass."""
         count = sum(map(len, rows))
         batch = api.llama_batch_init(count, 0, 1)
         batch.n_tokens = count
@@ -76,7 +76,7 @@ class Context:
             raise SystemExit(f"llama_decode failed with {code}")
 
     def keep(self, count: int) -> None:
-        """Forgets all but the first tokens."""
+        """Drops all tokens after the first `count`."""
         api.llama_memory_seq_rm(api.llama_get_memory(self.handle), 0, count, -1)
         del self.held[count:]
 
@@ -137,7 +137,7 @@ def first(given: argparse.Namespace) -> None:
 
 
 def peak_bytes() -> int:
-    """The process's own highest memory; ru_maxrss would count its parent's at its birth."""
+    """The process's own peak memory; ru_maxrss would include its parent's at the fork."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTE
@@ -155,7 +155,7 @@ def quantize(source: Path, out: Path, kind: str) -> None:
 
 @api.llama_log_callback
 def hush(level: int, text: bytes, user_data: ctypes.c_void_p) -> None:
-    """llama.cpp tells much on stderr."""
+    """Silences llama.cpp's stderr output."""
 
 
 def main() -> None:

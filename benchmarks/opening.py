@@ -1,4 +1,4 @@
-"""How long a model file takes to open, to list and to make a tokenizer of: for docs/performance.md.
+"""The time to open and list a model file and to build its tokenizer, for docs/performance.md.
 
 python benchmarks/opening.py FILE...
 """
@@ -15,7 +15,7 @@ ROUNDS = 5
 
 
 def best_of(action: Callable[[], object]) -> float:
-    """Seconds of the fastest of a few rounds."""
+    """The seconds of the fastest of several rounds."""
     times = []
     for _ in range(ROUNDS):
         start = time.perf_counter()

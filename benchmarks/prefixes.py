@@ -1,4 +1,4 @@
-"""What the prefix cache on disk saves: whole `lepton run` processes, to their first token.
+"""The gain of the prompt cache on disk: whole `lepton run` processes, to their first token.
 
 python benchmarks/prefixes.py FILE...
 
@@ -31,7 +31,7 @@ def text_of(tokens: int, model: Path) -> str:
 
 
 def seconds(model: Path, text: Path, question: str, cache: Path, *how: str) -> float:
-    """Compiled kernels stay where they are; only what is kept of prompts is elsewhere."""
+    """An environment with a separate prompt cache but the same compiled kernels."""
     kernels, mine = cache_folder() / "kernels", cache / "lepton" / "kernels"
     if not mine.exists():
         mine.parent.mkdir(parents=True)

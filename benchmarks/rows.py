@@ -1,4 +1,4 @@
-"""A thousand short rows from end to end: `lepton batch` beside a shell loop that starts llama.cpp.
+"""A thousand short rows: `lepton batch` compared with a shell loop that starts llama.cpp.
 
     python benchmarks/rows.py MODEL.gguf --python ~/llama/bin/python -t 2
 
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--loop", type=int, default=20, help="rows of the loop that are timed")
     given = parser.parse_args()
-    lepton(given, 2)  # compiles what is to be compiled
+    lepton(given, 2)  # compiles kernels
     wait_for_quiet()
     before = [llamacpp(given, row) for row in range(given.loop // 2)]
     wait_for_quiet()

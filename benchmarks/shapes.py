@@ -1,4 +1,4 @@
-"""Writes files of real models' shapes with random weights, to measure speed on without downloads.
+"""Writes model files of real shapes with random weights, for benchmarks without downloads.
 
     python benchmarks/shapes.py llama1b model.gguf --type Q4_0 --vocab ggml-vocab-llama-bpe.gguf
     python benchmarks/shapes.py qwen05 model.gguf --type Q4_K_M --source qwen05-f16.gguf
@@ -32,7 +32,7 @@ NORMAL, CONTROL = 1, 3  # kinds of tokens
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A model's sizes, in the letters of the house."""
+    """A model's dimensions, by our usual letters."""
 
     architecture: str
     pre_tokenizer: str
@@ -68,7 +68,7 @@ SHAPES = {
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A tensor to come; a vector of ones has no deviation."""
+    """A planned tensor; without deviation it is a vector of ones."""
 
     name: str
     format: Format
@@ -97,7 +97,7 @@ def write_file(
     fill: Callable[[Planned], NDArray[np.uint8]],
     vocabulary: Path | None = None,
 ) -> None:
-    """A shape's file with the tensors that are planned for so many tokens."""
+    """A shape's file with the tensors planned for this vocabulary size."""
     shape = SHAPES[name]
     writer = gguf.GGUFWriter(out, shape.architecture)
     writer.add_name(f"{name} with random weights")
@@ -145,7 +145,7 @@ def plan_tensors(shape: Shape, kind: Format, tokens: int) -> Iterator[Planned]:
 
 
 def weights(tensor: Planned, random: np.random.Generator) -> NDArray[np.uint8]:
-    """The tensor's bytes, drawn in a fixed order and made in slices of rows."""
+    """The tensor's bytes, drawn in a fixed order, in slices of rows."""
     if tensor.deviation is None:
         return quantize(tensor.format, np.ones(tensor.shape, np.float32))
     *rows, columns = tensor.shape
@@ -172,7 +172,7 @@ def _add_sizes(writer: gguf.GGUFWriter, shape: Shape, tokens: int) -> None:
 
 
 def _copy_vocabulary(writer: gguf.GGUFWriter, source: Path) -> int:
-    """Takes over every key of the tokenizer; gives the number of tokens."""
+    """Copies every key of the tokenizer; returns the number of tokens."""
     metadata = GGUF.open(source).metadata
     for key, value in metadata.items():
         if key.startswith("tokenizer."):
@@ -211,10 +211,10 @@ def _make_vocabulary(writer: gguf.GGUFWriter, shape: Shape) -> int:
 
 
 def byte_pairs(count: int) -> tuple[list[str], list[str]]:
-    """So many tokens, and the merges that build them: each is a known string and one byte more."""
+    """`count` tokens and their merges: each is a known string and one more byte."""
     letters = byte_letters()
     tokens, merges = list(letters), list[str]()
-    for known in tokens:  # it grows as we go
+    for known in tokens:  # it grows during the loop
         for letter in letters:
             if len(tokens) == count:
                 return tokens, merges
@@ -224,7 +224,7 @@ def byte_pairs(count: int) -> tuple[list[str], list[str]]:
 
 
 def byte_letters() -> list[str]:
-    """GPT-2's letter of each byte: printable ones stand for themselves, others follow U+0100."""
+    """GPT-2's character for each byte: printable ones are themselves, others follow U+0100."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = itertools.count(0x100)
     return [chr(byte if byte in printable else next(others)) for byte in range(256)]

@@ -1,4 +1,4 @@
-"""What all tests share: real data where it is there, and never the real home folder."""
+"""Shared fixtures: real data if available, and a scratch home folder."""
 
 import hashlib
 import os
@@ -33,7 +33,7 @@ def shared_data() -> Callable[[str], Path]:
 
 
 def find_data(name: str) -> Path | None:
-    """None where it is not."""
+    """The folder of test data, or None."""
     chosen = os.environ.get("LEPTON_TEST_DATA")
     data = Path(chosen) if chosen else ROOT.parent / "shared" / "data"
     source = data / f"{name}.tar.xz" if name in ARCHIVES else data / name
@@ -59,7 +59,7 @@ def _unpacked(archive: Path) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def heeded_interrupts() -> None:
-    """A run in the background ignores Ctrl-C, and so would the programs that the tests start."""
+    """Restores Ctrl-C, which background jobs ignore, for the programs that tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -1,1 +1,1 @@
-"""What is run weekly, by `python -m tests.fuzz`: mutated inputs, kills, hashes, a soak."""
+"""The weekly tests of `python -m tests.fuzz`: mutated inputs, kills, hashes, a soak test."""

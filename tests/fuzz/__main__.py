@@ -1,7 +1,7 @@
-"""Attacks Lepton: python -m tests.fuzz [--files N] [--kills N] [--minutes M] [--seed S].
+"""Fuzz tests: python -m tests.fuzz [--files N] [--kills N] [--minutes M] [--seed S].
 
 Mutated files of every kind in process, with limits of memory and time; batches and chats that are
-killed and gone on with; the matrix of hashes; a soak of M minutes. Prints a table; exit code 1:
+killed and continued; the matrix of hashes; a soak of M minutes. Prints a table; exit code 1:
 something did not end as promised, and is named with its file.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
-from folders import make_importable  # noqa: E402  # tests import each other as pytest lets them
+from folders import make_importable  # noqa: E402  # makes imports between tests work as in pytest
 
 make_importable()
 

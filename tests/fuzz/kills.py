@@ -1,4 +1,4 @@
-"""Batches and chats that are killed (SIGKILL) at moments drawn by lot, and gone on with.
+"""Kills batches and chats (SIGKILL) at random moments, and continues them.
 
 Each victim is killed and begun again until it ends by itself; what it leaves is then compared with
 what one that nobody kills leaves.
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Batch:
-    """A result that is there stays, though not in its place: at the end they are put in order."""
+    """Existing results stay, perhaps at another position: they are sorted at the end."""
 
     name = "batches"
 
@@ -50,7 +50,7 @@ class Batch:
 
 
 class Chat:
-    """A kept chat that a pipe goes on with; turns that are there stay."""
+    """A saved chat that is continued from a pipe; existing turns stay."""
 
     name = "chats"
 
@@ -65,7 +65,7 @@ class Chat:
         return [*LEPTON, "chat", "builtin", "--resume", "hi", "-n", "60", *SETTINGS]
 
     def stdin(self) -> str:
-        """What was not answered yet."""
+        """The questions that are not answered yet."""
         answered = sum(role == "assistant" for role, _ in self._turns()) - 1
         return "".join(QUESTIONS[answered:])
 
@@ -83,13 +83,13 @@ Victim = Batch | Chat
 @dataclass(slots=True)
 class Tally:
     kills: int = 0
-    ended: int = 0  # compared with one that nobody kills
+    ended: int = 0  # compared with an undisturbed run
 
 
 def killed(
     kind: type[Victim], kills: int, random: Random, folder: Path, findings: Path
 ) -> tuple[Tally, list[str]]:
-    """What differs is kept in `findings`. Raises RuntimeError where Lepton fails unkilled."""
+    """Stores differences in `findings`. Raises RuntimeError if an undisturbed run fails."""
     folder.mkdir()
     begin = time.monotonic()
     whole = kind(folder / "whole")
@@ -112,7 +112,7 @@ def killed(
 
 
 def _kept(findings: Path, victim: Victim, texts: Mapping[str, bytes]) -> str:
-    """Two contents of a file that should agree are left in files; what is said of them."""
+    """Writes two file contents that should be equal; returns the message about them."""
     findings.mkdir(parents=True, exist_ok=True)
     names = [f"{victim.name}-{victim.folder.name}-{what}{victim.file.suffix}" for what in texts]
     for name, text in zip(names, texts.values(), strict=True):
@@ -121,7 +121,7 @@ def _kept(findings: Path, victim: Victim, texts: Mapping[str, bytes]) -> str:
 
 
 def _strike(victim: Victim, seconds: float) -> bool:
-    """Whether it was killed before it ended."""
+    """Whether it was killed before its end."""
     process = _started(victim)
     try:
         process.communicate(victim.stdin().encode(), seconds)

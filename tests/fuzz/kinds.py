@@ -1,4 +1,4 @@
-"""What is mutated, and which commands read it. A file of each kind is made here, as text."""
+"""The kinds of mutated files and the commands that read them; creates a file of each kind."""
 
 import json
 import os
@@ -28,7 +28,7 @@ REFUSED = range(2, 7)
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of a mutated file: each command's exit code and what it printed."""
+    """The result of a mutated file: exit code and output of each command."""
 
     folder: Path
     data: bytes
@@ -55,7 +55,7 @@ class Kind:
 
 
 def prepare(folder: Path) -> None:
-    """A model, rows, and Lepton's own folders, which are the variables' from then on."""
+    """Creates a model, rows and Lepton's own folders, and sets the variables for them."""
     metadata = {"tokenizer.chat_template": CHATML, "llama.context_length": 1024}
     write_model(folder / MODEL, metadata=metadata, dimensions={"d": 32})  # blocks of q8_0
     rows = [{"id": n, "prompt": f"Say {n}."} for n in range(3)]
@@ -102,7 +102,7 @@ def _try_model(random: Random, file: str) -> list[Words]:
 def _tampered(
     data: bytes, others: Sequence[bytes], tokens: Sequence[bytes], random: Random
 ) -> bytes:
-    """A whole file with one to three keys of another value, or none, or without a tensor."""
+    """A valid file with one to three changed or missing keys, or a missing tensor."""
     preset = random.choice(PRESETS)
     keys = [f"{preset.partition('-')[0]}.{key}" for key in KEYS] + [*TOKENIZER_KEYS]
     changed = {key: random.choice(TAMPERED) for key in random.sample(keys, random.randint(1, 3))}
@@ -114,7 +114,7 @@ def _tampered(
         path = Path(folder) / "tampered.gguf"
         try:
             return write_model(path, preset, metadata=changed, tensors=tensors).read_bytes()
-        except (struct.error, OverflowError, TypeError, ValueError):  # no file can hold that
+        except (struct.error, OverflowError, TypeError, ValueError):  # not representable in a file
             return data
 
 
@@ -220,7 +220,7 @@ JSON_TOKENS = (b"{", b"}", b"[", b"]", b'"', b",", b":", b"null", b"1e999", b'"\
 def _some_rows(
     data: bytes, others: Sequence[bytes], tokens: Sequence[bytes], random: Random
 ) -> bytes:
-    """Thousands of good rows are no attack: each is answered, and that takes its time."""
+    """Limits the number of valid rows: each is answered, which takes time."""
     return mutated(data, others, tokens, random)[:MOST_ROWS]
 
 
@@ -236,7 +236,7 @@ def _results(folder: Path) -> list[bytes]:
 
 
 def _judge_results(trial: Trial) -> str:
-    """A refused file is as it was; else every whole line that is there before is there after."""
+    """Checks that a refused file is unchanged, and that otherwise no complete line is lost."""
     after = (trial.folder / "results.jsonl").read_bytes()
     if trial.codes[0] in REFUSED:
         return "" if after == trial.data else "a refused file was changed"
@@ -255,7 +255,7 @@ def _long_run() -> Words:
 
 
 def _judge_prefix(trial: Trial) -> str:
-    """Asked again without a cache."""
+    """Compares with an answer without cache."""
     return "" if trial.printed[0] == trial.printed[1] else "a damaged block changed the answer"
 
 
@@ -298,7 +298,7 @@ KINDS: Sequence[Kind] = (
         JSON_TOKENS,
     ),
     Kind(
-        *("kept chats", 4, "state/lepton/sessions/hi.jsonl", _encoded(SESSION)),
+        *("autosaved chats", 4, "state/lepton/sessions/hi.jsonl", _encoded(SESSION)),
         lambda random, file: [
             ["sessions", "show", "hi"],
             ["chat", MODEL, "--resume", "hi", "hi", *QUICK[:-1]],

@@ -1,4 +1,4 @@
-"""Damage to bytes and texts, drawn from a generator: the same seed gives the same damage."""
+"""Random mutations of bytes and texts; the same seed gives the same mutations."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ EDGES = [
 ]
 """Numbers at which lengths, counts and offsets go wrong."""
 
-MOST_SEARCHED = 10_000  # bytes of a text that has grown
+MAX_SEARCHED = 10_000  # bytes of a text that has grown
 
 Mutation = Callable[[bytearray, Random], None]
 
@@ -39,7 +39,7 @@ def mutated(data: bytes, others: Sequence[bytes], tokens: Sequence[bytes], rando
 
 
 def _place(data: bytes | bytearray, random: Random) -> int:
-    """Rather in front, where a format has its structure."""
+    """A position, more often near the front, where formats have their structure."""
     most = random.choice((64, 1024, 16384, len(data)))
     return random.randrange(min(len(data), most) + 1)
 
@@ -93,8 +93,8 @@ NUMBERS = (b"0", b"-1", b"1", b"999999999", b"1e400", b"18446744073709551616", b
 
 
 def _some(pattern: re.Pattern[bytes], data: bytearray, random: Random) -> slice:
-    """Where one of the matches lies."""
-    found = [match.span() for match in pattern.finditer(data[:MOST_SEARCHED])]
+    """The span of a random match."""
+    found = [match.span() for match in pattern.finditer(data[:MAX_SEARCHED])]
     return slice(*random.choice(found)) if found else slice(0, 0)
 
 
@@ -107,13 +107,13 @@ def _drop_piece(data: bytearray, random: Random) -> None:
 
 
 def _copy_piece(data: bytearray, random: Random) -> None:
-    """Over another one, or beside it."""
+    """Copies a span over another one, or next to it."""
     piece, place = data[_some(PIECE, data, random)], _some(PIECE, data, random)
     data[place if random.random() < 0.5 else slice(place.stop, place.stop)] = piece
 
 
 def _line(data: bytearray, random: Random) -> None:
-    """Lines change their places, or come twice."""
+    """Swaps or duplicates lines."""
     lines = data.splitlines(keepends=True)
     if lines:
         lines.insert(random.randrange(len(lines)), random.choice(lines))

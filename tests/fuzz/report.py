@@ -1,4 +1,4 @@
-"""The table of a run: a line for each thing tried, what it cost at most, and what was found."""
+"""The table of a run: one line per kind of test with its highest cost and its findings."""
 
 from typing import TextIO
 
@@ -10,7 +10,7 @@ class Table:
         self._write("|---|---:|---|")
 
     def row(self, what: str, times: int, outcome: str, *failed: str) -> None:
-        """`failed` are the findings, each a line of its own below the table."""
+        """Adds a row; `failed`: findings, printed below the table."""
         found = f"; **{len(failed)} found**" if failed else ""
         self._failed += failed
         self._write(f"| {what} | {times} | {outcome}{found} |")

@@ -1,4 +1,4 @@
-"""Mutated files in processes of their own, with limits of memory and time.
+"""Runs commands on mutated files in separate processes, with memory and time limits.
 
 A forked process makes and tries one file after another: the file is drawn from the run's seed, the
 kind and its number, so that parent and child make the same, whatever becomes of the child.
@@ -31,7 +31,7 @@ SIGNS = (b"Traceback", b"a fault in Lepton")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A file that did not end as promised."""
+    """A file with a wrong outcome."""
 
     why: str
     file: Path
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One file's cost, and what is wrong."""
+    """The cost of one file, and what is wrong."""
 
     number: int
     codes: Sequence[int]
@@ -67,7 +67,7 @@ class Tries:
                     yield measure
 
     def _child(self, folder: Path, numbers: Sequence[int]) -> Iterator[Measure]:
-        """One process; if it is ended by a file, that file's measure is the last."""
+        """Runs one process; if a file crashes it, that file's measure is the last."""
         ours, theirs = os.pipe()
         pid = os.fork()
         if not pid:
@@ -98,7 +98,7 @@ class Tries:
             yield Measure(begun, (), 0.0, 0, why)
 
     def _serve(self, folder: Path, numbers: Sequence[int], pipe: int) -> None:
-        """In the child. `folder/printed` has what a command says."""
+        """Runs in the child; `folder/printed` has the output of the command."""
         os.chdir(folder)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         printed = os.open("printed", os.O_RDWR | os.O_CREAT | os.O_APPEND)
@@ -114,7 +114,7 @@ class Tries:
             signal.alarm(PATIENCE)
             why, codes, seconds, memory = self._try(folder, seeds, number, printed)
             told = {"number": number, "codes": codes, "seconds": seconds, "memory": memory}
-            if why:  # here: for the parent it may be the next one's file already
+            if why:  # written here, as the parent may already be at the next file
                 self._keep(number, why, folder)
             os.write(pipe, json.dumps({**told, "why": why}).encode() + b"\n")
         os._exit(0)
@@ -122,7 +122,7 @@ class Tries:
     def _try(
         self, folder: Path, seeds: Sequence[bytes], number: int, printed: int
     ) -> tuple[str, list[int], float, int]:
-        """What is wrong, exit codes, seconds of the processor, bytes at the peak."""
+        """What is wrong, exit codes, CPU seconds, peak memory in bytes."""
         random, data = self._random(number, seeds)
         place = self._place(folder)
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -158,7 +158,7 @@ class Tries:
         return f"{kind}-{self._seed}-{number}{ending}"
 
     def _keep(self, number: int, why: str, scratch: Path) -> None:
-        """The file, and what was printed last."""
+        """Stores the file and its last output."""
         self._findings.mkdir(parents=True, exist_ok=True)
         file, place = self._findings / self._name(number), self._place(scratch)
         if place.exists():
@@ -177,7 +177,7 @@ def _amiss(trial: Trial) -> str:
 
 
 def _reset_peak() -> int:
-    """Bytes in use, which is the peak from now on (where the system can be told so)."""
+    """Bytes in use; resets the peak to it (where the system supports that)."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

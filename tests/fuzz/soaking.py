@@ -1,4 +1,4 @@
-"""One process that does everything again and again: what it holds must not grow."""
+"""The soak test: one process repeats all commands, and its memory must not grow."""
 
 import os
 import sys
@@ -12,8 +12,8 @@ from pathlib import Path
 from fuzz.kinds import LONG, MODEL, QUICK, ROWS, prepare
 from lepton_cli.program import run
 
-WARM = 20  # rounds that fill what is kept on purpose
-MOST_GROWTH = 16 << 20  # bytes
+WARM = 20  # rounds that fill the caches
+MAX_GROWTH = 16 << 20  # bytes
 PAGE = os.sysconf("SC_PAGE_SIZE")
 CPU = ("--backend", "cpu", "-n", "20", "--temp", "0")
 
@@ -31,7 +31,7 @@ class Held:
 
 
 def soak(minutes: float) -> tuple[Held, Held]:
-    """What it held when it was warm, and at the end. On Linux only."""
+    """Memory and open files after warming up, and at the end. Linux only."""
     end, rounds, warm = time.monotonic() + 60 * minutes, 0, None
     with tempfile.TemporaryDirectory(prefix="lepton-soak-") as folder, _quiet():
         os.chdir(folder)
@@ -63,7 +63,7 @@ def _commands() -> list[list[str]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What the commands print goes nowhere, and they read nothing."""
+    """Runs with stdin and stdout redirected to /dev/null."""
     before = sys.stdin, sys.stdout, sys.stderr
     with open(os.devnull) as keys, open(os.devnull, "w") as out:
         sys.stdin, sys.stdout, sys.stderr = keys, out, out

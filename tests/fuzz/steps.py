@@ -1,4 +1,4 @@
-"""The parts of a run, each a few lines of the table."""
+"""The steps of a run; each adds a few lines to the table."""
 
 import os
 import tempfile
@@ -58,7 +58,7 @@ def kill(table: Table, kills: int, seed: int, findings: Path) -> None:
             random = Random(f"{seed}/{kind.name}")
             place = Path(folder) / kind.name
             tally, found = killed(kind, count, random, place, findings)
-        outcome = f"{tally.ended} {kind.name} gone on with, compared to the byte"
+        outcome = f"{tally.ended} {kind.name} continued, compared byte by byte"
         table.row(f"kills of {kind.name}", tally.kills, outcome, *found)
 
 
@@ -76,7 +76,7 @@ def hash_matrix(table: Table) -> None:
 def soak(table: Table, minutes: float) -> None:
     warm, end = soaking.soak(minutes)
     growth, files = end.memory - warm.memory, end.files - warm.files
-    found = [f"{growth >> 20} MB more"] if growth > soaking.MOST_GROWTH else []
+    found = [f"{growth >> 20} MB more"] if growth > soaking.MAX_GROWTH else []
     found += [f"{files} open files more"] if files > 0 else []
     outcome = f"{growth / (1 << 20):+.1f} MB and {files:+d} open files since round {warm.rounds}"
     table.row(f"soak of {minutes:g} minutes, rounds", end.rounds, outcome, *found)

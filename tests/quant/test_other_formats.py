@@ -40,7 +40,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 4920
         (b"GGUF\3\0\0\0\1\0", "it ends inside the number of tensors", "cut short"),
     ],
 )
-def test_a_file_that_is_no_gguf_is_told_for_what_it_is(tmp_path, content, message, hint):
+def test_a_file_that_is_not_a_gguf_is_reported_for_what_it_is(tmp_path, content, message, hint):
     path = tmp_path / "a b.gguf"
     path.write_bytes(content)
     with pytest.raises(ModelFileError) as caught:

@@ -14,11 +14,11 @@ OF_THIS_MACHINE = ("target triple", "target datalayout")
 
 
 def compile_nothing() -> None:
-    """Numba's libraries are linked and optimized as ever, but never become machine code."""
+    """Lets Numba link and optimize its libraries without generating machine code."""
 
     def no_address(library, name: str) -> int:
         library._ensure_finalized()
-        return 1  # nobody calls it
+        return 1  # never called
 
     codegen.JITCPUCodegen._add_module = lambda self, module: None
     codegen.JITCPUCodegen.set_env = lambda self, name, environment: None

@@ -1,4 +1,4 @@
-"""A model that answers rows out of their order, and `lepton batch` on it."""
+"""A fake model that answers rows out of order, and `lepton batch` with it."""
 
 import hashlib
 import threading
@@ -24,7 +24,7 @@ class FakeBatchModel(FakeModel):
     arithmetic: str = "x86_64.some"
     answered: list[str] = field(default_factory=list)
     on_outcome: Callable[[int], None] = lambda count: None
-    unmet: ConstraintError | None = None  # of every answer that must have a form
+    unmet: ConstraintError | None = None  # of every constrained answer
 
     def batch(
         self,

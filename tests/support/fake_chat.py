@@ -1,4 +1,4 @@
-"""Runs the chat on a model that says what it is told: `fake_chat.py '{"answers": [["Hi"]]}'`.
+"""Runs the chat with a scripted model: `fake_chat.py '{"answers": [["Hi"]]}'`.
 
 The terminal tests start it in a terminal of their own. The keys are those of FakeModel and
 ChatOptions; an answer is a list of pieces, one piece in a list is a thought.

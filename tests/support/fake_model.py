@@ -1,4 +1,4 @@
-"""A model that says what a test tells it to: the engine's contract without an engine."""
+"""A scripted model for tests: the engine's interface without an engine."""
 
 import re
 import threading
@@ -16,11 +16,11 @@ from quant.gguf import Metadata
 SPECIAL_TEXTS = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
 
 Piece = str | Reasoning
-"""A scripted piece of an answer: words, or a thought."""
+"""A scripted piece of an answer: text or reasoning."""
 
 
 class FakeTokenizer:
-    """One token a byte, and the special tokens above them."""
+    """One token per byte, then the special tokens."""
 
     vocab_size = 256 + len(SPECIAL_TEXTS)
     bos: int | None = 256
@@ -94,7 +94,7 @@ class FakeTemplate:
 
 @dataclass
 class FakeModel:
-    """Each call of `stream` plays the next of `answers`; the last one plays for ever.
+    """Each call of `stream` plays the next of `answers`; the last one is repeated.
 
     `prompts` (as text, special tokens shown) and `generations` record the calls. `pause` seconds
     pass before each piece; `failure` is raised after the pieces, as a model might.
@@ -127,7 +127,7 @@ class FakeModel:
     prompts: list[str] = field(default_factory=list)
     generations: list[Any] = field(default_factory=list)
     remembered: list[tuple[int | None, int]] = field(default_factory=list)
-    unstored: str | None = None  # why nothing is remembered
+    unstored: str | None = None  # why the prompt cache could not store
     identity: str = "the fake's"
     closed: bool = False
 

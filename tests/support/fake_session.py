@@ -1,4 +1,4 @@
-"""A session over a model that says what a test tells it to."""
+"""A session with a scripted model."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from quant.errors import UsageError
 
 @dataclass
 class Template(FakeTemplate):
-    """ChatML that can leave an answer open, and can be made to refuse."""
+    """ChatML that supports continued answers, and can be made to refuse."""
 
     refuses: bool = False
 

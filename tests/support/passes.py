@@ -1,4 +1,4 @@
-"""Forward passes for tests: a file's model on either backend, with little around it."""
+"""Forward passes for tests: a file's model on a backend, without the engine."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Which systems a test is for."""
+"""Markers for tests that need a certain operating system."""
 
 import sys
 

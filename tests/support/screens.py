@@ -1,4 +1,4 @@
-"""A terminal small enough to read: what a person sees after the bytes that were written."""
+"""A minimal terminal emulator: what is visible after the bytes that were written."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ KNOWN = re.compile(r"\x1b\[(\d*)([AJ])|\x1b\[[\d;]*m|([\n\r\t])|([^\x00-\x1f\x7f
 
 @dataclass
 class Terminal:
-    """Follows newlines, moves up and erasing below, and drops colours; all else is an error."""
+    """Supports newlines, moving up and erasing below; ignores colours; all else is an error."""
 
     width: int = 80
     rows: list[str] = field(default_factory=lambda: [""])

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from lepton_cli.models.parts.block import Mixer, Norm
 from lepton_cli.models.weights import Layer
-from ops.interface import Activation, Array, Chosen, Linear, Operators, Routing, check_widths
+from ops.interface import Activation, Array, ExpertChoice, Linear, Operators, Routing, check_widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +73,15 @@ class Mixture:
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         return self.sum_of(ops, x, self.choose(ops, x, w), w)
 
-    def choose(self, ops: Operators, x: Array, w: Layer) -> Chosen:
+    def choose(self, ops: Operators, x: Array, w: Layer) -> ExpertChoice:
         bias = w.vector(*self.bias_names)
         return ops.route(ops.linear(w.ffn_gate_inp, x), self.routing, bias)
 
-    def sum_of(self, ops: Operators, x: Array, chosen: Chosen, w: Layer) -> Array:
+    def sum_of(self, ops: Operators, x: Array, chosen: ExpertChoice, w: Layer) -> Array:
         """(T, D) -> (T, D): the chosen experts' results, by their weights."""
         return ops.expert_sum(self.each(ops, x, chosen, w), chosen)
 
-    def each(self, ops: Operators, x: Array, chosen: Chosen, w: Layer) -> Array:
+    def each(self, ops: Operators, x: Array, chosen: ExpertChoice, w: Layer) -> Array:
         """(T, D) -> (T·k, D): every chosen expert's result."""
         if "ffn_gate_up_exps" in w:
             both = ops.expert_linear(w.ffn_gate_up_exps, x, chosen)  # (T·k, 2·F)

@@ -55,7 +55,7 @@ def contents(session: Session | Conversation | SavedSession) -> list[str]:
 # --- what is kept
 
 
-def test_a_resumed_chat_is_the_same_and_goes_on(folder: Path) -> None:
+def test_a_resumed_chat_is_the_same_and_continues(folder: Path) -> None:
     session, _ = kept_chat(folder, [Reasoning("hm"), "one"])
     session.set_system("be brief")
     said(session.send("a"))
@@ -186,7 +186,7 @@ def test_tokens_of_a_former_model_do_not_come_back_with_a_branch() -> None:
     assert session.conversation.turns[-1] == Turn(Message("assistant", "one"), "stop")
 
 
-def test_half_a_character_from_a_terminal_loses_nothing_else(folder: Path) -> None:
+def test_a_partial_character_from_a_terminal_loses_nothing_else(folder: Path) -> None:
     tree = Tree()
     end = tree.add(Conversation(None, (Turn(Message("user", "caf\udcc3 au lait")),)))
     Autosave(folder).record(tree, end, FakeModel())
@@ -220,7 +220,7 @@ def test_to_go_to_a_branch_can_be_taken_back() -> None:
     assert contents(session) == ["a", "two"]
 
 
-def test_an_answer_that_was_gone_on_with_is_no_branch_of_its_own() -> None:
+def test_an_answer_that_was_continued_is_not_a_branch_of_its_own() -> None:
     session, model = chat(["one "], ["two"])
     model.reason = "length"
     said(session.send("count"))
@@ -271,7 +271,7 @@ def test_chats_that_begin_alike_have_files_of_their_own(folder: Path) -> None:
     assert found == {"one", "two", "three"}
 
 
-def test_two_programs_that_go_on_with_one_chat_make_branches(folder: Path) -> None:
+def test_two_programs_that_continue_one_chat_make_branches(folder: Path) -> None:
     session, _ = kept_chat(folder, ["one"])
     said(session.send("a"))
     path = only(folder)
@@ -284,7 +284,7 @@ def test_two_programs_that_go_on_with_one_chat_make_branches(folder: Path) -> No
     assert found == [contents(left), contents(right)]
 
 
-def test_a_file_that_was_moved_away_is_begun_anew_with_everything(folder: Path) -> None:
+def test_a_file_that_was_moved_away_is_begun_again_with_everything(folder: Path) -> None:
     session, _ = kept_chat(folder, ["one"], ["two"])
     said(session.send("a"))
     only(folder).rename(folder.parent / "elsewhere.jsonl")
@@ -326,7 +326,7 @@ def test_a_full_disk_costs_no_answer_and_is_made_up_for(
     assert contents(kept) == ["a", "one", "b", "two", "c", "three"]
 
 
-def test_a_folder_that_cannot_be_made_is_told_not_raised(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported_not_raised(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     session, _ = kept_chat(tmp_path / "file" / "sessions")
     assert said(session.send("a")) == "Hello!"
@@ -334,7 +334,7 @@ def test_a_folder_that_cannot_be_made_is_told_not_raised(tmp_path: Path) -> None
 
 
 @posix
-def test_kept_chats_are_their_owners_alone(folder: Path) -> None:
+def test_saved_chats_are_their_owners_alone(folder: Path) -> None:
     session, _ = kept_chat(folder)
     said(session.send("a secret"))
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -384,7 +384,7 @@ def test_a_chat_that_others_can_write_is_refused_in_the_own_folder_alone(
 
 @posix
 @pytest.mark.parametrize("planted", ["a pipe", "endless", "a folder"])
-def test_what_is_no_file_is_refused_and_not_waited_for(own: Path, planted: str) -> None:
+def test_what_is_not_a_file_is_refused_and_not_waited_for(own: Path, planted: str) -> None:
     path = own / "planted.jsonl"
     match planted:
         case "a pipe":
@@ -447,7 +447,7 @@ def test_a_name_that_is_none_tells_the_near_ones(folder: Path, name: str, hint: 
     assert hint in str(caught.value.hint)
 
 
-def test_where_no_chat_is_kept_that_is_told(folder: Path) -> None:
+def test_where_no_chat_is_kept_that_is_reported(folder: Path) -> None:
     with pytest.raises(UsageError, match="no chat is saved yet"):
         latest_session(folder)
 
@@ -468,7 +468,7 @@ def written(path: Path, *records: object) -> Path:
 @pytest.mark.parametrize(
     "first", [b"", b"\xff\xfe", b"[]", b"{}", b"[" * 100_000, b'{"format": "lepton-session"}']
 )
-def test_a_file_that_is_no_chat_is_refused(tmp_path: Path, first: bytes) -> None:
+def test_a_file_that_is_not_a_chat_is_refused(tmp_path: Path, first: bytes) -> None:
     (tmp_path / "x.jsonl").write_bytes(first + b"\n")
     with pytest.raises(UsageError, match=r"x\.jsonl"):
         read_session(tmp_path / "x.jsonl")

@@ -39,7 +39,7 @@ def test_saved_chat_comes_back_the_same(
     assert read_chat(path) == kept
 
 
-def test_session_goes_on_where_a_saved_one_ended(tmp_path: Path) -> None:
+def test_session_continues_where_a_saved_one_ended(tmp_path: Path) -> None:
     session, _ = chat([Reasoning("hm"), "one"])
     session.set_system("be brief")
     list(session.send("a"))
@@ -113,7 +113,7 @@ USER = {"role": "user", "content": "hi"}
         (json.dumps({**GOOD, "messages": [USER, {**USER, "role": "system"}]}), "first message"),
     ],
 )
-def test_load_of_what_is_no_chat_keeps_the_present_one(
+def test_load_of_what_is_not_a_chat_keeps_the_present_one(
     tmp_path: Path, text: str, named: str
 ) -> None:
     session, _ = chat()

@@ -116,7 +116,7 @@ def test_nothing_that_was_replaced_is_lost() -> None:
     assert not session.back()
 
 
-def test_clear_keeps_the_system_text() -> None:
+def test_clear_keeps_the_system_prompt() -> None:
     session, _ = chat()
     session.set_system("be brief")
     said(session.send("a"))
@@ -183,7 +183,7 @@ def test_interrupt_before_the_first_piece_leaves_the_session_as_it_was() -> None
     assert session.conversation is before
 
 
-def test_continue_goes_on_exactly_there_by_tokens() -> None:
+def test_continue_continues_exactly_there_by_tokens() -> None:
     session, model = chat(["one ", "two "], ["three"])
     model.reason = "length"
     said(session.send("count"))
@@ -195,7 +195,7 @@ def test_continue_goes_on_exactly_there_by_tokens() -> None:
     assert session.conversation.turns[-1].reason == "stop"
 
 
-def test_continue_without_tokens_goes_on_by_words_and_thoughts() -> None:
+def test_continue_without_tokens_continues_by_words_and_thoughts() -> None:
     session, model = chat(["three"])
     partial = Turn(Message("assistant", "one two ", "count up"), "interrupted")
     session.conversation = Conversation(None, (Turn(Message("user", "count")), partial))
@@ -205,7 +205,7 @@ def test_continue_without_tokens_goes_on_by_words_and_thoughts() -> None:
     assert session.conversation.turns[-1].token_ids == ()
 
 
-def test_continue_amid_a_character_draws_it_anew() -> None:
+def test_continue_inside_a_character_draws_it_again() -> None:
     session, model = chat(["é"])
     half = Turn(Message("assistant", "caf\ufffd"), "interrupted", (*b"caf", 0xC3))
     session.conversation = Conversation(None, (Turn(Message("user", "drink")), half))
@@ -225,7 +225,7 @@ def test_continue_that_fails_keeps_the_partial_answer() -> None:
     assert session.conversation is before
 
 
-def test_edited_answer_is_gone_on_from() -> None:
+def test_edited_answer_is_continued() -> None:
     session, model = chat(["no"], ["because"])
     said(session.send("may I?"))
     session.edit_answer("yes, ")
@@ -284,7 +284,7 @@ def test_overflow_error_leaves_the_session_as_it_was() -> None:
     assert session.conversation is before
 
 
-def test_failure_amid_an_answer_keeps_what_was_said() -> None:
+def test_failure_inside_an_answer_keeps_what_was_said() -> None:
     session, model = chat(["so", " far"])
     model.failure = LeptonError("broken")
     with pytest.raises(LeptonError):
@@ -377,7 +377,7 @@ def test_used_survives_a_template_that_raises() -> None:
     assert session.used == 3 + 5 + 6
 
 
-def test_switched_model_goes_on_with_the_words_not_the_tokens() -> None:
+def test_switched_model_continues_with_the_words_not_the_tokens() -> None:
     session, _ = chat(["one "])
     list(session.send("count"))
     other = FakeModel(answers=[["two"]], template=Template())

@@ -131,17 +131,19 @@ def test_a_search_finds_what_was_taken_back(state: Path, out: Callable[..., str]
 
 
 def test_a_search_without_finds_says_so(three: None, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "no chat says red and elephants" in told(capsys, "search", "red", "elephants", code=1)
+    assert "no chat contains red and elephants" in told(
+        capsys, "search", "red", "elephants", code=1
+    )
 
 
-def test_what_is_no_chat_is_told_and_stands_in_nobodys_way(
+def test_what_is_not_a_chat_is_reported_and_is_skipped(
     three: None, state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (state / "sessions" / "odd.jsonl").write_text("nonsense")
     assert "odd.jsonl" in told(capsys, code=0)
 
 
-def test_where_nothing_is_kept_that_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_nothing_is_kept_that_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no chat is saved yet" in told(capsys, code=0)
     assert "no chat is saved yet" in told(capsys, "show", "x", code=2)
 
@@ -176,7 +178,7 @@ def test_deleting_needs_a_yes_and_the_whole_name(
 ) -> None:
     path = state / "sessions" / "red-whales.jsonl"
     assert "--yes" in told(capsys, "rm", "red-whales", code=2)
-    assert "type all of it" in told(capsys, "rm", "--yes", "red-wh", code=2)
+    assert "type its whole name" in told(capsys, "rm", "--yes", "red-wh", code=2)
     assert "no chat is called" in told(capsys, "rm", "--yes", "red-whales", "nothing", code=2)
     assert path.exists()
     monkeypatch.setattr("lepton_cli.ui.commands.sessions._can_ask", lambda: True)
@@ -214,7 +216,7 @@ def dialogue() -> Dialogue:
         ("state/lepton/sessions/red-whales.jsonl", "None are"),
     ],
 )
-def test_every_chat_is_gone_on_with_by_every_name(
+def test_every_chat_is_continued_by_every_name(
     three: None, tmp_path: Path, command: str, name: str, answer: str
 ) -> None:
     save(tmp_path / "file.json", "where?", "in a file")
@@ -258,7 +260,7 @@ def test_a_name_that_begins_several_chats_is_none(three: None) -> None:
     assert "red-wine-with-fish or red-whales" in str(caught.value.hint)
 
 
-def test_a_file_that_is_not_there_is_told_by_its_path() -> None:
+def test_a_file_that_does_not_exist_is_reported_by_its_path() -> None:
     with pytest.raises(UsageError, match=r"away/x.json: no such file"):
         find_chat("away/x.json", saved_first())
 

@@ -71,13 +71,13 @@ def test_a_seed_that_nobody_asked_for_is_logged_too(model, log):
     assert lines(log)[1]["text"] == line["text"]
 
 
-def test_a_line_is_there_before_the_end_is_told(model, log):
+def test_a_line_is_there_before_the_end_is_reported(model, log):
     told = [(event, len(lines(log))) for event in model.stream([1, 5], WANTED)]
     assert isinstance(told[-1][0], Done) and told[-1][1] == 1
     assert told[-2][1] == 0
 
 
-def test_an_answer_that_is_left_amid_is_logged_as_far_as_it_came(model, log):
+def test_an_answer_that_is_left_unfinished_is_logged_as_far_as_it_came(model, log):
     events = model.stream([1, 5], WANTED)
     said = []
     for event in events:

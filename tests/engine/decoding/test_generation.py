@@ -121,7 +121,7 @@ def test_policies_keep_what_they_say():
         fit([], 40, "error")
 
 
-def test_shifting_goes_on_after_the_window_is_full(model):
+def test_shifting_continues_after_the_window_is_full(model):
     _, done = answer(model, ids_of(60), overflow="shift", max_tokens=150)
     assert done.reason == "length" and len(done.token_ids) == 150
     assert done.stats.context_used <= CONTEXT
@@ -223,7 +223,7 @@ def test_the_same_seed_gives_the_same_text_whatever_the_threads(path):
         assert "".join(model.generate("hello", max_tokens=40, seed=8, temperature=1.5)) not in texts
 
 
-def test_an_interrupt_ends_the_answer_and_the_model_goes_on(model):
+def test_an_interrupt_ends_the_answer_and_the_model_continues(model):
     asked = threading.Event()
     kept = []
     for event in model.stream([1, 70], Generation(GREEDY, ignore_eos=True), asked):

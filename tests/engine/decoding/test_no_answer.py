@@ -74,5 +74,5 @@ def test_an_answer_without_thoughts_and_one_of_no_tokens_are_fine(lepton, args):
     ("text", "tokens", "answered"),
     [("", 3, False), (" \n", 3, False), ("x", 3, True), ("", 0, True)],
 )
-def test_blank_text_is_no_answer(text, tokens, answered):
+def test_blank_text_is_not_an_answer(text, tokens, answered):
     assert (no_answer(text, "length", tokens) is None) == answered

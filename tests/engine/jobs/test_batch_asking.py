@@ -50,7 +50,7 @@ def test_a_brace_without_its_partner_is_refused(source):
         text(source)
 
 
-def test_a_missing_column_is_told_with_the_nearest():
+def test_a_missing_column_is_reported_with_the_nearest():
     with pytest.raises(UsageError, match="no column 'txt'") as caught:
         text("{txt}").fill({"text": "a"})
     assert caught.value.hint == "did you mean text?"
@@ -104,7 +104,7 @@ def test_a_row_that_says_no_prompt_or_an_odd_one_is_refused(columns):
         ask(columns)
 
 
-def test_a_rows_own_system_text_comes_before_the_common_one():
+def test_a_rows_own_system_prompt_comes_before_the_common_one():
     wording = Wording(system=text("You are {who}."))
     common = ask({"prompt": "hi", "who": "Ann"}, wording)
     assert common.messages == (Message("system", "You are Ann."), Message("user", "hi"))
@@ -130,7 +130,7 @@ def test_messages_keep_their_thoughts_and_join_their_parts():
     )
 
 
-def test_columns_that_a_template_uses_are_no_parameters():
+def test_columns_that_a_template_uses_are_not_parameters():
     row = {"text": "x", "temperature": "30", "seed": "1", "top_k": "", "min_p": None}
     assert ask(row).given == {"temperature": "30", "seed": "1"}
     assert ask(row, Wording(text("{text} at {temperature}"))).given == {"seed": "1"}
@@ -335,7 +335,7 @@ def test_rows_are_checked_where_the_command_line_says_so():
         ({"body": {"messages": []}}, "custom_id"),
     ],
 )
-def test_half_a_request_is_no_prompt(row, lacks):
+def test_half_a_request_is_not_a_prompt(row, lacks):
     with pytest.raises(UsageError, match=f"the request has no {lacks}"):
         ask(row)
     recipe = Recipe(Wording(), Generation())

@@ -350,7 +350,7 @@ def test_workers_that_compute_differently_are_refused(cluster, batch):
 
 @needs_dask
 @pytest.mark.parametrize("address", ["", "nonsense", "http://127.0.0.1:80", "127.0.0.1:1"])
-def test_a_cluster_that_is_not_there_is_told(folder, batch, monkeypatch, address):
+def test_a_cluster_that_does_not_exist_is_reported(folder, batch, monkeypatch, address):
     monkeypatch.setattr("lepton_cli.engine.jobs.connection.CONNECTING", 0.5)
     code, out, err = batch("-o", "out.jsonl", "--cluster", address)
     assert (code, out) == (2, "")
@@ -359,7 +359,7 @@ def test_a_cluster_that_is_not_there_is_told(folder, batch, monkeypatch, address
 
 
 @needs_dask
-def test_a_cluster_without_workers_is_told(folder, batch):
+def test_a_cluster_without_workers_is_reported(folder, batch):
     alone = Cluster(folder)
     try:
         code, _, err = batch("--cluster", alone.address)
@@ -385,10 +385,10 @@ def test_a_process_with_another_lepton_or_none_is_named():
 def test_a_log_is_not_silently_left_out(folder, capsys):
     words = ["batch", "builtin", str(folder / "rows.jsonl"), "--cluster", "tcp://127.0.0.1:1"]
     assert run([*words, "--audit", str(folder / "log.jsonl")]) == 2
-    assert "keeps no --audit log" in capsys.readouterr().err
+    assert "--audit cannot be used with --cluster" in capsys.readouterr().err
 
 
-def test_without_dask_its_installation_is_told(folder, monkeypatch, capsys):
+def test_without_dask_its_installation_is_reported(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     monkeypatch.setitem(sys.modules, "distributed", None)
     monkeypatch.setattr("lepton_cli.ui.commands.batch.find_spec", lambda name: None)

@@ -41,7 +41,7 @@ def written(path: Path, *records: dict[str, object]) -> bytes:
 
 
 @pytest.mark.parametrize("make", [record, openai])
-def test_a_file_cut_behind_a_result_keeps_all_whole_lines(tmp_path, monkeypatch, make):
+def test_a_file_cut_after_a_result_keeps_all_whole_lines(tmp_path, monkeypatch, make):
     monkeypatch.setattr(module, "SYNC", lambda handle: None)  # hundreds of times
     path = tmp_path / "out.jsonl"
     whole = written(path, make(1), make(2))
@@ -99,7 +99,7 @@ def test_a_whole_last_line_without_its_end_gets_one(tmp_path):
     assert path.read_bytes() == whole
 
 
-def test_a_line_stays_one_line_for_every_reader(tmp_path):
+def test_a_line_stays_one_line_forevery_reader(tmp_path):
     assert len(written(tmp_path / "out.jsonl", record(1)).decode().splitlines()) == 1
 
 
@@ -288,7 +288,7 @@ def test_rows_that_come_while_the_disk_is_busy_are_not_counted_with_it(tmp_path,
     assert ledger.safe == 3
 
 
-def test_a_disk_that_loses_what_it_was_given_is_told(tmp_path, monkeypatch):
+def test_a_disk_that_loses_what_it_was_given_is_reported(tmp_path, monkeypatch):
     def broken(handle):
         raise OSError(5, "Input/output error")
 
@@ -308,7 +308,7 @@ def test_an_empty_file_does_not_stay_where_nothing_could_begin(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["missing/out.jsonl", "."])
-def test_a_place_that_cannot_be_written_is_told(tmp_path, name):
+def test_a_place_that_cannot_be_written_is_reported(tmp_path, name):
     with pytest.raises(UsageError) as caught:
         Ledger(tmp_path / name)
     assert "another -o" in str(caught.value.hint)

@@ -29,7 +29,7 @@ def test_a_line_is_a_text(data, texts):
     assert columns(data, "lines") == [{"text": text} for text in texts]
 
 
-def test_a_line_that_is_no_text_is_a_row_of_its_own():
+def test_a_line_that_is_not_text_is_a_row_of_its_own():
     found = columns(b"a\nb\xff\nc\n", "lines")
     assert found == [{"text": "a"}, "the row is not UTF-8: byte 0xff at 1", {"text": "c"}]
 
@@ -88,7 +88,7 @@ def test_a_csv_row_with_a_field_beyond_pythons_limit_is_read():
     assert columns(b"a\n" + b"x" * 200_000 + b"\n", "csv") == [{"a": "x" * 200_000}]
 
 
-def test_a_quote_that_never_closes_is_told():
+def test_a_quote_that_never_closes_is_reported():
     found = columns(b'a\n1\n"2\n3\n', "csv")
     assert found[0] == {"a": "1"}
     assert "the row is not CSV" in found[1]
@@ -165,7 +165,7 @@ def test_an_array_that_is_damaged_is_refused_with_the_place(data, where):
         read_rows(data, "json")
 
 
-def test_a_key_that_is_there_twice_is_told():
+def test_a_key_that_occurs_twice_is_reported():
     assert "the key 'a' occurs twice" in columns(b'{"a": 1, "a": 2}', "jsonl")[0]
 
 
@@ -180,7 +180,7 @@ def test_utf_16_is_refused_with_its_cure(text, mark, encoding):
     assert convert in str(caught.value.hint)
 
 
-def test_a_stray_zero_is_no_utf_16():
+def test_a_stray_zero_is_not_utf_16():
     assert columns(b"hello\0world\n", "lines") == [{"text": "hello\0world"}]
 
 
@@ -206,5 +206,5 @@ def test_a_stray_zero_is_no_utf_16():
         ("", b"", "lines"),
     ],
 )
-def test_the_form_is_told_by_the_suffix_else_by_the_first_line(suffix, data, form):
+def test_the_form_is_recognised_by_the_suffix_else_by_the_first_line(suffix, data, form):
     assert form_of(suffix, data) == form

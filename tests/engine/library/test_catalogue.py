@@ -102,7 +102,7 @@ def test_a_file_wins_over_an_alias(tmp_path):
     assert resolve("qwen3-4b") == Path("qwen3-4b")
 
 
-def test_a_later_shard_stands_for_the_first(tmp_path):
+def test_a_later_shard_means_the_first(tmp_path):
     first = put(tmp_path / "m-00001-of-00003.gguf")
     assert resolve(str(put(tmp_path / "m-00003-of-00003.gguf"))) == first
 
@@ -356,7 +356,7 @@ def test_hub_prefers_the_snapshot_that_main_names(home):
     assert [entry.path for entry in list_models()] == [newest, old]
 
 
-def test_broken_links_projectors_and_later_shards_are_no_models(home):
+def test_broken_links_projectors_and_later_shards_are_not_models(home):
     hub = home / ".cache/huggingface/hub"
     put_hub(hub, "x/y", "half.gguf").resolve().unlink()
     put_hub(hub, "x/y", "mmproj-F16.gguf")
@@ -420,7 +420,7 @@ def test_a_file_in_a_cache_is_found_by_its_bare_name(home, name):
     assert resolve(name) == model
 
 
-def test_a_path_to_nothing_is_no_repository(tmp_path, monkeypatch):
+def test_a_path_to_nothing_is_not_a_repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()
     for path in ("./nothing", "../nothing", "models/nothing"):
@@ -512,7 +512,7 @@ def test_an_address_tells_how_to_fetch_it(address, cure):
 @pytest.mark.parametrize(
     "address", ["hf.co/x/y", "https://huggingface.co/x/y/blob/main/m-Q8_0.gguf", "hf:x/y:q8_0"]
 )
-def test_an_address_stands_for_what_was_fetched_from_it(home, address):
+def test_an_address_means_what_was_fetched_from_it(home, address):
     path = put_hub(home / ".cache/huggingface/hub", "x/y", "m-Q8_0.gguf")
     assert resolve(address) == path
 
@@ -528,6 +528,6 @@ def test_a_link_to_itself_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".part", ".incomplete", ".crdownload"])
-def test_a_download_that_goes_on_is_named(tmp_path, suffix):
+def test_a_download_that_continues_is_named(tmp_path, suffix):
     put(tmp_path / f"m.gguf{suffix}")
     assert f"m.gguf{suffix} is an unfinished download" in refused("m.gguf").message

@@ -18,7 +18,7 @@ def identity(path: Path, **how: object) -> str:
     return model_identity(GGUF.open(path))
 
 
-def test_a_name_or_a_place_is_no_other_model(tmp_path):
+def test_a_name_or_a_place_is_not_an_other_model(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     one = identity(tmp_path / "a.gguf", metadata={**TOKENS, "general.name": "one"})
     two = identity(tmp_path / "elsewhere" / "b.gguf", metadata={**TOKENS, "general.name": "two"})

@@ -60,19 +60,19 @@ def test_the_cure_converts_the_file(tmp_path, codec):
     assert f"'{path}' > '{tmp_path / 'my notes-utf8.txt'}'" in caught.value.hint
 
 
-def test_the_first_wrong_byte_is_told():
+def test_the_first_wrong_byte_is_reported():
     with pytest.raises(UsageError, match=r"^stdin is not UTF-8: byte 0xe9 at 3$"):
         decoded(LATIN, "stdin")
 
 
-def test_a_folder_is_told_with_a_file_in_it(tmp_path):
+def test_a_folder_is_reported_with_a_file_in_it(tmp_path):
     (tmp_path / "a.txt").write_text("hi")
     with pytest.raises(UsageError, match="is a folder, not a text file") as caught:
         read_text(str(tmp_path))
     assert caught.value.hint == f"name a file in it: {tmp_path / 'a.txt'}"
 
 
-def test_a_quoted_pattern_is_told_with_a_file_that_it_means(tmp_path):
+def test_a_quoted_pattern_is_reported_with_a_file_that_it_means(tmp_path):
     (tmp_path / "a.txt").write_text("hi")
     with pytest.raises(UsageError) as caught:
         read_text(str(tmp_path / "*.txt"))
@@ -96,7 +96,7 @@ def shown(capfdbinary, monkeypatch):
 PROMPT = "<|user|>hi<|end|><|assistant|>\n"
 
 
-def test_a_mark_before_a_prompt_is_no_part_of_it(shown, tmp_path):
+def test_a_mark_before_a_prompt_is_not_part_of_it(shown, tmp_path):
     (tmp_path / "a.txt").write_bytes(MARK + b"hi")
     assert shown("template", "builtin", "-f", tmp_path / "a.txt") == PROMPT
     assert shown("template", "builtin", "\ufeffhi") == PROMPT
@@ -104,7 +104,7 @@ def test_a_mark_before_a_prompt_is_no_part_of_it(shown, tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["-sysf", "--chat-template-file"])
-def test_a_mark_before_a_file_of_a_flag_is_no_part_of_it(shown, tmp_path, flag):
+def test_a_mark_before_a_file_of_a_flag_is_not_part_of_it(shown, tmp_path, flag):
     (tmp_path / "a.txt").write_bytes(MARK + b"chatml")
     (tmp_path / "b.txt").write_bytes(b"chatml")
     marked = shown("template", "builtin", "hi", flag, tmp_path / "a.txt")
@@ -115,25 +115,25 @@ def test_a_mark_before_a_file_of_a_flag_is_no_part_of_it(shown, tmp_path, flag):
     ("flag", "text", "answer"),
     [("-jf", '{"const": true}', "true\n"), ("--grammar-file", 'root ::= "yes"', "yes\n")],
 )
-def test_a_mark_before_a_form_is_no_part_of_it(shown, tmp_path, flag, text, answer):
+def test_a_mark_before_a_form_is_not_part_of_it(shown, tmp_path, flag, text, answer):
     (tmp_path / "form").write_bytes(MARK + text.encode())
     assert shown("run", "builtin", "hi", flag, tmp_path / "form") == answer
     if flag == "-jf":
         assert shown("run", "builtin", "hi", "-j", "\ufeff" + text) == answer
 
 
-def test_a_mark_before_settings_is_no_part_of_them(shown, tmp_path, monkeypatch):
+def test_a_mark_before_settings_is_not_part_of_them(shown, tmp_path, monkeypatch):
     (tmp_path / "config.toml").write_bytes(MARK + b'system-prompt = "be brief"')
     monkeypatch.setenv("LEPTON_CONFIG", str(tmp_path / "config.toml"))
     assert "be brief" in shown("template", "builtin", "hi")
 
 
-def test_a_mark_before_a_variable_is_no_part_of_it(shown, monkeypatch):
+def test_a_mark_before_a_variable_is_not_part_of_it(shown, monkeypatch):
     monkeypatch.setenv("LEPTON_SYSTEM_PROMPT", "\ufeffbe brief")
     assert "\ufeff" not in shown("template", "builtin", "hi")
 
 
-def test_a_mark_before_a_saved_chat_is_no_part_of_it(tmp_path):
+def test_a_mark_before_a_saved_chat_is_not_part_of_it(tmp_path):
     from lepton_cli.engine.chat.saved import read_chat
 
     (tmp_path / "chat.json").write_bytes(MARK + json.dumps(CHAT).encode())
@@ -160,14 +160,14 @@ def test_a_mark_before_a_saved_chat_is_no_part_of_it(tmp_path):
         (["hi", "--dry-sequence-breaker", "caf\udce9"], "--dry-sequence-breaker"),
     ],
 )
-def test_a_flag_that_is_no_text_is_named(capsys, args, place):
+def test_a_flag_that_is_not_text_is_named(capsys, args, place):
     assert run(["run", "builtin", *args, "--no-stdin"]) == 2
     first, hint = capsys.readouterr().err.splitlines()
     assert first.startswith(f"lepton: error: {place} is not UTF-8: byte 0xe9 at ")
     assert hint.startswith("lepton: hint: write it in UTF-8")
 
 
-def test_a_variable_that_is_no_text_is_named(capsys, monkeypatch):
+def test_a_variable_that_is_not_text_is_named(capsys, monkeypatch):
     monkeypatch.setenv("LEPTON_SYSTEM_PROMPT", "caf\udce9")
     assert run(["run", "builtin", "hi", "--no-stdin"]) == 2
     told = "the variable LEPTON_SYSTEM_PROMPT is not UTF-8: byte 0xe9 at 3"
@@ -183,7 +183,7 @@ def test_a_files_name_may_be_of_any_bytes(shown, tmp_path):
     assert shown("template", "builtin", "-f", path) == PROMPT
 
 
-def test_settings_that_are_no_text_are_named(capsys, monkeypatch, tmp_path):
+def test_settings_that_are_not_text_are_named(capsys, monkeypatch, tmp_path):
     path = tmp_path / "config.toml"
     path.write_text('system-prompt = "hi"', encoding="utf-16")
     monkeypatch.setenv("LEPTON_CONFIG", str(path))
@@ -201,7 +201,7 @@ def test_settings_that_are_no_text_are_named(capsys, monkeypatch, tmp_path):
     ],
 )
 @pytest.mark.parametrize("model", [["builtin"], ["-m", "builtin"]])
-def test_a_pattern_without_quotes_is_told(capsys, monkeypatch, tmp_path, model, words, cure):
+def test_a_pattern_without_quotes_is_reported(capsys, monkeypatch, tmp_path, model, words, cure):
     for name in ("a.txt", "b.txt", "c d.txt"):
         (tmp_path / name).write_text("hi")
     monkeypatch.chdir(tmp_path)

@@ -33,7 +33,7 @@ def test_a_card_that_can_be_used_is_used(wanted, layers):
     assert choose(wanted, layers, lambda: CARD) == BackendChoice("cuda", CARD)
 
 
-def test_a_card_that_cannot_be_used_is_told_and_the_cpu_runs():
+def test_a_card_that_cannot_be_used_is_reported_and_the_cpu_runs():
     choice = choose("auto", "auto", lambda: NO_EXTRA)
     told = "RTX 4070 found, but GPU support is not installed: pip install it; running on the CPU"
     assert choice == BackendChoice("cpu", no_gpu=told, told=True)
@@ -46,7 +46,7 @@ def test_who_has_no_nvidia_card_is_not_nagged():
 
 
 @pytest.mark.parametrize("layers", ["all", 7])
-def test_who_asked_for_layers_on_the_gpu_is_told_why_there_are_none(layers):
+def test_who_asked_for_layers_on_the_gpu_is_reported_why_there_are_none(layers):
     assert choose("auto", layers, lambda: NO_DRIVER).announce
 
 
@@ -58,7 +58,7 @@ def test_cuda_without_a_card_is_refused_with_the_cure(missing, layers):
     assert (caught.value.message, caught.value.hint) == (missing.reason, missing.cure)
 
 
-def test_the_use_of_a_card_is_told_in_one_line():
+def test_the_use_of_a_card_is_reported_in_one_line():
     use = GpuUse(CARD, 22_100_000_000, Placement(21, 32, 5_900_000_000, 8192))
     assert str(use) == (
         "GPU: NVIDIA GeForce RTX 4090, compute 8.9, driver 13.0, 22.1 of 24.0 GB free; "

@@ -142,7 +142,7 @@ def test_a_full_card_that_was_asked_for_is_an_error_with_the_numbers(machine, pa
     assert machine.devices[0].closed == 1
 
 
-def test_a_card_that_cannot_be_opened_is_told_and_the_cpu_runs(machine, path):
+def test_a_card_that_cannot_be_opened_is_reported_and_the_cpu_runs(machine, path):
     machine.found, machine.failure = CARD, LeptonError("another program holds it")
     with lepton_cli.load(path) as model:
         assert model.backend == "cpu"
@@ -198,13 +198,13 @@ def test_without_nvidias_driver_nobody_is_nagged(machine, notes):
 
 
 @pytest.mark.parametrize("words", [("-v",), ("--backend", "auto"), ("-ngl", "99"), ("-ngl", "all")])
-def test_without_nvidias_driver_who_asks_is_told_once(machine, notes, words):
+def test_without_nvidias_driver_who_asks_is_reported_once(machine, notes, words):
     assert notes(*words) == [
         "lepton: note: no NVIDIA driver was found: install NVIDIA's driver; running on the CPU"
     ]
 
 
-def test_a_card_that_cannot_be_used_is_always_told_once(machine, notes):
+def test_a_card_that_cannot_be_used_is_always_reported_once(machine, notes):
     machine.found = NO_EXTRA
     expected = [
         "lepton: note: RTX 4070 found, but GPU support is not installed: pip install it; "
@@ -277,7 +277,7 @@ def test_layers_are_read_as_they_are_typed(text, layers):
 
 
 @pytest.mark.parametrize("text", ["-1", "some", "", "1.5", "²"])
-def test_what_is_no_number_of_layers_is_refused(text):
+def test_what_is_not_a_number_of_layers_is_refused(text):
     with pytest.raises(UsageError, match="--gpu-layers"):
         wanted(gpu_layers=text)
 

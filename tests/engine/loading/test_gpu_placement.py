@@ -117,7 +117,7 @@ def test_a_context_that_was_asked_for_does_not_shrink():
 
 
 @pytest.mark.parametrize("wanted", ["all", 32, 99])
-def test_what_does_not_fit_is_told_with_the_most_that_would(wanted):
+def test_what_does_not_fit_is_reported_with_the_most_that_would(wanted):
     free = room(32, 4096) - 1
     with pytest.raises(OutOfMemoryError) as caught:
         place(NEEDS, wanted, 4096, 131072, free)
@@ -188,7 +188,7 @@ def test_the_experts_of_a_layer_are_padded_each(tmp_path):
     assert needs.weights(len(needs.layers)) == on_card(file)
 
 
-def test_what_stands_around_the_layers_is_told_apart(file):
+def test_what_stands_around_the_layers_is_distinguished(file):
     needs, weights = needs_of(file), Weights(file)
     table, output = (weights.weight(f"{name}.weight") for name in ("token_embd", "output"))
     assert needs.embedding == matrix_bytes(table)

@@ -55,7 +55,7 @@ def test_another_runtime_error_is_not_told_as_memory(monkeypatch):
     assert program.run([]) == 1
 
 
-def test_a_file_that_cannot_be_mapped_is_told_with_its_size(tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_mapped_is_reported_with_its_size(tmp_path, monkeypatch):
     path = write_model(tmp_path / "tiny.gguf")
 
     def fail(*_: object, **__: object) -> None:
@@ -66,7 +66,7 @@ def test_a_file_that_cannot_be_mapped_is_told_with_its_size(tmp_path, monkeypatc
         GGUF.open(path)
 
 
-def test_too_few_addresses_are_told_before_any_library_fails(monkeypatch):
+def test_too_few_addresses_are_reported_before_any_library_fails(monkeypatch):
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     monkeypatch.setattr(memory, "address_limit", lambda: 300_000_000)
     with pytest.raises(OutOfMemoryError, match=r"ulimit -v allows 300 MB .* takes 450 MB"):

@@ -330,12 +330,12 @@ def test_same_seed_draws_the_same_tokens(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHAINS)
-def test_seeds_draw_these_tokens_for_ever(name: str) -> None:
+def test_seeds_draw_these_tokens_forever(name: str) -> None:
     """Ours, from version 0.1 on: a change breaks what people have written down."""
     assert " ".join(map(str, drawn(CHAINS[name], some_logits(16)))) == GOLDEN[name]
 
 
-def test_fresh_seeds_are_told_and_can_be_repeated() -> None:
+def test_fresh_seeds_are_reported_and_can_be_repeated() -> None:
     first, second = Sampler(Sampling(), Letters()), Sampler(Sampling(), Letters())
     assert first.seed != second.seed
     assert 0 <= first.seed < 2**32
@@ -385,7 +385,7 @@ def test_greedy_without_its_short_cut_draws_the_same():
     assert drawn(short, rows) == drawn(long, rows) == rows.argmax(axis=1).tolist()
 
 
-def test_a_temperature_that_is_no_stage_is_not_obeyed():
+def test_a_temperature_that_is_not_a_stage_is_not_obeyed():
     rows = np.random.default_rng(6).normal(size=(200, V)).astype(np.float32)
     sampling = Sampling(temperature=0, samplers=("top_k",), seed=1)
     assert drawn(sampling, rows) != rows.argmax(axis=1).tolist()

@@ -41,7 +41,7 @@ def test_penalties_work_by_factor_by_count_and_by_presence() -> None:
     assert lowered.logits.tolist() == [4, -8 - 0.25 - 1, 2 - 0.5 - 1, 0 - 0.25 - 1]
 
 
-def test_penalties_pass_over_tokens_that_are_no_candidates() -> None:
+def test_penalties_pass_over_tokens_that_are_not_candidates() -> None:
     few = Candidates(window(3, 8), np.array([1.0, 2.0]))
     assert penalize(few, window(0, 8, 9, 8), 1.0, 1.0, 0.0).logits.tolist() == [1, 0]
 

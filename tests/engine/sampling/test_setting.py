@@ -154,13 +154,13 @@ def test_help_tells_the_defaults(group: type, owner: type):
             assert each.default == ours[name] or (stated and float(stated[1]) == ours[name]), name
 
 
-def test_a_name_stands_for_one_setting():
+def test_a_name_means_one_setting():
     both = [pair for owner in BOTH for pair in settings_of(owner)]
     told = [n for each, about in both for n in (each.name, *about.aliases, *about.set_aliases)]
     assert len(told) == len(set(told))
 
 
-def test_columns_that_tables_have_for_their_own_data_are_no_settings():
+def test_columns_that_tables_have_for_their_own_data_are_not_settings():
     assert not KNOWN & {"n", "predict", "num_predict", "reverse_prompt", "ban", "overflow"}
 
 
@@ -191,6 +191,6 @@ def test_columns_that_tables_have_for_their_own_data_are_no_settings():
         ),
     ],
 )
-def test_a_batch_begun_before_goes_on(generation: Generation, digest: str):
+def test_a_batch_begun_before_continues(generation: Generation, digest: str):
     """The digests were made when fingerprints still listed their settings by hand."""
     assert fingerprint(generation) == f"{'m' * 12}-18db56d502e2-{digest}-avx2"

@@ -236,7 +236,7 @@ def test_the_vocabulary_tells_the_format():
         ("{{ a.b.c }}", "'a' is undefined"),
         ("{{ messages[0].content | nonsense }}", "nonsense"),
         ("{{ 'hello' }}", "drops the user's message"),
-        ("{% include 'x' %}", "Include has no place"),
+        ("{% include 'x' %}", "Include is not allowed"),
         ("{{ '" + "a" * 200_000 + "' }}", "longer than"),
         ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "nested too deeply"),
         ("gpt-nonsense", "gpt-nonsense"),

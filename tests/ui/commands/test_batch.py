@@ -138,7 +138,7 @@ def test_stdin_is_an_input(lepton, monkeypatch, tmp_path):
 
 def test_a_column_that_is_nearly_a_parameter_is_reported(lepton, rows):
     _, _, err = lepton(rows({"prompt": "a", "temprature": 1, "title": "x"}))
-    told = [line for line in err.splitlines() if "not read" in line]
+    told = [line for line in err.splitlines() if "is ignored" in line]
     assert told == ["lepton: note: the column 'temprature' is ignored; did you mean temperature?"]
 
 

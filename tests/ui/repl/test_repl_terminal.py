@@ -420,7 +420,7 @@ def test_single_turn_answers_one_line(environ: dict[str, str]) -> None:
 def test_reason_of_an_early_end_is_reported_on_stderr(environ: dict[str, str]) -> None:
     result = piped(environ, b"count\n", answers=[COUNT], max_tokens=3)
     assert result.stdout == b"0 1 2 \n"
-    assert b"limit of tokens" in result.stderr
+    assert b"token limit" in result.stderr
 
 
 def test_line_that_is_not_text_is_an_error(environ: dict[str, str]) -> None:
