@@ -13,7 +13,7 @@ from ops.limits import MachineLimits
 BUFFER_BYTES = 256 << 20  # far larger than the caches
 RUN, DEPTH, LOOP = 256, 12, 64  # as in the kernels
 ROUNDS = 4000  # of the multiplying loop: some milliseconds
-SAMPLES, CALLS = 5, 4  # the best of so many samples of so many calls
+SAMPLES, CALLS = 5, 4  # the best sample counts; calls per sample
 
 
 class LimitMeter:
@@ -41,7 +41,7 @@ class LimitMeter:
         """One call of the kernel, in the fastest sample."""
         sink = -(-self._sink.ctypes.data // 64) * 64
         operands = Record([self._buffer.ctypes.data, amount, sink])
-        call = [self._kernels.address(kernel), operands.address, True]  # meet after each
+        call = [self._kernels.address(kernel), operands.address, True]  # a barrier after each
         program = np.array([call] * CALLS, np.int64)
         return min(self._timed(program) for _ in range(SAMPLES)) / CALLS
 

@@ -31,7 +31,7 @@ from ops.state.formats import CacheType
 from ops.state.layout import StateLayout
 from ops.state.sequence import SequenceState, reserve
 
-Records = list[tuple[str, Record, bool]]  # kernel, operands, whether a barrier stands before it
+Records = list[tuple[str, Record, bool]]  # kernel, operands, whether a barrier comes first
 
 
 def fused_for_cpu(program: Program) -> Program:
@@ -138,7 +138,7 @@ class CpuRunner:
         return times
 
     def room(self) -> int:
-        """How many more blocks of cache memory has room for."""
+        """How many more blocks of the cache fit into memory."""
         self._executor.wait()  # until the weights are packed, their memory looks free
         return available_memory().bytes // max(1, self.pool.layout.block_bytes)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from ops.memory_plan import Limits, buffer_bytes
 from ops.operations.base import Buffer, Operation
 
-Range = tuple[int, int]  # first address, and the one behind the last
+Range = tuple[int, int]  # first address, and the one after the last
 STATE: Range = (-1, 0)  # stands for the sequences' states, whose addresses change
 
 

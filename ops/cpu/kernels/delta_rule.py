@@ -114,8 +114,8 @@ def delta_rule(per_row):
 
     def kernel(op, step, thread, threads):
         width, values = load_i64(op, KEY_WIDTH), load_i64(op, VALUE_WIDTH)
-        stretches = parts_of(values, LANES)
-        parts = load_i64(op, HEADS) * stretches
+        tiles = parts_of(values, LANES)
+        parts = load_i64(op, HEADS) * tiles
         starts, slots = load_i64(step, RUN_STARTS), load_i64(step, SLOTS)
         for run in range(load_i64(step, RUNS)):
             first = load_i32(starts, run)
@@ -123,6 +123,6 @@ def delta_rule(per_row):
             matrices = load_i64(slots, run) + load_i64(op, SLOT_OFFSET)
             for part in range(parts * thread // threads, parts * (thread + 1) // threads):
                 state = matrices + ROW_BYTES * width * part
-                columns(op, state, first, count, part // stretches, part % stretches * LANES)
+                columns(op, state, first, count, part // tiles, part % tiles * LANES)
 
     return kernel

@@ -165,7 +165,7 @@ def rms_norm(op, step, thread, threads):
 
 
 def multiply_stretches(op, step, thread, threads):
-    """z = x · y, where each number of y multiplies a stretch of `width` columns."""
+    """z = x · y, where each number of y multiplies a group of `width` columns."""
     x, y, z, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
     count = load_i64(step, load_i64(op, 4)) * load_i64(op, 5)
     for t in range(count * thread // threads, count * (thread + 1) // threads):
@@ -173,7 +173,7 @@ def multiply_stretches(op, step, thread, threads):
 
 
 def scale_by(op, step, thread, threads):
-    """y = x · w: `weights` numbers for a row, each for a stretch of `width` columns."""
+    """y = x · w: `weights` numbers per row, each for a group of `width` columns."""
     x, y, w, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
     weights, count = load_i64(op, 4), load_i64(step, load_i64(op, 5)) * load_i64(op, 6)
     for t in range(count * thread // threads, count * (thread + 1) // threads):
@@ -187,19 +187,19 @@ def scale_by(op, step, thread, threads):
 
 
 def columns(op, step, thread, threads):
-    """`width` columns from `start` of each stretch of `stretch` columns."""
+    """`width` columns, from `start` on, of each group of columns."""
     x, y, start, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
-    stretch, count = load_i64(op, 4), load_i64(step, load_i64(op, 5)) * load_i64(op, 6)
+    group_width, count = load_i64(op, 4), load_i64(step, load_i64(op, 5)) * load_i64(op, 6)
     for t in range(count * thread // threads, count * (thread + 1) // threads):
-        copied_row(x + 4 * (t * stretch + start), y + 4 * t * width, width, ZERO)
+        copied_row(x + 4 * (t * group_width + start), y + 4 * t * width, width, ZERO)
 
 
 def join(op, step, thread, threads):
-    """Concatenates parts in each stretch; their (address, width) follow the operands."""
-    y, stretch, parts = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
+    """Concatenates parts in each group of columns; their (address, width) follow the operands."""
+    y, group_width, parts = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
     count = load_i64(step, load_i64(op, 3)) * load_i64(op, 4)
     for t in range(count * thread // threads, count * (thread + 1) // threads):
-        there = y + 4 * t * stretch
+        there = y + 4 * t * group_width
         for part in range(parts):
             x, width = load_i64(op, 5 + 2 * part), load_i64(op, 6 + 2 * part)
             copied_row(x + 4 * t * width, there, width, ZERO)
@@ -223,7 +223,7 @@ def mix(op, step, thread, threads):
 
 
 def gaussian_top_k(op, step, thread, threads):
-    """What of each row lies above its mean by so many standard deviations."""
+    """Of each row, the part above its mean plus a number of standard deviations."""
     x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
     count = load_i64(step, load_i64(op, 3)) * load_i64(op, 4)
     for t in range(count * thread // threads, count * (thread + 1) // threads):
@@ -235,7 +235,7 @@ def gaussian_top_k(op, step, thread, threads):
 
 
 def layer_norm(op, step, thread, threads):
-    """Each stretch of `width` columns by its own mean and variance; weights are taken in turn."""
+    """Each group of `width` columns by its own mean and variance; the weights' rows repeat."""
     x, y, weight, bias = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3)
     weight_rows, width = load_i64(op, 4), load_i64(op, 5)
     count, eps = load_i64(step, load_i64(op, 6)) * load_i64(op, 7), np.float32(load_f64(op, 8))
@@ -249,7 +249,7 @@ def layer_norm(op, step, thread, threads):
 
 
 def sums(op, step, thread, threads):
-    """The sum of each stretch of `width` columns."""
+    """The sum of each group of `width` columns."""
     x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
     count = load_i64(step, load_i64(op, 3)) * load_i64(op, 4)
     for t in range(count * thread // threads, count * (thread + 1) // threads):

@@ -49,7 +49,7 @@ def convolve(op, step, thread, threads):
 
 
 def shift(op, step, thread, threads):
-    """Each token's row becomes that of the one before."""
+    """Replaces each token's row by the row of the token before."""
     x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 3)
     begin, end = share(width, thread, threads)
     starts, slots = load_i64(step, RUN_STARTS), load_i64(step, SLOTS)
@@ -57,11 +57,11 @@ def shift(op, step, thread, threads):
         first, stop = load_i32(starts, run), load_i32(starts, run + 1)
         slot = load_i64(slots, run) + load_i64(op, 2)
         for channel in range(begin, end, LANES):
-            lanes, at = min(end - channel, LANES), 4 * channel
-            before = load_some(slot + at, lanes)
+            lanes, offset = min(end - channel, LANES), 4 * channel
+            before = load_some(slot + offset, lanes)
             for t in range(first, stop):
-                row = 4 * width * t + at
+                row = 4 * width * t + offset
                 now = load_some(x + row, lanes)
                 store_some(y + row, before, lanes)
                 before = now
-            store_some(slot + at, before, lanes)
+            store_some(slot + offset, before, lanes)

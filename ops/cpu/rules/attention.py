@@ -54,7 +54,7 @@ def _attention(low: Lowering, op: Attention) -> Call:
 
 
 def _repeat(rope: Rope | None) -> int:
-    """How often the angles of a pair stand in their table."""
+    """How often a pair's angles are repeated in the table of angles."""
     return 2 if rope and rope.interleaved else 1
 
 

@@ -1,4 +1,4 @@
-"""Calls of what works element by element."""
+"""Calls of operators that work element by element."""
 
 from ops.cpu.layout import (
     OUTPUTS,

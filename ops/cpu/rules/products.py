@@ -1,9 +1,7 @@
-"""Calls of products, and of what stands before them."""
+"""Calls of products, embeddings and quantization."""
 
 from ops.cpu.formats import kernel_formats
-from ops.cpu.layout import (
-    TOKENS,
-)
+from ops.cpu.layout import TOKENS
 from ops.cpu.lower import (
     SCRATCH,
     Call,
@@ -15,9 +13,7 @@ from ops.cpu.lower import (
     scratch_bytes,
 )
 from ops.cpu.packing import Packed
-from ops.operations.elementwise import (
-    Quantize,
-)
+from ops.operations.elementwise import Quantize
 from ops.operations.products import Embed, ExpertProduct, Product
 from quant.format import FORMATS, row_bytes
 

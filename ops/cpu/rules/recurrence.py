@@ -8,7 +8,7 @@ from quant.format import dequantize
 
 
 def _convolve(low: Lowering, op: Convolve) -> Call:
-    """The operands in the order of kernels/recurrence.py; taps lie one behind the other."""
+    """The operands in the order of kernels/recurrence.py; taps are stored tap by tap."""
     weight, taps = op.w.weight, op.w.weight.columns
     by_tap = np.ascontiguousarray(dequantize(weight.format, weight.data).T)  # (K, D)
     where = (low.keep(by_tap), low.floats(op.w.bias), low.layout.slot_offset(op.slot))
@@ -29,7 +29,7 @@ def _shift(low: Lowering, op: Shift) -> Call:
 
 
 def _selective_scan(low: Lowering, op: SelectiveScan) -> Call:
-    """The operands in the order of kernels/scan.py; rates of a row lie side by side."""
+    """The operands in the order of kernels/scan.py; rates of a row are adjacent."""
     heads, _, rows, _ = op.slot.shape
     kind, rates = "heads", low.floats(op.rates)
     if op.rates.size != op.delta.width:

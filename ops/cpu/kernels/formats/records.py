@@ -1,8 +1,8 @@
 """What a file of a format holds: how kernels read it, beside what quant.Format says of its sizes.
 
-A panel is 16 rows of a weight, one per lane, interleaved word by word: what is at byte o of a row's
-block starts at byte 16·o of the panel's block, each row's word (or half word, or byte) after the
-other. So a panel holds the same bits as the file, and nothing else.
+A panel is 16 rows of a weight, one per lane, interleaved word by word: byte o of a row's block is
+at byte 16·o of the panel's block, where the 16 rows' words (or half words, or bytes) follow each
+other. So a panel holds exactly the bits of the file.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class Quantized:
     its parts for many tokens. The same sums as by `levels` and `factors`.
 
     Adds its products to the totals, a register for each panel and token: x holds the addresses of
-    the tokens' activations, which begin `offset` bytes behind.
+    the tokens' activations, which start `offset` bytes later.
     """
 
 

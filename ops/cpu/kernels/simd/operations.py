@@ -38,7 +38,7 @@ from ops.cpu.kernels.simd.registers import (
 )
 from ops.cpu.layout import LINE
 
-# floats; a scalar operand stands in every lane
+# floats; a scalar operand is broadcast to all lanes
 add = operation("f32", method("fadd"), 2)
 subtract = operation("f32", method("fsub"), 2)
 multiply = operation("f32", method("fmul"), 2)
@@ -114,7 +114,7 @@ load_bf16 = _load("f32", I16, widen_bf16)
 
 
 def _load_from_rows(kind, element, widen=as_is):
-    """load(rows, offset): a register from what lies at each row's offset."""
+    """load(rows, offset): a register loaded from each row at the offset."""
 
     @intrinsic
     def load(context, rows, offset):

@@ -9,8 +9,8 @@ from ops.cpu.kernels.simd.compiler import narrow_half, widen_half
 from ops.cpu.kernels.simd.registers import Vec, as_is, each, gathered, shape_of
 
 
-def _places(builder, rows, panels):
-    """Where a tile's registers lie: in each row, the panels' one after the other."""
+def _addresses(builder, rows, panels):
+    """Addresses of a tile's registers: in each row, the panels' one after the other."""
     return [
         pointer(builder, address, register("f32"), I64(4 * LANES * n))
         for n in range(panels)
@@ -24,8 +24,8 @@ def load_tile(context, rows, like):
     panels, _ = shape_of([like])
 
     def code(context, builder, signature, arguments):
-        places = _places(builder, arguments[0], panels)
-        return gathered(builder, [builder.load(place, align=1) for place in places])
+        addresses = _addresses(builder, arguments[0], panels)
+        return gathered(builder, [builder.load(place, align=1) for place in addresses])
 
     return Vec("f32", rows.count, panels)(rows, like), code
 
@@ -36,8 +36,8 @@ def store_tile(context, rows, value):
 
     def code(context, builder, signature, arguments):
         rows, parts = arguments
-        places = _places(builder, rows, value.panels)
-        for place, part in zip(places, each(builder, parts), strict=True):
+        addresses = _addresses(builder, rows, value.panels)
+        for place, part in zip(addresses, each(builder, parts), strict=True):
             builder.store(part, place, align=1)
         return context.get_dummy_value()
 

@@ -51,7 +51,7 @@ def exp(x):
     p = fma(p, r, C3)
     p = fma(p, r, C2)
     p = fma(p, multiply(r, r), add(r, np.float32(1)))
-    # 2^n in two factors: n = 128 alone would be infinite
+    # 2^n in two factors: 2^128 would be infinite
     power = bits_to_float(shift_left(add_int(to_int(n), 126), 23))
     grown = multiply(multiply(p, np.float32(2)), power)
     return choose(less(x, LOWEST), np.float32(0), grown)
@@ -144,8 +144,8 @@ def dot(x, y, n):
     for i in range(0, n - n % LANES, LANES):
         total = fma(load_f32(x + 4 * i), load_f32(y + 4 * i), total)
     if n % LANES != 0:
-        at = 4 * (n - n % LANES)
-        total = fma(load_some(x + at, n % LANES), load_some(y + at, n % LANES), total)
+        offset = 4 * (n - n % LANES)
+        total = fma(load_some(x + offset, n % LANES), load_some(y + offset, n % LANES), total)
     return reduce_add(total)
 
 

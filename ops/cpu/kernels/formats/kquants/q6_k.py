@@ -1,6 +1,6 @@
 """Q6_K: | nibbles 128 | upper bits 64 | scales 16 | d f16 |; a scale per 16 columns.
 
-Levels stand by halves of 128 columns, each in four quarters.
+Levels are stored by halves of 128 columns, each in four quarters.
 """
 
 import numpy as np
