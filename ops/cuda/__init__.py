@@ -1,1 +1,1 @@
-"""The backend for NVIDIA cards: the recorded program as kernels that numba-cuda compiles."""
+"""The backend for NVIDIA GPUs: runs a recorded program with kernels compiled by numba-cuda."""

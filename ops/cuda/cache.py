@@ -1,7 +1,7 @@
-"""The KV cache on a card: blocks of 256 positions, of which each layer has K, then V.
+"""The KV cache on a card: blocks of 256 positions; in each, layer after layer, K and then V.
 
-K and V of a layer are one piece a kv head, whose inside `kernels.attention.cached` draws. A block
-has no room for partial results: they have their own memory (`lowering.attending.scratch_bytes`).
+K and V of a layer are stored per kv head, in the layout drawn in `kernels.attention.cached`.
+Partial results of attention have memory of their own (`lowering.attending.scratch_bytes`).
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from ops.state.layout import StateLayout
 from quant.errors import UsageError
 
 WIDEST = 256
-"""Elements of a head that the kernels take."""
+"""The widest head that the kernels support, in elements."""
 
 
 @dataclass(frozen=True, slots=True)
 class CardStateLayout(StateLayout):
-    """As `StateLayout`, by what the card's kernels read and write."""
+    """`StateLayout` with the sizes that the card's kernels read and write."""
 
     @classmethod
     def of(cls, program: Program, k: CacheType = "f16", v: CacheType = "f16") -> Self:
@@ -43,7 +43,7 @@ class CardStateLayout(StateLayout):
         return page.heads * (self.key_bytes(page) + self.value_bytes(page)) // BLOCK
 
     def key_bytes(self, page: Pages) -> int:
-        """K of one kv head in one block."""
+        """Bytes of K, for one kv head in one block."""
         return head_bytes(self.k, padded(page.key_width))
 
     def value_bytes(self, page: Pages) -> int:

@@ -1,4 +1,4 @@
-"""Tokens drawn on the card: the settings that the kernel `draw` reads, and what it leaves."""
+"""Drawing tokens on the card: the memory of the kernel `draw`, settings and results."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from ops.cuda.logits import CardLogits
 from ops.cuda.lowering.records import RecordAddresses
 from ops.drawing import DrawPlan
 
-MOST_TOKENS = 32  # at a time
+MOST_TOKENS = 32  # per call of `begin`
 SETTINGS = 0
 COUNTS = UNIFORMS + 8 * MOST_TOKENS
 DRAWN = COUNTS + 8
@@ -27,7 +27,7 @@ class CardDrawing:
         self._memory = device.allocate(SIZE)
 
     def launch(self, step: RecordAddresses) -> Launch:
-        """To follow the launches of a step of one token; it makes the next step's record."""
+        """For the end of a step of one token; it also writes the next step's record."""
         record = Draw(
             pairs=self._logits.found(1),
             settings=self._memory + SETTINGS,
@@ -39,7 +39,7 @@ class CardDrawing:
         return Launch("draw", (1, 1, 1), KEPT, operands_of(record), SHARED)
 
     def begin(self, plan: DrawPlan, numbers: NDArray[np.float64]) -> None:
-        """For as many tokens as there are random numbers."""
+        """Uploads the settings for one token per random number."""
         assert 1 <= plan.count <= KEPT and len(numbers) <= MOST_TOKENS
         whole = np.zeros(DRAWN, np.uint8)
         settings = np.array([plan.top_p, plan.least_logit, plan.temperature], np.float64)
@@ -49,7 +49,7 @@ class CardDrawing:
         self._device.upload(self._memory, whole)
 
     def drawn(self, count: int) -> NDArray[np.int32]:
-        """Waits for them."""
+        """The first `count` tokens; waits for them."""
         tokens = np.empty(count, np.int32)
         self._device.download(self._memory + DRAWN, tokens)
         return tokens

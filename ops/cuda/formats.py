@@ -1,9 +1,9 @@
-"""Which weight formats a card's kernels compute with."""
+"""Weight formats that the card's kernels compute with."""
 
 from ops.cuda.kernels.activations import BLOCK_BYTES
 from ops.cuda.kernels.formats.weights import PANELS
 
 QUANTIZED = frozenset(PANELS)
-"""Formats whose products take quantized activations."""
+"""Formats that are multiplied with quantized activations."""
 ACTIVATION_BYTES = BLOCK_BYTES
 """Of 32 quantized activations."""

@@ -1,4 +1,4 @@
-"""What a host reads of a pass's logits on a card."""
+"""The logits of a pass, on the card: the largest for the host, all on request."""
 
 from collections.abc import Iterator
 
@@ -12,10 +12,10 @@ PAIR_BYTES, SHARED = 8, 8 * STRETCH
 
 
 class CardLogits:
-    """Owns the memory in which the largest are found."""
+    """Owns the memory in which the largest logits are searched."""
 
     def __init__(self, device: Device, logits: int, width: int, rows: int) -> None:
-        """Where `rows` rows of `width` logits are written at most."""
+        """`logits`: the address of at most `rows` rows of `width` logits."""
         self._device, self._logits, self._width = device, logits, width
         self._first_bytes = rows * _up(width, STRETCH) * KEPT * PAIR_BYTES
         self._memory = device.allocate(2 * self._first_bytes)
@@ -26,19 +26,19 @@ class CardLogits:
         return rows
 
     def launches(self, count: int) -> list[Launch]:
-        """To follow those that give the logits: they find the largest of `count` rows."""
+        """Launches that find the largest logits of `count` rows."""
         return [launch for launch, _ in self._stages(count)] if count else []
 
     def rows(self, count: int) -> DeviceLogits:
-        """Waits for what was launched."""
+        """Waits for the launches."""
         return DeviceLogits(lambda: self._all(count), self._largest(count))
 
     def found(self, count: int) -> int:
-        """Where the launches leave the largest: (count, 64) pairs of a key and an id."""
+        """The address of the largest: (count, 64) pairs of a key and an id."""
         return [where for _, where in self._stages(count)][-1]
 
     def _largest(self, count: int) -> tuple[Ids, Values]:  # (count, n) twice
-        """Of fewer than 64 logits all."""
+        """The 64 largest; all, if there are fewer."""
         pairs = np.empty((count, KEPT, 2), np.int32)
         self._device.download(self.found(count), pairs)
         keys, ids = pairs[..., 0], pairs[..., 1]
@@ -47,7 +47,7 @@ class CardLogits:
         return ids[:, :kept].copy(), bits.view(np.float32)[:, :kept]
 
     def _stages(self, count: int) -> Iterator[tuple[Launch, int]]:
-        """The launches, and where each leaves its results."""
+        """The launches, each with the address of its results."""
         source, width, pairs = self._logits, self._width, 0
         target, other = self._memory, self._memory + self._first_bytes
         while True:

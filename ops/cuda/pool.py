@@ -38,7 +38,7 @@ class CardPool(BlockPool):
         self._device.upload(block.memory, held)
 
     def _allocate(self) -> Any:
-        """Zeros: what lies beyond the last position counts nothing, but must be finite."""
+        """Zeroed: kernels multiply unwritten positions by 0, so they must be finite."""
         address = self._device.allocate(self.layout.block_bytes)
         self._device.clear(address, self.layout.block_bytes)
         return address

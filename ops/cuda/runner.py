@@ -1,4 +1,4 @@
-"""A model on a card: launches prepared once for each size of a step, and replayed as graphs."""
+"""Runs a model on a card: launches are prepared once per step size and replayed as graphs."""
 
 import threading
 from collections import OrderedDict
@@ -38,28 +38,28 @@ from ops.state.formats import CacheType
 from ops.state.sequence import SequenceState, reserve
 from quant.errors import UsageError
 
-GRAPHS = 24  # kept; a step of other counts takes the place of the one longest unused
-GRAPH_ROWS = 32  # steps of more tokens are launched one by one: their kernels take longer than that
+GRAPHS = 24  # kept; the least recently used one is replaced
+GRAPH_ROWS = 32  # longer steps are launched one by one: their kernels outlast the launches
 RECORD_BYTES, SCRATCH_STEP = 1 << 16, 1 << 20
 Floats = NDArray[np.float32]
 
 
 @runtime_checkable
 class Timing(Protocol):
-    """A device with a clock of its own."""
+    """A device that can time kernels."""
 
     def timed(self, launches: Sequence[Launch]) -> list[float]:
         """Runs them; the seconds of each."""
 
 
 def fused_for_card(program: Program) -> Program:
-    """As it is launched."""
+    """The program as it is launched."""
     operations = merge(fuse(program.operations, QUANTIZED, ACTIVATION_BYTES))
     return replace(program, operations=tuple(operations))
 
 
 def card_needs(program: Program, limits: Limits, kv: tuple[CacheType, CacheType]) -> Needs:
-    """Matrices as the card keeps them, vectors as float32."""
+    """The memory that a program needs: matrices as the card stores them, vectors as float32."""
 
     def size(use: Use) -> int:
         weight = use.weight
@@ -83,7 +83,7 @@ class CudaRunner:
         limits: Limits,
         kernels: CodeStore,
     ) -> None:
-        """Compiles what was never compiled, then brings the weights to the card.
+        """Compiles missing kernels, then uploads the weights.
 
         Raises OutOfMemoryError, LeptonError.
         """
@@ -145,7 +145,7 @@ class CudaRunner:
         return output
 
     def _output(self, counts: Counts) -> Floats | DeviceLogits:
-        """Waits for the step. Of logits only the largest are fetched, until someone wants all."""
+        """Waits for the step. Only the largest logits are fetched; all of them on request."""
         wanted, rows = self._wanted, counts.rows(self._wanted)
         if not rows:
             self._device.synchronize()
@@ -158,7 +158,7 @@ class CudaRunner:
 
     @property
     def operations(self) -> Sequence[Operation]:
-        """As they are launched, in turn."""
+        """In the order of their launches."""
         return self._operations
 
     @property
@@ -172,7 +172,7 @@ class CudaRunner:
     def draw(
         self, step: Step, state: SequenceState, plan: DrawPlan, numbers: Sequence[float]
     ) -> NDArray[np.int32]:
-        """See ops.drawing.Drawer: the same graph once a token, with the drawing at its end."""
+        """See ops.drawing.Drawer: replays one graph per token, which draws at its end."""
         assert self._drawing and len(step.tokens) == len(step.outputs) == 1
         count, first = len(numbers), int(step.positions[0])
         state.reserve(first, first + count)
@@ -186,7 +186,7 @@ class CudaRunner:
         return self._drawing.drawn(count)
 
     def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
-        """A step by the card's own clock; an operator bears the name of its first kernel.
+        """Times a step on the card; an operator is named by its first kernel.
 
         Raises UsageError for a card without a clock, OutOfMemoryError, LeptonError.
         """
@@ -207,11 +207,11 @@ class CudaRunner:
         return self._device.memory()[0] // max(1, self.pool.layout.block_bytes)
 
     def launches(self, counts: Counts) -> list[Launch]:
-        """All of a step."""
+        """All launches of a step."""
         return [launch for part in self._by_operator(counts) for launch in part]
 
     def _by_operator(self, counts: Counts) -> list[list[Launch]]:
-        """Those of each operator, none where it has no rows; last what finds the largest logits."""
+        """Each operator's launches, none if it has no rows; last those for the largest logits."""
         scratch = max((lowered.scratch(counts) for lowered in self._lowered), default=0)
         self._reserve_scratch(scratch)
         at = StepAddresses(
@@ -225,7 +225,7 @@ class CudaRunner:
         return [[launch for launch in part if all(launch.grid)] for part in made]
 
     def close(self) -> None:
-        """Gives the card's memory back; a closed runner refuses to run."""
+        """Frees the card's memory; a closed runner raises."""
         if self._closed:
             return
         self._closed = True
@@ -246,7 +246,7 @@ class CudaRunner:
         inputs: Sequence[Floats],
         counts: Counts | None = None,
     ) -> None:
-        """The step's record and inputs go to the card; `counts` may allow for more blocks."""
+        """Uploads the step's record and inputs; `counts` may allow for more blocks."""
         if self._closed:
             raise UsageError("the model is closed", "load it again")
         assert len(step.tokens) <= self.limits.tokens and len(step.outputs) <= self.limits.outputs
@@ -256,7 +256,7 @@ class CudaRunner:
         needed = RecordAddresses(0, counts, self._shapes).end + 8 * sum(map(len, tables))
         if needed > self._record_bytes:
             fresh = self._device.allocate(2 * needed)
-            self._forget_graphs()  # they hold the old address
+            self._forget_graphs()  # graphs hold the old address
             self._device.free(self._record)
             self._record, self._record_bytes = fresh, 2 * needed
         record = packed_record(step, RecordAddresses(self._record, counts, self._shapes), tables)
@@ -284,7 +284,7 @@ class CudaRunner:
         self._forget_graphs()
         if self._scratch:
             self._device.free(self._scratch)
-        self._scratch, self._scratch_bytes = 0, 0  # if there is no room for more
+        self._scratch, self._scratch_bytes = 0, 0  # stays so if the allocation fails
         size = -(-size // SCRATCH_STEP) * SCRATCH_STEP
         self._scratch, self._scratch_bytes = self._device.allocate(size), size
 

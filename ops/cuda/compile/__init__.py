@@ -1,1 +1,1 @@
-"""From a kernel's Python to machine code, and where that is kept."""
+"""Compiling kernels to machine code, and caching it."""

@@ -1,4 +1,4 @@
-"""Kernels as machine code: looked up in the cache folder, else compiled once for this card."""
+"""Machine code of kernels: read from the cache folder, or compiled once for this card."""
 
 import hashlib
 import time
@@ -20,7 +20,7 @@ COMPILERS = (
 
 
 class Loader(Protocol):
-    """A card, or what stands for one."""
+    """What compiled kernels are loaded into."""
 
     @property
     def capability(self) -> tuple[int, int]: ...
@@ -28,7 +28,7 @@ class Loader(Protocol):
 
 
 class NoLoader:
-    """Kernels are compiled for such a card and kept, but not loaded."""
+    """Compiles for a card of this capability without loading anything."""
 
     def __init__(self, capability: tuple[int, int]) -> None:
         self.capability = capability
@@ -37,7 +37,7 @@ class NoLoader:
 
 
 class CodeStore:
-    """Loads kernels into a card by their names."""
+    """Loads kernels into a card by name, and compiles missing ones."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class CodeStore:
         tidy(self._kernels.folder, time.time())
 
     def prepare(self, names: Iterable[str]) -> None:
-        """Compiles those that lie nowhere yet, several at once. Raises LeptonError."""
+        """Loads these kernels; missing ones are compiled, in parallel. Raises LeptonError."""
         missing = [name for name in dict.fromkeys(names) if not self._find(name)]
         if not missing:
             return
@@ -79,7 +79,7 @@ class CodeStore:
 
 
 def card_kernels(root: Path, target: str) -> KernelFolder:
-    """Another version of a source or of the compiler has another folder."""
+    """The cache folder for the present versions of the sources and of the compiler."""
     key = hashlib.sha256(" ".join((target, *map(_installed, COMPILERS))).encode())
     for source in sources():
         key.update(source.read_bytes())
@@ -87,7 +87,7 @@ def card_kernels(root: Path, target: str) -> KernelFolder:
 
 
 def sources() -> list[Path]:
-    """The files that decide what a kernel's machine code is."""
+    """All files that a kernel's machine code depends on."""
     ops = HERE.parent
     files = [ops / "interface.py", ops / "state" / "formats.py"]
     files += [HERE / "cache.py", HERE / "device" / "device.py"]

@@ -10,7 +10,7 @@ from ops.cuda.kernels import KERNELS
 
 def compiled(name: str, sm: int) -> bytes:
     from ops.cuda.compile.ptx import (
-        compile_kernel,  # the compiler: half a second that a list needs not
+        compile_kernel,  # imports the compiler (0.5 s), which --list does not need
     )
 
     code = compile_kernel(KERNELS[name], sm).code

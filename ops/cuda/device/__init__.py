@@ -1,1 +1,1 @@
-"""The card itself: finding it, its driver, memory, launches and failures."""
+"""The GPU: detection, driver, memory, launches and failures."""

@@ -1,4 +1,4 @@
-"""How fast the card's memory is: the ceiling against which `lepton bench` holds the kernels."""
+"""Memory bandwidth of the card: the ceiling that `lepton bench` compares kernels with."""
 
 from ops.cuda.device.driver import Driver
 

@@ -11,7 +11,7 @@ from quant.errors import LeptonError
 
 
 class CapturedGraph:
-    """Replays on the stream that it was captured from. Its driver closes it at the latest."""
+    """Replays on the stream that it was captured from. `Driver.close` closes it too."""
 
     def __init__(self, card: Card, stream: Any, executable: Any) -> None:
         self._card, self._stream, self._executable = card, stream, executable
@@ -24,7 +24,10 @@ class CapturedGraph:
 
     def close(self) -> None:
         """Waits for what is enqueued; may be called again, and after the driver's `close`."""
-        with contextlib.suppress(LeptonError), self._card:  # lost or closed: all is given back
+        with (
+            contextlib.suppress(LeptonError),
+            self._card,
+        ):  # lost or closed: everything is already freed
             if not self.closed:
                 self.closed = True
                 self._card.quietly(cuda.cuStreamSynchronize, self._stream)
@@ -32,7 +35,7 @@ class CapturedGraph:
 
 
 def capture(card: Card, stream: Any, enqueue: Callable[[], None]) -> CapturedGraph:
-    """What `enqueue` puts on the stream becomes the graph, and is not run. `card` is held.
+    """Captures what `enqueue` puts on the stream, without running it. The caller holds `card`.
 
     The thread-local mode leaves other threads of the process (other cards, torch) undisturbed.
     """
@@ -52,7 +55,7 @@ def capture(card: Card, stream: Any, enqueue: Callable[[], None]) -> CapturedGra
 
 
 def _abandon(card: Card, stream: Any) -> None:
-    """Ends a capture that failed, so that the stream runs again."""
+    """Ends a failed capture, so that the stream is usable again."""
     with contextlib.suppress(LeptonError):
         graph = card.call("end a capture", cuda.cuStreamEndCapture, stream)
         card.quietly(cuda.cuGraphDestroy, graph)

@@ -1,4 +1,4 @@
-"""One GPU's primary context: each call is checked, and what befell the card is remembered."""
+"""One GPU's primary context: checks every driver call and remembers a lost card."""
 
 import contextlib
 import os
@@ -18,8 +18,8 @@ RELOAD_HINT = "load it again"
 class Card:
     """`with card:` makes the context the calling thread's; one thread at a time is inside.
 
-    Raises UsageError after `close` and in a forked child, and the same LeptonError for ever once
-    the card is lost. The context is set each time, as other cards' and libraries' calls change it.
+    Raises UsageError after `close` and in a forked child, and the same LeptonError again and again
+    once the card is lost. The context is set each time, as calls of other libraries change it.
     """
 
     def __init__(self, index: int) -> None:
@@ -60,7 +60,7 @@ class Card:
 
     @property
     def ended(self) -> bool:
-        """Lost or closed: there is nothing left to give back."""
+        """Lost or closed: there is nothing left to free."""
         return self._closed or self._lost is not None
 
     def call(self, doing: str, function: Callable[..., Any], *operands: Any) -> Any:
@@ -79,7 +79,7 @@ class Card:
         return result[1] if len(result) == 2 else result[1:] or None
 
     def quietly(self, function: Callable[..., Any], *operands: Any) -> None:
-        """For giving back: an error is no more than remembered, if the card is lost by it."""
+        """For clean-up: ignores errors, except that it remembers a lost card."""
         with contextlib.suppress(LeptonError):
             self.call("give memory back", function, *operands)
 
@@ -93,7 +93,7 @@ class Card:
         return lost
 
     def close(self) -> None:
-        """Gives the context back; may be called again, and leaves it alone in a forked child."""
+        """Releases the context; may be called again, and does nothing in a forked child."""
         if os.getpid() != self._process:
             return
         with self._lock:

@@ -14,9 +14,9 @@ Memory = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One kernel's start: blocks along x, y, z; threads a block; bytes of shared memory.
+    """One kernel launch: blocks along x, y, z; threads per block; bytes of shared memory.
 
-    Whole operands travel as the kernel's signature says: 8 or 4 bytes of an integer, a float32.
+    Operands are passed by the kernel's signature: int64 or int32 for whole numbers, else float32.
     """
 
     kernel: str
@@ -30,7 +30,7 @@ class Launch:
 class Code:
     """A compiled kernel: machine code for one architecture (a cubin), the entry's name in it.
 
-    `signature` has a letter an operand: "l" int64 (also addresses), "i" int32, "f" float32.
+    `signature` has one letter per operand: "l" int64 (also addresses), "i" int32, "f" float32.
     """
 
     binary: bytes
@@ -39,10 +39,10 @@ class Code:
 
 
 class Graph(Protocol):
-    """Launches that were captured once and are replayed together."""
+    """Launches captured once and replayed together."""
 
     def replay(self) -> None:
-        """Enqueues them behind what was enqueued before."""
+        """Enqueues them after all earlier work."""
 
     def close(self) -> None: ...
 
@@ -51,7 +51,7 @@ class Device(Protocol):
     """One card. All work is enqueued in order; `download` and `synchronize` wait for it.
 
     Every call may raise OutOfMemoryError (no memory on the card) or LeptonError (a lost card, a
-    kernel that failed): then what the card holds is gone, and what the caller holds is not.
+    kernel that failed): then the card's contents are lost, the caller's are not.
     """
 
     @property
@@ -64,31 +64,31 @@ class Device(Protocol):
         """Free and total bytes."""
 
     def allocate(self, size: int) -> int:
-        """The address of so many fresh bytes, aligned to 256; their content is undefined."""
+        """The address of `size` new bytes, aligned to 256; their content is undefined."""
 
     def free(self, address: int) -> None: ...
 
     def clear(self, address: int, size: int) -> None:
-        """Zeros."""
+        """Sets bytes to zero."""
 
     def upload(self, address: int, source: Memory) -> None:
-        """Host to card; the source may be changed as soon as this returns."""
+        """Host to card; the source may be modified once this returns."""
 
     def download(self, address: int, target: Memory) -> None:
-        """Card to host, when all that was enqueued before is done."""
+        """Card to host, after all earlier work is done."""
 
     def copy(self, source: int, target: int, size: int) -> None:
         """Card to card."""
 
     def load(self, name: str, code: Code) -> None:
-        """Makes a kernel ready to be launched by its name."""
+        """Loads a kernel, so that it can be launched by name."""
 
     def launch(self, launch: Launch) -> None: ...
 
     def capture(self, launches: Sequence[Launch]) -> Graph: ...
 
     def synchronize(self) -> None:
-        """Waits until all that was enqueued is done."""
+        """Waits until all enqueued work is done."""
 
     def close(self) -> None:
-        """Gives everything back; may be called again."""
+        """Frees everything; may be called again."""

@@ -1,4 +1,4 @@
-"""A real card: the `Device` on NVIDIA's driver, through cuda-bindings 12 or 13.
+"""The `Device` on NVIDIA's driver, through cuda-bindings 12 or 13.
 
 Imported only where a card is opened. One non-blocking stream carries everything, in order.
 """
@@ -39,7 +39,7 @@ def open_driver(index: int) -> "Driver":
 
 
 class Driver:
-    """See `ops.cuda.device.device.Device`. Any thread may call; calls from several take turns."""
+    """See `ops.cuda.device.device.Device`. Thread-safe: calls are serialised."""
 
     def __init__(self, card: Card) -> None:
         self._card = card
@@ -92,7 +92,7 @@ class Driver:
         return address
 
     def free(self, address: int) -> None:
-        """Waits for what is enqueued. Silent when the card is lost or closed."""
+        """Waits for all enqueued work. Does nothing when the card is lost or closed."""
         if self._card.ended:
             return
         with self._card:
@@ -124,14 +124,16 @@ class Driver:
         self._card.call(doing, function, *operands, self._stream)
 
     def load(self, name: str, code: Code) -> None:
-        """A name that was loaded before gets the new kernel; graphs keep the one they captured."""
+        """Replaces a kernel of the same name; graphs keep the one that they captured."""
         with self._card:
             doing = f"load the kernel {name}"
             module = self._card.call(doing, cuda.cuModuleLoadData, code.binary)
             self._modules.append(module)
             entry = code.entry.encode()
             function = self._card.call(doing, cuda.cuModuleGetFunction, module, entry)
-            if self._version >= EAGER_LOADING:  # else it is loaded within its first capture
+            if (
+                self._version >= EAGER_LOADING
+            ):  # older drivers load it at its first launch, perhaps within a capture
                 self._card.call(doing, cuda.cuFuncLoad, function)
             shared = int(self._card.call(doing, cuda.cuFuncGetAttribute, SHARED, function))
             self._kernels[name] = LoadedKernel(function, code, shared)
@@ -142,7 +144,7 @@ class Driver:
             self._start(launch)
 
     def _admit(self, launch: Launch) -> None:
-        """More than the usual 48 KiB of shared memory must be asked for, once a kernel."""
+        """Raises the kernel's limit of shared memory (by default 48 KiB) where needed."""
         kernel = self._kernels[launch.kernel]
         if launch.shared > kernel.shared:
             doing = f"give {launch.kernel} {launch.shared} bytes of shared memory"
@@ -183,7 +185,7 @@ class Driver:
             self._enqueue("finish its work", cuda.cuStreamSynchronize)
 
     def elapsed(self, work: Callable[[], None]) -> float:
-        """The card's seconds for what `work` enqueues; its pauses for the host's pace included."""
+        """Seconds on the card's clock for what `work` enqueues, including waits for the host."""
         with self._card, Events(self._card, self._stream, 2) as events:
             events.record(0)
             work()
@@ -191,9 +193,9 @@ class Driver:
             return events.seconds()[0]
 
     def timed(self, launches: Sequence[Launch]) -> list[float]:
-        """Seconds of each launch. Runs them once, as a graph, so that the host's pace is left out.
+        """Seconds of each launch. Runs them once, as a graph, so that the host's speed is left out.
 
-        The nodes that take the time add about a microsecond to each.
+        The nodes that record events add about a microsecond to each.
         """
         with self._card, Events(self._card, self._stream, len(launches) + 1) as events:
             for launch in launches:
@@ -210,12 +212,12 @@ class Driver:
                 return events.seconds()
 
     def close(self) -> None:
-        """Gives all back, graphs too; silent when the card is lost or closed, or in a fork."""
+        """Frees everything, graphs too; does nothing if the card is lost or closed, or in a fork."""
         with contextlib.suppress(LeptonError), self._card:
-            self._give_back()
+            self._free_all()
         self._card.close()
 
-    def _give_back(self) -> None:
+    def _free_all(self) -> None:
         self._card.quietly(cuda.cuStreamSynchronize, self._stream)
         for graph in self._graphs:
             graph.close()

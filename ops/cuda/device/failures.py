@@ -1,4 +1,4 @@
-"""What the driver's error names mean for a person: no room, a lost card, a bad installation."""
+"""Turns the driver's error names into messages: out of memory, a lost card, a bad installation."""
 
 from quant.errors import LeptonError, OutOfMemoryError
 
@@ -11,7 +11,7 @@ LOSS_HINT = "start again, or compute with `--backend cpu`"
 
 NO_ROOM = "CUDA_ERROR_OUT_OF_MEMORY"
 
-# After these the context answers nothing but the same error: what the card holds is gone.
+# After these the context only returns the same error: the card's contents are lost.
 LOSSES = frozenset(
     f"CUDA_ERROR_{name}"
     for name in (
@@ -46,7 +46,7 @@ _FOREIGN_CODE = "the kernel's machine code does not fit this GPU and driver"
 _NOT_READY = "the NVIDIA driver is not ready"
 _RESTART_HINT = f"restart the machine if its driver was just updated, or {CPU_HINT}"
 
-# Nothing is lost, but CUDA cannot be used as it is installed: what is wrong, and the cure.
+# CUDA cannot be used as it is installed: what is wrong, and the cure.
 INSTALLATION = {
     "CUDA_ERROR_NO_DEVICE": (
         "there is no NVIDIA GPU that CUDA may use",
@@ -78,7 +78,7 @@ def failure(name: str, doing: str) -> LeptonError:
 
 
 def no_driver(reason: str, doing: str) -> LeptonError:
-    """The library of the driver is not there, or lacks a function."""
+    """The driver's library is missing, or lacks a function."""
     return LeptonError(f"{_NO_DRIVER}: could not {doing} ({reason})", DRIVER_HINT)
 
 

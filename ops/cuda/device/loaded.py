@@ -1,4 +1,4 @@
-"""A kernel that is on the card, and the memory from which the driver takes its operands."""
+"""A loaded kernel, and the buffer that its operands are passed in."""
 
 import ctypes
 import struct
@@ -6,24 +6,26 @@ from typing import Any
 
 from ops.cuda.device.device import Code
 
-WORD = 8  # bytes from one operand to the next
+STRIDE = 8  # bytes from one operand to the next
 FIELDS = {"l": "q", "i": "i4x", "f": "f4x"}
 
 
 class LoadedKernel:
-    """The operands of a launch, each in a word of its own, and the void** that points at them.
+    """A buffer of operands, 8 bytes each, and the void** of their addresses that a launch takes.
 
-    Both are written anew for each launch, since the driver copies the operands at the launch.
+    Reused for every launch, since the driver copies the operands.
     """
 
     def __init__(self, function: Any, code: Code, shared: int) -> None:
-        """`shared`: the bytes of dynamic shared memory that it may take so far."""
+        """`shared`: the kernel's present limit of dynamic shared memory, in bytes."""
         self.function, self.shared = function, shared
         count = len(code.signature)
         self._layout = struct.Struct("=" + "".join(FIELDS[letter] for letter in code.signature))
         self._words = (ctypes.c_int64 * max(count, 1))()
         base = ctypes.addressof(self._words)
-        self._pointers = (ctypes.c_void_p * max(count, 1))(*[base + n * WORD for n in range(count)])
+        self._pointers = (ctypes.c_void_p * max(count, 1))(
+            *[base + n * STRIDE for n in range(count)]
+        )
         self._address = ctypes.addressof(self._pointers)
 
     def pack(self, operands: tuple[int | float, ...]) -> int:

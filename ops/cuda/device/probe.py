@@ -1,7 +1,7 @@
-"""Finding an NVIDIA card, and what keeps it from being used, by asking the driver alone.
+"""Detects an NVIDIA card, or why there is none to use, through the driver alone.
 
-The driver's library is called through ctypes: no package is imported, and where there is no driver
-nothing is done at all, so every start can afford it.
+The driver's library is called through ctypes: no package is imported, and without a
+driver nothing is done, so every start can afford it.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ NAMED_BY = "CUDA_VISIBLE_DEVICES"
 
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_...
 NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
-CURES = {  # of what cuInit answers
+CURES = {  # results of cuInit
     34: "what was found is the toolkit's stub: take its folder out of LD_LIBRARY_PATH",
     NO_DEVICE: "`nvidia-smi` should list it; start a container with --gpus all",
     802: "the machine's fabric is not ready: start nvidia-fabricmanager",
@@ -47,12 +47,12 @@ class Card:
 
     @property
     def arithmetic(self) -> str:
-        """What the sums of an answer depend on: the kind of card."""
+        """Identifies the card's arithmetic: equal strings give equal results."""
         return f"cuda.{self.compute}.{'-'.join(self.name.split())}"
 
     @property
     def target(self) -> str:
-        """As compilers call it: sm_89."""
+        """The compiler's name of the architecture: sm_89."""
         return "sm_{}{}".format(*self.capability)
 
 
@@ -66,7 +66,7 @@ class Missing:
 
 
 class Driver(Protocol):
-    """What is asked of libcuda; every call answers a CUresult, 0 is success."""
+    """The functions of libcuda that are used; each returns a CUresult, 0 for success."""
 
     @property
     def cuInit(self) -> Callable[[int], int]: ...  # noqa: N802
@@ -103,7 +103,7 @@ def load_driver() -> Driver | None:
 
 
 def installed_packages() -> int | None:
-    """For which CUDA the packages of an extra are installed: 12 or 13; None without them."""
+    """The major version of CUDA whose packages are installed, 12 or 13; None without them."""
     if not find_spec("numba_cuda") or not find_spec("cuda") or not find_spec("cuda.bindings"):
         return None
     from importlib.metadata import PackageNotFoundError, version  # for start-up time
@@ -130,7 +130,7 @@ def find_card(
         cards = [_card(driver, n, version) for n in range(_integer(driver, "cuDeviceGetCount"))]
     except DriverError as error:
         return _failed(error, environment)
-    except AttributeError as error:  # ctypes' word for a function that the library lacks
+    except AttributeError as error:  # ctypes: the library lacks the function
         return Missing(f"the NVIDIA driver is too old or damaged ({error})", NEWER_DRIVER)
     if not cards:
         return _failed(DriverError("cuDeviceGetCount", NO_DEVICE), environment)
@@ -153,7 +153,7 @@ def _no_driver(system: str) -> Missing:
 
 
 def _without_packages(card: Card, packages: int | None) -> Missing | None:
-    """What its driver or the installed packages lack, None where nothing is."""
+    """What the driver or the installed packages lack; None if nothing."""
     driver = f"the NVIDIA driver of {card.name} runs CUDA {cuda_version(card.driver)}"
     if card.driver < OLDEST_DRIVER:
         return Missing(f"{driver}, 12.0 or newer is needed", NEWER_DRIVER)

@@ -3,7 +3,7 @@
     source  |..A..|..B..|..C..|        memmove A  memmove B  memmove C     (this thread)
     buffers [slot 0] [slot 1]                    transfer A  transfer B    (the card's copy engine)
 
-A slot's event is recorded behind its transfer; whoever takes the slot again waits for it first.
+A slot's event is recorded behind its transfer; the slot's next user waits for it first.
 """
 
 import ctypes
@@ -19,15 +19,17 @@ from ops.cuda.device.failures import mebibytes
 
 Bytes = NDArray[np.uint8]
 
-MESSAGE = 1 << 20  # bytes; a step's record and its results fit, and nothing waits for these
+MESSAGE = (
+    1 << 20
+)  # bytes; holds a step's record or its results, which never wait for a large transfer
 MESSAGES = 8
-BULK = 32 << 20  # bytes; the weights
+BULK = 32 << 20  # bytes; for weights
 BULKS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Pinned bytes, their address, and the event behind the last transfer from or to them."""
+    """Pinned bytes, their address, and the event after their last transfer."""
 
     address: int
     content: Bytes
@@ -35,7 +37,7 @@ class Slot:
 
 
 class Ring:
-    """So many slots of `size` bytes each, taken in turn."""
+    """Slots of `size` bytes each, used in turn."""
 
     def __init__(self, card: Card, count: int, size: int) -> None:
         doing = f"pin {mebibytes(count * size)} of the machine's memory"
@@ -50,7 +52,7 @@ class Ring:
         return Slot(address, content, event)
 
     def take(self) -> Slot:
-        """The slot whose turn it is, when its last transfer is done."""
+        """The next slot, after its last transfer."""
         slot = self._slots[self._turn]
         self._turn = (self._turn + 1) % len(self._slots)
         self.wait(slot)
@@ -74,7 +76,7 @@ class Staging:
         self._bulks: Ring | None = None  # until the first large transfer
 
     def upload(self, address: int, source: Bytes) -> None:  # (bytes,)
-        """Returns when all is in pinned memory, most of it on its way or there."""
+        """Returns when the last byte is in pinned memory; transfers may still be under way."""
         ring = self._ring(source.size)
         try:
             for start in range(0, source.size, ring.size):
@@ -91,7 +93,7 @@ class Staging:
         self._card.call(doing, cuda.cuEventRecord, slot.free, self._stream)
 
     def download(self, address: int, target: Bytes) -> None:  # (bytes,)
-        """Waits; a part is copied out of its slot while the next one is under way."""
+        """Waits. One part is copied out of its slot while the next is transferred."""
         ring = self._ring(target.size)
         last: tuple[Bytes, Slot] | None = None
         try:

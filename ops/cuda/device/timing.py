@@ -1,4 +1,4 @@
-"""Times what the card does by its own clock: events on the stream, half a microsecond apart."""
+"""Timing with the card's clock: events on the stream, with a resolution of 0.5 us."""
 
 from itertools import pairwise
 from types import TracebackType
@@ -12,7 +12,7 @@ EXTERNAL = int(cuda.CUevent_record_flags.CU_EVENT_RECORD_EXTERNAL)
 
 
 class Events:
-    """So many events, given back at the end of `with`. The caller holds the card."""
+    """`count` events, freed at the end of `with`. The caller holds the card."""
 
     def __init__(self, card: Card, stream: Any, count: int) -> None:
         self._card, self._stream, self._count = card, stream, count
@@ -43,7 +43,7 @@ class Events:
         self._card.call("take the time", record, event, self._stream, EXTERNAL)
 
     def seconds(self) -> list[float]:
-        """From each event to the next, when the last of them has come."""
+        """From each event to the next, after the last one."""
         doing = "take the time"
         self._card.call(doing, cuda.cuEventSynchronize, self._events[-1])
         return [

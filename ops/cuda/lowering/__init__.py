@@ -1,1 +1,1 @@
-"""From a recording to launches: which kernels, on what addresses."""
+"""From a recorded program to launches: which kernels, with which addresses."""

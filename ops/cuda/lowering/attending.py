@@ -1,8 +1,8 @@
-"""From one attention operation to launches: into the cache, and over its blocks.
+"""Launches of one attention operator: storing into the cache, and attention over its blocks.
 
-Few tokens would leave a card idle, if one thread block went through all of a token's context: then
-thread blocks share it, their partial results go to scratch, and a last launch merges them. Both
-ways give the same bits.
+For few tokens the context is split over several thread blocks, which would else leave the card
+idle: their partial results go to scratch, and a last launch merges them. Both ways give the same
+bits.
 """
 
 import math
@@ -32,8 +32,8 @@ from ops.cuda.kernels.operands import (
 )
 from ops.interface import BLOCK, Heads
 
-SPLIT_TOKENS = 16  # so many tokens are shared among thread blocks
-MOST_SCRATCH = 64 << 20  # bytes of partial results: else one thread block goes through them all
+SPLIT_TOKENS = 16  # steps of at most so many tokens split the context
+MOST_SCRATCH = 64 << 20  # bytes of partial results; beyond it the context is not split
 NO_WINDOW = 1 << 30  # positions
 LOG2_E = math.log2(math.e)
 
@@ -41,15 +41,15 @@ NO_NORMS = HeadNorms(0, 0, 0.0)
 NO_ROTATION = Rotation(0, pairs=0, interleaved=0)
 
 TileShape = tuple[int, int]
-"""How many tokens a tile of queries has, and how many tiles a token."""
+"""Tokens per tile of queries, and tiles per token."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionStep:
-    """Addresses of what differs from step to step.
+    """Addresses of the step's arrays that attention reads.
 
     tables int64 (T,): the address of each token's table of block addresses, int64; positions int32
-    (T,): below 0 is that of no token; tiles int32 (n, 4) as of `tiles`, for the layer's group.
+    (T,): negative for padding rows; tiles int32 (n, 4) as of `tiles`, for the layer's group.
     """
 
     tables: int
@@ -67,7 +67,7 @@ def norm_rope_store(
     norms: HeadNorms = NO_NORMS,
     rotation: Rotation = NO_ROTATION,
 ) -> Launch:
-    """q normalised and rotated; k and v into the cache at the tokens' positions."""
+    """Norms and rotates q and k, and stores k and v at the tokens' positions in the cache."""
     warps = min(tokens, head_kernels.THREADS // 32)
     grid = heads.query_heads + 2 * heads.kv_heads, -(-tokens // warps), 1
     record = NormRopeStore(
@@ -90,19 +90,19 @@ def _cache_place(step: AttentionStep, layout: CardStateLayout, heads: Heads) -> 
 
 
 def slots(heads: Heads, blocks: int) -> int:
-    """The most blocks that one token of this layer sees, if its context has so many."""
+    """The most blocks of a context of `blocks` that one token of this layer sees."""
     if heads.window is None:
         return blocks
     return min(blocks, (heads.window - 2) // BLOCK + 2)
 
 
 def scratch_bytes(heads: Heads, tokens: int, blocks: int) -> int:
-    """Room for the partial results of a step (0: it needs none)."""
+    """Bytes of a step's partial results; 0 if it is not split."""
     return _scratch(heads, tokens, blocks) if splits(heads, tokens, blocks) else 0
 
 
 def splits(heads: Heads, tokens: int, blocks: int) -> bool:
-    """Whether a token's context is shared among thread blocks."""
+    """Whether a token's context is split over thread blocks."""
     few = tokens <= SPLIT_TOKENS and blocks > 1
     return few and _scratch(heads, tokens, blocks) <= MOST_SCRATCH
 
@@ -113,18 +113,18 @@ def _scratch(heads: Heads, tokens: int, blocks: int) -> int:
 
 
 def tiles_of(heads: Heads) -> TileShape:
-    """How many tokens a tile has, and how many tiles a token: layers alike share an array."""
+    """Tokens per tile and tiles per token; layers with equal shapes share an array of tiles."""
     group = heads.query_heads // heads.kv_heads
     return max(1, partials.ROWS // group), -(-group // partials.ROWS)
 
 
 def most_tiles(heads: Heads, tokens: int) -> int:
-    """Whatever the sequences of a step are."""
+    """The most tiles of a step, however its tokens are spread over sequences."""
     return tokens * tiles_of(heads)[1]
 
 
 def tiles(shape: TileShape, starts: Sequence[int], tokens: int, count: int) -> NDArray[np.int32]:
-    """(count, 4): first token, how many, part, 0; those of a step's sequences, then empty ones."""
+    """(count, 4): first token, tokens, part, 0; the tiles of all sequences, then empty ones."""
     size, parts = shape
     made = [
         (first, min(size, stop - first), part, 0)
@@ -138,7 +138,7 @@ def tiles(shape: TileShape, starts: Sequence[int], tokens: int, count: int) -> N
 
 
 def kernels_of(heads: Heads, layout: CardStateLayout) -> tuple[str, ...]:
-    """All that one attention operation may be launched with."""
+    """All kernels that one attention operator may need."""
     suffix = f"{layout.k}_{layout.v}_{padded(heads.head_width)}"
     return f"attention_whole_{suffix}", f"attention_split_{suffix}", "attention_merge"
 
@@ -151,7 +151,7 @@ class AttentionBuffers:
     y: int
     scratch: int
     sinks: int = 0
-    quantized: int = 0  # instead of y, where the blocks are split
+    quantized: int = 0  # written instead of y by the split way
 
 
 def attend(

@@ -1,4 +1,4 @@
-"""From a fused recording to launches: which kernels an operator takes, and how they are started."""
+"""What the rules of operators share: addresses, placed weights, and their launches."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""Fewer launches for the card: operators that one launch can do together, where few rows enter.
+"""Fewer launches: merges operators that a single launch can do for few rows.
 
-Products of the same input (of q, k and v, for instance) become one matrix. Products with a gate,
-and attention, leave quantized activations beside the plain ones where only a quantization reads
-them: with many rows the plain ones are written first.
+Products with the same input (q, k and v, for instance) become one matrix. Gated products and
+attention write quantized activations where a quantization is the only reader; for many rows they
+write float32 first.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def merge(operations: Sequence[Operation]) -> list[Operation]:
 
 
 def _joined(operations: list[Operation]) -> list[Operation]:
-    """Products that read the same take the place of the first of them: they need nothing else."""
+    """Joins products of one input at the place of the first: they depend on nothing else."""
     merged, gone = list[Operation](), set[Operation]()
     for n, op in enumerate(operations):
         if op in gone:
@@ -44,7 +44,7 @@ def _joined(operations: list[Operation]) -> list[Operation]:
 
 
 def _is_joinable(op: Operation) -> TypeGuard[Product]:
-    """A plain product whose rows fill panels; `scale` and a sum are not for joined ones."""
+    """A plain product whose rows fill panels; joined ones have neither a factor nor a sum."""
     if not isinstance(op, Product) or op.up is not None or op.added is not None:
         return False
     weight = op.w.weight
@@ -61,7 +61,7 @@ def _alike(op: Operation, other: Operation) -> bool:
 
 
 def _quantizing(operations: list[Operation]) -> list[Operation]:
-    """What only a quantization reads leaves quantized activations."""
+    """Lets operators quantize whose only reader is a quantization."""
     readers, makers = readers_of(operations), makers_of(operations)
     merged = {op: op for op in operations}
     for op in operations:
@@ -75,7 +75,7 @@ def _quantizing(operations: list[Operation]) -> list[Operation]:
 
 
 def _can_quantize(maker: Product | Attention) -> bool:
-    """Attention: a head's warps must have whole blocks."""
+    """A head's width must be whole blocks of 32."""
     if maker.y.width % PANEL_ROWS:
         return False
     if isinstance(maker, Attention):

@@ -1,4 +1,4 @@
-"""Where weights lie on the card, and the way from the mapped file to there.
+"""Placement of weights on the card, and their upload from the mapped file.
 
 Formats that the kernels know are interleaved into panels on the card (kernels/formats/weights.py),
 slice after slice through a staging buffer; the others are converted to float16 first.
@@ -20,15 +20,15 @@ from ops.interface import Weight
 from quant.format import FORMATS, dequantize, quantize
 
 ALIGNMENT = 256
-SLICE = 32 << 20  # bytes of the file that are on the card before they are packed
+SLICE = 32 << 20  # bytes of the file that are uploaded and packed at once
 SIXTEEN_BITS = ("F16", "BF16")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placed:
-    """A weight's place among all of them; `kind` is the form that kernels find there.
+    """A weight's offset in the memory of all weights; `kind` is its format there.
 
-    Quantized formats and F16 lie in panels, F32 row by row. `blocks` are those of 32 in a row.
+    Quantized formats and F16 lie in panels, F32 row by row. `blocks` of 32 columns.
     """
 
     offset: int
@@ -39,7 +39,7 @@ class Placed:
 
 
 def kind_of(weight: Weight) -> str:
-    """The form that a matrix takes on the card."""
+    """The format of a matrix on the card."""
     name, columns = weight.format.name, weight.columns
     if name in PANELS:
         return name
@@ -47,7 +47,7 @@ def kind_of(weight: Weight) -> str:
 
 
 def panel_bytes(kind: str, columns: int) -> int:
-    """What 32 rows take."""
+    """Bytes of a panel of 32 rows."""
     blocks = columns // BLOCK
     if kind == "F16":
         return blocks * FLOAT_GROUP_BYTES
@@ -56,7 +56,7 @@ def panel_bytes(kind: str, columns: int) -> int:
 
 
 def matrix_bytes(weight: Weight) -> int:
-    """What one of its matrices takes on the card."""
+    """Bytes of one of its matrices on the card."""
     kind = kind_of(weight)
     if kind == "F32":
         return 4 * weight.rows * weight.columns
@@ -64,7 +64,7 @@ def matrix_bytes(weight: Weight) -> int:
 
 
 class Placing:
-    """Gives every weight a place; then brings them all there."""
+    """Assigns every weight an offset, then uploads them all."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
@@ -72,12 +72,12 @@ class Placing:
         self._size, self._base = 0, 0
 
     def matrix(self, weight: Weight) -> Placed:
-        """For a product, or a table to look up."""
-        return self._place(weight.data, weight, _form(weight))
+        """For a product, or a table of rows."""
+        return self._place(weight.data, weight, _unplaced(weight))
 
     def joined(self, weights: Sequence[Weight]) -> Placed:
-        """Matrices of one form and width as one, whose rows follow each other: whole panels."""
-        wanted = [_form(weight) for weight in weights]
+        """Matrices of one format and width, joined along the rows; each fills whole panels."""
+        wanted = [_unplaced(weight) for weight in weights]
         first = replace(wanted[0], offset=self._size)
         for weight, form in zip(weights, wanted, strict=True):
             place = replace(form, offset=self._size)
@@ -87,43 +87,43 @@ class Placing:
         return replace(first, matrix_bytes=sum(form.matrix_bytes for form in wanted))
 
     def joined_floats(self, vectors: Sequence[Weight]) -> Placed:
-        """Vectors as one."""
+        """Concatenated vectors."""
         values = [dequantize(vector.format, vector.data).reshape(-1) for vector in vectors]
         return self.numbers(np.concatenate(values))
 
     def floats(self, weight: Weight | None) -> Placed | None:
-        """For a vector, or one vector an expert: float32, one behind the other."""
+        """A vector, or one per expert, as consecutive float32."""
         if weight is None:
             return None
         size = 4 * weight.columns * len(weight.data)
         return self._place(weight.data, weight, Placed(0, "vector", size, 0, 0))
 
     def numbers(self, values: NDArray[Any]) -> Placed:
-        """An array as it is."""
+        """An array, unchanged."""
         return self._place(values, values, Placed(0, "numbers", values.nbytes, 0, 0))
 
     def address(self, placed: Placed | None) -> int:
-        """0 for none. Known once `fetch` has been called."""
+        """0 for None. Valid after `fetch`."""
         return self._base + placed.offset if placed else 0
 
     @property
     def kinds(self) -> set[str]:
-        """All forms that are there."""
+        """The formats of all placed weights."""
         return {placed.kind for placed, _ in self._places.values()}
 
     @property
     def size(self) -> int:
-        """Bytes that all of them take."""
+        """Total bytes."""
         return self._size
 
     def fetch(self) -> None:
-        """Reserves the memory and fills it. Raises OutOfMemoryError."""
+        """Allocates the memory and uploads all weights. Raises OutOfMemoryError."""
         self._base = self._device.allocate(max(self._size, ALIGNMENT))
         staging = self._device.allocate(SLICE + ALIGNMENT)
         try:
             self._device.clear(self._base, self._size)
             for placed, source in self._places.values():
-                self._bring(placed, source, staging)
+                self._upload(placed, source, staging)
             self._device.synchronize()
         finally:
             self._device.free(staging)
@@ -141,7 +141,7 @@ class Placing:
             self._size += -(-wanted.matrix_bytes * experts // ALIGNMENT) * ALIGNMENT
         return self._places[key][0]
 
-    def _bring(self, placed: Placed, source: Any, staging: int) -> None:
+    def _upload(self, placed: Placed, source: Any, staging: int) -> None:
         if placed.kind == "numbers":
             self._device.upload(self.address(placed), np.ascontiguousarray(source))
         elif placed.kind == "vector":
@@ -173,8 +173,8 @@ class Placing:
                 self._device.launch(Launch(f"pack_{form}", grid, threads, operands_of(record)))
 
 
-def _form(weight: Weight) -> Placed:
-    """A matrix on the card, of no place yet."""
+def _unplaced(weight: Weight) -> Placed:
+    """A matrix on the card, not yet placed."""
     kind, size = kind_of(weight), matrix_bytes(weight)
     panel = 0 if kind == "F32" else panel_bytes(kind, weight.columns)
     return Placed(0, kind, size, panel, -(-weight.columns // BLOCK))
@@ -186,13 +186,13 @@ def _key(data: NDArray[Any], source: object, wanted: Placed) -> tuple[object, ..
 
 
 def packing_kernels(kinds: set[str]) -> set[str]:
-    """Those that may be needed to bring weights into these forms."""
+    """The kernels that pack weights into these formats."""
     forms = (kinds & PANELS.keys()) | (set(SIXTEEN_BITS) if "F16" in kinds else set())
     return {f"pack_{form}" for form in forms}
 
 
 def _pack_shape(form: str, placed: Placed) -> tuple[int, int]:
-    """Blocks along y, and threads."""
+    """Thread blocks along y, and threads per block."""
     if form in SIXTEEN_BITS:
         return placed.blocks, PANEL_ROWS
     panels = PANELS[form]
@@ -200,7 +200,7 @@ def _pack_shape(form: str, placed: Placed) -> tuple[int, int]:
 
 
 def _native(weight: Weight, rows: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], str]:
-    """The bytes that are packed, and of which format they are: float16 for what is converted."""
+    """The bytes to pack and their format: float16 for converted formats."""
     name = weight.format.name
     if name in PANELS or name in SIXTEEN_BITS:
         return rows, name
@@ -212,7 +212,7 @@ def _row_bytes(weight: Weight) -> int:
 
 
 def _slices(rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
-    """(first row, rows) of stretches that fit into the staging place: whole panels."""
+    """(first row, rows) of slices that fit the staging buffer: whole panels."""
     step = max(1, SLICE // (row_bytes * PANEL_ROWS)) * PANEL_ROWS
     for first in range(0, rows, step):
         yield first, min(step, rows - first)

@@ -1,4 +1,4 @@
-"""Launching products: which kernel for how many rows."""
+"""Launches of products: chooses the kernel by the number of rows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ NO_MATRIX = Matrix("", 0, 0, 0, 0, 0, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class ExpertRows:
-    """Rows of y that have experts of their own: addresses of their ids and of their grouping."""
+    """Addresses of each row's expert and of the rows grouped by expert."""
 
     ids: int
     order: int
@@ -68,7 +68,7 @@ NO_EXPERTS = ExpertRows(0, 0, 0, 0, 1)
 
 @dataclass(frozen=True, slots=True)
 class JoinedRows:
-    """Rows of a joined matrix, and the address of their output."""
+    """Consecutive rows of a joined matrix, and the address of their output."""
 
     y: int
     rows: int
@@ -89,16 +89,16 @@ class Product:
     gate: int = PLAIN
     added: int = 0
     chosen: ExpertRows = NO_EXPERTS
-    quantized: int = 0  # instead of y, where one launch does it all
-    parts: tuple[JoinedRows, ...] = ()  # where the rows of matrices go that are joined to one
+    quantized: int = 0  # written instead of y, if there is one launch
+    parts: tuple[JoinedRows, ...] = ()  # outputs of a joined matrix
 
     @property
     def one_launch(self) -> bool:
-        """Whether one launch does it all."""
+        """Whether a single launch is enough."""
         return self.first.kind != "F32" and self.count <= FEW_ROWS
 
     def launches(self) -> Iterator[Launch]:
-        """Without a kernel for both matrices at once the first leaves the gate in y."""
+        """For many rows the two matrices take a launch each: the first writes the gate to y."""
         if self.one_launch:
             yield self._few()
             return
@@ -114,7 +114,7 @@ class Product:
         return self.few_by(next((n for n in known if n >= self.count), known[-1]))
 
     def few_by(self, columns: int) -> Launch:
-        """By the kernel that takes so many rows at once."""
+        """With the kernel that takes `columns` rows of y at once."""
         matrix, gated = self.first, self.gate != PLAIN
         blocks = self.count if self.chosen.ids else _up(self.count, columns)
         record = FewProduct(
@@ -145,7 +145,7 @@ class Product:
         return JoinedOutputs(first.y, second.y, third.y, first.rows, second.rows)
 
     def _many(self, matrix: Matrix, gate: int) -> Launch:
-        """An expert gets each token once at most."""
+        """An expert gets each token at most once."""
         chosen = self.chosen
         most = chosen.tokens if chosen.order else self.count
         record = ManyProduct(
@@ -186,12 +186,12 @@ class Product:
 
 
 def columns_of(kind: str) -> tuple[int, ...]:
-    """How many rows of y the kernels for few rows take at once."""
+    """Rows of y per thread block, for each kernel for few rows."""
     return (floats.COLUMNS,) if kind == "F16" else packed.COLUMNS
 
 
 def kernels_of(kind: str, *, gated: bool) -> Iterator[str]:
-    """All that products of a kind may be launched with."""
+    """All kernels that products with weights of a kind may need."""
     if kind == "F32":
         yield "linear_F32"
         return

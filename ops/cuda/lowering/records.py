@@ -1,4 +1,4 @@
-"""What changes from step to step, as it lies on the card, and what the sizes of a step decide."""
+"""The step record: a step's arrays as they are laid out on the card, and its sizes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ TILE_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """A step's sizes. Launches depend on nothing else, so steps of equal counts share them.
+    """A step's sizes. Launches depend on nothing else, so equal counts share them.
 
-    `blocks` are those of the longest sequence, rounded up to a power of two; kernels leave out
+    `blocks` are those of the longest sequence, rounded up to a power of two; kernels skip
     those beyond a token's position. `alone`: all tokens are of one sequence.
     """
 
@@ -38,19 +38,19 @@ class Counts:
         )
 
     def tiles(self, shape: TileShape) -> int:
-        """How many of queries a step has at most; exactly, where all tokens are one sequence's."""
+        """The most tiles of queries; the exact number if all tokens are of one sequence."""
         size, parts = shape
         return -(-self.tokens // size if self.alone else -self.tokens) * parts
 
     def rows(self, buffer: Buffer) -> int:
-        """Of a buffer, in this step."""
+        """Rows of a buffer in this step."""
         of_step = {"tokens": self.tokens, "outputs": self.outputs, "step": 1}
         return of_step[buffer.rows] * buffer.multiple
 
 
 @dataclass(frozen=True, slots=True)
 class RecordAddresses:
-    """Addresses of the step's arrays, one behind the other from `base`.
+    """Addresses of the step's arrays, consecutive from `base`.
 
     | tiles of queries, for each of their shapes, int32 | address of each token's table, int64 |
     | ids | positions | wanted outputs, int32 | tables |
@@ -82,7 +82,7 @@ class RecordAddresses:
 
     @property
     def end(self) -> int:
-        """Where the sequences' tables of blocks begin."""
+        """The address of the sequences' block tables."""
         return -(-(self.outputs + 4 * self.counts.outputs) // 8) * 8
 
 

@@ -1,1 +1,1 @@
-"""How each operator is launched, a table a family."""
+"""How each operator is launched: one table per family of operators."""

@@ -1,4 +1,4 @@
-"""Launches of what works element by element."""
+"""Launches of elementwise operators."""
 
 from collections.abc import Iterator
 

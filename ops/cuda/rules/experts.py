@@ -1,4 +1,4 @@
-"""Launches of the choice of experts and of their sum."""
+"""Launches of expert routing, grouping and summing."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Launches of products, and of what stands before them."""
+"""Launches of embeddings, quantization and products."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a card has no kernel for, told by the operator's name and its layer."""
+"""Names the operator that the card has no kernel for, and its layer."""
 
 from ops.cuda.kernels import KERNELS
 from ops.cuda.kernels.experts import GATINGS
