@@ -78,7 +78,10 @@ def test_sums_of_a_matrix_product_are_in_the_order_of_the_meaning(card):
     instruction = INTRINSICS["mma_f16"]
     scale = 2.0 ** RANDOM.integers(-14, 14, (6, 2 * LANES))
     halves = (RANDOM.standard_normal((6, 2 * LANES)) * scale).astype(np.float16)
-    operands = [*halves.view(np.int32).astype(np.int64), *(draw("f", "turn", 0) for _ in range(4))]
+    operands = [
+        *halves.view(np.int32).astype(np.int64),
+        *(draw("f", "cos_sin", 0) for _ in range(4)),
+    ]
     with np.errstate(all="ignore"):
         assert packed(_translated(instruction)(*operands), "ffff") == expected(
             instruction, operands

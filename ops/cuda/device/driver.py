@@ -212,7 +212,7 @@ class Driver:
                 return events.seconds()
 
     def close(self) -> None:
-        """Frees everything, graphs too; does nothing if the card is lost or closed, or in a fork."""
+        """Frees everything, graphs too; does nothing if the card is lost, closed, or forked."""
         with contextlib.suppress(LeptonError), self._card:
             self._free_all()
         self._card.close()

@@ -68,7 +68,7 @@ INSTALLATION = {
 
 
 def failure(name: str, doing: str) -> LeptonError:
-    """The error for CUDA's error `name` (but no room), met while `doing` ("allocate 3 MiB")."""
+    """The error for CUDA's `name` (not out of memory) while `doing` ("allocate 3 MiB")."""
     if name in INSTALLATION:
         message, hint = INSTALLATION[name]
         return LeptonError(f"{message}: could not {doing} ({name})", hint)
@@ -83,7 +83,7 @@ def no_driver(reason: str, doing: str) -> LeptonError:
 
 
 def no_room(doing: str, room: tuple[int, int] | None) -> OutOfMemoryError:
-    """`room` is the free and all bytes of the card, if known."""
+    """`room`: free and total bytes of the card, if known."""
     numbers = f", {mebibytes(room[0])} of {mebibytes(room[1])} are free" if room else ""
     return OutOfMemoryError(f"the GPU has no room: could not {doing}{numbers}", ROOM_HINT)
 

@@ -1,4 +1,4 @@
-"""Every kernel by name. None of these files imports a compiler (see ops.cuda.compile.ptx)."""
+"""All kernels by name. Nothing here imports a compiler (see ops.cuda.compile.ptx)."""
 
 from ops.cuda.kernels import activations, draw, elementwise, embed, experts, largest
 from ops.cuda.kernels.attention import attend as attention

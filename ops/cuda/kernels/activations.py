@@ -1,4 +1,4 @@
-"""Quantizing activations: signed bytes, 32 with a scale, as the products of packed weights take.
+"""Quantization of activations for products with packed weights: blocks of 32 signed bytes.
 
 A row of N: | N bytes | for each 32 of them: scale f32, scale · their sum f32, 8 bytes unused |
 """
@@ -19,7 +19,7 @@ from ops.cuda.kernels.intrinsics.warps import (
     block_y,
     thread_x,
     threads,
-    warp_greatest,
+    warp_maximum,
     warp_sum,
 )
 from ops.cuda.kernels.operands import Norm
@@ -30,9 +30,9 @@ NORM_THREADS = 512
 
 
 def store_quantized(y: Address, width: Int, block: Int, a: Float) -> None:
-    """A warp's 32 numbers become block `block` of a row at y."""
+    """Stores a warp's 32 numbers as block `block` of the row at y."""
     lane = thread_x() % WARP
-    largest = warp_greatest(magnitude(a))
+    largest = warp_maximum(magnitude(a))
     inverse = f32(0)
     if largest > f32(0):
         inverse = divided(f32(127), largest)
@@ -47,7 +47,7 @@ def store_quantized(y: Address, width: Int, block: Int, a: Float) -> None:
 
 @kernel(THREADS)
 def quantize(x: Address, y: Address, width: Int) -> None:
-    """A warp a block of 32; the blocks along y are rows."""
+    """One warp per block of 32; thread blocks along y are rows."""
     row, block = block_y(), block_x() * (THREADS // WARP) + thread_x() // WARP
     if block < width // 32:
         a = load_float(x + 4 * (row * width + block * 32 + thread_x() % WARP))

@@ -1,7 +1,7 @@
-"""Drawing a token on the card, so that the next pass need not wait for the host.
+"""Draws a token on the card, so that the next pass does not wait for the host.
 
-The same steps as the host's samplers top_k, top_p, min_p, temperature and the draw at their end, in
-float64 too (lepton_cli/engine/sampling/candidates.py); the random numbers are the host's.
+The same steps as the host's samplers top_k, top_p, min_p, temperature and the final draw, also in
+float64 (lepton_cli/engine/sampling/candidates.py); the random numbers come from the host.
 """
 
 from ops.cuda.kernels.intrinsics.arithmetic import (
@@ -33,16 +33,16 @@ from ops.cuda.kernels.largest import KEPT, MOST
 from ops.cuda.kernels.operands import Draw
 
 LOG2_E, LN_2, LN_2_REST = 1.4426950408889634, 0.6931471803691238, 1.9082149292705877e-10
-COLD = -700.0  # below it e^a counts as nothing
+LEAST_EXPONENT = -700.0  # below it e^a counts as 0
 
-# the settings: four float64, then the random numbers; the counts follow in int32
+# bytes of the settings, float64; the random numbers are the last
 TOP_P, LEAST_LOGIT, TEMPERATURE, UNIFORMS = 0, 8, 16, 24
 LOGITS, WEIGHTS, IDS, SHARED = 0, 8 * KEPT, 16 * KEPT, 20 * KEPT + 16
 
 
 def exponential_double(a: Double) -> Double:
     """e^a for a <= 0: a power of two times a polynomial on ±ln 2 / 2 (Taylor, to 1e-16)."""
-    if not a >= COLD:  # nor is it anything of what is no number
+    if not a >= LEAST_EXPONENT:  # also for NaN
         return 0.0
     power = nearest_to_double(times_double(a, LOG2_E))
     whole = double_of_int(power)

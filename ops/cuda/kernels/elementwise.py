@@ -1,8 +1,8 @@
-"""Operators that go through rows of floats: sums, norms, rotations, activation functions."""
+"""Operators over rows of floats: maps, norms, rotations."""
 
 from collections.abc import Callable
 
-from ops.cuda.kernels.intrinsics.arithmetic import divided, logarithm, plus, root, times, turn
+from ops.cuda.kernels.intrinsics.arithmetic import cos_sin, divided, logarithm, plus, root, times
 from ops.cuda.kernels.intrinsics.functions import tanh
 from ops.cuda.kernels.intrinsics.kernel import Kernel, kernel
 from ops.cuda.kernels.intrinsics.memory import load_float, load_int, store_float
@@ -23,9 +23,9 @@ Number = Callable[[Float, Float], Float]
 def map_one(function: One) -> Kernel:
     @kernel(THREADS)
     def mapped(x: Address, y: Address, count: Int) -> None:
-        at = block_x() * THREADS + thread_x()
-        if at < count:
-            store_float(y + 4 * at, function(load_float(x + 4 * at)))
+        index = block_x() * THREADS + thread_x()
+        if index < count:
+            store_float(y + 4 * index, function(load_float(x + 4 * index)))
 
     return mapped
 
@@ -33,9 +33,9 @@ def map_one(function: One) -> Kernel:
 def map_one_by_number(function: Number) -> Kernel:
     @kernel(THREADS)
     def mapped(x: Address, y: Address, count: Int, number: Float) -> None:
-        at = block_x() * THREADS + thread_x()
-        if at < count:
-            store_float(y + 4 * at, function(load_float(x + 4 * at), number))
+        index = block_x() * THREADS + thread_x()
+        if index < count:
+            store_float(y + 4 * index, function(load_float(x + 4 * index), number))
 
     return mapped
 
@@ -43,9 +43,10 @@ def map_one_by_number(function: Number) -> Kernel:
 def map_two(function: Two) -> Kernel:
     @kernel(THREADS)
     def mapped(x: Address, y: Address, z: Address, count: Int) -> None:
-        at = block_x() * THREADS + thread_x()
-        if at < count:
-            store_float(z + 4 * at, function(load_float(x + 4 * at), load_float(y + 4 * at)))
+        index = block_x() * THREADS + thread_x()
+        if index < count:
+            a, b = load_float(x + 4 * index), load_float(y + 4 * index)
+            store_float(z + 4 * index, function(a, b))
 
     return mapped
 
@@ -75,8 +76,8 @@ def layer_norm(op: Norm) -> None:
     mean = divided(block_sum(total, shared_memory()), f32(width))
     squares = f32(0)
     for n in range(thread_x(), width, threads()):
-        away = plus(load_float(x + 4 * n), -mean)
-        squares = plus(squares, times(away, away))
+        deviation = plus(load_float(x + 4 * n), -mean)
+        squares = plus(squares, times(deviation, deviation))
     variance = divided(block_sum(squares, shared_memory()), f32(width))
     inverse = divided(f32(1), root(plus(variance, op.eps)))
     for n in range(thread_x(), width, threads()):
@@ -90,27 +91,27 @@ def layer_norm(op: Norm) -> None:
 @kernel(THREADS)
 def angles(op: Angles) -> None:
     """The cosine and sine of each pair's angle, times the magnitude."""
-    at = block_x() * THREADS + thread_x()
-    if at < op.tokens * op.pairs:
-        token, pair = at // op.pairs, at % op.pairs
+    index = block_x() * THREADS + thread_x()
+    if index < op.tokens * op.pairs:
+        token, pair = index // op.pairs, index % op.pairs
         position = load_int(op.positions + 4 * token)
-        cosine, sine = turn(position, load_float(op.frequencies + 4 * pair))
-        store_float(op.table + 8 * at, times(cosine, op.magnitude))
-        store_float(op.table + 8 * at + 4, times(sine, op.magnitude))
+        cosine, sine = cos_sin(position, load_float(op.frequencies + 4 * pair))
+        store_float(op.table + 8 * index, times(cosine, op.magnitude))
+        store_float(op.table + 8 * index + 4, times(sine, op.magnitude))
 
 
 @kernel(THREADS)
 def rope(op: Rope) -> None:
     """Rotates every head: one thread per pair, and one per element beyond the pairs."""
-    at, pairs = block_x() * THREADS + thread_x(), op.pairs
+    index, pairs = block_x() * THREADS + thread_x(), op.pairs
     rest = op.head_width - 2 * pairs
     places = pairs + rest
-    if at < op.tokens * op.heads * places:
-        head, place = at // places, at % places  # (token, head)
+    if index < op.tokens * op.heads * places:
+        head, place = index // places, index % places  # (token, head)
         source, target = op.x + 4 * head * op.head_width, op.y + 4 * head * op.head_width
         if place >= pairs:
-            at = 4 * (place + pairs)
-            store_float(target + at, load_float(source + at))
+            offset = 4 * (place + pairs)
+            store_float(target + offset, load_float(source + offset))
         else:
             angle = op.table + 8 * ((head // op.heads) * pairs + place)
             cosine, sine = load_float(angle), load_float(angle + 4)
@@ -124,18 +125,18 @@ def rope(op: Rope) -> None:
 
 @kernel(THREADS)
 def temperature(op: Temperature) -> None:
-    at = block_x() * THREADS + thread_x()
-    if at < op.count:
-        periods = f32(load_int(op.positions + 4 * (at // op.width)) // op.period)
+    index = block_x() * THREADS + thread_x()
+    if index < op.count:
+        periods = f32(load_int(op.positions + 4 * (index // op.width)) // op.period)
         grown = times(logarithm(plus(f32(1), periods)), f32(LN_2))
         factor = plus(f32(1), times(op.scale, grown))
-        store_float(op.y + 4 * at, times(load_float(op.x + 4 * at), factor))
+        store_float(op.y + 4 * index, times(load_float(op.x + 4 * index), factor))
 
 
 @kernel(THREADS)
 def select_outputs(x: Address, y: Address, rows: Address, width: Int) -> None:
-    """Row `rows`[block y] of x; the blocks along x go through its width."""
-    at = block_x() * THREADS + thread_x()
-    if at < width:
+    """y[n] = x[rows[n]]: thread blocks along y are rows, along x stretches of the width."""
+    index = block_x() * THREADS + thread_x()
+    if index < width:
         row = load_int(rows + 4 * block_y())
-        store_float(y + 4 * (block_y() * width + at), load_float(x + 4 * (row * width + at)))
+        store_float(y + 4 * (block_y() * width + index), load_float(x + 4 * (row * width + index)))

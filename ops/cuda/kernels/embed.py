@@ -1,4 +1,4 @@
-"""The rows of a table that a step asks for, from the form in which its products take it."""
+"""Looks up rows of a table in the format that products read."""
 
 from ops.cuda.kernels.formats.packing import FLOAT_GROUP_BYTES, fragment_place
 from ops.cuda.kernels.formats.weights import PANEL_ROWS, Panels
@@ -12,7 +12,7 @@ THREADS = 128
 
 
 def panel_rows(panels: Panels) -> Kernel:
-    """A block a row of y: row ids[block] of the table. A thread takes eight weights at once."""
+    """One thread block per row of y: row ids[block] of the table; eight weights per thread."""
     unit_blocks, unit_bytes = panels.blocks, panels.unit_bytes
     pair, head_of, scales_of = panels.pair, panels.head, panels.scales
     has_minimum, halves = panels.minimum, panels.halves
@@ -46,7 +46,7 @@ def panel_rows(panels: Panels) -> Kernel:
 
 @kernel(THREADS)
 def half_rows(table: Address, panel_bytes: Address, ids: Address, y: Address, blocks: Int) -> None:
-    """Of float16 in fragments; `blocks` are groups of 32."""
+    """From float16 in fragments; `blocks` are groups of 32."""
     wanted = load_int(ids + 4 * block_x())
     panel, row = table + wanted // PANEL_ROWS * panel_bytes, wanted % PANEL_ROWS
     for n in range(thread_x(), blocks * 32, THREADS):
@@ -56,7 +56,7 @@ def half_rows(table: Address, panel_bytes: Address, ids: Address, y: Address, bl
 
 @kernel(THREADS)
 def single_rows(table: Address, ids: Address, y: Address, width: Int) -> None:
-    """Of float32 as in the file."""
+    """From float32 rows as in the file."""
     source = table + 4 * load_int(ids + 4 * block_x()) * width
     for n in range(thread_x(), width, THREADS):
         store_float(y + 4 * (block_x() * width + n), load_float(source + 4 * n))

@@ -1,4 +1,4 @@
-"""Mixtures of experts: choosing them, grouping rows by expert, summing what they gave."""
+"""Mixtures of experts: routing, grouping rows by expert, summing results."""
 
 from ops.cuda.kernels.intrinsics.arithmetic import divided, exponential, fma, greater, plus, times
 from ops.cuda.kernels.intrinsics.functions import sigmoid
@@ -18,7 +18,7 @@ from ops.cuda.kernels.intrinsics.warps import (
     shuffle_xor_float,
     thread_x,
     warp_barrier,
-    warp_greatest,
+    warp_maximum,
     warp_sum,
 )
 from ops.cuda.kernels.operands import ExpertSum, Route
@@ -41,7 +41,7 @@ def route(op: Route) -> None:
     largest = f32(LOWEST)
     for n in range(lane, op.total, WARP):
         largest = greater(largest, reload_float(logits + 4 * n))
-    largest = warp_greatest(largest)
+    largest = warp_maximum(largest)
     whole = f32(0)
     for n in range(lane, op.total, WARP):
         score = reload_float(logits + 4 * n)
@@ -73,7 +73,7 @@ def route(op: Route) -> None:
                 first = best
             weight = exponential(plus(best, -first))
         sum_of_chosen = plus(sum_of_chosen, weight)
-        where = i32(min(where, op.total - 1))  # of logits that are no numbers, none is the best
+        where = i32(min(where, op.total - 1))  # if the logits are NaN, none was the best
         if lane == where % WARP:
             store_float(logits + 4 * where, f32(LOWEST))
         if lane == 0:
@@ -92,9 +92,9 @@ def route(op: Route) -> None:
 
 @kernel(WARP)
 def group(ids: Address, order: Address, starts: Address, total: Int, rows: Int) -> None:
-    """A block an expert: its rows of `rows` in their order, behind those of the experts before.
+    """One warp per expert writes its rows to `order`, after those of the experts before it.
 
-    A warp walks through all rows, 32 at a time; starts (total + 1) says where each begins.
+    Each warp reads all rows, 32 at a time. starts (total + 1): where each expert's rows begin.
     """
     lane, expert = thread_x(), block_x()
     below, mine = i32(0), i32(0)
@@ -119,7 +119,7 @@ def group(ids: Address, order: Address, starts: Address, total: Int, rows: Int) 
         if base + lane < rows and load_int(ids + 4 * (base + lane)) == expert:
             hit = i32(1)
         before = i32(hit)
-        for step in range(5):  # the hits of lanes up to this one (Hillis and Steele 1986)
+        for step in range(5):  # inclusive prefix sum of the hits (Hillis and Steele 1986)
             away = 1 << step
             other = shuffle(before, max(lane - away, 0))
             if lane >= away:
@@ -132,12 +132,12 @@ def group(ids: Address, order: Address, starts: Address, total: Int, rows: Int) 
 @kernel(THREADS)
 def expert_sum(op: ExpertSum) -> None:
     """y = Σ weight · x over a token's experts, in the order of choice."""
-    at = block_x() * THREADS + thread_x()
-    if at < op.count:
-        token, column = at // op.width, at % op.width
+    index = block_x() * THREADS + thread_x()
+    if index < op.count:
+        token, column = index // op.width, index % op.width
         total = f32(0)
         for k in range(op.used):
             row = token * op.used + k
             number = load_float(op.x + 4 * (row * op.width + column))
             total = fma(number, load_float(op.weights + 4 * row), total)
-        store_float(op.y + 4 * at, total)
+        store_float(op.y + 4 * index, total)

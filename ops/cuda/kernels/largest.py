@@ -1,4 +1,4 @@
-"""The largest of a row of logits, so that a host that draws from a few need not read them all."""
+"""The largest logits of each row, so that the host need not read all of them."""
 
 from ops.cuda.kernels.intrinsics.arithmetic import bits_of
 from ops.cuda.kernels.intrinsics.kernel import kernel
@@ -21,11 +21,11 @@ from ops.cuda.kernels.intrinsics.warps import (
 
 THREADS, STRETCH, KEPT = 512, 1024, 64
 LEAST, MOST = -0x80000000, 0x7FFFFFFF
-IDS = 4 * STRETCH  # bytes of shared memory before them
+IDS = 4 * STRETCH  # offset in shared memory
 
 
 def key_of(number: Float) -> Int:
-    """A whole number that is larger for a larger float; the largest of all for what is none."""
+    """An int32 in the order of the floats; NaN gives the largest."""
     bits = bits_of(number)
     if number != number:
         return i32(MOST)
@@ -36,21 +36,21 @@ def key_of(number: Float) -> Int:
 
 @kernel(THREADS)
 def largest(x: Address, out: Address, width: Int, pairs: Int) -> None:
-    """Blocks along x are stretches of 1024, along y rows; each leaves its 64 best, in order.
+    """Thread blocks along x are stretches of 1024, along y rows; each stores its 64 largest.
 
-    x (rows, width) are floats, or with `pairs` what this kernel left: (key, id), two int32 each.
-    Sorted as by Batcher (1968). Shared: 8 KiB.
+    x (rows, width) are floats, or with `pairs` results of this kernel: (key, id), two int32 each.
+    A bitonic sort (Batcher 1968). Shared: 8 KiB.
     """
     shared, t = shared_memory(), thread_x()
     for half in range(2):
         place = t + half * THREADS
-        at = block_x() * STRETCH + place
+        index = block_x() * STRETCH + place
         key, number = i32(LEAST), i32(MOST)
-        if at < width:
+        if index < width:
             if pairs != 0:
-                key, number = load_int2(x + 8 * (block_y() * width + at))
+                key, number = load_int2(x + 8 * (block_y() * width + index))
             else:
-                key, number = key_of(load_float(x + 4 * (block_y() * width + at))), i32(at)
+                key, number = key_of(load_float(x + 4 * (block_y() * width + index))), i32(index)
         shared_store_int(shared + 4 * place, key)
         shared_store_int(shared + IDS + 4 * place, number)
     barrier()
@@ -69,15 +69,15 @@ def largest(x: Address, out: Address, width: Int, pairs: Int) -> None:
         store_int(target + 4, shared_load_int(shared + IDS + 4 * t))
 
 
-def exchange(place: Int, away: Int, turned: Int) -> None:
-    """Brings two into order: the better first, or last where `turned`."""
+def exchange(place: Int, away: Int, reverse: Int) -> None:
+    """Orders two entries: the better one first, or last if `reverse`."""
     a, b = shared_load_int(place), shared_load_int(place + away)
     m, n = shared_load_int(place + IDS), shared_load_int(place + IDS + away)
     better = i32(0)
     if b > a or (b == a and n < m):
         better = i32(1)
     wanted = i32(1)
-    if turned != 0:
+    if reverse != 0:
         wanted = i32(0)
     if better == wanted:
         shared_store_int(place, b)

@@ -212,7 +212,7 @@ def logarithm(a: Any) -> Any:
 
 
 @_intrinsic
-def turn(position: Any, frequency: Any) -> Any:
+def cos_sin(position: Any, frequency: Any) -> Any:
     angle = np.multiply(position, as_single(frequency), dtype=DOUBLE)
     angle = as_single(angle - np.rint(angle * (0.5 / math.pi)) * (2 * math.pi))
     return np.cos(angle), np.sin(angle)

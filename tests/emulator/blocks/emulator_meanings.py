@@ -20,7 +20,7 @@ def draw(letter: str, name: str, place: int) -> np.ndarray:
     """Operand `place` of an intrinsic, hard values first."""
     if letter in TYPES:
         values = RANDOM.standard_normal(LANES) * 10.0 ** RANDOM.integers(-6, 6, LANES)
-        edges = FLOATS[:-2] if name in ("nearest", "turn") else FLOATS + ENDLESS
+        edges = FLOATS[:-2] if name in ("nearest", "cos_sin") else FLOATS + ENDLESS
     else:
         values = RANDOM.integers(-(2**31), 2**31, LANES)
         edges = INTS

@@ -1,1 +1,1 @@
-"""How the blocks of each weight format lie on a card, and are multiplied."""
+"""The weight formats: layout on the card, packing and unpacking."""

@@ -1,6 +1,6 @@
-"""From a file's rows to panels (see weights.py), on the card: a thread a block of a row.
+"""Packs a file's rows into panels (see weights.py), on the card: one thread per block of a row.
 
-Blocks along x are panels, along y units; what lies beyond the last row or block becomes zeros.
+Thread blocks along x are panels, along y units; space beyond the last row or block stays zero.
 """
 
 from collections.abc import Callable
@@ -28,10 +28,10 @@ Rest = Callable[[int, int, int, int], None]
 def packed(name: str, block_bytes: int, in_block: int, level: Levels, rest: Rest) -> Kernel:
     """`in_block` blocks of 32 lie in `block_bytes` of the file."""
     unit_blocks, unit_bytes = PANELS[name].blocks, PANELS[name].unit_bytes
-    step, beside, away = 8, 1, 4  # of a word, of a byte, of a byte's upper half
+    step, beside, away = 8, 1, 4  # weights from one word, byte, half of a byte to the next
     if PANELS[name].halves:
         step, away = 4, 16
-    if PANELS[name].names:
+    if PANELS[name].indexed:
         beside, away = 2, 1
 
     @kernel(PANEL_ROWS * unit_blocks)
@@ -53,17 +53,17 @@ def packed(name: str, block_bytes: int, in_block: int, level: Levels, rest: Rest
 
 
 def scale_rest(file: int, n: int, unit: int, lane: int) -> None:
-    """Of formats whose blocks begin with a scale in float16."""
+    """For formats whose blocks begin with a scale in float16."""
     store_short(unit + 4 * 512 + lane * 8 + n * 2, load_short(file))
 
 
 def q4_0_level(file: int, n: int, weight: int) -> int:
-    """As a two's complement."""
+    """In two's complement."""
     return (load_byte(file + 2 + weight % 16) >> weight // 16 * 4 & 15) ^ 8
 
 
 def copy_head(source: int, target: int) -> None:
-    """16 bytes, of which the file promises an even address."""
+    """Copies 16 bytes; the source is aligned to 2 bytes only."""
     for part in range(4):
         low, high = load_short(source + 4 * part), load_short(source + 4 * part + 2)
         store_int(target + 4 * part, low | shift_left(high, 16))
@@ -98,7 +98,7 @@ def q6_k_level(file: int, n: int, weight: int) -> int:
 
 
 def q6_k_rest(file: int, n: int, unit: int, lane: int) -> None:
-    """The two's complement of a level of six bits has its highest bit turned around."""
+    """Flips the highest of six bits: levels become two's complement."""
     head = unit + 8 * 512 + 8 * 256
     if n == 0:
         copy_head(file + 192, head + lane * 16)
@@ -144,7 +144,7 @@ def fragment_place(row: Int, weight: Int) -> int:
 
 
 def packed_floats(as_half: Callable[[int], int]) -> Kernel:
-    """From 16 bits of the file to float16; `blocks` and the blocks along y are of 32 weights."""
+    """Packs 16-bit floats as float16; thread blocks along y are blocks of 32 weights."""
 
     @kernel(PANEL_ROWS)
     def pack(op: Pack) -> None:
@@ -165,12 +165,12 @@ def same(number: int) -> int:
 
 
 def half_of_bfloat(number: int) -> int:
-    """Exact but for the smallest numbers, which float16 knows to 2^-24 only."""
+    """bfloat16 to float16; exact except below 2^-14, where the steps are 2^-24."""
     return safe_halves(float_of(i32(shift_left(number, 16))), f32(0))
 
 
 def table_level(start: int) -> Levels:
-    """The bytes of names begin so far behind a block's beginning."""
+    """`start`: the offset of the indices in a block."""
 
     def level(file: int, n: int, weight: int) -> int:
         return load_byte(file + start + n * 16 + weight % 16) >> weight // 16 * 4 & 15

@@ -1,6 +1,6 @@
-"""Weights whose four bits name a level of a table: IQ4_NL, IQ4_XS and MXFP4.
+"""Formats whose four bits index a table of levels: IQ4_NL, IQ4_XS and MXFP4.
 
-A word of levels holds eight names in their order, those of weights 8i .. 8i + 3 in its lower half.
+A word holds eight indices in order, those of weights 8i .. 8i + 3 in its lower half.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,16 +19,16 @@ from ops.cuda.kernels.intrinsics.arithmetic import (
 from ops.cuda.kernels.intrinsics.memory import load_int, load_int2
 from ops.cuda.kernels.intrinsics.primitives import Address, Float, Int, f32, i32, wrapped
 
-LOWER_NAMES, UPPER_NAMES = 0x7777, 0x8888
-IN_ORDER = 0x3210  # the selector of four bytes as they are
+LOWER_BITS, UPPER_BITS = 0x7777, 0x8888
+IN_ORDER = 0x3210  # the selector of `permute` that keeps four bytes
 
 
 class Scales(NamedTuple):
-    """What a block's sums of products are multiplied with."""
+    """The factors of a block's integer sums."""
 
     factor: Float
-    minimum: Float  # of formats whose weights are factor · level - minimum
-    low: Int  # further factors of the sums of the block's two halves
+    minimum: Float  # weights are factor · level - minimum
+    low: Int  # further factors of the two halves' sums
     high: Int
 
 
@@ -38,23 +38,23 @@ def word_of(levels: Sequence[int]) -> int:
 
 
 def make_lookup(levels: Sequence[int]) -> Callable[[int], int]:
-    """Four names, four bits each, become four signed bytes of a table of sixteen."""
+    """Looks up four indices of four bits in a table of sixteen signed bytes."""
     a, b, c, d = (word_of(levels[4 * n : 4 * n + 4]) for n in range(4))
 
-    def lookup(names: Int) -> Int:
-        place = i32(names & LOWER_NAMES)
+    def lookup(indices: Int) -> Int:
+        place = i32(indices & LOWER_BITS)
         lower, upper = permute(a, b, place), permute(c, d, place)
-        return permute(lower, upper, i32(IN_ORDER | shift_right(i32(names & UPPER_NAMES), 1)))
+        return permute(lower, upper, i32(IN_ORDER | shift_right(i32(indices & UPPER_BITS), 1)))
 
     return lookup
 
 
 def make_lookups(levels: Sequence[int]) -> tuple[Callable[[int], int], Callable[[int], int]]:
-    """Those of a word's lower four names and of its upper four."""
+    """Lookups of a word's lower four indices, and of its upper four."""
     lookup = make_lookup(levels)
 
-    def lookup_upper(names: Int) -> Int:
-        return lookup(shift_right(names, 16))
+    def lookup_upper(indices: Int) -> Int:
+        return lookup(shift_right(indices, 16))
 
     return lookup, lookup_upper
 
@@ -76,7 +76,7 @@ def mxfp4_head(unit: Address, row: Int) -> Int:
 
 
 def mxfp4_scales(exponents: Int, n: Int) -> Scales:
-    """2^(exponent - 128), below 2^-126 without the implicit one."""
+    """2^(exponent - 128); exponents below 2 give subnormal floats."""
     exponent = i32(bits(exponents, 8 * n, 8))
     power = i32(shift_left(i32(exponent - 1), 23))
     if exponent < 2:

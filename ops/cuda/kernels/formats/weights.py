@@ -1,8 +1,8 @@
-"""How quantized weights lie in a card's memory, and how kernels take them out: panels of 32 rows.
+"""Quantized weights on the card: panels of 32 rows, and how kernels unpack them.
 
 A panel is a row of units, a unit holds `blocks` blocks of 32 weights of each of the panel's rows:
-first all levels, then what turns them into weights (the head). Each row is a lane, so a warp that
-reads one block reads whole lines. The byte count is the file's.
+first all levels, then the scales (the head). A lane reads its row, so a warp that reads a block
+reads whole cache lines. Panels take as many bytes as the file.
 
 levels of a block  | lane 0: 16 bytes | lane 1 | ... | lane 31 |    (Q8_0: twice, 16 weights each)
     Byte b of word i holds weight 8i + b in its lower half and weight 8i + 4 + b in its upper one:
@@ -52,19 +52,19 @@ BLOCK = 32
 Words = tuple[int, int, int, int, int, int, int, int]  # four levels each, in their order
 Pair = tuple[int, int]  # words 2t and 2t + 1, of halves: t and 4 + t
 Head = Any
-"""What a row's scales are made of, in registers."""
+"""A row's scales of a unit as they are packed, in registers."""
 
 UPPER, LOWER = -0x0F0F0F10, 0x0F0F0F0F
 
 
 @dataclass(frozen=True, slots=True)
 class Panels:
-    """A format: the size of its units, and device functions that take them apart.
+    """A format: the size of its units, and device functions that unpack them.
 
     words(unit, n, lane), pair(unit, n, row, t), head(unit, row), scales(head, n) where `unit` is
-    an address and n a block of it. `names`: the four bits of levels name entries of a table (see
+    an address and n a block of it. `indexed`: levels are indices into a table (see
     tables.py). `minimum`: weights are factor · level - minimum. `halves`: the
-    two halves of a block have factors of their own.
+    two halves of a block have scales of their own.
     """
 
     blocks: int
@@ -75,19 +75,16 @@ class Panels:
     scales: Callable[[Head, int], Scales]
     minimum: bool = False
     halves: bool = False
-    names: bool = False
+    indexed: bool = False
 
 
-# --- words of levels, and the two words that a lane of a fragment takes
+# --- formats of four bits a level, and bits that are added to them
 
 
 def make_levels(
     low: Callable[[int], int], high: Callable[[int], int]
 ) -> tuple[Callable[..., Words], Callable[..., Pair]]:
-    """`words` and `pair` of formats with four bits a level.
-
-    `low` and `high` take four levels each out of a word's bytes: of the lower bits, of the upper.
-    """
+    """Makes `words` and `pair`, where `low` and `high` unpack four levels of a word each."""
 
     def words(unit: Address, n: Int, lane: Int) -> Words:
         a, b, c, d = stream_int4(unit + n * 512 + lane * 16)
@@ -103,7 +100,7 @@ def make_levels(
 def make_add_bits(
     add: Callable[[int, int, int], int], step: int, second_start: int
 ) -> Callable[[Words, int, int], Words]:
-    """The bits of words 0 to 3 are in `first`, `step` apart, those of 4 to 7 in `second`."""
+    """Adds upper bits to eight words: those of words 0 to 3 are in `first`, `step` bits apart."""
     places = tuple(range(0, 4 * step, step))
     p0, p1, p2, p3 = places
     s0, s1, s2, s3 = (second_start + place for place in places)
@@ -121,12 +118,12 @@ def make_add_bits(
 
 
 def upper(word: Int) -> Int:
-    """Of four bytes the upper halves, where they are: signed, times 16."""
+    """The upper halves of four bytes, in place: signed, times 16."""
     return i32(word & UPPER)
 
 
 def lower(word: Int) -> Int:
-    """The lower halves, brought up."""
+    """The lower halves, moved to the upper."""
     return i32(shift_left(word, 4) & UPPER)
 
 
@@ -267,12 +264,12 @@ PANELS = {
     "Q4_K": Panels(8, 32 * 144, q4_k_words, q4_k_pair, q4_k_head, q4_k_scales, minimum=True),
     "Q5_K": Panels(8, 32 * 176, q5_k_words, q5_k_pair, q5_k_head, q4_k_scales, minimum=True),
     "Q6_K": Panels(8, 32 * 210, q6_k_words, q6_k_pair, q6_k_head, q6_k_scales, halves=True),
-    "IQ4_NL": Panels(4, 32 * 4 * 18, iq4_words, iq4_pair, q4_0_head, q8_0_scales, names=True),
+    "IQ4_NL": Panels(4, 32 * 4 * 18, iq4_words, iq4_pair, q4_0_head, q8_0_scales, indexed=True),
     "IQ4_XS": Panels(
-        *(8, 32 * 136, iq4_words, iq4_pair, tables.iq4_xs_head, tables.iq4_xs_scales), names=True
+        *(8, 32 * 136, iq4_words, iq4_pair, tables.iq4_xs_head, tables.iq4_xs_scales), indexed=True
     ),
     "MXFP4": Panels(
         *(4, 32 * 4 * 17, mxfp4_words, mxfp4_pair, tables.mxfp4_head, tables.mxfp4_scales),
-        names=True,
+        indexed=True,
     ),
 }

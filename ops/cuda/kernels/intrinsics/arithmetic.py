@@ -1,4 +1,4 @@
-"""Words that compute with a thread's own numbers."""
+"""Arithmetic on a thread's registers."""
 
 import math
 import struct
@@ -17,7 +17,7 @@ from ops.cuda.kernels.intrinsics.primitives import (
 
 
 def _saturated(a: float) -> int:
-    """Of what is no number 0."""
+    """Saturating conversion to int32; NaN gives 0."""
     return 0 if a != a else int(np.rint(np.clip(float(a), -0x80000000, 0x7FFFFFFF)))
 
 
@@ -29,20 +29,20 @@ def dp4a(a: int, b: int, c: int) -> Any:
 
 @intrinsic("bfe.s32 $0, $1, $2, $3;", "i:iii")
 def signed_bits(word: int, start: int, length: int) -> Any:
-    """So many bits of a word from bit `start` on, as a signed number."""
+    """`length` bits of a word from bit `start`, sign-extended."""
     bits = (word >> start) & ((1 << length) - 1)
     return bits - (1 << length) if bits >> (length - 1) else bits
 
 
 @intrinsic("bfe.u32 $0, $1, $2, $3;", "i:iii")
 def bits(word: int, start: int, length: int) -> Any:
-    """So many bits of a word from bit `start` on."""
+    """`length` bits of a word from bit `start`."""
     return (word >> start) & ((1 << length) - 1)
 
 
 @intrinsic("shr.u32 $0, $1, $2;", "i:ii")
 def shift_right(word: int, count: int) -> Any:
-    """Zeros come in."""
+    """Logical: zeros are shifted in."""
     return wrapped((word & 0xFFFFFFFF) >> count)
 
 
@@ -53,7 +53,7 @@ def shift_left(word: int, count: int) -> Any:
 
 @intrinsic("prmt.b32 $0, $1, $2, $3;", "i:iii")
 def permute(a: int, b: int, selector: int) -> Any:
-    """Byte n of the result is the one of a (0-3) or b (4-7) that the n-th four bits name."""
+    """Byte n of the result is byte 0-3 of a or 4-7 of b, selected by the n-th four bits."""
     pool = struct.pack("<ii", wrapped(a), wrapped(b))
     chosen = bytes(pool[(selector >> 4 * n) & 7] for n in range(4))
     return struct.unpack("<i", chosen)[0]
@@ -61,7 +61,7 @@ def permute(a: int, b: int, selector: int) -> Any:
 
 @intrinsic("div.u32 $0, $1, $2;", "i:ii")
 def quotient(a: int, b: int) -> Any:
-    """Of numbers that are not negative: in 32 bits, where `//` takes 64."""
+    """Unsigned division in 32 bits, where `//` takes 64."""
     return a // b
 
 
@@ -97,7 +97,7 @@ def divided(a: float, b: float) -> Any:
 
 @intrinsic("rcp.approx.ftz.f32 $0, $1;", "f:f")
 def reciprocal(a: float) -> Any:
-    """1 / a, but for the last bit: an instruction, where `divided` is a function."""
+    """1 / a within one unit in the last place: one instruction, where `divided` takes many."""
     with np.errstate(all="ignore"):
         return np.float32(1) / np.float32(a)
 
@@ -124,7 +124,7 @@ def magnitude(a: float) -> Any:
 
 @intrinsic("cvt.rni.s32.f32 $0, $1;", "i:f")
 def nearest(a: float) -> Any:
-    """The nearest whole number, the even one of two; the ends of int32 where it is beyond."""
+    """Rounds to the nearest int32, ties to even; saturates, NaN gives 0."""
     return _saturated(a)
 
 
@@ -141,13 +141,13 @@ def bits_of(a: float) -> Any:
 
 @intrinsic("mov.b32 $0, $1;", "f:i")
 def float_of(a: int) -> Any:
-    """The float of these bits."""
+    """The float with these bits."""
     return np.int32(wrapped(a)).view(np.float32)
 
 
 @intrinsic("ex2.approx.ftz.f32 $0, $1;", "f:f")
 def power_of_two(a: float) -> Any:
-    """2^a, to some 2^-22 of it; 2^-inf is 0."""
+    """2^a with a relative error of about 2^-22; 2^-inf is 0."""
     with np.errstate(all="ignore"):
         return np.float32(np.exp2(np.float32(a)))
 
@@ -159,16 +159,16 @@ def logarithm(a: float) -> Any:
         return np.float32(np.log2(np.float32(a)))
 
 
-_TURN = """{ .reg .f64 a, r, t; .reg .f32 s;
+_COS_SIN = """{ .reg .f64 a, r, t; .reg .f32 s;
 cvt.rn.f64.s32 a, $2; cvt.f64.f32 t, $3; mul.rn.f64 a, a, t;
 mul.rn.f64 r, a, 0d3FC45F306DC9C883; cvt.rni.f64.f64 r, r;
 fma.rn.f64 a, r, 0dC01921FB54442D18, a; cvt.rn.f32.f64 s, a;
 cos.approx.f32 $0, s; sin.approx.f32 $1, s; }"""
 
 
-@intrinsic(_TURN.replace("\n", " "), "ff:if")
-def turn(position: int, frequency: float) -> Any:
-    """The cosine and sine of position · frequency, brought into ±π in float64 before."""
+@intrinsic(_COS_SIN.replace("\n", " "), "ff:if")
+def cos_sin(position: int, frequency: float) -> Any:
+    """The cosine and sine of position · frequency, reduced to ±π in float64."""
     angle = float(position) * float(np.float32(frequency))
     angle = np.float32(angle - np.rint(angle * (0.5 / math.pi)) * (2 * math.pi))
     return np.float32(np.cos(angle)), np.float32(np.sin(angle))
@@ -213,7 +213,7 @@ def plus_halves(a: int, b: int) -> Any:
         return int((pairs[0] + pairs[1]).view(np.int32)[0])
 
 
-# --- float64, for what must agree with the host's
+# --- float64, for results that must agree with the host's
 
 
 @intrinsic("cvt.f64.f32 $0, $1;", "d:f")
@@ -228,13 +228,13 @@ def double_of_int(a: int) -> Any:
 
 @intrinsic("cvt.rni.s32.f64 $0, $1;", "i:d")
 def nearest_to_double(a: float) -> Any:
-    """As `nearest`, but of what is no number the least."""
+    """As `nearest`, but NaN gives the least int32."""
     return -0x80000000 if a != a else _saturated(a)
 
 
 @intrinsic("{ .reg .b32 z; mov.b32 z, 0; mov.b64 $0, {z, $1}; }", "d:i")
 def double_of_upper(a: int) -> Any:
-    """The float64 with these upper 32 bits, the others are zero."""
+    """The float64 with these upper 32 bits and zeros below."""
     return struct.unpack("<d", struct.pack("<ii", 0, wrapped(a)))[0]
 
 
@@ -256,11 +256,11 @@ def divided_double(a: float, b: float) -> Any:
 
 @intrinsic("fma.rn.f64 $0, $1, $2, $3;", "d:ddd")
 def fma_double(a: float, b: float, c: float) -> Any:
-    """Rounded once on a card, twice here."""
+    """Rounded once on a card, twice in this meaning."""
     return float(a) * float(b) + float(c)
 
 
-# --- what several kernels say
+# --- functions of several kernels
 
 
 LOG2_E = np.float32(1.4426950408889634)
@@ -273,7 +273,7 @@ def exponential(a: Float) -> Float:
 
 
 def safe_halves(low: Float, high: Float) -> Int:
-    """A word of two float16; what is too large for one becomes the largest."""
+    """A word of two float16; clamps what exceeds float16."""
     low = greater(lesser(low, MOST_HALF), -MOST_HALF)
     high = greater(lesser(high, MOST_HALF), -MOST_HALF)
     return halves(low, high)

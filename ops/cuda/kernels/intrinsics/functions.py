@@ -1,4 +1,4 @@
-"""Functions of one number that several kernels need."""
+"""Activation functions and gates."""
 
 from ops.cuda.kernels.intrinsics.arithmetic import (
     divided,
@@ -12,7 +12,7 @@ from ops.cuda.kernels.intrinsics.primitives import Float, f32
 
 
 def tanh(a: Float) -> Float:
-    """1 - 2 / (e^2a + 1): its ends are exact, where e^2a is infinite or 0."""
+    """1 - 2 / (e^2a + 1): exactly ±1 where e^2a is infinite or 0."""
     return plus(f32(1), -divided(f32(2), plus(exponential(times(f32(2), a)), f32(1))))
 
 

@@ -1,7 +1,7 @@
-"""What a kernel is: a function over the words of `primitives`, and how it is to be compiled.
+"""Kernels: functions over intrinsics, with their operands and launch bounds.
 
-Operands that belong together are one record, a NamedTuple: the launch passes its fields one by one,
-the compiler and the emulator hand the function the record again.
+A parameter is a number or a record of operands, a NamedTuple: the launch passes its fields one by
+one, and the compiler and the emulator give the function the record.
 """
 
 import functools
@@ -13,10 +13,10 @@ from typing import Any, get_type_hints
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernel:
-    """`threads` a block (the most that it is launched with); `blocks` should fit on a processor.
+    """`threads`: the most per block; `blocks`: so many should fit on a multiprocessor.
 
-    `parameters`: the function's, each Address, Int or Float of `primitives`, or a record of such.
-    `signature`: their operands' letters, as of `primitives`; a record has one for each field.
+    `parameters`: the function's types, Address, Int or Float of `primitives`, or records of these.
+    `signature`: one letter per operand, see `primitives`; a record has one for each field.
     """
 
     function: FunctionType
@@ -46,14 +46,14 @@ def kernel(threads: int, blocks: int = 1) -> Callable[[Callable[..., None]], Ker
 
 @functools.cache
 def fields(parameter: Any) -> tuple[Any, ...] | None:
-    """The types of a record's fields; None for what is no record."""
+    """The types of a record's fields; None for a number."""
     if isinstance(parameter, type) and issubclass(parameter, tuple):
         return tuple(get_type_hints(parameter, include_extras=True).values())
     return None
 
 
 def letters(parameter: Any) -> str:
-    """Those of a parameter's operands in their order."""
+    """One letter per operand of a parameter."""
     inner = fields(parameter)
     if inner is None:
         letter: str = parameter.__metadata__[0]
@@ -62,7 +62,7 @@ def letters(parameter: Any) -> str:
 
 
 def operands_of(*records: Any) -> tuple[int | float, ...]:
-    """What a launch passes for records and single numbers: the fields one by one."""
+    """Flattens records and numbers to the operands of a launch."""
     flat: list[int | float] = []
     for record in records:
         flat += operands_of(*record) if isinstance(record, tuple) else (record,)

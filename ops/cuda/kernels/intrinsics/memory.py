@@ -1,4 +1,4 @@
-"""Words that move data, between registers and the card's or the block's memory."""
+"""Loads and stores: between registers and global or shared memory."""
 
 import ctypes
 from typing import Any
@@ -21,7 +21,7 @@ _I32, _F32 = ctypes.c_int32, ctypes.c_float
 
 @load("ld.global.nc.b32 $0, [$1];", "i:l", 4)
 def load_int(address: int) -> Any:
-    """`nc`: of what no thread of this launch writes."""
+    """`nc`: for data that no thread of this launch writes."""
     return _read(address, _I32, 1)[0]
 
 
@@ -37,13 +37,13 @@ def load_float(address: int) -> Any:
 
 @load("{ .reg .u16 h; ld.global.nc.u16 h, [$1]; cvt.u32.u16 $0, h; }", "i:l", 2)
 def load_short(address: int) -> Any:
-    """16 bits, the upper half of the word is zero."""
+    """16 bits, zero-extended."""
     return _read(address, ctypes.c_uint16, 1)[0]
 
 
 @load("{ .reg .u16 h; ld.global.nc.u8 h, [$1]; cvt.u32.u16 $0, h; }", "i:l", 1)
 def load_byte(address: int) -> Any:
-    """8 bits, the others are zero."""
+    """8 bits, zero-extended."""
     return _read(address, ctypes.c_uint8, 1)[0]
 
 
@@ -59,7 +59,7 @@ def load_int4(address: int) -> Any:
 
 @load("ld.global.nc.L1::no_allocate.v4.b32 {$0, $1, $2, $3}, [$4];", "iiii:l", 16)
 def stream_int4(address: int) -> Any:
-    """Of what is read once: it does not push other things out of the first cache."""
+    """For data read once: a streaming load that does not pollute L1."""
     return tuple(_read(address, _I32, 4))
 
 
@@ -75,13 +75,13 @@ def load_float4(address: int) -> Any:
 
 @intrinsic("ld.global.b32 $0, [$1];", "i:l", touches=("global", 4), effects=True)
 def reload_int(address: int) -> Any:
-    """Of what this launch may have written."""
+    """For data that this launch may have written."""
     return _read(address, _I32, 1)[0]
 
 
 @intrinsic("ld.global.f32 $0, [$1];", "f:l", touches=("global", 4), effects=True)
 def reload_float(address: int) -> Any:
-    """Of what this launch may have written."""
+    """For data that this launch may have written."""
     return np.float32(_read(address, _F32, 1)[0])
 
 

@@ -1,10 +1,10 @@
-"""What words are, of which kernels are made: an instruction of PTX each, and its meaning in Python.
+"""Intrinsics: PTX instructions with their meaning in Python, and the types that kernels use.
 
-Kernels are plain Python functions over the words of `memory`, `arithmetic` and `warps`.
-`compile.ptx` compiles them; the emulator of the tests takes each word at its meaning. Words that
-move data take addresses; those of shared memory are offsets in it, 32 bits wide. A warp's words
-(`collective`) must be met by all 32 threads together: their meaning takes what all lanes gave, and
-gives what each gets. PTX: docs.nvidia.com/cuda/parallel-thread-execution.
+Kernels are plain Python functions over the intrinsics of `memory`, `arithmetic` and `warps`.
+`compile.ptx` compiles them; the emulator of the tests runs each intrinsic's meaning. Loads and
+stores take addresses; those of shared memory are 32-bit offsets. All 32 threads of a warp must
+execute a `collective` intrinsic together: its meaning takes the operands of all lanes and gives
+each lane's result. PTX: docs.nvidia.com/cuda/parallel-thread-execution.
 """
 
 import math
@@ -22,7 +22,7 @@ Double = Annotated[float, "d"]  # float64
 
 Kind = Literal["plain", "collective", "register", "barrier", "shared_base"]
 Space = Literal["global", "shared"]
-Assembly = str | Callable[[int], str]  # for a compute capability as in sm_89
+Assembly = str | Callable[[int], str]  # or by compute capability, 89 for sm_89
 
 WARP = 32
 EVERYONE = "0xffffffff"
@@ -30,10 +30,10 @@ EVERYONE = "0xffffffff"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Intrinsic:
-    """A word: its PTX ($0 is the first result), the letters of results and operands, its meaning.
+    """Its PTX ($0 is the first result), the letters of results and operands, and its meaning.
 
-    `effects`: it writes memory or must keep its place. `touches`: the bytes at its first operand
-    that it reads or writes, and in which memory.
+    `effects`: it writes memory or must not be moved. `touches`: the memory that it reads or writes
+    at its first operand, and how many bytes.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Intrinsic:
     touches: tuple[Space, int] | None = None
 
     def __call__(self, *operands: Any) -> Any:
-        """Its meaning: a device function can be called from Python, too."""
+        """Its meaning, so that device functions can be called from Python."""
         return self.meaning(*operands)
 
     @property
@@ -84,7 +84,7 @@ def store(assembly: str, signature: str, size: int, space: Space = "global") -> 
 
 
 def wrapped(number: int) -> int:
-    """As 32 bits hold it."""
+    """Wrapped to int32."""
     return (int(number) + 0x80000000 & 0xFFFFFFFF) - 0x80000000
 
 
@@ -97,12 +97,12 @@ def as_halves(word: int) -> tuple[float, float]:
     return struct.unpack("<2e", struct.pack("<i", wrapped(word)))  # type: ignore[return-value]
 
 
-# --- casts: names of types, by which numbers are converted
+# --- casts
 
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """`i32(x)` and `f32(x)`; as an element type of `local.array` it makes an array of such."""
+    """`i32(x)` and `f32(x)`; also the element types of `local.array`."""
 
     letter: Literal["i", "f"]
 
@@ -114,11 +114,11 @@ i32, f32 = Cast("i"), Cast("f")
 
 
 class Local:
-    """A thread's own arrays of a constant size: they become registers."""
+    """Arrays of a thread, of constant size: they become registers."""
 
     @staticmethod
     def array(size: int, kind: Cast) -> list[Any]:
-        """What is read before it was written is no number."""
+        """Unwritten elements are NaN, or an unlikely number."""
         return [np.float32(math.nan) if kind.letter == "f" else 0x7BAD7BAD] * size
 
 

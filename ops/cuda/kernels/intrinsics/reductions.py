@@ -12,21 +12,21 @@ from ops.cuda.kernels.intrinsics.warps import (
 )
 
 
-def block_sum(a: Float, room: Int) -> Float:
-    """The same in all threads; `room` is shared memory for one float per warp."""
+def block_sum(a: Float, shared: Int) -> Float:
+    """The sum, in all threads; `shared` is shared memory for one float per warp."""
     a = warp_sum(a)
     if thread_x() % WARP == 0:
-        shared_store_float(room + 4 * (thread_x() // WARP), a)
+        shared_store_float(shared + 4 * (thread_x() // WARP), a)
     barrier()
     total = f32(0)
     for warp in range(threads() // WARP):
-        total = plus(total, shared_load_float(room + 4 * warp))
+        total = plus(total, shared_load_float(shared + 4 * warp))
     barrier()
     return total
 
 
 def inverse_rms(x: Address, width: Int, eps: Float) -> Float:
-    """1 / √(mean of x² + eps) of a row, the same in all threads."""
+    """1 / √(mean of x² + eps) of a row, in all threads."""
     squares = f32(0)
     for n in range(thread_x(), width, threads()):
         a = load_float(x + 4 * n)

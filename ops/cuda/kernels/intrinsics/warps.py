@@ -1,4 +1,4 @@
-"""Where a thread stands, and words that a warp's or a block's threads say together."""
+"""Thread indices, barriers, and intrinsics that a warp executes together."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -46,33 +46,33 @@ def blocks_x() -> Any: ...
 
 @intrinsic("bar.sync 0;", ":", kind="barrier", effects=True)
 def barrier() -> Any:
-    """All threads of the block meet; what they wrote before is seen by all afterwards."""
+    """A barrier of the block: memory written before it is visible to all its threads after it."""
 
 
 @intrinsic("", "i:", kind="shared_base")
 def shared_memory() -> Any:
-    """The address of the block's shared memory (the launch tells its size)."""
+    """The address of the block's dynamic shared memory, sized by the launch."""
 
 
 def lane() -> Int:
-    """A thread's place in its warp."""
+    """The index of this thread in its warp."""
     return i32(thread_x() & 31)
 
 
 def warp() -> Int:
-    """A warp's place in its block."""
+    """The index of this warp in its block."""
     return i32(thread_x() >> 5)
 
 
-# --- words of a warp
+# --- collective intrinsics
 
 
-Lanes = Sequence[Any]  # what each of the 32 lanes gave
+Lanes = Sequence[Any]  # the operands of each of the 32 lanes
 
 
 @collective(f"shfl.sync.bfly.b32 $0, $1, $2, 31, {EVERYONE};", "i:ii")
 def shuffle_xor(lanes: Lanes) -> list[Any]:
-    """(number, mask): the number of the lane whose place differs in the mask's bits."""
+    """(number, mask): the number of lane `lane ^ mask`."""
     return [lanes[n ^ mask][0] for n, (_, mask) in enumerate(lanes)]
 
 
@@ -89,7 +89,7 @@ def shuffle(lanes: Lanes) -> list[Any]:
 
 @collective(f"bar.warp.sync {EVERYONE};", ":")
 def warp_barrier(lanes: Lanes) -> list[Any]:
-    """The warp's threads meet; what they wrote to shared memory is seen by all of them."""
+    """A barrier of the warp: shared memory written before it is visible to its threads after it."""
     return [None] * len(lanes)
 
 
@@ -170,7 +170,7 @@ def _mma_f16(sm: int) -> str:
 def mma_f16(lanes: Lanes) -> list[Any]:
     """(a0..a3, b0, b1, c0..c3): C (16, 8) + A (16, 16) B (16, 8) of float16, summed in float32.
 
-    Laid out as `mma_s8` with two float16 where that has four bytes: the columns 2t, 2t + 1 of A's
+    As `mma_s8`, with two float16 in place of four bytes: the columns 2t, 2t + 1 of A's
     row g (a0) and row g + 8 (a1), and 8 + 2t, 9 + 2t of both (a2, a3).
     """
     A, B = np.zeros((16, 16), np.float64), np.zeros((16, 8), np.float64)
@@ -181,25 +181,25 @@ def mma_f16(lanes: Lanes) -> list[Any]:
         for part in range(2):
             B[8 * part + 2 * t : 8 * part + 2 * t + 2, g] = as_halves(given[4 + part])
     with np.errstate(all="ignore"):
-        # einsum: a column's sums must not depend on what stands in the others, as BLAS's may
+        # einsum: a column's sums must not depend on the other columns, as BLAS's may
         product = np.einsum("mk,kn->mn", A, B)
         return _c_fragments(product, lanes, 6, np.float32)
 
 
 def _c_fragments(
-    product: Any, lanes: Lanes, at: int, kind: Callable[[Any], Any]
+    product: Any, lanes: Lanes, first: int, kind: Callable[[Any], Any]
 ) -> list[tuple[Any, ...]]:
-    """What each lane holds of C + the product; its own C begins at operand `at`."""
+    """Each lane's fragment of C + the product; its C begins at operand `first`."""
     out = []
     for lane, given in enumerate(lanes):
         g, t = divmod(lane, 4)
         places = ((g, 2 * t), (g, 2 * t + 1), (g + 8, 2 * t), (g + 8, 2 * t + 1))
-        out.append(tuple(kind(given[at + n] + product[place]) for n, place in enumerate(places)))
+        out.append(tuple(kind(given[first + n] + product[place]) for n, place in enumerate(places)))
     return out
 
 
 def warp_sum(a: Float) -> Float:
-    """The sum over a warp's lanes, the same in all of them, always in the same order."""
+    """The sum over a warp's lanes, in all of them, always in the same order."""
     a = plus(a, shuffle_xor_float(a, 16))
     a = plus(a, shuffle_xor_float(a, 8))
     a = plus(a, shuffle_xor_float(a, 4))
@@ -207,7 +207,7 @@ def warp_sum(a: Float) -> Float:
     return plus(a, shuffle_xor_float(a, 1))
 
 
-def warp_greatest(a: Float) -> Float:
+def warp_maximum(a: Float) -> Float:
     a = greater(a, shuffle_xor_float(a, 16))
     a = greater(a, shuffle_xor_float(a, 8))
     a = greater(a, shuffle_xor_float(a, 4))

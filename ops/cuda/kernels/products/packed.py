@@ -84,8 +84,8 @@ def make_add_block(panels: Panels, columns: int, first: int) -> Callable[..., No
                 dot = i32(dot * scales.low + rest * scales.high)
             else:
                 dot = dot_16(w4, w5, w6, w7, far, dot)
-            at = first + column
-            totals[at] = accumulate(totals[at], scales, dot, x_scale, x_sum)
+            n_total = first + column
+            totals[n_total] = accumulate(totals[n_total], scales, dot, x_scale, x_sum)
 
     return add_block
 
@@ -94,7 +94,7 @@ def make_add_unit(panels: Panels, columns: int, first: int) -> Callable[..., Non
     """For one unit of a lane's row.
 
     For one column the blocks of a unit are written out one by one: so many loads of weights are
-    under way at once, and no scale is looked for by its number.
+    in flight at once, and no scale is selected by its number.
     """
     unit_blocks, head_of = panels.blocks, panels.head
     written_out, always_whole = columns == 1, unit_blocks == 8
@@ -223,17 +223,17 @@ def many_steps(panels: Panels) -> ManySteps:
         for j in range(4):
             c0, c1, c2, c3 = multiply(a, b.levels[2 * j], b.levels[2 * j + 1], upper, lower)
             d0, d1, s0, s1 = b.scales[2 * j], b.scales[2 * j + 1], b.sums[2 * j], b.sums[2 * j + 1]
-            at = 16 * half + 4 * j
-            sums[at] = accumulate(sums[at], upper, c0, d0, s0)
-            sums[at + 1] = accumulate(sums[at + 1], upper, c1, d1, s1)
-            sums[at + 2] = accumulate(sums[at + 2], lower, c2, d0, s0)
-            sums[at + 3] = accumulate(sums[at + 3], lower, c3, d1, s1)
+            c = 16 * half + 4 * j
+            sums[c] = accumulate(sums[c], upper, c0, d0, s0)
+            sums[c + 1] = accumulate(sums[c + 1], upper, c1, d1, s1)
+            sums[c + 2] = accumulate(sums[c + 2], lower, c2, d0, s0)
+            sums[c + 3] = accumulate(sums[c + 3], lower, c3, d1, s1)
 
     def add_unit(sums, place: Address, unit: Int, op: ManyProduct, sources) -> None:
         b = Activations(local.array(8, i32), local.array(8, f32), local.array(8, f32))
         h0, h8 = head_of(place, quad()), head_of(place, quad() + 8)
         h16, h24 = head_of(place, quad() + 16), head_of(place, quad() + 24)
-        # a number of turns that is not known keeps the compiler from unrolling this one
+        # a trip count that is not constant keeps the compiler from unrolling this loop
         for n in range(min(unit_blocks, op.shape.blocks - unit * unit_blocks)):
             load_b(b, op, unit * unit_blocks + n, sources)
             add_rows(sums, 0, place, n, h0, h8, b)
