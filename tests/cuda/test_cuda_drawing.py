@@ -106,7 +106,7 @@ def test_the_card_draws_as_the_host_does(sampling):
     plan = cards.plan(80)
     assert plan is not None
     want = [hosts.sample(values[0]) for _ in range(24)]
-    assert bench.draw(plan, cards.numbers(24)).tolist() == want
+    assert bench.draw(plan, cards.random_numbers(24)).tolist() == want
     seen = Sampler(Sampling(**{**_fields(sampling), "seed": cards.seed}), words)
     assert [seen.sample(bench.found()[0]) for _ in range(24)] == want
 
@@ -161,7 +161,7 @@ def test_drawing_ahead_gives_what_single_steps_give():
             at = np.array([len(tokens) - 1], np.int32)
             step = Step(np.array(tokens[-1:], np.int32), at, first)
             if ahead:
-                more = runner.draw(step, cache, sampler.plan(50), sampler.numbers(5))
+                more = runner.draw(step, cache, sampler.plan(50), sampler.random_numbers(5))
                 tokens += more.tolist()
             else:
                 tokens.append(sampler.sample(runner.run(step, [cache])[0]))

@@ -1,6 +1,7 @@
 """Every operator of the recorded program on a card, against the NumPy definition."""
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,9 +11,7 @@ from test_fusion import layer as layer_of
 from test_operators import (  # noqa: F401  (its cases, which run here on a card)
     Case,
     V,
-    test_activate,
     test_embed_positions_and_add,
-    test_gate,
     test_layer_norm,
     test_multiply,
     test_parts_of_a_fused_matrix,
@@ -23,9 +22,10 @@ from test_operators import (  # noqa: F401  (its cases, which run here on a card
     weight,
 )
 
+from ops.cuda.kernels import KERNELS
 from ops.cuda.kernels.formats.weights import PANELS
 from ops.cuda.lowering.placing import kind_of
-from ops.interface import Heads, Linear, Routing, Weight
+from ops.interface import Activation, Heads, Linear, Routing, Weight
 from ops.memory_plan import Limits
 from ops.recorder import record
 from ops.reference.arithmetic import rounded_to_bytes, rounded_to_halves
@@ -67,6 +67,21 @@ class CardCase(Case):
 def on_the_card(monkeypatch) -> None:
     """The cases of test_operators run on a card when this file imports them."""
     monkeypatch.setattr(test_operators, "Case", CardCase)
+
+
+def with_kernels(operator: str) -> list[str]:
+    """The activations that a card computes; programs with others are refused."""
+    return [name for name in get_args(Activation) if f"{operator}_{name}" in KERNELS]
+
+
+@pytest.mark.parametrize("activation", with_kernels("activate"))
+def test_activate(activation):
+    test_operators.test_activate(activation)
+
+
+@pytest.mark.parametrize("activation", with_kernels("gate"))
+def test_gate(activation):
+    test_operators.test_gate(activation)
 
 
 @pytest.mark.parametrize("kind", sorted({*PANELS, "F32", "F16", "BF16"}))
