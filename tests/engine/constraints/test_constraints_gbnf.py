@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from functools import lru_cache
 
 import pytest
 from llguidance import LLMatcher, LLTokenizer
@@ -32,9 +33,18 @@ ws ::= | " " | "\n" [ \t]{0,20}
 """
 
 
-def accepted(grammar: str, text: str) -> bool:
-    matcher, data = LLMatcher(LLTokenizer("byte"), grammar, log_level=0), list(text.encode())
+BYTES = LLTokenizer("byte")
+
+
+@lru_cache(maxsize=1)  # one grammar is asked about hundreds of texts
+def matcher_of(grammar: str) -> LLMatcher:
+    matcher = LLMatcher(BYTES, grammar, log_level=0)
     assert not matcher.is_error(), matcher.get_error()
+    return matcher
+
+
+def accepted(grammar: str, text: str) -> bool:
+    matcher, data = matcher_of(grammar).deep_copy(), list(text.encode())
     return matcher.try_consume_tokens(data) == len(data) and matcher.is_accepting()
 
 
