@@ -1,7 +1,8 @@
 """The built-in model: small, labelled, tokenizing without loss, and able to help."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,12 @@ def model() -> Iterator[Model]:
         yield loaded
 
 
+@pytest.fixture(scope="module")
+def answered(model: Model) -> Callable[[str], str]:
+    """Each question is answered once."""
+    return cache(lambda question: answer(model, question))
+
+
 def answer(model: Model, *chat: str) -> str:
     """The greedy answer to the last message of a chat."""
     roles: tuple[Role, Role] = ("user", "assistant")
@@ -110,8 +117,10 @@ def test_markers_are_single_tokens_only_when_trusted() -> None:
 
 
 @pytest.mark.parametrize(("question", "wanted"), ANSWERS)
-def test_greedy_answer_holds(model: Model, question: str, wanted: tuple[str, ...]) -> None:
-    said = answer(model, question).lower()
+def test_greedy_answer_holds(
+    answered: Callable[[str], str], question: str, wanted: tuple[str, ...]
+) -> None:
+    said = answered(question).lower()
     assert any(part in said for part in wanted), said
 
 
@@ -119,9 +128,9 @@ def test_answers_end_by_themselves(model: Model) -> None:
     assert len(model.tokenizer.encode(answer(model, "hello"))) < 100
 
 
-def test_commands_in_answers_exist(model: Model) -> None:
+def test_commands_in_answers_exist(answered: Callable[[str], str]) -> None:
     for question, _ in ANSWERS:
-        for code in re.findall(r"`+([^`]+)`+", answer(model, question)):
+        for code in re.findall(r"`+([^`]+)`+", answered(question)):
             for word in re.findall(r"^/(\w+)", code):
                 assert find_command(word)
             assert set(re.findall(r"\blepton (\w+)", code)) <= SHELL_COMMANDS, code

@@ -23,11 +23,12 @@ from lepton_cli.engine.sampling.sampler import Sampling
 CONTEXT = 900
 SYSTEM = np.random.default_rng(0).integers(3, 250, 330).tolist()
 PROMPTS = [
-    *([*SYSTEM, *np.random.default_rng(n).integers(3, 250, 5 + 40 * n).tolist()] for n in range(3)),
+    *([*SYSTEM, *np.random.default_rng(n).integers(3, 250, 5 + 75 * n).tolist()] for n in range(3)),
     np.random.default_rng(9).integers(3, 250, 20).tolist() * 3,
 ]
 SEEDED = Sampling(temperature=0.9, seed=11, presence_penalty=-3.0, repeat_last_n=-1)
-WANTED = Generation(SEEDED, 120, ignore_eos=True)
+TOKENS = 50  # the longest prompt and its answer end in the third block of the cache
+WANTED = Generation(SEEDED, TOKENS, ignore_eos=True)
 PLAIN = LoadOptions("cpu")
 Q8 = replace(PLAIN, kv=("q8_0", "q8_0"))
 
@@ -55,7 +56,7 @@ def digest(answers: Iterable[tuple[int, ...]]) -> str:
 
 def answer(model: Model, ids: list[int], generation: Generation = WANTED) -> tuple[int, ...]:
     *_, done = model.stream(ids, generation)
-    assert isinstance(done, Done) and len(done.token_ids) == 120
+    assert isinstance(done, Done) and len(done.token_ids) == TOKENS
     return done.token_ids
 
 
@@ -168,5 +169,5 @@ def test_models_of_one_promise_have_one_fingerprint(path):
 
 
 def test_another_seed_says_something_else(path, expected):
-    other = Generation(Sampling(temperature=0.9, seed=12), 120, ignore_eos=True)
+    other = Generation(Sampling(temperature=0.9, seed=12), TOKENS, ignore_eos=True)
     assert in_turn(path, PLAIN, other) != expected
