@@ -5,10 +5,11 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from passes import open_on_cpu, resources
+from passes import kernel_folder, open_on_cpu, resources
 
 from ops.backend import CpuBackend
 from ops.cpu.formats import kernel_formats, quantized_formats
+from ops.cpu.objects import ObjectStore
 from ops.interface import Activation, Gating, Linear, Rope, Routing, Step, Weight
 from ops.memory_plan import Limits
 from ops.recorder import record
@@ -75,9 +76,18 @@ class Case:
         cpu.close()
 
 
+@pytest.fixture(scope="module")
+def compiled_at_once(request) -> None:
+    """The kernels of the chosen formats: a process that compiles takes long to start."""
+    chosen = [item for item in request.session.items if "compiled_at_once" in item.fixturenames]
+    kinds = {item.callspec.params["kind"] for item in chosen}
+    names = [f"{kernel}_{kind}" for kind in sorted(kinds) for kernel in ("embed", "linear")]
+    ObjectStore(kernel_folder(), lambda compiling: None).prepare(names)
+
+
 @pytest.mark.parametrize("kind", sorted(kernel_formats()))
 @pytest.mark.parametrize(("rows", "tokens"), [(1, 1), (3, 1), (17, 4)])
-def test_linear_and_embed(kind, rows, tokens):
+def test_linear_and_embed(compiled_at_once, kind, rows, tokens):
     table, matrix = weight(V, 256, kind), Linear(weight(rows, 256, kind))
     Case(lambda ops: ops.linear(matrix, ops.embed(table)), tokens).check()
 
