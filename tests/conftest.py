@@ -6,7 +6,7 @@ import signal
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,29 +64,24 @@ def heeded_interrupts() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A home folder of the test run's own; compiled kernels are shared by all its tests.
+def own_home(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> None:
+    """A home folder of this process's own; compiled kernels are shared by all tests of a run.
 
     LEPTON_TEST_CACHE: those of a test run that starts this one are shared too.
     """
     home = tmp_path_factory.mktemp("home")
+    one_of_several = hasattr(pytestconfig, "workerinput")  # as pytest-xdist marks its processes
+    run = home.parents[1] if one_of_several else home
     os.environ["HOME"] = os.environ["USERPROFILE"] = str(home)
     for name in list(os.environ):
         if name.startswith(("XDG_", "LEPTON_", "HF_", "OLLAMA_")) and name not in KEPT:
             del os.environ[name]
-    os.environ["XDG_CACHE_HOME"] = os.environ.get("LEPTON_TEST_CACHE", str(home / ".cache"))
+    os.environ["XDG_CACHE_HOME"] = os.environ.get("LEPTON_TEST_CACHE", str(run / ".cache"))
 
 
 @pytest.fixture(autouse=True)
-def numbers_of_its_own(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What tests of cards draw from the generator of test_operators is not missed by others.
-
-    Their tolerances are for the numbers that they have always had.
-    """
+def same_numbers() -> None:
+    """What a test draws from test_operators does not depend on the tests before it."""
     operators = sys.modules.get("test_operators")
-    if operators is None or not request.module.__name__.startswith("test_cuda"):
-        yield
-        return
-    before = operators.RANDOM.bit_generator.state
-    yield
-    operators.RANDOM.bit_generator.state = before
+    if operators is not None:
+        operators.RANDOM.bit_generator.state = operators.START
