@@ -280,6 +280,20 @@ def test_an_unknown_architecture_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("shared", "pattern", "named"),
+    [
+        (4, [True, False, True, False], "layer 0 has no keys, and no local layer before it"),
+        (2, [True, True, True, False], "layer 3 has no keys, and no global layer before it"),
+        (1, [True, False, True], "sliding_window_pattern has 3 entries for 4 layers"),
+    ],
+)
+def test_keys_that_no_earlier_layer_has_are_named(tmp_path, shared, pattern, named):
+    keys = {"shared_kv_layers": shared, "sliding_window_pattern": pattern}
+    metadata = {f"gemma4.attention.{key}": value for key, value in keys.items()}
+    assert named in refused(write_model(tmp_path / "m.gguf", "gemma4", metadata=metadata))
+
+
+@pytest.mark.parametrize(
     ("preset", "tensor", "values"),
     [
         ("llama", "rope_freqs.weight", np.ones(3)),
@@ -294,6 +308,15 @@ def test_an_unknown_architecture_is_named(tmp_path):
         ("gpt2", "output_norm.bias", np.zeros((2, 64))),
         ("gpt-oss", "blk.0.attn_sinks.weight", np.zeros((4, 4))),
         ("gpt-oss", "blk.1.ffn_down_exps.bias", np.zeros(64)),
+        ("gemma4", "per_layer_token_embd.weight", np.zeros((344, 31))),
+        ("gemma4", "per_layer_model_proj.weight", np.zeros((40, 64))),
+        ("gemma4", "blk.2.attn_q_norm.weight", np.zeros(8)),
+        ("gemma4", "blk.0.layer_output_scale.weight", np.zeros(3)),
+        ("gemma4-moe", "blk.0.ffn_gate_up_exps.weight", np.zeros((4, 272, 64))),
+        ("gemma4-moe", "blk.0.ffn_gate_inp.scale", np.zeros(1)),
+        ("gemma3n", "altup_proj.weight", np.zeros((2, 64, 64))),
+        ("gemma3n", "blk.0.altup_predict_coef.weight", np.zeros((32, 4))),
+        ("gemma3n", "blk.0.altup_correct_coef.weight", np.zeros((8, 4))),
     ],
 )
 def test_tensors_of_absurd_shapes_are_refused_by_name(tmp_path, preset, tensor, values):

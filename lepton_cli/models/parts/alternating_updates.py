@@ -41,13 +41,13 @@ class AlternatingUpdates:
 
     def guessed(self, ops: Operators, x: Array, w: Layer) -> Array:  # (T, S*D) -> same
         """Each stream with a mixture of all."""
-        factors = ops.linear(w.altup_predict_coef, self.routed(ops, self.first(ops, x), w))
+        factors = self.factors(ops, w.altup_predict_coef, self.first(ops, x), w, self.streams)
         return ops.add(x, ops.mix(x, factors, self.streams))
 
     def corrected(self, ops: Operators, guess: Array, y: Array, w: Layer) -> Array:
         """(T, S*D), (T, D) -> (T, S*D): by what the first stream became instead of its guess."""
         new = ops.add(y, ops.scale(self.first(ops, guess), -1.0))
-        factors = ops.linear(w.altup_correct_coef, self.routed(ops, y, w))  # (T, S), less 1 each
+        factors = self.factors(ops, w.altup_correct_coef, y, w, 1)  # less 1 each
         change = ops.add(ops.mix(new, factors, 1), ops.join([new] * self.streams))
         return ops.add(guess, change)
 
@@ -57,9 +57,11 @@ class AlternatingUpdates:
         others = ops.add(others, ops.join([y] * (self.streams - 1)))
         return ops.join([self.first(ops, x), others])
 
-    def routed(self, ops: Operators, x: Array, w: Layer) -> Array:  # (T, D) -> (T, S)
+    def factors(self, ops: Operators, matrix: Linear, x: Array, w: Layer, mixed: int) -> Array:
+        """(T, D) -> (T, S·mixed): for each stream those of so many that it is mixed of."""
+        check_widths(matrix.weight.name, matrix.weight.rows, self.streams * mixed)
         seen = ops.scale(self.norm(ops, x, w.altup_router_norm), 1 / self.width)
-        return ops.activate(ops.linear(w.altup_router, seen), "tanh")
+        return ops.linear(matrix, ops.activate(ops.linear(w.altup_router, seen), "tanh"))
 
     def matrices(self, w: Linear) -> list[Linear]:
         check_widths(w.weight.name, w.weight.experts, self.streams - 1)

@@ -14,7 +14,7 @@ from lepton_cli.models.parts.layer_inputs import LayerInputs
 from lepton_cli.models.parts.reading_attention import ReadingAttention, kept_by
 from lepton_cli.models.rope import Frequencies, plain
 from lepton_cli.models.weights import Layer
-from ops.interface import Array, Heads, Linear, Operators, Rope, Routing
+from ops.interface import Array, Heads, Linear, Operators, Rope, Routing, check_widths
 
 
 class Gemma4(Gemma2):
@@ -108,7 +108,9 @@ class BesideExperts:
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         y = self.norm(ops, self.dense(ops, self.norm(ops, x, w.ffn_norm), w), w.post_ffw_norm_1)
-        seen = self.norm(ops, x, Linear(w.weight("ffn_gate_inp.scale")))
+        scale = w.weight("ffn_gate_inp.scale")
+        check_widths(scale.name, scale.columns, self.width)
+        seen = self.norm(ops, x, Linear(scale))
         router = Linear(w.weight("ffn_gate_inp.weight"))
         logits = ops.linear(router, ops.scale(seen, self.width**-0.5))
         z = self.experts(ops, self.norm(ops, x, w.pre_ffw_norm_2), logits, w)
@@ -116,6 +118,8 @@ class BesideExperts:
 
     def experts(self, ops: Operators, x: Array, logits: Array, w: Layer) -> Array:
         chosen, half = ops.route(logits, self.routing), w.ffn_down_exps.weight.columns
+        fused = w.ffn_gate_up_exps.weight
+        check_widths(fused.name, fused.rows, 2 * half)
         both = ops.expert_linear(w.ffn_gate_up_exps, x, chosen)  # (T*k, 2 F)
         gate, up = ops.columns(both, 0, half), ops.columns(both, half, 2 * half)
         y = ops.expert_linear(w.ffn_down_exps, ops.gate(gate, up, "gelu"), chosen)
