@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ops.interface import Rope
 from ops.operations.attention import Angles, Attention, NormRopeStore, Rotate, Store
 from ops.operations.base import Buffer, Operation
-from ops.operations.elementwise import Add, Gate, Quantize
+from ops.operations.elementwise import Add, Columns, Gate, Quantize
 from ops.operations.experts import Group, Route
 from ops.operations.norms import RmsNorm, RmsNormQuantize
 from ops.operations.products import ExpertProduct, Product
@@ -66,6 +66,30 @@ def _fuse_gates(operations: list[Operation]) -> list[Operation]:
             operations[n] = replace(gate, y=op.y, up=up.w, activation=op.activation)
             gone |= {gate, up}
     return _without(operations, gone)
+
+
+def fuse_merged_gates(operations: Sequence[Operation], panel_rows: int) -> list[Operation]:
+    """Fuses the product of experts whose gate and `up` are one matrix into the gate of its halves.
+
+    `panel_rows`: how many rows a backend keeps together; each half has whole panels. To be called
+    before `fuse`, by backends whose kernels know merged matrices.
+    """
+    readers, makers = readers_of(operations), makers_of(operations)
+    fused, gone = list(operations), set[Operation]()
+    for n, op in enumerate(operations):
+        if not isinstance(op, Gate) or op.activation not in GATES or op.y.width % panel_rows:
+            continue
+        gate, up, width = makers.get(op.gate), makers.get(op.up), op.y.width
+        if not isinstance(gate, Columns) or not isinstance(up, Columns) or gate.x is not up.x:
+            continue
+        product, alone = makers.get(gate.x), readers[op.gate] == readers[op.up] == 1
+        halves = (gate.start, up.start, gate.x.width) == (0, width, 2 * width)
+        if not isinstance(product, ExpertProduct) or product.w.bias is not None:
+            continue
+        if alone and halves and readers[gate.x] == 2:
+            fused[n] = replace(product, y=op.y, activation=op.activation, merged=True)
+            gone |= {gate, up, product}
+    return _without(fused, gone)
 
 
 def _same_input_and_shape(gate: Products, up: Products) -> bool:

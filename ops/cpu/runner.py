@@ -18,7 +18,7 @@ from ops.cpu.packing import Packed
 from ops.cpu.records import Record
 from ops.cpu.rules.table import lower
 from ops.cpu.schedule import barriers
-from ops.fusion import fuse
+from ops.fusion import fuse, fuse_merged_gates
 from ops.interface import Step
 from ops.machine import available_memory
 from ops.memory_plan import Limits, plan
@@ -36,7 +36,8 @@ Records = list[tuple[str, Record, bool]]  # kernel, operands, whether a barrier 
 
 def fused_for_cpu(program: Program) -> Program:
     """The program with the operators that the CPU runs."""
-    operations = fuse(program.operations, quantized_formats(), record.ACTIVATION_BYTES)
+    merged = fuse_merged_gates(program.operations, record.PANEL_ROWS)
+    operations = fuse(merged, quantized_formats(), record.ACTIVATION_BYTES)
     return replace(program, operations=tuple(operations))
 
 

@@ -48,7 +48,8 @@ class Product(Operation):
 class ExpertProduct(Operation):
     """As `Product`, each row of y with the matrix of its expert.
 
-    `order` are the rows of y sorted by expert, `starts` where each expert's begin.
+    `merged`: the first half of w's rows are the gate's, the others those of `up`. `order` are the
+    rows of y sorted by expert, `starts` where each expert's begin.
     """
 
     x: Buffer = field(metadata=READ)
@@ -57,6 +58,7 @@ class ExpertProduct(Operation):
     w: Linear = field(metadata=PRODUCT)
     up: Linear | None = field(default=None, metadata=PRODUCT)
     activation: Activation | None = None
+    merged: bool = False
     order: Buffer | None = field(default=None, metadata=READ)
     starts: Buffer | None = field(default=None, metadata=READ)
 

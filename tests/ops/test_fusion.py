@@ -9,7 +9,7 @@ from test_operators import Case, V, weight
 
 from ops import fusion
 from ops.cpu.formats import quantized_formats
-from ops.cpu.layout import ACTIVATION_BYTES
+from ops.cpu.layout import ACTIVATION_BYTES, PANEL_ROWS
 from ops.cpu.schedule import barriers
 from ops.interface import Heads, Linear, Rope, Routing
 from ops.memory_plan import Limits, plan
@@ -158,6 +158,41 @@ def test_rows_are_grouped_once_for_all_products_of_a_router():
     assert names(fused).count("Group") == 1
     assert [type(op) for op in gated(fused)] == [ExpertProduct]
     Case(forward, tokens=9).check(tolerance=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["F32", "Q8_0", "Q5_K"])
+@pytest.mark.parametrize("width", [48, 40])
+def test_halves_of_a_merged_matrix_are_gated_where_they_are_whole_panels(kind, width):
+    columns = 256 if kind == "Q5_K" else 32
+    table, router = weight(V, columns), Linear(weight(4, columns))
+    merged = Linear(weight(2 * width, columns, kind, 4), scale=weight(1, 4))
+
+    def forward(ops):
+        x = ops.embed(table)
+        chosen = ops.route(ops.linear(router, x), Routing(4, 2))
+        both = ops.expert_linear(merged, x, chosen)
+        gate, up = ops.columns(both, 0, width), ops.columns(both, width, 2 * width)
+        return ops.expert_sum(ops.gate(gate, up, "gelu"), chosen)
+
+    fused = fusion.fuse_merged_gates(recorded(forward), PANEL_ROWS)
+    whole = width % PANEL_ROWS == 0
+    assert ("Columns" in names(fused), "Gate" in names(fused)) == (not whole, not whole)
+    Case(forward, tokens=9).check(tolerance=2e-3)
+
+
+def test_halves_that_others_read_too_are_left_apart():
+    table, router = weight(V, 32), Linear(weight(4, 32))
+    merged = Linear(weight(96, 32, "Q8_0", 4))
+
+    def forward(ops):
+        x = ops.embed(table)
+        chosen = ops.route(ops.linear(router, x), Routing(4, 2))
+        both = ops.expert_linear(merged, x, chosen)
+        gate, up = ops.columns(both, 0, 48), ops.columns(both, 48, 96)
+        return ops.expert_sum(ops.add(ops.gate(gate, up, "silu"), up), chosen)
+
+    operations = recorded(forward)
+    assert fusion.fuse_merged_gates(operations, PANEL_ROWS) == operations
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,9 @@
 """Calls of products, embeddings and quantization."""
 
+from dataclasses import replace
+
 from ops.cpu.formats import kernel_formats
-from ops.cpu.layout import TOKENS
+from ops.cpu.layout import PANEL_ROWS, TOKENS
 from ops.cpu.lower import (
     SCRATCH,
     Call,
@@ -52,11 +54,16 @@ def _packed_product(
     """The operands in the order of layout.py."""
     kind, matrix = low.matrix(op.w)
     kernel, second = f"{name}_{kind}", NO_MATRIX
-    if op.up is not None:
-        kernel, second = f"gated_{kernel}_{op.activation}", low.matrix(op.up)[1]
     packed = matrix[0]
     assert isinstance(packed, Packed)
-    sizes = (packed.matrix_bytes, packed.panel_bytes, op.w.weight.columns, op.w.weight.rows)
+    if op.up is not None:
+        second = low.matrix(op.up)[1]
+    elif isinstance(op, ExpertProduct) and op.merged:
+        behind = op.y.width // PANEL_ROWS * packed.panel_bytes
+        second = (replace(packed, offset=packed.offset + behind), *matrix[1:])
+    if op.activation is not None:
+        kernel = f"gated_{kernel}_{op.activation}"
+    sizes = (packed.matrix_bytes, packed.panel_bytes, op.w.weight.columns, op.y.width)
     ends = (op.x, 4 * op.x.width, op.y, added, *rows(op.y))
     operands = (*matrix, *second, *sizes, *ends, SCRATCH, scratch_bytes(op, low.limits), *groups)
     return Call(kernel, operands)
