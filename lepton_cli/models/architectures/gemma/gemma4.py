@@ -9,12 +9,12 @@ from functools import cached_property
 
 from lepton_cli.models.architectures.gemma.gemma2 import Gemma2
 from lepton_cli.models.parts.block import Mixer, RmsNorm, SandwichNorm
-from lepton_cli.models.parts.feed_forward import Dense
+from lepton_cli.models.parts.feed_forward import Dense, Mixture
 from lepton_cli.models.parts.layer_inputs import LayerInputs
 from lepton_cli.models.parts.reading_attention import ReadingAttention, kept_by
 from lepton_cli.models.rope import Frequencies, plain
 from lepton_cli.models.weights import Layer
-from ops.interface import Array, Heads, Linear, Operators, Rope, Routing, check_widths
+from ops.interface import Array, Heads, Linear, Operators, Rope, check_widths
 
 
 class Gemma4(Gemma2):
@@ -43,7 +43,8 @@ class Gemma4(Gemma2):
         dense, norm = Dense(self.activation), RmsNorm(self.eps)
         if not self.experts:
             return SandwichNorm(self.mixer(layer), dense, norm)
-        beside = BesideExperts(dense, self.routing, norm, self.width)
+        mixture = Mixture(self.routing, self.activation)
+        beside = BesideExperts(dense, mixture, norm, self.width)
         return SandwichNorm(self.mixer(layer), beside, norm, ffn_norm=None)
 
     def mixer(self, layer: int) -> Mixer:
@@ -102,7 +103,7 @@ class BesideExperts:
     """
 
     dense: Dense
-    routing: Routing
+    mixture: Mixture
     norm: RmsNorm
     width: int
 
@@ -113,14 +114,6 @@ class BesideExperts:
         seen = self.norm(ops, x, Linear(scale))
         router = Linear(w.weight("ffn_gate_inp.weight"))
         logits = ops.linear(router, ops.scale(seen, self.width**-0.5))
-        z = self.experts(ops, self.norm(ops, x, w.pre_ffw_norm_2), logits, w)
+        chosen = ops.route(logits, self.mixture.routing)
+        z = self.mixture.sum_of(ops, self.norm(ops, x, w.pre_ffw_norm_2), chosen, w)
         return ops.add(y, self.norm(ops, z, w.post_ffw_norm_2))
-
-    def experts(self, ops: Operators, x: Array, logits: Array, w: Layer) -> Array:
-        chosen, half = ops.route(logits, self.routing), w.ffn_down_exps.weight.columns
-        fused = w.ffn_gate_up_exps.weight
-        check_widths(fused.name, fused.rows, 2 * half)
-        both = ops.expert_linear(w.ffn_gate_up_exps, x, chosen)  # (T*k, 2 F)
-        gate, up = ops.columns(both, 0, half), ops.columns(both, half, 2 * half)
-        y = ops.expert_linear(w.ffn_down_exps, ops.gate(gate, up, "gelu"), chosen)
-        return ops.expert_sum(y, chosen)  # (T, D)
