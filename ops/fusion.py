@@ -5,7 +5,7 @@ program. The fused operators are described in `ops.operations`, from `FUSED` on.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ops.interface import Rope
@@ -14,7 +14,7 @@ from ops.operations.base import Buffer, Operation
 from ops.operations.elementwise import Add, Columns, Gate, Quantize
 from ops.operations.experts import Group, Route
 from ops.operations.norms import RmsNorm, RmsNormQuantize
-from ops.operations.products import ExpertProduct, Product
+from ops.operations.products import ExpertProduct, HeadProduct, HeadRows, Product
 
 Products = Product | ExpertProduct
 
@@ -35,7 +35,7 @@ def fuse(
     fused = list(_quantize_inputs(fused, quantized, block_bytes))
     fused = _fuse_norm_quantize(fused)
     fused = _fuse_norm_rope_store(list(_share_angles(fused)))
-    return list(_group_by_expert(fused))
+    return list(_group_by_head(_group_by_expert(fused)))
 
 
 def readers_of(operations: Sequence[Operation]) -> Counter[Buffer]:
@@ -120,7 +120,7 @@ def _quantize_inputs(
     """Lets products with quantized weights read quantized activations, made once per input."""
     made: dict[Buffer, Buffer] = {}
     for op in operations:
-        if not isinstance(op, Products) or op.w.weight.format.name not in formats:
+        if not isinstance(op, Products | HeadProduct) or op.w.weight.format.name not in formats:
             yield op
             continue
         if op.x not in made:
@@ -240,3 +240,17 @@ def _group_by_expert(operations: list[Operation]) -> Iterator[Operation]:
             starts = Buffer("step", 1, op.routing.total + 1)
             made[op.ids] = order, starts
             yield Group(op.ids, order, starts, op.routing, layer=op.layer)
+
+
+def _group_by_head(operations: Iterable[Operation]) -> Iterator[Operation]:
+    """Gives products of heads the rows of each head, computed once per step."""
+    made: dict[int, tuple[Buffer, Buffer]] = {}
+    for op in operations:
+        if not isinstance(op, HeadProduct):
+            yield op
+            continue
+        if op.heads not in made:
+            made[op.heads] = Buffer("tokens", op.heads, 1), Buffer("step", 1, op.heads + 1)
+            yield HeadRows(*made[op.heads], op.heads, layer=op.layer)
+        order, starts = made[op.heads]
+        yield replace(op, order=order, starts=starts)

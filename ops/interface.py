@@ -230,6 +230,9 @@ class Operators(Protocol):
     def linear(self, w: Linear, x: Array) -> Array:  # (R, N), (rows, N) -> (rows, R)
         """x Wᵀ + b."""
 
+    def head_linear(self, w: Linear, x: Array) -> Array:  # (H, R, N), (T, H·N) -> (T, H·R)
+        """Each head's columns through the head's own matrix."""
+
     def rms_norm(self, x: Array, w: Linear | int, eps: float) -> Array:  # (rows, n·d) -> same
         """x / √(mean x² + eps) · w, over each stretch of d columns (a head, or the row).
 

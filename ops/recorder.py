@@ -39,7 +39,7 @@ from ops.operations.elementwise import (
 )
 from ops.operations.experts import ExpertSum, Route
 from ops.operations.norms import LayerNorm, RmsNorm
-from ops.operations.products import Embed, ExpertProduct, Product
+from ops.operations.products import Embed, ExpertProduct, HeadProduct, Product
 from ops.operations.recurrence import (
     Convolve,
     DeltaRule,
@@ -261,6 +261,14 @@ class Recorder:
         _check_product(w, x, chosen.total)
         out = Buffer("tokens", chosen.ids.width, w.weight.rows)
         return self._add(ExpertProduct(x, chosen.ids, out, w))
+
+    def head_linear(self, w: Linear, x: Buffer) -> Buffer:
+        heads = w.weight.experts
+        check_widths(w.weight.name, heads * w.weight.columns, x.width)
+        for beside in (w.bias, w.scale):
+            if beside:
+                raise ModelFileError(f"the tensor {beside.name} has no place in this model")
+        return self._add(HeadProduct(x, x.like(heads * w.weight.rows), w))
 
     def expert_sum(self, y: Buffer, chosen: ExpertChoice) -> Buffer:
         return self._add(ExpertSum(y, chosen.weights, Buffer("tokens", 1, y.width)))

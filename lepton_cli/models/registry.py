@@ -12,6 +12,7 @@ from lepton_cli.models.architectures import (
     gpt,
     granite,
     hybrids,
+    latent,
     llama,
     mixtures,
     parallel,
@@ -23,8 +24,8 @@ from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.entry import Entry
 
 FAMILIES = (
-    *(dense, gemma, glm, gpt, granite, hybrids, llama, mixtures, parallel, phi, qwen),
-    recurrent,
+    *(dense, gemma, glm, gpt, granite, hybrids, latent, llama, mixtures, parallel, phi),
+    *(qwen, recurrent),
 )
 
 ARCHITECTURES: dict[str, Entry] = {

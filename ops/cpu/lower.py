@@ -23,7 +23,7 @@ from ops.memory_plan import Limits
 from ops.operations.attention import Attention, NormRopeStore
 from ops.operations.base import Buffer, Operation
 from ops.operations.experts import Route
-from ops.operations.products import ExpertProduct, Product
+from ops.operations.products import ExpertProduct, HeadProduct, Product
 from ops.state.layout import StateLayout, record_bytes
 from quant.format import FORMATS, Format, dequantize
 
@@ -49,7 +49,9 @@ class Call:
 def scratch_bytes(op: Operation, limits: Limits) -> int:
     """The scratch of each thread during the operation."""
     match op:
-        case Product() | ExpertProduct() if op.w.weight.format.name in quantized_formats():
+        case Product() | ExpertProduct() | HeadProduct() if (
+            op.w.weight.format.name in quantized_formats()
+        ):
             return UNPACKED_BYTES + TOTAL_BYTES * limits.rows(op.y)
         case NormRopeStore():
             return 4 * op.heads.head_width

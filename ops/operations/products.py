@@ -67,6 +67,33 @@ class ExpertProduct(Operation):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class HeadProduct(Operation):
+    """Each head's columns of x with the head's matrix; `order` and `starts` are of `HeadRows`."""
+
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    w: Linear = field(metadata=PRODUCT)
+    order: Buffer | None = field(default=None, metadata=READ)
+    starts: Buffer | None = field(default=None, metadata=READ)
+
+    @property
+    def heads(self) -> int:
+        return self.w.weight.experts
+
+    def costs(self, step: Step, cache: PositionBytes) -> Cost:
+        return _product_costs(self, self.y.count(step) * self.heads)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadRows(Operation):
+    """Rows of a head each, sorted by head: `order` of the step's T·H, `starts` of each head's."""
+
+    order: Buffer = field(metadata=WRITTEN)
+    starts: Buffer = field(metadata=WRITTEN)
+    heads: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class JoinedProducts(Operation):
     """Products of the same input as one: ys[i] = ws[i]·x."""
 

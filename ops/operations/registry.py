@@ -21,7 +21,13 @@ from ops.operations.elementwise import (
 )
 from ops.operations.experts import ExpertSum, Group, Route
 from ops.operations.norms import LayerNorm, RmsNorm, RmsNormQuantize
-from ops.operations.products import Embed, ExpertProduct, JoinedProducts, Product
+from ops.operations.products import (
+    Embed,
+    ExpertProduct,
+    HeadRows,
+    JoinedProducts,
+    Product,
+)
 from ops.operations.recurrence import Convolve, DeltaRule, LinearAttention, SelectiveScan, Shift
 
 RECORDED: tuple[type[Operation], ...] = (
@@ -63,6 +69,7 @@ FUSED: tuple[type[Operation], ...] = (
     Angles,
     NormRopeStore,
     Group,
+    HeadRows,
     JoinedProducts,
 )
 """What rewriting a recording makes of it (ops.fusion, ops.cuda.lowering.merging)."""

@@ -282,6 +282,13 @@ class Reference:
             y[row] = matrices[expert] @ x[row] * scales[expert] + biases[expert]
         return y
 
+    def head_linear(self, w: Linear, x: Floats) -> Floats:
+        heads = w.weight.experts
+        apart = self.entering(w.weight, x).reshape(len(x), heads, w.weight.columns)
+        matrices = self.values(w.weight).reshape(heads, w.weight.rows, -1)
+        y: Floats = np.einsum("thn,hrn->thr", apart, matrices)
+        return y.reshape(len(x), heads * w.weight.rows)
+
     def expert_sum(self, y: Floats, chosen: ExpertChoice) -> Floats:
         total: Floats = np.einsum("tkd,tk->td", y.reshape(*chosen.ids.shape, -1), chosen.weights)
         return total

@@ -99,6 +99,13 @@ def test_linear_over_odd_row_lengths(kind, columns):
     Case(lambda ops: ops.linear(matrix, ops.embed(table))).check()
 
 
+@pytest.mark.parametrize("kind", ["F32", "F16", "Q8_0", "Q4_K", "Q6_K"])
+@pytest.mark.parametrize("tokens", [1, 3, 20])
+def test_each_head_through_its_own_matrix(kind, tokens):
+    table, matrices = weight(V, 3 * 256), Linear(weight(17, 256, kind, 3))
+    Case(lambda ops: ops.head_linear(matrices, ops.embed(table)), tokens).check()
+
+
 def test_linear_with_bias_scale_and_a_format_without_kernel():
     table, w = weight(V, 256), weight(6, 256, "TQ2_0")
     matrix = Linear(w, weight(1, 6), weight(1, 1))

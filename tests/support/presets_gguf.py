@@ -45,6 +45,29 @@ BRANCHES = {
     name: DENSE[name] for name in DENSE if name not in ("attn_norm.weight", "ffn_norm.weight")
 }
 
+LATENT = (
+    FFN_NORM
+    | FFN
+    | shapes(
+        "attn_norm.weight:D attn_kv_a_mqa.weight:mD attn_kv_a_norm.weight:r attn_output.weight:Do"
+    )
+)
+LOW_RANK_QUERIES = shapes("attn_q_a.weight:rD attn_q_a_norm.weight:r attn_q_b.weight:qr")
+# a rank of 32; heads of 16 columns that do not turn and 8 that do; values of 12
+LATENT_SIZES = {"H": 4, "r": 32, "n": 16, "v": 12, "m": 40, "q": 96, "o": 48, "u": 112}
+LATENT_KEYS: dict[str, Any] = {
+    "attention.q_lora_rank": 32,
+    "attention.kv_lora_rank": 32,
+    "attention.key_length_mla": 24,
+    "attention.value_length_mla": 12,
+    "attention.head_count_kv": 1,
+    "rope.dimension_count": 8,
+    "rope.scaling.type": "yarn",
+    "rope.scaling.factor": 4.0,
+    "rope.scaling.original_context_length": 64,
+    "rope.scaling.yarn_log_multiplier": 0.0707,
+}
+
 MOE: dict[str, Any] = {"expert_count": 4, "expert_used_count": 2}
 WINDOW: dict[str, Any] = {"attention.sliding_window": 8}
 CAPS: dict[str, Any] = {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
@@ -170,7 +193,7 @@ GATED_ATTENTION = {  # in place of a delta net; P: each head's query and gate
     **shapes("attn_q.weight:PD attn_k.weight:BD attn_v.weight:BD attn_output.weight:DA"),
     **QK_NORM,
 }
-SHARED_EXPERT = shapes(
+GATED_SHARED_EXPERT = shapes(
     "ffn_gate_shexp.weight:WD ffn_up_shexp.weight:WD ffn_down_shexp.weight:DW"
     " ffn_gate_inp_shexp.weight:D"
 )
@@ -211,6 +234,27 @@ PRESETS = {
     ),
     "smallthinker": Preset(
         "smallthinker", ATTENTION | FFN_NORM | EXPERTS, keys=MOE | WINDOW, dimensions={"L": 4}
+    ),
+    "deepseek2": Preset(
+        "deepseek2",
+        LATENT | LOW_RANK_QUERIES | shapes("attn_k_b.weight:Hrn attn_v_b.weight:Hvr"),
+        keys=LATENT_KEYS | {"attention.key_length": 40, "attention.value_length": 32},
+        dimensions=LATENT_SIZES,
+    ),
+    "deepseek2-old": Preset(
+        "deepseek2",
+        LATENT | LOW_RANK_QUERIES | shapes("attn_kv_b.weight:ur"),
+        keys=LATENT_KEYS,
+        dimensions=LATENT_SIZES,
+    ),
+    "plm": Preset(
+        "plm",
+        instead(shapes("attn_q.weight:qD attn_kv_b.weight:ur"), shapes("ffn_gate.weight:FD"))
+        | {name: shape for name, shape in LATENT.items() if name != "ffn_gate.weight"},
+        TIED,
+        {"attention.kv_lora_rank": 32, "rope.dimension_count": 8}
+        | {"attention.key_length": 24, "attention.value_length": 12},
+        LATENT_SIZES,
     ),
     "gemma2": Preset("gemma2", DENSE | POST_NORMS, TIED, WINDOW | CAPS),
     "gemma3": Preset(
@@ -422,14 +466,14 @@ PRESETS = {
     ),
     "qwen35moe": Preset(
         "qwen35moe",
-        DELTA | EXPERTS | SHARED_EXPERT,
+        DELTA | EXPERTS | GATED_SHARED_EXPERT,
         keys=DELTA_KEYS | MOE,
         dimensions=DELTA_SIZES,
         layers={1: GATED_ATTENTION},
     ),
     "qwen3next": Preset(
         "qwen3next",
-        DELTA | MERGED_CONTROLS | EXPERTS | SHARED_EXPERT,
+        DELTA | MERGED_CONTROLS | EXPERTS | GATED_SHARED_EXPERT,
         keys=DELTA_KEYS | MOE,
         dimensions=DELTA_SIZES,
         layers={1: GATED_ATTENTION | {"ssm_ba.weight": ""}},

@@ -52,6 +52,7 @@ KERNELS: dict[str, Callable[..., None]] = {
     "select_outputs": elementwise.select_outputs,
     "route": experts.route,
     "group": experts.group,
+    "head_rows": experts.head_rows,
     "expert_sum": experts.expert_sum,
     "pack": packing.pack,
     "release": packing.release,

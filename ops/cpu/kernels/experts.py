@@ -134,6 +134,18 @@ def group(op, step, thread, threads):
     store_i32(starts, 0, 0)
 
 
+def head_rows(op, step, thread, threads):
+    """The T·H rows of heads in the order of their heads, and where each head's begin and end."""
+    order, starts, heads = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
+    count = load_i64(step, load_i64(op, 3))
+    for head in range(heads * thread // threads, heads * (thread + 1) // threads):
+        store_i32(starts, head + 1, (head + 1) * count)
+        for t in range(count):
+            store_i32(order, head * count + t, t * heads + head)
+    if thread == 0:
+        store_i32(starts, 0, 0)
+
+
 def expert_sum(op, step, thread, threads):
     """(T·k, D) -> (T, D): the weighted sum in the order of choice."""
     y, weights, out = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)

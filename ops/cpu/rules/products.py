@@ -15,8 +15,10 @@ from ops.cpu.lower import (
     scratch_bytes,
 )
 from ops.cpu.packing import Packed
-from ops.operations.elementwise import Quantize
-from ops.operations.products import Embed, ExpertProduct, Product
+from ops.operations.elementwise import (
+    Quantize,
+)
+from ops.operations.products import Embed, ExpertProduct, HeadProduct, HeadRows, Product
 from quant.format import FORMATS, row_bytes
 
 
@@ -44,9 +46,19 @@ def _expert_product(low: Lowering, op: ExpertProduct) -> Call:
     return _packed_product(low, op, "expert_linear", groups=groups)
 
 
+def _head_product(low: Lowering, op: HeadProduct) -> Call:
+    """As products of experts: the rows of x and y are cut into one for each head."""
+    assert op.order is not None and op.starts is not None
+    return _packed_product(low, op, "expert_linear", groups=(op.order, op.starts, op.heads, 1))
+
+
+def _head_rows(low: Lowering, op: HeadRows) -> Call:
+    return Call("head_rows", (op.order, op.starts, op.heads, TOKENS))
+
+
 def _packed_product(
     low: Lowering,
-    op: Product | ExpertProduct,
+    op: Product | ExpertProduct | HeadProduct,
     name: str,
     added: Operand = 0,
     groups: tuple[Operand, ...] = (),
@@ -56,15 +68,18 @@ def _packed_product(
     kernel, second = f"{name}_{kind}", NO_MATRIX
     packed = matrix[0]
     assert isinstance(packed, Packed)
-    if op.up is not None:
-        second = low.matrix(op.up)[1]
-    elif isinstance(op, ExpertProduct) and op.merged:
-        behind = op.y.width // PANEL_ROWS * packed.panel_bytes
-        second = (replace(packed, offset=packed.offset + behind), *matrix[1:])
-    if op.activation is not None:
-        kernel = f"gated_{kernel}_{op.activation}"
-    sizes = (packed.matrix_bytes, packed.panel_bytes, op.w.weight.columns, op.y.width)
-    ends = (op.x, 4 * op.x.width, op.y, added, *rows(op.y))
+    heads = op.heads if isinstance(op, HeadProduct) else 1
+    if not isinstance(op, HeadProduct):
+        if op.up is not None:
+            second = low.matrix(op.up)[1]
+        elif isinstance(op, ExpertProduct) and op.merged:
+            behind = op.y.width // PANEL_ROWS * packed.panel_bytes
+            second = (replace(packed, offset=packed.offset + behind), *matrix[1:])
+        if op.activation is not None:
+            kernel = f"gated_{kernel}_{op.activation}"
+    sizes = (packed.matrix_bytes, packed.panel_bytes, op.w.weight.columns, op.y.width // heads)
+    field, multiple = rows(op.y)
+    ends = (op.x, 4 * op.x.width // heads, op.y, added, field, multiple * heads)
     operands = (*matrix, *second, *sizes, *ends, SCRATCH, scratch_bytes(op, low.limits), *groups)
     return Call(kernel, operands)
 
@@ -76,6 +91,8 @@ def _quantize(low: Lowering, op: Quantize) -> Call:
 RULES: Rules = {
     Embed: _embed,
     ExpertProduct: _expert_product,
+    HeadProduct: _head_product,
+    HeadRows: _head_rows,
     Product: _product,
     Quantize: _quantize,
 }

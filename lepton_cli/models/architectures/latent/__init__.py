@@ -1,0 +1,20 @@
+"""Latent attention: DeepSeek's line, and others that took it over."""
+
+from lepton_cli.models.entry import Entry
+
+ENTRIES = {
+    "deepseek2": Entry(
+        "deepseek2:DeepSeek2",
+        "DeepSeek V2, V3, R1, Kimi K2, GLM-4.7-Flash, GigaChat 3",
+        (
+            "archs/deepseek2-moe",
+            "more/deepseek2-glm",
+            "more/deepseek2-lite",
+            "more/deepseek2-yarn",
+        ),
+    ),
+    "deepseek32": Entry("deepseek32:DeepSeek32", "DeepSeek V3.2", ("archs2/deepseek32-moe",)),
+    "minicpm3": Entry("minicpm3:MiniCpm3", "MiniCPM 3", ("archs2/minicpm3-dense",)),
+    "mistral4": Entry("mistral4:Mistral4", "Mistral Large 3, Small 4", ("archs2/mistral4-moe",)),
+    "plm": Entry("plm:Plm", "PLM 1.8B", ("more/plm",)),
+}

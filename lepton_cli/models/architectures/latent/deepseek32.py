@@ -1,0 +1,15 @@
+"""DeepSeek V3.2 (2025): V3 with an indexer that selects positions of a long context.
+
+Up to `attention.indexer.top_k` positions it selects all; here every position is seen.
+"""
+
+from lepton_cli.models.architectures.latent.deepseek2 import DeepSeek2
+from lepton_cli.models.parts.latent import LatentAttention
+from lepton_cli.models.weights import Layer
+
+
+class DeepSeek32(DeepSeek2):
+    def latent(self, layer: int) -> LatentAttention:
+        indexer = ("k_norm", "proj", "attn_k", "attn_q_b")
+        Layer(self.weights, layer).leave_out(*(f"indexer.{name}" for name in indexer))
+        return super().latent(layer)
