@@ -11,8 +11,8 @@ import numpy as np
 
 from lepton_cli.models.keys import MAX_HEAD_WIDTH, Keys
 from lepton_cli.models.parts.attention import GroupedAttention
-from lepton_cli.models.parts.block import LayerNorm, Mixer, Norm, PreNorm, RmsNorm
-from lepton_cli.models.parts.feed_forward import SHARED, Dense, Mixture, Shared, Sum
+from lepton_cli.models.parts.block import LayerNorm, Mixer, Norm, PreNorm, RmsNorm, Sum
+from lepton_cli.models.parts.feed_forward import SHARED, Dense, Mixture, Shared
 from lepton_cli.models.rope import Frequencies, Yarn, plain, read_scaling, scaled, text_axes
 from lepton_cli.models.weights import FEED_FORWARD, Layer, Weights
 from ops.interface import (
@@ -119,7 +119,7 @@ class Decoder:
         """Some files hold a dense part beside the experts that the model does not use."""
         if self.leaves_dense_out:
             Layer(self.weights, layer).leave_out(*FEED_FORWARD)
-        return Mixture(self.routing, self.activation)
+        return Mixture(self.routing(layer), self.activation)
 
     @property
     def norm(self) -> Norm:
@@ -248,10 +248,9 @@ class Decoder:
         """Of each layer that has experts."""
         return self.keys.integer("expert_count", 0)
 
-    @property
-    def routing(self) -> Routing:
+    def routing(self, layer: int) -> Routing:
         keys, total = self.keys, self.experts
-        used = keys.positive("expert_used_count")
+        used = keys.positive_at("expert_used_count", layer)
         if used > total:
             raise keys.error("expert_used_count", f"is {used} of {total} experts")
         groups = max(1, keys.integer("expert_group_count", 1))

@@ -141,6 +141,14 @@ MAMBA_2_KEYS = MAMBA_KEYS | {"ssm.time_step_rank": 6, "ssm.group_count": 2}
 SECOND_ATTENDS: dict[str, Any] = {"attention.head_count_kv": [0, 2]}
 
 
+PLAMO_SCAN = shapes(
+    "ssm_in.weight:YD ssm_conv1d.weight:Xk ssm_x.weight:vX ssm_dt.weight:hu ssm_dt.bias:h ssm_a:h"
+    " ssm_d:h ssm_b_norm:n ssm_c_norm:n ssm_dt_norm:u ssm_out.weight:DX"
+)
+ROUTED_UNGATED = CHOSEN_WITH_BIAS | shapes(
+    "attn_norm.weight:D ffn_gate_inp.weight:ED ffn_up_shexp.weight:FD ffn_down_shexp.weight:DF"
+)
+
 # RWKV: heads of 16, m numbers for shares of the way (M: of five branches), y for decays
 CHANNEL_MIX = shapes(
     "attn_norm_2.weight:D attn_norm_2.bias:D channel_mix_lerp_k.weight:D"
@@ -330,6 +338,69 @@ PRESETS = {
         | shapes("ffn_gate_inp.bias:E ffn_gate_exps.bias:EF ffn_up_exps.bias:EF")
         | shapes("ffn_down_exps.bias:ED"),
         keys=MOE | YARN | WINDOW,
+    ),
+    "lfm2moe": Preset(
+        "lfm2moe",
+        FFN_NORM
+        | EXPERTS
+        | CHOSEN_WITH_BIAS
+        | shapes("attn_norm.weight:D shortconv.conv.weight:Dk")
+        | shapes("shortconv.in_proj.weight:wD shortconv.out_proj.weight:DD"),
+        shapes("token_embd.weight:VD token_embd_norm.weight:D"),
+        MOE
+        | {"shortconv.l_cache": 3, "expert_gating_func": 2, "attention.head_count_kv": [2, 0]}
+        | WINDOW,
+        {"w": 192, "k": 3},
+        {
+            0: ATTENTION
+            | QK_NORM
+            | instead(FFN, EXPERTS | CHOSEN_WITH_BIAS)
+            | dict.fromkeys(
+                ("shortconv.conv.weight", "shortconv.in_proj.weight", "shortconv.out_proj.weight"),
+                "",
+            )
+        },
+    ),
+    "minimax-01": Preset(
+        "minimax-01",
+        shapes("attn_norm.weight:D attn_norm_2.weight:A attn_qkv.weight:qD attn_gate.weight:AD")
+        | shapes("attn_output.weight:DA")
+        | FFN_NORM
+        | EXPERTS,
+        keys=MOE | {"residual_scale": 3.5, "full_attention_interval": 2},
+        dimensions={"q": 192},
+        layers={
+            1: ATTENTION
+            | dict.fromkeys(("attn_norm_2.weight", "attn_qkv.weight", "attn_gate.weight"), "")
+        },
+    ),
+    "nemotron_h_moe": Preset(
+        "nemotron_h_moe",
+        MAMBA_2,
+        keys=MAMBA_2_KEYS
+        | MOE
+        | {"attention.head_count_kv": 0, "feed_forward_length": [0, 128, 128]}
+        | {"expert_weights_norm": True, "expert_weights_scale": 2.5},
+        dimensions=MAMBA_2_SIZES | {"L": 3, "l": 24},
+        layers={
+            1: instead(ROUTED_UNGATED, MAMBA_2)
+            | shapes("ffn_up_exps.weight:EFD ffn_down_exps.weight:EDF"),
+            2: instead(ROUTED_UNGATED, MAMBA_2)
+            | shapes("ffn_up_exps.weight:EFl ffn_down_exps.weight:ElF")
+            | shapes("ffn_latent_down.weight:lD ffn_latent_up.weight:Dl"),
+        },
+    ),
+    "plamo2": Preset(
+        "plamo2",
+        FFN_NORM
+        | HALVES
+        | shapes("attn_norm.weight:D post_attention_norm:D post_ffw_norm:D")
+        | PLAMO_SCAN,
+        keys=MAMBA_2_KEYS | SECOND_ATTENDS,
+        dimensions=MAMBA_2_SIZES | {"Y": 144, "X": 72, "v": 80, "u": 64},
+        layers={
+            1: instead(FUSED | shapes("attn_q_norm.weight:Hd attn_k_norm.weight:Kd"), PLAMO_SCAN)
+        },
     ),
     "lfm2": Preset(
         "lfm2",

@@ -1,6 +1,5 @@
 """The wiring of a block: which norms stand where around its two mixers."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -50,6 +49,22 @@ class Single:
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         return ops.add(x, self.mixer(ops, self.norm(ops, x, w.attn_norm), w))
+
+
+@dataclass(frozen=True, slots=True)
+class NormResidual:
+    """A mixer's result is added to what entered it, behind the norm, times `scale`."""
+
+    mixer: Mixer
+    channel: Mixer
+    norm: Norm
+    scale: float
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        for mixer, norm in ((self.mixer, w.attn_norm), (self.channel, w.ffn_norm)):
+            x = self.norm(ops, x, norm)
+            x = ops.add(ops.scale(x, self.scale), mixer(ops, x, w))
+        return x
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +135,10 @@ class Scaled:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """Mixers side by side."""
+    """Two mixers of the same input."""
 
-    mixers: tuple[Mixer, ...]
+    first: Mixer
+    second: Mixer
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        return functools.reduce(ops.add, [mixer(ops, x, w) for mixer in self.mixers])
+        return ops.add(self.first(ops, x, w), self.second(ops, x, w))

@@ -100,6 +100,15 @@ class Mixture:
 
 
 @dataclass(frozen=True, slots=True)
+class LatentMixture(Mixture):
+    """Experts of a narrower input, whose sum is widened again; the router sees the whole one."""
+
+    def sum_of(self, ops: Operators, x: Array, chosen: ExpertChoice, w: Layer) -> Array:
+        y = Mixture.sum_of(self, ops, ops.linear(w.ffn_latent_down, x), chosen, w)
+        return ops.linear(w.ffn_latent_up, y)
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
     """An expert that every token goes through; some have a gate of their own: · σ(gate x)."""
 
@@ -111,14 +120,3 @@ class Shared:
             return y
         gate = ops.activate(ops.linear(w.ffn_gate_inp_shexp, x), "sigmoid")  # (T, 1)
         return ops.multiply(y, gate)
-
-
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """Two channel mixers of the same input."""
-
-    first: Mixer
-    second: Mixer
-
-    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        return ops.add(self.first(ops, x, w), self.second(ops, x, w))

@@ -1,7 +1,7 @@
 """Token mixers with a state space: Mamba (Gu and Dao 2023) and Mamba-2 (Dao and Gu 2024)."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 from lepton_cli.models.keys import Keys
 from lepton_cli.models.parts.block import Norm
@@ -15,6 +15,8 @@ class Mamba:
 
     With an `inner_eps` the step size, b and c are normalised, by the weights of the block if any.
     """
+
+    order: ClassVar[tuple[str, ...]] = ("dt", "b", "c")  # of the rows of `ssm_x`
 
     width: int
     rank: int  # of the step sizes
@@ -31,25 +33,30 @@ class Mamba:
         )
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        values, gate = w.ssm_in.parts(self.width, self.width)
-        values, gate = ops.linear(values, x), ops.linear(gate, x)  # (T, C) each
+        values, gate = self.enter(ops, x, w)  # (T, C) each
         values = ops.activate(ops.convolve(values, w.ssm_conv1d), "silu")
-        step, b, c = (
-            self.normalised(ops, ops.linear(part, values), name, w)
-            for part, name in zip(
-                w.ssm_x.parts(self.rank, self.rows, self.rows), ("dt", "b", "c"), strict=True
-            )
-        )
-        step = ops.activate(ops.linear(w.ssm_dt, step), "softplus")  # (T, C)
-        y = ops.selective_scan(values, step, b, c, w.weight("ssm_a"), w.weight("ssm_d"), 1)
+        sizes = {"dt": self.rank, "b": self.rows, "c": self.rows}
+        parts = w.ssm_x.parts(*(sizes[name] for name in self.order))
+        found = {
+            name: self.normalised(ops, ops.linear(part, values), f"ssm_{name}_norm", w)
+            for name, part in zip(self.order, parts, strict=True)
+        }
+        step = ops.activate(ops.linear(w.ssm_dt, found["dt"]), "softplus")
+        rates, skip = w.weight("ssm_a"), w.weight("ssm_d")
+        y = ops.selective_scan(values, step, found["b"], found["c"], rates, skip, 1)
         return ops.linear(w.ssm_out, ops.gate(gate, y, "silu"))
 
-    def normalised(self, ops: Operators, x: Array, name: str, w: Layer) -> Array:
+    def enter(self, ops: Operators, x: Array, w: Layer) -> tuple[Array, Array]:
+        """The values, and what gates the results."""
+        values, gate = (ops.linear(part, x) for part in w.ssm_in.parts(self.width, self.width))
+        return values, gate
+
+    def normalised(self, ops: Operators, x: Array, norm: str, w: Layer) -> Array:
         if self.inner_eps is None:
             return x
-        norm, width = f"ssm_{name}_norm", self.rank if name == "dt" else self.rows
-        weighted = norm in w
-        return ops.rms_norm(x, w[norm] if weighted else width, self.inner_eps)
+        if norm in w:
+            return ops.rms_norm(x, w[norm], self.inner_eps)
+        return ops.rms_norm(x, self.rank if norm == "ssm_dt_norm" else self.rows, self.inner_eps)
 
 
 @dataclass(frozen=True, slots=True)

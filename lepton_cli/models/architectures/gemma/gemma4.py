@@ -43,7 +43,7 @@ class Gemma4(Gemma2):
         dense, norm = Dense(self.activation), RmsNorm(self.eps)
         if not self.experts:
             return SandwichNorm(self.mixer(layer), dense, norm)
-        mixture = Mixture(self.routing, self.activation)
+        mixture = Mixture(self.routing(layer), self.activation)
         beside = BesideExperts(dense, mixture, norm, self.width)
         return SandwichNorm(self.mixer(layer), beside, norm, ffn_norm=None)
 

@@ -9,9 +9,13 @@ class Lfm2(Decoder):
     """A layer without heads of keys and values is a convolution."""
 
     has_head_norm = True
+    has_gating_key = True
     output_norm = "token_embd_norm"  # its name notwithstanding, it stands behind the blocks
 
     def mixer(self, layer: int) -> Mixer:
         if self.keys.at("attention.head_count_kv", layer):
             return self.attention(layer)
         return ShortConvolution()
+
+    def is_local(self, layer: int) -> bool:
+        return self.local_window > 0

@@ -5,13 +5,14 @@ It is Mamba-2, attention without positions, or a feed-forward part.
 
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.parts.block import Mixer, Single
-from lepton_cli.models.parts.feed_forward import Ungated
+from lepton_cli.models.parts.feed_forward import LatentMixture, Mixture, Ungated
 from lepton_cli.models.parts.state_space import Mamba2
 from ops.interface import Rope
 
 
 class NemotronH(Decoder):
     activation = "squared_relu"
+    gating, normalizes, has_shared_expert = "sigmoid", None, True
 
     def block(self, layer: int) -> Mixer:
         return Single(self.mixer(layer), self.norm)
@@ -23,8 +24,13 @@ class NemotronH(Decoder):
             return self.attention(layer)
         return Mamba2.read(self.keys, self.norm)
 
-    def channel(self, layer: int) -> Mixer:
-        return Ungated(self.activation)
+    def dense(self, suffix: str = "") -> Mixer:
+        return Ungated(self.activation, suffix)
+
+    def mixture(self, layer: int) -> Mixture:
+        narrowed = f"blk.{layer}.ffn_latent_down" in self.weights
+        kind = LatentMixture if narrowed else Mixture
+        return kind(self.routing(layer), self.activation)
 
     def rope(self, layer: int) -> Rope | None:
         return None

@@ -1,0 +1,26 @@
+"""MiniMax-Text-01 and M1 (2025): lightning attention, and softmax attention in some layers."""
+
+from lepton_cli.models.decoder import Decoder
+from lepton_cli.models.parts.block import Mixer, NormResidual
+from lepton_cli.models.parts.lightning import Lightning
+from lepton_cli.models.weights import FEED_FORWARD_SCALES
+
+
+class MiniMax01(Decoder):
+    unapplied = FEED_FORWARD_SCALES | {"attn_qkv.scale"}
+
+    def block(self, layer: int) -> Mixer:
+        scale = self.keys.number("residual_scale")
+        return NormResidual(self.mixer(layer), self.channel(layer), self.norm, scale)
+
+    def mixer(self, layer: int) -> Mixer:
+        if not self.is_recurrent(layer):
+            return self.attention(layer)
+        heads = self.keys.positive_at("attention.head_count", layer)
+        depth = layer / max(1, self.layers - 1)
+        return Lightning.at_depth(heads, self.head_width(layer), self.norm, depth)
+
+    def is_recurrent(self, layer: int) -> bool:
+        if "attention.recurrent_layers" in self.keys:
+            return bool(self.keys.at("attention.recurrent_layers", layer))
+        return (layer + 1) % self.keys.positive("full_attention_interval", 8) != 0
