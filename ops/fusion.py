@@ -54,7 +54,7 @@ def _without(operations: list[Operation], fused: set[Operation]) -> list[Operati
 
 def _fuse_gates(operations: list[Operation]) -> list[Operation]:
     """Fuses two products of the same input into the gate that is their only reader."""
-    readers, makers, gone = readers_of(operations), makers_of(operations), set[Operation]()
+    readers, makers, fused_away = readers_of(operations), makers_of(operations), set[Operation]()
     for n, op in enumerate(operations):
         if not isinstance(op, Gate):
             continue
@@ -64,8 +64,8 @@ def _fuse_gates(operations: list[Operation]) -> list[Operation]:
         alone = max(readers[op.gate], readers[op.up]) == 1
         if alone and op.activation in GATES and _same_input_and_shape(gate, up):
             operations[n] = replace(gate, y=op.y, up=up.w, activation=op.activation)
-            gone |= {gate, up}
-    return _without(operations, gone)
+            fused_away |= {gate, up}
+    return _without(operations, fused_away)
 
 
 def fuse_merged_gates(operations: Sequence[Operation], panel_rows: int) -> list[Operation]:
@@ -101,17 +101,17 @@ def _same_input_and_shape(gate: Products, up: Products) -> bool:
 
 def _fuse_adds(operations: list[Operation]) -> list[Operation]:
     """Fuses an addition into the product that is one of its terms and has no other reader."""
-    readers, makers, gone = readers_of(operations), makers_of(operations), set[Operation]()
+    readers, makers, fused_away = readers_of(operations), makers_of(operations), set[Operation]()
     for n, op in enumerate(operations):
         if not isinstance(op, Add):
             continue
         maker = makers.get(op.b)
         if not isinstance(maker, Product) or maker.up is not None or maker.added is not None:
             continue
-        if readers[op.b] == 1 and maker not in gone:
+        if readers[op.b] == 1 and maker not in fused_away:
             operations[n] = replace(maker, y=op.y, added=op.a)
-            gone.add(maker)
-    return _without(operations, gone)
+            fused_away.add(maker)
+    return _without(operations, fused_away)
 
 
 def _quantize_inputs(
@@ -131,7 +131,7 @@ def _quantize_inputs(
 
 def _fuse_norm_quantize(operations: list[Operation]) -> list[Operation]:
     """Fuses a whole-row RMS norm with the quantization that is its only reader."""
-    readers, makers, gone = readers_of(operations), makers_of(operations), set[Operation]()
+    readers, makers, fused_away = readers_of(operations), makers_of(operations), set[Operation]()
     for n, op in enumerate(operations):
         if not isinstance(op, Quantize):
             continue
@@ -140,8 +140,8 @@ def _fuse_norm_quantize(operations: list[Operation]) -> list[Operation]:
             continue
         if norm.weights is not None and norm.width == op.x.width:
             operations[n] = RmsNormQuantize(norm.x, op.y, norm.weights, norm.eps, layer=norm.layer)
-            gone.add(norm)
-    return _without(operations, gone)
+            fused_away.add(norm)
+    return _without(operations, fused_away)
 
 
 def _share_angles(operations: list[Operation]) -> Iterator[Operation]:
@@ -173,7 +173,7 @@ class _Head:
 
 def _fuse_norm_rope_store(operations: list[Operation]) -> list[Operation]:
     """Fuses what is between the products and attention: norms, rotations, the cache store."""
-    readers, makers, gone = readers_of(operations), makers_of(operations), set[Operation]()
+    readers, makers, fused_away = readers_of(operations), makers_of(operations), set[Operation]()
 
     def trace(buffer: Buffer, width: int) -> _Head:
         """Follows attention's input back to the product's output."""
@@ -197,8 +197,8 @@ def _fuse_norm_rope_store(operations: list[Operation]) -> list[Operation]:
             q = _Head(attention.q)
         fused = _norm_rope_store(store, q, k)
         operations[n], operations[n + 1] = fused, replace(attention, q=fused.y)
-        gone |= q.steps | k.steps
-    return _without(operations, gone)
+        fused_away |= q.steps | k.steps
+    return _without(operations, fused_away)
 
 
 def _can_share_operator(q: _Head, k: _Head) -> bool:

@@ -162,9 +162,9 @@ def _first_reason(error: str) -> str:
     if "symbols.len()" in error:
         return "it has too many parts"
     own = "failed to compile JSON schema: "
-    told = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     first = re.sub(r"^at \d+\(\d+\): ", "", lines[0] if lines else "it is refused")
-    return f"{(told[0] if told else first).removeprefix(own):.200}"
+    return f"{(errors[0] if errors else first).removeprefix(own):.200}"
 
 
 # --- JSON schemas ------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ ARCHITECTURE = "general.architecture"
 
 
 class SourceFile:
-    """A file that a program is made of. Reading for its digest waits until somebody asks."""
+    """A file that a program is made of; its digest is computed on demand."""
 
     def __init__(self, file: GGUF) -> None:
         self._file = file

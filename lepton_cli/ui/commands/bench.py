@@ -30,11 +30,11 @@ def run_benchmark(name: str, options: BenchOptions) -> None:
         raise UsageError("a profile does not fit into CSV", "use -o md, json or jsonl")
     progress = Progress(sys.stderr)
     table = bench_tables.TABLES[options.output](sys.stdout, schedule)
-    results, told = [], set[str]()
+    results, noted = [], set[str]()
     for result in benchmark(path, schedule, progress):
         progress.clear()
-        if result.no_gpu and result.no_gpu not in told:
-            told.add(result.no_gpu)
+        if result.no_gpu and result.no_gpu not in noted:
+            noted.add(result.no_gpu)
             note(result.no_gpu)
         table.add(result)
         results.append(result)

@@ -302,9 +302,9 @@ class Dialogue:
             self.note(f"{limit}; the chat has {used}: the oldest turns are dropped")
 
     def note_template(self) -> None:
-        told = self.session.model.template.note
-        if told:
-            self.note(told)
+        text = self.session.model.template.note
+        if text:
+            self.note(text)
 
     def _view(self) -> AnswerView:
         aside = None if self.reasoning == "hide" else sys.stderr
@@ -315,11 +315,11 @@ class Dialogue:
 
     def _show_ending(self, done: Done) -> None:
         """Shows how full the context is, the speed, and remarks about the answer."""
-        stats, told = done.stats, remarks(done)
+        stats, shown = done.stats, remarks(done)
         if stats.generated_tokens and stats.decode_seconds > 0:
-            told.insert(0, f"{stats.generated_tokens / stats.decode_seconds:.1f} tokens/s")
+            shown.insert(0, f"{stats.generated_tokens / stats.decode_seconds:.1f} tokens/s")
         used, size = self.session.used, stats.context_size
-        rest = "".join(f" · {text}" for text in told)
+        rest = "".join(f" · {text}" for text in shown)
         self.say((f"{used}/{size}", level(used, size) or "faint"), (rest, "faint"))
 
 

@@ -206,9 +206,9 @@ def _list_values(dialogue: Dialogue) -> None:
     for value in VALUES:
         now = value.read(dialogue)
         is_default = now == value.default
-        told = now if is_default else f"{now}  (default {value.default})"
-        aligned = width if width + len(told) + 2 <= dialogue.width else 0
-        row = cut(f"{value.name:<{aligned}}  {told}", dialogue.width)
+        shown = now if is_default else f"{now}  (default {value.default})"
+        aligned = width if width + len(shown) + 2 <= dialogue.width else 0
+        row = cut(f"{value.name:<{aligned}}  {shown}", dialogue.width)
         dialogue.say((row, "" if is_default else "bold"))
 
 

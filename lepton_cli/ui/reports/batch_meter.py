@@ -56,13 +56,13 @@ class BatchMeter:
 
     def _note_waiting(self) -> None:
         """Prints a line when a wait begins, and one when it ends."""
-        waiting, told = self._run.tally.waiting, self._reported
+        waiting, before = self._run.tally.waiting, self._reported
         self._reported = waiting
-        if waiting is not None and waiting is not told:
+        if waiting is not None and waiting is not before:
             limit = f"waiting at most {waiting.seconds:.0f} s"
             note(f"the cluster has no {waiting.what}: {limit}; start one: {waiting.cure}")
-        elif waiting is None and told is not None:
-            note(f"the cluster has a {told.what} again: continuing")
+        elif waiting is None and before is not None:
+            note(f"the cluster has a {before.what} again: continuing")
 
     @property
     def _rate(self) -> float:

@@ -68,10 +68,10 @@ class Markdown:
             for profile in result.profiles:
                 emit(self._stream, f"\n{_title(result, profile)}\n\n{_profile_table(profile)}")
         if limits := fastest(self._results):
-            told = f"{limits.bandwidth / 1e9:.1f} GB/s"
+            shown = f"{limits.bandwidth / 1e9:.1f} GB/s"
             if limits.products:
-                told += f", {limits.products / 1e9:.0f} GMAC/s of 8 bits"
-            emit(self._stream, f"\nlimits: {told}\n")
+                shown += f", {limits.products / 1e9:.0f} GMAC/s of 8 bits"
+            emit(self._stream, f"\nlimits: {shown}\n")
         emit(self._stream, f"build: lepton {self._results[0].facts.build}\n")
 
     def _row(self, cells: Mapping[str, str]) -> None:

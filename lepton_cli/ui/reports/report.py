@@ -212,9 +212,9 @@ def ending(start: Start, done: Done) -> dict[str, Plain]:
         }
         for each in done.logprobs
     ]
-    told = {} if start.generation.logprobs is None else {"logprobs": chances}
+    logprobs = {} if start.generation.logprobs is None else {"logprobs": chances}
     return {
-        **told,
+        **logprobs,
         "finish_reason": done.reason,
         "stop_string": done.stop_string,
         "unmet": done.unmet.message if done.unmet else None,

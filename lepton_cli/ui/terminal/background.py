@@ -52,10 +52,10 @@ def ask_background(
         came = _read(keys.fileno())
     finally:
         termios.tcsetattr(keys, termios.TCSANOW, before)
-    told = parse_answers(came)
-    if told.is_light is not None:
-        return told
-    return BackgroundReport(_by_environment(environ), told.typed, told.is_complete)
+    report = parse_answers(came)
+    if report.is_light is not None:
+        return report
+    return BackgroundReport(_by_environment(environ), report.typed, report.is_complete)
 
 
 def parse_answers(came: str) -> BackgroundReport:

@@ -98,7 +98,7 @@ def test_a_bias_by_text_is_for_all_its_tokens(lepton):
         (["--beams", "2", "--candidates", "3"], "as many answers as it has beams"),
         (["--beams", "2", "--logprobs", "3"], "--logprobs"),
         (["--beams", "2", "--ban", "x"], "--ban"),
-        (["--beams", "2", "--choices", "yes,no"], "form"),
+        (["--beams", "2", "--choices", "yes,no"], "constraint"),
         (["--logprobs", "3"], "add --json"),
         (["--candidates", "0"], "candidates"),
         (["--beams", "33"], "beams"),

@@ -237,7 +237,7 @@ def test_warmup_compiles_for_a_card_too(few_kernels, cache, a_card, capsys):
     assert re.fullmatch(r"compiled 3 kernels for sm_89 into .*sm_89-\w+", second)
     assert run(["warmup"]) == 0
     first, second = capsys.readouterr().out.splitlines()
-    assert second == "nothing to do: the kernels for sm_89 are there"
+    assert second == "nothing to do: the kernels for sm_89 are compiled already"
 
 
 class OnTheCpu:
