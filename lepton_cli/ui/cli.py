@@ -249,8 +249,18 @@ def inspect_file(
 
 
 @command("models", epilog=NO_CONFIG_EPILOG)
-def models(json: AsJson = False) -> None:
+def models(
+    architectures: Annotated[
+        bool, option("--architectures", help="List the architectures that Lepton can run instead.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
     """List the models on this disk, and those that can be downloaded by name."""
+    if architectures:
+        from lepton_cli.ui.commands import architectures as table
+
+        table.show_json() if json else table.show()
+        return
     from lepton_cli.ui.commands import models as view
 
     view.show_json() if json else view.show()

@@ -11,6 +11,7 @@ from make_gguf import CHATML, write_model
 
 from lepton_cli.__main__ import run
 from lepton_cli.engine.library.catalogue import load_aliases, resolve
+from lepton_cli.models.registry import ARCHITECTURES
 from lepton_cli.ui.reports.numbers import amount, columns, facts, size
 
 
@@ -184,6 +185,21 @@ def test_models_shows_first_what_is_on_this_disk(shown, caches):
         assert command.endswith(f"hf download {alias.repo} {alias.file}")
     names = [model["name"] for model in json.loads(shown("models", "--json"))["models"]]
     assert names[:2] == ["builtin", LLAMA] and set(load_aliases()) < set(names)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_architectures_have_a_row_each_on_a_terminal(shown, monkeypatch, width):
+    monkeypatch.setattr("lepton_cli.ui.commands.architectures.width_of", lambda stream: width)
+    header, *rows = shown("models", "--architectures").splitlines()
+    assert [row.split()[0] for row in rows] == sorted(ARCHITECTURES)
+    assert max(map(len, [header, *rows])) <= width
+    assert any("llama.cpp" in row for row in rows)
+
+
+def test_architectures_name_their_recordings_in_json(shown):
+    listed = json.loads(shown("models", "--architectures", "--json"))["architectures"]
+    found = {one["name"]: one["recordings"] for one in listed}
+    assert found == {name: list(entry.recordings) for name, entry in ARCHITECTURES.items()}
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
