@@ -30,12 +30,12 @@ class CardPool(BlockPool):
         self._device.copy(source.memory, target.memory, self.layout.block_bytes)
 
     def read(self, block: Block) -> NDArray[np.uint8]:
-        held = np.empty(self.layout.block_bytes, np.uint8)
-        self._device.download(block.memory, held)
-        return held
+        data = np.empty(self.layout.block_bytes, np.uint8)
+        self._device.download(block.memory, data)
+        return data
 
-    def write(self, block: Block, held: NDArray[np.uint8]) -> None:
-        self._device.upload(block.memory, held)
+    def write(self, block: Block, data: NDArray[np.uint8]) -> None:
+        self._device.upload(block.memory, data)
 
     def _allocate(self) -> Any:
         """Zeroed: kernels multiply unwritten positions by 0, so they must be finite."""

@@ -196,7 +196,7 @@ class MergeAttention(NamedTuple):
 
 
 class MatrixPlace(NamedTuple):
-    """A weight, or those of all experts one behind the other."""
+    """A weight, or those of all experts in a row."""
 
     weights: Address
     bias: Address  # (experts, R)

@@ -32,7 +32,7 @@ from ops.cuda.kernels.operands import (
 )
 from ops.interface import BLOCK, Heads
 
-SPLIT_TOKENS = 16  # steps of at most so many tokens split the context
+SPLIT_TOKENS = 16  # the most tokens of a step whose context is split
 MOST_SCRATCH = 64 << 20  # bytes of partial results; beyond it the context is not split
 NO_WINDOW = 1 << 30  # positions
 LOG2_E = math.log2(math.e)

@@ -21,8 +21,8 @@ from ops.cuda.kernels.products.floats import F32_ROWS, F32_THREADS
 from ops.cuda.kernels.products.many import MANY_THREADS, TILE_BYTES, TILE_ROWS, TILE_TOKENS
 
 FEW_ROWS = 32
-"""Up to so many rows the kernels for few rows take several blocks along x: thread blocks that run
-together read the same weights, from the L2 cache, and 16 warps share each row of a panel."""
+"""The most rows of y for the kernels for few rows, with several thread blocks along x: blocks that
+run together read the same weights from the L2 cache, and 16 warps share each row of a panel."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernel:
-    """`threads`: the most per block; `blocks`: so many should fit on a multiprocessor.
+    """`threads`: the most per block; `blocks`: how many should fit on a multiprocessor.
 
     `parameters`: the function's types, Address, Int or Float of `primitives`, or records of these.
     `signature`: one letter per operand, see `primitives`; a record has one for each field.

@@ -21,7 +21,7 @@ COLUMN_BYTES = 4 * PANEL_ROWS  # of shared memory, for a chain's sums of a token
 
 @dataclass(frozen=True, slots=True)
 class FewSteps:
-    """How a form of weights is multiplied with up to `columns` tokens, a unit at a time.
+    """How a weight format is multiplied with up to `columns` tokens, a unit at a time.
 
     find_sources(sources, first, taken, op): offsets in x of the tokens first .. first + taken - 1,
         into a local array of `sources` int32.

@@ -46,7 +46,7 @@ class Tile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ManySteps:
-    """How a form of weights is multiplied with a tile's tokens, a unit at a time.
+    """How a weight format is multiplied with a tile's tokens, a unit at a time.
 
     find_sources(sources, tile, op): offsets in x of what a lane loads, into a local array of
         `sources` int32.

@@ -1,4 +1,4 @@
-"""Products of packed weights: bytes times bytes, scaled block by block of 32.
+"""Products of packed weights: bytes times bytes, with scales for each block of 32.
 
 The sum of a block's 32 products of bytes is exact, by dp4a or by mma. For few tokens each lane is a
 row of the panel; for many the lanes hold fragments.
@@ -93,8 +93,8 @@ def make_add_block(panels: Panels, columns: int, first: int) -> Callable[..., No
 def make_add_unit(panels: Panels, columns: int, first: int) -> Callable[..., None]:
     """For one unit of a lane's row.
 
-    For one column the blocks of a unit are written out one by one: so many loads of weights are
-    in flight at once, and no scale is selected by its number.
+    For one column the blocks of a unit are written out one by one: more loads of weights are in
+    flight at once, and scales need no selection by number.
     """
     unit_blocks, head_of = panels.blocks, panels.head
     written_out, always_whole = columns == 1, unit_blocks == 8
