@@ -1,8 +1,8 @@
 """Products with float weights: float16 in matrix fragments, float32 as in the file.
 
 Activations are rounded to float16, and tensor cores sum in float32. The kernels for few and for
-many tokens use the same instruction, so that both give the same bits. A unit is two groups: 32 weights of
-each of a panel's 32 rows (see `packing.fragment_place`).
+many tokens use the same instruction, so that both give the same bits. A unit is two groups: 32
+weights of each of a panel's 32 rows (see `packing.fragment_place`).
 """
 
 from ops.cuda.kernels.formats.packing import FLOAT_GROUP_BYTES
