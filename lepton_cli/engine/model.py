@@ -35,6 +35,7 @@ from lepton_cli.engine.prefixes.recall import Prefixes, key_of, prefix_folder
 from lepton_cli.engine.sampling.sampler import Mask, Sampler, Sampling
 from lepton_cli.engine.text.template import ChatTemplate, load_template
 from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
+from lepton_cli.engine.text.tokenizer.vocabulary import TokenType
 from ops.backend import Meter, NoMeter, Resources, cpu_arithmetic
 from ops.compiled.kernel_folder import Compiling
 from ops.interface import BLOCK
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from lepton_cli.engine.constraints.guide import Guides
 
 SUPPRESSED = "tokenizer.ggml.suppress_tokens"
+FIRST_TURNS, LAST_TURNS = 4, 8  # control tokens of a prompt that may be worth a checkpoint
 
 
 class Model:
@@ -194,6 +196,7 @@ class Model:
             dropped=len(ids) - len(prompt),
             speculation=self._speculation(generation),
             interrupt=interrupt,
+            turns=self._turns(prompt),
         )
         log = self._audit
         return log.log_events(ids, generation, answer.seed, events) if log else events
@@ -266,14 +269,22 @@ class Model:
         """
         return self._prefixes.store(self._positions, count, least) if self._prefixes else None
 
+    def _turns(self, prompt: Sequence[int]) -> list[int]:
+        """Where turns begin, if recurrent layers need to know: the first ones and the last ones.
+
+        The first end what all chats have in common, the last what an undo leaves.
+        """
+        if not self._passes.pool.layout.slots:
+            return []
+        control = {t for t in set(prompt) if self.tokenizer.token_type(t) is TokenType.CONTROL}
+        begins = [n for n, token in enumerate(prompt) if token in control]
+        return [*begins[:FIRST_TURNS], *begins[-LAST_TURNS:]]
+
     @cached_property
     def _prefixes(self) -> Prefixes | None:
-        """None if nothing is stored. The reference's results depend on the size of a pass.
-
-        Recurrent states are not stored yet.
-        """
-        limit, recurrent = self._options.prefixes, bool(self._passes.pool.layout.slots)
-        if not limit or self.backend == "reference" or recurrent:
+        """None if nothing is stored. The reference's results depend on the size of a pass."""
+        limit = self._options.prefixes
+        if not limit or self.backend == "reference":
             return None
         return Prefixes(self._computed_by, self.name, limit, prefix_folder())
 

@@ -26,16 +26,18 @@ def answer_events(
     dropped: int,
     speculation: Speculation | None,
     interrupt: threading.Event | None,
+    turns: Sequence[int] = (),
 ) -> Iterator[Event]:
     """Prefill, Text and Reasoning events as they come, and Done at the end.
 
     A full window ends the answer, or is shifted and keeps `shift` tokens at its start. `dropped` is
-    the number of prompt tokens that did not fit.
+    the number of prompt tokens that did not fit; `turns` are positions in the prompt to which later
+    prompts may go back.
     """
     cached, begin = window.reuse(prompt), time.perf_counter()
     owner, read = window.owner, begin
     try:
-        for done in window.prefill(prompt, interrupt):
+        for done in window.prefill(prompt, interrupt, marks=turns):
             yield Prefill(done, len(prompt))
         read = time.perf_counter()
         result = _PassResult([window.logits])

@@ -119,11 +119,13 @@ class Window:
     ) -> Iterator[int]:
         """Runs the rest of a prompt in chunks; yields the number of positions done.
 
-        Sets checkpoints, to which recurrent layers can rewind, at the end, every CHECKPOINT_TOKENS
-        and at those `marks` that are far enough from each other. A `temporary` one at the end is
-        replaced by the next of its kind.
+        Sets checkpoints, to which recurrent layers can rewind, before the last token, every
+        CHECKPOINT_TOKENS and at `marks`, where they are far enough from each other; or only one at
+        the end, `temporary`: the next of its kind replaces it.
         """
         owner, ends = self.owner, self._checkpoint_positions(ids, marks)
+        if temporary:
+            ends = [len(ids)]
         while len(self.ids) < len(ids):
             self.check(owner)
             start = len(self.ids)
@@ -141,13 +143,15 @@ class Window:
         """Ends of a prompt's chunks at which recurrent layers need a checkpoint, in order."""
         if not self._state.layout.slots:
             return []
+        end = len(ids) - 1  # the same prompt needs the logits of its last token again
         positions, last = list[int](), len(self.ids)
-        for position in sorted({*marks, *range(0, len(ids), CHECKPOINT_TOKENS)}):
-            distance = min(position - last, len(ids) - position)
-            if distance >= MIN_CHECKPOINT_DISTANCE:
+        for position in sorted({*marks, *range(0, end, CHECKPOINT_TOKENS), end}):
+            if position - last < MIN_CHECKPOINT_DISTANCE:
+                continue
+            if position == end or end - position >= MIN_CHECKPOINT_DISTANCE:
                 positions.append(position)
                 last = position
-        return [*positions, len(ids)]
+        return positions
 
     def append(self, tokens: Sequence[int], interrupt: threading.Event | None = None) -> Logits:
         """Runs tokens; returns the logits of each, (tokens, V), valid until the next pass.
@@ -214,6 +218,11 @@ class Window:
             part = ids[start : start + outputs]
             parts.append(np.array(self._run(part, range(len(part)), None)))
         return np.concatenate(parts)
+
+    @property
+    def checkpoints(self) -> list[int]:
+        """The positions to which recurrent layers can rewind, in ascending order."""
+        return self._state.checkpoints
 
     @property
     def layout(self) -> StateLayout:

@@ -15,14 +15,14 @@ from lepton_cli.engine.decoding.window import Window, common_prefix
 from lepton_cli.engine.library.paths import cache_folder
 from lepton_cli.engine.prefixes.store import PrefixStore
 from lepton_cli.version import __version__
-from ops.interface import BLOCK
 from ops.state.layout import StateLayout
-from ops.state.sequence import SavedState
 
 VERSION = "lepton.prefix.2"
 WORTH_LOADING = 64
 """Tokens. Loading a block takes at most 1 ms per MB; running 64 tokens takes 50 ms with a
 0.5B model. The model's identity and the lookup on disk take some 20 ms."""
+STORED_CHECKPOINTS = 2
+"""Of recurrent layers, beside the first one and the end: each takes 20 MB or more."""
 WORTH_STORING = 256
 """New tokens. So a question after a long stored text is not stored, and a short prompt neither."""
 
@@ -54,10 +54,9 @@ class Prefixes:
         store = self._open_store(window.layout)
         found = store.find(wanted)
         if found.count >= least:
-            blocks = store.load(found)
-            count = min(found.count, BLOCK * len(blocks))
-            if count >= least:
-                window.restore(wanted, SavedState(count, blocks, None))
+            saved = store.load(found)
+            if saved.position >= least:
+                window.restore(wanted, saved)
 
     def store(self, window: Window, count: int | None, least: int) -> str | None:
         """Stores the window's first `count` tokens (or all), if at least `least` are new.
@@ -66,15 +65,26 @@ class Prefixes:
         """
         ids = window.ids[:count]
         if len(ids) >= max(least, WORTH_LOADING):
-            saved = window.save(len(ids))
-            self._open_store(window.layout).add(ids[: saved.position], saved.blocks, least)
+            last, *earlier = (window.save(position) for position in _ends(window, len(ids)))
+            self._open_store(window.layout).add(ids, last, least, earlier)
         return None if self._store is None else self._store.failure
 
     def _open_store(self, layout: StateLayout) -> PrefixStore:
         if self._store is None:
             key = key_of(self.computed_by(), layout)
-            self._store = PrefixStore(self.folder, key, self.model, layout.block_bytes, self.limit)
+            sizes = (layout.block_bytes, layout.slot_bytes)
+            self._store = PrefixStore(self.folder, key, self.model, sizes, self.limit)
         return self._store
+
+
+def _ends(window: Window, count: int) -> list[int]:
+    """The prefixes to store of the first `count` tokens, the longest first.
+
+    Recurrent layers go back to checkpoints only: the last ones, as a chat's template may shorten
+    the last answer, and the first, behind what all chats have in common.
+    """
+    earlier = [position for position in window.checkpoints if WORTH_LOADING <= position < count]
+    return [count, *sorted({*earlier[:1], *earlier[-STORED_CHECKPOINTS:]}, reverse=True)]
 
 
 def key_of(computed_by: str, layout: StateLayout) -> bytes:

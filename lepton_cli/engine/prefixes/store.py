@@ -5,6 +5,10 @@ own, so prompts with a common prefix share files, and of a block that differs la
 is used. The folder is named after the key: a digest of everything else that the bytes depend on.
 
     <root>/<key>/<before>-<own>.kv       digests of 16 bytes in hexadecimal
+    <root>/<key>/<before>-<own>.state    of recurrent layers, after these very tokens
+
+A prefix of a model with recurrent layers ends where there is a state, and takes K and V from any
+block that begins with its tokens. Both kinds of files look alike.
 
 A file never changes: it is created atomically and removed as a whole. Files that others could have
 written are ignored (see ops.files.own_files). A header page comes first, so that the block can be
@@ -16,6 +20,7 @@ mapped; it is padded with zeros:
 
 import contextlib
 import errno
+import functools
 import hashlib
 import mmap
 import os
@@ -34,6 +39,7 @@ from ops.compiled.kernel_folder import HINT
 from ops.files.own_files import ForeignFileError, open_own, own_folder, private_folder
 from ops.files.whole_files import DRAFT, write_cached
 from ops.interface import BLOCK
+from ops.state.sequence import SavedState
 from quant.errors import UsageError
 
 Ids = NDArray[np.int32]
@@ -47,7 +53,8 @@ IDS_AT = CHECKED.size + FIELDS.size
 NAME_AT = IDS_AT + 4 * BLOCK
 MAX_NAME = 255  # bytes
 ROOT = bytes(16)  # the digest before a first block
-SUFFIX = ".kv"
+SUFFIX, STATE_SUFFIX = ".kv", ".state"
+NOTHING = np.empty(0, np.uint8)  # the blocks of a model without K and V
 FREE_SHARE = 2  # at most 1/FREE_SHARE of the free disk space is used
 
 
@@ -73,6 +80,11 @@ class Found:
 
     count: int
     paths: tuple[Path, ...] = ()
+    state: Path | None = None  # of recurrent layers
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.paths if self.state is None else (*self.paths, self.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +100,23 @@ class Holding:
 class PrefixStore:
     """The blocks of one key. Read and write failures never raise; they only cost time."""
 
-    def __init__(self, root: Path, key: bytes, model: str, block_bytes: int, limit: int) -> None:
-        """`limit` is in bytes, for all keys together."""
+    def __init__(
+        self, root: Path, key: bytes, model: str, sizes: tuple[int, int], limit: int
+    ) -> None:
+        """`sizes`: bytes of a block and of a recurrent state, 0 for a model without.
+
+        `limit` is in bytes, for all keys together.
+        """
         self._root, self._folder = root, root / key.hex()
         self._key, self._model = key, model
-        self._block_bytes, self._limit = block_bytes, limit
+        self._sizes, self._limit = dict(zip((SUFFIX, STATE_SUFFIX), sizes, strict=True)), limit
         self.failure: str | None = None  # why the last tokens could not be stored, and a hint
 
     def find(self, ids: Sequence[int]) -> Found:
         """The longest stored prefix of these tokens."""
-        before, count, paths = ROOT, 0, list[Path]()
+        before, count, paths, found = ROOT, 0, list[Path](), Found(0)
         if not _is_own(self._folder):
-            return Found(0)
+            return found
         for part in _parts(ids):
             path = self._path(before, part)
             if self._holds(path, before, part):
@@ -111,36 +128,64 @@ class PrefixStore:
                 )
             if common:
                 paths.append(path)
+                found = self._extend(found, Found(count + common, tuple(paths)), before, part)
                 count += common
             if common < BLOCK:
                 break
             before = _digest(before, part)
-        return Found(count, tuple(paths))
+        return found
 
-    def load(self, found: Found) -> list[Memory]:
-        """The mapped blocks; fewer if one is damaged or was removed meanwhile."""
+    def _extend(self, found: Found, longer: Found, before: bytes, part: Ids) -> Found:
+        """The longer prefix, or its longest part that ends with a state of recurrent layers."""
+        if not self._sizes[STATE_SUFFIX]:
+            return longer
+        start = (longer.count - 1) // BLOCK * BLOCK
+        for path, head in self._after(before, STATE_SUFFIX):
+            end = start + len(head.ids)
+            if found.count < end <= longer.count and np.array_equal(
+                head.ids, part[: len(head.ids)]
+            ):
+                found = Found(end, longer.paths, path)
+        return found
+
+    def load(self, found: Found) -> SavedState:
+        """The mapped state; a shorter one if a file is damaged or was removed meanwhile."""
         blocks = []
         for path in found.paths:
-            block = self._block(path)
+            block = self._mapped(path)
             if block is None:
                 break
             blocks.append(block)
-        _touch(found.paths)
-        return blocks
+        _touch(found.files)
+        count = min(found.count, BLOCK * len(blocks))
+        if not self._sizes[STATE_SUFFIX]:
+            return SavedState(count, blocks, None)
+        slots = self._mapped(found.state) if found.state and count == found.count else None
+        return SavedState(0 if slots is None else count, blocks, slots)
 
-    def add(self, ids: Sequence[int], blocks: Sequence[Memory], least: int) -> bool:
-        """Stores these tokens, if at least `least` of them are not stored yet.
+    def add(
+        self,
+        ids: Sequence[int],
+        saved: SavedState,
+        least: int,
+        earlier: Sequence[SavedState] = (),
+    ) -> bool:
+        """Stores the first tokens, as many as `saved` is of, if at least `least` of them are new.
 
-        Removes blocks that are prefixes of new ones. Returns whether anything was written.
+        `earlier` are shorter states of recurrent layers, to be found as well. Removes blocks that
+        are prefixes of new ones. Returns whether anything was written.
         """
+        ids = ids[: saved.position]
         found = self.find(ids)
         if len(ids) - found.count < max(least, 1):
-            _touch(found.paths)
+            _touch(found.files)
             return False
         try:
             for folder in (self._root, self._folder):
                 private_folder(folder)
-            self._write_all(ids, blocks)
+            self._write_all(ids, saved.blocks)
+            for state in (*earlier, saved):
+                self._write_state(ids, state)
             _tidy(self._root, self._limit)
         except ForeignFileError as error:
             self.failure = f"the prompt cache cannot be stored: {error.message}; {error.hint}"
@@ -152,15 +197,13 @@ class PrefixStore:
         return self.failure is None
 
     def _write_all(self, ids: Sequence[int], blocks: Sequence[Memory]) -> None:
-        free = shutil.disk_usage(self._folder).free // FREE_SHARE
-        if free < PAGE + self._block_bytes:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        most = min(self._limit, free) // (PAGE + self._block_bytes)
+        size = PAGE + self._sizes[SUFFIX]
+        most, parts = min(self._limit, self._free(size)) // size, _parts(ids)
         before, paths = ROOT, list[Path]()
-        for part, block in list(zip(_parts(ids), blocks, strict=True))[:most]:
+        for part, block in list(zip(parts, blocks or [NOTHING] * len(parts), strict=True))[:most]:
             path = self._path(before, part)
             if not self._holds(path, before, part):
-                write_cached(path, [self._page(before, part, block), block.data])
+                self._write(path, before, part, block)
                 for other, head in self._after(before):
                     if len(head.ids) < len(part) and _common(head.ids, part) == len(head.ids):
                         _remove(other)
@@ -168,13 +211,32 @@ class PrefixStore:
             before = _digest(before, part)
         _touch(paths)
 
-    def _path(self, before: bytes, part: Ids) -> Path:
-        return self._folder / f"{before.hex()}-{_digest(before, part).hex()}{SUFFIX}"
+    def _write_state(self, ids: Sequence[int], saved: SavedState) -> None:
+        if saved.slots is None:
+            return
+        *whole, part = _parts(ids[: saved.position])
+        before = functools.reduce(_digest, whole, ROOT)
+        path = self._path(before, part, STATE_SUFFIX)
+        if not self._holds(path, before, part) and self._free(PAGE + len(saved.slots)):
+            self._write(path, before, part, saved.slots)
 
-    def _after(self, before: bytes) -> Iterator[tuple[Path, Head]]:
-        """The stored blocks that follow these tokens."""
+    def _free(self, least: int) -> int:
+        """Bytes of the disk that may be used. Raises OSError if it is less."""
+        free = shutil.disk_usage(self._folder).free // FREE_SHARE
+        if free < least:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return free
+
+    def _write(self, path: Path, before: bytes, part: Ids, memory: Memory) -> None:
+        write_cached(path, [self._page(before, part, memory), memory.data])
+
+    def _path(self, before: bytes, part: Ids, suffix: str = SUFFIX) -> Path:
+        return self._folder / f"{before.hex()}-{_digest(before, part).hex()}{suffix}"
+
+    def _after(self, before: bytes, suffix: str = SUFFIX) -> Iterator[tuple[Path, Head]]:
+        """The stored blocks that follow these tokens, or the states."""
         for path in _files(self._folder):
-            if path.name.startswith(before.hex()):
+            if path.name.startswith(before.hex()) and path.suffix == suffix:
                 head = read_head(path)
                 if head is not None and self._fits(path, head):
                     yield path, head
@@ -190,19 +252,21 @@ class PrefixStore:
 
     def _fits(self, path: Path, head: Head) -> bool:
         """Whether the header matches the file's name and this key."""
-        named = f"{head.before.hex()}-{head.own.hex()}{SUFFIX}"
-        return (head.key, head.block_bytes, named) == (self._key, self._block_bytes, path.name)
+        named = f"{head.before.hex()}-{head.own.hex()}{path.suffix}"
+        size = self._sizes.get(path.suffix)
+        return (head.key, head.block_bytes, named) == (self._key, size, path.name)
 
-    def _block(self, path: Path) -> Memory | None:
+    def _mapped(self, path: Path) -> Memory | None:
         head = read_head(path)
         if head is None:
             return None
         try:
             with open(open_own(path), "rb") as file:
-                mapped = mmap.mmap(file.fileno(), PAGE + self._block_bytes, access=mmap.ACCESS_READ)
+                size = PAGE + self._sizes[path.suffix]
+                mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
         except (OSError, ValueError, UsageError):  # removed, too short, or of another user
             return None
-        block = np.frombuffer(mapped, np.uint8, offset=PAGE)
+        block = np.frombuffer(mapped, np.uint8)[PAGE:]
         if zlib.crc32(block.data) == head.checksum:
             return block
         _remove(path)
@@ -250,7 +314,7 @@ def holdings(root: Path) -> list[Holding]:
             found.append(
                 Holding(
                     files[0][1].model,
-                    sum(len(head.ids) for _, head in files),
+                    sum(len(head.ids) for path, head in files if path.suffix == SUFFIX),
                     sum(PAGE + head.block_bytes for _, head in files),
                     max(_status(path)[0] for path, _ in files),
                 )
@@ -313,7 +377,7 @@ def _folders(root: Path) -> list[Path]:
 
 def _files(folder: Path) -> list[Path]:
     with contextlib.suppress(OSError):
-        return [path for path in folder.iterdir() if path.suffix == SUFFIX]
+        return [path for path in folder.iterdir() if path.suffix in (SUFFIX, STATE_SUFFIX)]
     return []
 
 

@@ -14,6 +14,7 @@ from lepton_cli.engine.prefixes import store as prefix_store
 from lepton_cli.engine.prefixes.store import PAGE, PrefixStore, clear, holdings, read_head
 from ops.files.own_files import ForeignFileError
 from ops.interface import BLOCK
+from ops.state.sequence import SavedState
 
 SIZE = 2 * PAGE  # bytes of a block
 KEY = bytes(range(16))
@@ -26,7 +27,7 @@ def root(tmp_path) -> Path:
 
 
 def store(root: Path, key: bytes = KEY, limit: int = PLENTY, model: str = "a model") -> PrefixStore:
-    return PrefixStore(root, key, model, SIZE, limit)
+    return PrefixStore(root, key, model, (SIZE, 0), limit)
 
 
 def tokens(count: int, seed: int = 0) -> list[int]:
@@ -40,7 +41,7 @@ def blocks(ids: list[int]) -> list[np.ndarray]:
 
 
 def kept(where: PrefixStore, ids: list[int], least: int = 1) -> bool:
-    return where.add(ids, blocks(ids), least)
+    return where.add(ids, SavedState(len(ids), blocks(ids), None), least)
 
 
 def files(root: Path) -> list[Path]:
@@ -56,7 +57,7 @@ def test_what_is_kept_comes_back(root, count):
     assert kept(store(root), ids)
     found = store(root).find(ids)
     assert found.count == count
-    loaded = store(root).load(found)
+    loaded = store(root).load(found).blocks
     assert all(np.array_equal(a, b) for a, b in zip(loaded, blocks(ids), strict=True))
 
 
@@ -79,7 +80,7 @@ def test_of_several_entries_the_longest_is_taken(root):
 
 def test_nothing_is_found_where_nothing_is_kept(root):
     assert store(root).find(tokens(300)).count == 0
-    assert store(root).load(store(root).find(tokens(300))) == []
+    assert store(root).load(store(root).find(tokens(300))).blocks == []
     assert not root.exists()
 
 
@@ -209,9 +210,9 @@ def test_a_damaged_entry_is_ignored_and_replaced(root, at):
     data[at] ^= 0x10
     path.write_bytes(data)
     where = store(root)
-    assert where.load(where.find(ids)) == []
+    assert where.load(where.find(ids)).blocks == []
     assert kept(where, ids)
-    assert len(where.load(where.find(ids))) == 1
+    assert len(where.load(where.find(ids)).blocks) == 1
 
 
 @pytest.mark.parametrize("size", [0, 3, PAGE - 1, PAGE, PAGE + SIZE - 1, PAGE + SIZE + 1])
@@ -231,7 +232,7 @@ def test_what_is_before_a_damaged_block_is_still_used(root):
     with found.paths[2].open("r+b") as file:
         file.seek(PAGE + 5)
         file.write(b"damage")
-    assert len(where.load(found)) == 2
+    assert len(where.load(found).blocks) == 2
     assert where.find(ids).count == 512
 
 
@@ -240,7 +241,7 @@ def test_an_entry_that_goes_between_finding_and_loading_is_no_error(root):
     kept(store(root), ids)
     found = store(root).find(ids)
     found.paths[1].unlink()
-    assert len(store(root).load(found)) == 1
+    assert len(store(root).load(found).blocks) == 1
 
 
 def test_foreign_files_are_neither_read_nor_removed(root):
@@ -383,7 +384,7 @@ for round in range(30):
         kept(where, ids)
         found = where.find(ids)
         want = blocks(ids)
-        for i, block in enumerate(where.load(found)):
+        for i, block in enumerate(where.load(found).blocks):
             full = (i + 1) * BLOCK <= found.count
             assert not full or np.array_equal(block, want[i]), "foreign bytes"
 """

@@ -1,0 +1,189 @@
+"""A chat with a model of recurrent layers: what is taken back is not read again from the start."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_session import said
+from make_gguf import CHATML, write_model
+
+from lepton_cli.engine.chat.session import Session
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.speculation import Speculation
+from lepton_cli.engine.events import Done, Stats
+from lepton_cli.engine.loading.plan import LoadOptions
+from lepton_cli.engine.model import Model, open_model
+from lepton_cli.engine.sampling.sampler import Sampling
+
+FIRST, SECOND = "Tell me of the hills and the old hermit. " * 6, "And what of the well? " * 8
+GREEDY = Generation(Sampling(temperature=0), 20, ignore_eos=True)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory) -> Path:
+    return write_model(
+        tmp_path_factory.mktemp("hybrid") / "m.gguf",
+        "qwen35",
+        metadata={"tokenizer.chat_template": CHATML},
+        dimensions={"T": 4096},
+    )
+
+
+@pytest.fixture(autouse=True)
+def prefixes(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("lepton_cli.engine.model.prefix_folder", lambda: tmp_path / "prefixes")
+
+
+@pytest.fixture
+def model(path) -> Iterator[Model]:
+    with opened(path) as model:
+        yield model
+
+
+def opened(path: Path, **options) -> Model:
+    return open_model(path, LoadOptions("cpu", 2, prefixes=1 << 30, **options))
+
+
+def stats(events) -> Stats:
+    """Of an answer, with its words."""
+    *_, done = events
+    assert isinstance(done, Done)
+    return done.stats
+
+
+def run_again(found: Stats) -> int:
+    return found.prompt_tokens - found.cached_tokens
+
+
+def fresh(path: Path, session: Session) -> bytes:
+    """The logits behind a conversation's last answer that a first reading gives."""
+    with opened(path) as model:
+        prompt = session.prompt(answer=False)
+        model.window.reuse([])
+        for _ in model.window.prefill(prompt):
+            pass
+        return model.window.logits.tobytes()
+
+
+def test_undo_goes_back_to_the_end_of_the_turn_before(model):
+    session = Session(model, replace(GREEDY, max_tokens=90), "Be brief. " * 20)
+    first = stats(session.send(FIRST))
+    answered = len(session.prompt(answer=False))
+    assert stats(session.send(SECOND)).cached_tokens >= first.prompt_tokens - 1
+    session.undo()
+    again = stats(session.send("Or of the hills? "))
+    assert answered > first.prompt_tokens + 64
+    assert 0 <= answered - again.cached_tokens < 4  # tokens that end a turn
+
+
+def test_retry_edit_and_branches_reenter_little(path, model):
+    session = Session(model, GREEDY, "Be brief. " * 20)
+    first = stats(session.send(FIRST))
+    told = session.messages[-1].content
+    assert run_again(stats(session.retry())) == 1
+    assert session.messages[-1].content == told
+    second = stats(session.send(SECOND))
+    other = stats(session.edit("Another thing. " * 9))
+    assert other.cached_tokens >= first.prompt_tokens - 1
+    assert other.prompt_tokens < second.prompt_tokens
+    assert session.back()
+    assert stats(session.send("Go on.")).cached_tokens >= first.prompt_tokens - 1
+
+
+def test_what_is_said_after_going_back_is_what_a_first_reading_gives(path, model):
+    session = Session(model, GREEDY)
+    for words in (FIRST, SECOND):
+        said(session.send(words))
+    session.undo()
+    said(session.send("Or of the hills?"))
+    prompt = session.prompt(answer=False)
+    model.window.reuse(prompt)
+    for _ in model.window.prefill(prompt):
+        pass
+    assert model.window.logits.tobytes() == fresh(path, session)
+
+
+def test_a_resumed_chat_reads_nothing_again(path):
+    with opened(path) as model:
+        session = Session(model, GREEDY, "Be brief. " * 20)
+        said(session.send(FIRST))
+        turns = session.conversation
+        model.remember()
+        cold = stats(session.send(SECOND))
+        words = session.messages[-1].content
+    with opened(path) as model:
+        session = Session(model, GREEDY)
+        session.conversation = turns
+        warm = stats(session.send(SECOND))
+        assert session.messages[-1].content == words
+        assert warm.cached_tokens == cold.cached_tokens
+
+
+def test_a_resumed_chat_may_change_its_last_answer(path):
+    """A template may leave thoughts out: then the chat goes on from before the answer."""
+    with opened(path) as model:
+        session = Session(model, GREEDY, "Be brief. " * 20)
+        asked = stats(session.send(FIRST)).prompt_tokens
+        model.remember()
+    with opened(path) as model:
+        *_, done = model.stream([*session.prompt_for("x")[: asked + 3], 7, 7, 7], GREEDY)
+        assert done.stats.cached_tokens >= asked - 1
+
+
+def test_the_state_of_another_model_is_not_taken(path, tmp_path):
+    with opened(path) as model:
+        session = Session(model, GREEDY)
+        said(session.send(FIRST))
+        model.remember()
+    other = write_model(
+        tmp_path / "o.gguf",
+        "qwen35",
+        seed=9,
+        metadata={"tokenizer.chat_template": CHATML},
+        dimensions={"T": 4096},
+    )
+    with opened(other) as model:
+        assert stats(Session(model, GREEDY).send(FIRST)).cached_tokens == 0
+
+
+def test_a_damaged_state_costs_time_only(path, tmp_path):
+    with opened(path) as model:
+        session = Session(model, GREEDY)
+        said(session.send(FIRST))
+        model.remember()
+    for file in (tmp_path / "prefixes").glob("*/*.state"):
+        file.write_bytes(file.read_bytes()[:-9] + b"damage!!!")
+    with opened(path) as model:
+        again = Session(model, GREEDY)
+        assert stats(again.send(FIRST)).cached_tokens == 0
+        assert again.messages[-1] == session.messages[-1]
+
+
+class Oracle:
+    """Guesses what is known to follow, with every fifth token wrong."""
+
+    def __init__(self, known: list[int]) -> None:
+        self._known = known
+
+    def guess(self, ids, most: int) -> list[int]:
+        right = self._known[len(ids) :][:most]
+        return [3 if (len(ids) + n) % 5 == 0 else token for n, token in enumerate(right)]
+
+
+def test_guesses_change_nothing(path, model, monkeypatch):
+    ids = np.random.default_rng(4).integers(3, 200, 90).tolist()
+    *_, done = model.stream(ids, GREEDY)
+    oracle = Speculation(Oracle([*ids, *done.token_ids]), 6)
+    monkeypatch.setattr(model, "_speculation", lambda generation: oracle)
+    checkpoints = model.window.checkpoints
+    *_, again = model.stream(ids, GREEDY)
+    assert again.token_ids == done.token_ids
+    assert 4 < again.stats.accepted_tokens < again.stats.guessed_tokens
+    assert model.window.checkpoints == checkpoints  # guesses push none out
+    logits = model.window.logits.tobytes()
+    with opened(path) as other:
+        for _ in other.window.prefill(model.window.ids):
+            pass
+        assert other.window.logits.tobytes() == logits
