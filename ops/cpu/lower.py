@@ -52,6 +52,7 @@ def scratch_bytes(op: Operation, limits: Limits) -> int:
         case Product() | ExpertProduct() | HeadProduct() if (
             op.w.weight.format.name in quantized_formats()
         ):
+            # formats with a `block` do not need it, but only the compiling process knows them
             return UNPACKED_BYTES + TOTAL_BYTES * limits.rows(op.y)
         case NormRopeStore():
             return 4 * op.heads.head_width
