@@ -48,6 +48,7 @@ KERNELS: dict[str, Callable[..., None]] = {
     "scan_heads": scan.for_each_token(scan.scan_heads),
     "scan_channels": scan.for_each_token(scan.scan_channels),
     "linear_attention": scan.for_each_token(scan.attend_linear),
+    "linear_attention_with_bonus": scan.for_each_token(scan.attend_with_bonus),
     "linear_attention_corrected": scan.for_each_token(scan.attend_corrected),
     "select_outputs": elementwise.select_outputs,
     "route": experts.route,

@@ -4,19 +4,22 @@ Columns of a head's state are independent. So a thread keeps 16 of them (8 KB wi
 rows) in its L1 cache while it goes through the run.
 """
 
+from ops.cpu.kernels.simd.addresses import rows
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import load_f32, load_i32, load_i64, parts_of
 from ops.cpu.kernels.simd.operations import (
     LANES,
     add,
+    add_rows,
+    broadcast_f32,
     fma,
+    load_rows,
     load_some,
     multiply,
-    store,
+    store_rows,
     store_some,
     zeros,
 )
-from ops.cpu.kernels.simd.operations import load_f32 as load
 from ops.cpu.kernels.simd.vectors import exp
 from ops.cpu.layout import RUN_STARTS, RUNS, SLOTS
 
@@ -26,6 +29,7 @@ X, DELTA, B, C, RATES, SKIP, GROUPS = range(5, 12)
 Q, K, V, DECAY, BONUS, REMOVED, ADDED = range(5, 12)
 
 ROW_BYTES = 4 * LANES
+AT_ONCE = 4  # rows of a state: as many sums run side by side
 
 
 def for_each_token(step_of):
@@ -47,81 +51,167 @@ def for_each_token(step_of):
     return kernel
 
 
+def over_rows(row_of):
+    """run(state, count, inputs): the sum over a state's rows, several sums side by side.
+
+    row_of(places) gives row(state, i, inputs, total), which adds what the rows i, i + 1, ... give;
+    `places` makes their addresses.
+    """
+    several, single = rows(AT_ONCE), rows(1)
+    row, last = row_of(several), row_of(single)
+
+    @device
+    def run(state, count, inputs):
+        whole, at = count - count % AT_ONCE, several(state, 0)
+        total = zeros(at, at)
+        for i in range(0, whole, AT_ONCE):
+            total = row(state, i, inputs, total)
+        result = add_rows(total)
+        for i in range(whole, count):
+            result = last(state, i, inputs, result)
+        return result
+
+    return run
+
+
+def _scanned(decay_of):
+    """S = decay · S + b ⊗ x, and the sum of S · c; decay_of(places) gives that of some rows."""
+
+    def row_of(places):
+        decays = decay_of(places)
+
+        @device
+        def row(state, i, inputs, total):
+            b, c, x = inputs[0], inputs[1], inputs[2]
+            here = places(state + ROW_BYTES * i, ROW_BYTES)
+            held = multiply(load_rows(here, 0), decays(inputs, i))
+            held = fma(broadcast_f32(places(b + 4 * i, 4), 0), x, held)
+            store_rows(here, 0, held, LANES)
+            return fma(held, broadcast_f32(places(c + 4 * i, 4), 0), total)
+
+        return row
+
+    return over_rows(row_of)
+
+
+# by a factor for all rows; by one for each; by rates of columns and rows times the columns' steps
+scan_at_one_rate = _scanned(lambda places: device(lambda inputs, i: inputs[3]))
+scan_row_by_row = _scanned(
+    lambda places: device(lambda inputs, i: broadcast_f32(places(inputs[3] + 4 * i, 4), 0))
+)
+scan_by_rates = _scanned(
+    lambda places: device(
+        lambda inputs, i: exp(
+            multiply(load_rows(places(inputs[3] + ROW_BYTES * i, ROW_BYTES), 0), inputs[4])
+        )
+    )
+)
+
+
 @device
 def scan_heads(op, state, t, head, column, lanes):
     """One token of heads with one rate of decay each."""
-    heads, rows, groups = load_i64(op, HEADS), load_i64(op, ROWS), load_i64(op, GROUPS)
+    heads, count, groups = load_i64(op, HEADS), load_i64(op, ROWS), load_i64(op, GROUPS)
     offset = 4 * ((t * heads + head) * load_i64(op, WIDTH) + column)
-    group = 4 * rows * (t * groups + head * groups // heads)
-    b, c = load_i64(op, B) + group, load_i64(op, C) + group
+    group = 4 * count * (t * groups + head * groups // heads)
     x = load_some(load_i64(op, X) + offset, lanes)
     delta = load_f32(load_i64(op, DELTA), t * heads + head)
     decay = exp(add(zeros(x, x), delta * load_f32(load_i64(op, RATES), head)))
-    y = multiply(x, load_f32(load_i64(op, SKIP), head))
-    x = multiply(x, delta)
-    for i in range(rows):
-        here = state + ROW_BYTES * i
-        value = fma(x, load_f32(b, i), multiply(load(here), decay))
-        store(here, value)
-        y = fma(value, load_f32(c, i), y)
+    inputs = load_i64(op, B) + group, load_i64(op, C) + group, multiply(x, delta), decay
+    skipped = multiply(x, load_f32(load_i64(op, SKIP), head))
+    y = add(scan_at_one_rate(state, count, inputs), skipped)
     store_some(load_i64(op, Y) + offset, y, lanes)
 
 
 @device
 def scan_channels(op, state, t, head, column, lanes):
     """One token of channels, heads of one column: each row of a state has its rate of decay."""
-    width, rows = load_i64(op, WIDTH), load_i64(op, ROWS)
-    offset, shared = 4 * (t * width + column), 4 * rows * t
-    b, c = load_i64(op, B) + shared, load_i64(op, C) + shared
+    width, count = load_i64(op, WIDTH), load_i64(op, ROWS)
+    offset, shared = 4 * (t * width + column), 4 * count * t
     x = load_some(load_i64(op, X) + offset, lanes)
     delta = load_some(load_i64(op, DELTA) + offset, lanes)
-    y = multiply(x, load_some(load_i64(op, SKIP) + 4 * column, lanes))
-    x = multiply(x, delta)
-    for i in range(rows):
-        here = state + ROW_BYTES * i
-        rate = load_some(load_i64(op, RATES) + 4 * (i * width + column), lanes)
-        value = fma(x, load_f32(b, i), multiply(load(here), exp(multiply(delta, rate))))
-        store(here, value)
-        y = fma(value, load_f32(c, i), y)
+    rates = load_i64(op, RATES) + 4 * count * column
+    b, c = load_i64(op, B) + shared, load_i64(op, C) + shared
+    y = scan_by_rates(state, count, (b, c, multiply(x, delta), rates, delta))
+    y = fma(x, load_some(load_i64(op, SKIP) + 4 * column, lanes), y)
     store_some(load_i64(op, Y) + offset, y, lanes)
+
+
+@device
+def attention_inputs(op, t, head, column, lanes):
+    """One token's k, q, v and decay of a head; the bytes from the token's first row to these."""
+    heads, count = load_i64(op, HEADS), load_i64(op, ROWS)
+    row = 4 * count * (t * heads + head)
+    offset = 4 * ((t * heads + head) * load_i64(op, WIDTH) + column)
+    v = load_some(load_i64(op, V) + offset, lanes)
+    inputs = load_i64(op, K) + row, load_i64(op, Q) + row, v, load_i64(op, DECAY) + row
+    return inputs, row, load_i64(op, Y) + offset
 
 
 @device
 def attend_linear(op, state, t, head, column, lanes):
-    """One token; with a bonus the state is read before it is written."""
-    heads, rows, bonus = load_i64(op, HEADS), load_i64(op, ROWS), load_i64(op, BONUS)
-    offset = 4 * ((t * heads + head) * load_i64(op, WIDTH) + column)
-    row, bonus_row = 4 * rows * (t * heads + head), bonus + 4 * rows * head
-    q, k, decay = load_i64(op, Q) + row, load_i64(op, K) + row, load_i64(op, DECAY) + row
-    v = load_some(load_i64(op, V) + offset, lanes)
-    y = zeros(v, v)
-    for i in range(rows):
-        here = state + ROW_BYTES * i
-        before = load(here)
-        value = fma(v, load_f32(k, i), multiply(before, load_f32(decay, i)))
-        store(here, value)
-        if bonus != 0:
-            value = fma(v, load_f32(k, i) * load_f32(bonus_row, i), before)
-        y = fma(value, load_f32(q, i), y)
-    store_some(load_i64(op, Y) + offset, y, lanes)
+    inputs, _, y = attention_inputs(op, t, head, column, lanes)
+    store_some(y, scan_row_by_row(state, load_i64(op, ROWS), inputs), lanes)
+
+
+def _with_bonus(places):
+    """The state is read before it is written; k ⊗ v counts beside it."""
+
+    @device
+    def row(state, i, inputs, total):
+        k, q, v, decay, bonus = inputs
+        here = places(state + ROW_BYTES * i, ROW_BYTES)
+        before, key = load_rows(here, 0), broadcast_f32(places(k + 4 * i, 4), 0)
+        held = multiply(before, broadcast_f32(places(decay + 4 * i, 4), 0))
+        store_rows(here, 0, fma(key, v, held), LANES)
+        seen = fma(multiply(key, broadcast_f32(places(bonus + 4 * i, 4), 0)), v, before)
+        return fma(seen, broadcast_f32(places(q + 4 * i, 4), 0), total)
+
+    return row
+
+
+scan_with_bonus = over_rows(_with_bonus)
+
+
+@device
+def attend_with_bonus(op, state, t, head, column, lanes):
+    (k, q, v, decay), _, y = attention_inputs(op, t, head, column, lanes)
+    count = load_i64(op, ROWS)
+    bonus = load_i64(op, BONUS) + 4 * count * head
+    store_some(y, scan_with_bonus(state, count, (k, q, v, decay, bonus)), lanes)
+
+
+def _recalled(places):
+    @device
+    def row(state, i, removed, total):
+        held = load_rows(places(state + ROW_BYTES * i, ROW_BYTES), 0)
+        return fma(held, broadcast_f32(places(removed + 4 * i, 4), 0), total)
+
+    return row
+
+
+def _corrected(places):
+    @device
+    def row(state, i, inputs, total):
+        k, q, v, decay, added, recalled = inputs
+        here = places(state + ROW_BYTES * i, ROW_BYTES)
+        held = multiply(load_rows(here, 0), broadcast_f32(places(decay + 4 * i, 4), 0))
+        held = fma(broadcast_f32(places(k + 4 * i, 4), 0), v, held)
+        held = fma(broadcast_f32(places(added + 4 * i, 4), 0), recalled, held)
+        store_rows(here, 0, held, LANES)
+        return fma(held, broadcast_f32(places(q + 4 * i, 4), 0), total)
+
+    return row
+
+
+recall, scan_corrected = over_rows(_recalled), over_rows(_corrected)
 
 
 @device
 def attend_corrected(op, state, t, head, column, lanes):
-    """One token of a delta rule: what the state holds for a key is removed before it grows."""
-    heads, rows = load_i64(op, HEADS), load_i64(op, ROWS)
-    offset = 4 * ((t * heads + head) * load_i64(op, WIDTH) + column)
-    row = 4 * rows * (t * heads + head)
-    q, k, decay = load_i64(op, Q) + row, load_i64(op, K) + row, load_i64(op, DECAY) + row
-    removed, added = load_i64(op, REMOVED) + row, load_i64(op, ADDED) + row
-    v = load_some(load_i64(op, V) + offset, lanes)
-    held, y = zeros(v, v), zeros(v, v)
-    for i in range(rows):
-        held = fma(load(state + ROW_BYTES * i), load_f32(removed, i), held)
-    for i in range(rows):
-        here = state + ROW_BYTES * i
-        value = fma(v, load_f32(k, i), multiply(load(here), load_f32(decay, i)))
-        value = fma(held, load_f32(added, i), value)
-        store(here, value)
-        y = fma(value, load_f32(q, i), y)
-    store_some(load_i64(op, Y) + offset, y, lanes)
+    """What the state holds for `removed` is added to its rows by `added`, before it grows."""
+    (k, q, v, decay), row, y = attention_inputs(op, t, head, column, lanes)
+    count = load_i64(op, ROWS)
+    recalled = recall(state, count, load_i64(op, REMOVED) + row)
+    inputs = k, q, v, decay, load_i64(op, ADDED) + row, recalled
+    store_some(y, scan_corrected(state, count, inputs), lanes)

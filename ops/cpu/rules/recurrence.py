@@ -29,12 +29,13 @@ def _shift(low: Lowering, op: Shift) -> Call:
 
 
 def _selective_scan(low: Lowering, op: SelectiveScan) -> Call:
-    """The operands in the order of kernels/scan.py; rates of a row are adjacent."""
-    heads, _, rows, _ = op.slot.shape
+    """The operands in the order of kernels/scan.py."""
+    heads, tiles, rows, columns = op.slot.shape
     kind, rates = "heads", low.floats(op.rates)
-    if op.rates.size != op.delta.width:
-        values = dequantize(op.rates.format, op.rates.data).reshape(op.delta.width, rows)
-        kind, rates = "channels", low.keep(np.ascontiguousarray(values.T))
+    if op.rates.size != op.delta.width:  # arranged as the state is
+        values = np.zeros((tiles * columns, rows), np.float32)
+        values[: op.delta.width] = dequantize(op.rates.format, op.rates.data).reshape(-1, rows)
+        kind, rates = "channels", low.keep(values.reshape(tiles, columns, rows).swapaxes(1, 2))
     shape = (low.layout.slot_offset(op.slot), heads, op.x.width // heads, rows)
     ends = (rates, low.floats(op.skip), op.groups)
     return Call(f"scan_{kind}", (op.y, *shape, op.x, op.delta, op.b, op.c, *ends))
@@ -43,11 +44,12 @@ def _selective_scan(low: Lowering, op: SelectiveScan) -> Call:
 def _linear_attention(low: Lowering, op: LinearAttention) -> Call:
     """The operands in the order of kernels/scan.py."""
     shape = (low.layout.slot_offset(op.slot), op.heads, op.v.width // op.heads)
-    inputs = (op.q.width // op.heads, op.q, op.k, op.v, op.decay)
-    if op.removed is None or op.added is None:
-        return Call("linear_attention", (op.y, *shape, *inputs, low.floats(op.bonus)))
-    correction = (0, op.removed, op.added)
-    return Call("linear_attention_corrected", (op.y, *shape, *inputs, *correction))
+    operands = (op.y, *shape, op.q.width // op.heads, op.q, op.k, op.v, op.decay)
+    if op.removed is not None and op.added is not None:
+        return Call("linear_attention_corrected", (*operands, 0, op.removed, op.added))
+    if op.bonus is not None:
+        return Call("linear_attention_with_bonus", (*operands, low.floats(op.bonus)))
+    return Call("linear_attention", operands)
 
 
 RULES: Rules = {
