@@ -167,7 +167,7 @@ def test_a_model_can_be_split_before_each_layer_or_names_one_where_it_cannot(mad
             assert before.layers == layer and behind.layers == program.layers
 
 
-@pytest.mark.parametrize("preset", ["llama", "gpt-oss", "gemma2"])
+@pytest.mark.parametrize("preset", ["llama", "gpt-oss", "gemma2", "falcon-h1", "rwkv7"])
 def test_bytes_do_not_depend_on_threads_or_chunk(made, preset):
     ids, path = ids_of(300, seed=5), made(preset)
     results = []

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from make_gguf import write_model
-from passes import open_on_cpu, resources
+from passes import resources
+from presets_gguf import PRESETS
+from recurrent_bytes import check_same_bytes
 from recurrent_model import CONTEXT, TAPS, WIDTH, write_recurrent
 from test_operators import Case, V, weight
 
@@ -11,7 +13,7 @@ from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.loading import plan as loading
 from ops.backend import CardBackend, backend_of
 from ops.cpu.runner import CpuRunner
-from ops.interface import DeltaHeads, Linear, Routing, Step
+from ops.interface import DeltaHeads, Linear, Routing
 from ops.memory_plan import Limits
 from ops.operations.attention import Store
 from ops.operations.base import Pages, Slot
@@ -116,9 +118,26 @@ def read(window: Window, ids: list[int]) -> int:
 
 
 def test_any_sequence_of_rewinds_gives_what_a_full_pass_gives(passes):
+    rewind_at_random(passes, 25)
+
+
+@pytest.mark.parametrize("preset", ["falcon-h1", "jamba", "mamba2", "minimax-01", "rwkv6", "rwkv7"])
+def test_any_sequence_of_rewinds_of_other_recurrent_models(preset, tmp_path):
+    """Some of which keep no keys and values at all."""
+    length = {f"{PRESETS[preset].architecture}.context_length": CONTEXT}
+    program = loading.build(
+        GGUF.open(write_model(tmp_path / "m.gguf", preset, metadata=length)), CONTEXT
+    )
+    assert bool(program.pages) == (preset not in ("mamba2", "rwkv6", "rwkv7"))
+    runner = backend_of("cpu", KV, resources()).open(program, Limits(64, 8))
+    rewind_at_random(Passes(runner, 64, 8), 8)
+    runner.close()
+
+
+def rewind_at_random(passes: Passes, times: int) -> None:
     random = np.random.default_rng(8)
     window = Window(passes, CONTEXT)
-    for _ in range(25):
+    for _ in range(times):
         match random.integers(4):
             case 0:  # an undo or another question: a beginning of what is there, and something new
                 kept = int(random.integers(0, len(window.ids) + 1))
@@ -257,25 +276,4 @@ def test_a_delta_rule_equals_its_definition_in_any_chunks(shape):
 
 @pytest.mark.parametrize("shape", DELTA_SHAPES)
 def test_a_delta_rule_gives_the_same_bytes_for_any_chunk_batch_and_threads(shape):
-    forward = delta_case(*shape, tokens=20).forward
-    tokens = np.random.default_rng(6).integers(0, V, 20).astype(np.int32)
-
-    def run(threads: int, *chunks: int, beside: bool = False):
-        runner = open_on_cpu(forward, Limits(64, 64), threads=threads)
-        states = [SequenceState(runner.pool) for _ in range(1 + beside)]
-        rows, start = [], 0
-        for count in chunks:
-            place = np.arange(start, start + count, dtype=np.int32)
-            entered, starts = tokens[place], (0,)
-            if beside:  # behind another sequence, which enters the tokens backwards
-                entered, starts = np.concatenate([entered[::-1], entered]), (0, count)
-            window, wanted = np.tile(place, len(starts)), np.arange(len(entered))
-            step = Step(entered, window, wanted.astype(np.int32), starts)
-            rows.append(runner.run(step, states)[-count:].copy())
-            start += count
-        runner.close()
-        return np.concatenate(rows)
-
-    whole = run(1, 20)
-    for other in (run(3, 7, 1, 12), run(2, *[1] * 20), run(4, 3, 17, beside=True)):
-        np.testing.assert_array_equal(other, whole)
+    check_same_bytes(delta_case(*shape, tokens=20).forward, V)
