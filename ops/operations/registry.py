@@ -24,6 +24,7 @@ from ops.operations.norms import LayerNorm, RmsNorm, RmsNormQuantize
 from ops.operations.products import (
     Embed,
     ExpertProduct,
+    HeadProduct,
     HeadRows,
     JoinedProducts,
     Product,
@@ -42,6 +43,7 @@ RECORDED: tuple[type[Operation], ...] = (
     ExpertSum,
     Gate,
     GaussianTopK,
+    HeadProduct,
     Join,
     LayerNorm,
     LinearAttention,
