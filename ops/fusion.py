@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from ops.interface import Rope
 from ops.operations.attention import Angles, Attention, NormRopeStore, Rotate, Store
-from ops.operations.base import Buffer, Operation
+from ops.operations.base import Buffer, Operation, RowKind
 from ops.operations.elementwise import Add, Columns, Gate, Quantize
 from ops.operations.experts import Group, Route
 from ops.operations.norms import RmsNorm, RmsNormQuantize
@@ -146,16 +146,17 @@ def _fuse_norm_quantize(operations: list[Operation]) -> list[Operation]:
 
 def _share_angles(operations: list[Operation]) -> Iterator[Operation]:
     """Computes the angles of rotary positions once per step instead of once per layer."""
-    made: dict[Rope, Buffer] = {}
+    made: dict[tuple[Rope, RowKind], Buffer] = {}
     for op in operations:
         if not isinstance(op, Rotate):
             yield op
             continue
-        if op.rope not in made:
+        key = op.rope, op.x.rows
+        if key not in made:
             width = 2 * len(op.rope.frequencies) * (2 if op.rope.interleaved else 1)
-            made[op.rope] = Buffer("tokens", 1, width)
-            yield Angles(made[op.rope], op.rope, layer=op.layer)
-        yield replace(op, angles=made[op.rope])
+            made[key] = Buffer(op.x.rows, 1, width)
+            yield Angles(made[key], op.rope, layer=op.layer)
+        yield replace(op, angles=made[key])
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,14 @@ class Step:
         """The tokens of each sequence."""
         return list(map(slice, self.starts, (*self.starts[1:], len(self.tokens))))
 
+    def of_outputs(self) -> "Step":
+        """The tokens whose logits are wanted, as a step; in `outputs` sequences are in order."""
+        rows = np.arange(len(self.outputs), dtype=np.int32)
+        sequences = np.searchsorted(self.starts, self.outputs, side="right") - 1
+        counts = np.bincount(sequences, minlength=len(self.starts))
+        starts = tuple((np.cumsum(counts) - counts).tolist())
+        return Step(self.tokens[self.outputs], self.positions[self.outputs], rows, starts)
+
 
 class Interrupted(Exception):  # noqa: N818  it is not an error
     """A step was interrupted on request; its results are incomplete."""
@@ -220,6 +228,12 @@ class Operators(Protocol):
 
     def layer(self, number: int) -> "Operators":
         """The same operators for one layer: what is called on them is recorded for that layer."""
+
+    def outputs(self) -> "Operators":
+        """These operators for rows that `select_outputs` gave: their positions and sequences.
+
+        Not for what writes to a sequence's state.
+        """
 
     def embed(self, table: Weight) -> Array:  # (V, D) -> (T, D)
         """The table's rows for the step's tokens."""

@@ -62,6 +62,10 @@ class Recorder:
     def layer(self, number: int) -> "Recorder":
         return Recorder(self.operations, number)
 
+    def outputs(self) -> "Recorder":
+        """Buffers know whose rows they hold."""
+        return self
+
     def embed(self, table: Weight) -> Buffer:
         _check_experts(table, 1)
         return self._add(Embed(Buffer("tokens", 1, table.columns), table))
@@ -117,7 +121,7 @@ class Recorder:
             check_widths(f"{where}_k", k.width, heads.kv_heads * heads.head_width)
             check_widths(f"{where}_v", v.width, heads.kv_heads * heads.values)
             self.operations.append(Store(k, v, heads, layer=self.number))
-        out = Buffer("tokens", 1, heads.query_heads * heads.values)
+        out = q.like(heads.query_heads * heads.values)
         return self._add(Attention(q, out, heads, sinks))
 
     def convolve(self, x: Buffer, w: Linear) -> Buffer:
@@ -259,7 +263,7 @@ class Recorder:
 
     def expert_linear(self, w: Linear, x: Buffer, chosen: ExpertChoice) -> Buffer:
         _check_product(w, x, chosen.total)
-        out = Buffer("tokens", chosen.ids.width, w.weight.rows)
+        out = Buffer(chosen.ids.rows, chosen.ids.width, w.weight.rows)
         return self._add(ExpertProduct(x, chosen.ids, out, w))
 
     def head_linear(self, w: Linear, x: Buffer) -> Buffer:
@@ -271,7 +275,7 @@ class Recorder:
         return self._add(HeadProduct(x, x.like(heads * w.weight.rows), w))
 
     def expert_sum(self, y: Buffer, chosen: ExpertChoice) -> Buffer:
-        return self._add(ExpertSum(y, chosen.weights, Buffer("tokens", 1, y.width)))
+        return self._add(ExpertSum(y, chosen.weights, Buffer(y.rows, 1, y.width)))
 
     def select_outputs(self, x: Buffer) -> Buffer:
         return self._add(SelectOutputs(x, Buffer("outputs", 1, x.width)))

@@ -66,13 +66,13 @@ class Decoder:
         self.eps = self.keys.number(f"attention.{kind}_epsilon")
 
     def forward(self, ops: Operators) -> Array:
-        x = self.through_blocks(ops, self.embed(ops))  # (T, D)
-        return self.logits(ops, self.final_norm(ops, ops.select_outputs(x)))  # (O, V)
+        x = self.through_blocks(ops, self.embed(ops))  # (O, D)
+        return self.logits(ops, self.final_norm(ops, x))  # (O, V)
 
-    def through_blocks(self, ops: Operators, x: Array) -> Array:  # (T, D) -> (T, D)
+    def through_blocks(self, ops: Operators, x: Array) -> Array:  # (T, D) -> (O, D)
         for n, block in enumerate(self.blocks):
             x = block(ops.layer(n), x, Layer(self.weights, n))
-        return x
+        return ops.select_outputs(x)
 
     @cached_property
     def blocks(self) -> tuple[Mixer, ...]:

@@ -12,6 +12,7 @@ from ops.cpu.formats import kernel_formats, quantized_formats
 from ops.cpu.layout import (
     OUTPUTS,
     PANEL_ROWS,
+    STEP_FIELDS,
     TILE_LIMIT,
     TOKENS,
     TOTAL_BYTES,
@@ -109,6 +110,11 @@ def _padded(values: Numbers) -> Numbers:
 def rows(buffer: Buffer) -> tuple[int, int]:
     """How a kernel finds a buffer's row count: the step's field, times a multiple."""
     return (TOKENS if buffer.rows == "tokens" else OUTPUTS), buffer.multiple
+
+
+def rows_step(buffer: Buffer) -> int:
+    """Bytes from the step's record to that of the buffer's rows."""
+    return 0 if buffer.rows == "tokens" else 8 * STEP_FIELDS
 
 
 def encode(operand: int | float) -> int:

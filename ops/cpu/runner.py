@@ -91,7 +91,7 @@ class CpuRunner:
         self._operations = operations = fused.operations
         self._lowering = Lowering(layout, limits)  # owns the weights that the operands point to
         self._kernels = kernels  # owns the code
-        self._step = np.zeros(record.STEP_FIELDS, np.int64)
+        self._step = np.zeros(2 * record.STEP_FIELDS, np.int64)
         calls = [lower(self._lowering, operation) for operation in operations]
         kernels.prepare(["replay", "pack", "release", *(call.kernel for call in calls)])
         places, size = plan(operations, limits, self._wanted)
@@ -150,21 +150,15 @@ class CpuRunner:
         self._lowering.packing.release_sources()
         self._packing.clear()
         tables = [state.table() for state in states]
-        starts = np.array([*step.starts, len(step.tokens)], np.int32)
-        places = [table.ctypes.data for table in tables]
-        of_tokens = np.repeat(np.array(places, np.int64), np.diff(starts))
-        self._step_arrays = step, tables, starts, of_tokens
-        fields = self._step
-        fields[record.TOKENS], fields[record.OUTPUTS] = len(step.tokens), len(step.outputs)
-        fields[record.TOKEN_IDS] = step.tokens.ctypes.data
-        fields[record.POSITIONS] = step.positions.ctypes.data
-        fields[record.OUTPUT_ROWS] = step.outputs.ctypes.data
-        fields[record.TABLES] = of_tokens.ctypes.data
-        fields[record.RUN_STARTS], fields[record.RUNS] = starts.ctypes.data, len(states)
+        steps, at = (step, step.of_outputs()), record.STEP_FIELDS
+        arrays = [
+            _fill(self._step[n * at : (n + 1) * at], each, tables) for n, each in enumerate(steps)
+        ]
+        self._step_arrays = steps, tables, arrays
         if self.pool.layout.slots:
             addresses = [self.pool.slots_address(state.slots) for state in states]
             self._slots = np.array(addresses, np.int64)
-            fields[record.SLOTS] = self._slots.ctypes.data
+            self._step[record.SLOTS] = self._slots.ctypes.data
 
     def close(self) -> None:
         """Ends the threads and frees unused cache blocks; a closed runner refuses to run."""
@@ -214,3 +208,17 @@ class CpuRunner:
         start = self._addresses[self._wanted] - self._memory.ctypes.data
         stop = start + 4 * count * self._wanted.width
         return self._memory[start:stop].view(np.float32).reshape(count, self._wanted.width)
+
+
+def _fill(fields: NDArray[np.int64], step: Step, tables: list[NDArray[np.int64]]) -> object:
+    """The fields of a step's record; gives the arrays that they point to."""
+    starts = np.array([*step.starts, len(step.tokens)], np.int32)
+    places = np.array([table.ctypes.data for table in tables], np.int64)
+    of_tokens = np.repeat(places, np.diff(starts))
+    fields[record.TOKENS], fields[record.OUTPUTS] = len(step.tokens), len(step.outputs)
+    fields[record.TOKEN_IDS] = step.tokens.ctypes.data
+    fields[record.POSITIONS] = step.positions.ctypes.data
+    fields[record.OUTPUT_ROWS] = step.outputs.ctypes.data
+    fields[record.TABLES] = of_tokens.ctypes.data
+    fields[record.RUN_STARTS], fields[record.RUNS] = starts.ctypes.data, len(tables)
+    return starts, of_tokens

@@ -65,6 +65,7 @@ class Attention(Operation):
     def costs(self, step: Step, cache: PositionBytes) -> Cost:
         """Positions that several tokens of a sequence see are read once."""
         heads = self.heads
+        step = step.of_outputs() if self.q.rows == "outputs" else step
         seen = step.positions.astype(np.int64) + 1
         if heads.window is not None:
             seen = np.minimum(seen, heads.window)

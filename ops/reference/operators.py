@@ -54,6 +54,14 @@ class Reference:
         bound.number = number
         return bound
 
+    def outputs(self) -> "Reference":
+        bound = copy.copy(self)
+        bound.step, bound.caches = (
+            self.step.of_outputs(),
+            [self.caches[t] for t in self.step.outputs],
+        )
+        return bound
+
     def embed(self, table: Weight) -> Floats:
         return self.values(table)[self.step.tokens]
 

@@ -181,6 +181,18 @@ def test_bytes_do_not_depend_on_threads_or_chunk(made, preset):
         np.testing.assert_array_equal(results[0], other)
 
 
+@pytest.mark.parametrize("preset", ["gemma3n", "gemma4"])
+def test_rows_that_are_left_out_do_not_change_the_wanted_one(made, preset):
+    ids = ids_of(90)
+    positions, close = open_positions(made(preset), "cpu", "f16", chunk=32)
+    every = positions.all_logits(ids)
+    positions.reuse([])
+    for _ in positions.prefill(ids):
+        pass
+    np.testing.assert_array_equal(positions.logits, every[-1])
+    close()
+
+
 def test_a_reused_prefix_gives_the_same_bytes(made):
     ids = ids_of(40)
     positions, close = open_positions(made("llama"), "cpu", "f16")

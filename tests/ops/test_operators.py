@@ -177,6 +177,29 @@ def test_temperature():
     Case(lambda ops: ops.temperature(ops.embed(table), 0.1, 3), 8).check()
 
 
+@pytest.mark.parametrize("outputs", [(4,), (0, 2, 3)])
+def test_wanted_rows_have_their_own_positions(outputs):
+    table, turn = weight(V, 24), Rope(np.geomspace(1, 0.1, 4).astype(np.float32), 8, False)
+
+    def forward(ops):
+        x = ops.select_outputs(ops.rope(ops.embed(table), turn))
+        return ops.outputs().temperature(ops.outputs().rope(x, turn), 0.1, 3)
+
+    Case(forward, outputs=outputs, start=9).check()
+
+
+@pytest.mark.parametrize("outputs", [(4,), (0, 2, 3)])
+def test_wanted_rows_have_their_own_experts(outputs):
+    table, router, experts = weight(V, 24), Linear(weight(4, 24)), Linear(weight(24, 24, experts=4))
+
+    def forward(ops):
+        x = ops.select_outputs(ops.embed(table))
+        chosen = ops.route(ops.linear(router, x), Routing(4, 2))
+        return ops.expert_sum(ops.expert_linear(experts, x, chosen), chosen)
+
+    Case(forward, outputs=outputs).check()
+
+
 def test_every_activation_is_defined():
     assert {*ACTIVATIONS, "clamped_swiglu"} == set(get_args(Activation))
 

@@ -20,7 +20,7 @@ from ops.cpu.kernels.simd.operations import (
 )
 from ops.cpu.kernels.simd.operations import load_f32 as load
 from ops.cpu.kernels.simd.vectors import dot, inverse_rms, mean, mean_square, tanh, total
-from ops.cpu.layout import OUTPUT_ROWS, POSITIONS
+from ops.cpu.layout import OUTPUT_ROWS, POSITIONS, TOKENS
 
 ZERO = np.float32(0)
 
@@ -262,8 +262,8 @@ def angles(op, step, thread, threads):
     For interleaved pairs every value is stored twice, the first sine of a pair negated.
     """
     out, frequencies, pairs = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
-    repeat, magnitude = load_i64(op, 3), load_f64(op, 4)
-    count = load_i64(step, load_i64(op, 5))
+    repeat, magnitude, step = load_i64(op, 3), load_f64(op, 4), step + load_i64(op, 5)
+    count = load_i64(step, TOKENS)
     for item in range(count * pairs * thread // threads, count * pairs * (thread + 1) // threads):
         t, i = item // pairs, item % pairs
         angle = float(load_i32(load_i64(step, POSITIONS), t)) * float(load_f32(frequencies, i))
@@ -328,8 +328,8 @@ def rope(op, step, thread, threads):
 
 def temperature(op, step, thread, threads):
     """y = x · (1 + scale · ln(1 + floor(position / period)))."""
-    x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
-    count, factor, period = load_i64(step, load_i64(op, 3)), load_f64(op, 4), load_i64(op, 5)
+    x, y, width, step = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), step + load_i64(op, 3)
+    count, factor, period = load_i64(step, TOKENS), load_f64(op, 4), load_i64(op, 5)
     for t in range(count * thread // threads, count * (thread + 1) // threads):
         position = load_i32(load_i64(step, POSITIONS), t)
         times = np.float32(1 + factor * math.log1p(float(position // period)))

@@ -2,10 +2,17 @@
 
 import numpy as np
 
-from ops.cpu.layout import (
-    TOKENS,
+from ops.cpu.layout import TOKENS
+from ops.cpu.lower import (
+    SCRATCH,
+    Call,
+    Lowering,
+    Rules,
+    queries_at_once,
+    rows,
+    rows_step,
+    scratch_bytes,
 )
-from ops.cpu.lower import SCRATCH, Call, Lowering, Rules, queries_at_once, scratch_bytes
 from ops.interface import Rope
 from ops.operations.attention import Angles, Attention, NormRopeStore, Rotate
 
@@ -13,7 +20,7 @@ from ops.operations.attention import Angles, Attention, NormRopeStore, Rotate
 def _angles(low: Lowering, op: Angles) -> Call:
     rope = op.rope
     frequencies, pairs = low.keep(rope.frequencies), len(rope.frequencies)
-    operands = (op.y, frequencies, pairs, _repeat(rope), float(rope.magnitude), TOKENS)
+    operands = (op.y, frequencies, pairs, _repeat(rope), float(rope.magnitude), rows_step(op.y))
     return Call("angles", operands)
 
 
@@ -21,7 +28,7 @@ def _rotate(low: Lowering, op: Rotate) -> Call:
     assert op.angles is not None
     pairs, width = len(op.rope.frequencies), op.rope.head_width
     shape = (pairs, width, op.x.width // width, _repeat(op.rope))
-    return Call("rope", (op.x, op.y, op.angles, *shape, TOKENS))
+    return Call("rope", (op.x, op.y, op.angles, *shape, rows(op.x)[0]))
 
 
 def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Call:
@@ -48,7 +55,7 @@ def _attention(low: Lowering, op: Attention) -> Call:
     numbers = (float(heads.scale), float(heads.softcap or 0.0))
     counters = low.keep(np.zeros(heads.kv_heads, np.int32))
     scratch = scratch_bytes(op, low.limits)
-    work = (SCRATCH, scratch, queries_at_once(heads), counters, TOKENS, heads.head_width)
+    work = (SCRATCH, scratch, queries_at_once(heads), counters, rows_step(op.q), heads.head_width)
     operands = (op.q, op.y, low.floats(op.sinks), *shape, *place, *numbers, *work)
     return Call(f"attention_{layout.k}_{layout.v}", operands)
 

@@ -1,10 +1,7 @@
 """Calls of operators that work element by element."""
 
-from ops.cpu.layout import (
-    OUTPUTS,
-    TOKENS,
-)
-from ops.cpu.lower import Call, Lowering, Rules, rows
+from ops.cpu.layout import OUTPUTS
+from ops.cpu.lower import Call, Lowering, Rules, rows, rows_step
 from ops.operations.elementwise import (
     Activate,
     Add,
@@ -85,7 +82,9 @@ def _gate(low: Lowering, op: Gate) -> Call:
 
 
 def _temperature(low: Lowering, op: Temperature) -> Call:
-    return Call("temperature", (op.x, op.y, op.x.width, TOKENS, float(op.scale), op.period))
+    return Call(
+        "temperature", (op.x, op.y, op.x.width, rows_step(op.x), float(op.scale), op.period)
+    )
 
 
 def _select_outputs(low: Lowering, op: SelectOutputs) -> Call:

@@ -1,9 +1,6 @@
 """Calls of the choice of experts and of their sum."""
 
-from ops.cpu.layout import (
-    TOKENS,
-)
-from ops.cpu.lower import SCRATCH, Call, Lowering, Rules
+from ops.cpu.lower import SCRATCH, Call, Lowering, Rules, rows
 from ops.operations.experts import ExpertSum, Group, Route
 
 GATINGS = {"softmax": 0, "sigmoid": 1, "softmax_of_chosen": 2, "sqrt_softplus": 3}
@@ -13,17 +10,19 @@ def _route(low: Lowering, op: Route) -> Call:
     routing = op.routing
     choice = (routing.total, routing.used, GATINGS[routing.gating])
     normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
-    ends = (normalize, float(routing.scale), SCRATCH, TOKENS)
+    ends = (normalize, float(routing.scale), SCRATCH, rows(op.logits)[0])
     among = (low.floats(op.bias), routing.groups, routing.used_groups)
     return Call("route", (op.logits, op.ids, op.weights, *choice, *ends, *among))
 
 
 def _group(low: Lowering, op: Group) -> Call:
-    return Call("group", (op.ids, op.order, op.starts, op.routing.total, TOKENS, op.routing.used))
+    return Call(
+        "group", (op.ids, op.order, op.starts, op.routing.total, rows(op.ids)[0], op.routing.used)
+    )
 
 
 def _expert_sum(low: Lowering, op: ExpertSum) -> Call:
-    return Call("expert_sum", (op.x, op.weights, op.y, op.y.width, op.weights.width, TOKENS))
+    return Call("expert_sum", (op.x, op.weights, op.y, op.y.width, op.weights.width, rows(op.y)[0]))
 
 
 RULES: Rules = {

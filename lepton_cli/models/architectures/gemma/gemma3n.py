@@ -32,11 +32,16 @@ class Gemma3n(Gemma3):
         x = streams.opened(ops, first, self.weights["altup_proj"])  # (T, S*D)
         for n, block in enumerate(self.blocks):
             at, w = ops.layer(n), Layer(self.weights, n)
+            if n == self.own_layers:  # from here on nothing is kept: only wanted rows go on
+                ops, x, inputs = ops.outputs(), at.select_outputs(x), at.select_outputs(inputs)
+                at = ops.layer(n)
             guess = streams.guessed(at, x, w)
             x = streams.corrected(at, guess, block(at, streams.first(at, guess), w), w)
             scaled = at.scale_by(streams.first(at, x), w.altup_correct_scale)
             x = streams.added_to_others(at, x, parts.gated(at, scaled, inputs, w))
-        x = streams.closed(ops, ops.select_outputs(x), self.weights["altup_unembd_proj"])  # (O, D)
+        if self.own_layers >= self.layers:
+            x = ops.select_outputs(x)
+        x = streams.closed(ops, x, self.weights["altup_unembd_proj"])  # (O, D)
         return self.logits(ops, norm(ops, x, self.weights[self.output_norm]))  # (O, V)
 
     def block(self, layer: int) -> Mixer:
@@ -47,9 +52,14 @@ class Gemma3n(Gemma3):
     def mixer(self, layer: int) -> Mixer:
         return ReadingAttention(self.heads(layer), self.rope(layer), RmsNorm(self.eps))
 
+    @property
+    def own_layers(self) -> int:
+        """How many layers have keys and values; those behind read theirs."""
+        most = max(0, self.layers - OWN_LAYERS)
+        return self.layers - self.keys.integer("attention.shared_kv_layers", most)
+
     def heads(self, layer: int) -> Heads:
-        shared = self.keys.integer("attention.shared_kv_layers", self.layers - OWN_LAYERS)
-        reads = kept_by(layer, self.layers - shared, self.is_local)
+        reads = kept_by(layer, self.own_layers, self.is_local)
         return replace(super().heads(layer), layer=reads)
 
     def attention_scale(self, layer: int) -> float:

@@ -27,12 +27,21 @@ class Gemma4(Gemma2):
         inputs = parts and parts.of_all_layers(ops, x, self.weights, self.width)  # (T, L·P)
         for n, block in enumerate(self.blocks):
             at, w = ops.layer(n), Layer(self.weights, n)
+            if n == self.own_layers:  # from here on nothing is kept: only wanted rows go on
+                ops, x = ops.outputs(), at.select_outputs(x)
+                inputs = at.select_outputs(inputs) if parts else None
+                at = ops.layer(n)
             x = block(at, x, w)
             if parts:
                 x = at.add(x, parts.gated(at, x, inputs, w))
             if "layer_output_scale" in w:
                 x = at.scale_by(x, w.layer_output_scale)
-        return x
+        return x if self.own_layers < self.layers else ops.select_outputs(x)
+
+    @property
+    def own_layers(self) -> int:
+        """How many layers have keys and values; those behind read theirs."""
+        return self.layers - self.keys.integer("attention.shared_kv_layers", 0)
 
     @property
     def layer_inputs(self) -> LayerInputs | None:
@@ -55,8 +64,7 @@ class Gemma4(Gemma2):
     def heads(self, layer: int) -> Heads:
         key, width = self.of_kind("attention.value_length", layer), self.head_width(layer)
         values = self.keys.positive(key, width)
-        own = self.layers - self.keys.integer("attention.shared_kv_layers", 0)
-        reads = kept_by(layer, own, self.is_local)
+        reads = kept_by(layer, self.own_layers, self.is_local)
         return replace(super().heads(layer), layer=reads, value_width=values)
 
     def of_kind(self, key: str, layer: int) -> str:

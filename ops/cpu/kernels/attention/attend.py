@@ -49,13 +49,13 @@ from ops.cpu.kernels.simd.operations import (
     store,
 )
 from ops.cpu.kernels.simd.tiles import load_tile, store_tile
-from ops.cpu.layout import POSITIONS, RUN_STARTS, RUNS, TABLES, TILE_LIMIT
+from ops.cpu.layout import POSITIONS, RUN_STARTS, RUNS, TABLES, TILE_LIMIT, TOKENS
 from ops.interface import BLOCK
 from ops.state.formats import PANEL
 
 # operands of attention
 Q, Y, SINKS, HEADS, GROUP, VALUE_WIDTH, KEY_OFFSET, VALUE_OFFSET, PANEL_BYTES, ROW_BYTES = range(10)
-WINDOW, SCALE, CAP, SCRATCH, SCRATCH_BYTES, MOST_QUERIES, COUNTERS, COUNT_FIELD = range(10, 18)
+WINDOW, SCALE, CAP, SCRATCH, SCRATCH_BYTES, MOST_QUERIES, COUNTERS, ROWS_STEP = range(10, 18)
 KEY_WIDTH = 18
 
 # a thread's scratch: the tile's queries and their ranges, scores, records of the tile, then of all
@@ -281,7 +281,8 @@ def attention(keys, values):
             before += parts
 
     def kernel(op, step, thread, threads):
-        count, first_block, stop_block = load_i64(step, load_i64(op, COUNT_FIELD)), 0, 1
+        step = step + load_i64(op, ROWS_STEP)
+        count, first_block, stop_block = load_i64(step, TOKENS), 0, 1
         scratch = load_i64(op, SCRATCH) + thread * load_i64(op, SCRATCH_BYTES)
         if count == 1:
             first_block, stop_block = visible_blocks(op, step, 0, 1)
