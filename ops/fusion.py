@@ -193,7 +193,7 @@ def _fuse_norm_rope_store(operations: list[Operation]) -> list[Operation]:
             continue
         attention, heads = operations[n + 1], store.heads
         assert isinstance(attention, Attention)
-        q, k = trace(attention.q, heads.head_width), trace(store.k, heads.head_width)
+        q, k = trace(attention.q, heads.head_width), trace(store.k, heads.key_columns)
         if not _can_share_operator(q, k):
             q = _Head(attention.q)
         fused = _norm_rope_store(store, q, k)

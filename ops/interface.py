@@ -132,7 +132,8 @@ class Heads:
     """The attention parameters of one layer.
 
     `layer` is the one whose keys and values it reads: its own, or an earlier one's.
-    `head_width` is that of queries and keys, and of values where `value_width` is None.
+    `head_width` is that of queries and keys, and of values where `value_width` is None. Where
+    `keys_hold_values`, a key is its value, then what k holds: values are kept once for both.
     """
 
     layer: int
@@ -143,6 +144,12 @@ class Heads:
     window: int | None = None  # positions visible, the current one included
     softcap: float | None = None
     value_width: int | None = None
+    keys_hold_values: bool = False
+
+    @property
+    def key_columns(self) -> int:
+        """The width of a head in k: of its whole key, or of what follows the value."""
+        return self.head_width - self.values if self.keys_hold_values else self.head_width
 
     @property
     def values(self) -> int:

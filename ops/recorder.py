@@ -118,7 +118,7 @@ class Recorder:
         if k is None or v is None:
             self._check_kept(heads)
         else:
-            check_widths(f"{where}_k", k.width, heads.kv_heads * heads.head_width)
+            check_widths(f"{where}_k", k.width, heads.kv_heads * heads.key_columns)
             check_widths(f"{where}_v", v.width, heads.kv_heads * heads.values)
             self.operations.append(Store(k, v, heads, layer=self.number))
         out = q.like(heads.query_heads * heads.values)

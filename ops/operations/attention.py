@@ -103,4 +103,4 @@ class NormRopeStore(Operation):
 
 def pages_of(heads: Heads) -> Pages:
     """What a layer's attention keeps."""
-    return Pages(heads.layer, heads.kv_heads, heads.head_width, heads.values, heads.window)
+    return Pages(heads.layer, heads.kv_heads, heads.key_columns, heads.values, heads.window)

@@ -336,8 +336,10 @@ class Reference:
         keys, values = (
             np.concatenate(part)[first : last + 1] for part in zip(*blocks, strict=True)
         )
-        k = keys.reshape(len(keys), heads.kv_heads, heads.head_width)  # (S, K, d)
+        k = keys.reshape(len(keys), heads.kv_heads, heads.key_columns)
         v = values.reshape(len(values), heads.kv_heads, heads.values)  # (S, K, e)
+        if heads.keys_hold_values:
+            k = np.concatenate([v, k], -1)  # (S, K, d)
         group = heads.query_heads // heads.kv_heads
         query = q.reshape(heads.kv_heads, group, heads.head_width)
         scores = np.einsum("kgd,skd->kgs", query, k) * np.float32(heads.scale)

@@ -46,7 +46,7 @@ class Attention:
             weight(V, width)
             for width in (
                 heads.query_heads * heads.head_width,
-                heads.kv_heads * heads.head_width,
+                heads.kv_heads * heads.key_columns,
                 heads.kv_heads * heads.values,
             )
         ]
@@ -344,3 +344,27 @@ def test_q8_0_refuses_heads_that_do_not_fit(kv):
 def test_keys_and_values_of_different_widths(key, value):
     heads = Heads(0, 6, 2, key, 0.3, value_width=value)
     check(Attention(heads), types("f32" if value % 2 else "f16"), [5, 70, 1], BLOCK + 9)
+
+
+LATENT = Heads(0, 5, 1, 96, 0.2, value_width=64, keys_hold_values=True)
+
+
+@pytest.mark.parametrize("kv", PAIRS)
+def test_keys_that_begin_with_their_values(kv):
+    check(Attention(LATENT), kv, [5, 70, 1], BLOCK + 9)
+
+
+def test_keys_that_begin_with_their_values_are_kept_once():
+    layout = StateLayout.of(record(Attention(LATENT).forward), "f16", "f16")
+    assert layout.position_bytes(0) == 2 * 96
+
+
+def test_no_division_of_work_shows_where_keys_begin_with_their_values():
+    attention, tokens = Attention(LATENT), tokens_of(BLOCK + 20)
+    results = []
+    for threads, chunks in ((1, [MOST]), (3, [1]), (2, [7, 64, 3]), (4, [MOST, 1])):
+        runner = attention.cpu(types("f16"), threads)
+        results.append(rows_of(runner, tokens, chunks))
+        runner.close()
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)

@@ -71,9 +71,16 @@ class LatentAttention:
         check_widths(w.attn_v_b.weight.name, w.attn_v_b.weight.experts, self.heads)
         q = ops.join([ops.head_linear(w.attn_k_b, q), q_turned], self.heads)
         width = self.rank + self.turning
-        heads = Heads(self.layer, self.heads, 1, width, self.scale, value_width=self.rank)
-        k = ops.join([latent, k_turned])
-        y = ops.attention(self.grown(ops, q), k, latent, heads)  # (T, H*rank)
+        heads = Heads(
+            layer=self.layer,
+            query_heads=self.heads,
+            kv_heads=1,
+            head_width=width,
+            scale=self.scale,
+            value_width=self.rank,
+            keys_hold_values=True,
+        )
+        y = ops.attention(self.grown(ops, q), k_turned, latent, heads)  # (T, H*rank)
         return ops.head_linear(w.attn_v_b, y)  # (T, H*values)
 
     def expanded(

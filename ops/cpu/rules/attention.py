@@ -35,12 +35,12 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Call:
     """The operands in the order of kernels/attention/heads.py."""
     layout, heads = low.layout, op.heads
     pairs = len(op.rope.frequencies) if op.rope else 0
-    shape = (heads.query_heads, heads.kv_heads, heads.head_width)
+    shape = (heads.query_heads, heads.kv_heads, heads.key_columns)
     strides = layout.panel_bytes(heads.layer), layout.row_bytes(heads.layer)
     place = (*layout.offsets(heads.layer), *strides)
     norms = [low.floats(norm.weight if norm else None) for norm in (op.q_norm, op.k_norm)]
     turns = (op.angles or 0, pairs * op.rotates_q, pairs, _repeat(op.rope))
-    ends = (*norms, float(op.eps), *turns, SCRATCH, TOKENS, heads.values)
+    ends = (*norms, float(op.eps), *turns, SCRATCH, TOKENS, heads.values, heads.head_width)
     operands = (op.q, op.k, op.v, op.y, *shape, *place, *ends)
     return Call(f"norm_rope_store_{layout.k}_{layout.v}", operands)
 
@@ -55,8 +55,9 @@ def _attention(low: Lowering, op: Attention) -> Call:
     numbers = (float(heads.scale), float(heads.softcap or 0.0))
     counters = low.keep(np.zeros(heads.kv_heads, np.int32))
     scratch = scratch_bytes(op, low.limits)
-    work = (SCRATCH, scratch, queries_at_once(heads), counters, rows_step(op.q), heads.head_width)
-    operands = (op.q, op.y, low.floats(op.sinks), *shape, *place, *numbers, *work)
+    work = (SCRATCH, scratch, queries_at_once(heads), counters, rows_step(op.q), heads.key_columns)
+    ends = (0, heads.head_width)
+    operands = (op.q, op.y, low.floats(op.sinks), *shape, *place, *numbers, *work, *ends)
     return Call(f"attention_{layout.k}_{layout.v}", operands)
 
 

@@ -41,12 +41,16 @@ from ops.cpu.kernels.simd.memory import (
     store_i32,
 )
 from ops.cpu.kernels.simd.memory import load_f32 as load_number
+from ops.cpu.kernels.simd.memory import store_f32 as store_number
 from ops.cpu.kernels.simd.operations import (
     LANES,
     broadcast_f32,
     fma,
     load_f32,
+    load_rows,
+    reduce_add,
     store,
+    zeros,
 )
 from ops.cpu.kernels.simd.tiles import load_tile, store_tile
 from ops.cpu.layout import POSITIONS, RUN_STARTS, RUNS, TABLES, TILE_LIMIT, TOKENS
@@ -57,6 +61,7 @@ from ops.state.formats import PANEL
 Q, Y, SINKS, HEADS, GROUP, VALUE_WIDTH, KEY_OFFSET, VALUE_OFFSET, PANEL_BYTES, ROW_BYTES = range(10)
 WINDOW, SCALE, CAP, SCRATCH, SCRATCH_BYTES, MOST_QUERIES, COUNTERS, ROWS_STEP = range(10, 18)
 KEY_WIDTH = 18
+QUERY_WIDTH = 20
 
 # a thread's scratch: the tile's queries and their ranges, scores, records of the tile, then of all
 NUMBERS, FIRSTS, STOPS, SCORES = 0, 4 * TILE_LIMIT, 8 * TILE_LIMIT, 12 * TILE_LIMIT
@@ -166,12 +171,39 @@ def attention(keys, values):
             load_i64(op, PANEL_BYTES),
             LANES * tile_size(),
         )
-        queries = tile_of_rows_indexed(load_i64(op, Q), 4 * d, scratch + NUMBERS, 1)
+        width = load_i64(op, QUERY_WIDTH)
+        last = load_i64(op, Q) + 4 * (width - d)  # the columns that K holds are a query's last
+        queries = tile_of_rows_indexed(last, 4 * width, scratch + NUMBERS, 1)
         for s in range(first - first % wide, stop, wide):
             panel = keys + s // PANEL * panel_bytes
             next_panel = panel + panel_bytes if s + PANEL < stop else ahead
             sums = product(queries, panel, s % PANEL, d, next_panel)
             store_tile(tile_of_rows(scratch + SCORES + 4 * s, 4 * BLOCK), sums)
+
+    @device
+    def add_scores_of_values(op, values, scratch, first, stop):
+        """Where a key begins with its value: adds the products of those columns to the scores.
+
+        A position's row of V is multiplied by all queries of the tile, then the lanes are added.
+        """
+        d, row_bytes, width = (
+            load_i64(op, VALUE_WIDTH),
+            load_i64(op, ROW_BYTES),
+            load_i64(op, QUERY_WIDTH),
+        )
+        queries = tile_of_rows_indexed(load_i64(op, Q), 4 * width, scratch + NUMBERS, 1)
+        lanes = tile_of_rows(scratch + RECORDS, REGISTER)
+        for s in range(first, stop):
+            here = values + s * row_bytes
+            total = zeros(queries, here)
+            for i in range(0, d, LANES):
+                v = load_values(here + size_of_value * i, here + d + i // 32 * 2)
+                total = fma(load_rows(queries, 4 * i), v, total)
+            store_tile(lanes, total)
+            for r in range(tile_size()):
+                scores = scratch + SCORES + 4 * BLOCK * r
+                own = reduce_add(load_f32(scratch + RECORDS + REGISTER * r))
+                store_number(scores, s, load_number(scores, s) + own)
 
     @device
     def keys_of(op, table, b, kv):
@@ -186,6 +218,8 @@ def attention(keys, values):
         keys, block = keys_of(op, table, b, kv), load_i64(table, b)
         values = block + load_i64(op, VALUE_OFFSET) + BLOCK * row_bytes * kv
         score(op, keys, scratch, any_first, any_stop, values)
+        if load_i64(op, QUERY_WIDTH) > load_i64(op, KEY_WIDTH):
+            add_scores_of_values(op, values, scratch, any_first, any_stop)
         if first >= stop:
             first, stop = BLOCK, BLOCK
         scale, cap = np.float32(load_f64(op, SCALE)), np.float32(load_f64(op, CAP))

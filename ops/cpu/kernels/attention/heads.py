@@ -15,13 +15,13 @@ from ops.state.formats import PANEL
 Q, K, V, Q_OUT, QUERY_HEADS, KV_HEADS, WIDTH = range(7)
 KEY_OFFSET, VALUE_OFFSET, PANEL_BYTES, ROW_BYTES = range(7, 11)
 Q_NORM, K_NORM, EPS, ANGLES, Q_PAIRS, K_PAIRS, REPEAT, SCRATCH, COUNT = range(11, 20)
-VALUE_WIDTH = 20
+VALUE_WIDTH, QUERY_WIDTH = 20, 21
 
 
 @device
-def norm_and_rope(op, t, source, out, norm, pairs):
+def norm_and_rope(op, t, source, out, width, norm, pairs):
     """Normalises and rotates one head of token t."""
-    width, repeat = load_i64(op, WIDTH), load_i64(op, REPEAT)
+    repeat = load_i64(op, REPEAT)
     if norm != 0:
         factor = inverse_rms(source, width, np.float32(load_f64(op, EPS)))
         scaled_row(source, norm, out, width, factor)
@@ -33,9 +33,11 @@ def norm_and_rope(op, t, source, out, norm, pairs):
 
 @device
 def prepare_query(op, t, head):
-    offset = 4 * load_i64(op, WIDTH) * (t * load_i64(op, QUERY_HEADS) + head)
+    width = load_i64(op, QUERY_WIDTH)
+    offset = 4 * width * (t * load_i64(op, QUERY_HEADS) + head)
     norm, pairs = load_i64(op, Q_NORM), load_i64(op, Q_PAIRS)
-    norm_and_rope(op, t, load_i64(op, Q) + offset, load_i64(op, Q_OUT) + offset, norm, pairs)
+    source, out = load_i64(op, Q) + offset, load_i64(op, Q_OUT) + offset
+    norm_and_rope(op, t, source, out, width, norm, pairs)
 
 
 def norm_rope_store(keys, values):
@@ -47,7 +49,7 @@ def norm_rope_store(keys, values):
         width, value_width = load_i64(op, WIDTH), load_i64(op, VALUE_WIDTH)
         number = t * load_i64(op, KV_HEADS) + head
         norm, pairs = load_i64(op, K_NORM), load_i64(op, K_PAIRS)
-        norm_and_rope(op, t, load_i64(op, K) + 4 * width * number, scratch, norm, pairs)
+        norm_and_rope(op, t, load_i64(op, K) + 4 * width * number, scratch, width, norm, pairs)
         position = load_i32(load_i64(step, POSITIONS), t)
         block = load_i64(load_i64(load_i64(step, TABLES), t), position // BLOCK)
         place, panel = head * BLOCK + position % BLOCK, PANEL
