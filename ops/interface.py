@@ -98,6 +98,8 @@ class Linear:
 
     def part(self, start: int, stop: int) -> "Linear":
         """Rows start to stop of a fused matrix."""
+        if self.bias:
+            check_widths(self.bias.name, self.bias.columns, self.weight.rows)
         bias = self.bias.columns_part(start, stop) if self.bias else None
         return Linear(self.weight.part(start, stop), bias, self.scale)
 

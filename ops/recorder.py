@@ -172,9 +172,12 @@ class Recorder:
         correction: tuple[Buffer, Buffer] | None = None,
     ) -> Buffer:
         removed, added = correction or (None, None)
-        for each in (k, decay, removed, added):
+        for name, each in (("key", k), ("decay", decay), ("k_k", removed), ("k_a", added)):
             if each is not None:
-                check_widths(f"blk.{self.number}.time_mix", each.width, q.width)
+                check_widths(f"blk.{self.number}.time_mix_{name}", each.width, q.width)
+        for name, each in (("receptance", q), ("value", v)):
+            whole = each.width // heads * heads
+            check_widths(f"blk.{self.number}.time_mix_{name}", each.width, whole)
         if bonus is not None:
             check_widths(bonus.name, bonus.size, q.width)
         slot = self._slot("linear attention", matrices(heads, q.width // heads, v.width // heads))

@@ -247,6 +247,28 @@ def test_a_missing_tensor_is_named(tmp_path, name):
     assert name in refused(path)
 
 
+@pytest.mark.parametrize(
+    ("preset", "name"),
+    [
+        ("jamba", "blk.0.ssm_c_norm.weight"),
+        ("mamba", "blk.0.ssm_dt.bias"),
+        ("mamba", "blk.1.ssm_conv1d.bias"),
+        ("mamba2", "blk.0.ssm_norm.weight"),
+    ],
+)
+def test_a_missing_tensor_of_a_state_space_is_named(tmp_path, preset, name):
+    assert name in refused(write_model(tmp_path / "m.gguf", preset, tensors={name: None}))
+
+
+@pytest.mark.parametrize("size", [7, 1 << 20])
+@pytest.mark.parametrize("preset", ["rwkv6", "rwkv6qwen2", "rwkv7"])
+def test_heads_that_do_not_fit_a_recurrent_model_are_refused(tmp_path, preset, size):
+    message = refused(
+        write_model(tmp_path / "m.gguf", preset, metadata={f"{preset}.wkv.head_size": size})
+    )
+    assert "time_mix_receptance" in message
+
+
 def test_a_tensor_of_the_wrong_shape_is_named(tmp_path):
     wrong = np.zeros((64, 48), np.float32)
     path = write_model(tmp_path / "m.gguf", tensors={"blk.0.ffn_up.weight": wrong})
@@ -320,6 +342,16 @@ def test_keys_that_no_earlier_layer_has_are_named(tmp_path, shared, pattern, nam
         ("gpt2", "output_norm.bias", np.zeros((2, 64))),
         ("gpt-oss", "blk.0.attn_sinks.weight", np.zeros((4, 4))),
         ("gpt-oss", "blk.1.ffn_down_exps.bias", np.zeros(64)),
+        ("gpt2", "blk.0.attn_qkv.bias", np.zeros(1)),
+        ("mamba", "blk.0.ssm_conv1d.weight", np.zeros((72, 5))),
+        ("mamba", "blk.0.ssm_a", np.zeros((72, 9))),
+        ("mamba2", "blk.0.ssm_conv1d.bias", np.zeros(1)),
+        ("mamba2", "blk.0.ssm_norm.weight", np.zeros(72)),
+        ("jamba", "blk.0.ssm_b_norm.weight", np.zeros(1)),
+        ("plamo2", "blk.0.ssm_in.weight", np.zeros((145, 64))),
+        ("rwkv6", "blk.0.time_mix_w2.weight", np.zeros((6, 64, 8))),
+        ("rwkv7", "blk.0.time_mix_k_k.weight", np.zeros(1)),
+        ("rwkv7", "blk.0.time_mix_receptance.weight", np.zeros((65, 64))),
         ("gemma4", "per_layer_token_embd.weight", np.zeros((344, 31))),
         ("gemma4", "per_layer_model_proj.weight", np.zeros((40, 64))),
         ("gemma4", "blk.2.attn_q_norm.weight", np.zeros(8)),

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from lepton_cli.models.weights import Layer
-from ops.interface import Activation, Array, Linear, Operators
+from ops.interface import Activation, Array, Linear, Operators, check_widths
+from quant.errors import ModelFileError
 
 GROUP_NORM_EPS = 64e-5
 DECAY = -0.606531  # the logarithm of the strongest decay of RWKV 7
@@ -16,9 +17,24 @@ def to_previous(ops: Operators, x: Array) -> Array:
     return ops.add(ops.shift(x), ops.scale(x, -1.0))
 
 
-def toward(ops: Operators, x: Array, way: Array, share: Linear) -> Array:
-    """Each row a share of the way further."""
-    return ops.add(x, ops.scale_by(way, share))
+def toward(ops: Operators, x: Array, way: Array, share: Linear, width: int) -> Array:
+    """Each row a share of the way further, another share for each column."""
+    return ops.add(x, scaled(ops, way, share, width))
+
+
+def scaled(ops: Operators, x: Array, w: Linear, width: int) -> Array:
+    """Each column of so many times its own number."""
+    check_widths(w.weight.name, w.weight.columns, width)
+    return ops.scale_by(x, w)
+
+
+def heads_of(w: Linear, width: int) -> int:
+    """How many a matrix gives. Raises ModelFileError."""
+    heads = w.weight.rows // width
+    if not heads or w.weight.rows % width:
+        message = f"the tensor {w.weight.name} has {w.weight.rows} rows: no heads of {width}"
+        raise ModelFileError(message)
+    return heads
 
 
 def head_norm(ops: Operators, y: Array, w: Layer, heads: int) -> Array:
@@ -49,11 +65,12 @@ class TimeMix6:
     def branches(self, ops: Operators, x: Array, w: Layer) -> list[Array]:
         """What enters each branch: a share of the way that is computed from a common one."""
         way = to_previous(ops, x)
-        first = toward(ops, x, way, w.time_mix_lerp_x)
+        first = toward(ops, x, way, w.time_mix_lerp_x, w.time_mix_w1.weight.columns)
         if "time_mix_lerp_fused" in w:
             shares = w.time_mix_lerp_fused.parts(*[1] * len(BRANCHES))
         else:
             shares = [w[f"time_mix_lerp_{branch}"] for branch in BRANCHES]
+        check_widths(w.time_mix_w2.weight.name, w.time_mix_w2.weight.experts, len(BRANCHES))
         rank = w.time_mix_w1.weight.rows // len(BRANCHES)
         entering = []
         for n, down in enumerate(w.time_mix_w1.parts(*[rank] * len(BRANCHES))):
@@ -63,7 +80,7 @@ class TimeMix6:
         return entering
 
     def attend(self, ops: Operators, r: Array, k: Array, v: Array, decay: Array, w: Layer) -> Array:
-        heads = w.time_mix_receptance.weight.rows // self.head_width
+        heads = heads_of(w.time_mix_receptance, self.head_width)
         y = ops.linear_attention(r, k, v, decay, heads, w.time_mix_first.weight)
         return head_norm(ops, y, w, heads)
 
@@ -78,7 +95,7 @@ class GatedLinear(TimeMix6):
 
     def attend(self, ops: Operators, r: Array, k: Array, v: Array, decay: Array, w: Layer) -> Array:
         heads, shared = (
-            each.weight.rows // self.head_width for each in (w.time_mix_receptance, w.time_mix_key)
+            heads_of(each, self.head_width) for each in (w.time_mix_receptance, w.time_mix_key)
         )
         if heads != shared:
             k, v = (ops.join([each] * (heads // shared), shared) for each in (k, v))
@@ -99,7 +116,8 @@ class TimeMix7:
         """The result, and the values; `first` are those of the first layer."""
         gated = "time_mix_g1" in w
         way, shares = to_previous(ops, x), w.time_mix_lerp_fused.parts(*[1] * (5 + gated))
-        r, decay, k, v, rate, *gate = (toward(ops, x, way, share) for share in shares)
+        width = w.time_mix_receptance.weight.columns
+        r, decay, k, v, rate, *gate = (toward(ops, x, way, share, width) for share in shares)
         decay = ops.activate(self.low_rank(ops, decay, w, "w", "tanh"), "sigmoid")
         decay = ops.activate(ops.scale(decay, DECAY), "exp")
         rate = ops.activate(self.low_rank(ops, rate, w, "a"), "sigmoid")
@@ -127,15 +145,17 @@ class TimeMix7:
 
     def attend(self, ops: Operators, inputs: tuple[Array, ...], w: Layer) -> Array:
         r, k, v, decay, rate = inputs
-        heads = w.time_mix_receptance.weight.rows // self.head_width
-        removed = self.of_length_1(ops, ops.scale_by(k, w.time_mix_k_k))
-        scaled = ops.scale_by(k, w.time_mix_k_a)
-        k = ops.add(k, ops.add(ops.multiply(rate, scaled), ops.scale(scaled, -1.0)))
+        heads = heads_of(w.time_mix_receptance, self.head_width)
+        width = w.time_mix_receptance.weight.rows
+        removed = self.of_length_1(ops, scaled(ops, k, w.time_mix_k_k, width))
+        replaced = scaled(ops, k, w.time_mix_k_a, width)
+        k = ops.add(k, ops.add(ops.multiply(rate, replaced), ops.scale(replaced, -1.0)))
         correction = ops.scale(removed, -1.0), ops.multiply(removed, rate)
         y = ops.linear_attention(r, k, v, decay, heads, correction=correction)
         if "time_mix_ln" in w:
             y = head_norm(ops, y, w, heads)
-        met = ops.sums(ops.scale_by(ops.multiply(k, r), w.time_mix_r_k), self.head_width)
+        met = scaled(ops, ops.multiply(k, r), w.time_mix_r_k, width)
+        met = ops.sums(met, self.head_width)
         return ops.add(y, ops.multiply(v, met))
 
     def of_length_1(self, ops: Operators, x: Array) -> Array:
@@ -149,7 +169,8 @@ class ChannelMix7:
     """down(relu(up x)²), of a row mixed with that before."""
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        k = toward(ops, x, to_previous(ops, x), w.channel_mix_lerp_k)
+        width = w.channel_mix_key.weight.columns
+        k = toward(ops, x, to_previous(ops, x), w.channel_mix_lerp_k, width)
         k = ops.activate(ops.linear(w.channel_mix_key, k), "squared_relu")
         return ops.linear(w.channel_mix_value, k)
 
@@ -159,8 +180,9 @@ class ChannelMix6:
     """As in RWKV 7, with a gate for the result."""
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        way = to_previous(ops, x)
-        k = ops.linear(w.channel_mix_key, toward(ops, x, way, w.channel_mix_lerp_k))
-        r = ops.linear(w.channel_mix_receptance, toward(ops, x, way, w.channel_mix_lerp_r))
+        way, width = to_previous(ops, x), w.channel_mix_key.weight.columns
+        k = ops.linear(w.channel_mix_key, toward(ops, x, way, w.channel_mix_lerp_k, width))
+        r = toward(ops, x, way, w.channel_mix_lerp_r, width)
+        r = ops.linear(w.channel_mix_receptance, r)
         y = ops.linear(w.channel_mix_value, ops.activate(k, "squared_relu"))
         return ops.multiply(ops.activate(r, "sigmoid"), y)

@@ -13,7 +13,7 @@ class FalconH1(Decoder):
     unapplied = frozenset({"attn_output.bias"})
 
     def mixer(self, layer: int) -> Mixer:
-        return Sum(self.attention(layer), Mamba2.read(self.keys, self.norm))
+        return Sum(self.attention(layer), Mamba2.read(self.keys, self.norm, always_norms=False))
 
     def rope_divisors(self) -> Frequencies | None:
         return None

@@ -12,7 +12,7 @@ class Jamba(Decoder):
     def mixer(self, layer: int) -> Mixer:
         if self.keys.at("attention.head_count_kv", layer):
             return self.attention(layer)
-        return Mamba.read(self.keys, self.eps)
+        return Mamba.read(self.keys, self.eps, has_inner_weights=True)
 
     def rope(self, layer: int) -> Rope | None:
         return None
