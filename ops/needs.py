@@ -23,6 +23,7 @@ class Needs:
     embedding: int
     buffers: int
     process: int = 0
+    state: int = 0  # one copy of a sequence's recurrent state
 
     def weights(self, count: int) -> int:
         """Weights of the last `count` layers, the head, and for all layers also the embedding."""

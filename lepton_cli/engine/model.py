@@ -82,6 +82,7 @@ class Model:
         self._notes = prepared.notes
         self._backends = prepared.backends(options.kv)
         self._runner = prepared.open(options)
+        self._runner.pool.checkpoints = plan.checkpoints
         self._passes = Passes(self._runner, limits.tokens, limits.outputs)
         self._positions = Window(self._passes, plan.context)
         self.draft: Model | None = None
@@ -212,7 +213,7 @@ class Model:
         Requests are consumed as there is room for them. An invalid request gives an outcome with
         an error. Setting `interrupt` ends all answers soon, as "interrupted".
         """
-        batch = Batch(self._passes, self.context_size, self._batch_blocks(), self._begin)
+        batch = Batch(self._passes, self.context_size, self._batch_limit(), self._begin)
         many, log = jobs or self._passes.outputs, self._audit
         if log is None:
             return batch.outcomes(requests, many, interrupt)
@@ -430,15 +431,16 @@ class Model:
             guesser = DraftModel(self.draft.window, generation.draft_p_min)
         return Speculation(guesser, generation.draft_max)
 
-    def _batch_blocks(self) -> int:
-        """The number of cache blocks that a batch may use: half of the free memory.
+    def _batch_limit(self) -> int:
+        """The bytes of state that a batch may use: half of the free memory.
 
         In host memory at most what the plan reserves and leaves.
         """
-        planned, room = -(-self.context_size // BLOCK), self._runner.room() // 2
-        if self.plan.cache:
-            left = self.plan.left.bytes // self._passes.pool.layout.block_bytes
-            room = min(room, planned + left)
+        layout = self._passes.pool.layout
+        planned = -(-self.context_size // BLOCK) * layout.block_bytes + layout.slot_bytes
+        room = self._runner.room() * max(1, layout.block_bytes) // 2
+        if self.plan.cache or layout.slots:
+            room = min(room, planned + self.plan.left.bytes)
         return max(planned, room)
 
     def _check(self, ids: Sequence[int]) -> None:

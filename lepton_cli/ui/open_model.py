@@ -60,6 +60,7 @@ def load_options(options: ModelOptions, talk: ConversationOptions) -> LoadOption
         kv=(options.cache_type_k, options.cache_type_v),
         ubatch=options.ubatch_size,
         prefixes=round(options.prefix_cache * 1e9),
+        checkpoints=options.ctx_checkpoints,
         template=one_text("--chat-template", talk.chat_template, talk.chat_template_file),
     )
 

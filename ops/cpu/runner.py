@@ -26,7 +26,7 @@ from ops.needs import Needs, needs_of
 from ops.operations.base import Buffer, Operation, Use
 from ops.profile import OperatorTime
 from ops.program import Program
-from ops.state.blocks import MAX_CHECKPOINTS, BlockPool
+from ops.state.blocks import BlockPool
 from ops.state.formats import CacheType
 from ops.state.layout import StateLayout
 from ops.state.sequence import SequenceState, reserve
@@ -47,8 +47,8 @@ def cpu_needs(
     """Weights as in the file; those of formats without kernels twice as float32, too.
 
     The float32 weights and their packed form exist together until all are packed. Of a table that
-    is read where the file is mapped, the rows of a step count. The threads' scratch and a
-    sequence's recurrent states with its checkpoints count as buffers.
+    is read where the file is mapped, the rows of a step count. The threads' scratch counts as
+    buffers.
     """
 
     def size(use: Use) -> int:
@@ -63,8 +63,7 @@ def cpu_needs(
     layout = StateLayout.of(fused, *kv)
     _, buffers = plan(fused.operations, limits, program.output.buffer, program.given)
     buffers += threads * most_scratch(fused.operations, limits)
-    buffers += (1 + MAX_CHECKPOINTS) * layout.slot_bytes
-    return needs_of(fused, layout, buffers, size)
+    return replace(needs_of(fused, layout, buffers, size), state=layout.slot_bytes)
 
 
 def most_scratch(operations: Sequence[Operation], limits: Limits) -> int:

@@ -36,7 +36,8 @@ def reference_needs(program: Program, limits: Limits, kv: tuple[CacheType, Cache
 
     _, buffers = plan(program.operations, limits, program.output.buffer)
     StateLayout.of(program, *kv)  # types that do not fit are refused
-    return needs_of(program, StateLayout.of(program, "f32", "f32"), buffers, size)
+    layout = StateLayout.of(program, "f32", "f32")
+    return replace(needs_of(program, layout, buffers, size), state=layout.slot_bytes)
 
 
 class ReferenceRunner:

@@ -46,6 +46,11 @@ class SequenceState:
         copies = len(list(self._checkpoints)) + (self.slots is not None)
         return len(self.blocks) * self.layout.block_bytes + copies * self.layout.slot_bytes
 
+    def missing_bytes(self, start: int, stop: int) -> int:
+        """How much memory `reserve` would take."""
+        slots = self.layout.slot_bytes if self.slots is None else 0
+        return self.missing(start, stop) * self.layout.block_bytes + slots
+
     def missing(self, start: int, stop: int) -> int:
         """How many blocks `reserve` would take."""
         if not self.layout.pages:
@@ -110,6 +115,14 @@ class SequenceState:
         self._entered = last.position if last else 0
         return self._entered
 
+    def reachable(self, position: int) -> int:
+        """Which position `rewind` and `fork` would reach."""
+        return self._slots_at(position)[1] if self.layout.slots else position
+
+    def drop_checkpoints(self) -> None:
+        """Frees their memory, except that of those that forks share."""
+        self._checkpoints.cut(-1)
+
     def shrink(self, positions: int) -> None:
         """Frees the blocks that positions 0 .. positions - 1 do not need."""
         keep = -(-positions // BLOCK)
@@ -120,7 +133,7 @@ class SequenceState:
     def clear(self) -> None:
         """Drops the whole state."""
         self.shrink(0)
-        self._checkpoints.cut(-1)
+        self.drop_checkpoints()
         self.rewind(0)
 
     def fork(self, position: int) -> tuple["SequenceState", int]:

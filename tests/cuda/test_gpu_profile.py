@@ -147,7 +147,7 @@ def test_a_model_lets_a_batch_have_half_of_the_room(path, monkeypatch):
     with open_model(path, LoadOptions("cpu", 2, 300)) as model:
         for room, blocks in ((100, 50), (1, 2)):  # a whole window is always there
             monkeypatch.setattr(model._runner, "room", lambda room=room: room)
-            assert model._batch_blocks() == blocks
+            assert model._batch_limit() == blocks * model.window.layout.block_bytes
 
 
 # --- lepton bench

@@ -62,6 +62,7 @@ class _Sequence:
     ids: list[int]
     entered: int = 0
     cached: int = 0  # prompt tokens shared from another sequence
+    marks: set[int] = field(default_factory=set)  # where others with this prefix will part from it
     words: list[str] = field(default_factory=list)
     thoughts: list[str] = field(default_factory=list)
     error: LeptonError | None = None
@@ -71,6 +72,12 @@ class _Sequence:
     @property
     def pending(self) -> int:
         return len(self.ids) - self.entered
+
+    @property
+    def next_stop(self) -> int:
+        """How many tokens it may run at once: up to the next mark, if need be."""
+        marks = [mark - self.entered for mark in self.marks if mark > self.entered]
+        return min([self.pending, *marks])
 
     def take(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -101,11 +108,11 @@ class _Sequence:
 
 
 class Batch:
-    """Batches of answers with one model: `size` positions per answer, `blocks` of cache in all."""
+    """Batches of answers with one model: `size` positions per answer, `limit` bytes of state."""
 
-    def __init__(self, passes: Passes, size: int, blocks: int, begin: StartAnswer) -> None:
-        self._passes, self._size, self._blocks, self._begin = passes, size, blocks, begin
-        self._foreign = passes.pool.used  # blocks of others: the model's own window
+    def __init__(self, passes: Passes, size: int, limit: int, begin: StartAnswer) -> None:
+        self._passes, self._size, self._begin = passes, size, begin
+        self._limit = limit + passes.pool.bytes  # the model's own window
         self._active: list[_Sequence] = []  # oldest first
         self._finished: deque[_Sequence] = deque()
 
@@ -160,8 +167,8 @@ class Batch:
             return
         for sequence, count in parts:
             sequence.entered += count
-            if sequence.entered == len(sequence.prompt):
-                sequence.state.checkpoint()  # others with this prefix can continue from here
+            if sequence.entered in sequence.marks:
+                sequence.state.checkpoint()
         for sequence, row in zip(asked, logits, strict=True):
             self._draw(sequence, row)
 
@@ -186,36 +193,52 @@ class Batch:
         """How many tokens of which sequence: first decoding, then prefill, oldest first."""
         parts: list[tuple[_Sequence, int]] = []
         room = self._passes.chunk
+        if self._passes.pool.layout.slots:
+            self._mark_prefixes()
         decoding = [one for one in self._active if one.entered and one.pending == 1]
         for sequence in [*decoding, *(one for one in self._active if one not in decoding)]:
             if not room:
                 break
             if not sequence.entered and self._waits_for_prefix(sequence):
                 continue
-            count = min(sequence.pending, room)
+            count = min(sequence.next_stop, room)
             if self._reserve(sequence, count, [one for one, _ in parts]):
                 parts.append((sequence, count))
                 room -= count
         return parts
 
     def _waits_for_prefix(self, sequence: _Sequence) -> bool:
-        """Shares the blocks of another sequence's common prefix; True: wait until it has more.
+        """Shares the state of another sequence's common prefix; True: wait until it has more.
 
         Only older sequences, or ones already begun, are waited for: so no two wait for each other.
+        Recurrent layers share what the other had at a checkpoint, which is set where they part.
         """
-        older = self._active[: self._active.index(sequence)]
-        begun = [one for one in (*self._finished, *self._active) if one.entered]
-        others = [*older, *begun]
-        found = [(common_prefix(sequence.ids[:-1], other.ids), other) for other in others]
-        length, donor = max(found, key=lambda pair: pair[0], default=(0, sequence))
-        ready = min(length, donor.entered)
-        if length - ready >= WORTH_SHARING:
+        offers = self._offers(sequence)
+        best = max(offers, key=lambda offer: offer.later, default=_Offer(sequence, 0, 0, 0))
+        if best.later - best.now >= WORTH_SHARING:
             return True
-        if ready >= WORTH_SHARING:
-            sequence.state, sequence.entered = donor.state.fork(ready)
+        if best.now >= WORTH_SHARING:
+            sequence.state, sequence.entered = best.donor.state.fork(best.now)
             reached = min(sequence.entered, len(sequence.prompt))
             sequence.cached = sequence.cached or reached
         return False
+
+    def _offers(self, sequence: _Sequence) -> list["_Offer"]:
+        older = self._active[: self._active.index(sequence)]
+        begun = [one for one in (*self._finished, *self._active) if one.entered]
+        return [_offer(sequence, other) for other in (*older, *begun)]
+
+    def _mark_prefixes(self) -> None:
+        """Where recurrent layers need a checkpoint, so that others can begin there.
+
+        In the sequence that is waited for, or, if nobody can set one any more, in the next of its
+        kind.
+        """
+        for sequence in [one for one in self._active if not one.entered]:
+            for offer in self._offers(sequence):
+                if offer.common - offer.now >= WORTH_SHARING:
+                    marked = offer.donor if offer.later == offer.common else sequence
+                    marked.marks.add(offer.common)
 
     def _reserve(self, sequence: _Sequence, count: int, busy: Sequence[_Sequence]) -> bool:
         """Allocates cache for the next tokens, evicting younger sequences; False: it has to wait.
@@ -225,10 +248,13 @@ class Batch:
         start, stop = sequence.entered, sequence.entered + count
         pool, younger = self._passes.pool, self._active[self._active.index(sequence) + 1 :]
         victims = [*self._finished, *(one for one in reversed(younger) if one not in busy)]
-        most = self._blocks + self._foreign
-        while pool.used + sequence.state.missing(start, stop) > most and victims:
+        room = self._limit - sequence.state.missing_bytes(start, stop)
+        while pool.bytes > room and victims:
             self._evict(victims.pop(0))
-        if pool.used + sequence.state.missing(start, stop) > most:
+            room = self._limit - sequence.state.missing_bytes(start, stop)
+        if pool.bytes > room:
+            sequence.state.drop_checkpoints()
+        if pool.bytes > room:
             return False
         sequence.state.take_blocks(start, stop)
         sequence.begun = sequence.begun or time.perf_counter()
@@ -246,6 +272,23 @@ class Batch:
             if len(self._finished) > MAX_FINISHED:
                 self._finished.popleft().state.clear()
             yield sequence.outcome(self._size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What a sequence can take over from another: tokens `now`, `later`, and all in `common`."""
+
+    donor: _Sequence
+    now: int
+    later: int
+    common: int
+
+
+def _offer(sequence: _Sequence, other: _Sequence) -> _Offer:
+    """A checkpoint can be set only in front of where the other is."""
+    length = common_prefix(sequence.ids[:-1], other.ids)
+    now = other.state.reachable(min(length, other.entered))
+    return _Offer(other, now, length if other.entered <= length else now, length)
 
 
 def _step(parts: Sequence[tuple[_Sequence, int]]) -> Step:

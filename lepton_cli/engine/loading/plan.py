@@ -18,6 +18,7 @@ from ops.memory_plan import Limits
 from ops.needs import Needs
 from ops.program import Program
 from ops.recorder import record
+from ops.state.blocks import MAX_CHECKPOINTS
 from ops.state.formats import CacheType
 from quant.errors import ModelFileError, OutOfMemoryError, UsageError
 from quant.gguf import GGUF
@@ -28,6 +29,8 @@ LOGIT_ROWS = 32
 NO_ROOM = "free memory, raise that limit, or use a smaller model"
 ADVISED = 0.9  # of the context that fits: less memory may be free at the next try
 
+LIVE_STATES = 2  # of recurrent layers: the present one, and the one before a guess
+MOST_CHECKPOINTS = 1 << 10
 MAX_THREADS, MAX_TOKENS = 1 << 10, 1 << 20  # per pass
 MAX_CARD_TOKENS = 2048  # the kernels' 32-bit offsets cover so many rows; more is not faster
 
@@ -43,6 +46,7 @@ class LoadOptions:
     ubatch: int = 256  # prompt tokens per pass
     template: str | None = None  # a built-in template's name, or Jinja text
     prefixes: int = 0  # bytes of disk for the prompt cache; 0: off
+    checkpoints: int = MAX_CHECKPOINTS  # of recurrent layers, if memory allows as many
     gpu_layers: GpuLayers = "auto"  # number of last layers on the card; 0: all on the CPU
 
     def __post_init__(self) -> None:
@@ -60,6 +64,9 @@ class LoadOptions:
         ):
             if number is not None and not 1 <= number <= most:
                 raise UsageError(f"{name} is {number}", f"it may be 1 to {most}")
+        if not 0 <= self.checkpoints <= MOST_CHECKPOINTS:
+            hint = f"it may be 0 to {MOST_CHECKPOINTS}"
+            raise UsageError(f"checkpoints is {self.checkpoints}", hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +81,12 @@ class Plan:
     longest: int  # the largest possible context
     free: MemoryLimit  # before loading
     note: str | None = None
+    state: int = 0  # of recurrent layers, with its checkpoints
+    checkpoints: int = 0
 
     @property
     def total(self) -> int:
-        return self.weights + self.cache + self.buffers + self.process
+        return self.weights + self.cache + self.state + self.buffers + self.process
 
     @property
     def left(self) -> MemoryLimit:
@@ -85,10 +94,19 @@ class Plan:
         rest = max(0, self.free.bytes - self.total)
         return MemoryLimit(rest, f"{self.free.reason}, beside the model")
 
+    def with_checkpoints(self, wanted: int, size: int) -> "Plan":
+        """The same with as many checkpoints of `size` bytes as are wanted and fit."""
+        if not size:
+            return self
+        count = max(0, min(wanted, self.left.bytes // size - LIVE_STATES))
+        return replace(self, state=(LIVE_STATES + count) * size, checkpoints=count)
+
     def __str__(self) -> str:
+        kept = f"{gigabytes(self.state)} for {counted(self.checkpoints, 'checkpoint')}"
         return (
             f"{gigabytes(self.total)} (weights {gigabytes(self.weights)}, "
             f"cache {gigabytes(self.cache)} for {counted(self.context, 'token')}, "
+            f"{f'recurrent state {kept}, ' if self.state else ''}"
             f"buffers {gigabytes(self.buffers)}, "
             f"tokenizer and reserve {gigabytes(self.process)})"
         )
@@ -144,29 +162,34 @@ def plan_memory(
     free: MemoryLimit,
     placement: Placement | None = None,
     most_positions: int | None = None,
+    checkpoints: int = MAX_CHECKPOINTS,
 ) -> Plan:
     """Plans for the context asked for, or as much of the trained one as memory allows.
 
     `needs`: of the part that the CPU computes. `most_positions`: the model's own limit, if it has a
-    table of positions.
+    table of positions. As many `checkpoints` of recurrent layers are planned as fit; a context that
+    was not asked for leaves them up to a quarter of the memory.
     Raises OutOfMemoryError with the numbers, before anything is loaded.
     """
     context = placement.context if placement else wanted or trained
     note = placement.note if placement else None
     layers = placement.cpu_layers if placement else len(needs.layers)
     weights = needs.weights(layers)
-    room = free.bytes - weights - needs.buffers - needs.process
+    room = free.bytes - weights - needs.buffers - needs.process - LIVE_STATES * needs.state
+    if wanted is None:
+        room -= min(checkpoints * needs.state, max(0, room) // 4)
     block = needs.block(layers)
     fitting = room // block * BLOCK if block else context * (room >= 0)
     longest = max(context, min(fitting, most_positions or fitting))
     cache = needs.cache(layers, context)
     full = Plan(context, weights, cache, needs.buffers, needs.process, longest, free, note)
     if context <= fitting:
-        return full
+        return full.with_checkpoints(checkpoints, needs.state)
     if wanted is None and fitting >= BLOCK:
         note = f"context {fitting} of {trained}: limited by memory ({free.reason})"
         cache = needs.cache(layers, fitting)
-        return replace(full, context=fitting, cache=cache, longest=fitting, note=note)
+        full = replace(full, context=fitting, cache=cache, longest=fitting, note=note)
+        return full.with_checkpoints(checkpoints, needs.state)
     message = f"{path}: needs {full}; {free}"
     advised = max(min(fitting, BLOCK), int(fitting * ADVISED) // BLOCK * BLOCK)
     cure = f"use -c {advised} or less" if fitting >= BLOCK else NO_ROOM

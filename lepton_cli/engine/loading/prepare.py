@@ -171,13 +171,23 @@ def plan_rest(
     free, placement = available_memory(), card.use.placement if card else None
     needs = needs_here(program, trained, options, placement, resources)
     needs, end = replace(needs, process=process_needs(file.metadata)), program.most_positions
-    if beside is None:
-        return loading.plan_memory(file.path, needs, options.ctx, trained, free, placement, end)
-    free = least(free, beside.left)
-    trained = min(trained, beside.context)  # more positions are never used
+    if beside is not None:
+        free = least(free, beside.left)
+        trained = min(trained, beside.context)  # more positions are never used
     try:
-        return loading.plan_memory(file.path, needs, options.ctx, trained, free, placement, end)
+        return loading.plan_memory(
+            file.path,
+            needs,
+            options.ctx,
+            trained,
+            free,
+            placement,
+            end,
+            options.checkpoints,
+        )
     except OutOfMemoryError as error:
+        if beside is None:
+            raise
         raise OutOfMemoryError(error.message, "leave out -md, or use a smaller -c") from error
 
 

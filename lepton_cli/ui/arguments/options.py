@@ -125,6 +125,17 @@ class ModelOptions:
             help="Disk space for the prompt cache, in GB; 0: no cache.",
         ),
     ] = 2.0
+    ctx_checkpoints: Annotated[
+        int,
+        _model(
+            "--ctx-checkpoints",
+            "-ctxcp",
+            "--swa-checkpoints",
+            metavar="N",
+            min=0,
+            help="States of a hybrid model to keep for /undo and the like, if memory allows.",
+        ),
+    ] = 32
     verbose: Annotated[
         bool, section("Options")("--verbose", "-v", help="Show details and speed on stderr.")
     ] = False

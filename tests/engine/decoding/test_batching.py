@@ -111,7 +111,7 @@ def test_answers_give_way_when_memory_is_short_and_are_read_again(path, blocks):
         expected = alone(model, requests)
         model.window.clear()
         watched = Watched(model)
-        batch = Batch(watched, CONTEXT, blocks, model._begin)
+        batch = Batch(watched, CONTEXT, blocks * watched.pool.layout.block_bytes, model._begin)
         outcomes = list(batch.outcomes(requests, 8))
     assert ids_of(outcomes) == expected
     assert watched.most <= blocks
@@ -123,7 +123,8 @@ def test_what_the_window_holds_does_not_count(path):
         request = wanted(1, words(1, 300), 250)
         expected = alone(model, [request])
         assert model._passes.pool.used == 3
-        batch = Batch(model._passes, CONTEXT, 3, model._begin)
+        limit = 3 * model._passes.pool.layout.block_bytes
+        batch = Batch(model._passes, CONTEXT, limit, model._begin)
         assert ids_of(list(batch.outcomes([request], 1))) == expected
 
 
@@ -196,3 +197,45 @@ def test_an_interrupt_ends_all_and_takes_no_more(path):
         assert model._passes.pool.used == 0
     assert [outcome.done and outcome.done.reason for outcome in outcomes] == ["interrupted"] * 3
     assert taken == [0, 1, 2]
+
+
+# --- recurrent layers
+
+
+@pytest.fixture(scope="module")
+def hybrid(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("h")
+    return write_model(folder / "tiny.gguf", "qwen35", dimensions={"T": CONTEXT})
+
+
+def test_recurrent_layers_answer_as_they_do_alone(hybrid):
+    with opened(hybrid) as model:
+        expected = alone(model, MIXED)
+        assert ids_of(list(model.batch(MIXED, 4))) == expected
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_recurrent_layers_share_what_prompts_have_in_common(hybrid, jobs):
+    shared = words(7, 150)
+    requests = [wanted(key, (*shared, *words(20 + key, 30)), 6) for key in range(5)]
+    with opened(hybrid) as model:
+        expected = alone(model, requests)
+        outcomes = list(model.batch(requests, jobs))
+    assert ids_of(outcomes) == expected
+    cached = sorted(outcome.done.stats.cached_tokens for outcome in outcomes if outcome.done)
+    read_alone = 1 if jobs > 1 else 2  # the second finds out what it has in common with the first
+    assert cached == [0] * read_alone + [150] * (5 - read_alone)
+
+
+def test_states_of_recurrent_layers_give_way_when_memory_is_short(hybrid):
+    requests = [wanted(key, words(key, 100), 20) for key in range(4)]
+    with opened(hybrid) as model:
+        expected = alone(model, requests)
+        model.window.clear()
+        pool = model._passes.pool
+        limit = 2 * (pool.layout.block_bytes + pool.layout.slot_bytes)
+        batch = Batch(model._passes, CONTEXT, limit, model._begin)
+        for outcome in batch.outcomes(requests, 4):
+            assert outcome.done and outcome.done.token_ids == expected[outcome.key]
+            assert pool.bytes <= limit
+        assert pool.bytes == 0

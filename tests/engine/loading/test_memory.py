@@ -5,6 +5,7 @@ import mmap
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -219,7 +220,7 @@ def test_a_batch_takes_no_more_cache_than_the_plan_leaves(tmp_path, monkeypatch,
     let_be_free(monkeypatch, total + spare * block)
     with load(path, backend="reference", ctx=512) as model:
         monkeypatch.setattr(model._runner, "room", lambda: 1000)
-        assert model._batch_blocks() == (500 if more is None else 2 + more)
+        assert model._batch_limit() == block * (500 if more is None else 2 + more)
 
 
 @pytest.mark.parametrize(("free", "processes"), [(129, 0), (131, 1), (300, 2)])
@@ -244,3 +245,34 @@ def test_a_model_whose_draft_does_not_fit_is_closed(tmp_path, monkeypatch):
         add_draft(model, str(path), options)
     with pytest.raises(UsageError, match="the model is closed"):
         model.logits([1])
+
+
+@pytest.mark.parametrize(("spare", "kept"), [(0, 0), (7, 7), (900, 32)])
+def test_checkpoints_of_recurrent_layers_are_planned_as_far_as_memory_allows(
+    tmp_path, monkeypatch, spare, kept
+):
+    path, told = write_model(tmp_path / "m.gguf", "qwen35"), list[str]()
+    options = LoadOptions("cpu", 1, ctx=64)
+    with open_model(path, replace(options, checkpoints=0)) as model:
+        state, total = model.window.layout.slot_bytes, model.plan.total
+        assert model.plan.state == 2 * state > 0
+    let_be_free(monkeypatch, total + spare * state)
+    with open_model(path, options, told.append) as model:
+        assert model.plan.checkpoints == model.window._passes.pool.checkpoints == kept
+        assert model.plan.state == (2 + kept) * state
+    assert f"for {kept} checkpoints" in told[0]
+
+
+def test_a_context_that_nobody_asked_for_leaves_room_for_checkpoints(tmp_path, monkeypatch):
+    path = write_model(tmp_path / "m.gguf", "qwen35", dimensions={"T": 1 << 20})
+    with open_model(path, LoadOptions("cpu", 1, ctx=256, checkpoints=0)) as model:
+        layout, total = model.window.layout, model.plan.total
+    let_be_free(monkeypatch, total + 40 * (layout.block_bytes + layout.slot_bytes))
+    with open_model(path, LoadOptions("cpu", 1)) as model:
+        assert model.plan.checkpoints >= 5
+        assert model.context_size > 10 * 256
+
+
+def test_more_checkpoints_than_can_be_meant_are_refused():
+    with pytest.raises(UsageError, match="checkpoints is -1"):
+        LoadOptions(checkpoints=-1)

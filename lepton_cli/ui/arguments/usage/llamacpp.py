@@ -71,7 +71,7 @@ _TABLE = (
     ),
     (
         Foreign("ignored", "it has no effect here", 1),
-        "-np --parallel -cram --cache-ram -ctxcp --ctx-checkpoints -dt --defrag-thold",
+        "-np --parallel -cram --cache-ram -dt --defrag-thold",
     ),
     (
         Foreign(
