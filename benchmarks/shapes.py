@@ -50,7 +50,33 @@ class Shape:
     tied: bool = True  # the output matrix is the embedding's
 
 
-SHAPES = {
+@dataclass(frozen=True, slots=True)
+class Gemma4Shape(Shape):
+    """Global layers have heads of `d_global`, the others heads of d and a window.
+
+    The last `shared` layers have no keys and values, and twice the feed-forward width. A second
+    table holds P columns for each layer.
+    """
+
+    period: int = 5  # one layer in so many is global
+    d_global: int = 512
+    window: int = 512
+    shared: int = 20
+    P: int = 256
+
+    def is_local(self, layer: int) -> bool:
+        return (layer + 1) % self.period != 0
+
+    def is_own(self, layer: int) -> bool:
+        """Whether it has keys and values."""
+        return layer < self.L - self.shared
+
+    def width(self, layer: int) -> int:
+        """Of the feed-forward part."""
+        return self.F if self.is_own(layer) else 2 * self.F
+
+
+SHAPES: dict[str, Shape] = {
     "llama1b": Shape(
         *("llama", "llama-bpe", 128256, 16, 2048, 32, 8, 64, 8192),
         *(131072, 500000.0, 1e-5, False),
@@ -62,6 +88,10 @@ SHAPES = {
     "qwen05": Shape(
         *("qwen2", "qwen2", 151936, 24, 896, 14, 2, 64, 4864),
         *(32768, 1000000.0, 1e-6, True),
+    ),
+    "gemma4-e2b": Gemma4Shape(
+        *("gemma4", "gpt-2", 262144, 35, 1536, 8, 1, 256, 6144),
+        *(131072, 1000000.0, 1e-6, False),
     ),
 }
 
@@ -120,6 +150,9 @@ def write_file(
 
 
 def plan_tensors(shape: Shape, kind: Format, tokens: int) -> Iterator[Planned]:
+    if isinstance(shape, Gemma4Shape):
+        yield from plan_gemma4(shape, kind, tokens)
+        return
     D, F, queries, keys = shape.D, shape.F, shape.H * shape.d, shape.K * shape.d
     yield Planned("token_embd.weight", kind, (tokens, D), 0.02)
     matrices = {
@@ -144,6 +177,31 @@ def plan_tensors(shape: Shape, kind: Format, tokens: int) -> Iterator[Planned]:
         yield Planned("output.weight", kind, (tokens, D), 0.02)
 
 
+def plan_gemma4(shape: Gemma4Shape, kind: Format, tokens: int) -> Iterator[Planned]:
+    D, P, columns = shape.D, shape.P, shape.L * shape.P
+    yield Planned("token_embd.weight", kind, (tokens, D), 0.02)
+    yield Planned("per_layer_token_embd.weight", kind, (tokens, columns), 0.02)
+    yield Planned("per_layer_model_proj.weight", kind, (columns, D), D**-0.5)
+    yield Planned("per_layer_proj_norm.weight", F32, (P,))
+    yield Planned("rope_freqs.weight", F32, (shape.d_global // 2,))
+    yield Planned("output_norm.weight", F32, (D,))
+    for layer in range(shape.L):
+        d, F = shape.d if shape.is_local(layer) else shape.d_global, shape.width(layer)
+        matrices = {"attn_q": (shape.H * d, D), "attn_output": (D, shape.H * d)}
+        matrices |= {"ffn_gate": (F, D), "ffn_up": (F, D), "ffn_down": (D, F)}
+        matrices |= {"inp_gate": (P, D), "proj": (D, P)}
+        vectors = {"attn_q_norm": d, "layer_output_scale": 1}
+        vectors |= dict.fromkeys(("attn_norm", "ffn_norm", "post_norm"), D)
+        vectors |= dict.fromkeys(("post_attention_norm", "post_ffw_norm"), D)
+        if shape.is_own(layer):
+            matrices |= dict.fromkeys(("attn_k", "attn_v"), (shape.K * d, D))
+            vectors["attn_k_norm"] = d
+        for name, (rows, inner) in matrices.items():
+            yield Planned(f"blk.{layer}.{name}.weight", kind, (rows, inner), inner**-0.5)
+        for name, size in vectors.items():
+            yield Planned(f"blk.{layer}.{name}.weight", F32, (size,))
+
+
 def weights(tensor: Planned, random: np.random.Generator) -> NDArray[np.uint8]:
     """The tensor's bytes, drawn in a fixed order, in slices of rows."""
     if tensor.deviation is None:
@@ -163,12 +221,35 @@ def _add_sizes(writer: gguf.GGUFWriter, shape: Shape, tokens: int) -> None:
     writer.add_block_count(shape.L)
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.D)
-    writer.add_feed_forward_length(shape.F)
     writer.add_head_count(shape.H)
     writer.add_head_count_kv(shape.K)
     writer.add_layer_norm_rms_eps(shape.epsilon)
     writer.add_rope_freq_base(shape.rope_base)
-    writer.add_rope_dimension_count(shape.d)
+    if isinstance(shape, Gemma4Shape):
+        _add_gemma4_sizes(writer, shape)
+    else:
+        writer.add_feed_forward_length(shape.F)
+        writer.add_rope_dimension_count(shape.d)
+
+
+def _add_gemma4_sizes(writer: gguf.GGUFWriter, shape: Gemma4Shape) -> None:
+    """Keys without an ending are the global layers'."""
+    layers = range(shape.L)
+    writer.add_feed_forward_length([shape.width(layer) for layer in layers])
+    writer.add_sliding_window(shape.window)
+    writer.add_array("gemma4.attention.sliding_window_pattern", list(map(shape.is_local, layers)))
+    for key, value in {
+        "attention.key_length": shape.d_global,
+        "attention.value_length": shape.d_global,
+        "attention.key_length_swa": shape.d,
+        "attention.value_length_swa": shape.d,
+        "rope.dimension_count": shape.d_global,
+        "rope.dimension_count_swa": shape.d,
+        "attention.shared_kv_layers": shape.shared,
+        "embedding_length_per_layer_input": shape.P,
+    }.items():
+        writer.add_uint32(f"gemma4.{key}", value)
+    writer.add_float32("gemma4.rope.freq_base_swa", 10000.0)
 
 
 def _copy_vocabulary(writer: gguf.GGUFWriter, source: Path) -> int:

@@ -16,6 +16,7 @@ import pytest
 from make_gguf import write_model
 
 from lepton_cli.__main__ import run
+from lepton_cli.engine.loading.plan import build
 from lepton_cli.engine.measure import benchmark as engine
 from lepton_cli.engine.measure.benchmark import (
     Bench,
@@ -442,6 +443,15 @@ def test_a_made_up_vocabulary_reads_back_every_text(shapes, tmp_path, monkeypatc
     assert tokenizer.decode(tokenizer.encode(text)) == text
     assert len(tokenizer.encode("a" * 64)) < 64
     assert {tensor.format.name for tensor in file.tensors.values()} == {"Q4_0", "F32"}
+
+
+def test_a_gemma_4_of_the_published_shape_is_one_that_lepton_knows(shapes, tmp_path, monkeypatch):
+    sizes = {"V": 600, "L": 5, "shared": 2, "D": 64, "H": 2, "d": 32, "d_global": 64}
+    small = replace(shapes.SHAPES["gemma4-e2b"], period=2, F=64, P=32, **sizes)
+    monkeypatch.setitem(shapes.SHAPES, "gemma4-e2b", small)
+    shapes.write_shape("gemma4-e2b", tmp_path / "small.gguf", "Q4_0")
+    program = build(GGUF.open(tmp_path / "small.gguf"), 512)
+    assert [page.key_width for page in program.pages] == [32, 64, 32]
 
 
 def test_a_vocabulary_is_taken_over_key_by_key(shapes, tmp_path, monkeypatch):
