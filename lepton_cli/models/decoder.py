@@ -62,8 +62,7 @@ class Decoder:
         self.keys = Keys(file.metadata)
         self.layers, self.width = self.keys.layers(), self.keys.positive("embedding_length")
         self.weights, self.context = Weights(file, self.unapplied), context
-        kind = "layer_norm" if self.has_layer_norms else "layer_norm_rms"
-        self.eps = self.keys.number(f"attention.{kind}_epsilon")
+        self.eps = self.keys.number(f"attention.{self.read_norm()}_epsilon")
 
     def forward(self, ops: Operators) -> Array:
         x = self.through_blocks(ops, self.embed(ops))  # (O, D)
@@ -73,6 +72,10 @@ class Decoder:
         for n, block in enumerate(self.blocks):
             x = block(ops.layer(n), x, Layer(self.weights, n))
         return ops.select_outputs(x)
+
+    def read_norm(self) -> str:
+        """The kind of norm whose epsilon the file's keys give."""
+        return "layer_norm" if self.has_layer_norms else "layer_norm_rms"
 
     @cached_property
     def blocks(self) -> tuple[Mixer, ...]:

@@ -13,6 +13,7 @@ from lepton_cli.engine.loading import plan as loading
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.registry import ARCHITECTURES, decoder_class
 from ops.operations.attention import Attention, Rotate
+from ops.operations.norms import RmsNorm
 from quant.errors import ModelFileError
 from quant.format import dequantize
 from quant.gguf import GGUF
@@ -269,6 +270,17 @@ def test_heads_that_do_not_fit_a_recurrent_model_are_refused(tmp_path, preset, s
     assert "time_mix_receptance" in message
 
 
+def test_nemotron_files_may_name_the_epsilon_of_their_norms_as_that_of_layer_norms(tmp_path):
+    eps = {
+        "nemotron_h.attention.layer_norm_rms_epsilon": None,
+        "nemotron_h.attention.layer_norm_epsilon": 2e-5,
+    }
+    file = GGUF.open(write_model(tmp_path / "m.gguf", "nemotron_h", metadata=eps))
+    operations = loading.build(file, 256).operations
+    [used] = {operation.eps for operation in operations if isinstance(operation, RmsNorm)}
+    assert used == pytest.approx(2e-5)
+
+
 def test_a_tensor_of_the_wrong_shape_is_named(tmp_path):
     wrong = np.zeros((64, 48), np.float32)
     path = write_model(tmp_path / "m.gguf", tensors={"blk.0.ffn_up.weight": wrong})
@@ -348,6 +360,7 @@ def test_keys_that_no_earlier_layer_has_are_named(tmp_path, shared, pattern, nam
         ("mamba2", "blk.0.ssm_conv1d.bias", np.zeros(1)),
         ("mamba2", "blk.0.ssm_norm.weight", np.zeros(72)),
         ("jamba", "blk.0.ssm_b_norm.weight", np.zeros(1)),
+        ("minimax-01", "blk.0.attn_gate.weight", np.zeros((65, 64))),
         ("plamo2", "blk.0.ssm_in.weight", np.zeros((145, 64))),
         ("rwkv6", "blk.0.time_mix_w2.weight", np.zeros((6, 64, 8))),
         ("rwkv7", "blk.0.time_mix_k_k.weight", np.zeros(1)),

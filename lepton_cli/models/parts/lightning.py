@@ -8,7 +8,7 @@ import numpy as np
 
 from lepton_cli.models.parts.block import Norm
 from lepton_cli.models.weights import Layer
-from ops.interface import Array, Operators, Weight
+from ops.interface import Array, Operators, Weight, check_widths
 from quant.format import FORMATS
 
 
@@ -34,6 +34,9 @@ class Lightning:
         return cls(heads, width, norm, _vector(rates), _vector([0.0] * heads))
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        rows = self.heads * self.width
+        for each, count in ((w.attn_qkv, 3 * rows), (w.attn_gate, rows)):
+            check_widths(each.weight.name, each.weight.rows, count)
         qkv = ops.activate(ops.linear(w.attn_qkv, x), "silu")  # (T, 3·H·d)
         starts = range(0, 3 * self.width, self.width)
         q, k, v = (ops.columns(qkv, n, n + self.width, 3 * self.width) for n in starts)

@@ -14,6 +14,11 @@ class NemotronH(Decoder):
     activation = "squared_relu"
     gating, normalizes, has_shared_expert = "sigmoid", None, True
 
+    def read_norm(self) -> str:
+        """Older files give their RMS norms the key of layer norms."""
+        key = "layer_norm_rms"
+        return key if f"attention.{key}_epsilon" in self.keys else "layer_norm"
+
     def block(self, layer: int) -> Mixer:
         return Single(self.mixer(layer), self.norm)
 
