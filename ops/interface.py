@@ -147,11 +147,20 @@ class Heads:
     softcap: float | None = None
     value_width: int | None = None
     keys_hold_values: bool = False
+    chunked: bool = False  # windows stand side by side; a query sees its own up to itself
 
     @property
     def key_columns(self) -> int:
         """The width of a head in k: of its whole key, or of what follows the value."""
         return self.head_width - self.values if self.keys_hold_values else self.head_width
+
+    def seen(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many positions a query at each of these sees, its own included."""
+        if self.window is None:
+            return positions + 1
+        if self.chunked:
+            return positions % self.window + 1
+        return np.minimum(positions + 1, self.window)
 
     @property
     def values(self) -> int:
@@ -271,8 +280,10 @@ class Operators(Protocol):
     def rope(self, x: Array, rope: Rope) -> Array:  # (T, heads·d) -> same
         """Rotates each head by its token's position."""
 
-    def temperature(self, x: Array, scale: float, period: int) -> Array:  # (T, n) -> (T, n)
-        """x · (1 + scale · ln(1 + floor(position / period)))."""
+    def temperature(
+        self, x: Array, scale: float, period: int, offset: int = 0
+    ) -> Array:  # (T, n) -> (T, n)
+        """x · (1 + scale · ln(1 + floor((position + offset) / period)))."""
 
     def attention(
         self,
@@ -340,7 +351,10 @@ class Operators(Protocol):
         """x + y."""
 
     def multiply(self, x: Array, y: Array) -> Array:  # (rows, n·d), (rows, n·d or n) -> (rows, n·d)
-        """x · y, element by element; of n columns, each multiplies a stretch of d columns."""
+        """x · y, element by element; of n columns, each multiplies a stretch of d columns.
+
+        (T·k, d), (T, k) -> (T·k, d): each row of a token times a number of its own.
+        """
 
     def scale_by(self, x: Array, w: Linear) -> Array:  # (rows, n·d), (1, n·d or n) -> (rows, n·d)
         """x · w; of n weights, each multiplies a stretch of d columns."""

@@ -99,8 +99,8 @@ class Recorder:
     def rope(self, x: Buffer, rope: Rope) -> Buffer:
         return self._add(Rotate(x, x.like(), rope))
 
-    def temperature(self, x: Buffer, scale: float, period: int) -> Buffer:
-        return self._add(Temperature(x, x.like(), scale, period))
+    def temperature(self, x: Buffer, scale: float, period: int, offset: int = 0) -> Buffer:
+        return self._add(Temperature(x, x.like(), scale, period, offset))
 
     def attention(
         self,
@@ -199,7 +199,7 @@ class Recorder:
         return self._add(DeltaRule(q, k, v, decay, rate, v.like(), heads, slot=slot))
 
     def multiply(self, x: Buffer, y: Buffer) -> Buffer:
-        if x.width % y.width:
+        if x.multiple * x.width % (y.multiple * y.width):
             raise ModelFileError(f"widths of {x.width} and {y.width} are multiplied")
         return self._add(Multiply(x, y, x.like()))
 

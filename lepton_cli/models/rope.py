@@ -72,9 +72,9 @@ class Yarn:
 PLAIN_YARN = Yarn()
 
 
-def read_yarn(keys: Keys) -> Yarn:
-    """Of an architecture that defines the keys."""
-    fast = keys.number("rope.scaling.yarn_beta_fast", PLAIN_YARN.fast)
+def read_yarn(keys: Keys, fast: float = PLAIN_YARN.fast) -> Yarn:
+    """Of an architecture that defines the keys; `fast` is that of a file without the key."""
+    fast = keys.number("rope.scaling.yarn_beta_fast", fast)
     slow = keys.number("rope.scaling.yarn_beta_slow", PLAIN_YARN.slow)
     for key, value in (("yarn_beta_fast", fast), ("yarn_beta_slow", slow)):
         if value <= 0:

@@ -66,9 +66,7 @@ class Attention(Operation):
         """Positions that several tokens of a sequence see are read once."""
         heads = self.heads
         step = step.of_outputs() if self.q.rows == "outputs" else step
-        seen = step.positions.astype(np.int64) + 1
-        if heads.window is not None:
-            seen = np.minimum(seen, heads.window)
+        seen = heads.seen(step.positions.astype(np.int64))
         read = 0
         for run in step.runs():
             stop = int(step.positions[run].max()) + 1

@@ -21,7 +21,7 @@ class Add(Operation):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Multiply(Operation):
-    """Where `b` is narrower, each of its columns multiplies a stretch of `a`."""
+    """Where `b` has fewer numbers, each multiplies a stretch of `a`, or a row."""
 
     a: Buffer = field(metadata=READ)
     b: Buffer = field(metadata=READ)
@@ -120,6 +120,7 @@ class Temperature(Operation):
     y: Buffer = field(metadata=WRITTEN)
     scale: float
     period: int
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -103,8 +103,8 @@ class Reference:
         first[...], second[...] = a * cos - b * sin, a * sin + b * cos
         return y.reshape(x.shape)
 
-    def temperature(self, x: Floats, scale: float, period: int) -> Floats:
-        factor = 1 + scale * np.log1p(self.step.positions // period)
+    def temperature(self, x: Floats, scale: float, period: int, offset: int = 0) -> Floats:
+        factor = 1 + scale * np.log1p((self.step.positions + offset) // period)
         grown: Floats = x * factor[:, None].astype(np.float32)
         return grown
 
@@ -211,8 +211,8 @@ class Reference:
         return y * np.float32(heads.scale)
 
     def multiply(self, x: Floats, y: Floats) -> Floats:
-        product: Floats = x * np.repeat(y, x.shape[1] // y.shape[1], 1)
-        return product
+        product: Floats = x.reshape(*y.shape, -1) * y[:, :, None]
+        return product.reshape(x.shape)
 
     def scale_by(self, x: Floats, w: Linear) -> Floats:
         factors: Floats = self.values(w.weight)[0]  # (n,)
@@ -331,7 +331,7 @@ class Reference:
 
     def _attend(self, t: int, q: Floats, heads: Heads, sinks: Weight | None) -> Floats:
         last = int(self.step.positions[t])
-        first = 0 if heads.window is None else max(0, last - heads.window + 1)
+        first = last + 1 - int(heads.seen(np.array(last)))
         blocks = [self.caches[t].view(heads.layer, b) for b in range(last // BLOCK + 1)]
         keys, values = (
             np.concatenate(part)[first : last + 1] for part in zip(*blocks, strict=True)

@@ -190,6 +190,20 @@ def test_windows_over_the_borders_of_blocks(window):
     check(attention, types(), [MOST] * 5 + [1], 2 * BLOCK + 10)
 
 
+@pytest.mark.parametrize("chunk", [1, 3, BLOCK, BLOCK + 5])
+def test_chunks_over_the_borders_of_blocks(chunk):
+    attention = Attention(Heads(0, 2, 1, 8, 0.2, chunk, chunked=True))
+    check(attention, types(), [MOST] * 5 + [1], 2 * BLOCK + 10)
+
+
+def test_a_query_sees_its_window_or_its_chunk():
+    positions = np.arange(7)
+    heads = Heads(0, 1, 1, 8, 0.2)
+    assert heads.seen(positions).tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert replace(heads, window=3).seen(positions).tolist() == [1, 2, 3, 3, 3, 3, 3]
+    assert replace(heads, window=3, chunked=True).seen(positions).tolist() == [1, 2, 3, 1, 2, 3, 1]
+
+
 def test_decode_over_blocks():
     attention = Attention(Heads(0, 6, 2, 16, 0.2))
     check(attention, types(), [MOST, MOST, 50, 1], BLOCK + 10)

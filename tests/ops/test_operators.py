@@ -172,9 +172,10 @@ def test_rope(interleaved, pairs):
     Case(lambda ops: ops.rope(ops.embed(table), turn), start=70_000).check()
 
 
-def test_temperature():
+@pytest.mark.parametrize("offset", [0, 1])
+def test_temperature(offset):
     table = weight(V, 16)
-    Case(lambda ops: ops.temperature(ops.embed(table), 0.1, 3), 8).check()
+    Case(lambda ops: ops.temperature(ops.embed(table), 0.1, 3, offset), 8).check()
 
 
 @pytest.mark.parametrize("outputs", [(4,), (0, 2, 3)])
@@ -221,6 +222,19 @@ def test_multiplication_by_a_number_a_stretch(width, stretches):
     Case(lambda ops: ops.multiply(ops.embed(table), ops.embed(numbers))).check()
     for factor in factors:
         Case(lambda ops, factor=factor: ops.scale_by(ops.embed(table), factor)).check()
+
+
+@pytest.mark.parametrize("used", [1, 3])
+def test_multiplication_of_each_experts_result_by_its_weight(used):
+    table, router, up = weight(V, 32), Linear(weight(4, 32)), Linear(weight(9, 32, experts=4))
+
+    def forward(ops):
+        x = ops.embed(table)
+        chosen = ops.route(ops.linear(router, x), Routing(4, used))
+        y = ops.multiply(ops.expert_linear(up, x, chosen), chosen.weights)
+        return ops.expert_sum(y, chosen)
+
+    Case(forward).check()
 
 
 @pytest.mark.parametrize(("start", "stop"), [(0, 16), (3, 40), (39, 40)])

@@ -208,6 +208,17 @@ GATED_SHARED_EXPERT = shapes(
 MERGED_CONTROLS = {"ssm_beta.weight": "", "ssm_alpha.weight": "", "ssm_ba.weight": "bD"}
 
 
+# Kimi delta attention: h heads of s, X in all, k taps
+KIMI_DELTA = shapes(
+    "attn_norm.weight:D attn_q.weight:XD attn_k.weight:XD attn_v.weight:XD attn_output.weight:DX"
+    " ssm_conv1d_q.weight:X1k ssm_conv1d_k.weight:X1k ssm_conv1d_v.weight:X1k ssm_beta.weight:hD"
+    " ssm_f_a.weight:sD ssm_f_b.weight:Xs ssm_dt.bias:X ssm_a:h1 ssm_g_a.weight:sD"
+    " ssm_g_b.weight:Xs ssm_norm.weight:s"
+)
+KIMI_SIZES = {"h": 4, "s": 16, "X": 64, "k": 4, "1": 1}
+KIMI_KEYS: dict[str, Any] = {"kda.head_dim": 16, "ssm.conv_kernel": 4}
+
+
 PRESETS = {
     "llama": Preset("llama", DENSE),
     "llama-moe": Preset("llama", ATTENTION | FFN_NORM | EXPERTS, keys=MOE),
@@ -254,6 +265,39 @@ PRESETS = {
         LATENT | LOW_RANK_QUERIES | shapes("attn_kv_b.weight:ur"),
         keys=LATENT_KEYS,
         dimensions=LATENT_SIZES,
+    ),
+    "kimi-linear": Preset(
+        "kimi-linear",
+        KIMI_DELTA | FFN_NORM | EXPERTS | SHARED_EXPERT | CHOSEN_WITH_BIAS,
+        keys=LATENT_KEYS
+        | KIMI_KEYS
+        | MOE
+        | {"attention.key_length": 40, "attention.value_length": 32, "expert_gating_func": 2}
+        | {"attention.head_count": [4, 0], "attention.head_count_kv": [1, 0]},
+        dimensions=KIMI_SIZES | LATENT_SIZES,
+        layers={
+            0: instead(
+                LATENT | shapes("attn_q.weight:qD attn_k_b.weight:Hrn attn_v_b.weight:Hvr"),
+                KIMI_DELTA | EXPERTS | SHARED_EXPERT | CHOSEN_WITH_BIAS,
+            )
+        },
+    ),
+    "llama4": Preset(
+        "llama4",
+        ATTENTION | FFN_NORM | EXPERTS | SHARED_EXPERT,
+        UNTIED | shapes("rope_freqs.weight:R"),
+        MOE | {"interleave_moe_layer_step": 2},
+        {"L": 4},
+        {0: instead(FFN, EXPERTS | SHARED_EXPERT), 2: instead(FFN, EXPERTS | SHARED_EXPERT)},
+    ),
+    "grok": Preset(
+        "grok",
+        ATTENTION
+        | FFN_NORM
+        | FFN
+        | EXPERTS
+        | shapes("attn_output_norm.weight:D post_ffw_norm.weight:D"),
+        keys=MOE,
     ),
     "plm": Preset(
         "plm",

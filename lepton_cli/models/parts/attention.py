@@ -9,10 +9,14 @@ from ops.interface import Array, Heads, Operators, Rope, check_widths
 
 @dataclass(frozen=True, slots=True)
 class Temperature:
-    """Queries grow with the position: · (1 + scale · ln(1 + floor(position / period)))."""
+    """Queries grow: · (1 + scale · ln(1 + floor((position + offset) / period)))."""
 
     scale: float
     period: int
+    offset: int = 0
+
+    def __call__(self, ops: Operators, q: Array) -> Array:
+        return ops.temperature(q, self.scale, self.period, self.offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class GroupedAttention:
         else:
             q, k = self.turned(ops, *self.normalized(ops, q, k, w))
         if self.temperature is not None:
-            q = ops.temperature(q, self.temperature.scale, self.temperature.period)
+            q = self.temperature(ops, q)
         sinks = w.attn_sinks.weight if "attn_sinks" in w else None
         y = ops.attention(q, k, v, self.heads, sinks)  # (T, H*e)
         if self.inner_norm is not None:

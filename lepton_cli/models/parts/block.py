@@ -94,14 +94,16 @@ class SandwichNorm:
     norm: Norm
     post_norm: Norm | None = None
     ffn_norm: str | None = "ffn_norm"
+    mixer_norm: str = "post_attention_norm"
+    channel_norm: str = "post_ffw_norm"
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         post_norm = self.post_norm or self.norm
         y = self.mixer(ops, self.norm(ops, x, w.attn_norm), w)
-        x = ops.add(x, post_norm(ops, y, w.post_attention_norm))
+        x = ops.add(x, post_norm(ops, y, w[self.mixer_norm]))
         entering = x if self.ffn_norm is None else self.norm(ops, x, w[self.ffn_norm])
         y = self.channel(ops, entering, w)
-        return ops.add(x, post_norm(ops, y, w.post_ffw_norm))
+        return ops.add(x, post_norm(ops, y, w[self.channel_norm]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,20 @@ class LatentMixture(Mixture):
 
 
 @dataclass(frozen=True, slots=True)
+class InputMixture(Mixture):
+    """Weights multiply what enters an expert, here behind its two matrices, not its result."""
+
+    def sum_of(self, ops: Operators, x: Array, chosen: ExpertChoice, w: Layer) -> Array:
+        gate, up = (
+            ops.multiply(ops.expert_linear(matrix, x, chosen), chosen.weights)
+            for matrix in (w.ffn_gate_exps, w.ffn_up_exps)
+        )
+        y = ops.expert_linear(w.ffn_down_exps, self.gate(ops, gate, up), chosen)
+        ones = ops.activate(ops.scale(chosen.weights, 0.0), "exp")
+        return ops.expert_sum(y, replace(chosen, weights=ones))
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
     """An expert that every token goes through; some have a gate of their own: · σ(gate x)."""
 

@@ -107,6 +107,4 @@ class LatentAttention:
         return ops.attention(self.grown(ops, q_turned), k, v, heads)
 
     def grown(self, ops: Operators, q: Array) -> Array:
-        if self.temperature is None:
-            return q
-        return ops.temperature(q, self.temperature.scale, self.temperature.period)
+        return q if self.temperature is None else self.temperature(ops, q)

@@ -1,6 +1,6 @@
 """Token mixers with a state of fixed size."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lepton_cli.models.parts.block import Norm
 from lepton_cli.models.weights import Layer
@@ -39,7 +39,7 @@ class GatedDelta:
         q, k, v = (
             ops.columns(mixed, sum(widths[:n]), sum(widths[: n + 1])) for n in range(len(widths))
         )
-        q, k = self.of_length_1(ops, q), self.of_length_1(ops, k)
+        q, k = (of_length_1(ops, each, heads.key_width, self.eps) for each in (q, k))
         y = ops.delta_rule(q, k, v, decay, rate, heads)  # (T, H*e)
         check_widths(w.ssm_norm.weight.name, w.ssm_norm.weight.columns, heads.value_width)
         return ops.linear(w.ssm_out, ops.gate(z, self.norm(ops, y, w.ssm_norm), "silu"))
@@ -70,7 +70,65 @@ class GatedDelta:
         """Of the rates and, with a bias, of the decays."""
         return w.ssm_beta, Linear(w.ssm_alpha.weight, w.weight("ssm_dt.bias"))
 
-    def of_length_1(self, ops: Operators, x: Array) -> Array:
-        """x / √(Σ x² + eps) for each head."""
-        width = self.heads.key_width
-        return ops.scale(ops.rms_norm(x, width, self.eps / width), width**-0.5)
+
+@dataclass(frozen=True, slots=True)
+class KimiDelta:
+    """Kimi delta attention (Moonshot AI 2025): the delta rule with a decay for each row of S.
+
+    q, k and v have a short convolution each. The logarithm of a decay is a · softplus(f), or,
+    where it has a lower `bound`, bound · σ(a · f), with an f of each column and an a of each head.
+    """
+
+    heads: DeltaHeads
+    norm: Norm
+    eps: float  # of the lengths
+    bound: float | None = None
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        heads = self.heads
+        q, k, v = (
+            self.convolved(ops, ops.linear(matrix, x), w[f"ssm_conv1d_{name}"])
+            for name, matrix in zip("qkv", self.matrices(w), strict=True)
+        )
+        q, k = (of_length_1(ops, each, heads.key_width, self.eps) for each in (q, k))
+        rate = ops.activate(ops.linear(w.ssm_beta, x), "sigmoid")  # (T, H)
+        y = ops.delta_rule(q, k, v, self.decay(ops, x, w), rate, heads)  # (T, H*e)
+        check_widths(w.ssm_norm.weight.name, w.ssm_norm.weight.columns, heads.value_width)
+        gate = self.through(ops, x, [w[n] for n in ("ssm_g_a", "ssm_g_b") if n in w])
+        return ops.linear(w.attn_output, ops.gate(gate, self.norm(ops, y, w.ssm_norm), "sigmoid"))
+
+    def matrices(self, w: Layer) -> list[Linear]:
+        """Of q, k and v."""
+        rows = self.heads.heads * self.heads.key_width
+        if "attn_qkv" in w:
+            return w.attn_qkv.parts(rows, rows, rows)
+        for each in (w.attn_q, w.attn_k, w.attn_v):
+            check_widths(each.weight.name, each.weight.rows, rows)
+        return [w.attn_q, w.attn_k, w.attn_v]
+
+    def convolved(self, ops: Operators, x: Array, taps: Linear) -> Array:
+        """Files have an axis of size 1 between channels and taps."""
+        matrix = replace(taps.weight, experts=1)
+        return ops.activate(ops.convolve(x, Linear(matrix, taps.bias)), "silu")
+
+    def decay(self, ops: Operators, x: Array, w: Layer) -> Array:  # (T, D) -> (T, H*d)
+        *first, last = [w[name] for name in ("ssm_f_a", "ssm_f_b") if name in w]
+        f = self.through(ops, x, [*first, replace(last, bias=w.weight("ssm_dt.bias"))])
+        rates = Linear(w.weight("ssm_a").folded(1))
+        check_widths(rates.weight.name, rates.weight.columns, self.heads.heads)
+        if self.bound is None:
+            grown = ops.scale_by(ops.activate(f, "softplus"), rates)
+        else:
+            grown = ops.scale(ops.activate(ops.scale_by(f, rates), "sigmoid"), self.bound)
+        return ops.activate(grown, "exp")
+
+    def through(self, ops: Operators, x: Array, matrices: list[Linear]) -> Array:
+        """x through one matrix, or through the two factors of one."""
+        for each in matrices:
+            x = ops.linear(each, x)
+        return x
+
+
+def of_length_1(ops: Operators, x: Array, width: int, eps: float) -> Array:
+    """x / √(Σ x² + eps) for each head."""
+    return ops.scale(ops.rms_norm(x, width, eps / width), width**-0.5)

@@ -327,11 +327,11 @@ def rope(op, step, thread, threads):
 
 
 def temperature(op, step, thread, threads):
-    """y = x · (1 + scale · ln(1 + floor(position / period)))."""
+    """y = x · (1 + scale · ln(1 + floor((position + offset) / period)))."""
     x, y, width, step = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), step + load_i64(op, 3)
     count, factor, period = load_i64(step, TOKENS), load_f64(op, 4), load_i64(op, 5)
     for t in range(count * thread // threads, count * (thread + 1) // threads):
-        position = load_i32(load_i64(step, POSITIONS), t)
+        position = load_i32(load_i64(step, POSITIONS), t) + load_i64(op, 6)
         times = np.float32(1 + factor * math.log1p(float(position // period)))
         for i in range(t * width, (t + 1) * width):
             store_f32(y, i, times * load_f32(x, i))

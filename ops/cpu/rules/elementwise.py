@@ -25,10 +25,11 @@ def _add(low: Lowering, op: Add) -> Call:
 
 
 def _multiply(low: Lowering, op: Multiply) -> Call:
-    if op.a.width == op.b.width:
+    if op.a.width == op.b.width and op.a.multiple == op.b.multiple:
         return Call("multiply", (op.a, op.b, op.y, op.a.width, *rows(op.a)))
-    field, multiple = rows(op.a)
-    width, stretches = op.a.width // op.b.width, multiple * op.b.width
+    field, multiple = rows(op.b)
+    stretches = multiple * op.b.width
+    width = op.a.multiple * op.a.width // stretches
     return Call("multiply_stretches", (op.a, op.b, op.y, width, field, stretches))
 
 
@@ -82,9 +83,8 @@ def _gate(low: Lowering, op: Gate) -> Call:
 
 
 def _temperature(low: Lowering, op: Temperature) -> Call:
-    return Call(
-        "temperature", (op.x, op.y, op.x.width, rows_step(op.x), float(op.scale), op.period)
-    )
+    shape = op.x.width, rows_step(op.x)
+    return Call("temperature", (op.x, op.y, *shape, float(op.scale), op.period, op.offset))
 
 
 def _select_outputs(low: Lowering, op: SelectOutputs) -> Call:

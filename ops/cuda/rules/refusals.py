@@ -3,9 +3,9 @@
 from ops.cuda.kernels import KERNELS
 from ops.cuda.kernels.experts import GATINGS
 from ops.cuda.rules.table import RULES
-from ops.operations.attention import Store
+from ops.operations.attention import Attention, Store
 from ops.operations.base import Operation
-from ops.operations.elementwise import Activate, Gate, Multiply
+from ops.operations.elementwise import Activate, Gate, Multiply, Temperature
 from ops.operations.experts import Route
 from ops.operations.norms import LayerNorm, RmsNorm
 from ops.program import Program
@@ -30,8 +30,12 @@ def _without_kernel(operation: Operation) -> str | None:
             return f"the activation {operation.activation}"
         case Gate() if f"gate_{operation.activation}" not in KERNELS:
             return f"the gate {operation.activation}"
-        case Multiply() if operation.a.width != operation.b.width:
+        case Multiply(a=a, b=b) if (a.width, a.multiple) != (b.width, b.multiple):
             return "the multiplication by a number a stretch"
+        case Attention() if operation.heads.chunked:
+            return "attention by chunks"
+        case Temperature() if operation.offset:
+            return "queries that grow with an offset position"
         case Route() if operation.bias or operation.routing.groups > 1:
             return "the choice of experts by groups or with a bias"
         case Route() if operation.routing.gating not in GATINGS:

@@ -14,6 +14,7 @@ ENTRIES = {
             *("more/rope-linear", "more/rope-llama3", "more/rope-yarn"),
         ),
     ),
+    "llama4": Entry("llama4:Llama4", "Llama 4 Scout and Maverick (text)", ("archs2/llama4-moe",)),
     "maincoder": Entry("maincoder:Maincoder", "Maincoder"),
     "mistral3": Entry(
         "mistral3:Mistral3",

@@ -7,6 +7,7 @@ ENTRIES = {
     "bailingmoe2": Entry("bailing:BailingMoe2", "Ling and Ring 2"),
     "deepseek": Entry("deepseek:DeepSeek", "DeepSeek MoE", ("archs2/deepseek-moe",)),
     "dots1": Entry("dots1:Dots1", "dots.llm1"),
+    "grok": Entry("grok:Grok", "Grok 1 and 2", ("archs2/grok-moe",)),
     "hy_v3": Entry("hy_v3:HyV3", "Hunyuan 3", ("archs2/hy_v3-moe",)),
     "mellum": Entry("mellum:Mellum", "Mellum 2"),
     "mimo2": Entry("mimo2:MiMo2", "MiMo V2", ("archs2/mimo2-moe",)),

@@ -61,7 +61,7 @@ from ops.state.formats import PANEL
 Q, Y, SINKS, HEADS, GROUP, VALUE_WIDTH, KEY_OFFSET, VALUE_OFFSET, PANEL_BYTES, ROW_BYTES = range(10)
 WINDOW, SCALE, CAP, SCRATCH, SCRATCH_BYTES, MOST_QUERIES, COUNTERS, ROWS_STEP = range(10, 18)
 KEY_WIDTH = 18
-QUERY_WIDTH = 20
+QUERY_WIDTH, CHUNKED = 20, 21
 
 # a thread's scratch: the tile's queries and their ranges, scores, records of the tile, then of all
 NUMBERS, FIRSTS, STOPS, SCORES = 0, 4 * TILE_LIMIT, 8 * TILE_LIMIT, 12 * TILE_LIMIT
@@ -69,12 +69,22 @@ RECORDS = SCORES + 4 * BLOCK * TILE_LIMIT
 
 
 @device
+def first_visible(op, position):
+    """The first position that a token at `position` attends to."""
+    window = load_i64(op, WINDOW)
+    if window <= 0:
+        return 0
+    if load_i64(op, CHUNKED) != 0:
+        return position - position % window
+    return max(position + 1 - window, 0)
+
+
+@device
 def visible_range(op, step, t, b):
     """The positions of block b that token t attends to; there may be none."""
-    stop = load_i32(load_i64(step, POSITIONS), t) + 1 - b * BLOCK
-    window = load_i64(op, WINDOW)
-    first = max(stop - window, 0) if window > 0 else 0
-    return first, min(stop, BLOCK)
+    position = load_i32(load_i64(step, POSITIONS), t)
+    first = max(first_visible(op, position) - b * BLOCK, 0)
+    return first, min(position + 1 - b * BLOCK, BLOCK)
 
 
 @device
@@ -111,13 +121,12 @@ def start_record(op, record, h):
 @device
 def visible_blocks(op, step, first, last):
     """The blocks that any of the tokens first .. last - 1 attends to."""
-    positions, window = load_i64(step, POSITIONS), load_i64(op, WINDOW)
+    positions = load_i64(step, POSITIONS)
     lowest, highest = load_i32(positions, first), 0
     for t in range(first, last):
         lowest = min(lowest, load_i32(positions, t))
         highest = max(highest, load_i32(positions, t))
-    begin = max(lowest + 1 - window, 0) if window > 0 else 0
-    return begin // BLOCK, highest // BLOCK + 1
+    return first_visible(op, lowest) // BLOCK, highest // BLOCK + 1
 
 
 def attention(keys, values):

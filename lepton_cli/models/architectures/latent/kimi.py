@@ -1,0 +1,32 @@
+"""Kimi Linear (Moonshot AI 2025): Kimi delta attention, latent attention in some layers."""
+
+from lepton_cli.models.architectures.latent.deepseek2 import DeepSeek2
+from lepton_cli.models.parts.block import Mixer
+from lepton_cli.models.parts.recurrence import KimiDelta
+from ops.interface import DeltaHeads, Rope
+
+
+class KimiLinear(DeepSeek2):
+    """A layer without heads of keys and values is recurrent; nothing turns."""
+
+    unapplied = frozenset({"attn_q.bias", "attn_k.bias", "attn_v.bias"})
+
+    def mixer(self, layer: int) -> Mixer:
+        if self.keys.at("attention.head_count_kv", layer):
+            return self.latent(layer)
+        return KimiDelta(self.delta_heads(layer), self.norm, self.eps, self.lower_bound())
+
+    def delta_heads(self, layer: int) -> DeltaHeads:
+        """Files may count no heads in these layers; each has a row of `ssm_beta`."""
+        heads = self.weights.weight(f"blk.{layer}.ssm_beta.weight").rows
+        width = self.keys.positive("kda.head_dim")
+        return DeltaHeads(heads, heads, width, width, width**-0.5)
+
+    def reads_normalize(self) -> bool:
+        return True
+
+    def lower_bound(self) -> float | None:
+        return None
+
+    def rope(self, layer: int) -> Rope | None:
+        return None
