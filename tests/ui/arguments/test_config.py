@@ -2,19 +2,16 @@
 
 import os
 import re
-import stat
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 import typer
-from platforms import posix
 
 from lepton_cli.__main__ import run as run_lepton
 from lepton_cli.engine.library import paths
 from lepton_cli.engine.library.stores import list_models
-from lepton_cli.engine.library.suggestions import did_you_mean
 from lepton_cli.ui.arguments.command import Command
 from lepton_cli.ui.arguments.config import config_path, default_map, known_settings, origin
 from lepton_cli.ui.arguments.setting_names import (
@@ -345,35 +342,7 @@ def test_an_error_of_no_parameter_has_no_origin():
     assert origin(ValueError("x")) is None
 
 
-# --- folders and private files
-
-
-def test_xdg_variables_move_the_folders(tmp_path, monkeypatch):
-    for kind in ("CONFIG", "CACHE", "STATE"):
-        monkeypatch.setenv(f"XDG_{kind}_HOME", str(tmp_path / kind))
-    assert paths.config_folder() == tmp_path / "CONFIG/lepton"
-    assert paths.cache_folder() == tmp_path / "CACHE/lepton"
-    assert paths.state_folder() == tmp_path / "STATE/lepton"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has AppData")
-def test_folders_without_variables_lie_in_the_home_folder(tmp_path, monkeypatch):
-    monkeypatch.delenv("XDG_CONFIG_HOME")
-    monkeypatch.setenv("XDG_STATE_HOME", "relative/paths/do/not/count")
-    home = tmp_path / "home"
-    assert paths.config_folder() == home / ".config/lepton"
-    assert paths.cache_folder() == home / ".cache/lepton"
-    assert paths.state_folder() == home / ".local/state/lepton"
-
-
-def test_windows_keeps_them_in_appdata(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths.sys, "platform", "win32")
-    monkeypatch.delenv("XDG_CONFIG_HOME")
-    monkeypatch.setenv("APPDATA", str(tmp_path / "Roaming"))
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "Local"))
-    assert paths.config_folder() == tmp_path / "Roaming/lepton"
-    assert paths.cache_folder() == tmp_path / "Local/lepton/cache"
-    assert paths.state_folder() == tmp_path / "Local/lepton/state"
+# --- without a home folder
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="HOME is of POSIX")
@@ -392,118 +361,3 @@ def test_without_a_home_folder_nothing_is_found_or_kept_below_it(monkeypatch, va
     assert run_lepton(["doctor"]) == 0
     with pytest.raises(UsageError, match="cannot write"):
         paths.private_folder(paths.state_folder())
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
-
-
-@posix
-def test_private_files_are_their_owners_alone_whatever_the_umask(tmp_path):
-    old = os.umask(0)
-    try:
-        history = paths.private_file(tmp_path / "state/lepton/history")
-        paths.write_private(tmp_path / "one.json", "{}")
-    finally:
-        os.umask(old)
-    assert (mode(history), mode(history.parent)) == (0o600, 0o700)
-    assert mode(tmp_path / "one.json") == 0o600
-
-
-@posix
-def test_a_history_that_all_could_read_is_closed(tmp_path):
-    history = tmp_path / "history"
-    history.write_text("old words")
-    history.chmod(0o644)
-    assert mode(paths.private_file(history)) == 0o600
-    assert history.read_text() == "old words"
-
-
-@posix
-@pytest.mark.parametrize("planted", ["a pipe", "a folder", "a link to a device"])
-def test_a_history_that_is_not_a_file_is_refused_and_not_waited_for(tmp_path, planted):
-    history = tmp_path / "history"
-    match planted:
-        case "a pipe":
-            os.mkfifo(history)
-        case "a folder":
-            history.mkdir()
-        case _:
-            history.symlink_to("/dev/null")
-    with pytest.raises(UsageError):
-        paths.private_file(history)
-
-
-@posix
-def test_a_folder_of_the_persons_own_keeps_its_mode(tmp_path):
-    tmp_path.chmod(0o755)
-    paths.write_private(tmp_path / "chat.md", "hello\n")
-    assert (mode(tmp_path), mode(tmp_path / "chat.md")) == (0o755, 0o600)
-
-
-def test_writing_replaces_the_whole_file_and_leaves_no_draft(tmp_path):
-    paths.write_private(tmp_path / "chat.md", "long " * 100)
-    paths.write_private(tmp_path / "chat.md", "ünï\n")
-    assert (tmp_path / "chat.md").read_bytes() == "ünï\n".encode()
-    assert set(os.listdir(tmp_path)) == {"lepton", "chat.md"}
-
-
-def test_half_a_surrogate_pair_does_not_lose_a_chat(tmp_path):
-    paths.write_private(tmp_path / "chat.md", "kept \ud800 too")
-    assert (tmp_path / "chat.md").read_text() == "kept \\ud800 too"
-
-
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    for act in (
-        lambda path: paths.write_private(path, ""),
-        paths.private_file,
-        paths.private_folder,
-    ):
-        with pytest.raises(UsageError, match=r"cannot write .*file"):
-            act(tmp_path / "file/below")
-
-
-# --- spelling
-
-
-@pytest.mark.parametrize(
-    ("word", "hint"),
-    [
-        ("temperature", "did you mean temp?"),
-        ("ctx", "did you mean ctx-size?"),
-        ("TOP-K", "did you mean top-k?"),
-        ("top", "did you mean top-k or top-p?"),
-        ("tpo-k", "did you mean top-k?"),
-        ("--temp", "did you mean temp?"),
-        ("t", "did you mean temp or top-k or top-p?"),
-        ("zzz", None),
-        ("", None),
-        ("timeout", None),
-        ("temporary-folders", None),
-    ],
-)
-def test_the_nearest_names_are_offered(word, hint):
-    assert did_you_mean(word, ["temp", "ctx-size", "top-k", "top-p"]) == hint
-
-
-def test_a_slip_is_nearer_than_a_beginning():
-    assert did_you_mean("temprature", ["temp", "temperature"]) == "did you mean temperature?"
-
-
-@pytest.mark.parametrize(
-    ("word", "name"),
-    [
-        ("--no-color", "--no-conversation"),
-        ("/export", "/exit"),
-        ("--quiet", "--grammar"),
-        ("hello", "help"),
-        ("--temperature-of-the-room", "--temp"),
-    ],
-)
-def test_what_is_not_near_is_not_suggested(word, name):
-    assert did_you_mean(word, [name]) is None
-
-
-def test_a_beginning_of_too_many_names_says_nothing():
-    assert did_you_mean("--no", [f"--no-{letter}" for letter in "abcde"]) is None
