@@ -6,6 +6,8 @@ from typing import Any
 
 from fake_model import FakeModel, FakeTemplate
 
+from lepton_cli.engine.chat.autosave import SavedSession
+from lepton_cli.engine.chat.conversation import Conversation
 from lepton_cli.engine.chat.session import Session
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Event, Reasoning, Text
@@ -39,3 +41,8 @@ def chat(*answers: Sequence[str | Reasoning], **settings: Any) -> tuple[Session,
 
 def said(events: Iterator[Event]) -> str:
     return "".join(event.text for event in events if isinstance(event, Text))
+
+
+def contents(session: Session | Conversation | SavedSession) -> list[str]:
+    held = session.conversation if isinstance(session, Session | SavedSession) else session
+    return [message.content for message in held.messages]

@@ -3,20 +3,16 @@
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fake_dialogue import contents, dialogue, talked
 from fake_model import FakeModel
 
-from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Reasoning
-from lepton_cli.engine.sampling.sampler import Sampling
-from lepton_cli.ui.repl.dialogue import ChatOptions, Dialogue
 from lepton_cli.ui.repl.slash_commands import COMMANDS, find_command, run_command
-from lepton_cli.ui.repl.values import VALUES, Value
-from quant.errors import LeptonError, ModelFileError, UsageError
+from quant.errors import ModelFileError, UsageError
 
 Say = Callable[..., str]
 
@@ -27,19 +23,6 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("EDITOR", "VISUAL"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "state" / "lepton"
-
-
-def load_model(name: str) -> FakeModel:
-    if name != "other":
-        raise ModelFileError(f"no model {name}")
-    return FakeModel(answers=[["I am the other."]], name="Other")
-
-
-def dialogue(*answers: Sequence[str | Reasoning]) -> Dialogue:
-    """A chat whose screen is stderr, as it is under pytest."""
-    model = FakeModel(answers=answers or (["Hello", "!"],))
-    options = ChatOptions(Generation(), plain=True)
-    return Dialogue(model, options, load_model, by_hand=True)
 
 
 @pytest.fixture
@@ -97,16 +80,6 @@ def test_unknown_command_suggests_the_nearest_and_leaves_the_next_line_empty(
 
 
 # --- the conversation ---------------------------------------------------------------------------
-
-
-def talked(*answers: Sequence[str | Reasoning]) -> Dialogue:
-    talk = dialogue(*answers)
-    talk.ask("a question")
-    return talk
-
-
-def contents(talk: Dialogue) -> list[str]:
-    return [message.content for message in talk.session.messages]
 
 
 def test_retry_undo_clear_and_system(told: Callable[[], str]) -> None:
@@ -282,94 +255,6 @@ def test_read_puts_a_file_in_front_of_the_next_message(tmp_path: Path) -> None:
 def test_read_of_no_file_is_an_error(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         run_command(dialogue(), f"/read {tmp_path / name}" if name else "/read")
-
-
-# --- settings -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: value.name)
-def test_every_setting_takes_back_what_it_shows(value: object, told: Callable[[], str]) -> None:
-    name = getattr(value, "name")  # noqa: B009
-    talk = dialogue()
-    run_command(talk, f"/set {name}")
-    shown = told().partition(" = ")[2]
-    before = talk.session.generation
-    run_command(talk, f"/set {name} {shown}")
-    assert talk.session.generation == before
-
-
-@pytest.mark.parametrize(
-    ("line", "field", "wanted"),
-    [
-        ("/set temp 0.5", "temperature", 0.5),
-        ("/set --top-k 7", "top_k", 7),
-        ("/set seed 3", "seed", 3),
-        ("/set samplers top_k;temp", "samplers", ("top_k", "temperature")),
-    ],
-)
-def test_set_changes_sampling(line: str, field: str, wanted: object) -> None:
-    talk = dialogue()
-    run_command(talk, line)
-    assert getattr(talk.session.generation.sampling, field) == wanted
-
-
-def test_set_changes_the_next_answer() -> None:
-    talk = dialogue(["1", "2", "3"])
-    run_command(talk, "/set n 2")
-    run_command(talk, "/set stop \\n\\n")
-    run_command(talk, "/set overflow drop-old")
-    talk.ask("count")
-    model: FakeModel = talk.session.model  # type: ignore[assignment]
-    assert contents(talk)[-1] == "12"
-    assert model.generations[0].stop == ("\n\n",)
-    assert model.generations[0].overflow == "drop-old"
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "/set temp warm",
-        "/set top_p 2",
-        "/set top_k 1.5",
-        "/set overflow never",
-        "/set thinking perhaps",
-        "/set reasoning loud",
-        "/set samplers magic",
-        "/set seed -7",
-        "/set tmep 1",
-    ],
-)
-def test_set_refuses_what_makes_no_sense_and_changes_nothing(line: str) -> None:
-    talk = dialogue()
-    before = talk.session.generation
-    with pytest.raises(LeptonError) as refused:
-        run_command(talk, line)
-    assert talk.session.generation == before
-    assert refused.value.hint
-
-
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: value.name)
-def test_every_setting_is_reset_by_itself(value: Value, told: Callable[[], str]) -> None:
-    talk = dialogue()
-    run_command(talk, f"/set {value.name} default")
-    assert value.read(talk) == value.default
-
-
-def test_a_reset_changes_one_value() -> None:
-    talk = dialogue()
-    run_command(talk, "/set temp 0.1")
-    run_command(talk, "/set stop x")
-    run_command(talk, "/set top_k 7")
-    run_command(talk, "/set temp default")
-    run_command(talk, "/set stop default")
-    assert talk.session.generation.sampling == replace(Sampling(), top_k=7)
-    assert talk.session.generation.stop == ()
-
-
-def test_set_alone_lists_all(told: Callable[[], str]) -> None:
-    run_command(dialogue(), "/set")
-    shown = told()
-    assert all(value.name in shown for value in VALUES)
 
 
 # --- looking ------------------------------------------------------------------------------------
