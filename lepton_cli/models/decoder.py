@@ -52,6 +52,7 @@ class Decoder:
     has_head_norm: ClassVar[bool | None] = False
     """Queries and keys are normalised head by head; None: where the file has the weights."""
     local_period: ClassVar[int | None] = None  # one layer in so many sees the whole context
+    global_first: ClassVar[bool] = False  # and it is the first of them, not the last
     default_window: ClassVar[int] = 0  # of local layers, in a file that does not say
     ignored: ClassVar[frozenset[str]] = frozenset()  # tensors that are known to be of no use
     unapplied: ClassVar[frozenset[str]] = frozenset()
@@ -175,7 +176,7 @@ class Decoder:
         """Whether the layer sees a window of positions only."""
         if self.local_period is None or self.local_window < 1:
             return False
-        return self.keys.is_local(layer, self.local_period)
+        return self.keys.is_local(layer, self.local_period, self.global_first)
 
     @property
     def local_window(self) -> int:

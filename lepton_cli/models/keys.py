@@ -60,17 +60,18 @@ class Keys:
     def positive_at(self, key: str, layer: int, default: int | None = None) -> int:
         return self._checked(key, self.at(key, layer, default))
 
-    def is_local(self, layer: int, period: int) -> bool:
+    def is_local(self, layer: int, period: int, global_first: bool = False) -> bool:
         """Whether a layer sees a window of positions instead of all.
 
         `attention.sliding_window_pattern` lists the layers that do, or is the period at whose end
-        one layer does not (0: all do); `period` is that of a model without the key.
+        one layer does not (0: all do), or at whose beginning, where it comes `global_first`;
+        `period` is that of a model without the key.
         """
         key = "attention.sliding_window_pattern"
         if key in self and self._is_list(key):
             return self.at(key, layer) != 0
         period = self.integer(key, period)
-        return period == 0 or layer % period < period - 1
+        return period == 0 or layer % period != (0 if global_first else period - 1)
 
     def positive(self, key: str, default: int | None = None) -> int:
         """One number for the whole model. A file may repeat it for each layer."""

@@ -1,5 +1,6 @@
 """A file's tensors as a model asks for them, by GGUF's own names; none may be left over."""
 
+import itertools
 from collections.abc import Collection, Iterable
 
 import numpy as np
@@ -27,7 +28,8 @@ class Weights:
         self._apart: dict[str, list[Weight]] = {}
 
     def __contains__(self, name: str) -> bool:
-        return f"{name}.weight" in self._file.tensors or name in self._file.tensors
+        tensors = self._file.tensors
+        return f"{name}.weight" in tensors or name in tensors or _of_expert(name, 0) in tensors
 
     def __getitem__(self, name: str) -> Linear:
         """The tensor `name`.weight with `name`.bias and `name`.scale where the file has them.
@@ -43,6 +45,8 @@ class Weights:
 
     def weight(self, name: str) -> Weight:
         """Raises ModelFileError when the file lacks the tensor."""
+        if name not in self._file.tensors and _of_expert(name, 0) in self._file.tensors:
+            return self.stacked(name)
         if name not in self._file.tensors:
             message = f"{self._file.path}: the tensor {name} is missing"
             raise ModelFileError(message, "the file is incomplete or wrongly converted")
@@ -75,6 +79,21 @@ class Weights:
         """The first of some tensors that the file has."""
         found = next((name for name in names if name in self._file.tensors), None)
         return None if found is None else self.weight(found)
+
+    def stacked(self, name: str) -> Weight:
+        """Experts that old files hold in a tensor each, joined by a copy. Raises ModelFileError."""
+        if name not in self._apart:
+            tensors, names = self._file.tensors, (_of_expert(name, n) for n in itertools.count())
+            parts = [self.weight(each) for each in itertools.takewhile(tensors.__contains__, names)]
+            first = parts[0]
+            for part in parts:
+                check_widths(part.name, part.rows, first.rows)
+                check_widths(part.name, part.columns, first.columns)
+                if part.format is not first.format:
+                    raise ModelFileError(f"the tensor {part.name} has the type {part.format.name}")
+            data = np.concatenate([part.data for part in parts])
+            self._apart[name] = [Weight(name, first.format, first.columns, data, len(parts))]
+        return self._apart[name][0]
 
     def _optional(self, name: str, kind: str) -> Weight | None:
         if f"{name}.{kind}" not in self._file.tensors:
@@ -132,6 +151,12 @@ class Layer:
     def parts_of_groups(self, name: str, groups: int, parts: int) -> list[Weight]:
         """See Weights."""
         return self._weights.parts_of_groups(f"blk.{self.number}.{name}", groups, parts)
+
+
+def _of_expert(name: str, number: int) -> str:
+    """The tensor of one expert in old files, from the name of all; of other names nothing."""
+    stem, kind, _ = name.partition("_exps")
+    return f"{stem}.{number}.weight" if kind else ""
 
 
 def _weight(tensor: Tensor) -> Weight:

@@ -282,6 +282,25 @@ PRESETS = {
             )
         },
     ),
+    "arctic": Preset(
+        "arctic",
+        ATTENTION | FFN_NORM | FFN | EXPERTS | shapes("ffn_norm_exps.weight:D"),
+        keys=MOE,
+    ),
+    "cohere2moe": Preset(
+        "cohere2moe",
+        ATTENTION | EXPERTS | SHARED_EXPERT,
+        TIED,
+        MOE | WINDOW | {"logit_scale": 0.25, "leading_dense_block_count": 1},
+        {"L": 5},
+        {0: instead(FFN, EXPERTS | SHARED_EXPERT)},
+    ),
+    "phimoe": Preset(
+        "phimoe",
+        ATTENTION | QKV_BIAS | FFN_NORM | EXPERTS | LAYER_NORMS | shapes("attn_output.bias:D"),
+        UNTIED_LAYER_NORM | shapes("output.bias:V"),
+        MOE,
+    ),
     "llama4": Preset(
         "llama4",
         ATTENTION | FFN_NORM | EXPERTS | SHARED_EXPERT,

@@ -1,7 +1,7 @@
 """The wiring of a block: which norms stand where around its two mixers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lepton_cli.models.weights import Layer
 from ops.interface import Array, Linear, Operators
@@ -16,6 +16,19 @@ class RmsNorm:
 
     def __call__(self, ops: Operators, x: Array, w: Linear) -> Array:
         return ops.rms_norm(x, w, self.eps)
+
+
+@dataclass(frozen=True, slots=True)
+class BiasedRmsNorm:
+    """An RMS norm whose vector of weights has one of biases beside it."""
+
+    eps: float
+
+    def __call__(self, ops: Operators, x: Array, w: Linear) -> Array:
+        y = ops.rms_norm(x, replace(w, bias=None), self.eps)
+        if w.bias is None:
+            return y
+        return ops.add(y, ops.scale_by(ones_like(ops, y), Linear(w.bias)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +157,8 @@ class Sum:
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         return ops.add(self.first(ops, x, w), self.second(ops, x, w))
+
+
+def ones_like(ops: Operators, x: Array) -> Array:
+    """As many numbers as x has, all 1."""
+    return ops.activate(ops.scale(x, 0.0), "exp")

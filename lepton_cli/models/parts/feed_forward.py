@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from lepton_cli.models.parts.block import Mixer, Norm
+from lepton_cli.models.parts.block import Mixer, Norm, ones_like
 from lepton_cli.models.weights import Layer
 from ops.interface import Activation, Array, ExpertChoice, Linear, Operators, Routing, check_widths
 
@@ -118,8 +118,7 @@ class InputMixture(Mixture):
             for matrix in (w.ffn_gate_exps, w.ffn_up_exps)
         )
         y = ops.expert_linear(w.ffn_down_exps, self.gate(ops, gate, up), chosen)
-        ones = ops.activate(ops.scale(chosen.weights, 0.0), "exp")
-        return ops.expert_sum(y, replace(chosen, weights=ones))
+        return ops.expert_sum(y, replace(chosen, weights=ones_like(ops, chosen.weights)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from lepton_cli.models.parts.block import Norm
+from lepton_cli.models.parts.block import Norm, ones_like
 from lepton_cli.models.weights import Layer
 from ops.interface import Array, Operators, Weight, check_widths
 from quant.format import FORMATS
@@ -40,7 +40,7 @@ class Lightning:
         qkv = ops.activate(ops.linear(w.attn_qkv, x), "silu")  # (T, 3·H·d)
         starts = range(0, 3 * self.width, self.width)
         q, k, v = (ops.columns(qkv, n, n + self.width, 3 * self.width) for n in starts)
-        ones = ops.activate(ops.scale(ops.columns(q, 0, self.heads), 0.0), "exp")  # (T, H)
+        ones = ones_like(ops, ops.columns(q, 0, self.heads))  # (T, H)
         y = ops.selective_scan(v, ones, k, q, self.rates, self.skip, self.heads)
         y = self.norm(ops, y, w.attn_norm_2)
         y = ops.multiply(y, ops.activate(ops.linear(w.attn_gate, x), "sigmoid"))

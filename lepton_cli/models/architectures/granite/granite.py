@@ -46,3 +46,12 @@ class Granite(Llama):
 class GraniteMoe(Granite):
     def rope(self, layer: int) -> Rope | None:
         return self.global_rope
+
+
+class GraniteSwa(Granite):
+    """Granite 4 with local layers; a list says which layers turn."""
+
+    local_period = 1
+
+    def rope(self, layer: int) -> Rope | None:
+        return self.global_rope if self.keys.at("attention.rope_pattern", layer, 1) else None

@@ -14,6 +14,7 @@ ENTRIES = {
         ),
     ),
     "deepseek32": Entry("deepseek32:DeepSeek32", "DeepSeek V3.2", ("archs2/deepseek32-moe",)),
+    "glm-dsa": Entry("deepseek32:GlmDsa", "GLM-5"),
     "kimi-linear": Entry("kimi:KimiLinear", "Kimi Linear", ("archs2/kimi-linear-moe",)),
     "minicpm3": Entry("minicpm3:MiniCpm3", "MiniCPM 3", ("archs2/minicpm3-dense",)),
     "mistral4": Entry("mistral4:Mistral4", "Mistral Large 3, Small 4", ("archs2/mistral4-moe",)),

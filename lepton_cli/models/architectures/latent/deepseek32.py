@@ -13,3 +13,12 @@ class DeepSeek32(DeepSeek2):
         indexer = ("k_norm", "proj", "attn_k", "attn_q_b")
         Layer(self.weights, layer).leave_out(*(f"indexer.{name}" for name in indexer))
         return super().latent(layer)
+
+
+class GlmDsa(DeepSeek32):
+    """GLM-5 (Zhipu 2026): in part with layers that read an earlier one's selection."""
+
+    gating = "sigmoid"
+
+    def log_multiplier(self) -> float:
+        return 0.0

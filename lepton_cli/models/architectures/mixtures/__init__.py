@@ -3,9 +3,11 @@
 from lepton_cli.models.entry import Entry
 
 ENTRIES = {
+    "arctic": Entry("arctic:Arctic", "Snowflake Arctic"),
     "bailingmoe": Entry("bailing:BailingMoe", "Ling and Ring"),
     "bailingmoe2": Entry("bailing:BailingMoe2", "Ling and Ring 2"),
     "deepseek": Entry("deepseek:DeepSeek", "DeepSeek MoE", ("archs2/deepseek-moe",)),
+    "deepseek2-ocr": Entry("deepseek:DeepSeekOcr", "DeepSeek OCR (text)"),
     "dots1": Entry("dots1:Dots1", "dots.llm1"),
     "grok": Entry("grok:Grok", "Grok 1 and 2", ("archs2/grok-moe",)),
     "hy_v3": Entry("hy_v3:HyV3", "Hunyuan 3", ("archs2/hy_v3-moe",)),

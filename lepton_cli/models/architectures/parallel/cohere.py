@@ -1,7 +1,7 @@
 """Command R (Cohere 2024): both mixers at once from one layer norm, scaled logits."""
 
 from lepton_cli.models.decoder import Decoder
-from lepton_cli.models.parts.block import Mixer, Parallel
+from lepton_cli.models.parts.block import LayerNorm, Mixer, Norm, Parallel, RmsNorm, Scaled, Sum
 from ops.interface import Array, Operators, Rope
 
 
@@ -26,3 +26,28 @@ class Cohere2(CommandR):
 
     def rope(self, layer: int) -> Rope | None:
         return self.global_rope if self.is_local(layer) else None
+
+
+class Cohere2Moe(Cohere2):
+    """Command A with experts: the first of four layers sees all; leading dense layers turn too."""
+
+    global_first = True
+    gating, has_gating_key, normalizes, has_shared_expert = "sigmoid", True, None, True
+
+    def read_norm(self) -> str:
+        """RMS norms, if the file gives their epsilon."""
+        rms = self.keys.number("attention.layer_norm_rms_epsilon", 0.0)
+        return "layer_norm_rms" if rms else "layer_norm"
+
+    @property
+    def norm(self) -> Norm:
+        return RmsNorm(self.eps) if self.read_norm() == "layer_norm_rms" else LayerNorm(self.eps)
+
+    def channel(self, layer: int) -> Mixer:
+        """Routed and shared experts count half each."""
+        channel = super().channel(layer)
+        return Scaled(channel, 0.5) if isinstance(channel, Sum) else channel
+
+    def rope(self, layer: int) -> Rope | None:
+        leads = layer < self.keys.integer("leading_dense_block_count", 0)
+        return self.global_rope if leads else super().rope(layer)
