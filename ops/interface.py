@@ -35,9 +35,11 @@ Activation = Literal[
     "softplus",
     "tanh",
     "exp",
+    "elu",
     "clamped_swiglu",
 ]
 """`gelu`: its tanh form; `gelu_exact`: x·Φ(x); `gelu_quick`: x·σ(1.702 x); `softplus`: ln(1 + eˣ);
+`elu`: x, below 0 eˣ − 1;
 `clamped_swiglu`, of gates alone: g·σ(1.702 g)·(u + 1), g = min(gate, 7), u = up in ±7."""
 
 Gating = Literal["softmax", "sigmoid", "softmax_of_chosen", "sqrt_softplus"]
@@ -146,6 +148,7 @@ class Heads:
     window: int | None = None  # positions visible, the current one included
     softcap: float | None = None
     value_width: int | None = None
+    slopes: tuple[float, ...] | None = None  # of each query head (ALiBi)
     keys_hold_values: bool = False
     chunked: bool = False  # windows stand side by side; a query sees its own up to itself
 
@@ -271,11 +274,8 @@ class Operators(Protocol):
         w is (1, d), or (n, d) with a row for each stretch; a number d stands for no weights.
         """
 
-    def layer_norm(self, x: Array, w: Linear, eps: float) -> Array:  # (rows, n·d) -> same
-        """(x − mean) / √(var + eps) · w + b, over each stretch of d columns (a head, or the row).
-
-        w and b are (1, d), or (n, d) with a row for each stretch.
-        """
+    def layer_norm(self, x: Array, w: Linear | int, eps: float) -> Array:  # (rows, n·d) -> same
+        """(x − mean) / √(var + eps) · w + b, over stretches as in `rms_norm`."""
 
     def rope(self, x: Array, rope: Rope) -> Array:  # (T, heads·d) -> same
         """Rotates each head by its token's position."""
@@ -297,7 +297,8 @@ class Operators(Protocol):
 
         Without k and v nothing is written: it reads what layer `heads.layer` wrote before.
 
-        With a softcap c, scores become c·tanh(score / c). A sink is an extra logit per head that
+        With a softcap c, scores become c·tanh(score / c). With a slope m they fall by m for each
+        position between query and key (Press et al. 2021). A sink is an extra logit per head that
         takes part in the softmax but has no value.
         """
 
@@ -382,6 +383,9 @@ class Operators(Protocol):
 
     def scale(self, x: Array, factor: float) -> Array:
         """x · factor."""
+
+    def clamp(self, x: Array, low: float, high: float) -> Array:
+        """min(max(x, low), high)."""
 
     def softcap(self, x: Array, cap: float) -> Array:
         """cap · tanh(x / cap)."""

@@ -24,6 +24,7 @@ from ops.operations.base import Buffer, Operation, Slot
 from ops.operations.elementwise import (
     Activate,
     Add,
+    Clamp,
     Columns,
     Gate,
     GaussianTopK,
@@ -80,7 +81,7 @@ class Recorder:
 
     def rms_norm(self, x: Buffer, w: Linear | int, eps: float) -> Buffer:
         if isinstance(w, int):
-            assert x.width % w == 0, "a norm is of whole stretches"
+            self._check_stretch(x, w)
             return self._add(RmsNorm(x, x.like(), None, w, eps))
         for beside in (w.bias, w.scale):
             if beside:
@@ -88,13 +89,16 @@ class Recorder:
         _check_stretches(w.weight, x)
         return self._add(RmsNorm(x, x.like(), w, w.weight.columns, eps))
 
-    def layer_norm(self, x: Buffer, w: Linear, eps: float) -> Buffer:
+    def layer_norm(self, x: Buffer, w: Linear | int, eps: float) -> Buffer:
+        if isinstance(w, int):
+            self._check_stretch(x, w)
+            return self._add(LayerNorm(x, x.like(), None, w, eps))
         if w.scale:
             raise ModelFileError(f"the tensor {w.scale.name} has no place in this model")
         for each in (w.weight, w.bias or w.weight):
             _check_stretches(each, x)
             check_widths(each.name, each.size, w.weight.size)
-        return self._add(LayerNorm(x, x.like(), w, eps))
+        return self._add(LayerNorm(x, x.like(), w, w.weight.columns, eps))
 
     def rope(self, x: Buffer, rope: Rope) -> Buffer:
         return self._add(Rotate(x, x.like(), rope))
@@ -112,6 +116,7 @@ class Recorder:
     ) -> Buffer:
         where = f"blk.{heads.layer if self.number is None else self.number}.attn"
         check_widths(f"{where}_q", q.width, heads.query_heads * heads.head_width)
+        assert heads.slopes is None or len(heads.slopes) == heads.query_heads
         if sinks is not None:
             check_widths(sinks.name, sinks.columns, heads.query_heads)
             _check_vector(sinks)
@@ -244,6 +249,9 @@ class Recorder:
     def scale(self, x: Buffer, factor: float) -> Buffer:
         return self._add(Scale(x, x.like(), factor))
 
+    def clamp(self, x: Buffer, low: float, high: float) -> Buffer:
+        return self._add(Clamp(x, x.like(), low, high))
+
     def softcap(self, x: Buffer, cap: float) -> Buffer:
         return self._add(Softcap(x, x.like(), cap))
 
@@ -299,6 +307,11 @@ class Recorder:
             shape = f"{heads.kv_heads} heads of {heads.head_width}"
             raise ModelFileError(f"{message} keeps none of {shape}")
 
+    def _check_stretch(self, x: Buffer, width: int) -> None:
+        if x.width % width:
+            where = "" if self.number is None else f" in layer {self.number}"
+            raise ModelFileError(f"a norm of stretches of {width}{where} meets rows of {x.width}")
+
     def _add(self, operation: Operation) -> Buffer:
         """The operator's first output."""
         self.operations.append(replace(operation, layer=self.number))
@@ -330,8 +343,8 @@ def _check_norm(w: Linear) -> None:
 def _check_stretches(weight: Weight, x: Buffer) -> None:
     """A row for all stretches of its width, or a row for each."""
     width, rows = weight.columns, weight.rows
-    if x.width % width or rows not in (1, x.width // width):
-        check_widths(weight.name, width * rows, x.width)
+    if weight.experts != 1 or x.width % width or rows not in (1, x.width // width):
+        check_widths(weight.name, weight.experts * width * rows, x.width)
 
 
 def _check_vector(weight: Weight) -> None:

@@ -153,6 +153,7 @@ class Decoder:
             scale=self.attention_scale(layer),
             window=self.window(layer),
             softcap=self.softcap(),
+            slopes=self.slopes(heads),
         )
 
     def head_width(self, layer: int) -> int:
@@ -183,6 +184,10 @@ class Decoder:
         return self.keys.integer("attention.sliding_window", self.default_window)
 
     def softcap(self) -> float | None:
+        return None
+
+    def slopes(self, heads: int) -> tuple[float, ...] | None:
+        """Of biases that fall with the distance, in place of rotary positions."""
         return None
 
     def rope(self, layer: int) -> Rope | None:

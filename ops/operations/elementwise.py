@@ -91,6 +91,14 @@ class Scale(Operation):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Clamp(Operation):
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Softcap(Operation):
     x: Buffer = field(metadata=READ)
     y: Buffer = field(metadata=WRITTEN)

@@ -30,10 +30,18 @@ class RmsNorm(Operation):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerNorm(Operation):
+    """Of each stretch of `width` columns; without `w` nothing is multiplied."""
+
     x: Buffer = field(metadata=READ)
     y: Buffer = field(metadata=WRITTEN)
-    w: Linear = field(metadata=VECTOR)
+    w: Linear | None = field(metadata=VECTOR)
+    width: int
     eps: float = 0.0
+
+    @property
+    def weights(self) -> Linear | None:
+        """If the stretches are whole rows."""
+        return self.w if self.width == self.x.width else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

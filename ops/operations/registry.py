@@ -5,6 +5,7 @@ from ops.operations.base import Operation
 from ops.operations.elementwise import (
     Activate,
     Add,
+    Clamp,
     Columns,
     Gate,
     GaussianTopK,
@@ -35,6 +36,7 @@ RECORDED: tuple[type[Operation], ...] = (
     Activate,
     Add,
     Attention,
+    Clamp,
     Columns,
     Convolve,
     DeltaRule,

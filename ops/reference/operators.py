@@ -81,12 +81,15 @@ class Reference:
             y = y * self.values(w.weight)  # (1 or stretches, width)
         return y.reshape(x.shape)
 
-    def layer_norm(self, x: Floats, w: Linear, eps: float) -> Floats:
-        parts = x.reshape(len(x), -1, w.weight.columns)  # (rows, stretches, d)
+    def layer_norm(self, x: Floats, w: Linear | int, eps: float) -> Floats:
+        width = w if isinstance(w, int) else w.weight.columns
+        parts = x.reshape(len(x), x.shape[1] // width, width)
         centred = parts - parts.mean(-1, keepdims=True)
         variance = np.mean(centred * centred, -1, keepdims=True)
-        y: Floats = centred / np.sqrt(variance + np.float32(eps)) * self.values(w.weight)
-        return (y + self.values(w.bias) if w.bias else y).reshape(x.shape)
+        y: Floats = centred / np.sqrt(variance + np.float32(eps))
+        if not isinstance(w, int):
+            y = y * self.values(w.weight) + (self.values(w.bias) if w.bias else 0)
+        return y.reshape(x.shape)
 
     def rope(self, x: Floats, rope: Rope) -> Floats:
         pairs = len(rope.frequencies)
@@ -249,6 +252,9 @@ class Reference:
     def scale(self, x: Floats, factor: float) -> Floats:
         return x * np.float32(factor)
 
+    def clamp(self, x: Floats, low: float, high: float) -> Floats:
+        return np.clip(x, np.float32(low), np.float32(high))
+
     def softcap(self, x: Floats, cap: float) -> Floats:
         return np.float32(cap) * np.tanh(x / np.float32(cap))
 
@@ -345,6 +351,9 @@ class Reference:
         scores = np.einsum("kgd,skd->kgs", query, k) * np.float32(heads.scale)
         if heads.softcap is not None:
             scores = self.softcap(scores, heads.softcap)
+        if heads.slopes is not None:
+            slopes = np.array(heads.slopes, np.float32).reshape(heads.kv_heads, group, 1)
+            scores = scores - slopes * np.arange(last - first, -1, -1, dtype=np.float32)
         if sinks is not None:
             sink = self.values(sinks).reshape(heads.kv_heads, group, 1)
             scores = np.concatenate([scores, sink], -1)

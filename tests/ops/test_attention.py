@@ -184,6 +184,13 @@ def test_any_types_of_keys_and_values(k, v):
     check(attention, types(k, v), [90, 1], 98)
 
 
+@pytest.mark.parametrize("window", [None, 20])
+def test_scores_fall_with_the_distance(window):
+    slopes = tuple(2.0**-n for n in range(1, 7))
+    attention = Attention(Heads(0, 6, 2, 12, 0.3, window, 30.0, slopes=slopes))
+    check(attention, types(), [70, 1, 9], BLOCK + 40)
+
+
 @pytest.mark.parametrize("window", [1, 3, 63, BLOCK - 1, BLOCK, BLOCK + 5])
 def test_windows_over_the_borders_of_blocks(window):
     attention = Attention(Heads(0, 2, 1, 8, 0.2, window))
@@ -223,7 +230,9 @@ def test_large_scores_do_not_overflow():
 @pytest.mark.parametrize("group", [1, 3, 4])
 def test_chunks_and_threads_do_not_show(window, group):
     """The last chunks enter one by one: blocks are shared among threads, then merged."""
-    attention = Attention(Heads(0, 2 * group, 2, 20, 0.3, window), weight(1, 2 * group))
+    slopes = tuple(0.1 * n for n in range(6)) if group == 3 else None
+    heads = Heads(0, 2 * group, 2, 20, 0.3, window, slopes=slopes)
+    attention = Attention(heads, weight(1, 2 * group))
     tokens, results = tokens_of(2 * BLOCK + 30), []
     for threads, chunks in ((1, [MOST]), (2, [7]), (3, [1]), (5, [MOST] * 5 + [1]), (2, [64])):
         cpu = attention.cpu(types("f16"), threads)

@@ -164,6 +164,22 @@ def test_sums(stretch):
     Case(lambda ops: ops.sums(ops.embed(table), stretch)).check()
 
 
+@pytest.mark.parametrize("width", [1, 7, 48])
+@pytest.mark.parametrize("stretches", [1, 3])
+def test_layer_norms_of_stretches_without_weights_and_with_a_row_for_each(width, stretches):
+    table = weight(V, width * stretches)
+    each = Linear(weight(stretches, width), weight(stretches, width))
+    Case(lambda ops: ops.layer_norm(ops.embed(table), width, 1e-5)).check()
+    Case(lambda ops: ops.layer_norm(ops.embed(table), each, 1e-5)).check()
+
+
+@pytest.mark.parametrize("width", [1, 33])
+@pytest.mark.parametrize(("low", "high"), [(-0.5, 0.25), (-np.inf, 0.0), (0.1, np.inf)])
+def test_clamp(width, low, high):
+    table = weight(V, width)
+    Case(lambda ops: ops.clamp(ops.embed(table), low, high)).check(tolerance=0)
+
+
 @pytest.mark.parametrize("interleaved", [True, False])
 @pytest.mark.parametrize("pairs", [1, 3, 4])
 def test_rope(interleaved, pairs):

@@ -13,7 +13,7 @@ from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.loading import plan as loading
 from ops.backend import CardBackend, backend_of
 from ops.cpu.runner import CpuRunner
-from ops.interface import DeltaHeads, Linear, Routing
+from ops.interface import DeltaHeads, Heads, Linear, Routing
 from ops.memory_plan import Limits
 from ops.operations.attention import Store
 from ops.operations.base import Pages, Slot
@@ -77,11 +77,14 @@ def test_a_card_refuses_what_it_does_not_run(path):
     assert "layer 1 is recurrent" in (CardBackend(None, KV, resources()).refuses(program) or "")
 
 
+SLOPING = Heads(3, 2, 2, 16, 0.25, slopes=(0.5, 0.25))
 UNUSUAL = {
     "operator Join": lambda ops, x: ops.join([x, x]),
     "activation relu": lambda ops, x: ops.activate(x, "relu"),
     "gating sqrt_softplus": lambda ops, x: ops.route(x, Routing(32, 2, "sqrt_softplus")).weights,
     "norm without weights": lambda ops, x: ops.rms_norm(x, 16, 1e-5),
+    "weights for each head": lambda ops, x: ops.layer_norm(x, 16, 1e-5),
+    "biases by distance": lambda ops, x: ops.attention(x, x, x, SLOPING),
 }
 
 

@@ -50,7 +50,7 @@ def write_model(
     keys = {f"{chosen.architecture}.{key}": value for key, value in _keys(chosen, sizes).items()}
     writer = gguf.GGUFWriter(path, chosen.architecture)
     general = {"general.name": f"tiny {preset}"}
-    for key, value in {**general, **tokenizer, **keys, **metadata}.items():
+    for key, value in {**general, **tokenizer, **keys, **chosen.bare_keys, **metadata}.items():
         if value is not None:
             _add_key(writer, key, value)
     random = np.random.default_rng(seed)
@@ -106,7 +106,14 @@ def _dimensions(kind: Format, V: int, changed: Mapping[str, int]) -> dict[str, i
     sizes |= changed
     sizes.setdefault("d", sizes["D"] // 4)  # not by H: in qwen3 and others A is not D
     A, B = sizes["H"] * sizes["d"], sizes["K"] * sizes["d"]
-    return sizes | {"A": A, "B": B, "C": A + 2 * B, "G": 2 * sizes["F"], "R": sizes["d"] // 2}
+    return sizes | {
+        "1": 1,
+        "A": A,
+        "B": B,
+        "C": A + 2 * B,
+        "G": 2 * sizes["F"],
+        "R": sizes["d"] // 2,
+    }
 
 
 def _keys(preset: Preset, sizes: Mapping[str, int]) -> dict[str, Any]:

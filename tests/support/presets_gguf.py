@@ -88,6 +88,7 @@ class Preset:
     top: Mapping[str, str] = field(default_factory=lambda: UNTIED)
     keys: Mapping[str, Any] = field(default_factory=dict)
     dimensions: Mapping[str, int] = field(default_factory=dict)
+    bare_keys: Mapping[str, Any] = field(default_factory=dict)  # as they are, without a prefix
     layers: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     """By number: what a layer has instead; a tensor without a shape is left out."""
 
@@ -611,6 +612,67 @@ PRESETS = {
         keys=DELTA_KEYS | MOE,
         dimensions=DELTA_SIZES,
         layers={1: GATED_ATTENTION | {"ssm_ba.weight": ""}},
+    ),
+    "apertus": Preset(
+        "apertus",
+        ATTENTION | QK_NORM | FFN_NORM | shapes("ffn_up.weight:FD ffn_down.weight:DF"),
+        bare_keys={"xielu.alpha_p": 0.8, "xielu.alpha_n": [0.7, 0.6], "xielu.beta": 0.5},
+    ),
+    "bloom": Preset(
+        "bloom",
+        FUSED | FFN_NORM | UNGATED | LAYER_NORMS,
+        UNTIED_LAYER_NORM | shapes("token_embd_norm.weight:D token_embd_norm.bias:D"),
+        dimensions={"H": 6, "K": 6, "d": 16},  # no power of two
+    ),
+    "chameleon": Preset(
+        "chameleon",
+        DENSE | shapes("attn_q_norm.weight:Hd attn_k_norm.weight:Kd attn_q_norm.bias:Hd"),
+        keys={"swin_norm": True},
+    ),
+    "mpt": Preset(
+        "mpt",
+        FUSED
+        | FFN_NORM
+        | UNGATED
+        | shapes("attn_q_norm.weight:A attn_k_norm.weight:B ffn.act.scales:F"),
+        TIED | shapes("position_embd.weight:TD"),
+        {"attention.max_alibi_bias": 8.0, "attention.clamp_kqv": 0.5},
+    ),
+    "muse-glimmer": Preset(
+        "muse-glimmer",
+        DENSE | QK_NORM | POST_NORMS | shapes("attn_gate.weight:AD"),
+        keys=WINDOW | {"logit_scale": 0.25},
+        dimensions={"L": 4},
+    ),
+    "nemotron": Preset("nemotron", ATTENTION | FFN_NORM | LAYER_NORMS | UNGATED, UNTIED_LAYER_NORM),
+    "olmo": Preset(
+        "olmo",
+        BRANCHES,
+        shapes("token_embd.weight:VD output.weight:VD"),
+        {"attention.clamp_kqv": 0.5},
+    ),
+    "plamo3": Preset(
+        "plamo3",
+        FUSED | QK_NORM | FFN_NORM | HALVES | shapes("post_attention_norm:D post_ffw_norm:D"),
+        keys=WINDOW | {"attention.sliding_window_pattern": [True, False]},
+    ),
+    "spark2_5": Preset(
+        "spark2_5",
+        DENSE | shapes("attn_gate.weight:HD"),
+        keys=WINDOW
+        | {"attention.sliding_window_pattern": [True, False]}
+        | {"rope.freq_base_swa": 500.0, "rope.dimension_count_swa": 8},
+    ),
+    "stablelm": Preset(
+        "stablelm",
+        ATTENTION | FFN | shapes("attn_norm.bias:D attn_q_norm.weight:Hd attn_k_norm.weight:Kd"),
+        UNTIED_LAYER_NORM,
+    ),
+    "talkie": Preset(
+        "talkie",
+        BRANCHES | shapes("attn_q_norm.weight:H1 layer_output_scale.weight:1"),
+        shapes("token_embd.weight:VD output.weight:VD"),
+        {"logit_scale": 0.5},
     ),
     "bitnet": Preset(
         "bitnet", DENSE | shapes("attn_sub_norm.weight:A ffn_sub_norm.weight:F"), TIED

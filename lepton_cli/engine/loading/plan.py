@@ -1,6 +1,7 @@
 """Load options, and the plan of a model's memory, checked before anything is loaded."""
 
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import get_args
 
@@ -31,6 +32,9 @@ ADVISED = 0.9  # of the context that fits: less memory may be free at the next t
 
 LIVE_STATES = 2  # of recurrent layers: the present one, and the one before a guess
 MOST_CHECKPOINTS = 1 << 10
+WIDESPREAD = ("llama", "qwen2", "qwen3", "qwen3moe", "gemma3", "phi3", "command-r", "gpt2")
+"""What an unknown architecture's tensors are compared with, beside those of similar names."""
+
 MAX_THREADS, MAX_TOKENS = 1 << 10, 1 << 20  # per pass
 MAX_CARD_TOKENS = 2048  # the kernels' 32-bit offsets cover so many rows; more is not faster
 
@@ -119,15 +123,29 @@ def architecture(file: GGUF) -> type[Decoder]:
         raise ModelFileError(f"{file.path}: general.type is {kind!r}, not a model to run")
     name = file.metadata.string("general.architecture")
     if name not in ARCHITECTURES:
-        known = ", ".join(sorted(ARCHITECTURES))
         message = f"{file.path}: general.architecture is {name!r}, which Lepton does not know yet"
-        raise ModelFileError(message, f"it knows {known}")
+        raise ModelFileError(message, _nearest(file, name))
     return decoder_class(name)
+
+
+def _nearest(file: GGUF, name: str) -> str:
+    """What an unknown architecture is most like: by all its tensors, or else by its name."""
+    for known in (*get_close_matches(name, ARCHITECTURES), *WIDESPREAD):
+        try:
+            _record(decoder_class(known), file, 1)
+        except ModelFileError:  # it has other tensors
+            continue
+        return f"its tensors are those of {known}; what the model does with them may differ"
+    names = ", ".join(get_close_matches(name, ARCHITECTURES, cutoff=0.0))
+    return f"the nearest names that Lepton knows are {names}"
 
 
 def build(file: GGUF, context: int) -> Program:
     """Records the model's program; checks that every tensor is used and every shape fits."""
-    kind = architecture(file)
+    return _record(architecture(file), file, context)
+
+
+def _record(kind: type[Decoder], file: GGUF, context: int) -> Program:
     try:
         decoder = kind(file, context)
         program = record(decoder.forward, SourceFile(file))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lepton_cli.models.parts.block import Norm
 from lepton_cli.models.weights import Layer
-from ops.interface import Array, Heads, Operators, Rope, check_widths
+from ops.interface import Activation, Array, Heads, Operators, Rope, check_widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class GroupedAttention:
     """The token mixer of most models; `w` may hold one matrix for q, k and v, biases and sinks.
 
     `head_norm` normalises q and k before they turn (`norm_last`: behind), head by head or as
-    `whole_rows`; `inner_norm` the heads' results before the last matrix.
+    `whole_rows`; `inner_norm` the heads' results before the last matrix. `clamp` bounds q, k and v;
+    `gate` is the activation of a matrix whose rows multiply the results, one by one or by heads.
     """
 
     heads: Heads
@@ -34,12 +35,19 @@ class GroupedAttention:
     temperature: Temperature | None = None
     norm_last: bool = False
     whole_rows: bool = False
+    clamp: float | None = None
+    gate: Activation | None = None
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        return ops.linear(w.attn_output, self.attend(ops, *self.project(ops, x, w), w))  # (T, D)
+        y = self.attend(ops, *self.project(ops, x, w), w)
+        if self.gate is not None:
+            y = ops.multiply(y, ops.activate(ops.linear(w.attn_gate, x), self.gate))
+        return ops.linear(w.attn_output, y)  # (T, D)
 
     def attend(self, ops: Operators, q: Array, k: Array, v: Array, w: Layer) -> Array:
         """(T, H*d), (T, K*d), (T, K*e) -> (T, H*e): all between the first and the last matrix."""
+        if self.clamp is not None:
+            q, k, v = (ops.clamp(y, -self.clamp, self.clamp) for y in (q, k, v))
         if self.norm_last:
             q, k = self.normalized(ops, *self.turned(ops, q, k), w)
         else:
@@ -91,3 +99,14 @@ class GatedAttention(GroupedAttention):
         q, gate = (ops.columns(both, n * width, (n + 1) * width, 2 * width) for n in range(2))
         y = self.attend(ops, q, ops.linear(w.attn_k, x), ops.linear(w.attn_v, x), w)
         return ops.linear(w.attn_output, ops.gate(gate, y, "sigmoid"))  # (T, D)
+
+
+def falling_slopes(heads: int, most: float) -> tuple[float, ...]:
+    """ALiBi's slopes (Press et al. 2021): 2^(-most/n), 2^(-2·most/n), ... for n heads.
+
+    n is a power of two; further heads take every second one of the slopes between.
+    """
+    n = 1 << (heads.bit_length() - 1)
+    between = range(1, 2 * (heads - n), 2)
+    exponents = [h / n for h in range(1, n + 1)] + [h / (2 * n) for h in between]
+    return tuple(2.0 ** (-most * exponent) for exponent in exponents)

@@ -81,6 +81,19 @@ class NormResidual:
 
 
 @dataclass(frozen=True, slots=True)
+class BarePreNorm:
+    """A norm without weights before each mixer."""
+
+    mixer: Mixer
+    channel: Mixer
+    norm: Callable[[Operators, Array], Array]
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        x = ops.add(x, self.mixer(ops, self.norm(ops, x), w))
+        return ops.add(x, self.channel(ops, self.norm(ops, x), w))
+
+
+@dataclass(frozen=True, slots=True)
 class PostNorm:
     """A norm of each mixer's result, before it is added (Liu et al. 2021)."""
 

@@ -32,6 +32,7 @@ KERNELS: dict[str, Callable[..., None]] = {
     "mix": elementwise.mix,
     "gaussian_top_k": elementwise.gaussian_top_k,
     "scale": elementwise.map_one_by_number(simd.multiply),
+    "clamp": elementwise.clamp,
     "softcap": elementwise.map_one_by_number(elementwise.capped),
     "quantize": activations.quantize,
     "rms_norm_quantize": activations.rms_norm_quantize,

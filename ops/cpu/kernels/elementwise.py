@@ -12,6 +12,7 @@ from ops.cpu.kernels.simd.operations import (
     fma,
     load_some,
     maximum,
+    minimum,
     multiply,
     store,
     store_some,
@@ -83,6 +84,16 @@ def map_one_by_number(function):
     return kernel
 
 
+def clamp(op, step, thread, threads):
+    """y = min(max(x, low), high)."""
+    x, y, width = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
+    size = load_i64(step, load_i64(op, 3)) * load_i64(op, 4) * width
+    low, high = np.float32(load_f64(op, 5)), np.float32(load_f64(op, 6))
+    first, last = share(size, thread, threads)
+    raised_row(x + 4 * first, y + 4 * first, last - first, low)
+    lowered_row(y + 4 * first, y + 4 * first, last - first, high)
+
+
 def map_two(function):
     """z = function(x, y), element by element."""
     run = along_two(device(lambda x, y, number: function(x, y)))
@@ -132,7 +143,13 @@ def gelu_exact(x):
     return np.float32(0.5 * x * (1 + math.erf(x * 0.7071067811865476)))
 
 
-EACH = {"softplus": softplus, "gelu_exact": gelu_exact}
+@device
+def elu(x):
+    """x; below 0 e^x - 1."""
+    return x if x > 0 else np.float32(math.expm1(float(x)))
+
+
+EACH = {"softplus": softplus, "gelu_exact": gelu_exact, "elu": elu}
 
 
 @device
@@ -141,6 +158,8 @@ def capped(x, cap):
 
 
 multiplied_row = along_one(multiply)
+raised_row = along_one(maximum)
+lowered_row = along_one(minimum)
 copied_row = along_one(device(lambda x, number: x))
 centred_row = along_one(subtract)
 added_row = along_two(device(lambda x, y, number: add(x, y)))
@@ -242,8 +261,11 @@ def layer_norm(op, step, thread, threads):
     for t in range(count * thread // threads, count * (thread + 1) // threads):
         here, there = x + 4 * t * width, y + 4 * t * width
         centred_row(here, there, width, mean(here, width))
-        own = 4 * width * (t % weight_rows)
-        scaled_row(there, weight + own, there, width, inverse_rms(there, width, eps))
+        own, factor = 4 * width * (t % weight_rows), inverse_rms(there, width, eps)
+        if weight == 0:
+            multiplied_row(there, there, width, factor)
+        else:
+            scaled_row(there, weight + own, there, width, factor)
         if bias != 0:
             added_row(there, bias + own, there, width, ZERO)
 

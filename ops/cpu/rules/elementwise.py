@@ -5,6 +5,7 @@ from ops.cpu.lower import Call, Lowering, Rules, rows, rows_step
 from ops.operations.elementwise import (
     Activate,
     Add,
+    Clamp,
     Columns,
     Gate,
     GaussianTopK,
@@ -70,6 +71,11 @@ def _scale(low: Lowering, op: Scale) -> Call:
     return Call("scale", (op.x, op.y, op.x.width, *rows(op.x), float(op.factor)))
 
 
+def _clamp(low: Lowering, op: Clamp) -> Call:
+    bounds = float(op.low), float(op.high)
+    return Call("clamp", (op.x, op.y, op.x.width, *rows(op.x), *bounds))
+
+
 def _softcap(low: Lowering, op: Softcap) -> Call:
     return Call("softcap", (op.x, op.y, op.x.width, *rows(op.x), float(op.cap)))
 
@@ -94,6 +100,7 @@ def _select_outputs(low: Lowering, op: SelectOutputs) -> Call:
 RULES: Rules = {
     Activate: _activate,
     Add: _add,
+    Clamp: _clamp,
     Columns: _columns,
     Gate: _gate,
     GaussianTopK: _gaussian_top_k,

@@ -5,11 +5,14 @@ from ops.operations.norms import LayerNorm, RmsNorm, RmsNormQuantize
 
 
 def _rms_norm(low: Lowering, op: RmsNorm) -> Call:
-    field, multiple = rows(op.x)
-    stretches = multiple * (op.x.width // op.width)
     weights = (low.floats(op.w.weight), op.w.weight.rows) if op.w else (0, 1)
-    shape = (op.width, field, stretches, float(op.eps))
-    return Call("rms_norm", (op.x, op.y, *weights, *shape))
+    return Call("rms_norm", (op.x, op.y, *weights, *_stretches(op), float(op.eps)))
+
+
+def _stretches(op: RmsNorm | LayerNorm) -> tuple[int, int, int]:
+    """Their width, and how a kernel finds their number."""
+    field, multiple = rows(op.x)
+    return op.width, field, multiple * (op.x.width // op.width)
 
 
 def _rms_norm_quantize(low: Lowering, op: RmsNormQuantize) -> Call:
@@ -19,11 +22,10 @@ def _rms_norm_quantize(low: Lowering, op: RmsNormQuantize) -> Call:
 
 
 def _layer_norm(low: Lowering, op: LayerNorm) -> Call:
-    vectors = low.floats(op.w.weight), low.floats(op.w.bias)
-    width, (field, multiple) = op.w.weight.columns, rows(op.x)
-    stretches = multiple * (op.x.width // width)
-    shape = (op.w.weight.rows, width, field, stretches, float(op.eps))
-    return Call("layer_norm", (op.x, op.y, *vectors, *shape))
+    weights = (0, 0, 1)
+    if op.w:
+        weights = (low.floats(op.w.weight), low.floats(op.w.bias), op.w.weight.rows)
+    return Call("layer_norm", (op.x, op.y, *weights, *_stretches(op), float(op.eps)))
 
 
 RULES: Rules = {

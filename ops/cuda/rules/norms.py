@@ -30,7 +30,8 @@ def _rms_norm_quantize(low: Lowering, op: RmsNormQuantize) -> Lowered:
 
 
 def _layer_norm(low: Lowering, op: LayerNorm) -> Lowered:
-    return _norm(low, "layer_norm", op, op.x.width, op.w)
+    assert op.weights is not None, "other norms are refused"
+    return _norm(low, "layer_norm", op, op.width, op.weights)
 
 
 def _norm(

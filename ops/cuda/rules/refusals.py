@@ -36,12 +36,12 @@ def _without_kernel(operation: Operation) -> str | None:
             return "attention by chunks"
         case Temperature() if operation.offset:
             return "queries that grow with an offset position"
+        case Attention() if operation.heads.slopes:
+            return "attention with biases by distance"
         case Route() if operation.bias or operation.routing.groups > 1:
             return "the choice of experts by groups or with a bias"
         case Route() if operation.routing.gating not in GATINGS:
             return f"the gating {operation.routing.gating}"
-        case RmsNorm() if operation.weights is None:
+        case LayerNorm() | RmsNorm() if operation.weights is None:
             return "a norm without weights, or with weights for each head"
-        case LayerNorm() if operation.w.weight.columns != operation.x.width:
-            return "a layer norm of each head"
     return None if type(operation) in RULES else f"the operator {kind}"

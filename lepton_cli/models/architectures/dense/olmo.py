@@ -1,11 +1,26 @@
-"""OLMo 2 and 3 (AI2): norms behind each mixer, and of whole rows of q and k."""
+"""OLMo 1 to 3 (AI2): first layer norms without weights, then RMS norms behind each mixer."""
 
 from dataclasses import replace
 
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.parts.attention import GroupedAttention
-from lepton_cli.models.parts.block import Mixer, PostNorm
-from ops.interface import Rope
+from lepton_cli.models.parts.block import BarePreNorm, Mixer, PostNorm
+from ops.interface import Array, Operators, Rope
+
+
+class Olmo(Decoder):
+    has_layer_norms = True
+    interleaved_rope = True
+
+    def block(self, layer: int) -> Mixer:
+        return BarePreNorm(self.mixer(layer), self.channel(layer), self.final_norm)
+
+    def final_norm(self, ops: Operators, x: Array) -> Array:
+        return ops.layer_norm(x, self.width, self.eps)
+
+    def attention(self, layer: int) -> GroupedAttention:
+        clamp = self.keys.number("attention.clamp_kqv", 0.0)
+        return replace(super().attention(layer), clamp=clamp or None)
 
 
 class OlMoe(Decoder):
@@ -19,7 +34,7 @@ class OlMoe(Decoder):
 
 
 class Olmo2(Decoder):
-    """OLMo 3 adds local layers, whose positions are not stretched."""
+    """The norms of q and k span all heads; OLMo 3 adds local layers, which are not stretched."""
 
     has_head_norm = True
     local_period = 4

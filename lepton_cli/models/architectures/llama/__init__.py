@@ -3,6 +3,8 @@
 from lepton_cli.models.entry import Entry
 
 ENTRIES = {
+    "arcee": Entry("arcee:Arcee", "AFM"),
+    "baichuan": Entry("baichuan:Baichuan", "Baichuan 1 and 2"),
     "bitnet": Entry("bitnet:BitNet", "BitNet b1.58"),
     "deci": Entry("deci:Deci", "Llama 3.x Nemotron Super and Ultra", ("archs2/deci-dense",)),
     "internlm2": Entry("llama:Llama", "InternLM 2 and 2.5", ("archs/internlm2-dense",)),
@@ -22,6 +24,7 @@ ENTRIES = {
         ("archs/mistral3-dense", "archs2/mistral3-moe", "more/rope-mistral3"),
     ),
     "nanbeige": Entry("nanbeige:Nanbeige", "Nanbeige", ("archs2/nanbeige-dense",)),
+    "refact": Entry("refact:Refact", "Refact", ("archs2/refact-dense",)),
     "smollm3": Entry("smollm3:SmolLm3", "SmolLM 3", ("archs/smollm3-dense",)),
     "xverse": Entry("llama:Llama", "XVERSE"),
 }

@@ -9,4 +9,5 @@ ENTRIES = {
     "falcon": Entry("falcon:Falcon", "Falcon 1", ("archs/falcon-dense",)),
     "gptneox": Entry("gptneox:GptNeoX", "GPT-NeoX, Pythia", ("archs/gptneox-dense",)),
     "plamo": Entry("plamo:Plamo", "PLaMo 13B"),
+    "stablelm": Entry("stablelm:StableLm", "StableLM", ("archs/stablelm-dense",)),
 }

@@ -60,8 +60,7 @@ from ops.state.formats import PANEL
 # operands of attention
 Q, Y, SINKS, HEADS, GROUP, VALUE_WIDTH, KEY_OFFSET, VALUE_OFFSET, PANEL_BYTES, ROW_BYTES = range(10)
 WINDOW, SCALE, CAP, SCRATCH, SCRATCH_BYTES, MOST_QUERIES, COUNTERS, ROWS_STEP = range(10, 18)
-KEY_WIDTH = 18
-QUERY_WIDTH, CHUNKED = 20, 21
+KEY_WIDTH, SLOPES, QUERY_WIDTH, CHUNKED = range(18, 22)
 
 # a thread's scratch: the tile's queries and their ranges, scores, records of the tile, then of all
 NUMBERS, FIRSTS, STOPS, SCORES = 0, 4 * TILE_LIMIT, 8 * TILE_LIMIT, 12 * TILE_LIMIT
@@ -106,6 +105,16 @@ def describe_tile(op, step, b, kv, n, last, scratch):
             any_first, any_stop = min(any_first, first), max(any_stop, stop)
         all_first, all_stop = max(all_first, first), min(all_stop, stop)
     return any_first, any_stop, all_first, all_stop
+
+
+@device
+def slope_of(op, step, b, number):
+    """The slope of a query's head, and the query's position relative to block b."""
+    heads, slopes = load_i64(op, HEADS), load_i64(op, SLOPES)
+    if slopes == 0:
+        return ZERO, 0
+    place = load_i32(load_i64(step, POSITIONS), number // heads) - b * BLOCK
+    return load_number(slopes, number % heads), place
 
 
 @device
@@ -235,7 +244,9 @@ def attention(keys, values):
         for r in range(tile_size()):
             scores, record = scratch + SCORES + 4 * BLOCK * r, scratch + RECORDS
             own_first, end = load_i32(scratch + FIRSTS, r), load_i32(scratch + STOPS, r)
-            exponentiate_scores(scores, own_first, end, scale, cap, record + r * record_bytes(d), d)
+            slope, place = slope_of(op, step, b, load_i32(scratch + NUMBERS, r))
+            record += r * record_bytes(d)
+            exponentiate_scores(scores, own_first, end, scale, cap, slope, place, record, d)
             accumulate_values_ragged(op, scratch, values, r, own_first, min(end, first))
         last = max(first, stop - PANEL)
         accumulate_values_shared(op, scratch, values, first, last, values + PANEL * row_bytes)

@@ -58,14 +58,19 @@ def masked(x, s, first, stop):
 
 
 @device
-def exponentiate_scores(scores, first, stop, scale, cap, record, d):
-    """Replaces q·k by exp(score - highest) and starts the record; V is added later."""
+def exponentiate_scores(scores, first, stop, scale, cap, slope, place, record, d):
+    """Replaces q·k by exp(score - highest) and starts the record; V is added later.
+
+    Scores fall by `slope` for each position between key and `place`, where the query is.
+    """
     begin, zero = first - first % LANES, zeros(scores, scores)
     top, total = add(zero, MINUS_INFINITY), zero
     for s in range(begin, stop, LANES):
         x = multiply(load_f32(scores + 4 * s), scale)
         if cap > 0:
             x = capped(x, cap)
+        if slope > 0:
+            x = fma(add(to_float(ramp()), np.float32(s - place)), slope, x)
         if s < first or s + LANES > stop:
             x = masked(x, s, first, stop)
         store(scores + 4 * s, x)
