@@ -11,6 +11,7 @@ from presets_gguf import PRESETS
 
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.models.decoder import Decoder
+from lepton_cli.models.parts.attention import falling_slopes
 from lepton_cli.models.registry import ARCHITECTURES, decoder_class
 from ops.operations.attention import Attention, Rotate
 from ops.operations.norms import RmsNorm
@@ -20,7 +21,7 @@ from quant.gguf import GGUF
 
 RECORDINGS = sorted({each for entry in ARCHITECTURES.values() for each in entry.recordings})
 # presets whose layers hand on more than one buffer
-ENTANGLED = {"arwkv7", "gemma3n", "gemma4", "rwkv7", "talkie"}
+ENTANGLED = {"arwkv7", "gemma3n", "gemma4", "hrm_text", "rwkv7", "talkie"}
 # llama.cpp's logits of these were never recorded
 UNRECORDED = {"bitnet", "codeshell", "ernie4_5", "exaone", "maincoder", "orion", "plamo"}
 UNRECORDED |= {"arwkv7", "starcoder", "xverse"}
@@ -411,6 +412,16 @@ def test_keys_that_no_earlier_layer_has_are_named(tmp_path, shared, pattern, nam
         ("gemma3n", "altup_proj.weight", np.zeros((2, 64, 64))),
         ("gemma3n", "blk.0.altup_predict_coef.weight", np.zeros((32, 4))),
         ("gemma3n", "blk.0.altup_correct_coef.weight", np.zeros((8, 4))),
+        ("olmo2", "blk.0.attn_q_norm.weight", np.zeros(16)),
+        ("stablelm", "blk.0.attn_q_norm.weight", np.zeros((3, 16))),
+        ("stablelm", "blk.0.attn_k_norm.weight", np.zeros((2, 2, 16))),
+        ("spark2_5", "blk.0.attn_gate.weight", np.zeros((3, 64))),
+        ("talkie", "blk.0.attn_q_norm.weight", np.zeros((5, 1))),
+        ("talkie", "blk.0.layer_output_scale.weight", np.zeros(3)),
+        ("talkie", "blk.1.attn_k.weight", np.zeros((33, 64))),
+        ("mpt", "blk.0.ffn.act.scales", np.zeros(128)),
+        ("plamo3", "blk.0.post_attention_norm", np.zeros(63)),
+        ("hrm_text", "hrm.z_l_init", np.zeros(63)),
     ],
 )
 def test_tensors_of_absurd_shapes_are_refused_by_name(tmp_path, preset, tensor, values):
@@ -498,6 +509,33 @@ def test_a_layer_that_a_search_emptied_passes_on_what_entered(tmp_path):
     assert [state.layer for state in program.states] == [3]
     ids = np.array(ids_of(12), np.int32)
     assert nmse(logits_of(path, ids, "cpu"), logits_of(path, ids, "reference")) < 1e-10
+
+
+def test_slopes_of_a_number_of_heads_that_is_no_power_of_two_lie_between():
+    assert falling_slopes(4, 8.0) == (2**-2, 2**-4, 2**-6, 2**-8)
+    assert falling_slopes(6, 8.0) == (2**-2, 2**-4, 2**-6, 2**-8, 2**-1, 2**-3)
+
+
+def test_the_baichuan_of_forty_layers_has_slopes_in_place_of_rotary_positions(tmp_path):
+    for layers, slopes in ((2, None), (40, falling_slopes(4, 8.0))):
+        path = write_model(tmp_path / "m.gguf", "baichuan", dimensions={"L": layers})
+        operations = loading.build(GGUF.open(path), 256).operations
+        assert any(isinstance(op, Rotate) for op in operations) == (slopes is None)
+        assert {op.heads.slopes for op in operations if isinstance(op, Attention)} == {slopes}
+
+
+def test_chameleon_never_writes_a_picture(tmp_path):
+    path = write_model(tmp_path / "m.gguf", "chameleon", dimensions={"V": 8200})
+    logits = logits_of(path, np.array(ids_of(3), np.int32), "cpu")
+    pictures = np.zeros(8200, bool)
+    pictures[4:8196] = True
+    assert np.all(logits[:, pictures] == np.finfo(np.float32).min)
+    assert np.all(np.abs(logits[:, ~pictures]) < 1e3)
+
+
+def test_an_hrm_whose_blocks_are_not_its_runs_is_refused(tmp_path):
+    path = write_model(tmp_path / "m.gguf", "hrm_text", metadata={"hrm_text.hrm.l_cycles": 2})
+    assert "block_count is 4 with 3 runs" in refused(path)
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,9 @@ class Preset:
     top: Mapping[str, str] = field(default_factory=lambda: UNTIED)
     keys: Mapping[str, Any] = field(default_factory=dict)
     dimensions: Mapping[str, int] = field(default_factory=dict)
-    bare_keys: Mapping[str, Any] = field(default_factory=dict)  # as they are, without a prefix
     layers: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     """By number: what a layer has instead; a tensor without a shape is left out."""
+    bare_keys: Mapping[str, Any] = field(default_factory=dict)  # as they are, without a prefix
 
 
 # Gemma 3n and 4: P inputs a layer, I of all; heads of W in global layers, Q of queries, U of values
@@ -618,6 +618,8 @@ PRESETS = {
         ATTENTION | QK_NORM | FFN_NORM | shapes("ffn_up.weight:FD ffn_down.weight:DF"),
         bare_keys={"xielu.alpha_p": 0.8, "xielu.alpha_n": [0.7, 0.6], "xielu.beta": 0.5},
     ),
+    "arcee": Preset("arcee", ATTENTION | FFN_NORM | shapes("ffn_up.weight:FD ffn_down.weight:DF")),
+    "baichuan": Preset("baichuan", DENSE),
     "bloom": Preset(
         "bloom",
         FUSED | FFN_NORM | UNGATED | LAYER_NORMS,
@@ -628,6 +630,19 @@ PRESETS = {
         "chameleon",
         DENSE | shapes("attn_q_norm.weight:Hd attn_k_norm.weight:Kd attn_q_norm.bias:Hd"),
         keys={"swin_norm": True},
+    ),
+    "hrm_text": Preset(
+        "hrm_text",
+        BRANCHES | shapes("attn_gate.weight:AD"),
+        shapes("token_embd.weight:VD output.weight:VD hrm.z_l_init:D"),
+        {"hrm.layers_per_stack": 1, "hrm.h_cycles": 1, "hrm.l_cycles": 3},
+        {"L": 4},
+    ),
+    "jais": Preset(
+        "jais",
+        FUSED | FFN_NORM | FFN | LAYER_NORMS | shapes("ffn_gate.bias:F ffn_up.bias:F"),
+        UNTIED_LAYER_NORM,
+        {"attention.max_alibi_bias": 8.0},
     ),
     "mpt": Preset(
         "mpt",

@@ -41,7 +41,10 @@ class GroupedAttention:
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         y = self.attend(ops, *self.project(ops, x, w), w)
         if self.gate is not None:
-            y = ops.multiply(y, ops.activate(ops.linear(w.attn_gate, x), self.gate))
+            gate, rows = w.attn_gate, w.attn_gate.weight.rows
+            if rows != self.heads.query_heads:
+                check_widths(gate.weight.name, rows, self.heads.query_heads * self.heads.values)
+            y = ops.multiply(y, ops.activate(ops.linear(gate, x), self.gate))
         return ops.linear(w.attn_output, y)  # (T, D)
 
     def attend(self, ops: Operators, q: Array, k: Array, v: Array, w: Layer) -> Array:
@@ -76,16 +79,17 @@ class GroupedAttention:
 
     def project(self, ops: Operators, x: Array, w: Layer) -> tuple[Array, Array, Array]:
         """q, k and v; a fused matrix holds the rows of all three in this order."""
-        if "attn_qkv" not in w:
-            return ops.linear(w.attn_q, x), ops.linear(w.attn_k, x), ops.linear(w.attn_v, x)
         h = self.heads
-        first = h.query_heads * h.head_width
-        second = first + h.kv_heads * h.head_width
-        last = second + h.kv_heads * h.values
-        check_widths(w.attn_qkv.weight.name, w.attn_qkv.weight.rows, last)
-        parts = ((0, first), (first, second), (second, last))
-        q, k, v = (ops.linear(w.attn_qkv.part(*part), x) for part in parts)
-        return q, k, v
+        q, k, v = h.query_heads * h.head_width, h.kv_heads * h.head_width, h.kv_heads * h.values
+        if "attn_qkv" in w:
+            check_widths(w.attn_qkv.weight.name, w.attn_qkv.weight.rows, q + k + v)
+            stretches = ((0, q), (q, q + k), (q + k, q + k + v))
+            parts = [w.attn_qkv.part(*stretch) for stretch in stretches]
+        else:
+            parts = [w.attn_q, w.attn_k, w.attn_v]
+            for part, rows in zip(parts, (q, k, v), strict=True):
+                check_widths(part.weight.name, part.weight.rows, rows)
+        return ops.linear(parts[0], x), ops.linear(parts[1], x), ops.linear(parts[2], x)
 
 
 @dataclass(frozen=True, slots=True)

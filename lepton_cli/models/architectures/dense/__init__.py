@@ -10,9 +10,10 @@ ENTRIES = {
     "ernie4_5-moe": Entry(
         "ernie4_5:Ernie45Moe", "ERNIE 4.5 with experts", ("archs/ernie4_5-moe-moe",)
     ),
-    "exaone-moe": Entry("exaone:ExaoneMoe", "K-EXAONE"),
     "exaone": Entry("exaone:Exaone", "EXAONE 3"),
+    "exaone-moe": Entry("exaone:ExaoneMoe", "K-EXAONE"),
     "exaone4": Entry("exaone:Exaone4", "EXAONE 4", ("archs/exaone4-dense",)),
+    "hrm_text": Entry("hrm_text:HrmText", "HRM-Text", ("archs2/hrm_text-dense",)),
     "hunyuan-dense": Entry("hunyuan:Hunyuan", "Hunyuan 0.5B to 7B", ("archs/hunyuan-dense-dense",)),
     "hunyuan-moe": Entry("hunyuan:HunyuanMoe", "Hunyuan A13B"),
     "hunyuan_vl": Entry("hunyuan:HunyuanVl", "Hunyuan OCR (text)", ("archs2/hunyuan_vl-dense",)),
@@ -20,8 +21,8 @@ ENTRIES = {
         "muse_glimmer:MuseGlimmer", "Muse-Glimmer", ("archs2/muse-glimmer-dense",)
     ),
     "olmo": Entry("olmo:Olmo", "OLMo 1"),
-    "olmoe": Entry("olmo:OlMoe", "OLMoE", ("archs/olmoe-moe",)),
     "olmo2": Entry("olmo:Olmo2", "OLMo 2 and 3", ("archs/olmo2-dense",)),
+    "olmoe": Entry("olmo:OlMoe", "OLMoE", ("archs/olmoe-moe",)),
     "openelm": Entry("openelm:OpenElm", "OpenELM", ("archs2/openelm-dense",)),
     "paddleocr": Entry("ernie4_5:PaddleOcr", "PaddleOCR VL (text)", ("archs2/paddleocr-moe",)),
     "pangu-embedded": Entry("exaone:Pangu", "openPangu Embedded", ("archs2/pangu-embedded-dense",)),

@@ -23,6 +23,7 @@ class Deci(Llama):
 
 
 def unchanged(ops: Operators, x: Array, w: Layer) -> Array:
+    w.leave_out("attn_norm", "attn_q", "attn_k", "attn_v", "attn_output")
     return x
 
 
