@@ -54,6 +54,7 @@ class Decoder:
     local_period: ClassVar[int | None] = None  # one layer in so many sees the whole context
     global_first: ClassVar[bool] = False  # and it is the first of them, not the last
     default_window: ClassVar[int] = 0  # of local layers, in a file that does not say
+    stretches_local: ClassVar[bool] = False  # positions of local layers, as those of the others
     ignored: ClassVar[frozenset[str]] = frozenset()  # tensors that are known to be of no use
     unapplied: ClassVar[frozenset[str]] = frozenset()
     """Biases and scales that files may hold and llama.cpp, whose arithmetic counts, leaves out."""
@@ -205,8 +206,11 @@ class Decoder:
 
     @cached_property
     def local_rope(self) -> Rope:
-        """Of local layers that turn otherwise: by a base of their own, and never stretched."""
-        return self.turn(plain(self.keys, self.local_base(), self.rotary))
+        """Of local layers that turn otherwise: by a base of their own, and mostly unstretched."""
+        base, rotary = self.local_base(), self.local_rotary
+        if self.stretches_local:
+            return self.turn(*scaled(self.keys, base, rotary, self.yarn))
+        return self.turn(plain(self.keys, base, rotary))
 
     @property
     def yarn(self) -> Yarn:
@@ -227,6 +231,10 @@ class Decoder:
     def rotary(self) -> int:
         """How many dimensions of a head turn."""
         return self.read_rotary("rope.dimension_count", self.head_width(0))
+
+    @property
+    def local_rotary(self) -> int:
+        return self.rotary
 
     def read_rotary(self, key: str, default: int, layer: int = 0) -> int:
         width, rotary = self.head_width(layer), self.keys.positive(key, default)

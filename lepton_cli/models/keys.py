@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from quant.errors import ModelFileError
 from quant.gguf import Metadata
 
@@ -46,6 +48,19 @@ class Keys:
             return default
         values = self._values(key)
         return values[layer] if self._is_list(key) else values[0]
+
+    def number_at(self, key: str, layer: int, default: float) -> float:
+        """As `at`, of real numbers."""
+        value = self.metadata.get(self.name(key), default)
+        if isinstance(value, int | float):
+            return self.number(key, default)
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+            raise self.error(key, "is no list of numbers")
+        if len(value) != (blocks := self.integer("block_count")):
+            raise self.error(key, f"has {len(value)} entries for {blocks} layers")
+        if not np.isfinite(value[layer]):
+            raise self.error(key, f"holds {value[layer]}")
+        return float(value[layer])
 
     def _is_list(self, key: str) -> bool:
         return not isinstance(self.metadata[self.name(key)], int)

@@ -302,6 +302,63 @@ PRESETS = {
         UNTIED_LAYER_NORM | shapes("output.bias:V"),
         MOE,
     ),
+    "bailingmoe3": Preset(
+        "bailingmoe3",
+        KIMI_DELTA
+        | shapes("ssm_f_a.weight:XD ssm_g_a.weight:XD")
+        | {"ssm_f_b.weight": "", "ssm_g_b.weight": ""}
+        | FFN_NORM
+        | EXPERTS
+        | SHARED_EXPERT
+        | CHOSEN_WITH_BIAS,
+        keys=LATENT_KEYS
+        | KIMI_KEYS
+        | MOE
+        | {"attention.key_length": 40, "attention.value_length": 32, "expert_gating_func": 2}
+        | {"attention.head_count": [4, 0], "attention.head_count_kv": [1, 0]}
+        | {"kda.gate_lower_bound": -5.0}
+        | {"swiglu_clamp_exp": [0.0, 0.2], "swiglu_clamp_shexp": [0.1, 0.1]},
+        dimensions=KIMI_SIZES | LATENT_SIZES,
+        layers={
+            0: instead(
+                LATENT
+                | LOW_RANK_QUERIES
+                | shapes("attn_k_b.weight:Hrn attn_v_b.weight:Hvr attn_gate.weight:HD"),
+                KIMI_DELTA | EXPERTS | SHARED_EXPERT | CHOSEN_WITH_BIAS,
+            )
+        },
+    ),
+    "afmoe": Preset(
+        "afmoe",
+        ATTENTION
+        | QK_NORM
+        | FFN_NORM
+        | EXPERTS
+        | CHOSEN_WITH_BIAS
+        | POST_NORMS
+        | shapes("attn_gate.weight:AD"),
+        keys=MOE | WINDOW,
+        dimensions={"L": 4},
+    ),
+    "laguna": Preset(
+        "laguna",
+        ATTENTION | QK_NORM | FFN_NORM | EXPERTS | CHOSEN_WITH_BIAS | shapes("attn_gate.weight:HD"),
+        keys=MOE | WINDOW | YARN | {"rope.dimension_count_swa": 8},
+    ),
+    "maple": Preset(
+        "maple",
+        ATTENTION | QK_NORM | FFN_NORM | EXPERTS,
+        keys=MOE
+        | WINDOW
+        | {"attention.sliding_window_pattern": [True, False], "swiglu_clamp_exp": [0.1, 0.2]},
+    ),
+    "step35": Preset(
+        "step35",
+        ATTENTION | QK_NORM | FFN_NORM | EXPERTS | SHARED_EXPERT | shapes("attn_gate.weight:HD"),
+        keys=MOE
+        | WINDOW
+        | {"attention.sliding_window_pattern": [True, False], "swiglu_clamp_shexp": [0.0, 0.1]},
+    ),
     "llama4": Preset(
         "llama4",
         ATTENTION | FFN_NORM | EXPERTS | SHARED_EXPERT,

@@ -1,11 +1,36 @@
 """Channel mixers: dense feed-forward parts, and mixtures of experts."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from lepton_cli.models.parts.block import Mixer, Norm, ones_like
 from lepton_cli.models.weights import Layer
 from ops.interface import Activation, Array, ExpertChoice, Linear, Operators, Routing, check_widths
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Bounds min(gate, most), and up within ± most, where `most` is above 0.
+
+    The gate is bounded behind its activation, or `early`: before it.
+    """
+
+    most: float
+    early: bool = False
+
+    def gate(self, ops: Operators, gate: Array, up: Array, activation: Activation) -> Array:
+        """The product of both, as `ops.gate`."""
+        if self.most <= 0:
+            return ops.gate(gate, up, activation)
+        up = ops.clamp(up, -self.most, self.most)
+        if self.early:
+            return ops.gate(ops.clamp(gate, -math.inf, self.most), up, activation)
+        gate = ops.activate(gate, activation)
+        return ops.multiply(ops.clamp(gate, -math.inf, self.most), up)
+
+
+UNLIMITED = Limit(0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +44,7 @@ class Dense:
     activation: Activation
     inner_norm: Norm | None = None
     suffix: str = ""
+    limit: Limit = UNLIMITED
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         down, up = w[f"ffn_down{self.suffix}"], w[f"ffn_up{self.suffix}"]
@@ -28,7 +54,7 @@ class Dense:
         else:
             check_widths(up.weight.name, up.weight.rows, 2 * half)
             gate, up = up.part(0, half), up.part(half, 2 * half)
-        y = ops.gate(ops.linear(gate, x), ops.linear(up, x), self.activation)  # (T, F)
+        y = self.limit.gate(ops, ops.linear(gate, x), ops.linear(up, x), self.activation)  # (T, F)
         if self.inner_norm is not None:
             y = self.inner_norm(ops, y, w.ffn_sub_norm)
         return ops.linear(down, y)  # (T, D)
@@ -69,6 +95,7 @@ class Mixture:
 
     routing: Routing
     activation: Activation
+    limit: Limit = UNLIMITED  # of gates that are matrices of their own
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         return self.sum_of(ops, x, self.choose(ops, x, w), w)
@@ -87,16 +114,15 @@ class Mixture:
             both = ops.expert_linear(w.ffn_gate_up_exps, x, chosen)  # (T·k, 2·F)
             half = w.ffn_down_exps.weight.columns
             check_widths(w.ffn_gate_up_exps.weight.name, w.ffn_gate_up_exps.weight.rows, 2 * half)
-            y = self.gate(ops, ops.columns(both, 0, half), ops.columns(both, half, 2 * half))
+            halves = ops.columns(both, 0, half), ops.columns(both, half, 2 * half)
+            y = ops.gate(*halves, self.activation)
         elif "ffn_gate_exps" in w:
             gate = ops.expert_linear(w.ffn_gate_exps, x, chosen)  # (T·k, F)
-            y = self.gate(ops, gate, ops.expert_linear(w.ffn_up_exps, x, chosen))
+            up = ops.expert_linear(w.ffn_up_exps, x, chosen)
+            y = self.limit.gate(ops, gate, up, self.activation)
         else:
             y = ops.activate(ops.expert_linear(w.ffn_up_exps, x, chosen), self.activation)
         return ops.expert_linear(w.ffn_down_exps, y, chosen)
-
-    def gate(self, ops: Operators, gate: Array, up: Array) -> Array:
-        return ops.gate(gate, up, self.activation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +143,7 @@ class InputMixture(Mixture):
             ops.multiply(ops.expert_linear(matrix, x, chosen), chosen.weights)
             for matrix in (w.ffn_gate_exps, w.ffn_up_exps)
         )
-        y = ops.expert_linear(w.ffn_down_exps, self.gate(ops, gate, up), chosen)
+        y = ops.expert_linear(w.ffn_down_exps, ops.gate(gate, up, self.activation), chosen)
         return ops.expert_sum(y, replace(chosen, weights=ones_like(ops, chosen.weights)))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lepton_cli.models.parts.attention import Temperature
 from lepton_cli.models.parts.block import Norm
 from lepton_cli.models.weights import Layer
-from ops.interface import Array, Heads, Operators, Rope, check_widths
+from ops.interface import Activation, Array, Heads, Operators, Rope, check_widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class LatentAttention:
     rope: Rope | None
     norm: Norm
     temperature: Temperature | None = None
+    gate: Activation | None = None  # of a number for each head, which multiplies its results
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         q, q_turned = self.queries(ops, x, w)  # (T, H*plain), (T, H*turning)
@@ -36,6 +37,9 @@ class LatentAttention:
             y = self.expanded(ops, q, q_turned, latent, k_turned, w)
         else:
             y = self.absorbed(ops, q, q_turned, latent, k_turned, w)
+        if self.gate is not None:
+            check_widths(w.attn_gate.weight.name, w.attn_gate.weight.rows, self.heads)
+            y = ops.multiply(y, ops.activate(ops.linear(w.attn_gate, x), self.gate))
         return ops.linear(w.attn_output, y)  # (T, D)
 
     def queries(self, ops: Operators, x: Array, w: Layer) -> tuple[Array | None, Array]:

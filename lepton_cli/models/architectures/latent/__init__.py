@@ -3,6 +3,7 @@
 from lepton_cli.models.entry import Entry
 
 ENTRIES = {
+    "bailingmoe3": Entry("bailingmoe3:BailingMoe3", "Ling 3", ("archs2/bailingmoe3-moe",)),
     "deepseek2": Entry(
         "deepseek2:DeepSeek2",
         "DeepSeek V2, V3, R1, Kimi K2, GLM-4.7-Flash, GigaChat 3",

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import ClassVar
 
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.parts.block import Mixer
@@ -14,7 +15,8 @@ STORED = 0.1  # times the logarithm's multiplier is what files hold
 
 class DeepSeek2(Decoder):
     interleaved_rope = True
-    has_gating_key, normalizes, has_shared_expert = True, None, True
+    has_gating_key, has_shared_expert = True, True
+    normalizes: ClassVar[bool | None] = None
 
     def mixer(self, layer: int) -> Mixer:
         return self.latent(layer)

@@ -1,5 +1,7 @@
 """Kimi Linear (Moonshot AI 2025): Kimi delta attention, latent attention in some layers."""
 
+from typing import ClassVar
+
 from lepton_cli.models.architectures.latent.deepseek2 import DeepSeek2
 from lepton_cli.models.parts.block import Mixer
 from lepton_cli.models.parts.recurrence import KimiDelta
@@ -9,6 +11,7 @@ from ops.interface import DeltaHeads, Rope
 class KimiLinear(DeepSeek2):
     """A layer without heads of keys and values is recurrent; nothing turns."""
 
+    normalizes: ClassVar[bool | None] = True
     unapplied = frozenset({"attn_q.bias", "attn_k.bias", "attn_v.bias"})
 
     def mixer(self, layer: int) -> Mixer:
@@ -21,9 +24,6 @@ class KimiLinear(DeepSeek2):
         heads = self.weights.weight(f"blk.{layer}.ssm_beta.weight").rows
         width = self.keys.positive("kda.head_dim")
         return DeltaHeads(heads, heads, width, width, width**-0.5)
-
-    def reads_normalize(self) -> bool:
-        return True
 
     def lower_bound(self) -> float | None:
         return None
