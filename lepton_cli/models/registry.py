@@ -14,6 +14,7 @@ from lepton_cli.models.architectures import (
     hybrids,
     latent,
     llama,
+    local_mixtures,
     mixtures,
     parallel,
     phi,
@@ -24,7 +25,20 @@ from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.entry import Entry
 
 FAMILIES = (
-    *(dense, gemma, glm, gpt, granite, hybrids, latent, llama, mixtures, parallel, phi),
+    *(
+        dense,
+        gemma,
+        glm,
+        gpt,
+        granite,
+        hybrids,
+        latent,
+        llama,
+        local_mixtures,
+        mixtures,
+        parallel,
+        phi,
+    ),
     *(qwen, recurrent),
 )
 

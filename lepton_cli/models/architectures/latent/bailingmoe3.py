@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from lepton_cli.models.architectures.latent.deepseek2 import DeepSeek2
 from lepton_cli.models.architectures.latent.kimi import KimiLinear
-from lepton_cli.models.architectures.mixtures.step35 import BoundedGates
+from lepton_cli.models.architectures.local_mixtures.step35 import BoundedGates
 from lepton_cli.models.parts.latent import LatentAttention
 from lepton_cli.models.rope import Frequencies
 from lepton_cli.models.weights import FEED_FORWARD_SCALES

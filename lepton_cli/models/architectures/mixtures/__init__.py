@@ -3,7 +3,6 @@
 from lepton_cli.models.entry import Entry
 
 ENTRIES = {
-    "afmoe": Entry("afmoe:AfMoe", "Arcee Trinity"),
     "arctic": Entry("arctic:Arctic", "Snowflake Arctic"),
     "bailingmoe": Entry("bailing:BailingMoe", "Ling and Ring"),
     "bailingmoe2": Entry("bailing:BailingMoe2", "Ling and Ring 2"),
@@ -13,15 +12,7 @@ ENTRIES = {
     "dots1": Entry("dots1:Dots1", "dots.llm1"),
     "grok": Entry("grok:Grok", "Grok 1 and 2", ("archs2/grok-moe",)),
     "hy_v3": Entry("hy_v3:HyV3", "Hunyuan 3", ("archs2/hy_v3-moe",)),
-    "laguna": Entry("laguna:Laguna", "poolside Laguna"),
-    "maple": Entry("maple:Maple", "Maple", ("archs2/maple-moe",)),
-    "mellum": Entry("mellum:Mellum", "Mellum 2"),
-    "mimo2": Entry("mimo2:MiMo2", "MiMo V2", ("archs2/mimo2-moe",)),
     "minimax-m3": Entry("minimax:MiniMaxM3", "MiniMax M3", ("archs2/minimax-m3-moe",)),
-    "smallthinker": Entry(
-        "smallthinker:SmallThinker", "SmallThinker", ("archs2/smallthinker-moe",)
-    ),
     "minimax-m2": Entry("minimax:MiniMaxM2", "MiniMax M2", ("archs2/minimax-m2-moe",)),
     "gpt-oss": Entry("gpt_oss:GptOss", "gpt-oss", ("archs/gpt-oss-moe",)),
-    "step35": Entry("step35:Step35", "Step 3.5 and 3.7 Flash"),
 }
