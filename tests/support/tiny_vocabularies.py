@@ -80,5 +80,15 @@ def longest_matches(*more: tuple[str, TokenType]) -> dict[str, Any]:
     return {"model": "rwkv", **vocabulary(tokens)}
 
 
+def best_scores() -> dict[str, Any]:
+    """PLaMo 2's: bytes, letters, and words that compete."""
+    special = [("<|plamo:unk|>", U), ("<|plamo:bos|>", C), ("<|plamo:eos|>", C), *BYTES]
+    scored = {"a": -3.0, "b": -3.0, "c": -3.0, " ": -2.0, "ab": -2.0, "bc": -2.5, "abc": -5.0}
+    scored |= {"cab": -1.0, "中": -4.0, "cc": -6.0}
+    tokens = [*special, *((text, N) for text in scored)]
+    scores = np.array([0.0] * len(special) + [*scored.values()], np.float32)
+    return {"model": "plamo2", **vocabulary(tokens), "scores": scores}
+
+
 def build(keys: Mapping[str, Any]) -> Tokenizer:
     return build_tokenizer(metadata(keys))

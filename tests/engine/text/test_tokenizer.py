@@ -18,6 +18,7 @@ from tiny_vocabularies import (
     D,
     N,
     U,
+    best_scores,
     build,
     byte_pairs,
     gemma4,
@@ -41,6 +42,7 @@ SENTENCE = build(sentence_pieces(*SPECIAL))
 BYTE_LEVEL = build(byte_pairs(*SPECIAL))
 GEMMA = build(gemma4(*SPECIAL))
 RWKV = build(longest_matches())
+PLAMO = build(best_scores())
 ALL = pytest.mark.parametrize("tokenizer", [SENTENCE, BYTE_LEVEL, GEMMA], ids=["spm", "bpe", "raw"])
 MIXED = st.lists(st.one_of(st.sampled_from(PARTS), st.text(max_size=4))).map("".join)
 
@@ -306,3 +308,40 @@ def test_rwkv_bytes_that_begin_no_token_are_unknown() -> None:
 def test_rwkv_escapes_that_name_no_byte_stand_for_themselves() -> None:
     tokenizer = build(longest_matches((r"\xzz", N), (r"\q", N), ("ends\\", N)))
     assert [tokenizer.token_bytes(token) for token in (261, 262, 263)] == [b"xzz", b"q", b"ends\\"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("abc", ["abc"]),  # 5 is as good as ab, c: the longer token first
+        ("abcab", ["ab", "cab"]),  # 3 in all
+        ("bcab", ["b", "cab"]),
+        ("cc", ["cc"]),
+        ("a 中b", ["a", " ", "中", "b"]),
+        ("aä", ["a", "<0xC3>", "<0xA4>"]),
+        ("\ufeffa", ["a"]),
+        ("<|plamo:eos|>", [f"<0x{byte:02X}>" for byte in b"<|pl"] + ["a"]),
+    ],
+)
+def test_plamo_takes_the_best_sum_of_scores(text: str, tokens: list[str]) -> None:
+    ids = PLAMO.encode(text, add_special=False)
+    assert texts_of(PLAMO, ids)[: len(tokens)] == tokens
+    assert PLAMO.decode(ids) == text.removeprefix("\ufeff")
+
+
+@given(text=st.text("abc ä中", max_size=9))
+def test_no_other_way_to_cut_a_text_has_a_better_sum(text: str) -> None:
+    scores = dict(zip(best_scores()["tokens"], best_scores()["scores"].tolist(), strict=True))
+
+    def best(rest: str) -> float:
+        if not rest:
+            return 0.0
+        sums = [best(rest[1:]) - 1000]
+        for end in range(1, len(rest) + 1):
+            if (piece := rest[:end].encode()) in scores:
+                sums.append(scores[piece] + best(rest[end:]))
+        return max(sums)
+
+    tokens = texts_of(PLAMO, PLAMO.encode(text, add_special=False))
+    known = sum(scores[token.encode()] for token in tokens if not token.startswith("<0x"))
+    assert known - 1000 * text.count("ä") == pytest.approx(best(text))

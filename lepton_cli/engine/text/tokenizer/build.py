@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from lepton_cli.engine.text.tokenizer.best_scores import BestScoreSpeller
 from lepton_cli.engine.text.tokenizer.byte_pairs import MERGES, BytePairSpeller
 from lepton_cli.engine.text.tokenizer.longest_matches import LongestMatchSpeller
 from lepton_cli.engine.text.tokenizer.pretokenizers import PRETOKENIZERS, Pretokenizer
@@ -90,8 +91,20 @@ def _rwkv(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
     return special, LongestMatchSpeller(vocabulary, special.unknown)
 
 
+def _plamo2(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
+    special = read_special_tokens(metadata, vocabulary, Defaults(bos=1, eos=2, unknown=0))
+    return special, BestScoreSpeller(metadata, vocabulary, special.unknown)
+
+
 MODELS: Mapping[str, Callable[[Metadata, Vocabulary], Parts]] = MappingProxyType(
-    {"llama": _llama, "gpt2": _gpt2, "gemma4": _gemma4, "bert": _bert, "rwkv": _rwkv}
+    {
+        "llama": _llama,
+        "gpt2": _gpt2,
+        "gemma4": _gemma4,
+        "bert": _bert,
+        "rwkv": _rwkv,
+        "plamo2": _plamo2,
+    }
 )
 
 
@@ -105,7 +118,7 @@ def _notes(metadata: Metadata) -> list[str]:
     model, pre = metadata.string(MODEL), metadata.string(PRE, "")
     if TYPES not in metadata:
         notes.append(f"no {TYPES}: every token counts as text")
-    if model == "llama" and SCORES not in metadata:
+    if model in ("llama", "plamo2") and SCORES not in metadata:
         notes.append(f"no {SCORES}: text is split into tokens without them, and answers may suffer")
     if model in ("gpt2", "gemma4") and MERGES not in metadata:
         notes.append(f"no {MERGES}: text is split into single characters, and answers may suffer")
