@@ -88,6 +88,12 @@ class Keys:
         period = self.integer(key, period)
         return period == 0 or layer % period != (0 if global_first else period - 1)
 
+    def is_recurrent(self, layer: int, interval: int) -> bool:
+        """Whether a layer is listed as recurrent; without a list, one in `interval` is not."""
+        if "attention.recurrent_layers" in self:
+            return bool(self.at("attention.recurrent_layers", layer))
+        return (layer + 1) % self.positive("full_attention_interval", interval) != 0
+
     def positive(self, key: str, default: int | None = None) -> int:
         """One number for the whole model. A file may repeat it for each layer."""
         if key not in self and default is not None:

@@ -1,29 +1,30 @@
-"""RWKV 6 and 7 (Peng et al. 2024, 2025): linear attention, and rows mixed with those before."""
+"""RWKV 6 and 7 (Peng et al. 2024, 2025): linear attention and token shift."""
 
 from dataclasses import dataclass
 
+from lepton_cli.models.parts.recurrence import of_length_1
 from lepton_cli.models.weights import Layer
 from ops.interface import Activation, Array, Linear, Operators, check_widths
 from quant.errors import ModelFileError
 
 GROUP_NORM_EPS = 64e-5
 DECAY = -0.606531  # the logarithm of the strongest decay of RWKV 7
-SHORTEST = 1e-12  # a length that counts as one
+MIN_LENGTH = 1e-12  # of a key that is normalised
 BRANCHES = "wkvrg"  # of RWKV 6 in the file's order: decay, keys, values, receptance, gate
 
 
-def to_previous(ops: Operators, x: Array) -> Array:
-    """The way from each row to the row of the token before."""
+def shift_difference(ops: Operators, x: Array) -> Array:
+    """The previous token's row minus the token's own (token shift)."""
     return ops.add(ops.shift(x), ops.scale(x, -1.0))
 
 
-def toward(ops: Operators, x: Array, way: Array, share: Linear, width: int) -> Array:
-    """Each row a share of the way further, another share for each column."""
-    return ops.add(x, scaled(ops, way, share, width))
+def lerp(ops: Operators, x: Array, difference: Array, w: Linear, width: int) -> Array:
+    """Linear interpolation between a row and the previous one, with a weight for each column."""
+    return ops.add(x, scaled(ops, difference, w, width))
 
 
 def scaled(ops: Operators, x: Array, w: Linear, width: int) -> Array:
-    """Each column of so many times its own number."""
+    """x · w, one weight for each of `width` columns. Raises ModelFileError."""
     check_widths(w.weight.name, w.weight.columns, width)
     return ops.scale_by(x, w)
 
@@ -43,7 +44,7 @@ def head_norm(ops: Operators, y: Array, w: Layer, heads: int) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class TimeMix6:
-    """The shares of the way to the row before depend on the token, and so does the decay."""
+    """The interpolation weights of the token shift and the decays are computed for each token."""
 
     head_width: int
 
@@ -63,9 +64,9 @@ class TimeMix6:
         return "silu"
 
     def branches(self, ops: Operators, x: Array, w: Layer) -> list[Array]:
-        """What enters each branch: a share of the way that is computed from a common one."""
-        way = to_previous(ops, x)
-        first = toward(ops, x, way, w.time_mix_lerp_x, w.time_mix_w1.weight.columns)
+        """The input of each branch, interpolated with weights from a common first interpolation."""
+        difference = shift_difference(ops, x)
+        first = lerp(ops, x, difference, w.time_mix_lerp_x, w.time_mix_w1.weight.columns)
         if "time_mix_lerp_fused" in w:
             shares = w.time_mix_lerp_fused.parts(*[1] * len(BRANCHES))
         else:
@@ -76,7 +77,7 @@ class TimeMix6:
         for n, down in enumerate(w.time_mix_w1.parts(*[rank] * len(BRANCHES))):
             up = Linear(w.time_mix_w2.weight.matrix(n), shares[n].weight)
             share = ops.linear(up, ops.activate(ops.linear(down, first), "tanh"))
-            entering.append(ops.add(x, ops.multiply(way, share)))
+            entering.append(ops.add(x, ops.multiply(difference, share)))
         return entering
 
     def attend(self, ops: Operators, r: Array, k: Array, v: Array, decay: Array, w: Layer) -> Array:
@@ -87,7 +88,7 @@ class TimeMix6:
 
 @dataclass(frozen=True, slots=True)
 class GatedLinear(TimeMix6):
-    """RWKV 6 in Qwen's place of attention: shared heads of k and v, no bonus, no norm of heads."""
+    """RWKV 6 in place of Qwen's attention: shared heads of k and v, no bonus, no head norm."""
 
     @property
     def activation(self) -> Activation:
@@ -106,7 +107,7 @@ class GatedLinear(TimeMix6):
 
 @dataclass(frozen=True, slots=True)
 class TimeMix7:
-    """A state that forgets by keys (a delta rule with rates and decays for each channel)."""
+    """Linear attention with a generalized delta rule: decays and rates for each channel."""
 
     head_width: int
 
@@ -115,19 +116,20 @@ class TimeMix7:
     ) -> tuple[Array, Array]:
         """The result, and the values; `first` are those of the first layer."""
         gated = "time_mix_g1" in w
-        way, shares = to_previous(ops, x), w.time_mix_lerp_fused.parts(*[1] * (5 + gated))
+        difference = shift_difference(ops, x)
+        shares = w.time_mix_lerp_fused.parts(*[1] * (5 + gated))
         width = w.time_mix_receptance.weight.columns
-        r, decay, k, v, rate, *gate = (toward(ops, x, way, share, width) for share in shares)
+        r, decay, k, v, rate, *gate = (lerp(ops, x, difference, share, width) for share in shares)
         decay = ops.activate(self.low_rank(ops, decay, w, "w", "tanh"), "sigmoid")
         decay = ops.activate(ops.scale(decay, DECAY), "exp")
         rate = ops.activate(self.low_rank(ops, rate, w, "a"), "sigmoid")
         r, k = ops.linear(w.time_mix_receptance, r), ops.linear(w.time_mix_key, k)
         own = ops.linear(w.time_mix_value, v)
         values = own
-        if first is not None:  # a share of the way to those of the first layer
+        if first is not None:  # interpolated with those of the first layer
             share = ops.activate(self.low_rank(ops, v, w, "v"), "sigmoid")
-            way = ops.add(first, ops.scale(own, -1.0))
-            values = ops.add(own, ops.multiply(way, share))
+            towards = ops.add(first, ops.scale(own, -1.0))
+            values = ops.add(own, ops.multiply(towards, share))
         y = self.attend(ops, (r, k, values, decay, rate), w)
         if gated:
             [entering] = gate
@@ -147,7 +149,8 @@ class TimeMix7:
         r, k, v, decay, rate = inputs
         heads = heads_of(w.time_mix_receptance, self.head_width)
         width = w.time_mix_receptance.weight.rows
-        removed = self.of_length_1(ops, scaled(ops, k, w.time_mix_k_k, width))
+        removed = scaled(ops, k, w.time_mix_k_k, width)
+        removed = of_length_1(ops, removed, self.head_width, MIN_LENGTH**2)
         replaced = scaled(ops, k, w.time_mix_k_a, width)
         k = ops.add(k, ops.add(ops.multiply(rate, replaced), ops.scale(replaced, -1.0)))
         correction = ops.scale(removed, -1.0), ops.multiply(removed, rate)
@@ -158,19 +161,14 @@ class TimeMix7:
         met = ops.sums(met, self.head_width)
         return ops.add(y, ops.multiply(v, met))
 
-    def of_length_1(self, ops: Operators, x: Array) -> Array:
-        """x / |x| for each head."""
-        width = self.head_width
-        return ops.scale(ops.rms_norm(x, width, SHORTEST**2 / width), width**-0.5)
-
 
 @dataclass(frozen=True, slots=True)
 class ChannelMix7:
-    """down(relu(up x)²), of a row mixed with that before."""
+    """down(relu(up x)²) behind a token shift."""
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         width = w.channel_mix_key.weight.columns
-        k = toward(ops, x, to_previous(ops, x), w.channel_mix_lerp_k, width)
+        k = lerp(ops, x, shift_difference(ops, x), w.channel_mix_lerp_k, width)
         k = ops.activate(ops.linear(w.channel_mix_key, k), "squared_relu")
         return ops.linear(w.channel_mix_value, k)
 
@@ -180,9 +178,9 @@ class ChannelMix6:
     """As in RWKV 7, with a gate for the result."""
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        way, width = to_previous(ops, x), w.channel_mix_key.weight.columns
-        k = ops.linear(w.channel_mix_key, toward(ops, x, way, w.channel_mix_lerp_k, width))
-        r = toward(ops, x, way, w.channel_mix_lerp_r, width)
+        difference, width = shift_difference(ops, x), w.channel_mix_key.weight.columns
+        k = ops.linear(w.channel_mix_key, lerp(ops, x, difference, w.channel_mix_lerp_k, width))
+        r = lerp(ops, x, difference, w.channel_mix_lerp_r, width)
         r = ops.linear(w.channel_mix_receptance, r)
         y = ops.linear(w.channel_mix_value, ops.activate(k, "squared_relu"))
         return ops.multiply(ops.activate(r, "sigmoid"), y)

@@ -75,7 +75,7 @@ def over_rows(row_of):
 
 
 def _scanned(decay_of):
-    """S = decay · S + b ⊗ x, and the sum of S · c; decay_of(places) gives that of some rows."""
+    """S = decay · S + b ⊗ x; sums S · c. `inputs` are b, c, x and what decay_of(places) reads."""
 
     def row_of(places):
         decays = decay_of(places)
@@ -94,18 +94,36 @@ def _scanned(decay_of):
     return over_rows(row_of)
 
 
-# by a factor for all rows; by one for each; by rates of columns and rows times the columns' steps
-scan_at_one_rate = _scanned(lambda places: device(lambda inputs, i: inputs[3]))
-scan_row_by_row = _scanned(
-    lambda places: device(lambda inputs, i: broadcast_f32(places(inputs[3] + 4 * i, 4), 0))
-)
-scan_by_rates = _scanned(
-    lambda places: device(
-        lambda inputs, i: exp(
-            multiply(load_rows(places(inputs[3] + ROW_BYTES * i, ROW_BYTES), 0), inputs[4])
-        )
-    )
-)
+def _one_decay(places):
+    @device
+    def decays(inputs, i):
+        return inputs[3]
+
+    return decays
+
+
+def _decay_of_rows(places):
+    @device
+    def decays(inputs, i):
+        return broadcast_f32(places(inputs[3] + 4 * i, 4), 0)
+
+    return decays
+
+
+def _decay_of_elements(places):
+    """exp(rate of the row and column · step size of the column)."""
+
+    @device
+    def decays(inputs, i):
+        rates = load_rows(places(inputs[3] + ROW_BYTES * i, ROW_BYTES), 0)
+        return exp(multiply(rates, inputs[4]))
+
+    return decays
+
+
+scan_with_one_decay = _scanned(_one_decay)
+scan_with_row_decays = _scanned(_decay_of_rows)
+scan_with_element_decays = _scanned(_decay_of_elements)
 
 
 @device
@@ -119,7 +137,7 @@ def scan_heads(op, state, t, head, column, lanes):
     decay = exp(add(zeros(x, x), delta * load_f32(load_i64(op, RATES), head)))
     inputs = load_i64(op, B) + group, load_i64(op, C) + group, multiply(x, delta), decay
     skipped = multiply(x, load_f32(load_i64(op, SKIP), head))
-    y = add(scan_at_one_rate(state, count, inputs), skipped)
+    y = add(scan_with_one_decay(state, count, inputs), skipped)
     store_some(load_i64(op, Y) + offset, y, lanes)
 
 
@@ -132,14 +150,14 @@ def scan_channels(op, state, t, head, column, lanes):
     delta = load_some(load_i64(op, DELTA) + offset, lanes)
     rates = load_i64(op, RATES) + 4 * count * column
     b, c = load_i64(op, B) + shared, load_i64(op, C) + shared
-    y = scan_by_rates(state, count, (b, c, multiply(x, delta), rates, delta))
+    y = scan_with_element_decays(state, count, (b, c, multiply(x, delta), rates, delta))
     y = fma(x, load_some(load_i64(op, SKIP) + 4 * column, lanes), y)
     store_some(load_i64(op, Y) + offset, y, lanes)
 
 
 @device
 def attention_inputs(op, t, head, column, lanes):
-    """One token's k, q, v and decay of a head; the bytes from the token's first row to these."""
+    """A head's (k, q, v, decay) of one token; its offset in such inputs in bytes; where y goes."""
     heads, count = load_i64(op, HEADS), load_i64(op, ROWS)
     row = 4 * count * (t * heads + head)
     offset = 4 * ((t * heads + head) * load_i64(op, WIDTH) + column)
@@ -151,7 +169,7 @@ def attention_inputs(op, t, head, column, lanes):
 @device
 def attend_linear(op, state, t, head, column, lanes):
     inputs, _, y = attention_inputs(op, t, head, column, lanes)
-    store_some(y, scan_row_by_row(state, load_i64(op, ROWS), inputs), lanes)
+    store_some(y, scan_with_row_decays(state, load_i64(op, ROWS), inputs), lanes)
 
 
 def _with_bonus(places):

@@ -14,13 +14,8 @@ class MiniMax01(Decoder):
         return NormResidual(self.mixer(layer), self.channel(layer), self.norm, scale)
 
     def mixer(self, layer: int) -> Mixer:
-        if not self.is_recurrent(layer):
+        if not self.keys.is_recurrent(layer, 8):
             return self.attention(layer)
         heads = self.keys.positive_at("attention.head_count", layer)
         depth = layer / max(1, self.layers - 1)
         return Lightning.at_depth(heads, self.head_width(layer), self.norm, depth)
-
-    def is_recurrent(self, layer: int) -> bool:
-        if "attention.recurrent_layers" in self.keys:
-            return bool(self.keys.at("attention.recurrent_layers", layer))
-        return (layer + 1) % self.keys.positive("full_attention_interval", 8) != 0

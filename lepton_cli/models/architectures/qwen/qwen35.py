@@ -17,12 +17,7 @@ class Qwen35(Decoder):
     grouped_keys: ClassVar[bool] = False  # neighbouring heads of values share a head of keys
 
     def mixer(self, layer: int) -> Mixer:
-        return self.delta(layer) if self.is_recurrent(layer) else self.attention(layer)
-
-    def is_recurrent(self, layer: int) -> bool:
-        if "attention.recurrent_layers" in self.keys:
-            return bool(self.keys.at("attention.recurrent_layers", layer))
-        return (layer + 1) % self.keys.positive("full_attention_interval", 4) != 0
+        return self.delta(layer) if self.keys.is_recurrent(layer, 4) else self.attention(layer)
 
     def attention(self, layer: int) -> GatedAttention:
         attention = super().attention(layer)
