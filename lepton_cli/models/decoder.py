@@ -62,6 +62,8 @@ class Decoder:
     def __init__(self, file: GGUF, context: int) -> None:
         """`context` is the number of positions in use, on which long-rope factors depend."""
         self.keys = Keys(file.metadata)
+        if not self.keys.boolean("attention.causal", True):
+            raise self.keys.error("attention.causal", "is false: only causal models are decoded")
         self.layers, self.width = self.keys.layers(), self.keys.positive("embedding_length")
         self.weights, self.context = Weights(file, self.unapplied), context
         self.eps = self.keys.number(f"attention.{self.read_norm()}_epsilon")

@@ -346,6 +346,7 @@ def test_absurd_hyper_parameters_are_refused(tmp_path, key, value):
         ("griffin", "qwen3", "those of qwen3"),
         ("qwen2-x", "qwen2", "those of qwen2"),
         ("gemma9", "gpt2", "nearest names that Lepton knows are gemma"),
+        ("zzz", "gpt2", "knows none alike; lepton models --architectures"),
     ],
 )
 def test_an_unknown_architecture_is_named_with_what_it_is_most_like(
@@ -440,6 +441,11 @@ def test_a_bias_that_nobody_adds_is_refused(tmp_path):
 def test_more_experts_used_than_there_are_is_refused(tmp_path):
     path = write_model(tmp_path / "m.gguf", "llama-moe", metadata={"llama.expert_used_count": 99})
     assert "expert_used_count" in refused(path)
+
+
+def test_a_model_that_also_looks_ahead_is_refused(tmp_path):
+    path = write_model(tmp_path / "m.gguf", metadata={"llama.attention.causal": False})
+    assert "llama.attention.causal is false" in refused(path)
 
 
 @pytest.mark.parametrize("entries", [[4], [4, 4, 4]])

@@ -136,8 +136,9 @@ def _nearest(file: GGUF, name: str) -> str:
         except ModelFileError:  # it has other tensors
             continue
         return f"its tensors are those of {known}; what the model does with them may differ"
-    names = ", ".join(get_close_matches(name, ARCHITECTURES, cutoff=0.0))
-    return f"the nearest names that Lepton knows are {names}"
+    alike = ", ".join(get_close_matches(name, ARCHITECTURES))
+    nearest = f"the nearest names that Lepton knows are {alike}" if alike else "it knows none alike"
+    return f"{nearest}; lepton models --architectures lists all"
 
 
 def build(file: GGUF, context: int) -> Program:

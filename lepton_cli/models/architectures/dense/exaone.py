@@ -1,7 +1,4 @@
-"""EXAONE 3 and 4 (LG), openPangu: Llama with half-split rotary positions.
-
-EXAONE 4 has its norms behind the mixers, and local layers that alone turn.
-"""
+"""EXAONE 3 and 4, K-EXAONE (LG), openPangu: first Llama with half-split rotary positions."""
 
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.parts.block import Mixer, PostNorm
@@ -10,7 +7,7 @@ from ops.interface import Rope
 
 
 class Exaone(Decoder):
-    """Nothing else differs."""
+    """Files may divide frequencies by a tensor, as Llama's do."""
 
 
 class Pangu(Exaone):
@@ -29,6 +26,8 @@ class ExaoneMoe(Exaone):
 
 
 class Exaone4(Exaone):
+    """Norms stand behind the mixers; of models with local layers only those turn."""
+
     has_head_norm = True
     local_period = 4
     windowed_layers, trained_window = 64, 4096  # the model of this depth has local layers
