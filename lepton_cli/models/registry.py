@@ -25,21 +25,8 @@ from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.entry import Entry
 
 FAMILIES = (
-    *(
-        dense,
-        gemma,
-        glm,
-        gpt,
-        granite,
-        hybrids,
-        latent,
-        llama,
-        local_mixtures,
-        mixtures,
-        parallel,
-        phi,
-    ),
-    *(qwen, recurrent),
+    *(dense, gemma, glm, gpt, granite, hybrids, latent, llama),
+    *(local_mixtures, mixtures, parallel, phi, qwen, recurrent),
 )
 
 ARCHITECTURES: dict[str, Entry] = {

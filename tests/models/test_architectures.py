@@ -27,6 +27,7 @@ UNRECORDED = {"bitnet", "codeshell", "ernie4_5", "exaone", "maincoder", "orion",
 UNRECORDED |= {"arwkv7", "starcoder", "xverse"}
 UNRECORDED |= {"bailingmoe", "bailingmoe2", "dots1", "exaone-moe", "glm4moe", "hunyuan-moe"}
 UNRECORDED |= {"mellum", "qwen3vlmoe"}
+UNRECORDED |= {"dots3note", "hy_v4"}
 UNRECORDED |= {"afmoe", "laguna", "step35"}
 UNRECORDED |= {"arctic", "cohere2moe", "deepseek2-ocr", "glm-dsa", "granite_swa", "phimoe"}
 UNRECORDED |= {"apertus", "arcee", "baichuan", "chameleon", "jais", "jais2", "olmo"}

@@ -359,6 +359,39 @@ PRESETS = {
         | WINDOW
         | {"attention.sliding_window_pattern": [True, False], "swiglu_clamp_shexp": [0.0, 0.1]},
     ),
+    "dots3note": Preset(
+        "dots3note",
+        LATENT
+        | dict.fromkeys(FFN, "")
+        | LOW_RANK_QUERIES
+        | EXPERTS
+        | SHARED_EXPERT
+        | CHOSEN_WITH_BIAS
+        | shapes("attn_k_b.weight:Hrn attn_v_b.weight:Hvr attn_k_norm.weight:8")
+        | shapes("attn_gate.weight:HD"),
+        keys=LATENT_KEYS
+        | MOE
+        | WINDOW
+        | {"attention.key_length": 40, "attention.value_length": 32, "expert_gating_func": 2}
+        | {"attention.sliding_window_pattern": [True, False], "rope.freq_base_swa": 500.0}
+        | {"attention.kv_lora_rank_swa": 32, "attention.key_length_mla_swa": 24}
+        | {"attention.value_length_mla_swa": 12},
+        dimensions=LATENT_SIZES | {"8": 8},
+    ),
+    "hy_v4": Preset(
+        "hy_v4",
+        LATENT
+        | LOW_RANK_QUERIES
+        | shapes("attn_k_b.weight:Hrn attn_v_b.weight:Hvr attn_gate.weight:oD attn_sinks.weight:H")
+        | shapes("hc_attn_fn.weight:6I hc_attn_base.weight:6 hc_attn_scale.weight:2")
+        | shapes("hc_ffn_fn.weight:6I hc_ffn_base.weight:6 hc_ffn_scale.weight:2"),
+        UNTIED | shapes("output_hc_fn.weight:3I output_hc_base.weight:3 output_hc_scale.weight:1"),
+        LATENT_KEYS
+        | {"attention.key_length": 40, "attention.value_length": 32}
+        | {"hyper_connection.count": 3, "hyper_connection.epsilon": 1e-2}
+        | {"hyper_connection.magnitude": 2.0},
+        LATENT_SIZES | {"1": 1, "2": 2, "3": 3, "6": 6, "I": 192},
+    ),
     "llama4": Preset(
         "llama4",
         ATTENTION | FFN_NORM | EXPERTS | SHARED_EXPERT,

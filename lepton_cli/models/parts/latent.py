@@ -28,7 +28,8 @@ class LatentAttention:
     rope: Rope | None
     norm: Norm
     temperature: Temperature | None = None
-    gate: Activation | None = None  # of a number for each head, which multiplies its results
+    gate: Activation | None = None  # of numbers that multiply the results, one by one or by heads
+    window: int | None = None
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         q, q_turned = self.queries(ops, x, w)  # (T, H*plain), (T, H*turning)
@@ -38,7 +39,9 @@ class LatentAttention:
         else:
             y = self.absorbed(ops, q, q_turned, latent, k_turned, w)
         if self.gate is not None:
-            check_widths(w.attn_gate.weight.name, w.attn_gate.weight.rows, self.heads)
+            rows = w.attn_gate.weight.rows
+            if rows != self.heads:
+                check_widths(w.attn_gate.weight.name, rows, self.heads * self.values)
             y = ops.multiply(y, ops.activate(ops.linear(w.attn_gate, x), self.gate))
         return ops.linear(w.attn_output, y)  # (T, D)
 
@@ -56,7 +59,11 @@ class LatentAttention:
         matrix, last = w.attn_kv_a_mqa, self.rank + self.turning
         check_widths(matrix.weight.name, matrix.weight.rows, last)
         latent = self.norm(ops, ops.linear(matrix.part(0, self.rank), x), w.attn_kv_a_norm)
-        return latent, self.turned(ops, ops.linear(matrix.part(self.rank, last), x))
+        k = ops.linear(matrix.part(self.rank, last), x)
+        if "attn_k_norm" in w:
+            check_widths(w.attn_k_norm.weight.name, w.attn_k_norm.weight.columns, self.turning)
+            k = self.norm(ops, k, w.attn_k_norm)
+        return latent, self.turned(ops, k)
 
     def turned(self, ops: Operators, x: Array) -> Array:
         return x if self.rope is None else ops.rope(x, self.rope)
@@ -81,10 +88,12 @@ class LatentAttention:
             kv_heads=1,
             head_width=width,
             scale=self.scale,
+            window=self.window,
             value_width=self.rank,
             keys_hold_values=True,
         )
-        y = ops.attention(self.grown(ops, q), k_turned, latent, heads)  # (T, H*rank)
+        sinks = w.attn_sinks.weight if "attn_sinks" in w else None
+        y = ops.attention(self.grown(ops, q), k_turned, latent, heads, sinks)  # (T, H*rank)
         return ops.head_linear(w.attn_v_b, y)  # (T, H*values)
 
     def expanded(

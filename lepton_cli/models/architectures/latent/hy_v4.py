@@ -1,0 +1,45 @@
+"""Hunyuan 4 (Tencent 2026): latent attention with sinks and gates, between several streams."""
+
+from dataclasses import replace
+from functools import cached_property
+
+from lepton_cli.models.architectures.latent.deepseek32 import DeepSeek32
+from lepton_cli.models.parts.block import Mixer
+from lepton_cli.models.parts.feed_forward import Limit, Mixture
+from lepton_cli.models.parts.latent import LatentAttention
+from lepton_cli.models.parts.streams import StreamBlock, Streams
+from ops.interface import Array, Operators
+
+
+class HyV4(DeepSeek32):
+    @cached_property
+    def streams(self) -> Streams:
+        return Streams(
+            self.keys.positive("hyper_connection.count"),
+            self.eps,
+            self.keys.number("hyper_connection.epsilon"),
+            self.keys.number("hyper_connection.magnitude"),
+        )
+
+    def embed(self, ops: Operators) -> Array:
+        return ops.join([super().embed(ops)] * self.streams.count)
+
+    def block(self, layer: int) -> Mixer:
+        return StreamBlock(self.mixer(layer), self.channel(layer), self.norm, self.streams)
+
+    def final_norm(self, ops: Operators, x: Array) -> Array:
+        made_by = self.streams.matrix(self.weights, "output_hc")
+        return super().final_norm(ops, self.streams.entering(ops, x, made_by))
+
+    def latent(self, layer: int) -> LatentAttention:
+        return replace(super().latent(layer), gate="sigmoid")
+
+    def mixture(self, layer: int) -> Mixture:
+        limit = Limit(self.keys.number_at("swiglu_clamp_exp", layer, 0.0), early=True)
+        return replace(super().mixture(layer), limit=limit)
+
+    def score_scale(self) -> float:
+        return 1.0
+
+    def log_multiplier(self) -> float:
+        return 0.0
