@@ -31,6 +31,22 @@ NORMAL, CONTROL = 1, 3  # kinds of tokens
 
 
 @dataclass(frozen=True, slots=True)
+class Delta:
+    """The gated delta nets of all layers but each `interval`th; heads of keys and of values."""
+
+    key_heads: int
+    heads: int
+    width: int
+    taps: int
+    interval: int
+    rotary: int  # dimensions that turn, in layers of attention
+
+    @property
+    def channels(self) -> int:
+        return (2 * self.key_heads + self.heads) * self.width
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """A model's dimensions, by our usual letters."""
 
@@ -48,6 +64,7 @@ class Shape:
     epsilon: float
     biases: bool  # of q, k and v
     tied: bool = True  # the output matrix is the embedding's
+    delta: Delta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +109,11 @@ SHAPES: dict[str, Shape] = {
     "gemma4-e2b": Gemma4Shape(
         *("gemma4", "gpt-2", 262144, 35, 1536, 8, 1, 256, 6144),
         *(131072, 1000000.0, 1e-6, False),
+    ),
+    "qwen35-08": Shape(
+        *("qwen35", "qwen35", 248320, 24, 1024, 8, 2, 256, 3584),
+        *(262144, 10000000.0, 1e-6, False),
+        delta=Delta(16, 16, 128, 4, 4, 64),
     ),
 }
 
@@ -153,25 +175,30 @@ def plan_tensors(shape: Shape, kind: Format, tokens: int) -> Iterator[Planned]:
     if isinstance(shape, Gemma4Shape):
         yield from plan_gemma4(shape, kind, tokens)
         return
-    D, F, queries, keys = shape.D, shape.F, shape.H * shape.d, shape.K * shape.d
+    D, F = shape.D, shape.F
     yield Planned("token_embd.weight", kind, (tokens, D), 0.02)
-    matrices = {
-        "attn_q": (queries, D),
-        "attn_k": (keys, D),
-        "attn_v": (keys, D),
-        "attn_output": (D, queries),
-        "ffn_gate": (F, D),
-        "ffn_up": (F, D),
-        "ffn_down": (D, F),
-    }
     for layer in range(shape.L):
+        here, delta = f"blk.{layer}.", shape.delta
+        recurrent = delta is not None and (layer + 1) % delta.interval != 0
+        mixing = delta_matrices(delta, D) if delta and recurrent else attention_matrices(shape)
+        matrices = {**mixing, "ffn_gate": (F, D), "ffn_up": (F, D), "ffn_down": (D, F)}
         for name, (rows, columns) in matrices.items():
-            prefix = f"blk.{layer}.{name}"
-            yield Planned(f"{prefix}.weight", kind, (rows, columns), columns**-0.5)
+            yield Planned(f"{here}{name}.weight", kind, (rows, columns), columns**-0.5)
             if shape.biases and name in ("attn_q", "attn_k", "attn_v"):
-                yield Planned(f"{prefix}.bias", F32, (rows,), 0.1)
-        yield Planned(f"blk.{layer}.attn_norm.weight", F32, (D,))
-        yield Planned(f"blk.{layer}.ffn_norm.weight", F32, (D,))
+                yield Planned(f"{here}{name}.bias", F32, (rows,), 0.1)
+        yield Planned(f"{here}attn_norm.weight", F32, (D,))
+        if delta is None:
+            yield Planned(f"{here}ffn_norm.weight", F32, (D,))
+            continue
+        yield Planned(f"{here}post_attention_norm.weight", F32, (D,))
+        if recurrent:
+            yield Planned(f"{here}ssm_conv1d.weight", F32, (delta.channels, delta.taps), 0.5)
+            for name in ("ssm_a", "ssm_dt.bias"):
+                yield Planned(f"{here}{name}", F32, (delta.heads,), 0.1)
+            yield Planned(f"{here}ssm_norm.weight", F32, (delta.width,))
+        else:
+            for name in ("attn_q_norm", "attn_k_norm"):
+                yield Planned(f"{here}{name}.weight", F32, (shape.d,))
     yield Planned("output_norm.weight", F32, (D,))
     if not shape.tied:
         yield Planned("output.weight", kind, (tokens, D), 0.02)
@@ -202,6 +229,27 @@ def plan_gemma4(shape: Gemma4Shape, kind: Format, tokens: int) -> Iterator[Plann
             yield Planned(f"blk.{layer}.{name}.weight", F32, (size,))
 
 
+def attention_matrices(shape: Shape) -> dict[str, tuple[int, int]]:
+    queries, keys = shape.H * shape.d, shape.K * shape.d
+    return {
+        "attn_q": (queries if shape.delta is None else 2 * queries, shape.D),  # with its gate
+        "attn_k": (keys, shape.D),
+        "attn_v": (keys, shape.D),
+        "attn_output": (shape.D, queries),
+    }
+
+
+def delta_matrices(delta: Delta, D: int) -> dict[str, tuple[int, int]]:
+    inner = delta.heads * delta.width
+    return {
+        "attn_qkv": (delta.channels, D),
+        "attn_gate": (inner, D),
+        "ssm_alpha": (delta.heads, D),
+        "ssm_beta": (delta.heads, D),
+        "ssm_out": (D, inner),
+    }
+
+
 def weights(tensor: Planned, random: np.random.Generator) -> NDArray[np.uint8]:
     """The tensor's bytes, drawn in a fixed order, in slices of rows."""
     if tensor.deviation is None:
@@ -212,6 +260,8 @@ def weights(tensor: Planned, random: np.random.Generator) -> NDArray[np.uint8]:
     for start in range(0, total, ROWS):
         count = min(ROWS, total - start)
         values: Floats = random.standard_normal((count, columns), dtype=np.float32)
+        if tensor.name.endswith("ssm_a"):  # logarithms of decays
+            values = -np.abs(values)
         parts.append(quantize(tensor.format, values * np.float32(tensor.deviation)))
     return np.concatenate(parts)
 
@@ -229,7 +279,11 @@ def _add_sizes(writer: gguf.GGUFWriter, shape: Shape, tokens: int) -> None:
         _add_gemma4_sizes(writer, shape)
     else:
         writer.add_feed_forward_length(shape.F)
-        writer.add_rope_dimension_count(shape.d)
+        writer.add_rope_dimension_count(shape.delta.rotary if shape.delta else shape.d)
+    if shape.delta:
+        writer.add_key_length(shape.d)
+        writer.add_value_length(shape.d)
+        _add_delta(writer, shape.delta)
 
 
 def _add_gemma4_sizes(writer: gguf.GGUFWriter, shape: Gemma4Shape) -> None:
@@ -250,6 +304,18 @@ def _add_gemma4_sizes(writer: gguf.GGUFWriter, shape: Gemma4Shape) -> None:
     }.items():
         writer.add_uint32(f"gemma4.{key}", value)
     writer.add_float32("gemma4.rope.freq_base_swa", 10000.0)
+
+
+def _add_delta(writer: gguf.GGUFWriter, delta: Delta) -> None:
+    writer.add_ssm_conv_kernel(delta.taps)
+    writer.add_ssm_state_size(delta.width)
+    writer.add_ssm_group_count(delta.key_heads)
+    writer.add_ssm_time_step_rank(delta.heads)
+    writer.add_ssm_inner_size(delta.heads * delta.width)
+    pairs = delta.rotary // 2
+    height = pairs // 3
+    writer.add_rope_dimension_sections([pairs - 2 * height, height, height, 0])
+    writer.add_uint32(f"{writer.arch}.full_attention_interval", delta.interval)
 
 
 def _copy_vocabulary(writer: gguf.GGUFWriter, source: Path) -> int:
