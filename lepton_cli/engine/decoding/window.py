@@ -146,9 +146,7 @@ class Window:
         end = len(ids) - 1  # the same prompt needs the logits of its last token again
         positions, last = list[int](), len(self.ids)
         for position in sorted({*marks, *range(0, end, CHECKPOINT_TOKENS), end}):
-            if position - last < MIN_CHECKPOINT_DISTANCE:
-                continue
-            if position == end or end - position >= MIN_CHECKPOINT_DISTANCE:
+            if position - last >= MIN_CHECKPOINT_DISTANCE:
                 positions.append(position)
                 last = position
         return positions
