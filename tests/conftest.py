@@ -6,7 +6,7 @@ import signal
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -77,6 +77,15 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Conf
         if name.startswith(("XDG_", "LEPTON_", "HF_", "OLLAMA_")) and name not in KEPT:
             del os.environ[name]
     os.environ["XDG_CACHE_HOME"] = os.environ.get("LEPTON_TEST_CACHE", str(run / ".cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_compilers(own_home: None) -> Iterator[None]:
+    """Kernels that tests of one process compile come from the same compiler processes."""
+    from lasting_compilers import lasting_compilers  # importable only now
+
+    with lasting_compilers():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -263,6 +263,13 @@ def test_two_processes_may_fill_the_same_folder_at_once(tmp_path):
 # --- compiling
 
 
+@pytest.fixture
+def new_compilers(monkeypatch, tmp_path):
+    """None that earlier tests have used: code has numbers that count what was compiled before."""
+    monkeypatch.setenv("NUMBA_OF_THIS_TEST", str(tmp_path))
+
+
+@pytest.mark.usefixtures("new_compilers")
 def test_a_failing_compiler_is_told_with_the_kernel(capfd):
     rung = choose_rung(host_features(), {})
     with pytest.raises(LeptonError, match="ended with code 1 while compiling no_such_kernel"):
@@ -283,6 +290,7 @@ def test_a_compiler_whose_parent_is_gone_ends_at_once_and_says_nothing(work, clo
         assert compiler.stderr.read() == b""
 
 
+@pytest.mark.usefixtures("new_compilers")
 def test_a_persons_own_settings_of_numba_change_nothing(monkeypatch):
     rung = choose_rung(host_features(), {})
     [(_, before)] = compile_kernels([SMALL], rung, 1)
@@ -291,6 +299,7 @@ def test_a_persons_own_settings_of_numba_change_nothing(monkeypatch):
     assert list(compile_kernels([SMALL], rung, 1)) == [(SMALL, before)]
 
 
+@pytest.mark.usefixtures("new_compilers")
 @pytest.mark.skipif(ladder() is not X86, reason="rungs of x86")
 def test_each_rung_has_its_own_code():
     codes = {rung.name: packed for rung in X86 for _, packed in compile_kernels([SMALL], rung, 1)}
