@@ -53,7 +53,7 @@ class Decoder:
     """Queries and keys are normalised head by head; None: where the file has the weights."""
     local_period: ClassVar[int | None] = None  # one layer in so many sees the whole context
     global_first: ClassVar[bool] = False  # and it is the first of them, not the last
-    default_window: ClassVar[int] = 0  # of local layers, in a file that does not say
+    default_window: ClassVar[int | None] = 0  # of local layers; None: the file must say it
     stretches_local: ClassVar[bool] = False  # positions of local layers, as those of the others
     ignored: ClassVar[frozenset[str]] = frozenset()  # tensors that are known to be of no use
     unapplied: ClassVar[frozenset[str]] = frozenset()

@@ -444,6 +444,12 @@ def test_more_experts_used_than_there_are_is_refused(tmp_path):
     assert "expert_used_count" in refused(path)
 
 
+@pytest.mark.parametrize("preset", ["cohere2", "gpt-oss", "muse-glimmer", "spark2_5"])
+def test_a_missing_window_is_named(tmp_path, preset):
+    key = f"{preset}.attention.sliding_window"
+    assert key in refused(write_model(tmp_path / "m.gguf", preset, metadata={key: None}))
+
+
 def test_a_model_that_also_looks_ahead_is_refused(tmp_path):
     path = write_model(tmp_path / "m.gguf", metadata={"llama.attention.causal": False})
     assert "llama.attention.causal is false" in refused(path)

@@ -12,7 +12,7 @@ from ops.interface import Array, Operators, Rope
 class MuseGlimmer(Decoder):
     interleaved_rope = True
     has_head_norm = True
-    local_period = 4
+    local_period, default_window = 4, None
     unapplied = FEED_FORWARD_SCALES | {"attn_gate.scale"}
     post_eps = 1e-8  # whatever the file says
 

@@ -12,7 +12,7 @@ from ops.interface import Rope
 
 class Spark(Decoder):
     activation = "gelu"
-    local_period = 1  # the file lists the local layers
+    local_period, default_window = 1, None  # the file lists the local layers
     unapplied = FEED_FORWARD_SCALES | {"attn_gate.scale"}
 
     def attention(self, layer: int) -> GroupedAttention:

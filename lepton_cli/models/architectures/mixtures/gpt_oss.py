@@ -7,4 +7,4 @@ class GptOss(Decoder):
     activation = "clamped_swiglu"
     gating = "softmax_of_chosen"
     ffn_norm = "post_attention_norm"  # its name notwithstanding, it stands before the experts
-    local_period = 2
+    local_period, default_window = 2, None

@@ -22,7 +22,7 @@ class CommandR(Decoder):
 class Cohere2(CommandR):
     """Command R7B: three layers in four see a window; only they turn."""
 
-    local_period = 4
+    local_period, default_window = 4, None
 
     def rope(self, layer: int) -> Rope | None:
         return self.global_rope if self.is_local(layer) else None
