@@ -21,13 +21,13 @@ from quant.gguf import GGUF
 
 RECORDINGS = sorted({each for entry in ARCHITECTURES.values() for each in entry.recordings})
 # presets whose layers hand on more than one buffer
-ENTANGLED = {"arwkv7", "gemma3n", "gemma4", "hrm_text", "rwkv7", "talkie"}
+ENTANGLED = {"kimi-k3", "arwkv7", "gemma3n", "gemma4", "hrm_text", "rwkv7", "talkie"}
 # llama.cpp's logits of these were never recorded
 UNRECORDED = {"bitnet", "codeshell", "ernie4_5", "exaone", "maincoder", "orion", "plamo"}
 UNRECORDED |= {"arwkv7", "starcoder", "xverse"}
 UNRECORDED |= {"bailingmoe", "bailingmoe2", "dots1", "exaone-moe", "glm4moe", "hunyuan-moe"}
 UNRECORDED |= {"mellum", "qwen3vlmoe"}
-UNRECORDED |= {"dots3note", "hy_v4"}
+UNRECORDED |= {"kimi-k3", "dots3note", "hy_v4"}
 UNRECORDED |= {"afmoe", "laguna", "step35"}
 UNRECORDED |= {"arctic", "cohere2moe", "deepseek2-ocr", "glm-dsa", "granite_swa", "phimoe"}
 UNRECORDED |= {"apertus", "arcee", "baichuan", "chameleon", "jais", "jais2", "olmo"}

@@ -392,6 +392,35 @@ PRESETS = {
         | {"hyper_connection.magnitude": 2.0},
         LATENT_SIZES | {"1": 1, "2": 2, "3": 3, "6": 6, "I": 192},
     ),
+    "kimi-k3": Preset(
+        "kimi-k3",
+        KIMI_DELTA
+        | {"ssm_g_a.weight": "", "ssm_g_b.weight": ""}
+        | FFN_NORM
+        | SHARED_EXPERT
+        | CHOSEN_WITH_BIAS
+        | shapes("ssm_g.weight:XD attn_res_score.weight:D ffn_res_score.weight:D")
+        | shapes("ffn_gate_inp.weight:ED ffn_gate_exps.weight:EFs ffn_up_exps.weight:EFs")
+        | shapes("ffn_down_exps.weight:EsF ffn_routed_down.weight:sD ffn_routed_up.weight:Ds")
+        | shapes("ffn_routed_norm.weight:s"),
+        UNTIED | shapes("output_res_score.weight:D"),
+        LATENT_KEYS
+        | KIMI_KEYS
+        | MOE
+        | {"attention.key_length": 40, "attention.value_length": 32, "expert_gating_func": 2}
+        | {"attention.head_count": [0, 4, 0], "attention.head_count_kv": [0, 1, 0]}
+        | {"kda.gate_lower_bound": -5.0, "attn_res.block_size": 2}
+        | {"activation.situ_beta": 5.0, "activation.situ_linear_beta": 4.0},
+        KIMI_SIZES | LATENT_SIZES | {"L": 3},
+        {
+            1: LATENT
+            | dict.fromkeys(FFN, "")
+            | LOW_RANK_QUERIES
+            | {name: "" for name in KIMI_DELTA if not name.startswith(("attn_norm", "attn_output"))}
+            | {"ssm_g.weight": ""}
+            | shapes("attn_k_b.weight:Hrn attn_v_b.weight:Hvr attn_gate.weight:oD")
+        },
+    ),
     "llama4": Preset(
         "llama4",
         ATTENTION | FFN_NORM | EXPERTS | SHARED_EXPERT,

@@ -30,6 +30,20 @@ class Limit:
         return ops.multiply(ops.clamp(gate, -math.inf, self.most), up)
 
 
+@dataclass(frozen=True, slots=True)
+class Situ:
+    """Kimi K3's gate, of both bounded softly: b·tanh(g/b) · σ(g) · l·tanh(u/l); l 0: u itself."""
+
+    beta: float
+    linear_beta: float
+
+    def gate(self, ops: Operators, gate: Array, up: Array, activation: Activation) -> Array:
+        """Whatever the activation."""
+        if self.linear_beta > 0:
+            up = ops.softcap(up, self.linear_beta)
+        return ops.gate(gate, ops.multiply(ops.softcap(gate, self.beta), up), "sigmoid")
+
+
 UNLIMITED = Limit(0.0)
 
 
@@ -44,7 +58,7 @@ class Dense:
     activation: Activation
     inner_norm: Norm | None = None
     suffix: str = ""
-    limit: Limit = UNLIMITED
+    limit: Limit | Situ = UNLIMITED
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         down, up = w[f"ffn_down{self.suffix}"], w[f"ffn_up{self.suffix}"]
@@ -95,7 +109,7 @@ class Mixture:
 
     routing: Routing
     activation: Activation
-    limit: Limit = UNLIMITED  # of gates that are matrices of their own
+    limit: Limit | Situ = UNLIMITED  # of gates that are matrices of their own
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         return self.sum_of(ops, x, self.choose(ops, x, w), w)
@@ -127,11 +141,19 @@ class Mixture:
 
 @dataclass(frozen=True, slots=True)
 class LatentMixture(Mixture):
-    """Experts of a narrower input, whose sum is widened again; the router sees the whole one."""
+    """Experts of a narrower input, whose sum is widened again; the router sees the whole one.
+
+    `narrowed` begins the names of the two matrices, and of a `norm` of the sum that may be there.
+    """
+
+    narrowed: str = "ffn_latent"
+    norm: Norm | None = None
 
     def sum_of(self, ops: Operators, x: Array, chosen: ExpertChoice, w: Layer) -> Array:
-        y = Mixture.sum_of(self, ops, ops.linear(w.ffn_latent_down, x), chosen, w)
-        return ops.linear(w.ffn_latent_up, y)
+        y = Mixture.sum_of(self, ops, ops.linear(w[f"{self.narrowed}_down"], x), chosen, w)
+        if self.norm is not None and f"{self.narrowed}_norm" in w:
+            y = self.norm(ops, y, w[f"{self.narrowed}_norm"])
+        return ops.linear(w[f"{self.narrowed}_up"], y)
 
 
 @dataclass(frozen=True, slots=True)

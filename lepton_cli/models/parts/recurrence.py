@@ -76,13 +76,15 @@ class KimiDelta:
     """Kimi delta attention (Moonshot AI 2025): the delta rule with a decay for each row of S.
 
     q, k and v have a short convolution each. The logarithm of a decay is a · softplus(f), or,
-    where it has a lower `bound`, bound · σ(a · f), with an f of each column and an a of each head.
+    where it has a lower `bound`, bound · σ(sign · a · f), with an f of each column and an a of each
+    head.
     """
 
     heads: DeltaHeads
     norm: Norm
     eps: float  # of the lengths
     bound: float | None = None
+    sign: float = 1.0  # for which files hold a
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         heads = self.heads
@@ -94,7 +96,7 @@ class KimiDelta:
         rate = ops.activate(ops.linear(w.ssm_beta, x), "sigmoid")  # (T, H)
         y = ops.delta_rule(q, k, v, self.decay(ops, x, w), rate, heads)  # (T, H*e)
         check_widths(w.ssm_norm.weight.name, w.ssm_norm.weight.columns, heads.value_width)
-        gate = self.through(ops, x, [w[n] for n in ("ssm_g_a", "ssm_g_b") if n in w])
+        gate = self.through(ops, x, [w[n] for n in ("ssm_g", "ssm_g_a", "ssm_g_b") if n in w])
         return ops.linear(w.attn_output, ops.gate(gate, self.norm(ops, y, w.ssm_norm), "sigmoid"))
 
     def matrices(self, w: Layer) -> list[Linear]:
@@ -119,7 +121,8 @@ class KimiDelta:
         if self.bound is None:
             grown = ops.scale_by(ops.activate(f, "softplus"), rates)
         else:
-            grown = ops.scale(ops.activate(ops.scale_by(f, rates), "sigmoid"), self.bound)
+            f = ops.scale(ops.scale_by(f, rates), self.sign)
+            grown = ops.scale(ops.activate(f, "sigmoid"), self.bound)
         return ops.activate(grown, "exp")
 
     def through(self, ops: Operators, x: Array, matrices: list[Linear]) -> Array:

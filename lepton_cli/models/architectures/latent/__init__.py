@@ -18,6 +18,7 @@ ENTRIES = {
     "dots3note": Entry("dots3:Dots3", "dots 3"),
     "glm-dsa": Entry("deepseek32:GlmDsa", "GLM-5"),
     "hy_v4": Entry("hy_v4:HyV4", "Hunyuan 4"),
+    "kimi-k3": Entry("kimi_k3:KimiK3", "Kimi K3"),
     "kimi-linear": Entry("kimi:KimiLinear", "Kimi Linear", ("archs2/kimi-linear-moe",)),
     "minicpm3": Entry("minicpm3:MiniCpm3", "MiniCPM 3", ("archs2/minicpm3-dense",)),
     "mistral4": Entry("mistral4:Mistral4", "Mistral Large 3, Small 4", ("archs2/mistral4-moe",)),
