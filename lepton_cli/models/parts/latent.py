@@ -1,11 +1,21 @@
 """Latent attention (DeepSeek-AI 2024): keys and values are made of one short vector a position."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lepton_cli.models.parts.attention import Temperature
 from lepton_cli.models.parts.block import Norm
 from lepton_cli.models.weights import Layer
 from ops.interface import Activation, Array, Heads, Operators, Rope, check_widths
+
+
+class Projections(NamedTuple):
+    """What a token becomes; `q` is None where all columns of the heads turn."""
+
+    q: Array | None  # (T, H*plain)
+    q_turned: Array  # (T, H*turning)
+    latent: Array  # (T, rank)
+    k_turned: Array  # (T, turning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +42,8 @@ class LatentAttention:
     window: int | None = None
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
-        q, q_turned = self.queries(ops, x, w)  # (T, H*plain), (T, H*turning)
-        latent, k_turned = self.latent(ops, x, w)  # (T, rank), (T, turning)
-        if "attn_kv_b" in w:
-            y = self.expanded(ops, q, q_turned, latent, k_turned, w)
-        else:
-            y = self.absorbed(ops, q, q_turned, latent, k_turned, w)
+        made = Projections(*self.queries(ops, x, w), *self.latent(ops, x, w))
+        y = (self.expanded if "attn_kv_b" in w else self.absorbed)(ops, made, w)
         if self.gate is not None:
             rows = w.attn_gate.weight.rows
             if rows != self.heads:
@@ -68,19 +74,11 @@ class LatentAttention:
     def turned(self, ops: Operators, x: Array) -> Array:
         return x if self.rope is None else ops.rope(x, self.rope)
 
-    def absorbed(
-        self,
-        ops: Operators,
-        q: Array | None,
-        q_turned: Array,
-        latent: Array,
-        k_turned: Array,
-        w: Layer,
-    ) -> Array:
+    def absorbed(self, ops: Operators, made: Projections, w: Layer) -> Array:
         """One head of keys, whose first columns are the values, for all heads of queries."""
         check_widths(w.attn_k_b.weight.name, w.attn_k_b.weight.experts, self.heads)
         check_widths(w.attn_v_b.weight.name, w.attn_v_b.weight.experts, self.heads)
-        q = ops.join([ops.head_linear(w.attn_k_b, q), q_turned], self.heads)
+        q = ops.join([ops.head_linear(w.attn_k_b, made.q), made.q_turned], self.heads)
         width = self.rank + self.turning
         heads = Heads(
             layer=self.layer,
@@ -93,31 +91,24 @@ class LatentAttention:
             keys_hold_values=True,
         )
         sinks = w.attn_sinks.weight if "attn_sinks" in w else None
-        y = ops.attention(self.grown(ops, q), k_turned, latent, heads, sinks)  # (T, H*rank)
+        q = self.grown(ops, q)
+        y = ops.attention(q, made.k_turned, made.latent, heads, sinks)  # (T, H*rank)
         return ops.head_linear(w.attn_v_b, y)  # (T, H*values)
 
-    def expanded(
-        self,
-        ops: Operators,
-        q: Array | None,
-        q_turned: Array,
-        latent: Array,
-        k_turned: Array,
-        w: Layer,
-    ) -> Array:
+    def expanded(self, ops: Operators, made: Projections, w: Layer) -> Array:
         """Keys and values for each head of queries."""
-        both, end = ops.linear(w.attn_kv_b, latent), self.plain + self.values
+        both, end = ops.linear(w.attn_kv_b, made.latent), self.plain + self.values
         check_widths(w.attn_kv_b.weight.name, w.attn_kv_b.weight.rows, self.heads * end)
-        k = ops.join([k_turned] * self.heads)  # (T, H*turning)
-        if q is not None:
+        q, k = made.q_turned, ops.join([made.k_turned] * self.heads)  # (T, H*turning) each
+        if made.q is not None:
             k = ops.join([ops.columns(both, 0, self.plain, end), k], self.heads)
-            q_turned = ops.join([q, q_turned], self.heads)
+            q = ops.join([made.q, q], self.heads)
         v = ops.columns(both, self.plain, end, end)
         width = self.plain + self.turning
         heads = Heads(
             self.layer, self.heads, self.heads, width, self.scale, value_width=self.values
         )
-        return ops.attention(self.grown(ops, q_turned), k, v, heads)
+        return ops.attention(self.grown(ops, q), k, v, heads)
 
     def grown(self, ops: Operators, q: Array) -> Array:
         return q if self.temperature is None else self.temperature(ops, q)
