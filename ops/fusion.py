@@ -193,10 +193,16 @@ def _fuse_norm_rope_store(operations: list[Operation]) -> list[Operation]:
             continue
         attention, heads = operations[n + 1], store.heads
         assert isinstance(attention, Attention)
-        q, k = trace(attention.q, heads.head_width), trace(store.k, heads.key_columns)
+        k = trace(store.k, heads.key_columns)
+        if attention.q.rows != store.k.rows:  # q has only the rows that are wanted
+            operations[n] = _norm_rope_store(store, None, k)
+            fused_away |= k.steps
+            continue
+        q = trace(attention.q, heads.head_width)
         if not _can_share_operator(q, k):
             q = _Head(attention.q)
         fused = _norm_rope_store(store, q, k)
+        assert fused.y is not None
         operations[n], operations[n + 1] = fused, replace(attention, q=fused.y)
         fused_away |= q.steps | k.steps
     return _without(operations, fused_away)
@@ -209,20 +215,20 @@ def _can_share_operator(q: _Head, k: _Head) -> bool:
     return not (q.norm and k.norm and q.norm.eps != k.norm.eps)
 
 
-def _norm_rope_store(store: Store, q: _Head, k: _Head) -> NormRopeStore:
-    norm = k.norm or q.norm
+def _norm_rope_store(store: Store, q: _Head | None, k: _Head) -> NormRopeStore:
+    norm = k.norm or (q.norm if q else None)
     return NormRopeStore(
-        q=q.source,
+        q=q.source if q else None,
         k=k.source,
         v=store.v,
-        y=q.source.like(),
+        y=q.source.like() if q else None,
         heads=store.heads,
-        q_norm=q.norm.weights if q.norm else None,
+        q_norm=q.norm.weights if q and q.norm else None,
         k_norm=k.norm.weights if k.norm else None,
         eps=norm.eps if norm else 0.0,
         rope=k.rotate.rope if k.rotate else None,
         angles=k.rotate.angles if k.rotate else None,
-        rotates_q=q.rotate is not None,
+        rotates_q=q is not None and q.rotate is not None,
         layer=store.layer,
     )
 
@@ -237,7 +243,7 @@ def _group_by_expert(operations: list[Operation]) -> Iterator[Operation]:
             continue
         yield op
         if isinstance(op, Route):
-            order = Buffer("tokens", op.ids.width, 1)
+            order = Buffer(op.ids.rows, op.ids.width, 1)
             starts = Buffer("step", 1, op.routing.total + 1)
             made[op.ids] = order, starts
             yield Group(op.ids, order, starts, op.routing, layer=op.layer)

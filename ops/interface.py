@@ -250,12 +250,6 @@ class Operators(Protocol):
     def layer(self, number: int) -> "Operators":
         """The same operators for one layer: what is called on them is recorded for that layer."""
 
-    def outputs(self) -> "Operators":
-        """These operators for rows that `select_outputs` gave: their positions and sequences.
-
-        Not for what writes to a sequence's state.
-        """
-
     def embed(self, table: Weight) -> Array:  # (V, D) -> (T, D)
         """The table's rows for the step's tokens."""
 

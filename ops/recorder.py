@@ -63,10 +63,6 @@ class Recorder:
     def layer(self, number: int) -> "Recorder":
         return Recorder(self.operations, number)
 
-    def outputs(self) -> "Recorder":
-        """Buffers know whose rows they hold."""
-        return self
-
     def embed(self, table: Weight) -> Buffer:
         _check_experts(table, 1)
         return self._add(Embed(Buffer("tokens", 1, table.columns), table))

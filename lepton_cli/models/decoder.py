@@ -69,13 +69,13 @@ class Decoder:
         self.eps = self.keys.number(f"attention.{self.read_norm()}_epsilon")
 
     def forward(self, ops: Operators) -> Array:
-        x = self.through_blocks(ops, self.embed(ops))  # (O, D)
-        return self.logits(ops, self.final_norm(ops, x))  # (O, V)
+        x = self.through_blocks(ops, self.embed(ops))  # (T, D)
+        return self.logits(ops, self.final_norm(ops, ops.select_outputs(x)))  # (O, V)
 
-    def through_blocks(self, ops: Operators, x: Array) -> Array:  # (T, D) -> (O, D)
+    def through_blocks(self, ops: Operators, x: Array) -> Array:  # (T, D) -> (T, D)
         for n, block in enumerate(self.blocks):
             x = block(ops.layer(n), x, Layer(self.weights, n))
-        return ops.select_outputs(x)
+        return x
 
     def read_norm(self) -> str:
         """The kind of norm whose epsilon the file's keys give."""

@@ -22,6 +22,7 @@ from ops.fusion import fuse, fuse_merged_gates
 from ops.interface import Step
 from ops.machine import available_memory
 from ops.memory_plan import Limits, plan
+from ops.narrowing import narrow
 from ops.needs import Needs, needs_of
 from ops.operations.base import Buffer, Operation, Use
 from ops.profile import OperatorTime
@@ -36,7 +37,7 @@ Records = list[tuple[str, Record, bool]]  # kernel, operands, whether a barrier 
 
 def fused_for_cpu(program: Program) -> Program:
     """The program with the operators that the CPU runs."""
-    merged = fuse_merged_gates(program.operations, record.PANEL_ROWS)
+    merged = fuse_merged_gates(narrow(program.operations), record.PANEL_ROWS)
     operations = fuse(merged, quantized_formats(), record.ACTIVATION_BYTES)
     return replace(program, operations=tuple(operations))
 

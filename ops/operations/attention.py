@@ -79,13 +79,14 @@ class Attention(Operation):
 class NormRopeStore(Operation):
     """All that stands between the products of q, k, v and attention: head norms, rope, cache.
 
-    `y` is q afterwards. `rotates_q`: q turns as k does; without `angles` neither turns.
+    `y` is q afterwards; both are None where q has other rows, and enters attention by itself.
+    `rotates_q`: q turns as k does; without `angles` neither turns.
     """
 
-    q: Buffer = field(metadata=READ)
+    q: Buffer | None = field(metadata=READ)
     k: Buffer = field(metadata=READ)
     v: Buffer = field(metadata=READ)
-    y: Buffer = field(metadata=WRITTEN)
+    y: Buffer | None = field(metadata=WRITTEN)
     heads: Heads
     q_norm: Linear | None = field(default=None, metadata=VECTOR)
     k_norm: Linear | None = field(default=None, metadata=VECTOR)

@@ -54,14 +54,6 @@ class Reference:
         bound.number = number
         return bound
 
-    def outputs(self) -> "Reference":
-        bound = copy.copy(self)
-        bound.step, bound.caches = (
-            self.step.of_outputs(),
-            [self.caches[t] for t in self.step.outputs],
-        )
-        return bound
-
     def embed(self, table: Weight) -> Floats:
         return self.values(table)[self.step.tokens]
 

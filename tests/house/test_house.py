@@ -70,6 +70,7 @@ ROOMS = {  # of each package, the lower ones first: none imports from one that s
             "recorder",
             "memory_plan",
             "needs",
+            "narrowing",
             "fusion",
             "logits",
             "compiled",

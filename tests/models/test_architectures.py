@@ -204,7 +204,7 @@ def test_bytes_do_not_depend_on_threads_or_chunk(made, preset):
         np.testing.assert_array_equal(results[0], other)
 
 
-@pytest.mark.parametrize("preset", ["gemma3n", "gemma4"])
+@pytest.mark.parametrize("preset", ["gemma2", "gemma3n", "gemma4", "gpt-oss", "gpt2", "llama"])
 def test_rows_that_are_left_out_do_not_change_the_wanted_one(made, preset):
     ids = ids_of(90)
     positions, close = open_positions(made(preset), "cpu", "f16", chunk=32)

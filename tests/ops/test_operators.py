@@ -12,6 +12,7 @@ from ops.cpu.formats import kernel_formats, quantized_formats
 from ops.cpu.objects import ObjectStore
 from ops.interface import Activation, Gating, Linear, Rope, Routing, Step, Weight
 from ops.memory_plan import Limits
+from ops.narrowing import narrow
 from ops.recorder import record
 from ops.reference.arithmetic import ACTIVATIONS, rounded_to_bytes
 from ops.reference.operators import Reference
@@ -199,9 +200,10 @@ def test_wanted_rows_have_their_own_positions(outputs):
     table, turn = weight(V, 24), Rope(np.geomspace(1, 0.1, 4).astype(np.float32), 8, False)
 
     def forward(ops):
-        x = ops.select_outputs(ops.rope(ops.embed(table), turn))
-        return ops.outputs().temperature(ops.outputs().rope(x, turn), 0.1, 3)
+        x = ops.rope(ops.embed(table), turn)
+        return ops.select_outputs(ops.temperature(ops.rope(x, turn), 0.1, 3))
 
+    assert [op.inputs[0].rows for op in narrow(record(forward).operations)[2:]] == ["outputs"] * 3
     Case(forward, outputs=outputs, start=9).check()
 
 
@@ -210,10 +212,12 @@ def test_wanted_rows_have_their_own_experts(outputs):
     table, router, experts = weight(V, 24), Linear(weight(4, 24)), Linear(weight(24, 24, experts=4))
 
     def forward(ops):
-        x = ops.select_outputs(ops.embed(table))
+        x = ops.embed(table)
         chosen = ops.route(ops.linear(router, x), Routing(4, 2))
-        return ops.expert_sum(ops.expert_linear(experts, x, chosen), chosen)
+        y = ops.expert_sum(ops.expert_linear(experts, x, chosen), chosen)
+        return ops.select_outputs(y)
 
+    assert [op.inputs[0].rows for op in narrow(record(forward).operations)[2:]] == ["outputs"] * 4
     Case(forward, outputs=outputs).check()
 
 

@@ -35,13 +35,14 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Call:
     """The operands in the order of kernels/attention/heads.py."""
     layout, heads = low.layout, op.heads
     pairs = len(op.rope.frequencies) if op.rope else 0
-    shape = (heads.query_heads, heads.kv_heads, heads.key_columns)
+    queries = heads.query_heads if op.q else 0
+    shape = (queries, heads.kv_heads, heads.key_columns)
     strides = layout.panel_bytes(heads.layer), layout.row_bytes(heads.layer)
     place = (*layout.offsets(heads.layer), *strides)
     norms = [low.floats(norm.weight if norm else None) for norm in (op.q_norm, op.k_norm)]
     turns = (op.angles or 0, pairs * op.rotates_q, pairs, _repeat(op.rope))
     ends = (*norms, float(op.eps), *turns, SCRATCH, TOKENS, heads.values, heads.head_width)
-    operands = (op.q, op.k, op.v, op.y, *shape, *place, *ends)
+    operands = (op.q or 0, op.k, op.v, op.y or 0, *shape, *place, *ends)
     return Call(f"norm_rope_store_{layout.k}_{layout.v}", operands)
 
 

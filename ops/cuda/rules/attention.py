@@ -64,11 +64,13 @@ def _rotate(low: Lowering, op: Rotate) -> Lowered:
 
 
 def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Lowered:
+    assert op.q is not None and op.y is not None, "rows of a card's programs are those of tokens"
+    q, y = op.q, op.y
     vectors = (norm.weight if norm else None for norm in (op.q_norm, op.k_norm))
     norms = [low.placing.floats(vector) for vector in vectors]
 
     def launches(step: StepAddresses) -> Iterator[Launch]:
-        rows = operands.HeadRows(step[op.q], step[op.k], step[op.v], step[op.y])
+        rows = operands.HeadRows(step[q], step[op.k], step[op.v], step[y])
         q_weight, k_weight = map(low.placing.address, norms)
         head_norms = operands.HeadNorms(q_weight, k_weight, float(op.eps))
         rotation = attending.NO_ROTATION

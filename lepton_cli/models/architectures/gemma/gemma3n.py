@@ -32,16 +32,11 @@ class Gemma3n(Gemma3):
         x = streams.opened(ops, first, self.weights["altup_proj"])  # (T, S*D)
         for n, block in enumerate(self.blocks):
             at, w = ops.layer(n), Layer(self.weights, n)
-            if n == self.own_layers:  # from here on nothing is kept: only wanted rows go on
-                ops, x, inputs = ops.outputs(), at.select_outputs(x), at.select_outputs(inputs)
-                at = ops.layer(n)
             guess = streams.guessed(at, x, w)
             x = streams.corrected(at, guess, block(at, streams.first(at, guess), w), w)
             scaled = at.scale_by(streams.first(at, x), w.altup_correct_scale)
             x = streams.added_to_others(at, x, parts.gated(at, scaled, inputs, w))
-        if self.own_layers >= self.layers:
-            x = ops.select_outputs(x)
-        x = streams.closed(ops, x, self.weights["altup_unembd_proj"])  # (O, D)
+        x = streams.closed(ops, ops.select_outputs(x), self.weights["altup_unembd_proj"])  # (O, D)
         return self.logits(ops, norm(ops, x, self.weights[self.output_norm]))  # (O, V)
 
     def block(self, layer: int) -> Mixer:

@@ -27,16 +27,12 @@ class Gemma4(Gemma2):
         inputs = parts and parts.of_all_layers(ops, x, self.weights, self.width)  # (T, L·P)
         for n, block in enumerate(self.blocks):
             at, w = ops.layer(n), Layer(self.weights, n)
-            if n == self.own_layers:  # from here on nothing is kept: only wanted rows go on
-                ops, x = ops.outputs(), at.select_outputs(x)
-                inputs = at.select_outputs(inputs) if parts else None
-                at = ops.layer(n)
             x = block(at, x, w)
             if parts:
                 x = at.add(x, parts.gated(at, x, inputs, w))
             if "layer_output_scale" in w:
                 x = at.scale_by(x, w.layer_output_scale)
-        return x if self.own_layers < self.layers else ops.select_outputs(x)
+        return x
 
     @property
     def own_layers(self) -> int:
