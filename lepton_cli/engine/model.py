@@ -277,7 +277,9 @@ class Model:
         """
         if not self._passes.pool.layout.slots:
             return []
-        control = {t for t in set(prompt) if self.tokenizer.token_type(t) is TokenType.CONTROL}
+        tokenizer = self.tokenizer
+        known = {token for token in prompt if token < tokenizer.vocab_size}  # of the table's rows
+        control = {token for token in known if tokenizer.token_type(token) is TokenType.CONTROL}
         begins = [n for n, token in enumerate(prompt) if token in control]
         return [*begins[:FIRST_TURNS], *begins[-LAST_TURNS:]]
 
