@@ -444,7 +444,10 @@ def test_more_experts_used_than_there_are_is_refused(tmp_path):
     assert "expert_used_count" in refused(path)
 
 
-@pytest.mark.parametrize("preset", ["cohere2", "gpt-oss", "muse-glimmer", "spark2_5"])
+WINDOWED = ["cohere2", "dots3note", "gpt-oss", "maple", "muse-glimmer", "spark2_5", "step35"]
+
+
+@pytest.mark.parametrize("preset", WINDOWED)
 def test_a_missing_window_is_named(tmp_path, preset):
     key = f"{preset}.attention.sliding_window"
     assert key in refused(write_model(tmp_path / "m.gguf", preset, metadata={key: None}))

@@ -51,7 +51,7 @@ class GraniteMoe(Granite):
 class GraniteSwa(Granite):
     """Granite 4 with local layers; a list says which layers turn."""
 
-    local_period = 1
+    local_period, default_window = 1, None  # the file lists the local layers
 
     def rope(self, layer: int) -> Rope | None:
         return self.global_rope if self.keys.at("attention.rope_pattern", layer, 1) else None

@@ -8,7 +8,7 @@ from ops.interface import Rope
 
 
 class Dots3(DeepSeek32):
-    local_period = 1  # the file lists the local layers
+    local_period, default_window = 1, None  # the file lists the local layers
 
     def latent(self, layer: int) -> LatentAttention:
         latent = replace(super().latent(layer), gate="sigmoid", window=self.window(layer))

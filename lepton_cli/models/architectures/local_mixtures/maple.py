@@ -10,7 +10,7 @@ from ops.interface import Rope
 
 class Maple(Decoder):
     has_head_norm = True
-    local_period = 1  # the file lists the local layers
+    local_period, default_window = 1, None  # the file lists the local layers
     stretches_local = True
     unapplied = FEED_FORWARD_SCALES
 

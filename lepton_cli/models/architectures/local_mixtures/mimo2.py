@@ -6,7 +6,7 @@ from ops.interface import Rope
 
 
 class MiMo2(Decoder):
-    local_period = 1
+    local_period, default_window = 1, None  # the file lists the local layers
     gating = "sigmoid"
     leaves_dense_out = True
     unapplied = frozenset({"attn_q.bias", "attn_k.bias", "attn_v.bias"})

@@ -28,7 +28,7 @@ class BoundedGates(Decoder):
 
 class Step35(BoundedGates):
     has_head_norm = None
-    local_period = 1  # the file lists the local layers
+    local_period, default_window = 1, None  # the file lists the local layers
     gating, has_gating_key, normalizes, has_shared_expert = "sigmoid", True, None, True
 
     def attention(self, layer: int) -> GroupedAttention:
