@@ -28,7 +28,6 @@ from ops.logits import Logits
 from ops.machine import default_threads
 from ops.memory_plan import Limits
 from ops.needs import Needs
-from ops.operations.base import Slot
 from ops.profile import OperatorTime
 from ops.program import Program
 from ops.reference.runner import ReferenceRunner, reference_needs
@@ -217,22 +216,9 @@ class CardBackend:
         return card_kernels(Path(), self.card.target).folder.name
 
     def refuses(self, program: Program) -> str | None:
-        from ops.cuda.cache import WIDEST
-        from ops.cuda.rules.refusals import unknown_operator
+        from ops.cuda.rules.refusals import refusal
 
-        for page in program.pages:
-            widest = max(page.key_width, page.value_width)
-            if widest > WIDEST or widest % 2:
-                return f"a card takes even head widths up to {WIDEST}; this model's is {widest}"
-            if page.key_width != page.value_width:
-                return "a card needs heads whose keys and values have the same width"
-        slots = [state for state in program.states if isinstance(state, Slot)]
-        if slots:
-            return f"layer {slots[0].layer} is recurrent, which cards do not run yet"
-        entangled = program.entangled_layer
-        if entangled is not None:
-            return f"layer {entangled} reads what several layers before it made: not yet on a card"
-        return unknown_operator(program)
+        return refusal(program)
 
     def needs(self, program: Program, limits: Limits) -> Needs:
         from ops.cuda.runner import card_needs

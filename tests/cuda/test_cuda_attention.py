@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from emulated import open_with_all_kernels
 
-from ops.backend import CardBackend
 from ops.cuda.cache import CardStateLayout
 from ops.cuda.kernels.attention import cached
 from ops.cuda.kernels.operands import HeadNorms, HeadRows, Rotation
@@ -16,7 +15,6 @@ from ops.cuda.lowering.attending import NO_NORMS, NO_ROTATION, AttentionBuffers,
 from ops.interface import BLOCK, Heads, Linear, Rope, Step, Weight
 from ops.operations.attention import pages_of
 from ops.operations.base import Pages
-from ops.recorder import record
 from ops.reference.cache import PlainCache
 from ops.reference.operators import Reference
 from ops.state.blocks import BlockPool
@@ -402,27 +400,3 @@ def test_what_a_card_cannot_hold_is_refused():
     assert "-ctk f16 -ctv f16" in str(refusal.value.hint)
     with pytest.raises(UsageError, match="80"):
         CardStateLayout((Pages(0, 1, 80, 80),), v="q8_0")
-
-
-def test_a_model_whose_layers_hand_on_more_than_one_buffer_is_refused():
-    table, heads = (
-        Weight("w", FORMATS["F32"], 16, np.zeros((4, 64), np.uint8)),
-        Heads(0, 1, 1, 16, 1),
-    )
-
-    def forward(ops):
-        q = ops.embed(table)
-        q = ops.layer(0).attention(q, q, q, heads)
-        return ops.layer(1).attention(q, None, None, heads)
-
-    reason = CardBackend(None, ("f16", "f16"), None).refuses(record(forward))
-    assert reason is not None and "layer 1" in reason
-
-
-@pytest.mark.parametrize(("width", "refused"), [(576, True), (63, True), (256, False)])
-def test_heads_that_the_kernels_do_not_take_are_refused(width, refused):
-    q, kv = (Weight("w", FORMATS["F32"], width, np.zeros((4, 4 * width), np.uint8)) for _ in "qk")
-    heads = Heads(0, 1, 1, width, 1.0)
-    program = record(lambda ops: ops.attention(ops.embed(q), ops.embed(kv), ops.embed(kv), heads))
-    reason = CardBackend(None, ("f16", "f16"), None).refuses(program)
-    assert (str(width) in reason) if refused else reason is None

@@ -11,21 +11,32 @@ from test_fusion import layer as layer_of
 from test_operators import (  # noqa: F401  (its cases, which run here on a card)
     Case,
     V,
+    test_activate,
+    test_clamp,
+    test_columns_of_rows_and_of_stretches,
     test_embed_positions_and_add,
+    test_experts_are_chosen_with_a_bias_and_from_the_best_groups,
+    test_gate,
+    test_join,
     test_layer_norm,
+    test_layer_norm_of_heads,
+    test_layer_norms_of_stretches_without_weights_and_with_a_row_for_each,
+    test_multiplication_by_a_number_a_stretch,
+    test_multiplication_of_each_experts_result_by_its_weight,
     test_multiply,
+    test_norms_of_stretches_without_weights_and_with_a_row_for_each,
     test_parts_of_a_fused_matrix,
     test_rms_norm,
     test_rope,
     test_scale_and_softcap,
     test_temperature,
+    test_wanted_rows_have_their_own_experts,
     weight,
 )
 
-from ops.cuda.kernels import KERNELS
 from ops.cuda.kernels.formats.weights import PANELS
 from ops.cuda.lowering.placing import kind_of
-from ops.interface import Activation, Heads, Linear, Routing, Weight
+from ops.interface import Gating, Heads, Linear, Routing, Weight
 from ops.memory_plan import Limits
 from ops.recorder import record
 from ops.reference.arithmetic import rounded_to_bytes, rounded_to_halves
@@ -69,21 +80,6 @@ def on_the_card(monkeypatch) -> None:
     monkeypatch.setattr(test_operators, "Case", CardCase)
 
 
-def with_kernels(operator: str) -> list[str]:
-    """The activations that a card computes; programs with others are refused."""
-    return [name for name in get_args(Activation) if f"{operator}_{name}" in KERNELS]
-
-
-@pytest.mark.parametrize("activation", with_kernels("activate"))
-def test_activate(activation):
-    test_operators.test_activate(activation)
-
-
-@pytest.mark.parametrize("activation", with_kernels("gate"))
-def test_gate(activation):
-    test_operators.test_gate(activation)
-
-
 @pytest.mark.parametrize("kind", sorted({*PANELS, "F32", "F16", "BF16"}))
 def test_embed_and_linear(kind):
     table, matrix = weight(V, 256, kind), Linear(weight(3, 256, kind))
@@ -114,7 +110,7 @@ def test_select_outputs(outputs):
         runner.close()
 
 
-@pytest.mark.parametrize("gating", ["softmax", "sigmoid", "softmax_of_chosen"])
+@pytest.mark.parametrize("gating", get_args(Gating))
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize(("total", "used", "tokens"), [(1, 1, 2), (5, 2, 3), (5, 2, 20), (8, 8, 1)])
 def test_experts(gating, normalize, total, used, tokens):
@@ -130,6 +126,20 @@ def test_experts(gating, normalize, total, used, tokens):
         return ops.expert_sum(ops.expert_linear(down, y, chosen), chosen)
 
     CardCase(forward, tokens).check()
+
+
+@pytest.mark.parametrize("groups", [1, 35])
+def test_more_experts_than_a_warp_has_lanes(groups):
+    table, router, bias = weight(V, 32), Linear(weight(70, 32)), weight(1, 70)
+    each = Linear(weight(3, 32, "F32", 70))
+    routing = Routing(70, 35, "sigmoid", groups=groups, used_groups=min(groups, 20))
+
+    def forward(ops):
+        x = ops.scale(ops.embed(table), 0.1)
+        chosen = ops.route(ops.linear(router, x), routing, bias)
+        return ops.expert_sum(ops.expert_linear(each, x, chosen), chosen)
+
+    CardCase(forward, 2).check()
 
 
 def test_gated_experts():

@@ -14,6 +14,7 @@ from passes import nmse, resources
 from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.loading import plan as loading
 from ops.backend import CpuBackend, Runner
+from ops.cuda.rules.refusals import refusal
 from ops.cuda.runner import CudaRunner
 from ops.interface import Step
 from ops.machine import default_threads
@@ -120,6 +121,12 @@ def _open_split(program: Program, limits: Limits, threads: int) -> SplitRunner:
     card = open_card()
     second = CudaRunner(card, behind, KV, limits, kernels_of(card))
     return SplitRunner(CpuBackend(KV, resources(threads)).open(before, limits), second)
+
+
+def refused(path: Path) -> str | None:
+    """Why cards do not run this model, if so."""
+    file = GGUF.open(path)
+    return refusal(loading.build(file, loading.trained_context(file)))
 
 
 def check_model(path: Path, *, split: bool = False, chunks: Sequence[int] = CHUNKS) -> str:

@@ -12,7 +12,7 @@ from presets_gguf import PRESETS
 
 from gpu import on_card
 from gpu.files import write_random
-from gpu.models import check_model
+from gpu.models import check_model, refused
 from gpu.report import Report, about
 from gpu.sanitizer import TOOLS, sanitize
 from gpu.speed import GOALS, measure
@@ -80,7 +80,14 @@ class _Plan:
     def _tiny(self, preset: str, kind: str) -> str:
         """Few layers, random weights."""
         path = write_model(self._place / f"{preset}-{kind}.gguf", preset, weights=kind, seed=3)
-        return self._worker.run(partial(check_model, path, split=True), MODEL)
+        return self._checked(path, split=True)
+
+    def _checked(self, path: Path, *, split: bool = False) -> str:
+        """Raises Skip with the reason if cards refuse the model."""
+        reason = refused(path)
+        if reason is not None:
+            raise Skip(reason)
+        return self._worker.run(partial(check_model, path, split=split), MODEL)
 
     def _recorded(self) -> None:
         """Those models of the test data whose architectures we know."""
@@ -91,10 +98,7 @@ class _Plan:
         paths = sorted(folder.glob("*.gguf"))
         known = [path for path in paths if path.stem.rpartition("-")[0] in ARCHITECTURES]
         for path in known[::4] if self._quick else known:
-            check = partial(check_model, path)
-            self._steps.run(
-                f"model data {path.stem}", lambda check=check: self._worker.run(check, MODEL)
-            )
+            self._steps.run(f"model data {path.stem}", partial(self._checked, path))
 
     def _real(self, shape: str, kind: str) -> str:
         """Its file stays, if the bench measures it."""

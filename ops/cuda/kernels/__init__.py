@@ -13,12 +13,12 @@ from ops.cuda.kernels.products import floats, packed
 KERNELS: dict[str, Kernel] = {
     "add": elementwise.map_two(plus),
     "multiply": elementwise.map_two(times),
-    "activate_silu": elementwise.map_one(functions.silu),
-    "activate_gelu": elementwise.map_one(functions.gelu),
-    "gate_silu": elementwise.map_two(functions.gate_silu),
-    "gate_gelu": elementwise.map_two(functions.gate_gelu),
-    "gate_clamped_swiglu": elementwise.map_two(functions.gate_clamped_swiglu),
+    "multiply_stretches": elementwise.scale_stretches,
+    "scale_by": elementwise.scale_stretches,
+    "columns": elementwise.copy_columns,
+    "join": elementwise.copy_columns,
     "scale": elementwise.map_one_by_number(times),
+    "clamp": elementwise.clamp,
     "softcap": elementwise.map_one_by_number(elementwise.capped),
     "rms_norm": elementwise.rms_norm,
     "layer_norm": elementwise.layer_norm,
@@ -40,6 +40,10 @@ KERNELS: dict[str, Kernel] = {
     "embed_F16": embed.half_rows,
     "embed_F32": embed.single_rows,
 }
+for _activation, _function in functions.ACTIVATIONS.items():
+    KERNELS[f"activate_{_activation}"] = elementwise.map_one(_function)
+    KERNELS[f"gate_{_activation}"] = elementwise.map_two(functions.gated(_function))
+KERNELS["gate_clamped_swiglu"] = elementwise.map_two(functions.gate_clamped_swiglu)
 for _format, _panels in PANELS.items():
     for _columns in packed.COLUMNS:
         KERNELS[f"linear_{_format}_{_columns}"] = packed.few(_panels, _columns, second=False)

@@ -2,14 +2,30 @@
 
 from collections.abc import Callable
 
-from ops.cuda.kernels.intrinsics.arithmetic import cos_sin, divided, logarithm, plus, root, times
+from ops.cuda.kernels.intrinsics.arithmetic import (
+    cos_sin,
+    divided,
+    greater,
+    lesser,
+    logarithm,
+    plus,
+    root,
+    times,
+)
 from ops.cuda.kernels.intrinsics.functions import tanh
 from ops.cuda.kernels.intrinsics.kernel import Kernel, kernel
 from ops.cuda.kernels.intrinsics.memory import load_float, load_int, store_float
 from ops.cuda.kernels.intrinsics.primitives import Address, Float, Int, f32
 from ops.cuda.kernels.intrinsics.reductions import block_sum, inverse_rms
 from ops.cuda.kernels.intrinsics.warps import block_x, block_y, shared_memory, thread_x, threads
-from ops.cuda.kernels.operands import Angles, Norm, Rope, Temperature
+from ops.cuda.kernels.operands import (
+    Angles,
+    CopyColumns,
+    Norm,
+    Rope,
+    ScaleStretches,
+    Temperature,
+)
 
 THREADS = 256
 NORM_THREADS = 512
@@ -51,25 +67,56 @@ def map_two(function: Two) -> Kernel:
     return mapped
 
 
+@kernel(THREADS)
+def clamp(x: Address, y: Address, count: Int, low: Float, high: Float) -> None:
+    index = block_x() * THREADS + thread_x()
+    if index < count:
+        store_float(y + 4 * index, lesser(greater(load_float(x + 4 * index), low), high))
+
+
 def capped(a: Float, cap: Float) -> Float:
     return times(cap, tanh(divided(a, cap)))
+
+
+@kernel(THREADS)
+def scale_stretches(op: ScaleStretches) -> None:
+    """Each stretch of `width` columns times a number of its own."""
+    index = block_x() * THREADS + thread_x()
+    if index < op.count:
+        factor = load_float(op.factors + 4 * (index // op.width % op.factor_count))
+        store_float(op.y + 4 * index, times(load_float(op.x + 4 * index), factor))
+
+
+@kernel(THREADS)
+def copy_columns(op: CopyColumns) -> None:
+    """Columns of each stretch, to or from their place in wider stretches."""
+    index = block_x() * THREADS + thread_x()
+    if index < op.count:
+        stretch, column = index // op.width, index % op.width
+        number = load_float(op.x + 4 * (stretch * op.x_stretch + column))
+        store_float(op.y + 4 * (stretch * op.y_stretch + column), number)
 
 
 @kernel(NORM_THREADS)
 def rms_norm(op: Norm) -> None:
     """One thread block per row of `width`; shared memory: one float per warp."""
-    x, y = op.x + 4 * block_x() * op.width, op.y + 4 * block_x() * op.width
-    inverse = inverse_rms(x, op.width, op.eps)
-    for n in range(thread_x(), op.width, threads()):
-        a = times(times(load_float(x + 4 * n), inverse), load_float(op.weight + 4 * n))
+    row, width = block_x(), op.width
+    x, y = op.x + 4 * row * width, op.y + 4 * row * width
+    weight = op.weight + 4 * (row % op.weight_rows) * width
+    inverse = inverse_rms(x, width, op.eps)
+    for n in range(thread_x(), width, threads()):
+        a = times(load_float(x + 4 * n), inverse)
+        if op.weight != 0:
+            a = times(a, load_float(weight + 4 * n))
         store_float(y + 4 * n, a)
 
 
 @kernel(NORM_THREADS)
 def layer_norm(op: Norm) -> None:
     """One thread block per row; shared memory: one float per warp."""
-    width = op.width
-    x, y = op.x + 4 * block_x() * width, op.y + 4 * block_x() * width
+    row, width = block_x(), op.width
+    x, y = op.x + 4 * row * width, op.y + 4 * row * width
+    own = 4 * (row % op.weight_rows) * width
     total = f32(0)
     for n in range(thread_x(), width, threads()):
         total = plus(total, load_float(x + 4 * n))
@@ -82,9 +129,10 @@ def layer_norm(op: Norm) -> None:
     inverse = divided(f32(1), root(plus(variance, op.eps)))
     for n in range(thread_x(), width, threads()):
         scaled = times(plus(load_float(x + 4 * n), -mean), inverse)
-        scaled = times(scaled, load_float(op.weight + 4 * n))
+        if op.weight != 0:
+            scaled = times(scaled, load_float(op.weight + own + 4 * n))
         if op.bias != 0:
-            scaled = plus(scaled, load_float(op.bias + 4 * n))
+            scaled = plus(scaled, load_float(op.bias + own + 4 * n))
         store_float(y + 4 * n, scaled)
 
 
@@ -127,7 +175,8 @@ def rope(op: Rope) -> None:
 def temperature(op: Temperature) -> None:
     index = block_x() * THREADS + thread_x()
     if index < op.count:
-        periods = f32(load_int(op.positions + 4 * (index // op.width)) // op.period)
+        position = load_int(op.positions + 4 * (index // op.width))
+        periods = f32((position + op.offset) // op.period)
         grown = times(logarithm(plus(f32(1), periods)), f32(LN_2))
         factor = plus(f32(1), times(op.scale, grown))
         store_float(op.y + 4 * index, times(load_float(op.x + 4 * index), factor))

@@ -1,18 +1,29 @@
 """Mixtures of experts: routing, grouping rows by expert, summing results."""
 
-from ops.cuda.kernels.intrinsics.arithmetic import divided, exponential, fma, greater, plus, times
-from ops.cuda.kernels.intrinsics.functions import sigmoid
+from ops.cuda.kernels.intrinsics.arithmetic import (
+    divided,
+    exponential,
+    fma,
+    greater,
+    lesser,
+    plus,
+    root,
+    times,
+)
+from ops.cuda.kernels.intrinsics.functions import sigmoid, softplus
 from ops.cuda.kernels.intrinsics.kernel import kernel
 from ops.cuda.kernels.intrinsics.memory import (
     load_float,
     load_int,
-    reload_float,
+    shared_load_float,
+    shared_store_float,
     store_float,
     store_int,
 )
-from ops.cuda.kernels.intrinsics.primitives import WARP, Address, Int, f32, i32
+from ops.cuda.kernels.intrinsics.primitives import WARP, Address, Float, Int, f32, i32
 from ops.cuda.kernels.intrinsics.warps import (
     block_x,
+    shared_memory,
     shuffle,
     shuffle_xor,
     shuffle_xor_float,
@@ -24,70 +35,130 @@ from ops.cuda.kernels.intrinsics.warps import (
 from ops.cuda.kernels.operands import ExpertSum, Route
 
 THREADS = 256
-SOFTMAX, SIGMOID, SOFTMAX_OF_CHOSEN = range(3)
-GATINGS = {"softmax": SOFTMAX, "sigmoid": SIGMOID, "softmax_of_chosen": SOFTMAX_OF_CHOSEN}
+SOFTMAX, SIGMOID, SOFTMAX_OF_CHOSEN, SQRT_SOFTPLUS = range(4)
+GATINGS = {
+    "softmax": SOFTMAX,
+    "sigmoid": SIGMOID,
+    "softmax_of_chosen": SOFTMAX_OF_CHOSEN,
+    "sqrt_softplus": SQRT_SOFTPLUS,
+}
 LOWEST = -3.4028234663852886e38
+
+
+def route_bytes(total: int, used: int, groups: int) -> int:
+    """Shared memory of `route`: | scores | with the bias | sums of groups | chosen |"""
+    return 4 * (2 * total + groups + used)
 
 
 @kernel(WARP)
 def route(op: Route) -> None:
-    """One warp per token: the best experts one after the other, the lower id in a tie.
-
-    The score of each expert replaces its logit.
-    """
-    lane = thread_x()
-    logits = op.logits + 4 * block_x() * op.total
+    """One warp per token: the best experts one after the other, the lower id in a tie."""
+    lane, scores = thread_x(), shared_memory()
+    wanted = scores + 4 * op.total
+    sums = wanted + 4 * op.total
+    chosen = sums + 4 * op.groups
     ids, weights = op.ids + 4 * block_x() * op.used, op.weights + 4 * block_x() * op.used
+    store_scores(op.logits + 4 * block_x() * op.total, scores, wanted, op)
+    warp_barrier()
+    if op.groups > 1:
+        exclude_groups(wanted, sums, op)
+    for k in range(op.used):
+        best = best_expert(wanted, op.total)
+        if lane == best % WARP:
+            shared_store_float(wanted + 4 * best, f32(LOWEST))
+            shared_store_float(chosen + 4 * k, shared_load_float(scores + 4 * best))
+        if lane == 0:
+            store_int(ids + 4 * k, best)
+    warp_barrier()
     largest = f32(LOWEST)
+    for k in range(op.used):
+        largest = greater(largest, shared_load_float(chosen + 4 * k))
+    total = f32(0)
+    for k in range(op.used):
+        total = plus(total, share_of(shared_load_float(chosen + 4 * k), op.gating, largest))
+    divisor = f32(1)
+    if op.gating == SOFTMAX_OF_CHOSEN:
+        divisor = total
+    elif op.normalize != 0:
+        divisor = greater(total, f32(6.1e-5))
+    for k in range(lane, op.used, WARP):
+        share = share_of(shared_load_float(chosen + 4 * k), op.gating, largest)
+        store_float(weights + 4 * k, times(divided(share, divisor), op.scale))
+
+
+def store_scores(logits: Address, scores: Int, wanted: Int, op: Route) -> None:
+    """What the logits become by the gating, and that with the bias."""
+    lane = thread_x()
+    largest, whole = f32(LOWEST), f32(0)
     for n in range(lane, op.total, WARP):
-        largest = greater(largest, reload_float(logits + 4 * n))
+        largest = greater(largest, load_float(logits + 4 * n))
     largest = warp_maximum(largest)
-    whole = f32(0)
     for n in range(lane, op.total, WARP):
-        score = reload_float(logits + 4 * n)
+        score = load_float(logits + 4 * n)
         if op.gating == SOFTMAX:
             score = exponential(plus(score, -largest))
         elif op.gating == SIGMOID:
             score = sigmoid(score)
+        elif op.gating == SQRT_SOFTPLUS:
+            score = root(softplus(score))
         whole = plus(whole, score)
-        store_float(logits + 4 * n, score)
+        shared_store_float(scores + 4 * n, score)
     whole = warp_sum(whole)
-    sum_of_chosen, first = f32(0), f32(0)
-    for k in range(op.used):
-        best, where = f32(LOWEST), i32(op.total)
-        for n in range(lane, op.total, WARP):
-            score = reload_float(logits + 4 * n)
-            if score > best:
-                best, where = score, i32(n)
-        for step in range(5):
-            other = shuffle_xor_float(best, 16 >> step)
-            place = shuffle_xor(where, 16 >> step)
-            if other > best or (other == best and place < where):
-                best, where = other, place
+    for n in range(lane, op.total, WARP):  # each lane those that it stored
+        score = shared_load_float(scores + 4 * n)
         if op.gating == SOFTMAX:
-            weight = divided(best, whole)
-        elif op.gating == SIGMOID:
-            weight = best
-        else:
-            if k == 0:
-                first = best
-            weight = exponential(plus(best, -first))
-        sum_of_chosen = plus(sum_of_chosen, weight)
-        where = i32(min(where, op.total - 1))  # if the logits are NaN, none was the best
-        if lane == where % WARP:
-            store_float(logits + 4 * where, f32(LOWEST))
-        if lane == 0:
-            store_int(ids + 4 * k, where)
-            store_float(weights + 4 * k, weight)
-    divisor = f32(1)
-    if op.gating == SOFTMAX_OF_CHOSEN:
-        divisor = sum_of_chosen
-    elif op.normalize != 0:
-        divisor = greater(sum_of_chosen, f32(6.1e-5))
+            score = divided(score, whole)
+            shared_store_float(scores + 4 * n, score)
+        if op.bias != 0:
+            score = plus(score, load_float(op.bias + 4 * n))
+        shared_store_float(wanted + 4 * n, score)
+
+
+def exclude_groups(wanted: Int, sums: Int, op: Route) -> None:
+    """Experts of other groups than the best, by their two best, are not to be chosen."""
+    lane, size = thread_x(), op.total // op.groups
+    for group in range(lane, op.groups, WARP):
+        first, second = f32(LOWEST), f32(LOWEST)
+        for n in range(group * size, (group + 1) * size):
+            score = shared_load_float(wanted + 4 * n)
+            second = greater(second, lesser(first, score))
+            first = greater(first, score)
+        if size == 1:
+            second = f32(0)
+        shared_store_float(sums + 4 * group, plus(first, second))
     warp_barrier()
-    for k in range(lane, op.used, WARP):
-        weight = divided(reload_float(weights + 4 * k), divisor)
-        store_float(weights + 4 * k, times(weight, op.scale))
+    for group in range(lane, op.groups, WARP):
+        own, better = shared_load_float(sums + 4 * group), i32(0)
+        for other in range(op.groups):
+            sum_of_other = shared_load_float(sums + 4 * other)
+            if sum_of_other > own or (sum_of_other == own and other < group):
+                better = i32(better + 1)
+        if better >= op.used_groups:
+            for n in range(group * size, (group + 1) * size):
+                shared_store_float(wanted + 4 * n, f32(LOWEST))
+    warp_barrier()
+
+
+def best_expert(wanted: Int, total: Int) -> Int:
+    """The lowest id of the largest, in all lanes."""
+    best, where = f32(LOWEST), i32(total)
+    for n in range(thread_x(), total, WARP):
+        score = shared_load_float(wanted + 4 * n)
+        if score > best:
+            best, where = score, i32(n)
+    for step in range(5):
+        other = shuffle_xor_float(best, 16 >> step)
+        place = shuffle_xor(where, 16 >> step)
+        if other > best or (other == best and place < where):
+            best, where = other, place
+    return i32(min(where, total - 1))  # if the logits are NaN, none was the best
+
+
+def share_of(score: Float, gating: Int, largest: Float) -> Float:
+    """A chosen expert's share, before it is divided by their sum."""
+    if gating == SOFTMAX_OF_CHOSEN:
+        return exponential(plus(score, -largest))
+    return score
 
 
 @kernel(WARP)

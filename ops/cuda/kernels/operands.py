@@ -10,14 +10,37 @@ from ops.cuda.kernels.intrinsics.primitives import Address, Float, Int
 
 
 class Norm(NamedTuple):
-    """Of norms over rows of `width`."""
+    """Of norms over rows of `width`, or over stretches of rows."""
 
     x: Address  # (rows, width)
     y: Address  # (rows, width), or rows of quantized activations
-    weight: Address  # (width,)
-    bias: Address  # (width,), of layer norms
+    weight: Address  # (weight_rows, width): row n of x takes row n % weight_rows
+    bias: Address  # as `weight`, of layer norms
+    weight_rows: Int
     width: Int
     eps: Float
+
+
+class ScaleStretches(NamedTuple):
+    """Of `elementwise.scale_stretches`."""
+
+    x: Address
+    factors: Address  # stretch n of x takes factor n % factor_count
+    y: Address
+    width: Int  # of a stretch
+    factor_count: Int
+    count: Int  # of elements
+
+
+class CopyColumns(NamedTuple):
+    """Of `elementwise.copy_columns`: the first `width` columns of each stretch."""
+
+    x: Address  # the first column of the first stretch
+    y: Address
+    width: Int
+    x_stretch: Int  # columns from one stretch to the next
+    y_stretch: Int
+    count: Int  # of elements copied
 
 
 class Angles(NamedTuple):
@@ -45,7 +68,7 @@ class Rope(NamedTuple):
 
 
 class Temperature(NamedTuple):
-    """Of `elementwise.temperature`: x · (1 + scale · ln(1 + floor(position / period)))."""
+    """x · (1 + scale · ln(1 + floor((position + offset) / period)))."""
 
     x: Address  # (T, width)
     y: Address  # (T, width)
@@ -54,12 +77,14 @@ class Temperature(NamedTuple):
     count: Int  # T · width
     scale: Float
     period: Int
+    offset: Int
 
 
 class Route(NamedTuple):
     """Of `experts.route`."""
 
-    logits: Address  # (T, total), overwritten
+    logits: Address  # (T, total)
+    bias: Address  # (total,): of the choice, not of the weights
     ids: Address  # (T, used) int32
     weights: Address  # (T, used)
     total: Int
@@ -67,6 +92,8 @@ class Route(NamedTuple):
     gating: Int  # one of `experts`
     normalize: Int
     scale: Float
+    groups: Int
+    used_groups: Int
 
 
 class ExpertSum(NamedTuple):

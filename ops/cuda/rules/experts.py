@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ops.cuda.device.device import Launch
 from ops.cuda.kernels import operands
-from ops.cuda.kernels.experts import GATINGS, THREADS
+from ops.cuda.kernels.experts import GATINGS, THREADS, route_bytes
 from ops.cuda.kernels.intrinsics.kernel import operands_of
 from ops.cuda.kernels.intrinsics.primitives import WARP
 from ops.cuda.lowering.lower import (
@@ -20,10 +20,13 @@ from ops.operations.experts import ExpertSum, Group, Route
 def _route(low: Lowering, op: Route) -> Lowered:
     routing = op.routing
     normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
+    bias = low.placing.floats(op.bias)
+    shared = route_bytes(routing.total, routing.used, routing.groups)
 
     def launches(step: StepAddresses) -> Iterator[Launch]:
         record = operands.Route(
             logits=step[op.logits],
+            bias=low.placing.address(bias),
             ids=step[op.ids],
             weights=step[op.weights],
             total=routing.total,
@@ -31,15 +34,17 @@ def _route(low: Lowering, op: Route) -> Lowered:
             gating=GATINGS[routing.gating],
             normalize=normalize,
             scale=float(routing.scale),
+            groups=routing.groups,
+            used_groups=routing.used_groups,
         )
-        yield Launch("route", (step.counts.tokens, 1, 1), WARP, operands_of(record))
+        yield Launch("route", (step.rows(op.ids), 1, 1), WARP, operands_of(record), shared)
 
     return Lowered(launches, ("route",))
 
 
 def _group(low: Lowering, op: Group) -> Lowered:
     def launches(step: StepAddresses) -> Iterator[Launch]:
-        total, rows = op.routing.total, step.counts.tokens * op.routing.used
+        total, rows = op.routing.total, step.rows(op.ids) * op.routing.used
         addresses = step[op.ids], step[op.order], step[op.starts]
         yield Launch("group", (total, 1, 1), WARP, (*addresses, total, rows))
 

@@ -21,8 +21,7 @@ WARP_BYTES = 4 * NORM_THREADS // WARP  # of shared memory: one float per warp
 
 
 def _rms_norm(low: Lowering, op: RmsNorm) -> Lowered:
-    assert op.weights is not None, "other norms are refused"
-    return _norm(low, "rms_norm", op, op.width, op.weights)
+    return _norm(low, "rms_norm", op, op.width, op.w)
 
 
 def _rms_norm_quantize(low: Lowering, op: RmsNormQuantize) -> Lowered:
@@ -30,8 +29,7 @@ def _rms_norm_quantize(low: Lowering, op: RmsNormQuantize) -> Lowered:
 
 
 def _layer_norm(low: Lowering, op: LayerNorm) -> Lowered:
-    assert op.weights is not None, "other norms are refused"
-    return _norm(low, "layer_norm", op, op.width, op.weights)
+    return _norm(low, "layer_norm", op, op.width, op.w)
 
 
 def _norm(
@@ -39,10 +37,12 @@ def _norm(
     name: str,
     op: RmsNorm | RmsNormQuantize | LayerNorm,
     width: int,
-    w: Linear,
+    w: Linear | None,
 ) -> Lowered:
     """One thread block per stretch of `width` columns; its size does not depend on the step."""
-    weight, bias = low.placing.floats(w.weight), low.placing.floats(w.bias)
+    vectors = (w.weight, w.bias) if w else (None, None)
+    weight, bias = map(low.placing.floats, vectors)
+    weight_rows = w.weight.rows if w else 1
     threads = min(NORM_THREADS, rounded_up(width, WARP) * WARP)
 
     def launches(step: StepAddresses) -> Iterator[Launch]:
@@ -51,6 +51,7 @@ def _norm(
             y=step[op.y],
             weight=low.placing.address(weight),
             bias=low.placing.address(bias),
+            weight_rows=weight_rows,
             width=width,
             eps=float(op.eps),
         )
