@@ -142,7 +142,18 @@ def expected(path):
     return in_turn(path, PLAIN)
 
 
-@pytest.mark.parametrize("way", WAYS)
+# what a float's products are divided into; the other ways have nothing to do with the weights
+DIVIDED = {"five threads", "chunks of 7", "one token a pass"}
+DIVIDED |= {"four jobs, three threads, chunks of 33"}
+MATRIX = [
+    pytest.param(weights, way, marks=() if usual else pytest.mark.exhaustive)
+    for weights in ("F32", "Q4_K", "recurrent")
+    for way in WAYS
+    for usual in [weights != "F32" or way in DIVIDED]
+]
+
+
+@pytest.mark.parametrize(("path", "way"), MATRIX, indirect=["path"])
 def test_the_same_bytes_come_out(path, expected, way):
     assert WAYS[way](path, PLAIN) == expected
 
