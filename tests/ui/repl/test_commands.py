@@ -118,7 +118,7 @@ def test_commands_refuse_words_that_they_do_not_use(line: str) -> None:
     assert contents(talk) == ["a question", "Hello!"] and not talk.is_over
 
 
-def test_undo_takes_back_as_many_as_it_is_reported(told: Callable[[], str]) -> None:
+def test_undo_takes_back_as_many_as_asked(told: Callable[[], str]) -> None:
     talk = talked(["one"], ["two"], ["three"])
     talk.ask("b")
     talk.ask("c\nand more")
@@ -316,7 +316,7 @@ def test_a_chat_that_does_not_fit_the_new_model_says_so(
     assert "the oldest turns are dropped" in told()
 
 
-def test_a_context_that_is_not_a_smaller_is_not_said_to_be(told: Callable[[], str]) -> None:
+def test_a_context_that_is_not_smaller_is_not_said_to_be(told: Callable[[], str]) -> None:
     talk = talked()
     told()
     talk._load_model = lambda name: FakeModel(context_size=20)  # type: ignore[method-assign, assignment]
