@@ -262,13 +262,18 @@ class Operators(Protocol):
     def head_linear(self, w: Linear, x: Array) -> Array:  # (H, R, N), (T, H·N) -> (T, H·R)
         """Each head's columns through the head's own matrix."""
 
-    def rms_norm(self, x: Array, w: Linear | int, eps: float) -> Array:  # (rows, n·d) -> same
-        """x / √(mean x² + eps) · w, over each stretch of d columns (a head, or the row).
+    def rms_norm(
+        self, x: Array, w: Linear | int, eps: float, stretch: int | None = None
+    ) -> Array:  # (rows, n·d) -> same
+        """x / √(mean x² + eps) · w, over whole rows, or over each `stretch` of d columns (a head).
 
-        w is (1, d), or (n, d) with a row for each stretch; a number d stands for no weights.
+        w is as wide as a row, or (1, d), or (n, d) with a row for each stretch; a number d in its
+        place stands for stretches without weights.
         """
 
-    def layer_norm(self, x: Array, w: Linear | int, eps: float) -> Array:  # (rows, n·d) -> same
+    def layer_norm(
+        self, x: Array, w: Linear | int, eps: float, stretch: int | None = None
+    ) -> Array:  # (rows, n·d) -> same
         """(x − mean) / √(var + eps) · w + b, over stretches as in `rms_norm`."""
 
     def rope(self, x: Array, rope: Rope) -> Array:  # (T, heads·d) -> same

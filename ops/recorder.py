@@ -75,24 +75,28 @@ class Recorder:
         _check_product(w, x, 1)
         return self._add(Product(x, x.like(w.weight.rows), w))
 
-    def rms_norm(self, x: Buffer, w: Linear | int, eps: float) -> Buffer:
+    def rms_norm(
+        self, x: Buffer, w: Linear | int, eps: float, stretch: int | None = None
+    ) -> Buffer:
         if isinstance(w, int):
             self._check_stretch(x, w)
             return self._add(RmsNorm(x, x.like(), None, w, eps))
         for beside in (w.bias, w.scale):
             if beside:
                 raise ModelFileError(f"the tensor {beside.name} has no place in this model")
-        _check_stretches(w.weight, x)
+        _check_norm_weights(w.weight, x, stretch)
         return self._add(RmsNorm(x, x.like(), w, w.weight.columns, eps))
 
-    def layer_norm(self, x: Buffer, w: Linear | int, eps: float) -> Buffer:
+    def layer_norm(
+        self, x: Buffer, w: Linear | int, eps: float, stretch: int | None = None
+    ) -> Buffer:
         if isinstance(w, int):
             self._check_stretch(x, w)
             return self._add(LayerNorm(x, x.like(), None, w, eps))
         if w.scale:
             raise ModelFileError(f"the tensor {w.scale.name} has no place in this model")
         for each in (w.weight, w.bias or w.weight):
-            _check_stretches(each, x)
+            _check_norm_weights(each, x, stretch)
             check_widths(each.name, each.size, w.weight.size)
         return self._add(LayerNorm(x, x.like(), w, w.weight.columns, eps))
 
@@ -336,11 +340,14 @@ def _check_norm(w: Linear) -> None:
         raise ModelFileError(f"the tensor {w.scale.name} has no place in this model")
 
 
-def _check_stretches(weight: Weight, x: Buffer) -> None:
-    """A row for all stretches of its width, or a row for each."""
-    width, rows = weight.columns, weight.rows
-    if weight.experts != 1 or x.width % width or rows not in (1, x.width // width):
-        check_widths(weight.name, weight.experts * width * rows, x.width)
+def _check_norm_weights(weight: Weight, x: Buffer, stretch: int | None) -> None:
+    """As wide as x, or one row for all stretches of x, or a row for each."""
+    width = x.width if stretch is None else stretch
+    check_widths(weight.name, weight.columns, width)
+    check_widths("a norm's stretches", x.width // width * width, x.width)
+    if len(weight.data) not in (1, x.width // width):
+        message = f"the tensor {weight.name} has {len(weight.data)} rows; the model needs"
+        raise ModelFileError(f"{message} {x.width // width}")
 
 
 def _check_vector(weight: Weight) -> None:

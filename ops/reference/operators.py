@@ -64,8 +64,10 @@ class Reference:
         scale, x = self.values(w.scale)[0] if w.scale else 1, self.entering(w.weight, x)
         return x @ self.values(w.weight).T * scale + self._bias(w)
 
-    def rms_norm(self, x: Floats, w: Linear | int, eps: float) -> Floats:
-        width = w if isinstance(w, int) else w.weight.columns
+    def rms_norm(
+        self, x: Floats, w: Linear | int, eps: float, stretch: int | None = None
+    ) -> Floats:
+        width = w if isinstance(w, int) else stretch or x.shape[1]
         parts = x.reshape(len(x), x.shape[1] // width, width)
         mean = np.mean(parts * parts, -1, keepdims=True, dtype=np.float64)
         y: Floats = parts * (1 / np.sqrt(mean + eps)).astype(np.float32)
@@ -73,8 +75,10 @@ class Reference:
             y = y * self.values(w.weight)  # (1 or stretches, width)
         return y.reshape(x.shape)
 
-    def layer_norm(self, x: Floats, w: Linear | int, eps: float) -> Floats:
-        width = w if isinstance(w, int) else w.weight.columns
+    def layer_norm(
+        self, x: Floats, w: Linear | int, eps: float, stretch: int | None = None
+    ) -> Floats:
+        width = w if isinstance(w, int) else stretch or x.shape[1]
         parts = x.reshape(len(x), x.shape[1] // width, width)
         centred = parts - parts.mean(-1, keepdims=True)
         variance = np.mean(centred * centred, -1, keepdims=True)

@@ -110,7 +110,7 @@ def pack(memory, rows, head: int, model: Model, which: str) -> None:
 def prepared(model: Model, reference: Reference, q, k):
     if model.norms is not None:
         q, k = (
-            reference.rms_norm(x, Linear(weight(w)), 1e-5)
+            reference.rms_norm(x, Linear(weight(w)), 1e-5, w.shape[-1])
             for x, w in zip((q, k), model.norms, strict=True)
         )
     if model.rope is not None:

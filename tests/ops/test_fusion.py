@@ -101,7 +101,7 @@ def test_heads_enter_attention_whatever_is_done_to_them(norms, turned):
         heads = [ops.linear(w, x) for w in (q, k)]
         if norms:
             pairs = zip(heads, (q_norm, k_norm), strict=True)
-            heads = [ops.rms_norm(y, norm, 1e-5) for y, norm in pairs]
+            heads = [ops.rms_norm(y, norm, 1e-5, 16) for y, norm in pairs]
         if turned != "neither":
             heads[1] = ops.rope(heads[1], TURN)
         if turned in ("both", "each by its own"):

@@ -132,7 +132,7 @@ def test_multiply():
 @pytest.mark.parametrize("segments", [1, 4])
 def test_rms_norm(segments):
     table, w = weight(V, 24 * segments), Linear(weight(1, 24))
-    Case(lambda ops: ops.rms_norm(ops.embed(table), w, 1e-5)).check()
+    Case(lambda ops: ops.rms_norm(ops.embed(table), w, 1e-5, 24)).check()
 
 
 @pytest.mark.parametrize("bias", [None, "bias"])
@@ -146,17 +146,27 @@ def test_layer_norm_of_heads():
     table, w, shared = weight(V, 34), Linear(weight(2, 17), weight(2, 17)), Linear(weight(1, 17))
 
     def forward(ops):
-        x = ops.layer_norm(ops.embed(table), w, 1e-5)
-        return ops.layer_norm(ops.scale(x, 3.0), shared, 1e-5)
+        x = ops.layer_norm(ops.embed(table), w, 1e-5, 17)
+        return ops.layer_norm(ops.scale(x, 3.0), shared, 1e-5, 17)
 
     Case(forward).check()
 
 
-def test_norms_of_widths_that_do_not_fit_are_refused():
-    table, bias = weight(V, 34), weight(1, 17)
-    for w in (Linear(weight(3, 17)), Linear(weight(1, 16)), Linear(weight(2, 17), bias)):
+@pytest.mark.parametrize(
+    ("rows", "columns", "stretch"),
+    [(1, 17, None), (2, 17, None), (1, 34, 17), (1, 16, 17), (3, 17, 17), (1, 10, 10)],
+)
+def test_norms_of_widths_that_do_not_fit_are_refused(rows, columns, stretch):
+    table, w = weight(V, 34), Linear(weight(rows, columns))
+    for norm in ("layer_norm", "rms_norm"):
         with pytest.raises(ModelFileError):
-            record(lambda ops, w=w: ops.layer_norm(ops.embed(table), w, 1e-5))
+            record(lambda ops, norm=norm: getattr(ops, norm)(ops.embed(table), w, 1e-5, stretch))
+
+
+def test_a_norm_whose_biases_are_not_as_many_as_its_weights_is_refused():
+    table, w = weight(V, 34), Linear(weight(2, 17), weight(1, 17))
+    with pytest.raises(ModelFileError):
+        record(lambda ops: ops.layer_norm(ops.embed(table), w, 1e-5, 17))
 
 
 @pytest.mark.parametrize("stretch", [1, 6, 42])
@@ -171,7 +181,7 @@ def test_layer_norms_of_stretches_without_weights_and_with_a_row_for_each(width,
     table = weight(V, width * stretches)
     each = Linear(weight(stretches, width), weight(stretches, width))
     Case(lambda ops: ops.layer_norm(ops.embed(table), width, 1e-5)).check()
-    Case(lambda ops: ops.layer_norm(ops.embed(table), each, 1e-5)).check()
+    Case(lambda ops: ops.layer_norm(ops.embed(table), each, 1e-5, width)).check()
 
 
 @pytest.mark.parametrize("width", [1, 33])
@@ -231,7 +241,7 @@ def test_norms_of_stretches_without_weights_and_with_a_row_for_each(width, stret
     table = weight(V, width * stretches)
     each = Linear(weight(stretches, width))
     Case(lambda ops: ops.rms_norm(ops.embed(table), width, 1e-5)).check()
-    Case(lambda ops: ops.rms_norm(ops.embed(table), each, 1e-5)).check()
+    Case(lambda ops: ops.rms_norm(ops.embed(table), each, 1e-5, width)).check()
 
 
 @pytest.mark.parametrize("width", [1, 7, 48])

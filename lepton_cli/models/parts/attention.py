@@ -64,13 +64,11 @@ class GroupedAttention:
         return y
 
     def normalized(self, ops: Operators, q: Array, k: Array, w: Layer) -> tuple[Array, Array]:
-        norm, heads = self.head_norm, self.heads
+        norm = self.head_norm
         if norm is None:
             return q, k
-        for weights, count in ((w.attn_q_norm, heads.query_heads), (w.attn_k_norm, heads.kv_heads)):
-            width = heads.head_width * (count if self.whole_rows else 1)
-            check_widths(weights.weight.name, weights.weight.columns, width)
-        return norm(ops, q, w.attn_q_norm), norm(ops, k, w.attn_k_norm)
+        stretch = None if self.whole_rows else self.heads.head_width
+        return norm(ops, q, w.attn_q_norm, stretch), norm(ops, k, w.attn_k_norm, stretch)
 
     def turned(self, ops: Operators, q: Array, k: Array) -> tuple[Array, Array]:
         if self.rope is None:

@@ -2,20 +2,28 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from lepton_cli.models.weights import Layer
-from ops.interface import Array, Linear, Operators
+from ops.interface import Array, Linear, Operators, check_widths
 
 Mixer = Callable[[Operators, Array, Layer], Array]  # (T, D) -> (T, D), of tokens or of channels
-Norm = Callable[[Operators, Array, Linear], Array]
+
+
+class Norm(Protocol):
+    """Of whole rows, or of each stretch of so many columns (a head)."""
+
+    def __call__(
+        self, ops: Operators, x: Array, w: Linear, stretch: int | None = None
+    ) -> Array: ...
 
 
 @dataclass(frozen=True, slots=True)
 class RmsNorm:
     eps: float
 
-    def __call__(self, ops: Operators, x: Array, w: Linear) -> Array:
-        return ops.rms_norm(x, w, self.eps)
+    def __call__(self, ops: Operators, x: Array, w: Linear, stretch: int | None = None) -> Array:
+        return ops.rms_norm(x, w, self.eps, stretch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +32,11 @@ class BiasedRmsNorm:
 
     eps: float
 
-    def __call__(self, ops: Operators, x: Array, w: Linear) -> Array:
-        y = ops.rms_norm(x, replace(w, bias=None), self.eps)
+    def __call__(self, ops: Operators, x: Array, w: Linear, stretch: int | None = None) -> Array:
+        y = ops.rms_norm(x, replace(w, bias=None), self.eps, stretch)
         if w.bias is None:
             return y
+        check_widths(w.bias.name, w.bias.columns, w.weight.columns)
         return ops.add(y, ops.scale_by(ones_like(ops, y), Linear(w.bias)))
 
 
@@ -35,8 +44,8 @@ class BiasedRmsNorm:
 class LayerNorm:
     eps: float
 
-    def __call__(self, ops: Operators, x: Array, w: Linear) -> Array:
-        return ops.layer_norm(x, w, self.eps)
+    def __call__(self, ops: Operators, x: Array, w: Linear, stretch: int | None = None) -> Array:
+        return ops.layer_norm(x, w, self.eps, stretch)
 
 
 @dataclass(frozen=True, slots=True)

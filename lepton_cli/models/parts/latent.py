@@ -67,7 +67,6 @@ class LatentAttention:
         latent = self.norm(ops, ops.linear(matrix.part(0, self.rank), x), w.attn_kv_a_norm)
         k = ops.linear(matrix.part(self.rank, last), x)
         if "attn_k_norm" in w:
-            check_widths(w.attn_k_norm.weight.name, w.attn_k_norm.weight.columns, self.turning)
             k = self.norm(ops, k, w.attn_k_norm)
         return latent, self.turned(ops, k)
 

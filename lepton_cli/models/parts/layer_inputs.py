@@ -24,8 +24,8 @@ class LayerInputs:
         matrix, norm = weights["per_layer_model_proj"], weights["per_layer_proj_norm"]
         check_widths(table.name, table.columns, columns)
         check_widths(matrix.weight.name, matrix.weight.rows, columns)
-        check_widths(norm.weight.name, norm.weight.columns, self.width)
-        projected = self.norm(ops, ops.linear(matrix, ops.scale(x, width**-0.5)), norm)
+        projected = ops.linear(matrix, ops.scale(x, width**-0.5))
+        projected = self.norm(ops, projected, norm, self.width)
         rows = ops.scale(ops.embed(table), self.width**0.5)
         return ops.scale(ops.add(projected, rows), 2**-0.5)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lepton_cli.models.parts.block import RmsNorm
 from lepton_cli.models.weights import Layer
-from ops.interface import Array, Heads, Operators, Rope, check_widths
+from ops.interface import Array, Heads, Operators, Rope
 from quant.errors import ModelFileError
 
 
@@ -39,8 +39,7 @@ class ReadingAttention:
 
     def turned(self, ops: Operators, x: Array, w: Layer, norm: str) -> Array:
         """Heads of queries or keys, normalised and turned."""
-        check_widths(w[norm].weight.name, w[norm].weight.columns, self.heads.head_width)
-        x = self.norm(ops, x, w[norm])
+        x = self.norm(ops, x, w[norm], self.heads.head_width)
         return x if self.rope is None else ops.rope(x, self.rope)
 
 

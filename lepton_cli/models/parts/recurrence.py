@@ -41,8 +41,8 @@ class GatedDelta:
         )
         q, k = (of_length_1(ops, each, heads.key_width, self.eps) for each in (q, k))
         y = ops.delta_rule(q, k, v, decay, rate, heads)  # (T, H*e)
-        check_widths(w.ssm_norm.weight.name, w.ssm_norm.weight.columns, heads.value_width)
-        return ops.linear(w.ssm_out, ops.gate(z, self.norm(ops, y, w.ssm_norm), "silu"))
+        y = self.norm(ops, y, w.ssm_norm, heads.value_width)
+        return ops.linear(w.ssm_out, ops.gate(z, y, "silu"))
 
     @property
     def widths(self) -> tuple[int, int, int]:
@@ -95,9 +95,9 @@ class KimiDelta:
         q, k = (of_length_1(ops, each, heads.key_width, self.eps) for each in (q, k))
         rate = ops.activate(ops.linear(w.ssm_beta, x), "sigmoid")  # (T, H)
         y = ops.delta_rule(q, k, v, self.decay(ops, x, w), rate, heads)  # (T, H*e)
-        check_widths(w.ssm_norm.weight.name, w.ssm_norm.weight.columns, heads.value_width)
+        y = self.norm(ops, y, w.ssm_norm, heads.value_width)
         gate = self.through(ops, x, [w[n] for n in ("ssm_g", "ssm_g_a", "ssm_g_b") if n in w])
-        return ops.linear(w.attn_output, ops.gate(gate, self.norm(ops, y, w.ssm_norm), "sigmoid"))
+        return ops.linear(w.attn_output, ops.gate(gate, y, "sigmoid"))
 
     def matrices(self, w: Layer) -> list[Linear]:
         """Of q, k and v."""

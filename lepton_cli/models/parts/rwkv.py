@@ -38,8 +38,8 @@ def heads_of(w: Linear, width: int) -> int:
     return heads
 
 
-def head_norm(ops: Operators, y: Array, w: Layer, heads: int) -> Array:
-    return ops.layer_norm(y, w.time_mix_ln.folded(heads), GROUP_NORM_EPS)
+def head_norm(ops: Operators, y: Array, w: Layer, heads: int, width: int) -> Array:
+    return ops.layer_norm(y, w.time_mix_ln.folded(heads), GROUP_NORM_EPS, width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class TimeMix6:
     def attend(self, ops: Operators, r: Array, k: Array, v: Array, decay: Array, w: Layer) -> Array:
         heads = heads_of(w.time_mix_receptance, self.head_width)
         y = ops.linear_attention(r, k, v, decay, heads, w.time_mix_first.weight)
-        return head_norm(ops, y, w, heads)
+        return head_norm(ops, y, w, heads, self.head_width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class TimeMix7:
         correction = ops.scale(removed, -1.0), ops.multiply(removed, rate)
         y = ops.linear_attention(r, k, v, decay, heads, correction=correction)
         if "time_mix_ln" in w:
-            y = head_norm(ops, y, w, heads)
+            y = head_norm(ops, y, w, heads, self.head_width)
         met = scaled(ops, ops.multiply(k, r), w.time_mix_r_k, width)
         met = ops.sums(met, self.head_width)
         return ops.add(y, ops.multiply(v, met))

@@ -69,7 +69,6 @@ class Mamba:
         width = self.rank if norm == "ssm_dt_norm" else self.rows
         if not self.has_inner_weights:
             return ops.rms_norm(x, width, self.inner_eps)
-        check_widths(w[norm].weight.name, w[norm].weight.columns, width)
         return ops.rms_norm(x, w[norm], self.inner_eps)
 
 
@@ -111,8 +110,6 @@ class Mamba2:
         y = ops.selective_scan(values, step, b, c, rates, skip, self.groups)  # (T, C)
         y = ops.gate(gate, y, "silu")
         if self.always_norms or "ssm_norm" in w:
-            norm = w.ssm_norm
-            check_widths(norm.weight.name, norm.weight.columns, self.width // self.groups)
-            check_widths(norm.weight.name, norm.weight.rows, self.groups)
-            y = self.norm(ops, y, norm)
+            check_widths(w.ssm_norm.weight.name, w.ssm_norm.weight.rows, self.groups)
+            y = self.norm(ops, y, w.ssm_norm, self.width // self.groups)
         return ops.linear(w.ssm_out, y)
