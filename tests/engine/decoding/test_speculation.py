@@ -96,7 +96,7 @@ def test_a_draft_model_of_another_vocabulary_is_refused(path, tmp_path):
     with (
         open_model(path, LoadOptions("cpu", 1)) as model,
         open_model(other, LoadOptions("cpu", 1)) as draft,
-        pytest.raises(UsageError, match="another vocabulary"),
+        pytest.raises(UsageError, match="has a different vocabulary"),
     ):
         model.guess_with(draft)
 

@@ -54,7 +54,7 @@ def test_a_missing_column_is_reported_with_the_nearest():
     with pytest.raises(UsageError, match="no column 'txt'") as caught:
         text("{txt}").fill({"text": "a"})
     assert caught.value.hint == "did you mean text?"
-    with pytest.raises(UsageError, match="has nothing in the column"):
+    with pytest.raises(UsageError, match="of the row is empty"):
         text("{text}").fill({"text": None})
 
 

@@ -256,7 +256,7 @@ def test_without_workers_for_a_while_it_ends_and_keeps_all(
     assert code == 1
     assert f"{len(ROWS)} rows: {answered} answered, 0 failed; " in err
     assert f"error: the cluster {cluster.address} had no worker for 0 s\n" in err
-    assert f"start one: dask worker {cluster.address}; the same command goes on" in err
+    assert f"start one: dask worker {cluster.address}; the same command continues from there" in err
     assert 0 < answered < len(ROWS)
     assert run(words) == 0
     assert results.read_bytes() == expected
@@ -324,7 +324,7 @@ def test_a_worker_without_the_model_is_named(cluster, folder, monkeypatch, batch
 def test_a_worker_refuses_another_model_of_the_same_name():
     from lepton_cli.engine.jobs.serving import probe
 
-    with pytest.raises(UsageError, match="another model than the one of that name"):
+    with pytest.raises(UsageError, match="is not the same model file as"):
         probe(str(MODEL), "of another", LoadOptions("cpu"))
 
 
@@ -354,7 +354,7 @@ def test_a_cluster_that_does_not_exist_is_reported(folder, batch, monkeypatch, a
     monkeypatch.setattr("lepton_cli.engine.jobs.connection.CONNECTING", 0.5)
     code, out, err = batch("-o", "out.jsonl", "--cluster", address)
     assert (code, out) == (2, "")
-    assert ("no address" in err) != ("there is no Dask cluster at 127.0.0.1:1" in err)
+    assert ("is not an address" in err) != ("there is no Dask cluster at 127.0.0.1:1" in err)
     assert not (folder / "out.jsonl").exists()
 
 

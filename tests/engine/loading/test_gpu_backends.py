@@ -36,7 +36,7 @@ def test_a_card_that_can_be_used_is_used(wanted, layers):
 def test_a_card_that_cannot_be_used_is_reported_and_the_cpu_runs():
     choice = choose("auto", "auto", lambda: NO_EXTRA)
     told = "RTX 4070 found, but GPU support is not installed: pip install it; running on the CPU"
-    assert choice == BackendChoice("cpu", no_gpu=told, told=True)
+    assert choice == BackendChoice("cpu", no_gpu=told, announce=True)
 
 
 def test_who_has_no_nvidia_card_is_not_nagged():

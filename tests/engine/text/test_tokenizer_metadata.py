@@ -124,7 +124,7 @@ def test_a_file_without_tokenizer_says_so(model: str | None) -> None:
     assert "token ids" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("model", ["t5", "plamo2", "nonsense\x1b[2J"])
+@pytest.mark.parametrize("model", ["t5", "nonsense\x1b[2J"])
 def test_other_models_are_named(model: str) -> None:
     with pytest.raises(ModelFileError) as caught:
         build({**byte_pairs(), "model": model})
@@ -193,6 +193,7 @@ def builds_or_names_the_key(keys: dict[str, Any], text: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(changes=st.dictionaries(st.sampled_from(KEYS), values, min_size=1), text=st.text())
+@settings(deadline=None)  # a busy machine is not a fault
 def test_hostile_keys_never_crash(kind: str, changes: dict[str, Any], text: str) -> None:
     builds_or_names_the_key({**KINDS[kind](), **changes}, text)
 
