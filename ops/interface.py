@@ -219,13 +219,14 @@ class Step:
     """The input of one pass: tokens, their positions, and the tokens whose logits are wanted.
 
     The tokens of a sequence are contiguous; `starts` are the indices of each sequence's first
-    token.
+    token. `given` are rows that other programs computed, (T, n) each.
     """
 
     tokens: NDArray[np.int32]  # (T,)
     positions: NDArray[np.int32]  # (T,)
     outputs: NDArray[np.int32]  # (O,) indices into the T tokens
     starts: tuple[int, ...] = (0,)  # rising, from 0
+    given: tuple[NDArray[np.float32], ...] = ()
 
     def runs(self) -> list[slice]:
         """The tokens of each sequence."""
@@ -252,6 +253,9 @@ class Operators(Protocol):
 
     def embed(self, table: Weight) -> Array:  # (V, D) -> (T, D)
         """The table's rows for the step's tokens."""
+
+    def given(self, width: int) -> Array:  # (T, width)
+        """The next of the rows that the step brings along."""
 
     def embed_positions(self, table: Weight) -> Array:  # (S, D) -> (T, D)
         """The table's rows for the step's positions."""

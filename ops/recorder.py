@@ -59,13 +59,18 @@ class Recorder:
 
     operations: list[Operation] = field(default_factory=list)
     number: int | None = None  # of the layer that is being recorded
+    inputs: list[Buffer] = field(default_factory=list)
 
     def layer(self, number: int) -> "Recorder":
-        return Recorder(self.operations, number)
+        return replace(self, number=number)
 
     def embed(self, table: Weight) -> Buffer:
         _check_experts(table, 1)
         return self._add(Embed(Buffer("tokens", 1, table.columns), table))
+
+    def given(self, width: int) -> Buffer:
+        self.inputs.append(Buffer("tokens", 1, width))
+        return self.inputs[-1]
 
     def embed_positions(self, table: Weight) -> Buffer:
         _check_experts(table, 1)
@@ -356,8 +361,8 @@ def _check_vector(weight: Weight) -> None:
 
 
 def record(forward: Callable[[Operators], Array], *sources: Source) -> Program:
-    """A model's whole forward pass. Raises ModelFileError."""
+    """A whole forward pass. Raises ModelFileError."""
     recorder = Recorder()
     output: Buffer = forward(recorder)
-    operations = tuple(recorder.operations)
-    return Program(operations, (), Output("logits", output), sources, forward)
+    operations, inputs = tuple(recorder.operations), tuple(recorder.inputs)
+    return Program(operations, inputs, Output("logits", output), sources, forward)

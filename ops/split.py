@@ -5,7 +5,7 @@ Each pass hands its activations over once. A block of the KV cache has a part on
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,7 @@ class SplitRunner:
         reserve(step, states)
         parts = [[self.pool.part(state, device) for state in states] for device in range(2)]
         crossing = self._first.run(step, parts[0], interrupt)
-        return self._second.run(step, parts[1], interrupt, [crossing])
+        return self._second.run(replace(step, given=(crossing,)), parts[1], interrupt)
 
     def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
         """Raises UsageError: times of two devices do not add up to the time of a pass."""

@@ -83,9 +83,9 @@ class CpuRunner:
         threads: int,
         kernels: ObjectStore,
     ) -> None:
-        """`program` begins with the tokens: it has no inputs."""
         fused = fused_for_cpu(program)
-        self._wanted, self.digest = program.output.buffer, fused.digest()
+        self._wanted, self._given = program.output.buffer, program.given
+        self.digest = fused.digest()
         layout = StateLayout.of(fused, *kv)
         self.pool, self.limits = BlockPool(layout), limits
         self._operations = operations = fused.operations
@@ -94,7 +94,7 @@ class CpuRunner:
         self._step = np.zeros(2 * record.STEP_FIELDS, np.int64)
         calls = [lower(self._lowering, operation) for operation in operations]
         kernels.prepare(["replay", "pack", "release", *(call.kernel for call in calls)])
-        places, size = plan(operations, limits, self._wanted)
+        places, size = plan(operations, limits, self._wanted, self._given)
         self._place(places, size, most_scratch(operations, limits) * threads)
         self._executor = Executor(kernels, threads)
         weakref.finalize(self, self._executor.close)
@@ -118,7 +118,7 @@ class CpuRunner:
         assert len(step.tokens) <= self.limits.tokens and len(step.outputs) <= self.limits.outputs
         self._enter(step, states)
         self._replay(self._program, interrupt)
-        return self._output(self._wanted.count(step))
+        return self._rows(self._wanted, step)
 
     def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
         """A step with all threads meeting after each operator. Raises UsageError, OutOfMemoryError.
@@ -144,7 +144,7 @@ class CpuRunner:
         return available_memory().bytes // max(1, self.pool.layout.block_bytes)
 
     def _enter(self, step: Step, states: Sequence[SequenceState]) -> None:
-        """Fills the step record."""
+        """Fills the step record and the buffers of what is given."""
         reserve(step, states)
         self._executor.wait()  # for packing, or for an interrupted step that still reads the record
         self._lowering.packing.release_sources()
@@ -155,6 +155,8 @@ class CpuRunner:
             _fill(self._step[n * at : (n + 1) * at], each, tables) for n, each in enumerate(steps)
         ]
         self._step_arrays = steps, tables, arrays
+        for buffer, rows in zip(self._given, step.given, strict=True):
+            self._rows(buffer, step)[:] = rows
         if self.pool.layout.slots:
             addresses = [self.pool.slots_address(state.slots) for state in states]
             self._slots = np.array(addresses, np.int64)
@@ -204,10 +206,11 @@ class CpuRunner:
         job = (program.ctypes.data, self._step.ctypes.data, len(program))
         self._executor.run(job, interrupt)
 
-    def _output(self, count: int) -> NDArray[np.float32]:
-        start = self._addresses[self._wanted] - self._memory.ctypes.data
-        stop = start + 4 * count * self._wanted.width
-        return self._memory[start:stop].view(np.float32).reshape(count, self._wanted.width)
+    def _rows(self, buffer: Buffer, step: Step) -> NDArray[np.float32]:
+        """What the buffer holds of a step, in place."""
+        start, count = self._addresses[buffer] - self._memory.ctypes.data, buffer.count(step)
+        stop = start + 4 * count * buffer.width
+        return self._memory[start:stop].view(np.float32).reshape(count, buffer.width)
 
 
 def _fill(fields: NDArray[np.int64], step: Step, tables: list[NDArray[np.int64]]) -> object:

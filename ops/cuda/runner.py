@@ -124,13 +124,12 @@ class CudaRunner:
         step: Step,
         states: Sequence[SequenceState],
         interrupt: threading.Event | None = None,
-        inputs: Sequence[Floats] = (),
     ) -> Floats | DeviceLogits:
-        """The program's output, (O, V) logits; `inputs` are what its inputs hold.
+        """The program's output, (O, V) logits.
 
         Raises Interrupted, OutOfMemoryError, LeptonError.
         """
-        self._enter(step, states, inputs)
+        self._enter(step, states)
         if interrupt is not None and interrupt.is_set():
             raise Interrupted
         counts = Counts.of(step)
@@ -178,7 +177,7 @@ class CudaRunner:
         state.reserve(first, first + count)
         last = replace(step, positions=step.positions + np.int32(count - 1))
         counts = Counts.of(last)
-        self._enter(step, [state], (), counts)
+        self._enter(step, [state], counts)
         self._drawing.begin(plan, np.array(numbers, np.float64))
         graph = self._graph(counts, drawing=True)
         for _ in range(count):
@@ -192,7 +191,7 @@ class CudaRunner:
         """
         if not isinstance(self._device, Timing):
             raise UsageError(f"{self._device.name} times no kernels", "use --backend cpu")
-        self._enter(step, states, ())
+        self._enter(step, states)
         parts = self._by_operator(Counts.of(step))
         took = iter(self._device.timed([launch for part in parts for launch in part]))
         costs = [*(op.costs(step, self.pool.layout) for op in self._operations), Cost()]
@@ -243,10 +242,9 @@ class CudaRunner:
         self,
         step: Step,
         states: Sequence[SequenceState],
-        inputs: Sequence[Floats],
         counts: Counts | None = None,
     ) -> None:
-        """Uploads the step's record and inputs; `counts` may allow for more blocks."""
+        """Uploads the step's record and what is given; `counts` may allow for more blocks."""
         if self._closed:
             raise UsageError("the model is closed", "load it again")
         assert len(step.tokens) <= self.limits.tokens and len(step.outputs) <= self.limits.outputs
@@ -261,7 +259,7 @@ class CudaRunner:
             self._record, self._record_bytes = fresh, 2 * needed
         record = packed_record(step, RecordAddresses(self._record, counts, self._shapes), tables)
         self._device.upload(self._record, record)
-        for buffer, values in zip(self._program.given, inputs, strict=True):
+        for buffer, values in zip(self._program.given, step.given, strict=True):
             self._device.upload(self._buffers[buffer], values)
 
     def _graph(self, counts: Counts, *, drawing: bool) -> Graph:

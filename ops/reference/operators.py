@@ -45,6 +45,7 @@ class Reference:
         """`entering` is what becomes of activations that meet a weight."""
         self.step, self.values, self.entering = step, values, entering
         self.sequences, self.number = caches, -1
+        self._given = iter(step.given)
         self._slots = Counter[tuple[int, str]]()  # how many were met
         runs = zip(step.runs(), caches, strict=True)
         self.caches = [cache for run, cache in runs for _ in range(run.start, run.stop)]  # (T,)
@@ -56,6 +57,9 @@ class Reference:
 
     def embed(self, table: Weight) -> Floats:
         return self.values(table)[self.step.tokens]
+
+    def given(self, width: int) -> Floats:
+        return next(self._given)
 
     def embed_positions(self, table: Weight) -> Floats:
         return self.values(table)[self.step.positions]

@@ -34,7 +34,7 @@ def reference_needs(program: Program, limits: Limits, kv: tuple[CacheType, Cache
     def size(use: Use) -> int:
         return use.weight.data.nbytes + 4 * len(use.weight.data) * use.weight.columns
 
-    _, buffers = plan(program.operations, limits, program.output.buffer)
+    _, buffers = plan(program.operations, limits, program.output.buffer, program.given)
     StateLayout.of(program, *kv)  # types that do not fit are refused
     layout = StateLayout.of(program, "f32", "f32")
     return replace(needs_of(program, layout, buffers, size), state=layout.slot_bytes)

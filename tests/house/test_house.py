@@ -61,7 +61,17 @@ ROOMS = {  # of each package, the lower ones first: none imports from one that s
         *("terminal", "arguments", "reports", "open_model", "repl", "commands", "cli"),
     ),
     "lepton_cli.models": (
-        *("keys", "rope", "weights", "parts", "decoder", "entry", "architectures", "registry"),
+        *(
+            "keys",
+            "rope",
+            "weights",
+            "parts",
+            "decoder",
+            "next_token",
+            "entry",
+            "architectures",
+            "registry",
+        ),
     ),
     "ops": (
         *("interface", "limits", "findings", "profile", "machine", "files", "operations"),

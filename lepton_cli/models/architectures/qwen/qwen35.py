@@ -17,7 +17,8 @@ class Qwen35(Decoder):
     grouped_keys: ClassVar[bool] = False  # neighbouring heads of values share a head of keys
 
     def mixer(self, layer: int) -> Mixer:
-        return self.delta(layer) if self.keys.is_recurrent(layer, 4) else self.attention(layer)
+        recurrent = layer < self.layers and self.keys.is_recurrent(layer, 4)
+        return self.delta(layer) if recurrent else self.attention(layer)
 
     def attention(self, layer: int) -> GatedAttention:
         attention = super().attention(layer)
