@@ -28,7 +28,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 4920
         (b"tjgg\3\0\0\0", "a GGML file, the format before GGUF", "lepton models"),
         (b"lmgg" + bytes(9), "a GGML file, the format before GGUF", "lepton models"),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "convert"),
-        (gzip.compress(b"GGUF"), "compressed with gzip", "gzip -dc '"),
+        (gzip.compress(b"GGUF", mtime=0), "compressed with gzip", "gzip -dc '"),
         (b"a.gguf".ljust(257, b"\0") + b"ustar\x0000", "a tar archive", "tar -xf '"),
         (bytes(9000), "only zeros (an unfinished download?)", "fetch it again"),
         (
