@@ -10,7 +10,7 @@ import numpy as np
 from quant.gguf import Strings
 
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
-MAX_ITEMS = 16  # of an array that is shown in full
+MAX_ITEMS = 256  # of an array that is shown in full, as those with a number for each layer are
 # not escaped by json, but control characters for terminals, or line ends for some readers
 UNESCAPED_CONTROLS = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 

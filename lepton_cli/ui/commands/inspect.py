@@ -73,10 +73,24 @@ def _summary(file: Inspection) -> Iterator[tuple[str, str]]:
     yield "parameters", f"{amount(file.parameters)} in {counted(len(file.tensors), 'tensor')}"
     yield "quantization", _mix(file)
     for title, key in OWN_KEYS:
-        if file.own(key) is not None:
-            yield title, _one_line(file.own(key))
+        said = _by_layer(file.own(key))
+        if said is not None:
+            yield title, said
     yield "tokenizer", _tokenizer(file)
     yield "template", "none" if file.template is None else counted(len(file.template), "character")
+
+
+def _by_layer(value: Plain) -> str | None:
+    """A number of the model, or the range of one for each layer; None if no layer has any."""
+    match value:
+        case None | 0:
+            return None
+        case [int(), *_] as items:  # an array of GGUF has values of one type
+            numbers = [item for item in items if isinstance(item, int)]
+            low, high = min(numbers), max(numbers)
+            return _by_layer(high) if low == high else f"{low} to {high}, by layer"
+        case other:
+            return _one_line(other)
 
 
 def _mix(file: Inspection) -> str:

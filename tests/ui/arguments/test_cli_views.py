@@ -49,6 +49,18 @@ def test_inspect_tells_what_the_file_is(shown, path):
     assert "tokens" in facts["tokenizer"]
 
 
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [([0, 2] * 30, "0 to 2, by layer"), ([4] * 60, "4"), ([0] * 60, None), (0, None), (8, "8")],
+)
+def test_inspect_sums_up_what_differs_by_layer(shown, tmp_path, numbers, said):
+    given = {"llama.attention.head_count_kv": numbers}
+    text = shown("inspect", write_model(tmp_path / "m.gguf", metadata=given))
+    rows = dict(re.findall(r"^  (\S.*?)  +(.+)$", text, re.MULTILINE))
+    assert rows["layers"] == "2"
+    assert rows.get("kv heads") == said
+
+
 def test_inspect_shows_metadata_and_tensors_when_asked(shown, path):
     text = shown("inspect", path, "--metadata", "--tensors")
     assert "tokenizer.ggml.bos_token_id" in text
