@@ -251,7 +251,7 @@ def inspect_file(
 @command("models", epilog=NO_CONFIG_EPILOG)
 def models(
     architectures: Annotated[
-        bool, option("--architectures", help="List the architectures that Lepton can run instead.")
+        bool, option("--architectures", help="List the supported model architectures instead.")
     ] = False,
     json: AsJson = False,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lepton_cli.engine.library.sizes import counted
 from lepton_cli.models.registry import ARCHITECTURES
 
 
@@ -10,7 +11,8 @@ class Architecture:
     """A name of `general.architecture`.
 
     `models`: published models; `recordings`: files whose logits llama.cpp recorded and that tests
-    compare with. Without any, tests compare the backends with each other on a made-up model.
+    compare with. Without any, tests compare the kernels with Lepton's reference in NumPy, on a
+    made-up model.
     """
 
     name: str
@@ -21,7 +23,7 @@ class Architecture:
     def checked(self) -> str:
         """What its tests compare it with, in a few words."""
         count = len(self.recordings)
-        return f"llama.cpp ({count})" if count else "no recording"
+        return f"llama.cpp, {counted(count, 'file')}" if count else "Lepton's reference"
 
 
 def known_architectures() -> list[Architecture]:

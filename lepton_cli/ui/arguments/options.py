@@ -133,7 +133,7 @@ class ModelOptions:
             "--swa-checkpoints",
             metavar="N",
             min=0,
-            help="States of a hybrid model to keep for /undo and the like, if memory allows.",
+            help="Checkpoints kept for a hybrid model's /undo and /retry, if memory allows.",
         ),
     ] = 32
     verbose: Annotated[

@@ -10,7 +10,7 @@ from lepton_cli.ui.terminal.terminal import width_of
 from lepton_cli.ui.terminal.wrapping import cut, most_cells
 
 SCHEMA = "lepton.architectures.v1"
-HEADER = ("architecture", "models", "checked with")
+HEADER = ("architecture", "models", "checked against")
 GAP, MIN_MODELS = 2, 12  # columns
 
 

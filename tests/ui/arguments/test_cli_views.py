@@ -208,6 +208,12 @@ def test_architectures_have_a_row_each_on_a_terminal(shown, monkeypatch, width):
     assert any("llama.cpp" in row for row in rows)
 
 
+def test_the_documented_table_of_architectures_is_the_printed_one(shown):
+    """To mend it: lepton models --architectures > docs/architectures.txt"""
+    documented = Path(__file__).parents[3] / "docs" / "architectures.txt"
+    assert shown("models", "--architectures") == documented.read_text(encoding="utf-8")
+
+
 def test_architectures_name_their_recordings_in_json(shown):
     listed = json.loads(shown("models", "--architectures", "--json"))["architectures"]
     found = {one["name"]: one["recordings"] for one in listed}
