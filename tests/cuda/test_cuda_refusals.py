@@ -16,7 +16,7 @@ from ops.cuda.lowering.placing import Placing
 from ops.cuda.rules.refusals import refusal
 from ops.cuda.rules.table import lower
 from ops.cuda.runner import fused_for_card
-from ops.interface import DeltaHeads, Heads, Linear, Operators, Rope
+from ops.interface import DeltaHeads, Heads, Linear, Operators, Rope, Routing
 from ops.operations.registry import RECORDED
 from ops.program import Program
 from ops.recorder import record
@@ -78,19 +78,27 @@ def by_delta_rule(ops: Operators):
     return ops.layer(3).delta_rule(x, x, x, rate, rate, DeltaHeads(1, 1, 8, 8, 1.0))
 
 
+def on_rows(call):
+    """A call with an operator set and rows of 8."""
+    return lambda ops: call(ops.layer(3), ops.embed(weight(4, 8)))
+
+
 REFUSED = {
+    "the activation unheard": on_rows(lambda ops, x: ops.activate(x, "unheard")),
+    "the gate unheard": on_rows(lambda ops, x: ops.gate(x, x, "unheard")),
+    "the gating unheard": on_rows(lambda ops, x: ops.route(x, Routing(8, 2, "unheard")).weights),
     "Attention with heads of width 512, more than 256": attended(512),
     "Attention with heads of the odd width 63": attended(63),
     "Attention with keys of width 24 and values of width 16": attended(24, 16),
     "Attention with keys that hold their values": attended(24, 16, keys_hold_values=True),
     "Attention with biases by distance (ALiBi)": attended(16, slopes=(0.5,)),
     "Attention with chunks in place of a window": attended(16, window=8, chunked=True),
-    "the operator HeadProduct (latent attention)": lambda ops: ops.layer(3).head_linear(
-        Linear(weight(2, 4, experts=2)), ops.embed(weight(4, 8))
+    "the operator HeadProduct (latent attention)": on_rows(
+        lambda ops, x: ops.head_linear(Linear(weight(2, 4, experts=2)), x)
     ),
-    "the recurrent operator Shift": lambda ops: ops.layer(3).shift(ops.embed(weight(4, 8))),
+    "the recurrent operator Shift": on_rows(lambda ops, x: ops.shift(x)),
     "the recurrent operator DeltaRule": by_delta_rule,
-    "the operator Sums": lambda ops: ops.layer(3).sums(ops.embed(weight(4, 8)), 4),
+    "the operator Sums": on_rows(lambda ops, x: ops.sums(x, 4)),
     "the operator Rotate for the wanted rows alone": at_wanted_rows,
     "layers that read what several layers before them made": over_layers,
 }
@@ -100,6 +108,17 @@ REFUSED = {
 def test_a_card_names_what_it_does_not_run(reason):
     told = refusal(record(REFUSED[reason])) or ""
     assert told.startswith(f"cards do not run {reason} yet (layer ")
+
+
+def test_a_layer_that_reads_the_keys_of_another_is_refused():
+    heads = Heads(0, 1, 1, 8, 1.0)
+
+    def forward(ops: Operators):
+        x = ops.embed(weight(4, 8))
+        x = ops.layer(0).attention(x, x, x, heads)
+        return ops.layer(1).attention(x, None, None, heads)
+
+    assert "(layer 1)" in (refusal(record(forward)) or "")
 
 
 def test_the_widest_heads_are_run():

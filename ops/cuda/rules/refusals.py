@@ -2,11 +2,13 @@
 
 from ops.cuda.cache import WIDEST
 from ops.cuda.kernels import KERNELS
+from ops.cuda.kernels.experts import GATINGS
 from ops.cuda.rules.table import RULES
 from ops.interface import Heads
 from ops.operations.attention import Attention, Rotate, Store
 from ops.operations.base import Operation
 from ops.operations.elementwise import Activate, Gate, Temperature
+from ops.operations.experts import Route
 from ops.operations.products import HeadProduct
 from ops.operations.recurrence import Recurrent
 from ops.program import Program
@@ -42,6 +44,8 @@ def _not_run(operation: Operation) -> str | None:
             return f"the activation {operation.activation}"
         case Gate() if f"gate_{operation.activation}" not in KERNELS:
             return f"the gate {operation.activation}"
+        case Route() if operation.routing.gating not in GATINGS:
+            return f"the gating {operation.routing.gating}"
         case Rotate(x=x) | Temperature(x=x) | Attention(q=x) if x.rows == "outputs":
             return f"the operator {kind} for the wanted rows alone"
     return None if type(operation) in RULES else f"the operator {kind}"
