@@ -346,8 +346,8 @@ def test_absurd_hyper_parameters_are_refused(tmp_path, key, value):
         ("llama5", "llama", "those of llama;"),
         ("griffin", "qwen3", "those of qwen3"),
         ("qwen2-x", "qwen2", "those of qwen2"),
-        ("gemma9", "gpt2", "nearest names that Lepton knows are gemma"),
-        ("zzz", "gpt2", "knows none alike; lepton models --architectures"),
+        ("gemma9", "gpt2", "the most similar known names are gemma"),
+        ("zzz", "gpt2", "no known name is similar; `lepton models --architectures` lists"),
     ],
 )
 def test_an_unknown_architecture_is_named_with_what_it_is_most_like(

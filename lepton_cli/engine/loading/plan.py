@@ -137,8 +137,8 @@ def _nearest(file: GGUF, name: str) -> str:
             continue
         return f"its tensors are those of {known}; what the model does with them may differ"
     alike = ", ".join(get_close_matches(name, ARCHITECTURES))
-    nearest = f"the nearest names that Lepton knows are {alike}" if alike else "it knows none alike"
-    return f"{nearest}; lepton models --architectures lists all"
+    nearest = f"the most similar known names are {alike}" if alike else "no known name is similar"
+    return f"{nearest}; `lepton models --architectures` lists all"
 
 
 def build(file: GGUF, context: int) -> Program:
