@@ -77,7 +77,7 @@ class Recorder:
         return self._add(Embed(Buffer("tokens", 1, table.columns), table, "positions"))
 
     def linear(self, w: Linear, x: Buffer) -> Buffer:
-        _check_product(w, x, 1)
+        self._check_product(w, x, 1)
         return self._add(Product(x, x.like(w.weight.rows), w))
 
     def rms_norm(
@@ -89,7 +89,7 @@ class Recorder:
         for beside in (w.bias, w.scale):
             if beside:
                 raise ModelFileError(f"the tensor {beside.name} has no place in this model")
-        _check_norm_weights(w.weight, x, stretch)
+        self._check_norm_weights(w.weight, x, stretch)
         return self._add(RmsNorm(x, x.like(), w, w.weight.columns, eps))
 
     def layer_norm(
@@ -101,7 +101,7 @@ class Recorder:
         if w.scale:
             raise ModelFileError(f"the tensor {w.scale.name} has no place in this model")
         for each in (w.weight, w.bias or w.weight):
-            _check_norm_weights(each, x, stretch)
+            self._check_norm_weights(each, x, stretch)
             check_widths(each.name, each.size, w.weight.size)
         return self._add(LayerNorm(x, x.like(), w, w.weight.columns, eps))
 
@@ -210,7 +210,7 @@ class Recorder:
 
     def multiply(self, x: Buffer, y: Buffer) -> Buffer:
         if x.multiple * x.width % (y.multiple * y.width):
-            raise ModelFileError(f"widths of {x.width} and {y.width} are multiplied")
+            raise self._misfit("are multiplied", x, y)
         return self._add(Multiply(x, y, x.like()))
 
     def scale_by(self, x: Buffer, w: Linear) -> Buffer:
@@ -233,13 +233,14 @@ class Recorder:
     def join(self, parts: Sequence[Buffer], stretches: int = 1) -> Buffer:
         for part in parts:
             if part.width % stretches:
-                raise ModelFileError(f"{stretches} stretches in a row of {part.width}")
+                given = f"{self._maker(part)} gives {part.width} columns"
+                raise ModelFileError(f"{given}: no {stretches} stretches")
         y = parts[0].like(sum(part.width for part in parts))
         return self._add(Join(tuple(parts), y, stretches))
 
     def add(self, x: Buffer, y: Buffer) -> Buffer:
         if x.width != y.width:
-            raise ModelFileError(f"a layer's output has the width {y.width}, its input {x.width}")
+            raise self._misfit("are added", x, y)
         return self._add(Add(x, y, x.like()))
 
     def mix(self, x: Buffer, c: Buffer, streams: int) -> Buffer:
@@ -265,11 +266,12 @@ class Recorder:
 
     def gate(self, gate: Buffer, up: Buffer, activation: Activation) -> Buffer:
         if gate.width != up.width:
-            raise ModelFileError(f"ffn_gate has {gate.width} rows, ffn_up {up.width}")
+            raise self._misfit("are gate and values", gate, up)
         return self._add(Gate(gate, up, gate.like(), activation))
 
     def route(self, logits: Buffer, routing: Routing, bias: Weight | None = None) -> ExpertChoice:
-        check_widths("ffn_gate_inp", logits.width, routing.total)
+        if logits.width != routing.total:
+            check_widths(self._maker(logits), logits.width, routing.total)
         ids, weights = logits.like(routing.used), logits.like(routing.used)
         if bias is not None:
             check_widths(bias.name, bias.columns, routing.total)
@@ -278,7 +280,7 @@ class Recorder:
         return ExpertChoice(ids, weights, routing.total)
 
     def expert_linear(self, w: Linear, x: Buffer, chosen: ExpertChoice) -> Buffer:
-        _check_product(w, x, chosen.total)
+        self._check_product(w, x, chosen.total)
         out = Buffer(chosen.ids.rows, chosen.ids.width, w.weight.rows)
         return self._add(ExpertProduct(x, chosen.ids, out, w))
 
@@ -314,23 +316,54 @@ class Recorder:
 
     def _check_stretch(self, x: Buffer, width: int) -> None:
         if x.width % width:
-            where = "" if self.number is None else f" in layer {self.number}"
-            raise ModelFileError(f"a norm of stretches of {width}{where} meets rows of {x.width}")
+            raise ModelFileError(
+                f"{self._maker(x)} gives {x.width} columns: no stretches of {width}"
+            )
+
+    def _check_norm_weights(self, weight: Weight, x: Buffer, stretch: int | None) -> None:
+        """As wide as x, or one row for all stretches of x, or a row for each."""
+        if stretch is None:
+            self._check_meets(weight, x)
+        else:
+            check_widths(weight.name, weight.columns, stretch)
+        self._check_stretch(x, weight.columns)
+        if len(weight.data) not in (1, x.width // weight.columns):
+            message = f"the tensor {weight.name} has {len(weight.data)} rows; the model needs"
+            raise ModelFileError(f"{message} {x.width // weight.columns}")
+
+    def _check_product(self, w: Linear, x: Buffer, experts: int) -> None:
+        _check_experts(w.weight, experts)
+        self._check_meets(w.weight, x)
+        if w.bias:
+            if w.bias.columns != w.weight.rows:
+                message = f"the tensor {w.bias.name} has the width {w.bias.columns}"
+                raise ModelFileError(f"{message}; {w.weight.name} has {w.weight.rows} rows")
+            check_widths(w.bias.name, len(w.bias.data), w.weight.experts)
+        if w.scale:
+            check_widths(w.scale.name, w.scale.columns, w.weight.experts)
+
+    def _check_meets(self, weight: Weight, x: Buffer) -> None:
+        if weight.columns != x.width:
+            message = f"the tensor {weight.name} has the width {weight.columns}; it meets"
+            raise ModelFileError(f"{message} the {x.width} columns that {self._maker(x)} gives")
+
+    def _misfit(self, what: str, x: Buffer, y: Buffer) -> ModelFileError:
+        found = " and ".join(f"{each.width} columns of {self._maker(each)}" for each in (x, y))
+        return ModelFileError(f"{found} {what}")
+
+    def _maker(self, x: Buffer) -> str:
+        """The name of the last tensor on the way to x."""
+        for operation in reversed(self.operations):
+            if any(x is each for each in operation.outputs):
+                for use in operation.uses():
+                    return use.weight.name
+                x = operation.inputs[0]
+        return "a number of tokens"
 
     def _add(self, operation: Operation) -> Buffer:
         """The operator's first output."""
         self.operations.append(replace(operation, layer=self.number))
         return operation.outputs[0]
-
-
-def _check_product(w: Linear, x: Buffer, experts: int) -> None:
-    _check_experts(w.weight, experts)
-    check_widths(w.weight.name, w.weight.columns, x.width)
-    if w.bias:
-        check_widths(w.bias.name, w.bias.columns, w.weight.rows)
-        check_widths(w.bias.name, len(w.bias.data), w.weight.experts)
-    if w.scale:
-        check_widths(w.scale.name, w.scale.columns, w.weight.experts)
 
 
 def _check_experts(weight: Weight, experts: int) -> None:
@@ -343,16 +376,6 @@ def _check_norm(w: Linear) -> None:
     _check_vector(w.weight)
     if w.scale:
         raise ModelFileError(f"the tensor {w.scale.name} has no place in this model")
-
-
-def _check_norm_weights(weight: Weight, x: Buffer, stretch: int | None) -> None:
-    """As wide as x, or one row for all stretches of x, or a row for each."""
-    width = x.width if stretch is None else stretch
-    check_widths(weight.name, weight.columns, width)
-    check_widths("a norm's stretches", x.width // width * width, x.width)
-    if len(weight.data) not in (1, x.width // width):
-        message = f"the tensor {weight.name} has {len(weight.data)} rows; the model needs"
-        raise ModelFileError(f"{message} {x.width // width}")
 
 
 def _check_vector(weight: Weight) -> None:

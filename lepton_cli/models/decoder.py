@@ -87,8 +87,10 @@ class Decoder:
 
     @property
     def embedding(self) -> Weight:
-        """A row a token."""
-        return self.weights.weight("token_embd.weight")
+        """A row a token. Raises ModelFileError."""
+        table = self.weights.weight("token_embd.weight")
+        check_widths(table.name, table.columns, self.width)
+        return table
 
     @property
     def further_blocks(self) -> range:
@@ -143,7 +145,7 @@ class Decoder:
     def heads(self, layer: int) -> Heads:
         """Raises ModelFileError for numbers that cannot belong together."""
         keys, width = self.keys, self.head_width(layer)
-        heads = keys.positive_at("attention.head_count", layer)
+        heads = keys.heads_at(layer)
         kv_heads = keys.positive_at("attention.head_count_kv", layer, heads)
         if heads % kv_heads:
             raise keys.error("attention.head_count", f"is {heads}: no multiple of {kv_heads}")

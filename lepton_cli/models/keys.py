@@ -7,7 +7,7 @@ import numpy as np
 from quant.errors import ModelFileError
 from quant.gguf import Metadata
 
-MAX_LAYERS, MAX_HEAD_WIDTH = 1 << 9, 1 << 14
+MAX_LAYERS, MAX_HEADS, MAX_HEAD_WIDTH = 1 << 9, 1 << 12, 1 << 14
 
 
 class Keys:
@@ -105,10 +105,19 @@ class Keys:
 
     def layers(self) -> int:
         """Blocks, without those that only guess further tokens."""
-        layers = self.positive("block_count") - self.integer("nextn_predict_layers", 0)
-        if not 0 < layers <= MAX_LAYERS:
-            raise self.error("block_count", f"leaves {layers} layers")
-        return layers
+        blocks, further = self.positive("block_count"), self.integer("nextn_predict_layers", 0)
+        if not 0 <= further < blocks:
+            raise self.error("nextn_predict_layers", f"is {further} of {blocks} blocks")
+        if blocks - further > MAX_LAYERS:
+            raise self.error("block_count", f"leaves {blocks - further} layers")
+        return blocks - further
+
+    def heads_at(self, layer: int) -> int:
+        """How many heads of queries a layer has."""
+        heads = self.positive_at("attention.head_count", layer)
+        if heads > MAX_HEADS:
+            raise self.error("attention.head_count", f"is {heads}")
+        return heads
 
     def _checked(self, key: str, value: int) -> int:
         if not 0 < value < 1 << 31:

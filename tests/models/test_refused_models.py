@@ -10,10 +10,31 @@ from quant.errors import ModelFileError
 from quant.format import FORMATS
 from quant.gguf import GGUF, Tensor
 
+# as many rows as tokens, or positions
+FREE = ("token_embd.weight", "position_embd.weight")
+OPTIONAL = ("output.weight", "position_embd.weight", ".bias", "ssm_norm.weight")
+OPTIONAL += ("attn_gate.weight", "attn_v.weight")
+
 
 @pytest.fixture(scope="module", params=sorted(PRESETS))
 def file(request, tmp_path_factory) -> GGUF:
     return GGUF.open(write_model(tmp_path_factory.mktemp("made") / "m.gguf", request.param))
+
+
+def used_shapes(file: GGUF) -> list[tuple[str, tuple[int, ...]]]:
+    """Of the tensors that are read; some files of gemma4 hold others."""
+    used = {use.weight.name for use in loading.build(file, 256).weights()}
+    return [(name, file.tensors[name].shape) for name in file.tensors if name in used]
+
+
+def stem(name: str) -> str:
+    return name.removesuffix(".weight")
+
+
+def within(name: str) -> str:
+    """What a complaint names: the tensor, or, of two that do not fit, one of the same block."""
+    block, number, _ = name.split(".", 2) if name.startswith("blk.") else ("", "", "")
+    return f"{block}.{number}." if block else stem(name)
 
 
 def complaint(file: GGUF, name: str, shape: tuple[int, ...] | None) -> str:
@@ -33,8 +54,39 @@ def complaint(file: GGUF, name: str, shape: tuple[int, ...] | None) -> str:
 
 
 def test_a_norm_that_is_narrower_than_what_it_meets_is_refused(file):
-    used = {use.weight.name for use in loading.build(file, 256).weights()}  # not all are in gemma4
-    for name, tensor in file.tensors.items():
-        if name in used and "norm" in name and tensor.shape[-1] > 1:
-            narrow = *tensor.shape[:-1], tensor.shape[-1] // 2
-            assert name.rpartition(".")[0] in complaint(file, name, narrow)
+    for name, (*rows, columns) in used_shapes(file):
+        if "norm" in name and columns > 1:
+            assert stem(name) in complaint(file, name, (*rows, columns // 2))
+
+
+def test_a_matrix_with_a_row_or_a_column_too_many_is_refused(file):
+    for name, shape in used_shapes(file):
+        if len(shape) > 1 and not name.endswith(FREE):
+            *others, rows, columns = shape
+            for wrong in ((*others, rows + 1, columns), (*others, rows, columns + 1)):
+                assert within(name) in complaint(file, name, wrong)
+
+
+def test_a_missing_matrix_is_refused_by_its_name_or_by_that_of_what_it_leaves(file):
+    for name, shape in used_shapes(file):
+        if len(shape) > 1 and not name.endswith(OPTIONAL):
+            assert within(name) in complaint(file, name, None)
+
+
+@pytest.mark.parametrize(
+    ("preset", "key", "value"),
+    [
+        ("qwen35", "nextn_predict_layers", 2),
+        ("mpt", "attention.head_count", 1 << 30),
+        ("minimax-01", "attention.head_count", 1 << 30),
+        ("nanbeige", "num_loops", 1 << 30),
+        ("hy_v4", "hyper_connection.count", 1 << 30),
+        ("qwen35", "ssm.conv_kernel", 5),
+        ("lfm2moe", "shortconv.l_cache", 5),
+    ],
+)
+def test_numbers_that_would_take_forever_or_do_not_fit_are_refused(tmp_path, preset, key, value):
+    metadata = {f"{PRESETS[preset].architecture}.{key}": value}
+    file = GGUF.open(write_model(tmp_path / "m.gguf", preset, metadata=metadata))
+    with pytest.raises(ModelFileError, match=f"{key} is {value}|conv.* has the width"):
+        loading.build(file, 256)

@@ -63,7 +63,7 @@ class Dense:
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         down, up = w[f"ffn_down{self.suffix}"], w[f"ffn_up{self.suffix}"]
         half = down.weight.columns
-        if f"ffn_gate{self.suffix}" in w:
+        if f"ffn_gate{self.suffix}" in w or up.weight.rows == half:
             gate = w[f"ffn_gate{self.suffix}"]
         else:
             check_widths(up.weight.name, up.weight.rows, 2 * half)
@@ -101,8 +101,7 @@ SHARED = "_shexp"
 class Mixture:
     """Experts (Shazeer et al. 2017): a router picks a few feed-forward parts for each token.
 
-    Without matrices of gates the experts are ungated; `ffn_gate_up_exps` holds the rows of an
-    expert's gate, then of its up.
+    `ffn_gate_up_exps` holds the rows of an expert's gate, then of its up.
     """
 
     bias_names: ClassVar[tuple[str, ...]] = ("exp_probs_b.bias", "exp_probs_b")
@@ -110,6 +109,7 @@ class Mixture:
     routing: Routing
     activation: Activation
     limit: Limit | Situ = UNLIMITED  # of gates that are matrices of their own
+    gated: bool = True  # by matrices of their own, or by `ffn_gate_up_exps`
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         return self.sum_of(ops, x, self.choose(ops, x, w), w)
@@ -130,7 +130,7 @@ class Mixture:
             check_widths(w.ffn_gate_up_exps.weight.name, w.ffn_gate_up_exps.weight.rows, 2 * half)
             halves = ops.columns(both, 0, half), ops.columns(both, half, 2 * half)
             y = ops.gate(*halves, self.activation)
-        elif "ffn_gate_exps" in w:
+        elif self.gated:
             gate = ops.expert_linear(w.ffn_gate_exps, x, chosen)  # (T·k, F)
             up = ops.expert_linear(w.ffn_up_exps, x, chosen)
             y = self.limit.gate(ops, gate, up, self.activation)

@@ -11,11 +11,15 @@ from ops.interface import Array, DeltaHeads, Linear, Operators, check_widths
 class ShortConvolution:
     """out(c · conv(b · u)), where one matrix gives b, c and u (Hasani et al. 2025)."""
 
+    taps: int
+
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         fused = w["shortconv.in_proj"]
         width = fused.weight.rows // 3
         b, c, u = (ops.linear(part, x) for part in fused.parts(width, width, width))  # (T, D)
-        y = ops.convolve(ops.multiply(b, u), w["shortconv.conv"])
+        conv = w["shortconv.conv"]
+        check_widths(conv.weight.name, conv.weight.columns, self.taps)
+        y = ops.convolve(ops.multiply(b, u), conv)
         return ops.linear(w["shortconv.out_proj"], ops.multiply(c, y))
 
 
@@ -29,12 +33,14 @@ class GatedDelta:
     heads: DeltaHeads
     norm: Norm
     eps: float  # of the lengths
+    taps: int  # of the convolution
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         qkv, z = self.project(ops, x, w)
         rate, decay = self.controls(ops, x, w)
         heads, widths = self.heads, self.widths
         check_widths(w.ssm_conv1d.weight.name, w.ssm_conv1d.weight.rows, sum(widths))
+        check_widths(w.ssm_conv1d.weight.name, w.ssm_conv1d.weight.columns, self.taps)
         mixed = ops.activate(ops.convolve(qkv, w.ssm_conv1d), "silu")  # (T, C)
         q, k, v = (
             ops.columns(mixed, sum(widths[:n]), sum(widths[: n + 1])) for n in range(len(widths))
@@ -83,6 +89,7 @@ class KimiDelta:
     heads: DeltaHeads
     norm: Norm
     eps: float  # of the lengths
+    taps: int  # of the convolution
     bound: float | None = None
     sign: float = 1.0  # for which files hold a
 
@@ -96,7 +103,9 @@ class KimiDelta:
         rate = ops.activate(ops.linear(w.ssm_beta, x), "sigmoid")  # (T, H)
         y = ops.delta_rule(q, k, v, self.decay(ops, x, w), rate, heads)  # (T, H*e)
         y = self.norm(ops, y, w.ssm_norm, heads.value_width)
-        gate = self.through(ops, x, [w[n] for n in ("ssm_g", "ssm_g_a", "ssm_g_b") if n in w])
+        gates = [w.ssm_g if "ssm_g" in w else w.ssm_g_a]
+        gates += [w.ssm_g_b] if "ssm_g_b" in w else []
+        gate = self.through(ops, x, gates)
         return ops.linear(w.attn_output, ops.gate(gate, y, "sigmoid"))
 
     def matrices(self, w: Layer) -> list[Linear]:
@@ -111,10 +120,12 @@ class KimiDelta:
     def convolved(self, ops: Operators, x: Array, taps: Linear) -> Array:
         """Files have an axis of size 1 between channels and taps."""
         matrix = replace(taps.weight, experts=1)
+        check_widths(matrix.name, matrix.columns, self.taps)
         return ops.activate(ops.convolve(x, Linear(matrix, taps.bias)), "silu")
 
     def decay(self, ops: Operators, x: Array, w: Layer) -> Array:  # (T, D) -> (T, H*d)
-        *first, last = [w[name] for name in ("ssm_f_a", "ssm_f_b") if name in w]
+        first = [w.ssm_f_a] if "ssm_f_b" in w else []
+        last = w.ssm_f_b if first else w.ssm_f_a
         f = self.through(ops, x, [*first, replace(last, bias=w.weight("ssm_dt.bias"))])
         rates = Linear(w.weight("ssm_a").folded(1))
         check_widths(rates.weight.name, rates.weight.columns, self.heads.heads)

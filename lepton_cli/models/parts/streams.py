@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lepton_cli.models.parts.block import Mixer, Norm, ones_like
 from lepton_cli.models.weights import Layer, Weights
-from ops.interface import Array, Linear, Operators
+from ops.interface import Array, Linear, Operators, check_widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class Streams:
     """
 
     count: int
+    width: int
     norm_eps: float
     least: float
     magnitude: float
@@ -30,15 +31,16 @@ class Streams:
 
     def shares(self, ops: Operators, x: Array, made_by: Linear, most: float) -> Array:
         """(T, S*D) -> (T, S)."""
-        normed = ops.rms_norm(x, made_by.weight.columns, self.norm_eps)
+        normed = ops.rms_norm(x, self.count * self.width, self.norm_eps)
         y = ops.scale(ops.activate(ops.linear(made_by, normed), "sigmoid"), most)
         return ops.add(y, ops.scale(ones_like(ops, y), self.least))
 
-    def matrix(self, w: Layer | Weights, name: str, part: int = 0) -> Linear:
-        """Rows of `name`_fn with their biases, and a scale for each part."""
-        stretch = self.count * part, self.count * (part + 1)
+    def matrix(self, w: Layer | Weights, name: str, part: int = 0, parts: int = 1) -> Linear:
+        """Rows of `name`_fn with their biases, and a scale for each part. Raises ModelFileError."""
+        stretch, matrix = (self.count * part, self.count * (part + 1)), w[f"{name}_fn"].weight
+        check_widths(matrix.name, matrix.rows, self.count * parts)
         return Linear(
-            w[f"{name}_fn"].weight.part(*stretch),
+            matrix.part(*stretch),
             w[f"{name}_base"].weight.columns_part(*stretch),
             w[f"{name}_scale"].weight.columns_part(part, part + 1),
         )
@@ -58,6 +60,6 @@ class StreamBlock:
         return self.half(ops, x, w, self.channel, "ffn")
 
     def half(self, ops: Operators, x: Array, w: Layer, mixer: Mixer, name: str) -> Array:
-        first, last = (self.streams.matrix(w, f"hc_{name}", part) for part in (0, 1))
+        first, last = (self.streams.matrix(w, f"hc_{name}", part, 2) for part in (0, 1))
         y = self.norm(ops, self.streams.entering(ops, x, first), w[f"{name}_norm"])
         return self.streams.leaving(ops, x, mixer(ops, y, w), last)

@@ -27,6 +27,6 @@ class Gemma2(Decoder):
 
     def attention_scale(self, layer: int) -> float:
         if self.layers == self.wide_scale_layers:
-            heads = self.keys.positive_at("attention.head_count", layer)
+            heads = self.keys.heads_at(layer)
             return float((self.width / heads) ** -0.5)
         return super().attention_scale(layer)

@@ -15,7 +15,7 @@ class Lfm2(Decoder):
     def mixer(self, layer: int) -> Mixer:
         if self.keys.at("attention.head_count_kv", layer):
             return self.attention(layer)
-        return ShortConvolution()
+        return ShortConvolution(self.keys.positive("shortconv.l_cache"))
 
     def is_local(self, layer: int) -> bool:
         return self.local_window > 0

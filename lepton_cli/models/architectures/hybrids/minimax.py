@@ -16,6 +16,6 @@ class MiniMax01(Decoder):
     def mixer(self, layer: int) -> Mixer:
         if not self.keys.is_recurrent(layer, 8):
             return self.attention(layer)
-        heads = self.keys.positive_at("attention.head_count", layer)
+        heads = self.keys.heads_at(layer)
         depth = layer / max(1, self.layers - 1)
         return Lightning.at_depth(heads, self.head_width(layer), self.norm, depth)

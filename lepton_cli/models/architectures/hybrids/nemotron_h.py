@@ -35,7 +35,7 @@ class NemotronH(Decoder):
     def mixture(self, layer: int) -> Mixture:
         narrowed = f"blk.{layer}.ffn_latent_down" in self.weights
         kind = LatentMixture if narrowed else Mixture
-        return kind(self.routing(layer), self.activation)
+        return kind(self.routing(layer), self.activation, gated=False)
 
     def rope(self, layer: int) -> Rope | None:
         return None

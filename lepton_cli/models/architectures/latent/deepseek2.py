@@ -28,7 +28,7 @@ class DeepSeek2(Decoder):
             raise keys.error("attention.key_length_mla", f"is {width}: less than turn ({turning})")
         return LatentAttention(
             layer=layer,
-            heads=keys.positive_at("attention.head_count", layer),
+            heads=keys.heads_at(layer),
             rank=keys.positive("attention.kv_lora_rank"),
             plain=width - turning,
             turning=turning,

@@ -10,12 +10,18 @@ from lepton_cli.models.parts.latent import LatentAttention
 from lepton_cli.models.parts.streams import StreamBlock, Streams
 from ops.interface import Array, Operators
 
+MAX_STREAMS = 64
+
 
 class HyV4(DeepSeek32):
     @cached_property
     def streams(self) -> Streams:
+        count = self.keys.positive("hyper_connection.count")
+        if count > MAX_STREAMS:
+            raise self.keys.error("hyper_connection.count", f"is {count}")
         return Streams(
-            self.keys.positive("hyper_connection.count"),
+            count,
+            self.width,
             self.eps,
             self.keys.number("hyper_connection.epsilon"),
             self.keys.number("hyper_connection.magnitude"),

@@ -17,7 +17,8 @@ class KimiLinear(DeepSeek2):
     def mixer(self, layer: int) -> Mixer:
         if self.keys.at("attention.head_count_kv", layer):
             return self.latent(layer)
-        return KimiDelta(self.delta_heads(layer), self.norm, self.eps, self.lower_bound())
+        heads, taps = self.delta_heads(layer), self.keys.positive("ssm.conv_kernel")
+        return KimiDelta(heads, self.norm, self.eps, taps, self.lower_bound())
 
     def delta_heads(self, layer: int) -> DeltaHeads:
         """Files may count no heads in these layers; each has a row of `ssm_beta`."""

@@ -49,7 +49,7 @@ class KimiK3(KimiLinear):
 
     def mixture(self, layer: int) -> LatentMixture:
         return LatentMixture(
-            self.routing(layer), self.activation, self.situ(), "ffn_routed", self.norm
+            self.routing(layer), self.activation, self.situ(), narrowed="ffn_routed", norm=self.norm
         )
 
     def situ(self) -> Situ:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from lepton_cli.models.architectures.llama.llama import Llama
+from lepton_cli.models.keys import MAX_LAYERS
 from lepton_cli.models.weights import Layer
 from ops.interface import Array, Heads, Operators
 
@@ -22,7 +23,10 @@ class Nanbeige(Llama):
 
     @property
     def turns(self) -> int:
-        return self.keys.positive("num_loops", 1)
+        turns = self.keys.positive("num_loops", 1)
+        if turns * self.layers > MAX_LAYERS:
+            raise self.keys.error("num_loops", f"is {turns} with {self.layers} layers")
+        return turns
 
     @property
     def skips_norm(self) -> bool:

@@ -28,7 +28,8 @@ class Qwen35(Decoder):
         return self.keys.number("attention.scale", 0.0) or super().attention_scale(layer)
 
     def delta(self, layer: int) -> GatedDelta:
-        return GatedDelta(self.delta_heads(), self.norm, self.eps)
+        taps = self.keys.positive("ssm.conv_kernel")
+        return GatedDelta(self.delta_heads(), self.norm, self.eps, taps)
 
     def delta_heads(self) -> DeltaHeads:
         """Raises ModelFileError for numbers that cannot belong together."""

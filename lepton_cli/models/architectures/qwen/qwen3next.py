@@ -40,4 +40,5 @@ class Qwen3Next(Qwen35):
     grouped_keys = True
 
     def delta(self, layer: int) -> GatedDelta:
-        return GroupedDelta(self.delta_heads(), self.norm, self.eps)
+        taps = self.keys.positive("ssm.conv_kernel")
+        return GroupedDelta(self.delta_heads(), self.norm, self.eps, taps)
