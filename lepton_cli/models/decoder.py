@@ -66,7 +66,10 @@ class Decoder:
             raise self.keys.error("attention.causal", "is false: only causal models are decoded")
         self.layers, self.width = self.keys.layers(), self.keys.positive("embedding_length")
         self.weights, self.context = Weights(file, self.unapplied), context
-        self.eps = self.keys.number(f"attention.{self.read_norm()}_epsilon")
+        key = f"attention.{self.read_norm()}_epsilon"
+        self.eps = self.keys.number(key)
+        if self.eps < 0:
+            raise self.keys.error(key, f"is {self.eps}")
 
     def forward(self, ops: Operators) -> Array:
         x = self.through_blocks(ops, self.embed(ops))  # (T, D)
@@ -293,7 +296,7 @@ class Decoder:
         number = self.keys.integer("expert_gating_func", 0) if self.has_gating_key else 0
         if not number:
             return self.gating
-        if number > len(GATINGS):
+        if not 0 < number <= len(GATINGS):
             raise self.keys.error("expert_gating_func", f"is {number}: not supported yet")
         return GATINGS[number - 1]
 

@@ -81,6 +81,8 @@ def test_a_missing_matrix_is_refused_by_its_name_or_by_that_of_what_it_leaves(fi
         ("minimax-01", "attention.head_count", 1 << 30),
         ("nanbeige", "num_loops", 1 << 30),
         ("hy_v4", "hyper_connection.count", 1 << 30),
+        ("llama", "attention.layer_norm_rms_epsilon", -1.0),
+        ("bailingmoe2", "expert_gating_func", 9),
         ("qwen35", "ssm.conv_kernel", 5),
         ("lfm2moe", "shortconv.l_cache", 5),
     ],
