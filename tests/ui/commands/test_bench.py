@@ -396,7 +396,7 @@ def test_a_plot_that_cannot_be_written_is_refused(monkeypatch, tmp_path):
     assert not list(tmp_path.iterdir())
     photo = tmp_path / "photo.png"
     photo.write_bytes(b"\x89PNG of a cat")
-    with pytest.raises(UsageError, match="not ours to replace"):
+    with pytest.raises(UsageError, match="is not a file of this kind"):
         roofline.check(photo)
     assert photo.read_bytes() == b"\x89PNG of a cat"
 
