@@ -1,4 +1,7 @@
-"""The folders of the tests: what lies in one is imported by its name alone from any other."""
+"""The folders of the tests: what lies in one is imported by its name alone from any other.
+
+So is what lies in `benchmarks/`, whose scripts import each other in this way.
+"""
 
 import sys
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 FOLDERS = [
+    ROOT / "benchmarks",
     TESTS,
     *sorted(path for path in TESTS.rglob("*") if path.is_dir() and any(path.glob("*.py"))),
 ]

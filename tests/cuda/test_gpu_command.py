@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gpu import files, plan, report, sanitizer, speed, suites
+from families import SHAPES, Planned, plan_tensors
+from gpu import plan, report, sanitizer, speed, suites
 from gpu.models import (
     DEEP_LIMIT,
     FLOAT_LIMIT,
@@ -26,8 +27,9 @@ from gpu.report import Report
 from gpu.steps import Skip, Steps
 from gpu.worker import CardWorker
 from make_gguf import write_model
+from random_weights import fill, random_blocks
+from shapes import write_shape
 
-from benchmarks.shapes import SHAPES, Planned, plan_tensors
 from ops.cuda.device.probe import Card, Missing, find_card
 from quant.format import FORMATS, dequantize
 from quant.gguf import GGUF
@@ -253,7 +255,7 @@ def test_a_step_of_several_sequences_takes_their_ends():
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q8_0", "Q4_K", "Q6_K", "F16"])
 def test_random_blocks_spread_as_weights_do(kind):
-    values = dequantize(FORMATS[kind], files.random_blocks(FORMATS[kind], 1 / 64)[:20_000])
+    values = dequantize(FORMATS[kind], random_blocks(FORMATS[kind], 1 / 64)[:20_000])
     assert abs(values.mean()) < 4e-4
     assert values.std() == pytest.approx(1 / 64, rel=0.02)
 
@@ -261,7 +263,7 @@ def test_random_blocks_spread_as_weights_do(kind):
 @pytest.mark.parametrize("name", sorted(SHAPES))
 def test_a_matrix_is_filled_to_its_last_row(name):
     tensor = Planned("blk.0.attn_q.weight", FORMATS["Q8_0"], (3, 64), 0.1)
-    assert files.fill(tensor).shape == (3, 68)
+    assert fill(tensor).shape == (3, 68)
     names = [each.name for each in plan_tensors(SHAPES[name], FORMATS["Q8_0"], 10)]
     assert len(set(names)) == len(names)
     assert ("output.weight" in names) is not SHAPES[name].tied
@@ -273,7 +275,8 @@ def test_a_mixture_gives_some_matrices_more_bits(tmp_path, monkeypatch):
         **{name: getattr(SHAPES["llama8b"], name) for name in SHAPES["llama8b"].__slots__} | small
     )
     monkeypatch.setitem(SHAPES, "llama8b", shape)
-    tensors = GGUF.open(files.write_random("llama8b", "Q4_K_M", tmp_path)).tensors
+    write_shape("llama8b", tmp_path / "mixed.gguf", "Q4_K_M")
+    tensors = GGUF.open(tmp_path / "mixed.gguf").tensors
     found = {name: tensor.format.name for name, tensor in tensors.items()}
     assert found["output.weight"] == "Q6_K" and found["token_embd.weight"] == "Q4_K"
     larger = [n for n in range(8) if found[f"blk.{n}.ffn_down.weight"] == "Q6_K"]

@@ -9,9 +9,9 @@ from pathlib import Path
 from conftest import find_data
 from make_gguf import write_model
 from presets_gguf import PRESETS
+from shapes import write_shape
 
 from gpu import on_card
-from gpu.files import write_random
 from gpu.models import check_model, refused
 from gpu.report import Report, about
 from gpu.sanitizer import TOOLS, sanitize
@@ -102,21 +102,24 @@ class _Plan:
 
     def _real(self, shape: str, kind: str) -> str:
         """Its file stays, if the bench measures it."""
-        path = write_random(shape, kind, self._place)
+        write_shape(shape, path := self._path(shape, kind), kind)
         try:
             return self._worker.run(partial(check_model, path, split=True), MODEL)
         finally:
             if (shape, kind) not in self._measured():
                 path.unlink()
 
+    def _path(self, shape: str, kind: str) -> Path:
+        return self._place / f"{shape}-{kind}.gguf"
+
     def _measured(self) -> Sequence[tuple[str, str]]:
         """Small ones first."""
         return [pair for pair in reversed(GOALS) if not (self._quick and pair[0] == "llama8b")]
 
     def _bench(self, shape: str, kind: str) -> str:
-        path = self._place / f"{shape}-{kind}.gguf"
+        path = self._path(shape, kind)
         if not path.exists():
-            write_random(shape, kind, self._place)
+            write_shape(shape, path, kind)
         try:
             work = partial(measure, shape, kind, path, self._report.card.name, BENCH)
             row = self._worker.run(work, BENCH)

@@ -1,43 +1,25 @@
-"""Models of real shape within seconds: random blocks, scaled so that weights spread as usual.
+"""Random weights within seconds: a few megabytes of random blocks fill every matrix, repeated.
 
-`benchmarks/shapes.py` draws normal weights and quantizes them, which takes minutes for 8B. Here a
-few megabytes of random blocks fill every matrix, over and over; a kernel's speed does not show it.
+A kernel's speed does not show it. The blocks are scaled so that weights spread as usual.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
+from families import F32, Planned
 from numpy.typing import NDArray
 
-from benchmarks.shapes import F32, SHAPES, TYPES, Planned, plan_tensors, write_file
 from quant.format import FORMATS, Format, dequantize, quantize
 
-FILE_TYPES = TYPES | {"Q4_K_M": 15}
 BLOCKS = (1 << 17) - 1  # random ones that repeat; a prime, so that rows do not
 OFFSET = {"Q4_K": 7.5, "Q5_K": 15.5}  # what takes the mean away: half of the largest level
-
-
-def write_random(name: str, kind: str, folder: Path) -> Path:
-    """A file of one of the shapes; gives its path. `kind`: one of FILE_TYPES."""
-    out = folder / f"{name}-{kind}.gguf"
-    shape = SHAPES[name]
-
-    def plan(tokens: int) -> Iterator[Planned]:
-        chosen = _chooser(kind, shape.L, tied=shape.tied)
-        for tensor in plan_tensors(shape, FORMATS["Q4_K" if kind == "Q4_K_M" else kind], tokens):
-            yield replace(tensor, format=chosen(tensor))
-
-    write_file(name, out, FILE_TYPES[kind], plan, fill)
-    return out
+INSTEAD = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}  # where rows are not whole blocks
 
 
 def fill(tensor: Planned) -> NDArray[np.uint8]:
     """The tensor's bytes, a row of them each."""
     if tensor.deviation is None:
-        return quantize(F32, np.ones(tensor.shape, np.float32))
+        return quantize(F32, np.full(tensor.shape, tensor.level, np.float32))
     blocks = random_blocks(tensor.format, tensor.deviation)
     count = int(np.prod(tensor.shape, dtype=np.int64)) // tensor.format.block_size
     start = sum(tensor.name.encode()) % len(blocks)  # matrices differ from each other
@@ -70,21 +52,18 @@ def _scaled(kind: Format, raw: NDArray[np.uint8], scales: NDArray[np.float32]) -
     return filled
 
 
-def _chooser(kind: str, layers: int, *, tied: bool) -> Callable[[Planned], Format]:
-    """Which format a tensor gets: llama.cpp's mixture for Q4_K_M."""
-    larger = {layer for layer in range(layers) if _has_more_bits(layer, layers)}
-
-    def chosen(tensor: Planned) -> Format:
-        if kind != "Q4_K_M" or tensor.format is F32:
-            return tensor.format
-        parts = tensor.name.split(".")
-        head = "token_embd" if tied else "output"
-        if parts[0] == head:
-            return FORMATS["Q6_K"]
-        among = parts[0] == "blk" and parts[2] in ("attn_v", "ffn_down")
-        return FORMATS["Q6_K" if among and int(parts[1]) in larger else "Q4_K"]
-
-    return chosen
+def mixed(tensor: Planned, layers: int, *, tied: bool) -> Format:
+    """The format of a tensor in llama.cpp's mixture Q4_K_M."""
+    if tensor.format.name != "Q4_K":
+        return tensor.format
+    parts = tensor.name.split(".")
+    name = "Q6_K" if parts[0] == ("token_embd" if tied else "output") else "Q4_K"
+    if parts[0] == "blk" and parts[2] in ("attn_v", "ffn_down", "ffn_down_exps"):
+        name = "Q6_K" if _has_more_bits(int(parts[1]), layers) else "Q4_K"
+    if parts[0] == "blk" and parts[2] == "attn_qkv":
+        name = "Q5_K"
+    fits = tensor.shape[-1] % FORMATS[name].block_size == 0
+    return FORMATS[name if fits else INSTEAD[name]]
 
 
 def _has_more_bits(layer: int, layers: int) -> bool:
