@@ -1,7 +1,8 @@
 """The gated delta rule: each thread takes some columns of heads' matrices through a run's tokens.
 
 Columns of a head's matrix S are independent. So a thread keeps 16 columns (8 KB with keys of 128)
-in its L1 cache while it goes through the run.
+in its L1 cache while it goes through some tokens, whose q and k stay in the L2 cache for the head's
+other columns.
 """
 
 import numpy as np
@@ -28,6 +29,7 @@ Q, K, V, DECAY, RATE, Y, SLOT_OFFSET, HEADS, KEY_HEADS, KEY_WIDTH, VALUE_WIDTH =
 REPEATED, SCALE = 11, 12  # consecutive heads that share a key head; 1: key heads repeat
 
 ROW_BYTES = 4 * LANES
+TOKENS = 16
 UNROLLED = 4  # rows of S per iteration, each with a sum of its own
 
 
@@ -121,8 +123,14 @@ def delta_rule(per_row):
             first = load_i32(starts, run)
             count = load_i32(starts, run + 1) - first
             matrices = load_i64(slots, run) + load_i64(op, SLOT_OFFSET)
-            for part in range(parts * thread // threads, parts * (thread + 1) // threads):
-                state = matrices + ROW_BYTES * width * part
-                columns(op, state, first, count, part // tiles, part % tiles * LANES)
+            part, last = parts * thread // threads, parts * (thread + 1) // threads
+            while part < last:
+                head = part // tiles
+                stop = min((head + 1) * tiles, last)
+                for t in range(0, count, TOKENS):
+                    for tile in range(part, stop):
+                        state, column = matrices + ROW_BYTES * width * tile, tile % tiles * LANES
+                        columns(op, state, first + t, min(TOKENS, count - t), head, column)
+                part = stop
 
     return kernel
