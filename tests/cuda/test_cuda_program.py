@@ -35,7 +35,7 @@ def on_the_cpu(*arguments: str) -> str:
 
 def test_what_was_warmed_up_is_not_compiled_again(lepton):
     said = lepton("warmup", "builtin").stdout.splitlines()
-    assert said[1] == "nothing to do: the kernels for sm_89 are there"
+    assert said[1] == "nothing to do: the kernels for sm_89 are compiled already"
 
 
 @pytest.mark.parametrize("asked", [STORY, GREETING], ids=["drawn", "greedy"])
