@@ -15,7 +15,7 @@ from lepton_cli.models.parts.attention import falling_slopes
 from lepton_cli.models.registry import ARCHITECTURES, decoder_class
 from ops.operations.attention import Attention, Rotate
 from ops.operations.norms import RmsNorm
-from quant.errors import ModelFileError
+from quant.errors import ModelFileError, UsageError
 from quant.format import dequantize
 from quant.gguf import GGUF
 
@@ -213,6 +213,14 @@ def test_rows_that_are_left_out_do_not_change_the_wanted_one(made, preset):
     for _ in positions.prefill(ids):
         pass
     np.testing.assert_array_equal(positions.logits, every[-1])
+    close()
+
+
+def test_a_profile_of_more_tokens_than_a_pass_takes_is_refused(made):
+    positions, close = open_positions(made("llama"), "cpu", "f16", 1, chunk=16)
+    with pytest.raises(UsageError, match="a pass takes 16"):
+        positions.profile(ids_of(17))
+    assert positions.profile(ids_of(16))
     close()
 
 

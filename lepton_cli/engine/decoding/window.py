@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine.decoding.generation import shifted
+from lepton_cli.engine.library.sizes import counted
 from ops.backend import Runner
 from ops.drawing import Drawer, DrawPlan
 from ops.interface import Step
@@ -242,8 +243,12 @@ class Window:
     def profile(self, tokens: Sequence[int]) -> list[OperatorTime]:
         """Measures a pass of tokens that do not stay in the window, with logits of the last one.
 
-        Raises UsageError on a backend that does not measure operator times.
+        Raises UsageError for more tokens than a pass takes, and on a backend that does not measure
+        operator times.
         """
+        if len(tokens) > self._passes.chunk:
+            message = f"{counted(len(tokens), 'token')}, but a pass takes {self._passes.chunk}"
+            raise UsageError(message, "load the model with a larger ubatch")
         self._run_pending()
         state, reached = self._state.fork(len(self.ids))
         assert reached == len(self.ids), "the state is at the window's end"
