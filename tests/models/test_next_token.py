@@ -7,7 +7,8 @@ import pytest
 from make_gguf import write_model
 from numpy.typing import NDArray
 from passes import nmse, resources
-from presets_gguf import GATED_ATTENTION, PRESETS
+from preset_parts import GATED_ATTENTION
+from presets_gguf import PRESETS
 
 from lepton_cli.engine.library.identity import SourceFile
 from lepton_cli.engine.loading import plan as loading

@@ -15,7 +15,9 @@ from typing import Any
 
 import gguf
 import numpy as np
-from presets_gguf import PRESETS, Preset, gpt2_tokenizer, llama_tokenizer
+from preset_parts import Preset
+from preset_tokenizers import gpt2_tokenizer, llama_tokenizer
+from presets_gguf import PRESETS
 
 from quant.bits import Blocks, Bytes, Floats, half_bits
 from quant.format import FORMATS, Format, dequantize, quantize, row_bytes
