@@ -65,16 +65,22 @@ def step(tokens: int, start: int = 0) -> Step:
     return Step(ids, ids + np.int32(start), ids[-1:])
 
 
+def whole(tokens: int) -> Step:
+    """With all rows wanted: of the last layer the CPU leaves out those that nobody wants."""
+    ids = np.arange(tokens, dtype=np.int32)
+    return Step(ids, ids, ids)
+
+
 # --- profiles
 
 
-@pytest.mark.parametrize("tokens", [1, 5])
+@pytest.mark.parametrize("tokens", [1, 4])
 def test_a_profile_has_every_operator_with_its_work(program, tokens):
     runner = open_on_card(program.forward, LIMITS, TimedDevice())
     cpu = CpuBackend(KV, resources()).open(program, LIMITS)
     with closing(runner), closing(cpu):
-        times = runner.profile(step(tokens), [SequenceState(runner.pool)])
-        wanted = cpu.profile(step(tokens), [SequenceState(cpu.pool)])
+        times = runner.profile(whole(tokens), [SequenceState(runner.pool)])
+        wanted = cpu.profile(whole(tokens), [SequenceState(cpu.pool)])
     names = {time.operator for time in times}
     assert {"embed_Q8_0", "rms_norm_quantize", "norm_rope_store_f16_f16", "largest"} <= names
     assert any(name.startswith("linear_Q8_0_") for name in names)

@@ -17,6 +17,7 @@ from test_operators import weight
 
 from ops.cuda.device.device import Launch
 from ops.cuda.kernels import KERNELS
+from ops.cuda.kernels.experts import route_bytes
 from ops.cuda.kernels.intrinsics import arithmetic, memory, warps
 from ops.cuda.kernels.intrinsics.arithmetic import plus
 from ops.cuda.kernels.intrinsics.kernel import kernel, operands_of
@@ -173,7 +174,8 @@ def test_a_product(monkeypatch):
 
 def test_a_norm_and_bytes(card):
     y = card.allocate(2 * 96 * 3 // 2)
-    record = Norm(put(card, normal(2, 96)), y, put(card, normal(96)), 0, width=96, eps=1e-5)
+    weights = put(card, normal(96))
+    record = Norm(put(card, normal(2, 96)), y, weights, 0, weight_rows=1, width=96, eps=1e-5)
     launch = Launch("rms_norm_quantize", (2, 1, 1), 64, operands_of(record), 8)
     both_ways(card, KERNELS["rms_norm_quantize"], launch)
 
@@ -182,8 +184,20 @@ def test_a_choice_of_experts(card):
     ids, weights = card.allocate(3 * 4 * 4), card.allocate(3 * 4 * 4)
     logits = np.round(normal(3, 40))  # with ties
     for gating in range(3):
-        record = Route(put(card, logits), ids, weights, 40, 4, gating, normalize=1, scale=1.5)
-        launch = Launch("route", (3, 1, 1), 32, operands_of(record))
+        record = Route(
+            logits=put(card, logits),
+            bias=put(card, normal(40)),
+            ids=ids,
+            weights=weights,
+            total=40,
+            used=4,
+            gating=gating,
+            normalize=1,
+            scale=1.5,
+            groups=4,
+            used_groups=2,
+        )
+        launch = Launch("route", (3, 1, 1), 32, operands_of(record), route_bytes(40, 4, 4))
         both_ways(card, KERNELS["route"], launch)
 
 
