@@ -43,7 +43,10 @@ Activation = Literal[
 `clamped_swiglu`, of gates alone: g·σ(1.702 g)·(u + 1), g = min(gate, 7), u = up in ±7."""
 
 Gating = Literal["softmax", "sigmoid", "softmax_of_chosen", "sqrt_softplus"]
-"""What makes a router's logits probabilities; `sqrt_softplus`: √ln(1 + eˣ)."""
+"""What makes a router's logits probabilities, in the order of GGUF's numbers for them, from 1.
+
+`sqrt_softplus`: √ln(1 + eˣ).
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

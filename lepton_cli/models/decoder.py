@@ -5,7 +5,7 @@ SwiGLU (Touvron et al. 2023) are the default; blocks are composed of what `parts
 """
 
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from quant.errors import ModelFileError
 from quant.format import dequantize
 from quant.gguf import GGUF
 
-GATINGS: tuple[Gating, ...] = ("softmax", "sigmoid", "softmax_of_chosen", "sqrt_softplus")
+GATINGS: tuple[Gating, ...] = get_args(Gating)
 """In the order of the numbers of `expert_gating_func`, from 1."""
 
 

@@ -1,9 +1,13 @@
 """Calls of the choice of experts and of their sum."""
 
+from typing import get_args
+
 from ops.cpu.lower import SCRATCH, Call, Lowering, Rules, rows
+from ops.interface import Gating
 from ops.operations.experts import ExpertSum, Group, Route
 
-GATINGS = {"softmax": 0, "sigmoid": 1, "softmax_of_chosen": 2, "sqrt_softplus": 3}
+GATINGS = {name: number for number, name in enumerate(get_args(Gating))}
+"""As kernels/experts.py numbers them."""
 
 
 def _route(low: Lowering, op: Route) -> Call:
