@@ -63,3 +63,7 @@ def logits_of(  # (T, V)
 def nmse(got: Logits, want: Logits) -> float:
     """Normalised mean square error."""
     return float(np.sum((got - want) ** 2, dtype=np.float64) / np.sum(want**2, dtype=np.float64))
+
+
+def ids_of(count: int, seed: int = 0) -> list[int]:
+    return np.random.default_rng(seed).integers(3, 250, count).tolist()
