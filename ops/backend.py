@@ -15,7 +15,8 @@ from ops.compiled.kernel_folder import Compiling
 from ops.cpu.findings import cpu_findings
 from ops.cpu.kernel_folders import cached_kernels
 from ops.cpu.limits import LimitMeter
-from ops.cpu.objects import ObjectStore, host_features
+from ops.cpu.objects import ObjectStore
+from ops.cpu.processor import host_features
 from ops.cpu.rungs import choose_rung
 from ops.cpu.runner import CpuRunner, cpu_needs
 from ops.cuda.device.device import Device

@@ -1,6 +1,7 @@
 """How many threads and how much memory to use, with the reasons that `lepton doctor` prints.
 
-Files are read below `root`, so that tests can imitate the /proc and /sys of any machine.
+Files are read below `root`, so that tests can imitate the /proc and /sys of any machine. macOS has
+no such files; there `sysctl` reads what the kernel knows.
 """
 
 import ctypes
@@ -17,6 +18,53 @@ if sys.platform != "win32":
 FULL_CAPACITY = 1024  # the fastest core in the Linux kernel's cpu_capacity
 MARGIN = 48_000_000  # bytes of address space for thread stacks and loaded kernels
 ATOM_CAPACITY = 400  # of an Intel E-core: half the vector width at four fifths the clock
+
+ARM_CORES = {  # by "CPU implementer" and "CPU part" of ARM's /proc/cpuinfo, which holds no names
+    (0x41, 0xD03): "Arm Cortex-A53",
+    (0x41, 0xD05): "Arm Cortex-A55",
+    (0x41, 0xD07): "Arm Cortex-A57",
+    (0x41, 0xD08): "Arm Cortex-A72",
+    (0x41, 0xD09): "Arm Cortex-A73",
+    (0x41, 0xD0A): "Arm Cortex-A75",
+    (0x41, 0xD0B): "Arm Cortex-A76",
+    (0x41, 0xD0D): "Arm Cortex-A77",
+    (0x41, 0xD41): "Arm Cortex-A78",
+    (0x41, 0xD46): "Arm Cortex-A510",
+    (0x41, 0xD47): "Arm Cortex-A710",
+    (0x41, 0xD4D): "Arm Cortex-A715",
+    (0x41, 0xD80): "Arm Cortex-A520",
+    (0x41, 0xD81): "Arm Cortex-A720",
+    (0x41, 0xD87): "Arm Cortex-A725",
+    (0x41, 0xD44): "Arm Cortex-X1",
+    (0x41, 0xD48): "Arm Cortex-X2",
+    (0x41, 0xD4E): "Arm Cortex-X3",
+    (0x41, 0xD82): "Arm Cortex-X4",
+    (0x41, 0xD85): "Arm Cortex-X925",
+    (0x41, 0xD0C): "Arm Neoverse N1",
+    (0x41, 0xD49): "Arm Neoverse N2",
+    (0x41, 0xD8E): "Arm Neoverse N3",
+    (0x41, 0xD40): "Arm Neoverse V1",
+    (0x41, 0xD4F): "Arm Neoverse V2",
+    (0x41, 0xD84): "Arm Neoverse V3",
+    (0x46, 0x001): "Fujitsu A64FX",
+    (0x48, 0xD01): "HiSilicon Kunpeng 920",
+    (0x51, 0x001): "Qualcomm Oryon",
+    (0x61, 0x022): "Apple M1",
+    (0x61, 0x023): "Apple M1",
+    (0x61, 0x024): "Apple M1 Pro",
+    (0x61, 0x025): "Apple M1 Pro",
+    (0x61, 0x028): "Apple M1 Max",
+    (0x61, 0x029): "Apple M1 Max",
+    (0x61, 0x032): "Apple M2",
+    (0x61, 0x033): "Apple M2",
+    (0x61, 0x034): "Apple M2 Pro",
+    (0x61, 0x035): "Apple M2 Pro",
+    (0x61, 0x038): "Apple M2 Max",
+    (0x61, 0x039): "Apple M2 Max",
+    (0x6D, 0xD49): "Microsoft Cobalt 100",
+    (0xC0, 0xAC3): "AmpereOne",
+    (0xC0, 0xAC4): "AmpereOne",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +88,10 @@ def default_threads(root: Path = Path("/"), allowed: Collection[int] | None = No
     """One thread per physical core within the affinity mask and the cgroup quota, at least one.
 
     Slow cores are left out if they would hold up the fast ones. `allowed` (CPU numbers) replaces
-    the affinity mask. Where the system does not report cores (macOS, Windows), every CPU counts.
+    the affinity mask. Where the system does not report cores (Windows), every CPU counts.
     """
     cpus = _affinity() if allowed is None else frozenset(allowed)
-    cores = _core_capacities(root, cpus)
+    cores = (_mac_cores() if allowed is None else {}) or _core_capacities(root, cpus)
     fast = _even_share(list(cores.values()))
     quota = _cpu_quota(root)
     count = fast if quota is None else max(1, min(fast, int(quota)))
@@ -79,9 +127,47 @@ def address_limit() -> int | None:
 
 def cpu_name(root: Path = Path("/")) -> str:
     """The processor's model name, or the architecture if it is unknown."""
-    fields = dict(_fields(_read(root / "proc/cpuinfo")))
+    text = _read(root / "proc/cpuinfo")
     device = _read(root / "sys/firmware/devicetree/base/model").rstrip("\0")
-    return fields.get("model name") or device or platform.processor() or platform.machine()
+    named = dict(_fields(text)).get("model name") or sysctl_text("machdep.cpu.brand_string")
+    if not named and (cores := _arm_cores(text)):
+        named = f"{cores} ({device})" if device else cores
+    return named or device or platform.processor() or platform.machine()
+
+
+def sysctl_text(name: str) -> str:
+    """A value of macOS's kernel; empty on other systems, and if there is none of that name."""
+    return (_sysctl(name) or b"").rstrip(b"\0").decode(errors="replace")
+
+
+def sysctl_number(name: str) -> int:
+    """As `sysctl_text`; 0 if there is none."""
+    return int.from_bytes(_sysctl(name) or b"", sys.byteorder)
+
+
+def _sysctl(name: str) -> bytes | None:
+    if sys.platform != "darwin":
+        return None
+    read = ctypes.CDLL(None).sysctlbyname
+    size, key = ctypes.c_size_t(), name.encode()
+    if read(key, None, ctypes.byref(size), None, ctypes.c_size_t(0)) != 0:
+        return None
+    value = ctypes.create_string_buffer(size.value)
+    read(key, value, ctypes.byref(size), None, ctypes.c_size_t(0))
+    return value.raw[: size.value]
+
+
+def _arm_cores(cpuinfo: str) -> str:
+    """The kinds of cores, as "Arm Cortex-A55 + Arm Cortex-A76"; empty for other processors."""
+    names, maker = [], 0
+    for field, value in _fields(cpuinfo):
+        if field == "CPU implementer":
+            maker = int(value, 0)
+        elif field == "CPU part":
+            part = int(value, 0)
+            unknown = f"ARM core 0x{part:03x} of maker 0x{maker:02x}"
+            names.append(ARM_CORES.get((maker, part), unknown))
+    return " + ".join(dict.fromkeys(names))
 
 
 def _affinity() -> frozenset[int]:
@@ -100,6 +186,17 @@ def _core_capacities(root: Path, cpus: Collection[int]) -> dict[str, int]:
         capacity = _integer(folder / "cpu_capacity")
         cores[_siblings(folder) or f"cpu{cpu}"] = guess if capacity is None else capacity
     return cores
+
+
+def _mac_cores() -> dict[str, int]:
+    """The speed of each core of a Mac, which has no affinity masks; level 0 is the fastest."""
+    levels = sysctl_number("hw.nperflevels")
+    counts = [sysctl_number(f"hw.perflevel{n}.physicalcpu") for n in range(levels)]
+    return {
+        f"level {level}, core {core}": ATOM_CAPACITY if level else FULL_CAPACITY
+        for level, count in enumerate(counts or [sysctl_number("hw.physicalcpu")])
+        for core in range(count)
+    }
 
 
 def _siblings(folder: Path) -> str:

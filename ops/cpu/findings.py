@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from ops.cpu.kernel_folders import cached_kernels, packaged_kernels
-from ops.cpu.objects import ObjectStore, host_features
+from ops.cpu.objects import ObjectStore
+from ops.cpu.processor import host_features
 from ops.cpu.rungs import VARIABLE, choose_rung, ladder, reached
 from ops.findings import Finding
 from quant.errors import UsageError

@@ -16,6 +16,7 @@ import llvmlite.binding as llvm
 
 from ops.compiled.kernel_folder import Compiling, tidy, unpack
 from ops.cpu.kernel_folders import cached_kernels, packaged_kernels
+from ops.cpu.processor import host_features
 from ops.cpu.rungs import choose_rung
 from ops.machine import default_threads
 from quant.errors import LeptonError
@@ -101,11 +102,6 @@ class ObjectStore:
 def _no_objects() -> LeptonError:
     message = f"kernels cannot be stored on {sys.platform} yet"
     return LeptonError(message, "each start compiles those that it needs")
-
-
-def host_features() -> frozenset[str]:
-    """This CPU's features by LLVM's names."""
-    return frozenset(name for name, has in llvm.get_host_cpu_features().items() if has)
 
 
 def symbol_address(kernel: str, symbol: str) -> int:

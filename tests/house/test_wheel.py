@@ -20,7 +20,8 @@ from ops.cpu import compiling
 from ops.cpu.compiling import compile_kernels
 from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.kernel_folders import cached_kernels
-from ops.cpu.objects import ObjectStore, host_features
+from ops.cpu.objects import ObjectStore
+from ops.cpu.processor import host_features
 from ops.cpu.rungs import choose_rung
 
 ROOT = Path(__file__).parents[2]

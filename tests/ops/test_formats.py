@@ -17,7 +17,7 @@ from ops.cpu.kernels.simd.addresses import pair, row
 from ops.cpu.kernels.simd.compiler import aim, c_function
 from ops.cpu.kernels.simd.operations import first_panel, second_panel, store, zeros
 from ops.cpu.layout import ACTIVATION_BYTES, PANEL_ROWS, PART_BYTES
-from ops.cpu.objects import host_features
+from ops.cpu.processor import host_features
 from ops.cpu.rungs import choose_rung
 from quant.format import FORMATS
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ops import machine
 from ops.machine import MARGIN, available_memory, cpu_name, default_threads, shared_memory
 
 GIB = 1 << 30
@@ -223,6 +224,72 @@ def test_a_board_names_a_processor_without_a_name(tmp_path):
     write(tmp_path, {"proc/cpuinfo": "processor : 0"})
     write(tmp_path, {"sys/firmware/devicetree/base/model": "Some Pi 5\0"})
     assert cpu_name(tmp_path) == "Some Pi 5"
+
+
+def arm_cpuinfo(*cores: tuple[int, int]) -> str:
+    return "\n\n".join(
+        f"processor\t: {n}\nCPU implementer\t: 0x{maker:02x}\nCPU architecture: 8\n"
+        f"CPU variant\t: 0x3\nCPU part\t: 0x{part:03x}\nCPU revision\t: 1"
+        for n, (maker, part) in enumerate(cores)
+    )
+
+
+@pytest.mark.parametrize(
+    ("cores", "board", "name"),
+    [
+        ([(0x41, 0xD0C)] * 4, "", "Arm Neoverse N1"),
+        ([(0x41, 0xD40)] * 2, "", "Arm Neoverse V1"),
+        ([(0x41, 0xD0B)] * 4, "Raspberry Pi 5", "Arm Cortex-A76 (Raspberry Pi 5)"),
+        ([(0x41, 0xD05)] * 4 + [(0x41, 0xD0B)] * 4, "", "Arm Cortex-A55 + Arm Cortex-A76"),
+        ([(0x61, 0x022)] * 4 + [(0x61, 0x023)] * 4, "", "Apple M1"),
+        ([(0x51, 0x001)] * 12, "", "Qualcomm Oryon"),
+        ([(0x77, 0x123)], "", "ARM core 0x123 of maker 0x77"),
+    ],
+)
+def test_arm_cores_are_named_by_their_numbers(tmp_path, cores, board, name):
+    write(tmp_path, {"proc/cpuinfo": arm_cpuinfo(*cores)})
+    if board:
+        write(tmp_path, {"sys/firmware/devicetree/base/model": f"{board}\0"})
+    assert cpu_name(tmp_path) == name
+
+
+@pytest.fixture
+def mac(monkeypatch):
+    """A Mac whose kernel has these values."""
+
+    def imitate(values: dict[str, int | str]) -> None:
+        raw = {
+            name: value.to_bytes(4, sys.byteorder) if isinstance(value, int) else value.encode()
+            for name, value in values.items()
+        }
+        monkeypatch.setattr(machine, "_sysctl", raw.get)
+
+    return imitate
+
+
+def test_a_mac_names_its_processor(tmp_path, mac):
+    mac({"machdep.cpu.brand_string": "Apple M2\0"})
+    assert cpu_name(tmp_path) == "Apple M2"
+
+
+@pytest.mark.parametrize(
+    ("fast", "slow", "count", "reason"),
+    [
+        (4, 4, 4, "8 physical cores; 4 are fast enough to share work evenly"),  # M2
+        (8, 2, 8, "10 physical cores; 8 are fast enough to share work evenly"),  # M1 Pro
+        (4, 6, 4, "10 physical cores; 4 are fast enough to share work evenly"),  # M4
+    ],
+)
+def test_a_mac_uses_its_fast_cores(tmp_path, mac, fast, slow, count, reason):
+    levels = {"hw.perflevel0.physicalcpu": fast, "hw.perflevel1.physicalcpu": slow}
+    mac({"hw.nperflevels": 2, "hw.physicalcpu": fast + slow, **levels})
+    choice = default_threads(tmp_path)
+    assert (choice.count, choice.reason) == (count, reason)
+
+
+def test_a_mac_with_cores_of_one_kind_uses_all(tmp_path, mac):
+    mac({"hw.physicalcpu": 6, "hw.logicalcpu": 12})
+    assert default_threads(tmp_path).reason == "6 physical cores"
 
 
 def test_an_unnamed_processor_is_named_by_its_architecture(tmp_path):

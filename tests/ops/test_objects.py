@@ -17,7 +17,8 @@ from ops.compiled import kernel_folder as all_shelves
 from ops.compiled.kernel_folder import Compiling, KernelFolder, pack
 from ops.cpu import compiling, kernel_folders
 from ops.cpu.compiling import compile_kernels
-from ops.cpu.objects import ObjectStore, host_features, symbol_address, undefined_symbols
+from ops.cpu.objects import ObjectStore, symbol_address, undefined_symbols
+from ops.cpu.processor import host_features
 from ops.cpu.rungs import X86, choose_rung, ladder
 from quant.errors import LeptonError, UsageError
 

@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from ops.cpu.instruction_sets.llvm import constant
 from ops.cpu.instruction_sets.rung import Rung
-from ops.cpu.objects import host_features
+from ops.cpu.processor import host_features
 from ops.cpu.rungs import ARM, LADDERS, OTHER, X86, choose_rung, ladder, reached
 from quant.errors import UsageError
 

@@ -40,7 +40,7 @@ from ops.cpu.kernels.simd.operations import (
     swap_pairs,
 )
 from ops.cpu.kernels.simd.vectors import exp, gelu, mean, mean_square, sigmoid, tanh
-from ops.cpu.objects import host_features
+from ops.cpu.processor import host_features
 from ops.cpu.rungs import choose_rung
 
 RANDOM = np.random.default_rng(5)
