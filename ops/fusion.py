@@ -244,7 +244,7 @@ def _group_by_expert(operations: list[Operation]) -> Iterator[Operation]:
         yield op
         if isinstance(op, Route):
             order = Buffer(op.ids.rows, op.ids.width, 1)
-            starts = Buffer("step", 1, op.routing.total + 1)
+            starts = Buffer("step", 1, op.routing.experts + 1)
             made[op.ids] = order, starts
             yield Group(op.ids, order, starts, op.routing, layer=op.layer)
 

@@ -180,7 +180,8 @@ class Routing:
 
     They are chosen from the best `used_groups` of the `groups` of neighbours: from those whose two
     best experts have the largest sum. The weights of the chosen are divided by their sum if
-    `normalize`, then multiplied by `scale`.
+    `normalize`, then multiplied by `scale`. Where `neighbours` stand for one expert, the ids of the
+    chosen are divided by their number, and weights are the probabilities with these ids.
     """
 
     total: int
@@ -190,6 +191,12 @@ class Routing:
     scale: float = 1.0
     groups: int = 1
     used_groups: int = 1
+    neighbours: int = 1
+
+    @property
+    def experts(self) -> int:
+        """How many matrices there are to choose from."""
+        return self.total // self.neighbours
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,7 +277,7 @@ class Recorder:
             check_widths(bias.name, bias.columns, routing.total)
             _check_vector(bias)
         self._add(Route(logits, ids, weights, routing, bias))
-        return ExpertChoice(ids, weights, routing.total)
+        return ExpertChoice(ids, weights, routing.experts)
 
     def expert_linear(self, w: Linear, x: Buffer, chosen: ExpertChoice) -> Buffer:
         self._check_product(w, x, chosen.total)

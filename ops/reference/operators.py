@@ -278,12 +278,13 @@ class Reference:
             np.put_along_axis(groups := groups.copy(), order[..., None], -np.inf, 1)
             wanted = groups.reshape(wanted.shape)
         ids = np.argsort(-wanted, -1, kind="stable")[:, : routing.used].astype(np.int32)
+        ids //= routing.neighbours
         weights = np.take_along_axis(scores, ids, -1)
         if routing.gating == "softmax_of_chosen":
             weights = softmax(weights)
         elif routing.normalize:
             weights = weights / np.maximum(weights.sum(-1, keepdims=True), np.float32(6.1e-5))
-        return ExpertChoice(ids, weights * np.float32(routing.scale), routing.total)
+        return ExpertChoice(ids, weights * np.float32(routing.scale), routing.experts)
 
     def expert_linear(self, w: Linear, x: Floats, chosen: ExpertChoice) -> Floats:
         ids = chosen.ids.reshape(-1)  # (T·k,)

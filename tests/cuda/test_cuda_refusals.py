@@ -87,6 +87,9 @@ REFUSED = {
     "the activation unheard": on_rows(lambda ops, x: ops.activate(x, "unheard")),
     "the gate unheard": on_rows(lambda ops, x: ops.gate(x, x, "unheard")),
     "the gating unheard": on_rows(lambda ops, x: ops.route(x, Routing(8, 2, "unheard")).weights),
+    "Route with neighbours that stand for one expert": on_rows(
+        lambda ops, x: ops.route(x, Routing(8, 2, neighbours=2)).weights
+    ),
     "Attention with heads of width 512, more than 256": attended(512),
     "Attention with heads of the odd width 63": attended(63),
     "Attention with keys of width 24 and values of width 16": attended(24, 16),

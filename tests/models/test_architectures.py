@@ -27,6 +27,7 @@ UNRECORDED |= {"mellum", "qwen3vlmoe"}
 UNRECORDED |= {"kimi-k3", "dots3note", "hy_v4"}
 UNRECORDED |= {"afmoe", "laguna", "step35"}
 UNRECORDED |= {"arctic", "cohere2moe", "deepseek2-ocr", "glm-dsa", "granite_swa", "phimoe"}
+UNRECORDED |= {"grovemoe"}
 UNRECORDED |= {"apertus", "arcee", "baichuan", "chameleon", "jais", "jais2", "olmo"}
 TOLERANCE = {"reference": 1e-10, "cpu": 1e-8}
 GELU_TABLE = 1e-6

@@ -362,6 +362,28 @@ def test_experts_are_chosen_with_a_bias_and_from_the_best_groups(gating, groups,
     Case(forward, 16).check()
 
 
+@pytest.mark.parametrize("gating", get_args(Gating))
+def test_neighbours_can_stand_for_one_expert(gating):
+    table, router = weight(V, 32), Linear(weight(6, 32))
+    each, routing = Linear(weight(3, 32, "F32", 2)), Routing(6, 2, gating, neighbours=3)
+
+    def forward(ops):
+        x = ops.embed(table)
+        chosen = ops.route(ops.linear(router, x), routing)
+        return ops.expert_sum(ops.expert_linear(each, x, chosen), chosen)
+
+    Case(forward, 16).check()
+
+
+def test_the_weights_of_experts_for_neighbours_are_the_probabilities_with_their_ids():
+    step = Step(np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(0, np.int32))
+    logits = np.array([[1, 2, 3, 0, 9, 8]], np.float32)
+    routing = Routing(6, 2, "sigmoid", normalize=False, neighbours=2)
+    chosen = Reference(step, [None], None).route(logits, routing)
+    assert chosen.ids.tolist() == [[2, 2]]  # of 4 and 5
+    np.testing.assert_allclose(chosen.weights, 1 / (1 + np.exp([[-3.0, -3.0]])), 1e-6)
+
+
 def test_the_best_groups_are_those_with_the_largest_two_experts():
     logits = np.array([[5, 0, 0, 4, 4, 0]], np.float32)
     step = Step(np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(0, np.int32))

@@ -101,7 +101,8 @@ SHARED = "_shexp"
 class Mixture:
     """Experts (Shazeer et al. 2017): a router picks a few feed-forward parts for each token.
 
-    `ffn_gate_up_exps` holds the rows of an expert's gate, then of its up.
+    `ffn_gate_up_exps` holds the rows of an expert's gate, then of its up. `suffix` is the end of
+    the tensors' names.
     """
 
     bias_names: ClassVar[tuple[str, ...]] = ("exp_probs_b.bias", "exp_probs_b")
@@ -110,6 +111,7 @@ class Mixture:
     activation: Activation
     limit: Limit | Situ = UNLIMITED  # of gates that are matrices of their own
     gated: bool = True  # by matrices of their own, or by `ffn_gate_up_exps`
+    suffix: str = "_exps"
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         return self.sum_of(ops, x, self.choose(ops, x, w), w)
@@ -124,19 +126,21 @@ class Mixture:
 
     def each(self, ops: Operators, x: Array, chosen: ExpertChoice, w: Layer) -> Array:
         """(T, D) -> (T·k, D): every chosen expert's result."""
-        if "ffn_gate_up_exps" in w:
-            both = ops.expert_linear(w.ffn_gate_up_exps, x, chosen)  # (T·k, 2·F)
-            half = w.ffn_down_exps.weight.columns
-            check_widths(w.ffn_gate_up_exps.weight.name, w.ffn_gate_up_exps.weight.rows, 2 * half)
-            halves = ops.columns(both, 0, half), ops.columns(both, half, 2 * half)
+        both, down = f"ffn_gate_up{self.suffix}", w[f"ffn_down{self.suffix}"]
+        if both in w:
+            y = ops.expert_linear(w[both], x, chosen)  # (T·k, 2·F)
+            half = down.weight.columns
+            check_widths(w[both].weight.name, w[both].weight.rows, 2 * half)
+            halves = ops.columns(y, 0, half), ops.columns(y, half, 2 * half)
             y = ops.gate(*halves, self.activation)
-        elif self.gated:
-            gate = ops.expert_linear(w.ffn_gate_exps, x, chosen)  # (T·k, F)
-            up = ops.expert_linear(w.ffn_up_exps, x, chosen)
-            y = self.limit.gate(ops, gate, up, self.activation)
         else:
-            y = ops.activate(ops.expert_linear(w.ffn_up_exps, x, chosen), self.activation)
-        return ops.expert_linear(w.ffn_down_exps, y, chosen)
+            y = ops.expert_linear(w[f"ffn_up{self.suffix}"], x, chosen)  # (T·k, F)
+            if self.gated:
+                gate = ops.expert_linear(w[f"ffn_gate{self.suffix}"], x, chosen)
+                y = self.limit.gate(ops, gate, y, self.activation)
+            else:
+                y = ops.activate(y, self.activation)
+        return ops.expert_linear(down, y, chosen)
 
 
 @dataclass(frozen=True, slots=True)

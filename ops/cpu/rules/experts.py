@@ -15,13 +15,13 @@ def _route(low: Lowering, op: Route) -> Call:
     choice = (routing.total, routing.used, GATINGS[routing.gating])
     normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
     ends = (normalize, float(routing.scale), SCRATCH, rows(op.logits)[0])
-    among = (low.floats(op.bias), routing.groups, routing.used_groups)
+    among = (low.floats(op.bias), routing.groups, routing.used_groups, routing.neighbours)
     return Call("route", (op.logits, op.ids, op.weights, *choice, *ends, *among))
 
 
 def _group(low: Lowering, op: Group) -> Call:
     return Call(
-        "group", (op.ids, op.order, op.starts, op.routing.total, rows(op.ids)[0], op.routing.used)
+        "group", (op.ids, op.order, op.starts, op.routing.experts, rows(op.ids)[0], op.routing.used)
     )
 
 

@@ -46,6 +46,8 @@ def _not_run(operation: Operation) -> str | None:
             return f"the gate {operation.activation}"
         case Route() if operation.routing.gating not in GATINGS:
             return f"the gating {operation.routing.gating}"
+        case Route() if operation.routing.neighbours > 1:
+            return "Route with neighbours that stand for one expert"
         case Rotate(x=x) | Temperature(x=x) | Attention(q=x) if x.rows == "outputs":
             return f"the operator {kind} for the wanted rows alone"
     return None if type(operation) in RULES else f"the operator {kind}"

@@ -48,6 +48,16 @@ PRESETS = {
     "qwen2": Preset("qwen2", DENSE | QKV_BIAS),
     "qwen3": Preset("qwen3", DENSE | QK_NORM, dimensions={"H": 8}),
     "qwen3moe": Preset("qwen3moe", ATTENTION | QK_NORM | FFN_NORM | EXPERTS, keys=MOE),
+    "grovemoe": Preset(
+        "grovemoe",
+        ATTENTION
+        | QK_NORM
+        | FFN_NORM
+        | EXPERTS
+        | shapes("ffn_gate_chexps.weight:2dD ffn_up_chexps.weight:2dD ffn_down_chexps.weight:2Dd"),
+        keys=MOE | {"experts_per_group": 2, "expert_group_scale": 0.05},
+        dimensions={"2": 2},
+    ),
     "qwen2moe": Preset(
         "qwen2moe",
         ATTENTION

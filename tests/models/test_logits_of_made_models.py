@@ -1,0 +1,22 @@
+"""Architectures without recorded files: llama.cpp's logits of the tiny models that tests make."""
+
+import numpy as np
+import pytest
+from make_gguf import write_model
+from passes import ids_of, logits_of, nmse
+
+COUNT = 150  # tokens
+LAST_LOGITS = {  # of the last token, the first 8; llama-cpp-python 0.3.36 with an F32 cache
+    "grovemoe": (
+        *(0.1970702, 0.2723914, 1.299127, 1.208108),
+        *(-0.6096436, 2.341459, -0.3204556, 3.720869),
+    ),
+}
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("preset", sorted(LAST_LOGITS))
+def test_logits_agree_with_llama_cpp(tmp_path, preset, backend):
+    path = write_model(tmp_path / "m.gguf", preset, seed=3)
+    got = logits_of(path, np.array(ids_of(COUNT), np.int32), backend)
+    assert nmse(got[-1, :8], np.array(LAST_LOGITS[preset])) < 1e-10
