@@ -229,7 +229,9 @@ def describe(file: GGUF) -> Facts:
 
 
 def label(parameters: int) -> str:
-    """The size as in model names: 0.5B, 1B, 70B, 30M."""
+    """The size as in model names: 0.5B, 1B, 70B, 30M, 290K."""
+    if parameters < 9.5e5:
+        return f"{parameters / 1e3:.0f}K"
     if parameters < 1e8:
         return f"{parameters / 1e6:.0f}M"
     return f"{parameters / 1e9:.1f}B" if parameters < 9.5e8 else f"{parameters / 1e9:.0f}B"

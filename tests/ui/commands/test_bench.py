@@ -205,7 +205,15 @@ def test_a_single_sample_deviates_by_nothing():
 
 @pytest.mark.parametrize(
     ("parameters", "text"),
-    [(3_150_000, "3M"), (494_000_000, "0.5B"), (1_240_000_000, "1B"), (70_550_000_000, "71B")],
+    [
+        (121_000, "121K"),
+        (949_999, "950K"),
+        (950_000, "1M"),
+        (3_150_000, "3M"),
+        (494_000_000, "0.5B"),
+        (1_240_000_000, "1B"),
+        (70_550_000_000, "71B"),
+    ],
 )
 def test_a_model_is_called_by_its_rounded_size(parameters, text):
     assert label(parameters) == text
