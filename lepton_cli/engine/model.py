@@ -187,8 +187,7 @@ class Model:
         Raises ContextOverflowError before the first event.
         """
         prompt, answer, keep = self._begin(ids, generation)
-        if self._prefixes:
-            self._prefixes.recall(self._positions, prompt)
+        parting = self._prefixes.recall(self._positions, prompt) if self._prefixes else 0
         events = answer_events(
             answer,
             prompt,
@@ -197,7 +196,7 @@ class Model:
             dropped=len(ids) - len(prompt),
             speculation=self._speculation(generation),
             interrupt=interrupt,
-            turns=self._turns(prompt),
+            turns=[*self._turns(prompt), parting],
         )
         log = self._audit
         return log.log_events(ids, generation, answer.seed, events) if log else events

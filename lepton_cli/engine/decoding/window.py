@@ -93,6 +93,7 @@ class Window:
         self.logits: RowLogits = np.empty(0, np.float32)
         self._state = SequenceState(passes.pool)
         self._pending = 0  # the last tokens of `ids` that the state has yet to run: see `drop_last`
+        self._parting = 0  # where the prompt parts from the one before it
         self._passes = passes
 
     def reuse(self, ids: Sequence[int], *, temporary: bool = False) -> int:
@@ -102,7 +103,7 @@ class Window:
         at the window's end if the prompt continues from there, unless it is only `temporary`.
         """
         self.owner += 1
-        shared = common_prefix(self.ids, list(ids[:-1]))
+        self._parting = shared = common_prefix(self.ids, list(ids[:-1]))
         if shared == len(self.ids) and not temporary:
             self._run_pending()
             self._state.checkpoint()
@@ -121,8 +122,9 @@ class Window:
         """Runs the rest of a prompt in chunks; yields the number of positions done.
 
         Sets checkpoints, to which recurrent layers can rewind, before the last token, every
-        CHECKPOINT_TOKENS and at `marks`, where they are far enough from each other; or only one at
-        the end, `temporary`: the next of its kind replaces it.
+        CHECKPOINT_TOKENS, at `marks` and where the prompt parts from the one before it, where they
+        are far enough from each other; or only one at the end, `temporary`: the next of its kind
+        replaces it.
         """
         owner, ends = self.owner, self._checkpoint_positions(ids, marks)
         if temporary:
@@ -142,12 +144,12 @@ class Window:
 
     def _checkpoint_positions(self, ids: Sequence[int], marks: Sequence[int]) -> list[int]:
         """Ends of a prompt's chunks at which recurrent layers need a checkpoint, in order."""
-        if not self._state.layout.slots:
+        if not (self._state.layout.slots and self._passes.pool.checkpoints):
             return []
         end = len(ids) - 1  # the same prompt needs the logits of its last token again
         positions, last = list[int](), len(self.ids)
-        for position in sorted({*marks, *range(0, end, CHECKPOINT_TOKENS), end}):
-            if position - last >= MIN_CHECKPOINT_DISTANCE:
+        for position in sorted({*marks, self._parting, *range(0, end, CHECKPOINT_TOKENS), end}):
+            if last + MIN_CHECKPOINT_DISTANCE <= position <= end:
                 positions.append(position)
                 last = position
         return positions
@@ -202,6 +204,7 @@ class Window:
         The rest is run again from position 0.
         """
         remaining = shifted(self.ids, self.size, keep)
+        self._parting = 0
         self._rewind(0)
         for _ in self.prefill(remaining, interrupt):
             pass

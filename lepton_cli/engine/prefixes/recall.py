@@ -42,21 +42,24 @@ class Prefixes:
     folder: Path
     _store: PrefixStore | None = None
 
-    def recall(self, window: Window, prompt: Sequence[int]) -> None:
+    def recall(self, window: Window, prompt: Sequence[int]) -> int:
         """Fills the window with a prompt's stored prefix, if it is longer than the present one.
 
-        Without the last token, whose logits are needed. Raises OutOfMemoryError.
+        Without the last token, whose logits are needed. Returns where the prompt parts from what is
+        stored (0: not looked up), as other prompts may; recurrent layers may have to begin earlier.
+        Raises OutOfMemoryError.
         """
         wanted = list(prompt[:-1])
         least = common_prefix(window.ids, wanted) + WORTH_LOADING
         if len(wanted) < least or not self.folder.exists():
-            return
+            return 0
         store = self._open_store(window.layout)
         found = store.find(wanted)
         if found.count >= least:
             saved = store.load(found)
             if saved.position >= least:
                 window.restore(wanted, saved)
+        return found.common
 
     def store(self, window: Window, count: int | None, least: int) -> str | None:
         """Stores the window's first `count` tokens (or all), if at least `least` are new.

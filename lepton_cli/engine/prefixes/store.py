@@ -29,7 +29,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,11 +76,15 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The files of a stored prefix, and how many of its tokens match."""
+    """The files of a stored prefix, and how many tokens can be reused.
+
+    `common` tokens match: more, where no state of recurrent layers was stored.
+    """
 
     count: int
     paths: tuple[Path, ...] = ()
     state: Path | None = None  # of recurrent layers
+    common: int = 0
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -133,7 +137,7 @@ class PrefixStore:
             if common < BLOCK:
                 break
             before = _digest(before, part)
-        return found
+        return replace(found, common=count)
 
     def _extend(self, found: Found, longer: Found, before: bytes, part: Ids) -> Found:
         """The longer prefix, or its longest part that ends with a state of recurrent layers."""

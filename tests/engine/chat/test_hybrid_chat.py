@@ -15,6 +15,7 @@ from lepton_cli.engine.decoding.speculation import Speculation
 from lepton_cli.engine.events import Done, Stats
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
+from lepton_cli.engine.prefixes.recall import WORTH_STORING
 from lepton_cli.engine.sampling.sampler import Sampling
 
 FIRST, SECOND = "Tell me of the hills and the old hermit. " * 6, "And what of the well? " * 8
@@ -142,6 +143,35 @@ def test_a_resumed_chat_may_change_its_last_answer(path):
     with opened(path) as model:
         *_, done = model.stream([*session.prompt_for("x")[: asked + 3], 7, 7, 7], GREEDY)
         assert done.stats.cached_tokens >= asked - OPENING
+
+
+def questions_about_a_text() -> list[list[int]]:
+    """Prompts that differ in their last 9 tokens, with no turn in front of these."""
+    draw = np.random.default_rng(2)
+    text = draw.integers(3, 200, 700).tolist()
+    return [[*text, *draw.integers(3, 200, 9).tolist()] for _ in range(3)]
+
+
+def test_the_second_question_about_a_text_marks_where_it_begins(model):
+    found = [stats(model.stream(prompt, GREEDY)) for prompt in questions_about_a_text()]
+    assert [one.cached_tokens for one in found] == [0, 0, 700]
+
+
+def test_so_it_does_for_later_processes(path):
+    cached = []
+    for prompt in questions_about_a_text():
+        with opened(path) as model:
+            found = stats(model.stream(prompt, GREEDY))
+            cached.append(found.cached_tokens)
+            model.remember(found.prompt_tokens, WORTH_STORING)
+    assert cached == [0, 0, 700]
+
+
+def test_without_checkpoints_no_pass_is_cut_for_one(path):
+    with opened(path, checkpoints=0, ubatch=1024) as model:
+        prompt = questions_about_a_text()[0]
+        model.window.reuse(prompt)
+        assert list(model.window.prefill(prompt, marks=[300])) == [len(prompt)]
 
 
 def test_the_state_of_another_model_is_not_taken(path, tmp_path):
