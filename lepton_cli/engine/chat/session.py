@@ -76,6 +76,7 @@ class Session:
     def edit(self, text: str, number: int | None = None) -> Generator[Event]:
         """Replaces the last question, or the `number`th from 1, and all that followed it."""
         before = self.conversation.until(self._question(number))
+        self._first = None
         return self._answer(before.plus(Turn(Message("user", text))))
 
     def continue_last(self) -> Generator[Event]:
@@ -234,7 +235,7 @@ class Session:
         return questions[-1 if number is None else number - 1]
 
     def _answer(self, asked: Conversation, partial: Turn | None = None) -> Generator[Event]:
-        answer = _Answer(partial or Turn(Message("assistant", "")))
+        answer, first = _Answer(partial or Turn(Message("assistant", ""))), self._first
         self._record(asked if partial is None else asked.plus(partial))
         try:
             ids, dropped = self._fit(asked, partial)
@@ -248,6 +249,7 @@ class Session:
                 self._replace(asked.plus(answer.turn))
                 self._used = answer.done.stats.context_used if answer.done else None
             else:
+                self._first = first
                 self._record(self.conversation)
 
     def _encode(

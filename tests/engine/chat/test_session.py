@@ -341,6 +341,27 @@ def test_drop_old_keeps_the_prompts_beginning_for_several_turns() -> None:
     assert 0 < changes <= 20 / 3
 
 
+@pytest.mark.parametrize("go_on", [Session.continue_last, Session.retry])
+def test_a_refused_message_drops_no_turns_of_the_chat(go_on) -> None:
+    session, model = long_chat(400)
+    list(session.send("a"))
+    with pytest.raises(ContextOverflowError):
+        list(session.send("x" * 500))
+    said(go_on(session))
+    assert session.context_use().left_out == 0
+    assert "user\na" in model.prompts[-1]
+
+
+def test_an_early_question_can_be_edited_when_it_was_left_out() -> None:
+    session, model = long_chat(600)
+    for i in range(12):
+        list(session.send(f"question {i} " + "x" * 30))
+    assert session.context_use().left_out
+    list(session.edit("another", 1))
+    assert session.context_use().left_out == 0
+    assert "user\nanother" in model.prompts[-1]
+
+
 def test_drop_old_refuses_a_message_that_is_too_long_alone() -> None:
     session, _ = long_chat(200)
     list(session.send("a"))
