@@ -187,9 +187,9 @@ class PrefixStore:
         try:
             for folder in (self._root, self._folder):
                 private_folder(folder)
-            self._write_all(ids, saved.blocks)
-            for state in (*earlier, saved):
-                self._write_state(ids, state)
+            blocks = self._write_all(ids, saved.blocks)
+            states = self._write_states(ids[: BLOCK * len(blocks)], (*earlier, saved))
+            _touch([*blocks, *states])
             _tidy(self._root, self._limit)
         except ForeignFileError as error:
             self.failure = f"the prompt cache cannot be stored: {error.message}; {error.hint}"
@@ -200,7 +200,8 @@ class PrefixStore:
             self.failure = None
         return self.failure is None
 
-    def _write_all(self, ids: Sequence[int], blocks: Sequence[Memory]) -> None:
+    def _write_all(self, ids: Sequence[int], blocks: Sequence[Memory]) -> list[Path]:
+        """As many blocks as there is room for, from the first on; returns their files."""
         size = PAGE + self._sizes[SUFFIX]
         most, parts = min(self._limit, self._free(size)) // size, _parts(ids)
         before, paths = ROOT, list[Path]()
@@ -213,16 +214,18 @@ class PrefixStore:
                         _remove(other)
             paths.append(path)
             before = _digest(before, part)
-        _touch(paths)
+        return paths
 
-    def _write_state(self, ids: Sequence[int], saved: SavedState) -> None:
-        if saved.slots is None:
-            return
-        *whole, part = _parts(ids[: saved.position])
-        before = functools.reduce(_digest, whole, ROOT)
-        path = self._path(before, part, STATE_SUFFIX)
-        if not self._holds(path, before, part) and self._free(PAGE + len(saved.slots)):
-            self._write(path, before, part, saved.slots)
+    def _write_states(self, ids: Sequence[int], states: Sequence[SavedState]) -> Iterator[Path]:
+        """Those within the tokens whose blocks are stored, the shortest first."""
+        for saved in sorted(states, key=lambda state: state.position):
+            if saved.slots is not None and saved.position <= len(ids):
+                *whole, part = _parts(ids[: saved.position])
+                before = functools.reduce(_digest, whole, ROOT)
+                path = self._path(before, part, STATE_SUFFIX)
+                if not self._holds(path, before, part) and self._free(PAGE + len(saved.slots)):
+                    self._write(path, before, part, saved.slots)
+                yield path
 
     def _free(self, least: int) -> int:
         """Bytes of the disk that may be used. Raises OSError if it is less."""
