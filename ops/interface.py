@@ -148,25 +148,35 @@ class Heads:
     kv_heads: int
     head_width: int
     scale: float
-    window: int | None = None  # positions visible, the current one included
+    window: int | None = None  # positions visible, the current one included; see `visible`
     softcap: float | None = None
     value_width: int | None = None
     slopes: tuple[float, ...] | None = None  # of each query head (ALiBi)
     keys_hold_values: bool = False
     chunked: bool = False  # windows stand side by side; a query sees its own up to itself
+    sees: Literal["past", "run"] = "past"  # up to itself, or all of its sequence's tokens in a step
 
     @property
     def key_columns(self) -> int:
         """The width of a head in k: of its whole key, or of what follows the value."""
         return self.head_width - self.values if self.keys_hold_values else self.head_width
 
-    def seen(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many positions a query at each of these sees, its own included."""
+    def visible(
+        self, positions: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The first position that a query at each of these sees, and the one behind the last.
+
+        Each belongs to a run whose positions end before `ends`. A query that sees the whole run has
+        half of its window on either side.
+        """
+        if self.sees == "run":
+            half = ends if self.window is None else self.window // 2
+            return np.maximum(positions - half, 0), np.minimum(positions + half + 1, ends)
         if self.window is None:
-            return positions + 1
+            return np.zeros_like(positions), positions + 1
         if self.chunked:
-            return positions % self.window + 1
-        return np.minimum(positions + 1, self.window)
+            return positions - positions % self.window, positions + 1
+        return np.maximum(positions + 1 - self.window, 0), positions + 1
 
     @property
     def values(self) -> int:
@@ -242,6 +252,12 @@ class Step:
         """The tokens of each sequence."""
         return list(map(slice, self.starts, (*self.starts[1:], len(self.tokens))))
 
+    def ends(self) -> NDArray[np.int32]:  # (T,)
+        """For each token what lies behind the last position of its sequence's tokens."""
+        runs = self.runs()
+        last = [self.positions[run.stop - 1] + 1 for run in runs]
+        return np.repeat(np.array(last, np.int32), [run.stop - run.start for run in runs])
+
     def of_outputs(self) -> "Step":
         """The tokens whose logits are wanted, as a step; in `outputs` sequences are in order."""
         rows = np.arange(len(self.outputs), dtype=np.int32)
@@ -306,8 +322,9 @@ class Operators(Protocol):
         heads: Heads,
         sinks: Weight | None = None,
     ) -> Array:  # (T, H·d), (T, K·d), (T, K·e) -> (T, H·e)
-        """Writes k and v to the cache, then causal softmax(scale·q·k) v over the token's sequence.
+        """Writes k and v to the cache, then softmax(scale·q·k) v over the token's sequence.
 
+        A token sees itself and those before it, or all of the step where `heads.sees` says "run".
         Without k and v nothing is written: it reads what layer `heads.layer` wrote before.
 
         With a softcap c, scores become c·tanh(score / c). With a slope m they fall by m for each

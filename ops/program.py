@@ -74,6 +74,11 @@ class Program:
         return min(tables, default=None)
 
     @property
+    def sees_whole_runs(self) -> bool:
+        """Whether tokens see those behind them, so that a sequence has to be run in one step."""
+        return any(op.heads.sees == "run" for op in self.operations if isinstance(op, Attention))
+
+    @property
     def layers(self) -> int:
         """One more than the last block's number."""
         return 1 + max((op.layer for op in self.operations if op.layer is not None), default=-1)

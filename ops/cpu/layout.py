@@ -5,7 +5,10 @@ TOKEN_IDS, POSITIONS, OUTPUT_ROWS = 2, 3, 4  # addresses of int32 arrays
 TABLES = 5  # address of int64 (T,): the address of each token's table of KV blocks
 RUN_STARTS, RUNS = 6, 7  # a run is the tokens of one sequence: int32 (runs + 1,); their number
 SLOTS = 8  # address of int64 (runs,): the address of each sequence's recurrent states
-STEP_FIELDS = 9  # behind them lie those of the rows whose logits are wanted, as a step of their own
+ENDS = 9  # address of int32 (T,): what lies behind the last position of each token's run
+STEP_FIELDS = (
+    10  # behind them lie those of the rows whose logits are wanted, as a step of their own
+)
 
 GENERATION, ARRIVED = 0, 8  # the barrier; each field has a cache line of its own
 STOP, STOPPED = 16, 17  # requested by the host; decided by the last thread at a barrier

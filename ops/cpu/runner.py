@@ -150,9 +150,10 @@ class CpuRunner:
         self._lowering.packing.release_sources()
         self._packing.clear()
         tables = [state.table() for state in states]
-        steps, at = (step, step.of_outputs()), record.STEP_FIELDS
+        ends, at = step.ends(), record.STEP_FIELDS
+        steps = (step, ends), (step.of_outputs(), ends[step.outputs])
         arrays = [
-            _fill(self._step[n * at : (n + 1) * at], each, tables) for n, each in enumerate(steps)
+            _fill(self._step[n * at : (n + 1) * at], *each, tables) for n, each in enumerate(steps)
         ]
         self._step_arrays = steps, tables, arrays
         for buffer, rows in zip(self._given, step.given, strict=True):
@@ -213,7 +214,12 @@ class CpuRunner:
         return self._memory[start:stop].view(np.float32).reshape(count, buffer.width)
 
 
-def _fill(fields: NDArray[np.int64], step: Step, tables: list[NDArray[np.int64]]) -> object:
+def _fill(
+    fields: NDArray[np.int64],
+    step: Step,
+    ends: NDArray[np.int32],
+    tables: list[NDArray[np.int64]],
+) -> object:
     """The fields of a step's record; gives the arrays that they point to."""
     starts = np.array([*step.starts, len(step.tokens)], np.int32)
     places = np.array([table.ctypes.data for table in tables], np.int64)
@@ -223,5 +229,6 @@ def _fill(fields: NDArray[np.int64], step: Step, tables: list[NDArray[np.int64]]
     fields[record.POSITIONS] = step.positions.ctypes.data
     fields[record.OUTPUT_ROWS] = step.outputs.ctypes.data
     fields[record.TABLES] = of_tokens.ctypes.data
+    fields[record.ENDS] = ends.ctypes.data
     fields[record.RUN_STARTS], fields[record.RUNS] = starts.ctypes.data, len(tables)
     return starts, of_tokens

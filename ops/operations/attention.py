@@ -64,14 +64,13 @@ class Attention(Operation):
 
     def costs(self, step: Step, cache: PositionBytes) -> Cost:
         """Positions that several tokens of a sequence see are read once."""
-        heads = self.heads
-        step = step.of_outputs() if self.q.rows == "outputs" else step
-        seen = heads.seen(step.positions.astype(np.int64))
-        read = 0
-        for run in step.runs():
-            stop = int(step.positions[run].max()) + 1
-            read += min(stop, int(seen[run].max()) + run.stop - run.start - 1)
-        macs = int(seen.sum()) * heads.query_heads * (heads.head_width + heads.values)
+        heads, ends = self.heads, step.ends()
+        if self.q.rows == "outputs":
+            step, ends = step.of_outputs(), ends[step.outputs]
+        firsts, stops = heads.visible(step.positions.astype(np.int64), ends.astype(np.int64))
+        read = sum(int(stops[run].max() - firsts[run].min()) for run in step.runs())
+        seen = int((stops - firsts).sum())
+        macs = seen * heads.query_heads * (heads.head_width + heads.values)
         return Cost(read * cache.position_bytes(heads.layer), macs)
 
 

@@ -337,12 +337,10 @@ class Reference:
             self.caches[t].keep(layer, int(position), k[t], v[t])
 
     def _attend(self, t: int, q: Floats, heads: Heads, sinks: Weight | None) -> Floats:
-        last = int(self.step.positions[t])
-        first = last + 1 - int(heads.seen(np.array(last)))
-        blocks = [self.caches[t].view(heads.layer, b) for b in range(last // BLOCK + 1)]
-        keys, values = (
-            np.concatenate(part)[first : last + 1] for part in zip(*blocks, strict=True)
-        )
+        position = int(self.step.positions[t])
+        first, stop = map(int, heads.visible(np.array(position), np.array(self.step.ends()[t])))
+        blocks = [self.caches[t].view(heads.layer, b) for b in range((stop - 1) // BLOCK + 1)]
+        keys, values = (np.concatenate(part)[first:stop] for part in zip(*blocks, strict=True))
         k = keys.reshape(len(keys), heads.kv_heads, heads.key_columns)
         v = values.reshape(len(values), heads.kv_heads, heads.values)  # (S, K, e)
         if heads.keys_hold_values:
@@ -354,7 +352,7 @@ class Reference:
             scores = self.softcap(scores, heads.softcap)
         if heads.slopes is not None:
             slopes = np.array(heads.slopes, np.float32).reshape(heads.kv_heads, group, 1)
-            scores = scores - slopes * np.arange(last - first, -1, -1, dtype=np.float32)
+            scores = scores - slopes * np.abs(np.arange(first, stop) - position)
         if sinks is not None:
             sink = self.values(sinks).reshape(heads.kv_heads, group, 1)
             scores = np.concatenate([scores, sink], -1)

@@ -95,6 +95,7 @@ REFUSED = {
     "Attention with keys of width 24 and values of width 16": attended(24, 16),
     "Attention with keys that hold their values": attended(24, 16, keys_hold_values=True),
     "Attention with biases by distance (ALiBi)": attended(16, slopes=(0.5,)),
+    "Attention with tokens that see those behind them": attended(16, sees="run"),
     "Attention with chunks in place of a window": attended(16, window=8, chunked=True),
     "the operator HeadProduct (latent attention)": on_rows(
         lambda ops, x: ops.head_linear(Linear(weight(2, 4, experts=2)), x)

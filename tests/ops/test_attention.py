@@ -94,7 +94,9 @@ def check(
 ) -> None:
     tokens = tokens_of(count)
     cpu, reference = attention.cpu(kv), ReferenceRunner(record(attention.forward), kv)
-    got, want = rows_of(cpu, tokens, chunks), rows_of(reference, tokens, [MOST])
+    whole = attention.layers[0].sees == "run"  # then the division into passes shows
+    got = rows_of(cpu, tokens, chunks)
+    want = rows_of(reference, tokens, chunks if whole else [MOST])
     cpu.close()
     tolerance = max(*(TOLERANCE[kind] for kind in kv), tolerance)
     np.testing.assert_allclose(got, want, atol=tolerance * np.abs(want).max(), rtol=0)
@@ -194,18 +196,57 @@ def test_windows_over_the_borders_of_blocks(window):
     check(attention, types(), [MOST] * 5 + [1], 2 * BLOCK + 10)
 
 
-@pytest.mark.parametrize("chunk", [1, 3, BLOCK, BLOCK + 5])
+@pytest.mark.parametrize("chunk", [None, 1, 3, BLOCK, BLOCK + 5])
 def test_chunks_over_the_borders_of_blocks(chunk):
     attention = Attention(Heads(0, 2, 1, 8, 0.2, chunk, chunked=True))
     check(attention, types(), [MOST] * 5 + [1], 2 * BLOCK + 10)
 
 
-def test_a_query_sees_its_window_or_its_chunk():
-    positions = np.arange(7)
-    heads = Heads(0, 1, 1, 8, 0.2)
-    assert heads.seen(positions).tolist() == [1, 2, 3, 4, 5, 6, 7]
-    assert replace(heads, window=3).seen(positions).tolist() == [1, 2, 3, 3, 3, 3, 3]
-    assert replace(heads, window=3, chunked=True).seen(positions).tolist() == [1, 2, 3, 1, 2, 3, 1]
+def test_a_query_sees_its_window_or_its_chunk_or_the_whole_run():
+    heads, positions = Heads(0, 1, 1, 8, 0.2), np.arange(7)
+
+    def seen(**changed):
+        firsts, stops = replace(heads, **changed).visible(positions, np.full(7, 7))
+        return [f"{first}-{stop - 1}" for first, stop in zip(firsts, stops, strict=True)]
+
+    assert seen() == ["0-0", "0-1", "0-2", "0-3", "0-4", "0-5", "0-6"]
+    assert seen(window=3) == ["0-0", "0-1", "0-2", "1-3", "2-4", "3-5", "4-6"]
+    assert seen(window=3, chunked=True) == ["0-0", "0-1", "0-2", "3-3", "3-4", "3-5", "6-6"]
+    assert seen(sees="run") == ["0-6"] * 7
+    assert seen(sees="run", window=4) == ["0-2", "0-3", "0-4", "1-5", "2-6", "3-6", "4-6"]
+
+
+@pytest.mark.parametrize("slopes", [None, (0.1, 0.2, 0.05, 0.3)])
+@pytest.mark.parametrize("window", [None, 5, BLOCK + 20])
+def test_tokens_may_see_those_behind_them(window, slopes):
+    heads = Heads(0, 4, 2, 20, 0.3, window, slopes=slopes, sees="run")
+    check(Attention(heads), types(), [MOST, MOST, MOST, 1, 9], BLOCK + 60)
+
+
+def test_a_token_that_sees_its_whole_run_sees_the_last_one():
+    attention, ids = Attention(Heads(0, 4, 2, 16, 0.3, sees="run")), tokens_of(40)
+    changed = np.array([*ids[:-1], (ids[-1] + 1) % V], np.int32)
+    cpu = attention.cpu(types())
+    first, second = (rows_of(cpu, each, [40])[0].copy() for each in (ids, changed))
+    cpu.close()
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("slopes", [None, (0.1, 0.2, 0.05, 0.3)])
+def test_threads_and_other_sequences_of_a_step_do_not_show_in_whole_runs(slopes):
+    attention = Attention(Heads(0, 4, 2, 20, 0.3, 300, slopes=slopes, sees="run"))
+    long, short, results = tokens_of(MOST), tokens_of(30), []
+    for threads in (1, 2, 5):
+        cpu = attention.cpu(types(), threads)
+        alone = rows_of(cpu, short, [30]).copy()
+        caches = [SequenceState(cpu.pool) for _ in range(2)]
+        step = step_of([(long[: MOST - 30], 0), (short, 0)])
+        together = cpu.run(step, caches).copy()
+        np.testing.assert_array_equal(together[MOST - 30 :], alone)
+        results.append(together)
+        cpu.close()
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
 
 
 def test_decode_over_blocks():

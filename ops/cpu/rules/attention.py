@@ -58,7 +58,7 @@ def _attention(low: Lowering, op: Attention) -> Call:
     scratch = scratch_bytes(op, low.limits)
     work = (SCRATCH, scratch, queries_at_once(heads), counters, rows_step(op.q), heads.key_columns)
     slopes = low.keep(np.array(heads.slopes, np.float32)) if heads.slopes else 0
-    ends = (slopes, heads.head_width, int(heads.chunked))
+    ends = (slopes, heads.head_width, int(heads.chunked), int(heads.sees == "run"))
     operands = (op.q, op.y, low.floats(op.sinks), *shape, *place, *numbers, *work, *ends)
     return Call(f"attention_{layout.k}_{layout.v}", operands)
 

@@ -63,6 +63,8 @@ def _unknown(heads: Heads) -> str | None:
         return f"heads of width {heads.head_width}, more than {WIDEST}"
     if heads.chunked:
         return "chunks in place of a window"
+    if heads.sees == "run":
+        return "tokens that see those behind them"
     if heads.slopes:
         return "biases by distance (ALiBi)"
     if heads.head_width % 2:

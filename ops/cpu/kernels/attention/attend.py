@@ -53,14 +53,14 @@ from ops.cpu.kernels.simd.operations import (
     zeros,
 )
 from ops.cpu.kernels.simd.tiles import load_tile, store_tile
-from ops.cpu.layout import POSITIONS, RUN_STARTS, RUNS, TABLES, TILE_LIMIT, TOKENS
+from ops.cpu.layout import ENDS, POSITIONS, RUN_STARTS, RUNS, TABLES, TILE_LIMIT, TOKENS
 from ops.interface import BLOCK
 from ops.state.formats import PANEL
 
 # operands of attention
 Q, Y, SINKS, HEADS, GROUP, VALUE_WIDTH, KEY_OFFSET, VALUE_OFFSET, PANEL_BYTES, ROW_BYTES = range(10)
 WINDOW, SCALE, CAP, SCRATCH, SCRATCH_BYTES, MOST_QUERIES, COUNTERS, ROWS_STEP = range(10, 18)
-KEY_WIDTH, SLOPES, QUERY_WIDTH, CHUNKED = range(18, 22)
+KEY_WIDTH, SLOPES, QUERY_WIDTH, CHUNKED, WHOLE_RUN = range(18, 23)
 
 # a thread's scratch: the tile's queries and their ranges, scores, records of the tile, then of all
 NUMBERS, FIRSTS, STOPS, SCORES = 0, 4 * TILE_LIMIT, 8 * TILE_LIMIT, 12 * TILE_LIMIT
@@ -68,22 +68,26 @@ RECORDS = SCORES + 4 * BLOCK * TILE_LIMIT
 
 
 @device
-def first_visible(op, position):
-    """The first position that a token at `position` attends to."""
-    window = load_i64(op, WINDOW)
-    if window <= 0:
-        return 0
-    if load_i64(op, CHUNKED) != 0:
-        return position - position % window
-    return max(position + 1 - window, 0)
+def visible(op, step, t):
+    """The first position that token t attends to, and the one behind the last."""
+    position, window = load_i32(load_i64(step, POSITIONS), t), load_i64(op, WINDOW)
+    first, stop = 0, position + 1
+    if load_i64(op, WHOLE_RUN) != 0:
+        stop = load_i32(load_i64(step, ENDS), t)
+        if window > 0:
+            first, stop = max(position - window // 2, 0), min(position + window // 2 + 1, stop)
+    elif window > 0 and load_i64(op, CHUNKED) != 0:
+        first = position - position % window
+    elif window > 0:
+        first = max(stop - window, 0)
+    return first, stop
 
 
 @device
 def visible_range(op, step, t, b):
     """The positions of block b that token t attends to; there may be none."""
-    position = load_i32(load_i64(step, POSITIONS), t)
-    first = max(first_visible(op, position) - b * BLOCK, 0)
-    return first, min(position + 1 - b * BLOCK, BLOCK)
+    first, stop = visible(op, step, t)
+    return max(first - b * BLOCK, 0), min(stop - b * BLOCK, BLOCK)
 
 
 @device
@@ -130,12 +134,11 @@ def start_record(op, record, h):
 @device
 def visible_blocks(op, step, first, last):
     """The blocks that any of the tokens first .. last - 1 attends to."""
-    positions = load_i64(step, POSITIONS)
-    lowest, highest = load_i32(positions, first), 0
-    for t in range(first, last):
-        lowest = min(lowest, load_i32(positions, t))
-        highest = max(highest, load_i32(positions, t))
-    return first_visible(op, lowest) // BLOCK, highest // BLOCK + 1
+    lowest, highest = visible(op, step, first)
+    for t in range(first + 1, last):
+        begin, stop = visible(op, step, t)
+        lowest, highest = min(lowest, begin), max(highest, stop)
+    return lowest // BLOCK, (highest - 1) // BLOCK + 1
 
 
 def attention(keys, values):

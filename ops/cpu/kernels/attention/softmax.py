@@ -70,7 +70,8 @@ def exponentiate_scores(scores, first, stop, scale, cap, slope, place, record, d
         if cap > 0:
             x = capped(x, cap)
         if slope > 0:
-            x = fma(add(to_float(ramp()), np.float32(s - place)), slope, x)
+            distance = absolute(add(to_float(ramp()), np.float32(s - place)))
+            x = fma(subtract(ZERO, distance), slope, x)
         if s < first or s + LANES > stop:
             x = masked(x, s, first, stop)
         store(scores + 4 * s, x)
