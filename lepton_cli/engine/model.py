@@ -83,11 +83,12 @@ class Model:
         self._backends = prepared.backends(options.kv)
         self._runner = prepared.open(options)
         self._runner.pool.checkpoints = plan.checkpoints
-        self._passes = Passes(self._runner, limits.tokens, limits.outputs)
+        self._program = prepared.program
+        whole = self._program.sees_whole_runs
+        self._passes = Passes(self._runner, limits.tokens, limits.outputs, whole=whole)
         self._positions = Window(self._passes, plan.context)
         self.draft: Model | None = None
         self._audit: AuditLog | None = None
-        self._program = prepared.program
         self.vocabulary_size = self._program.output.buffer.width
 
     @property
@@ -238,6 +239,7 @@ class Model:
         if not 1 <= width <= self._passes.outputs:
             raise UsageError(counted(width, "beam"), f"it may be 1 to {self._passes.outputs}")
         self._check(ids)
+        self._check_causal()
         tokenizer = self.tokenizer
         prompt = self._fit(ids, generation, protected_tokens(ids, tokenizer.bos))
         ends, stops = tokenizer.end_of_generation, generation.stop
@@ -398,6 +400,7 @@ class Model:
     def _begin(self, ids: Sequence[int], generation: Generation) -> tuple[list[int], Answer, int]:
         """The prompt fitted into the window, a new answer, and how many tokens a shift keeps."""
         self._check(ids)
+        self._check_causal()
         keep = protected_tokens(ids, self.tokenizer.bos)
         prompt = self._fit(ids, generation, keep)
         reasoning = self.template.reasoning if generation.split_reasoning else None
@@ -443,6 +446,12 @@ class Model:
         if self.plan.cache or layout.slots:
             room = min(room, planned + self.plan.left.bytes)
         return max(planned, room)
+
+    def _check_causal(self) -> None:
+        """Raises UsageError where tokens see those behind them: nothing can be appended."""
+        if self._program.sees_whole_runs:
+            message = f"{self.path}: {self.architecture} generates by diffusion"
+            raise UsageError(f"{message}, which Lepton does not do yet", "see Model.logits")
 
     def _check(self, ids: Sequence[int]) -> None:
         if not len(ids):

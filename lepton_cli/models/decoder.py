@@ -55,6 +55,7 @@ class Decoder:
     global_first: ClassVar[bool] = False  # and it is the first of them, not the last
     default_window: ClassVar[int | None] = 0  # of local layers; None: the file must say it
     stretches_local: ClassVar[bool] = False  # positions of local layers, as those of the others
+    sees: ClassVar[Literal["past", "run"]] = "past"  # see Heads
     ignored: ClassVar[frozenset[str]] = frozenset()  # tensors that are known to be of no use
     unapplied: ClassVar[frozenset[str]] = frozenset()
     """Biases and scales that files may hold and llama.cpp, whose arithmetic counts, leaves out."""
@@ -62,7 +63,7 @@ class Decoder:
     def __init__(self, file: GGUF, context: int) -> None:
         """`context` is the number of positions in use, on which long-rope factors depend."""
         self.keys = Keys(file.metadata)
-        if not self.keys.boolean("attention.causal", True):
+        if self.sees == "past" and not self.keys.boolean("attention.causal", True):
             raise self.keys.error("attention.causal", "is false: only causal models are decoded")
         self.layers, self.width = self.keys.layers(), self.keys.positive("embedding_length")
         self.weights, self.context = Weights(file, self.unapplied), context
@@ -162,6 +163,7 @@ class Decoder:
             window=self.window(layer),
             softcap=self.softcap(),
             slopes=self.slopes(heads),
+            sees=self.sees,
         )
 
     def head_width(self, layer: int) -> int:

@@ -7,6 +7,7 @@ import importlib
 
 from lepton_cli.models.architectures import (
     dense,
+    diffusion,
     gemma,
     glm,
     gpt,
@@ -25,7 +26,7 @@ from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.entry import Entry
 
 FAMILIES = (
-    *(dense, gemma, glm, gpt, granite, hybrids, latent, llama),
+    *(dense, diffusion, gemma, glm, gpt, granite, hybrids, latent, llama),
     *(local_mixtures, mixtures, parallel, phi, qwen, recurrent),
 )
 

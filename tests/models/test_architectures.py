@@ -17,6 +17,15 @@ from quant.format import dequantize
 from quant.gguf import GGUF
 
 RECORDINGS = sorted({each for entry in ARCHITECTURES.values() for each in entry.recordings})
+CAUSAL = [
+    each
+    for name, entry in ARCHITECTURES.items()
+    for each in entry.recordings
+    if decoder_class(name).sees == "past"
+]
+CAUSAL_PRESETS = sorted(
+    name for name, each in PRESETS.items() if decoder_class(each.architecture).sees == "past"
+)
 # presets whose layers hand on more than one buffer
 ENTANGLED = {"kimi-k3", "arwkv7", "gemma3n", "gemma4", "hrm_text", "rwkv7", "talkie"}
 # llama.cpp's logits of these were never recorded
@@ -86,7 +95,7 @@ def test_long_rope_takes_the_short_factors_within_the_original_context(shared_da
     assert nmse(got, arrays["logits_short"]) < TOLERANCE["cpu"]
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, indirect=True)
+@pytest.mark.parametrize("recording", CAUSAL, indirect=True)
 def test_recorded_models_give_the_same_bytes_by_parts_and_after_a_rewind(recording):
     positions, close = open_positions(recording.path, "cpu", "f16")
     full = positions.all_logits(recording.ids)
@@ -156,7 +165,7 @@ def test_old_files_hold_each_expert_in_a_tensor_of_its_own(tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
-@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize("preset", CAUSAL_PRESETS)
 def test_incremental_equals_full(made, preset, backend):
     ids = ids_of(12)
     positions, close = open_positions(made(preset), backend)
@@ -182,6 +191,26 @@ def test_a_model_can_be_split_before_each_layer_or_names_one_where_it_cannot(mad
         for layer in range(1, program.layers):
             before, behind = program.split(layer)
             assert before.layers == layer and behind.layers == program.layers
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS.keys() - CAUSAL_PRESETS))
+def test_a_model_that_sees_whole_runs_gives_the_same_bytes_on_any_number_of_threads(made, preset):
+    ids, results = ids_of(90), []
+    for threads in (1, 2, 5):
+        window, close = open_positions(made(preset), "cpu", "f16", threads, chunk=90)
+        results.append(window.all_logits(ids))
+        close()
+    assert not np.array_equal(results[0][0], results[0][-1])
+    for other in results[1:]:
+        np.testing.assert_array_equal(results[0], other)
+
+
+def test_a_sequence_that_does_not_fit_into_a_pass_is_refused_where_tokens_see_it_all(made):
+    window, close = open_positions(made("llada"), "cpu", "f16", chunk=16)
+    with pytest.raises(UsageError, match="17 tokens that see each other, but a pass takes 16"):
+        window.all_logits(ids_of(17))
+    assert len(window.all_logits(ids_of(16))) == 16
+    close()
 
 
 @pytest.mark.parametrize("preset", ["llama", "gpt-oss", "gemma2", "falcon-h1", "rwkv7"])

@@ -45,10 +45,12 @@ def open_positions(
     """The model's empty window, and the function that closes it. `context` None: as trained."""
     file = GGUF.open(path)
     context = context or loading.trained_context(file)
-    limits = Limits(chunk, 32)
     program = loading.build(file, context)
+    whole = program.sees_whole_runs
+    limits = Limits(chunk, chunk if whole else 32)
     runner = backend_of(backend, (kv, kv), resources(threads)).open(program, limits)
-    return Window(Passes(runner, chunk, limits.outputs), context), runner.close
+    passes = Passes(runner, chunk, limits.outputs, whole=whole)
+    return Window(passes, context), runner.close
 
 
 def logits_of(  # (T, V)

@@ -38,10 +38,13 @@ def common_prefix(ids: list[int], others: list[int]) -> int:
 
 
 class Passes:
-    """Runs passes on a backend, one at a time: at most `chunk` tokens, `outputs` rows of logits."""
+    """Runs passes on a backend, one at a time: at most `chunk` tokens, `outputs` rows of logits.
 
-    def __init__(self, runner: Runner, chunk: int, outputs: int) -> None:
-        self.chunk, self.outputs = chunk, outputs
+    `whole`: tokens see those behind them, so that all of a sequence have to be in one pass.
+    """
+
+    def __init__(self, runner: Runner, chunk: int, outputs: int, *, whole: bool = False) -> None:
+        self.chunk, self.outputs, self.whole = chunk, outputs, whole
         self._runner, self._busy = runner, threading.Lock()
 
     @property
@@ -211,6 +214,8 @@ class Window:
 
     def all_logits(self, ids: Sequence[int]) -> NDArray[np.float32]:  # (T, V)
         """The logits of every token, run from an empty window."""
+        if self._passes.whole:
+            return np.array(self.logits_of_whole(ids, range(len(ids))))
         self.owner += 1
         owner, outputs = self.owner, self._passes.outputs
         self._rewind(0)
@@ -220,6 +225,24 @@ class Window:
             part = ids[start : start + outputs]
             parts.append(np.array(self._run(part, range(len(part)), None)))
         return np.concatenate(parts)
+
+    def logits_of_whole(  # (O, V)
+        self,
+        ids: Sequence[int],
+        outputs: Sequence[int],
+        interrupt: threading.Event | None = None,
+    ) -> Logits:
+        """The logits of the tokens with these indices, of which each sees all tokens.
+
+        They are valid until the next pass. Raises UsageError for more tokens than a pass takes.
+        """
+        if len(ids) > self._passes.chunk:
+            message = f"{counted(len(ids), 'token')} that see each other, but a pass takes "
+            hint = f"use -ub {len(ids)} (and -c {len(ids)}) or more"
+            raise UsageError(f"{message}{self._passes.chunk}", hint)
+        self.owner += 1
+        self._rewind(0)
+        return self._run(ids, outputs, interrupt)
 
     @property
     def checkpoints(self) -> list[int]:

@@ -168,9 +168,10 @@ def trained_context(file: GGUF) -> int:
     return Keys(file.metadata).positive("context_length")
 
 
-def limits_of(context: int, ubatch: int) -> Limits:
+def limits_of(program: Program, context: int, ubatch: int) -> Limits:
+    """Of a sequence that has to be run in one step, the logits of all tokens may be wanted."""
     tokens = min(ubatch, context)
-    return Limits(tokens, min(LOGIT_ROWS, tokens))
+    return Limits(tokens, tokens if program.sees_whole_runs else min(LOGIT_ROWS, tokens))
 
 
 def plan_memory(

@@ -106,7 +106,7 @@ def prepare(
             card.device.close()
         raise
     most = loading.MAX_CARD_TOKENS if card else options.ubatch
-    limits = loading.limits_of(plan.context, min(options.ubatch, most))
+    limits = loading.limits_of(program, plan.context, min(options.ubatch, most))
     notes = (longer, plan.note, choice.no_gpu if choice.announce else None)
     shown = tuple(note for note in notes if note)
     return Prepared(program, trained, plan, limits, choice, card, resources, shown)
@@ -127,7 +127,7 @@ def open_card(
         return choice, None
     insists = options.backend == "cuda" or options.gpu_layers != "auto"
     backend = CardBackend(choice.card, options.kv, resources)
-    limits = options_limits(options, trained)
+    limits = options_limits(program, options, trained)
     try:
         refused = backend.refuses(program)
         if refused:
@@ -153,9 +153,9 @@ def open_card(
     return choice.on_the_cpu(reason), None
 
 
-def options_limits(options: LoadOptions, context: int) -> Limits:
+def options_limits(program: Program, options: LoadOptions, context: int) -> Limits:
     """The limits of the largest step, with the context asked for, or else this one."""
-    return loading.limits_of(options.ctx or context, options.ubatch)
+    return loading.limits_of(program, options.ctx or context, options.ubatch)
 
 
 def plan_rest(
@@ -199,9 +199,9 @@ def needs_here(
     resources: Resources,
 ) -> Needs:
     """The needs of the layers that the CPU computes."""
-    limits = options_limits(options, trained)
+    limits = options_limits(program, options, trained)
     if placement:
-        limits = loading.limits_of(placement.context, options.ubatch)
+        limits = loading.limits_of(program, placement.context, options.ubatch)
     name: Literal["cpu", "reference"] = "reference" if options.backend == "reference" else "cpu"
     backend: Backend = backend_of(name, options.kv, resources)
     if placement is None or not placement.layers_on_gpu:

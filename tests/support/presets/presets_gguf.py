@@ -40,8 +40,10 @@ from preset_parts import (
     instead,
     shapes,
 )
+from presets_diffusion import DIFFUSION
 from presets_recurrent import RECURRENT
 
+OTHERS = DIFFUSION | RECURRENT
 PRESETS = {
     "llama": Preset("llama", DENSE),
     "llama-moe": Preset("llama", ATTENTION | FFN_NORM | EXPERTS, keys=MOE),
@@ -404,4 +406,4 @@ PRESETS = {
     "bitnet": Preset(
         "bitnet", DENSE | shapes("attn_sub_norm.weight:A ffn_sub_norm.weight:F"), TIED
     ),
-} | RECURRENT
+} | OTHERS
