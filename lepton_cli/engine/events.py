@@ -34,6 +34,14 @@ class Prefill:
 
 
 @dataclass(frozen=True, slots=True)
+class Filled:
+    """Progress of an answer by diffusion, in tokens: they are not found in their order."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Text:
     """A piece of the answer: whole characters."""
 
@@ -68,4 +76,4 @@ class Done:
     logprobs: tuple[TokenLogprobs, ...] = ()  # of each token, if requested
 
 
-Event = Prefill | Text | Reasoning | Done
+Event = Prefill | Filled | Text | Reasoning | Done

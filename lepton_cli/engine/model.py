@@ -16,9 +16,10 @@ from lepton_cli.engine.constraints.constraint import JsonSchema, find_constraint
 from lepton_cli.engine.decoding.answer import Answer, no_answer, split_reasoning
 from lepton_cli.engine.decoding.audit import AuditLog
 from lepton_cli.engine.decoding.beam_search import Beam, BeamRules, BeamSearch
+from lepton_cli.engine.decoding.diffusion import Masks, check_possible, diffusion_events
 from lepton_cli.engine.decoding.generation import Generation, fit, protected_tokens
 from lepton_cli.engine.decoding.scheduler import Batch, Outcome, Request
-from lepton_cli.engine.decoding.single import answer_events
+from lepton_cli.engine.decoding.single import answer_events, turns_of
 from lepton_cli.engine.decoding.speculation import DraftModel, Guesser, PromptLookup, Speculation
 from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.events import Done, Event, Text
@@ -35,7 +36,6 @@ from lepton_cli.engine.prefixes.recall import Prefixes, key_of, prefix_folder
 from lepton_cli.engine.sampling.sampler import Mask, Sampler, Sampling
 from lepton_cli.engine.text.template import ChatTemplate, load_template
 from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
-from lepton_cli.engine.text.tokenizer.vocabulary import TokenType
 from ops.backend import Meter, NoMeter, Resources, cpu_arithmetic
 from ops.compiled.kernel_folder import Compiling
 from ops.interface import BLOCK
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from lepton_cli.engine.constraints.guide import Guides
 
 SUPPRESSED = "tokenizer.ggml.suppress_tokens"
-FIRST_TURNS, LAST_TURNS = 4, 8  # control tokens of a prompt that may be worth a checkpoint
 
 
 class Model:
@@ -188,17 +187,29 @@ class Model:
         Raises ContextOverflowError before the first event.
         """
         prompt, answer, keep = self._begin(ids, generation)
-        parting = self._prefixes.recall(self._positions, prompt) if self._prefixes else 0
-        events = answer_events(
-            answer,
-            prompt,
-            self._positions,
-            shift=keep if generation.overflow == "shift" else None,
-            dropped=len(ids) - len(prompt),
-            speculation=self._speculation(generation),
-            interrupt=interrupt,
-            turns=[*self._turns(prompt), parting],
-        )
+        if self._passes.whole:
+            events = diffusion_events(
+                answer,
+                prompt,
+                self._positions,
+                Masks.of(self.metadata, self.vocabulary_size),
+                generation,
+                dropped=len(ids) - len(prompt),
+                interrupt=interrupt,
+            )
+        else:
+            parting = self._prefixes.recall(self._positions, prompt) if self._prefixes else 0
+            turns = turns_of(prompt, self.tokenizer) if self._passes.pool.layout.slots else []
+            events = answer_events(
+                answer,
+                prompt,
+                self._positions,
+                shift=keep if generation.overflow == "shift" else None,
+                dropped=len(ids) - len(prompt),
+                speculation=self._speculation(generation),
+                interrupt=interrupt,
+                turns=[*turns, parting],
+            )
         log = self._audit
         return log.log_events(ids, generation, answer.seed, events) if log else events
 
@@ -213,6 +224,7 @@ class Model:
         Requests are consumed as there is room for them. An invalid request gives an outcome with
         an error. Setting `interrupt` ends all answers soon, as "interrupted".
         """
+        self._passes.check_causal()
         batch = Batch(self._passes, self.context_size, self._batch_limit(), self._begin)
         many, log = jobs or self._passes.outputs, self._audit
         if log is None:
@@ -239,7 +251,7 @@ class Model:
         if not 1 <= width <= self._passes.outputs:
             raise UsageError(counted(width, "beam"), f"it may be 1 to {self._passes.outputs}")
         self._check(ids)
-        self._check_causal()
+        self._passes.check_causal()
         tokenizer = self.tokenizer
         prompt = self._fit(ids, generation, protected_tokens(ids, tokenizer.bos))
         ends, stops = tokenizer.end_of_generation, generation.stop
@@ -271,24 +283,12 @@ class Model:
         """
         return self._prefixes.store(self._positions, count, least) if self._prefixes else None
 
-    def _turns(self, prompt: Sequence[int]) -> list[int]:
-        """Where turns begin, if recurrent layers need to know: the first ones and the last ones.
-
-        The first end what all chats have in common, the last what an undo leaves.
-        """
-        if not self._passes.pool.layout.slots:
-            return []
-        tokenizer = self.tokenizer
-        known = {token for token in prompt if token < tokenizer.vocab_size}  # of the table's rows
-        control = {token for token in known if tokenizer.token_type(token) is TokenType.CONTROL}
-        begins = [n for n, token in enumerate(prompt) if token in control]
-        return [*begins[:FIRST_TURNS], *begins[-LAST_TURNS:]]
-
     @cached_property
     def _prefixes(self) -> Prefixes | None:
-        """None if nothing is stored. The reference's results depend on the size of a pass."""
+        """None if nothing is stored: the reference's results depend on the size of a pass, what
+        tokens that see each other keep on all of them."""
         limit = self._options.prefixes
-        if not limit or self.backend == "reference":
+        if not limit or self.backend == "reference" or self._passes.whole:
             return None
         return Prefixes(self._computed_by, self.name, limit, prefix_folder())
 
@@ -374,6 +374,8 @@ class Model:
 
         Raises UsageError.
         """
+        for each in (self, draft):
+            each._passes.check_causal()
         if draft.tokenizer.texts != self.tokenizer.texts:
             message = f"{draft.path} has a different vocabulary than {self.path}"
             raise UsageError(message, "a draft model must be of the same family")
@@ -400,7 +402,8 @@ class Model:
     def _begin(self, ids: Sequence[int], generation: Generation) -> tuple[list[int], Answer, int]:
         """The prompt fitted into the window, a new answer, and how many tokens a shift keeps."""
         self._check(ids)
-        self._check_causal()
+        if self._passes.whole:
+            check_possible(generation)
         keep = protected_tokens(ids, self.tokenizer.bos)
         prompt = self._fit(ids, generation, keep)
         reasoning = self.template.reasoning if generation.split_reasoning else None
@@ -446,12 +449,6 @@ class Model:
         if self.plan.cache or layout.slots:
             room = min(room, planned + self.plan.left.bytes)
         return max(planned, room)
-
-    def _check_causal(self) -> None:
-        """Raises UsageError where tokens see those behind them: nothing can be appended."""
-        if self._program.sees_whole_runs:
-            message = f"{self.path}: {self.architecture} generates by diffusion"
-            raise UsageError(f"{message}, which Lepton does not do yet", "see Model.logits")
 
     def _check(self, ids: Sequence[int]) -> None:
         if not len(ids):

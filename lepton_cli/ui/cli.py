@@ -16,6 +16,7 @@ from lepton_cli.ui.arguments.bench_options import BenchOptions
 from lepton_cli.ui.arguments.command import Command
 from lepton_cli.ui.arguments.completing import complete_model
 from lepton_cli.ui.arguments.config import default_map, known_settings
+from lepton_cli.ui.arguments.diffusion_options import DiffusionOptions
 from lepton_cli.ui.arguments.options import (
     MODEL_HELP,
     AnswerOptions,
@@ -119,6 +120,7 @@ def run(
     talk: ConversationOptions,
     answer: AnswerOptions,
     sampling: SamplingOptions,
+    diffusion: DiffusionOptions,
     how: RunOptions,
 ) -> None:
     """Answer one prompt; only the answer goes to stdout.
@@ -129,7 +131,7 @@ def run(
     name, text = model_and_text(context, words, model.model)
     from lepton_cli.ui.commands.run import RunRequest, answer_prompt
 
-    answer_prompt(RunRequest(name, text, model, prompt, talk, answer, sampling, how))
+    answer_prompt(RunRequest(name, text, model, prompt, talk, answer, sampling, diffusion, how))
 
 
 @command("chat")

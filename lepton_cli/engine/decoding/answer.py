@@ -90,6 +90,10 @@ class Answer:
         """Draws the next token. Unless `reason` is set, feed `drawn[-1]` to the model next."""
         return self._take(self._draw_allowed(logits), logits)
 
+    def propose(self, logits: RowLogits) -> int:  # (V,)
+        """A token by these logits, which is not drawn yet: `take` takes it in its turn."""
+        return self._sampler.sample(logits)
+
     def plan(self, vocabulary: int) -> DrawPlan | None:
         """How a backend may draw the next tokens by itself; None if it may not."""
         if self._bans or self._guide or self._generation.logprobs is not None:

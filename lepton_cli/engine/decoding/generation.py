@@ -8,7 +8,7 @@ from lepton_cli.engine.constraints.constraint import Constraint
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.sampling.sampler import Sampling
-from lepton_cli.engine.sampling.setting import Setting, check_limits, setting
+from lepton_cli.engine.sampling.setting import LARGE, Setting, check_limits, setting
 from quant.errors import ContextOverflowError, UsageError
 
 Overflow = Literal["error", "drop-old", "middle", "shift"]
@@ -27,6 +27,24 @@ UNLISTED = replace(RECORDED, changes_answer=False)
 
 def _constraint_record(constraint: Constraint | None) -> Plain:
     return None if constraint is None else asdict(constraint)
+
+
+@dataclass(frozen=True, slots=True)
+class Diffusion:
+    """How models fill in masked tokens; llama.cpp's flags and defaults. Raises UsageError.
+
+    Times fall to `eps` where the whole answer is one block.
+    """
+
+    steps: int = setting(128, Setting(limits=(1, 1 << 20)))
+    algorithm: int = setting(4, Setting(limits=(0, 4)))
+    alg_temp: float = setting(0.0, Setting(limits=(0, LARGE)))  # 0: the surest are filled in
+    block_length: int = setting(0, Setting(limits=(0, 1 << 20)))  # 0: the whole answer
+    eps: float = setting(1e-3, Setting(limits=(0, 1)))
+    cfg_scale: float = setting(0.0, Setting(limits=(0, LARGE)))  # 0: without guidance
+
+    def __post_init__(self) -> None:
+        check_limits(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +73,7 @@ class Generation:
     draft_max: int = setting(15, UNLISTED)  # most draft tokens per pass; 0: no speculative decoding
     draft_p_min: float = setting(0.75, UNLISTED)  # a draft model stops below this probability
     logprobs: int | None = setting(None, UNLISTED)  # top log-probabilities reported per token
+    diffusion: Diffusion = setting(Diffusion(), UNLISTED)  # of models that fill in masked tokens
 
     def __post_init__(self) -> None:
         check_limits(self)

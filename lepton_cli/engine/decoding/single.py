@@ -10,11 +10,26 @@ from lepton_cli.engine.decoding.answer import Answer
 from lepton_cli.engine.decoding.speculation import Speculation
 from lepton_cli.engine.decoding.window import Window
 from lepton_cli.engine.events import Event, Prefill, Stats
+from lepton_cli.engine.text.tokenizer import Tokenizer
+from lepton_cli.engine.text.tokenizer.vocabulary import TokenType
 from ops.interface import Interrupted
 from ops.logits import RowLogits
 
 DRAWN_AHEAD = 4
 """Tokens that a backend draws in a row before they are shown; few, to avoid visible bursts."""
+
+FIRST_TURNS, LAST_TURNS = 4, 8  # control tokens of a prompt that may be worth a checkpoint
+
+
+def turns_of(prompt: Sequence[int], tokenizer: Tokenizer) -> list[int]:
+    """Where turns begin, for recurrent layers: the first ones and the last ones.
+
+    The first end what all chats have in common, the last what an undo leaves.
+    """
+    known = {token for token in prompt if token < tokenizer.vocab_size}  # of the table's rows
+    control = {token for token in known if tokenizer.token_type(token) is TokenType.CONTROL}
+    begins = [n for n, token in enumerate(prompt) if token in control]
+    return [*begins[:FIRST_TURNS], *begins[-LAST_TURNS:]]
 
 
 def answer_events(

@@ -51,6 +51,12 @@ class Passes:
     def pool(self) -> BlockPool:
         return self._runner.pool
 
+    def check_causal(self) -> None:
+        """Raises UsageError where tokens see those behind them: nothing can be appended."""
+        if self.whole:
+            message = "this model generates by diffusion, one answer at once"
+            raise UsageError(message, "use lepton run without --candidates, --beams and -md")
+
     def run(  # (O, V)
         self, step: Step, states: Sequence[SequenceState], interrupt: threading.Event | None = None
     ) -> Logits:
@@ -190,6 +196,11 @@ class Window:
             self._pending = len(self.ids) - self._state.rewind(len(self.ids))
 
     @property
+    def most_at_once(self) -> int:
+        """The most tokens that `logits_of_whole` takes."""
+        return min(self._passes.chunk, self.size)
+
+    @property
     def max_batch(self) -> int:
         """The most tokens that `append` takes now."""
         room = max(1, self._passes.chunk - self._pending)
@@ -236,10 +247,10 @@ class Window:
 
         They are valid until the next pass. Raises UsageError for more tokens than a pass takes.
         """
-        if len(ids) > self._passes.chunk:
+        if len(ids) > self.most_at_once:
             message = f"{counted(len(ids), 'token')} that see each other, but a pass takes "
             hint = f"use -ub {len(ids)} (and -c {len(ids)}) or more"
-            raise UsageError(f"{message}{self._passes.chunk}", hint)
+            raise UsageError(f"{message}{self.most_at_once}", hint)
         self.owner += 1
         self._rewind(0)
         return self._run(ids, outputs, interrupt)

@@ -23,8 +23,13 @@ class Draw(Protocol):
 
 def draw_position(weights: NDArray[np.float64], rng: Xoshiro256) -> int:
     """A random index with probability proportional to its weight; never one of weight 0."""
+    return position_of(rng.uniform(), weights)
+
+
+def position_of(number: float, weights: NDArray[np.float64]) -> int:
+    """As `draw_position`, by a random number in [0, 1)."""
     cumulative = np.cumsum(weights)
-    return int(np.searchsorted(cumulative, rng.uniform() * cumulative[-1], side="right"))
+    return int(np.searchsorted(cumulative, number * cumulative[-1], side="right"))
 
 
 class Distribution:

@@ -6,13 +6,14 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.generation import Diffusion, Generation
 from lepton_cli.engine.library.catalogue import load_aliases
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.sampling.author_defaults import apply_author_defaults
 from lepton_cli.engine.sampling.sampler import Sampling, parse_samplers, parse_sampling_sequence
 from lepton_cli.engine.sampling.setting import aliases
 from lepton_cli.ui.arguments.constraint_options import constraint_of
+from lepton_cli.ui.arguments.diffusion_options import DiffusionOptions
 from lepton_cli.ui.arguments.options import AnswerOptions
 from lepton_cli.ui.arguments.prompt import expand_escapes
 from lepton_cli.ui.arguments.sampling_options import SamplingOptions
@@ -51,6 +52,12 @@ def generation_settings(
         draft_p_min=answer.draft_p_min,
         constraint=constraint_of(answer),
     )
+
+
+def diffusion_settings(options: DiffusionOptions) -> Diffusion:
+    """The options' names are those of the settings, behind a prefix."""
+    names = [each.name.removeprefix("diffusion_") for each in fields(options)]
+    return Diffusion(**{name: getattr(options, f"diffusion_{name}") for name in names})
 
 
 def _sampling(given: Mapping[str, Any], model: "Model | ClusterModel", name: str) -> Sampling:

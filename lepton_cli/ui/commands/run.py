@@ -15,6 +15,7 @@ from lepton_cli.engine.model import Model
 from lepton_cli.engine.prefixes.recall import WORTH_STORING
 from lepton_cli.engine.sampling.sampler import Sampler
 from lepton_cli.ui.arguments.constraint_options import check_form
+from lepton_cli.ui.arguments.diffusion_options import DiffusionOptions
 from lepton_cli.ui.arguments.options import (
     AnswerOptions,
     ConversationOptions,
@@ -25,7 +26,7 @@ from lepton_cli.ui.arguments.options import (
 )
 from lepton_cli.ui.arguments.prompt import gather
 from lepton_cli.ui.arguments.sampling_options import SamplingOptions
-from lepton_cli.ui.arguments.settings import generation_settings
+from lepton_cli.ui.arguments.settings import diffusion_settings, generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.open_model import open_model
 from lepton_cli.ui.reports.code_blocks import Which, without_block
@@ -55,6 +56,7 @@ class RunRequest:
     talk: ConversationOptions
     answer: AnswerOptions
     sampling: SamplingOptions
+    diffusion: DiffusionOptions
     how: RunOptions
 
 
@@ -113,7 +115,11 @@ def _start(request: RunRequest, model: Model, *, raw: bool, begin: float) -> Sta
     return Start(
         model=model,
         generation=replace(
-            settings, sampling=seeded, split_reasoning=not raw, logprobs=request.how.logprobs
+            settings,
+            sampling=seeded,
+            split_reasoning=not raw,
+            logprobs=request.how.logprobs,
+            diffusion=diffusion_settings(request.diffusion),
         ),
         samplers=sampler.describe(),
         template=None if raw else model.template.name,

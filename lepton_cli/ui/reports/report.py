@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TextIO
 
 from lepton_cli.engine.decoding.generation import Generation
-from lepton_cli.engine.events import Done, Event, Prefill, Reasoning, Text
+from lepton_cli.engine.events import Done, Event, Filled, Prefill, Reasoning, Text
 from lepton_cli.engine.library.json_values import Plain, plain
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.model import Model
@@ -74,7 +74,9 @@ class PlainReport:
     def event(self, event: Event) -> None:
         match event:
             case Prefill(done, total) if self._redraws:
-                self._show_progress(done, total)
+                self._show_progress("reading the prompt", done, total)
+            case Filled(done, total) if self._redraws:
+                self._show_progress("filling in the answer", done, total)
             case Reasoning(text) if self._reasoning == "show":
                 self._thinking = self._answering = True
                 self._stdout.write(text)
@@ -97,9 +99,9 @@ class PlainReport:
         if self._answering:
             self._stdout.write("\n")
 
-    def _show_progress(self, done: int, total: int) -> None:
+    def _show_progress(self, doing: str, done: int, total: int) -> None:
         if done < total:
-            self._aside(f"{ERASE_LINE}reading the prompt: {done}/{counted(total, 'token')}")
+            self._aside(f"{ERASE_LINE}{doing}: {done}/{counted(total, 'token')}")
         elif self._progressing:
             self._aside(ERASE_LINE)
         self._progressing = done < total

@@ -111,6 +111,8 @@ _TABLE = (
         --yarn-ext-factor --yarn-attn-factor --yarn-beta-slow --yarn-beta-fast -gan --grp-attn-n
         -gaw --grp-attn-w""",
     ),
+    (Foreign("ignored", "a terminal shows how far the answer is"), "--diffusion-visual"),
+    (Foreign("refused", "--temp draws tokens at random"), "--diffusion-add-gumbel-noise"),
     (Foreign("ignored", CACHED_ANYWAY, 1), "--prompt-cache"),
     (Foreign("ignored", CACHED_ANYWAY), "--prompt-cache-all --prompt-cache-ro"),
     (
