@@ -150,12 +150,14 @@ class CpuRunner:
         self._lowering.packing.release_sources()
         self._packing.clear()
         tables = [state.table() for state in states]
-        ends, at = step.ends(), record.STEP_FIELDS
-        steps = (step, ends), (step.of_outputs(), ends[step.outputs])
-        arrays = [
-            _fill(self._step[n * at : (n + 1) * at], *each, tables) for n, each in enumerate(steps)
-        ]
-        self._step_arrays = steps, tables, arrays
+        of_outputs, ends = step.of_outputs(), step.ends()
+        fields, fields_of_outputs = self._step.reshape(2, record.STEP_FIELDS)
+        arrays = [_fill(fields, step, ends, tables)]
+        if of_outputs is step:
+            fields_of_outputs[:] = fields
+        else:
+            arrays.append(_fill(fields_of_outputs, of_outputs, ends[step.outputs], tables))
+        self._step_arrays = step, of_outputs, tables, arrays
         for buffer, rows in zip(self._given, step.given, strict=True):
             self._rows(buffer, step)[:] = rows
         if self.pool.layout.slots:
