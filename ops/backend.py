@@ -5,7 +5,7 @@ The engine imports this file and nothing of the backends behind it.
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,27 +18,23 @@ from ops.cpu.limits import LimitMeter
 from ops.cpu.objects import ObjectStore
 from ops.cpu.processor import host_features
 from ops.cpu.rungs import choose_rung
-from ops.cpu.runner import CpuRunner, cpu_needs
+from ops.cpu.runner import CpuRunner, cpu_needs, fused_for_cpu
 from ops.cuda.device.device import Device
 from ops.cuda.device.probe import Card, Missing, find_card
 from ops.cuda.findings import card_findings
 from ops.findings import Finding
-from ops.interface import Step
 from ops.limits import MachineLimits
-from ops.logits import Logits
 from ops.machine import default_threads
 from ops.memory_plan import Limits
 from ops.needs import Needs
-from ops.profile import OperatorTime
 from ops.program import Program
 from ops.reference.runner import ReferenceRunner, reference_needs
-from ops.state.blocks import BlockPool
+from ops.runners.runner import Runner
 from ops.state.formats import CacheType
-from ops.state.sequence import SequenceState
 from quant.errors import OutOfMemoryError
 
 if TYPE_CHECKING:
-    import threading
+    pass
 
 __all__ = [
     "Backend",
@@ -85,30 +81,6 @@ class Meter(Protocol):
     def close(self) -> None: ...
 
 
-class Runner(Protocol):
-    """A program that was opened on a backend, ready to run steps."""
-
-    @property
-    def pool(self) -> BlockPool: ...
-    @property
-    def digest(self) -> bytes:
-        """A digest of the operators that run, after fusion."""
-
-    def run(  # (O, V)
-        self,
-        step: Step,
-        states: Sequence[SequenceState],
-        interrupt: "threading.Event | None" = None,
-    ) -> Logits: ...
-    def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
-        """The time of each operator in one step. Raises UsageError where it is not measured."""
-
-    def room(self) -> int:
-        """How many more blocks of KV cache fit into memory."""
-
-    def close(self) -> None: ...
-
-
 class Backend(Protocol):
     """A device and how to run programs on it. Only `open` allocates memory."""
 
@@ -125,6 +97,9 @@ class Backend(Protocol):
 
     def needs(self, program: Program, limits: Limits) -> Needs:
         """The memory to run the program. Raises UsageError for a cache type that does not fit."""
+
+    def digest(self, program: Program) -> bytes:
+        """Of the operators that run, after fusion."""
 
     def open(self, program: Program, limits: Limits) -> Runner:
         """Opens the program; compiles the kernels that it needs and that are not cached yet.
@@ -153,6 +128,9 @@ class ReferenceBackend:
 
     def needs(self, program: Program, limits: Limits) -> Needs:
         return reference_needs(program, limits, self.kv)
+
+    def digest(self, program: Program) -> bytes:
+        return program.digest()
 
     def open(self, program: Program, limits: Limits) -> ReferenceRunner:
         return ReferenceRunner(program, self.kv)
@@ -184,6 +162,9 @@ class CpuBackend:
 
     def needs(self, program: Program, limits: Limits) -> Needs:
         return cpu_needs(program, limits, self.kv, self.resources.threads)
+
+    def digest(self, program: Program) -> bytes:
+        return fused_for_cpu(program).digest()
 
     def open(self, program: Program, limits: Limits) -> CpuRunner:
         store = ObjectStore(self.resources.kernels, self.resources.on_compile)
@@ -225,6 +206,11 @@ class CardBackend:
         from ops.cuda.runner import card_needs
 
         return card_needs(program, limits, self.kv)
+
+    def digest(self, program: Program) -> bytes:
+        from ops.cuda.runner import fused_for_card
+
+        return fused_for_card(program).digest()
 
     def open(self, program: Program, limits: Limits) -> Runner:
         from ops.cuda.compile.codes import CodeStore
@@ -299,7 +285,7 @@ def open_on_both(
 ) -> Runner:
     """Runs the layers before `layer` on the CPU and the others on the card."""
     from ops.cuda.runner import CudaRunner
-    from ops.split import SplitRunner
+    from ops.runners.split import SplitRunner
 
     before, behind = program.split(layer)
     on_card = second.open(behind, limits)

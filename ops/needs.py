@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from ops.interface import BLOCK, Weight
 from ops.operations.base import Operation, PositionBytes, Use
@@ -24,6 +25,22 @@ class Needs:
     buffers: int
     process: int = 0
     state: int = 0  # one copy of a sequence's recurrent state
+
+    def __add__(self, other: "Needs") -> "Needs":
+        """Of two programs that run beside each other and share no weights."""
+
+        def layered(some: tuple[int, ...], others: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(map(sum, zip_longest(some, others, fillvalue=0)))
+
+        return Needs(
+            layers=layered(self.layers, other.layers),
+            positions=layered(self.positions, other.positions),
+            head=self.head + other.head,
+            embedding=self.embedding + other.embedding,
+            buffers=self.buffers + other.buffers,
+            process=self.process + other.process,
+            state=self.state + other.state,
+        )
 
     def weights(self, count: int) -> int:
         """Weights of the last `count` layers, the head, and for all layers also the embedding."""

@@ -5,6 +5,7 @@ It checks every shape, so that a file whose tensors do not fit is refused at loa
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from ops.interface import (
     Activation,
@@ -383,9 +384,13 @@ def _check_vector(weight: Weight) -> None:
         raise ModelFileError(f"the tensor {weight.name} should be a vector")
 
 
-def record(forward: Callable[[Operators], Array], *sources: Source) -> Program:
-    """A whole forward pass. Raises ModelFileError."""
+def record(
+    forward: Callable[[Operators], Array],
+    *sources: Source,
+    gives: Literal["logits", "hidden"] = "logits",
+) -> Program:
+    """A forward pass, or a part of one that is computed by itself. Raises ModelFileError."""
     recorder = Recorder()
     output: Buffer = forward(recorder)
     operations, inputs = tuple(recorder.operations), tuple(recorder.inputs)
-    return Program(operations, inputs, Output("logits", output), sources, forward)
+    return Program(operations, inputs, Output(gives, output), sources, forward)

@@ -22,7 +22,7 @@ from ops.cuda.runner import CudaRunner
 from ops.interface import BLOCK, Step
 from ops.limits import MachineLimits
 from ops.memory_plan import Limits
-from ops.split import SplitRunner
+from ops.runners.split import SplitRunner
 from ops.state.sequence import SequenceState
 from quant.errors import UsageError
 from quant.gguf import GGUF

@@ -20,7 +20,7 @@ from ops.interface import Step
 from ops.machine import default_threads
 from ops.memory_plan import Limits
 from ops.program import Program
-from ops.split import SplitRunner
+from ops.runners.split import SplitRunner
 from quant.gguf import GGUF
 
 CHUNKS = (512, 64, 7, 1)

@@ -87,7 +87,7 @@ ROOMS = {  # of each package, the lower ones first: none imports from one that s
             "state",
             "drawing",
         ),
-        *("reference", "cpu", "cuda", "split", "backend"),
+        *("reference", "cpu", "cuda", "runners", "backend"),
     ),
 }
 

@@ -1,0 +1,1 @@
+"""What runs programs: the face that all share, and compositions of runners."""
