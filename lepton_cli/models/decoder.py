@@ -56,6 +56,8 @@ class Decoder:
     default_window: ClassVar[int | None] = 0  # of local layers; None: the file must say it
     stretches_local: ClassVar[bool] = False  # positions of local layers, as those of the others
     sees: ClassVar[Literal["past", "run"]] = "past"  # see Heads
+    has_next_token: ClassVar[bool] = False
+    """The first of its further blocks guesses tokens, as `NextTokenHead` does."""
     ignored: ClassVar[frozenset[str]] = frozenset()  # tensors that are known to be of no use
     unapplied: ClassVar[frozenset[str]] = frozenset()
     """Biases and scales that files may hold and llama.cpp, whose arithmetic counts, leaves out."""
@@ -72,9 +74,13 @@ class Decoder:
         if self.eps < 0:
             raise self.keys.error(key, f"is {self.eps}")
 
-    def forward(self, ops: Operators) -> Array:
+    def forward(self, ops: Operators) -> Array:  # (O, V)
+        return self.logits(ops, self.hidden(ops))
+
+    def hidden(self, ops: Operators) -> Array:  # (O, D)
+        """The rows of wanted tokens, from which the logits are computed."""
         x = self.through_blocks(ops, self.embed(ops))  # (T, D)
-        return self.logits(ops, self.final_norm(ops, ops.select_outputs(x)))  # (O, V)
+        return self.final_norm(ops, ops.select_outputs(x))
 
     def through_blocks(self, ops: Operators, x: Array) -> Array:  # (T, D) -> (T, D)
         for n, block in enumerate(self.blocks):

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from make_gguf import write_model
+from head_model import with_head
 from numpy.typing import NDArray
 from passes import nmse, resources
-from preset_parts import GATED_ATTENTION
-from presets_gguf import PRESETS
 
 from lepton_cli.engine.library.identity import SourceFile
 from lepton_cli.engine.loading import plan as loading
@@ -36,7 +34,9 @@ def decoder_of(path: Path) -> Decoder:
 
 
 def head_of(path: Path) -> Program:
-    return record(NextTokenHead(decoder_of(path)).forward, SourceFile(GGUF.open(path)))
+    head = NextTokenHead.of(decoder_of(path))
+    assert head is not None
+    return record(lambda ops: head.logits(ops, head.hidden(ops)), SourceFile(GGUF.open(path)))
 
 
 class Guesser:
@@ -74,23 +74,10 @@ def test_logits_agree_with_llama_cpp(shared_data, name, backend):
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_model_and_head_use_every_tensor_of_the_file(shared_data, name):
     decoder = decoder_of(shared_data("more") / f"{name}.gguf")
-    for forward in (decoder.forward, NextTokenHead(decoder).forward):
+    head = NextTokenHead(decoder)
+    for forward in (decoder.forward, lambda ops: head.logits(ops, head.hidden(ops))):
         record(forward)
     decoder.weights.check_all_used(decoder.ignored)
-
-
-def with_head(path: Path, *, own: bool = False, **changed: str | None) -> Path:
-    """A small Qwen 3.5 whose third block guesses; `own`: with the head's own table and matrices."""
-    block = PRESETS["qwen35"].block | GATED_ATTENTION
-    tensors = {f"blk.2.{name}": shape for name, shape in block.items() if shape}
-    heads = {"eh_proj": "DF", "enorm": "D", "hnorm": "D"}
-    if own:
-        heads |= {"embed_tokens": "VD", "shared_head_head": "VD", "shared_head_norm": "D"}
-    heads |= changed
-    tensors |= {f"blk.2.nextn.{name}.weight": shape for name, shape in heads.items()}
-    told = {"qwen35.block_count": 3, "qwen35.nextn_predict_layers": 1}
-    told["qwen35.attention.recurrent_layers"] = [True, False, True]  # the last is of no meaning
-    return write_model(path, "qwen35", tensors=tensors, metadata=told)
 
 
 def inputs(count: int) -> tuple[list[int], Floats]:
@@ -125,9 +112,14 @@ def test_a_head_keeps_keys_and_values_of_its_own_block_alone(tmp_path):
     assert isinstance(state, Pages) and state.layer == 2
 
 
-@pytest.mark.parametrize("shape", ["DD", None])
-def test_a_missing_or_misshapen_tensor_of_a_head_is_named(tmp_path, shape):
-    path = with_head(tmp_path / "m.gguf", eh_proj=shape)
+@pytest.mark.parametrize(("name", "shape"), [("eh_proj", "DD"), ("enorm", None)])
+def test_a_missing_or_misshapen_tensor_of_a_head_is_named(tmp_path, name, shape):
+    path = with_head(tmp_path / "m.gguf", **{name: shape})
     with pytest.raises(ModelFileError) as caught:
         head_of(path)
-    assert "blk.2.nextn.eh_proj" in caught.value.message
+    assert f"blk.2.nextn.{name}" in caught.value.message
+
+
+def test_a_file_without_the_tensors_of_its_further_block_has_no_head(tmp_path):
+    path = with_head(tmp_path / "m.gguf", eh_proj=None)
+    assert NextTokenHead.of(decoder_of(path)) is None

@@ -19,6 +19,7 @@ class Glm4Moe(Decoder):
     has_head_norm = None
     ffn_norm = "post_attention_norm"  # its name notwithstanding, it stands before the experts
     gating, has_gating_key, normalizes, has_shared_expert = "sigmoid", True, None, True
+    has_next_token = True
 
 
 class Glm4(ChatGlm):

@@ -15,7 +15,7 @@ STORED = 0.1  # times the logarithm's multiplier is what files hold
 
 class DeepSeek2(Decoder):
     interleaved_rope = True
-    has_gating_key, has_shared_expert = True, True
+    has_gating_key, has_shared_expert, has_next_token = True, True, True
     normalizes: ClassVar[bool | None] = None
 
     def mixer(self, layer: int) -> Mixer:

@@ -9,6 +9,7 @@ from ops.interface import Rope
 
 class Dots3(DeepSeek32):
     local_period, default_window = 1, None  # the file lists the local layers
+    has_next_token = False
 
     def latent(self, layer: int) -> LatentAttention:
         latent = replace(super().latent(layer), gate="sigmoid", window=self.window(layer))

@@ -14,6 +14,8 @@ MAX_STREAMS = 64
 
 
 class HyV4(DeepSeek32):
+    has_next_token = False  # its further blocks read streams
+
     @cached_property
     def streams(self) -> Streams:
         count = self.keys.positive("hyper_connection.count")

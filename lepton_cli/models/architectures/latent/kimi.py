@@ -12,6 +12,7 @@ class KimiLinear(DeepSeek2):
     """A layer without heads of keys and values is recurrent; nothing turns."""
 
     normalizes: ClassVar[bool | None] = True
+    has_next_token = False
     unapplied = frozenset({"attn_q.bias", "attn_k.bias", "attn_v.bias"})
 
     def mixer(self, layer: int) -> Mixer:

@@ -11,7 +11,7 @@ from ops.interface import DeltaHeads
 
 class Qwen35(Decoder):
     has_head_norm = True
-    has_shared_expert = True
+    has_shared_expert, has_next_token = True, True
     axes: ClassVar[Literal["alternating"] | None] = "alternating"
     ffn_norm = "post_attention_norm"  # its name notwithstanding, it stands before the channel mixer
     grouped_keys: ClassVar[bool] = False  # neighbouring heads of values share a head of keys
