@@ -18,9 +18,10 @@ from lepton_cli.engine.decoding.audit import AuditLog
 from lepton_cli.engine.decoding.beam_search import Beam, BeamRules, BeamSearch
 from lepton_cli.engine.decoding.diffusion import Masks, check_possible, diffusion_events
 from lepton_cli.engine.decoding.generation import Generation, fit, protected_tokens
+from lepton_cli.engine.decoding.next_token import NextTokens
 from lepton_cli.engine.decoding.scheduler import Batch, Outcome, Request
 from lepton_cli.engine.decoding.single import answer_events, turns_of
-from lepton_cli.engine.decoding.speculation import DraftModel, Guesser, PromptLookup, Speculation
+from lepton_cli.engine.decoding.speculation import Guessers
 from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.events import Done, Event, Text
 from lepton_cli.engine.library.catalogue import resolve
@@ -80,12 +81,16 @@ class Model:
         self.gpu: GpuUse | None = prepared.card.use if prepared.card else None
         self._notes = prepared.notes
         self._backends = prepared.backends(options.kv)
-        self._runner = prepared.open(options)
+        self._runner, head = prepared.open(options)
         self._runner.pool.checkpoints = plan.checkpoints
         self._program = prepared.program
         whole = self._program.sees_whole_runs
         self._passes = Passes(self._runner, limits.tokens, limits.outputs, whole=whole)
         self._positions = Window(self._passes, plan.context)
+        self._guessers = Guessers(
+            NextTokens(head, limits.tokens) if head else None,
+            has_lookup=options.may_guess_by("ngram-simple"),
+        )
         self.draft: Model | None = None
         self._audit: AuditLog | None = None
         self.vocabulary_size = self._program.output.buffer.width
@@ -198,6 +203,8 @@ class Model:
                 interrupt=interrupt,
             )
         else:
+            speculation = self._guessers.speculation(generation.draft_max, generation.draft_p_min)
+            self._positions.follower = self._guessers.head if speculation else None
             parting = self._prefixes.recall(self._positions, prompt) if self._prefixes else 0
             turns = turns_of(prompt, self.tokenizer) if self._passes.pool.layout.slots else []
             events = answer_events(
@@ -206,7 +213,7 @@ class Model:
                 self._positions,
                 shift=keep if generation.overflow == "shift" else None,
                 dropped=len(ids) - len(prompt),
-                speculation=self._speculation(generation),
+                speculation=speculation,
                 interrupt=interrupt,
                 turns=[*turns, parting],
             )
@@ -380,11 +387,13 @@ class Model:
             message = f"{draft.path} has a different vocabulary than {self.path}"
             raise UsageError(message, "a draft model must be of the same family")
         self.draft = draft
+        self._guessers.draft = draft.window
 
     def close(self) -> None:
         """Frees memory and threads; the model cannot be used afterwards."""
         if self.draft is not None:
             self.draft.close()
+        self._guessers.close()
         self._positions.clear()
         self._runner.close()
 
@@ -430,14 +439,6 @@ class Model:
 
         return Guides(self.tokenizer)
 
-    def _speculation(self, generation: Generation) -> Speculation | None:
-        if generation.draft_max <= 0:
-            return None
-        guesser: Guesser = PromptLookup()
-        if self.draft is not None:
-            guesser = DraftModel(self.draft.window, generation.draft_p_min)
-        return Speculation(guesser, generation.draft_max)
-
     def _batch_limit(self) -> int:
         """The bytes of state that a batch may use: half of the free memory.
 
@@ -469,7 +470,8 @@ def load(
     gpu_layers: GpuLayers = "auto",
 ) -> Model:
     """Opens a model by path or by name (see `lepton models`). Raises LeptonError."""
-    return open_model(path, LoadOptions(backend, threads, ctx, (kv, kv), gpu_layers=gpu_layers))
+    options = LoadOptions(backend, threads, ctx, (kv, kv), gpu_layers=gpu_layers, spec_types="auto")
+    return open_model(path, options)
 
 
 def open_model(

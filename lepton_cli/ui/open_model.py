@@ -2,17 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal, get_args
 
 from lepton_cli.engine import model as engine
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.loading.placement import GpuLayers
-from lepton_cli.engine.loading.plan import LoadOptions
+from lepton_cli.engine.loading.plan import LoadOptions, SpecType
 from lepton_cli.engine.model import Model
 from lepton_cli.ui.arguments.options import ConversationOptions, ModelOptions
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
+
+OTHER_NGRAMS = ("ngram-cache", "ngram-map-k", "ngram-map-k4v", "ngram-mod")
 
 
 def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> Model:
@@ -62,13 +65,40 @@ def load_options(options: ModelOptions, talk: ConversationOptions) -> LoadOption
         prefixes=round(options.prefix_cache * 1e9),
         checkpoints=options.ctx_checkpoints,
         template=one_text("--chat-template", talk.chat_template, talk.chat_template_file),
+        spec_types=spec_types(options.spec_type, has_draft=options.model_draft is not None),
     )
+
+
+def spec_types(text: str, *, has_draft: bool) -> tuple[SpecType, ...] | Literal["auto"]:
+    """What `--spec-type` names; the other n-gram tables of llama.cpp stand for ours.
+
+    Raises UsageError.
+    """
+    if text == "none":
+        return ()
+    if text == "auto":
+        return ("ngram-simple", "draft-simple") if has_draft else "auto"
+    known: dict[str, SpecType] = {kind: kind for kind in get_args(SpecType)}
+    known |= dict.fromkeys(OTHER_NGRAMS, "ngram-simple")
+    names = text.split(",")
+    for name in names:
+        if name not in known:
+            message = f"--spec-type is {text!r}: {name!r} is not known"
+            raise UsageError(message, f"use auto, none, or some of {', '.join(get_args(SpecType))}")
+        if name in OTHER_NGRAMS:
+            note(f"--spec-type {name}: ngram-simple is used, which changes only speed")
+    kinds = tuple(dict.fromkeys(known[name] for name in names))
+    if has_draft != ("draft-simple" in kinds):
+        message = f"--spec-type is {text!r} {'with' if has_draft else 'without'} a draft model"
+        cure = "add draft-simple to it" if has_draft else "give one with -md"
+        raise UsageError(message, cure)
+    return kinds
 
 
 def draft_options(wanted: LoadOptions) -> LoadOptions:
     """The options of a draft model: a number of GPU layers is not passed on, except 0."""
     layers: GpuLayers = 0 if wanted.gpu_layers == 0 else "auto"
-    return replace(wanted, prefixes=0, gpu_layers=layers)
+    return replace(wanted, prefixes=0, gpu_layers=layers, spec_types=())
 
 
 def gpu_layers(text: str) -> GpuLayers:

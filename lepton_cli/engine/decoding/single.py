@@ -75,8 +75,8 @@ def answer_events(
                     break
             window.check(owner)
             window.drop_last(len(result.guesses) - accepted + len(result.drawn) - taken)
-            if speculation:
-                speculation.update(len(result.guesses), accepted)
+            if speculation and result.seconds:
+                speculation.update(len(result.guesses), accepted, result.seconds)
             if answer.reason is None and interrupt is not None and interrupt.is_set():
                 answer.reason = "interrupted"
             if answer.reason is None:
@@ -108,6 +108,7 @@ class _PassResult:
     rows: Iterable[RowLogits] = ()
     guesses: Sequence[int] = ()
     drawn: Sequence[int] = ()
+    seconds: float = 0.0  # of a pass that speculation was asked about
 
 
 def _next_pass(
@@ -123,14 +124,14 @@ def _next_pass(
             answer.reason = "context"
             return _PassResult()
         window.shift(shift, interrupt)
-    token, guesses = answer.drawn[-1], list[int]()
+    token, guesses, begin = answer.drawn[-1], list[int](), time.perf_counter()
     if speculation:
         room = min(window.max_batch, answer.tokens_left) - 1
         guesses = speculation.guess([*window.ids, token], int(room))
     drawn = [] if guesses else _drawn_ahead(answer, window)
-    if drawn:
-        return _PassResult(drawn=drawn)
-    return _PassResult(window.append([token, *guesses], interrupt), guesses)
+    rows = () if drawn else window.append([token, *guesses], interrupt)
+    seconds = time.perf_counter() - begin if speculation else 0.0
+    return _PassResult(rows, guesses, drawn, seconds)
 
 
 def _drawn_ahead(answer: Answer, window: Window) -> list[int]:

@@ -6,14 +6,20 @@ answer is exactly the same with and without speculation, greedy or not; only pas
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from lepton_cli.engine.decoding.next_token import NextTokens
 from lepton_cli.engine.decoding.window import Window
 
 NGRAM = 3  # tokens that must occur earlier; shorter n-grams predict too little
-MAX_PAUSE = 64  # tokens without guesses after all guesses failed
+MAX_PAUSE = 64  # passes without guesses after all guesses failed
+FIRST_MEASURED = 2
+MOST_MEASURED = 8  # a chain of guesses of a head that was trained for the first of them
+TRIAL_PASSES = 8
+RETRIED_TRIALS = 16
 
 
 class Guesser(Protocol):
@@ -66,27 +72,147 @@ class DraftModel:
         return guesses
 
 
-class Speculation:
-    """Decides how many tokens to guess: more after accepted ones, fewer after rejected ones."""
+@dataclass(frozen=True, slots=True)
+class OwnHead:
+    """Guesses by the model's own next-token head. It stops guessing below `min_probability`."""
 
-    def __init__(self, guesser: Guesser, most: int) -> None:
-        self.guessed = self.accepted = 0
-        self._guesser, self._most = guesser, most
+    head: NextTokens
+    min_probability: float
+
+    def guess(self, ids: Sequence[int], most: int) -> list[int]:
+        return self.head.guess(ids, most, self.min_probability)
+
+
+class Pace(Protocol):
+    """Decides how many tokens a source guesses."""
+
+    @property
+    def length(self) -> int:
+        """How many to guess next."""
+
+    def update(self, guessed: int, accepted: int, seconds: float) -> None:
+        """After a pass; `seconds`: of it and of its guesses."""
+
+
+class DoublingPace:
+    """For guesses that cost nothing: more after accepted ones, fewer after rejected ones."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._length = max(1, most // 4)
         self._failures = self._pause = 0
 
-    def guess(self, ids: Sequence[int], room: int) -> list[int]:
-        if self._pause:
-            self._pause -= 1
-            return []
-        count = min(self._length, room)
-        return self._guesser.guess(ids, count) if count > 0 else []
+    @property
+    def length(self) -> int:
+        return 0 if self._pause else self._length
 
-    def update(self, guessed: int, accepted: int) -> None:
+    def update(self, guessed: int, accepted: int, seconds: float) -> None:
+        self._pause = max(0, self._pause - 1)
         if not guessed:
             return
-        self.guessed += guessed
-        self.accepted += accepted
         self._length = min(self._most, 2 * self._length if accepted == guessed else accepted + 1)
         self._failures = 0 if accepted else self._failures + 1
         self._pause = min(2**self._failures, MAX_PAUSE) if self._failures > 1 else 0
+
+
+class MeasuredPace:
+    """For guesses that take time: the number of them that gave the most tokens a second.
+
+    Keeps a number for a trial of some passes, then tries its neighbours; no guesses at all are
+    one of the numbers. From time to time a neighbour of the best is tried again.
+    """
+
+    def __init__(self, most: int = MOST_MEASURED) -> None:
+        self.most = most  # may be changed between answers
+        self._length = FIRST_MEASURED
+        self._rates: dict[int, float] = {}  # tokens a second
+        self._passes = self._accepted = self._trials = 0
+        self._seconds = 0.0
+
+    @property
+    def length(self) -> int:
+        return min(self._length, self.most)
+
+    def update(self, guessed: int, accepted: int, seconds: float) -> None:
+        self._passes, self._accepted = self._passes + 1, self._accepted + accepted
+        self._seconds += seconds
+        if self._passes < TRIAL_PASSES:
+            return
+        rate = (self._passes + self._accepted) / self._seconds
+        if self._length and not self._accepted:
+            rate = 0.0  # guesses that are all wrong cannot pay, whatever the clock says
+        self._rates[self._length] = (self._rates.get(self._length, rate) + rate) / 2
+        self._passes = self._accepted = 0
+        self._seconds, self._trials = 0.0, self._trials + 1
+        self._length = self._next()
+
+    def _next(self) -> int:
+        best = max(self._rates, key=self._rates.__getitem__)
+        near = [n for n in (best - 1, best + 1) if 0 <= n <= MOST_MEASURED]
+        untried = [n for n in (0, *near) if n not in self._rates]
+        if untried:
+            return untried[0]
+        if self._trials % RETRIED_TRIALS == 0:
+            return near[self._trials // RETRIED_TRIALS % len(near)]
+        return best
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    guesser: Guesser
+    pace: Pace
+
+
+class Speculation:
+    """Asks sources of guesses in turn until one has some, and counts what became of them."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self.guessed = self.accepted = 0
+        self._sources, self._asked = sources, list[Source]()
+
+    def guess(self, ids: Sequence[int], room: int) -> list[int]:
+        self._asked = []
+        for source in self._sources:
+            self._asked.append(source)
+            count = min(source.pace.length, room)
+            guesses = source.guesser.guess(ids, count) if count > 0 else []
+            if guesses:
+                return guesses
+        return []
+
+    def update(self, guessed: int, accepted: int, seconds: float) -> None:
+        """After the pass that ran the guesses; `seconds`: of both."""
+        self.guessed += guessed
+        self.accepted += accepted
+        *others, last = self._asked
+        last.pace.update(guessed, accepted, seconds)
+        for source in others:
+            source.pace.update(0, 0, seconds)
+
+
+class Guessers:
+    """What guesses for a model: earlier text, which costs nothing, then a draft model or its head.
+
+    What was measured in earlier answers counts on.
+    """
+
+    def __init__(self, head: NextTokens | None, *, has_lookup: bool) -> None:
+        self.head = head
+        self.draft: Window | None = None
+        self._has_lookup, self._pace = has_lookup, MeasuredPace()
+
+    def speculation(self, most: int, min_probability: float) -> Speculation | None:
+        """For one answer: `most` guesses a pass. A model stops guessing below the probability."""
+        sources = list[Source]()
+        if self._has_lookup:
+            sources.append(Source(PromptLookup(), DoublingPace(most)))
+        self._pace.most = most
+        if self.draft is not None:
+            sources.append(Source(DraftModel(self.draft, min_probability), self._pace))
+        elif self.head is not None:
+            sources.append(Source(OwnHead(self.head, min_probability), self._pace))
+        return Speculation(sources) if sources and most > 0 else None
+
+    def close(self) -> None:
+        if self.head is not None:
+            self.head.close()

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from ops.drawing import Drawer, DrawPlan
 from ops.interface import Step
 from ops.logits import Logits, RowLogits
 from ops.profile import OperatorTime
+from ops.runners.chain import ChainedRunner, Rows
 from ops.state.blocks import BlockPool
 from ops.state.layout import StateLayout
 from ops.state.sequence import SavedState, SequenceState
@@ -35,6 +37,13 @@ def common_prefix(ids: list[int], others: list[int]) -> int:
         else:
             high = middle - 1
     return low
+
+
+class Follower(Protocol):
+    """Is told of the tokens that a window runs, and of the model's last rows for them."""
+
+    def follow(self, start: int, tokens: Sequence[int], rows: Rows) -> None:
+        """`start`: the position of the first; `rows` are valid until the next pass."""
 
 
 class Passes:
@@ -63,6 +72,22 @@ class Passes:
         """Raises UsageError while another thread runs a pass."""
         with self._exclusive():
             return self._runner.run(step, states, interrupt)
+
+    def run_with_rows(
+        self,
+        step: Step,
+        wanted: Sequence[int],
+        states: Sequence[SequenceState],
+        interrupt: threading.Event | None = None,
+    ) -> tuple[Logits, Rows]:
+        """Logits of the `wanted` ones of the step's outputs, and the rows of all outputs.
+
+        Only of a model that was opened in parts.
+        """
+        assert isinstance(self._runner, ChainedRunner), "rows are read between two parts"
+        with self._exclusive():
+            rows = self._runner.rows(step, states, interrupt)
+            return self._runner.output.run(rows[list(wanted)]), rows
 
     def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
         """Raises UsageError where operator times are not measured."""
@@ -100,6 +125,7 @@ class Window:
         self.ids: list[int] = []
         self.owner = 0  # the number of the prompt in it: answers must not mix their tokens
         self.logits: RowLogits = np.empty(0, np.float32)
+        self.follower: Follower | None = None
         self._state = SequenceState(passes.pool)
         self._pending = 0  # the last tokens of `ids` that the state has yet to run: see `drop_last`
         self._parting = 0  # where the prompt parts from the one before it
@@ -327,7 +353,10 @@ class Window:
         self._run_pending(self._passes.chunk - len(tokens))
         pending = self._pending
         together = [*self.ids[len(self.ids) - pending :], *tokens]
-        logits = self._pass(together, [pending + n for n in outputs], interrupt)
+        if self.follower is None:
+            logits = self._pass(together, [pending + n for n in outputs], interrupt)
+        else:
+            logits = self._followed_pass(together, pending, outputs, interrupt)
         self._pending = 0
         self.ids.extend(tokens)
         return logits
@@ -335,8 +364,28 @@ class Window:
     def _pass(
         self, tokens: Sequence[int], outputs: Sequence[int], interrupt: threading.Event | None
     ) -> Logits:
-        try:
+        with self._rewound_on_failure():
             return self._passes.run(self.step(tokens, outputs), [self._state], interrupt)
+
+    def _followed_pass(
+        self,
+        tokens: Sequence[int],
+        pending: int,
+        outputs: Sequence[int],
+        interrupt: threading.Event | None,
+    ) -> Logits:
+        """Like `_pass`, of `pending` tokens and others, of which `outputs` are counted."""
+        assert self.follower is not None
+        step, states = self.step(tokens, range(pending, len(tokens))), [self._state]
+        with self._rewound_on_failure():
+            logits, rows = self._passes.run_with_rows(step, outputs, states, interrupt)
+            self.follower.follow(len(self.ids), tokens[pending:], rows)
+        return logits
+
+    @contextmanager
+    def _rewound_on_failure(self) -> Iterator[None]:
+        try:
+            yield
         except BaseException:
             self._rewind(len(self.ids) - self._pending)  # such a step leaves a partial state
             raise

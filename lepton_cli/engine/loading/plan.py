@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from lepton_cli.engine.library.identity import SourceFile
 from lepton_cli.engine.library.sizes import counted, gigabytes
@@ -39,6 +39,10 @@ MAX_THREADS, MAX_TOKENS = 1 << 10, 1 << 20  # per pass
 MAX_CARD_TOKENS = 2048  # the kernels' 32-bit offsets cover so many rows; more is not faster
 
 
+SpecType = Literal["ngram-simple", "draft-simple", "draft-mtp"]
+"""What guesses tokens: earlier text, a draft model, or the model's own next-token head."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
     """How to run a model. `threads` and `ctx` None: what machine and model allow."""
@@ -52,12 +56,15 @@ class LoadOptions:
     prefixes: int = 0  # bytes of disk for the prompt cache; 0: off
     checkpoints: int = MAX_CHECKPOINTS  # of recurrent layers, if memory allows as many
     gpu_layers: GpuLayers = "auto"  # number of last layers on the card; 0: all on the CPU
+    spec_types: tuple[SpecType, ...] | Literal["auto"] = ("ngram-simple", "draft-simple")
+    """For speculative decoding; auto: also the model's own head if it has one that fits."""
 
     def __post_init__(self) -> None:
         """Raises UsageError: values may come from a user's program."""
         check_layers(self.gpu_layers)
         for name, value, known in (
             ("backend", self.backend, get_args(Backend)),
+            *(("spec_types", kind, get_args(SpecType)) for kind in self.named_spec_types),
             *(("kv", kind, get_args(CacheType)) for kind in self.kv),
         ):
             if value not in known:
@@ -71,6 +78,14 @@ class LoadOptions:
         if not 0 <= self.checkpoints <= MOST_CHECKPOINTS:
             hint = f"it may be 0 to {MOST_CHECKPOINTS}"
             raise UsageError(f"checkpoints is {self.checkpoints}", hint)
+
+    @property
+    def named_spec_types(self) -> tuple[SpecType, ...]:
+        """Those that were asked for by name."""
+        return () if self.spec_types == "auto" else self.spec_types
+
+    def may_guess_by(self, kind: SpecType) -> bool:
+        return self.spec_types == "auto" or kind in self.spec_types
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from lepton_cli.engine.library.sizes import gigabytes
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loading.backends import BackendChoice, GpuUse, choose
 from lepton_cli.engine.loading.memory import process_needs
+from lepton_cli.engine.loading.parts import OpenHead, Parts
 from lepton_cli.engine.loading.placement import Placement, place, too_large
 from lepton_cli.engine.loading.plan import LoadOptions, Plan
 from ops.backend import (
@@ -27,7 +28,7 @@ from ops.machine import available_memory, least
 from ops.memory_plan import Limits
 from ops.needs import Needs
 from ops.program import Program
-from quant.errors import LeptonError, OutOfMemoryError, UsageError
+from quant.errors import LeptonError, ModelFileError, OutOfMemoryError, UsageError
 from quant.gguf import GGUF
 
 
@@ -51,6 +52,7 @@ class Prepared:
     card: OpenCard | None
     resources: Resources
     notes: tuple[str, ...]
+    parts: Parts | None = None  # for guessing by the model's own head
 
     def backends(self, kv: CacheTypes) -> tuple[Backend, ...]:
         """The backends that compute the layers, in the layers' order."""
@@ -62,16 +64,18 @@ class Prepared:
         whole = used.placement.whole
         return (on_card,) if whole else (CpuBackend(kv, self.resources), on_card)
 
-    def open(self, options: LoadOptions) -> Runner:
-        """Opens the model; on failure closes the card. Raises LeptonError."""
+    def open(self, options: LoadOptions) -> tuple[Runner, OpenHead | None]:
+        """Opens the model and its head; on failure closes the card. Raises LeptonError."""
         try:
             match self.backends(options.kv):
+                case (backend,) if self.parts is not None:
+                    return self.parts.open(backend, self.program, self.limits)
                 case (backend,):
-                    return backend.open(self.program, self.limits)
+                    return backend.open(self.program, self.limits), None
                 case (CpuBackend() as first, CardBackend() as second):
                     assert self.card is not None, "the last layers are on a card"
                     layer = self.card.use.placement.cpu_layers
-                    return open_on_both(first, second, self.program, layer, self.limits)
+                    return open_on_both(first, second, self.program, layer, self.limits), None
             raise AssertionError("there is one backend, or the CPU and a card")
         except BaseException:
             if self.card is not None:
@@ -96,20 +100,54 @@ def prepare(
     choice = choose(options.backend, options.gpu_layers, find_card)
     choice, card = open_card(program, trained, options, resources, choice)
     try:
-        plan = plan_rest(file, program, trained, options, card, resources, beside)
+        parts, headless = find_parts(
+            file, options, options.ctx or trained, on_card=card is not None
+        )
+        try:
+            plan = plan_rest(file, program, trained, options, card, resources, beside, parts)
+        except OutOfMemoryError:
+            if parts is None or "draft-mtp" in options.named_spec_types:
+                raise
+            parts, headless = None, "its next-token head does not fit into memory"
+            plan = plan_rest(file, program, trained, options, card, resources, beside)
         if on_plan:
             on_plan(f"needs {plan}; {plan.free}")
         if plan.context != (options.ctx or trained):  # long-rope factors depend on it
             program = loading.build(file, plan.context)
+            parts = parts and Parts.of(file, plan.context)
     except BaseException:
         if card:
             card.device.close()
         raise
     most = loading.MAX_CARD_TOKENS if card else options.ubatch
     limits = loading.limits_of(program, plan.context, min(options.ubatch, most))
-    notes = (longer, plan.note, choice.no_gpu if choice.announce else None)
+    notes = (longer, plan.note, choice.no_gpu if choice.announce else None, headless)
     shown = tuple(note for note in notes if note)
-    return Prepared(program, trained, plan, limits, choice, card, resources, shown)
+    return Prepared(program, trained, plan, limits, choice, card, resources, shown, parts)
+
+
+def find_parts(
+    file: GGUF, options: LoadOptions, context: int, *, on_card: bool
+) -> tuple[Parts | None, str | None]:
+    """The model's parts if its own head is to guess; or None, and a note if that surprises.
+
+    Raises UsageError, ModelFileError if the user insists on the head.
+    """
+    insists = "draft-mtp" in options.named_spec_types
+    if not options.may_guess_by("draft-mtp") or (on_card and not insists):
+        return None, None
+    if on_card:
+        raise UsageError("next-token heads do not run on a GPU yet", "use --backend cpu")
+    try:
+        parts = Parts.of(file, context)
+    except ModelFileError as error:
+        if insists:
+            raise
+        return None, f"its next-token head is not used: {error.message}"
+    if insists and parts is None:
+        message = f"{file.path} has no next-token head that Lepton can run"
+        raise UsageError(message, "leave out --spec-type draft-mtp")
+    return parts, None
 
 
 def open_card(
@@ -166,10 +204,11 @@ def plan_rest(
     card: OpenCard | None,
     resources: Resources,
     beside: Plan | None,
+    parts: Parts | None = None,
 ) -> Plan:
     """Plans the host memory for what is not on the card."""
     free, placement = available_memory(), card.use.placement if card else None
-    needs = needs_here(program, trained, options, placement, resources)
+    needs = needs_here(program, trained, options, placement, resources, parts)
     needs, end = replace(needs, process=process_needs(file.metadata)), program.most_positions
     if beside is not None:
         free = least(free, beside.left)
@@ -197,13 +236,16 @@ def needs_here(
     options: LoadOptions,
     placement: Placement | None,
     resources: Resources,
+    parts: Parts | None = None,
 ) -> Needs:
-    """The needs of the layers that the CPU computes."""
+    """The needs of the layers that the CPU computes, or of all parts."""
     limits = options_limits(program, options, trained)
     if placement:
         limits = loading.limits_of(program, placement.context, options.ubatch)
     name: Literal["cpu", "reference"] = "reference" if options.backend == "reference" else "cpu"
     backend: Backend = backend_of(name, options.kv, resources)
+    if parts is not None:
+        return parts.needs(backend, limits)
     if placement is None or not placement.layers_on_gpu:
         return backend.needs(program, limits)
     if placement.whole:

@@ -60,12 +60,21 @@ class ModelOptions:
     model_draft: Annotated[
         str | None,
         _model(
-            *("--model-draft", "-md"),
+            *("--model-draft", "-md", "--spec-draft-model"),
             metavar="MODEL",
             help="A small model of the same family, for speculative decoding.",
             autocompletion=complete_model,
         ),
     ] = None
+    spec_type: Annotated[
+        str,
+        _model(
+            "--spec-type",
+            metavar="TYPE[,TYPE...]",
+            help="What guesses tokens for speculative decoding: none, ngram-simple (earlier text), "
+            "draft-simple (-md), draft-mtp (the model's own next-token head), or auto.",
+        ),
+    ] = "auto"
     backend: Annotated[
         Backend | None,
         _model(
@@ -367,7 +376,7 @@ class AnswerOptions:
     draft_max: Annotated[
         int,
         _answer(
-            *("--draft-max", "--draft", "--draft-n"),
+            *("--draft-max", "--draft", "--draft-n", "--spec-draft-n-max"),
             metavar="N",
             min=0,
             help="Speculative decoding: guess up to N tokens ahead; 0: off. It only changes speed.",
@@ -376,11 +385,11 @@ class AnswerOptions:
     draft_p_min: Annotated[
         float,
         _answer(
-            "--draft-p-min",
+            *("--draft-p-min", "--spec-draft-p-min"),
             metavar="P",
             min=0,
             max=1,
-            help="The draft model stops guessing below this probability.",
+            help="A draft model or next-token head stops guessing below this probability.",
         ),
     ] = 0.75
     json_schema: Annotated[

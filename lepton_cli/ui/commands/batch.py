@@ -80,11 +80,16 @@ def _open(
     request: BatchRequest, path: Path
 ) -> "Iterator[tuple[Model, str] | tuple[ClusterModel, str]]":
     """The model or cluster, and the name of its arithmetic."""
-    if request.model.model_draft is not None:
-        note("-md is ignored: batches do not use speculative decoding")
+    wanted = request.model
+    for name, is_given in (
+        ("-md", wanted.model_draft is not None),
+        ("--spec-type", wanted.spec_type not in ("auto", "none")),
+    ):
+        if is_given:
+            note(f"{name} is ignored: batches do not use speculative decoding")
+    alone = replace(wanted, model_draft=None, spec_type="none")
     address = request.rows.cluster
     if address is None:
-        alone = replace(request.model, model_draft=None)
         with open_model(path, alone, request.talk) as model:
             yield model, model.arithmetic
         return
@@ -95,7 +100,7 @@ def _open(
         raise UsageError("--cluster needs Dask, which is not installed", cure)
     from lepton_cli.engine.jobs.cluster import open_cluster
 
-    load = load_options(request.model, request.talk)
+    load = load_options(alone, request.talk)
     with open_cluster(address, request.name, load) as cluster:
         for text in (
             *cluster.tokenizer.notes,

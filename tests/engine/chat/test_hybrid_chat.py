@@ -11,7 +11,7 @@ from make_gguf import CHATML, write_model
 
 from lepton_cli.engine.chat.session import Session
 from lepton_cli.engine.decoding.generation import Generation
-from lepton_cli.engine.decoding.speculation import Speculation
+from lepton_cli.engine.decoding.speculation import DoublingPace, Source, Speculation
 from lepton_cli.engine.events import Done, Stats
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
@@ -217,8 +217,8 @@ class Oracle:
 def test_guesses_change_nothing(path, model, monkeypatch):
     ids = np.random.default_rng(4).integers(3, 200, 90).tolist()
     *_, done = model.stream(ids, GREEDY)
-    oracle = Speculation(Oracle([*ids, *done.token_ids]), 6)
-    monkeypatch.setattr(model, "_speculation", lambda generation: oracle)
+    oracle = Speculation([Source(Oracle([*ids, *done.token_ids]), DoublingPace(6))])
+    monkeypatch.setattr(model._guessers, "speculation", lambda most, least: oracle)
     checkpoints = model.window.checkpoints
     *_, again = model.stream(ids, GREEDY)
     assert again.token_ids == done.token_ids

@@ -90,11 +90,14 @@ _TABLE = (
         """-hfd -hfrd --hf-repo-draft -ngld --gpu-layers-draft
         --n-gpu-layers-draft -devd --device-draft -ctkd --cache-type-k-draft -ctvd
         --cache-type-v-draft -td --threads-draft -tbd --threads-batch-draft
-        --draft-min --draft-n-min --draft-p-split --spec-type
-        --spec-default --spec-draft-model --spec-draft-hf --spec-draft-ngl --spec-draft-n-max
-        --spec-draft-n-min --spec-draft-p-min --spec-draft-p-split --spec-ngram-mod-n-max
-        --spec-ngram-mod-n-min --spec-ngram-mod-n-match""",
+        --spec-draft-hf --spec-draft-ngl""",
     ),
+    (
+        Foreign("ignored", "how many tokens are guessed is measured, up to --draft-max", 1),
+        """--draft-min --draft-n-min --draft-p-split --spec-draft-n-min --spec-draft-p-split
+        --spec-ngram-mod-n-max --spec-ngram-mod-n-min --spec-ngram-mod-n-match""",
+    ),
+    (Foreign("ignored", "speculative decoding is on by default"), "--spec-default"),
     (
         Foreign("refused", "adapters and control vectors are not supported yet"),
         """--lora --lora-scaled --control-vector --control-vector-scaled
