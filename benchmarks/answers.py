@@ -22,7 +22,12 @@ from lepton_cli.engine.constraints.constraint import find_constraint
 from lepton_cli.engine.decoding.answer import Answer
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.single import answer_events
-from lepton_cli.engine.decoding.speculation import PromptLookup, Speculation
+from lepton_cli.engine.decoding.speculation import (
+    DoublingPace,
+    PromptLookup,
+    Source,
+    Speculation,
+)
 from lepton_cli.engine.events import Done, Stats
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
@@ -61,6 +66,7 @@ def repeated(model: Model, most: int) -> Stats:
     ids = model.tokenizer.encode(TEXT)
     prompt, answer = [*ids, *ids], ids * 2
     wanted = Generation(GREEDY, len(answer), ignore_eos=True)
+    speculation = Speculation([Source(PromptLookup(), DoublingPace(most))]) if most else None
     said = Answer(prompt, model.tokenizer, Dictated(model, answer), wanted, None)
     *_, done = answer_events(
         said,
@@ -68,7 +74,7 @@ def repeated(model: Model, most: int) -> Stats:
         model.window,
         shift=None,
         dropped=0,
-        speculation=Speculation(PromptLookup(), most) if most else None,
+        speculation=speculation,
         interrupt=None,
     )
     assert isinstance(done, Done)

@@ -169,6 +169,14 @@ def qwen35(s: Shape, layer: int) -> Tensors:
     return mixer | vectors("attn_norm", "post_attention_norm", width=s.D) | dense(s, s.F)
 
 
+def qwen35_with_head(s: Shape, layer: int) -> Tensors:
+    """The last block guesses tokens; it has attention."""
+    if layer < s.L - 1:
+        return qwen35(s, layer)
+    norms = vectors("nextn.enorm", "nextn.hnorm", width=s.D)
+    return qwen35(s, 3) | {"nextn.eh_proj.weight": (s.D, 2 * s.D)} | norms
+
+
 def qwen35moe(s: Shape, layer: int) -> Tensors:
     mixer = {name: size for name, size in qwen35(s, layer).items() if not name.startswith("ffn_")}
     shared = dense(s, s.keys["expert_shared_feed_forward_length"], "_shexp")
@@ -267,6 +275,18 @@ SHAPES = {
         *("qwen35", "qwen35", 248320, 24, 1024, 8, 2, 256, 3584),
         *(262144, 1e7, 1e-6, qwen35),
         keys=DELTA_KEYS | {"ssm.inner_size": 2048, "ssm.time_step_rank": 16},
+    ),
+    "qwen35-0.8b-head": Shape(
+        *("qwen35", "qwen35", 248320, 25, 1024, 8, 2, 256, 3584),
+        *(262144, 1e7, 1e-6, qwen35_with_head),
+        keys=DELTA_KEYS
+        | {"ssm.inner_size": 2048, "ssm.time_step_rank": 16, "nextn_predict_layers": 1},
+    ),
+    "qwen35-4b-head": Shape(
+        *("qwen35", "qwen35", 248320, 33, 2560, 16, 4, 256, 9216),
+        *(262144, 1e7, 1e-6, qwen35_with_head),
+        keys=DELTA_KEYS
+        | {"ssm.inner_size": 4096, "ssm.time_step_rank": 32, "nextn_predict_layers": 1},
     ),
     "qwen35-35b-a3b-6-layers": Shape(
         *("qwen35moe", "qwen35", 248320, 6, 2048, 16, 2, 256, 512),
