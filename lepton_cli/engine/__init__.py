@@ -6,7 +6,7 @@ library      models and files on this disk, by name
 text         templates, tokenizers, text as it streams out
 sampling     choosing the next token
 constraints  answers of a required form
-loading      opening a model file: options, memory, placement
+loading      a model file: what it holds, opening it, memory, placement
 prefixes     the prompt cache on disk
 decoding     generating answers
 chat         conversations, saving and resuming

@@ -237,7 +237,7 @@ def inspect_file(
     """Show what a model file contains."""
     name = only_model(context, file, model)
     from lepton_cli.engine.library.catalogue import resolve
-    from lepton_cli.engine.library.inspection import inspect
+    from lepton_cli.engine.loading.inspection import inspect
     from lepton_cli.ui.commands import inspect as view
     from quant.gguf import GGUF
 

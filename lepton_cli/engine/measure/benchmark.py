@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lepton_cli.engine.library.inspection import shares
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loading.backends import Backend
+from lepton_cli.engine.loading.inspection import shares
 from lepton_cli.engine.loading.placement import GpuLayers
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.measure.workload import Pass, Trial, Workload

@@ -1,25 +1,31 @@
 """`lepton inspect`: a summary of a model file, as text or JSON."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from typing import TypeVar
 
-from lepton_cli.engine.library.inspection import Inspection
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.sizes import counted
+from lepton_cli.engine.loading.inspection import Inspection
+from lepton_cli.engine.loading.structure import AttentionShape, ExpertShape, Structure
 from lepton_cli.ui.reports.numbers import amount, columns, facts, size
 from lepton_cli.ui.terminal.output import emit, emit_json
 from lepton_cli.ui.terminal.terminal import width_of
+
+Shape = TypeVar("Shape", AttentionShape, ExpertShape)
 
 SCHEMA = "lepton.inspect.v1"
 LINE = 100  # characters of a value
 OWN_KEYS = (
     ("context", "context_length"),
-    ("layers", "block_count"),
     ("width", "embedding_length"),
+    ("feed-forward", "feed_forward_length"),
+)
+KEYS_OF_LAYERS = (  # of a file that cannot be run
+    ("layers", "block_count"),
     ("heads", "attention.head_count"),
     ("kv heads", "attention.head_count_kv"),
-    ("feed-forward", "feed_forward_length"),
     ("experts", "expert_count"),
 )
 
@@ -50,6 +56,9 @@ def show_json(file: Inspection, *, tensors: bool) -> None:
         "parameters": file.parameters,
         "quantization": [asdict(share) for share in file.shares],
         "context": file.own("context_length"),
+        "structure": None if file.structure is None else _plain_structure(file.structure),
+        "obstacle": file.obstacle,
+        "next_token_heads": file.next_token_heads,
         "tokenizer": {
             "model": file.metadata.get("tokenizer.ggml.model"),
             "pre": file.metadata.get("tokenizer.ggml.pre"),
@@ -65,19 +74,87 @@ def show_json(file: Inspection, *, tensors: bool) -> None:
     emit_json(sys.stdout, record)
 
 
+def _plain_structure(found: Structure) -> Plain:
+    return {
+        "layers": dict(found.kinds),
+        "attention": [asdict(shape) for shape in found.attention],
+        "experts": [asdict(shape) for shape in found.experts],
+        "active_parameters": found.active,
+        "kv_bytes_per_token": found.kv_bytes_per_token,
+        "state_bytes": found.state_bytes,
+    }
+
+
 def _summary(file: Inspection) -> Iterator[tuple[str, str]]:
     yield "file", f"{size(file.file_bytes)}, GGUF version {file.version}"
     if "general.name" in file.metadata:
         yield "name", _one_line(file.metadata["general.name"])
     yield "architecture", _one_line(file.architecture or "not named")
-    yield "parameters", f"{amount(file.parameters)} in {counted(len(file.tensors), 'tensor')}"
+    yield "parameters", _parameters(file)
     yield "quantization", _mix(file)
-    for title, key in OWN_KEYS:
+    if file.obstacle is not None:
+        yield "cannot run", _one_line(file.obstacle)
+    for title, key in OWN_KEYS if file.structure else OWN_KEYS + KEYS_OF_LAYERS:
         said = _by_layer(file.own(key))
         if said is not None:
             yield title, said
+    if file.structure:
+        yield from _structure(file.structure)
+    if file.next_token_heads:
+        yield "next token", counted(file.next_token_heads, "head") + " to guess further tokens"
     yield "tokenizer", _tokenizer(file)
     yield "template", "none" if file.template is None else counted(len(file.template), "character")
+
+
+def _parameters(file: Inspection) -> str:
+    active = file.structure.active if file.structure else file.parameters
+    each = f", {amount(active)} for each token" if active < file.parameters else ""
+    return f"{amount(file.parameters)} in {counted(len(file.tensors), 'tensor')}{each}"
+
+
+def _structure(found: Structure) -> Iterator[tuple[str, str]]:
+    yield "layers", _layers(found)
+    yield from _per_layers("attention", found.attention, _heads)
+    yield from _per_layers("experts", found.experts, _experts)
+    if found.kv_bytes_per_token:
+        yield "kv cache", f"{size(found.kv_bytes_per_token)} a token (f16)"
+    if found.state_bytes:
+        yield "state", f"{size(found.state_bytes)} a sequence"
+
+
+def _layers(found: Structure) -> str:
+    match found.kinds:
+        case [("attention", count)]:
+            return str(count)
+        case [(kind, count)]:
+            return f"{count}, all {kind}"
+        case kinds:
+            return f"{found.layers}: {', '.join(f'{count} {kind}' for kind, count in kinds)}"
+
+
+def _per_layers(
+    title: str, shapes: Sequence[Shape], words: Callable[[Shape], str]
+) -> Iterator[tuple[str, str]]:
+    """A line for each shape; of several it says how many layers have it."""
+    for shape in shapes:
+        begin = f"{counted(shape.layers, 'layer')}: " if len(shapes) > 1 else ""
+        yield title, begin + words(shape)
+
+
+def _heads(shape: AttentionShape) -> str:
+    values = f", values {shape.value_width}" if shape.value_width != shape.key_width else ""
+    window = f", window {shape.window}" if shape.window else ""
+    heads = f"{counted(shape.query_heads, 'query head')}, {counted(shape.kv_heads, 'kv head')}"
+    return f"{heads}, width {shape.key_width}{values}{window}"
+
+
+def _experts(shape: ExpertShape) -> str:
+    chosen = f"{shape.total}, {shape.used} for each token"
+    if not shape.shared:
+        return chosen
+    if shape.shared == int(shape.shared):
+        return f"{chosen}, {shape.shared:.0f} shared"
+    return f"{chosen}, 1 shared, {shape.shared:.3g} times as wide"
 
 
 def _by_layer(value: Plain) -> str | None:

@@ -61,6 +61,61 @@ def test_inspect_sums_up_what_differs_by_layer(shown, tmp_path, numbers, said):
     assert rows.get("kv heads") == said
 
 
+@pytest.mark.parametrize(
+    ("preset", "rows"),
+    [
+        (
+            "qwen35moe",
+            {
+                "layers": "2: 1 gated delta net, 1 attention",
+                "attention": "4 query heads, 2 kv heads, width 16",
+                "experts": "4, 2 for each token, 1 shared, 0.188 times as wide",
+                "kv cache": "128 B a token (f16)",
+                "state": "5.63 kB a sequence",
+            },
+        ),
+        ("deepseek2", {"attention": "4 query heads, 1 kv head, width 40, values 32"}),
+        ("qwen2moe", {"layers": "2", "experts": "4, 2 for each token, 1 shared"}),
+        ("qwen3moe", {"experts": "4, 2 for each token"}),
+        ("kimi-k3", {"experts": "4, 2 for each token, 1 shared"}),
+        ("gemma3", {"layers": "6: 5 attention in a window of 8, 1 attention"}),
+        ("falcon-h1", {"layers": "2, all attention + state space"}),
+        ("nemotron_h", {"layers": "3: 1 state space, 1 attention, 1 feed-forward alone"}),
+        ("rwkv7", {"layers": "2, all linear attention", "attention": None, "kv cache": None}),
+        ("lfm2moe", {"layers": "2: 1 attention in a window of 8, 1 short convolution"}),
+    ],
+)
+def test_inspect_tells_what_a_recorded_model_consists_of(shown, tmp_path, preset, rows):
+    text = shown("inspect", write_model(tmp_path / "m.gguf", preset))
+    found = dict(re.findall(r"^  (\S.*?)  +(.+)$", text, re.MULTILINE))
+    assert {name: found.get(name) for name in rows} == rows
+
+
+def test_inspect_counts_the_parameters_of_one_token(shown, tmp_path):
+    """Of four experts of three matrices in each of two layers two are idle."""
+    path = write_model(tmp_path / "m.gguf", "qwen3moe", dimensions={"D": 64, "F": 128})
+    record = json.loads(shown("inspect", path, "--json"))
+    idle = 2 * 2 * 3 * 64 * 128
+    assert record["structure"]["active_parameters"] == record["parameters"] - idle
+    assert record["structure"]["layers"] == {"attention": 2}
+    assert record["next_token_heads"] == 0
+
+
+def test_inspect_counts_blocks_that_guess_further_tokens(shown, tmp_path):
+    path = write_model(tmp_path / "m.gguf", tensors={"blk.2.nextn.eh_proj.weight": "DD"})
+    assert re.search("next token  +1 head to guess further tokens", shown("inspect", path))
+
+
+def test_inspect_says_why_a_file_cannot_run(shown, tmp_path):
+    path = write_model(tmp_path / "m.gguf", tensors={"output_norm.weight": None})
+    assert re.search(
+        r"cannot run  +the tensor output_norm.weight is missing", shown("inspect", path)
+    )
+    record = json.loads(shown("inspect", path, "--json"))
+    assert record["structure"] is None
+    assert record["obstacle"] == "the tensor output_norm.weight is missing"
+
+
 def test_inspect_shows_metadata_and_tensors_when_asked(shown, path):
     text = shown("inspect", path, "--metadata", "--tensors")
     assert "tokenizer.ggml.bos_token_id" in text

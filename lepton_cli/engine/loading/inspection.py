@@ -1,12 +1,17 @@
-"""A summary of a model file: metadata, sizes, tensors and their formats.
+"""A summary of a model file: metadata, structure, sizes, tensors and their formats.
 
 No key is required: a file that cannot be run can still be inspected.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lepton_cli.engine.library.json_values import Plain, plain
+from lepton_cli.engine.loading.plan import build, trained_context
+from lepton_cli.engine.loading.structure import Structure, structure_of
+from quant.errors import ModelFileError
 from quant.gguf import GGUF, Strings, Tensor
+
+NEXT_TOKEN = ".nextn.eh_proj.weight"  # the tensor that makes a block one that guesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,10 @@ class TensorFacts:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Sizes are in bytes; `shares` in descending order; None for missing keys."""
+    """Sizes are in bytes; `shares` in descending order; None for missing keys.
+
+    `structure`: of a file that can be run; what stands in the way otherwise is the `obstacle`.
+    """
 
     path: str
     version: int
@@ -41,6 +49,9 @@ class Inspection:
     tokens: int
     template: str | None
     tensors: tuple[TensorFacts, ...]
+    next_token_heads: int  # blocks that guess further tokens
+    structure: Structure | None = None
+    obstacle: str | None = None
 
     def own(self, key: str) -> Plain:
         """The value of the key `<architecture>.<key>`."""
@@ -48,6 +59,16 @@ class Inspection:
 
 
 def inspect(file: GGUF) -> Inspection:
+    """With what can be found out without running the model."""
+    found = _inspect(file)
+    try:
+        structure = structure_of(build(file, trained_context(file)), found.parameters)
+    except ModelFileError as error:
+        return replace(found, obstacle=error.message.removeprefix(f"{file.path}: "))
+    return replace(found, structure=structure)
+
+
+def _inspect(file: GGUF) -> Inspection:
     keys, template = file.metadata, file.metadata.get("tokenizer.chat_template")
     tokens = keys.get("tokenizer.ggml.tokens")
     return Inspection(
@@ -64,6 +85,7 @@ def inspect(file: GGUF) -> Inspection:
             TensorFacts(tensor.name, tensor.format.name, tensor.shape, tensor.data.nbytes)
             for tensor in file.tensors.values()
         ),
+        next_token_heads=sum(name.endswith(NEXT_TOKEN) for name in file.tensors),
     )
 
 
