@@ -38,6 +38,7 @@ class Decoder:
     """A model's hyper-parameters and weights, and its forward pass, written once for all."""
 
     has_layer_norms: ClassVar[bool] = False  # in place of RMS norms
+    has_norm_biases: ClassVar[bool] = True  # of layer norms of whole rows
     output_norm: ClassVar[str] = "output_norm"
     interleaved_rope: ClassVar[bool] = False
     axes: ClassVar[Literal["stretches", "alternating"] | None] = None  # of positions, if several
@@ -70,9 +71,7 @@ class Decoder:
         self.layers, self.width = self.keys.layers(), self.keys.positive("embedding_length")
         self.weights, self.context = Weights(file, self.unapplied), context
         key = f"attention.{self.read_norm()}_epsilon"
-        self.eps = self.keys.number(key)
-        if self.eps < 0:
-            raise self.keys.error(key, f"is {self.eps}")
+        self.eps = self.keys.not_negative(key)
 
     def forward(self, ops: Operators) -> Array:  # (O, V)
         return self.logits(ops, self.hidden(ops))
@@ -142,7 +141,9 @@ class Decoder:
 
     @property
     def norm(self) -> Norm:
-        return LayerNorm(self.eps) if self.has_layer_norms else RmsNorm(self.eps)
+        if self.has_layer_norms:
+            return LayerNorm(self.eps, self.has_norm_biases)
+        return RmsNorm(self.eps)
 
     def final_norm(self, ops: Operators, x: Array) -> Array:
         return self.norm(ops, x, self.weights[self.output_norm])
@@ -225,7 +226,7 @@ class Decoder:
         base, rotary = self.local_base(), self.local_rotary
         if self.stretches_local:
             return self.turn(*scaled(self.keys, base, rotary, self.yarn))
-        return self.turn(plain(self.keys, base, rotary))
+        return self.turn(plain(base, rotary))
 
     @property
     def yarn(self) -> Yarn:
@@ -258,10 +259,10 @@ class Decoder:
         return rotary
 
     def rope_base(self) -> float:
-        return self.keys.number("rope.freq_base", 10000.0)
+        return self.keys.rope_base("rope.freq_base", 10000.0)
 
     def local_base(self) -> float:
-        return self.keys.number("rope.freq_base_swa", 10000.0)
+        return self.keys.rope_base("rope.freq_base_swa", 10000.0)
 
     def turn(self, frequencies: Frequencies, magnitude: float = 1.0) -> Rope:
         return Rope(frequencies, self.head_width(0), self.interleaved_rope, magnitude)
@@ -295,7 +296,7 @@ class Decoder:
             used,
             self.read_gating(),
             self.reads_normalize(),
-            keys.number("expert_weights_scale", 0.0) or 1.0,
+            keys.not_negative("expert_weights_scale", 0.0) or 1.0,
             groups,
             used_groups,
         )

@@ -1,13 +1,13 @@
 """A model's numbers, read from the keys `{architecture}.…` that its architecture defines."""
 
-import math
-
 import numpy as np
 
 from quant.errors import ModelFileError
 from quant.gguf import Metadata
 
 MAX_LAYERS, MAX_HEADS, MAX_HEAD_WIDTH = 1 << 9, 1 << 12, 1 << 14
+MAX_ROPE_BASE = 1e15
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class Keys:
@@ -27,9 +27,23 @@ class Keys:
         return self.metadata.integer(self.name(key), default)
 
     def number(self, key: str, default: float | None = None) -> float:
-        """Finite; -inf and NaN stand in keys that nobody reads."""
+        """Finite in float32; -inf and NaN stand in keys that nobody reads."""
         value = self.metadata.number(self.name(key), default)
-        if not math.isfinite(value):
+        if not abs(value) <= FLOAT32_MAX:
+            raise self.error(key, f"is {value}")
+        return value
+
+    def not_negative(self, key: str, default: float | None = None) -> float:
+        """A factor, a limit or an epsilon, which have no meaning below 0."""
+        value = self.number(key, default)
+        if value < 0:
+            raise self.error(key, f"is {value}")
+        return value
+
+    def rope_base(self, key: str, default: float | None = None) -> float:
+        """Of rotary frequencies, which fall from pair to pair: above 1."""
+        value = self.number(key, default)
+        if not 1 < value <= MAX_ROPE_BASE:
             raise self.error(key, f"is {value}")
         return value
 

@@ -28,19 +28,18 @@ class Scaling:
 def read_scaling(keys: Keys) -> Scaling:
     context = keys.integer("context_length")
     original = keys.integer("rope.scaling.original_context_length", context)
-    factor = keys.number("rope.scaling.factor", 0.0) or keys.number("rope.scale_linear", 0.0)
+    factor = keys.not_negative("rope.scaling.factor", 0.0)
+    factor = factor or keys.not_negative("rope.scale_linear", 0.0)
     kind = keys.string("rope.scaling.type", "linear")
     if original < 1:
         raise keys.error("rope.scaling.original_context_length", f"is {original}")
     if kind not in ("none", "linear", "yarn", "longrope"):
         raise keys.error("rope.scaling.type", f"is {kind!r}: not supported yet")
-    return Scaling(kind, factor if factor > 0 and kind != "none" else 1.0, original)
+    return Scaling(kind, factor if factor and kind != "none" else 1.0, original)
 
 
-def plain(keys: Keys, base: float, rotary: int) -> Frequencies:
+def plain(base: float, rotary: int) -> Frequencies:
     """base^(−2i / rotary)."""
-    if not base > 1:
-        raise keys.error("rope.freq_base", f"is {base}")
     return (base ** (-np.arange(0, rotary, 2) / rotary)).astype(np.float32)
 
 
@@ -79,7 +78,7 @@ def read_yarn(keys: Keys, fast: float = PLAIN_YARN.fast) -> Yarn:
     for key, value in (("yarn_beta_fast", fast), ("yarn_beta_slow", slow)):
         if value <= 0:
             raise keys.error(f"rope.scaling.{key}", f"is {value}")
-    return Yarn(fast, slow, keys.number("rope.scaling.yarn_log_multiplier", 0.0))
+    return Yarn(fast, slow, keys.not_negative("rope.scaling.yarn_log_multiplier", 0.0))
 
 
 def scaled(
@@ -87,7 +86,9 @@ def scaled(
 ) -> tuple[Frequencies, float]:
     """The frequencies and the magnitude that the file's scaling asks for."""
     scaling, magnitude = read_scaling(keys), keys.number("rope.scaling.attn_factor", 1.0)
-    frequencies = plain(keys, base, rotary)
+    if magnitude <= 0:
+        raise keys.error("rope.scaling.attn_factor", f"is {magnitude}")
+    frequencies = plain(base, rotary)
     if scaling.kind == "longrope":  # its factors are tensors
         return frequencies, magnitude
     stretched = frequencies / scaling.factor

@@ -9,6 +9,7 @@ from ops.interface import Linear, Weight, check_widths
 from quant.errors import ModelFileError
 from quant.gguf import GGUF, Tensor
 
+INCOMPLETE = "the file is incomplete or wrongly converted"  # a hint
 FEED_FORWARD = ("ffn_gate", "ffn_up", "ffn_down")
 FEED_FORWARD_SCALES = frozenset(
     f"{n}{kind}.scale" for n in FEED_FORWARD for kind in ("", "_exps", "_shexp")
@@ -49,7 +50,7 @@ class Weights:
             return self.stacked(name)
         if name not in self._file.tensors:
             message = f"{self._file.path}: the tensor {name} is missing"
-            raise ModelFileError(message, "the file is incomplete or wrongly converted")
+            raise ModelFileError(message, INCOMPLETE)
         self._used.add(name)
         tensor = self._file.tensors[name]
         if tensor.format.dequantize is None:

@@ -1,5 +1,7 @@
 """Files whose tensors do not fit their architecture: each is refused by the tensor's name."""
 
+import re
+
 import numpy as np
 import pytest
 from make_gguf import write_model
@@ -91,4 +93,68 @@ def test_numbers_that_would_take_forever_or_do_not_fit_are_refused(tmp_path, pre
     metadata = {f"{PRESETS[preset].architecture}.{key}": value}
     file = GGUF.open(write_model(tmp_path / "m.gguf", preset, metadata=metadata))
     with pytest.raises(ModelFileError, match=f"{key} is {value}|conv.* has the width"):
+        loading.build(file, 256)
+
+
+@pytest.mark.parametrize(
+    ("preset", "key", "value"),
+    [
+        ("llama", "attention.scale", -0.5),
+        ("llama", "attention.scale", float("nan")),
+        ("llama", "attention.scale", float("inf")),
+        ("llama", "rope.freq_base", 0.0),
+        ("llama", "rope.freq_base", -10000.0),
+        ("llama", "rope.freq_base", 1e30),
+        ("llama", "rope.freq_base", float("nan")),
+        ("llama", "rope.scaling.factor", -4.0),
+        ("llama", "rope.scaling.attn_factor", -1.0),
+        ("llama", "rope.scaling.attn_factor", 0.0),
+        ("gemma3", "rope.freq_base_swa", -1.0),
+        ("laguna", "rope.freq_base_swa", 0.5),
+        ("deepseek2", "rope.scaling.yarn_log_multiplier", -1.0),
+        ("hunyuan-dense", "rope.scaling.alpha", -2.0),
+        ("gemma2", "attn_logit_softcapping", -50.0),
+        ("gemma2", "final_logit_softcapping", -30.0),
+        ("granite", "logit_scale", -8.0),
+        ("granite", "residual_scale", -0.5),
+        ("grok", "attention.output_scale", -0.5),
+        ("mistral3", "attention.temperature_scale", -0.1),
+        ("mpt", "attention.clamp_kqv", -1.0),
+        ("jais", "attention.max_alibi_bias", -8.0),
+        ("qwen3moe", "expert_weights_scale", -1.0),
+        ("hy_v4", "hyper_connection.epsilon", -1.0),
+        ("gpt2", "attention.layer_norm_epsilon", -1.0),
+        ("cohere2moe", "attention.layer_norm_rms_epsilon", -1.0),
+        ("bailingmoe3", "kda.gate_lower_bound", 1.0),
+    ],
+)
+def test_numbers_without_a_meaning_are_refused_with_their_key(tmp_path, preset, key, value):
+    name = f"{PRESETS[preset].architecture}.{key}"
+    file = GGUF.open(write_model(tmp_path / "m.gguf", preset, metadata={name: value}))
+    given = np.float32(value).item()
+    with pytest.raises(ModelFileError, match=re.escape(f"the key {name} is {given}")):
+        loading.build(file, 256)
+
+
+@pytest.mark.parametrize(
+    ("preset", "name"),
+    [
+        ("gpt2", "blk.1.attn_norm.bias"),
+        ("gpt2", "output_norm.bias"),
+        ("bloom", "token_embd_norm.bias"),
+        ("falcon", "blk.0.attn_norm.bias"),
+        ("stablelm", "blk.0.attn_norm.bias"),
+        ("rwkv7", "blk.1.attn_norm_2.bias"),
+    ],
+)
+def test_a_layer_norm_without_its_bias_is_refused(tmp_path, preset, name):
+    file = GGUF.open(write_model(tmp_path / "m.gguf", preset, tensors={name: None}))
+    with pytest.raises(ModelFileError, match=f"the tensor {name} is missing"):
+        loading.build(file, 256)
+
+
+def test_a_model_that_is_not_causal_is_refused(tmp_path):
+    metadata = {"lfm2.attention.causal": False}
+    file = GGUF.open(write_model(tmp_path / "m.gguf", "lfm2", metadata=metadata))
+    with pytest.raises(ModelFileError, match=r"lfm2\.attention\.causal is false"):
         loading.build(file, 256)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from lepton_cli.models.weights import Layer
+from lepton_cli.models.weights import INCOMPLETE, Layer
 from ops.interface import Array, Linear, Operators, check_widths
+from quant.errors import ModelFileError
 
 Mixer = Callable[[Operators, Array, Layer], Array]  # (T, D) -> (T, D), of tokens or of channels
 
@@ -43,8 +44,12 @@ class BiasedRmsNorm:
 @dataclass(frozen=True, slots=True)
 class LayerNorm:
     eps: float
+    biased: bool = False  # where it is of whole rows
 
     def __call__(self, ops: Operators, x: Array, w: Linear, stretch: int | None = None) -> Array:
+        if self.biased and stretch is None and w.bias is None:
+            name = f"{w.weight.name.removesuffix('.weight')}.bias"
+            raise ModelFileError(f"the tensor {name} is missing", INCOMPLETE)
         return ops.layer_norm(x, w, self.eps, stretch)
 
 

@@ -1,5 +1,6 @@
 """Apertus (ETH and EPFL 2025): normalised heads, an ungated feed-forward part with xIELU."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,12 +24,13 @@ class Apertus(Decoder):
         """Of a key without prefix: the model's number, or an entry of the layers' list."""
         metadata, blocks = self.keys.metadata, self.keys.integer("block_count")
         value = metadata.get(key)
-        if not isinstance(value, np.ndarray):
-            return metadata.number(key)
-        if len(value) != blocks or value.dtype.kind != "f":
+        if isinstance(value, np.ndarray) and (len(value) != blocks or value.dtype.kind != "f"):
             message = f"the key {key} has {len(value)} entries for {blocks} layers"
             raise ModelFileError(message)
-        return float(value[layer])
+        number = float(value[layer]) if isinstance(value, np.ndarray) else metadata.number(key)
+        if not math.isfinite(number):
+            raise ModelFileError(f"the key {key} is {number}")
+        return number
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,4 +21,4 @@ class CogVlm(Decoder):
         return super().block(layer)
 
     def rope(self, layer: int) -> Rope | None:
-        return self.turn(plain(self.keys, 10000.0, self.head_width(0)))
+        return self.turn(plain(10000.0, self.head_width(0)))

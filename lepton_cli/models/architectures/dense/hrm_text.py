@@ -29,7 +29,7 @@ class HrmText(Decoder):
         return self.logits(ops, ops.select_outputs(slow))  # (O, V)
 
     def embed(self, ops: Operators) -> Array:
-        return ops.scale(super().embed(ops), self.keys.number("embedding_scale", 0.0) or 1.0)
+        return ops.scale(super().embed(ops), self.keys.not_negative("embedding_scale", 0.0) or 1.0)
 
     def stack(self, ops: Operators, x: Array, first: int, numbers: Iterator[int]) -> Array:
         """Through the layers from `first` on, which are called by the next of the numbers."""

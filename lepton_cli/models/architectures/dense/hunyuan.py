@@ -17,7 +17,7 @@ class Hunyuan(Decoder):
     def rope_base(self) -> float:
         """NTK scaling: a longer context by a longer base."""
         base, width = super().rope_base(), self.head_width(0)
-        alpha = self.keys.number("rope.scaling.alpha", 0.0)
+        alpha = self.keys.not_negative("rope.scaling.alpha", 0.0)
         return base * alpha ** (width / (width - 2)) if alpha > 0 else base
 
 

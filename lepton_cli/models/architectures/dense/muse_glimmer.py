@@ -30,9 +30,9 @@ class MuseGlimmer(Decoder):
         return self.local_rope if self.is_local(layer) else None
 
     def local_base(self) -> float:
-        return self.keys.number("rope.freq_base_swa", self.rope_base())
+        return self.keys.rope_base("rope.freq_base_swa", self.rope_base())
 
     def logits(self, ops: Operators, x: Array) -> Array:
-        y = ops.scale(super().logits(ops, x), self.keys.number("logit_scale"))
-        cap = self.keys.number("final_logit_softcapping", 30.0)
+        y = ops.scale(super().logits(ops, x), self.keys.not_negative("logit_scale"))
+        cap = self.keys.not_negative("final_logit_softcapping", 30.0)
         return ops.softcap(y, cap) if cap > 0 else y

@@ -9,7 +9,7 @@ from ops.interface import Array, Operators, Rope
 
 
 class Olmo(Decoder):
-    has_layer_norms = True
+    has_layer_norms, has_norm_biases = True, False
     interleaved_rope = True
 
     def block(self, layer: int) -> Mixer:
@@ -19,7 +19,7 @@ class Olmo(Decoder):
         return ops.layer_norm(x, self.width, self.eps)
 
     def attention(self, layer: int) -> GroupedAttention:
-        clamp = self.keys.number("attention.clamp_kqv", 0.0)
+        clamp = self.keys.not_negative("attention.clamp_kqv", 0.0)
         return replace(super().attention(layer), clamp=clamp or None)
 
 

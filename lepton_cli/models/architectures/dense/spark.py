@@ -23,6 +23,6 @@ class Spark(Decoder):
 
     @cached_property
     def local_rope(self) -> Rope:
-        base = self.keys.number("rope.freq_base_swa", self.rope_base())
+        base = self.keys.rope_base("rope.freq_base_swa", self.rope_base())
         rotary = self.read_rotary("rope.dimension_count_swa", self.rotary)
         return self.turn(*scaled(self.keys, base, rotary))

@@ -30,7 +30,7 @@ class Talkie(Decoder):
         return ops.rms_norm(x, self.width, self.eps)
 
     def logits(self, ops: Operators, x: Array) -> Array:
-        return ops.scale(super().logits(ops, x), self.keys.number("logit_scale"))
+        return ops.scale(super().logits(ops, x), self.keys.not_negative("logit_scale"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ class Gemma2(Decoder):
 
     def logits(self, ops: Operators, x: Array) -> Array:
         y = super().logits(ops, x)
-        cap = self.keys.number("final_logit_softcapping", self.final_softcap)
+        cap = self.keys.not_negative("final_logit_softcapping", self.final_softcap)
         return ops.softcap(y, cap) if cap else y
 
     def softcap(self) -> float | None:
-        return self.keys.number("attn_logit_softcapping", 50.0)
+        return self.keys.not_negative("attn_logit_softcapping", 50.0) or None
 
     def attention_scale(self, layer: int) -> float:
         if self.layers == self.wide_scale_layers:

@@ -15,11 +15,12 @@ class Gemma3(Gemma2):
 
     def rope_base(self) -> float:
         """Files that ollama converted itself name the bases of global and local layers."""
-        return self.keys.number("rope.freq_base", self.keys.number("rope.global.freq_base", 1e4))
+        older = self.keys.rope_base("rope.global.freq_base", 10000.0)
+        return self.keys.rope_base("rope.freq_base", older)
 
     def rope(self, layer: int) -> Rope | None:
         return self.global_rope if self.window(layer) is None else self.local_rope
 
     def local_base(self) -> float:
-        older = self.keys.number("rope.local.freq_base", 10000.0)
-        return self.keys.number("rope.freq_base_swa", older)
+        older = self.keys.rope_base("rope.local.freq_base", 10000.0)
+        return self.keys.rope_base("rope.freq_base_swa", older)

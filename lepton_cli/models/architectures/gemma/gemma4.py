@@ -86,7 +86,7 @@ class Gemma4(Gemma2):
     def local_rope(self) -> Rope:
         width = self.head_width(layer := self.first(is_local=True))
         rotary = self.read_rotary("rope.dimension_count_swa", width, layer)
-        return Rope(plain(self.keys, self.local_base(), rotary), width, interleaved=False)
+        return Rope(plain(self.local_base(), rotary), width, interleaved=False)
 
     def first(self, *, is_local: bool) -> int:
         """The first layer of a kind; 0 in a model without any."""

@@ -15,5 +15,5 @@ class Jais(Decoder):
         return None
 
     def slopes(self, heads: int) -> tuple[float, ...] | None:
-        most = self.keys.number("attention.max_alibi_bias", 0.0)
+        most = self.keys.not_negative("attention.max_alibi_bias", 0.0)
         return falling_slopes(heads, most) if most else None

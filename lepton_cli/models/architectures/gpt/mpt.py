@@ -15,6 +15,7 @@ from quant.format import FORMATS, dequantize
 
 
 class Mpt(Gpt2):
+    has_norm_biases = False  # some files have them
     has_head_norm = None  # of whole rows
 
     def embed(self, ops: Operators) -> Array:
@@ -24,7 +25,7 @@ class Mpt(Gpt2):
 
     def attention(self, layer: int) -> GroupedAttention:
         """llama.cpp leaves a norm of k out that stands alone."""
-        clamp = self.keys.number("attention.clamp_kqv", 0.0)
+        clamp = self.keys.not_negative("attention.clamp_kqv", 0.0)
         attention = replace(super().attention(layer), whole_rows=True, clamp=clamp or None)
         if attention.head_norm is None and f"blk.{layer}.attn_k_norm" in self.weights:
             self.weights[f"blk.{layer}.attn_k_norm"]
@@ -38,7 +39,7 @@ class Mpt(Gpt2):
         return Divided(inverse_of(self.weights.weight(name)))
 
     def slopes(self, heads: int) -> tuple[float, ...] | None:
-        most = self.keys.number("attention.max_alibi_bias", 0.0)
+        most = self.keys.not_negative("attention.max_alibi_bias", 0.0)
         return falling_slopes(heads, most) if most else None
 
 

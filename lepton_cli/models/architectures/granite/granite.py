@@ -29,14 +29,14 @@ class Granite(Llama):
         return ops.scale(super().logits(ops, x), 1 / self.logit_scale())
 
     def logit_scale(self) -> float:
-        scale = self.keys.number("logit_scale")
+        scale = self.keys.not_negative("logit_scale")
         if scale == 0:
             raise self.keys.error("logit_scale", "is 0")
         return scale
 
     def multiplier(self, key: str, default: float) -> float:
         """0 stands for a multiplier that the model does not have."""
-        return self.keys.number(key, 0.0) or default
+        return self.keys.not_negative(key, 0.0) or default
 
     def rope(self, layer: int) -> Rope | None:
         turns = self.keys.boolean("rope.scaling.finetuned", True)

@@ -10,7 +10,7 @@ class MiniMax01(Decoder):
     unapplied = FEED_FORWARD_SCALES | {"attn_qkv.scale"}
 
     def block(self, layer: int) -> Mixer:
-        scale = self.keys.number("residual_scale")
+        scale = self.keys.not_negative("residual_scale")
         return NormResidual(self.mixer(layer), self.channel(layer), self.norm, scale)
 
     def mixer(self, layer: int) -> Mixer:

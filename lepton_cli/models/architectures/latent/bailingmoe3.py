@@ -25,7 +25,7 @@ class BailingMoe3(BoundedGates, KimiLinear):
         return replace(super().latent(layer), gate="sigmoid")
 
     def lower_bound(self) -> float | None:
-        return self.keys.number("kda.gate_lower_bound")
+        return self.read_lower_bound()
 
     def rope(self, layer: int) -> Rope | None:
         return DeepSeek2.rope(self, layer)

@@ -55,7 +55,7 @@ class DeepSeek2(Decoder):
         return float((stretched * (1 + 0.1 * multiplier * log)) ** 2)
 
     def log_multiplier(self) -> float:
-        return self.keys.number("rope.scaling.yarn_log_multiplier", 0.0) / STORED
+        return self.keys.not_negative("rope.scaling.yarn_log_multiplier", 0.0) / STORED
 
     @property
     def yarn(self) -> Yarn:

@@ -33,4 +33,4 @@ class Dots3(DeepSeek32):
         return self.local_rope if self.is_local(layer) else self.global_rope
 
     def local_base(self) -> float:
-        return self.keys.number("rope.freq_base_swa")
+        return self.keys.rope_base("rope.freq_base_swa")

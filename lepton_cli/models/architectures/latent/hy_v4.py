@@ -25,8 +25,8 @@ class HyV4(DeepSeek32):
             count,
             self.width,
             self.eps,
-            self.keys.number("hyper_connection.epsilon"),
-            self.keys.number("hyper_connection.magnitude"),
+            self.keys.not_negative("hyper_connection.epsilon"),
+            self.keys.not_negative("hyper_connection.magnitude"),
         )
 
     def embed(self, ops: Operators) -> Array:

@@ -30,5 +30,13 @@ class KimiLinear(DeepSeek2):
     def lower_bound(self) -> float | None:
         return None
 
+    def read_lower_bound(self) -> float:
+        """Of the logarithms of decays."""
+        key = "kda.gate_lower_bound"
+        bound = self.keys.number(key)
+        if bound >= 0:
+            raise self.keys.error(key, f"is {bound}")
+        return bound
+
     def rope(self, layer: int) -> Rope | None:
         return None

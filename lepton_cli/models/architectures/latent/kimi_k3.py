@@ -41,8 +41,7 @@ class KimiK3(KimiLinear):
         return replace(super().latent(layer), gate="sigmoid" if gated else None)
 
     def lower_bound(self) -> float | None:
-        key = "kda.gate_lower_bound"
-        return self.keys.number(key) if key in self.keys else None
+        return self.read_lower_bound() if "kda.gate_lower_bound" in self.keys else None
 
     def dense(self, suffix: str = "") -> Mixer:
         return Dense(self.activation, suffix=suffix, limit=self.situ())
@@ -56,4 +55,4 @@ class KimiK3(KimiLinear):
         beta = self.keys.number("activation.situ_beta")
         if beta <= 0:
             raise self.keys.error("activation.situ_beta", f"is {beta}")
-        return Situ(beta, self.keys.number("activation.situ_linear_beta"))
+        return Situ(beta, self.keys.not_negative("activation.situ_linear_beta"))

@@ -12,7 +12,7 @@ class Mistral4(DeepSeek2):
     unapplied = FEED_FORWARD_SCALES
 
     def latent(self, layer: int) -> LatentAttention:
-        scale = self.keys.number("attention.temperature_scale", 0.0)
+        scale = self.keys.not_negative("attention.temperature_scale", 0.0)
         if not scale:
             return super().latent(layer)
         period = self.keys.positive("attention.temperature_length")

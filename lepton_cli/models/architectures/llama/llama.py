@@ -7,4 +7,4 @@ class Llama(Decoder):
     interleaved_rope = True
 
     def attention_scale(self, layer: int) -> float:
-        return self.keys.number("attention.scale", 0.0) or super().attention_scale(layer)
+        return self.keys.not_negative("attention.scale", 0.0) or super().attention_scale(layer)

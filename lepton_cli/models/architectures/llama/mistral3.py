@@ -14,7 +14,7 @@ class Mistral3(Llama):
 
     def attention(self, layer: int) -> GroupedAttention:
         attention = super().attention(layer)
-        scale = self.keys.number("attention.temperature_scale", 0.0)
+        scale = self.keys.not_negative("attention.temperature_scale", 0.0)
         if not scale:
             return attention
         period = read_scaling(self.keys).original_context

@@ -30,4 +30,4 @@ class AfMoe(Decoder):
         return self.local_rope if self.is_local(layer) else self.global_rope
 
     def local_base(self) -> float:
-        return self.keys.number("rope.freq_base_swa", self.rope_base())
+        return self.keys.rope_base("rope.freq_base_swa", self.rope_base())

@@ -22,7 +22,7 @@ class Maple(Decoder):
         return self.local_rope if self.is_local(layer) else None
 
     def local_base(self) -> float:
-        return self.keys.number("rope.freq_base_swa", self.rope_base())
+        return self.keys.rope_base("rope.freq_base_swa", self.rope_base())
 
     @property
     def local_rotary(self) -> int:

@@ -15,5 +15,5 @@ class MiMo2(Decoder):
         return self.local_rope if self.is_local(layer) else self.global_rope
 
     def mixer(self, layer: int) -> Mixer:
-        scale = self.keys.number("attention.value_scale", 0.0)
+        scale = self.keys.not_negative("attention.value_scale", 0.0)
         return Scaled(super().mixer(layer), scale) if scale else super().mixer(layer)

@@ -8,9 +8,10 @@ from lepton_cli.models.weights import FEED_FORWARD_SCALES
 
 
 class Dbrx(Decoder):
-    has_layer_norms = True
+    has_layer_norms, has_norm_biases = True, False
     ffn_norm = "attn_output_norm"  # its name notwithstanding, it stands before the experts
     unapplied = FEED_FORWARD_SCALES
 
     def attention(self, layer: int) -> GroupedAttention:
-        return replace(super().attention(layer), clamp=self.keys.number("attention.clamp_kqv"))
+        clamp = self.keys.not_negative("attention.clamp_kqv")
+        return replace(super().attention(layer), clamp=clamp)

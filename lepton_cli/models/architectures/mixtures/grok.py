@@ -14,7 +14,8 @@ class Grok(Decoder):
     unapplied = FEED_FORWARD_SCALES
 
     def embed(self, ops: Operators) -> Array:
-        return ops.scale(super().embed(ops), self.keys.number("embedding_scale", 78.38367176906169))
+        scale = self.keys.not_negative("embedding_scale", 78.38367176906169)
+        return ops.scale(super().embed(ops), scale)
 
     def block(self, layer: int) -> Mixer:
         own = f"blk.{layer}.layer_output_norm" in self.weights
@@ -33,14 +34,15 @@ class Grok(Decoder):
         return Scaled(Sum(self.mixture(layer), self.dense()), 2**-0.5)
 
     def attention_scale(self, layer: int) -> float:
-        return self.keys.number("attention.output_scale", 0.08838834764831845)
+        return self.keys.not_negative("attention.output_scale", 0.08838834764831845)
 
     def softcap(self) -> float | None:
-        return self.keys.number("attn_logit_softcapping", 30.0)
+        return self.keys.not_negative("attn_logit_softcapping", 30.0) or None
 
     def logits(self, ops: Operators, x: Array) -> Array:
-        y = ops.scale(super().logits(ops, x), self.keys.number("logit_scale", 0.5773502691896257))
-        cap = self.keys.number("final_logit_softcapping", 0.0)
+        scale = self.keys.not_negative("logit_scale", 0.5773502691896257)
+        y = ops.scale(super().logits(ops, x), scale)
+        cap = self.keys.not_negative("final_logit_softcapping", 0.0)
         return ops.softcap(y, cap) if cap > 0 else y
 
     @property

@@ -33,5 +33,5 @@ class GroveMoe(Qwen3):
             raise keys.error("experts_per_group", f"is {neighbours} of {routing.total} experts")
         used = min(routing.used, routing.total // neighbours)
         shared = replace(routing, used=used, neighbours=neighbours)
-        scale = keys.number("expert_group_scale")
+        scale = keys.not_negative("expert_group_scale")
         return Grove(experts, replace(experts, routing=shared, suffix="_chexps"), scale)

@@ -6,7 +6,7 @@ from ops.interface import Array, Operators, Rope
 
 
 class CommandR(Decoder):
-    has_layer_norms = True
+    has_layer_norms, has_norm_biases = True, False
     interleaved_rope = True
     has_head_norm = None  # of the larger model, with weights for each head
 
@@ -14,7 +14,7 @@ class CommandR(Decoder):
         return Parallel(self.mixer(layer), self.channel(layer), self.norm)
 
     def logits(self, ops: Operators, x: Array) -> Array:
-        scale = self.keys.number("logit_scale", 0.0)
+        scale = self.keys.not_negative("logit_scale", 0.0)
         y = super().logits(ops, x)
         return ops.scale(y, scale) if scale else y
 
@@ -36,7 +36,7 @@ class Cohere2Moe(Cohere2):
 
     def read_norm(self) -> str:
         """RMS norms, if the file gives their epsilon."""
-        rms = self.keys.number("attention.layer_norm_rms_epsilon", 0.0)
+        rms = self.keys.not_negative("attention.layer_norm_rms_epsilon", 0.0)
         return "layer_norm_rms" if rms else "layer_norm"
 
     @property

@@ -25,7 +25,7 @@ class Qwen35(Decoder):
         return GatedAttention(attention.heads, attention.rope, attention.head_norm)
 
     def attention_scale(self, layer: int) -> float:
-        return self.keys.number("attention.scale", 0.0) or super().attention_scale(layer)
+        return self.keys.not_negative("attention.scale", 0.0) or super().attention_scale(layer)
 
     def delta(self, layer: int) -> GatedDelta:
         taps = self.keys.positive("ssm.conv_kernel")
