@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ops.interface import Rope
+from ops.interface import Rope, Routing
 from ops.operations.attention import Angles, Attention, NormRopeStore, Rotate, Store
 from ops.operations.base import Buffer, Operation, RowKind
-from ops.operations.elementwise import Add, Columns, Gate, Quantize
+from ops.operations.elementwise import Add, Columns, Gate, Quantize, SelectOutputs
 from ops.operations.experts import Group, Route
 from ops.operations.norms import RmsNorm, RmsNormQuantize
 from ops.operations.products import ExpertProduct, HeadProduct, HeadRows, Product
@@ -235,18 +235,24 @@ def _norm_rope_store(store: Store, q: _Head | None, k: _Head) -> NormRopeStore:
 
 def _group_by_expert(operations: list[Operation]) -> Iterator[Operation]:
     """Gives expert products the rows of each expert, beside the expert of each row."""
-    made: dict[Buffer, tuple[Buffer, Buffer]] = {}
+    made: dict[Buffer, tuple[Buffer, Buffer, Routing]] = {}
     for op in operations:
         if isinstance(op, ExpertProduct):
-            order, starts = made[op.ids]
+            order, starts, _ = made[op.ids]
             yield replace(op, order=order, starts=starts)
             continue
         yield op
-        if isinstance(op, Route):
-            order = Buffer(op.ids.rows, op.ids.width, 1)
-            starts = Buffer("step", 1, op.routing.experts + 1)
-            made[op.ids] = order, starts
-            yield Group(op.ids, order, starts, op.routing, layer=op.layer)
+        match op:
+            case Route(ids=ids, routing=routing):
+                pass
+            case SelectOutputs(x=chosen, y=ids) if chosen in made:
+                routing = made[chosen][2]
+            case _:
+                continue
+        order = Buffer(ids.rows, ids.width, 1)
+        starts = Buffer("step", 1, routing.experts + 1)
+        made[ids] = order, starts, routing
+        yield Group(ids, order, starts, routing, layer=op.layer)
 
 
 def _group_by_head(operations: Iterable[Operation]) -> Iterator[Operation]:

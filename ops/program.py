@@ -80,8 +80,9 @@ class Program:
 
     @property
     def layers(self) -> int:
-        """One more than the last block's number."""
-        return 1 + max((op.layer for op in self.operations if op.layer is not None), default=-1)
+        """One more than the last number of a block, or of keys and values that are kept."""
+        numbers = [op.layer for op in self.operations if op.layer is not None]
+        return 1 + max([*numbers, *(page.layer for page in self.pages)], default=-1)
 
     def weights(self) -> Iterator[Use]:
         """Every use of a weight, in order."""

@@ -4,9 +4,11 @@ import itertools
 from collections.abc import Collection, Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ops.interface import Linear, Weight, check_widths
 from quant.errors import ModelFileError
+from quant.format import FORMATS
 from quant.gguf import GGUF, Tensor
 
 INCOMPLETE = "the file is incomplete or wrongly converted"  # a hint
@@ -152,6 +154,12 @@ class Layer:
     def parts_of_groups(self, name: str, groups: int, parts: int) -> list[Weight]:
         """See Weights."""
         return self._weights.parts_of_groups(f"blk.{self.number}.{name}", groups, parts)
+
+
+def constant(name: str, values: NDArray[np.float32]) -> Weight:  # (rows, columns)
+    """A matrix, or a vector, that no file holds; to be made once for all passes."""
+    rows = np.ascontiguousarray(np.atleast_2d(values))
+    return Weight(name, FORMATS["F32"], rows.shape[1], rows.view(np.uint8))
 
 
 def _of_expert(name: str, number: int) -> str:

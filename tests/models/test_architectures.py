@@ -27,7 +27,16 @@ CAUSAL_PRESETS = sorted(
     name for name, each in PRESETS.items() if decoder_class(each.architecture).sees == "past"
 )
 # presets whose layers hand on more than one buffer
-ENTANGLED = {"kimi-k3", "arwkv7", "gemma3n", "gemma4", "hrm_text", "rwkv7", "talkie"}
+ENTANGLED = {
+    "graniteswitch",
+    "kimi-k3",
+    "arwkv7",
+    "gemma3n",
+    "gemma4",
+    "hrm_text",
+    "rwkv7",
+    "talkie",
+}
 # llama.cpp's logits of these were never recorded
 UNRECORDED = {"bitnet", "codeshell", "ernie4_5", "exaone", "maincoder", "orion", "plamo"}
 UNRECORDED |= {"arwkv7", "starcoder", "xverse"}
@@ -36,7 +45,7 @@ UNRECORDED |= {"mellum", "qwen3vlmoe"}
 UNRECORDED |= {"kimi-k3", "dots3note", "hy_v4"}
 UNRECORDED |= {"afmoe", "laguna", "step35"}
 UNRECORDED |= {"arctic", "cohere2moe", "deepseek2-ocr", "glm-dsa", "granite_swa", "phimoe"}
-UNRECORDED |= {"grovemoe"}
+UNRECORDED |= {"grovemoe", "graniteswitch"}
 UNRECORDED |= {"apertus", "arcee", "baichuan", "chameleon", "jais", "jais2", "olmo"}
 TOLERANCE = {"reference": 1e-10, "cpu": 1e-8}
 GELU_TABLE = 1e-6

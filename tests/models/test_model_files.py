@@ -374,3 +374,17 @@ def test_a_misshapen_tensor_of_a_delta_net_is_named(tmp_path, name):
     for given in (None, np.zeros(shape, np.float32)):
         path = write_model(tmp_path / "m.gguf", "qwen35", tensors={f"blk.0.{name}": given})
         assert f"blk.0.{name.removesuffix('.weight')}" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("token_ids_activate", [40], "has 1 entries for 2 adapters"),
+        ("token_ids_substitute", [50, 100_000], "is [50, 100000] of"),
+        ("count", 5000, "is 5000"),
+    ],
+)
+def test_adapters_that_do_not_fit_are_refused(tmp_path, key, value, complaint):
+    metadata = {f"graniteswitch.adapters.{key}": value}
+    told = refused(write_model(tmp_path / "m.gguf", "graniteswitch", metadata=metadata))
+    assert f"adapters.{key} {complaint}" in told

@@ -7,9 +7,8 @@ from typing import Self
 import numpy as np
 
 from lepton_cli.models.parts.block import Norm, ones_like
-from lepton_cli.models.weights import Layer
+from lepton_cli.models.weights import Layer, constant
 from ops.interface import Array, Operators, Weight, check_widths
-from quant.format import FORMATS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,8 @@ class Lightning:
         """`depth` is 0 for the first layer and 1 for the last; ALiBi's slopes grow less with it."""
         first = 2.0 ** -(2.0 ** -(math.log2(heads) - 3))
         rates = [-(first ** (n + 1)) * (1 - depth + 1e-5) for n in range(heads)]
-        return cls(heads, width, norm, _vector(rates), _vector([0.0] * heads))
+        vectors = (np.array(each, np.float32) for each in (rates, [0.0] * heads))
+        return cls(heads, width, norm, *(constant("lightning attention", each) for each in vectors))
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         rows = self.heads * self.width
@@ -46,8 +46,3 @@ class Lightning:
         y = ops.multiply(y, ops.activate(ops.linear(w.attn_gate, x), "sigmoid"))
         output = replace(w.attn_output, scale=None)  # llama.cpp, whose arithmetic counts, has none
         return ops.linear(output, y)
-
-
-def _vector(values: list[float]) -> Weight:
-    data = np.array([values], np.float32).view(np.uint8)
-    return Weight("lightning attention", FORMATS["F32"], len(values), data)

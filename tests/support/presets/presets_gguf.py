@@ -41,9 +41,10 @@ from preset_parts import (
     shapes,
 )
 from presets_diffusion import DIFFUSION
+from presets_rare import RARE
 from presets_recurrent import RECURRENT
 
-OTHERS = DIFFUSION | RECURRENT
+OTHERS = DIFFUSION | RARE | RECURRENT
 PRESETS = {
     "llama": Preset("llama", DENSE),
     "llama-moe": Preset("llama", ATTENTION | FFN_NORM | EXPERTS, keys=MOE),

@@ -7,6 +7,7 @@ ENTRIES = {
     "granitemoe": Entry(
         "granite:GraniteMoe", "Granite 3 with experts", ("archs2/granitemoe-dense",)
     ),
+    "graniteswitch": Entry("graniteswitch:GraniteSwitch", "Granite with switched adapters"),
     "granite_swa": Entry("granite:GraniteSwa", "Granite 4 with local layers"),
     "minicpm": Entry(
         "minicpm:MiniCpm", "MiniCPM 1, 2", ("archs/minicpm-dense", "archs2/minicpm-moe")
