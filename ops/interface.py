@@ -393,7 +393,7 @@ class Operators(Protocol):
         """x · w; of n weights, each multiplies a stretch of d columns."""
 
     def columns(self, x: Array, start: int, stop: int, stretch: int | None = None) -> Array:
-        """(rows, n·stretch) -> (rows, n·(stop − start)): these columns of each stretch.
+        """(rows, n·stretch) -> (rows, n·(stop − start)): these columns of each stretch, or none.
 
         Without `stretch` of the whole row.
         """
@@ -408,6 +408,13 @@ class Operators(Protocol):
         """(T, S·D), (T, R·S) -> (T, R·D): y_r = Σ_s c[r, s] · x_s, a matrix of each token's own.
 
         x holds S `streams`, one behind the other. With streams of width 1 it is x · c of each row.
+        """
+
+    def balance(self, x: Array, streams: int, iterations: int, eps: float) -> Array:
+        """(T, S·S) -> (T, S·S): weights of S streams that sum to nearly 1 both ways.
+
+        From x[s, r] c[r, s] = softmax over r + eps, divided by (its sum over s) + eps; then
+        `iterations` − 1 times so over r and over s (Sinkhorn and Knopp 1967).
         """
 
     def gaussian_top_k(self, x: Array, deviations: float) -> Array:  # (rows, D) -> (rows, D)

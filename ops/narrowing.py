@@ -13,6 +13,7 @@ from ops.operations.base import Buffer, Operation
 from ops.operations.elementwise import (
     Activate,
     Add,
+    Balance,
     Columns,
     Gate,
     GaussianTopK,
@@ -30,8 +31,8 @@ from ops.operations.norms import LayerNorm, RmsNorm
 from ops.operations.products import ExpertProduct, Product
 
 ROW_BY_ROW = (
-    *(Activate, Add, Attention, Columns, ExpertProduct, ExpertSum, Gate, GaussianTopK, Join),
-    *(LayerNorm, Mix, Multiply, Product, RmsNorm, Rotate, Route, Scale, ScaleBy, Softcap),
+    *(Activate, Add, Attention, Balance, Columns, ExpertProduct, ExpertSum, Gate, GaussianTopK),
+    *(Join, LayerNorm, Mix, Multiply, Product, RmsNorm, Rotate, Route, Scale, ScaleBy, Softcap),
     Temperature,
 )
 """Operators whose results for a token depend on its own rows, and on what sequences keep."""

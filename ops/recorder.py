@@ -25,6 +25,7 @@ from ops.operations.base import Buffer, Operation, Slot
 from ops.operations.elementwise import (
     Activate,
     Add,
+    Balance,
     Clamp,
     Columns,
     Gate,
@@ -222,7 +223,7 @@ class Recorder:
 
     def columns(self, x: Buffer, start: int, stop: int, stretch: int | None = None) -> Buffer:
         stretch = stretch or x.width
-        if not 0 <= start < stop <= stretch or x.width % stretch:
+        if not 0 <= start <= stop <= stretch or x.width % stretch:
             raise ModelFileError(f"columns {start} to {stop} of {stretch} in a row of {x.width}")
         y = x.like(x.width // stretch * (stop - start))
         return self._add(Columns(x, y, start, stop, stretch))
@@ -249,6 +250,10 @@ class Recorder:
             raise ModelFileError(f"{streams} streams in rows of {x.width}, mixed by {c.width}")
         y = x.like(c.width // streams * (x.width // streams))
         return self._add(Mix(x, c, y, streams))
+
+    def balance(self, x: Buffer, streams: int, iterations: int, eps: float) -> Buffer:
+        check_widths(self._maker(x), x.width, streams**2)
+        return self._add(Balance(x, x.like(), streams, iterations, eps))
 
     def gaussian_top_k(self, x: Buffer, deviations: float) -> Buffer:
         return self._add(GaussianTopK(x, x.like(), deviations))

@@ -77,6 +77,17 @@ class Mix(Operation):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Balance(Operation):
+    """Weights of streams, balanced both ways."""
+
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    streams: int
+    iterations: int
+    eps: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class GaussianTopK(Operation):
     x: Buffer = field(metadata=READ)
     y: Buffer = field(metadata=WRITTEN)

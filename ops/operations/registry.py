@@ -5,6 +5,7 @@ from ops.operations.base import Operation
 from ops.operations.elementwise import (
     Activate,
     Add,
+    Balance,
     Clamp,
     Columns,
     Gate,
@@ -36,6 +37,7 @@ RECORDED: tuple[type[Operation], ...] = (
     Activate,
     Add,
     Attention,
+    Balance,
     Clamp,
     Columns,
     Convolve,

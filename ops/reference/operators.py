@@ -243,6 +243,16 @@ class Reference:
         y: Floats = factors @ x.reshape(len(x), streams, -1)  # (T, R, D)
         return y.reshape(len(x), -1)
 
+    def balance(self, x: Floats, streams: int, iterations: int, eps: float) -> Floats:
+        e = np.float32(eps)
+        c = softmax(x.reshape(len(x), streams, streams)) + e  # (T, S, R)
+        c = c / (c.sum(1, keepdims=True) + e)
+        for _ in range(iterations - 1):
+            c = c / (c.sum(2, keepdims=True) + e)
+            c = c / (c.sum(1, keepdims=True) + e)
+        y: Floats = c.swapaxes(1, 2)
+        return y.reshape(x.shape)
+
     def gaussian_top_k(self, x: Floats, deviations: float) -> Floats:
         centred = x - x.mean(-1, keepdims=True)
         deviation = np.sqrt(np.sum(centred * centred, -1, keepdims=True) / (x.shape[1] - 1))

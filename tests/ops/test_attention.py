@@ -54,7 +54,10 @@ class Attention:
         self._sinks = sinks
 
     def forward(self, ops):
-        q, k, v = (ops.embed(table) for table in self.tables)
+        q, k, v = (
+            ops.embed(table) if table.columns else ops.columns(ops.embed(self.tables[0]), 0, 0)
+            for table in self.tables
+        )
         for heads in self.layers:
             q = ops.attention(q, k, v, heads, self._sinks)
         return q
@@ -411,8 +414,9 @@ LATENT = Heads(0, 5, 1, 96, 0.2, value_width=64, keys_hold_values=True)
 
 
 @pytest.mark.parametrize("kv", PAIRS)
-def test_keys_that_begin_with_their_values(kv):
-    check(Attention(LATENT), kv, [5, 70, 1], BLOCK + 9)
+@pytest.mark.parametrize("width", [64, 96])  # 64: nothing follows the value
+def test_keys_that_begin_with_their_values(kv, width):
+    check(Attention(replace(LATENT, head_width=width)), kv, [5, 70, 1], BLOCK + 9)
 
 
 def test_keys_that_begin_with_their_values_are_kept_once():

@@ -287,6 +287,22 @@ def test_streams_mixed_by_factors_of_each_token(width, streams, results):
     Case(lambda ops: ops.mix(ops.embed(table), ops.embed(factors), streams)).check()
 
 
+@pytest.mark.parametrize("streams", [1, 2, 4, 7])
+@pytest.mark.parametrize("iterations", [1, 2, 20])
+def test_weights_of_streams_are_balanced(streams, iterations):
+    table = weight(V, streams**2)
+    Case(lambda ops: ops.balance(ops.embed(table), streams, iterations, 1e-3)).check()
+
+
+def test_balanced_weights_sum_to_1_both_ways_and_are_transposed():
+    step = Step(np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(0, np.int32))
+    logits = np.array([[0, 1, 2, 5, 0, 0, 0, 3, 0]], np.float32)
+    balanced = Reference(step, [None], None).balance(logits, 3, 50, 0.0).reshape(3, 3)
+    np.testing.assert_allclose(balanced.sum(0), 1, 1e-4)
+    np.testing.assert_allclose(balanced.sum(1), 1, 1e-4)
+    assert balanced[0, 1] == balanced.max()  # of 5, from stream 1 to 0
+
+
 @pytest.mark.parametrize("width", [2, 16, 75])
 @pytest.mark.parametrize("deviations", [0.0, 1.3])
 def test_the_largest_of_a_row(width, deviations):

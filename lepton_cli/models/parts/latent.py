@@ -13,7 +13,7 @@ class Projections(NamedTuple):
     """What a token becomes; `q` is None where all columns of the heads turn."""
 
     q: Array | None  # (T, H*plain)
-    q_turned: Array  # (T, H*turning)
+    q_turned: Array  # (T, H*turning); no columns where none turn
     latent: Array  # (T, rank)
     k_turned: Array  # (T, turning)
 
@@ -65,6 +65,8 @@ class LatentAttention:
         matrix, last = w.attn_kv_a_mqa, self.rank + self.turning
         check_widths(matrix.weight.name, matrix.weight.rows, last)
         latent = self.norm(ops, ops.linear(matrix.part(0, self.rank), x), w.attn_kv_a_norm)
+        if not self.turning:
+            return latent, ops.columns(latent, 0, 0)
         k = ops.linear(matrix.part(self.rank, last), x)
         if "attn_k_norm" in w:
             k = self.norm(ops, k, w.attn_k_norm)

@@ -1,10 +1,10 @@
 """Hyper-connections (Zhu et al. 2024): several residual streams beside each other."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lepton_cli.models.parts.block import Mixer, Norm, ones_like
 from lepton_cli.models.weights import Layer, Weights
-from ops.interface import Array, Linear, Operators, check_widths
+from ops.interface import Array, Linear, Operators
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,15 @@ class Streams:
     def entering(self, ops: Operators, x: Array, made_by: Linear) -> Array:  # (T, S*D) -> (T, D)
         return ops.mix(x, self.shares(ops, x, made_by, 1.0), self.count)
 
-    def leaving(self, ops: Operators, x: Array, y: Array, made_by: Linear) -> Array:
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Of the matrix that makes the weights of a mixer's sum, and of what it adds."""
+        return self.count, self.count
+
+    def leaving(self, ops: Operators, x: Array, y: Array, *made_by: Linear) -> Array:
         """(T, S*D), (T, D) -> (T, S*D): the streams with the mixer's result."""
-        shares = self.shares(ops, x, made_by, self.magnitude)
+        [last] = made_by
+        shares = self.shares(ops, x, last, self.magnitude)
         return ops.add(x, ops.multiply(ops.join([y] * self.count), shares))
 
     def shares(self, ops: Operators, x: Array, made_by: Linear, most: float) -> Array:
@@ -35,15 +41,33 @@ class Streams:
         y = ops.scale(ops.activate(ops.linear(made_by, normed), "sigmoid"), most)
         return ops.add(y, ops.scale(ones_like(ops, y), self.least))
 
-    def matrix(self, w: Layer | Weights, name: str, part: int = 0, parts: int = 1) -> Linear:
-        """Rows of `name`_fn with their biases, and a scale for each part. Raises ModelFileError."""
-        stretch, matrix = (self.count * part, self.count * (part + 1)), w[f"{name}_fn"].weight
-        check_widths(matrix.name, matrix.rows, self.count * parts)
-        return Linear(
-            matrix.part(*stretch),
-            w[f"{name}_base"].weight.columns_part(*stretch),
-            w[f"{name}_scale"].weight.columns_part(part, part + 1),
-        )
+    def matrices(self, w: Layer | Weights, name: str, *rows: int) -> list[Linear]:
+        """So many rows of `name`_fn with their biases, and a scale for each part.
+
+        Raises ModelFileError.
+        """
+        matrix, base, scale = (w[f"{name}_{end}"].weight for end in ("fn", "base", "scale"))
+        parts = Linear(matrix, base).parts(*rows)
+        return [replace(part, scale=scale.columns_part(n, n + 1)) for n, part in enumerate(parts)]
+
+
+@dataclass(frozen=True, slots=True)
+class MixingStreams(Streams):
+    """What goes on of each stream is a sum of all, whose weights sum to nearly 1 both ways."""
+
+    iterations: int
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        return self.count, self.count, self.count**2
+
+    def leaving(self, ops: Operators, x: Array, y: Array, *made_by: Linear) -> Array:
+        shared, mixed = made_by
+        normed = ops.rms_norm(x, self.count * self.width, self.norm_eps)
+        shares = ops.scale(ops.activate(ops.linear(shared, normed), "sigmoid"), self.magnitude)
+        balanced = ops.balance(ops.linear(mixed, normed), self.count, self.iterations, self.least)
+        added = ops.multiply(ops.join([y] * self.count), shares)
+        return ops.add(added, ops.mix(x, balanced, self.count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +84,6 @@ class StreamBlock:
         return self.half(ops, x, w, self.channel, "ffn")
 
     def half(self, ops: Operators, x: Array, w: Layer, mixer: Mixer, name: str) -> Array:
-        first, last = (self.streams.matrix(w, f"hc_{name}", part, 2) for part in (0, 1))
+        first, *last = self.streams.matrices(w, f"hc_{name}", *self.streams.rows)
         y = self.norm(ops, self.streams.entering(ops, x, first), w[f"{name}_norm"])
-        return self.streams.leaving(ops, x, mixer(ops, y, w), last)
+        return self.streams.leaving(ops, x, mixer(ops, y, w), *last)

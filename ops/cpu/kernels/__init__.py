@@ -16,6 +16,7 @@ from ops.cpu.kernels import (
     recurrence,
     replay,
     scan,
+    streams,
 )
 from ops.cpu.kernels.attention import attend as attention
 from ops.cpu.kernels.attention import cached, heads
@@ -29,6 +30,7 @@ KERNELS: dict[str, Callable[..., None]] = {
     "scale_by": elementwise.scale_by,
     "columns": elementwise.columns,
     "join": elementwise.join,
+    "balance": streams.balance,
     "mix": elementwise.mix,
     "gaussian_top_k": elementwise.gaussian_top_k,
     "scale": elementwise.map_one_by_number(simd.multiply),

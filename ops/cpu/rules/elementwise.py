@@ -5,6 +5,7 @@ from ops.cpu.lower import Call, Lowering, Rules, rows, rows_step
 from ops.operations.elementwise import (
     Activate,
     Add,
+    Balance,
     Clamp,
     Columns,
     Gate,
@@ -38,6 +39,11 @@ def _scale_by(low: Lowering, op: ScaleBy) -> Call:
     weights = op.w.weight.columns
     shape = (op.x.width // weights, weights, *rows(op.x))
     return Call("scale_by", (op.x, op.y, low.floats(op.w.weight), *shape))
+
+
+def _balance(low: Lowering, op: Balance) -> Call:
+    shape = (op.streams, op.iterations, float(op.eps), *rows(op.x))
+    return Call("balance", (op.x, op.y, *shape))
 
 
 def _columns(low: Lowering, op: Columns) -> Call:
@@ -100,6 +106,7 @@ def _select_outputs(low: Lowering, op: SelectOutputs) -> Call:
 RULES: Rules = {
     Activate: _activate,
     Add: _add,
+    Balance: _balance,
     Clamp: _clamp,
     Columns: _columns,
     Gate: _gate,

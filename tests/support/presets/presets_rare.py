@@ -1,6 +1,24 @@
 """Tiny models whose parts no other architecture has."""
 
-from preset_parts import FFN, FFN_NORM, FUSED, Preset
+from typing import Any
+
+from preset_parts import (
+    CHOSEN_WITH_BIAS,
+    EXPERTS,
+    FFN,
+    FFN_NORM,
+    FUSED,
+    KIMI_DELTA,
+    KIMI_KEYS,
+    KIMI_SIZES,
+    LATENT_SIZES,
+    LOW_RANK_QUERIES,
+    MOE,
+    SHARED_EXPERT,
+    Preset,
+    instead,
+    shapes,
+)
 
 # adapters of rank r for two kinds of tokens, and slot 0 for the others: s slots
 SWITCHED = {
@@ -16,7 +34,64 @@ SWITCHED = {
     )
     for part, shape in (("a", down), ("b", up))
 }
+# four streams beside each other: M columns in all, m numbers that mix them, 4 of what enters
+MIXED_STREAMS = shapes(
+    "hc_attn_fn.weight:mM hc_attn_base.weight:m hc_attn_scale.weight:3"
+    " hc_ffn_fn.weight:mM hc_ffn_base.weight:m hc_ffn_scale.weight:3"
+)
+STREAM_SIZES = {"M": 256, "m": 24, "3": 3, "4": 4}
+STREAM_KEYS: dict[str, Any] = {
+    "hyper_connection.count": 4,
+    "hyper_connection.epsilon": 1e-6,
+    "hyper_connection.sinkhorn_iterations": 20,
+    "swiglu_clamp_exp": [0.1, 0.2],
+    "expert_shared_count": 1,
+}
+POOLED_INDEXER = shapes(
+    "indexer.k_norm.weight:i indexer.k_norm.bias:i indexer.proj.weight:2D"
+    " indexer.attn_k.weight:iD indexer.attn_q_b.weight:er indexer_compressor_gate.weight:iD"
+    " indexer_compressor_ape.weight:4i"
+)
 RARE = {
+    "glm5-next": Preset(
+        "glm5-next",
+        KIMI_DELTA
+        | shapes("ssm_a:h")
+        | FFN_NORM
+        | EXPERTS
+        | SHARED_EXPERT
+        | CHOSEN_WITH_BIAS
+        | MIXED_STREAMS,
+        keys=KIMI_KEYS
+        | MOE
+        | STREAM_KEYS
+        | {"attention.key_length": 32, "attention.value_length": 32, "rope.dimension_count": 0}
+        | {
+            "attention.q_lora_rank": 32,
+            "attention.kv_lora_rank": 32,
+            "leading_dense_block_count": 1,
+        }
+        | {"attention.key_length_mla": 16, "attention.value_length_mla": 12}
+        | {"attention.head_count": 4, "attention.head_count_kv": [1, 0]}
+        | {"expert_gating_func": 2, "expert_weights_norm": True, "expert_weights_scale": 2.5}
+        | {"attention.indexer.head_count": 2, "attention.indexer.key_length": 8}
+        | {"attention.indexer.top_k": 256, "attention.indexer.kpool": 4}
+        | {"kda.gate_lower_bound": -5.0},
+        dimensions=KIMI_SIZES
+        | LATENT_SIZES
+        | STREAM_SIZES
+        | {"q": 64, "m": 24, "l": 32, "i": 8, "e": 16, "2": 2},
+        layers={
+            0: instead(
+                FFN
+                | LOW_RANK_QUERIES
+                | POOLED_INDEXER
+                | shapes("attn_norm.weight:D attn_kv_a_mqa.weight:rD attn_kv_a_norm.weight:r")
+                | shapes("attn_output.weight:Do attn_k_b.weight:Hrn attn_v_b.weight:Hvr"),
+                KIMI_DELTA | EXPERTS | SHARED_EXPERT | CHOSEN_WITH_BIAS,
+            )
+        },
+    ),
     "graniteswitch": Preset(
         "graniteswitch",
         FUSED | FFN_NORM | FFN | SWITCHED,

@@ -17,6 +17,7 @@ ENTRIES = {
     "deepseek32": Entry("deepseek32:DeepSeek32", "DeepSeek V3.2", ("archs2/deepseek32-moe",)),
     "dots3note": Entry("dots3:Dots3", "dots 3"),
     "glm-dsa": Entry("deepseek32:GlmDsa", "GLM-5"),
+    "glm5-next": Entry("glm5_next:Glm5Next", "GLM-5-Next"),
     "hy_v4": Entry("hy_v4:HyV4", "Hunyuan 4"),
     "kimi-k3": Entry("kimi_k3:KimiK3", "Kimi K3"),
     "kimi-linear": Entry("kimi:KimiLinear", "Kimi Linear", ("archs2/kimi-linear-moe",)),

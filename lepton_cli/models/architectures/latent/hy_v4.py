@@ -4,39 +4,26 @@ from dataclasses import replace
 from functools import cached_property
 
 from lepton_cli.models.architectures.latent.deepseek32 import DeepSeek32
-from lepton_cli.models.parts.block import Mixer
+from lepton_cli.models.architectures.latent.streamed import Streamed
 from lepton_cli.models.parts.feed_forward import Limit, Mixture
 from lepton_cli.models.parts.latent import LatentAttention
-from lepton_cli.models.parts.streams import StreamBlock, Streams
+from lepton_cli.models.parts.streams import Streams
 from ops.interface import Array, Operators
 
-MAX_STREAMS = 64
 
-
-class HyV4(DeepSeek32):
-    has_next_token = False  # its further blocks read streams
-
+class HyV4(Streamed, DeepSeek32):
     @cached_property
     def streams(self) -> Streams:
-        count = self.keys.positive("hyper_connection.count")
-        if count > MAX_STREAMS:
-            raise self.keys.error("hyper_connection.count", f"is {count}")
         return Streams(
-            count,
+            self.stream_count(),
             self.width,
             self.eps,
             self.keys.not_negative("hyper_connection.epsilon"),
             self.keys.not_negative("hyper_connection.magnitude"),
         )
 
-    def embed(self, ops: Operators) -> Array:
-        return ops.join([super().embed(ops)] * self.streams.count)
-
-    def block(self, layer: int) -> Mixer:
-        return StreamBlock(self.mixer(layer), self.channel(layer), self.norm, self.streams)
-
     def final_norm(self, ops: Operators, x: Array) -> Array:
-        made_by = self.streams.matrix(self.weights, "output_hc")
+        [made_by] = self.streams.matrices(self.weights, "output_hc", self.streams.count)
         return super().final_norm(ops, self.streams.entering(ops, x, made_by))
 
     def latent(self, layer: int) -> LatentAttention:

@@ -13,7 +13,7 @@ class BoundedGates(Decoder):
     """Lists bound the gates of each layer's experts, and those of dense and shared parts."""
 
     def channel(self, layer: int) -> Mixer:
-        bound = Limit(self.keys.number_at("swiglu_clamp_shexp", layer, 0.0))
+        bound = self.bound("swiglu_clamp_shexp", layer)
         if f"blk.{layer}.ffn_gate_inp" not in self.weights:
             return Dense(self.activation, limit=bound)
         mixture = self.mixture(layer)
@@ -22,8 +22,10 @@ class BoundedGates(Decoder):
         return Sum(mixture, Shared(Dense(self.activation, suffix=SHARED, limit=bound)))
 
     def mixture(self, layer: int) -> Mixture:
-        bound = Limit(self.keys.number_at("swiglu_clamp_exp", layer, 0.0))
-        return replace(super().mixture(layer), limit=bound)
+        return replace(super().mixture(layer), limit=self.bound("swiglu_clamp_exp", layer))
+
+    def bound(self, key: str, layer: int) -> Limit:
+        return Limit(self.keys.number_at(key, layer, 0.0))
 
 
 class Step35(BoundedGates):
