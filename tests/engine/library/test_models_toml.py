@@ -13,6 +13,7 @@ from quant.errors import LeptonError
 def test_models_toml_is_well_formed():
     aliases = load_aliases()
     assert {"builtin", "qwen3-0.6b", "llama-3.2-1b", "gpt-oss-20b"} <= aliases.keys()
+    assert {"qwen3.5-4b", "gemma-4-e2b", "lfm2-1.2b", "glm-4.7-flash"} <= aliases.keys()
     for name, alias in aliases.items():
         assert name == name.lower()
         assert alias.file.endswith(".gguf")
