@@ -36,10 +36,11 @@ Activation = Literal[
     "tanh",
     "exp",
     "elu",
+    "signed_root",
     "clamped_swiglu",
 ]
 """`gelu`: its tanh form; `gelu_exact`: x·Φ(x); `gelu_quick`: x·σ(1.702 x); `softplus`: ln(1 + eˣ);
-`elu`: x, below 0 eˣ − 1;
+`elu`: x, below 0 eˣ − 1; `signed_root`: ±√max(|x|, 1e-6) with the sign of x, of 0 0;
 `clamped_swiglu`, of gates alone: g·σ(1.702 g)·(u + 1), g = min(gate, 7), u = up in ±7."""
 
 Gating = Literal["softmax", "sigmoid", "softmax_of_chosen", "sqrt_softplus"]
@@ -226,6 +227,26 @@ class DeltaHeads:
 
 
 @dataclass(frozen=True, slots=True)
+class Ngrams:
+    """Rows of a table for the last 2, 3, ... tokens: hash mod size + offset, for each of `sizes`.
+
+    The hash of n tokens is the XOR of the products of each, the last one first, with its
+    multiplier, modulo 2⁶⁴. The sizes are divided evenly among the numbers n. Tokens up to an `end`
+    before the last one, and those before the sequence, count as `end`.
+    """
+
+    multipliers: tuple[int, ...]  # one for each token of the longest
+    sizes: tuple[int, ...]
+    offsets: tuple[int, ...]
+    end: int
+
+    @property
+    def heads(self) -> int:
+        """Rows for each number of tokens."""
+        return len(self.sizes) // (len(self.multipliers) - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class ExpertChoice:
     """The experts chosen for each token: ids int32 (T, k), weights float32 (T, k)."""
 
@@ -287,6 +308,12 @@ class Operators(Protocol):
 
     def embed_positions(self, table: Weight) -> Array:  # (S, D) -> (T, D)
         """The table's rows for the step's positions."""
+
+    def embed_ngrams(self, table: Weight, ngrams: Ngrams) -> Array:  # (V, D) -> (T, heads·D)
+        """The table's rows for each token and those before it, side by side.
+
+        A layer keeps the last tokens for the next step.
+        """
 
     def linear(self, w: Linear, x: Array) -> Array:  # (R, N), (rows, N) -> (rows, R)
         """x Wᵀ + b."""

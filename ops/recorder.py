@@ -14,6 +14,7 @@ from ops.interface import (
     ExpertChoice,
     Heads,
     Linear,
+    Ngrams,
     Operators,
     Rope,
     Routing,
@@ -47,6 +48,7 @@ from ops.operations.recurrence import (
     Convolve,
     DeltaRule,
     LinearAttention,
+    NgramRows,
     SelectiveScan,
     Shift,
     matrices,
@@ -77,6 +79,17 @@ class Recorder:
     def embed_positions(self, table: Weight) -> Buffer:
         _check_experts(table, 1)
         return self._add(Embed(Buffer("tokens", 1, table.columns), table, "positions"))
+
+    def embed_ngrams(self, table: Weight, ngrams: Ngrams) -> Buffer:
+        _check_experts(table, 1)
+        for size, offset in zip(ngrams.sizes, ngrams.offsets, strict=True):
+            if size < 1 or offset < 0 or offset + size > table.rows:
+                taken = f"rows {offset} to {offset + size} are used"
+                raise ModelFileError(f"the tensor {table.name} has {table.rows} rows, {taken}")
+        slot = self._slot("n-grams", (len(ngrams.multipliers) - 1,))
+        rows = Buffer("tokens", 1, len(ngrams.sizes))
+        self._add(NgramRows(rows, ngrams, slot=slot))
+        return self._add(Embed(rows.like(rows.width * table.columns), table, "rows", rows))
 
     def linear(self, w: Linear, x: Buffer) -> Buffer:
         self._check_product(w, x, 1)

@@ -18,14 +18,19 @@ from ops.operations.base import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embed(Operation):
-    """The table's rows for the step's tokens, or for their positions."""
+    """The table's rows for the step's tokens, or for their positions, or those that `rows` names.
+
+    What `rows` names for a token stands side by side.
+    """
 
     y: Buffer = field(metadata=WRITTEN)
     table: Weight = field(metadata=TABLE)
-    index: Literal["tokens", "positions"] = "tokens"
+    index: Literal["tokens", "positions", "rows"] = "tokens"
+    rows: Buffer | None = field(default=None, metadata=READ)
 
     def costs(self, step: Step, cache: PositionBytes) -> Cost:
-        return Cost(self.y.count(step) * self.table.data.shape[1])
+        each = self.y.width // self.table.columns * self.table.data.shape[1]
+        return Cost(self.y.count(step) * each)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

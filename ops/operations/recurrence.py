@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from ops.interface import DeltaHeads, Linear, Step, Weight
+from ops.interface import DeltaHeads, Linear, Ngrams, Step, Weight
 from ops.operations.base import (
     READ,
     VECTOR,
@@ -46,6 +46,14 @@ class Shift(Recurrent):
 
     x: Buffer = field(metadata=READ)
     y: Buffer = field(metadata=WRITTEN)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NgramRows(Recurrent):
+    """The rows of a table for each token and those before it; its slot holds the last tokens."""
+
+    y: Buffer = field(metadata=WRITTEN)  # int32
+    ngrams: Ngrams
 
 
 COLUMNS = 16

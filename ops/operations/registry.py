@@ -31,7 +31,14 @@ from ops.operations.products import (
     JoinedProducts,
     Product,
 )
-from ops.operations.recurrence import Convolve, DeltaRule, LinearAttention, SelectiveScan, Shift
+from ops.operations.recurrence import (
+    Convolve,
+    DeltaRule,
+    LinearAttention,
+    NgramRows,
+    SelectiveScan,
+    Shift,
+)
 
 RECORDED: tuple[type[Operation], ...] = (
     Activate,
@@ -53,6 +60,7 @@ RECORDED: tuple[type[Operation], ...] = (
     LinearAttention,
     Mix,
     Multiply,
+    NgramRows,
     Product,
     RmsNorm,
     Rotate,

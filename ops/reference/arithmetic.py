@@ -53,6 +53,7 @@ ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
     "softplus": lambda x: np.logaddexp(np.float32(0), x),
     "tanh": np.tanh,
     "exp": np.exp,
+    "signed_root": lambda x: np.sign(x) * np.sqrt(np.maximum(np.abs(x), np.float32(1e-6))),
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, np.float32(0)))),
 }
 

@@ -13,6 +13,7 @@ from ops.interface import (
     ExpertChoice,
     Heads,
     Linear,
+    Ngrams,
     Rope,
     Routing,
     Step,
@@ -27,6 +28,7 @@ from ops.reference.recurrence import (
     attend_corrected,
     fold,
     learn,
+    ngram_rows,
     scan,
     unfolded,
 )
@@ -63,6 +65,18 @@ class Reference:
 
     def embed_positions(self, table: Weight) -> Floats:
         return self.values(table)[self.step.positions]
+
+    def embed_ngrams(self, table: Weight, ngrams: Ngrams) -> Floats:
+        before = len(ngrams.multipliers) - 1
+        slot, values = self._slot("n-grams", (before,)), self.values(table)
+        rows = list[Floats]()
+        for run, cache in zip(self.step.runs(), self.sequences, strict=True):
+            kept = cache.slot(slot)  # tokens + 1; 0 before the first
+            tokens = [*(kept.astype(np.int64) - 1), *self.step.tokens[run].astype(np.int64)]
+            for n in range(before, len(tokens)):
+                rows.append(values[ngram_rows(tokens[n - before : n + 1], ngrams)].reshape(-1))
+            kept[:] = np.array(tokens[len(tokens) - before :]) + 1
+        return np.stack(rows)
 
     def linear(self, w: Linear, x: Floats) -> Floats:
         scale, x = self.values(w.scale)[0] if w.scale else 1, self.entering(w.weight, x)

@@ -1,9 +1,10 @@
 """Recurrent states, one run at a time: loops over its tokens."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ops.interface import Ngrams
 from ops.operations.recurrence import COLUMNS
 from ops.reference.arithmetic import Floats
 
@@ -62,3 +63,20 @@ def learn(
         error = v[t] - np.einsum("hde,hd->he", state, k[t])
         state += k[t][..., None] * (rate[t][:, None] * error)[:, None]
         yield np.einsum("hde,hd->he", state, q[t])
+
+
+def ngram_rows(tokens: Sequence[int], ngrams: Ngrams) -> list[int]:
+    """The rows of a table for these tokens, of which the last is the present one."""
+    recent, ended = [int(tokens[-1])], False
+    for token in reversed(tokens[:-1]):
+        ended = ended or token < 0 or token == ngrams.end
+        recent.append(ngrams.end if ended else int(token))
+    rows = list[int]()
+    for length in range(2, len(recent) + 1):
+        mixed = 0
+        for token, multiplier in zip(recent[:length], ngrams.multipliers, strict=False):
+            mixed ^= token * multiplier % (1 << 64)
+        heads = slice((length - 2) * ngrams.heads, (length - 1) * ngrams.heads)
+        places = zip(ngrams.sizes[heads], ngrams.offsets[heads], strict=True)
+        rows += [mixed % size + offset for size, offset in places]
+    return rows

@@ -388,3 +388,19 @@ def test_adapters_that_do_not_fit_are_refused(tmp_path, key, value, complaint):
     metadata = {f"graniteswitch.adapters.{key}": value}
     told = refused(write_model(tmp_path / "m.gguf", "graniteswitch", metadata=metadata))
     assert f"adapters.{key} {complaint}" in told
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("ple.layers", [0, 1], "is [0, 1]"),
+        ("ple.layers", [2], "is [2]"),
+        ("ple.ngram_size", 1, "is 1"),
+        ("ple.head_offsets", [0, 61], "has 2 entries of 4"),
+        ("ple.conv_kernel", 0, "is 0"),
+        ("hyper_connection.count", 100, "is 100"),
+    ],
+)
+def test_numbers_of_ngrams_and_streams_that_do_not_fit_are_refused(tmp_path, key, value, complaint):
+    path = write_model(tmp_path / "m.gguf", "qwen4exp", metadata={f"qwen4exp.{key}": value})
+    assert f"qwen4exp.{key} {complaint}" in refused(path)

@@ -150,7 +150,10 @@ def _tensors(preset: Preset, layers: int) -> dict[str, str]:
 
 
 def _add_key(writer: Any, key: str, value: Any) -> None:
-    if isinstance(value, list):
+    if isinstance(value, np.ndarray):
+        kind = gguf.GGUFValueType[value.dtype.name.upper()]
+        writer.add_key_value(key, value.tolist(), gguf.GGUFValueType.ARRAY, sub_type=kind)
+    elif isinstance(value, list):
         writer.add_array(key, value)
     elif isinstance(value, int) and not isinstance(value, bool):
         writer.add_uint32(key, value)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from lepton_cli.models.parts.block import Norm
 from lepton_cli.models.weights import Layer
-from ops.interface import Array, DeltaHeads, Linear, Operators, check_widths
+from ops.interface import Activation, Array, DeltaHeads, Linear, Operators, check_widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,14 @@ class ShortConvolution:
 class GatedDelta:
     """Gated delta net (Yang et al. 2024): a short convolution, the delta rule, a gated norm.
 
-    q and k have the length 1, the heads' results a norm before their gate σ(z)·z.
+    q and k have the length 1, the heads' results a norm before their gate of z.
     """
 
     heads: DeltaHeads
     norm: Norm
     eps: float  # of the lengths
     taps: int  # of the convolution
+    gate: Activation = "silu"
 
     def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
         qkv, z = self.project(ops, x, w)
@@ -48,7 +49,7 @@ class GatedDelta:
         q, k = (of_length_1(ops, each, heads.key_width, self.eps) for each in (q, k))
         y = ops.delta_rule(q, k, v, decay, rate, heads)  # (T, H*e)
         y = self.norm(ops, y, w.ssm_norm, heads.value_width)
-        return ops.linear(w.ssm_out, ops.gate(z, y, "silu"))
+        return ops.linear(w.ssm_out, ops.gate(z, y, self.gate))
 
     @property
     def widths(self) -> tuple[int, int, int]:

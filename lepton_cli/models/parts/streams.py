@@ -1,6 +1,7 @@
 """Hyper-connections (Zhu et al. 2024): several residual streams beside each other."""
 
 from dataclasses import dataclass, replace
+from functools import reduce
 
 from lepton_cli.models.parts.block import Mixer, Norm, ones_like
 from lepton_cli.models.weights import Layer, Weights
@@ -68,6 +69,56 @@ class MixingStreams(Streams):
         balanced = ops.balance(ops.linear(mixed, normed), self.count, self.iterations, self.least)
         added = ops.multiply(ops.join([y] * self.count), shares)
         return ops.add(added, ops.mix(x, balanced, self.count))
+
+
+def mean_of_streams(ops: Operators, x: Array, count: int, width: int) -> Array:
+    """(T, S*D) -> (T, D)."""
+    starts = range(0, count * width, width)
+    total = reduce(ops.add, [ops.columns(x, n, n + width) for n in starts])
+    return ops.scale(total, 1 / count)
+
+
+@dataclass(frozen=True, slots=True)
+class GatedStreams:
+    """A mixer reads the mean of the streams, each behind a norm and a gate of low rank.
+
+    Its result is added to each stream with a weight of its own.
+    """
+
+    count: int
+    width: int
+    norm: Norm
+
+    def normed(self, ops: Operators, x: Array, w: Linear) -> Array:  # (T, S*D) -> same
+        return self.norm(ops, x, w.folded(self.count), self.width)
+
+    def entering(self, ops: Operators, normed: Array, w: Layer | Weights, name: str) -> Array:
+        """(T, S*D) -> (T, D): made of the streams behind their norm."""
+        low = ops.scale(ops.linear(w[f"{name}_down"], normed), 1 / self.count)
+        gate = ops.linear(w[f"{name}_up"], ops.activate(low, "silu"))
+        gated = ops.gate(gate, normed, "sigmoid")
+        return mean_of_streams(ops, gated, self.count, self.width)
+
+    def leaving(self, ops: Operators, x: Array, y: Array, normed: Array, w: Linear) -> Array:
+        """(T, S*D), (T, D), (T, S*D) -> (T, S*D): the streams with the mixer's result."""
+        shares = ops.activate(ops.scale(ops.linear(w, normed), 1 / self.count), "sigmoid")
+        return ops.add(x, ops.multiply(ops.join([y] * self.count), ops.scale(shares, 2.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class GatedStreamBlock:
+    """Two mixers between such streams."""
+
+    mixer: Mixer
+    channel: Mixer
+    streams: GatedStreams
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        for mixer, name in ((self.mixer, "hc_attn"), (self.channel, "hc_ffn")):
+            normed = self.streams.normed(ops, x, w[f"{name}_norm"])
+            y = mixer(ops, self.streams.entering(ops, normed, w, name), w)
+            x = self.streams.leaving(ops, x, y, normed, w[f"{name}_inject"])
+        return x
 
 
 @dataclass(frozen=True, slots=True)

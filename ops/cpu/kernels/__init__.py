@@ -12,6 +12,7 @@ from ops.cpu.kernels import (
     experts,
     limits,
     linear,
+    ngrams,
     packing,
     recurrence,
     replay,
@@ -44,6 +45,7 @@ KERNELS: dict[str, Callable[..., None]] = {
     "angles": elementwise.angles,
     "rope": elementwise.rope,
     "temperature": elementwise.temperature,
+    "ngram_rows": ngrams.ngram_rows,
     "convolve": recurrence.convolve,
     "delta_rule_head": delta_rule.delta_rule(per_row=False),
     "delta_rule_row": delta_rule.delta_rule(per_row=True),
@@ -70,6 +72,7 @@ for _format, _module in kernel_formats().items():
     _row, _product = embed.row_of(_kernels), linear.loop_of(_kernels)
     KERNELS[f"embed_{_format}"] = embed.embed(_row)
     KERNELS[f"embed_positions_{_format}"] = embed.embed_positions(_row)
+    KERNELS[f"embed_rows_{_format}"] = embed.embed_rows(_row)
     KERNELS[f"linear_{_format}"] = linear.dense(*_product, linear.Plain())
     KERNELS[f"expert_linear_{_format}"] = linear.grouped(*_product, linear.Plain())
     for _activation, _gate in vectors.GATES.items():

@@ -149,7 +149,13 @@ def elu(x):
     return x if x > 0 else np.float32(math.expm1(float(x)))
 
 
-EACH = {"softplus": softplus, "gelu_exact": gelu_exact, "elu": elu}
+@device
+def signed_root(x):
+    root = np.float32(math.sqrt(max(abs(x), np.float32(1e-6))))
+    return -root if x < 0 else root if x > 0 else ZERO
+
+
+EACH = {"softplus": softplus, "gelu_exact": gelu_exact, "elu": elu, "signed_root": signed_root}
 
 
 @device

@@ -53,3 +53,16 @@ def embed(row):
 def embed_positions(row):
     """(S, D) -> (T, D): the rows of the step's positions."""
     return _gather(row, POSITIONS)
+
+
+def embed_rows(row):
+    """(V, D), (T, k) -> (T, k·D): the rows that each token names."""
+
+    def kernel(op, step, thread, threads):
+        table, row_bytes, columns = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
+        y, ids = load_i64(op, 3), load_i64(op, 5)
+        count = load_i64(step, load_i64(op, 4)) * load_i64(op, 6)
+        for n in range(count * thread // threads, count * (thread + 1) // threads):
+            row(table + load_i32(ids, n) * row_bytes, y + 4 * n * columns, columns)
+
+    return kernel

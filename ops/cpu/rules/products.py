@@ -28,9 +28,11 @@ def _embed(low: Lowering, op: Embed) -> Call:
         data, kind = low.keep(table.data), table.format
     else:
         data = low.floats(table)
-    kernel = {"tokens": "embed", "positions": "embed_positions"}[op.index]
-    row = row_bytes(kind, table.columns)
-    return Call(f"{kernel}_{kind.name}", (data, row, table.columns, op.y, TOKENS))
+    operands = (data, row_bytes(kind, table.columns), table.columns, op.y, TOKENS)
+    if op.rows is not None:
+        return Call(f"embed_rows_{kind.name}", (*operands, op.rows, op.rows.width))
+    kernel = "embed" if op.index == "tokens" else "embed_positions"
+    return Call(f"{kernel}_{kind.name}", operands)
 
 
 NO_MATRIX: Matrix = (0, 0, 0)

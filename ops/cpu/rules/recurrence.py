@@ -3,7 +3,14 @@
 import numpy as np
 
 from ops.cpu.lower import Call, Lowering, Rules
-from ops.operations.recurrence import Convolve, DeltaRule, LinearAttention, SelectiveScan, Shift
+from ops.operations.recurrence import (
+    Convolve,
+    DeltaRule,
+    LinearAttention,
+    NgramRows,
+    SelectiveScan,
+    Shift,
+)
 from quant.format import dequantize
 
 
@@ -52,10 +59,20 @@ def _linear_attention(low: Lowering, op: LinearAttention) -> Call:
     return Call("linear_attention", operands)
 
 
+def _ngram_rows(low: Lowering, op: NgramRows) -> Call:
+    """The operands in the order of kernels/ngrams.py."""
+    n, most = op.ngrams, (1 << 64) - 1
+    multipliers = low.keep(np.array([each & most for each in n.multipliers], np.uint64))
+    sizes, offsets = (low.keep(np.array(each, np.int64)) for each in (n.sizes, n.offsets))
+    shape = (len(n.multipliers), n.heads, n.end, low.layout.slot_offset(op.slot))
+    return Call("ngram_rows", (op.y, multipliers, sizes, offsets, *shape))
+
+
 RULES: Rules = {
     Convolve: _convolve,
     DeltaRule: _delta_rule,
     LinearAttention: _linear_attention,
+    NgramRows: _ngram_rows,
     SelectiveScan: _selective_scan,
     Shift: _shift,
 }

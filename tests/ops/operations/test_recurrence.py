@@ -6,8 +6,9 @@ import pytest
 from recurrent_bytes import check_same_bytes
 from test_operators import Case, V, weight
 
-from ops.interface import Array, Linear, Operators, Weight
+from ops.interface import Array, Linear, Ngrams, Operators, Weight
 from ops.recorder import record
+from ops.reference.recurrence import ngram_rows
 from quant.errors import ModelFileError
 
 N = 32
@@ -115,3 +116,29 @@ def scanned(rates: Weight, skip: Weight, b: int, c: int, groups: int):
 def test_a_scan_of_shapes_that_do_not_fit_is_refused(rates, skip, b, c, groups):
     with pytest.raises(ModelFileError):
         record(scanned(weight(*rates), weight(1, skip), b, c, groups))
+
+
+NGRAMS = Ngrams(((1 << 63) + 9, 12345678987654321, 77), (7, 11, 13, 5), (0, 7, 18, 31), end=3)
+
+
+@pytest.mark.parametrize("kind", ["F32", "Q8_0"])
+def test_rows_for_ngrams_equal_their_definition(kind):
+    table = weight(36, 32, kind)
+    check_in_any_chunks(lambda ops: ops.layer(0).embed_ngrams(table, NGRAMS))
+
+
+def test_an_ngram_does_not_reach_over_an_end_or_the_start():
+    def alone(*tokens):
+        return ngram_rows([-1, -1, -1, *tokens][-3:], NGRAMS)
+
+    assert alone(9, 8) == alone(3, 9, 8) != alone(4, 9, 8)
+    assert alone(4, 3, 8) == alone(3, 3, 8) == alone(8)
+    assert alone(4, 8, 3) != alone(3, 8, 3)  # an end is no border of its own n-gram
+    first, second, *_ = alone(5, 6)
+    mixed = 6 * ((1 << 63) + 9) % (1 << 64) ^ 5 * 12345678987654321 % (1 << 64)
+    assert (first, second) == (mixed % 7, 7 + mixed % 11)
+
+
+def test_a_table_with_too_few_rows_for_ngrams_is_refused():
+    with pytest.raises(ModelFileError, match="has 35 rows, rows 31 to 36 are used"):
+        record(lambda ops: ops.layer(0).embed_ngrams(weight(35, 8), NGRAMS))

@@ -2,12 +2,18 @@
 
 from typing import Any
 
+import numpy as np
 from preset_parts import (
     CHOSEN_WITH_BIAS,
+    DELTA,
+    DELTA_KEYS,
+    DELTA_SIZES,
     EXPERTS,
     FFN,
     FFN_NORM,
     FUSED,
+    GATED_ATTENTION,
+    GATED_SHARED_EXPERT,
     KIMI_DELTA,
     KIMI_KEYS,
     KIMI_SIZES,
@@ -52,7 +58,43 @@ POOLED_INDEXER = shapes(
     " indexer.attn_k.weight:iD indexer.attn_q_b.weight:er indexer_compressor_gate.weight:iD"
     " indexer_compressor_ape.weight:4i"
 )
+# four streams behind a gate of rank l; n-grams of up to three tokens, in four heads of p columns
+GATED_STREAMS = {
+    f"hc_{half}_{part}.weight": shape
+    for half in ("attn", "ffn")
+    for part, shape in (("norm", "4D"), ("down", "lM"), ("up", "Ml"), ("inject", "4M"))
+}
+NGRAMS = shapes(
+    "ple_key.weight:MD ple_value.weight:DD ple_norm_key.weight:4D ple_norm_query.weight:4D"
+    " ple_norm_conv.weight:4D ple_conv1d.weight:Mk"
+)
+NO_NORMS = {"attn_norm.weight": "", "post_attention_norm.weight": ""}
+BLOCK_INDEXER = shapes(
+    "indexer.q_proj.weight:bD indexer.k_proj.weight:sD indexer.q_norm.weight:s"
+    " indexer.k_norm.weight:s"
+)
 RARE = {
+    "qwen4exp": Preset(
+        "qwen4exp",
+        DELTA | NO_NORMS | EXPERTS | GATED_SHARED_EXPERT | GATED_STREAMS,
+        shapes("token_embd.weight:VD output.weight:VD per_layer_token_embd.weight:Tp")
+        | shapes("output_hc_norm.weight:4D output_hc_down.weight:lM output_hc_up.weight:Ml"),
+        DELTA_KEYS
+        | MOE
+        | {"hyper_connection.count": 4, "hyper_connection.low_rank": 8}
+        | {"expert_shared_feed_forward_length": 24, "rope.dimension_sections": [2, 1, 1, 0]}
+        | {"attention.indexer.head_count": 2, "attention.indexer.key_length": 16}
+        | {"attention.indexer.top_k": 256, "attention.compress_ratios": [0, 4]}
+        | {"ple.layers": [0], "ple.ngram_size": 3, "ple.heads_per_ngram": 2}
+        | {"ple.conv_kernel": 4, "ple.eos_token_id": 2, "embedding_length_per_layer_input": 16}
+        | {
+            "ple.layer_multipliers": np.array([(1 << 63) + 9, 987654321987, 77777777777], "u8"),
+            "ple.head_vocab_sizes": np.array([61, 59, 67, 53], "u8"),
+            "ple.head_offsets": np.array([0, 61, 120, 187], "u8"),
+        },
+        DELTA_SIZES | STREAM_SIZES | {"l": 8, "p": 16, "b": 32},
+        {0: NGRAMS, 1: GATED_ATTENTION | NO_NORMS | BLOCK_INDEXER},
+    ),
     "glm5-next": Preset(
         "glm5-next",
         KIMI_DELTA

@@ -5,13 +5,13 @@ positions, and the last unfinished pool, it selects all; here every position is 
 """
 
 from dataclasses import replace
-from functools import reduce
 
 from lepton_cli.models.architectures.latent.kimi import KimiLinear
 from lepton_cli.models.architectures.latent.streamed import MixedStreams
 from lepton_cli.models.parts.block import Mixer
 from lepton_cli.models.parts.latent import LatentAttention
 from lepton_cli.models.parts.recurrence import KimiDelta
+from lepton_cli.models.parts.streams import mean_of_streams
 from lepton_cli.models.weights import Layer
 from ops.interface import Array, Operators
 
@@ -50,6 +50,4 @@ class Glm5Next(MixedStreams, KimiLinear):
         return 1.0
 
     def final_norm(self, ops: Operators, x: Array) -> Array:
-        starts = range(0, self.streams.count * self.width, self.width)
-        total = reduce(ops.add, [ops.columns(x, n, n + self.width) for n in starts])
-        return super().final_norm(ops, ops.scale(total, 1 / self.streams.count))
+        return super().final_norm(ops, mean_of_streams(ops, x, self.streams.count, self.width))

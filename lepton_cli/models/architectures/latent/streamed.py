@@ -26,7 +26,7 @@ class Streamed(Decoder):
         return count
 
     def embed(self, ops: Operators) -> Array:
-        return ops.join([super().embed(ops)] * self.streams.count)
+        return ops.join([super().embed(ops)] * self.stream_count())
 
     def block(self, layer: int) -> Mixer:
         return StreamBlock(self.mixer(layer), self.channel(layer), self.norm, self.streams)

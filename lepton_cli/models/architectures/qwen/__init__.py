@@ -22,5 +22,6 @@ ENTRIES = {
         "Qwen3-Next",
         ("archs2/qwen3next-moe", "more/qwen3next"),
     ),
+    "qwen4exp": Entry("qwen4exp:Qwen4Exp", "Qwen 4 (experimental)"),
     "qwen3vlmoe": Entry("qwen3:Qwen3Vl", "Qwen 3 VL with experts (text)"),
 }
