@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.layout import (
     CLOCK,
     FUTEX,
@@ -35,10 +34,8 @@ Job = tuple[int, int, int]  # addresses of the program and of the step, number o
 
 
 class KernelSource(Protocol):
-    """Compiled kernels, and the instructions they are made of."""
+    """Compiled kernels."""
 
-    @property
-    def rung(self) -> Rung: ...
     def address(self, name: str) -> int: ...
 
 
@@ -46,12 +43,7 @@ class Executor:
     """Owns the worker threads. One step at a time; the calling thread only waits."""
 
     def __init__(self, kernels: KernelSource, threads: int) -> None:
-        """Prepares the process for the rung. Raises LeptonError where that is not possible."""
-        rung, self.threads = kernels.rung, threads
-        if rung.prepare_process:
-            rung.prepare_process()
-        prepare = rung.prepare_thread
-        self._prepare = _function(kernels.address(prepare), 4) if prepare else None
+        self.threads = threads
         self._replay = _function(kernels.address("replay"), 6)
         self._sync = np.zeros(SYNC_FIELDS, np.int64)
         kind, function, number = _waiting()
@@ -118,8 +110,6 @@ class Executor:
                 self._finished.get(timeout=POLL_SECONDS)
 
     def _work(self, thread: int) -> None:
-        if self._prepare:
-            self._prepare(0, 0, thread, self.threads)
         while True:
             self._wake[thread].get()
             if self._closed:

@@ -1,12 +1,13 @@
 """Which instructions this processor's kernels use, and what is compiled for them."""
 
 import os
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ops.cpu.kernel_folders import cached_kernels, packaged_kernels
 from ops.cpu.objects import ObjectStore
 from ops.cpu.processor import host_features
-from ops.cpu.rungs import VARIABLE, choose_rung, ladder, reached
+from ops.cpu.rungs import VARIABLE, choose_rung, ladder, obstacle, reached
 from ops.findings import Finding
 from quant.errors import UsageError
 
@@ -25,7 +26,17 @@ def _instructions() -> Finding:
         return Finding("instructions", "none", f"{error.message}: {error.hint}")
     names = ", ".join(lower.name for lower in reached(features, ladder()))
     why = f"{VARIABLE} asks for it" if os.environ.get(VARIABLE) else "the best of this CPU's"
-    return Finding("instructions", rung.name, f"{why}: {names}")
+    reasons = [f"{why}: {names}", *(f"not {name}: {reason}" for name, reason in _above(features))]
+    return Finding("instructions", rung.name, "; ".join(reasons))
+
+
+def _above(features: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The rungs above the best one that can run, and why they cannot."""
+    for rung in ladder():
+        reason = obstacle(rung, features)
+        if reason is None:
+            return
+        yield rung.name, reason
 
 
 def _kernels(root: Path) -> Finding:

@@ -13,7 +13,7 @@ from ops.cpu.instruction_sets.avxvnni import AVXVNNI
 from ops.cpu.instruction_sets.dotprod import DOTPROD
 from ops.cpu.instruction_sets.generic import GENERIC, GENERIC_ARM, GENERIC_X86
 from ops.cpu.instruction_sets.rung import Rung
-from quant.errors import UsageError
+from quant.errors import LeptonError, UsageError
 
 VARIABLE = "LEPTON_CPU"
 
@@ -29,8 +29,23 @@ def ladder(machine: str | None = None) -> tuple[Rung, ...]:
 
 
 def reached(features: Collection[str], rungs: tuple[Rung, ...]) -> tuple[Rung, ...]:
-    """The rungs that a CPU with these features can run; the last one always."""
-    return tuple(rung for rung in rungs if rung.needs <= set(features))
+    """The rungs that a CPU with these features can run, and this process may; the last one always.
+
+    This prepares the process for those that need it, before it has threads that run kernels.
+    """
+    return tuple(rung for rung in rungs if obstacle(rung, features) is None)
+
+
+def obstacle(rung: Rung, features: Collection[str]) -> str | None:
+    """Why a process on a CPU with these features cannot run the rung; None if it can."""
+    if missing := sorted(rung.needs - set(features)):
+        return f"the CPU lacks {', '.join(missing)}"
+    try:
+        if rung.prepare_process:
+            rung.prepare_process()
+    except LeptonError as error:
+        return error.message
+    return None
 
 
 def choose_rung(

@@ -1,11 +1,9 @@
 """The executor: many threads, stopping at any moment, and the plan of its buffers."""
 
 import contextlib
-import ctypes
 import gc
 import os
 import threading
-from dataclasses import replace
 from queue import Empty
 
 import numpy as np
@@ -20,7 +18,6 @@ from ops.interface import Interrupted, Linear, Step, Weight
 from ops.memory_plan import Limits, plan
 from ops.operations.base import Buffer
 from ops.state.sequence import SequenceState
-from quant.errors import LeptonError
 from quant.format import FORMATS
 
 WIDTH = 64
@@ -64,50 +61,6 @@ def test_any_number_of_threads_gives_the_same_bytes(threads):
         results.append(np.stack([run_once(runner).copy() for _ in range(20)]))
         runner.close()
     np.testing.assert_array_equal(*results)
-
-
-class MadeUpKernels:
-    """Of a rung that must prepare the process and each thread; `heard` tells who did."""
-
-    def __init__(self) -> None:
-        self._store = store = ObjectStore(resources(3).kernels, resources(3).on_compile)
-        self.heard = [("made", threading.active_count())]
-        self._kernel = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(self._in_thread)
-        self.rung = replace(store.rung, prepare_process=self._in_process, prepare_thread="made up")
-
-    def _in_process(self) -> None:
-        self.heard.append(("process", threading.active_count()))
-
-    def _in_thread(self, op: int, step: int, thread: int, threads: int) -> None:
-        self.heard.append((threading.current_thread().name, op, step, thread, threads))
-
-    def address(self, name: str) -> int:
-        if name == "made up":
-            return ctypes.cast(self._kernel, ctypes.c_void_p).value
-        return self._store.address(name)
-
-
-def test_a_rung_prepares_the_process_before_its_threads_and_each_thread_once():
-    kernels = MadeUpKernels()
-    executor = Executor(kernels, 3)
-    program = np.array([(0, 0, 0)], np.int64)
-    for _ in range(2):
-        executor.run((program.ctypes.data, np.zeros(8, np.int64).ctypes.data, 0))
-    executor.close()
-    (_, before), process, *threads = kernels.heard
-    assert process == ("process", before)  # no thread has started yet
-    assert sorted(threads) == [(f"lepton-{n}", 0, 0, n, 3) for n in range(3)]
-
-
-def test_a_process_that_cannot_be_prepared_starts_no_threads():
-    def refused() -> None:
-        raise LeptonError("no permission for tiles", "LEPTON_CPU=avx512")
-
-    kernels, before = MadeUpKernels(), threading.active_count()
-    kernels.rung = replace(kernels.rung, prepare_process=refused)
-    with pytest.raises(LeptonError, match="no permission"):
-        Executor(kernels, 3)
-    assert threading.active_count() == before
 
 
 def test_a_job_goes_on_while_python_does_other_work():

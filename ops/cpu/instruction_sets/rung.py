@@ -33,6 +33,5 @@ class Rung:
     tokens: int = 1  # whose sums for two panels fit into the registers
     queries: int = 1  # whose sums fit there for as many registers of positions
     prepare_process: Callable[[], None] | None = None
-    """Called before worker threads start. Raises LeptonError where the process may not run it."""
-    prepare_thread: str | None = None
-    """A kernel that each worker thread runs before all others, without operands."""
+    """Called before the rung is chosen, and may be again. Raises LeptonError where the process may
+    not run it."""
