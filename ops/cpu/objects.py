@@ -77,12 +77,12 @@ class ObjectStore:
             yield name, lost
 
     def _compile_in_place(self, names: Sequence[str]) -> Iterator[tuple[str, LeptonError | None]]:
-        from ops.cpu.kernels import ARGUMENTS, KERNELS  # imports Numba: only where needed
+        from ops.cpu.kernels import ARGUMENTS, kernel  # imports Numba: only where needed
         from ops.cpu.kernels.simd.compiler import aim, c_function
 
         aim(self.rung)
         for name in names:
-            function = c_function(KERNELS[name], ARGUMENTS.get(name, 4))
+            function = c_function(kernel(name), ARGUMENTS.get(name, 4))
             self._owners.append(function)
             self._addresses[name] = int(function.address)
             yield name, _no_objects()

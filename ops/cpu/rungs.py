@@ -7,6 +7,7 @@ every machine that has the rung's instructions, and a wheel may contain it.
 import platform
 from collections.abc import Collection, Mapping
 
+from ops.cpu.instruction_sets.amx import AMX
 from ops.cpu.instruction_sets.avx2 import AVX2
 from ops.cpu.instruction_sets.avx512 import AVX512
 from ops.cpu.instruction_sets.avxvnni import AVXVNNI
@@ -17,7 +18,7 @@ from quant.errors import LeptonError, UsageError
 
 VARIABLE = "LEPTON_CPU"
 
-X86 = (AVX512, AVXVNNI, AVX2, GENERIC_X86)
+X86 = (AMX, AVX512, AVXVNNI, AVX2, GENERIC_X86)
 ARM = (DOTPROD, GENERIC_ARM)
 OTHER = (GENERIC,)
 LADDERS = {"x86_64": X86, "AMD64": X86, "aarch64": ARM, "arm64": ARM}

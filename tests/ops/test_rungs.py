@@ -1,18 +1,24 @@
 """The ladder of instruction sets: which rung a machine gets, and that each computes the same."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from llvmlite import ir
 
-from ops.cpu.instruction_sets.llvm import constant
-from ops.cpu.instruction_sets.rung import Rung
+from ops.cpu import findings
+from ops.cpu.instruction_sets import amx
+from ops.cpu.instruction_sets.amx import AMX
+from ops.cpu.instruction_sets.avx512 import AVX512
+from ops.cpu.instruction_sets.llvm import I64, constant
+from ops.cpu.instruction_sets.rung import ACTIVATIONS, SUMS, WEIGHTS, Rung
 from ops.cpu.processor import host_features
-from ops.cpu.rungs import ARM, LADDERS, OTHER, X86, choose_rung, ladder, reached
+from ops.cpu.rungs import ARM, LADDERS, OTHER, X86, choose_rung, ladder, obstacle, reached
 from quant.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +37,7 @@ PROCESSORS = [
     ("x86_64", V4, "avx2"),  # Skylake-X: without the dot product
     ("x86_64", V4 | {"avx512vnni"}, "avx512"),  # Cascade Lake
     ("x86_64", V4 | {"avx512vnni", "avxvnni"}, "avx512"),  # Zen 5
+    ("x86_64", V4 | {"avx512vnni", "amx-tile"}, "avx512"),
     ("aarch64", {"neon"}, "generic"),  # Cortex-A72
     ("aarch64", {"neon", "dotprod", "fullfp16"}, "dotprod"),  # Graviton 2
     ("arm64", {"neon", "dotprod", "fullfp16", "i8mm"}, "dotprod"),  # Apple M2
@@ -44,7 +51,7 @@ def test_a_machine_gets_the_best_rung_that_it_reaches(machine, features, rung):
     assert choose_rung(features, {"LEPTON_CPU": ""}, machine).name == rung
 
 
-@pytest.mark.parametrize("rung", X86)
+@pytest.mark.parametrize("rung", X86[1:])  # the first needs the system's permission
 def test_the_variable_lowers_the_rung(rung):
     everything = V4 | {"avx512vnni", "avxvnni"}
     assert choose_rung(everything, {"LEPTON_CPU": rung.name}, "x86_64") is rung
@@ -81,6 +88,14 @@ def emitted(rung: Rung) -> str:
     rung.fma(builder, f32, f32, f32)
     rung.widen_half(builder, rung.narrow_half(builder, f32))
     rung.pause(builder)
+    if tiles := rung.matrix_tile:
+        sums, x, w = SUMS[0], ACTIVATIONS[0], WEIGHTS[0]
+        tiles.configure(builder, 32)
+        tiles.zero(builder, sums)
+        tiles.load(builder, x, 32, I64(0), I64(64))
+        tiles.multiply(builder, sums, x, w, 32)
+        tiles.store(builder, sums, I64(0), I64(64))
+        tiles.release(builder)
     return str(function.module)
 
 
@@ -126,14 +141,104 @@ def test_the_built_in_model_greets_on_every_rung(name):
     assert (done.returncode, done.stdout) == (0, "Hello! I\n"), done.stderr
 
 
-@pytest.mark.parametrize("kernel", ["linear_Q4_0", "linear_Q8_0", "linear_Q4_K"])
-def test_arm_kernels_use_the_dot_product(kernel):
-    [dotprod, _] = ARM
-    target = {"NUMBA_CPU_NAME": dotprod.processor, "NUMBA_CPU_FEATURES": dotprod.features}
-    script = str(ROOT / "tests" / "support" / "arm_assembly.py")
+def assembly(rung: Rung, kernel: str) -> str:
+    target = {"NUMBA_CPU_NAME": rung.processor, "NUMBA_CPU_FEATURES": rung.features}
+    script = str(ROOT / "tests" / "support" / "rung_assembly.py")
     environment = {**os.environ, **target, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     made = subprocess.run(
         [sys.executable, script, kernel], env=environment, capture_output=True, text=True
     )
     assert made.returncode == 0, made.stderr
-    assert re.search(r"\b(sdot|udot|usdot)\s+v\d+\.4s", made.stdout)
+    return made.stdout
+
+
+@pytest.mark.parametrize("kernel", ["linear_Q4_0", "linear_Q8_0", "linear_Q4_K"])
+def test_arm_kernels_use_the_dot_product(kernel):
+    [dotprod, _] = ARM
+    assert re.search(r"\b(sdot|udot|usdot)\s+v\d+\.4s", assembly(dotprod, kernel))
+
+
+OVERLAPPED = [  # 16 tokens, and 32; after each step some of the sums before are scaled
+    "load load product, load product, store, store,",
+    "load load product, load product, load product, product, store, store, store, store,",
+]
+
+
+def tile_steps(text: str) -> Iterator[str]:
+    """What each function with tiles and arithmetic does in turn: `,` stands for arithmetic."""
+    names = {"tileloadd": "load", "tdpbsud": "product", "tilestored": "store"}
+    for body in re.findall(r"^\S+:\n((?:(?!\.Lfunc_end).*\n)+)", text, re.M):
+        words = re.findall(r"^\t(tileloadd|tdpbsud|tilestored|vfmadd)", body, re.M)
+        told = re.sub(r"( ,)+", ",", " ".join(names.get(word, ",") for word in words))
+        if "product," in told:
+            assert not re.search(r"\(%r[sb]p.*[yz]mm|[yz]mm.*\(%r[sb]p", body), "it spills"
+            yield told
+
+
+ONE_SCALE, TWO_SCALES = "linear_Q4_K", "expert_linear_Q6_K"
+
+
+@pytest.mark.parametrize(
+    "kernel", [ONE_SCALE, pytest.param(TWO_SCALES, marks=pytest.mark.exhaustive)]
+)
+def test_amx_kernels_multiply_tiles_between_the_steps_of_scaling(kernel):
+    text = assembly(AMX, kernel)
+    assert [text.count(f"\t{word}") for word in ("ldtilecfg", "tilerelease")] == [1, 1]
+    assert sorted(tile_steps(text), key=len) == OVERLAPPED
+
+
+# --- permission for the tiles
+
+
+AMX_CPU = V4 | {"avx512vnni", "amx-tile", "amx-int8"}
+
+
+@pytest.fixture
+def linux(monkeypatch) -> Callable[[str | None], None]:
+    """Makes Linux refuse tiles with this error, or grant them."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    return lambda error: monkeypatch.setattr(amx, "_requested", lambda: error)
+
+
+def test_a_cpu_with_tiles_gets_them_unless_a_lower_rung_is_asked_for(linux):
+    linux(None)
+    assert choose_rung(AMX_CPU, {}, "x86_64") is AMX
+    assert choose_rung(AMX_CPU, {"LEPTON_CPU": "avx512"}, "x86_64") is AVX512
+    assert choose_rung(AMX_CPU - {"amx-tile"}, {}, "x86_64") is AVX512  # the hypervisor hides them
+
+
+def test_a_system_that_refuses_tiles_leaves_avx512_and_says_why(linux):
+    linux("Operation not supported")
+    assert choose_rung(AMX_CPU, {}, "x86_64") is AVX512
+    reason = "the system does not let this process use AMX (Operation not supported)"
+    assert obstacle(AMX, AMX_CPU) == reason
+    with pytest.raises(UsageError, match="LEPTON_CPU is 'amx'") as refused:
+        choose_rung(AMX_CPU, {"LEPTON_CPU": "amx"}, "x86_64")
+    assert refused.value.hint == "this CPU can run avx512, avx2, generic"
+
+
+@pytest.mark.parametrize("system", ["win32", "darwin"])
+def test_tiles_are_used_on_linux_only(monkeypatch, system):
+    monkeypatch.setattr(sys, "platform", system)
+    assert "does not let this process use AMX" in obstacle(AMX, AMX_CPU)
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64", reason="a call of x86-64 Linux"
+)
+def test_linux_is_asked_for_the_tiles():
+    """A kernel that saves the tiles' registers on this CPU grants them; any other one refuses."""
+    assert (amx._requested() is None) == ("amx-tile" in host_features())
+
+
+def test_the_doctor_tells_why_better_instructions_are_not_used(monkeypatch, linux):
+    linux("Function not implemented")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.delenv("LEPTON_CPU", raising=False)
+    monkeypatch.setattr(findings, "host_features", lambda: AMX_CPU)
+    assert str(findings._instructions()) == (
+        "avx512 (the best of this CPU's: avx512, avx2, generic; not amx: the system does not let "
+        "this process use AMX (Function not implemented))"
+    )
+    monkeypatch.setattr(findings, "host_features", lambda: V3)
+    assert "; not avxvnni: the CPU lacks avxvnni" in str(findings._instructions())

@@ -15,6 +15,29 @@ Dot = Callable[[Builder, Value, Value, Value], Value]
 """(i32 totals, 64 weights, 64 signed bytes): each lane of the totals gains four products."""
 
 
+SUMS, ACTIVATIONS, WEIGHTS = (0, 1, 2, 3), (4, 5), (6, 7)
+"""The tiles of a processor by number: what kernels keep in each."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixTile:
+    """Emitters for tiles: registers of 16 rows, that multiply matrices of bytes.
+
+    A product has 16 rows (tokens) of `columns` signed activations, `columns` / 4 rows (groups of
+    columns) of 16 x 4 unsigned weights, and gives 16 rows of 16 int32 sums. So the levels of an
+    unpacked part of a panel are a tile of weights. A row of a tile in memory is `stride` bytes
+    after the one before.
+    """
+
+    configure: Callable[[Builder, int], None]  # for products over so many columns; clears all
+    release: Callable[[Builder], None]
+    zero: Callable[[Builder, int], None]
+    load: Callable[[Builder, int, int, Value, Value], None]  # tile, columns, address, stride
+    multiply: Callable[[Builder, int, int, int, int], None]
+    """(sums, activations, weights, columns): adds the product of two tiles to the sums."""
+    store: Callable[[Builder, int, Value, Value], None]  # sums, address, stride
+
+
 @dataclass(frozen=True, slots=True)
 class Rung:
     """A set of instructions by LLVM's names, its emitters, and what it asks of the process."""
@@ -32,6 +55,7 @@ class Rung:
     pause: Callable[[Builder], None]  # tells the core that this thread only waits
     tokens: int = 1  # whose sums for two panels fit into the registers
     queries: int = 1  # whose sums fit there for as many registers of positions
+    matrix_tile: MatrixTile | None = None  # for products with many tokens
     prepare_process: Callable[[], None] | None = None
     """Called before the rung is chosen, and may be again. Raises LeptonError where the process may
     not run it."""

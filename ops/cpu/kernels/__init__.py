@@ -1,9 +1,10 @@
 """All kernels by name. Only this package imports Numba, and only to compile something."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 
-from ops.cpu.formats import kernel_formats
+from ops.cpu.formats import kernel_formats, quantized_formats
 from ops.cpu.kernels import (
     activations,
     delta_rule,
@@ -18,11 +19,13 @@ from ops.cpu.kernels import (
     replay,
     scan,
     streams,
+    tiled,
 )
 from ops.cpu.kernels.attention import attend as attention
 from ops.cpu.kernels.attention import cached, heads
 from ops.cpu.kernels.simd import operations as simd
 from ops.cpu.kernels.simd import vectors
+from ops.cpu.kernels.simd.compiler import target
 
 KERNELS: dict[str, Callable[..., None]] = {
     "add": elementwise.map_two(simd.add),
@@ -67,18 +70,30 @@ KERNELS: dict[str, Callable[..., None]] = {
     "limit_read": limits.read,
     "limit_multiply": limits.multiply,
 }
+
+
+def _products(kind: str) -> Iterator[tuple[str, Callable[..., Callable[..., None]]]]:
+    """The name of each product with weights of a format, and what makes it: (loop, panel)."""
+    yield f"linear_{kind}", partial(linear.dense, matrices=linear.Plain())
+    yield f"expert_linear_{kind}", partial(linear.grouped, matrices=linear.Plain())
+    for name, gate in vectors.GATES.items():
+        yield f"gated_linear_{kind}_{name}", partial(linear.dense, matrices=linear.Gated(gate))
+        gated = partial(linear.grouped, matrices=linear.Gated(gate))
+        yield f"gated_expert_linear_{kind}_{name}", gated
+
+
+BY_TILES: dict[str, Callable[[], Callable[..., None]]] = {}
+"""Make the kernels that a rung with matrix tiles has in place of those of the same names."""
 for _format, _module in kernel_formats().items():
     _kernels = import_module(_module).KERNELS
     _row, _product = embed.row_of(_kernels), linear.loop_of(_kernels)
     KERNELS[f"embed_{_format}"] = embed.embed(_row)
     KERNELS[f"embed_positions_{_format}"] = embed.embed_positions(_row)
     KERNELS[f"embed_rows_{_format}"] = embed.embed_rows(_row)
-    KERNELS[f"linear_{_format}"] = linear.dense(*_product, linear.Plain())
-    KERNELS[f"expert_linear_{_format}"] = linear.grouped(*_product, linear.Plain())
-    for _activation, _gate in vectors.GATES.items():
-        _gated = linear.Gated(_gate)
-        KERNELS[f"gated_linear_{_format}_{_activation}"] = linear.dense(*_product, _gated)
-        KERNELS[f"gated_expert_linear_{_format}_{_activation}"] = linear.grouped(*_product, _gated)
+    for _name, _make in _products(_format):
+        KERNELS[_name] = _make(*_product)
+        if _format in quantized_formats():
+            BY_TILES[_name] = partial(_make, tiled.in_tiles, _kernels)
 for _activation, _function in vectors.ACTIVATIONS.items():
     KERNELS[f"activate_{_activation}"] = elementwise.map_one(_function)
     KERNELS[f"gate_{_activation}"] = elementwise.map_two(vectors.gated(_function))
@@ -93,3 +108,9 @@ for _keys in cached.KEYS:
 
 ARGUMENTS = {"replay": 6}
 """How many int64 a kernel takes where it is not (operands, step, thread, threads)."""
+
+
+def kernel(name: str) -> Callable[..., None]:
+    """The kernel of this name for the rung that code is generated for."""
+    by_tiles = BY_TILES.get(name) if target().matrix_tile else None
+    return by_tiles() if by_tiles else KERNELS[name]

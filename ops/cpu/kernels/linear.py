@@ -138,7 +138,7 @@ def indexed(tile):
     return rows_of_x, rows_of_y
 
 
-def _addresses(access, tile):
+def addresses(access, tile):
     """Addresses of a tile's rows from row t on: of x; of y and of the rows that are added."""
     rows_of_x, rows_of_y = access(tile)
 
@@ -158,7 +158,7 @@ def _addresses(access, tile):
 def _tiled(tile, panel, matrices, access):
     """run(op, expert, p, w, first, last): rows first .. last - 1, tile by tile."""
     size, finish = tile.size, matrices.finish
-    starts, ends = _addresses(access, tile)
+    starts, ends = addresses(access, tile)
 
     @device
     def run(op, expert, p, w, first, last):
@@ -191,7 +191,7 @@ def in_parts(parts, matrices, access):
     """
     unpack, add_parts, weights, finish = parts.unpack, parts.add, matrices.weights, matrices.finish
     rest = _tiled(ONE_TOKEN, parts.panel, matrices, access)
-    starts, ends = _addresses(access, TOKENS)
+    starts, ends = addresses(access, TOKENS)
 
     @device
     def totals(scratch, t):

@@ -9,25 +9,32 @@ from ops.cpu.kernels.simd.compiler import narrow_half, widen_half
 from ops.cpu.kernels.simd.registers import Vec, as_is, each, gathered, shape_of
 
 
-def _addresses(builder, rows, panels):
+def _addresses(builder, rows, panels, kind="f32"):
     """Addresses of a tile's registers: in each row, the panels' one after the other."""
     return [
-        pointer(builder, address, register("f32"), I64(4 * LANES * n))
+        pointer(builder, address, register(kind), I64(4 * LANES * n))
         for n in range(panels)
         for address in each(builder, rows)
     ]
 
 
-@intrinsic
-def load_tile(context, rows, like):
-    """Loads 16 floats per panel from each row."""
-    panels, _ = shape_of([like])
+def _load_tile(kind):
+    """load(rows, like): 16 numbers per panel from each row."""
 
-    def code(context, builder, signature, arguments):
-        addresses = _addresses(builder, arguments[0], panels)
-        return gathered(builder, [builder.load(place, align=1) for place in addresses])
+    @intrinsic
+    def load(context, rows, like):
+        panels, _ = shape_of([like])
 
-    return Vec("f32", rows.count, panels)(rows, like), code
+        def code(context, builder, signature, arguments):
+            addresses = _addresses(builder, arguments[0], panels, kind)
+            return gathered(builder, [builder.load(place, align=1) for place in addresses])
+
+        return Vec(kind, rows.count, panels)(rows, like), code
+
+    return load
+
+
+load_tile, load_int_tile = _load_tile("f32"), _load_tile("i32")
 
 
 @intrinsic

@@ -1,7 +1,7 @@
-"""Prints a kernel's assembly for ARM with the dot product, made on any machine.
+"""Prints a kernel's assembly for a rung of any machine, made on this one.
 
-`arm_assembly.py KERNEL`, with Numba's variables naming the rung "dotprod": the intrinsics then emit
-ARM's instructions, so nothing may be compiled for this machine. Numba's module is taken before.
+`rung_assembly.py KERNEL`, with Numba's variables naming the rung: the intrinsics then emit its
+instructions, so nothing may be compiled for this machine. Numba's module is taken before.
 """
 
 import sys
@@ -9,7 +9,9 @@ import sys
 import llvmlite.binding as llvm
 from numba.core import codegen
 
-TRIPLE = "aarch64-unknown-linux-gnu"
+from ops.cpu.rungs import ARM, X86
+
+TRIPLES = ("aarch64-unknown-linux-gnu", ARM), ("x86_64-unknown-linux-gnu", X86)
 OF_THIS_MACHINE = ("target triple", "target datalayout")
 
 
@@ -27,15 +29,19 @@ def compile_nothing() -> None:
 
 
 def assembly(kernel: str) -> str:
-    from ops.cpu.kernels import ARGUMENTS, KERNELS
+    from ops.cpu.kernels import ARGUMENTS
+    from ops.cpu.kernels import kernel as kernel_of
     from ops.cpu.kernels.simd.compiler import c_function, target
 
-    library = c_function(KERNELS[kernel], ARGUMENTS.get(kernel, 4))._library
+    library = c_function(kernel_of(kernel), ARGUMENTS.get(kernel, 4))._library
     text = library.get_llvm_str().splitlines()
-    rung, arm = target(), llvm.Target.from_triple(TRIPLE)
-    machine = arm.create_target_machine(cpu=rung.processor, features=rung.features, opt=3)
+    rung = target()
+    [triple] = [triple for triple, rungs in TRIPLES if rung in rungs]
+    machine = llvm.Target.from_triple(triple).create_target_machine(
+        cpu=rung.processor, features=rung.features, opt=3
+    )
     module = llvm.parse_assembly("\n".join(x for x in text if not x.startswith(OF_THIS_MACHINE)))
-    module.triple, module.data_layout = TRIPLE, str(machine.target_data)
+    module.triple, module.data_layout = triple, str(machine.target_data)
     passes = llvm.create_pass_builder(machine, llvm.PipelineTuningOptions(speed_level=3))
     passes.getModulePassManager().run(module, passes)
     return machine.emit_assembly(module)

@@ -1,0 +1,83 @@
+"""Products by matrix tiles give the same bytes as without: by a model of the tiles in memory."""
+
+import numpy as np
+import pytest
+from passes import resources
+from test_operators import V, weight
+from tile_model import TileKernels
+
+from ops.cpu.formats import quantized_formats
+from ops.cpu.objects import ObjectStore
+from ops.cpu.runner import CpuRunner
+from ops.interface import Linear, Routing, Step
+from ops.memory_plan import Limits
+from ops.recorder import record
+from ops.state.sequence import SequenceState
+
+FEW, SOME, MANY = (1, 7), (8, 16, 17, 24), (32, 33, 40, 71)
+
+
+@pytest.fixture(scope="module")
+def both():
+    """This machine's kernels, and those with tiles."""
+    allowed = resources()
+    store = ObjectStore(allowed.kernels, allowed.on_compile)
+    return store, TileKernels(store)
+
+
+def logits(kernels, program, tokens: int, threads: int):
+    runner = CpuRunner(program, ("f32", "f32"), Limits(tokens, tokens), threads, kernels)
+    ids = np.arange(tokens, dtype=np.int32) % V
+    places = np.arange(tokens, dtype=np.int32)
+    result = runner.run(Step(ids, places, places), [SequenceState(runner.pool)]).copy()
+    runner.close()
+    return result
+
+
+def check(both, forward, counts, threads=(2,)):
+    program = record(forward)
+    for tokens in counts:
+        for number in threads:
+            plain, tiled = (logits(kernels, program, tokens, number) for kernels in both)
+            assert plain.any()
+            np.testing.assert_array_equal(tiled, plain, err_msg=f"{tokens} tokens")
+
+
+def dense(kind: str):
+    columns = 512 if kind.endswith(("_K", "_XS")) else 288  # more parts than are taken at once
+    table, matrix = weight(V, columns), Linear(weight(56, columns, kind))
+    return lambda ops: ops.linear(matrix, ops.embed(table))
+
+
+def experts(kind: str):
+    """Most rows meet the first of the experts; an activation, a bias and a factor of each."""
+    table, router = weight(V, 256), Linear(weight(4, 256))
+    gate, up = (Linear(weight(72, 256, kind, experts=4)) for _ in range(2))
+
+    def forward(ops):
+        x = ops.embed(table)
+        chosen = ops.route(ops.linear(router, x), Routing(4, 2))
+        y = ops.gate(*(ops.expert_linear(each, x, chosen) for each in (gate, up)), "silu")
+        return ops.expert_sum(y, chosen)
+
+    return forward
+
+
+def test_a_dense_product_by_tiles_gives_the_same_bytes(both):
+    check(both, dense("Q4_K"), (*FEW, *SOME, *MANY))
+    assert list(both[1].compiled) == ["linear_Q4_K"]
+
+
+def test_products_of_experts_by_tiles_give_the_same_bytes(both):
+    check(both, experts("Q6_K"), (*FEW, 20, 90))
+    assert "gated_expert_linear_Q6_K_silu" in both[1].compiled
+
+
+def test_any_number_of_threads_gives_the_same_bytes(both):
+    check(both, dense("Q4_K"), (33,), threads=(1, 64))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("kind", sorted(quantized_formats()))
+def test_tiles_give_the_same_bytes_for_every_format(both, kind):
+    check(both, dense(kind), (*FEW, *SOME, *MANY))

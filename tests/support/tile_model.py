@@ -1,0 +1,153 @@
+"""Matrix tiles in memory: what AMX's instructions mean, on a CPU that may lack them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from llvmlite import ir
+from numba.core.cgutils import for_range
+
+from ops.cpu.instruction_sets.amx import ROWS, configuration
+from ops.cpu.instruction_sets.llvm import I8, I32, I64, constant, pointer, register, splat
+from ops.cpu.instruction_sets.rung import Builder, MatrixTile, Rung, Value
+from ops.cpu.kernels import BY_TILES, kernel
+from ops.cpu.kernels.simd import compiler
+from ops.cpu.kernels.simd.compiler import aim, c_function
+from ops.cpu.objects import ObjectStore
+
+TILE = ir.ArrayType(ir.ArrayType(I8, 64), ROWS)
+
+
+def _memory(builder: Builder, tile: int) -> Value:
+    """The tile of this number, a variable of the function."""
+    name, [entry, *_] = f"tile.{tile}", builder.function.blocks
+    for instruction in entry.instructions:
+        if instruction.name == name:
+            return instruction
+    with builder.goto_entry_block():
+        return builder.alloca(TILE, name=name)
+
+
+def _shape(tile: int, columns: int) -> tuple[int, int]:
+    """Rows and bytes per row, as `ldtilecfg` reads them."""
+    config = configuration(columns)
+    return config[48 + tile], config[16 + 2 * tile]
+
+
+def _nothing(builder: Builder, *columns: int) -> None:
+    """The shapes are known when code is generated."""
+
+
+def _zero(builder: Builder, tile: int) -> None:
+    builder.store(ir.Constant(TILE, None), _memory(builder, tile))
+
+
+def _function(builder: Builder, name: str, kinds: Sequence[ir.Type], body: Callable[..., None]):
+    """A function of the module, written once: loops keep the caller small."""
+    function = builder.module.globals.get(name)
+    if function is None:
+        kind = ir.FunctionType(ir.VoidType(), kinds)
+        function = ir.Function(builder.module, kind, name)
+        function.linkage = "internal"
+        inner = ir.IRBuilder(function.append_basic_block())
+        body(inner, *function.args)
+        inner.ret_void()
+    return function
+
+
+def _load(builder: Builder, tile: int, columns: int, address: Value, stride: Value) -> None:
+    rows, width = _shape(tile, columns)
+
+    def body(builder: Builder, memory: Value, address: Value, stride: Value) -> None:
+        builder.store(ir.Constant(TILE, None), memory)
+        _copy_rows(builder, memory, address, stride, (rows, width), into_tile=True)
+
+    _call_on_memory(builder, f"tileloadd_{rows}_{width}", tile, (address, stride), body)
+
+
+def _store(builder: Builder, tile: int, address: Value, stride: Value) -> None:
+    def body(builder: Builder, memory: Value, address: Value, stride: Value) -> None:
+        _copy_rows(builder, memory, address, stride, (ROWS, 64), into_tile=False)
+
+    _call_on_memory(builder, "tilestored", tile, (address, stride), body)
+
+
+def _call_on_memory(
+    builder: Builder, name: str, tile: int, place: tuple[Value, Value], body: Callable[..., None]
+) -> None:
+    function = _function(builder, name, [TILE.as_pointer(), I64, I64], body)
+    builder.call(function, [_memory(builder, tile), *place])
+
+
+def _copy_rows(
+    builder: Builder,
+    memory: Value,
+    address: Value,
+    stride: Value,
+    shape: tuple[int, int],
+    *,
+    into_tile: bool,
+) -> None:
+    kind = ir.VectorType(I8, shape[1])
+    with for_range(builder, I64(shape[0])) as row:
+        inside = builder.bitcast(builder.gep(memory, [I64(0), row.index]), kind.as_pointer())
+        outside = pointer(builder, address, kind, builder.mul(stride, row.index))
+        source, target = (outside, inside) if into_tile else (inside, outside)
+        builder.store(builder.load(source, align=1), target, align=1)
+
+
+def _multiply(builder: Builder, sums: int, x: int, weights: int, columns: int) -> None:
+    """TDPBSUD, in a function of its own: sums[m][n] += signed x[m][4k + i] · w[k][4n + i]."""
+    rows, width = _shape(x, columns)
+
+    def body(builder: Builder, sums: Value, x: Value, weights: Value) -> None:
+        with for_range(builder, I32(rows)) as m, for_range(builder, I32(width // 4)) as k:
+            _add_four(builder, sums, x, weights, m.index, k.index)
+
+    function = _function(builder, f"tdpbsud_{width}", [TILE.as_pointer()] * 3, body)
+    builder.call(function, [_memory(builder, tile) for tile in (sums, x, weights)])
+
+
+def _add_four(builder: Builder, sums: Value, x: Value, w: Value, m: Value, k: Value) -> None:
+    """sums[m][n] += x[m][4k + i] · w[k][4n + i], for i of 0 .. 3 and n of 0 .. 15."""
+    place = builder.bitcast(builder.gep(sums, [I32(0), m]), register("i32").as_pointer())
+    words = builder.bitcast(builder.gep(w, [I32(0), k]), register("i32").as_pointer())
+    total, weights = builder.load(place, align=1), builder.load(words, align=1)
+    for i in range(4):
+        column = builder.add(builder.mul(k, I32(4)), I32(i))
+        signed = builder.sext(builder.load(builder.gep(x, [I32(0), m, column])), I32)
+        unsigned = builder.and_(builder.lshr(weights, constant("i32", 8 * i)), constant("i32", 255))
+        total = builder.add(total, builder.mul(splat(builder, signed), unsigned))
+    builder.store(total, place, align=1)
+
+
+def with_tiles(rung: Rung) -> Rung:
+    """The rung, with the model's tiles."""
+    tiles = MatrixTile(_nothing, _nothing, _zero, _load, _multiply, _store)
+    return replace(rung, matrix_tile=tiles)
+
+
+class TileKernels:
+    """This machine's kernels, but products by the model's tiles, compiled in this process."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store, self.compiled = store, dict[str, Any]()
+        self.rung = with_tiles(store.rung)
+
+    def prepare(self, names: Iterable[str]) -> None:
+        names = set(names)
+        self._store.prepare(names - BY_TILES.keys())
+        for name in names & BY_TILES.keys():
+            self.address(name)
+
+    def address(self, name: str) -> int:
+        if name not in BY_TILES:
+            return self._store.address(name)
+        if name not in self.compiled:
+            key = self.rung.processor, self.rung.features
+            aim(self.rung)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setitem(compiler.RUNGS, key, self.rung)
+                self.compiled[name] = c_function(kernel(name), 4)
+        return self.compiled[name].address
