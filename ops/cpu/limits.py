@@ -12,7 +12,9 @@ from ops.limits import MachineLimits
 
 BUFFER_BYTES = 256 << 20  # far larger than the caches
 RUN, DEPTH, LOOP = 256, 12, 64  # as in the kernels
-ROUNDS = 4000  # of the multiplying loop: some milliseconds
+ROUNDS = 4000  # of the multiplying loop: about a millisecond
+ROUND_PRODUCTS = 64 * DEPTH * LOOP
+TILE_ROUND_PRODUCTS = 16 * 4 * 16 * 16 * 64  # of four products of whole tiles, 16 times
 SAMPLES, CALLS = 5, 4  # the best sample counts; calls per sample
 
 
@@ -31,7 +33,8 @@ class LimitMeter:
         """Takes about a fifth of a second."""
         read = self._seconds("limit_read", BUFFER_BYTES // RUN)
         multiplied = self._seconds("limit_multiply", ROUNDS)
-        products = self._threads * ROUNDS * LOOP * DEPTH * 64
+        each = TILE_ROUND_PRODUCTS if self._kernels.rung.matrix_tile else ROUND_PRODUCTS
+        products = self._threads * ROUNDS * each
         return MachineLimits(BUFFER_BYTES / read, products / multiplied)
 
     def close(self) -> None:

@@ -187,6 +187,11 @@ def test_amx_kernels_multiply_tiles_between_the_steps_of_scaling(kernel):
     assert sorted(tile_steps(text), key=len) == OVERLAPPED
 
 
+def test_the_meter_of_amx_multiplies_whole_tiles_without_zeroing_them():
+    text = assembly(AMX, "limit_multiply")
+    assert text.count("\ttdpbsud") == text.count("\ttileloadd") > 0 and "tilezero" not in text
+
+
 # --- permission for the tiles
 
 

@@ -6,7 +6,9 @@ from passes import resources
 from test_operators import V, weight
 from tile_model import TileKernels
 
+from ops.cpu import limits
 from ops.cpu.formats import quantized_formats
+from ops.cpu.kernels.limits import TILES_LOOP
 from ops.cpu.objects import ObjectStore
 from ops.cpu.runner import CpuRunner
 from ops.interface import Linear, Routing, Step
@@ -81,3 +83,16 @@ def test_any_number_of_threads_gives_the_same_bytes(both):
 @pytest.mark.parametrize("kind", sorted(quantized_formats()))
 def test_tiles_give_the_same_bytes_for_every_format(both, kind):
     check(both, dense(kind), (*FEW, *SOME, *MANY))
+
+
+def test_the_meter_knows_how_much_tiles_multiply(both, monkeypatch):
+    """Its products over the time of a call, which is made up."""
+    monkeypatch.setattr(limits, "ROUNDS", 3)
+    monkeypatch.setattr(limits, "BUFFER_BYTES", 1 << 20)
+    _, tiled = both
+    meter = limits.LimitMeter(2, tiled)
+    monkeypatch.setattr(meter, "_timed", lambda program: 4.0)
+    assert meter.measure().products == 2 * 3 * TILES_LOOP * 4 * 16 * 16 * 64
+    monkeypatch.undo()
+    assert meter._seconds("limit_multiply", 1) > 0
+    meter.close()

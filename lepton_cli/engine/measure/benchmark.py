@@ -122,6 +122,7 @@ class Result:
     macs: int
     limit_seconds: float | None
     profiles: tuple[Profile, ...] = ()
+    arithmetic: str = ""  # the instructions that ran, as x86_64.avx512
     gpu: str = ""  # the card's name
     no_gpu: str | None = None  # why no card is used, if it should be shown
 
@@ -194,6 +195,7 @@ def _measure(bench: "Bench", trial: Trial, schedule: Schedule, subject: "Subject
         macs=total.macs,
         limit_seconds=_least_seconds(limits, work, passes),
         profiles=tuple(bench.profiles(trial, repetitions)) if schedule.profile else (),
+        arithmetic=bench.model.arithmetic,
         gpu=bench.gpu,
         no_gpu=next((note for note in bench.model.notes if note == bench.model.no_gpu), None),
     )

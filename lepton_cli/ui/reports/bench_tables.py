@@ -72,7 +72,8 @@ class Markdown:
             if limits.products:
                 shown += f", {limits.products / 1e9:.0f} GMAC/s of 8 bits"
             emit(self._stream, f"\nlimits: {shown}\n")
-        emit(self._stream, f"build: lepton {self._results[0].facts.build}\n")
+        first = self._results[0]
+        emit(self._stream, f"build: lepton {first.facts.build} ({first.arithmetic})\n")
 
     def _row(self, cells: Mapping[str, str]) -> None:
         padded = [
@@ -168,6 +169,7 @@ def record(result: Result) -> dict[str, Plain]:
         "stddev_ts": round(deviation(result.samples), 6),
         "samples_ns": list(result.samples_ns),
         "samples_ts": [round(sample, 6) for sample in result.samples],
+        "arithmetic": result.arithmetic,
         "limit_read": _rounded(limits.bandwidth if limits else None),
         "limit_products": _rounded(limits.products if limits else None),
         "work_bytes": result.bytes_read,

@@ -82,7 +82,9 @@ def _products(kind: str) -> Iterator[tuple[str, Callable[..., Callable[..., None
         yield f"gated_expert_linear_{kind}_{name}", gated
 
 
-BY_TILES: dict[str, Callable[[], Callable[..., None]]] = {}
+BY_TILES: dict[str, Callable[[], Callable[..., None]]] = {
+    "limit_multiply": lambda: limits.multiply_tiles,
+}
 """Make the kernels that a rung with matrix tiles has in place of those of the same names."""
 for _format, _module in kernel_formats().items():
     _kernels = import_module(_module).KERNELS

@@ -1,7 +1,10 @@
 """The machine's limits: how fast it reads memory, and how fast it multiplies bytes."""
 
+from ops.cpu.instruction_sets.rung import ACTIVATIONS, SUMS, WEIGHTS
 from ops.cpu.kernels.simd.addresses import rows
 from ops.cpu.kernels.simd.dots import dot_small
+from ops.cpu.kernels.simd.matrix_tiles import add_product, configure, release
+from ops.cpu.kernels.simd.matrix_tiles import load as load_tile
 from ops.cpu.kernels.simd.memory import load_i64
 from ops.cpu.kernels.simd.operations import (
     LANES,
@@ -19,8 +22,16 @@ RUN = 256  # bytes per iteration of `read`
 DEPTH = 12  # independent sums, to hide an instruction's latency
 LOOP = 64  # vectors of 64 bytes that `multiply` repeats
 AHEAD = 4096  # bytes from what is read to what is prefetched
+TILE_BYTES = 1024  # of a whole tile
+TILES_LOOP = 16  # how often `multiply_tiles` repeats four products
 
 deep, ahead = rows(DEPTH), prefetch(RUN)
+load_x, load_w = ([load_tile(tile, 64) for tile in tiles] for tiles in (ACTIVATIONS, WEIGHTS))
+load_x0, load_x1, load_w0, load_w1 = *load_x, *load_w
+multiply_0, multiply_1, multiply_2, multiply_3 = (
+    add_product(sums, ACTIVATIONS[n // 2], WEIGHTS[n % 2], 64) for n, sums in enumerate(SUMS)
+)
+configure_whole_tiles = configure(64)
 
 
 def read(op, step, thread, threads):
@@ -45,3 +56,20 @@ def multiply(op, step, thread, threads):
         for n in range(LOOP):
             sums = dot_small(sums, load_bytes(source + 64 * n), x)
     store_rows(sink, 0, sums, LANES)
+
+
+def multiply_tiles(op, step, thread, threads):
+    """`multiply` by matrix tiles: two tiles times two others in the cache, added to four sums."""
+    source, rounds = load_i64(op, 0), load_i64(op, 1)
+    configure_whole_tiles()
+    for _ in range(rounds):
+        for _ in range(TILES_LOOP):
+            load_x0(source, 64)
+            load_x1(source + TILE_BYTES, 64)
+            load_w0(source + 2 * TILE_BYTES, 64)
+            load_w1(source + 3 * TILE_BYTES, 64)
+            multiply_0()
+            multiply_1()
+            multiply_2()
+            multiply_3()
+    release()
