@@ -5,7 +5,7 @@ number of tokens.
 """
 
 from ops.cpu.kernels.formats.arithmetic import add_scaled, offset_sums, subtract_minimum
-from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.dots import dot, dot_small
 from ops.cpu.kernels.simd.operations import (
     broadcast_f32,
@@ -39,7 +39,7 @@ def _one_scale(levels, offset):
     """add(w, part, x, x_offset, factors, total): the products of a part that has one scale."""
     multiply_bytes = dot if offset == WHOLE_BYTE else dot_small
 
-    @device
+    @inlined
     def add_part(w, part, x, x_offset, factors, total):
         if offset is None:
             total = subtract_minimum(factors[2], x, x_offset, total)
@@ -56,7 +56,7 @@ def _one_scale(levels, offset):
 def _two_scales(levels, offset):
     """As `_one_scale`, with a scale for every 16 columns."""
 
-    @device
+    @inlined
     def add_part(w, part, x, x_offset, factors, total):
         if offset is None:
             half_sums = x_offset + MINUS_SCALED_HALF_SUMS

@@ -16,7 +16,9 @@ RUNGS = {(rung.processor, rung.features): rung for rung in (*X86, *ARM, *OTHER)}
 
 # No fastmath: any number of threads gives the same bytes, and whole vectors are written as such.
 device = njit(error_model="numpy")  # a division by zero gives inf or nan and needs no interpreter
-"""For functions that kernels call; LLVM inlines them."""
+"""For functions that kernels call; LLVM inlines most of them."""
+inlined = njit(error_model="numpy", forceinline=True)
+"""As `device`, for large functions in a loop: a call would pass a tile of registers by memory."""
 
 
 def target() -> Rung:
