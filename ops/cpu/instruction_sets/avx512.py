@@ -11,6 +11,10 @@ def _dot(builder: Builder, total: Value, weights: Value, x: Value) -> Value:
     return call(builder, "llvm.x86.avx512.vpdpbusd.512", total.type, total, weights, x)
 
 
+def _rotate(builder: Builder, words: Value, counts: Value) -> Value:
+    return call(builder, "llvm.fshr.v16i32", words.type, words, words, counts)
+
+
 AVX512 = Rung(
     name="avx512",
     processor="x86-64-v4",
@@ -25,4 +29,5 @@ AVX512 = Rung(
     pause=pause,
     tokens=5,
     queries=4,
+    rotate=_rotate,
 )

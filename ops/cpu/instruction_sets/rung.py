@@ -56,6 +56,8 @@ class Rung:
     tokens: int = 1  # whose sums for two panels fit into the registers
     queries: int = 1  # whose sums fit there for as many registers of positions
     matrix_tile: MatrixTile | None = None  # for products with many tokens
+    rotate: Callable[[Builder, Value, Value], Value] | None = None
+    """Each word to the right by a count of bits; None where it takes more than two shifts."""
     prepare_process: Callable[[], None] | None = None
     """Called before the rung is chosen, and may be again. Raises LeptonError where the process may
     not run it."""

@@ -9,9 +9,9 @@ from ops.cpu.kernels.simd.operations import (
     broadcast_i32,
     fma,
     int_zeros,
+    move_bits,
     multiply,
     shift_left,
-    shift_right,
     to_float,
 )
 from ops.cpu.layout import MINUS_SCALED_SUM, SCALE
@@ -38,4 +38,4 @@ def subtract_minimum(minimum, x, offset, total):
 @device
 def bits_of(words, first, mask, to):
     """The bits `first` and up of each byte, masked, moved up by `to`."""
-    return as_bytes(shift_left(and_int(shift_right(words, first), mask), to))
+    return as_bytes(and_int(move_bits(words, first, to), mask << to))

@@ -71,6 +71,18 @@ shift_right = operation("i32", method("lshr"), 2)
 shift_right_signed = operation("i32", method("ashr"), 2)
 to_int = operation("i32", lambda b, x: b.fptosi(x, register("i32")), 1)
 
+
+def _move(builder, words, first, to):
+    rotate = target().rotate
+    if rotate:
+        return rotate(builder, words, builder.sub(first, to))
+    return builder.shl(builder.lshr(words, first), to)
+
+
+move_bits = operation("i32", _move, 3)
+"""(words, first, to): the bits from `first` on move to `to`; what comes below and behind them is
+arbitrary."""
+
 # 64 bytes; bits move within each byte
 as_bytes = operation("u8", lambda b, x: b.bitcast(x, register("u8")), 1)
 or_bytes = operation("u8", method("or_"), 2)
