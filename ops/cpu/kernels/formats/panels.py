@@ -4,7 +4,7 @@ from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.operations import add, broadcast_f32, fma, prefetch_panels, zeros
 from ops.cpu.layout import ACTIVATION_BLOCK, ACTIVATION_BYTES, PANEL_ROWS
 
-BYTES_AHEAD = 4096  # from what is read to what is prefetched
+BYTES_AHEAD = 4608  # from what is read to what is prefetched
 
 
 def block_panel(kernels):

@@ -5,6 +5,7 @@ number of tokens.
 """
 
 from ops.cpu.kernels.formats.arithmetic import add_scaled, offset_sums, subtract_minimum
+from ops.cpu.kernels.formats.panels import BYTES_AHEAD
 from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.dots import dot, dot_small
 from ops.cpu.kernels.simd.operations import (
@@ -31,7 +32,6 @@ from ops.cpu.layout import (
 )
 
 PART = 32  # columns
-BLOCKS_AHEAD = 2  # from the one that is read to the one that is prefetched
 WHOLE_BYTE = 7  # the offset of levels from 0 to 255
 
 
@@ -114,7 +114,7 @@ def _direct(add_part, kernels):
             block = w + b * block_bytes
             for part in range(parts):
                 x_offset = (b * parts + part) * ACTIVATION_BYTES
-                ahead(block, BLOCKS_AHEAD * block_bytes + part * (block_bytes // parts))
+                ahead(block, BYTES_AHEAD + part * (block_bytes // parts))
                 total = add_part(block, part, x, x_offset, factors(block, part), total)
         return total
 
@@ -132,7 +132,7 @@ def _unpacker(kernels):
     def unpack(w, first, last, out):
         for number in range(first, last):
             block, part = w + number // parts * block_bytes, number % parts
-            ahead(block, BLOCKS_AHEAD * block_bytes + part * (block_bytes // parts))
+            ahead(block, BYTES_AHEAD + part * (block_bytes // parts))
             target = out + PART_BYTES * (number - first)
             for g in range(8):
                 store(target + 64 * g, levels(block, part, g))
