@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from ops.cpu.kernels.formats.arithmetic import add_scaled
 from ops.cpu.kernels.formats.records import Quantized
-from ops.cpu.kernels.formats.tables.nibble_table import spread_iq4, table_levels, table_sums
+from ops.cpu.kernels.formats.tables.nibble_table import spread_iq4, table_levels
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import load_f16 as one_f16
 from ops.cpu.kernels.simd.memory import load_u8 as one_u8
@@ -21,7 +20,6 @@ from ops.cpu.kernels.simd.operations import (
     subtract_int,
     to_float,
 )
-from ops.cpu.layout import ACTIVATION_BYTES
 from quant.format import FORMATS
 
 
@@ -53,21 +51,10 @@ def factors(w, part):
     return scale, scale, scale, scale
 
 
-@device
-def block(w, x, offset, total):
-    d, high, low = load_f16(w), load_u16(w + 32), load_i32(w + 64)
-    for s in range(8):
-        here = offset + s * ACTIVATION_BYTES
-        scale = multiply(d, to_float(scale_of_part(low, high, s)))
-        total = add_scaled(table_sums(w + 128 + 256 * s, x, here), scale, x, here, total)
-    return total
-
-
 KERNELS = Quantized(
     FORMATS["IQ4_XS"],
     dequantize,
     levels,
     factors,
     offset=7,
-    block=block,
 )
