@@ -10,7 +10,7 @@ from ops.cpu.instruction_sets.halves import (
     widen_by_instruction,
     widen_by_integers,
 )
-from ops.cpu.instruction_sets.llvm import multiply_then_add
+from ops.cpu.instruction_sets.llvm import multiply_add, multiply_then_add
 from ops.cpu.instruction_sets.rung import Builder, Rung
 from ops.cpu.instruction_sets.tables import lookup_by_choice
 
@@ -37,6 +37,7 @@ GENERIC_X86 = replace(GENERIC, processor="x86-64", pause=x86.pause)
 GENERIC_ARM = replace(
     GENERIC,
     features="+neon",  # every one has it; so its name differs from that of other machines
+    fma=multiply_add,
     widen_half=widen_by_instruction,
     narrow_half=narrow_by_instruction,
     pause=arm.pause,
