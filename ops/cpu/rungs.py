@@ -13,13 +13,14 @@ from ops.cpu.instruction_sets.avx512 import AVX512
 from ops.cpu.instruction_sets.avxvnni import AVXVNNI
 from ops.cpu.instruction_sets.dotprod import DOTPROD
 from ops.cpu.instruction_sets.generic import GENERIC, GENERIC_ARM, GENERIC_X86
+from ops.cpu.instruction_sets.i8mm import I8MM
 from ops.cpu.instruction_sets.rung import Rung
 from quant.errors import LeptonError, UsageError
 
 VARIABLE = "LEPTON_CPU"
 
 X86 = (AMX, AVX512, AVXVNNI, AVX2, GENERIC_X86)
-ARM = (DOTPROD, GENERIC_ARM)
+ARM = (I8MM, DOTPROD, GENERIC_ARM)
 OTHER = (GENERIC,)
 LADDERS = {"x86_64": X86, "AMD64": X86, "aarch64": ARM, "arm64": ARM}
 

@@ -30,7 +30,7 @@ def imitate(monkeypatch, system: str, **replaced) -> None:
         (CORTEX_A72, set(), "generic"),
         ({HWCAP: 1 << 20}, {"dotprod"}, "generic"),
         (NEOVERSE_N1, {"dotprod", "fullfp16"}, "dotprod"),
-        (NEOVERSE_V1, {"dotprod", "fullfp16", "i8mm", "bf16"}, "dotprod"),
+        (NEOVERSE_V1, {"dotprod", "fullfp16", "i8mm", "bf16"}, "i8mm"),
     ],
 )
 def test_linux_tells_of_arm_in_the_auxiliary_vector(monkeypatch, vector, features, rung):

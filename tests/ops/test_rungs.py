@@ -15,7 +15,9 @@ from ops.cpu import findings
 from ops.cpu.instruction_sets import amx
 from ops.cpu.instruction_sets.amx import AMX
 from ops.cpu.instruction_sets.avx512 import AVX512
-from ops.cpu.instruction_sets.llvm import I64, constant
+from ops.cpu.instruction_sets.dotprod import DOTPROD
+from ops.cpu.instruction_sets.i8mm import I8MM
+from ops.cpu.instruction_sets.llvm import I8, I32, I64, constant
 from ops.cpu.instruction_sets.rung import ACTIVATIONS, SUMS, WEIGHTS, Rung
 from ops.cpu.processor import host_features
 from ops.cpu.rungs import ARM, LADDERS, OTHER, X86, choose_rung, ladder, obstacle, reached
@@ -40,7 +42,8 @@ PROCESSORS = [
     ("x86_64", V4 | {"avx512vnni", "amx-tile"}, "avx512"),
     ("aarch64", {"neon"}, "generic"),  # Cortex-A72
     ("aarch64", {"neon", "dotprod", "fullfp16"}, "dotprod"),  # Graviton 2
-    ("arm64", {"neon", "dotprod", "fullfp16", "i8mm"}, "dotprod"),  # Apple M2
+    ("arm64", {"neon", "dotprod", "fullfp16", "i8mm"}, "i8mm"),  # Apple M2
+    ("aarch64", {"neon", "dotprod", "fullfp16", "i8mm", "bf16"}, "i8mm"),  # Graviton 3
     ("riscv64", {"v"}, "generic"),
 ]
 
@@ -96,6 +99,9 @@ def emitted(rung: Rung) -> str:
         tiles.multiply(builder, sums, x, w, 32)
         tiles.store(builder, sums, I64(0), I64(64))
         tiles.release(builder)
+    if rung.multiply_pairs:
+        sums, levels = ir.VectorType(I32, 4), ir.Constant(ir.VectorType(I8, 16), [0] * 16)
+        rung.multiply_pairs(builder, ir.Constant(sums, [0] * 4), levels, levels)
     return str(function.module)
 
 
@@ -154,8 +160,19 @@ def assembly(rung: Rung, kernel: str) -> str:
 
 @pytest.mark.parametrize("kernel", ["linear_Q4_0", "linear_Q8_0", "linear_Q4_K"])
 def test_arm_kernels_use_the_dot_product(kernel):
-    [dotprod, _] = ARM
-    assert re.search(r"\b(sdot|udot|usdot)\s+v\d+\.4s", assembly(dotprod, kernel))
+    assert re.search(r"\b(sdot|udot|usdot)\s+v\d+\.4s", assembly(DOTPROD, kernel))
+
+
+@pytest.mark.parametrize("kernel", ["linear_Q4_0", "linear_Q6_K"])
+def test_several_tokens_are_multiplied_in_pairs_without_calls(kernel):
+    """8 pairs of rows by 4 groups of 8 columns are a loop's body, with the scaling of the sums."""
+    text = assembly(I8MM, kernel)
+    assert re.search(r"\bsdot\s+v\d+\.4s", text)  # one token
+    first, *_, last = (match.end() for match in re.finditer(r"\tsmmla\tv\d+\.4s", text))
+    bodies = re.split(r"\tb\.\w+\t|\tcbn?z\t", text[first:last])
+    found = [body.count("\tsmmla\t") for body in bodies if "\tsmmla\t" in body]
+    assert found == [31, *[32] * (len(found) - 1)]  # the first one ends before the text begins
+    assert "\tfmla\t" in text[first:last] and not re.search(r"\tblr?\t", text[first:last])
 
 
 OVERLAPPED = [  # 16 tokens, and 32; after each step some of the sums before are scaled

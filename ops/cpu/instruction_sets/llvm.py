@@ -68,6 +68,11 @@ def by_parts(builder: Builder, parts: int, emit: Callable[..., Value], *operands
             width = operand.type.count // parts
             cut.append(shuffled(builder, operand, operand, range(n * width, (n + 1) * width)))
         pieces.append(emit(*cut))
+    return joined(builder, pieces)
+
+
+def joined(builder: Builder, pieces: list[Value]) -> Value:
+    """The elements of a power of two of vectors, one after the other."""
     while len(pieces) > 1:
         both = range(2 * pieces[0].type.count)
         pairs = zip(pieces[::2], pieces[1::2], strict=True)

@@ -14,6 +14,10 @@ Value = Any  # llvmlite.ir.Value
 Dot = Callable[[Builder, Value, Value, Value], Value]
 """(i32 totals, 64 weights, 64 signed bytes): each lane of the totals gains four products."""
 
+MultiplyPairs = Callable[[Builder, Value, Value, Value], Value]
+"""(2 x 2 i32 sums, two rows of 8 signed levels, two of 8 signed bytes): each sum gains eight
+products: 0 and 1 of the first row of levels with either row of bytes, 2 and 3 of the second."""
+
 
 SUMS, ACTIVATIONS, WEIGHTS = (0, 1, 2, 3), (4, 5), (6, 7)
 """The tiles of a processor by number: what kernels keep in each."""
@@ -56,6 +60,7 @@ class Rung:
     tokens: int = 1  # whose sums for two panels fit into the registers
     queries: int = 1  # whose sums fit there for as many registers of positions
     matrix_tile: MatrixTile | None = None  # for products with many tokens
+    multiply_pairs: MultiplyPairs | None = None  # for products with several tokens
     rotate: Callable[[Builder, Value, Value], Value] | None = None
     """Each word to the right by a count of bits; None where it takes more than two shifts."""
     prepare_process: Callable[[], None] | None = None

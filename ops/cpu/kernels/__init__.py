@@ -86,6 +86,8 @@ BY_TILES: dict[str, Callable[[], Callable[..., None]]] = {
     "limit_multiply": lambda: limits.multiply_tiles,
 }
 """Make the kernels that a rung with matrix tiles has in place of those of the same names."""
+IN_PAIRS: dict[str, Callable[[], Callable[..., None]]] = {}
+"""Make the kernels that a rung with products of pairs has in place of those of the same names."""
 for _format, _module in kernel_formats().items():
     _kernels = import_module(_module).KERNELS
     _row, _product = embed.row_of(_kernels), linear.loop_of(_kernels)
@@ -96,6 +98,7 @@ for _format, _module in kernel_formats().items():
         KERNELS[_name] = _make(*_product)
         if _format in quantized_formats():
             BY_TILES[_name] = partial(_make, tiled.in_tiles, _kernels)
+            IN_PAIRS[_name] = partial(_make, linear.in_pairs, _kernels)
 for _activation, _function in vectors.ACTIVATIONS.items():
     KERNELS[f"activate_{_activation}"] = elementwise.map_one(_function)
     KERNELS[f"gate_{_activation}"] = elementwise.map_two(vectors.gated(_function))
@@ -114,5 +117,9 @@ ARGUMENTS = {"replay": 6}
 
 def kernel(name: str) -> Callable[..., None]:
     """The kernel of this name for the rung that code is generated for."""
-    by_tiles = BY_TILES.get(name) if target().matrix_tile else None
-    return by_tiles() if by_tiles else KERNELS[name]
+    rung, made = target(), None
+    if rung.matrix_tile:
+        made = BY_TILES.get(name)
+    elif rung.multiply_pairs:
+        made = IN_PAIRS.get(name)
+    return made() if made else KERNELS[name]

@@ -7,7 +7,7 @@ layout.py names the operands.
 
 from ops.cpu import layout as operand
 from ops.cpu.kernels.formats.panels import block_panel, float_panel
-from ops.cpu.kernels.formats.parts import Parts
+from ops.cpu.kernels.formats.parts import NEXT_PANEL, PairParts, Parts
 from ops.cpu.kernels.formats.records import Floats
 from ops.cpu.kernels.simd.addresses import ONE_TOKEN, TOKENS, pair
 from ops.cpu.kernels.simd.compiler import device
@@ -19,14 +19,12 @@ from ops.cpu.kernels.simd.operations import (
     multiply,
     second_panel,
     store_rows,
-    zeros,
 )
 from ops.cpu.kernels.simd.operations import load_f32 as load_floats
-from ops.cpu.kernels.simd.tiles import load_tile, store_tile
+from ops.cpu.kernels.simd.tiles import load_tile
 from ops.cpu.layout import (
     ACTIVATION_BYTES,
     PANEL_ROWS,
-    PART_BYTES,
     PARTS_AT_ONCE,
     TOTAL_BYTES,
     UNPACKED_BYTES,
@@ -201,15 +199,13 @@ def in_parts(parts, matrices, access):
     def tiles(op, w, first, middle, scratch):
         """The totals of all tiles."""
         parts = load_i64(op, operand.COLUMNS) // 32
-        unpacked = pair(scratch, scratch + PARTS_AT_ONCE * PART_BYTES)
+        unpacked = pair(scratch, scratch + NEXT_PANEL)
         for part in range(0, parts, PARTS_AT_ONCE):
             count = min(PARTS_AT_ONCE, parts - part)
             unpack(w, part, part + count, unpacked)
             for t in range(first, middle, tokens_at_once()):
-                x, place = starts(op, t), totals(scratch, t - first)
-                total = zeros(w, x) if part == 0 else load_tile(place, w)
-                total = add_parts(unpacked, count, x, part * ACTIVATION_BYTES, total)
-                store_tile(place, total)
+                place, offset = totals(scratch, t - first), part * ACTIVATION_BYTES
+                add_parts(scratch, count, starts(op, t), offset, place, part == 0)
 
     @device
     def run(op, expert, p, first, last, scratch):
@@ -222,6 +218,11 @@ def in_parts(parts, matrices, access):
         rest(op, expert, p, w, middle, last)
 
     return run
+
+
+def in_pairs(kernels, matrices, access):
+    """As `in_parts`, for a rung that multiplies pairs of rows with pairs of tokens."""
+    return in_parts(PairParts(kernels), matrices, access)
 
 
 def loop_of(kernels):

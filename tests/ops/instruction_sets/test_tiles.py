@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from passes import resources
 from test_operators import V, weight
-from tile_model import TileKernels
+from tile_model import tile_kernels
 
 from ops.cpu import limits
 from ops.cpu.formats import quantized_formats
@@ -24,7 +24,7 @@ def both():
     """This machine's kernels, and those with tiles."""
     allowed = resources()
     store = ObjectStore(allowed.kernels, allowed.on_compile)
-    return store, TileKernels(store)
+    return store, tile_kernels(store)
 
 
 def logits(kernels, program, tokens: int, threads: int):

@@ -1,19 +1,16 @@
 """Matrix tiles in memory: what AMX's instructions mean, on a CPU that may lack them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
-import pytest
 from llvmlite import ir
+from model_kernels import ModelKernels
 from numba.core.cgutils import for_range
 
 from ops.cpu.instruction_sets.amx import ROWS, configuration
 from ops.cpu.instruction_sets.llvm import I8, I32, I64, constant, pointer, register, splat
 from ops.cpu.instruction_sets.rung import Builder, MatrixTile, Rung, Value
-from ops.cpu.kernels import BY_TILES, kernel
-from ops.cpu.kernels.simd import compiler
-from ops.cpu.kernels.simd.compiler import aim, c_function
+from ops.cpu.kernels import BY_TILES
 from ops.cpu.objects import ObjectStore
 
 TILE = ir.ArrayType(ir.ArrayType(I8, 64), ROWS)
@@ -128,26 +125,6 @@ def with_tiles(rung: Rung) -> Rung:
     return replace(rung, matrix_tile=tiles)
 
 
-class TileKernels:
-    """This machine's kernels, but products by the model's tiles, compiled in this process."""
-
-    def __init__(self, store: ObjectStore) -> None:
-        self._store, self.compiled = store, dict[str, Any]()
-        self.rung = with_tiles(store.rung)
-
-    def prepare(self, names: Iterable[str]) -> None:
-        names = set(names)
-        self._store.prepare(names - BY_TILES.keys())
-        for name in names & BY_TILES.keys():
-            self.address(name)
-
-    def address(self, name: str) -> int:
-        if name not in BY_TILES:
-            return self._store.address(name)
-        if name not in self.compiled:
-            key = self.rung.processor, self.rung.features
-            aim(self.rung)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setitem(compiler.RUNGS, key, self.rung)
-                self.compiled[name] = c_function(kernel(name), 4)
-        return self.compiled[name].address
+def tile_kernels(store: ObjectStore) -> ModelKernels:
+    """This machine's kernels, but products by the model's tiles."""
+    return ModelKernels(store, with_tiles(store.rung), BY_TILES)

@@ -21,18 +21,18 @@ def pair(context, first, second):
 
 
 @intrinsic
-def _moved(context, panels, offset):
+def _moved(context, places, offset):
     def code(context, builder, signature, arguments):
         addresses, offset = arguments
         return gathered(builder, [builder.add(one, offset) for one in each(builder, addresses)])
 
-    return panels(panels, types.int64), code
+    return places(places, types.int64), code
 
 
 @overload(operator.add)
-def _add_offset(panels, offset):
-    if isinstance(panels, Panels) and isinstance(offset, types.Integer):
-        return lambda panels, offset: _moved(panels, offset)
+def _add_offset(places, offset):
+    if isinstance(places, Panels | Rows) and isinstance(offset, types.Integer):
+        return lambda places, offset: _moved(places, offset)
     return None
 
 

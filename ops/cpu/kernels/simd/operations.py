@@ -91,6 +91,11 @@ high_nibbles = operation("u8", lambda b, x: b.lshr(x, constant("u8", 4)), 1)
 flip_signs = operation("u8", lambda b, x: b.xor(x, constant("u8", 128)), 1)
 
 
+def subtract_from_bytes(number):
+    """Each byte less the number, modulo 256."""
+    return operation("u8", lambda b, x: b.sub(x, constant("u8", number)), 1)
+
+
 # memory
 
 

@@ -23,7 +23,7 @@ class Vec(types.Type):
 
 
 class Rows(types.Type):
-    """An address for each token."""
+    """An address for each token; adding an integer moves all of them."""
 
     def __init__(self, count):
         self.count, self.panels = count, 1
