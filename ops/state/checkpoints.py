@@ -20,7 +20,7 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """Those of one sequence: `pool.checkpoints` of them, and one for the guess under way."""
+    """Those of one sequence: `pool.checkpoints` of them, and one from before the last pass."""
 
     def __init__(self, pool: BlockPool) -> None:
         self._pool = pool
@@ -47,13 +47,11 @@ class Checkpoints:
 
         Where memory runs out, others give theirs, and at last nothing is kept.
         """
-        if any(each.position == position for each in self):
+        if any(each.position == position for each in (self if temporary else self._kept)):
             return
         if not (temporary or self._pool.checkpoints):
             return
-        if temporary:
-            self._drop_temporary()
-        memory = self._memory()
+        memory = self._temporary.slots if temporary and self._temporary else self._memory()
         if memory is None:
             return
         self._pool.copy_slots(slots, memory)

@@ -91,7 +91,7 @@ class SequenceState:
     def checkpoint(self, *, temporary: bool = False) -> None:
         """Stores a copy of the slots as they are now; does nothing without slots.
 
-        `temporary` is for a guess: the next such copy replaces it.
+        `temporary` is for a pass that may be taken back: the next such copy replaces it.
         """
         if self.slots is not None:
             self._checkpoints.add(self._entered, self.slots, temporary=temporary)

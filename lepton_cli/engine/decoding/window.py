@@ -194,8 +194,6 @@ class Window:
 
         With several tokens, some may be guesses that `drop_last` removes again.
         """
-        if len(tokens) > 1:
-            self._state.checkpoint(temporary=True)
         rows = self._run(tokens, range(len(tokens)), interrupt)
         self.logits = rows[-1]
         return rows
@@ -349,10 +347,18 @@ class Window:
     def _run(
         self, tokens: Sequence[int], outputs: Sequence[int], interrupt: threading.Event | None
     ) -> Logits:
-        """Runs the pending tokens and these, in one pass if it has room for them."""
+        """Runs the pending tokens and these, in one pass if it has room for them.
+
+        Recurrent layers keep their state from before a pass, as it may be interrupted or its last
+        tokens dropped; but not from before that of one token, which is not interrupted instead.
+        """
         self._run_pending(self._passes.chunk - len(tokens))
         pending = self._pending
         together = [*self.ids[len(self.ids) - pending :], *tokens]
+        if len(together) > 1:
+            self._state.checkpoint(temporary=True)
+        elif self._state.layout.slots:
+            interrupt = None
         if self.follower is None:
             logits = self._pass(together, [pending + n for n in outputs], interrupt)
         else:

@@ -30,7 +30,7 @@ LOGIT_ROWS = 32
 NO_ROOM = "free memory, raise that limit, or use a smaller model"
 ADVISED = 0.9  # of the context that fits: less memory may be free at the next try
 
-LIVE_STATES = 2  # of recurrent layers: the present one, and the one before a guess
+LIVE_STATES = 2  # of recurrent layers: the present one, and the one before the last pass
 MOST_CHECKPOINTS = 1 << 10
 WIDESPREAD = ("llama", "qwen2", "qwen3", "qwen3moe", "gemma3", "phi3", "command-r", "gpt2")
 """What an unknown architecture's tensors are compared with, beside those of similar names."""

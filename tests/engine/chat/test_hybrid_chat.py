@@ -1,5 +1,6 @@
 """A chat with a model of recurrent layers: what is taken back is not read again from the start."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from make_gguf import CHATML, write_model
 from lepton_cli.engine.chat.session import Session
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.speculation import DoublingPace, Source, Speculation
-from lepton_cli.engine.events import Done, Stats
+from lepton_cli.engine.events import Done, Prefill, Stats, Text
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
 from lepton_cli.engine.prefixes.recall import WORTH_STORING
@@ -154,7 +155,7 @@ def questions_about_a_text() -> list[list[int]]:
 
 def test_the_second_question_about_a_text_marks_where_it_begins(model):
     found = [stats(model.stream(prompt, GREEDY)) for prompt in questions_about_a_text()]
-    assert [one.cached_tokens for one in found] == [0, 0, 700]
+    assert [one.cached_tokens for one in found] == [0, 512, 700]  # 512: before the last pass
 
 
 def test_so_it_does_for_later_processes(path):
@@ -201,6 +202,34 @@ def test_a_damaged_state_costs_time_only(path, tmp_path):
         again = Session(model, GREEDY)
         assert stats(again.send(FIRST)).cached_tokens == 0
         assert again.messages[-1] == session.messages[-1]
+
+
+@pytest.mark.parametrize("checkpoints", [0, 32])
+def test_ctrl_c_in_an_answer_loses_none_of_it(path, checkpoints):
+    with opened(path, checkpoints=checkpoints) as model:
+        session = Session(model, GREEDY)
+        for event in session.send("Hello."):
+            if isinstance(event, Text):
+                session.interrupt.set()
+            end = event
+        assert isinstance(end, Done) and end.reason == "interrupted"
+        drawn = end.stats.prompt_tokens + len(end.token_ids)
+        assert drawn - end.stats.context_used <= 1  # the last one, which was not run
+        assert stats(session.continue_last()).cached_tokens == end.stats.context_used
+        whole = session.conversation.turns[-1].token_ids
+        *_, done = model.stream(session.prompt()[: end.stats.prompt_tokens], GREEDY)
+    assert done.token_ids[: len(whole)] == whole[: len(done.token_ids)]
+
+
+def test_ctrl_c_in_a_prompt_loses_one_pass_of_it(path):
+    prompt = questions_about_a_text()[0]
+    with opened(path, ubatch=50) as model:
+        interrupt = threading.Event()
+        for event in model.stream(prompt, GREEDY, interrupt):
+            if isinstance(event, Prefill) and event.done == 150:
+                interrupt.set()
+        assert len(model.window.ids) == 150
+        assert stats(model.stream(prompt, GREEDY)).cached_tokens == 150
 
 
 class Oracle:
