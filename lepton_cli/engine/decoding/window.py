@@ -54,6 +54,7 @@ class Passes:
 
     def __init__(self, runner: Runner, chunk: int, outputs: int, *, whole: bool = False) -> None:
         self.chunk, self.outputs, self.whole = chunk, outputs, whole
+        self.begun = 0  # so many passes; the logits of the last one are valid
         self._runner, self._busy = runner, threading.Lock()
 
     @property
@@ -111,6 +112,7 @@ class Passes:
     def _exclusive(self) -> Iterator[None]:
         if not self._busy.acquire(blocking=False):
             raise UsageError("the model is in use by another thread", "load it once per thread")
+        self.begun += 1
         try:
             yield
         finally:
@@ -129,16 +131,19 @@ class Window:
         self._state = SequenceState(passes.pool)
         self._pending = 0  # the last tokens of `ids` that the state has yet to run: see `drop_last`
         self._parting = 0  # where the prompt parts from the one before it
+        self._logits_of = 0  # the pass that gave the logits of the last of `ids`, 0: none
         self._passes = passes
 
     def reuse(self, ids: Sequence[int], *, temporary: bool = False) -> int:
         """Keeps the common prefix of the window and a prompt; returns its length.
 
-        The prompt's last token is always run again, since its logits are needed. Sets a checkpoint
-        at the window's end if the prompt continues from there, unless it is only `temporary`.
+        The prompt's last token is run again, since its logits are needed, except where the prompt
+        is all that the window holds and they are still there. Sets a checkpoint at the window's end
+        if the prompt continues from there, unless it is only `temporary`.
         """
         self.owner += 1
-        self._parting = shared = common_prefix(self.ids, list(ids[:-1]))
+        has_logits = self._logits_of == self._passes.begun and self.ids == list(ids)
+        self._parting = shared = common_prefix(self.ids, list(ids if has_logits else ids[:-1]))
         if shared == len(self.ids) and not temporary:
             self._run_pending()
             self._state.checkpoint()
@@ -171,7 +176,7 @@ class Window:
             last = end == len(ids)
             logits = self._run(ids[start:end], [end - start - 1] if last else [], interrupt)
             if last:
-                self.logits = logits[0]
+                self._keep_logits(logits[0])
             if ends and end == ends[0]:
                 del ends[0]
                 self._state.checkpoint(temporary=temporary)
@@ -195,8 +200,11 @@ class Window:
         With several tokens, some may be guesses that `drop_last` removes again.
         """
         rows = self._run(tokens, range(len(tokens)), interrupt)
-        self.logits = rows[-1]
+        self._keep_logits(rows[-1])
         return rows
+
+    def _keep_logits(self, logits: RowLogits) -> None:
+        self.logits, self._logits_of = logits, self._passes.begun
 
     @property
     def drawer(self) -> Drawer | None:
@@ -217,6 +225,7 @@ class Window:
         """
         if count:
             del self.ids[len(self.ids) - count :]
+            self._logits_of = 0
             self._pending = len(self.ids) - self._state.rewind(len(self.ids))
 
     @property
@@ -300,6 +309,7 @@ class Window:
         self._rewind(0)
         self._state.restore(saved)
         self.ids[:] = ids[: saved.position]
+        self._logits_of = 0
 
     def profile(self, tokens: Sequence[int]) -> list[OperatorTime]:
         """Measures a pass of tokens that do not stay in the window, with logits of the last one.
@@ -334,7 +344,10 @@ class Window:
 
     def _rewind(self, position: int) -> None:
         """Cuts the window at `position` or earlier; the caller runs the missing tokens again."""
-        del self.ids[self._state.rewind(position) :]
+        reached = self._state.rewind(position)
+        if reached < len(self.ids):
+            del self.ids[reached:]
+            self._logits_of = 0
         self._pending = 0
 
     def _run_pending(self, most: int = 0) -> None:

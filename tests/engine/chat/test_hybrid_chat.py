@@ -1,5 +1,6 @@
 """A chat with a model of recurrent layers: what is taken back is not read again from the start."""
 
+import itertools
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,12 +13,15 @@ from make_gguf import CHATML, write_model
 
 from lepton_cli.engine.chat.session import Session
 from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.scheduler import Request
 from lepton_cli.engine.decoding.speculation import DoublingPace, Source, Speculation
-from lepton_cli.engine.events import Done, Prefill, Stats, Text
+from lepton_cli.engine.decoding.window import Passes
+from lepton_cli.engine.events import Done, Stats
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
 from lepton_cli.engine.prefixes.recall import WORTH_STORING
 from lepton_cli.engine.sampling.sampler import Sampling
+from ops.interface import Interrupted
 
 FIRST, SECOND = "Tell me of the hills and the old hermit. " * 6, "And what of the well? " * 8
 OPENING = 13  # tokens of a template that end the question and open the answer
@@ -204,31 +208,55 @@ def test_a_damaged_state_costs_time_only(path, tmp_path):
         assert again.messages[-1] == session.messages[-1]
 
 
+def test_logits_that_are_still_there_are_not_computed_again(path, model):
+    prompt, one = questions_about_a_text()[0], replace(GREEDY, max_tokens=1)
+    other = Request(0, (5, 6, 7), GREEDY)
+    found = []
+    for between in ([], [other]):
+        *_, done = model.stream(prompt, one)
+        list(model.batch(between))  # overwrites them
+        *_, again = model.stream(prompt, GREEDY)
+        assert again.token_ids[0] == done.token_ids[0]
+        found.append(again)
+    assert found[0].token_ids == found[1].token_ids
+    assert [len(prompt) - one.stats.cached_tokens for one in found] == [0, 1]
+
+
+def interrupt_in_pass(number: int, interrupt: threading.Event, monkeypatch) -> None:
+    """As Ctrl-C while the pass runs, which leaves a state that is neither old nor new."""
+    run, passes = Passes.run, itertools.count(1)
+
+    def interrupted(self, step, states, heeded=None):
+        if next(passes) == number:
+            interrupt.set()
+        logits = run(self, step, states)
+        if heeded is not None and heeded.is_set():
+            raise Interrupted
+        return logits
+
+    monkeypatch.setattr(Passes, "run", interrupted)
+
+
 @pytest.mark.parametrize("checkpoints", [0, 32])
-def test_ctrl_c_in_an_answer_loses_none_of_it(path, checkpoints):
+def test_ctrl_c_in_an_answer_loses_none_of_it(path, checkpoints, monkeypatch):
     with opened(path, checkpoints=checkpoints) as model:
         session = Session(model, GREEDY)
-        for event in session.send("Hello."):
-            if isinstance(event, Text):
-                session.interrupt.set()
-            end = event
+        interrupt_in_pass(6, session.interrupt, monkeypatch)
+        *_, end = session.send("Hello.")  # a pass for the prompt, then for each token
         assert isinstance(end, Done) and end.reason == "interrupted"
-        drawn = end.stats.prompt_tokens + len(end.token_ids)
-        assert drawn - end.stats.context_used <= 1  # the last one, which was not run
+        assert end.stats.context_used == end.stats.prompt_tokens + 5
         assert stats(session.continue_last()).cached_tokens == end.stats.context_used
         whole = session.conversation.turns[-1].token_ids
         *_, done = model.stream(session.prompt()[: end.stats.prompt_tokens], GREEDY)
-    assert done.token_ids[: len(whole)] == whole[: len(done.token_ids)]
+    assert done.token_ids == whole[: len(done.token_ids)]
 
 
-def test_ctrl_c_in_a_prompt_loses_one_pass_of_it(path):
-    prompt = questions_about_a_text()[0]
+def test_ctrl_c_in_a_prompt_loses_one_pass_of_it(path, monkeypatch):
+    prompt, interrupt = questions_about_a_text()[0], threading.Event()
+    interrupt_in_pass(4, interrupt, monkeypatch)
     with opened(path, ubatch=50) as model:
-        interrupt = threading.Event()
-        for event in model.stream(prompt, GREEDY, interrupt):
-            if isinstance(event, Prefill) and event.done == 150:
-                interrupt.set()
-        assert len(model.window.ids) == 150
+        *_, end = model.stream(prompt, GREEDY, interrupt)
+        assert isinstance(end, Done) and end.stats.context_used == 150
         assert stats(model.stream(prompt, GREEDY)).cached_tokens == 150
 
 
