@@ -192,9 +192,9 @@ def _fuse_norm_rope_store(operations: list[Operation]) -> list[Operation]:
         if not isinstance(store, Store):
             continue
         attention, heads = operations[n + 1], store.heads
-        assert isinstance(attention, Attention)
         k = trace(store.k, heads.key_columns)
-        if attention.q.rows != store.k.rows:  # q has only the rows that are wanted
+        if not isinstance(attention, Attention) or attention.q.rows != store.k.rows:
+            # others are stored behind these, or q has only the rows that are wanted
             operations[n] = _norm_rope_store(store, None, k)
             fused_away |= k.steps
             continue

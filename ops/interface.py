@@ -7,7 +7,6 @@ width (`e` of values), `k` experts per token, `O` tokens whose logits are wanted
 step to step (tokens, positions, sequences, outputs) is in the `Step`, not in the arguments.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -15,8 +14,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from quant.errors import ModelFileError
-from quant.format import Format
+from quant.weights import Linear as Linear
+from quant.weights import Weight as Weight
+from quant.weights import check_widths as check_widths
 
 BLOCK = 256
 """Positions in one block of the KV cache; softmax partials are formed per block, in block order."""
@@ -51,88 +51,19 @@ Gating = Literal["softmax", "sigmoid", "softmax_of_chosen", "sqrt_softplus"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Weight:
-    """A matrix (rows, columns) of quantized rows, a vector (one row), or E matrices stacked."""
-
-    name: str
-    format: Format
-    columns: int
-    data: NDArray[np.uint8]  # (experts * rows, bytes per row)
-    experts: int = 1
-
-    @property
-    def rows(self) -> int:
-        return len(self.data) // self.experts
-
-    @property
-    def size(self) -> int:
-        return len(self.data) * self.columns
-
-    def matrix(self, number: int) -> "Weight":
-        """One of several that are stacked."""
-        data = self.data[number * self.rows : (number + 1) * self.rows]
-        return Weight(self.name, self.format, self.columns, data)
-
-    def folded(self, rows: int) -> "Weight":
-        """A vector as so many rows. Raises ModelFileError."""
-        if self.size % (rows * self.format.block_size):
-            raise ModelFileError(f"the tensor {self.name} has no {rows} rows of {self.size} values")
-        return Weight(self.name, self.format, self.size // rows, self.data.reshape(rows, -1))
-
-    def part(self, start: int, stop: int) -> "Weight":
-        """Rows start to stop of a fused matrix, without a copy. Raises ModelFileError."""
-        if self.experts != 1:
-            raise ModelFileError(f"the tensor {self.name} should be a matrix")
-        return Weight(self.name, self.format, self.columns, self.data[start:stop])
-
-    def columns_part(self, start: int, stop: int) -> "Weight":
-        """Elements start to stop of a float vector (a fused bias). Raises ModelFileError."""
-        size = self.format.block_bytes
-        if self.format.block_size != 1 or len(self.data) != 1:
-            raise ModelFileError(f"the tensor {self.name} should be a vector of floats")
-        part = np.ascontiguousarray(self.data[:, start * size : stop * size])
-        return Weight(self.name, self.format, stop - start, part)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Linear:
-    """y = s·W x + b, W (R, N); for E experts s is (E,) and b is (E, R)."""
-
-    weight: Weight
-    bias: Weight | None = None
-    scale: Weight | None = None  # a factor for the whole matrix, beside those of its blocks
-
-    def part(self, start: int, stop: int) -> "Linear":
-        """Rows start to stop of a fused matrix."""
-        if self.bias:
-            check_widths(self.bias.name, self.bias.columns, self.weight.rows)
-        bias = self.bias.columns_part(start, stop) if self.bias else None
-        return Linear(self.weight.part(start, stop), bias, self.scale)
-
-    def folded(self, rows: int) -> "Linear":
-        """The vector of a norm as so many rows, one for each head."""
-        bias = self.bias.folded(rows) if self.bias else None
-        return Linear(self.weight.folded(rows), bias, self.scale)
-
-    def parts(self, *rows: int) -> "list[Linear]":
-        """A fused matrix cut into stretches of so many rows. Raises ModelFileError."""
-        check_widths(self.weight.name, self.weight.rows, sum(rows))
-        stops = list(itertools.accumulate(rows))
-        return [self.part(stop - count, stop) for stop, count in zip(stops, rows, strict=True)]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Rope:
     """Rotary positions (Su et al. 2021): rotates pair i of each head by position * frequencies[i].
 
     Only the first 2·len(frequencies) dimensions of a head are rotated. `interleaved` pairs are
     (2i, 2i+1), otherwise (i, i + len(frequencies)). Results are multiplied by `magnitude`.
+    Positions count from `start`.
     """
 
     frequencies: NDArray[np.float32]
     head_width: int
     interleaved: bool
     magnitude: float = 1.0
+    start: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +87,7 @@ class Heads:
     keys_hold_values: bool = False
     chunked: bool = False  # windows stand side by side; a query sees its own up to itself
     sees: Literal["past", "run"] = "past"  # up to itself, or all of its sequence's tokens in a step
+    stride: int = 1  # of so many positions it sees the last one
 
     @property
     def key_columns(self) -> int:
@@ -174,7 +106,8 @@ class Heads:
             half = ends if self.window is None else self.window // 2
             return np.maximum(positions - half, 0), np.minimum(positions + half + 1, ends)
         if self.window is None:
-            return np.zeros_like(positions), positions + 1
+            stops = (positions + 1) // self.stride * self.stride
+            return np.zeros_like(positions), stops
         if self.chunked:
             return positions - positions % self.window, positions + 1
         return np.maximum(positions + 1 - self.window, 0), positions + 1
@@ -183,6 +116,18 @@ class Heads:
     def values(self) -> int:
         """The width of a head's values, and of its results."""
         return self.head_width if self.value_width is None else self.value_width
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """More keys and values for the same queries, which other `heads` keep: of another layer number.
+
+    Where they hold their values, k has no columns.
+    """
+
+    k: Array
+    v: Array
+    heads: Heads
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +295,7 @@ class Operators(Protocol):
         v: Array | None,
         heads: Heads,
         sinks: Weight | None = None,
+        further: Further | None = None,
     ) -> Array:  # (T, H·d), (T, K·d), (T, K·e) -> (T, H·e)
         """Writes k and v to the cache, then softmax(scale·q·k) v over the token's sequence.
 
@@ -358,7 +304,16 @@ class Operators(Protocol):
 
         With a softcap c, scores become c·tanh(score / c). With a slope m they fall by m for each
         position between query and key (Press et al. 2021). A sink is an extra logit per head that
-        takes part in the softmax but has no value.
+        takes part in the softmax but has no value. `further` keys take part in the same softmax.
+        """
+
+    def compress(self, x: Array, places: Weight, ratio: int, parts: int) -> Array:
+        """(T, 2·P·w), (ratio, P·w) -> (T, w): a row for each `ratio` tokens, at their last one.
+
+        x holds P `parts` of values, then their scores, to which the rows of `places` are added by
+        the token's place among its `ratio`. A column is the sum of its values, weighted by the
+        softmax of their scores, over the last P · ratio tokens: of the latest the last part, of
+        those before the part before. Other tokens have zeros. A layer keeps the last rows.
         """
 
     def convolve(self, x: Array, w: Linear) -> Array:  # (T, D), (D, K) -> (T, D)
@@ -462,10 +417,17 @@ class Operators(Protocol):
     def gate(self, gate: Array, up: Array, activation: Activation) -> Array:  # (rows, F) twice
         """activation(gate) · up."""
 
-    def route(self, logits: Array, routing: Routing, bias: Weight | None = None) -> ExpertChoice:
+    def route(
+        self,
+        logits: Array,
+        routing: Routing,
+        bias: Weight | None = None,
+        listed: Array | None = None,
+    ) -> ExpertChoice:
         """(T, E) -> (T, k) twice: each token's k best experts and their weights.
 
-        The lower id wins a tie. A bias (1, E) is added for the choice, not in the weights.
+        The lower id wins a tie. A bias (1, E) is added for the choice, not in the weights. Where
+        experts are `listed` (T, k), those are chosen, whatever their logits.
         """
 
     def expert_linear(self, w: Linear, x: Array, chosen: ExpertChoice) -> Array:
@@ -476,9 +438,3 @@ class Operators(Protocol):
 
     def select_outputs(self, x: Array) -> Array:  # (T, D) -> (O, D)
         """The rows whose logits are wanted."""
-
-
-def check_widths(name: str, got: int, wanted: int) -> None:
-    """Raises ModelFileError if the width of a tensor's input is not `wanted`."""
-    if got != wanted:
-        raise ModelFileError(f"the tensor {name} has the width {got}; the model needs {wanted}")

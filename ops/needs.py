@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from ops.interface import BLOCK, Weight
-from ops.operations.base import Operation, PositionBytes, Use
+from ops.operations.base import Operation, Pages, PositionBytes, Use
 from ops.program import Program
 
 
@@ -76,11 +76,14 @@ def needs_of(
     first, last = (numbers[0], numbers[-1]) if numbers else (0, -1)
     head = total(list(program.operations[last + 1 :]))
     embedding = total(list(program.operations[:first]))
-    kept = {page.layer for page in program.pages}
     layers = range(program.layers)
+    positions = [0] * max(1, len(layers))  # what is kept before the layers counts for the first
+    for op in program.operations:
+        if isinstance(op.state, Pages):
+            positions[op.layer or 0] += layout.position_bytes(op.state.layer)
     return Needs(
         layers=tuple(total([op for op in program.operations if op.layer == n]) for n in layers),
-        positions=tuple(layout.position_bytes(n) if n in kept else 0 for n in layers),
+        positions=tuple(positions[: len(layers)]),
         head=head,
         embedding=embedding,
         buffers=buffers,

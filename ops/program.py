@@ -80,9 +80,8 @@ class Program:
 
     @property
     def layers(self) -> int:
-        """One more than the last number of a block, or of keys and values that are kept."""
-        numbers = [op.layer for op in self.operations if op.layer is not None]
-        return 1 + max([*numbers, *(page.layer for page in self.pages)], default=-1)
+        """One more than the last block's number."""
+        return 1 + max((op.layer for op in self.operations if op.layer is not None), default=-1)
 
     def weights(self) -> Iterator[Use]:
         """Every use of a weight, in order."""
@@ -149,7 +148,8 @@ def _described(value: object, numbers: dict[Buffer, int]) -> str:
             return "+".join(_described(part, numbers) for part in parts)
         case Rope():
             turn = np.ascontiguousarray(value.frequencies).tobytes().hex()
-            return f"{turn}:{value.head_width}:{value.interleaved}:{value.magnitude!r}"
+            kind = f"{value.head_width}:{value.interleaved}:{value.magnitude!r}"
+            return f"{turn}:{kind}:{value.start}" if value.start else f"{turn}:{kind}"
         case tuple():
             return ",".join(_described(part, numbers) for part in value)
     return repr(value)

@@ -12,6 +12,7 @@ from ops.interface import (
     Array,
     DeltaHeads,
     ExpertChoice,
+    Further,
     Heads,
     Linear,
     Ngrams,
@@ -45,6 +46,7 @@ from ops.operations.experts import ExpertSum, Route
 from ops.operations.norms import LayerNorm, RmsNorm
 from ops.operations.products import Embed, ExpertProduct, HeadProduct, Product
 from ops.operations.recurrence import (
+    Compress,
     Convolve,
     DeltaRule,
     LinearAttention,
@@ -133,6 +135,7 @@ class Recorder:
         v: Buffer | None,
         heads: Heads,
         sinks: Weight | None = None,
+        further: Further | None = None,
     ) -> Buffer:
         where = f"blk.{heads.layer if self.number is None else self.number}.attn"
         check_widths(f"{where}_q", q.width, heads.query_heads * heads.head_width)
@@ -147,7 +150,12 @@ class Recorder:
             check_widths(f"{where}_v", v.width, heads.kv_heads * heads.values)
             self.operations.append(Store(k, v, heads, layer=self.number))
         out = q.like(heads.query_heads * heads.values)
-        return self._add(Attention(q, out, heads, sinks))
+        if further is None:
+            return self._add(Attention(q, out, heads, sinks))
+        check_widths(f"{where}_k", further.k.width, further.heads.kv_heads * heads.key_columns)
+        check_widths(f"{where}_v", further.v.width, further.heads.kv_heads * heads.values)
+        self.operations.insert(-1, Store(further.k, further.v, further.heads, layer=self.number))
+        return self._add(Attention(q, out, heads, sinks, further=further.heads))
 
     def convolve(self, x: Buffer, w: Linear) -> Buffer:
         taps, name = w.weight.columns, w.weight.name
@@ -156,6 +164,16 @@ class Recorder:
             check_widths(w.bias.name, w.bias.columns, x.width)
         slot = self._slot("convolution", (taps - 1, x.width))
         return self._add(Convolve(x, x.like(), w, slot=slot))
+
+    def compress(self, x: Buffer, places: Weight, ratio: int, parts: int) -> Buffer:
+        _check_experts(places, 1)
+        check_widths(places.name, places.rows, ratio)
+        check_widths(places.name, 2 * places.columns, x.width)
+        check_widths(places.name, places.columns // parts * parts, places.columns)
+        slot = self._slot("compression", (parts * ratio - 1, x.width))
+        return self._add(
+            Compress(x, x.like(places.columns // parts), places, ratio, parts, slot=slot)
+        )
 
     def shift(self, x: Buffer) -> Buffer:
         return self._add(Shift(x, x.like(), slot=self._slot("shift", (1, x.width))))
@@ -288,14 +306,22 @@ class Recorder:
             raise self._misfit("are gate and values", gate, up)
         return self._add(Gate(gate, up, gate.like(), activation))
 
-    def route(self, logits: Buffer, routing: Routing, bias: Weight | None = None) -> ExpertChoice:
+    def route(
+        self,
+        logits: Buffer,
+        routing: Routing,
+        bias: Weight | None = None,
+        listed: Buffer | None = None,
+    ) -> ExpertChoice:
+        if listed is not None:
+            check_widths(self._maker(listed), listed.width, routing.used)
         if logits.width != routing.total:
             check_widths(self._maker(logits), logits.width, routing.total)
         ids, weights = logits.like(routing.used), logits.like(routing.used)
         if bias is not None:
             check_widths(bias.name, bias.columns, routing.total)
             _check_vector(bias)
-        self._add(Route(logits, ids, weights, routing, bias))
+        self._add(Route(logits, ids, weights, routing, bias, listed))
         return ExpertChoice(ids, weights, routing.experts)
 
     def expert_linear(self, w: Linear, x: Buffer, chosen: ExpertChoice) -> Buffer:

@@ -60,6 +60,19 @@ class Weights:
             raise ModelFileError(f"{message}, which Lepton does not compute with yet")
         return _weight(tensor)
 
+    def integers(self, name: str, below: int) -> NDArray[np.float32]:  # (rows, columns)
+        """A tensor of whole numbers from 0 to `below` − 1. Raises ModelFileError."""
+        tensor = self._file.tensors.get(name)
+        if tensor is None or tensor.format.name != "I32":
+            found = "is missing" if tensor is None else f"has the type {tensor.format.name}"
+            raise ModelFileError(f"{self._file.path}: the tensor {name} of integers {found}")
+        self._used.add(name)
+        values = tensor.data.view(np.int32)
+        if values.size and not 0 <= values.min() <= values.max() < below:
+            found = f"holds numbers from {values.min()} to {values.max()}"
+            raise ModelFileError(f"{self._file.path}: the tensor {name} {found}, not below {below}")
+        return values.astype(np.float32)
+
     def leave_out(self, name: str) -> None:
         """A tensor that may be in the file and is of no use there."""
         self._used.add(name)

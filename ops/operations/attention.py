@@ -57,6 +57,7 @@ class Attention(Operation):
     heads: Heads
     sinks: Weight | None = field(default=None, metadata=VECTOR)
     quantized: Buffer | None = field(default=None, metadata=WRITTEN)
+    further: Heads | None = None
 
     @property
     def reads_state(self) -> bool:
@@ -64,14 +65,16 @@ class Attention(Operation):
 
     def costs(self, step: Step, cache: PositionBytes) -> Cost:
         """Positions that several tokens of a sequence see are read once."""
-        heads, ends = self.heads, step.ends()
+        ends, total = step.ends(), Cost()
         if self.q.rows == "outputs":
             step, ends = step.of_outputs(), ends[step.outputs]
-        firsts, stops = heads.visible(step.positions.astype(np.int64), ends.astype(np.int64))
-        read = sum(int(stops[run].max() - firsts[run].min()) for run in step.runs())
-        seen = int((stops - firsts).sum())
-        macs = seen * heads.query_heads * (heads.head_width + heads.values)
-        return Cost(read * cache.position_bytes(heads.layer), macs)
+        for heads in (self.heads, self.further) if self.further else (self.heads,):
+            firsts, stops = heads.visible(step.positions.astype(np.int64), ends.astype(np.int64))
+            read = sum(int(stops[run].max() - firsts[run].min()) for run in step.runs())
+            seen = int((stops - firsts).sum()) // heads.stride
+            macs = seen * heads.query_heads * (heads.head_width + heads.values)
+            total += Cost(read // heads.stride * cache.position_bytes(heads.layer), macs)
+        return total
 
 
 @dataclass(frozen=True, slots=True, eq=False)

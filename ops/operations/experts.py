@@ -19,6 +19,7 @@ class Route(Operation):
     weights: Buffer = field(metadata=WRITTEN)
     routing: Routing
     bias: Weight | None = field(default=None, metadata=VECTOR)
+    listed: Buffer | None = field(default=None, metadata=READ)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

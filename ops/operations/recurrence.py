@@ -49,6 +49,17 @@ class Shift(Recurrent):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Compress(Recurrent):
+    """Rows for so many tokens each; its slot holds the rows before the step's."""
+
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    places: Weight = field(metadata=VECTOR)
+    ratio: int
+    parts: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class NgramRows(Recurrent):
     """The rows of a table for each token and those before it; its slot holds the last tokens."""
 

@@ -32,6 +32,7 @@ from ops.operations.products import (
     Product,
 )
 from ops.operations.recurrence import (
+    Compress,
     Convolve,
     DeltaRule,
     LinearAttention,
@@ -47,6 +48,7 @@ RECORDED: tuple[type[Operation], ...] = (
     Balance,
     Clamp,
     Columns,
+    Compress,
     Convolve,
     DeltaRule,
     Embed,

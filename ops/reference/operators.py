@@ -11,6 +11,7 @@ from ops.interface import (
     Activation,
     DeltaHeads,
     ExpertChoice,
+    Further,
     Heads,
     Linear,
     Ngrams,
@@ -108,7 +109,8 @@ class Reference:
     def rope(self, x: Floats, rope: Rope) -> Floats:
         pairs = len(rope.frequencies)
         y = x.reshape(len(x), -1, rope.head_width).copy()  # (T, heads, d)
-        angle = self.step.positions[:, None, None] * rope.frequencies.astype(np.float64)
+        places = self.step.positions[:, None, None] - rope.start
+        angle = places * rope.frequencies.astype(np.float64)
         cos = (np.cos(angle) * rope.magnitude).astype(np.float32)
         sin = (np.sin(angle) * rope.magnitude).astype(np.float32)
         turned = slice(0, 2 * pairs)
@@ -132,10 +134,38 @@ class Reference:
         v: Floats | None,
         heads: Heads,
         sinks: Weight | None = None,
+        further: Further | None = None,
     ) -> Floats:
         if k is not None and v is not None:
             self._store(k, v, heads.layer)
-        return np.stack([self._attend(t, q[t], heads, sinks) for t in range(len(q))])
+        if further is not None:
+            self._store(further.k, further.v, further.heads.layer)
+        also = (further.heads,) if further else ()
+        return np.stack([self._attend(t, q[t], heads, sinks, also) for t in range(len(q))])
+
+    def compress(self, x: Floats, places: Weight, ratio: int, parts: int) -> Floats:
+        added: Floats = self.values(places)  # (ratio, P·w)
+        width = added.shape[1] // parts
+        slot = self._slot("compression", (parts * ratio - 1, x.shape[1]))
+        y = np.zeros((len(x), width), np.float32)
+        for run, cache in zip(self.step.runs(), self.sequences, strict=True):
+            kept = cache.slot(slot)
+            rows = np.concatenate([kept, x[run]])
+            for n, position in enumerate(self.step.positions[run]):
+                if (position + 1) % ratio == 0:
+                    last = rows[n : n + parts * ratio].reshape(parts, ratio, 2, parts, width)
+                    values, scores = (
+                        np.stack([last[part, :, kind, part] for part in range(parts)])
+                        for kind in range(2)
+                    )  # (P, ratio, w)
+                    scores = scores + added.reshape(ratio, parts, width).swapaxes(0, 1)
+                    there = min(parts * ratio, int(position) + 1)
+                    values, scores = (
+                        each.reshape(parts * ratio, width)[-there:] for each in (values, scores)
+                    )
+                    y[run.start + n] = (values * softmax(scores.T).T).sum(0)
+            kept[:] = rows[len(rows) - len(kept) :]
+        return y
 
     def convolve(self, x: Floats, w: Linear) -> Floats:
         taps: Floats = self.values(w.weight)  # (D, K)
@@ -292,7 +322,13 @@ class Reference:
             return clamped
         return ACTIVATIONS[activation](gate) * up
 
-    def route(self, logits: Floats, routing: Routing, bias: Weight | None = None) -> ExpertChoice:
+    def route(
+        self,
+        logits: Floats,
+        routing: Routing,
+        bias: Weight | None = None,
+        listed: Floats | None = None,
+    ) -> ExpertChoice:
         scores = GATINGS[routing.gating](logits)  # (T, E)
         wanted = scores if bias is None else scores + self.values(bias)
         if routing.groups > 1:
@@ -303,6 +339,8 @@ class Reference:
             wanted = groups.reshape(wanted.shape)
         ids = np.argsort(-wanted, -1, kind="stable")[:, : routing.used].astype(np.int32)
         ids //= routing.neighbours
+        if listed is not None:
+            ids = listed.astype(np.int32)
         weights = np.take_along_axis(scores, ids, -1)
         if routing.gating == "softmax_of_chosen":
             weights = softmax(weights)
@@ -360,15 +398,12 @@ class Reference:
         for t, position in enumerate(self.step.positions):
             self.caches[t].keep(layer, int(position), k[t], v[t])
 
-    def _attend(self, t: int, q: Floats, heads: Heads, sinks: Weight | None) -> Floats:
+    def _attend(
+        self, t: int, q: Floats, heads: Heads, sinks: Weight | None, also: Sequence[Heads]
+    ) -> Floats:
         position = int(self.step.positions[t])
-        first, stop = map(int, heads.visible(np.array(position), np.array(self.step.ends()[t])))
-        blocks = [self.caches[t].view(heads.layer, b) for b in range((stop - 1) // BLOCK + 1)]
-        keys, values = (np.concatenate(part)[first:stop] for part in zip(*blocks, strict=True))
-        k = keys.reshape(len(keys), heads.kv_heads, heads.key_columns)
-        v = values.reshape(len(values), heads.kv_heads, heads.values)  # (S, K, e)
-        if heads.keys_hold_values:
-            k = np.concatenate([v, k], -1)  # (S, K, d)
+        seen = [self._seen(t, each) for each in (heads, *also)]
+        places, k, v = (np.concatenate(each) for each in zip(*seen, strict=True))
         group = heads.query_heads // heads.kv_heads
         query = q.reshape(heads.kv_heads, group, heads.head_width)
         scores = np.einsum("kgd,skd->kgs", query, k) * np.float32(heads.scale)
@@ -376,10 +411,24 @@ class Reference:
             scores = self.softcap(scores, heads.softcap)
         if heads.slopes is not None:
             slopes = np.array(heads.slopes, np.float32).reshape(heads.kv_heads, group, 1)
-            scores = scores - slopes * np.abs(np.arange(first, stop) - position)
+            scores = scores - slopes * np.abs(places - position)
         if sinks is not None:
             sink = self.values(sinks).reshape(heads.kv_heads, group, 1)
             scores = np.concatenate([scores, sink], -1)
         shares = softmax(scores)[..., : len(k)]
         out: Floats = np.einsum("kgs,ske->kge", shares, v)
         return out.reshape(-1)
+
+    def _seen(self, t: int, heads: Heads) -> tuple[Floats, Floats, Floats]:
+        """The positions that a token sees, their keys (S, K, d) and values (S, K, e)."""
+        position, end = np.array(self.step.positions[t]), np.array(self.step.ends()[t])
+        first, stop = map(int, heads.visible(position, end))
+        cache, count = self.caches[t], max(1, -(-stop // BLOCK))
+        blocks = [cache.view(heads.layer, b) for b in range(count)]
+        places = np.arange(first + heads.stride - 1, stop, heads.stride)
+        keys, values = (np.concatenate(part)[places] for part in zip(*blocks, strict=True))
+        k = keys.reshape(len(places), heads.kv_heads, heads.key_columns)
+        v = values.reshape(len(places), heads.kv_heads, heads.values)
+        if heads.keys_hold_values:
+            k = np.concatenate([v, k], -1)
+        return places, k, v

@@ -90,6 +90,12 @@ REFUSED = {
     "Route with neighbours that stand for one expert": on_rows(
         lambda ops, x: ops.route(x, Routing(8, 2, neighbours=2)).weights
     ),
+    "Route with listed experts": on_rows(
+        lambda ops, x: ops.route(x, Routing(8, 2), listed=ops.columns(x, 0, 2)).weights
+    ),
+    "Rotate with positions that do not count from 0": on_rows(
+        lambda ops, x: ops.rope(x, Rope(np.ones(2, np.float32), 4, False, start=3))
+    ),
     "Attention with heads of width 512, more than 256": attended(512),
     "Attention with heads of the odd width 63": attended(63),
     "Attention with keys of width 24 and values of width 16": attended(24, 16),

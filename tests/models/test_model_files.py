@@ -404,3 +404,29 @@ def test_adapters_that_do_not_fit_are_refused(tmp_path, key, value, complaint):
 def test_numbers_of_ngrams_and_streams_that_do_not_fit_are_refused(tmp_path, key, value, complaint):
     path = write_model(tmp_path / "m.gguf", "qwen4exp", metadata={f"qwen4exp.{key}": value})
     assert f"qwen4exp.{key} {complaint}" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("attention.compress_ratios", [0, 4], "has 2 entries for 3 layers"),
+        ("attention.compress_ratios", [0, 8, 128], "holds 8"),
+        ("attention.output_group_count", 3, "is 3 of 4 heads"),
+        ("hyper_connection.sinkhorn_iterations", 0, "is 0"),
+        ("attention.sliding_window", 0, "is 0"),
+    ],
+)
+def test_numbers_of_compressed_attention_that_do_not_fit_are_refused(
+    tmp_path, key, value, complaint
+):
+    path = write_model(tmp_path / "m.gguf", "deepseek4", metadata={f"deepseek4.{key}": value})
+    assert f"deepseek4.{key} {complaint}" in refused(path)
+
+
+def test_a_table_that_lists_experts_holds_whole_numbers(tmp_path):
+    name = "blk.0.ffn_gate_tid2eid.weight"
+    floats = write_model(tmp_path / "f.gguf", "deepseek4", tensors={name: np.zeros((300, 2))})
+    assert f"{name} of integers has the type F32" in refused(floats)
+    keys = {"deepseek4.expert_count": 2, "deepseek4.expert_used_count": 2}
+    few = write_model(tmp_path / "few.gguf", "deepseek4", metadata=keys)
+    assert f"{name} holds numbers from 0 to 3, not below 2" in refused(few)

@@ -9,7 +9,7 @@ import pytest
 from passes import open_on_cpu
 
 from ops.backend import CacheTypes
-from ops.interface import BLOCK, Heads, Step, Weight
+from ops.interface import BLOCK, Further, Heads, Step, Weight
 from ops.memory_plan import Limits
 from ops.narrowing import narrow
 from ops.operations.attention import Attention as AttentionOperation
@@ -215,6 +215,7 @@ def test_a_query_sees_its_window_or_its_chunk_or_the_whole_run():
     assert seen() == ["0-0", "0-1", "0-2", "0-3", "0-4", "0-5", "0-6"]
     assert seen(window=3) == ["0-0", "0-1", "0-2", "1-3", "2-4", "3-5", "4-6"]
     assert seen(window=3, chunked=True) == ["0-0", "0-1", "0-2", "3-3", "3-4", "3-5", "6-6"]
+    assert seen(stride=3) == ["0--1", "0--1", "0-2", "0-2", "0-2", "0-5", "0-5"]
     assert seen(sees="run") == ["0-6"] * 7
     assert seen(sees="run", window=4) == ["0-2", "0-3", "0-4", "1-5", "2-6", "3-6", "4-6"]
 
@@ -433,3 +434,37 @@ def test_no_division_of_work_shows_where_keys_begin_with_their_values():
         runner.close()
     for other in results[1:]:
         np.testing.assert_array_equal(results[0], other)
+
+
+class WithFurther(Attention):
+    """Further keys and values, of which the last of so many positions each are seen."""
+
+    def __init__(self, heads: Heads, stride: int, sinks: Weight | None = None) -> None:
+        super().__init__(heads, sinks)
+        self.heads = replace(heads, layer=1, window=None, stride=stride)
+        self.more = [
+            weight(V, heads.kv_heads * width) for width in (heads.key_columns, heads.values)
+        ]
+
+    def forward(self, ops):
+        q, k, v, *more = (ops.embed(table) for table in (*self.tables, *self.more))
+        further = Further(*more, self.heads)
+        return ops.attention(q, k, v, self.layers[0], self._sinks, further)
+
+
+@pytest.mark.parametrize("stride", [1, 4, 128])
+@pytest.mark.parametrize("window", [None, 7, 70])
+def test_further_keys_take_part_in_the_same_softmax(window, stride):
+    attention = WithFurther(Heads(0, 6, 2, 20, 0.3, window), stride, weight(1, 6))
+    check(attention, types(), [MOST, 3, 1], 2 * BLOCK + 9)
+
+
+def test_threads_and_chunks_do_not_show_with_further_keys():
+    attention, tokens = WithFurther(Heads(0, 6, 2, 20, 0.3, 9), 4), tokens_of(BLOCK + 30)
+    results = []
+    for threads, chunks in ((1, [MOST]), (3, [7]), (2, [1])):
+        cpu = attention.cpu(types("f16"), threads)
+        results.append(rows_of(cpu, tokens, chunks))
+        cpu.close()
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])

@@ -1,6 +1,6 @@
 """Every operator of the recorded CPU program against the NumPy definition, on edge shapes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -197,6 +197,16 @@ def test_rope(interleaved, pairs):
     table = weight(V, 24)
     turn = Rope(np.geomspace(1, 1e-3, pairs).astype(np.float32), 8, interleaved, 1.2)
     Case(lambda ops: ops.rope(ops.embed(table), turn), start=70_000).check()
+
+
+def test_positions_may_count_from_another_start():
+    table, turn = weight(V, 24), Rope(np.geomspace(1, 0.1, 4).astype(np.float32), 8, True)
+    Case(lambda ops: ops.rope(ops.embed(table), replace(turn, start=3)), start=2).check()
+    step = Step(np.arange(2, dtype=np.int32), np.array([5, 9], np.int32), np.zeros(0, np.int32))
+    x = np.random.default_rng(1).standard_normal((2, 8), np.float32)
+    earlier = replace(step, positions=step.positions - 3)
+    moved = Reference(step, [None], None).rope(x, replace(turn, start=3))
+    np.testing.assert_allclose(moved, Reference(earlier, [None], None).rope(x, turn), 1e-6)
 
 
 @pytest.mark.parametrize("offset", [0, 1])
@@ -398,6 +408,21 @@ def test_the_weights_of_experts_for_neighbours_are_the_probabilities_with_their_
     chosen = Reference(step, [None], None).route(logits, routing)
     assert chosen.ids.tolist() == [[2, 2]]  # of 4 and 5
     np.testing.assert_allclose(chosen.weights, 1 / (1 + np.exp([[-3.0, -3.0]])), 1e-6)
+
+
+@pytest.mark.parametrize("gating", get_args(Gating))
+def test_experts_may_be_listed(gating):
+    table, router, each = weight(V, 32), Linear(weight(6, 32)), Linear(weight(3, 32, "F32", 6))
+    ids = np.random.default_rng(1).permuted(np.tile(np.arange(6), (V, 1)), axis=1)[:, :2]
+    lists = Weight("lists", FORMATS["F32"], 2, ids.astype(np.float32).view(np.uint8))
+
+    def forward(ops):
+        x = ops.embed(table)
+        listed = ops.embed(lists)
+        chosen = ops.route(ops.linear(router, x), Routing(6, 2, gating), listed=listed)
+        return ops.expert_sum(ops.expert_linear(each, x, chosen), chosen)
+
+    Case(forward, 16).check()
 
 
 def test_the_best_groups_are_those_with_the_largest_two_experts():

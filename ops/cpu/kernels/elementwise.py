@@ -291,10 +291,11 @@ def angles(op, step, thread, threads):
     """
     out, frequencies, pairs = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
     repeat, magnitude, step = load_i64(op, 3), load_f64(op, 4), step + load_i64(op, 5)
-    count = load_i64(step, TOKENS)
+    count, start = load_i64(step, TOKENS), load_i64(op, 6)
     for item in range(count * pairs * thread // threads, count * pairs * (thread + 1) // threads):
         t, i = item // pairs, item % pairs
-        angle = float(load_i32(load_i64(step, POSITIONS), t)) * float(load_f32(frequencies, i))
+        place = load_i32(load_i64(step, POSITIONS), t) - start
+        angle = float(place) * float(load_f32(frequencies, i))
         cos = np.float32(math.cos(angle) * magnitude)
         sin = np.float32(math.sin(angle) * magnitude)
         cosines = out + 8 * t * pairs * repeat

@@ -1,9 +1,17 @@
-"""Gathers rows of a table directly from the mapped file, so the rest of it is not read."""
+"""Gathers rows of a table directly from the mapped file, so the rest of it is not read.
+
+Which rows stand for the last few tokens together, hashes of 64 bits tell.
+"""
+
+import numpy as np
 
 from ops.cpu.kernels.formats.records import Floats
 from ops.cpu.kernels.simd.compiler import device
-from ops.cpu.kernels.simd.memory import load_i32, load_i64, store_f32
-from ops.cpu.layout import POSITIONS, TOKEN_IDS
+from ops.cpu.kernels.simd.memory import load_f32, load_i32, load_i64, store_f32, store_i32
+from ops.cpu.layout import POSITIONS, RUN_STARTS, RUNS, SLOTS, TOKEN_IDS
+
+# operands of ngram_rows
+Y, MULTIPLIERS, SIZES, OFFSETS, LENGTH, HEADS, END, SLOT_OFFSET = range(8)
 
 
 def row_of(kernels):
@@ -66,3 +74,45 @@ def embed_rows(row):
             row(table + load_i32(ids, n) * row_bytes, y + 4 * n * columns, columns)
 
     return kernel
+
+
+@device
+def _token_at(op, step, slot, first, place):
+    """The token at a place of the run, or before it, where the slot holds tokens + 1; or -1."""
+    if place >= 0:
+        return load_i32(load_i64(step, TOKEN_IDS), first + place)
+    return int(load_f32(slot, load_i64(op, LENGTH) - 1 + place)) - 1
+
+
+@device
+def _store_rows(op, step, slot, first, t, y):
+    """A token's rows, those for 2 tokens first."""
+    multipliers, heads, end = load_i64(op, MULTIPLIERS), load_i64(op, HEADS), load_i64(op, END)
+    mixed, ended = np.uint64(0), False
+    for n in range(load_i64(op, LENGTH)):
+        token = _token_at(op, step, slot, first, t - n)
+        if n > 0:
+            ended = ended or token < 0 or token == end
+        if ended:
+            token = end
+        mixed = mixed ^ np.uint64(token) * np.uint64(load_i64(multipliers, n))
+        for h in range((n - 1) * heads, n * heads):
+            if n > 0:
+                size = np.uint64(load_i64(load_i64(op, SIZES), h))
+                store_i32(y, h, np.int64(mixed % size) + load_i64(load_i64(op, OFFSETS), h))
+
+
+def ngram_rows(op, step, thread, threads):
+    """By one thread: the slots are written when all have been read."""
+    length, starts = load_i64(op, LENGTH), load_i64(step, RUN_STARTS)
+    width = (length - 1) * load_i64(op, HEADS)
+    if thread != 0:
+        return
+    for run in range(load_i64(step, RUNS)):
+        first, stop = load_i32(starts, run), load_i32(starts, run + 1)
+        slot = load_i64(load_i64(step, SLOTS), run) + load_i64(op, SLOT_OFFSET)
+        for t in range(stop - first):
+            _store_rows(op, step, slot, first, t, load_i64(op, Y) + 4 * width * (first + t))
+        for n in range(length - 1):  # rising, so that each is read before it is replaced
+            token = _token_at(op, step, slot, first, stop - first - length + 1 + n)
+            store_f32(slot, n, np.float32(token + 1))

@@ -89,7 +89,7 @@ def route(op, step, thread, threads):
     experts, used, gating = load_i64(op, 3), load_i64(op, 4), load_i64(op, 5)
     normalize, factor = load_i64(op, 6), np.float32(load_f64(op, 7))
     bias, groups, used_groups = load_i64(op, 10), load_i64(op, 11), load_i64(op, 12)
-    neighbours = load_i64(op, 13)
+    neighbours, listed = load_i64(op, 13), load_i64(op, 14)
     values = load_i64(op, 8) + 4 * (2 * experts + groups) * thread
     wanted, count = values + 4 * experts, load_i64(step, load_i64(op, 9))
     for t in range(count * thread // threads, count * (thread + 1) // threads):
@@ -101,7 +101,7 @@ def route(op, step, thread, threads):
             _exclude_groups(wanted, experts, wanted + 4 * experts, groups, used_groups)
         mine, total = weights + 4 * t * used, np.float32(0)
         for k in range(used):
-            best = _best(wanted, experts)
+            best = _best(wanted, experts) if listed == 0 else int(load_f32(listed, t * used + k))
             expert = best // neighbours
             total += load_f32(values, expert)
             store_f32(mine, k, load_f32(values, expert))

@@ -7,21 +7,22 @@ from ops.cpu.lower import (
     SCRATCH,
     Call,
     Lowering,
+    Operand,
     Rules,
     queries_at_once,
     rows,
     rows_step,
     scratch_bytes,
 )
-from ops.interface import Rope
+from ops.interface import Heads, Rope
 from ops.operations.attention import Angles, Attention, NormRopeStore, Rotate
 
 
 def _angles(low: Lowering, op: Angles) -> Call:
     rope = op.rope
     frequencies, pairs = low.keep(rope.frequencies), len(rope.frequencies)
-    operands = (op.y, frequencies, pairs, _repeat(rope), float(rope.magnitude), rows_step(op.y))
-    return Call("angles", operands)
+    ends = (float(rope.magnitude), rows_step(op.y), rope.start)
+    return Call("angles", (op.y, frequencies, pairs, _repeat(rope), *ends))
 
 
 def _rotate(low: Lowering, op: Rotate) -> Call:
@@ -47,8 +48,17 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Call:
 
 
 def _attention(low: Lowering, op: Attention) -> Call:
-    """The operands in the order of kernels/attention/attend.py."""
-    layout, heads = low.layout, op.heads
+    """The operands in the order of kernels/attention/attend.py, of further keys behind them."""
+    operands = _attention_operands(low, op, op.heads)
+    if op.further is None:
+        operands += (0,)
+    else:
+        operands += (8 * (len(operands) + 1), *_attention_operands(low, op, op.further), 0)
+    return Call(f"attention_{low.layout.k}_{low.layout.v}", operands)
+
+
+def _attention_operands(low: Lowering, op: Attention, heads: Heads) -> tuple[Operand, ...]:
+    layout = low.layout
     group = heads.query_heads // heads.kv_heads
     shape = (heads.query_heads, group, heads.values)
     strides = layout.panel_bytes(heads.layer), layout.row_bytes(heads.layer)
@@ -58,9 +68,9 @@ def _attention(low: Lowering, op: Attention) -> Call:
     scratch = scratch_bytes(op, low.limits)
     work = (SCRATCH, scratch, queries_at_once(heads), counters, rows_step(op.q), heads.key_columns)
     slopes = low.keep(np.array(heads.slopes, np.float32)) if heads.slopes else 0
-    ends = (slopes, heads.head_width, int(heads.chunked), int(heads.sees == "run"))
-    operands = (op.q, op.y, low.floats(op.sinks), *shape, *place, *numbers, *work, *ends)
-    return Call(f"attention_{layout.k}_{layout.v}", operands)
+    sees = (int(heads.chunked), int(heads.sees == "run"), heads.stride)
+    ends = (slopes, heads.head_width, *sees)
+    return (op.q, op.y, low.floats(op.sinks), *shape, *place, *numbers, *work, *ends)
 
 
 def _repeat(rope: Rope | None) -> int:

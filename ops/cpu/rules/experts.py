@@ -16,7 +16,8 @@ def _route(low: Lowering, op: Route) -> Call:
     normalize = int(routing.normalize and routing.gating != "softmax_of_chosen")
     ends = (normalize, float(routing.scale), SCRATCH, rows(op.logits)[0])
     among = (low.floats(op.bias), routing.groups, routing.used_groups, routing.neighbours)
-    return Call("route", (op.logits, op.ids, op.weights, *choice, *ends, *among))
+    listed = 0 if op.listed is None else op.listed
+    return Call("route", (op.logits, op.ids, op.weights, *choice, *ends, *among, listed))
 
 
 def _group(low: Lowering, op: Group) -> Call:

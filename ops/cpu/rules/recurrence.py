@@ -4,6 +4,7 @@ import numpy as np
 
 from ops.cpu.lower import Call, Lowering, Rules
 from ops.operations.recurrence import (
+    Compress,
     Convolve,
     DeltaRule,
     LinearAttention,
@@ -20,6 +21,12 @@ def _convolve(low: Lowering, op: Convolve) -> Call:
     by_tap = np.ascontiguousarray(dequantize(weight.format, weight.data).T)  # (K, D)
     where = (low.keep(by_tap), low.floats(op.w.bias), low.layout.slot_offset(op.slot))
     return Call("convolve", (op.x, op.y, *where, op.x.width, taps))
+
+
+def _compress(low: Lowering, op: Compress) -> Call:
+    """The operands in the order of kernels/compress.py."""
+    where = (low.floats(op.places), low.layout.slot_offset(op.slot))
+    return Call("compress", (op.x, op.y, *where, op.y.width, op.ratio, op.parts))
 
 
 def _delta_rule(low: Lowering, op: DeltaRule) -> Call:
@@ -60,7 +67,7 @@ def _linear_attention(low: Lowering, op: LinearAttention) -> Call:
 
 
 def _ngram_rows(low: Lowering, op: NgramRows) -> Call:
-    """The operands in the order of kernels/ngrams.py."""
+    """The operands in the order of kernels/embed.py."""
     n, most = op.ngrams, (1 << 64) - 1
     multipliers = low.keep(np.array([each & most for each in n.multipliers], np.uint64))
     sizes, offsets = (low.keep(np.array(each, np.int64)) for each in (n.sizes, n.offsets))
@@ -69,6 +76,7 @@ def _ngram_rows(low: Lowering, op: NgramRows) -> Call:
 
 
 RULES: Rules = {
+    Compress: _compress,
     Convolve: _convolve,
     DeltaRule: _delta_rule,
     LinearAttention: _linear_attention,

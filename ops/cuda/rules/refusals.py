@@ -48,6 +48,12 @@ def _not_run(operation: Operation) -> str | None:
             return f"the gating {operation.routing.gating}"
         case Route() if operation.routing.neighbours > 1:
             return "Route with neighbours that stand for one expert"
+        case Rotate(rope=rope) if rope.start:
+            return "Rotate with positions that do not count from 0"
+        case Route() if operation.listed is not None:
+            return "Route with listed experts"
+        case Attention() if operation.further is not None:
+            return "Attention with further keys"
         case Rotate(x=x) | Temperature(x=x) | Attention(q=x) if x.rows == "outputs":
             return f"the operator {kind} for the wanted rows alone"
     return None if type(operation) in RULES else f"the operator {kind}"

@@ -2,14 +2,18 @@
 
 from functools import cache
 
+import numpy as np
 import pytest
 from recurrent_bytes import check_same_bytes
 from test_operators import Case, V, weight
 
-from ops.interface import Array, Linear, Ngrams, Operators, Weight
+from ops.interface import Array, Linear, Ngrams, Operators, Step, Weight
 from ops.recorder import record
 from ops.reference.recurrence import ngram_rows
+from ops.reference.runner import ReferenceRunner
+from ops.state.sequence import SequenceState
 from quant.errors import ModelFileError
+from quant.format import FORMATS
 
 N = 32
 TABLE = weight(V, N)
@@ -142,3 +146,28 @@ def test_an_ngram_does_not_reach_over_an_end_or_the_start():
 def test_a_table_with_too_few_rows_for_ngrams_is_refused():
     with pytest.raises(ModelFileError, match="has 35 rows, rows 31 to 36 are used"):
         record(lambda ops: ops.layer(0).embed_ngrams(weight(35, 8), NGRAMS))
+
+
+@pytest.mark.parametrize(("ratio", "parts"), [(3, 1), (4, 2), (1, 2), (5, 3)])
+def test_compressed_rows_equal_their_definition(ratio, parts):
+    places = weight(ratio, parts * 21)
+
+    def forward(ops):
+        [x] = inputs(ops, 2 * parts * 21)
+        return ops.layer(0).compress(x, places, ratio, parts)
+
+    check_in_any_chunks(forward)
+
+
+def test_a_compressed_row_is_a_weighted_sum_of_its_tokens_values():
+    """Two tokens a row: of the last two the second parts, of those before the first ones."""
+    table = np.array([[1, 2, 0, 0], [3, 4, 0, 0], [5, 6, 0, 0], [7, 8, 0, 0]], np.float32)
+    x = Weight("x", FORMATS["F32"], 4, table.view(np.uint8))
+    places = Weight("p", FORMATS["F32"], 2, np.zeros((2, 2), np.float32).view(np.uint8))
+    runner = ReferenceRunner(
+        record(lambda ops: ops.layer(0).compress(ops.embed(x), places, 2, 2)), ("f32", "f32")
+    )
+    tokens = np.arange(4, dtype=np.int32)
+    y = runner.run(Step(tokens, tokens, tokens), [SequenceState(runner.pool)])
+    expected = [0, (2 + 4) / 2, 0, (1 + 3 + 6 + 8) / 4]
+    np.testing.assert_allclose(y[:, 0], expected, 1e-6)

@@ -21,6 +21,9 @@ from preset_parts import (
     LOW_RANK_QUERIES,
     MOE,
     SHARED_EXPERT,
+    UNTIED,
+    WINDOW,
+    YARN,
     Preset,
     instead,
     shapes,
@@ -94,6 +97,58 @@ RARE = {
         },
         DELTA_SIZES | STREAM_SIZES | {"l": 8, "p": 16, "b": 32},
         {0: NGRAMS, 1: GATED_ATTENTION | NO_NORMS | BLOCK_INDEXER},
+    ),
+    "deepseek4": Preset(
+        "deepseek4",
+        FFN_NORM
+        | EXPERTS
+        | SHARED_EXPERT
+        | MIXED_STREAMS
+        | shapes("attn_norm.weight:D attn_q_a.weight:rD attn_q_a_norm.weight:r attn_q_b.weight:Mr")
+        | shapes("attn_kv.weight:jD attn_kv_a_norm.weight:j attn_sinks.weight:H")
+        | shapes("attn_output_a.weight:2vI attn_output_b.weight:Dn")
+        | CHOSEN_WITH_BIAS,
+        UNTIED | shapes("output_hc_fn.weight:4M output_hc_base.weight:4 output_hc_scale.weight:1"),
+        MOE
+        | STREAM_KEYS
+        | WINDOW
+        | YARN
+        | {"attention.key_length": 64, "attention.value_length": 64, "rope.dimension_count": 16}
+        | {"attention.head_count_kv": 1, "attention.q_lora_rank": 32}
+        | {"attention.output_group_count": 2, "attention.output_lora_rank": 12}
+        | {"attention.compress_ratios": [0, 4, 128], "attention.compress_rope_freq_base": 50000.0}
+        | {"attention.indexer.head_count": 2, "attention.indexer.key_length": 64}
+        | {"attention.indexer.top_k": 64, "hash_layer_count": 1, "expert_gating_func": 4}
+        | {"expert_weights_norm": True, "expert_weights_scale": 1.5}
+        | {"swiglu_clamp_exp": [0.1, 0.2, 0.3], "swiglu_clamp_shexp": [0.2, 0.1, 0.3]},
+        STREAM_SIZES
+        | {
+            "L": 3,
+            "H": 4,
+            "r": 32,
+            "j": 64,
+            "v": 12,
+            "n": 24,
+            "I": 128,
+            "1": 1,
+            "2": 2,
+            "i": 64,
+            "x": 128,
+        },
+        {
+            0: {"exp_probs_b.bias": ""} | shapes("ffn_gate_tid2eid.weight:V2"),
+            1: shapes(
+                "attn_compressor_kv.weight:ID attn_compressor_gate.weight:ID"
+                " attn_compressor_ape.weight:4I attn_compressor_norm.weight:j"
+                " indexer.proj.weight:2D indexer.attn_q_b.weight:xr indexer_compressor_kv.weight:xD"
+                " indexer_compressor_gate.weight:xD indexer_compressor_ape.weight:4x"
+                " indexer_compressor_norm.weight:i"
+            ),
+            2: shapes(
+                "attn_compressor_kv.weight:jD attn_compressor_gate.weight:jD"
+                " attn_compressor_ape.weight:Ij attn_compressor_norm.weight:j"
+            ),
+        },
     ),
     "glm5-next": Preset(
         "glm5-next",

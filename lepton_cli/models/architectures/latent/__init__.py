@@ -15,6 +15,7 @@ ENTRIES = {
         ),
     ),
     "deepseek32": Entry("deepseek32:DeepSeek32", "DeepSeek V3.2", ("archs2/deepseek32-moe",)),
+    "deepseek4": Entry("deepseek4:DeepSeek4", "DeepSeek V4"),
     "dots3note": Entry("dots3:Dots3", "dots 3"),
     "glm-dsa": Entry("deepseek32:GlmDsa", "GLM-5"),
     "glm5-next": Entry("glm5_next:Glm5Next", "GLM-5-Next"),

@@ -60,7 +60,8 @@ from ops.state.formats import PANEL
 # operands of attention
 Q, Y, SINKS, HEADS, GROUP, VALUE_WIDTH, KEY_OFFSET, VALUE_OFFSET, PANEL_BYTES, ROW_BYTES = range(10)
 WINDOW, SCALE, CAP, SCRATCH, SCRATCH_BYTES, MOST_QUERIES, COUNTERS, ROWS_STEP = range(10, 18)
-KEY_WIDTH, SLOPES, QUERY_WIDTH, CHUNKED, WHOLE_RUN = range(18, 23)
+KEY_WIDTH, SLOPES, QUERY_WIDTH, CHUNKED, WHOLE_RUN, STRIDE = range(18, 24)
+FURTHER = 24  # bytes to the operands of further keys and values, or 0
 
 # a thread's scratch: the tile's queries and their ranges, scores, records of the tile, then of all
 NUMBERS, FIRSTS, STOPS, SCORES = 0, 4 * TILE_LIMIT, 8 * TILE_LIMIT, 12 * TILE_LIMIT
@@ -80,6 +81,8 @@ def visible(op, step, t):
         first = position - position % window
     elif window > 0:
         first = max(stop - window, 0)
+    else:
+        stop -= stop % load_i64(op, STRIDE)
     return first, stop
 
 
@@ -119,6 +122,16 @@ def slope_of(op, step, b, number):
         return ZERO, 0
     place = load_i32(load_i64(step, POSITIONS), number // heads) - b * BLOCK
     return load_number(slopes, number % heads), place
+
+
+@device
+def leave_out(op, scores, first, stop):
+    """Of so many positions the last one alone is seen."""
+    stride = load_i64(op, STRIDE)
+    if stride > 1:
+        for s in range(first, stop):
+            if (s + 1) % stride != 0:
+                store_number(scores, s, MINUS_INFINITY)
 
 
 @device
@@ -249,6 +262,7 @@ def attention(keys, values):
             own_first, end = load_i32(scratch + FIRSTS, r), load_i32(scratch + STOPS, r)
             slope, place = slope_of(op, step, b, load_i32(scratch + NUMBERS, r))
             record += r * record_bytes(d)
+            leave_out(op, scores, own_first, end)
             exponentiate_scores(scores, own_first, end, scale, cap, slope, place, record, d)
             accumulate_values_ragged(op, scratch, values, r, own_first, min(end, first))
         last = max(first, stop - PANEL)
@@ -259,14 +273,10 @@ def attention(keys, values):
             accumulate_values_ragged(op, scratch, values, r, max(own_first, stop), end)
 
     @device
-    def attend_run(op, step, kv, first, last, scratch):
-        """Some queries of one sequence and kv head over all their positions, block by block."""
-        d, group, heads = load_i64(op, VALUE_WIDTH), load_i64(op, GROUP), load_i64(op, HEADS)
-        size, tile = record_bytes(d), tile_size()
-        parts = scratch + RECORDS
-        records = parts + TILE_LIMIT * size
-        for n in range(first, last):
-            start_record(op, records + (n - first) * size, kv * group + n % group)
+    def add_blocks(op, step, kv, first, last, scratch, records):
+        """Merges what the queries find in each block with their records."""
+        d, group, tile = load_i64(op, VALUE_WIDTH), load_i64(op, GROUP), tile_size()
+        size, parts = record_bytes(d), scratch + RECORDS
         first_block, stop_block = visible_blocks(op, step, first // group, (last - 1) // group + 1)
         table = load_i64(load_i64(step, TABLES), first // group)
         for b in range(first_block, stop_block):
@@ -275,6 +285,19 @@ def attention(keys, values):
                 attend(op, step, table, b, kv, n, last, scratch, ahead)
                 for r in range(min(tile, last - n)):
                     merge(records + (n - first + r) * size, parts + r * size, d)
+
+    @device
+    def attend_run(op, step, kv, first, last, scratch):
+        """Some queries of one sequence and kv head over all their positions, block by block."""
+        d, group, heads = load_i64(op, VALUE_WIDTH), load_i64(op, GROUP), load_i64(op, HEADS)
+        size = record_bytes(d)
+        records = scratch + RECORDS + TILE_LIMIT * size
+        for n in range(first, last):
+            start_record(op, records + (n - first) * size, kv * group + n % group)
+        more = load_i64(op, FURTHER)
+        add_blocks(op, step, kv, first, last, scratch, records)
+        if more != 0:
+            add_blocks(op + more, step, kv, first, last, scratch, records)
         for n in range(first, last):
             y = load_i64(op, Y) + 4 * d * (n // group * heads + kv * group + n % group)
             finish(records + (n - first) * size, y, d)
@@ -343,7 +366,7 @@ def attention(keys, values):
         scratch = load_i64(op, SCRATCH) + thread * load_i64(op, SCRATCH_BYTES)
         if count == 1:
             first_block, stop_block = visible_blocks(op, step, 0, 1)
-        if stop_block - first_block > 1:
+        if stop_block - first_block > 1 and load_i64(op, FURTHER) == 0:
             share_blocks(op, step, threads, first_block, stop_block, scratch)
         else:
             share_queries(op, step, count, threads, scratch)
