@@ -264,3 +264,25 @@ def test_the_doctor_tells_why_better_instructions_are_not_used(monkeypatch, linu
     )
     monkeypatch.setattr(findings, "host_features", lambda: V3)
     assert "; not avxvnni: the CPU lacks avxvnni" in str(findings._instructions())
+
+
+@pytest.mark.parametrize(
+    ("features", "told"),
+    [
+        ({"dotprod", "fullfp16", "i8mm"}, "i8mm (the best of this CPU's: i8mm, dotprod, generic)"),
+        (
+            {"dotprod", "fullfp16"},
+            "dotprod (the best of this CPU's: dotprod, generic; not i8mm: the CPU lacks i8mm)",
+        ),
+        (
+            {"neon"},
+            "generic (the best of this CPU's: generic; not i8mm: the CPU lacks dotprod, fullfp16, "
+            "i8mm; not dotprod: the CPU lacks dotprod, fullfp16)",
+        ),
+    ],
+)
+def test_the_doctor_tells_which_of_arms_instructions_were_found(monkeypatch, features, told):
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    monkeypatch.delenv("LEPTON_CPU", raising=False)
+    monkeypatch.setattr(findings, "host_features", lambda: features)
+    assert str(findings._instructions()) == told

@@ -244,7 +244,7 @@ def _added(add_part):
 
 
 def _added_by_panel(add_part):
-    """As `_added`, one panel after the other: the sums of a panel and four tokens are enough."""
+    """As `_added`, one panel after the other: one and two tokens fill the registers."""
     add_parts = _parts_added(add_part)
 
     @device
