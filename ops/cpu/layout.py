@@ -41,12 +41,16 @@ PART_BYTES, PARTS_AT_ONCE = 512 + 4 * 64, 16
 # a thread's scratch: the parts of two panels, then two panels' totals of each token
 UNPACKED_BYTES, TOTAL_BYTES = 2 * PARTS_AT_ONCE * PART_BYTES, 128
 
-# a thread's scratch on a rung with matrix tiles ends with the activations of a block of tokens,
-# part by part, and twice a part's sums: the tiles write one, while the other is scaled
-BLOCK_TOKENS, PARTS_IN_TILES = 32, 8
+# a thread's scratch on a rung with matrix tiles: the parts of several pairs of panels, the totals
+# of their rows, the activations of a block of rows, part by part, and twice the sums of a part,
+# one of which the tiles write while the other is scaled
+BLOCK_TOKENS, ITEMS_AT_ONCE, MOST_ROWS = 32, 4, 512
+ITEMS_UNPACKED_BYTES = ITEMS_AT_ONCE * UNPACKED_BYTES
+ITEMS_TOTAL_BYTES = ITEMS_AT_ONCE * MOST_ROWS * TOTAL_BYTES
 BLOCK_ACTIVATION_BYTES = BLOCK_TOKENS * ACTIVATION_BYTES  # of a part
 HALF_SUM_BYTES = BLOCK_TOKENS * TOTAL_BYTES  # of the first or last 16 columns of a part, or of all
 PART_SUM_BYTES = 2 * HALF_SUM_BYTES
-MATRIX_SCRATCH_BYTES = PARTS_IN_TILES * BLOCK_ACTIVATION_BYTES + 2 * PART_SUM_BYTES
+BLOCK_BYTES = PARTS_AT_ONCE * BLOCK_ACTIVATION_BYTES + 2 * PART_SUM_BYTES
+MATRIX_SCRATCH_BYTES = ITEMS_UNPACKED_BYTES + ITEMS_TOTAL_BYTES + BLOCK_BYTES
 
 TILE_LIMIT = 16  # the most queries of a rung's attention tile, which is a power of two

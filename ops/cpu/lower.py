@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ops.cpu.formats import kernel_formats, quantized_formats
 from ops.cpu.layout import (
-    BLOCK_TOKENS,
     MATRIX_SCRATCH_BYTES,
     OUTPUTS,
     PANEL_ROWS,
@@ -56,9 +55,8 @@ def scratch_bytes(op: Operation, limits: Limits) -> int:
             op.w.weight.format.name in quantized_formats()
         ):
             # formats with a `block` do not need it, but only the compiling process knows them
-            blocks = -(-limits.rows(op.y) // BLOCK_TOKENS)
-            totals = TOTAL_BYTES * BLOCK_TOKENS * blocks
-            return UNPACKED_BYTES + totals + MATRIX_SCRATCH_BYTES
+            by_dots = UNPACKED_BYTES + TOTAL_BYTES * limits.rows(op.y)
+            return max(by_dots, MATRIX_SCRATCH_BYTES)
         case NormRopeStore():
             return 4 * op.heads.head_width
         case Attention():

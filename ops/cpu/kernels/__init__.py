@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
+from typing import Any
 
 from ops.cpu.formats import kernel_formats, quantized_formats
 from ops.cpu.kernels import (
@@ -73,14 +74,18 @@ KERNELS: dict[str, Callable[..., None]] = {
 }
 
 
-def _products(kind: str) -> Iterator[tuple[str, Callable[..., Callable[..., None]]]]:
-    """The name of each product with weights of a format, and what makes it: (loop, panel)."""
-    yield f"linear_{kind}", partial(linear.dense, matrices=linear.Plain())
-    yield f"expert_linear_{kind}", partial(linear.grouped, matrices=linear.Plain())
-    for name, gate in vectors.GATES.items():
-        yield f"gated_linear_{kind}_{name}", partial(linear.dense, matrices=linear.Gated(gate))
-        gated = partial(linear.grouped, matrices=linear.Gated(gate))
-        yield f"gated_expert_linear_{kind}_{name}", gated
+Maker = Callable[..., Callable[..., None]]
+
+
+def _products(kind: str) -> Iterator[tuple[str, Maker, Maker, Any]]:
+    """Each product with weights of a format: its name, what makes it without and with matrix
+    tiles, and its matrices."""
+    matrices = {"{}": linear.Plain()}
+    for activation, gate in vectors.GATES.items():
+        matrices[f"gated_{{}}_{activation}"] = linear.Gated(gate)
+    for name, each in matrices.items():
+        yield name.format(f"linear_{kind}"), linear.dense, tiled.dense, each
+        yield name.format(f"expert_linear_{kind}"), linear.grouped, tiled.grouped, each
 
 
 BY_TILES: dict[str, Callable[[], Callable[..., None]]] = {
@@ -95,11 +100,11 @@ for _format, _module in kernel_formats().items():
     KERNELS[f"embed_{_format}"] = embed.embed(_row)
     KERNELS[f"embed_positions_{_format}"] = embed.embed_positions(_row)
     KERNELS[f"embed_rows_{_format}"] = embed.embed_rows(_row)
-    for _name, _make in _products(_format):
-        KERNELS[_name] = _make(*_product)
+    for _name, _make, _make_tiled, _matrices in _products(_format):
+        KERNELS[_name] = _make(*_product, _matrices)
         if _format in quantized_formats():
-            BY_TILES[_name] = partial(_make, tiled.in_tiles, _kernels)
-            IN_PAIRS[_name] = partial(_make, linear.in_pairs, _kernels)
+            BY_TILES[_name] = partial(_make_tiled, _kernels, _matrices)
+            IN_PAIRS[_name] = partial(_make, linear.in_pairs, _kernels, _matrices)
 for _activation, _function in vectors.ACTIVATIONS.items():
     KERNELS[f"activate_{_activation}"] = elementwise.map_one(_function)
     KERNELS[f"gate_{_activation}"] = elementwise.map_two(vectors.gated(_function))

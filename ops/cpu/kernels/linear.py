@@ -234,7 +234,7 @@ def loop_of(kernels):
     return in_parts, Parts(kernels)
 
 
-def _share_panels(run, panels):
+def share_panels(run, panels):
     """Threads claim items of `panels` panels; run(op, step, first, last, scratch) does them."""
 
     def kernel(op, step, thread, threads):
@@ -260,7 +260,7 @@ def dense(loop, panel, matrices):
         for item in range(first, last):
             run(op, 0, item, 0, count, scratch)
 
-    return _share_panels(products, matrices.panels)
+    return share_panels(products, matrices.panels)
 
 
 def grouped(loop, panel, matrices):
@@ -276,4 +276,4 @@ def grouped(loop, panel, matrices):
                 for item in range(first, last):
                     run(op, expert, item, begin, end, scratch)
 
-    return _share_panels(products, matrices.panels)
+    return share_panels(products, matrices.panels)

@@ -1,29 +1,38 @@
 """Products with packed weights on a rung with matrix tiles: by tiles, if there are enough rows.
 
-Two panels are multiplied by blocks of 32 rows (or 16, at the end). Some parts of the panels are
-unpacked at a time, as for many tokens without tiles. A block's activations are copied: the tiles
-read rows at equal distances, and those that were routed to an expert lie anywhere.
+Pairs of panels are multiplied by blocks of 32 rows (or 16, at the end). Some parts of the panels
+are unpacked at a time, as for many tokens without tiles. A block's activations are copied, for
+several pairs at once: the tiles and the scaling read them from the first cache, where rows far
+apart would displace each other, and rows that were routed to an expert lie anywhere.
 """
 
 from ops.cpu import layout as operand
 from ops.cpu.kernels.formats.parts import Parts
 from ops.cpu.kernels.formats.tile_parts import NEXT_PANEL, PART, TILE_TOKENS, TileParts
-from ops.cpu.kernels.linear import addresses, loop_of, tokens_at_once
+from ops.cpu.kernels.linear import (
+    addresses,
+    in_order,
+    indexed,
+    loop_of,
+    share_panels,
+    tokens_at_once,
+)
 from ops.cpu.kernels.simd.addresses import ONE_TOKEN, TOKENS, pair
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.matrix_tiles import configure as configure_tiles
 from ops.cpu.kernels.simd.matrix_tiles import release as release_tiles
-from ops.cpu.kernels.simd.memory import load_i64
+from ops.cpu.kernels.simd.memory import load_i32, load_i64
 from ops.cpu.kernels.simd.operations import load_rows, store, zeros
 from ops.cpu.kernels.simd.tiles import load_tile, store_tile
 from ops.cpu.layout import (
     ACTIVATION_BYTES,
     BLOCK_ACTIVATION_BYTES,
     BLOCK_TOKENS,
-    MATRIX_SCRATCH_BYTES,
-    PARTS_IN_TILES,
+    ITEMS_AT_ONCE,
+    ITEMS_UNPACKED_BYTES,
+    MOST_ROWS,
+    PARTS_AT_ONCE,
     TOTAL_BYTES,
-    UNPACKED_BYTES,
 )
 
 FEWEST = 8  # rows: fewer are multiplied faster without tiles
@@ -71,10 +80,11 @@ def _clear(totals, rows, w):
         store_tile(place, zeros(w, place))
 
 
-def in_tiles(kernels, matrices, access):
-    """run(op, expert, p, first, last, scratch): two panels times rows first .. last - 1.
+def _in_tiles(kernels, matrices, access):
+    """run(op, expert, p, last_p, first, last, scratch): items of panels times rows.
 
-    The scratch holds the unpacked parts, then the totals of all rows; layout.py says what is last.
+    The scratch holds the unpacked parts of the items, their totals of the rows, a block's
+    activations, and its sums (see layout.py).
     """
     loop, panel = loop_of(kernels)
     few, weights, tiles = loop(panel, matrices, access), matrices.weights, TileParts(kernels)
@@ -83,37 +93,86 @@ def in_tiles(kernels, matrices, access):
     finish_some, finish_one = (_finishing(tile, matrices, access) for tile in (TOKENS, ONE_TOKEN))
 
     @device
-    def add_parts(op, w, part, count, first, last, scratch):
-        """Unpacks some parts, and adds them to the totals of all rows."""
-        x = scratch + load_i64(op, operand.SCRATCH_BYTES) - MATRIX_SCRATCH_BYTES
-        sums = x + PARTS_IN_TILES * BLOCK_ACTIVATION_BYTES
-        unpack(w, part, part + count, pair(scratch, scratch + NEXT_PANEL))
-        for t in range(first, last, BLOCK_TOKENS):
-            totals = scratch + UNPACKED_BYTES + TOTAL_BYTES * (t - first)
-            rows = BLOCK_TOKENS if last - t > TILE_TOKENS else TILE_TOKENS
-            if part == 0:
-                _clear(totals, rows, w)
-            copy(op, t, last, rows, part, count, x)
-            if rows == BLOCK_TOKENS:
-                add_32(scratch, count, x, sums, totals)
-            else:
-                add_16(scratch, count, x, sums, totals)
+    def totals_of(scratch, n, t):
+        return scratch + ITEMS_UNPACKED_BYTES + TOTAL_BYTES * (MOST_ROWS * n + t)
 
     @device
-    def run(op, expert, p, first, last, scratch):
-        w, rest = weights(op, expert, p), (last - first) % BLOCK_TOKENS
+    def add_parts(op, expert, p, items, part, count, first, last, scratch):
+        """Unpacks some parts of the items, and adds them to the totals of the rows."""
+        x = totals_of(scratch, ITEMS_AT_ONCE, 0)
+        sums = x + PARTS_AT_ONCE * BLOCK_ACTIVATION_BYTES
+        for n in range(items):
+            unpacked = scratch + 2 * NEXT_PANEL * n
+            panels = pair(unpacked, unpacked + NEXT_PANEL)
+            unpack(weights(op, expert, p + n), part, part + count, panels)
+        for t in range(first, last, BLOCK_TOKENS):
+            rows = BLOCK_TOKENS if last - t > TILE_TOKENS else TILE_TOKENS
+            copy(op, t, last, rows, part, count, x)
+            for n in range(items):
+                w, totals = scratch + 2 * NEXT_PANEL * n, totals_of(scratch, n, t - first)
+                if part == 0:
+                    _clear(totals, rows, pair(w, w))
+                if rows == BLOCK_TOKENS:
+                    add_32(w, count, x, sums, totals)
+                else:
+                    add_16(w, count, x, sums, totals)
+
+    @device
+    def finish(op, expert, p, items, first, last, scratch):
+        some = last - (last - first) % tokens_at_once()
+        for n in range(items):
+            w = weights(op, expert, p + n)
+            finish_some(op, expert, p + n, w, first, some, totals_of(scratch, n, 0))
+            finish_one(op, expert, p + n, w, some, last, totals_of(scratch, n, some - first))
+
+    @device
+    def by_tiles(op, expert, p, items, first, last, scratch):
+        parts = load_i64(op, operand.COLUMNS) // PART
+        configure()
+        for part in range(0, parts, PARTS_AT_ONCE):
+            count = min(PARTS_AT_ONCE, parts - part)
+            add_parts(op, expert, p, items, part, count, first, last, scratch)
+        release()
+        finish(op, expert, p, items, first, last, scratch)
+
+    @device
+    def run(op, expert, first_p, last_p, first, last, scratch):
+        rest = (last - first) % BLOCK_TOKENS
         middle = last - rest if rest < FEWEST else last
-        if middle > first:
-            parts, totals = load_i64(op, operand.COLUMNS) // PART, scratch + UNPACKED_BYTES
-            configure()
-            for part in range(0, parts, PARTS_IN_TILES):
-                count = min(PARTS_IN_TILES, parts - part)
-                add_parts(op, w, part, count, first, middle, scratch)
-            release()
-            some = middle - (middle - first) % tokens_at_once()
-            finish_some(op, expert, p, w, first, some, totals)
-            finish_one(op, expert, p, w, some, middle, totals + TOTAL_BYTES * (some - first))
+        for p in range(first_p, last_p, ITEMS_AT_ONCE):
+            items = min(ITEMS_AT_ONCE, last_p - p)
+            for t in range(first, middle, MOST_ROWS):
+                by_tiles(op, expert, p, items, t, min(t + MOST_ROWS, middle), scratch)
         if middle < last:
-            few(op, expert, p, middle, last, scratch)
+            for p in range(first_p, last_p):
+                few(op, expert, p, middle, last, scratch)
 
     return run
+
+
+def dense(kernels, matrices):
+    """As `linear.dense`."""
+    run = _in_tiles(kernels, matrices, in_order)
+
+    @device
+    def products(op, step, first, last, scratch):
+        field = load_i64(op, operand.COUNT_FIELD)
+        count = load_i64(step, field) * load_i64(op, operand.COUNT_MULTIPLE)
+        run(op, 0, first, last, 0, count, scratch)
+
+    return share_panels(products, matrices.panels)
+
+
+def grouped(kernels, matrices):
+    """As `linear.grouped`."""
+    run = _in_tiles(kernels, matrices, indexed)
+
+    @device
+    def products(op, step, first, last, scratch):
+        starts = load_i64(op, operand.GROUP_STARTS)
+        for expert in range(load_i64(op, operand.EXPERTS)):
+            begin, end = load_i32(starts, expert), load_i32(starts, expert + 1)
+            if begin < end:
+                run(op, expert, first, last, begin, end, scratch)
+
+    return share_panels(products, matrices.panels)

@@ -9,12 +9,15 @@ from tile_model import tile_kernels
 from ops.cpu import limits
 from ops.cpu.formats import quantized_formats
 from ops.cpu.kernels.limits import TILES_LOOP
+from ops.cpu.kernels.simd.memory import PARTS_PER_THREAD
+from ops.cpu.layout import ITEMS_AT_ONCE, MOST_ROWS, PANEL_ROWS
 from ops.cpu.objects import ObjectStore
 from ops.cpu.runner import CpuRunner
 from ops.interface import Linear, Routing, Step
 from ops.memory_plan import Limits
 from ops.recorder import record
 from ops.state.sequence import SequenceState
+from quant.format import FORMATS
 
 FEW, SOME, MANY = (1, 7), (8, 16, 17, 24), (32, 33, 40, 71)
 
@@ -45,9 +48,9 @@ def check(both, forward, counts, threads=(2,)):
             np.testing.assert_array_equal(tiled, plain, err_msg=f"{tokens} tokens")
 
 
-def dense(kind: str):
-    columns = 512 if kind.endswith(("_K", "_XS")) else 288  # more parts than are taken at once
-    table, matrix = weight(V, columns), Linear(weight(56, columns, kind))
+def dense(kind: str, rows: int = 56):
+    columns = 768 if FORMATS[kind].block_size > 32 else 544  # more parts than are taken at once
+    table, matrix = weight(V, columns), Linear(weight(rows, columns, kind))
     return lambda ops: ops.linear(matrix, ops.embed(table))
 
 
@@ -68,6 +71,12 @@ def experts(kind: str):
 def test_a_dense_product_by_tiles_gives_the_same_bytes(both):
     check(both, dense("Q4_K"), (*FEW, *SOME, *MANY))
     assert list(both[1].compiled) == ["linear_Q4_K"]
+
+
+def test_more_panels_and_tokens_than_are_taken_at_once_give_the_same_bytes(both):
+    panels = 2 * PARTS_PER_THREAD * (ITEMS_AT_ONCE + 1)
+    check(both, dense("Q4_K", panels * PANEL_ROWS - 3), (40,), threads=(1,))
+    check(both, dense("Q4_K"), (MOST_ROWS + 33,))
 
 
 def test_products_of_experts_by_tiles_give_the_same_bytes(both):

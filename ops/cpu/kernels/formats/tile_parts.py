@@ -22,13 +22,13 @@ from ops.cpu.layout import (
     MINUS_SUM,
     PART_BYTES,
     PART_SUM_BYTES,
-    PARTS_IN_TILES,
+    PARTS_AT_ONCE,
     SCALE,
     TOTAL_BYTES,
 )
 
 TILE_TOKENS, PART = 16, 32
-NEXT_PANEL = PARTS_IN_TILES * PART_BYTES  # from a part of a panel to the other panel's
+NEXT_PANEL = PARTS_AT_ONCE * PART_BYTES  # from a part of a panel to the other panel's
 
 
 def _one_scale(offset):
