@@ -33,6 +33,7 @@ from lepton_cli.engine.text.tokenizer import build_tokenizer
 from lepton_cli.ui.arguments.bench_options import BenchOptions
 from lepton_cli.ui.commands.bench import plan
 from lepton_cli.ui.reports import bench_tables, roofline
+from ops.backend import cpu_arithmetic
 from ops.limits import MachineLimits
 from ops.profile import OperatorTime, OperatorTotal, by_operator
 from quant.errors import ContextOverflowError, UsageError
@@ -164,6 +165,7 @@ def test_markdown_has_llama_benchs_columns_and_the_share_of_the_limit(bench):
     assert [row[5] for row in rows[2:]] == ["pp6", "tg2", "pp6 @ d4", "tg2 @ d4"]
     assert all(" ± " in row[6] and row[7].endswith(" %") for row in rows[2:])
     assert {len(line) for line in lines if "|" in line} == {len(lines[0])}
+    assert lines[-1].endswith(f" ({cpu_arithmetic()})")  # which instructions ran
 
 
 def test_markdown_shows_what_was_asked_for_beside_the_usual(bench):
@@ -182,6 +184,7 @@ def test_json_has_llama_benchs_fields_first_and_figures_that_agree(bench):
         speeds = [1e9 * tokens / sample for sample in record["samples_ns"]]
         assert record["samples_ts"] == pytest.approx(speeds)
         assert record["avg_ts"] == pytest.approx(sum(speeds) / 2)
+        assert record["arithmetic"] == cpu_arithmetic()
         assert record["of_limit"] == pytest.approx(record["limit_ns"] / record["avg_ns"], rel=0.01)
 
 
