@@ -51,11 +51,11 @@ install_wheels() {
     wanted=$(sha256sum < "$project/pyproject.toml")
     [ "$wanted" = "$(cat "$folder/wheels" 2> /dev/null)" ] && return
     rm -rf "$root/opt/site"
-    local platforms=()
+    local platforms=(--platform manylinux2014_aarch64) glibc
     for glibc in 2_17 2_24 2_27 2_28 2_31 2_34 2_35 2_36; do
         platforms+=(--platform "manylinux_${glibc}_aarch64")
     done
-    python3 -m pip install -q --platform manylinux2014_aarch64 "${platforms[@]}" \
+    python3 -m pip install -q --root-user-action=ignore "${platforms[@]}" \
         --python-version "$python" --implementation cp --only-binary=:all: \
         --target "$root/opt/site" "$project[dev]"
     rm -rf "$root"/opt/site/{lepton_cli,ops,quant} # the copy of the work tree is used
@@ -65,7 +65,8 @@ install_wheels() {
 copy_project() {
     rm -rf "$root/lepton"
     mkdir -p "$root/lepton" "$root/data"
-    git -C "$project" ls-files -z | tar -C "$project" --null -T - -cf - | tar -C "$root/lepton" -xf -
+    git -C "$project" ls-files -z |
+        tar -C "$project" --null -T - -cf - | tar -C "$root/lepton" -xf -
     if [ -n "${LEPTON_TEST_DATA:-}" ]; then
         cp -ru "$LEPTON_TEST_DATA/models" "$root/data/"
     fi
@@ -94,8 +95,12 @@ list_targets() {
     done < <(on any -c 'from ops.cpu.rungs import ARM
 for rung in ARM:
     print(rung.name, rung.processor, rung.features)')
-    [ ${#rungs[@]} -gt 0 ] || for name in "${!targets[@]}"; do
-        [ "$name" = any ] || rungs+=("$name")
+    unset "targets[any]"
+    [ ${#rungs[@]} -gt 0 ] || rungs=("${!targets[@]}")
+    [ ${#rungs[@]} -gt 0 ] || die "Lepton does not start in $root"
+    for name in "${rungs[@]}"; do
+        [ -n "${targets[$name]:-}" ] || die "there is no rung $name: ARM has ${!targets[*]}"
+        [ -n "${processors[$name]:-}" ] || die "no processor of qemu is known for the rung $name"
     done
 }
 
