@@ -41,9 +41,9 @@ one_row = ONE_TOKEN.strided
 
 
 def _copying(access):
-    """copy(op, t, last, part, count, out): `count` parts of a block's rows from row t on.
+    """copy(op, t, last, rows, part, count, out): `count` parts of a block of rows from row t on.
 
-    Part by part, a cache line a row. What a block lacks are copies of its last row.
+    Part by part, each row's in a cache line. The last row stands for those that a block lacks.
     """
     row_of_x, _ = addresses(access, ONE_TOKEN)
 
@@ -111,7 +111,7 @@ def _in_tiles(kernels, matrices, access):
             for n in range(items):
                 w, totals = scratch + 2 * NEXT_PANEL * n, totals_of(scratch, n, t - first)
                 if part == 0:
-                    _clear(totals, rows, pair(w, w))
+                    _clear(totals, rows, pair(w, w + NEXT_PANEL))
                 if rows == BLOCK_TOKENS:
                     add_32(w, count, x, sums, totals)
                 else:

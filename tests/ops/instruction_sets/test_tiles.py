@@ -12,6 +12,8 @@ from ops.cpu.kernels.limits import TILES_LOOP
 from ops.cpu.kernels.simd.memory import PARTS_PER_THREAD
 from ops.cpu.layout import ITEMS_AT_ONCE, MOST_ROWS, PANEL_ROWS
 from ops.cpu.objects import ObjectStore
+from ops.cpu.processor import host_features
+from ops.cpu.rungs import ladder, reached
 from ops.cpu.runner import CpuRunner
 from ops.interface import Linear, Routing, Step
 from ops.memory_plan import Limits
@@ -19,6 +21,7 @@ from ops.recorder import record
 from ops.state.sequence import SequenceState
 from quant.format import FORMATS
 
+NAMES = [rung.name for rung in reached(host_features(), ladder())]
 FEW, SOME, MANY = (1, 7), (8, 16, 17, 24), (32, 33, 40, 71)
 
 
@@ -92,6 +95,17 @@ def test_any_number_of_threads_gives_the_same_bytes(both):
 @pytest.mark.parametrize("kind", sorted(quantized_formats()))
 def test_tiles_give_the_same_bytes_for_every_format(both, kind):
     check(both, dense(kind), (*FEW, *SOME, *MANY))
+
+
+@pytest.mark.skipif("amx" not in NAMES, reason="this CPU has no AMX, or the system refuses it")
+@pytest.mark.parametrize("product", [dense, experts])
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_K", "Q6_K", "MXFP4"])
+def test_amx_gives_the_bytes_of_avx512(monkeypatch, product, kind):
+    allowed, stores = resources(), []
+    for name in ("avx512", "amx"):
+        monkeypatch.setenv("LEPTON_CPU", name)
+        stores.append(ObjectStore(allowed.kernels, allowed.on_compile))
+    check(stores, product(kind), (*FEW, *SOME, *MANY), threads=(1, 2))
 
 
 def test_the_meter_knows_how_much_tiles_multiply(both, monkeypatch):
