@@ -11,12 +11,12 @@ import pytest
 from ops.cpu import formats
 from ops.cpu.formats import kernel_formats, quantized_formats
 from ops.cpu.kernels.formats.panels import block_panel
-from ops.cpu.kernels.formats.parts import PART, Parts
+from ops.cpu.kernels.formats.parts import NEXT_PANEL, PART, Parts
 from ops.cpu.kernels.formats.records import Quantized
 from ops.cpu.kernels.simd.addresses import pair, row
 from ops.cpu.kernels.simd.compiler import aim, c_function
-from ops.cpu.kernels.simd.operations import first_panel, second_panel, store, zeros
-from ops.cpu.layout import ACTIVATION_BYTES, PANEL_ROWS, PART_BYTES
+from ops.cpu.kernels.simd.operations import first_panel, second_panel, store
+from ops.cpu.layout import ACTIVATION_BYTES, PANEL_ROWS, UNPACKED_BYTES
 from ops.cpu.processor import host_features
 from ops.cpu.rungs import choose_rung
 from quant.format import FORMATS
@@ -68,24 +68,21 @@ def test_a_block_at_once_gives_the_same_bytes_as_its_levels_and_factors(kind):
 
     def both(w, size, x, scratch, out):
         panels, token = pair(w, w + size), row(x)
-        unpacked = pair(scratch, scratch + count * PART_BYTES)
         total = at_once(panels, token, COLUMNS)
         store(out, first_panel(total))
         store(out + 64, second_panel(total))
         total = by_parts(panels, token, COLUMNS)
         store(out + 128, first_panel(total))
         store(out + 192, second_panel(total))
-        unpack(panels, 0, count, unpacked)
-        total = add_unpacked(unpacked, count, token, 0, zeros(panels, token))
-        store(out + 256, first_panel(total))
-        store(out + 320, second_panel(total))
+        unpack(panels, 0, count, pair(scratch, scratch + NEXT_PANEL))
+        add_unpacked(scratch, count, token, 0, row(out + 256), True)
 
     blocks, block_bytes = COLUMNS // kernels.format.block_size, kernels.format.block_bytes
     size = PANEL_ROWS * blocks * block_bytes  # of a panel
     w = RANDOM.integers(0, 256, (2 * blocks, PANEL_ROWS * block_bytes), dtype=np.uint8)
     w[:, :64] &= 0x3F  # scales and minima that are finite
     x, out = activations(COLUMNS), np.zeros((3, 2, PANEL_ROWS), np.float32)
-    scratch = np.zeros(2 * count * PART_BYTES, np.uint8)
+    scratch = np.zeros(UNPACKED_BYTES, np.uint8)
     aim(choose_rung(host_features(), os.environ))
     function = c_function(both, 5)
     places = [array.ctypes.data for array in (w, x, scratch, out)]
