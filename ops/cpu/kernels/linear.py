@@ -263,17 +263,50 @@ def dense(loop, panel, matrices):
     return share_panels(products, matrices.panels)
 
 
+@device
+def experts_with_rows(starts, experts):
+    count = 0
+    for expert in range(experts):
+        count += load_i32(starts, expert) < load_i32(starts, expert + 1)
+    return count
+
+
+def share_experts(run, panels):
+    """As `share_panels`, of all experts that have rows, one after the other.
+
+    So each thread reads long stretches of memory. run(op, expert, first, last, begin, end,
+    scratch) does items first .. last - 1 of an expert for the rows begin .. end - 1.
+    """
+
+    def kernel(op, step, thread, threads):
+        scratch = load_i64(op, operand.SCRATCH) + load_i64(op, operand.SCRATCH_BYTES) * thread
+        starts, experts = load_i64(op, operand.GROUP_STARTS), load_i64(op, operand.EXPERTS)
+        items = parts_of(load_i64(op, operand.WEIGHT_ROWS), PANEL_ROWS * panels)
+        size = min(items, part_size(items * experts_with_rows(starts, experts), threads))
+        first = claim(op, size)
+        last, before = first + size, 0
+        for expert in range(experts):
+            begin, end = load_i32(starts, expert), load_i32(starts, expert + 1)
+            stop = before + items if begin < end else before
+            while first < stop:
+                here = min(last, stop)
+                run(op, expert, first - before, here - before, begin, end, scratch)
+                first = here
+                if first == last:
+                    first = claim(op, size)
+                    last = first + size
+            before = stop
+
+    return kernel
+
+
 def grouped(loop, panel, matrices):
     """(E, R, N) x (T or T·k, N) -> (T·k, R): each expert times all rows routed to it."""
     run = loop(panel, matrices, indexed)
 
     @device
-    def products(op, step, first, last, scratch):
-        starts = load_i64(op, operand.GROUP_STARTS)
-        for expert in range(load_i64(op, operand.EXPERTS)):
-            begin, end = load_i32(starts, expert), load_i32(starts, expert + 1)
-            if begin < end:
-                for item in range(first, last):
-                    run(op, expert, item, begin, end, scratch)
+    def products(op, expert, first, last, begin, end, scratch):
+        for item in range(first, last):
+            run(op, expert, item, begin, end, scratch)
 
-    return share_panels(products, matrices.panels)
+    return share_experts(products, matrices.panels)

@@ -14,6 +14,7 @@ from ops.cpu.kernels.linear import (
     in_order,
     indexed,
     loop_of,
+    share_experts,
     share_panels,
     tokens_at_once,
 )
@@ -21,7 +22,7 @@ from ops.cpu.kernels.simd.addresses import ONE_TOKEN, TOKENS, pair
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.matrix_tiles import configure as configure_tiles
 from ops.cpu.kernels.simd.matrix_tiles import release as release_tiles
-from ops.cpu.kernels.simd.memory import load_i32, load_i64
+from ops.cpu.kernels.simd.memory import load_i64
 from ops.cpu.kernels.simd.operations import load_rows, store, zeros
 from ops.cpu.kernels.simd.tiles import load_tile, store_tile
 from ops.cpu.layout import (
@@ -165,14 +166,4 @@ def dense(kernels, matrices):
 
 def grouped(kernels, matrices):
     """As `linear.grouped`."""
-    run = _in_tiles(kernels, matrices, indexed)
-
-    @device
-    def products(op, step, first, last, scratch):
-        starts = load_i64(op, operand.GROUP_STARTS)
-        for expert in range(load_i64(op, operand.EXPERTS)):
-            begin, end = load_i32(starts, expert), load_i32(starts, expert + 1)
-            if begin < end:
-                run(op, expert, first, last, begin, end, scratch)
-
-    return share_panels(products, matrices.panels)
+    return share_experts(_in_tiles(kernels, matrices, indexed), matrices.panels)
