@@ -64,7 +64,6 @@ KERNELS: dict[str, Callable[..., None]] = {
     "route": experts.route,
     "group": experts.group,
     "head_rows": experts.head_rows,
-    "expert_sum": experts.expert_sum,
     "pack": packing.pack,
     "release": packing.release,
     "nothing": replay.nothing,

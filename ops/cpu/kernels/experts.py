@@ -1,4 +1,4 @@
-"""Mixture of experts: routing, grouping rows by expert, and the weighted sum."""
+"""Mixture of experts: routing, and grouping rows by expert."""
 
 import math
 
@@ -146,15 +146,3 @@ def head_rows(op, step, thread, threads):
             store_i32(order, head * count + t, t * heads + head)
     if thread == 0:
         store_i32(starts, 0, 0)
-
-
-def expert_sum(op, step, thread, threads):
-    """(T·k, D) -> (T, D): the weighted sum in the order of choice."""
-    y, weights, out = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
-    width, used, count = load_i64(op, 3), load_i64(op, 4), load_i64(step, load_i64(op, 5))
-    for t in range(count * thread // threads, count * (thread + 1) // threads):
-        for i in range(width):
-            total = np.float32(0)
-            for k in range(t * used, (t + 1) * used):
-                total += load_f32(weights, k) * load_f32(y, k * width + i)
-            store_f32(out, t * width + i, total)

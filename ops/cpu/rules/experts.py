@@ -27,7 +27,8 @@ def _group(low: Lowering, op: Group) -> Call:
 
 
 def _expert_sum(low: Lowering, op: ExpertSum) -> Call:
-    return Call("expert_sum", (op.x, op.weights, op.y, op.y.width, op.weights.width, rows(op.y)[0]))
+    """A token's rows, one behind the other, are the streams of one mixture."""
+    return Call("mix", (op.x, op.weights, op.y, op.y.width, op.weights.width, 1, *rows(op.y)))
 
 
 RULES: Rules = {
