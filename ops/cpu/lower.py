@@ -55,8 +55,8 @@ def scratch_bytes(op: Operation, limits: Limits) -> int:
             op.w.weight.format.name in quantized_formats()
         ):
             # formats with a `block` do not need it, but only the compiling process knows them
-            by_dots = UNPACKED_BYTES + TOTAL_BYTES * limits.rows(op.y)
-            return max(by_dots, MATRIX_SCRATCH_BYTES)
+            most = limits.rows(op.y) + TILE_LIMIT  # the last tile may end behind the last row
+            return max(UNPACKED_BYTES + TOTAL_BYTES * most, MATRIX_SCRATCH_BYTES)
         case NormRopeStore():
             return 4 * op.heads.head_width
         case Attention():

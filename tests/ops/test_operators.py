@@ -373,6 +373,34 @@ def test_experts(gating, normalize, total, used):
     Case(forward).check()
 
 
+@pytest.mark.parametrize("kind", ["F32", "Q8_0", "Q6_K"])  # a kernel's loop each
+def test_experts_give_the_same_bytes_with_any_number_of_threads_and_tokens(kind):
+    table, router = weight(V, 256), Linear(weight(5, 256))
+    up = Linear(weight(48, 256, kind, 5))
+    step = Case(None, 26).step()
+
+    def forward(ops):
+        x = ops.embed(table)
+        chosen = ops.route(ops.linear(router, x), Routing(5, 2, "softmax"))
+        return ops.expert_sum(ops.expert_linear(up, x, chosen), chosen)
+
+    def rows(threads: int, at_once: int):
+        """Of all tokens, in passes of some."""
+        cpu = open_on_cpu(forward, Limits(26, 26), threads=threads)
+        state, results = SequenceState(cpu.pool), []
+        for n in range(0, 26, at_once):
+            some = slice(n, n + at_once)
+            outputs = np.arange(len(step.tokens[some]), dtype=np.int32)
+            part = Step(step.tokens[some], step.positions[some], outputs)
+            results.append(cpu.run(part, [state]).copy())
+        cpu.close()
+        return np.concatenate(results)
+
+    one_by_one = rows(1, 1)
+    for threads, at_once in ((1, 26), (2, 26), (5, 26), (3, 7), (4, 1)):
+        np.testing.assert_array_equal(rows(threads, at_once), one_by_one)
+
+
 @pytest.mark.parametrize("gating", get_args(Gating))
 @pytest.mark.parametrize(("groups", "used_groups"), [(1, 1), (4, 2), (8, 3), (4, 4)])
 def test_experts_are_chosen_with_a_bias_and_from_the_best_groups(gating, groups, used_groups):

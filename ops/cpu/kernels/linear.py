@@ -30,6 +30,8 @@ from ops.cpu.layout import (
     UNPACKED_BYTES,
 )
 
+ONE_BY_ONE = 2  # rows that take longer as a tile that is filled up
+
 rows_of_tokens, tokens_at_once = TOKENS.strided, TOKENS.size
 
 
@@ -111,11 +113,11 @@ class Gated:
 
 def in_order(tile):
     """Row t of x gives row t of y."""
-    strided = tile.strided
+    some = tile.some
 
     @device
-    def rows(op, base, stride, t):
-        return strided(base + t * stride, stride)
+    def rows(op, base, stride, t, last):
+        return some(base + t * stride, stride, last - t)
 
     return rows, rows
 
@@ -125,30 +127,33 @@ def indexed(tile):
     rows = tile.indexed
 
     @device
-    def rows_of_x(op, base, stride, t):
+    def rows_of_x(op, base, stride, t, last):
         numbers = load_i64(op, operand.GROUPED_ROWS) + 4 * t
-        return rows(base, stride, numbers, load_i64(op, operand.ROWS_PER_X))
+        return rows(base, stride, numbers, load_i64(op, operand.ROWS_PER_X), last - t)
 
     @device
-    def rows_of_y(op, base, stride, t):
-        return rows(base, stride, load_i64(op, operand.GROUPED_ROWS) + 4 * t, 1)
+    def rows_of_y(op, base, stride, t, last):
+        return rows(base, stride, load_i64(op, operand.GROUPED_ROWS) + 4 * t, 1, last - t)
 
     return rows_of_x, rows_of_y
 
 
 def addresses(access, tile):
-    """Addresses of a tile's rows from row t on: of x; of y and of the rows that are added."""
+    """Addresses of a tile's rows from row t on: of x; of y and of the rows that are added.
+
+    Where fewer are left, row last - 1 is repeated: computed again, with the same result.
+    """
     rows_of_x, rows_of_y = access(tile)
 
     @device
-    def starts(op, t):
-        return rows_of_x(op, load_i64(op, operand.X), load_i64(op, operand.X_ROW_BYTES), t)
+    def starts(op, t, last):
+        return rows_of_x(op, load_i64(op, operand.X), load_i64(op, operand.X_ROW_BYTES), t, last)
 
     @device
-    def ends(op, t):
+    def ends(op, t, last):
         stride = 4 * load_i64(op, operand.WEIGHT_ROWS)
         y, added = load_i64(op, operand.Y), load_i64(op, operand.ADDED)
-        return rows_of_y(op, y, stride, t), rows_of_y(op, added, stride, t)
+        return rows_of_y(op, y, stride, t, last), rows_of_y(op, added, stride, t, last)
 
     return starts, ends
 
@@ -162,8 +167,8 @@ def _tiled(tile, panel, matrices, access):
     def run(op, expert, p, w, first, last):
         columns = load_i64(op, operand.COLUMNS)
         for t in range(first, last, size()):
-            y, added = ends(op, t)
-            finish(op, expert, p, panel(w, starts(op, t), columns), y, added)
+            y, added = ends(op, t, last)
+            finish(op, expert, p, panel(w, starts(op, t, last), columns), y, added)
 
     return run
 
@@ -171,24 +176,27 @@ def _tiled(tile, panel, matrices, access):
 def whole_panels(panel, matrices, access):
     """run(op, expert, p, first, last, scratch): two panels times rows first .. last - 1."""
     weights = matrices.weights
-    tiles, rest = (_tiled(tile, panel, matrices, access) for tile in (TOKENS, ONE_TOKEN))
+    tiles, one = (_tiled(tile, panel, matrices, access) for tile in (TOKENS, ONE_TOKEN))
 
     @device
     def run(op, expert, p, first, last, scratch):
-        w, middle = weights(op, expert, p), last - (last - first) % tokens_at_once()
-        tiles(op, expert, p, w, first, middle)
-        rest(op, expert, p, w, middle, last)
+        w = weights(op, expert, p)
+        if last - first == 1:
+            one(op, expert, p, w, first, last)
+        else:
+            tiles(op, expert, p, w, first, last)
 
     return run
 
 
 def in_parts(parts, matrices, access):
-    """As `whole_panels`, but some parts are unpacked at a time and multiplied by all tiles of rows.
+    """As `whole_panels`, but some parts are unpacked at a time and multiplied by all tiles of rows,
+    if there are enough for one.
 
     The scratch holds the parts, then the totals of all tiles.
     """
     unpack, add_parts, weights, finish = parts.unpack, parts.add, matrices.weights, matrices.finish
-    rest = _tiled(ONE_TOKEN, parts.panel, matrices, access)
+    few, one = (_tiled(tile, parts.panel, matrices, access) for tile in (TOKENS, ONE_TOKEN))
     starts, ends = addresses(access, TOKENS)
 
     @device
@@ -196,26 +204,29 @@ def in_parts(parts, matrices, access):
         return rows_of_tokens(scratch + UNPACKED_BYTES + TOTAL_BYTES * t, TOTAL_BYTES)
 
     @device
-    def tiles(op, w, first, middle, scratch):
+    def tiles(op, w, first, last, scratch):
         """The totals of all tiles."""
         parts = load_i64(op, operand.COLUMNS) // 32
         unpacked = pair(scratch, scratch + NEXT_PANEL)
         for part in range(0, parts, PARTS_AT_ONCE):
             count = min(PARTS_AT_ONCE, parts - part)
             unpack(w, part, part + count, unpacked)
-            for t in range(first, middle, tokens_at_once()):
+            for t in range(first, last, tokens_at_once()):
                 place, offset = totals(scratch, t - first), part * ACTIVATION_BYTES
-                add_parts(scratch, count, starts(op, t), offset, place, part == 0)
+                add_parts(scratch, count, starts(op, t, last), offset, place, part == 0)
 
     @device
     def run(op, expert, p, first, last, scratch):
-        w, middle = weights(op, expert, p), last - (last - first) % tokens_at_once()
-        if middle > first:
-            tiles(op, w, first, middle, scratch)
-        for t in range(first, middle, tokens_at_once()):
-            y, added = ends(op, t)
-            finish(op, expert, p, load_tile(totals(scratch, t - first), w), y, added)
-        rest(op, expert, p, w, middle, last)
+        w = weights(op, expert, p)
+        if last - first <= ONE_BY_ONE:
+            one(op, expert, p, w, first, last)
+        elif last - first < tokens_at_once():
+            few(op, expert, p, w, first, last)
+        else:
+            tiles(op, w, first, last, scratch)
+            for t in range(first, last, tokens_at_once()):
+                y, added = ends(op, t, last)
+                finish(op, expert, p, load_tile(totals(scratch, t - first), w), y, added)
 
     return run
 

@@ -51,7 +51,7 @@ def _copying(access):
     @device
     def copy(op, t, last, rows, part, count, out):
         for n in range(rows):
-            x, place = row_of_x(op, min(t + n, last - 1)), out + ACTIVATION_BYTES * n
+            x, place = row_of_x(op, min(t + n, last - 1), last), out + ACTIVATION_BYTES * n
             for k in range(count):
                 here = place + BLOCK_ACTIVATION_BYTES * k
                 store(here, load_rows(x, ACTIVATION_BYTES * (part + k)))
@@ -67,7 +67,7 @@ def _finishing(tile, matrices, access):
     @device
     def finish(op, expert, p, w, first, last, totals):
         for t in range(first, last, size()):
-            y, added = ends(op, t)
+            y, added = ends(op, t, last)
             place = rows(totals + TOTAL_BYTES * (t - first), TOTAL_BYTES)
             write(op, expert, p, load_tile(place, w), y, added)
 

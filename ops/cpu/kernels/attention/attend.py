@@ -207,7 +207,7 @@ def attention(keys, values):
         )
         width = load_i64(op, QUERY_WIDTH)
         last = load_i64(op, Q) + 4 * (width - d)  # the columns that K holds are a query's last
-        queries = tile_of_rows_indexed(last, 4 * width, scratch + NUMBERS, 1)
+        queries = tile_of_rows_indexed(last, 4 * width, scratch + NUMBERS, 1, tile_size())
         for s in range(first - first % wide, stop, wide):
             panel = keys + s // PANEL * panel_bytes
             next_panel = panel + panel_bytes if s + PANEL < stop else ahead
@@ -225,7 +225,9 @@ def attention(keys, values):
             load_i64(op, ROW_BYTES),
             load_i64(op, QUERY_WIDTH),
         )
-        queries = tile_of_rows_indexed(load_i64(op, Q), 4 * width, scratch + NUMBERS, 1)
+        queries = tile_of_rows_indexed(
+            load_i64(op, Q), 4 * width, scratch + NUMBERS, 1, tile_size()
+        )
         lanes = tile_of_rows(scratch + RECORDS, REGISTER)
         for s in range(first, stop):
             here = values + s * row_bytes

@@ -68,11 +68,21 @@ def rows(count):
     return _strided(Rows, lambda rung: count)
 
 
+def _below(builder, count, size):
+    """The numbers 0 .. size - 1; those from the count on become count - 1, which is at least 0."""
+    last, places = builder.sub(count, I64(1)), [I64(0)]
+    for n in range(1, size):
+        is_below = builder.icmp_signed("<", I64(n), count)
+        places.append(builder.select(is_below, I64(n), last))
+    return places
+
+
 class Tile:
     """As many rows as the rung says: their number, `size()`, and their addresses.
 
-    strided(base, stride): a stride apart. indexed(base, stride, numbers, divisor):
-    base + stride · (number // divisor), for the int32 numbers from an address on.
+    strided(base, stride): a stride apart; some(base, stride, count): of a count of rows.
+    indexed(base, stride, numbers, divisor, count): base + stride · (number // divisor), for a
+    count of int32 numbers from an address on. If the count is below the size, its last row repeats.
     """
 
     def __init__(self, count_of):
@@ -84,21 +94,33 @@ class Tile:
             return types.int64(), code
 
         @intrinsic
-        def indexed(context, base, stride, numbers, divisor):
-            count = count_of(target())
+        def some(context, base, stride, count):
+            size = count_of(target())
 
             def code(context, builder, signature, arguments):
-                base, stride, numbers, divisor = arguments
+                base, stride, count = arguments
+                steps = [builder.mul(stride, n) for n in _below(builder, count, size)]
+                return gathered(builder, [builder.add(base, step) for step in steps])
+
+            return Rows(size)(*[types.int64] * 3), code
+
+        @intrinsic
+        def indexed(context, base, stride, numbers, divisor, count):
+            size = count_of(target())
+
+            def code(context, builder, signature, arguments):
+                base, stride, numbers, divisor, count = arguments
                 place, parts = pointer(builder, numbers, I32), []
-                for n in range(count):
-                    raw = builder.load(builder.gep(place, [I32(n)]), align=1)
+                for n in _below(builder, count, size):
+                    raw = builder.load(builder.gep(place, [n]), align=1)
                     number = builder.udiv(builder.zext(raw, I64), divisor)
                     parts.append(builder.add(base, builder.mul(stride, number)))
                 return gathered(builder, parts)
 
-            return Rows(count)(*[types.int64] * 4), code
+            return Rows(size)(*[types.int64] * 5), code
 
-        self.size, self.indexed, self.strided = size, indexed, _strided(Rows, count_of)
+        self.size, self.indexed = size, indexed
+        self.strided, self.some = _strided(Rows, count_of), some
 
 
 QUERIES, TOKENS = Tile(lambda rung: rung.queries), Tile(lambda rung: rung.tokens)
