@@ -68,4 +68,4 @@ def mixed(tensor: Planned, layers: int, *, tied: bool) -> Format:
 
 def _has_more_bits(layer: int, layers: int) -> bool:
     eighth = layers // 8
-    return layer < eighth or layer >= 7 * eighth or (layer - eighth) % 3 == 2
+    return layer < eighth or layer >= 7 * layers // 8 or (layer - eighth) % 3 == 2
