@@ -77,10 +77,12 @@ class ObjectStore:
             yield name, lost
 
     def _compile_in_place(self, names: Sequence[str]) -> Iterator[tuple[str, LeptonError | None]]:
-        from ops.cpu.kernels import ARGUMENTS, kernel  # imports Numba: only where needed
-        from ops.cpu.kernels.simd.compiler import aim, c_function
+        from ops.cpu.compiling import aim
 
         aim(self.rung)
+        from ops.cpu.kernels import ARGUMENTS, kernel  # imports Numba: only where needed
+        from ops.cpu.kernels.simd.compiler import c_function
+
         for name in names:
             function = c_function(kernel(name), ARGUMENTS.get(name, 4))
             self._owners.append(function)

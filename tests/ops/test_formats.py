@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from ops.cpu import formats
+from ops.cpu.compiling import aim
 from ops.cpu.formats import kernel_formats, quantized_formats
 from ops.cpu.kernels.formats.panels import block_panel
 from ops.cpu.kernels.formats.parts import NEXT_PANEL, PART, Parts
 from ops.cpu.kernels.formats.records import Quantized
 from ops.cpu.kernels.simd.addresses import pair, row
-from ops.cpu.kernels.simd.compiler import aim, c_function
+from ops.cpu.kernels.simd.compiler import c_function
 from ops.cpu.kernels.simd.operations import first_panel, second_panel, store
 from ops.cpu.layout import ACTIVATION_BYTES, PANEL_ROWS, UNPACKED_BYTES
 from ops.cpu.processor import host_features

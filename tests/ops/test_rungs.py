@@ -138,6 +138,19 @@ def test_operators_equal_the_reference_on_every_rung(name):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_a_process_that_compiles_its_own_kernels_does_so_for_the_rung():
+    """As on macOS; the target machine shows in the kernel."""
+    script = (
+        "from pathlib import Path; from ops.cpu import objects; objects.STORES_OBJECTS = False\n"
+        "store = objects.ObjectStore(Path('nowhere'), lambda compiling: None)\n"
+        "store.address('nothing')\n"
+        "print([store._owners[0]._library.codegen._tm_features])"
+    )
+    done = with_rung("generic", "-c", script)
+    *_, lowest = ladder()
+    assert done.stdout == f"[{lowest.features!r}]\n", done.stderr
+
+
 BETWEEN = [pytest.param(name, marks=pytest.mark.exhaustive) for name in NAMES[1:-1]]
 
 

@@ -7,12 +7,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from ops.cpu.compiling import aim
 from ops.cpu.kernels.simd.addresses import (
     pair,
     row,
     rows,
 )
-from ops.cpu.kernels.simd.compiler import aim, c_function
+from ops.cpu.kernels.simd.compiler import c_function
 from ops.cpu.kernels.simd.dots import dot, dot_small, lookup
 from ops.cpu.kernels.simd.memory import load_f16 as load_one_f16
 from ops.cpu.kernels.simd.memory import load_f32 as load_one

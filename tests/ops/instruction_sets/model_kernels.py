@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from ops.cpu.compiling import aim
 from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.kernels import kernel
 from ops.cpu.kernels.simd import compiler
-from ops.cpu.kernels.simd.compiler import aim, c_function
+from ops.cpu.kernels.simd.compiler import c_function
 from ops.cpu.objects import ObjectStore
 
 

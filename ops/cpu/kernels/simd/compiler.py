@@ -36,11 +36,6 @@ def narrow_half(builder, value):
     return target().narrow_half(builder, value)
 
 
-def aim(rung: Rung) -> None:
-    """Sets the rung of a process that compiles its own kernels."""
-    config.CPU_NAME, config.CPU_FEATURES = rung.processor, rung.features
-
-
 def c_function(function: Callable[..., None], arguments: int) -> Any:
     """The function, compiled with a C entry that takes this many int64."""
     signature = types.void(*[types.int64] * arguments)
