@@ -53,6 +53,7 @@ class NextTokens:
             return []
         kept = last - self._first
         self._tokens, self._rows = [*self._tokens[:kept], ids[last]], self._rows[:kept]
+        self._done = min(self._done, last)  # the last one's row is wanted in any case
         row, guesses = self._run(last + 1, wants_last=True), list[int]()
         self._forget(last)
         while True:

@@ -111,6 +111,13 @@ def test_all_guesses_of_a_right_head_stay_right(right, asked):
             assert guesses == expected(other, ids, most)
 
 
+def test_a_guess_may_be_asked_for_again(path):
+    with opened(path) as model:
+        answer(model)
+        head, ids = model._guessers.head, [*model.window.ids, 7]
+        assert len(head.guess(ids, 3, 0.0)) == len(head.guess(ids, 3, 0.0)) == 3
+
+
 @pytest.mark.parametrize(
     "second",
     [PROMPT[:40], PROMPT[:1], [*PROMPT[:33], 7, 8, 9], PROMPT[:69], [5, *PROMPT]],
