@@ -19,7 +19,7 @@ MAX_PAUSE = 64  # passes without guesses after all guesses failed
 FIRST_MEASURED = 2
 MOST_MEASURED = 8  # a chain of guesses of a head that was trained for the first of them
 TRIAL_PASSES = 8
-RETRIED_TRIALS = 16
+RETRIED_TRIALS, MOST_TRIALS = 16, 256
 
 
 class Guesser(Protocol):
@@ -119,14 +119,16 @@ class MeasuredPace:
     """For guesses that take time: the number of them that gave the most tokens a second.
 
     Keeps a number for a trial of some passes, then tries its neighbours; no guesses at all are
-    one of the numbers. From time to time a neighbour of the best is tried again.
+    one of the numbers. A neighbour of the best is tried again after a while, which doubles as long
+    as the best stays the same.
     """
 
     def __init__(self, most: int = MOST_MEASURED) -> None:
         self.most = most  # may be changed between answers
         self._length = FIRST_MEASURED
         self._rates: dict[int, float] = {}  # tokens a second
-        self._passes = self._accepted = self._trials = 0
+        self._passes = self._accepted = self._retries = 0
+        self._best, self._wait, self._patience = -1, 0, 0  # in trials, until the next retry
         self._seconds = 0.0
 
     @property
@@ -141,20 +143,28 @@ class MeasuredPace:
         rate = (self._passes + self._accepted) / self._seconds
         if self._length and not self._accepted:
             rate = 0.0  # guesses that are all wrong cannot pay, whatever the clock says
-        self._rates[self._length] = (self._rates.get(self._length, rate) + rate) / 2
+        of_before = self._rates.get(self._length, rate) if self._length == self._best else rate
+        self._rates[self._length] = (of_before + rate) / 2
         self._passes = self._accepted = 0
-        self._seconds, self._trials = 0.0, self._trials + 1
+        self._seconds = 0.0
         self._length = self._next()
 
     def _next(self) -> int:
         best = max(self._rates, key=self._rates.__getitem__)
+        if best != self._best:  # what was measured around another one is out of date
+            fresh = {0, best, self._best} & self._rates.keys()
+            self._rates = {n: self._rates[n] for n in fresh}
+            self._best, self._wait, self._patience = best, RETRIED_TRIALS, RETRIED_TRIALS
         near = [n for n in (best - 1, best + 1) if 0 <= n <= MOST_MEASURED]
         untried = [n for n in (0, *near) if n not in self._rates]
         if untried:
             return untried[0]
-        if self._trials % RETRIED_TRIALS == 0:
-            return near[self._trials // RETRIED_TRIALS % len(near)]
-        return best
+        self._wait -= 1
+        if self._wait:
+            return best
+        self._patience = self._wait = min(2 * self._patience, MOST_TRIALS)
+        self._retries += 1
+        return near[self._retries % len(near)]
 
 
 @dataclass(frozen=True, slots=True)
