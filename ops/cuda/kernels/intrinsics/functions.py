@@ -10,6 +10,7 @@ from ops.cuda.kernels.intrinsics.arithmetic import (
     lesser,
     magnitude,
     plus,
+    root,
     times,
 )
 from ops.cuda.kernels.intrinsics.primitives import Float, f32
@@ -79,6 +80,16 @@ def elu(a: Float) -> Float:
     return a
 
 
+def signed_root(a: Float) -> Float:
+    """The root of at least 1e-6 with the sign of a; 0 and NaN remain what they are."""
+    size = root(greater(magnitude(a), f32(1e-6)))
+    if a < f32(0):
+        return -size
+    if a > f32(0):
+        return size
+    return a
+
+
 def softplus(a: Float) -> Float:
     """ln(1 + e^a), without overflow."""
     return plus(greater(a, f32(0)), log_1_plus(exponential(-magnitude(a))))
@@ -126,4 +137,5 @@ ACTIVATIONS: dict[str, Function] = {
     "tanh": tanh,
     "exp": exponential,
     "elu": elu,
+    "signed_root": signed_root,
 }
