@@ -24,6 +24,7 @@ def test_a_dense_product_by_pairs_gives_the_same_bytes(both):
     assert list(both[1].compiled) == ["linear_Q4_K"]
 
 
+@pytest.mark.exhaustive
 def test_products_of_experts_by_pairs_give_the_same_bytes(both):
     check(both, experts("Q6_K"), (1, 20))
     assert "gated_expert_linear_Q6_K_silu" in both[1].compiled

@@ -82,6 +82,7 @@ def test_more_panels_and_tokens_than_are_taken_at_once_give_the_same_bytes(both)
     check(both, dense("Q4_K"), (MOST_ROWS + 33,))
 
 
+@pytest.mark.exhaustive
 def test_products_of_experts_by_tiles_give_the_same_bytes(both):
     check(both, experts("Q6_K"), (*FEW, 20, 90))
     assert "gated_expert_linear_Q6_K_silu" in both[1].compiled
