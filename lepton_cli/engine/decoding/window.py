@@ -393,13 +393,16 @@ class Window:
         outputs: Sequence[int],
         interrupt: threading.Event | None,
     ) -> Logits:
-        """Like `_pass`, of `pending` tokens and others, of which `outputs` are counted."""
+        """Like `_pass`, of `pending` tokens and others, of which `outputs` are counted.
+
+        A copy of the logits: those of the follower's guesses take their place in memory.
+        """
         assert self.follower is not None
         step, states = self.step(tokens, range(pending, len(tokens))), [self._state]
         with self._rewound_on_failure():
             logits, rows = self._passes.run_with_rows(step, outputs, states, interrupt)
             self.follower.follow(len(self.ids), tokens[pending:], rows)
-        return logits
+        return np.array(logits)
 
     @contextmanager
     def _rewound_on_failure(self) -> Iterator[None]:

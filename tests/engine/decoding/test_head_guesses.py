@@ -111,6 +111,24 @@ def test_all_guesses_of_a_right_head_stay_right(right, asked):
             assert guesses == expected(other, ids, most)
 
 
+def test_what_stops_after_a_guess_goes_on_from_the_models_logits(path, monkeypatch):
+    """The guesses' logits are computed by the same matrix, into the same memory."""
+    guess = NextTokens.guess
+
+    def stopped(self, *arguments):
+        guess(self, *arguments)
+        raise KeyboardInterrupt
+
+    with opened(path, ()) as without, opened(path) as model:
+        monkeypatch.setattr(NextTokens, "guess", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            answer(model)
+        monkeypatch.undo()
+        done = answer(model)
+        assert done.stats.cached_tokens == len(PROMPT), "the last token is not run again"
+        assert done.token_ids == answer(without).token_ids
+
+
 def test_a_guess_may_be_asked_for_again(path):
     with opened(path) as model:
         answer(model)
@@ -138,7 +156,7 @@ def test_a_shifted_window(path):
 
 
 def test_a_window_that_was_filled_from_elsewhere(path, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("lepton_cli.engine.model.prefix_folder", lambda: tmp_path / "prefixes")
     with opened(path, (), prefixes=10**9) as first:
         plain = answer(first)
         first.remember()
