@@ -85,6 +85,7 @@ class CpuRunner:
     ) -> None:
         fused = fused_for_cpu(program)
         self._wanted, self._given = program.output.buffer, program.given
+        self._reads_ends = program.sees_whole_runs
         self.digest = fused.digest()
         layout = StateLayout.of(fused, *kv)
         self.pool, self.limits = BlockPool(layout), limits
@@ -150,13 +151,17 @@ class CpuRunner:
         self._lowering.packing.release_sources()
         self._packing.clear()
         tables = [state.table() for state in states]
-        of_outputs, ends = step.of_outputs(), step.ends()
+        of_outputs = step.of_outputs()
         fields, fields_of_outputs = self._step.reshape(2, record.STEP_FIELDS)
-        arrays = [_fill(fields, step, ends, tables)]
+        arrays = [_fill(fields, step, tables)]
+        if self._reads_ends:
+            arrays.append(_fill_ends(fields, step.ends()))
         if of_outputs is step:
             fields_of_outputs[:] = fields
         else:
-            arrays.append(_fill(fields_of_outputs, of_outputs, ends[step.outputs], tables))
+            arrays.append(_fill(fields_of_outputs, of_outputs, tables))
+            if self._reads_ends:
+                arrays.append(_fill_ends(fields_of_outputs, step.ends()[step.outputs]))
         self._step_arrays = step, of_outputs, tables, arrays
         for buffer, rows in zip(self._given, step.given, strict=True):
             self._rows(buffer, step)[:] = rows
@@ -216,12 +221,13 @@ class CpuRunner:
         return self._memory[start:stop].view(np.float32).reshape(count, buffer.width)
 
 
-def _fill(
-    fields: NDArray[np.int64],
-    step: Step,
-    ends: NDArray[np.int32],
-    tables: list[NDArray[np.int64]],
-) -> object:
+def _fill_ends(fields: NDArray[np.int64], ends: NDArray[np.int32]) -> object:
+    """Only attention that sees whole runs reads them."""
+    fields[record.ENDS] = ends.ctypes.data
+    return ends
+
+
+def _fill(fields: NDArray[np.int64], step: Step, tables: list[NDArray[np.int64]]) -> object:
     """The fields of a step's record; gives the arrays that they point to."""
     starts = np.array([*step.starts, len(step.tokens)], np.int32)
     places = np.array([table.ctypes.data for table in tables], np.int64)
@@ -231,6 +237,5 @@ def _fill(
     fields[record.POSITIONS] = step.positions.ctypes.data
     fields[record.OUTPUT_ROWS] = step.outputs.ctypes.data
     fields[record.TABLES] = of_tokens.ctypes.data
-    fields[record.ENDS] = ends.ctypes.data
     fields[record.RUN_STARTS], fields[record.RUNS] = starts.ctypes.data, len(tables)
     return starts, of_tokens
