@@ -28,7 +28,11 @@ V = 40  # different tokens
 MOST = 100  # tokens a pass
 TOLERANCE = {"f32": 1e-5, "f16": 1e-5, "q8_0": 2e-3}  # q8_0: a number may round to its neighbour
 
-PAIRS = [*zip(CACHE_TYPES, CACHE_TYPES, strict=True), *pairwise(CACHE_TYPES), ("q8_0", "f16")]
+PAIRS = [
+    *zip(CACHE_TYPES, CACHE_TYPES, strict=True),
+    ("q8_0", "f16"),
+    *(pytest.param(*two, marks=pytest.mark.exhaustive) for two in pairwise(CACHE_TYPES)),
+]
 
 
 def weight(rows: int, columns: int) -> Weight:
@@ -414,10 +418,10 @@ def test_keys_and_values_of_different_widths(key, value):
 LATENT = Heads(0, 5, 1, 96, 0.2, value_width=64, keys_hold_values=True)
 
 
-@pytest.mark.parametrize("kv", PAIRS)
+@pytest.mark.parametrize(("k", "v"), PAIRS)
 @pytest.mark.parametrize("width", [64, 96])  # 64: nothing follows the value
-def test_keys_that_begin_with_their_values(kv, width):
-    check(Attention(replace(LATENT, head_width=width)), kv, [5, 70, 1], BLOCK + 9)
+def test_keys_that_begin_with_their_values(k, v, width):
+    check(Attention(replace(LATENT, head_width=width)), types(k, v), [5, 70, 1], BLOCK + 9)
 
 
 def test_keys_that_begin_with_their_values_are_kept_once():
