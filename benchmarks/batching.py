@@ -8,17 +8,13 @@ answers from the first one's first token to the end, drawing included.
 """
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import IO
 
-from compare import LLAMACPP, UBATCH, wait_for_quiet
+from compare import wait_for_quiet
+from peer import LlamaProcess, PeerError, build_of
 
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.scheduler import Request
@@ -30,26 +26,10 @@ from ops.machine import cpu_name, default_threads
 PROMPT = 16
 
 
-@contextmanager
-def llamacpp(given: argparse.Namespace, context: int) -> Iterator[tuple[IO[str], IO[str]]]:
-    words = [given.python, str(LLAMACPP), "together", str(given.model)]
-    words += ["--threads", str(given.threads), "--ubatch", str(UBATCH), "--context", str(context)]
-    words += ["--sequences", str(max(given.sequences))]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as process:
-        assert process.stdin is not None and process.stdout is not None
-        yield process.stdin, process.stdout
-        process.stdin.close()
-
-
-def theirs(pipes: tuple[IO[str], IO[str]], sequences: int, count: int) -> float:
-    """Tokens per second."""
-    wanted = {"n_seqs": sequences, "n_prompt": PROMPT, "n_gen": count}
-    print(json.dumps(wanted), file=pipes[0], flush=True)
-    answer = pipes[1].readline()
-    if not answer:
-        raise SystemExit("llama.cpp has ended: see above")
-    return sequences * count / float(json.loads(answer)["seconds"])
+def theirs(peer: LlamaProcess, sequences: int, count: int) -> float:
+    """Tokens per second. Raises PeerError."""
+    seconds = peer.ask(n_seqs=sequences, n_prompt=PROMPT, n_gen=count)
+    return sequences * count / seconds
 
 
 def ours(model: Model, random: Random, sequences: int, count: int) -> float:
@@ -77,14 +57,17 @@ def main() -> None:
     print(
         f"{cpu_name()}, {given.threads} threads, {given.rounds} rounds in turn, {given.model.name}"
     )
+    print(build_of(given.python))
     print("\n| sequences | llama.cpp | Lepton | ratio | of the rounds |\n|---|---:|---:|---:|---|")
     room = max(given.sequences) * -(-context // 256) * 256
-    with llamacpp(given, room) as pipes, open_model(given.model, options) as model:
+    most = ["--sequences", str(max(given.sequences))]
+    peer = LlamaProcess(given.python, "together", given.model, given.threads, room, *most)
+    with peer, open_model(given.model, options) as model:
         for sequences in given.sequences:
             sides: list[tuple[float, float]] = []
             for _ in range(given.rounds + 1):  # the first one warms up
                 wait_for_quiet()
-                left = theirs(pipes, sequences, given.generate)
+                left = theirs(peer, sequences, given.generate)
                 wait_for_quiet()
                 sides.append((left, ours(model, random, sequences, given.generate)))
             pairs = sides[1:]
@@ -99,4 +82,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PeerError as error:
+        raise SystemExit(str(error)) from error

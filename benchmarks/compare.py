@@ -20,7 +20,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
+
+from peer import (
+    LLAMACPP,
+    UBATCH,
+    Build,
+    LlamaBench,
+    LlamaProcess,
+    PeerError,
+    alone,
+    build_of,
+    build_of_bench,
+)
 
 from lepton_cli.engine.measure.benchmark import Bench, Setup
 from lepton_cli.engine.measure.workload import Trial
@@ -28,8 +40,7 @@ from ops.machine import cpu_name, default_threads
 from quant.gguf import GGUF
 
 ROOT = Path(__file__).parents[1]
-LLAMACPP = Path(__file__).with_name("llamacpp.py")
-UBATCH, CONTEXT = 512, 4096
+CONTEXT = 4096
 QUIET, PATIENCE = 0.04, 240  # share of the CPUs that others may take; quarters of a second to wait
 PROMPT = "The quick brown fox jumps over the lazy dog, and then it"
 MEASURE = """
@@ -66,7 +77,7 @@ class Row:
 class Side(Protocol):
     """One of the two programs with a model loaded."""
 
-    def seconds(self, trial: Trial) -> float: ...
+    def seconds(self, trial: Trial) -> float: ...  # raises PeerError
 
 
 class Lepton:
@@ -77,48 +88,6 @@ class Lepton:
 
     def seconds(self, trial: Trial) -> float:
         return self._bench.sample(trial) / 1e9
-
-
-class LlamaServer:
-    """A process that keeps the model loaded and answers each line with a line."""
-
-    def __init__(self, python: str, model: Path, threads: int, context: int) -> None:
-        words = ["--threads", str(threads), "--ubatch", str(UBATCH), "--context", str(context)]
-        self._process = subprocess.Popen(
-            [python, str(LLAMACPP), "serve", str(model), *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate()
-
-    def seconds(self, trial: Trial) -> float:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        wanted = {"n_prompt": trial.prompt, "n_gen": trial.generated, "n_depth": trial.depth}
-        self._process.stdin.write(json.dumps(wanted) + "\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            raise SystemExit("llama.cpp has ended: see above")
-        return float(json.loads(answer)["seconds"])
-
-
-class LlamaBench:
-    """A llama-bench that runs one test once."""
-
-    def __init__(self, program: str, model: Path, threads: int) -> None:
-        fixed = ["-t", str(threads), "-ub", str(UBATCH), "-r", "1", "-o", "json"]
-        self._words = [program, "-m", str(model), *fixed]
-
-    def seconds(self, trial: Trial) -> float:
-        test = ["-p", str(trial.prompt), "-n", str(trial.generated), "-d", str(trial.depth)]
-        done = subprocess.run([*self._words, *test], stdout=subprocess.PIPE, check=True)
-        return float(json.loads(done.stdout)[0]["avg_ns"]) / 1e9
 
 
 def speeds(model: Path, given: argparse.Namespace) -> Iterator[Row]:
@@ -150,7 +119,7 @@ def _sides(
         if given.llama_bench:
             other: Side = LlamaBench(given.llama_bench, model, given.threads)
         else:
-            server = LlamaServer(given.python, model, given.threads, context)
+            server = LlamaProcess(given.python, "serve", model, given.threads, context)
             other = stack.enter_context(server)
         yield other, Lepton(bench)
 
@@ -180,25 +149,24 @@ def starts(model: Path, given: argparse.Namespace) -> list[Row]:
 
 def _llamacpp_start(model: Path, given: argparse.Namespace) -> tuple[float, float]:
     words = ["--threads", str(given.threads), "--context", str(CONTEXT), "--prompt", PROMPT]
-    said = _alone(given.python, str(LLAMACPP), "first", str(model), *words)
+    said = alone(given.python, str(LLAMACPP), "first", str(model), *words)
     return said["seconds"], said["bytes"] / 1e6
 
 
 def _lepton_start(model: Path, given: argparse.Namespace) -> tuple[float, float]:
     words = ["run", str(model), "-c", str(CONTEXT), "-t", str(given.threads), "-n", "1"]
     lepton = [sys.executable, "-m", "lepton_cli", *words, "--temp", "0", "--raw", "-p", PROMPT]
-    said = _alone(sys.executable, "-I", "-c", MEASURE, *lepton)
+    whole = [sys.executable, "-I", "-c", MEASURE, *lepton]
+    done = subprocess.run(whole, stdout=subprocess.PIPE, env=_environment(), check=True)
+    said = json.loads(done.stdout)
     if said["code"]:
         raise SystemExit(f"lepton run ended with {said['code']} on {model}")
     return said["seconds"], said["bytes"] / 1e6
 
 
-def _alone(*words: str) -> dict[str, Any]:
-    """The JSON output of a separate process, without Lepton's settings in its environment."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "LEPTON_CONFIG": os.devnull}
-    done = subprocess.run(words, stdout=subprocess.PIPE, env=environment, check=True)
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+def _environment() -> dict[str, str]:
+    """Without Lepton's settings."""
+    return os.environ | {"PYTHONPATH": str(ROOT), "LEPTON_CONFIG": os.devnull}
 
 
 def wait_for_quiet() -> None:
@@ -240,14 +208,40 @@ def print_row(row: Row) -> None:
     print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def as_record(rows: Sequence[Row], given: argparse.Namespace) -> dict[str, Any]:
+def print_failure(model: Path, test: str, error: PeerError) -> None:
+    """A row without a ratio."""
+    _tell("")
+    print(f"| {model.name} | {test} | {error} | | no ratio | |", flush=True)
+
+
+def as_record(rows: Sequence[Row], given: argparse.Namespace, build: Build) -> dict[str, Any]:
     return {
         "cpu": cpu_name(),
         "system": platform.platform(),
         "threads": given.threads,
         "settings": SETTINGS,
+        "peer": str(build),
         "rows": [asdict(row) | {"ratio": statistics.median(row.ratios)} for row in rows],
     }
+
+
+def compare(given: argparse.Namespace) -> tuple[list[Row], bool]:
+    """The rows, printed as they come, and whether llama.cpp failed at one of them.
+
+    Where it fails, the rest of that model's tests of this kind have no ratio.
+    """
+    rows, failed = list[Row](), False
+    measures = [("speed", speeds)] + ([] if given.no_start else [("start", starts)])
+    for model in given.models:
+        for name, measure in measures:
+            try:
+                for row in measure(model, given):
+                    rows.append(row)
+                    print_row(row)
+            except PeerError as error:
+                print_failure(model, name, error)
+                failed = True
+    return rows, failed
 
 
 def main(words: Sequence[str]) -> None:
@@ -263,19 +257,26 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--no-start", action="store_true", help="leave the starts out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="and all samples into FILE")
     given = parser.parse_args(words)
-    print(f"{cpu_name()}, {given.threads} threads, {given.rounds} rounds in turn; {SETTINGS}\n")
+    try:
+        build = _build(given)
+    except PeerError as error:
+        raise SystemExit(f"{error}; --python names an interpreter that has it") from error
+    print(f"{cpu_name()}, {given.threads} threads, {given.rounds} rounds in turn; {SETTINGS}")
+    print(f"{build}\n")
     print("| model | test | llama.cpp | Lepton | ratio | of the rounds |")
     print("|---|---|---:|---:|---:|---|")
-    rows = []
-    for model in given.models:
-        for row in speeds(model, given):
-            rows.append(row)
-            print_row(row)
-        for row in [] if given.no_start else starts(model, given):
-            rows.append(row)
-            print_row(row)
+    rows, failed = compare(given)
     if given.json:
-        given.json.write_text(json.dumps(as_record(rows, given), indent=2) + "\n")
+        given.json.write_text(json.dumps(as_record(rows, given, build), indent=2) + "\n")
+    if failed:
+        raise SystemExit(1)
+
+
+def _build(given: argparse.Namespace) -> Build:
+    """Raises PeerError."""
+    if given.llama_bench:
+        return build_of_bench(given.llama_bench, given.models[0])
+    return build_of(given.python)
 
 
 def _numbers(text: str) -> list[int]:

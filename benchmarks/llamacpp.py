@@ -4,13 +4,15 @@
     python llamacpp.py together MODEL --threads 2 --ubatch 512 --context 4096 --sequences 32
     python llamacpp.py first MODEL --threads 2 --context 4096 --prompt TEXT [--generate 24]
     python llamacpp.py quantize SOURCE OUT Q4_K_M
+    python llamacpp.py build
 
 `serve` answers a line {"n_prompt": 512, "n_gen": 0, "n_depth": 0} with a line {"seconds": ...};
 `together` answers {"n_seqs": 8, "n_prompt": 16, "n_gen": 64} with the seconds of generating them,
 one of each sequence a pass, as llama-batched-bench counts them;
 `first` prints {"seconds": ..., "bytes": ...} of a whole run to its first token, or
-to that of --generate. All leave out what
-Python itself and the binding take. Settings that are not options are llama.cpp's defaults.
+to that of --generate. All leave out what Python itself and the binding take.
+`build` prints {"version": ..., "system": ...}: what it was built for. Settings that are not options
+are llama.cpp's defaults.
 """
 
 import argparse
@@ -136,6 +138,11 @@ def first(given: argparse.Namespace) -> None:
     print(json.dumps({"seconds": seconds, "bytes": peak_bytes() - before}))
 
 
+def build() -> None:
+    said = {"version": api.__version__, "system": api.llama_print_system_info().decode()}
+    print(json.dumps(said))
+
+
 def peak_bytes() -> int:
     """The process's own peak memory; ru_maxrss would include its parent's at the fork."""
     status = Path("/proc/self/status")
@@ -176,6 +183,7 @@ def main() -> None:
     command.add_argument("source", type=Path)
     command.add_argument("out", type=Path)
     command.add_argument("type")
+    commands.add_parser("build")
     given = parser.parse_args()
     api.llama_log_set(hush, ctypes.c_void_p(0))
     api.llama_backend_init()
@@ -186,6 +194,8 @@ def main() -> None:
         together(Context(given.model, *settings))
     elif given.command == "first":
         first(given)
+    elif given.command == "build":
+        build()
     else:
         quantize(given.source, given.out, given.type)
 

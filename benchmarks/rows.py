@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from compare import LLAMACPP, UBATCH, wait_for_quiet
+from compare import wait_for_quiet
+from peer import LLAMACPP, UBATCH, PeerError, alone, build_of
 
 from ops.machine import cpu_name, default_threads
 
@@ -41,12 +42,11 @@ def lepton(given: argparse.Namespace, rows: int) -> float:
 
 
 def llamacpp(given: argparse.Namespace, row: int) -> float:
-    """Seconds of one row."""
+    """Seconds of one row. Raises PeerError."""
     words = [given.python, str(LLAMACPP), "first", str(given.model), "--context", "1024"]
     words += ["--threads", str(given.threads), "--ubatch", str(UBATCH)]
     words += ["--generate", str(given.generate), "--prompt", TEXT.format(n=row)]
-    done = subprocess.run(words, stdout=subprocess.PIPE, check=True)
-    return float(json.loads(done.stdout)["seconds"])
+    return float(alone(*words)["seconds"])
 
 
 def main() -> None:
@@ -68,10 +68,14 @@ def main() -> None:
     print(
         f"{cpu_name()}, {given.threads} threads, {given.model.name}, {given.generate} tokens a row"
     )
+    print(build_of(given.python))
     print("\n| | rows a minute | 1000 rows |\n|---|---:|---:|")
     print(f"| a loop of llama.cpp runs | {60 / each:.0f} | {1000 * each:.0f} s |")
     print(f"| lepton batch | {60 * given.rows / ours:.0f} | {1000 * ours / given.rows:.0f} s |")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PeerError as error:
+        raise SystemExit(str(error)) from error
