@@ -143,6 +143,17 @@ def qwen3moe(s: Shape, layer: int) -> Tensors:
     return attention(s) | experts(s) | norms | vectors("attn_q_norm", "attn_k_norm", width=s.d)
 
 
+def gpt_oss(s: Shape, layer: int) -> Tensors:
+    """Every product has a bias, every head a sink."""
+    count, width = s.keys["expert_count"], s.keys["expert_feed_forward_length"]
+    biases = {"attn_q": (s.H * s.d,), "attn_k": (s.K * s.d,), "attn_v": (s.K * s.d,)}
+    biases |= {"attn_output": (s.D,), "ffn_gate_inp": (count,), "ffn_down_exps": (count, s.D)}
+    biases |= {"ffn_gate_exps": (count, width), "ffn_up_exps": (count, width)}
+    norms = vectors("attn_norm", "post_attention_norm", width=s.D)
+    norms |= vectors("attn_sinks", width=s.H)
+    return attention(s) | experts(s) | norms | {f"{k}.bias": size for k, size in biases.items()}
+
+
 def delta_net(s: Shape) -> Tensors:
     width, heads = s.keys["ssm.state_size"], s.keys["ssm.time_step_rank"]
     inner = s.keys["ssm.inner_size"]
@@ -300,6 +311,13 @@ SHAPES = {
         *("qwen3moe", "qwen2", 151936, 6, 2048, 32, 4, 128, 6144),
         *(262144, 1e7, 1e-6, qwen3moe, False),
         keys={"expert_count": 128, "expert_used_count": 8, "expert_feed_forward_length": 768},
+    ),
+    "gpt-oss-20b-6-layers": Shape(
+        *("gpt-oss", "gpt-4o", 201088, 6, 2880, 64, 8, 64, 2880),
+        *(131072, 150000.0, 1e-5, gpt_oss, False),
+        keys={"expert_count": 32, "expert_used_count": 4, "expert_feed_forward_length": 2880}
+        | {"attention.sliding_window": 128, "rope.scaling.type": "yarn"}
+        | {"rope.scaling.factor": 32.0, "rope.scaling.original_context_length": 4096},
     ),
     "gemma4-e2b": Shape(
         *("gemma4", "qwen2", 262144, LAYERS, 1536, 8, 1, 512, 6144),

@@ -26,7 +26,9 @@ from quant.gguf import GGUF, SCALARS, Strings, Value
 
 LLAMACPP = Path(__file__).with_name("llamacpp.py")
 MIXTURE = "Q4_K_M"  # of formats, as llama.cpp mixes them
-TYPES = {"F16": 1, "Q4_0": 2, "Q8_0": 7, MIXTURE: 15}  # that are written here: general.file_type
+FOUR_BIT_EXPERTS = "MXFP4"  # those of experts, and the other matrices in Q8_0, as gpt-oss has them
+TYPES = {"F16": 1, "Q4_0": 2, "Q8_0": 7, MIXTURE: 15, FOUR_BIT_EXPERTS: 38}
+"""What is written here, with its general.file_type."""
 NORMAL, CONTROL = 1, 3  # kinds of tokens
 
 
@@ -62,6 +64,12 @@ def begin_file(
 
 
 def _in_formats(shape: Shape, kind: str, tokens: int) -> Iterator[Planned]:
+    if kind == FOUR_BIT_EXPERTS:
+        planned = plan_tensors(shape, FORMATS["Q8_0"], tokens)
+        return (
+            replace(each, format=FORMATS[kind]) if "_exps.w" in each.name else each
+            for each in planned
+        )
     if kind != MIXTURE:
         return plan_tensors(shape, FORMATS[kind], tokens)
     planned = plan_tensors(shape, FORMATS["Q4_K"], tokens)
