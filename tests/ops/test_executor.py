@@ -63,6 +63,24 @@ def test_any_number_of_threads_gives_the_same_bytes(threads):
     np.testing.assert_array_equal(*results)
 
 
+@pytest.mark.parametrize("threads", [2, 64])
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot take a core")
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="the only core cannot be taken away")
+def test_a_machine_that_loses_its_cores_but_one_gives_the_same_bytes(threads):
+    runner = opened(chain(10), threads)
+    expected = run_once(runner).copy()
+    cores, tasks = os.sched_getaffinity(0), [int(task) for task in os.listdir("/proc/self/task")]
+    try:
+        for task in tasks:
+            os.sched_setaffinity(task, {min(cores)})
+        for _ in range(5):
+            np.testing.assert_array_equal(run_once(runner), expected)
+    finally:
+        for task in tasks:
+            os.sched_setaffinity(task, cores)
+    runner.close()
+
+
 def test_a_job_goes_on_while_python_does_other_work():
     allowed = resources(2)
     store = ObjectStore(allowed.kernels, allowed.on_compile)
