@@ -60,7 +60,10 @@ def load_scales(context, address, like):
         parts = []
         for n in range(panels):
             place = pointer(builder, arguments[0], I16, I64(2 * (n // 2)))
-            parts.append(splat(builder, widen_half(builder, builder.load(place, align=1))))
+            halves = splat(
+                builder, builder.load(place, align=1)
+            )  # one instruction, a scalar takes 3
+            parts.append(widen_half(builder, halves))
         return gathered(builder, parts)
 
     return Vec("f32", 1, panels)(types.int64, like), code
