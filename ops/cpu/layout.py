@@ -54,3 +54,6 @@ BLOCK_BYTES = PARTS_AT_ONCE * BLOCK_ACTIVATION_BYTES + 2 * PART_SUM_BYTES
 MATRIX_SCRATCH_BYTES = ITEMS_UNPACKED_BYTES + ITEMS_TOTAL_BYTES + BLOCK_BYTES
 
 TILE_LIMIT = 16  # the most queries of a rung's attention tile, which is a power of two
+# what attention knows of a query: the range of positions it attends to, its own (int32), and its
+# head's slope (float32)
+QUERY_FIRST, QUERY_STOP, QUERY_POSITION, QUERY_SLOPE, QUERY_BYTES = range(0, 20, 4)

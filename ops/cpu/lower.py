@@ -13,6 +13,7 @@ from ops.cpu.layout import (
     MATRIX_SCRATCH_BYTES,
     OUTPUTS,
     PANEL_ROWS,
+    QUERY_BYTES,
     STEP_FIELDS,
     TILE_LIMIT,
     TOKENS,
@@ -60,8 +61,9 @@ def scratch_bytes(op: Operation, limits: Limits) -> int:
         case NormRopeStore():
             return 4 * op.heads.head_width
         case Attention():
-            records = (queries_at_once(op.heads) + TILE_LIMIT) * record_bytes(op.heads)
-            return records + 4 * TILE_LIMIT * (BLOCK + 3)
+            queries = queries_at_once(op.heads) + TILE_LIMIT
+            described = QUERY_BYTES + 4  # and a number
+            return queries * (record_bytes(op.heads) + described) + 4 * TILE_LIMIT * BLOCK
         case Route():
             return 4 * (2 * op.routing.total + op.routing.groups)
     return 0

@@ -53,7 +53,20 @@ from ops.cpu.kernels.simd.operations import (
     zeros,
 )
 from ops.cpu.kernels.simd.tiles import load_tile, store_tile
-from ops.cpu.layout import ENDS, POSITIONS, RUN_STARTS, RUNS, TABLES, TILE_LIMIT, TOKENS
+from ops.cpu.layout import (
+    ENDS,
+    POSITIONS,
+    QUERY_BYTES,
+    QUERY_FIRST,
+    QUERY_POSITION,
+    QUERY_SLOPE,
+    QUERY_STOP,
+    RUN_STARTS,
+    RUNS,
+    TABLES,
+    TILE_LIMIT,
+    TOKENS,
+)
 from ops.interface import BLOCK
 from ops.state.formats import PANEL
 
@@ -63,8 +76,9 @@ WINDOW, SCALE, CAP, SCRATCH, SCRATCH_BYTES, MOST_QUERIES, COUNTERS, ROWS_STEP = 
 KEY_WIDTH, SLOPES, QUERY_WIDTH, CHUNKED, WHOLE_RUN, STRIDE = range(18, 24)
 FURTHER = 24  # bytes to the operands of further keys and values, or 0
 
-# a thread's scratch: the tile's queries and their ranges, scores, records of the tile, then of all
-NUMBERS, FIRSTS, STOPS, SCORES = 0, 4 * TILE_LIMIT, 8 * TILE_LIMIT, 12 * TILE_LIMIT
+# a thread's scratch: scores, records of the tile, then of all queries of a run, then what is known
+# of those queries (layout.py), and their numbers
+SCORES = 0
 RECORDS = SCORES + 4 * BLOCK * TILE_LIMIT
 
 
@@ -87,51 +101,64 @@ def visible(op, step, t):
 
 
 @device
-def visible_range(op, step, t, b):
-    """The positions of block b that token t attends to; there may be none."""
-    first, stop = visible(op, step, t)
-    return max(first - b * BLOCK, 0), min(stop - b * BLOCK, BLOCK)
+def query(op, scratch, n):
+    """Where the n-th query of a run is described."""
+    rows = TILE_LIMIT + load_i64(op, MOST_QUERIES)
+    return scratch + RECORDS + rows * record_bytes(load_i64(op, VALUE_WIDTH)) + n * QUERY_BYTES
 
 
 @device
-def describe_tile(op, step, b, kv, n, last, scratch):
-    """Lists the tile's queries from n on in the scratch, repeating the last one to fill the tile.
+def number(op, scratch, n):
+    """Where the number of the n-th query of a run is: token · heads + head."""
+    return query(op, scratch, TILE_LIMIT + load_i64(op, MOST_QUERIES)) + 4 * n
 
-    Returns the range of the block that any of them attends to, and the range common to all.
-    """
-    heads, group = load_i64(op, HEADS), load_i64(op, GROUP)
+
+@device
+def describe_queries(op, step, kv, first, last, scratch):
+    """Describes a kv head's queries first .. last - 1; the last one is repeated to fill a tile."""
+    heads, group, slopes = load_i64(op, HEADS), load_i64(op, GROUP), load_i64(op, SLOPES)
+    for n in range(parts_of(last - first, tile_size()) * tile_size()):
+        index = min(first + n, last - 1)
+        t, h = index // group, kv * group + index % group
+        own = query(op, scratch, n)
+        start, stop = visible(op, step, t)
+        store_i32(own + QUERY_FIRST, 0, start)
+        store_i32(own + QUERY_STOP, 0, stop)
+        store_i32(own + QUERY_POSITION, 0, load_i32(load_i64(step, POSITIONS), t))
+        if slopes != 0:
+            store_number(own + QUERY_SLOPE, 0, load_number(slopes, h))
+        store_i32(number(op, scratch, n), 0, t * heads + h)
+
+
+@device
+def own_range(queries, r, begin):
+    """The positions of a block that the tile's r-th query attends to; there may be none."""
+    own = queries + r * QUERY_BYTES
+    first, stop = load_i32(own + QUERY_FIRST, 0), load_i32(own + QUERY_STOP, 0)
+    return max(first - begin, 0), min(stop - begin, BLOCK)
+
+
+@device
+def ranges(queries, begin):
+    """The range of the block that any query of a tile attends to, and the range common to all."""
     any_first, any_stop, all_first, all_stop = BLOCK, 0, 0, BLOCK
     for r in range(tile_size()):
-        number = min(n + r, last - 1)
-        t, h = number // group, kv * group + number % group
-        first, stop = visible_range(op, step, t, b)
-        store_i32(scratch + NUMBERS, r, t * heads + h)
-        store_i32(scratch + FIRSTS, r, first)
-        store_i32(scratch + STOPS, r, stop)
+        first, stop = own_range(queries, r, begin)
         if first < stop:
             any_first, any_stop = min(any_first, first), max(any_stop, stop)
         all_first, all_stop = max(all_first, first), min(all_stop, stop)
-    return any_first, any_stop, all_first, all_stop
+    return (any_first, any_stop), (all_first, all_stop)
 
 
 @device
-def slope_of(op, step, b, number):
-    """The slope of a query's head, and the query's position relative to block b."""
-    heads, slopes = load_i64(op, HEADS), load_i64(op, SLOPES)
-    if slopes == 0:
-        return ZERO, 0
-    place = load_i32(load_i64(step, POSITIONS), number // heads) - b * BLOCK
-    return load_number(slopes, number % heads), place
-
-
-@device
-def leave_out(op, scores, first, stop):
+def leave_out(op, scratch, visible):
     """Of so many positions the last one alone is seen."""
     stride = load_i64(op, STRIDE)
     if stride > 1:
-        for s in range(first, stop):
-            if (s + 1) % stride != 0:
-                store_number(scores, s, MINUS_INFINITY)
+        for r in range(tile_size()):
+            for s in range(visible[0], visible[1]):
+                if (s + 1) % stride != 0:
+                    store_number(scratch + SCORES + 4 * BLOCK * r, s, MINUS_INFINITY)
 
 
 @device
@@ -139,9 +166,9 @@ def start_record(op, record, h):
     """An empty record: only the head's sink counts so far."""
     sinks = load_i64(op, SINKS)
     if sinks != 0:
-        start(record, load_i64(op, VALUE_WIDTH), load_number(sinks, h), ONE)
+        start(row(record), load_i64(op, VALUE_WIDTH), load_number(sinks, h), ONE)
     else:
-        start(record, load_i64(op, VALUE_WIDTH), MINUS_INFINITY, ZERO)
+        start(row(record), load_i64(op, VALUE_WIDTH), MINUS_INFINITY, ZERO)
 
 
 @device
@@ -198,8 +225,9 @@ def attention(keys, values):
             accumulate_values(weights, to, panel, scales, row_bytes, first, stop, ahead + offset)
 
     @device
-    def score(op, keys, scratch, first, stop, ahead):
-        """q·k of each query of the tile with positions first .. stop - 1, rounded out to tiles."""
+    def score(op, keys, numbers, scratch, visible, ahead):
+        """q·k of each query of the tile with a range of positions, rounded out to tiles."""
+        first, stop = visible
         d, panel_bytes, wide = (
             load_i64(op, KEY_WIDTH),
             load_i64(op, PANEL_BYTES),
@@ -207,7 +235,7 @@ def attention(keys, values):
         )
         width = load_i64(op, QUERY_WIDTH)
         last = load_i64(op, Q) + 4 * (width - d)  # the columns that K holds are a query's last
-        queries = tile_of_rows_indexed(last, 4 * width, scratch + NUMBERS, 1, tile_size())
+        queries = tile_of_rows_indexed(last, 4 * width, numbers, 1, tile_size())
         for s in range(first - first % wide, stop, wide):
             panel = keys + s // PANEL * panel_bytes
             next_panel = panel + panel_bytes if s + PANEL < stop else ahead
@@ -215,7 +243,7 @@ def attention(keys, values):
             store_tile(tile_of_rows(scratch + SCORES + 4 * s, 4 * BLOCK), sums)
 
     @device
-    def add_scores_of_values(op, values, scratch, first, stop):
+    def add_scores_of_values(op, values, numbers, scratch, visible):
         """Where a key begins with its value: adds the products of those columns to the scores.
 
         A position's row of V is multiplied by all queries of the tile, then the lanes are added.
@@ -225,11 +253,9 @@ def attention(keys, values):
             load_i64(op, ROW_BYTES),
             load_i64(op, QUERY_WIDTH),
         )
-        queries = tile_of_rows_indexed(
-            load_i64(op, Q), 4 * width, scratch + NUMBERS, 1, tile_size()
-        )
+        queries = tile_of_rows_indexed(load_i64(op, Q), 4 * width, numbers, 1, tile_size())
         lanes = tile_of_rows(scratch + RECORDS, REGISTER)
-        for s in range(first, stop):
+        for s in range(visible[0], visible[1]):
             here = values + s * row_bytes
             total = zeros(queries, here)
             for i in range(0, d, LANES):
@@ -247,46 +273,50 @@ def attention(keys, values):
         return block + load_i64(op, KEY_OFFSET) + BLOCK // PANEL * load_i64(op, PANEL_BYTES) * kv
 
     @device
-    def attend(op, step, table, b, kv, n, stop_query, scratch, ahead):
-        """The records of a tile of queries over block b; `ahead` is read next."""
-        d, row_bytes = load_i64(op, VALUE_WIDTH), load_i64(op, ROW_BYTES)
-        any_first, any_stop, first, stop = describe_tile(op, step, b, kv, n, stop_query, scratch)
+    def attend(op, table, b, kv, n, scratch, ahead):
+        """The records over block b of a tile of queries, from the run's n-th on; `ahead` is read
+        next."""
+        d, row_bytes, begin = load_i64(op, VALUE_WIDTH), load_i64(op, ROW_BYTES), b * BLOCK
+        queries, numbers = query(op, scratch, n), number(op, scratch, n)
+        any_of, all_of = ranges(queries, begin)
         keys, block = keys_of(op, table, b, kv), load_i64(table, b)
         values = block + load_i64(op, VALUE_OFFSET) + BLOCK * row_bytes * kv
-        score(op, keys, scratch, any_first, any_stop, values)
+        score(op, keys, numbers, scratch, any_of, values)
         if load_i64(op, QUERY_WIDTH) > load_i64(op, KEY_WIDTH):
-            add_scores_of_values(op, values, scratch, any_first, any_stop)
-        if first >= stop:
-            first, stop = BLOCK, BLOCK
+            add_scores_of_values(op, values, numbers, scratch, any_of)
+        leave_out(op, scratch, any_of)
         scale, cap = np.float32(load_f64(op, SCALE)), np.float32(load_f64(op, CAP))
+        highest, total = exponentiate_scores(
+            tile_of_rows(scratch + SCORES, 4 * BLOCK),
+            tile_of_rows(queries, QUERY_BYTES),
+            *(begin, any_of, all_of, scale, cap, load_i64(op, SLOPES)),
+        )
+        start(tile_of_rows(scratch + RECORDS, record_bytes(d)), d, highest, total)
+        first, stop = all_of if all_of[0] < all_of[1] else (BLOCK, BLOCK)
         for r in range(tile_size()):
-            scores, record = scratch + SCORES + 4 * BLOCK * r, scratch + RECORDS
-            own_first, end = load_i32(scratch + FIRSTS, r), load_i32(scratch + STOPS, r)
-            slope, place = slope_of(op, step, b, load_i32(scratch + NUMBERS, r))
-            record += r * record_bytes(d)
-            leave_out(op, scores, own_first, end)
-            exponentiate_scores(scores, own_first, end, scale, cap, slope, place, record, d)
+            own_first, end = own_range(queries, r, begin)
             accumulate_values_ragged(op, scratch, values, r, own_first, min(end, first))
         last = max(first, stop - PANEL)
         accumulate_values_shared(op, scratch, values, first, last, values + PANEL * row_bytes)
         accumulate_values_shared(op, scratch, values, last, stop, ahead - last * row_bytes)
         for r in range(tile_size()):
-            own_first, end = load_i32(scratch + FIRSTS, r), load_i32(scratch + STOPS, r)
+            own_first, end = own_range(queries, r, begin)
             accumulate_values_ragged(op, scratch, values, r, max(own_first, stop), end)
 
     @device
     def add_blocks(op, step, kv, first, last, scratch, records):
         """Merges what the queries find in each block with their records."""
         d, group, tile = load_i64(op, VALUE_WIDTH), load_i64(op, GROUP), tile_size()
-        size, parts = record_bytes(d), scratch + RECORDS
+        size, parts, count = record_bytes(d), scratch + RECORDS, last - first
         first_block, stop_block = visible_blocks(op, step, first // group, (last - 1) // group + 1)
         table = load_i64(load_i64(step, TABLES), first // group)
+        describe_queries(op, step, kv, first, last, scratch)
         for b in range(first_block, stop_block):
-            for n in range(first, last, tile):
+            for n in range(0, count, tile):
                 ahead = keys_of(op, table, min(b + 1, stop_block - 1), kv)
-                attend(op, step, table, b, kv, n, last, scratch, ahead)
-                for r in range(min(tile, last - n)):
-                    merge(records + (n - first + r) * size, parts + r * size, d)
+                attend(op, table, b, kv, n, scratch, ahead)
+                for r in range(min(tile, count - n)):
+                    merge(records + (n + r) * size, parts + r * size, d)
 
     @device
     def attend_run(op, step, kv, first, last, scratch):
@@ -331,8 +361,9 @@ def attention(keys, values):
                 kv, b = part // blocks, first_block + part % blocks
                 target, after = load_i64(table, b) + kv * group * size, min(part + 1, total - 1)
                 ahead = keys_of(op, table, first_block + after % blocks, after // blocks)
+                describe_queries(op, step, kv, 0, group, scratch)
                 for n in range(0, group, tile_size()):
-                    attend(op, step, table, b, kv, n, group, scratch, ahead)
+                    attend(op, table, b, kv, n, scratch, ahead)
                     for i in range(0, min(tile_size(), group - n) * size, REGISTER):
                         store(target + n * size + i, load_f32(parts + i))
                 counter = load_i64(op, COUNTERS) + 4 * kv

@@ -17,25 +17,33 @@ from ops.cpu.kernels.simd.operations import (
     LANES,
     absolute,
     add,
+    add_int,
+    broadcast_f32,
+    broadcast_i32,
     choose,
     divide,
+    each_max,
+    each_sum,
     fma,
     less,
     load_f32,
+    load_rows,
     maximum,
     multiply,
     ramp,
-    reduce_add,
-    reduce_max,
     store,
     store_some,
     subtract,
+    subtract_int,
     to_float,
     zeros,
 )
+from ops.cpu.kernels.simd.tiles import store_tile
 from ops.cpu.kernels.simd.vectors import exp
+from ops.cpu.layout import QUERY_FIRST, QUERY_POSITION, QUERY_SLOPE, QUERY_STOP
 
 ZERO, ONE, MINUS_INFINITY = np.float32(0), np.float32(1), np.float32(-np.inf)
+LOWEST = np.finfo(np.float32).min
 REGISTER = 4 * LANES  # bytes
 
 
@@ -50,48 +58,56 @@ def record_bytes(d):
 
 
 @device
-def masked(x, s, first, stop):
-    """Scores of positions s .. s + 15, minus infinity outside first .. stop - 1."""
-    place = add(to_float(ramp()), np.float32(s))
-    x = choose(less(place, np.float32(stop)), x, MINUS_INFINITY)
-    return choose(less(place, np.float32(first)), MINUS_INFINITY, x)
+def masked(x, places, queries):
+    """Scores at positions `places`, minus infinity where a query does not attend to them."""
+    first, stop = broadcast_i32(queries, QUERY_FIRST), broadcast_i32(queries, QUERY_STOP)
+    x = choose(less(to_float(places), to_float(stop)), x, MINUS_INFINITY)
+    return choose(less(to_float(places), to_float(first)), MINUS_INFINITY, x)
 
 
 @device
-def exponentiate_scores(scores, first, stop, scale, cap, slope, place, record, d):
-    """Replaces q·k by exp(score - highest) and starts the record; V is added later.
+def lowered(x, places, queries):
+    """Scores less each query's slope for each position between key and query."""
+    distance = absolute(to_float(subtract_int(places, broadcast_i32(queries, QUERY_POSITION))))
+    return fma(subtract(ZERO, distance), broadcast_f32(queries, QUERY_SLOPE), x)
 
-    Scores fall by `slope` for each position between key and `place`, where the query is.
+
+@device
+def exponentiate_scores(scores, queries, begin, any_of, all_of, scale, cap, slopes):
+    """Replaces q·k of a tile of queries by exp(score - the query's highest).
+
+    Scores are of a block that begins at position `begin`: `any_of` is the range of the block that
+    any query attends to, `all_of` the one of all. Returns each query's highest score and its sum.
     """
-    begin, zero = first - first % LANES, zeros(scores, scores)
+    zero = zeros(scores, scores)
     top, total = add(zero, MINUS_INFINITY), zero
-    for s in range(begin, stop, LANES):
-        x = multiply(load_f32(scores + 4 * s), scale)
+    first, stop = any_of[0] - any_of[0] % LANES, any_of[1]
+    for s in range(first, stop, LANES):
+        x, places = multiply(load_rows(scores, 4 * s), scale), add_int(ramp(), begin + s)
         if cap > 0:
             x = capped(x, cap)
-        if slope > 0:
-            distance = absolute(add(to_float(ramp()), np.float32(s - place)))
-            x = fma(subtract(ZERO, distance), slope, x)
-        if s < first or s + LANES > stop:
-            x = masked(x, s, first, stop)
-        store(scores + 4 * s, x)
+        if slopes != 0:
+            x = lowered(x, places, queries)
+        if s < all_of[0] or s + LANES > all_of[1]:
+            x = masked(x, places, queries)
+        store_tile(scores + 4 * s, x)
         top = maximum(top, x)
-    highest = reduce_max(top)
-    for s in range(begin, stop, LANES):
-        x = exp(subtract(load_f32(scores + 4 * s), highest))
-        store(scores + 4 * s, x)
+    highest = maximum(each_max(top), LOWEST)  # finite, also where nothing is seen
+    for s in range(first, stop, LANES):
+        x = exp(subtract(load_rows(scores, 4 * s), highest))
+        store_tile(scores + 4 * s, x)
         total = add(total, x)
-    start(record, d, highest, reduce_add(total))
+    return highest, each_sum(total)
 
 
 @device
-def start(record, d, highest, total):
-    """A record with no V added yet."""
-    zero, end = zeros(record, record), 4 * padded(d)
+def start(records, d, highest, total):
+    """A record, or one of each row, with no V added yet."""
+    zero, end = zeros(records, records), 4 * padded(d)
     for i in range(0, end, REGISTER):
-        store(record + i, zero)
-    store(record + end, add(zero, highest))
-    store(record + end + REGISTER, add(zero, total))
+        store_tile(records + i, zero)
+    store_tile(records + end, add(zero, highest))
+    store_tile(records + end + REGISTER, add(zero, total))
 
 
 @device

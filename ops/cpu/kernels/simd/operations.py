@@ -268,27 +268,38 @@ def prefetch_panels(size):
 # across lanes and registers
 
 
+def _reduced(builder, part, combine):
+    """One number from a register; pairs are combined in a fixed tree."""
+    width = LANES
+    while width > 1:
+        width //= 2
+        halves = range(width), range(width, 2 * width)
+        part = combine(builder, *(shuffled(builder, part, part, half) for half in halves))
+    return builder.extract_element(part, I32(0))
+
+
 def _reduce(combine):
-    """One float from a single register; pairs are combined in a fixed tree."""
+    """One float from a single register."""
 
     @intrinsic
     def reduce(context, value):
         def code(context, builder, signature, arguments):
             [part] = each(builder, arguments[0])
-            width = LANES
-            while width > 1:
-                width //= 2
-                halves = range(width), range(width, 2 * width)
-                part = combine(builder, *(shuffled(builder, part, part, half) for half in halves))
-            return builder.extract_element(part, I32(0))
+            return _reduced(builder, part, combine)
 
         return types.float32(FLOATS), code
 
     return reduce
 
 
-reduce_add = _reduce(lambda b, x, y: b.fadd(x, y))
-reduce_max = _reduce(lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y))
+def _reduce_each(combine):
+    """What `_reduce` gives of each register of a tile, in all of its lanes."""
+    return operation("f32", lambda b, x: splat(b, _reduced(b, x, combine)), 1)
+
+
+_sum, _largest = method("fadd"), lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y)
+reduce_add, reduce_max = _reduce(_sum), _reduce(_largest)
+each_sum, each_max = _reduce_each(_sum), _reduce_each(_largest)
 
 
 @intrinsic
