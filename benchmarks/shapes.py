@@ -22,7 +22,8 @@ from families import SHAPES, Planned, Shape, plan_tensors
 from random_weights import fill, mixed
 
 from quant.format import FORMATS, row_bytes
-from quant.gguf import GGUF, SCALARS, Strings, Value
+from quant.gguf import GGUF, SCALARS, Value
+from quant.strings import Strings
 
 LLAMACPP = Path(__file__).with_name("llamacpp.py")
 MIXTURE = "Q4_K_M"  # of formats, as llama.cpp mixes them

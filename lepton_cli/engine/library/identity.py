@@ -15,7 +15,8 @@ from functools import cached_property
 
 import numpy as np
 
-from quant.gguf import GGUF, Metadata, Strings, Tensor, Value
+from quant.gguf import GGUF, Metadata, Tensor, Value
+from quant.strings import Strings
 
 VERSION = b"lepton.model.1"
 SAMPLE_BYTES, SAMPLES = 4096, 8  # per tensor: milliseconds for any size of file

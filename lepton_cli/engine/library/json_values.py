@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from quant.gguf import Strings
+from quant.strings import Strings
 
 Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 MAX_ITEMS = 256  # of an array that is shown in full, as those with a number for each layer are

@@ -9,7 +9,8 @@ from lepton_cli.engine.library.json_values import Plain, plain
 from lepton_cli.engine.loading.plan import build, trained_context
 from lepton_cli.engine.loading.structure import Structure, structure_of
 from quant.errors import ModelFileError
-from quant.gguf import GGUF, Strings, Tensor
+from quant.gguf import GGUF, Tensor
+from quant.strings import Strings
 
 NEXT_TOKEN = ".nextn.eh_proj.weight"  # the tensor that makes a block one that guesses
 

@@ -4,7 +4,8 @@ import os
 
 from ops.machine import address_limit, available_memory
 from quant.errors import OutOfMemoryError
-from quant.gguf import Metadata, Strings
+from quant.gguf import Metadata
+from quant.strings import Strings
 
 MIN_ADDRESS_SPACE = 450_000_000  # bytes for imports and kernels (400 MB with two threads)
 RESERVE = 32_000_000  # bytes for later imports, the chat's screen, stacks, logits
