@@ -40,6 +40,7 @@ class ObjectStore:
         self._on_compile = on_compile
         self._owners: list[Any] = []  # own the memory of the loaded code
         self._addresses: dict[str, int] = {}
+        self._defined: set[str] = set()  # symbols outside the kernels; many share them
 
     def prepare(self, names: Iterable[str]) -> None:
         """Loads kernels; compiles those that are stored nowhere yet, several at once."""
@@ -91,8 +92,9 @@ class ObjectStore:
 
     def _load(self, name: str, data: bytes, entry: str) -> None:
         """Defines all undefined symbols first: if one is missing, MCJIT leaves every one null."""
-        for symbol in undefined_symbols(data):
+        for symbol in set(undefined_symbols(data)) - self._defined:
             llvm.add_symbol(symbol, symbol_address(name, symbol))
+            self._defined.add(symbol)
         machine = llvm.Target.from_default_triple().create_target_machine()
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         engine.add_object_file(llvm.ObjectFileRef.from_data(data))

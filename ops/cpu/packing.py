@@ -5,6 +5,7 @@ file. Mapped pages are released as soon as they are packed.
 """
 
 import ctypes
+import functools
 import mmap
 import sys
 from collections.abc import Iterator
@@ -147,8 +148,13 @@ def _release(part: NDArray[np.uint8]) -> list[PackCall]:
     last = (part.ctypes.data + part.nbytes) // page * page
     if last <= first:
         return []
-    function = ctypes.cast(ctypes.CDLL(None).madvise, ctypes.c_void_p).value or 0
-    return [("release", [function, first, last - first])]
+    return [("release", [_madvise(), first, last - first])]
+
+
+@functools.cache
+def _madvise() -> int:
+    """The address of the C function."""
+    return ctypes.cast(ctypes.CDLL(None).madvise, ctypes.c_void_p).value or 0
 
 
 def _is_mapped(array: NDArray[Any]) -> bool:
