@@ -101,7 +101,8 @@ def lepton(
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
     else:
-        commands = typer.main.get_group(app).commands
+        assert isinstance(context.command, LeptonGroup)
+        commands = context.command.commands
         note_unknown(names_of(commands), os.environ)
         known = known_settings(commands)
         command = context.invoked_subcommand
