@@ -35,7 +35,6 @@ from lepton_cli.engine.loading.plan import LoadOptions, Plan
 from lepton_cli.engine.loading.prepare import prepare
 from lepton_cli.engine.prefixes.recall import Prefixes, key_of, prefix_folder
 from lepton_cli.engine.sampling.sampler import Mask, Sampler, Sampling
-from lepton_cli.engine.text.template import ChatTemplate, load_template
 from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
 from ops.backend import Meter, NoMeter, Resources, cpu_arithmetic
 from ops.compiled.kernel_folder import Compiling
@@ -48,6 +47,7 @@ from quant.gguf import GGUF, Metadata
 
 if TYPE_CHECKING:
     from lepton_cli.engine.constraints.guide import Guides
+    from lepton_cli.engine.text.template import ChatTemplate
 
 SUPPRESSED = "tokenizer.ggml.suppress_tokens"
 
@@ -158,7 +158,9 @@ class Model:
         return tokenizer
 
     @cached_property
-    def template(self) -> ChatTemplate:
+    def template(self) -> "ChatTemplate":
+        from lepton_cli.engine.text.template import load_template  # while weights are packed
+
         return load_template(self.metadata, self.tokenizer, self._options.template)
 
     @property

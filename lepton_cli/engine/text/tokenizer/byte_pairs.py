@@ -1,7 +1,8 @@
 """Byte-pair encoding (`gpt2`, `gemma4`): patterns split text into pieces, which are merged."""
 
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, repeat
+from operator import contains
 
 import regex
 
@@ -79,7 +80,7 @@ def _read_merges(metadata: Metadata) -> list[bytes]:
     if MERGES not in metadata:
         return []
     merges = read_texts(metadata, MERGES, MAX_MERGES)
-    if not all(b" " in merge for merge in merges):
+    if not all(map(contains, merges, repeat(b" "))):
         text = next(merge for merge in merges if b" " not in merge)
         message = f"{metadata.path}: the key {MERGES} holds {text!r:.60}, which is not a pair"
         raise ModelFileError(message, DAMAGED)

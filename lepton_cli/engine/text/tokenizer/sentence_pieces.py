@@ -3,7 +3,6 @@
 import struct
 
 import numpy as np
-from sentencepiece import SentencePieceProcessor
 
 from lepton_cli.engine.text.tokenizer.arrays import DAMAGED, read_numbers
 from lepton_cli.engine.text.tokenizer.vocabulary import TokenType, Vocabulary
@@ -31,6 +30,8 @@ class SentencePieceSpeller:
 
     def __init__(self, metadata: Metadata, vocabulary: Vocabulary, unknown: int | None) -> None:
         """Raises ModelFileError if there is not one score per token."""
+        from sentencepiece import SentencePieceProcessor  # for start-up time
+
         ranks, byte_names = _read_ranks(metadata, vocabulary), vocabulary.byte_names()
         known, types = vocabulary.plain_ids() | byte_names, vocabulary.types
         ids = {text: token for text, token in known.items() if _is_taken(text)}
