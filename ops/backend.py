@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from ops.compiled.kernel_folder import Compiling
 from ops.cpu.findings import cpu_findings
+from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.kernel_folders import cached_kernels
 from ops.cpu.limits import LimitMeter
 from ops.cpu.objects import ObjectStore
@@ -155,16 +156,16 @@ class CpuBackend:
 
     @property
     def code(self) -> str:
-        return cached_kernels(Path(), choose_rung(host_features(), os.environ)).folder.name
+        return cached_kernels(Path(), _rung()).folder.name
 
     def refuses(self, program: Program) -> str | None:
         return None
 
     def needs(self, program: Program, limits: Limits) -> Needs:
-        return cpu_needs(program, limits, self.kv, self.resources.threads)
+        return cpu_needs(program, limits, self.kv, self.resources.threads, _rung())
 
     def digest(self, program: Program) -> bytes:
-        return fused_for_cpu(program).digest()
+        return fused_for_cpu(program, _rung()).digest()
 
     def open(self, program: Program, limits: Limits) -> CpuRunner:
         store = ObjectStore(self.resources.kernels, self.resources.on_compile)
@@ -270,7 +271,12 @@ def backend_of(name: BackendName, kv: CacheTypes, resources: Resources) -> Backe
 
 def cpu_arithmetic() -> str:
     """The CPU's arithmetic, e.g. x86_64.avx512. Raises UsageError for a wrong LEPTON_CPU."""
-    return f"{platform.machine()}.{choose_rung(host_features(), os.environ).name}"
+    return f"{platform.machine()}.{_rung().name}"
+
+
+def _rung() -> Rung:
+    """The instructions that kernels use. Raises UsageError for a wrong LEPTON_CPU."""
+    return choose_rung(host_features(), os.environ)
 
 
 def open_device(card: Card) -> Device:

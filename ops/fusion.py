@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 from ops.interface import Rope, Routing
 from ops.operations.attention import Angles, Attention, NormRopeStore, Rotate, Store
 from ops.operations.base import Buffer, Operation, RowKind
-from ops.operations.elementwise import Add, Columns, Gate, Quantize, SelectOutputs
+from ops.operations.elementwise import (
+    Add,
+    Columns,
+    Gate,
+    Quantize,
+    RoundToBf16,
+    SelectOutputs,
+)
 from ops.operations.experts import Group, Route
 from ops.operations.norms import RmsNorm, RmsNormQuantize
 from ops.operations.products import ExpertProduct, HeadProduct, HeadRows, Product
@@ -23,16 +30,20 @@ GATES = ("silu", "gelu", "clamped_swiglu")
 
 
 def fuse(
-    operations: Sequence[Operation], quantized: Collection[str], block_bytes: int
+    operations: Sequence[Operation],
+    quantized: Collection[str],
+    block_bytes: int,
+    in_bf16: Collection[str] = (),
 ) -> list[Operation]:
     """An equivalent program with fewer passes over memory and fewer barriers.
 
     `quantized`: the weight formats whose products take quantized activations; `block_bytes`: the
-    size of 32 quantized activations.
+    size of 32 quantized activations; `in_bf16`: the formats whose products take pairs of BF16.
     """
     fused = _fuse_gates(list(operations))
     fused = _fuse_adds(fused)
     fused = list(_quantize_inputs(fused, quantized, block_bytes))
+    fused = list(_round_inputs(fused, in_bf16))
     fused = _fuse_norm_quantize(fused)
     fused = _fuse_norm_rope_store(list(_share_angles(fused)))
     return list(_group_by_head(_group_by_expert(fused)))
@@ -127,6 +138,21 @@ def _quantize_inputs(
             made[op.x] = op.x.like(op.x.width // 32 * block_bytes // 4)
             yield Quantize(op.x, made[op.x], layer=op.layer)
         yield replace(op, x=made[op.x])
+
+
+def _round_inputs(operations: list[Operation], formats: Collection[str]) -> Iterator[Operation]:
+    """Lets products with weights of these formats read activations in BF16, made once per input."""
+    made: dict[tuple[Buffer, int], Buffer] = {}
+    for op in operations:
+        if not isinstance(op, Products | HeadProduct) or op.w.weight.format.name not in formats:
+            yield op
+            continue
+        columns = op.w.weight.columns
+        key = op.x, columns
+        if key not in made:
+            made[key] = op.x.like(op.x.width // columns * -(-columns // 2))
+            yield RoundToBf16(op.x, made[key], columns, layer=op.layer)
+        yield replace(op, x=made[key])
 
 
 def _fuse_norm_quantize(operations: list[Operation]) -> list[Operation]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+from ops.cpu.instruction_sets.rung import Rung
 from quant.format import FORMATS
 
 FOLDER = Path(__file__).parent / "kernels" / "formats"
@@ -25,6 +26,11 @@ def kernel_formats() -> Mapping[str, str]:
         for name in FORMATS
         if name in files
     }
+
+
+def bf16_formats(rung: Rung) -> frozenset[str]:
+    """Those whose products take activations in BF16 on a rung."""
+    return frozenset({"BF16"} if rung.dot_bf16 else ())
 
 
 @cache

@@ -114,9 +114,16 @@ def _fields(kind: Format, row: int) -> tuple[int, list[tuple[int, int]]]:
     """A block's bytes, and (unit, bytes) of each field: the largest unit that divides it."""
     types = kind.block.fields
     if not types:  # plain numbers: a row is one block
-        return row, [(_unit(kind.block), row)]
+        return row, _plain_fields(kind, row)
     parts = [types[name][0] for name in kind.block.names or ()]
     return kind.block_bytes, [(_unit(part), part.itemsize) for part in parts]
+
+
+def _plain_fields(kind: Format, row: int) -> list[tuple[int, int]]:
+    """In BF16 two columns are a unit, as products of pairs take them; an odd one follows alone."""
+    if kind.name != "BF16":
+        return [(_unit(kind.block), row)]
+    return [(4, row - row % 4), (2, row % 4)]
 
 
 def _unit(part: np.dtype[Any]) -> int:

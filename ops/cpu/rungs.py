@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from ops.cpu.instruction_sets.amx import AMX
 from ops.cpu.instruction_sets.avx2 import AVX2
 from ops.cpu.instruction_sets.avx512 import AVX512
+from ops.cpu.instruction_sets.avx512bf16 import AVX512BF16
 from ops.cpu.instruction_sets.avxvnni import AVXVNNI
 from ops.cpu.instruction_sets.dotprod import DOTPROD
 from ops.cpu.instruction_sets.generic import GENERIC, GENERIC_ARM, GENERIC_X86
@@ -19,7 +20,7 @@ from quant.errors import LeptonError, UsageError
 
 VARIABLE = "LEPTON_CPU"
 
-X86 = (AMX, AVX512, AVXVNNI, AVX2, GENERIC_X86)
+X86 = (AMX, AVX512BF16, AVX512, AVXVNNI, AVX2, GENERIC_X86)
 ARM = (I8MM, DOTPROD, GENERIC_ARM)
 OTHER = (GENERIC,)
 LADDERS = {"x86_64": X86, "AMD64": X86, "aarch64": ARM, "arm64": ARM}

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ops.cpu import layout as record
 from ops.cpu.executor import Executor
-from ops.cpu.formats import kernel_formats, quantized_formats
+from ops.cpu.formats import bf16_formats, kernel_formats, quantized_formats
+from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.lower import SCRATCH, Call, Lowering, encode, scratch_bytes
 from ops.cpu.objects import ObjectStore
 from ops.cpu.packing import Packed
@@ -35,15 +36,20 @@ from ops.state.sequence import SequenceState, reserve
 Records = list[tuple[str, Record, bool]]  # kernel, operands, whether a barrier comes first
 
 
-def fused_for_cpu(program: Program) -> Program:
-    """The program with the operators that the CPU runs."""
+def fused_for_cpu(program: Program, rung: Rung) -> Program:
+    """The program with the operators that the CPU runs with a rung's instructions."""
     merged = fuse_merged_gates(narrow(program.operations), record.PANEL_ROWS)
-    operations = fuse(merged, quantized_formats(), record.ACTIVATION_BYTES)
+    quantized, in_bf16 = quantized_formats(), bf16_formats(rung)
+    operations = fuse(merged, quantized, record.ACTIVATION_BYTES, in_bf16)
     return replace(program, operations=tuple(operations))
 
 
 def cpu_needs(
-    program: Program, limits: Limits, kv: tuple[CacheType, CacheType], threads: int
+    program: Program,
+    limits: Limits,
+    kv: tuple[CacheType, CacheType],
+    threads: int,
+    rung: Rung,
 ) -> Needs:
     """Weights as in the file; those of formats without kernels twice as float32, too.
 
@@ -60,7 +66,7 @@ def cpu_needs(
         converted = use.role != "vector" and not kernel
         return weight.data.nbytes + converted * 8 * len(weight.data) * weight.columns
 
-    fused = fused_for_cpu(program)
+    fused = fused_for_cpu(program, rung)
     layout = StateLayout.of(fused, *kv)
     _, buffers = plan(fused.operations, limits, program.output.buffer, program.given)
     buffers += threads * most_scratch(fused.operations, limits)
@@ -83,7 +89,7 @@ class CpuRunner:
         threads: int,
         kernels: ObjectStore,
     ) -> None:
-        fused = fused_for_cpu(program)
+        fused = fused_for_cpu(program, kernels.rung)
         self._wanted, self._given = program.output.buffer, program.given
         self._reads_ends = program.sees_whole_runs
         self.digest = fused.digest()

@@ -151,6 +151,18 @@ class Quantize(Operation):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RoundToBf16(Operation):
+    """Activations as pairs of BF16 numbers, as products with weights in BF16 may take them.
+
+    Of each stretch of `columns`, which ends with a whole pair.
+    """
+
+    x: Buffer = field(metadata=READ)
+    y: Buffer = field(metadata=WRITTEN)
+    columns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SelectOutputs(Operation):
     x: Buffer = field(metadata=READ)
     y: Buffer = field(metadata=WRITTEN)

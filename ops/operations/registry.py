@@ -14,6 +14,7 @@ from ops.operations.elementwise import (
     Mix,
     Multiply,
     Quantize,
+    RoundToBf16,
     Scale,
     ScaleBy,
     SelectOutputs,
@@ -81,6 +82,7 @@ RECORDED: tuple[type[Operation], ...] = (
 
 FUSED: tuple[type[Operation], ...] = (
     Quantize,
+    RoundToBf16,
     RmsNormQuantize,
     Angles,
     NormRopeStore,

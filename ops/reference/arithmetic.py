@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ops.interface import (
     Weight,
 )
+from quant.floats import dequantize_bf16, quantize_bf16
 
 Floats = NDArray[Any]  # of float32; NumPy's own types lose that at every other step
 
@@ -79,6 +80,11 @@ def rounded_to_bytes(x: Floats) -> Floats:  # (rows, N) -> same
         inverse = np.where(largest > 0, np.float32(127) / largest, np.float32(0))
     y: Floats = np.rint(blocks * inverse) * (largest / np.float32(127))
     return y.reshape(x.shape)
+
+
+def rounded_to_bf16(x: Floats) -> Floats:
+    """Activations as products with weights in BF16 may take them."""
+    return dequantize_bf16(quantize_bf16(x)).reshape(x.shape)
 
 
 def rounded_to_q8_0(x: Floats) -> Floats:  # (rows, N) -> same

@@ -14,6 +14,7 @@ from ops.cpu.schedule import barriers
 from ops.interface import Heads, Linear, Rope, Routing
 from ops.memory_plan import Limits, plan
 from ops.operations.base import READ, WRITTEN, Buffer, Operation
+from ops.operations.elementwise import RoundToBf16
 from ops.operations.products import ExpertProduct, Product
 from ops.recorder import Recorder
 
@@ -80,13 +81,27 @@ def test_float_weights_take_activations_as_they_are():
     assert names(fused).count("RmsNorm") == 2 and len(gated(fused)) == 1
 
 
-@pytest.mark.parametrize("kind", ["F32", "F16", "Q8_0"])
+def test_weights_in_bf16_take_rounded_activations_where_the_rung_multiplies_them():
+    fused = fuse(recorded(layer("BF16")), in_bf16={"BF16"})
+    rounded = [op for op in fused if isinstance(op, RoundToBf16)]
+    assert [op.y.width for op in rounded] == [D // 2, D // 2, D // 2, F // 2]  # pairs
+    assert len(gated(fused)) == 1 and "RoundToBf16" not in names(fuse(recorded(layer("BF16"))))
+
+
+def test_each_head_is_rounded_to_whole_pairs():
+    table, matrices = weight(V, 3 * 5), Linear(weight(17, 5, "BF16", 3))
+    operations = recorded(lambda ops: ops.head_linear(matrices, ops.embed(table)))
+    [rounded] = [op for op in fuse(operations, in_bf16={"BF16"}) if isinstance(op, RoundToBf16)]
+    assert (rounded.columns, rounded.y.width) == (5, 3 * 3)
+
+
+@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0"])
 @pytest.mark.parametrize("biases", [False, True])
 @pytest.mark.parametrize("tokens", [1, 7])
 def test_a_fused_layer_means_the_same(kind, biases, tokens):
     case = Case(layer(kind, biases), tokens)
-    # a rounding of an activation that falls the other way is 1/254 of the largest of 32
-    case.check(steps=2, tolerance=5e-5 if kind != "Q8_0" else 2e-3)
+    # a rounding that falls the other way: 1/254 of the largest of 32 activations, 1/256 of one
+    case.check(steps=2, tolerance=5e-5 if kind in ("F32", "F16") else 2e-3)
 
 
 @pytest.mark.parametrize("norms", [False, True])

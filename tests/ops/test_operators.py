@@ -1,5 +1,6 @@
 """Every operator of the recorded CPU program against the NumPy definition, on edge shapes."""
 
+import os
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -8,13 +9,15 @@ import pytest
 from passes import kernel_folder, open_on_cpu, resources
 
 from ops.backend import CpuBackend
-from ops.cpu.formats import kernel_formats, quantized_formats
+from ops.cpu.formats import bf16_formats, kernel_formats, quantized_formats
 from ops.cpu.objects import ObjectStore
+from ops.cpu.processor import host_features
+from ops.cpu.rungs import choose_rung
 from ops.interface import Activation, Gating, Linear, Rope, Routing, Step, Weight
 from ops.memory_plan import Limits
 from ops.narrowing import narrow
 from ops.recorder import record
-from ops.reference.arithmetic import ACTIVATIONS, rounded_to_bytes
+from ops.reference.arithmetic import ACTIVATIONS, rounded_to_bf16, rounded_to_bytes
 from ops.reference.operators import Reference
 from ops.reference.runner import ReferenceRunner
 from ops.state.sequence import SequenceState
@@ -42,6 +45,8 @@ def weight(rows: int, columns: int, kind: str = "F32", experts: int = 1) -> Weig
 
 
 def as_the_cpu_rounds(weight: Weight, x):
+    if weight.format.name in bf16_formats(choose_rung(host_features(), os.environ)):
+        return rounded_to_bf16(x)
     return rounded_to_bytes(x) if weight.format.name in quantized_formats() else x
 
 
@@ -100,7 +105,7 @@ def test_linear_over_odd_row_lengths(kind, columns):
     Case(lambda ops: ops.linear(matrix, ops.embed(table))).check()
 
 
-@pytest.mark.parametrize("kind", ["F32", "F16", "Q8_0", "Q4_K", "Q6_K"])
+@pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0", "Q4_K", "Q6_K"])
 @pytest.mark.parametrize("tokens", [1, 3, 20])
 def test_each_head_through_its_own_matrix(kind, tokens):
     table, matrices = weight(V, 3 * 256), Linear(weight(17, 256, kind, 3))

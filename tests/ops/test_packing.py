@@ -37,7 +37,8 @@ def pack(weight: Weight, threads: int = 3) -> np.ndarray:
 
 def unpack(panels: np.ndarray, weight: Weight) -> np.ndarray:
     """The inverse, field by field: (matrices, rows, bytes a row)."""
-    block, experts = weight.format.block, weight.experts
+    pairs = weight.format.name == "BF16"  # of columns are its unit
+    block, experts = np.dtype("<u4") if pairs else weight.format.block, weight.experts
     blocks = row_bytes(weight.format, weight.columns) // block.itemsize
     parts = panels.reshape(experts, -1, blocks, PANEL_ROWS * block.itemsize)
     rows = np.empty((experts, parts.shape[1], PANEL_ROWS, blocks, block.itemsize), np.uint8)

@@ -15,6 +15,7 @@ from ops.cpu import findings
 from ops.cpu.instruction_sets import amx
 from ops.cpu.instruction_sets.amx import AMX
 from ops.cpu.instruction_sets.avx512 import AVX512
+from ops.cpu.instruction_sets.avx512bf16 import AVX512BF16
 from ops.cpu.instruction_sets.dotprod import DOTPROD
 from ops.cpu.instruction_sets.i8mm import I8MM
 from ops.cpu.instruction_sets.llvm import I8, I32, I64, constant
@@ -38,7 +39,9 @@ PROCESSORS = [
     ("AMD64", V3 | {"avxvnni"}, "avxvnni"),  # Alder Lake
     ("x86_64", V4, "avx2"),  # Skylake-X: without the dot product
     ("x86_64", V4 | {"avx512vnni"}, "avx512"),  # Cascade Lake
-    ("x86_64", V4 | {"avx512vnni", "avxvnni"}, "avx512"),  # Zen 5
+    ("x86_64", V4 | {"avx512vnni", "avx512bf16"}, "avx512bf16"),  # Cooper Lake, Zen 4
+    ("x86_64", V4 | {"avx512vnni", "avx512bf16", "avxvnni"}, "avx512bf16"),  # Zen 5
+    ("x86_64", V4 | {"avx512bf16"}, "avx2"),  # a virtual machine hides the dot product of bytes
     ("x86_64", V4 | {"avx512vnni", "amx-tile"}, "avx512"),
     ("aarch64", {"neon"}, "generic"),  # Cortex-A72
     ("aarch64", {"neon", "dotprod", "fullfp16"}, "dotprod"),  # Graviton 2
@@ -56,7 +59,7 @@ def test_a_machine_gets_the_best_rung_that_it_reaches(machine, features, rung):
 
 @pytest.mark.parametrize("rung", X86[1:])  # the first needs the system's permission
 def test_the_variable_lowers_the_rung(rung):
-    everything = V4 | {"avx512vnni", "avxvnni"}
+    everything = V4 | {"avx512vnni", "avx512bf16", "avxvnni"}
     assert choose_rung(everything, {"LEPTON_CPU": rung.name}, "x86_64") is rung
 
 
@@ -91,6 +94,8 @@ def emitted(rung: Rung) -> str:
     rung.fma(builder, f32, f32, f32)
     rung.widen_half(builder, rung.narrow_half(builder, f32))
     rung.pause(builder)
+    if rung.dot_bf16:
+        rung.dot_bf16(builder, f32, i32, i32)
     if tiles := rung.matrix_tile:
         sums, x, w = SUMS[0], ACTIVATIONS[0], WEIGHTS[0]
         tiles.configure(builder, 32)
@@ -201,6 +206,14 @@ def test_several_tokens_are_multiplied_in_pairs_without_calls(kernel):
     assert "\tfmla\t" in text[first:last] and not re.search(r"\tblr?\t", text[first:last])
 
 
+@pytest.mark.exhaustive
+def test_products_of_bf16_keep_their_sums_in_registers():
+    bodies = re.split(r"^\.L\w+:", assembly(AVX512BF16, "linear_BF16"), flags=re.M)
+    tile = 2 * 2 * AVX512BF16.tokens  # panels, chains, tokens
+    loops = [body for body in bodies if body.count("\tvdpbf16ps\t") == tile]
+    assert loops and not re.search(r"zmm.*\(%r[sb]p\)|\(%r[sb]p\).*zmm", loops[0])
+
+
 OVERLAPPED = [  # 16 tokens, and 32; after each step some of the sums before are scaled
     "load load product, load product, store, store,",
     "load load product, load product, load product, product, store, store, store, store,",
@@ -286,7 +299,8 @@ def test_the_doctor_tells_why_better_instructions_are_not_used(monkeypatch, linu
     monkeypatch.setattr(findings, "host_features", lambda: AMX_CPU)
     assert str(findings._instructions()) == (
         "avx512 (the best of this CPU's: avx512, avx2, generic; not amx: the system does not let "
-        "this process use AMX (Function not implemented))"
+        "this process use AMX (Function not implemented); "
+        "not avx512bf16: the CPU lacks avx512bf16)"
     )
     monkeypatch.setattr(findings, "host_features", lambda: V3)
     assert "; not avxvnni: the CPU lacks avxvnni" in str(findings._instructions())

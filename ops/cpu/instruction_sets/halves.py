@@ -32,6 +32,18 @@ def widen_bf16(builder: Builder, bits: Value) -> Value:
     return builder.bitcast(wide, _like(bits, FLOAT))
 
 
+def narrow_bf16(builder: Builder, value: Value) -> Value:
+    """Rounds to nearest, ties to even; a NaN keeps its sign and gets its quiet bit set."""
+    bits, sixteen = builder.bitcast(value, _like(value, I32)), _all(value, I32, 16)
+    upper = builder.lshr(bits, sixteen)
+    last = builder.and_(upper, _all(value, I32, 1))
+    grown = builder.add(builder.add(bits, _all(value, I32, 0x7FFF)), last)
+    quiet = builder.or_(upper, _all(value, I32, 0x40))
+    is_nan = builder.fcmp_unordered("uno", value, value)
+    chosen = builder.select(is_nan, quiet, builder.lshr(grown, sixteen))
+    return builder.trunc(chosen, _like(value, I16))
+
+
 def widen_by_instruction(builder: Builder, bits: Value) -> Value:
     return builder.fpext(builder.bitcast(bits, _like(bits, HALF)), _like(bits, FLOAT))
 

@@ -10,6 +10,22 @@ from ops.cpu.instruction_sets.rung import Builder, Value
 LANES = 16
 I1, I8, I16, I32, I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
 HALF, FLOAT = ir.HalfType(), ir.FloatType()
+
+
+class _BFloat(ir.Type):  # type: ignore[misc]
+    """LLVM's type of BF16, which llvmlite does not name."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+BFLOAT = _BFloat()
 ELEMENTS = {"u8": (I8, 64), "i32": (I32, LANES), "f32": (FLOAT, LANES), "mask": (I1, LANES)}
 
 

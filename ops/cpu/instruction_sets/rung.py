@@ -14,6 +14,11 @@ Value = Any  # llvmlite.ir.Value
 Dot = Callable[[Builder, Value, Value, Value], Value]
 """(i32 totals, 64 weights, 64 signed bytes): each lane of the totals gains four products."""
 
+DotBf16 = Callable[[Builder, Value, Value, Value], Value]
+"""(f32 totals, 16 pairs of weights, 16 pairs of activations, all BF16): each lane of the totals
+gains the product of the second numbers of its pairs, then that of the first ones. Each sum is
+rounded to the nearest f32; numbers below 2^-126 count as zero."""
+
 MultiplyPairs = Callable[[Builder, Value, Value, Value], Value]
 """(2 x 2 i32 sums, two rows of 8 signed levels, two of 8 signed bytes): each sum gains eight
 products: 0 and 1 of the first row of levels with either row of bytes, 2 and 3 of the second."""
@@ -61,6 +66,7 @@ class Rung:
     queries: int = 1  # whose sums fit there for as many registers of positions
     matrix_tile: MatrixTile | None = None  # for products with many tokens
     multiply_pairs: MultiplyPairs | None = None  # for products with several tokens
+    dot_bf16: DotBf16 | None = None  # None: weights in BF16 meet exact activations
     rotate: Callable[[Builder, Value, Value], Value] | None = None
     """Each word to the right by a count of bits; None where it takes more than two shifts."""
     prepare_process: Callable[[], None] | None = None

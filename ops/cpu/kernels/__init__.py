@@ -24,6 +24,7 @@ from ops.cpu.kernels import (
 )
 from ops.cpu.kernels.attention import attend as attention
 from ops.cpu.kernels.attention import cached, heads
+from ops.cpu.kernels.formats.panels import bf16_panel
 from ops.cpu.kernels.simd import operations as simd
 from ops.cpu.kernels.simd import vectors
 from ops.cpu.kernels.simd.compiler import target
@@ -42,6 +43,7 @@ KERNELS: dict[str, Callable[..., None]] = {
     "clamp": elementwise.clamp,
     "softcap": elementwise.map_one_by_number(elementwise.capped),
     "quantize": activations.quantize,
+    "round_to_bf16": activations.round_to_bf16,
     "rms_norm_quantize": activations.rms_norm_quantize,
     "rms_norm": elementwise.rms_norm,
     "layer_norm": elementwise.layer_norm,
@@ -93,6 +95,8 @@ BY_TILES: dict[str, Callable[[], Callable[..., None]]] = {
 """Make the kernels that a rung with matrix tiles has in place of those of the same names."""
 IN_PAIRS: dict[str, Callable[[], Callable[..., None]]] = {}
 """Make the kernels that a rung with products of pairs has in place of those of the same names."""
+IN_BF16: dict[str, Callable[[], Callable[..., None]]] = {}
+"""Make the kernels that a rung with products of BF16 has in place of those of the same names."""
 for _format, _module in kernel_formats().items():
     _kernels = import_module(_module).KERNELS
     _row, _product = embed.row_of(_kernels), linear.loop_of(_kernels)
@@ -104,6 +108,8 @@ for _format, _module in kernel_formats().items():
         if _format in quantized_formats():
             BY_TILES[_name] = partial(_make_tiled, _kernels, _matrices)
             IN_PAIRS[_name] = partial(_make, linear.in_pairs, _kernels, _matrices)
+        if _format == "BF16":
+            IN_BF16[_name] = partial(_make, linear.whole_panels, bf16_panel(), _matrices)
 for _activation, _function in vectors.ACTIVATIONS.items():
     KERNELS[f"activate_{_activation}"] = elementwise.map_one(_function)
     KERNELS[f"gate_{_activation}"] = elementwise.map_two(vectors.gated(_function))
@@ -122,9 +128,12 @@ ARGUMENTS = {"replay": 6}
 
 def kernel(name: str) -> Callable[..., None]:
     """The kernel of this name for the rung that code is generated for."""
-    rung, made = target(), None
-    if rung.matrix_tile:
-        made = BY_TILES.get(name)
-    elif rung.multiply_pairs:
-        made = IN_PAIRS.get(name)
-    return made() if made else KERNELS[name]
+    rung = target()
+    for has, own in (
+        (rung.matrix_tile, BY_TILES),
+        (rung.multiply_pairs, IN_PAIRS),
+        (rung.dot_bf16, IN_BF16),
+    ):
+        if has and name in own:
+            return own[name]()
+    return KERNELS[name]

@@ -3,8 +3,18 @@
 import numpy as np
 
 from ops.cpu.kernels.simd.compiler import device
-from ops.cpu.kernels.simd.memory import load_f64, load_i64, store_f32, store_i32
+from ops.cpu.kernels.simd.memory import load_f32 as load_one_f32
+from ops.cpu.kernels.simd.memory import (
+    load_f64,
+    load_i64,
+    parts_of,
+    store_f32,
+    store_i32,
+    store_u16,
+)
+from ops.cpu.kernels.simd.memory import store_bf16 as store_one_bf16
 from ops.cpu.kernels.simd.operations import (
+    LANES,
     absolute,
     load_f32,
     maximum,
@@ -12,6 +22,7 @@ from ops.cpu.kernels.simd.operations import (
     reduce_add_int,
     reduce_max,
     rounded,
+    store_bf16,
     store_i8,
     to_int,
 )
@@ -54,6 +65,21 @@ def quantize(op, step, thread, threads):
     for b in range(total * thread // threads, total * (thread + 1) // threads):
         here = x + 4 * ACTIVATION_BLOCK * b
         quantize_block(load_f32(here), load_f32(here + 64), out + ACTIVATION_BYTES * b)
+
+
+def round_to_bf16(op, step, thread, threads):
+    """(stretches, N) -> (stretches, N / 2) pairs of BF16; the last one's second may be zero."""
+    x, out, columns = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
+    total = load_i64(step, load_i64(op, 3)) * load_i64(op, 4)
+    row_bytes, whole = parts_of(columns, 2) * 4, columns - columns % LANES
+    for n in range(total * thread // threads, total * (thread + 1) // threads):
+        here, there = x + 4 * columns * n, out + row_bytes * n
+        for c in range(0, whole, LANES):
+            store_bf16(there + 2 * c, load_f32(here + 4 * c))
+        for c in range(whole, columns):
+            store_one_bf16(there, c, load_one_f32(here, c))
+        if columns % 2 != 0:
+            store_u16(there, columns, 0)
 
 
 def rms_norm_quantize(op, step, thread, threads):

@@ -17,6 +17,7 @@ from ops.cpu.lower import (
 from ops.cpu.packing import Packed
 from ops.operations.elementwise import (
     Quantize,
+    RoundToBf16,
 )
 from ops.operations.products import Embed, ExpertProduct, HeadProduct, HeadRows, Product
 from quant.format import FORMATS, row_bytes
@@ -90,6 +91,12 @@ def _quantize(low: Lowering, op: Quantize) -> Call:
     return Call("quantize", (op.x, op.y, op.x.width // 32, *rows(op.x)))
 
 
+def _round_to_bf16(low: Lowering, op: RoundToBf16) -> Call:
+    field, multiple = rows(op.x)
+    stretches = multiple * (op.x.width // op.columns)
+    return Call("round_to_bf16", (op.x, op.y, op.columns, field, stretches))
+
+
 RULES: Rules = {
     Embed: _embed,
     ExpertProduct: _expert_product,
@@ -97,4 +104,5 @@ RULES: Rules = {
     HeadRows: _head_rows,
     Product: _product,
     Quantize: _quantize,
+    RoundToBf16: _round_to_bf16,
 }

@@ -20,6 +20,7 @@ from lepton_cli.engine.loading.plan import LoadOptions, build
 from lepton_cli.engine.model import load, open_model
 from lepton_cli.ui.open_model import add_draft
 from ops.compiled import compiling
+from ops.cpu.instruction_sets.generic import GENERIC as RUNG
 from ops.cpu.layout import TOTAL_BYTES, UNPACKED_BYTES
 from ops.cpu.runner import cpu_needs
 from ops.machine import MemoryLimit
@@ -155,7 +156,9 @@ def test_the_plan_counts_the_texts_of_a_vocabulary(tmp_path):
 def test_the_buffers_of_the_cpu_count_the_scratch_of_each_thread(tmp_path):
     program = build(GGUF.open(write_model(tmp_path / "tiny.gguf", weights="Q4_K")), 512)
     limits = Limits(256, 32)
-    one, nine = (cpu_needs(program, limits, ("f16", "f16"), count).buffers for count in (1, 9))
+    one, nine = (
+        cpu_needs(program, limits, ("f16", "f16"), count, RUNG).buffers for count in (1, 9)
+    )
     least = UNPACKED_BYTES + TOTAL_BYTES * limits.tokens  # of a product with weights in parts
     assert nine - one >= 8 * least
     assert (nine - one) % 8 == 0
@@ -164,7 +167,7 @@ def test_the_buffers_of_the_cpu_count_the_scratch_of_each_thread(tmp_path):
 def test_weights_without_kernels_count_as_floats_twice_until_they_are_packed(tmp_path):
     path = write_model(tmp_path / "tiny.gguf", weights="TQ2_0")
     file = GGUF.open(path)
-    needs = cpu_needs(build(file, 512), Limits(256, 32), ("f16", "f16"), 1)
+    needs = cpu_needs(build(file, 512), Limits(256, 32), ("f16", "f16"), 1, RUNG)
     converted = [t for t in file.tensors.values() if t.format.name == "TQ2_0"]
     floats = sum(t.size for t in converted)
     assert converted
@@ -175,7 +178,7 @@ def test_of_a_table_that_is_read_in_place_a_step_s_rows_count(tmp_path):
     def weights(name: str, rows: int) -> int:
         table = {"per_layer_token_embd.weight": np.zeros((rows, 32), np.float32)}
         path = write_model(tmp_path / name, "gemma4", tensors=table)
-        needs = cpu_needs(build(GGUF.open(path), 512), Limits(256, 32), ("f16", "f16"), 1)
+        needs = cpu_needs(build(GGUF.open(path), 512), Limits(256, 32), ("f16", "f16"), 1, RUNG)
         return needs.weights(len(needs.layers))
 
     assert weights("small.gguf", 400) == weights("large.gguf", 4000)

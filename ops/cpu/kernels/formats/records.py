@@ -44,8 +44,9 @@ class Quantized:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Floats:
-    """Plain numbers, multiplied by exact activations."""
+    """Plain numbers, multiplied by exact activations, or as pairs of BF16 where the rung does."""
 
     format: Format
-    load: Device  # (w) -> f32: a column of each panel
+    load_two: Device  # (w) -> (f32, f32): two columns of each panel
+    load_last: Device  # (w) -> f32: the last column of each panel, if their number is odd
     load_one: Device  # (row, column) -> f32: a weight as the file holds it

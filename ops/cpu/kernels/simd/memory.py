@@ -4,7 +4,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ops.cpu.instruction_sets.halves import widen_bf16
+from ops.cpu.instruction_sets.halves import narrow_bf16, widen_bf16
 from ops.cpu.instruction_sets.llvm import (
     FLOAT,
     I8,
@@ -69,6 +69,7 @@ load_i8 = _load(I8, types.int64, lambda b, v: b.sext(v, I64))
 # store(address, index, value)
 store_f32 = _store(FLOAT, types.float32, as_is)
 store_f16 = _store(I16, types.float32, narrow_half)
+store_bf16 = _store(I16, types.float32, narrow_bf16)
 store_i32 = _store(I32, types.int64, lambda b, v: b.trunc(v, I32))
 store_u16 = _store(I16, types.int64, lambda b, v: b.trunc(v, I16))
 store_u8 = _store(I8, types.int64, lambda b, v: b.trunc(v, I8))

@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ops.cpu.instruction_sets.halves import widen_bf16
+from ops.cpu.instruction_sets.halves import narrow_bf16, widen_bf16
 from ops.cpu.instruction_sets.llvm import (
     ELEMENTS,
     FLOAT,
@@ -46,6 +46,9 @@ divide = operation("f32", method("fdiv"), 2)
 
 
 fma = operation("f32", lambda b, *operands: target().fma(b, *operands), 3)  # a·b + c
+dot_bf16 = operation(  # (f32 totals, 16 pairs of weights and of activations as i32)
+    "f32", lambda b, *operands: target().dot_bf16(b, *operands), 3
+)
 maximum = operation("f32", lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y), 2)
 minimum = operation("f32", lambda b, x, y: b.select(b.fcmp_ordered("<", x, y), x, y), 2)
 absolute = operation("f32", lambda b, x: call(b, "llvm.fabs.v16f32", x.type, x), 1)
@@ -168,6 +171,7 @@ def _store(narrow=as_is):
 
 store = _store()
 store_f16 = _store(narrow_half)
+store_bf16 = _store(narrow_bf16)
 store_i8 = _store(lambda b, x: b.trunc(x, ir.VectorType(I8, LANES)))
 
 
