@@ -147,9 +147,9 @@ DIVIDED = {"five threads", "chunks of 7", "one token a pass"}
 DIVIDED |= {"four jobs, three threads, chunks of 33"}
 MATRIX = [
     pytest.param(weights, way, marks=() if usual else pytest.mark.exhaustive)
-    for weights in ("F32", "Q4_K", "recurrent")
+    for weights in ("F32", "BF16", "Q4_K", "recurrent")
     for way in WAYS
-    for usual in [weights != "F32" or way in DIVIDED]
+    for usual in [weights not in ("F32", "BF16") or way in DIVIDED]
 ]
 
 
