@@ -48,7 +48,7 @@ def _norm_rope_store(low: Lowering, op: NormRopeStore) -> Call:
 
 
 def _attention(low: Lowering, op: Attention) -> Call:
-    """The operands in the order of kernels/attention/attend.py, of further keys behind them."""
+    """The operands in the order of kernels/attention/queries.py, of further keys behind them."""
     operands = _attention_operands(low, op, op.heads)
     if op.further is None:
         operands += (0,)

@@ -5,160 +5,55 @@ of them goes through a block of 256 positions: scores, softmax, weighted sum of 
 results (softmax.py). With one token the threads share the blocks, otherwise the queries.
 """
 
-import numpy as np
-
 from ops.cpu.kernels.attention.cached import KEYS, VALUES
+from ops.cpu.kernels.attention.queries import (
+    COUNTERS,
+    FURTHER,
+    GROUP,
+    HEADS,
+    KEY_OFFSET,
+    MOST_QUERIES,
+    PANEL_BYTES,
+    RECORDS,
+    ROW_BYTES,
+    ROWS_STEP,
+    SCRATCH,
+    SCRATCH_BYTES,
+    SINKS,
+    VALUE_OFFSET,
+    VALUE_WIDTH,
+    Y,
+    describe_queries,
+    visible_blocks,
+)
 from ops.cpu.kernels.attention.softmax import (
     MINUS_INFINITY,
     ONE,
     REGISTER,
     ZERO,
-    exponentiate_scores,
     finish,
     merge,
-    padded,
     record_bytes,
     start,
 )
-from ops.cpu.kernels.simd.addresses import (
-    row,
-    tile_of_panels,
-    tile_of_rows,
-    tile_of_rows_indexed,
-    tile_size,
-)
+from ops.cpu.kernels.attention.tile import Place, tile_attention
+from ops.cpu.kernels.simd.addresses import row, tile_size
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import (
     PARTS_PER_THREAD,
     atomic_add,
     atomic_store,
     claim,
-    load_f64,
     load_i32,
     load_i64,
     part_size,
     parts_of,
-    store_i32,
 )
 from ops.cpu.kernels.simd.memory import load_f32 as load_number
-from ops.cpu.kernels.simd.memory import store_f32 as store_number
-from ops.cpu.kernels.simd.operations import (
-    LANES,
-    broadcast_f32,
-    fma,
-    load_f32,
-    load_rows,
-    reduce_add,
-    store,
-    zeros,
-)
-from ops.cpu.kernels.simd.tiles import load_tile, store_tile
-from ops.cpu.layout import (
-    ENDS,
-    POSITIONS,
-    QUERY_BYTES,
-    QUERY_FIRST,
-    QUERY_POSITION,
-    QUERY_SLOPE,
-    QUERY_STOP,
-    RUN_STARTS,
-    RUNS,
-    TABLES,
-    TILE_LIMIT,
-    TOKENS,
-)
+from ops.cpu.kernels.simd.operations import load_f32, store
+from ops.cpu.layout import RUN_STARTS, RUNS, TABLES, TILE_LIMIT, TOKENS
 from ops.interface import BLOCK
 from ops.state.formats import PANEL
-
-# operands of attention
-Q, Y, SINKS, HEADS, GROUP, VALUE_WIDTH, KEY_OFFSET, VALUE_OFFSET, PANEL_BYTES, ROW_BYTES = range(10)
-WINDOW, SCALE, CAP, SCRATCH, SCRATCH_BYTES, MOST_QUERIES, COUNTERS, ROWS_STEP = range(10, 18)
-KEY_WIDTH, SLOPES, QUERY_WIDTH, CHUNKED, WHOLE_RUN, STRIDE = range(18, 24)
-FURTHER = 24  # bytes to the operands of further keys and values, or 0
-
-# a thread's scratch: scores, records of the tile, then of all queries of a run, then what is known
-# of those queries (layout.py), and their numbers
-SCORES = 0
-RECORDS = SCORES + 4 * BLOCK * TILE_LIMIT
-
-
-@device
-def visible(op, step, t):
-    """The first position that token t attends to, and the one behind the last."""
-    position, window = load_i32(load_i64(step, POSITIONS), t), load_i64(op, WINDOW)
-    first, stop = 0, position + 1
-    if load_i64(op, WHOLE_RUN) != 0:
-        stop = load_i32(load_i64(step, ENDS), t)
-        if window > 0:
-            first, stop = max(position - window // 2, 0), min(position + window // 2 + 1, stop)
-    elif window > 0 and load_i64(op, CHUNKED) != 0:
-        first = position - position % window
-    elif window > 0:
-        first = max(stop - window, 0)
-    else:
-        stop -= stop % load_i64(op, STRIDE)
-    return first, stop
-
-
-@device
-def query(op, scratch, n):
-    """Where the n-th query of a run is described."""
-    rows = TILE_LIMIT + load_i64(op, MOST_QUERIES)
-    return scratch + RECORDS + rows * record_bytes(load_i64(op, VALUE_WIDTH)) + n * QUERY_BYTES
-
-
-@device
-def number(op, scratch, n):
-    """Where the number of the n-th query of a run is: token · heads + head."""
-    return query(op, scratch, TILE_LIMIT + load_i64(op, MOST_QUERIES)) + 4 * n
-
-
-@device
-def describe_queries(op, step, kv, first, last, scratch):
-    """Describes a kv head's queries first .. last - 1; the last one is repeated to fill a tile."""
-    heads, group, slopes = load_i64(op, HEADS), load_i64(op, GROUP), load_i64(op, SLOPES)
-    for n in range(parts_of(last - first, tile_size()) * tile_size()):
-        index = min(first + n, last - 1)
-        t, h = index // group, kv * group + index % group
-        own = query(op, scratch, n)
-        start, stop = visible(op, step, t)
-        store_i32(own + QUERY_FIRST, 0, start)
-        store_i32(own + QUERY_STOP, 0, stop)
-        store_i32(own + QUERY_POSITION, 0, load_i32(load_i64(step, POSITIONS), t))
-        if slopes != 0:
-            store_number(own + QUERY_SLOPE, 0, load_number(slopes, h))
-        store_i32(number(op, scratch, n), 0, t * heads + h)
-
-
-@device
-def own_range(queries, r, begin):
-    """The positions of a block that the tile's r-th query attends to; there may be none."""
-    own = queries + r * QUERY_BYTES
-    first, stop = load_i32(own + QUERY_FIRST, 0), load_i32(own + QUERY_STOP, 0)
-    return max(first - begin, 0), min(stop - begin, BLOCK)
-
-
-@device
-def ranges(queries, begin):
-    """The range of the block that any query of a tile attends to, and the range common to all."""
-    any_first, any_stop, all_first, all_stop = BLOCK, 0, 0, BLOCK
-    for r in range(tile_size()):
-        first, stop = own_range(queries, r, begin)
-        if first < stop:
-            any_first, any_stop = min(any_first, first), max(any_stop, stop)
-        all_first, all_stop = max(all_first, first), min(all_stop, stop)
-    return (any_first, any_stop), (all_first, all_stop)
-
-
-@device
-def leave_out(op, scratch, visible):
-    """Of so many positions the last one alone is seen."""
-    stride = load_i64(op, STRIDE)
-    if stride > 1:
-        for r in range(tile_size()):
-            for s in range(visible[0], visible[1]):
-                if (s + 1) % stride != 0:
-                    store_number(scratch + SCORES + 4 * BLOCK * r, s, MINUS_INFINITY)
 
 
 @device
@@ -172,136 +67,18 @@ def start_record(op, record, h):
 
 
 @device
-def visible_blocks(op, step, first, last):
-    """The blocks that any of the tokens first .. last - 1 attends to."""
-    lowest, highest = visible(op, step, first)
-    for t in range(first + 1, last):
-        begin, stop = visible(op, step, t)
-        lowest, highest = min(lowest, begin), max(highest, stop)
-    return lowest // BLOCK, (highest - 1) // BLOCK + 1
+def place_of(op, table, b, kv):
+    """Where a kv head's keys and values of block b lie."""
+    address = load_i64(table, b)
+    panel_bytes, row_bytes = load_i64(op, PANEL_BYTES), load_i64(op, ROW_BYTES)
+    keys = address + load_i64(op, KEY_OFFSET) + BLOCK // PANEL * panel_bytes * kv
+    values = address + load_i64(op, VALUE_OFFSET) + BLOCK * row_bytes * kv
+    return Place(b * BLOCK, keys, values, panel_bytes, row_bytes)
 
 
 def attention(keys, values):
     """softmax(scale · q Kᵀ) V for each token and head, over one type of keys and one of values."""
-    product, size_of_value = KEYS[keys].product, VALUES[values].size
-    load_values, fetch_values = VALUES[values].load, VALUES[values].fetch
-
-    @device
-    def accumulate_values(weights, records, panels, scales, row_bytes, first, stop, ahead):
-        """Adds Σ weight · V over a range of positions, for 16 columns of V per panel."""
-        total = load_tile(records, panels)
-        for s in range(first, stop):
-            fetch_values(ahead + s * row_bytes)
-            v = load_values(panels + s * row_bytes, scales + s * row_bytes)
-            total = fma(broadcast_f32(weights, 4 * s), v, total)
-        store_tile(records, total)
-
-    @device
-    def accumulate_values_ragged(op, scratch, values, r, first, stop):
-        """For one query: positions that other queries of the tile do not attend to."""
-        d, row_bytes = load_i64(op, VALUE_WIDTH), load_i64(op, ROW_BYTES)
-        weights = row(scratch + SCORES + 4 * BLOCK * r)
-        if first < stop:
-            for i in range(0, d, LANES):
-                record = row(scratch + RECORDS + r * record_bytes(d) + 4 * i)
-                panel, scales = values + size_of_value * i, values + d + i // 32 * 2
-                accumulate_values(weights, record, panel, scales, row_bytes, first, stop, panel)
-
-    @device
-    def accumulate_values_shared(op, scratch, values, first, stop, ahead):
-        """For all queries of the tile; prefetches from `ahead`, at the offsets that are read."""
-        d, row_bytes = load_i64(op, VALUE_WIDTH), load_i64(op, ROW_BYTES)
-        records, weights = scratch + RECORDS, tile_of_rows(scratch + SCORES, 4 * BLOCK)
-        wide, end = LANES * tile_size(), padded(d)
-        many = end - end % wide
-        for i in range(0, many, wide):
-            to, offset = tile_of_rows(records + 4 * i, record_bytes(d)), size_of_value * i
-            panels = tile_of_panels(values + offset, LANES * size_of_value)
-            scales = values + d + i // 32 * 2
-            accumulate_values(weights, to, panels, scales, row_bytes, first, stop, ahead + offset)
-        for i in range(many, end, LANES):
-            to, offset = tile_of_rows(records + 4 * i, record_bytes(d)), size_of_value * i
-            panel, scales = values + offset, values + d + i // 32 * 2
-            accumulate_values(weights, to, panel, scales, row_bytes, first, stop, ahead + offset)
-
-    @device
-    def score(op, keys, numbers, scratch, visible, ahead):
-        """q·k of each query of the tile with a range of positions, rounded out to tiles."""
-        first, stop = visible
-        d, panel_bytes, wide = (
-            load_i64(op, KEY_WIDTH),
-            load_i64(op, PANEL_BYTES),
-            LANES * tile_size(),
-        )
-        width = load_i64(op, QUERY_WIDTH)
-        last = load_i64(op, Q) + 4 * (width - d)  # the columns that K holds are a query's last
-        queries = tile_of_rows_indexed(last, 4 * width, numbers, 1, tile_size())
-        for s in range(first - first % wide, stop, wide):
-            panel = keys + s // PANEL * panel_bytes
-            next_panel = panel + panel_bytes if s + PANEL < stop else ahead
-            sums = product(queries, panel, s % PANEL, d, next_panel)
-            store_tile(tile_of_rows(scratch + SCORES + 4 * s, 4 * BLOCK), sums)
-
-    @device
-    def add_scores_of_values(op, values, numbers, scratch, visible):
-        """Where a key begins with its value: adds the products of those columns to the scores.
-
-        A position's row of V is multiplied by all queries of the tile, then the lanes are added.
-        """
-        d, row_bytes, width = (
-            load_i64(op, VALUE_WIDTH),
-            load_i64(op, ROW_BYTES),
-            load_i64(op, QUERY_WIDTH),
-        )
-        queries = tile_of_rows_indexed(load_i64(op, Q), 4 * width, numbers, 1, tile_size())
-        lanes = tile_of_rows(scratch + RECORDS, REGISTER)
-        for s in range(visible[0], visible[1]):
-            here = values + s * row_bytes
-            total = zeros(queries, here)
-            for i in range(0, d, LANES):
-                v = load_values(here + size_of_value * i, here + d + i // 32 * 2)
-                total = fma(load_rows(queries, 4 * i), v, total)
-            store_tile(lanes, total)
-            for r in range(tile_size()):
-                scores = scratch + SCORES + 4 * BLOCK * r
-                own = reduce_add(load_f32(scratch + RECORDS + REGISTER * r))
-                store_number(scores, s, load_number(scores, s) + own)
-
-    @device
-    def keys_of(op, table, b, kv):
-        block = load_i64(table, b)
-        return block + load_i64(op, KEY_OFFSET) + BLOCK // PANEL * load_i64(op, PANEL_BYTES) * kv
-
-    @device
-    def attend(op, table, b, kv, n, scratch, ahead):
-        """The records over block b of a tile of queries, from the run's n-th on; `ahead` is read
-        next."""
-        d, row_bytes, begin = load_i64(op, VALUE_WIDTH), load_i64(op, ROW_BYTES), b * BLOCK
-        queries, numbers = query(op, scratch, n), number(op, scratch, n)
-        any_of, all_of = ranges(queries, begin)
-        keys, block = keys_of(op, table, b, kv), load_i64(table, b)
-        values = block + load_i64(op, VALUE_OFFSET) + BLOCK * row_bytes * kv
-        score(op, keys, numbers, scratch, any_of, values)
-        if load_i64(op, QUERY_WIDTH) > load_i64(op, KEY_WIDTH):
-            add_scores_of_values(op, values, numbers, scratch, any_of)
-        leave_out(op, scratch, any_of)
-        scale, cap = np.float32(load_f64(op, SCALE)), np.float32(load_f64(op, CAP))
-        highest, total = exponentiate_scores(
-            tile_of_rows(scratch + SCORES, 4 * BLOCK),
-            tile_of_rows(queries, QUERY_BYTES),
-            *(begin, any_of, all_of, scale, cap, load_i64(op, SLOPES)),
-        )
-        start(tile_of_rows(scratch + RECORDS, record_bytes(d)), d, highest, total)
-        first, stop = all_of if all_of[0] < all_of[1] else (BLOCK, BLOCK)
-        for r in range(tile_size()):
-            own_first, end = own_range(queries, r, begin)
-            accumulate_values_ragged(op, scratch, values, r, own_first, min(end, first))
-        last = max(first, stop - PANEL)
-        accumulate_values_shared(op, scratch, values, first, last, values + PANEL * row_bytes)
-        accumulate_values_shared(op, scratch, values, last, stop, ahead - last * row_bytes)
-        for r in range(tile_size()):
-            own_first, end = own_range(queries, r, begin)
-            accumulate_values_ragged(op, scratch, values, r, max(own_first, stop), end)
+    attend = tile_attention(KEYS[keys], VALUES[values])
 
     @device
     def add_blocks(op, step, kv, first, last, scratch, records):
@@ -312,9 +89,10 @@ def attention(keys, values):
         table = load_i64(load_i64(step, TABLES), first // group)
         describe_queries(op, step, kv, first, last, scratch)
         for b in range(first_block, stop_block):
+            block = place_of(op, table, b, kv)
+            ahead = place_of(op, table, min(b + 1, stop_block - 1), kv).keys
             for n in range(0, count, tile):
-                ahead = keys_of(op, table, min(b + 1, stop_block - 1), kv)
-                attend(op, table, b, kv, n, scratch, ahead)
+                attend(op, block, n, scratch, ahead)
                 for r in range(min(tile, count - n)):
                     merge(records + (n + r) * size, parts + r * size, d)
 
@@ -360,10 +138,11 @@ def attention(keys, values):
             for part in range(taken, min(taken + amount, total)):
                 kv, b = part // blocks, first_block + part % blocks
                 target, after = load_i64(table, b) + kv * group * size, min(part + 1, total - 1)
-                ahead = keys_of(op, table, first_block + after % blocks, after // blocks)
+                ahead = place_of(op, table, first_block + after % blocks, after // blocks).keys
                 describe_queries(op, step, kv, 0, group, scratch)
+                block = place_of(op, table, b, kv)
                 for n in range(0, group, tile_size()):
-                    attend(op, table, b, kv, n, scratch, ahead)
+                    attend(op, block, n, scratch, ahead)
                     for i in range(0, min(tile_size(), group - n) * size, REGISTER):
                         store(target + n * size + i, load_f32(parts + i))
                 counter = load_i64(op, COUNTERS) + 4 * kv

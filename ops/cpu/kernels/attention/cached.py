@@ -124,13 +124,14 @@ def product_q8_0(queries, panel, lane, d, ahead):
     for block in range(d // SCALED):
         offset = block * SCALED_BYTES
         fetch_scales(ahead + offset)
-        scales = load_f16(tile_of_panels(panel + offset + 2 * lane, 2 * LANES))
+        unscaled = zeros(panels, queries)
         for i in range(SCALED):
             here = offset + PANEL * (2 + i)
             fetch_bytes(ahead + here)
             q = broadcast_f32(queries, 4 * (block * SCALED + i))
-            k = multiply(to_float(load_i8(panels + here)), scales)
-            total = fma(q, k, total)
+            unscaled = fma(q, to_float(load_i8(panels + here)), unscaled)
+        scales = load_f16(tile_of_panels(panel + offset + 2 * lane, 2 * LANES))
+        total = fma(unscaled, scales, total)
     return total
 
 
