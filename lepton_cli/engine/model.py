@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lepton_cli.engine.constraints.constraint import JsonSchema, find_constraint
 from lepton_cli.engine.decoding.answer import Answer, no_answer, split_reasoning
 from lepton_cli.engine.decoding.audit import AuditLog
-from lepton_cli.engine.decoding.beam_search import Beam, BeamRules, BeamSearch
+from lepton_cli.engine.decoding.beam_search import Beam, BeamRules, BeamSearch, check_beams
 from lepton_cli.engine.decoding.diffusion import Masks, check_possible, diffusion_events
 from lepton_cli.engine.decoding.generation import Generation, fit, protected_tokens
 from lepton_cli.engine.decoding.next_token import NextTokens
@@ -257,8 +257,7 @@ class Model:
         interrupt: threading.Event | None = None,
     ) -> list[Beam]:
         """The most likely answers found by beam search, best first. Raises LeptonError."""
-        if not 1 <= width <= self._passes.outputs:
-            raise UsageError(counted(width, "beam"), f"it may be 1 to {self._passes.outputs}")
+        check_beams(width, self._passes.outputs, generation)
         self._check(ids)
         self._passes.check_causal()
         tokenizer = self.tokenizer

@@ -262,6 +262,7 @@ class Session:
             add_generation_prompt=answer,
             enable_thinking=self.thinking,
             continue_last=as_text,
+            variables=self.generation.template_variables,
         )
         ids = self.model.tokenizer.encode_segments(segments)
         return ids if partial is None else [*ids, *partial.token_ids]

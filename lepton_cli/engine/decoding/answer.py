@@ -5,11 +5,13 @@ It does not run the model: its caller feeds the drawn tokens to the model and pa
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.thoughts import Thoughts
 from lepton_cli.engine.events import (
     Done,
     Event,
@@ -65,11 +67,13 @@ class Answer:
         self._guide, self._texts = guide, list[str]()
         self._characters, self._stops = Utf8Stream(), StopMatcher(generation.stop)
         self._splitter: ReasoningSplitter | None = None
+        self._thoughts: Thoughts | None = None
         self._rendered: frozenset[int] = frozenset()
         if generation.split_reasoning:
             self._rendered = reasoning_token_ids(tokenizer, reasoning)
             thinking = begins_in_thought(tokenizer, reasoning, prompt)
             self._splitter = ReasoningSplitter(reasoning, in_thought=thinking)
+            self._thoughts = Thoughts(tokenizer, reasoning, prompt, generation)
         for token in prompt:
             sampler.accept(token)
         if generation.max_tokens is not None and generation.max_tokens <= 0:
@@ -87,8 +91,12 @@ class Answer:
         return math.inf if most is None else most - len(self.drawn)
 
     def draw(self, logits: RowLogits) -> list[Event]:  # (V,)
-        """Draws the next token. Unless `reason` is set, feed `drawn[-1]` to the model next."""
-        return self._take(self._draw_allowed(logits), logits)
+        """Draws the next token. Unless `reason` is set, feed `drawn[-1]` to the model next.
+
+        Where the budget of the reasoning is spent, the tokens that close it come instead.
+        """
+        forced = self._thoughts.forced if self._thoughts else None
+        return self._take(self._draw_allowed(logits) if forced is None else forced, logits)
 
     def propose(self, logits: RowLogits) -> int:  # (V,)
         """A token by these logits, which is not drawn yet: `take` takes it in its turn."""
@@ -97,6 +105,8 @@ class Answer:
     def plan(self, vocabulary: int) -> DrawPlan | None:
         """How a backend may draw the next tokens by itself; None if it may not."""
         if self._bans or self._guide or self._generation.logprobs is not None:
+            return None
+        if self._thoughts and self._thoughts.bounded:
             return None
         return self._sampler.plan(vocabulary)
 
@@ -116,8 +126,11 @@ class Answer:
             return []
         self._sampler.accept(token)
         self.drawn.append(token)
-        if self._bans:
-            self._bans = self._bans.after(self._tokenizer.token_bytes(token))
+        if self._thoughts:
+            self._thoughts.accept(token)
+        if self._bans:  # a forced token may complete a banned text
+            after = self._bans.after(self._tokenizer.token_bytes(token))
+            self._bans = after or Bans.of(self._generation.ban)
         if self._generation.logprobs is not None and logits is not None:
             self.logprobs.append(
                 token_logprobs(np.asarray(logits), token, self._generation.logprobs)
@@ -188,6 +201,8 @@ class Answer:
 
     def done(self, stats: Stats) -> Done:
         """The last event, after the answer has ended and `finish` has yielded the rest."""
+        if self._thoughts:
+            stats = replace(stats, reasoning_tokens=self._thoughts.count)
         assert self.reason is not None, "the answer has not ended"
         drawn, logprobs = tuple(self.drawn), tuple(self.logprobs)
         return Done(self.reason, self.stop_string, drawn, stats, self.unmet, logprobs)
@@ -209,9 +224,11 @@ def no_answer(text: str, reason: FinishReason | None, tokens: int) -> Constraint
         return None
     count, unmet = counted(tokens, "token"), "within the model's reasoning: there is no answer"
     if reason == "length":
-        return ConstraintError(f"the answer was cut at {count}, {unmet}", "raise -n")
+        cure = "raise -n, or give --reasoning-budget fewer tokens than -n"
+        return ConstraintError(f"the answer was cut at {count}, {unmet}", cure)
     if reason == "context":
-        return ConstraintError(f"the context was full after {count}, {unmet}", "raise -c")
+        cure = "raise -c, or give --reasoning-budget"
+        return ConstraintError(f"the context was full after {count}, {unmet}", cure)
     return ConstraintError(f"the answer ended after {count}, {unmet}", "try --no-think")
 
 

@@ -12,13 +12,15 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.window import Passes
 from lepton_cli.engine.events import FinishReason
+from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.sampling.logprobs import log_probabilities
 from ops.interface import Interrupted, Step
 from ops.logits import Values
 from ops.state.sequence import SequenceState
-from quant.errors import ConstraintError
+from quant.errors import ConstraintError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,15 @@ class _LiveBeam:
     ids: tuple[int, ...]
     logprob: float
     state: SequenceState
+
+
+def check_beams(width: int, most: int, generation: Generation) -> None:
+    """Raises UsageError for a number of beams, or a setting, that the search cannot have."""
+    if not 1 <= width <= most:
+        raise UsageError(counted(width, "beam"), f"it may be 1 to {most}")
+    if generation.reasoning_budget > 0:
+        message = "a beam search cannot end the reasoning after a number of tokens"
+        raise UsageError(message, "leave out --reasoning-budget, or make it 0")
 
 
 class BeamSearch:

@@ -59,6 +59,7 @@ def check_possible(generation: Generation) -> None:
         (bool(generation.ban), "--ban"),
         (generation.logprobs is not None, "--logprobs"),
         (generation.sampling.mirostat > 0, "--mirostat"),
+        (generation.reasoning_budget > 0, "--reasoning-budget"),
     ):
         if given:
             message = f"this model generates by diffusion, which does not go with {flag}"

@@ -1,5 +1,6 @@
 """Generation settings, and fitting a prompt into the context window."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
@@ -18,15 +19,46 @@ Overflow = Literal["error", "drop-old", "middle", "shift"]
 """
 
 
+Preserve = Literal["auto", "on", "off"]
+"""Whether a prompt contains the reasoning of earlier answers; `auto`: as the template does."""
+
+
 ANSWER_ROOM = 512  # tokens for an answer in the context size that an error suggests
 
 
 RECORDED = Setting(column=False, slash_set=False)  # cannot be set by a batch row or /set
 UNLISTED = replace(RECORDED, changes_answer=False)
+OF_THE_CHAT = {"messages", "bos_token", "eos_token", "add_generation_prompt"}
+"""Variables of chat templates that nobody may set: they are the conversation itself."""
 
 
 def _constraint_record(constraint: Constraint | None) -> Plain:
     return None if constraint is None else asdict(constraint)
+
+
+def _variables_record(text: str) -> Plain:
+    variables: Plain = json.loads(text) if text else None
+    return variables
+
+
+def checked_variables(value: Plain) -> str:
+    """Variables for a chat template, a JSON object or its text, as canonical text; "" if there are
+    none. Raises UsageError.
+    """
+    name, example = "chat_template_kwargs", 'for example {"enable_thinking": false}'
+    given = value.strip() if isinstance(value, str) else value
+    if given is None or given == "":
+        return ""
+    try:
+        variables = json.loads(given) if isinstance(given, str) else given
+    except ValueError as error:
+        raise UsageError(f"{name} is {value!r}, which is not JSON", example) from error
+    if not isinstance(variables, dict):
+        raise UsageError(f"{name} is {value!r}: it must be a JSON object", example)
+    if taken := OF_THE_CHAT & variables.keys():
+        message = f"{name} has {min(taken)!r}, which is part of the conversation"
+        raise UsageError(message, "leave it out")
+    return json.dumps(variables, ensure_ascii=False, sort_keys=True) if variables else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +101,15 @@ class Generation:
     constraint: Constraint | None = setting(  # required form of the answer; reasoning is free
         None, replace(RECORDED, written=_constraint_record)
     )
+    reasoning_budget: int = setting(  # most tokens of reasoning; -1: any number, 0: none
+        -1, Setting(limits=(-1, 1 << 31), aliases=("thinking_budget_tokens",))
+    )
+    reasoning_budget_message: str = setting("", Setting())  # ends a reasoning that is cut
+    reasoning_effort: str = setting("", Setting())  # for the chat template; "": its own default
+    reasoning_preserve: Preserve = setting("auto", Setting())
+    chat_template_kwargs: str = setting(  # variables for the chat template, a JSON object or ""
+        "", Setting(written=_variables_record)
+    )
     split_reasoning: bool = setting(True, UNLISTED)
     draft_max: int = setting(15, UNLISTED)  # most draft tokens per pass; 0: no speculative decoding
     draft_p_min: float = setting(0.75, UNLISTED)  # a draft model stops below this probability
@@ -77,6 +118,20 @@ class Generation:
 
     def __post_init__(self) -> None:
         check_limits(self)
+
+    @property
+    def template_variables(self) -> dict[str, object]:
+        """What the chat template gets besides the messages; it ignores what it does not know."""
+        variables = dict[str, object]()
+        if self.reasoning_budget == 0:
+            variables |= {"enable_thinking": False, "thinking": False}
+        if self.reasoning_effort:
+            variables["reasoning_effort"] = self.reasoning_effort
+        if self.reasoning_preserve != "auto":
+            preserve = self.reasoning_preserve == "on"
+            variables |= {"preserve_thinking": preserve, "clear_thinking": not preserve}
+        given: dict[str, object] = json.loads(self.chat_template_kwargs or "{}")
+        return variables | given
 
 
 def protected_tokens(ids: Sequence[int], bos: int | None) -> int:

@@ -5,7 +5,7 @@ from dataclasses import Field, replace
 from functools import partial
 from typing import Any, get_args
 
-from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.generation import Generation, checked_variables
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.sampling.sampler import Sampling, parse_samplers
 from lepton_cli.engine.sampling.setting import aliases, settings_of
@@ -37,9 +37,11 @@ def readers(owner: type[Sampling] | type[Generation]) -> dict[str, Reader]:
 
 
 def _reader(each: Field[Any]) -> Reader:
-    if isinstance(each.default, str):
-        return partial(_choice, choices=get_args(each.type))
-    return OWN_FORMS.get(each.name) or BY_TYPE[type(each.default)]
+    if each.name in OWN_FORMS:
+        return OWN_FORMS[each.name]
+    if choices := get_args(each.type) if isinstance(each.default, str) else ():
+        return partial(_choice, choices=choices)
+    return BY_TYPE[type(each.default)]
 
 
 def _number(name: str, value: Plain, kind: type[int] | type[float]) -> Plain:
@@ -80,6 +82,16 @@ def _choice(name: str, value: Plain, choices: Sequence[str]) -> str:
     return value
 
 
+def _text(name: str, value: Plain) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{name} is {value!r}: it must be a string")
+    return value
+
+
+def _variables(name: str, value: Plain) -> str:
+    return checked_variables(value)
+
+
 def _texts(name: str, value: Plain) -> tuple[str, ...]:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(text and isinstance(text, str) for text in texts):
@@ -101,11 +113,17 @@ def _biases(name: str, value: Plain) -> tuple[tuple[int, float], ...]:
         raise UsageError(message) from error
 
 
-OWN_FORMS: dict[str, Reader] = {"seed": _seed, "samplers": _samplers, "logit_bias": _biases}
+OWN_FORMS: dict[str, Reader] = {
+    "seed": _seed,
+    "samplers": _samplers,
+    "logit_bias": _biases,
+    "chat_template_kwargs": _variables,
+}
 BY_TYPE: dict[type, Reader] = {  # by the type of the default
     bool: _switch,
     int: partial(_number, kind=int),
     float: partial(_number, kind=float),
+    str: _text,
     tuple: _texts,
     type(None): _count,
 }

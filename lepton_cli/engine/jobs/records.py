@@ -60,6 +60,7 @@ def answer_record(job: Job, outcome: Outcome, seed: int, fingerprint: str, model
             "prompt": stats.prompt_tokens,
             "dropped": stats.dropped_tokens,
             "generated": stats.generated_tokens,
+            "reasoning": stats.reasoning_tokens,
         },
         "key": job.key,
         "fingerprint": fingerprint,
@@ -143,6 +144,7 @@ def _completion(job: Job, outcome: Outcome, done: Done, ours: Record, model: str
             "prompt_tokens": stats.prompt_tokens,
             "completion_tokens": stats.generated_tokens,
             "total_tokens": stats.prompt_tokens + stats.generated_tokens,
+            "completion_tokens_details": {"reasoning_tokens": stats.reasoning_tokens},
         },
         "system_fingerprint": ours["fingerprint"],
     }

@@ -111,7 +111,7 @@ class Run:
             raise job.error
         generation = self._generation(job)
         self._seeds[number] = generation.sampling.seed or 0
-        return Request(number, tuple(self._ids(job)), generation)
+        return Request(number, tuple(self._ids(job, generation)), generation)
 
     def _generation(self, job: Job) -> Generation:
         base, ask = self._recipe.generation, job.ask
@@ -125,13 +125,17 @@ class Run:
         fresh = replace(generation.sampling, seed=secrets.randbits(32))
         return replace(generation, sampling=fresh)
 
-    def _ids(self, job: Job) -> Sequence[int]:
+    def _ids(self, job: Job, generation: Generation) -> Sequence[int]:
         model, ask = self._model, job.ask
         if ask.prompt is not None:
             special = self._recipe.wording.parse_special
             return model.tokenizer.encode(ask.prompt, parse_special=special)
-        thinking = self._recipe.thinking
-        segments = model.template.render(ask.messages, enable_thinking=thinking, now=self._now)
+        segments = model.template.render(
+            ask.messages,
+            enable_thinking=self._recipe.thinking,
+            variables=generation.template_variables,
+            now=self._now,
+        )
         return model.tokenizer.encode_segments(segments)
 
     def _end(self, outcome: Outcome, take: TakeRecord) -> None:

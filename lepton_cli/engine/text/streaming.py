@@ -22,6 +22,11 @@ class Utf8Stream:
         """U+FFFD for an incomplete character at the end."""
         return self._decoder.decode(b"", final=True)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the bytes so far end with a whole character."""
+        return not self._decoder.getstate()[0]
+
 
 class StopMatcher:
     """Passes text through up to the first stop string.
@@ -236,6 +241,15 @@ class ReasoningSplitter:
         self._place: Phase = "thought" if in_thought else "before"
         self._after_tag = self.has_thought = in_thought
         self._held = ""
+
+    @property
+    def in_thought(self) -> bool:
+        return self._place == "thought"
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether all that follows is the answer."""
+        return self._place == "answer" and not self._tags.answer_end
 
     def feed(self, text: str) -> list[Text | Reasoning]:
         self._held += text

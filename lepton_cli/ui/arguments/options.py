@@ -333,6 +333,21 @@ class ConversationOptions:
     think: Annotated[
         bool, _prompt("--think/--no-think", help="Let a reasoning model think before it answers.")
     ] = True
+    chat_template_kwargs: Annotated[
+        str | None,
+        _prompt("--chat-template-kwargs", metavar="JSON", help="Variables for the template."),
+    ] = None
+    reasoning_effort: Annotated[
+        str | None,
+        _prompt("--reasoning-effort", metavar="LEVEL", help="How much to think: low, high, ..."),
+    ] = None
+    reasoning_preserve: Annotated[
+        bool | None,
+        _prompt(
+            "--reasoning-preserve/--no-reasoning-preserve",
+            help="Show a model the reasoning of its earlier answers.  [default: as its template]",
+        ),
+    ] = None
     reasoning: Annotated[
         ReasoningMode | None,
         _output(
@@ -373,6 +388,19 @@ class AnswerOptions:
         list[str] | None,
         _answer("--ban", metavar="TEXT", help="Never generate TEXT. Repeatable."),
     ] = None
+    reasoning_budget: Annotated[
+        int,
+        _answer(
+            "--reasoning-budget",
+            metavar="N",
+            min=-1,
+            help="Think for at most N tokens, then answer; -1: any number, 0: do not think.",
+        ),
+    ] = -1
+    reasoning_budget_message: Annotated[
+        str,
+        _answer("--reasoning-budget-message", metavar="TEXT", help="Ends a reasoning that is cut."),
+    ] = ""
     draft_max: Annotated[
         int,
         _answer(

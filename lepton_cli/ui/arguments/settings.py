@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lepton_cli.engine.decoding.generation import Diffusion, Generation
+from lepton_cli.engine.decoding.generation import Diffusion, Generation, checked_variables
 from lepton_cli.engine.library.catalogue import load_aliases
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.sampling.author_defaults import apply_author_defaults
@@ -14,7 +14,7 @@ from lepton_cli.engine.sampling.sampler import Sampling, parse_samplers, parse_s
 from lepton_cli.engine.sampling.setting import aliases
 from lepton_cli.ui.arguments.constraint_options import constraint_of
 from lepton_cli.ui.arguments.diffusion_options import DiffusionOptions
-from lepton_cli.ui.arguments.options import AnswerOptions
+from lepton_cli.ui.arguments.options import AnswerOptions, ConversationOptions
 from lepton_cli.ui.arguments.prompt import expand_escapes
 from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from quant.errors import UsageError
@@ -27,6 +27,7 @@ BIAS = re.compile(r"(.+)([+-](?:inf|[0-9.]+(?:e[+-]?[0-9]+)?))", re.DOTALL | re.
 
 def generation_settings(
     answer: AnswerOptions,
+    talk: ConversationOptions,
     sampling: SamplingOptions,
     model: "Model | ClusterModel",
     name: str,
@@ -47,11 +48,24 @@ def generation_settings(
         stop=tuple(expand_escapes(stop, "-r") if escape else stop for stop in stops),
         overflow=answer.overflow,
         ignore_eos=answer.ignore_eos,
+        reasoning_budget=answer.reasoning_budget,
+        reasoning_budget_message=answer.reasoning_budget_message,
+        **template_settings(talk),
         ban=tuple(expand_escapes(text, "--ban") if escape else text for text in bans),
         draft_max=answer.draft_max,
         draft_p_min=answer.draft_p_min,
         constraint=constraint_of(answer),
     )
+
+
+def template_settings(talk: ConversationOptions) -> dict[str, Any]:
+    """What the chat template gets besides messages, by the settings' names."""
+    preserve = talk.reasoning_preserve
+    return {
+        "reasoning_effort": talk.reasoning_effort or "",
+        "reasoning_preserve": "auto" if preserve is None else "on" if preserve else "off",
+        "chat_template_kwargs": checked_variables(talk.chat_template_kwargs),
+    }
 
 
 def diffusion_settings(options: DiffusionOptions) -> Diffusion:

@@ -148,7 +148,9 @@ def _recipe(request: BatchRequest, model: "Model | ClusterModel", wording: Wordi
         raise UsageError("a system prompt needs a chat template", "try --chat-template chatml")
     if not raw and model.template.note:
         note(model.template.note)
-    generation = generation_settings(request.answer, asked, model, request.name, escape=rows.escape)
+    generation = generation_settings(
+        request.answer, talk, asked, model, request.name, escape=rows.escape
+    )
     cache = f"{options.cache_type_k}/{options.cache_type_v}"
     seed = 0 if asked.seed is None else asked.seed
     return Recipe(

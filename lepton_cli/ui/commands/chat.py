@@ -91,7 +91,7 @@ def start_chat(request: ChatRequest) -> int:
     with load(request.name) as model:
         options = ChatOptions(
             generation=generation_settings(
-                request.answer, request.sampling, model, request.name, escape=how.escape
+                request.answer, talk, request.sampling, model, request.name, escape=how.escape
             ),
             system=system,
             prompt=prompt,

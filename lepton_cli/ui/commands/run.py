@@ -108,7 +108,7 @@ def _completes(request: RunRequest, model: Model, system: str | None) -> bool:
 def _start(request: RunRequest, model: Model, *, raw: bool, begin: float) -> Start:
     prompt = request.prompt
     settings = generation_settings(
-        request.answer, request.sampling, model, request.name, escape=prompt.escape
+        request.answer, request.talk, request.sampling, model, request.name, escape=prompt.escape
     )
     sampler = Sampler(settings.sampling, model.tokenizer, ignore_eos=settings.ignore_eos)
     seeded = replace(settings.sampling, seed=sampler.seed)

@@ -2,11 +2,13 @@
 
 import sys
 
+from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.text.messages import Message
 from lepton_cli.engine.text.template import load_template
 from lepton_cli.engine.text.tokenizer import build_tokenizer
 from lepton_cli.ui.arguments.options import ConversationOptions
+from lepton_cli.ui.arguments.settings import template_settings
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit
@@ -24,5 +26,6 @@ def show_prompt(name: str, prompt: str, talk: ConversationOptions) -> None:
     messages = [Message("user", prompt)]
     if system is not None:
         messages.insert(0, Message("system", system))
-    segments = template.render(messages, enable_thinking=talk.think)
+    variables = Generation(**template_settings(talk)).template_variables
+    segments = template.render(messages, enable_thinking=talk.think, variables=variables)
     emit(sys.stdout, "".join(segment.text for segment in segments) + "\n")

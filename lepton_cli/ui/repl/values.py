@@ -5,7 +5,7 @@ from dataclasses import Field, dataclass, replace
 from functools import partial
 from typing import Any, get_args
 
-from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.generation import Generation, checked_variables
 from lepton_cli.engine.library.suggestions import did_you_mean
 from lepton_cli.engine.sampling.sampler import Sampling, parse_samplers
 from lepton_cli.engine.sampling.setting import Setting, settings_of
@@ -85,6 +85,10 @@ def _seed(text: str) -> int | None:
     return None if text in ("random", "-1") else int(_number(text, int))
 
 
+def _variables(text: str) -> str:
+    return checked_variables("" if text == NONE else text)
+
+
 def _set_thinking(dialogue: Dialogue, text: str) -> None:
     dialogue.session.thinking = SWITCH[_choice(text, tuple(SWITCH))]
 
@@ -119,6 +123,7 @@ class Form:
 OWN_FORMS = {
     "samplers": Form(";".join, parse_samplers),
     "seed": Form(lambda seed: _or(seed, "random"), _seed),
+    "chat_template_kwargs": Form(lambda text: text or NONE, _variables),
 }
 
 
@@ -133,6 +138,8 @@ def _form(each: Field[Any]) -> Form:
             return Form("{:g}".format, partial(_number, kind=type(each.default)))
         case str():
             choices = get_args(each.type)
+            if not choices:
+                return Form(lambda text: text or NONE, lambda text: "" if text == NONE else text)
             return Form(str, partial(_choice, choices=choices), choices)
         case tuple():
             return Form(

@@ -226,6 +226,7 @@ def ending(start: Start, done: Done) -> dict[str, Plain]:
             "cached": stats.cached_tokens,
             "dropped": stats.dropped_tokens,
             "generated": stats.generated_tokens,
+            "reasoning": stats.reasoning_tokens,
             "guessed": stats.guessed_tokens,
             "accepted": stats.accepted_tokens,
             "context_used": stats.context_used,

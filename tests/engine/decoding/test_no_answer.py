@@ -32,7 +32,8 @@ def lepton(capfd, tmp_path):
 def test_a_cut_within_the_thoughts_is_exit_6(lepton, form):
     code, out, err = lepton("run", "hi", "-n", "5", *form)
     assert code == 6 and not out.strip("\n-")
-    assert err.endswith(f"lepton: error: {CUT}\nlepton: hint: raise -n\n")
+    hint = "raise -n, or give --reasoning-budget fewer tokens than -n"
+    assert err.endswith(f"lepton: error: {CUT}\nlepton: hint: {hint}\n")
 
 
 def test_json_says_why_there_is_no_answer(lepton):

@@ -230,6 +230,11 @@ def schema() -> dict[str, object]:
         "overflow": "error",
         "ignore_eos": False,
         "constraint": None,
+        "reasoning_budget": -1,
+        "reasoning_budget_message": "",
+        "reasoning_effort": "",
+        "reasoning_preserve": "auto",
+        "chat_template_kwargs": None,
     }
 
 
@@ -243,6 +248,7 @@ ENDING = {
         "cached": 0,
         "dropped": 0,
         "generated": 11,
+        "reasoning": 0,
         "guessed": 0,
         "accepted": 0,
         "context_used": 33,

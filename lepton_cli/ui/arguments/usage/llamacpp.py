@@ -122,11 +122,6 @@ _TABLE = (
         Foreign("refused", "the chat template adds the prefix and suffix"),
         "--in-prefix --in-suffix --in-prefix-bos",
     ),
-    (
-        Foreign("refused", "use --no-think to turn thinking off"),
-        """--reasoning-budget --reasoning-budget-message --reasoning-effort --reasoning-preserve
-        --no-reasoning-preserve --chat-template-kwargs""",
-    ),
     (Foreign("refused", "use --reasoning show|hide|stderr"), "--reasoning-format -rea"),
     (Foreign("refused", "use --overflow shift"), "--context-shift --keep"),
     (Foreign("refused", "use --raw"), "--skip-chat-parsing"),
