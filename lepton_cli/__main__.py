@@ -19,6 +19,8 @@ def main() -> None:
     if handles_interrupt:
         _signal.signal(_signal.SIGINT, _leave)
     gc.set_threshold(OBJECTS)
+    # NumPy's threads wait for work from its import on; at first they would spin for 0.1 s
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2^4 ticks of the clock
     try:
         code = run(sys.argv[1:], handles_interrupt=handles_interrupt)
     except KeyboardInterrupt:
