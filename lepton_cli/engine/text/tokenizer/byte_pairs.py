@@ -80,7 +80,7 @@ def _read_merges(metadata: Metadata) -> list[bytes]:
     if MERGES not in metadata:
         return []
     merges = read_texts(metadata, MERGES, MAX_MERGES)
-    if not all(map(contains, merges, repeat(b" "))):
+    if not all(map(contains, merges, repeat(ord(" ")))):  # faster than a search for b" "
         text = next(merge for merge in merges if b" " not in merge)
         message = f"{metadata.path}: the key {MERGES} holds {text!r:.60}, which is not a pair"
         raise ModelFileError(message, DAMAGED)
