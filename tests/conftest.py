@@ -11,8 +11,13 @@ from pathlib import Path
 
 import pytest
 from folders import ROOT, make_importable
+from hypothesis import settings
 
 make_importable()
+
+# No deadline: a busy machine is not a fault. Derandomized: the same examples in each run.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
 
 KEPT = {"LEPTON_TEST_DATA", "LEPTON_TEST_CACHE", "LEPTON_TEST_CARD"}
 KEPT |= {"LEPTON_CPU"}  # the rung that is to be tested

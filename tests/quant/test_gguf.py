@@ -229,7 +229,7 @@ def test_what_cannot_be_opened_is_a_usage_error(tmp_path):
             GGUF.open(path)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_random_damage_never_crashes_and_never_takes_much_memory(tmp_path, data):
     raw = bytearray(write_model(tmp_path / "m.gguf", dimensions={"L": 1}).read_bytes()[:9000])

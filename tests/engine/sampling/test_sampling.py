@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -26,7 +26,6 @@ from lepton_cli.engine.sampling.setting import settings_of
 from quant.errors import ModelFileError, UsageError
 from quant.gguf import Metadata, Value
 
-STEADY = settings(deadline=None, derandomize=True)
 NUMBERS = [(each, about.limits) for each, about in settings_of(Sampling) if about.limits]
 V = 40
 PURE = Sampling(samplers=(), seed=0)
@@ -369,7 +368,6 @@ FLAT = st.lists(st.integers(-3, 3), min_size=V, max_size=V).map(
 )
 
 
-@STEADY
 @given(FLAT)
 def test_greedy_is_the_first_maximum(logits: NDArray[np.float32]) -> None:
     assert drawn(Sampling(temperature=0), logits[None]) == [int(logits.argmax())]
@@ -391,7 +389,6 @@ def test_a_temperature_that_is_not_a_stage_is_not_obeyed():
     assert drawn(sampling, rows) != rows.argmax(axis=1).tolist()
 
 
-@STEADY
 @given(FLAT, st.integers(1, V), st.floats(0.05, 1), st.floats(0, 1), st.integers(0, 2**32))
 def test_default_chain_draws_from_what_the_obvious_program_keeps(
     logits: NDArray[np.float32], k: int, mass: float, ratio: float, seed: int
@@ -408,7 +405,6 @@ def test_default_chain_draws_from_what_the_obvious_program_keeps(
 EXTREMES = {field.name: st.sampled_from([*limits, field.default]) for field, limits in NUMBERS}
 
 
-@STEADY
 @given(
     st.fixed_dictionaries(EXTREMES),
     st.permutations([stage.name for stage in STAGES]),
@@ -426,7 +422,6 @@ def test_extreme_settings_still_draw_a_token(
     assert all(0 <= token < V for token in drawn(sampling, logits))
 
 
-@STEADY
 @given(FLAT, st.floats(0.2, 3), st.integers(0, 2**64 - 1))
 def test_frequencies_match_the_softmax(
     logits: NDArray[np.float32], temperature: float, seed: int

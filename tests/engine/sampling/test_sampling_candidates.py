@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_cli.engine.sampling.candidates import (
@@ -17,7 +17,6 @@ from lepton_cli.engine.sampling.candidates import (
     xtc,
 )
 
-STEADY = settings(deadline=None, derandomize=True)
 HALVES = (0.5, 0.25, 0.125, 0.0625, 0.0625)  # 1, 2, 3, 4 and 4 bits; the entropy is 1.875 bits
 
 
@@ -44,7 +43,6 @@ def test_hopeless_tokens_do_not_break_the_entropy() -> None:
     assert of_logits(0, -1e30, -1e6).entropy() == 0
 
 
-@STEADY
 @given(
     st.lists(st.integers(-4, 4), min_size=1, max_size=300),
     st.integers(1, 320),

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -16,7 +16,6 @@ from lepton_cli.engine.sampling.penalties import (
     repeat_lengths,
 )
 
-STEADY = settings(deadline=None, derandomize=True)
 PIECES = [b"a", b"b", b"c", b"\n", b"x\ny", b"<", b"br", b">", b"<br", b">!", b"\xc3", b"\xa9"]
 FEW_TOKENS = st.lists(st.integers(0, 3), max_size=40)
 
@@ -46,7 +45,6 @@ def test_penalties_pass_over_tokens_that_are_not_candidates() -> None:
     assert penalize(few, window(0, 8, 9, 8), 1.0, 1.0, 0.0).logits.tolist() == [1, 0]
 
 
-@STEADY
 @given(
     st.lists(st.floats(-20, 20), min_size=4, max_size=4),
     FEW_TOKENS,
@@ -95,7 +93,6 @@ def slow_since(text: bytes, tokens: list[int]) -> int:
     return int((ends > start + len(text) - 1).sum()) - 1 if start >= 0 else len(tokens)
 
 
-@STEADY
 @given(
     st.sampled_from(["\n", "<br>", "ab", "y<", "<br>!"]),
     st.lists(st.integers(0, len(PIECES) - 1), min_size=1, max_size=30),
@@ -136,7 +133,6 @@ def slow_lengths(tokens: list[int], shortest: int, longest: int) -> dict[int, in
     return lengths
 
 
-@STEADY
 @given(FEW_TOKENS, st.integers(0, 4), st.integers(0, 12))
 def test_repeats_equal_the_obvious_program(tokens: list[int], shortest: int, longest: int) -> None:
     expected = slow_lengths(tokens, shortest, longest)

@@ -5,7 +5,7 @@ import random
 
 import pytest
 from fake_model import FakeTokenizer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lepton_cli.engine.events import Reasoning, Text
@@ -22,7 +22,6 @@ from lepton_cli.engine.text.streaming import (
     reasoning_token_ids,
 )
 
-STEADY = settings(deadline=None, derandomize=True)
 HARMONY = reasoning_format("<|channel|>final")
 
 
@@ -48,7 +47,6 @@ def told(text, reasoning=THINK, *, in_thought=False, seed=0):
 # --- characters ------------------------------------------------------------------------------
 
 
-@STEADY
 @given(st.text(), st.integers(0, 99))
 def test_characters_come_whole_and_complete(text, seed):
     stream, data = Utf8Stream(), text.encode()
@@ -168,14 +166,12 @@ def test_a_model_without_a_format_is_watched_for_think_tags():
     assert told("\n<think>a</think>b", None) == ("a", "b")
 
 
-@STEADY
 @given(st.text(st.sampled_from("<think>/ \nab")), st.integers(0, 9))
 def test_ordinary_text_passes_unchanged(text, seed):
     text = f"x{text}"
     assert told(text, None, seed=seed) == ("", text)
 
 
-@STEADY
 @given(st.text(st.sampled_from(" \n")), st.integers(0, 9))
 def test_white_space_before_an_ordinary_answer_is_kept(space, seed):
     assert told(f"{space}x", None, seed=seed) == ("", f"{space}x")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from make_gguf import write_model
 from tiny_vocabularies import (
@@ -37,7 +37,6 @@ from quant.gguf import GGUF
 SPECIAL = [("<|im_start|>", C), ("<|im_end|>", C), ("<tool>", D), ("\n\n", D), ("ş", D)]
 PARTS = ("<|im_", "start|>", "<", "|im_end|>", "<tool", ">", "tool>", "</s>", "<unk>", "\n", "ş")
 
-STEADY = settings(deadline=None, derandomize=True)
 
 SENTENCE = build(sentence_pieces(*SPECIAL))
 BYTE_LEVEL = build(byte_pairs(*SPECIAL))
@@ -58,7 +57,6 @@ def test_pairs_merge_in_order_of_priority() -> None:
     assert texts_of(GEMMA, GEMMA.encode("hello he")) == ["<bos>", "hello", "▁", "he"]
 
 
-@STEADY
 @given(st.text("abc", max_size=12), st.randoms(use_true_random=False))
 def test_the_best_pair_merges_again_and_again(text: str, random: Random) -> None:
     joined = ["ab", "bc", "abc", "aa", "aab", "ca", "cab", "bb", "abab", "cc"]
@@ -93,7 +91,6 @@ def test_merges_come_in_the_order_of_the_file(merges: list[bytes], texts: list[s
 LETTERS = st.text("abcé ", min_size=1, max_size=3)
 
 
-@STEADY
 @given(
     pieces=st.lists(st.text("abcéx ", min_size=1, max_size=12), min_size=1),
     pairs=st.lists(st.tuples(LETTERS, LETTERS), max_size=30),
@@ -127,7 +124,6 @@ def test_word_pieces_are_the_longest_from_the_left() -> None:
 
 
 @ALL
-@STEADY
 @given(text=MIXED)
 def test_decode_inverts_encode(tokenizer: Tokenizer, text: str) -> None:
     text = text.replace("▁", "")
@@ -145,7 +141,6 @@ def test_streamed_bytes_make_up_characters_split_over_tokens(tokenizer: Tokenize
 
 
 @ALL
-@STEADY
 @given(text=MIXED)
 def test_untrusted_text_never_becomes_a_special_token(tokenizer: Tokenizer, text: str) -> None:
     blank_or_letter = {tokenizer.token_id("\n\n"), tokenizer.token_id("ş")}
@@ -154,7 +149,6 @@ def test_untrusted_text_never_becomes_a_special_token(tokenizer: Tokenizer, text
 
 
 @ALL
-@STEADY
 @given(parts=st.lists(st.tuples(MIXED, st.booleans())))
 def test_segments_without_specials_are_encoded_as_one_text(
     tokenizer: Tokenizer, parts: list[tuple[str, bool]]
@@ -166,7 +160,6 @@ def test_segments_without_specials_are_encoded_as_one_text(
 
 
 @ALL
-@STEADY
 @given(text=MIXED, cuts=st.lists(st.integers(0, 40)))
 def test_trusted_segments_are_encoded_as_one_text(
     tokenizer: Tokenizer, text: str, cuts: list[int]
@@ -301,7 +294,6 @@ def test_rwkv_takes_the_longest_token_each_time() -> None:
     assert tokenizer.token_bytes(ids[10]) == b"\xc3"
 
 
-@STEADY
 @given(text=st.text(max_size=30))
 def test_rwkv_tokens_give_back_any_text(text: str) -> None:
     assert RWKV.decode(RWKV.encode(text, add_special=False)) == text.replace("\0", "")
@@ -337,7 +329,6 @@ def test_plamo_takes_the_best_sum_of_scores(text: str, tokens: list[str]) -> Non
     assert PLAMO.decode(ids) == text.removeprefix("\ufeff")
 
 
-@STEADY
 @given(text=st.text("abc ä中", max_size=9))
 def test_no_other_way_to_cut_a_text_has_a_better_sum(text: str) -> None:
     scores = dict(zip(best_scores()["tokens"], best_scores()["scores"].tolist(), strict=True))

@@ -193,7 +193,6 @@ def builds_or_names_the_key(keys: dict[str, Any], text: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(changes=st.dictionaries(st.sampled_from(KEYS), values, min_size=1), text=st.text())
-@settings(deadline=None)  # a busy machine is not a fault
 def test_hostile_keys_never_crash(kind: str, changes: dict[str, Any], text: str) -> None:
     builds_or_names_the_key({**KINDS[kind](), **changes}, text)
 
