@@ -39,15 +39,24 @@ def python(script: str, *args: str, **how: object) -> subprocess.CompletedProces
 # --- imports
 
 
+HEAVY = """
+import sys
+from lepton_cli.__main__ import run
+code = run(sys.argv[1:])
+heavy = {'numba', 'rich', 'matplotlib', 'markdown_it', 'prompt_toolkit', 'jinja2'}
+print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
+sys.exit(code)
+"""
+
+
 def test_a_run_imports_no_compiler():
-    script = (
-        "import sys; from lepton_cli.__main__ import run; code = run(sys.argv[1:]); "
-        "heavy = {'numba', 'rich', 'matplotlib', 'markdown_it', 'prompt_toolkit'}; "
-        "print(heavy & set(sys.modules), file=sys.stderr); sys.exit(code)"
-    )
-    done = python(script, *HELLO)
-    assert (done.returncode, done.stdout) == (0, "Hello\n"), done.stderr
-    assert done.stderr.endswith("set()\n")
+    done = python(HEAVY, *HELLO)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello\n", "jinja2\n")
+
+
+def test_a_run_without_template_imports_no_template_engine():
+    done = python(HEAVY, *HELLO, "--raw")
+    assert (done.returncode, done.stderr) == (0, "\n")
 
 
 def test_nothing_is_imported_before_ctrl_c_is_quiet():
