@@ -27,6 +27,7 @@ class BlockPool:
 
     def __init__(self, layout: StateLayout) -> None:
         self.layout = layout
+        self.block_bytes, self.slot_bytes = layout.block_bytes, layout.slot_bytes
         self.checkpoints = MAX_CHECKPOINTS  # per sequence
         self.used = 0  # blocks that a sequence holds
         self._copies = 0  # of slots that a sequence or a checkpoint holds
@@ -36,7 +37,7 @@ class BlockPool:
     @property
     def bytes(self) -> int:
         """What all sequences hold."""
-        return self.used * self.layout.block_bytes + self._copies * self.layout.slot_bytes
+        return self.used * self.block_bytes + self._copies * self.slot_bytes
 
     def take(self) -> Block:
         """A free block. Raises OutOfMemoryError."""
@@ -50,7 +51,7 @@ class BlockPool:
             raise
         except MemoryError as error:
             self.used -= 1
-            wanted = f"{self.layout.block_bytes / 1e6:.1f} MB"
+            wanted = f"{self.block_bytes / 1e6:.1f} MB"
             message = f"no memory for {wanted} more of KV cache; {available_memory()}"
             raise OutOfMemoryError(message, "use a smaller -c, or fewer --jobs") from error
 
@@ -84,7 +85,7 @@ class BlockPool:
         block.memory[:] = held
 
     def _allocate(self) -> Any:
-        return _aligned(self.layout.block_bytes)
+        return _aligned(self.block_bytes)
 
     def take_slots(self) -> Any:
         """Zeroed memory for a sequence's recurrent state. Raises OutOfMemoryError."""
@@ -100,9 +101,9 @@ class BlockPool:
 
     def _allocate_slots(self) -> Any:
         try:
-            return _aligned(self.layout.slot_bytes)
+            return _aligned(self.slot_bytes)
         except MemoryError as error:
-            wanted = f"{self.layout.slot_bytes / 1e6:.1f} MB"
+            wanted = f"{self.slot_bytes / 1e6:.1f} MB"
             message = f"no memory for {wanted} of recurrent state; {available_memory()}"
             raise OutOfMemoryError(message, "use fewer --jobs") from error
 

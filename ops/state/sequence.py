@@ -44,12 +44,12 @@ class SequenceState:
     @property
     def bytes(self) -> int:
         copies = len(list(self._checkpoints)) + (self.slots is not None)
-        return len(self.blocks) * self.layout.block_bytes + copies * self.layout.slot_bytes
+        return len(self.blocks) * self.pool.block_bytes + copies * self.pool.slot_bytes
 
     def missing_bytes(self, start: int, stop: int) -> int:
         """How much memory `reserve` would take."""
-        slots = self.layout.slot_bytes if self.slots is None else 0
-        return self.missing(start, stop) * self.layout.block_bytes + slots
+        slots = self.pool.slot_bytes if self.slots is None else 0
+        return self.missing(start, stop) * self.pool.block_bytes + slots
 
     def missing(self, start: int, stop: int) -> int:
         """How many blocks `reserve` would take."""

@@ -246,11 +246,10 @@ class Batch:
         Sequences that are `busy` in this pass are not evicted.
         """
         start, stop = sequence.entered, sequence.entered + count
-        pool, younger = self._passes.pool, self._active[self._active.index(sequence) + 1 :]
-        victims = [*self._finished, *(one for one in reversed(younger) if one not in busy)]
+        pool, victims = self._passes.pool, self._victims(sequence, busy)
         room = self._limit - sequence.state.missing_bytes(start, stop)
-        while pool.bytes > room and victims:
-            self._evict(victims.pop(0))
+        while pool.bytes > room and (victim := next(victims, None)) is not None:
+            self._evict(victim)
             room = self._limit - sequence.state.missing_bytes(start, stop)
         if pool.bytes > room:
             sequence.state.drop_checkpoints()
@@ -259,6 +258,15 @@ class Batch:
         sequence.state.take_blocks(start, stop)
         sequence.begun = sequence.begun or time.perf_counter()
         return True
+
+    def _victims(self, sequence: _Sequence, busy: Sequence[_Sequence]) -> Iterator[_Sequence]:
+        """Those whose cache it may take, in order: finished ones, then younger ones, last first."""
+        yield from self._finished
+        for one in reversed(self._active):
+            if one is sequence:
+                return
+            if one not in busy:
+                yield one
 
     def _evict(self, sequence: _Sequence) -> None:
         """Frees its blocks; its tokens are run again when there is room."""
