@@ -38,6 +38,9 @@ class Distribution:
     name = "dist"
 
     def draw(self, candidates: Candidates, rng: Xoshiro256) -> int:
+        if len(candidates) == 1:
+            rng.uniform()
+            return int(candidates.ids[0])
         return int(candidates.ids[draw_position(candidates.probabilities(), rng)])
 
 

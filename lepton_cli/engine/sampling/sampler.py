@@ -307,7 +307,8 @@ class Sampler:
         candidates = self._from_card(logits) if isinstance(logits, DeviceLogitsRow) else None
         if candidates is None:
             candidates = self._allowed(np.asarray(logits))
-        for stage in self._chain:
+        decided = self._greedy and len(candidates) == 1
+        for stage in () if decided else self._chain:
             if stage.apply:
                 candidates = stage.apply(candidates, self._sampling, self._state)
         return self._draw.draw(candidates, self._state.rng)
@@ -364,7 +365,7 @@ class Sampler:
                 known = f"the model knows 0 to {vocab_size - 1}"
                 raise UsageError(f"there is no token {token} to bias or exclude", known)
         never |= {token for token, bias in sums.items() if bias == -np.inf}
-        self._never = np.array(sorted(never), np.int32)
+        self._excluded, self._never = never, np.array(sorted(never), np.int32)
         self._all_ids = np.arange(vocab_size, dtype=np.int32)
         self._ids = np.delete(self._all_ids, self._never)
         if not len(self._ids):
@@ -403,17 +404,24 @@ class Sampler:
         if not self._narrows:
             return _usable(self._ids, self._widened(logits))
         values = logits[: len(self._all_ids)]  # files may pad rows beyond the vocabulary
-        if len(self._never):
+        if self._greedy and (best := int(values.argmax())) not in self._excluded:
+            return self._only(best, values)
+        if self._excluded:
             values = values.copy()
             values[self._never] = -np.inf
         return self._narrowed(values)
 
     def _narrowed(self, values: NDArray[np.float32]) -> Candidates:
         if self._greedy:
-            best = int(np.argmax(values))  # NaN counts as the maximum
-            return _usable(self._all_ids[best : best + 1], values[best : best + 1])
+            return self._only(int(values.argmax()), values)
         _check_usable(values)
         return _finite(top_k(Candidates(self._all_ids, values), self._sampling.top_k))
+
+    def _only(self, best: int, values: NDArray[np.float32]) -> Candidates:
+        """The most likely token. NaN counts as the maximum, so it is found here."""
+        if not math.isfinite(values[best]):
+            raise unusable_logits()
+        return Candidates(self._all_ids[best : best + 1], values[best : best + 1])
 
     def _masked(self, logits: NDArray[np.float32], allowed: NDArray[np.bool_]) -> Candidates:
         allowed[self._never] = False
