@@ -98,6 +98,20 @@ def test_linear_and_embed(compiled_at_once, kind, rows, tokens):
     Case(lambda ops: ops.linear(matrix, ops.embed(table)), tokens).check()
 
 
+@pytest.mark.parametrize("kind", ["F32", "Q8_0", "Q6_K"])  # a kernel's loop each
+def test_a_product_gives_the_same_bytes_with_any_number_of_tokens(kind):
+    table, matrix = weight(V, 256), Linear(weight(40, 256, kind))
+    step = Case(None, 18).step()
+    cpu = open_on_cpu(lambda ops: ops.linear(matrix, ops.embed(table)), Limits(18, 18))
+    whole = cpu.run(step, [SequenceState(cpu.pool)]).copy()
+    for tokens in range(1, 18):  # as tiles of several sizes, the last of which are filled or not
+        places = np.arange(tokens, dtype=np.int32)
+        part = Step(step.tokens[:tokens], places, places)
+        rows = cpu.run(part, [SequenceState(cpu.pool)])
+        np.testing.assert_array_equal(rows, whole[:tokens], err_msg=f"{tokens} tokens")
+    cpu.close()
+
+
 @pytest.mark.parametrize("kind", ["F32", "F16", "BF16"])
 @pytest.mark.parametrize("columns", [1, 7, 33])
 def test_linear_over_odd_row_lengths(kind, columns):

@@ -1,16 +1,17 @@
 """Products with packed weights: one kernel serves one token and many, with the same sums.
 
 The threads share a weight's panels. Each takes two panels at a time through all tokens, tile by
-tile. The order in which a row is summed depends on its length alone, not on tokens or threads.
-layout.py names the operands.
+tile. The last tiles have a row fewer, where that fits: 8 rows are two of 4, not of 5. The order in
+which a row is summed depends on its length alone, not on tokens or threads. layout.py names the
+operands.
 """
 
 from ops.cpu import layout as operand
 from ops.cpu.kernels.formats.panels import block_panel, float_panel
 from ops.cpu.kernels.formats.parts import NEXT_PANEL, PairParts, Parts
 from ops.cpu.kernels.formats.records import Floats
-from ops.cpu.kernels.simd.addresses import ONE_TOKEN, TOKENS, pair
-from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.addresses import FEWER_TOKENS, ONE_TOKEN, TOKENS, pair
+from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.memory import claim, load_f32, load_i32, load_i64, part_size, parts_of
 from ops.cpu.kernels.simd.operations import (
     add,
@@ -32,7 +33,7 @@ from ops.cpu.layout import (
 
 ONE_BY_ONE = 2  # rows that take longer as a tile that is filled up
 
-rows_of_tokens, tokens_at_once = TOKENS.strided, TOKENS.size
+tokens_at_once = TOKENS.size
 
 
 @device
@@ -173,10 +174,19 @@ def _tiled(tile, panel, matrices, access):
     return run
 
 
+@device
+def rows_in_whole_tiles(count):
+    """How many of the rows go through whole tiles; the rest through tiles with a row fewer."""
+    size = tokens_at_once()
+    tiles = parts_of(count, size)
+    missing = tiles * size - count
+    return size * max(0, tiles - missing)
+
+
 def whole_panels(panel, matrices, access):
     """run(op, expert, p, first, last, scratch): two panels times rows first .. last - 1."""
-    weights = matrices.weights
-    tiles, one = (_tiled(tile, panel, matrices, access) for tile in (TOKENS, ONE_TOKEN))
+    weights, sizes = matrices.weights, (TOKENS, FEWER_TOKENS, ONE_TOKEN)
+    tiles, fewer, one = (_tiled(tile, panel, matrices, access) for tile in sizes)
 
     @device
     def run(op, expert, p, first, last, scratch):
@@ -184,36 +194,64 @@ def whole_panels(panel, matrices, access):
         if last - first == 1:
             one(op, expert, p, w, first, last)
         else:
-            tiles(op, expert, p, w, first, last)
+            middle = first + rows_in_whole_tiles(last - first)
+            tiles(op, expert, p, w, first, middle)
+            fewer(op, expert, p, w, middle, last)
 
     return run
+
+
+def _totalled(tile, parts, matrices, access):
+    """add(op, scratch, part, count, first, t, last): adds `count` unpacked parts, from `part` on,
+    times rows t .. last - 1 to their totals; finish(op, expert, p, w, first, t, last, scratch)
+    writes the results.
+
+    The scratch holds the unpacked parts, then the totals of the rows from `first` on.
+    """
+    add_parts, write, strided, size = parts.add, matrices.finish, tile.strided, tile.size
+    starts, ends = addresses(access, tile)
+
+    @device
+    def totals(scratch, n):
+        return strided(scratch + UNPACKED_BYTES + TOTAL_BYTES * n, TOTAL_BYTES)
+
+    @inlined
+    def add(op, scratch, part, count, first, t, last):
+        offset = part * ACTIVATION_BYTES
+        for row in range(t, last, size()):
+            x, place = starts(op, row, last), totals(scratch, row - first)
+            add_parts(scratch, count, x, offset, place, part == 0)
+
+    @inlined
+    def finish(op, expert, p, w, first, t, last, scratch):
+        for row in range(t, last, size()):
+            y, added = ends(op, row, last)
+            write(op, expert, p, load_tile(totals(scratch, row - first), w), y, added)
+
+    return add, finish
 
 
 def in_parts(parts, matrices, access):
     """As `whole_panels`, but some parts are unpacked at a time and multiplied by all tiles of rows,
     if there are enough for one.
-
-    The scratch holds the parts, then the totals of all tiles.
     """
-    unpack, add_parts, weights, finish = parts.unpack, parts.add, matrices.weights, matrices.finish
-    few, one = (_tiled(tile, parts.panel, matrices, access) for tile in (TOKENS, ONE_TOKEN))
-    starts, ends = addresses(access, TOKENS)
+    unpack, weights = parts.unpack, matrices.weights
+    few, one = (_tiled(tile, parts.panel, matrices, access) for tile in (FEWER_TOKENS, ONE_TOKEN))
+    add, finish = _totalled(TOKENS, parts, matrices, access)
+    add_fewer, finish_fewer = _totalled(FEWER_TOKENS, parts, matrices, access)
 
     @device
-    def totals(scratch, t):
-        return rows_of_tokens(scratch + UNPACKED_BYTES + TOTAL_BYTES * t, TOTAL_BYTES)
-
-    @device
-    def tiles(op, w, first, last, scratch):
-        """The totals of all tiles."""
+    def tiles(op, expert, p, w, first, last, scratch):
+        middle = first + rows_in_whole_tiles(last - first)
         parts = load_i64(op, operand.COLUMNS) // 32
         unpacked = pair(scratch, scratch + NEXT_PANEL)
         for part in range(0, parts, PARTS_AT_ONCE):
             count = min(PARTS_AT_ONCE, parts - part)
             unpack(w, part, part + count, unpacked)
-            for t in range(first, last, tokens_at_once()):
-                place, offset = totals(scratch, t - first), part * ACTIVATION_BYTES
-                add_parts(scratch, count, starts(op, t, last), offset, place, part == 0)
+            add(op, scratch, part, count, first, first, middle)
+            add_fewer(op, scratch, part, count, first, middle, last)
+        finish(op, expert, p, w, first, first, middle, scratch)
+        finish_fewer(op, expert, p, w, first, middle, last, scratch)
 
     @device
     def run(op, expert, p, first, last, scratch):
@@ -223,10 +261,7 @@ def in_parts(parts, matrices, access):
         elif last - first < tokens_at_once():
             few(op, expert, p, w, first, last)
         else:
-            tiles(op, w, first, last, scratch)
-            for t in range(first, last, tokens_at_once()):
-                y, added = ends(op, t, last)
-                finish(op, expert, p, load_tile(totals(scratch, t - first), w), y, added)
+            tiles(op, expert, p, w, first, last, scratch)
 
     return run
 

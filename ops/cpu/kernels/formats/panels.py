@@ -1,6 +1,6 @@
 """Products of a panel with activations, block by block or column by column."""
 
-from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.operations import (
     add,
     broadcast_f32,
@@ -29,7 +29,7 @@ def block_panel(kernels):
     x_bytes = weights // ACTIVATION_BLOCK * ACTIVATION_BYTES
     ahead = prefetch_panels(panel_bytes)
 
-    @device
+    @inlined
     def panel(w, x, columns):
         total = zeros(w, x)
         for b in range(columns // weights):

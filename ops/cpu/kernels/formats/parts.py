@@ -157,7 +157,7 @@ def _direct(add_part, kernels):
     block_bytes, parts = PANEL_ROWS * kernels.format.block_bytes, weights // PART
     ahead = prefetch_panels(block_bytes // parts)
 
-    @device
+    @inlined
     def panel(w, x, columns):
         total = zeros(w, x)
         for b in range(columns // weights):

@@ -124,6 +124,7 @@ class Tile:
 
 
 QUERIES, TOKENS = Tile(lambda rung: rung.queries), Tile(lambda rung: rung.tokens)
+FEWER_TOKENS = Tile(lambda rung: max(1, rung.tokens - 1))
 ONE_TOKEN = Tile(lambda rung: 1)
 tile_size, tile_of_rows, tile_of_rows_indexed = QUERIES.size, QUERIES.strided, QUERIES.indexed
 tile_of_panels = _strided(Panels, lambda rung: rung.queries)

@@ -1,7 +1,7 @@
 """32 columns in 16 bytes: columns 0-15 in low nibbles, 16-31 in high ones."""
 
 from ops.cpu.kernels.formats.arithmetic import bits_of
-from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.dots import dot_small
 from ops.cpu.kernels.simd.operations import (
     broadcast_i32,
@@ -12,7 +12,7 @@ from ops.cpu.kernels.simd.operations import (
 )
 
 
-@device
+@inlined
 def nibble_sums(w, x, offset, sums):
     """Adds the products of 16 bytes a row."""
     for g in range(4):

@@ -5,7 +5,7 @@ import numpy as np
 from ops.cpu.kernels.formats.arithmetic import add_scaled, offset_sums
 from ops.cpu.kernels.formats.legacy.nibbles import nibble_levels, nibble_sums
 from ops.cpu.kernels.formats.records import Quantized
-from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.memory import load_f16 as one_f16
 from ops.cpu.kernels.simd.memory import spread_high, spread_low
 from ops.cpu.kernels.simd.operations import load_f16
@@ -31,7 +31,7 @@ def factors(w, part):
     return d, d, d, d
 
 
-@device
+@inlined
 def block(w, x, offset, total):
     start = offset_sums(w, x, offset + MINUS_SUM, 3)
     return add_scaled(nibble_sums(w + 32, x, offset, start), load_f16(w), x, offset, total)

@@ -5,7 +5,7 @@ import numpy as np
 from ops.cpu.kernels.formats.arithmetic import add_scaled, subtract_minimum
 from ops.cpu.kernels.formats.legacy.nibbles import nibble_levels, nibble_sums
 from ops.cpu.kernels.formats.records import Quantized
-from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.memory import load_f16 as one_f16
 from ops.cpu.kernels.simd.memory import spread_high, spread_low
 from ops.cpu.kernels.simd.operations import int_zeros, load_f16, subtract
@@ -30,7 +30,7 @@ def factors(w, part):
     return d, d, minimum, minimum
 
 
-@device
+@inlined
 def block(w, x, offset, total):
     sums = nibble_sums(w + 64, x, offset, int_zeros(w, x))
     total = subtract_minimum(subtract(np.float32(0), load_f16(w + 32)), x, offset, total)

@@ -4,7 +4,7 @@ import numpy as np
 
 from ops.cpu.kernels.formats.arithmetic import add_scaled, offset_sums
 from ops.cpu.kernels.formats.records import Quantized
-from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.dots import dot
 from ops.cpu.kernels.simd.memory import load_f16 as one_f16
 from ops.cpu.kernels.simd.memory import spread_i8
@@ -31,7 +31,7 @@ def factors(w, part):
     return d, d, d, d
 
 
-@device
+@inlined
 def block(w, x, offset, total):
     sums = offset_sums(w, x, offset + MINUS_SUM, 7)
     for g in range(8):

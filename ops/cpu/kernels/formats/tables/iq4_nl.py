@@ -3,7 +3,7 @@
 from ops.cpu.kernels.formats.arithmetic import add_scaled
 from ops.cpu.kernels.formats.records import Quantized
 from ops.cpu.kernels.formats.tables.nibble_table import spread_iq4, table_levels, table_sums
-from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.memory import load_f16 as one_f16
 from ops.cpu.kernels.simd.operations import load_f16
 from quant.format import FORMATS
@@ -25,7 +25,7 @@ def factors(w, part):
     return d, d, d, d
 
 
-@device
+@inlined
 def block(w, x, offset, total):
     return add_scaled(table_sums(w + 32, x, offset), load_f16(w), x, offset, total)
 

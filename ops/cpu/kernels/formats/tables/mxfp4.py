@@ -4,7 +4,7 @@ from ops.cpu.kernels.formats.arithmetic import add_scaled, offset_sums
 from ops.cpu.kernels.formats.legacy.nibbles import nibble_levels
 from ops.cpu.kernels.formats.records import Quantized
 from ops.cpu.kernels.formats.tables.nibble_table import spread_by
-from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.dots import dot_small, lookup
 from ops.cpu.kernels.simd.memory import bits_to_f32
 from ops.cpu.kernels.simd.memory import load_u8 as one_u8
@@ -59,7 +59,7 @@ def factors(w, part):
     return scale, scale, scale, scale
 
 
-@device
+@inlined
 def block(w, x, offset, total):
     first, second = scale_factors(w)
     sums = offset_sums(w, x, offset + MINUS_SUM, 4)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ops.cpu.kernels.formats.arithmetic import bits_of, offset_sums
-from ops.cpu.kernels.simd.compiler import device
+from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.dots import dot, lookup
 from ops.cpu.kernels.simd.memory import load_u8 as one_u8
 from ops.cpu.kernels.simd.memory import store_f32
@@ -42,7 +42,7 @@ def table_levels(w, g):
     return iq4_levels(bits_of(load_i32(w + 64 * (g % 4)), g // 4 * 4, 0x0F0F0F0F, 0))
 
 
-@device
+@inlined
 def table_sums(w, x, offset):
     """The sums of products of 16 bytes a row."""
     sums = offset_sums(w, x, offset + MINUS_SUM, 7)
