@@ -53,12 +53,14 @@ class Candidates:
     def likeliest(self, count: int) -> Indices:
         """The indices of the largest logits, largest first, without sorting the others.
 
-        The count-th largest of the block maxima is a lower bound for them.
+        One half is laid on the other again and again, the larger of each two stays: the count-th
+        largest of those left at last is a lower bound.
         """
-        size = len(self)
-        count = min(count, size)
-        width = max(1, size // (8 * count))
-        maxima = self.logits[: size // width * width].reshape(-1, width).max(axis=1)
+        maxima = self.logits
+        while len(maxima) >= 16 * max(1, count):
+            half = len(maxima) // 2
+            maxima = np.maximum(maxima[:half], maxima[half : 2 * half])
+        count = min(count, len(self))
         bound = np.partition(maxima, len(maxima) - count)[len(maxima) - count]
         possible = np.flatnonzero(self.logits >= bound)
         order = np.argsort(-self.logits[possible], kind="stable")
@@ -78,8 +80,10 @@ def top_p(candidates: Candidates, mass: float, min_keep: int) -> Candidates:
     ranked = candidates.likeliest(64)
     while p[ranked].sum() < mass and len(ranked) < len(p):
         ranked = candidates.likeliest(4 * len(ranked))
-    reaching = int(np.searchsorted(np.cumsum(p[ranked]), mass)) + 1
-    return top_k(candidates, max(reaching, min_keep))
+    count = max(int(np.searchsorted(np.cumsum(p[ranked]), mass)) + 1, min_keep)
+    if count > len(ranked):
+        ranked = candidates.likeliest(count)
+    return candidates.keep(np.sort(ranked[:count]))
 
 
 def min_p(candidates: Candidates, ratio: float, min_keep: int) -> Candidates:
