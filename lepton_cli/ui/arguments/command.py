@@ -77,7 +77,7 @@ class Command(typer.core.TyperCommand):
             option.envvar, option.show_envvar = variables(option), False  # shown in the epilog
 
     def invoke(self, ctx: Any) -> Any:
-        from lepton_cli.engine.loading.memory import check_addresses  # for start-up time
+        from lepton_cli.engine.loading.addresses import check_addresses  # for start-up time
 
         check_addresses()
         return super().invoke(ctx)

@@ -2,6 +2,7 @@
 
 import errno
 import mmap
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from make_gguf import write_model
 
 from lepton_cli import program
 from lepton_cli.engine.decoding.generation import Generation, fit
-from lepton_cli.engine.loading import memory
+from lepton_cli.engine.loading import addresses
 from lepton_cli.engine.loading.memory import RESERVE, STRING_BYTES, process_needs
 from lepton_cli.engine.loading.plan import LoadOptions, build
 from lepton_cli.engine.model import load, open_model
@@ -70,11 +71,24 @@ def test_a_file_that_cannot_be_mapped_is_reported_with_its_size(tmp_path, monkey
 
 def test_too_few_addresses_are_reported_before_any_library_fails(monkeypatch):
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
-    monkeypatch.setattr(memory, "address_limit", lambda: 300_000_000)
+    monkeypatch.setattr(addresses, "address_limit", lambda: 300_000_000)
     with pytest.raises(OutOfMemoryError, match=r"ulimit -v allows 300 MB .* takes 450 MB"):
-        memory.check_addresses()
-    monkeypatch.setattr(memory, "address_limit", lambda: None)
-    memory.check_addresses()
+        addresses.check_addresses()
+    monkeypatch.setattr(addresses, "address_limit", lambda: None)
+    addresses.check_addresses()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="macOS keeps no ulimit -v")
+def test_under_a_limit_numpy_starts_no_threads_that_take_addresses():
+    counted = (
+        "import os, sys; from lepton_cli.__main__ import run; "
+        "code = run(['inspect', 'builtin']); "
+        "print(code, 'numpy' in sys.modules, len(os.listdir('/proc/self/task')))"
+    )
+    command = f'ulimit -v 900000; {sys.executable} -c "{counted}"'
+    bare = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS")}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=bare)
+    assert done.stdout.splitlines()[-1] == "0 True 1"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="macOS keeps no ulimit -v")
