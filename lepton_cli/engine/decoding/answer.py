@@ -70,10 +70,9 @@ class Answer:
         self._thoughts: Thoughts | None = None
         self._rendered: frozenset[int] = frozenset()
         if generation.split_reasoning:
-            self._rendered = reasoning_token_ids(tokenizer, reasoning)
-            thinking = begins_in_thought(tokenizer, reasoning, prompt)
-            self._splitter = ReasoningSplitter(reasoning, in_thought=thinking)
             self._thoughts = Thoughts(tokenizer, reasoning, prompt, generation)
+            self._rendered, begun = self._thoughts.rendered, self._thoughts.begun
+            self._splitter = ReasoningSplitter(reasoning, in_thought=begun)
         for token in prompt:
             sampler.accept(token)
         if generation.max_tokens is not None and generation.max_tokens <= 0:

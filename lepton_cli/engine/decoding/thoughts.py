@@ -18,7 +18,9 @@ from lepton_cli.engine.text.tokenizer import Tokenizer
 class Thoughts:
     """Follows the tokens of one answer; `count` are those drawn while its reasoning was open.
 
-    So the tag that opens it is not counted, the one that closes it is.
+    So the tag that opens it is not counted, the one that closes it is. Its splitter is
+    its own, since stop strings hold text back. `rendered`: the special tokens shown as text;
+    `begun`: the prompt ends inside reasoning.
     """
 
     def __init__(
@@ -30,14 +32,12 @@ class Thoughts:
     ) -> None:
         self.count = 0
         self._tokenizer, self._format = tokenizer, reasoning or THINK
-        self._shown = reasoning_token_ids(tokenizer, reasoning)
+        self.rendered = reasoning_token_ids(tokenizer, reasoning)
+        self.begun = begins_in_thought(tokenizer, reasoning, prompt)
         self._characters = Utf8Stream()
-        thinking = begins_in_thought(tokenizer, reasoning, prompt)
-        self._splitter = ReasoningSplitter(reasoning, in_thought=thinking)
-        self._budget, self._message = (
-            generation.reasoning_budget,
-            generation.reasoning_budget_message,
-        )
+        self._splitter = ReasoningSplitter(reasoning, in_thought=self.begun)
+        self._budget = generation.reasoning_budget
+        self._message = generation.reasoning_budget_message
         self._is_free_form = generation.constraint is None
         self._forced = deque[int]()
 
@@ -69,7 +69,7 @@ class Thoughts:
         if self.over:
             return
         self.count += self._splitter.in_thought
-        data = self._tokenizer.token_bytes(token, render_special=token in self._shown)
+        data = self._tokenizer.token_bytes(token, render_special=token in self.rendered)
         self._splitter.feed(self._characters.feed(data))
 
     def _closing(self) -> list[int]:

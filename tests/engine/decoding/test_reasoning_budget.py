@@ -144,6 +144,13 @@ def test_a_form_follows_a_reasoning_that_is_cut(lepton):
     assert (code, answer["text"] in ("yes", "no"), bool(answer["reasoning"])) == (0, True, True)
 
 
+def test_the_end_of_a_reasoning_may_complete_a_banned_text_and_bans_go_on(lepton):
+    bans = ("--ban", "</think>", "--ban", "e", "--ban", "o")
+    code, out, _ = lepton("run", "hi", *HOW, "--reasoning-budget", "4", *bans, "--json")
+    text = json.loads(out)["text"]
+    assert code == 0 and text.strip() and not {*text} & {*"eo"}
+
+
 def test_a_row_of_a_batch_has_its_own_budget(lepton, tmp_path):
     rows = tmp_path / "rows.jsonl"
     lines = [{"text": "hi"}, {"text": "hi", "reasoning_budget": 2}]
