@@ -20,7 +20,7 @@ from ops.cpu.layout import (
     TOTAL_BYTES,
     UNPACKED_BYTES,
 )
-from ops.cpu.packing import Packed, Packing
+from ops.cpu.weights.packing import Packed, Packing
 from ops.interface import BLOCK, Heads, Linear, Weight
 from ops.memory_plan import Limits
 from ops.operations.attention import Attention, NormRopeStore

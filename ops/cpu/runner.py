@@ -15,10 +15,10 @@ from ops.cpu.formats import bf16_formats, kernel_formats, quantized_formats
 from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.lower import SCRATCH, Call, Lowering, encode, scratch_bytes
 from ops.cpu.objects import ObjectStore
-from ops.cpu.packing import Packed
 from ops.cpu.records import Record
 from ops.cpu.rules.table import lower
 from ops.cpu.schedule import barriers
+from ops.cpu.weights.packing import Packed
 from ops.fusion import fuse, fuse_merged_gates
 from ops.interface import Step
 from ops.machine import available_memory

@@ -10,8 +10,8 @@ from ops.cpu.executor import Executor
 from ops.cpu.formats import kernel_formats
 from ops.cpu.layout import PANEL_ROWS
 from ops.cpu.objects import ObjectStore
-from ops.cpu.packing import Packing
 from ops.cpu.records import Record
+from ops.cpu.weights.packing import Packing
 from ops.interface import Weight
 from quant.format import FORMATS, row_bytes
 
@@ -82,7 +82,7 @@ def test_any_number_of_threads_packs_the_same(threads):
 def test_slices_come_together_as_the_whole(monkeypatch, rows, experts, size):
     weight = random_weight("Q6_K", rows, experts)
     whole = pack(weight)
-    monkeypatch.setattr("ops.cpu.packing.SLICE", size)
+    monkeypatch.setattr("ops.cpu.weights.packing.SLICE", size)
     np.testing.assert_array_equal(pack(weight), whole)
 
 

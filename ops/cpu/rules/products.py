@@ -14,7 +14,7 @@ from ops.cpu.lower import (
     rows,
     scratch_bytes,
 )
-from ops.cpu.packing import Packed
+from ops.cpu.weights.packing import Packed
 from ops.operations.elementwise import (
     Quantize,
     RoundToBf16,

@@ -1,4 +1,4 @@
-"""BF16: a number per column, those of two columns side by side (ops/cpu/packing.py)."""
+"""BF16: a number per column, those of two columns side by side (ops/cpu/weights/packing.py)."""
 
 from ops.cpu.kernels.formats.records import Floats
 from ops.cpu.kernels.simd import memory

@@ -1,0 +1,1 @@
+"""Packed weights: their memory, and the files that keep them for later starts."""
