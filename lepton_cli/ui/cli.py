@@ -11,26 +11,24 @@ from typing import Annotated, Literal
 import typer
 
 from lepton_cli.engine.library.catalogue import names_model
-from lepton_cli.ui.arguments.batch_options import BatchArguments, ResultOptions, RowOptions
-from lepton_cli.ui.arguments.bench_options import BenchOptions
 from lepton_cli.ui.arguments.command import Command
 from lepton_cli.ui.arguments.completing import complete_model
 from lepton_cli.ui.arguments.config import default_map, known_settings
-from lepton_cli.ui.arguments.diffusion_options import DiffusionOptions
-from lepton_cli.ui.arguments.options import (
+from lepton_cli.ui.arguments.options.answer import AnswerOptions
+from lepton_cli.ui.arguments.options.batch import BatchArguments, ResultOptions, RowOptions
+from lepton_cli.ui.arguments.options.bench import BenchOptions
+from lepton_cli.ui.arguments.options.chat import ConversationOptions, ReplOptions
+from lepton_cli.ui.arguments.options.diffusion import DiffusionOptions
+from lepton_cli.ui.arguments.options.groups import expand_groups, section
+from lepton_cli.ui.arguments.options.model import ModelOptions
+from lepton_cli.ui.arguments.options.prompt import (
     MODEL_HELP,
-    AnswerOptions,
-    ConversationOptions,
-    ModelOptions,
     PositionalArguments,
     PromptOptions,
-    ReplOptions,
     RunOptions,
-    expand_groups,
-    section,
 )
+from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import gather
-from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from lepton_cli.ui.arguments.setting_names import names_of, note_unknown
 from lepton_cli.ui.arguments.usage.guesses import LeptonGroup
 from lepton_cli.ui.arguments.words import is_on_command_line, model_and_text, only_model

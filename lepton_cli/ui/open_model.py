@@ -9,7 +9,8 @@ from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.loading.placement import GpuLayers
 from lepton_cli.engine.loading.plan import LoadOptions, SpecType
 from lepton_cli.engine.model import Model
-from lepton_cli.ui.arguments.options import ConversationOptions, ModelOptions
+from lepton_cli.ui.arguments.options.chat import ConversationOptions
+from lepton_cli.ui.arguments.options.model import ModelOptions
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.terminal.notes import note

@@ -23,7 +23,7 @@ from lepton_cli.engine.text.reading import (
     utf8,
     without_newline,
 )
-from lepton_cli.ui.arguments.options import PromptOptions
+from lepton_cli.ui.arguments.options.prompt import PromptOptions
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
 

@@ -12,11 +12,12 @@ from lepton_cli.engine.model import Model
 from lepton_cli.engine.sampling.author_defaults import apply_author_defaults
 from lepton_cli.engine.sampling.sampler import Sampling, parse_samplers, parse_sampling_sequence
 from lepton_cli.engine.sampling.setting import aliases
-from lepton_cli.ui.arguments.constraint_options import constraint_of
-from lepton_cli.ui.arguments.diffusion_options import DiffusionOptions
-from lepton_cli.ui.arguments.options import AnswerOptions, ConversationOptions
+from lepton_cli.ui.arguments.constraints import constraint_of
+from lepton_cli.ui.arguments.options.answer import AnswerOptions
+from lepton_cli.ui.arguments.options.chat import ConversationOptions
+from lepton_cli.ui.arguments.options.diffusion import DiffusionOptions
+from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import expand_escapes
-from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from quant.errors import UsageError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any
 from lepton_cli.engine.library.catalogue import LIST_HINT, names_model, resolve
 from lepton_cli.ui.arguments.command import LINE, Line
 from lepton_cli.ui.arguments.config import origin_of
-from lepton_cli.ui.arguments.options import PositionalArguments
+from lepton_cli.ui.arguments.options.prompt import PositionalArguments
 from quant.errors import UsageError
 
 BUILTIN = "builtin"

@@ -22,11 +22,13 @@ from lepton_cli.engine.jobs.wording import Wording
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.text.reading import checked
-from lepton_cli.ui.arguments.batch_options import ResultOptions, RowOptions
-from lepton_cli.ui.arguments.constraint_options import check_form
-from lepton_cli.ui.arguments.options import AnswerOptions, ConversationOptions, ModelOptions
+from lepton_cli.ui.arguments.constraints import check_form
+from lepton_cli.ui.arguments.options.answer import AnswerOptions
+from lepton_cli.ui.arguments.options.batch import ResultOptions, RowOptions
+from lepton_cli.ui.arguments.options.chat import ConversationOptions
+from lepton_cli.ui.arguments.options.model import ModelOptions
+from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import expand_escapes
-from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from lepton_cli.ui.arguments.settings import generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.open_model import load_options, open_model

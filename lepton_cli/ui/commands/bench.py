@@ -10,7 +10,7 @@ from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.loading.plan import CacheTypes
 from lepton_cli.engine.measure.benchmark import Schedule, Setup, benchmark
 from lepton_cli.engine.measure.workload import Trial
-from lepton_cli.ui.arguments.bench_options import BenchOptions
+from lepton_cli.ui.arguments.options.bench import BenchOptions
 from lepton_cli.ui.open_model import gpu_layers
 from lepton_cli.ui.reports import bench_tables, roofline
 from lepton_cli.ui.terminal.notes import note

@@ -7,15 +7,12 @@ from lepton_cli.engine.chat.autosave import is_session, read_session, sessions_f
 from lepton_cli.engine.chat.chats import find_chat, latest_session, saved_first, sessions_first
 from lepton_cli.engine.library.catalogue import packaged, resolve
 from lepton_cli.engine.model import Model
-from lepton_cli.ui.arguments.constraint_options import check_form
-from lepton_cli.ui.arguments.options import (
-    AnswerOptions,
-    ConversationOptions,
-    ModelOptions,
-    ReplOptions,
-)
+from lepton_cli.ui.arguments.constraints import check_form
+from lepton_cli.ui.arguments.options.answer import AnswerOptions
+from lepton_cli.ui.arguments.options.chat import ConversationOptions, ReplOptions
+from lepton_cli.ui.arguments.options.model import ModelOptions
+from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import typed_prompt
-from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from lepton_cli.ui.arguments.settings import generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.open_model import open_model

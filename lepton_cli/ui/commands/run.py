@@ -14,18 +14,14 @@ from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.prefixes.recall import WORTH_STORING
 from lepton_cli.engine.sampling.sampler import Sampler
-from lepton_cli.ui.arguments.constraint_options import check_form
-from lepton_cli.ui.arguments.diffusion_options import DiffusionOptions
-from lepton_cli.ui.arguments.options import (
-    AnswerOptions,
-    ConversationOptions,
-    ModelOptions,
-    PromptOptions,
-    ReasoningMode,
-    RunOptions,
-)
+from lepton_cli.ui.arguments.constraints import check_form
+from lepton_cli.ui.arguments.options.answer import AnswerOptions
+from lepton_cli.ui.arguments.options.chat import ConversationOptions, ReasoningMode
+from lepton_cli.ui.arguments.options.diffusion import DiffusionOptions
+from lepton_cli.ui.arguments.options.model import ModelOptions
+from lepton_cli.ui.arguments.options.prompt import PromptOptions, RunOptions
+from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import gather
-from lepton_cli.ui.arguments.sampling_options import SamplingOptions
 from lepton_cli.ui.arguments.settings import diffusion_settings, generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.open_model import open_model

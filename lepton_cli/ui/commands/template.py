@@ -7,7 +7,7 @@ from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.text.messages import Message
 from lepton_cli.engine.text.template import load_template
 from lepton_cli.engine.text.tokenizer import build_tokenizer
-from lepton_cli.ui.arguments.options import ConversationOptions
+from lepton_cli.ui.arguments.options.chat import ConversationOptions
 from lepton_cli.ui.arguments.settings import template_settings
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.terminal.notes import note

@@ -17,7 +17,7 @@ from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.loading.memory import out_of_memory
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.text.messages import Message
-from lepton_cli.ui.arguments.options import ReasoningMode
+from lepton_cli.ui.arguments.options.chat import ReasoningMode
 from lepton_cli.ui.terminal.background import ask_background
 from lepton_cli.ui.terminal.interrupt import interrupting
 from lepton_cli.ui.terminal.meter import level

@@ -9,7 +9,7 @@ from typing import TextIO
 from lepton_cli.engine.events import Done
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.text.reading import decoded
-from lepton_cli.ui.arguments.options import ReasoningMode
+from lepton_cli.ui.arguments.options.chat import ReasoningMode
 from lepton_cli.ui.repl.dialogue import ChatOptions, Dialogue, Draft, LoadModel, remarks
 from lepton_cli.ui.repl.line_editor import LineEditor
 from lepton_cli.ui.repl.slash_commands import run_command

@@ -9,7 +9,7 @@ from lepton_cli.engine.decoding.generation import Generation, checked_variables
 from lepton_cli.engine.library.suggestions import did_you_mean
 from lepton_cli.engine.sampling.sampler import Sampling, parse_samplers
 from lepton_cli.engine.sampling.setting import Setting, settings_of
-from lepton_cli.ui.arguments.options import ReasoningMode
+from lepton_cli.ui.arguments.options.chat import ReasoningMode
 from lepton_cli.ui.arguments.prompt import expand_escapes
 from lepton_cli.ui.repl.dialogue import Dialogue
 from lepton_cli.ui.terminal.theme import Theme

@@ -12,7 +12,7 @@ from lepton_cli.engine.jobs.planning import Fingerprint, Job
 from lepton_cli.engine.jobs.prose import TextOutput
 from lepton_cli.engine.jobs.records import Label, Record, line_of
 from lepton_cli.engine.library.outputs import is_stream, open_stream
-from lepton_cli.ui.arguments.batch_options import ResultOptions
+from lepton_cli.ui.arguments.options.batch import ResultOptions
 from lepton_cli.ui.terminal.output import emit
 from quant.errors import LeptonError, UsageError
 

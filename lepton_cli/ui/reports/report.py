@@ -14,7 +14,7 @@ from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.sampling.setting import record
 from lepton_cli.engine.text.tokenizer import Tokenizer
-from lepton_cli.ui.arguments.options import ReasoningMode
+from lepton_cli.ui.arguments.options.chat import ReasoningMode
 from lepton_cli.ui.reports.code_blocks import Which, extracted
 from lepton_cli.ui.terminal.output import LineWriter, emit_json
 from lepton_cli.ui.terminal.terminal import redraws, sanitize, uses_color

@@ -8,7 +8,7 @@ from threading import Event as Flag
 from lepton_cli.engine.decoding.scheduler import Request
 from lepton_cli.engine.library.json_values import Plain, plain
 from lepton_cli.engine.library.sizes import counted
-from lepton_cli.ui.arguments.options import RunOptions
+from lepton_cli.ui.arguments.options.prompt import RunOptions
 from lepton_cli.ui.reports.code_blocks import Which, extracted, missing_block, without_block
 from lepton_cli.ui.reports.report import Start, ending, extraction
 from lepton_cli.ui.terminal.notes import note

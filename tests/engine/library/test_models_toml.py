@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 
 from lepton_cli.engine.library.catalogue import load_aliases
-from lepton_cli.ui.arguments.sampling_options import SamplingOptions
+from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from quant.errors import LeptonError
 
 

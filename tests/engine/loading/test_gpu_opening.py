@@ -15,7 +15,8 @@ from lepton_cli.engine.loading.placement import RESERVE
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.measure import diagnosis
 from lepton_cli.engine.model import open_model
-from lepton_cli.ui.arguments.options import ConversationOptions, ModelOptions
+from lepton_cli.ui.arguments.options.chat import ConversationOptions
+from lepton_cli.ui.arguments.options.model import ModelOptions
 from lepton_cli.ui.open_model import draft_options, load_options
 from ops.backend import CardBackend, CardMeter, CpuBackend
 from ops.cuda.device.probe import Card, Missing

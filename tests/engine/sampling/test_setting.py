@@ -18,8 +18,8 @@ from lepton_cli.engine.jobs.planning import Recipe
 from lepton_cli.engine.jobs.wording import Wording
 from lepton_cli.engine.sampling.sampler import Sampling
 from lepton_cli.engine.sampling.setting import Setting, aliases, record, setting, settings_of
-from lepton_cli.ui.arguments.options import AnswerOptions
-from lepton_cli.ui.arguments.sampling_options import SamplingOptions
+from lepton_cli.ui.arguments.options.answer import AnswerOptions
+from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.repl.dialogue import ChatOptions, Dialogue
 from lepton_cli.ui.repl.values import VALUES, setting_values
 from lepton_cli.ui.reports.report import Start

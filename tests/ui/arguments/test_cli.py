@@ -11,7 +11,8 @@ import typer
 from lepton_cli.__main__ import run
 from lepton_cli.engine import model
 from lepton_cli.engine.decoding import generation
-from lepton_cli.ui.arguments import options
+from lepton_cli.ui.arguments.options import answer as answer_options
+from lepton_cli.ui.arguments.options import model as model_options
 from lepton_cli.ui.arguments.usage.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS
 from lepton_cli.ui.cli import app
 from lepton_cli.version import __version__
@@ -294,9 +295,9 @@ def test_a_fault_in_another_thread_ends_the_command_too(monkeypatch, told, state
 @pytest.mark.parametrize(
     ("option", "setting"),
     [
-        (options.Backend, model.Backend),
-        (options.Overflow, generation.Overflow),
-        (options.KVType, formats.CacheType),
+        (model_options.Backend, model.Backend),
+        (answer_options.Overflow, generation.Overflow),
+        (model_options.KVType, formats.CacheType),
     ],
 )
 def test_choices_are_the_engines(option, setting):

@@ -30,7 +30,7 @@ from lepton_cli.engine.measure.benchmark import (
 )
 from lepton_cli.engine.measure.workload import Pass, Trial
 from lepton_cli.engine.text.tokenizer import build_tokenizer
-from lepton_cli.ui.arguments.bench_options import BenchOptions
+from lepton_cli.ui.arguments.options.bench import BenchOptions
 from lepton_cli.ui.commands.bench import plan
 from lepton_cli.ui.reports import bench_tables, roofline
 from ops.backend import cpu_arithmetic

@@ -15,7 +15,7 @@ import pytest
 
 from lepton_cli.engine.text import reading as texts
 from lepton_cli.ui.arguments import prompt as prompts
-from lepton_cli.ui.arguments.options import PromptOptions
+from lepton_cli.ui.arguments.options.prompt import PromptOptions
 from lepton_cli.ui.arguments.prompt import expand_escapes, gather
 from quant.errors import UsageError
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from lepton_cli.ui.arguments.options import GPU_LAYERS, section
+from lepton_cli.ui.arguments.options.groups import section
+from lepton_cli.ui.arguments.options.model import GPU_LAYERS
 
 Backend = Literal["auto", "cpu", "cuda"]
 Format = Literal["md", "json", "jsonl", "csv"]

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from lepton_cli.ui.arguments.options import ONE_WORD, PositionalArguments, section
+from lepton_cli.ui.arguments.options.groups import section
+from lepton_cli.ui.arguments.options.prompt import ONE_WORD, PositionalArguments
 
 InputFormat = Literal["auto", "lines", "jsonl", "json", "csv", "tsv"]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from lepton_cli.ui.arguments.options import section
+from lepton_cli.ui.arguments.options.groups import section
 
 _diffusion = section("Models that generate by diffusion (Dream, LLaDA, RND1)")
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from lepton_cli.engine.constraints.constraint import Constraint, find_constraint
-from lepton_cli.ui.arguments.options import AnswerOptions
+from lepton_cli.ui.arguments.options.answer import AnswerOptions
 from lepton_cli.ui.arguments.text_values import one_text
 from quant.errors import UsageError
 

@@ -7,7 +7,7 @@ default, but not a flag, variable or config file.
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from lepton_cli.ui.arguments.options import section
+from lepton_cli.ui.arguments.options.groups import section
 
 _sampling = section("Sampling")
 

@@ -1,0 +1,1 @@
+"""The options that commands share, a dataclass for each group of them."""
