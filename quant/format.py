@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from quant import floats, iquants, kquants, legacy, ternary
+from quant import codebooks, few_bits, floats, iquants, kquants, legacy, ternary
 from quant import microscaling as mx
 from quant.bits import Blocks, Bytes, Floats
 from quant.errors import ModelFileError, UsageError
@@ -20,11 +20,12 @@ CHUNK = 1 << 17
 """Weights converted at a time: small enough for the CPU caches, large enough for NumPy."""
 
 DAMAGED = "the file is damaged: download it again"
+NO_WEIGHTS = "the file is damaged or wrongly converted: get another one"
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a block of weights is stored. Without `dequantize` only its name and size are known."""
+    """How a block of weights is stored. A type without `dequantize` holds no weights."""
 
     name: str
     id: int  # in GGUF files
@@ -43,7 +44,7 @@ class Format:
 
 
 def _sized(name: str, id_: int, block_size: int, block_bytes: int) -> Format:
-    """A format that Lepton recognises by name and size but does not read yet."""
+    """A type that occurs in no weights: of activations, or of plain numbers."""
     return Format(name, id_, block_size, np.dtype(f"V{block_bytes}"))
 
 
@@ -62,27 +63,27 @@ _TABLE = (
     Format("Q5_K", 13, 256, kquants.Q5_K, kquants.dequantize_q5_k),
     Format("Q6_K", 14, 256, kquants.Q6_K, kquants.dequantize_q6_k),
     _sized("Q8_K", 15, 256, 292),
-    _sized("IQ2_XXS", 16, 256, 66),
-    _sized("IQ2_XS", 17, 256, 74),
-    _sized("IQ3_XXS", 18, 256, 98),
-    _sized("IQ1_S", 19, 256, 50),
+    Format("IQ2_XXS", 16, 256, codebooks.IQ2_XXS, codebooks.dequantize_iq2_xxs),
+    Format("IQ2_XS", 17, 256, codebooks.IQ2_XS, codebooks.dequantize_iq2_xs),
+    Format("IQ3_XXS", 18, 256, codebooks.IQ3_XXS, codebooks.dequantize_iq3_xxs),
+    Format("IQ1_S", 19, 256, codebooks.IQ1_S, codebooks.dequantize_iq1_s),
     Format("IQ4_NL", 20, 32, iquants.IQ4_NL, iquants.dequantize_iq4_nl),
-    _sized("IQ3_S", 21, 256, 110),
-    _sized("IQ2_S", 22, 256, 82),
+    Format("IQ3_S", 21, 256, codebooks.IQ3_S, codebooks.dequantize_iq3_s),
+    Format("IQ2_S", 22, 256, codebooks.IQ2_S, codebooks.dequantize_iq2_s),
     Format("IQ4_XS", 23, 256, iquants.IQ4_XS, iquants.dequantize_iq4_xs),
     _sized("I8", 24, 1, 1),
     _sized("I16", 25, 1, 2),
     _sized("I32", 26, 1, 4),
     _sized("I64", 27, 1, 8),
     _sized("F64", 28, 1, 8),
-    _sized("IQ1_M", 29, 256, 56),
+    Format("IQ1_M", 29, 256, codebooks.IQ1_M, codebooks.dequantize_iq1_m),
     Format("BF16", 30, 1, floats.BF16, floats.dequantize_bf16, floats.quantize_bf16),
     Format("TQ1_0", 34, 256, ternary.TQ1_0, ternary.dequantize_tq1_0),
     Format("TQ2_0", 35, 256, ternary.TQ2_0, ternary.dequantize_tq2_0),
     Format("MXFP4", 39, 32, mx.MXFP4, mx.dequantize_mxfp4, mx.quantize_mxfp4),
-    _sized("NVFP4", 40, 64, 36),
-    _sized("Q1_0", 41, 128, 18),
-    _sized("Q2_0", 42, 64, 18),
+    Format("NVFP4", 40, 64, mx.NVFP4, mx.dequantize_nvfp4),
+    Format("Q1_0", 41, 128, few_bits.Q1_0, few_bits.dequantize_q1_0),
+    Format("Q2_0", 42, 64, few_bits.Q2_0, few_bits.dequantize_q2_0),
 )
 
 FORMATS: Mapping[str, Format] = MappingProxyType({kind.name: kind for kind in _TABLE})
@@ -113,7 +114,7 @@ def format_by_id(id_: int) -> Format:
     if id_ not in _BY_ID:
         raise ModelFileError(
             f"unknown tensor type {id_}",
-            "the file is damaged, or newer than this version of Lepton",
+            "the file is damaged, or newer than this Lepton: download it again, or update Lepton",
         )
     return _BY_ID[id_]
 
@@ -133,14 +134,10 @@ def dequantize(kind: Format, raw: Bytes) -> Floats:  # (..., row bytes) -> (...,
     """Converts rows of bytes to weights, exactly as llama.cpp does.
 
     Besides the result it uses a few megabytes of memory, whatever the size of the tensor. Raises
-    ModelFileError for an unsupported format and for rows that end inside a block.
+    ModelFileError for a type without weights and for rows that end inside a block.
     """
     if kind.dequantize is None:
-        readable = ", ".join(other.name for other in _TABLE if other.dequantize)
-        raise ModelFileError(
-            f"tensor type {kind.name} is recognised but not supported yet",
-            f"use a file of another quantization; Lepton reads {readable}",
-        )
+        raise ModelFileError(f"the tensor type {kind.name} holds no weights", NO_WEIGHTS)
     *rows, length = raw.shape
     if length % kind.block_bytes:
         raise ModelFileError(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ops.interface import Linear, Weight, check_widths
 from quant.errors import ModelFileError
-from quant.format import FORMATS
+from quant.format import FORMATS, NO_WEIGHTS
 from quant.gguf import GGUF, Tensor
 
 INCOMPLETE = "the file is incomplete or wrongly converted"  # a hint
@@ -57,7 +57,7 @@ class Weights:
         tensor = self._file.tensors[name]
         if tensor.format.dequantize is None:
             message = f"{self._file.path}: the tensor {name} has the type {tensor.format.name}"
-            raise ModelFileError(f"{message}, which Lepton does not compute with yet")
+            raise ModelFileError(f"{message}, which holds no weights", NO_WEIGHTS)
         return _weight(tensor)
 
     def integers(self, name: str, below: int) -> NDArray[np.float32]:  # (rows, columns)

@@ -56,7 +56,9 @@ GELU_TABLE = 1e-6
 ROUNDED = {"F32": 1e-10, "F16": 2e-6, "BF16": 1e-4, "Q8_0": 5e-4, "Q4_0": 5e-4, "Q4_1": 6e-4}
 ROUNDED |= {"Q5_0": 6e-4, "Q5_1": 6e-4, "IQ4_NL": 6e-4, "IQ4_XS": 1.2e-3, "Q2_K": 1.2e-3}
 ROUNDED |= {"Q3_K_M": 1.2e-3, "Q4_K_M": 1.2e-3, "Q5_K_M": 1.2e-3, "Q6_K": 1.2e-3}
-ROUNDED |= {"TQ1_0": 1.3e-3, "TQ2_0": 1.3e-3}
+ROUNDED |= {"TQ1_0": 1.3e-3, "TQ2_0": 1.3e-3, "Q1_0": 6e-4, "Q2_0": 7e-4}
+ROUNDED |= dict.fromkeys(("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S"), 1.3e-3)
+ROUNDED |= dict.fromkeys(("IQ3_XXS", "IQ3_S"), 1.3e-3)
 
 
 def test_every_architecture_can_be_imported_and_was_checked():

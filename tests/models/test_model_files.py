@@ -13,6 +13,7 @@ from lepton_cli.models.parts.attention import falling_slopes
 from ops.operations.attention import Attention, Rotate
 from ops.operations.norms import RmsNorm
 from quant.errors import ModelFileError
+from quant.format import FORMATS
 from quant.gguf import GGUF
 
 
@@ -333,9 +334,14 @@ def test_absurd_rotary_keys_are_refused(tmp_path, key, value):
     assert key in refused(path)
 
 
-def test_a_format_without_arithmetic_is_named(shared_data):
-    message = refused(shared_data("quants") / "tiny-IQ2_XS.gguf")
-    assert "IQ2_XS" in message and "tensor" in message
+def test_a_weight_of_a_type_that_holds_none_is_named(tmp_path):
+    path, name = write_model(tmp_path / "m.gguf"), b"blk.0.attn_k.weight"
+    raw = bytearray(path.read_bytes())
+    kind = raw.index(name) + len(name) + 4 + 2 * 8  # behind the number of dimensions, and two
+    raw[kind : kind + 4] = FORMATS["I32"].id.to_bytes(4, "little")
+    path.write_bytes(raw)
+    message = refused(path)
+    assert "blk.0.attn_k.weight" in message and "I32" in message
 
 
 def test_blocks_that_guess_further_tokens_are_left_out_and_no_others(tmp_path):
