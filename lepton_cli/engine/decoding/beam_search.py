@@ -6,17 +6,20 @@ samplers and seeds have no effect. Ties go to the earlier beam and the lower id.
 
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_cli.engine.decoding.answer import no_answer, split_reasoning
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.window import Passes
 from lepton_cli.engine.events import FinishReason
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.sampling.logprobs import log_probabilities
+from lepton_cli.engine.text.streaming import ReasoningFormat
+from lepton_cli.engine.text.tokenizer import Tokenizer
 from ops.interface import Interrupted, Step
 from ops.logits import Values
 from ops.state.sequence import SequenceState
@@ -38,6 +41,19 @@ class Beam:
     def score(self) -> float:
         return self.logprob / max(1, len(self.token_ids) + (self.reason == "stop"))
 
+    def decoded(
+        self,
+        prompt: Sequence[int],
+        tokenizer: Tokenizer,
+        generation: Generation,
+        reasoning: ReasoningFormat | None,
+    ) -> "Beam":
+        """The same with its text and reasoning."""
+        drawn = self.token_ids
+        text, thought, thinks = split_reasoning(drawn, prompt, tokenizer, generation, reasoning)
+        unmet = no_answer(text, self.reason, len(drawn)) if thinks else None
+        return replace(self, text=text, reasoning=thought, unmet=unmet)
+
 
 @dataclass(frozen=True, slots=True)
 class BeamRules:
@@ -50,6 +66,21 @@ class BeamRules:
     excluded: Collection[int]
     max_tokens: int | None
     stops: Callable[[Sequence[int]], bool]
+
+    @classmethod
+    def of(
+        cls, generation: Generation, tokenizer: Tokenizer, suppressed: Collection[int]
+    ) -> "BeamRules":
+        """`suppressed`: tokens that are never drawn."""
+        ends = () if generation.ignore_eos else tokenizer.end_of_generation
+        excluded = {*suppressed, *(tokenizer.end_of_generation if generation.ignore_eos else ())}
+        excluded |= {token for token, bias in generation.sampling.logit_bias if bias == -np.inf}
+        return cls(
+            ends,
+            excluded,
+            generation.max_tokens,
+            lambda drawn: any(stop in tokenizer.decode(drawn) for stop in generation.stop),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -145,6 +145,16 @@ def shifted(ids: Sequence[int], size: int, keep: int) -> list[int]:
     return [*ids[:keep], *ids[max(keep + 1, size // 2) :]]
 
 
+def check_ids(ids: Sequence[int], vocabulary: int) -> None:
+    """Raises UsageError for a prompt that is empty, or has ids that are no tokens."""
+    if not len(ids):
+        raise UsageError("the prompt is empty", "give at least one token")
+    low, high = min(ids), max(ids)
+    if low < 0 or high >= vocabulary:
+        wrong = low if low < 0 else high
+        raise UsageError(f"the token id {wrong} is outside the vocabulary of {vocabulary}")
+
+
 def fit(
     ids: Sequence[int], size: int, overflow: Overflow, keep: int = 0, longest: int = 0
 ) -> list[int]:
