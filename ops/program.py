@@ -74,6 +74,14 @@ class Program:
         return min(tables, default=None)
 
     @property
+    def vocabulary(self) -> int:
+        """How many tokens it knows: those whose logits it gives, or whose rows it reads."""
+        if self.output.kind == "logits":
+            return self.output.buffer.width
+        tables = (op.table for op in self.operations if isinstance(op, Embed))
+        return next(table.rows for table in tables)
+
+    @property
     def sees_whole_runs(self) -> bool:
         """Whether tokens see those behind them, so that a sequence has to be run in one step."""
         return any(op.heads.sees == "run" for op in self.operations if isinstance(op, Attention))

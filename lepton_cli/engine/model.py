@@ -6,23 +6,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine.constraints.constraint import JsonSchema, find_constraint
-from lepton_cli.engine.decoding.answer import Answer, no_answer, split_reasoning
+from lepton_cli.engine.decoding.answer import Answer
 from lepton_cli.engine.decoding.audit import AuditLog
 from lepton_cli.engine.decoding.beam_search import Beam, BeamRules, BeamSearch, check_beams
 from lepton_cli.engine.decoding.diffusion import Masks, check_possible, diffusion_events
-from lepton_cli.engine.decoding.generation import Generation, fit, protected_tokens
+from lepton_cli.engine.decoding.generation import Generation, check_ids, fit, protected_tokens
 from lepton_cli.engine.decoding.next_token import NextTokens
 from lepton_cli.engine.decoding.scheduler import Batch, Outcome, Request
 from lepton_cli.engine.decoding.single import answer_events, turns_of
 from lepton_cli.engine.decoding.speculation import Guessers
 from lepton_cli.engine.decoding.window import Passes, Window
+from lepton_cli.engine.embedding.embeddings import Embeddings, Texts, open_embeddings
 from lepton_cli.engine.events import Done, Event, Text
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.json_values import Plain
@@ -36,9 +36,9 @@ from lepton_cli.engine.loading.prepare import prepare
 from lepton_cli.engine.prefixes.recall import Prefixes, key_of, prefix_folder
 from lepton_cli.engine.sampling.sampler import Mask, Sampler, Sampling
 from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
+from lepton_cli.models.pooling import Pooling
 from ops.backend import Meter, NoMeter, Resources, cpu_arithmetic
 from ops.compiled.kernel_folder import Compiling
-from ops.interface import BLOCK
 from ops.machine import default_threads
 from ops.profile import OperatorTime
 from ops.state.formats import CacheType
@@ -71,7 +71,7 @@ class Model:
         choice = default_threads()
         self.threads = options.threads or choice.count
         self.threads_reason = "asked for" if options.threads else choice.reason
-        resources = Resources(self.threads, kernel_folder(), on_compile or _silent)
+        resources = Resources(self.threads, kernel_folder(), on_compile or (lambda compiling: None))
         prepared = prepare(file, options, resources, on_plan, beside.plan if beside else None)
         plan, limits = prepared.plan, prepared.limits
         self.plan: Plan = plan
@@ -87,13 +87,16 @@ class Model:
         whole = self._program.sees_whole_runs
         self._passes = Passes(self._runner, limits.tokens, limits.outputs, whole=whole)
         self._positions = Window(self._passes, plan.context)
+        self._embeddings = open_embeddings(
+            prepared, self._passes, options, file.metadata, lambda: self.tokenizer
+        )
         self._guessers = Guessers(
             NextTokens(head, limits.tokens) if head else None,
             has_lookup=options.may_guess_by("ngram-simple"),
         )
         self.draft: Model | None = None
         self._audit: AuditLog | None = None
-        self.vocabulary_size = self._program.output.buffer.width
+        self.vocabulary_size = self._program.vocabulary
 
     @property
     def longest_context(self) -> int:
@@ -195,15 +198,9 @@ class Model:
         """
         prompt, answer, keep = self._begin(ids, generation)
         if self._passes.whole:
-            events = diffusion_events(
-                answer,
-                prompt,
-                self._positions,
-                Masks.of(self.metadata, self.vocabulary_size),
-                generation,
-                dropped=len(ids) - len(prompt),
-                interrupt=interrupt,
-            )
+            masks, dropped = Masks.of(self.metadata, self.vocabulary_size), len(ids) - len(prompt)
+            inputs = answer, prompt, self._positions, masks, generation
+            events = diffusion_events(*inputs, dropped=dropped, interrupt=interrupt)
         else:
             speculation = self._guessers.speculation(generation.draft_max, generation.draft_p_min)
             self._positions.follower = self._guessers.head if speculation else None
@@ -240,6 +237,30 @@ class Model:
             return batch.outcomes(requests, many, interrupt)
         return log.log_outcomes(requests, lambda logged: batch.outcomes(logged, many, interrupt))
 
+    @property
+    def embeddings(self) -> Embeddings:
+        """Of a model that was opened for embeddings. Raises UsageError."""
+        if self._embeddings is None:
+            message = f"{self.path} was opened to generate text, not for embeddings"
+            raise UsageError(message, "open it with pooling='mean' (or 'last', 'cls', 'none')")
+        return self._embeddings
+
+    def embed(
+        self, texts_or_ids: Texts, *, normalize: bool = True, truncate: bool = False
+    ) -> NDArray[np.float32]:  # (n, width)
+        """The vectors of texts, of length 1 if `normalize`. Raises LeptonError.
+
+        Texts get the model's special tokens, ids do not. Longer ones than the context are refused,
+        or cut if `truncate`. Without pooling there is a row for each token.
+        """
+        return self.embeddings.embed(texts_or_ids, normalize=normalize, truncate=truncate)
+
+    def rerank(
+        self, query: str, texts: Sequence[str], *, truncate: bool = False
+    ) -> NDArray[np.float32]:  # (n,)
+        """How well each text answers the query, by a reranker. Raises LeptonError."""
+        return self.embeddings.rerank(query, texts, truncate=truncate)
+
     def audit(self, path: Path) -> None:
         """From now on each answer is logged in this file (see audit.py). Raises UsageError."""
         named: dict[str, Plain] = {
@@ -262,23 +283,13 @@ class Model:
         self._passes.check_causal()
         tokenizer = self.tokenizer
         prompt = self._fit(ids, generation, protected_tokens(ids, tokenizer.bos))
-        ends, stops = tokenizer.end_of_generation, generation.stop
-        excluded = {*self._suppressed(), *(ends if generation.ignore_eos else ())}
-        excluded |= {token for token, bias in generation.sampling.logit_bias if bias == -np.inf}
-        rules = BeamRules(
-            () if generation.ignore_eos else ends,
-            excluded,
-            generation.max_tokens,
-            lambda drawn: any(stop in tokenizer.decode(drawn) for stop in stops),
-        )
+        rules = BeamRules.of(generation, tokenizer, self._suppressed())
         search = BeamSearch(self._passes, self.context_size, rules, width)
         reasoning = self.template.reasoning if generation.split_reasoning else None
-        beams = []
-        for beam in search.run(prompt, interrupt):
-            drawn = beam.token_ids
-            text, thought, thinks = split_reasoning(drawn, prompt, tokenizer, generation, reasoning)
-            unmet = no_answer(text, beam.reason, len(drawn)) if thinks else None
-            beams.append(replace(beam, text=text, reasoning=thought, unmet=unmet))
+        beams = [
+            beam.decoded(prompt, tokenizer, generation, reasoning)
+            for beam in search.run(prompt, interrupt)
+        ]
         if self._audit:
             self._audit.log_beams(ids, generation, beams)
         return beams
@@ -395,18 +406,15 @@ class Model:
         if self.draft is not None:
             self.draft.close()
         self._guessers.close()
+        if self._embeddings is not None:
+            self._embeddings.embedder.close()
         self._positions.clear()
         self._runner.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.close()
 
     def _begin(self, ids: Sequence[int], generation: Generation) -> tuple[list[int], Answer, int]:
@@ -441,25 +449,13 @@ class Model:
         return Guides(self.tokenizer)
 
     def _batch_limit(self) -> int:
-        """The bytes of state that a batch may use: half of the free memory.
-
-        In host memory at most what the plan reserves and leaves.
-        """
-        layout = self._passes.pool.layout
-        planned = -(-self.context_size // BLOCK) * layout.block_bytes + layout.slot_bytes
-        room = self._runner.room() * max(1, layout.block_bytes) // 2
-        if self.plan.cache or layout.slots:
-            room = min(room, planned + self.plan.left.bytes)
-        return max(planned, room)
+        return self.plan.batch_bytes(self._passes.pool.layout, self._runner.room())
 
     def _check(self, ids: Sequence[int]) -> None:
-        if not len(ids):
-            raise UsageError("the prompt is empty", "give at least one token")
-        low, high = min(ids), max(ids)
-        if low < 0 or high >= self.vocabulary_size:
-            wrong = low if low < 0 else high
-            message = f"the token id {wrong} is outside the vocabulary of {self.vocabulary_size}"
-            raise UsageError(message)
+        if self._embeddings is not None:
+            message = f"{self.path} was opened for embeddings, not to generate text"
+            raise UsageError(message, "open it with pooling=None, if it can generate")
+        check_ids(ids, self.vocabulary_size)
 
 
 def load(
@@ -469,10 +465,15 @@ def load(
     ctx: int | None = None,
     kv: CacheType = "f16",
     gpu_layers: GpuLayers = "auto",
+    pooling: Pooling | Literal["file", "if named"] | None = "if named",
 ) -> Model:
-    """Opens a model by path or by name (see `lepton models`). Raises LeptonError."""
-    options = LoadOptions(backend, threads, ctx, (kv, kv), gpu_layers=gpu_layers, spec_types="auto")
-    return open_model(path, options)
+    """Opens a model by path or by name (see `lepton models`). Raises LeptonError.
+
+    Encoders, and files that name a pooling, are opened for `embed` and `rerank`; any other is with
+    a `pooling` given. Without one (None) a model is opened to generate.
+    """
+    options = LoadOptions(backend, threads, ctx, (kv, kv), gpu_layers=gpu_layers)
+    return open_model(path, replace(options, spec_types="auto", pooling=pooling))
 
 
 def open_model(
@@ -493,7 +494,3 @@ def load_tokenizer(path: str | Path) -> Tokenizer:
 
 def kernel_folder() -> Path:
     return cache_folder() / "kernels"
-
-
-def _silent(compiling: Compiling) -> None:
-    """Ignores the compiler's progress."""

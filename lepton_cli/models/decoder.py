@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, get_args
 
 import numpy as np
 
+from lepton_cli.models.classifier import Classifier
 from lepton_cli.models.keys import MAX_HEAD_WIDTH, Keys
 from lepton_cli.models.parts.attention import GroupedAttention
 from lepton_cli.models.parts.block import LayerNorm, Mixer, Norm, PreNorm, RmsNorm, Sum
@@ -56,7 +57,9 @@ class Decoder:
     global_first: ClassVar[bool] = False  # and it is the first of them, not the last
     default_window: ClassVar[int | None] = 0  # of local layers; None: the file must say it
     stretches_local: ClassVar[bool] = False  # positions of local layers, as those of the others
-    sees: ClassVar[Literal["past", "run"]] = "past"  # see Heads
+    sees: Literal["past", "run"] = "past"  # see Heads
+    generates: bool = True  # or it is an encoder: a pass ends in rows, without logits
+    classifier: ClassVar[Classifier] = Classifier()  # of files with a head that judges texts
     has_next_token: ClassVar[bool] = False
     """The first of its further blocks guesses tokens, as `NextTokenHead` does."""
     ignored: ClassVar[frozenset[str]] = frozenset()  # tensors that are known to be of no use
@@ -67,14 +70,15 @@ class Decoder:
         """`context` is the number of positions in use, on which long-rope factors depend."""
         self.keys = Keys(file.metadata)
         if self.sees == "past" and not self.keys.boolean("attention.causal", True):
-            raise self.keys.error("attention.causal", "is false: only causal models are decoded")
+            self.sees, self.generates = "run", False
         self.layers, self.width = self.keys.layers(), self.keys.positive("embedding_length")
         self.weights, self.context = Weights(file, self.unapplied), context
         key = f"attention.{self.read_norm()}_epsilon"
         self.eps = self.keys.not_negative(key)
 
-    def forward(self, ops: Operators) -> Array:  # (O, V)
-        return self.logits(ops, self.hidden(ops))
+    def forward(self, ops: Operators) -> Array:  # (O, V), of an encoder (O, D)
+        rows = self.hidden(ops)
+        return self.logits(ops, rows) if self.generates else rows
 
     def hidden(self, ops: Operators) -> Array:  # (O, D)
         """The rows of wanted tokens, from which the logits are computed."""

@@ -8,6 +8,7 @@ import importlib
 from lepton_cli.models.architectures import (
     dense,
     diffusion,
+    encoders,
     gemma,
     glm,
     gpt,
@@ -26,7 +27,7 @@ from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.entry import Entry
 
 FAMILIES = (
-    *(dense, diffusion, gemma, glm, gpt, granite, hybrids, latent, llama),
+    *(dense, diffusion, encoders, gemma, glm, gpt, granite, hybrids, latent, llama),
     *(local_mixtures, mixtures, parallel, phi, qwen, recurrent),
 )
 

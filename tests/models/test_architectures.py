@@ -16,7 +16,14 @@ from quant.errors import UsageError
 from quant.format import dequantize
 from quant.gguf import GGUF
 
-RECORDINGS = sorted({each for entry in ARCHITECTURES.values() for each in entry.recordings})
+RECORDINGS = sorted(
+    {
+        each
+        for name, entry in ARCHITECTURES.items()
+        for each in entry.recordings
+        if decoder_class(name).generates
+    }
+)
 CAUSAL = [
     each
     for name, entry in ARCHITECTURES.items()
@@ -24,7 +31,9 @@ CAUSAL = [
     if decoder_class(name).sees == "past"
 ]
 CAUSAL_PRESETS = sorted(
-    name for name, each in PRESETS.items() if decoder_class(each.architecture).sees == "past"
+    name
+    for name, each in PRESETS.items()
+    if decoder_class(each.architecture).sees == "past" and each.keys.get("attention.causal", True)
 )
 # presets whose layers hand on more than one buffer
 ENTANGLED = {
@@ -46,7 +55,7 @@ UNRECORDED |= {"kimi-k3", "dots3note", "hy_v4"}
 UNRECORDED |= {"afmoe", "laguna", "step35"}
 UNRECORDED |= {"arctic", "cohere2moe", "deepseek2-ocr", "glm-dsa", "granite_swa", "phimoe"}
 UNRECORDED |= {"deepseek4", "glm5-next", "graniteswitch", "grovemoe", "qwen4exp"}
-UNRECORDED |= {"apertus", "arcee", "baichuan", "chameleon", "jais", "jais2", "olmo"}
+UNRECORDED |= {"apertus", "eurobert", "arcee", "baichuan", "chameleon", "jais", "jais2", "olmo"}
 TOLERANCE = {"reference": 1e-10, "cpu": 1e-8}
 GELU_TABLE = 1e-6
 """llama.cpp looks GELU up in half precision, which alone moves logits by so much."""

@@ -16,12 +16,13 @@ from typing import Any
 import gguf
 import numpy as np
 from preset_parts import Preset
-from preset_tokenizers import gpt2_tokenizer, llama_tokenizer
+from preset_tokenizers import bert_tokenizer, gpt2_tokenizer, llama_tokenizer
 from presets_gguf import PRESETS
 
 from quant.bits import Blocks, Bytes, Floats, half_bits
 from quant.format import FORMATS, Format, dequantize, quantize, row_bytes
 
+TOKENIZERS = {"gpt2": gpt2_tokenizer, "bert": bert_tokenizer}
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 CHATML = (
@@ -46,7 +47,7 @@ def write_model(
     and add; what is None there is left out. `dimensions` replaces sizes by letter, `L` is layers.
     """
     chosen = PRESETS[preset]
-    tokenizer = gpt2_tokenizer() if chosen.architecture == "gpt2" else llama_tokenizer()
+    tokenizer = TOKENIZERS.get(chosen.architecture, llama_tokenizer)()
     V = len(tokenizer["tokenizer.ggml.tokens"])
     sizes = _dimensions(FORMATS[weights], V, {**chosen.dimensions, **dimensions})
     keys = {f"{chosen.architecture}.{key}": value for key, value in _keys(chosen, sizes).items()}
@@ -81,22 +82,15 @@ def random_weights(
     if "dmin" in (kind.block.names or ()):
         scales["dmin"] = scales["d"] * _balance(kind, raw)
     else:
-        scales["d"][::2] *= -1
-    _scale(kind, blocks, scales, np.float32(1))
-    _scale(kind, blocks, scales, np.float32(std / dequantize(kind, raw).std()))
+        scales["d"] *= random.choice([-1, 1], scales["d"].shape)
+    _scale(blocks, scales, np.float32(1))
+    _scale(blocks, scales, np.float32(std / dequantize(kind, raw).std()))
     return raw
 
 
-def _scale(kind: Format, blocks: Blocks, scales: Mapping[str, Floats], factor: np.float32) -> None:
+def _scale(blocks: Blocks, scales: Mapping[str, Floats], factor: np.float32) -> None:
     for name, scale in scales.items():
-        bits = half_bits(scale * factor)
-        if kind.name == "NVFP4":  # each a positive E4M3: eight bits less of an f16's magnitude
-            blocks["scales"] = half_bits(np.abs(scale * factor) / 256)[:, None] + 64 >> 7
-        elif kind.name == "IQ1_M":  # d is in the upper four bits of each
-            parts = bits[:, None] << np.array([12, 8, 4, 0], np.uint16) & np.uint16(0xF000)
-            blocks["scales"] = blocks["scales"] & np.uint16(0xFFF) | parts
-        else:
-            blocks[name] = bits
+        blocks[name] = half_bits(scale * factor)
 
 
 def _balance(kind: Format, raw: Bytes) -> np.float32:
@@ -186,14 +180,14 @@ def _add_tensor(
         return
     if _is_matrix(name, shape) and shape[-1] % kind.block_size == 0:
         raw = random_weights(kind, shape, 2 * shape[-1] ** -0.5, random)
-        writer.add_tensor(name, raw.view(np.int8), shape, kind.id)  # the package may not know it
+        writer.add_tensor(name, raw, raw_dtype=gguf.GGMLQuantizationType(kind.id))
     else:
         x = random.standard_normal(shape, dtype=np.float32)
         writer.add_tensor(name, _vector(name, x))
 
 
 def _is_matrix(name: str, shape: tuple[int, ...]) -> bool:
-    kept = ("ffn_gate_inp", "position_embd", "conv1d")
+    kept = ("ffn_gate_inp", "position_embd", "token_types", "conv1d")
     return len(shape) > 1 and name.endswith("weight") and not any(part in name for part in kept)
 
 

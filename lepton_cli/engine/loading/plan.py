@@ -1,5 +1,7 @@
 """Load options, and the plan of a model's memory, checked before anything is loaded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +13,7 @@ from lepton_cli.engine.loading.backends import Backend
 from lepton_cli.engine.loading.placement import GpuLayers, Placement, check_layers
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.keys import Keys
+from lepton_cli.models.pooling import HEADS, OUTPUT, POOLINGS, Pooling
 from lepton_cli.models.registry import ARCHITECTURES, decoder_class
 from ops.backend import CacheTypes as CacheTypes  # for the screen, which imports only the engine
 from ops.interface import BLOCK
@@ -21,6 +24,7 @@ from ops.program import Program
 from ops.recorder import record
 from ops.state.blocks import MAX_CHECKPOINTS
 from ops.state.formats import CacheType
+from ops.state.layout import StateLayout
 from quant.errors import ModelFileError, OutOfMemoryError, UsageError
 from quant.gguf import GGUF
 
@@ -58,6 +62,9 @@ class LoadOptions:
     gpu_layers: GpuLayers = "auto"  # number of last layers on the card; 0: all on the CPU
     spec_types: tuple[SpecType, ...] | Literal["auto"] = ("ngram-simple", "draft-simple")
     """For speculative decoding; auto: also the model's own head if it has one that fits."""
+    pooling: Pooling | Literal["file", "if named"] | None = None
+    """For embeddings, as the file says or otherwise; if named: unless it says nothing and can
+    generate. None: to generate."""
 
     def __post_init__(self) -> None:
         """Raises UsageError: values may come from a user's program."""
@@ -66,6 +73,7 @@ class LoadOptions:
             ("backend", self.backend, get_args(Backend)),
             *(("spec_types", kind, get_args(SpecType)) for kind in self.named_spec_types),
             *(("kv", kind, get_args(CacheType)) for kind in self.kv),
+            ("pooling", self.pooling or "file", (*POOLINGS, "file", "if named")),
         ):
             if value not in known:
                 raise UsageError(f"{name} is {value!r}", f"it may be {', '.join(known)}")
@@ -112,6 +120,17 @@ class Plan:
         """The free memory for another model beside this one."""
         rest = max(0, self.free.bytes - self.total)
         return MemoryLimit(rest, f"{self.free.reason}, beside the model")
+
+    def batch_bytes(self, layout: StateLayout, blocks: int) -> int:
+        """The bytes of state that a batch may use: half of the memory for so many free blocks.
+
+        In host memory at most what the plan reserves and leaves.
+        """
+        planned = -(-self.context // BLOCK) * layout.block_bytes + layout.slot_bytes
+        room = blocks * max(1, layout.block_bytes) // 2
+        if self.cache or layout.slots:
+            room = min(room, planned + self.left.bytes)
+        return max(planned, room)
 
     def with_checkpoints(self, wanted: int, size: int) -> "Plan":
         """The same with as many checkpoints of `size` bytes as are wanted and fit."""
@@ -162,20 +181,34 @@ def build(file: GGUF, context: int) -> Program:
 
 
 def _record(kind: type[Decoder], file: GGUF, context: int) -> Program:
-    try:
+    with naming(file):
         decoder = kind(file, context)
-        program = record(decoder.forward, SourceFile(file))
+        gives: Literal["logits", "hidden"] = "logits" if decoder.generates else "hidden"
+        program = record(decoder.forward, SourceFile(file), gives=gives)
         tokens = decoder.embedding
-        if program.output.buffer.width != tokens.rows:
+        if decoder.generates and program.output.buffer.width != tokens.rows:
             message = f"output.weight has {program.output.buffer.width} rows"
             message += f", {tokens.name} {tokens.rows}"
             raise ModelFileError(message)
+    check_all_used(decoder)
+    return program
+
+
+@contextmanager
+def naming(file: GGUF) -> Iterator[None]:
+    """Names the file in errors that do not."""
+    try:
+        yield
     except ModelFileError as error:
         if str(file.path) in error.message:
             raise
         raise ModelFileError(f"{file.path}: {error.message}", error.hint) from error
-    decoder.weights.check_all_used(decoder.ignored, decoder.further_blocks)
-    return program
+
+
+def check_all_used(decoder: Decoder) -> None:
+    """Raises ModelFileError for a tensor that the model has no use for."""
+    unneeded = HEADS if decoder.generates else HEADS | OUTPUT
+    decoder.weights.check_all_used(decoder.ignored | unneeded, decoder.further_blocks)
 
 
 def trained_context(file: GGUF) -> int:
@@ -184,9 +217,17 @@ def trained_context(file: GGUF) -> int:
 
 
 def limits_of(program: Program, context: int, ubatch: int) -> Limits:
-    """Of a sequence that has to be run in one step, the logits of all tokens may be wanted."""
+    """Of a sequence that has to be run in one step, the logits of all tokens may be wanted.
+
+    A step of texts whose rows are wanted may hold several; one that has to be run in one step may
+    be as long as the context.
+    """
+    whole = program.sees_whole_runs
+    if program.output.kind == "hidden":
+        tokens = max(ubatch, context) if whole else ubatch
+        return Limits(tokens, tokens)
     tokens = min(ubatch, context)
-    return Limits(tokens, tokens if program.sees_whole_runs else min(LOGIT_ROWS, tokens))
+    return Limits(tokens, tokens if whole else min(LOGIT_ROWS, tokens))
 
 
 def plan_memory(

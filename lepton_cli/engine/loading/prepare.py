@@ -1,5 +1,6 @@
 """Opens a model: record the program, choose a backend, place layers, plan memory, open."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -11,6 +12,7 @@ from lepton_cli.engine.loading.memory import process_needs
 from lepton_cli.engine.loading.parts import OpenHead, Parts
 from lepton_cli.engine.loading.placement import Placement, place, too_large
 from lepton_cli.engine.loading.plan import LoadOptions, Plan
+from lepton_cli.engine.loading.texts import LONGEST, TextModel, names_pooling
 from ops.backend import (
     Backend,
     CacheTypes,
@@ -28,6 +30,7 @@ from ops.machine import available_memory, least
 from ops.memory_plan import Limits
 from ops.needs import Needs
 from ops.program import Program
+from ops.runners.chain import OutputRunner
 from quant.errors import LeptonError, ModelFileError, OutOfMemoryError, UsageError
 from quant.gguf import GGUF
 
@@ -53,6 +56,7 @@ class Prepared:
     resources: Resources
     notes: tuple[str, ...]
     parts: Parts | None = None  # for guessing by the model's own head
+    texts: TextModel | None = None  # of a model that is opened for embeddings
 
     def backends(self, kv: CacheTypes) -> tuple[Backend, ...]:
         """The backends that compute the layers, in the layers' order."""
@@ -63,6 +67,17 @@ class Prepared:
         on_card = CardBackend(used.card, kv, self.resources, self.card.device)
         whole = used.placement.whole
         return (on_card,) if whole else (CpuBackend(kv, self.resources), on_card)
+
+    def open_text_head(self, options: LoadOptions) -> OutputRunner | None:
+        """What goes on with pooled rows, on the CPU wherever the model is. Raises LeptonError."""
+        head = self.texts.head if self.texts else None
+        if head is None:
+            return None
+        name: Literal["cpu", "reference"]
+        name = "reference" if self.choice.backend == "reference" else "cpu"
+        limits = Limits(self.limits.tokens, self.limits.tokens)
+        runner = backend_of(name, options.kv, self.resources).open(head, limits)
+        return OutputRunner(runner, head.given[0].width, head.output.buffer.width)
 
     def open(self, options: LoadOptions) -> tuple[Runner, OpenHead | None]:
         """Opens the model and its head; on failure closes the card. Raises LeptonError."""
@@ -96,7 +111,10 @@ def prepare(
     """
     trained = loading.trained_context(file)
     longer = loading.check_context(options.ctx, trained)
-    program = loading.build(file, options.ctx or trained)
+    options = settled(file, options)
+    program, texts = recorded(file, options, options.ctx or trained)
+    if texts is not None and program.sees_whole_runs and options.ctx is None:
+        options = replace(options, ctx=min(trained, LONGEST))
     choice = choose(options.backend, options.gpu_layers, find_card)
     choice, card = open_card(program, trained, options, resources, choice)
     try:
@@ -113,7 +131,7 @@ def prepare(
         if on_plan:
             on_plan(f"needs {plan}; {plan.free}")
         if plan.context != (options.ctx or trained):  # long-rope factors depend on it
-            program = loading.build(file, plan.context)
+            program, texts = recorded(file, options, plan.context)
             parts = parts and Parts.of(file, plan.context)
     except BaseException:
         if card:
@@ -123,7 +141,28 @@ def prepare(
     limits = loading.limits_of(program, plan.context, min(options.ubatch, most))
     notes = (longer, plan.note, choice.no_gpu if choice.announce else None, headless)
     shown = tuple(note for note in notes if note)
-    return Prepared(program, trained, plan, limits, choice, card, resources, shown, parts)
+    return Prepared(program, trained, plan, limits, choice, card, resources, shown, parts, texts)
+
+
+def settled(file: GGUF, options: LoadOptions) -> LoadOptions:
+    """Decides by the file whether the model is for embeddings, where that was left to it."""
+    if options.pooling != "if named":
+        return options
+    return replace(options, pooling="file" if names_pooling(file) else None)
+
+
+def recorded(file: GGUF, options: LoadOptions, context: int) -> tuple[Program, TextModel | None]:
+    """The program that the options ask for. Raises UsageError for an encoder that is to answer."""
+    if options.pooling is not None:
+        assert options.pooling != "if named", "it is settled"
+        texts = TextModel.of(file, context, options.pooling)
+        return texts.body, texts
+    program = loading.build(file, context)
+    if program.output.kind == "hidden":
+        kind = file.metadata.string("general.architecture")
+        message = f"{file.path} is an encoder ({kind}): it makes embeddings of texts, no answers"
+        raise UsageError(message, f"use lepton embed {shlex.quote(str(file.path))} TEXT")
+    return program, None
 
 
 def find_parts(
@@ -134,6 +173,8 @@ def find_parts(
     Raises UsageError, ModelFileError if the user insists on the head.
     """
     insists = "draft-mtp" in options.named_spec_types
+    if options.pooling is not None:
+        return None, None
     if not options.may_guess_by("draft-mtp") or (on_card and not insists):
         return None, None
     if on_card:

@@ -123,6 +123,21 @@ class PostNorm:
 
 
 @dataclass(frozen=True, slots=True)
+class SumNorm:
+    """A norm of each sum of a mixer's result and what entered it (Vaswani et al. 2017)."""
+
+    mixer: Mixer
+    channel: Mixer
+    norm: Norm
+    mixer_norm: str = "attn_output_norm"
+    channel_norm: str = "layer_output_norm"
+
+    def __call__(self, ops: Operators, x: Array, w: Layer) -> Array:
+        x = self.norm(ops, ops.add(x, self.mixer(ops, x, w)), w[self.mixer_norm])
+        return self.norm(ops, ops.add(x, self.channel(ops, x, w)), w[self.channel_norm])
+
+
+@dataclass(frozen=True, slots=True)
 class SandwichNorm:
     """A norm before and after each mixer; `post_norm` where the norms after are others.
 

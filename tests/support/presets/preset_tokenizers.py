@@ -1,4 +1,4 @@
-"""Tokenizers of the tiny models: SentencePiece and byte-level BPE."""
+"""Tokenizers of the tiny models: SentencePiece, byte-level BPE and WordPiece."""
 
 from typing import Any
 
@@ -40,4 +40,24 @@ def gpt2_tokenizer() -> dict[str, Any]:
         "tokenizer.ggml.bos_token_id": len(tokens) - 3,
         "tokenizer.ggml.eos_token_id": len(tokens) - 3,
         "tokenizer.ggml.add_bos_token": False,
+    }
+
+
+def bert_tokenizer() -> dict[str, Any]:
+    """WordPiece: letters and digits at the start and within words, and a few whole words."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'-:"
+    words = ["the", "and", "hello", "world", "query", "search", "document", "cat", "river"]
+    tokens = [*special, *(f"▁{each}" for each in [*letters, *words]), *letters]
+    tokens += [f"[unused{n}]" for n in range(256 - len(tokens))]  # tests use ids up to 250
+    return {
+        "tokenizer.ggml.model": "bert",
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": [*[3] * 5, *[1] * (len(tokens) - 5)],
+        "tokenizer.ggml.unknown_token_id": 1,
+        "tokenizer.ggml.cls_token_id": 2,
+        "tokenizer.ggml.seperator_token_id": 3,
+        "tokenizer.ggml.mask_token_id": 4,
+        "tokenizer.ggml.padding_token_id": 0,
+        "tokenizer.ggml.token_type_count": 2,
     }

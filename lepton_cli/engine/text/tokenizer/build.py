@@ -59,7 +59,8 @@ def _gpt2(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
         [TokenType.CONTROL]
     )  # in other files token 11 may be a comma
     end = 11 if falcon else None
-    defaults = Defaults(bos=end if pre.has_bos else None, eos=end, adds_bos=pre.adds_bos)
+    bos = end if pre.has_bos else None
+    defaults = Defaults(bos, eos=end, adds_bos=pre.adds_bos, adds_sep=pre.adds_sep)
     special = read_special_tokens(metadata, vocabulary, defaults)
     unknown = None if pre.byte_level else special.unknown
     return special, BytePairSpeller(metadata, vocabulary, pre, unknown)

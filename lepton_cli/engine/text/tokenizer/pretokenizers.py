@@ -16,12 +16,13 @@ class Pretokenizer:
     """The patterns and defaults of a pre-tokenizer.
 
     With `ignores_merges` a piece that is a token is used as a whole, regardless of merges. Without
-    `byte_level` tokens are plain UTF-8, and `space` represents a space.
+    `byte_level` tokens are plain UTF-8, and `space` represents a space. `adds_sep`: between texts.
     """
 
     patterns: tuple[str, ...]
     ignores_merges: bool = False
     adds_bos: bool = False
+    adds_sep: bool = False
     has_bos: bool = True
     byte_level: bool = True
     space: str = " "
@@ -141,9 +142,8 @@ _TABLE = {
     ),
     "qwen35": Pretokenizer((QWEN35,)),
     "gpt-2 phi-2 jina-es jina-de gigachat jina-v2-es jina-v2-de a.x-4.0 mellum modern-bert "
-    "exaone4 mpt olmo jais trillion granite-docling jina-v1-en jina-v2-code roberta-bpe": (
-        Pretokenizer((GPT2,))
-    ),
+    "exaone4 mpt olmo jais trillion granite-docling": Pretokenizer((GPT2,)),
+    "jina-v1-en jina-v2-code roberta-bpe": Pretokenizer((GPT2,), adds_sep=True),
     "starcoder refact codeshell exaone minerva-7b mellum2 command-r smollm": Pretokenizer(
         (r"\p{N}", GPT2)
     ),

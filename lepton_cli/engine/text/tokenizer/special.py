@@ -30,17 +30,22 @@ class Defaults:
     adds_eos: Adds = False
     bos_keys: tuple[str, ...] = ("bos_token_id",)
     eos_keys: tuple[str, ...] = ("eos_token_id",)
+    adds_sep: Adds = False  # between two texts
 
 
 @dataclass(frozen=True, slots=True)
 class SpecialTokens:
-    """The ids of special tokens. `before` and `after` are put around a text on request."""
+    """The ids of special tokens. `before` and `after` are put around a text on request.
+
+    Of two texts `between` stands in the middle.
+    """
 
     bos: int | None
     eos: int | None
     unknown: int | None
     before: tuple[int, ...]
     after: tuple[int, ...]
+    between: tuple[int, ...]
     end_of_generation: frozenset[int]
     notes: tuple[str, ...]  # invalid values in the file
 
@@ -75,12 +80,16 @@ def read_special_tokens(
     eos = reader.token(defaults.eos_keys, defaults.eos)
     adds_bos = reader.adds("add_bos_token", defaults.adds_bos)
     adds_eos = reader.adds("add_eos_token", defaults.adds_eos)
+    after = (eos,) if adds_eos and eos is not None else ()
+    separator = reader.token(("seperator_token_id",))
+    adds_sep = reader.adds("add_sep_token", defaults.adds_sep)
     return SpecialTokens(
         bos,
         eos,
         reader.token(("unknown_token_id",), defaults.unknown),
         before=(bos,) if adds_bos and bos is not None else (),
-        after=(eos,) if adds_eos and eos is not None else (),
+        after=after,
+        between=(*after, separator) if adds_sep and separator is not None else after,
         end_of_generation=_end_of_generation(reader, vocabulary, eos),
         notes=tuple(reader.notes),
     )

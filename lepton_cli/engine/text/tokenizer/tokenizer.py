@@ -72,6 +72,15 @@ class Tokenizer:
         ids = self._spell(self._splitter.split(text, b"".join(marks)))
         return [*self._special.before, *ids, *self._special.after] if add_special else ids
 
+    def encode_pair(self, first: str, second: str) -> tuple[list[int], list[int], list[int]]:
+        """Two texts as one sequence, in three parts: the first, the second, and what ends both.
+
+        Raises UsageError for text that is not valid UTF-8.
+        """
+        one, two = (self.encode(text, add_special=False) for text in (first, second))
+        special = self._special
+        return [*special.before, *one, *special.between], two, [*special.after]
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of a sequence without special tokens; invalid characters become U+FFFD."""
         text = b"".join(map(self.token_bytes, ids)).decode(errors="replace")

@@ -1,0 +1,77 @@
+"""What a model that was opened for embeddings does with texts: vectors, and a reranker's scores."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lepton_cli.engine.decoding.window import Passes
+from lepton_cli.engine.embedding.embedder import Embedder
+from lepton_cli.engine.embedding.pooling import Rows, Scores
+from lepton_cli.engine.embedding.sequences import Sequences
+from lepton_cli.engine.loading.plan import LoadOptions
+from lepton_cli.engine.loading.prepare import Prepared
+from lepton_cli.engine.text.tokenizer import Tokenizer
+from quant.errors import UsageError
+from quant.gguf import Metadata
+
+RERANK = "tokenizer.chat_template.rerank"
+Texts = str | Sequence[str] | Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """`most`: the tokens of a text that the model reads; `longest`: with the largest context."""
+
+    embedder: Embedder
+    metadata: Metadata
+    most: int
+    longest: int
+    tokenizer: Callable[[], Tokenizer]
+
+    def sequences(self, *, truncate: bool = False) -> Sequences:
+        """What the model reads of texts."""
+        return Sequences(self.tokenizer, self.most, self.longest, truncate)
+
+    def embed(self, texts_or_ids: Texts, *, normalize: bool, truncate: bool) -> Rows:
+        """See Model.embed."""
+        given = [texts_or_ids] if isinstance(texts_or_ids, str) else texts_or_ids
+        sequences = self.sequences(truncate=truncate)
+        return self.embedder.matrix([sequences.of(each) for each in given], normalize=normalize)
+
+    def rerank(self, query: str, texts: Sequence[str], *, truncate: bool) -> Scores:
+        """See Model.rerank."""
+        sequences, template = self.sequences(truncate=truncate), self.rerank_template
+        pairs = [sequences.of_pair(query, text, template) for text in texts]
+        scores: Scores = self.embedder.matrix(pairs, normalize=False)[:, 0]
+        return scores
+
+    @property
+    def rerank_template(self) -> str | None:
+        """How the file puts a query and a text together. Raises UsageError if it is no reranker."""
+        if self.embedder.pool.pooling != "rank":
+            message = f"{self.metadata.path} makes vectors of texts; it is no reranker"
+            raise UsageError(message, "compare its vectors: lepton embed, lepton similar")
+        return self.metadata.string(RERANK, "") or None
+
+
+def open_embeddings(
+    prepared: Prepared,
+    passes: Passes,
+    options: LoadOptions,
+    metadata: Metadata,
+    tokenizer: Callable[[], Tokenizer],
+) -> Embeddings | None:
+    """None for a model that is to generate. Raises LeptonError."""
+    if prepared.texts is None:
+        return None
+    body, head, plan = prepared.texts.body, prepared.texts.head, prepared.plan
+    room = plan.cache + plan.left.bytes // 2
+    embedder = Embedder(
+        passes,
+        prepared.texts.pool,
+        prepared.open_text_head(options),
+        (head or body).output.buffer.width,
+        min(passes.chunk, options.ubatch),
+        room // max(1, passes.pool.layout.block_bytes),
+    )
+    longest = max(plan.longest, prepared.trained)
+    return Embeddings(embedder, metadata, plan.context, longest, tokenizer)
