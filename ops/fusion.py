@@ -5,7 +5,7 @@ program. The fused operators are described in `ops.operations`, from `FUSED` on.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ops.interface import Rope, Routing
@@ -18,6 +18,7 @@ from ops.operations.elementwise import (
     Quantize,
     RoundToBf16,
     SelectOutputs,
+    bf16_width,
 )
 from ops.operations.experts import Group, Route
 from ops.operations.norms import RmsNorm, RmsNormQuantize
@@ -33,17 +34,18 @@ def fuse(
     operations: Sequence[Operation],
     quantized: Collection[str],
     block_bytes: int,
-    in_bf16: Collection[str] = (),
+    in_bf16: Mapping[str, int] | None = None,
 ) -> list[Operation]:
     """An equivalent program with fewer passes over memory and fewer barriers.
 
     `quantized`: the weight formats whose products take quantized activations; `block_bytes`: the
-    size of 32 quantized activations; `in_bf16`: the formats whose products take pairs of BF16.
+    size of 32 quantized activations; `in_bf16`: the formats whose products take activations in
+    BF16, and as how many terms each.
     """
     fused = _fuse_gates(list(operations))
     fused = _fuse_adds(fused)
     fused = list(_quantize_inputs(fused, quantized, block_bytes))
-    fused = list(_round_inputs(fused, in_bf16))
+    fused = list(_round_inputs(fused, in_bf16 or {}))
     fused = _fuse_norm_quantize(fused)
     fused = _fuse_norm_rope_store(list(_share_angles(fused)))
     return list(_group_by_head(_group_by_expert(fused)))
@@ -140,18 +142,19 @@ def _quantize_inputs(
         yield replace(op, x=made[op.x])
 
 
-def _round_inputs(operations: list[Operation], formats: Collection[str]) -> Iterator[Operation]:
+def _round_inputs(operations: list[Operation], formats: Mapping[str, int]) -> Iterator[Operation]:
     """Lets products with weights of these formats read activations in BF16, made once per input."""
-    made: dict[tuple[Buffer, int], Buffer] = {}
+    made: dict[tuple[Buffer, int, int], Buffer] = {}
     for op in operations:
         if not isinstance(op, Products | HeadProduct) or op.w.weight.format.name not in formats:
             yield op
             continue
-        columns = op.w.weight.columns
-        key = op.x, columns
+        columns, terms = op.w.weight.columns, formats[op.w.weight.format.name]
+        key = op.x, columns, terms
         if key not in made:
-            made[key] = op.x.like(op.x.width // columns * -(-columns // 2))
-            yield RoundToBf16(op.x, made[key], columns, layer=op.layer)
+            width = op.x.width // columns * bf16_width(columns, terms)
+            made[key] = op.x.like(width)
+            yield RoundToBf16(op.x, made[key], columns, terms, layer=op.layer)
         yield replace(op, x=made[key])
 
 

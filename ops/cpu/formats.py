@@ -28,9 +28,15 @@ def kernel_formats() -> Mapping[str, str]:
     }
 
 
-def bf16_formats(rung: Rung) -> frozenset[str]:
-    """Those whose products take activations in BF16 on a rung."""
-    return frozenset({"BF16"} if rung.dot_bf16 else ())
+BF16_TERMS = {"BF16": 1, "F16": 2}
+"""How many numbers in BF16 have a weight of the format as their sum."""
+
+
+def bf16_formats(rung: Rung) -> Mapping[str, int]:
+    """Those whose products take activations in BF16 on a rung, and as how many terms each."""
+    if rung.matrix_tile:
+        return BF16_TERMS
+    return {"BF16": 1} if rung.dot_bf16 else {}
 
 
 @cache

@@ -27,6 +27,9 @@ ACTIVATION_BLOCK, ACTIVATION_BYTES = 32, 64
 SCALE, MINUS_SCALED_SUM, MINUS_SUM = 32, 36, 40
 MINUS_HALF_SUMS, MINUS_SCALED_HALF_SUMS = 44, 52
 
+# activations in BF16: for each 32 columns one or more terms of 64 bytes; zeros fill the last ones
+BF16_COLUMNS, BF16_BYTES = 32, 64
+
 PANEL_ROWS = 16  # of a weight, one per lane
 
 # operands of a product with packed weights; UP_* of a gated product, the last row of experts

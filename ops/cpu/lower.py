@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cpu.formats import kernel_formats, quantized_formats
+from ops.cpu.formats import BF16_TERMS, kernel_formats, quantized_formats
 from ops.cpu.layout import (
     MATRIX_SCRATCH_BYTES,
     OUTPUTS,
@@ -52,10 +52,11 @@ class Call:
 def scratch_bytes(op: Operation, limits: Limits) -> int:
     """The scratch of each thread during the operation."""
     match op:
-        case Product() | ExpertProduct() | HeadProduct() if (
-            op.w.weight.format.name in quantized_formats()
-        ):
-            # formats with a `block` do not need it, but only the compiling process knows them
+        case Product() | ExpertProduct() | HeadProduct() if op.w.weight.format.name in {
+            *quantized_formats(),
+            *BF16_TERMS,
+        }:
+            # not every rung needs it for each of them; only the compiling process knows
             most = limits.rows(op.y) + TILE_LIMIT  # the last tile may end behind the last row
             return max(UNPACKED_BYTES + TOTAL_BYTES * most, MATRIX_SCRATCH_BYTES)
         case NormRopeStore():

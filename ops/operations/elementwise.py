@@ -152,14 +152,21 @@ class Quantize(Operation):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RoundToBf16(Operation):
-    """Activations as pairs of BF16 numbers, as products with weights in BF16 may take them.
+    """Activations in BF16, as products may take them: for each 32 columns, 32 numbers of each term.
 
-    Of each stretch of `columns`, which ends with a whole pair.
+    The first term is the nearest number, the next one the nearest to what is missing. Each stretch
+    of `columns` ends with whole 32 columns: zeros fill it.
     """
 
     x: Buffer = field(metadata=READ)
     y: Buffer = field(metadata=WRITTEN)
     columns: int
+    terms: int
+
+
+def bf16_width(columns: int, terms: int) -> int:
+    """Of a stretch in BF16, in elements of 4 bytes."""
+    return -(-columns // 32) * 16 * terms
 
 
 @dataclass(frozen=True, slots=True, eq=False)

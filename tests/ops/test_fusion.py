@@ -82,17 +82,21 @@ def test_float_weights_take_activations_as_they_are():
 
 
 def test_weights_in_bf16_take_rounded_activations_where_the_rung_multiplies_them():
-    fused = fuse(recorded(layer("BF16")), in_bf16={"BF16"})
+    fused = fuse(recorded(layer("BF16")), in_bf16={"BF16": 1})
     rounded = [op for op in fused if isinstance(op, RoundToBf16)]
     assert [op.y.width for op in rounded] == [D // 2, D // 2, D // 2, F // 2]  # pairs
+    rounded = [
+        op for op in fuse(recorded(layer("F16")), in_bf16={"F16": 2}) if isinstance(op, RoundToBf16)
+    ]
+    assert [(op.terms, op.y.width) for op in rounded] == [(2, D)] * 3 + [(2, F)]
     assert len(gated(fused)) == 1 and "RoundToBf16" not in names(fuse(recorded(layer("BF16"))))
 
 
-def test_each_head_is_rounded_to_whole_pairs():
+def test_each_head_is_rounded_to_whole_parts():
     table, matrices = weight(V, 3 * 5), Linear(weight(17, 5, "BF16", 3))
     operations = recorded(lambda ops: ops.head_linear(matrices, ops.embed(table)))
-    [rounded] = [op for op in fuse(operations, in_bf16={"BF16"}) if isinstance(op, RoundToBf16)]
-    assert (rounded.columns, rounded.y.width) == (5, 3 * 3)
+    [rounded] = [op for op in fuse(operations, in_bf16={"BF16": 1}) if isinstance(op, RoundToBf16)]
+    assert (rounded.columns, rounded.y.width) == (5, 3 * 16)
 
 
 @pytest.mark.parametrize("kind", ["F32", "F16", "BF16", "Q8_0"])

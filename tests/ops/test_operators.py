@@ -45,7 +45,7 @@ def weight(rows: int, columns: int, kind: str = "F32", experts: int = 1) -> Weig
 
 
 def as_the_cpu_rounds(weight: Weight, x):
-    if weight.format.name in bf16_formats(choose_rung(host_features(), os.environ)):
+    if bf16_formats(choose_rung(host_features(), os.environ)).get(weight.format.name) == 1:
         return rounded_to_bf16(x)
     return rounded_to_bytes(x) if weight.format.name in quantized_formats() else x
 

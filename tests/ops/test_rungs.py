@@ -102,6 +102,7 @@ def emitted(rung: Rung) -> str:
         tiles.zero(builder, sums)
         tiles.load(builder, x, 32, I64(0), I64(64))
         tiles.multiply(builder, sums, x, w, 32)
+        tiles.multiply_bf16(builder, sums, x, w)
         tiles.store(builder, sums, I64(0), I64(64))
         tiles.release(builder)
     if rung.multiply_pairs:
@@ -243,6 +244,21 @@ def test_amx_kernels_multiply_tiles_between_the_steps_of_scaling(kernel):
     assert sorted(tile_steps(text), key=len) == OVERLAPPED
 
 
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("kernel", "steps"), [("linear_BF16", 1), ("expert_linear_F16", 3)])
+def test_amx_kernels_of_plain_numbers_keep_their_sums_in_tiles(kernel, steps):
+    """Between a load and a store of the sums of 32 or 16 rows there are products alone."""
+    text = assembly(AMX, kernel)
+    assert [text.count(f"\t{word}") for word in ("ldtilecfg", "tilerelease")] == [1, 1]
+    loops = [body.split() for body in re.split(r"^\.L\w+:", text, flags=re.M)]
+    words = [[word for word in body if word in ("tileloadd", "tdpbf16ps")] for body in loops]
+    block_32 = "tileloadd tileloadd tdpbf16ps tileloadd tdpbf16ps tileloadd tdpbf16ps tdpbf16ps"
+    block_16 = "tileloadd tileloadd tdpbf16ps tileloadd tdpbf16ps"
+    for block in (block_32, block_16):
+        assert (block.split() * steps) in words
+    assert text.count("\ttilestored") == 2 * (4 + 2)  # weights are unpacked before, or meanwhile
+
+
 def test_the_meter_of_amx_multiplies_whole_tiles_without_zeroing_them():
     text = assembly(AMX, "limit_multiply")
     assert text.count("\ttdpbsud") == text.count("\ttileloadd") > 0 and "tilezero" not in text
@@ -251,7 +267,7 @@ def test_the_meter_of_amx_multiplies_whole_tiles_without_zeroing_them():
 # --- permission for the tiles
 
 
-AMX_CPU = V4 | {"avx512vnni", "amx-tile", "amx-int8"}
+AMX_CPU = V4 | {"avx512vnni", "amx-tile", "amx-int8", "amx-bf16"}
 
 
 @pytest.fixture

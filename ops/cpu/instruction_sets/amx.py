@@ -1,4 +1,4 @@
-"""x86-64 with AMX: AVX-512, and tiles that multiply matrices of bytes."""
+"""x86-64 with AMX: AVX-512, and tiles that multiply matrices of bytes and of BF16."""
 
 import ctypes
 import os
@@ -18,7 +18,10 @@ ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA = 158, 0x1023, 18  # of x86-64 Linux
 
 
 def configuration(columns: int) -> bytearray:
-    """What `ldtilecfg` loads: palette 1, the bytes per row of each tile, and its rows."""
+    """What `ldtilecfg` loads: palette 1, the bytes per row of each tile, and its rows.
+
+    `columns`: the bytes of a row of activations.
+    """
     shapes = dict.fromkeys(SUMS, (ROWS, ROW_BYTES))
     shapes |= dict.fromkeys(ACTIVATIONS, (ROWS, columns))
     shapes |= dict.fromkeys(WEIGHTS, (columns // 4, ROW_BYTES))
@@ -59,6 +62,10 @@ def _multiply(builder: Builder, sums: int, x: int, weights: int, columns: int) -
     _emit(builder, "tdpbsud", I8(sums), I8(x), I8(weights))
 
 
+def _multiply_bf16(builder: Builder, sums: int, x: int, weights: int) -> None:
+    _emit(builder, "tdpbf16ps", I8(sums), I8(x), I8(weights))
+
+
 def _store(builder: Builder, tile: int, address: Value, stride: Value) -> None:
     _emit(builder, "tilestored64", I8(tile), pointer(builder, address, I8), stride)
 
@@ -81,8 +88,8 @@ def _requested() -> str | None:
 AMX = replace(
     AVX512,
     name="amx",
-    features=f"{AVX512.features},+amx-tile,+amx-int8",
-    needs=AVX512.needs | {"amx-tile", "amx-int8"},
-    matrix_tile=MatrixTile(_configure, _release, _zero, _load, _multiply, _store),
+    features=f"{AVX512.features},+amx-tile,+amx-int8,+amx-bf16",
+    needs=AVX512.needs | {"amx-tile", "amx-int8", "amx-bf16"},
+    matrix_tile=MatrixTile(_configure, _release, _zero, _load, _multiply, _multiply_bf16, _store),
     prepare_process=ask_for_tiles,
 )

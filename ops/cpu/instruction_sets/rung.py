@@ -30,20 +30,26 @@ SUMS, ACTIVATIONS, WEIGHTS = (0, 1, 2, 3), (4, 5), (6, 7)
 
 @dataclass(frozen=True, slots=True)
 class MatrixTile:
-    """Emitters for tiles: registers of 16 rows, that multiply matrices of bytes.
+    """Emitters for tiles: registers of 16 rows, that multiply matrices of bytes or of BF16.
 
-    A product has 16 rows (tokens) of `columns` signed activations, `columns` / 4 rows (groups of
-    columns) of 16 x 4 unsigned weights, and gives 16 rows of 16 int32 sums. So the levels of an
-    unpacked part of a panel are a tile of weights. A row of a tile in memory is `stride` bytes
-    after the one before.
+    A product of bytes has 16 rows (tokens) of `columns` signed activations, `columns` / 4 rows
+    (groups of columns) of 16 x 4 unsigned weights, and gives 16 rows of 16 int32 sums. So the
+    levels of an unpacked part of a panel are a tile of weights. A product of BF16 has a pair of
+    numbers in place of 4 bytes, and float32 sums: 32 columns of a panel are a tile of weights. A
+    row of a tile in memory is `stride` bytes after the one before.
     """
 
-    configure: Callable[[Builder, int], None]  # for products over so many columns; clears all
+    configure: Callable[[Builder, int], None]
+    """For rows of activations of so many bytes; clears all tiles."""
     release: Callable[[Builder], None]
     zero: Callable[[Builder, int], None]
-    load: Callable[[Builder, int, int, Value, Value], None]  # tile, columns, address, stride
+    load: Callable[[Builder, int, int, Value, Value], None]
+    """(tile, bytes of a row of activations, address, stride)"""
     multiply: Callable[[Builder, int, int, int, int], None]
-    """(sums, activations, weights, columns): adds the product of two tiles to the sums."""
+    """(sums, activations, weights, columns): adds the product of two tiles of bytes to the sums."""
+    multiply_bf16: Callable[[Builder, int, int, int], None]
+    """(sums, activations, weights): the same of 32 columns in BF16. A row of activations gives the
+    same sums whatever the other rows are."""
     store: Callable[[Builder, int, Value, Value], None]  # sums, address, stride
 
 
@@ -66,7 +72,8 @@ class Rung:
     queries: int = 1  # whose sums fit there for as many registers of positions
     matrix_tile: MatrixTile | None = None  # for products with many tokens
     multiply_pairs: MultiplyPairs | None = None  # for products with several tokens
-    dot_bf16: DotBf16 | None = None  # None: weights in BF16 meet exact activations
+    dot_bf16: DotBf16 | None = None
+    """None: weights in BF16 meet exact activations, unless matrix tiles multiply them."""
     rotate: Callable[[Builder, Value, Value], Value] | None = None
     """Each word to the right by a count of bits; None where it takes more than two shifts."""
     prepare_process: Callable[[], None] | None = None

@@ -5,7 +5,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from ops.cpu.formats import kernel_formats, quantized_formats
+from ops.cpu.formats import BF16_TERMS, kernel_formats, quantized_formats
 from ops.cpu.kernels import (
     activations,
     compress,
@@ -105,8 +105,9 @@ for _format, _module in kernel_formats().items():
     KERNELS[f"embed_rows_{_format}"] = embed.embed_rows(_row)
     for _name, _make, _make_tiled, _matrices in _products(_format):
         KERNELS[_name] = _make(*_product, _matrices)
-        if _format in quantized_formats():
+        if _format in {*quantized_formats(), *BF16_TERMS}:
             BY_TILES[_name] = partial(_make_tiled, _kernels, _matrices)
+        if _format in quantized_formats():
             IN_PAIRS[_name] = partial(_make, linear.in_pairs, _kernels, _matrices)
         if _format == "BF16":
             IN_BF16[_name] = partial(_make, linear.whole_panels, bf16_panel(), _matrices)

@@ -3,20 +3,19 @@
 import numpy as np
 
 from ops.cpu.kernels.simd.compiler import device
-from ops.cpu.kernels.simd.memory import load_f32 as load_one_f32
 from ops.cpu.kernels.simd.memory import (
     load_f64,
     load_i64,
     parts_of,
     store_f32,
     store_i32,
-    store_u16,
 )
-from ops.cpu.kernels.simd.memory import store_bf16 as store_one_bf16
 from ops.cpu.kernels.simd.operations import (
     LANES,
     absolute,
+    load_bf16,
     load_f32,
+    load_some,
     maximum,
     multiply,
     reduce_add_int,
@@ -24,12 +23,15 @@ from ops.cpu.kernels.simd.operations import (
     rounded,
     store_bf16,
     store_i8,
+    subtract,
     to_int,
 )
 from ops.cpu.kernels.simd.vectors import inverse_rms
 from ops.cpu.layout import (
     ACTIVATION_BLOCK,
     ACTIVATION_BYTES,
+    BF16_BYTES,
+    BF16_COLUMNS,
     MINUS_HALF_SUMS,
     MINUS_SCALED_HALF_SUMS,
     MINUS_SCALED_SUM,
@@ -68,18 +70,20 @@ def quantize(op, step, thread, threads):
 
 
 def round_to_bf16(op, step, thread, threads):
-    """(stretches, N) -> (stretches, N / 2) pairs of BF16; the last one's second may be zero."""
+    """(stretches, N) -> (stretches, N / 32, terms, 32) BF16; zeros fill the last 32 columns."""
     x, out, columns = load_i64(op, 0), load_i64(op, 1), load_i64(op, 2)
-    total = load_i64(step, load_i64(op, 3)) * load_i64(op, 4)
-    row_bytes, whole = parts_of(columns, 2) * 4, columns - columns % LANES
+    total, terms = load_i64(step, load_i64(op, 3)) * load_i64(op, 4), load_i64(op, 5)
+    parts = parts_of(columns, BF16_COLUMNS)
     for n in range(total * thread // threads, total * (thread + 1) // threads):
-        here, there = x + 4 * columns * n, out + row_bytes * n
-        for c in range(0, whole, LANES):
-            store_bf16(there + 2 * c, load_f32(here + 4 * c))
-        for c in range(whole, columns):
-            store_one_bf16(there, c, load_one_f32(here, c))
-        if columns % 2 != 0:
-            store_u16(there, columns, 0)
+        here, there = x + 4 * columns * n, out + BF16_BYTES * terms * parts * n
+        for c in range(0, BF16_COLUMNS * parts, LANES):
+            value = here + 4 * c
+            rest = load_f32(value) if c + LANES <= columns else load_some(value, columns - c)
+            place = there + BF16_BYTES * terms * (c // BF16_COLUMNS) + 2 * (c % BF16_COLUMNS)
+            store_bf16(place, rest)
+            for term in range(1, terms):
+                rest = subtract(rest, load_bf16(place + BF16_BYTES * (term - 1)))
+                store_bf16(place + BF16_BYTES * term, rest)
 
 
 def rms_norm_quantize(op, step, thread, threads):

@@ -1,4 +1,7 @@
-"""Products with packed weights on a rung with matrix tiles: by tiles, if there are enough rows.
+"""Products with packed weights on a rung with matrix tiles.
+
+Quantized weights go by tiles of bytes if there are enough rows, plain numbers by tiles of BF16
+always.
 
 Pairs of panels are multiplied by blocks of 32 rows (or 16, at the end). Some parts of the panels
 are unpacked at a time, as for many tokens without tiles. A block's activations are copied, for
@@ -7,7 +10,9 @@ apart would displace each other, and rows that were routed to an expert lie anyw
 """
 
 from ops.cpu import layout as operand
-from ops.cpu.kernels.formats.parts import Parts
+from ops.cpu.formats import BF16_TERMS
+from ops.cpu.kernels.formats.bf16_tiles import Bf16Tiles
+from ops.cpu.kernels.formats.records import Floats
 from ops.cpu.kernels.formats.tile_parts import NEXT_PANEL, PART, TILE_TOKENS, TileParts
 from ops.cpu.kernels.linear import (
     addresses,
@@ -22,7 +27,7 @@ from ops.cpu.kernels.simd.addresses import ONE_TOKEN, TOKENS, pair
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.matrix_tiles import configure as configure_tiles
 from ops.cpu.kernels.simd.matrix_tiles import release as release_tiles
-from ops.cpu.kernels.simd.memory import load_i64
+from ops.cpu.kernels.simd.memory import load_i64, parts_of
 from ops.cpu.kernels.simd.operations import load_rows, store, zeros
 from ops.cpu.kernels.simd.tiles import load_tile, store_tile
 from ops.cpu.layout import (
@@ -36,7 +41,7 @@ from ops.cpu.layout import (
     TOTAL_BYTES,
 )
 
-FEWEST = 8  # rows: fewer are multiplied faster without tiles
+FEWEST = 8  # rows: fewer are multiplied faster by dots of bytes than by tiles
 
 one_row = ONE_TOKEN.strided
 
@@ -81,36 +86,43 @@ def _clear(totals, rows, w):
         store_tile(place, zeros(w, place))
 
 
-def _in_tiles(kernels, matrices, access):
-    """run(op, expert, p, last_p, first, last, scratch): items of panels times rows.
+@device
+def _totals_of(scratch, n, t):
+    """Where the totals of row t of item n are."""
+    return scratch + ITEMS_UNPACKED_BYTES + TOTAL_BYTES * (MOST_ROWS * n + t)
 
-    The scratch holds the unpacked parts of the items, their totals of the rows, a block's
-    activations, and its sums (see layout.py).
+
+@device
+def _activations(scratch):
+    """Where a block's activations are."""
+    return _totals_of(scratch, ITEMS_AT_ONCE, 0)
+
+
+@device
+def _rows_of_block(t, last):
+    return BLOCK_TOKENS if last - t > TILE_TOKENS else TILE_TOKENS
+
+
+def _unpacked_first(tiles, matrices, access):
+    """add(op, expert, p, items, part, count, first, last, scratch): `count` parts, from `part` on,
+    of the items are unpacked, and added to the totals of the rows.
     """
-    loop, panel = loop_of(kernels)
-    few, weights, tiles = loop(panel, matrices, access), matrices.weights, TileParts(kernels)
-    unpack, add_32, add_16 = Parts(kernels).unpack, tiles.add_32, tiles.add_16
-    copy, configure, release = _copying(access), configure_tiles(tiles.columns), release_tiles
-    finish_some, finish_one = (_finishing(tile, matrices, access) for tile in (TOKENS, ONE_TOKEN))
+    weights, terms, unpack, copy = matrices.weights, tiles.terms, tiles.unpack, _copying(access)
+    add_32, add_16 = tiles.add_32, tiles.add_16
 
     @device
-    def totals_of(scratch, n, t):
-        return scratch + ITEMS_UNPACKED_BYTES + TOTAL_BYTES * (MOST_ROWS * n + t)
-
-    @device
-    def add_parts(op, expert, p, items, part, count, first, last, scratch):
-        """Unpacks some parts of the items, and adds them to the totals of the rows."""
-        x = totals_of(scratch, ITEMS_AT_ONCE, 0)
+    def add(op, expert, p, items, part, count, first, last, scratch):
+        x, columns = _activations(scratch), load_i64(op, operand.COLUMNS)
         sums = x + PARTS_AT_ONCE * BLOCK_ACTIVATION_BYTES
         for n in range(items):
             unpacked = scratch + 2 * NEXT_PANEL * n
             panels = pair(unpacked, unpacked + NEXT_PANEL)
-            unpack(weights(op, expert, p + n), part, part + count, panels)
+            unpack(weights(op, expert, p + n), columns, part, part + count, panels)
         for t in range(first, last, BLOCK_TOKENS):
-            rows = BLOCK_TOKENS if last - t > TILE_TOKENS else TILE_TOKENS
-            copy(op, t, last, rows, part, count, x)
+            rows = _rows_of_block(t, last)
+            copy(op, t, last, rows, terms * part, terms * count, x)
             for n in range(items):
-                w, totals = scratch + 2 * NEXT_PANEL * n, totals_of(scratch, n, t - first)
+                w, totals = scratch + 2 * NEXT_PANEL * n, _totals_of(scratch, n, t - first)
                 if part == 0:
                     _clear(totals, rows, pair(w, w + NEXT_PANEL))
                 if rows == BLOCK_TOKENS:
@@ -118,23 +130,68 @@ def _in_tiles(kernels, matrices, access):
                 else:
                     add_16(w, count, x, sums, totals)
 
+    return add
+
+
+def _unpacked_directly(tiles, matrices, access):
+    """As `_unpacked_first`, for a single block of rows: while it is multiplied, memory is read."""
+    weights, terms, copy = matrices.weights, tiles.terms, _copying(access)
+    add_32, add_16 = tiles.add_32_directly, tiles.add_16_directly
+
+    @device
+    def add(op, expert, p, items, part, count, first, last, scratch):
+        x, columns = _activations(scratch), load_i64(op, operand.COLUMNS)
+        rows = _rows_of_block(first, last)
+        copy(op, first, last, rows, terms * part, terms * count, x)
+        for n in range(items):
+            w, totals = weights(op, expert, p + n), _totals_of(scratch, n, 0)
+            if part == 0:
+                _clear(totals, rows, w)
+            if rows == BLOCK_TOKENS:
+                add_32(w, columns, part, count, scratch, x, totals)
+            else:
+                add_16(w, columns, part, count, scratch, x, totals)
+
+    return add
+
+
+def _by_tiles(tiles, matrices, access, add):
+    """run(op, expert, p, items, first, last, scratch): at most `ITEMS_AT_ONCE` pairs of panels,
+    from p on, times at most `MOST_ROWS` rows.
+
+    The scratch holds the unpacked parts of the items, their totals of the rows, a block's
+    activations, and its sums (see layout.py).
+    """
+    weights, at_once = matrices.weights, tiles.at_once
+    configure, release = configure_tiles(tiles.row_bytes), release_tiles
+    finish_some, finish_one = (_finishing(tile, matrices, access) for tile in (TOKENS, ONE_TOKEN))
+
     @device
     def finish(op, expert, p, items, first, last, scratch):
         some = last - (last - first) % tokens_at_once()
         for n in range(items):
             w = weights(op, expert, p + n)
-            finish_some(op, expert, p + n, w, first, some, totals_of(scratch, n, 0))
-            finish_one(op, expert, p + n, w, some, last, totals_of(scratch, n, some - first))
+            finish_some(op, expert, p + n, w, first, some, _totals_of(scratch, n, 0))
+            finish_one(op, expert, p + n, w, some, last, _totals_of(scratch, n, some - first))
 
     @device
-    def by_tiles(op, expert, p, items, first, last, scratch):
-        parts = load_i64(op, operand.COLUMNS) // PART
+    def run(op, expert, p, items, first, last, scratch):
+        parts = parts_of(load_i64(op, operand.COLUMNS), PART)
         configure()
-        for part in range(0, parts, PARTS_AT_ONCE):
-            count = min(PARTS_AT_ONCE, parts - part)
-            add_parts(op, expert, p, items, part, count, first, last, scratch)
+        for part in range(0, parts, at_once):
+            count = min(at_once, parts - part)
+            add(op, expert, p, items, part, count, first, last, scratch)
         release()
         finish(op, expert, p, items, first, last, scratch)
+
+    return run
+
+
+def _in_bytes(kernels, matrices, access):
+    """run(op, expert, first_p, last_p, first, last, scratch): items of panels times rows."""
+    loop, panel = loop_of(kernels)
+    few, tiles = loop(panel, matrices, access), TileParts(kernels)
+    many = _by_tiles(tiles, matrices, access, _unpacked_first(tiles, matrices, access))
 
     @device
     def run(op, expert, first_p, last_p, first, last, scratch):
@@ -143,12 +200,42 @@ def _in_tiles(kernels, matrices, access):
         for p in range(first_p, last_p, ITEMS_AT_ONCE):
             items = min(ITEMS_AT_ONCE, last_p - p)
             for t in range(first, middle, MOST_ROWS):
-                by_tiles(op, expert, p, items, t, min(t + MOST_ROWS, middle), scratch)
+                many(op, expert, p, items, t, min(t + MOST_ROWS, middle), scratch)
         if middle < last:
             for p in range(first_p, last_p):
                 few(op, expert, p, middle, last, scratch)
 
     return run
+
+
+def _in_bf16(kernels, matrices, access):
+    """As `_in_bytes`, of plain numbers: every row goes by tiles, as no other sum is the same."""
+    tiles = Bf16Tiles(kernels, BF16_TERMS[kernels.format.name])
+    to_block = _unpacked_directly(tiles, matrices, access)
+    to_blocks = _unpacked_first(tiles, matrices, access)
+
+    @device
+    def add(op, expert, p, items, part, count, first, last, scratch):
+        if last - first <= BLOCK_TOKENS:
+            to_block(op, expert, p, items, part, count, first, last, scratch)
+        else:
+            to_blocks(op, expert, p, items, part, count, first, last, scratch)
+
+    some = _by_tiles(tiles, matrices, access, add)
+
+    @device
+    def run(op, expert, first_p, last_p, first, last, scratch):
+        for p in range(first_p, last_p, ITEMS_AT_ONCE):
+            items = min(ITEMS_AT_ONCE, last_p - p)
+            for t in range(first, last, MOST_ROWS):
+                some(op, expert, p, items, t, min(t + MOST_ROWS, last), scratch)
+
+    return run
+
+
+def _in_tiles(kernels, matrices, access):
+    kind = _in_bf16 if isinstance(kernels, Floats) else _in_bytes
+    return kind(kernels, matrices, access)
 
 
 def dense(kernels, matrices):

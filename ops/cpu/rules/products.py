@@ -94,7 +94,7 @@ def _quantize(low: Lowering, op: Quantize) -> Call:
 def _round_to_bf16(low: Lowering, op: RoundToBf16) -> Call:
     field, multiple = rows(op.x)
     stretches = multiple * (op.x.width // op.columns)
-    return Call("round_to_bf16", (op.x, op.y, op.columns, field, stretches))
+    return Call("round_to_bf16", (op.x, op.y, op.columns, field, stretches, op.terms))
 
 
 RULES: Rules = {

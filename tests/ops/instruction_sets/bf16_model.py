@@ -1,4 +1,7 @@
-"""Dot products of pairs of BF16, as VDPBF16PS means them: in LLVM on any CPU, and in NumPy."""
+"""Products of BF16, as VDPBF16PS and TDPBF16PS mean them, in NumPy; the first in LLVM, too.
+
+Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
+"""
 
 from dataclasses import replace
 
@@ -9,6 +12,7 @@ from ops.cpu.instruction_sets.llvm import constant, multiply_add, register
 from ops.cpu.instruction_sets.rung import Builder, Value
 from ops.cpu.kernels import IN_BF16
 from ops.cpu.objects import ObjectStore
+from ops.reference.arithmetic import rounded_to_bf16
 
 SMALLEST = np.finfo(np.float32).smallest_normal
 
@@ -57,6 +61,35 @@ def dot_pairs(total: np.ndarray, w: np.ndarray, x: np.ndarray) -> np.ndarray:
         for n in (1, 0):
             total = _flushed(_fused(w[..., n], x[..., n], total))
     return total
+
+
+def tile_product(sums: np.ndarray, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """sums + x·w, of (M, N), (M, 2K) and (2K, N): even and odd columns are summed apart."""
+    x, w, sums = _flushed(x), _flushed(w), _flushed(sums)
+    with np.errstate(over="ignore", invalid="ignore"):
+        chains = [np.zeros_like(sums) for _ in range(2)]
+        for k in range(x.shape[1]):
+            total = chains[k % 2]
+            chains[k % 2] = _flushed(_fused(x[:, k, None], w[None, k], total))
+        return _flushed(sums + _flushed(chains[0] + chains[1]))
+
+
+def tiled_product(w: np.ndarray, x: np.ndarray) -> np.ndarray:  # (R, N), (T, N) -> (T, R)
+    """As kernels sum by tiles: weights that are one number in BF16, or two, as activations are.
+
+    32 columns after the other, and of them the small products first.
+    """
+    pad = [(0, 0), (0, -w.shape[1] % 32)]
+    w, x = np.pad(w, pad), np.pad(x, pad)
+    high, near = (w.view(np.uint32) & 0xFFFF0000).view(np.float32), rounded_to_bf16(x)
+    steps = [(near, high)]
+    if (w != high).any():
+        steps = [(rounded_to_bf16(x - near), high), *steps, (near, w - high)]
+    sums = np.zeros((len(x), len(w)), np.float32)
+    for part in range(0, w.shape[1], 32):
+        for some, weights in steps:
+            sums = tile_product(sums, some[:, part : part + 32], weights[:, part : part + 32].T)
+    return sums
 
 
 def product(w: np.ndarray, x: np.ndarray) -> np.ndarray:  # (R, N), (T, N) -> (T, R)

@@ -1,14 +1,27 @@
-"""Matrix tiles in memory: what AMX's instructions mean, on a CPU that may lack them."""
+"""Matrix tiles in memory: what AMX's instructions mean, on a CPU that may lack them.
+
+Products of BF16 are those of `bf16_model.tile_product`, but for numbers below 2^-126.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from llvmlite import ir
 from model_kernels import ModelKernels
+from numba.core import cgutils
 from numba.core.cgutils import for_range
 
 from ops.cpu.instruction_sets.amx import ROWS, configuration
-from ops.cpu.instruction_sets.llvm import I8, I32, I64, constant, pointer, register, splat
+from ops.cpu.instruction_sets.llvm import (
+    I8,
+    I32,
+    I64,
+    constant,
+    multiply_add,
+    pointer,
+    register,
+    splat,
+)
 from ops.cpu.instruction_sets.rung import Builder, MatrixTile, Rung, Value
 from ops.cpu.kernels import BY_TILES
 from ops.cpu.objects import ObjectStore
@@ -119,9 +132,46 @@ def _add_four(builder: Builder, sums: Value, x: Value, w: Value, m: Value, k: Va
     builder.store(total, place, align=1)
 
 
+def _multiply_bf16(builder: Builder, sums: int, x: int, weights: int) -> None:
+    """TDPBF16PS: even and odd columns are summed apart from 0 on, then together, then added."""
+
+    def body(builder: Builder, sums: Value, x: Value, weights: Value) -> None:
+        kind, zeros = register("f32"), constant("f32", 0.0)
+        chains = [cgutils.alloca_once_value(builder, zeros) for _ in range(2)]
+        with for_range(builder, I32(ROWS)) as m:
+            for chain in chains:
+                builder.store(zeros, chain)
+            with for_range(builder, I32(ROWS)) as k:
+                pair = _row(builder, x, m.index, I32.as_pointer(), k.index)
+                words = _row(builder, weights, k.index, register("i32").as_pointer(), I32(0))
+                for chain, first in zip(chains, (_lower, _upper), strict=True):
+                    operands = first(builder, splat(builder, pair)), first(builder, words)
+                    builder.store(multiply_add(builder, *operands, builder.load(chain)), chain)
+            place = builder.bitcast(builder.gep(sums, [I32(0), m.index]), kind.as_pointer())
+            both = builder.fadd(*map(builder.load, chains))
+            builder.store(builder.fadd(builder.load(place, align=1), both), place, align=1)
+
+    function = _function(builder, "tdpbf16ps", [TILE.as_pointer()] * 3, body)
+    builder.call(function, [_memory(builder, tile) for tile in (sums, x, weights)])
+
+
+def _row(builder: Builder, tile: Value, row: Value, kind: ir.Type, index: Value) -> Value:
+    """An element of a tile's row."""
+    place = builder.bitcast(builder.gep(tile, [I32(0), row]), kind)
+    return builder.load(builder.gep(place, [index]), align=1)
+
+
+def _lower(builder: Builder, pairs: Value) -> Value:
+    return builder.bitcast(builder.shl(pairs, constant("i32", 16)), register("f32"))
+
+
+def _upper(builder: Builder, pairs: Value) -> Value:
+    return builder.bitcast(builder.and_(pairs, constant("i32", 0xFFFF0000)), register("f32"))
+
+
 def with_tiles(rung: Rung) -> Rung:
     """The rung, with the model's tiles."""
-    tiles = MatrixTile(_nothing, _nothing, _zero, _load, _multiply, _store)
+    tiles = MatrixTile(_nothing, _nothing, _zero, _load, _multiply, _multiply_bf16, _store)
     return replace(rung, matrix_tile=tiles)
 
 

@@ -7,7 +7,7 @@ not look far enough ahead to overlap the two by itself.
 
 from ops.cpu.instruction_sets.rung import ACTIVATIONS, SUMS, WEIGHTS
 from ops.cpu.kernels.formats.arithmetic import add_scaled, offset_sums, subtract_minimum
-from ops.cpu.kernels.formats.parts import unpacked_factors
+from ops.cpu.kernels.formats.parts import Parts, unpacked_factors
 from ops.cpu.kernels.simd import matrix_tiles
 from ops.cpu.kernels.simd.addresses import pair, rows
 from ops.cpu.kernels.simd.compiler import device
@@ -195,11 +195,21 @@ def _block(tiles, steps, scales, scale):
 
 
 class TileParts:
-    """Adds unpacked parts to the totals of 32 or of 16 tokens; see `_block`."""
+    """Unpacks parts, and adds them to the totals of 32 or of 16 tokens; see `_block`.
+
+    A row of activations in a tile has `row_bytes`; a part has `terms` blocks of activations, and
+    `at_once` parts fit into the scratch.
+    """
 
     def __init__(self, kernels):
         kind = _one_scale if kernels.scales == 1 else _two_scales
-        scale = kind(kernels.offset)
-        self.columns = PART // kernels.scales
+        scale, unpack = kind(kernels.offset), Parts(kernels).unpack
+
+        @device
+        def unpack_parts(w, columns, first, last, out):
+            unpack(w, first, last, out)
+
+        self.row_bytes, self.terms, self.at_once = PART // kernels.scales, 1, PARTS_AT_ONCE
+        self.unpack = unpack_parts
         self.add_32 = _block(_four_tiles, 8, kernels.scales, scale)
         self.add_16 = _block(_two_tiles, 4, kernels.scales, scale)

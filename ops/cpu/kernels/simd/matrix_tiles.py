@@ -24,8 +24,11 @@ def _on_tiles(emit):
     return run
 
 
-def _in_memory(emit):
-    """run(address, stride): emit(tiles, builder, address, stride)."""
+def emitted(emit):
+    """run(first, second): emit(tiles, builder, first, second), of two addresses or numbers.
+
+    All that `emit` does with tiles is in the function of the kernel that calls `run`.
+    """
 
     @intrinsic
     def run(context, address, stride):
@@ -43,11 +46,11 @@ def configure(columns):
 
 
 def load(tile, columns):
-    return _in_memory(lambda tiles, builder, *place: tiles.load(builder, tile, columns, *place))
+    return emitted(lambda tiles, builder, *place: tiles.load(builder, tile, columns, *place))
 
 
 def store(tile):
-    return _in_memory(lambda tiles, builder, *place: tiles.store(builder, tile, *place))
+    return emitted(lambda tiles, builder, *place: tiles.store(builder, tile, *place))
 
 
 def product(sums, x, weights, columns):

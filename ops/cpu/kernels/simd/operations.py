@@ -54,6 +54,7 @@ minimum = operation("f32", lambda b, x, y: b.select(b.fcmp_ordered("<", x, y), x
 absolute = operation("f32", lambda b, x: call(b, "llvm.fabs.v16f32", x.type, x), 1)
 rounded = operation("f32", lambda b, x: call(b, "llvm.rint.v16f32", x.type, x), 1)
 to_float = operation("f32", lambda b, x: b.sitofp(x, register("f32")), 1)
+float_bits = operation("i32", lambda b, x: b.bitcast(x, register("i32")), 1)
 bits_to_float = operation("f32", lambda b, x: b.bitcast(x, register("f32")), 1)
 less = operation("mask", lambda b, x, y: b.fcmp_ordered("<", x, y), 2)
 choose = operation("f32", lambda b, mask, x, y: b.select(mask, x, y), 3)
