@@ -20,6 +20,7 @@ from ops.cpu.objects import ObjectStore
 from ops.cpu.processor import host_features
 from ops.cpu.rungs import choose_rung
 from ops.cpu.runner import CpuRunner, cpu_needs, fused_for_cpu
+from ops.cpu.weights.files import KeptFile, WeightFiles, clear_kept, kept_files
 from ops.cuda.device.device import Device
 from ops.cuda.device.probe import Card, Missing, find_card
 from ops.cuda.findings import card_findings
@@ -44,18 +45,22 @@ __all__ = [
     "CardBackend",
     "CpuBackend",
     "Device",
+    "KeptFile",
     "Kernels",
     "Meter",
     "Missing",
     "NoMeter",
     "Resources",
     "Runner",
+    "WeightFiles",
     "all_kernels",
     "backend_of",
     "card_findings",
+    "clear_kept",
     "cpu_arithmetic",
     "cpu_findings",
     "find_card",
+    "kept_files",
     "open_device",
     "open_on_both",
 ]
@@ -68,11 +73,15 @@ CacheTypes = tuple[CacheType, CacheType]  # of keys, and of values
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a backend may use: threads, the folder for compiled kernels, a progress callback."""
+    """What a backend may use: threads, the folder for compiled kernels, a progress callback.
+
+    `weights` is where the CPU's packed weights are kept for later starts, if they are.
+    """
 
     threads: int
     kernels: Path
     on_compile: Callable[[Compiling], None]
+    weights: WeightFiles | None = None
 
 
 class Meter(Protocol):
@@ -169,7 +178,8 @@ class CpuBackend:
 
     def open(self, program: Program, limits: Limits) -> CpuRunner:
         store = ObjectStore(self.resources.kernels, self.resources.on_compile)
-        return CpuRunner(program, self.kv, limits, self.resources.threads, store)
+        own = self.resources
+        return CpuRunner(program, self.kv, limits, own.threads, store, own.weights)
 
     def meter(self) -> Meter:
         own = self.resources

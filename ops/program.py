@@ -21,6 +21,7 @@ from ops.interface import (
 from ops.operations.attention import Attention
 from ops.operations.base import Buffer, Operation, Pages, State, Use
 from ops.operations.products import Embed
+from quant.gguf import Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,16 @@ class Source(Protocol):
     """A file that a program is made of."""
 
     @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
     def identity(self) -> str:
         """A digest of what it holds, computed when it is first asked for."""
+
+    @property
+    def stamps(self) -> tuple[Stamp, ...]:
+        """Of the files on disk, in their order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

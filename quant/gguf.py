@@ -8,6 +8,7 @@ data     from the next multiple of `general.alignment`; a tensor's offset counts
 
 import errno
 import mmap
+import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -133,13 +134,27 @@ class Tensor:
         return int(np.prod(self.shape, dtype=np.int64))
 
 
+class Stamp(NamedTuple):
+    """What the file system tells of a version of a file; times in nanoseconds since 1970."""
+
+    inode: int
+    bytes: int
+    modified: int
+    changed: int  # of the inode, too: no program can set it
+
+
 class GGUF:
     """An open model file: its metadata, and the tensors of all its shards."""
 
-    def __init__(self, path: Path, version: int, metadata: Metadata, file_bytes: int) -> None:
+    def __init__(self, path: Path, version: int, metadata: Metadata) -> None:
         self.path, self.version, self.metadata = path, version, metadata
-        self.file_bytes = file_bytes  # of all shards together
+        self.stamps: list[Stamp] = []  # of each shard, when it was mapped
         self.tensors: dict[str, Tensor] = {}
+
+    @property
+    def file_bytes(self) -> int:
+        """Of all shards together."""
+        return sum(stamp.bytes for stamp in self.stamps)
 
     @classmethod
     def open(cls, path: str | Path) -> "GGUF":
@@ -149,12 +164,10 @@ class GGUF:
         """
         path = Path(path)
         reader = _Reader(path)
-        file = cls(path, reader.version, reader.metadata, len(reader.buffer))
+        file = cls(path, reader.version, reader.metadata)
         file._add(reader)
         for other in _other_shards(path, reader.metadata):
-            shard = _Reader(other)
-            file.file_bytes += len(shard.buffer)
-            file._add(shard)
+            file._add(_Reader(other))
         expected = file.metadata.integer("split.tensors.count", len(file.tensors))
         if expected != len(file.tensors):
             message = f"{path}: the shards hold {len(file.tensors)} tensors, not {expected}"
@@ -162,6 +175,7 @@ class GGUF:
         return file
 
     def _add(self, reader: "_Reader") -> None:
+        self.stamps.append(reader.stamp)
         for tensor in reader.tensors():
             if tensor.name in self.tensors:
                 raise ModelFileError(f"{reader.path}: the tensor {tensor.name} occurs twice")
@@ -182,12 +196,15 @@ def _other_shards(path: Path, metadata: Metadata) -> list[Path]:
     return [path.with_name(name) for name in names[1:]]
 
 
-def _map(path: Path) -> mmap.mmap:
+def _map(path: Path) -> tuple[mmap.mmap, Stamp]:
     try:
         if path.is_dir():
             raise UsageError(f"{path}: is a directory", "give the path of a .gguf file in it")
         with path.open("rb") as file:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            status = os.fstat(file.fileno())
+            times = status.st_mtime_ns, status.st_ctime_ns
+            return mapped, Stamp(status.st_ino, len(mapped), *times)
     except ValueError as error:  # mmap raises this for an empty file
         raise ModelFileError(
             f"{path}: the file is empty", f"fetch it again; {GET_MODEL}"
@@ -214,7 +231,8 @@ class _Reader:
     """Parses one file's header; every read is checked against the file's size."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.buffer, self._at = path, _map(path), 0
+        self.path, self._at = path, 0
+        self.buffer, self.stamp = _map(path)
         self._text_bytes = self._string_count = 0
         self.version = self._version()
         self._tensor_count = self._count("tensors", MAX_TENSORS)

@@ -25,10 +25,10 @@ from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.embedding.embeddings import Embeddings, Texts, open_embeddings
 from lepton_cli.engine.events import Done, Event, Text
 from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.library.identity import model_name
 from lepton_cli.engine.library.json_values import Plain
-from lepton_cli.engine.library.paths import cache_folder
+from lepton_cli.engine.library.paths import kernel_folder, weight_folder
 from lepton_cli.engine.library.sizes import counted
-from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loading.backends import Backend, GpuUse
 from lepton_cli.engine.loading.placement import GpuLayers
 from lepton_cli.engine.loading.plan import LoadOptions, Plan
@@ -37,7 +37,7 @@ from lepton_cli.engine.prefixes.recall import Prefixes, key_of, prefix_folder
 from lepton_cli.engine.sampling.sampler import Mask, Sampler, Sampling
 from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
 from lepton_cli.models.pooling import Pooling
-from ops.backend import Meter, NoMeter, Resources, cpu_arithmetic
+from ops.backend import Meter, NoMeter, Resources, WeightFiles, cpu_arithmetic
 from ops.compiled.kernel_folder import Compiling
 from ops.machine import default_threads
 from ops.profile import OperatorTime
@@ -71,7 +71,10 @@ class Model:
         choice = default_threads()
         self.threads = options.threads or choice.count
         self.threads_reason = "asked for" if options.threads else choice.reason
-        resources = Resources(self.threads, kernel_folder(), on_compile or (lambda compiling: None))
+        own = WeightFiles.of(weight_folder(), options.weights)
+        self.weights: WeightFiles | None = beside.weights if beside else own
+        told = on_compile or (lambda compiling: None)
+        resources = Resources(self.threads, kernel_folder(), told, self.weights)
         prepared = prepare(file, options, resources, on_plan, beside.plan if beside else None)
         plan, limits = prepared.plan, prepared.limits
         self.plan: Plan = plan
@@ -129,9 +132,8 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The model's name in the file's metadata, or the file's name."""
-        name = self.metadata.get("general.name")
-        return name if isinstance(name, str) and name else loading.readable_name(self.path)
+        """See `model_name`."""
+        return model_name(self._file)
 
     @property
     def architecture(self) -> str:
@@ -409,6 +411,8 @@ class Model:
         if self._embeddings is not None:
             self._embeddings.embedder.close()
         self._positions.clear()
+        if self.weights is not None:
+            self.weights.stop()
         self._runner.close()
 
     def __enter__(self) -> Self:
@@ -490,7 +494,3 @@ def open_model(
 def load_tokenizer(path: str | Path) -> Tokenizer:
     """The tokenizer of a model file or of a vocabulary-only file."""
     return build_tokenizer(GGUF.open(resolve(str(path))).metadata)
-
-
-def kernel_folder() -> Path:
-    return cache_folder() / "kernels"

@@ -16,6 +16,11 @@ from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
 
+SHORT = 1.0  # seconds that nobody asks about
+KEEPING = (
+    "packed weights are being kept on disk, so that later starts are faster; "
+    "Ctrl-C: not now, --weight-cache 0: never"
+)
 OTHER_NGRAMS = ("ngram-cache", "ngram-map-k", "ngram-map-k4v", "ngram-mod")
 
 
@@ -46,6 +51,23 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
     return model
 
 
+def keep_weights(model: Model, *, verbose: bool) -> None:
+    """Waits for packed weights to be on disk, at the end of a command; says so if it is long.
+
+    Ctrl-C gives it up, which is no failure of the command.
+    """
+    if model.weights is None:
+        return
+    try:
+        if not model.weights.finish(SHORT):
+            note(KEEPING)
+            model.weights.finish()
+    except KeyboardInterrupt:
+        return
+    if verbose and model.weights.failure:
+        note(model.weights.failure)
+
+
 def add_draft(model: Model, name: str, options: LoadOptions) -> None:
     """Opens a draft model beside it; closes the model on failure. Raises LeptonError."""
     try:
@@ -64,6 +86,7 @@ def load_options(options: ModelOptions, talk: ConversationOptions) -> LoadOption
         kv=(options.cache_type_k, options.cache_type_v),
         ubatch=options.ubatch_size,
         prefixes=round(options.prefix_cache * 1e9),
+        weights=round(options.weight_cache * 1e9),
         checkpoints=options.ctx_checkpoints,
         template=one_text("--chat-template", talk.chat_template, talk.chat_template_file),
         spec_types=spec_types(options.spec_type, has_draft=options.model_draft is not None),

@@ -3,6 +3,7 @@
 Their names contain a digest (see ops.compiled.kernel_folder).
 """
 
+import functools
 import hashlib
 import platform
 import sys
@@ -39,11 +40,18 @@ def sources() -> list[Path]:
     return [*files, *(file for folder in folders for file in sorted(folder.rglob("*.py")))]
 
 
-def _digest(rung: Rung, *more: str) -> str:
-    key = hashlib.sha256(" ".join((rung.name, sys.platform, platform.machine(), *more)).encode())
+@functools.cache
+def code_digest() -> str:
+    """Of the sources."""
+    key = hashlib.sha256()
     for source in sources():
         key.update(source.read_bytes())
-    return key.hexdigest()[:16]
+    return key.hexdigest()
+
+
+def _digest(rung: Rung, *more: str) -> str:
+    parts = (code_digest(), rung.name, sys.platform, platform.machine(), *more)
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
 
 
 def _compiler() -> tuple[str, ...]:

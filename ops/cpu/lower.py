@@ -78,9 +78,8 @@ def queries_at_once(heads: Heads) -> int:
 class Lowering:
     """Lowers operators; owns the arrays that operands point to: weights, rope frequencies."""
 
-    def __init__(self, layout: StateLayout, limits: Limits) -> None:
-        self.layout, self.limits = layout, limits
-        self.packing = Packing()
+    def __init__(self, layout: StateLayout, limits: Limits, packing: Packing) -> None:
+        self.layout, self.limits, self.packing = layout, limits, packing
         self._kept: dict[Place, tuple[Numbers, Numbers]] = {}
 
     def matrix(self, w: Linear) -> tuple[str, Matrix]:

@@ -18,7 +18,8 @@ from ops.cpu.objects import ObjectStore
 from ops.cpu.records import Record
 from ops.cpu.rules.table import lower
 from ops.cpu.schedule import barriers
-from ops.cpu.weights.packing import Packed
+from ops.cpu.weights.files import WeightFiles
+from ops.cpu.weights.packing import Packed, Packing
 from ops.fusion import fuse, fuse_merged_gates
 from ops.interface import Step
 from ops.machine import available_memory
@@ -88,7 +89,9 @@ class CpuRunner:
         limits: Limits,
         threads: int,
         kernels: ObjectStore,
+        files: WeightFiles | None = None,
     ) -> None:
+        """`files`: where packed weights are kept for later starts."""
         fused = fused_for_cpu(program, kernels.rung)
         self._wanted, self._given = program.output.buffer, program.given
         self._reads_ends = program.sees_whole_runs
@@ -96,11 +99,12 @@ class CpuRunner:
         layout = StateLayout.of(fused, *kv)
         self.pool, self.limits = BlockPool(layout), limits
         self._operations = operations = fused.operations
-        self._lowering = Lowering(layout, limits)  # owns the weights that the operands point to
+        packing = Packing(files, program.sources)
+        self._lowering = Lowering(layout, limits, packing)  # owns what the operands point to
         self._kernels = kernels  # owns the code
         self._step = np.zeros(2 * record.STEP_FIELDS, np.int64)
         calls = [lower(self._lowering, operation) for operation in operations]
-        kernels.prepare(["replay", "pack", "release", *(call.kernel for call in calls)])
+        kernels.prepare(["replay", "pack", "advise", *(call.kernel for call in calls)])
         places, size = plan(operations, limits, self._wanted, self._given)
         self._place(places, size, most_scratch(operations, limits) * threads)
         self._executor = Executor(kernels, threads)
@@ -154,7 +158,7 @@ class CpuRunner:
         """Fills the step record and the buffers of what is given."""
         reserve(step, states)
         self._executor.wait()  # for packing, or for an interrupted step that still reads the record
-        self._lowering.packing.release_sources()
+        self._lowering.packing.end()
         self._packing.clear()
         tables = [state.table() for state in states]
         of_outputs = step.of_outputs()

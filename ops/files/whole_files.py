@@ -93,12 +93,24 @@ def _lock(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def is_being_written(path: Path) -> bool:
+    """Whether a living process writes a draft of the file; drafts of killed ones are removed."""
+    _remove_stale_drafts(path)
+    return any(_drafts(path))
+
+
 def _remove_stale_drafts(target: Path) -> None:
     """Removes drafts of the same file whose writer is gone."""
-    stale = re.compile(re.escape(_draft_prefix(target)) + f"[0-9a-f]{{16}}{re.escape(DRAFT)}")
-    with contextlib.suppress(OSError):  # a folder that may not be listed
-        for path in filter(lambda path: stale.fullmatch(path.name), target.parent.iterdir()):
-            _remove_if_unlocked(path)
+    for path in _drafts(target):
+        _remove_if_unlocked(path)
+
+
+def _drafts(target: Path) -> list[Path]:
+    named = re.compile(re.escape(_draft_prefix(target)) + f"[0-9a-f]{{16}}{re.escape(DRAFT)}")
+    try:
+        return [path for path in target.parent.iterdir() if named.fullmatch(path.name)]
+    except OSError:  # a folder that may not be listed
+        return []
 
 
 def _remove_if_unlocked(path: Path) -> None:

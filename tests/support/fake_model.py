@@ -107,6 +107,7 @@ class FakeModel:
     failure: BaseException | None = None
     reason: FinishReason = "stop"
     notes: tuple[str, ...] = ()
+    weights: None = None  # nothing is kept on disk
     path: Path = Path("fake.gguf")
     name: str = "Fake 260K"
     architecture: str = "llama"

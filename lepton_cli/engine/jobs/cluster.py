@@ -27,9 +27,8 @@ from lepton_cli.engine.jobs.dispatch import Dispatch
 from lepton_cli.engine.jobs.running import Waiting
 from lepton_cli.engine.jobs.serving import ModelSpec, WorkerReport, answer, lepton_version, probe
 from lepton_cli.engine.library.catalogue import resolve
-from lepton_cli.engine.library.identity import model_identity
+from lepton_cli.engine.library.identity import model_identity, model_name
 from lepton_cli.engine.library.sizes import counted
-from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.text.template import ChatTemplate, load_template
 from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
@@ -57,10 +56,7 @@ class ClusterModel:
         self._file = GGUF.open(resolve(name))
         self.backend = "cpu" if load.backend == "auto" else load.backend
         self.identity = model_identity(self._file)
-        called = self.metadata.get("general.name")
-        self.name = (
-            called if isinstance(called, str) and called else loading.readable_name(self._file.path)
-        )
+        self.name = model_name(self._file)
         place = os.path.abspath(name) if Path(name).exists() else name
         wanted = replace(load, backend=self.backend, template=None, prefixes=0, gpu_layers=0)
         reports = _probe(connection, place, self.identity, wanted)

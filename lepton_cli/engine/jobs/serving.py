@@ -16,9 +16,10 @@ from distributed import Worker, WorkerPlugin, get_worker, secede
 from lepton_cli.engine.decoding.scheduler import Outcome, Request
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.identity import model_identity
+from lepton_cli.engine.library.paths import kernel_folder
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.loading.prepare import prepare
-from lepton_cli.engine.model import Model, kernel_folder, open_model
+from lepton_cli.engine.model import Model, open_model
 from lepton_cli.version import __version__
 from ops.backend import Resources
 from ops.machine import default_threads

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from quant.gguf import GGUF, Metadata, Tensor, Value
+from quant.gguf import GGUF, Metadata, Stamp, Tensor, Value
 from quant.strings import Strings
 
 VERSION = b"lepton.model.1"
@@ -30,9 +30,25 @@ class SourceFile:
     def __init__(self, file: GGUF) -> None:
         self._file = file
 
+    @property
+    def name(self) -> str:
+        return model_name(self._file)
+
     @cached_property
     def identity(self) -> str:
         return model_identity(self._file)
+
+    @property
+    def stamps(self) -> tuple[Stamp, ...]:
+        return tuple(self._file.stamps)
+
+
+def model_name(file: GGUF) -> str:
+    """The name in the file's metadata, or the file's name without suffix and shard number."""
+    name = file.metadata.get("general.name")
+    if isinstance(name, str) and name:
+        return name
+    return file.path.name.removesuffix(".gguf").split("-00001-of-")[0]
 
 
 def model_identity(file: GGUF) -> str:

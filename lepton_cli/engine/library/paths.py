@@ -34,6 +34,15 @@ def cache_folder() -> Path:
     return _folder("XDG_CACHE_HOME", ".cache", "LOCALAPPDATA", "lepton/cache")
 
 
+def kernel_folder() -> Path:
+    return cache_folder() / "kernels"
+
+
+def weight_folder() -> Path:
+    """For packed weights."""
+    return cache_folder() / "weights"
+
+
 def state_folder() -> Path:
     """For data that must not be lost: the input history and saved chats."""
     return _folder("XDG_STATE_HOME", ".local/state", "LOCALAPPDATA", "lepton/state")

@@ -58,6 +58,7 @@ class LoadOptions:
     ubatch: int = 256  # prompt tokens per pass
     template: str | None = None  # a built-in template's name, or Jinja text
     prefixes: int = 0  # bytes of disk for the prompt cache; 0: off
+    weights: int = 0  # bytes of disk for packed weights, which later starts map; 0: off
     checkpoints: int = MAX_CHECKPOINTS  # of recurrent layers, if memory allows as many
     gpu_layers: GpuLayers = "auto"  # number of last layers on the card; 0: all on the CPU
     spec_types: tuple[SpecType, ...] | Literal["auto"] = ("ngram-simple", "draft-simple")
@@ -281,8 +282,3 @@ def check_context(wanted: int | None, trained: int) -> str | None:
     if wanted > trained:
         return f"context {wanted} is longer than the model was trained for ({trained})"
     return None
-
-
-def readable_name(path: Path) -> str:
-    """A model file's name without suffix and shard number."""
-    return path.name.removesuffix(".gguf").split("-00001-of-")[0]

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from lepton_cli.engine.library.paths import config_folder, state_folder
+from lepton_cli.engine.library.paths import config_folder, kernel_folder, state_folder
 from lepton_cli.engine.library.stores import hugging_face_folder, llama_cpp_folder, ollama_folders
-from lepton_cli.engine.model import kernel_folder
 from lepton_cli.version import __version__
 from ops.backend import Card, Missing, card_findings, cpu_findings, find_card
 from ops.findings import Finding

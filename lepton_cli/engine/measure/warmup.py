@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lepton_cli.engine.library.paths import kernel_folder
 from lepton_cli.engine.loading.plan import LoadOptions
-from lepton_cli.engine.model import kernel_folder, open_model
+from lepton_cli.engine.model import open_model
 from ops.backend import all_kernels
 from ops.compiled.compiling import MAX_PROCESSES
 from ops.compiled.kernel_folder import Compiling

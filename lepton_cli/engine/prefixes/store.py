@@ -36,6 +36,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ops.compiled.kernel_folder import HINT
+from ops.files.cache_files import make_room, remove, used_and_size
 from ops.files.own_files import ForeignFileError, open_own, own_folder, private_folder
 from ops.files.whole_files import DRAFT, write_cached
 from ops.interface import BLOCK
@@ -211,7 +212,7 @@ class PrefixStore:
                 self._write(path, before, part, block)
                 for other, head in self._after(before):
                     if len(head.ids) < len(part) and _common(head.ids, part) == len(head.ids):
-                        _remove(other)
+                        remove(other)
             paths.append(path)
             before = _digest(before, part)
         return paths
@@ -276,7 +277,7 @@ class PrefixStore:
         block = np.frombuffer(mapped, np.uint8)[PAGE:]
         if zlib.crc32(block.data) == head.checksum:
             return block
-        _remove(path)
+        remove(path)
         return None
 
     def _page(self, before: bytes, part: Ids, block: Memory) -> bytes:
@@ -323,7 +324,7 @@ def holdings(root: Path) -> list[Holding]:
                     files[0][1].model,
                     sum(len(head.ids) for path, head in files if path.suffix == SUFFIX),
                     sum(PAGE + head.block_bytes for _, head in files),
-                    max(_status(path)[0] for path, _ in files),
+                    max(used_and_size(path)[0] for path, _ in files),
                 )
             )
     return sorted(found, key=lambda holding: -holding.used)
@@ -337,28 +338,18 @@ def clear(root: Path) -> int:
 
 def _tidy(root: Path, limit: int) -> int:
     """Removes the least recently used files until the rest is within the limit."""
-    files = sorted(
-        (*_status(path), path)
-        for folder in _folders(root)
-        for path in (*_files(folder), *folder.glob(f"*{DRAFT}"))
+    freed = make_room(
+        (
+            path
+            for folder in _folders(root)
+            for path in (*_files(folder), *folder.glob(f"*{DRAFT}"))
+        ),
+        limit,
     )
-    surplus, freed = sum(size for _, size, _ in files) - limit, 0
-    for _, size, path in files:
-        if freed >= surplus:
-            break
-        freed += size * _remove(path)
     for folder in _folders(root):
         with contextlib.suppress(OSError):  # it is not empty
             folder.rmdir()
     return freed
-
-
-def _remove(path: Path) -> bool:
-    """False if another process removed it first, or (on Windows) has the file open."""
-    with contextlib.suppress(OSError):
-        path.unlink()
-        return True
-    return False
 
 
 def _check_own(root: Path) -> None:
@@ -386,14 +377,6 @@ def _files(folder: Path) -> list[Path]:
     with contextlib.suppress(OSError):
         return [path for path in folder.iterdir() if path.suffix in (SUFFIX, STATE_SUFFIX)]
     return []
-
-
-def _status(path: Path) -> tuple[float, int]:
-    """Time of last use, and size in bytes; zeros if it is gone."""
-    with contextlib.suppress(OSError):
-        status = path.lstat()
-        return status.st_mtime, status.st_size
-    return 0.0, 0
 
 
 def _touch(paths: Sequence[Path]) -> None:

@@ -31,7 +31,7 @@ from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import expand_escapes
 from lepton_cli.ui.arguments.settings import generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
-from lepton_cli.ui.open_model import load_options, open_model
+from lepton_cli.ui.open_model import keep_weights, load_options, open_model
 from lepton_cli.ui.reports.batch_meter import BatchMeter
 from lepton_cli.ui.reports.batch_output import BatchOutput, open_results
 from lepton_cli.ui.terminal.interrupt import interrupting
@@ -94,6 +94,7 @@ def _open(
     if address is None:
         with open_model(path, alone, request.talk) as model:
             yield model, model.arithmetic
+            keep_weights(model, verbose=wanted.verbose)
         return
     if request.model.audit is not None:
         raise UsageError("--audit cannot be used with --cluster", "remove one of them")

@@ -15,7 +15,7 @@ from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import typed_prompt
 from lepton_cli.ui.arguments.settings import generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
-from lepton_cli.ui.open_model import open_model
+from lepton_cli.ui.open_model import keep_weights, open_model
 from lepton_cli.ui.repl import repl
 from lepton_cli.ui.repl.dialogue import ChatOptions
 from lepton_cli.ui.terminal.notes import note
@@ -100,4 +100,6 @@ def start_chat(request: ChatRequest) -> int:
             theme="none" if talk.no_color else talk.theme,
             history=how.history,
         )
-        return repl.chat(model, options, load)
+        code = repl.chat(model, options, load)
+        keep_weights(model, verbose=request.model.verbose)
+        return code

@@ -24,7 +24,7 @@ from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import gather
 from lepton_cli.ui.arguments.settings import diffusion_settings, generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
-from lepton_cli.ui.open_model import open_model
+from lepton_cli.ui.open_model import keep_weights, open_model
 from lepton_cli.ui.reports.code_blocks import Which, without_block
 from lepton_cli.ui.reports.report import (
     ExtractReport,
@@ -75,6 +75,8 @@ def answer_prompt(request: RunRequest) -> None:
         if request.how.candidates > 1 or request.how.beams:
             with interrupting(flag, signals=ALL) as came:
                 whole = print_several(start, ids or session.prompt_for(prompt), request.how, flag)
+            if whole:
+                keep_weights(model, verbose=request.model.verbose)
             raise typer.Exit(0 if whole else came.exit_code)
         with interrupting(flag, signals=ALL) as came:
             events = model.stream(ids, start.generation, flag) if raw else session.send(prompt)
@@ -82,6 +84,8 @@ def answer_prompt(request: RunRequest) -> None:
             lost = model.remember(done.stats.prompt_tokens, WORTH_STORING)
             if lost:
                 note(lost)
+        if done.reason != "interrupted":
+            keep_weights(model, verbose=request.model.verbose)
     _note_ending(done, start, request)
     if done.reason == "interrupted":
         raise typer.Exit(came.exit_code)

@@ -67,7 +67,7 @@ KERNELS: dict[str, Callable[..., None]] = {
     "group": experts.group,
     "head_rows": experts.head_rows,
     "pack": packing.pack,
-    "release": packing.release,
+    "advise": packing.advise,
     "nothing": replay.nothing,
     "replay": replay.replay,
     "limit_read": limits.read,

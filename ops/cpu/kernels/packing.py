@@ -21,8 +21,6 @@ from ops.cpu.kernels.simd.memory import (
 )
 from ops.cpu.layout import LINE, PANEL_ROWS
 
-MADV_DONTNEED = 4
-
 
 def _rows_apart(element, units):
     """An intrinsic (source, row_bytes, out): interleaves `units` elements of each of 16 rows."""
@@ -125,7 +123,7 @@ def pack(op, step, thread, threads):
         taken = claim(op, size)
 
 
-def release(op, step, thread, threads):
-    """Releases mapped pages with the C function `madvise`; they can be read from the file again."""
+def advise(op, step, thread, threads):
+    """Calls the C function `madvise`: function, address, bytes, advice."""
     if thread == 0:
-        call_c(load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), MADV_DONTNEED, 0)
+        call_c(load_i64(op, 0), load_i64(op, 1), load_i64(op, 2), load_i64(op, 3), 0)

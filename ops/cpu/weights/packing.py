@@ -1,52 +1,81 @@
 """The memory of packed weights, and the kernel calls that fill it from the mapped file.
 
 Packing only interleaves rows (kernels/formats/records.py), so packed weights are as large as in the
-file. Mapped pages are released as soon as they are packed.
+file. Mapped pages are released as soon as they are packed. What an earlier run kept of the same
+file (see ops.cpu.weights.files) is mapped instead.
 """
 
 import ctypes
 import functools
+import hashlib
 import mmap
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ops.cpu.kernel_folders import code_digest
 from ops.cpu.layout import PANEL_ROWS
+from ops.cpu.weights.files import WeightFiles
 from ops.interface import Weight
 from ops.machine import available_memory
+from ops.program import Source
 from quant.errors import OutOfMemoryError
 from quant.format import Format, dequantize, row_bytes
 
 HUGE_PAGE = 2 << 20
 SLICE = 16 << 20  # bytes of the file that are packed before their pages are released
 ALIGNMENT = 128
+MADV_DONTNEED, MADV_POPULATE_READ = 4, 22
+"""Linux's: pages are dropped, to be read again; or mapped at once, where it knows how to."""
+SETTLED = 3 * 10**9
+"""Nanoseconds since a file's last change, before which another one may have the same time."""
 
 PackCall = tuple[str, list[int]]  # a kernel and its operands
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """A weight in panels: an operand of a product's call. `offset` is from the first weight's."""
+    """A weight in panels: an operand of a product's call. `offset` is from its area's start."""
 
+    area: "Area"
     offset: int
     format: Format
     matrix_bytes: int
     panel_bytes: int
 
 
-class Packing:
-    """Assigns every weight an offset; then allocates the memory and packs them all."""
+@dataclass(slots=True, eq=False)
+class Area:
+    """A stretch of memory for weights."""
 
-    def __init__(self) -> None:
+    size: int = 0
+    memory: NDArray[np.uint8] | None = None
+
+    @property
+    def base(self) -> int:
+        assert self.memory is not None, "memory is there once all weights have a place"
+        return self.memory.ctypes.data
+
+
+class Packing:
+    """Assigns every weight an offset; then allocates the memory and packs them all.
+
+    Those of the model's files may be kept for later starts; others are made by the model's code.
+    """
+
+    def __init__(self, files: WeightFiles | None = None, sources: Sequence[Source] = ()) -> None:
+        """`sources`: the model's files; without them nothing is kept in `files`."""
+        self._files, self._models = (files, sources) if sources else (None, ())
         self._packed: dict[tuple[int, tuple[int, ...], str], tuple[Packed, Weight]] = {}
-        self._size = 0
-        self._memory: mmap.mmap | None = None
-        self._base = 0
+        self._of_files, self._made = Area(), Area()
         self._sources: list[NDArray[Any]] = []  # arrays that the calls point to
+        self._unkept = False
 
     def place(self, weight: Weight, kind: Format) -> Packed:
         """`kind` is the weight's own format, or F32 if it is to be converted."""
@@ -54,27 +83,54 @@ class Packing:
         if key not in self._packed:
             panel = PANEL_ROWS * row_bytes(kind, weight.columns)
             matrix = -(-weight.rows // PANEL_ROWS) * panel
-            packed = Packed(self._size, kind, matrix, panel)
-            self._size += -(-matrix * weight.experts // ALIGNMENT) * ALIGNMENT
+            area = self._of_files if _mapping(weight.data) else self._made
+            packed = Packed(area, area.size, kind, matrix, panel)
+            area.size += -(-matrix * weight.experts // ALIGNMENT) * ALIGNMENT
             self._packed[key] = packed, weight
         return self._packed[key][0]
 
     def address(self, packed: Packed) -> int:
-        return self._base + packed.offset
+        return packed.area.base + packed.offset
 
     def calls(self) -> list[PackCall]:
-        """Reserves the memory. All threads run them in this order; then call `release_sources`."""
-        self._memory = _reserve(self._size + HUGE_PAGE)
-        start = np.frombuffer(self._memory, np.uint8).ctypes.data
-        self._base = -(-start // HUGE_PAGE) * HUGE_PAGE
-        calls = []
+        """Reserves the memory. All threads run them in this order; then call `end`."""
+        size, calls = self._of_files.size, []
+        kept = self._files.find(self._key, size) if self._files else None
+        if kept is None:
+            whole = _reserve(size + self._made.size)
+            self._of_files.memory, self._made.memory = whole[:size], whole[size:]
+            self._unkept = self._files is not None
+        else:
+            self._of_files.memory, self._made.memory = kept, _reserve(self._made.size)
+            calls += _advise(kept, MADV_POPULATE_READ)
         for packed, weight in self._packed.values():
-            calls += self._pack(packed, weight)
+            if packed.area is self._made or kept is None:
+                calls += self._pack(packed, weight)
         return calls
 
-    def release_sources(self) -> None:
-        """Drops the arrays that only packing needed."""
+    def end(self) -> None:
+        """After packing: drops the arrays that only it needed; new weights are kept on disk."""
         self._sources.clear()
+        if self._unkept and self._files and self._of_files.memory is not None:
+            self._unkept = False
+            changed = max(stamp.changed for model in self._models for stamp in model.stamps)
+            if time.time_ns() - changed > SETTLED:
+                self._files.keep(self._key, self._models[0].name, self._of_files.memory)
+
+    @functools.cached_property
+    def _key(self) -> str:
+        """A digest of all that the packed bytes depend on: the code, the files, the layout."""
+        code = f"{code_digest()} {sys.byteorder} ".encode() + Path(__file__).read_bytes()
+        digest = hashlib.blake2b(code, digest_size=16)
+        for model in self._models:
+            digest.update(repr(model.stamps).encode())
+        for packed, weight in self._packed.values():
+            if packed.area is self._of_files:
+                kinds = f"{weight.format.name} {packed.format.name}"
+                shape = f"{weight.experts} {weight.rows} {weight.columns}"
+                place = f"{_offset(weight.data)} {packed.offset}"
+                digest.update(f"{weight.name} {kinds} {shape} {place}\n".encode())
+        return digest.hexdigest()
 
     def _pack(self, packed: Packed, weight: Weight) -> list[PackCall]:
         """Packs slice by slice; each one's mapped pages are released afterwards."""
@@ -85,14 +141,14 @@ class Packing:
         fields = np.array(parts, np.int64)
         self._sources += [data, fields]
         block = [size, fields.ctypes.data, len(fields)]
-        calls, mapped = [], _is_mapped(data)
+        calls, mapped = [], _mapping(data)
         for first, count, matrices in _slices(weight, data.shape[-1]):
             part = data[first : first + count * matrices]
             target = self.address(packed) + first // weight.rows * packed.matrix_bytes
             target += first % weight.rows // PANEL_ROWS * packed.panel_bytes
             source = [part.ctypes.data, data.shape[-1], matrices, count]
             calls.append(("pack", [*source, target, *block]))
-            calls += _release(part) if mapped else []
+            calls += _advise(part, MADV_DONTNEED) if mapped else []
         return calls
 
 
@@ -132,22 +188,26 @@ def _unit(part: np.dtype[Any]) -> int:
     return 2 if part.itemsize % 2 == 0 else 1
 
 
-def _reserve(size: int) -> mmap.mmap:
-    """New memory, in huge pages if the system has them."""
+def _reserve(size: int) -> NDArray[np.uint8]:
+    """New memory that begins with a huge page, if the system has them."""
+    whole = size + HUGE_PAGE
     try:
         if sys.platform == "win32":
-            return mmap.mmap(-1, size)
-        memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            memory = mmap.mmap(-1, whole)
+        else:
+            memory = mmap.mmap(-1, whole, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     except (OSError, ValueError, OverflowError) as error:
         message = f"no memory for {size / 1e6:.1f} MB of weights; {available_memory()}"
         raise OutOfMemoryError(message, "use a smaller model") from error
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
-    return memory
+    found = np.frombuffer(memory, np.uint8)
+    start = -found.ctypes.data % HUGE_PAGE
+    return found[start : start + size]
 
 
-def _release(part: NDArray[np.uint8]) -> list[PackCall]:
-    """Releases a part of a mapped file; its pages can be read again."""
+def _advise(part: NDArray[np.uint8], advice: int) -> list[PackCall]:
+    """Tells the system about the pages within a part of a mapped file."""
     if not sys.platform.startswith("linux"):
         return []
     page = mmap.PAGESIZE
@@ -155,7 +215,7 @@ def _release(part: NDArray[np.uint8]) -> list[PackCall]:
     last = (part.ctypes.data + part.nbytes) // page * page
     if last <= first:
         return []
-    return [("release", [_madvise(), first, last - first])]
+    return [("advise", [_madvise(), first, last - first, advice])]
 
 
 @functools.cache
@@ -164,10 +224,18 @@ def _madvise() -> int:
     return ctypes.cast(ctypes.CDLL(None).madvise, ctypes.c_void_p).value or 0
 
 
-def _is_mapped(array: NDArray[Any]) -> bool:
+def _offset(array: NDArray[Any]) -> int:
+    """Where it begins in its mapped file."""
+    mapping = _mapping(array)
+    assert mapping is not None, "only parts of files have a place in them"
+    return int(array.ctypes.data) - np.frombuffer(mapping, np.uint8).ctypes.data
+
+
+def _mapping(array: NDArray[Any]) -> mmap.mmap | None:
+    """The mapped file that the array is part of, if it is."""
     base: object = array
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, memoryview):
         base = base.obj
-    return isinstance(base, mmap.mmap)
+    return base if isinstance(base, mmap.mmap) else None

@@ -8,7 +8,7 @@ from make_gguf import write_model
 
 from lepton_cli.engine.library.identity import model_identity
 from lepton_cli.engine.loading.plan import build
-from quant.gguf import GGUF
+from quant.gguf import GGUF, Stamp
 
 TOKENS = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["a", "b"]}
 
@@ -60,6 +60,8 @@ def test_a_tensor_is_read_from_its_first_to_its_last_byte(tmp_path, place):
 @dataclass(frozen=True)
 class Named:
     identity: str
+    name: str = "another"
+    stamps: tuple[Stamp, ...] = ()
 
 
 def test_a_program_of_one_file_is_that_file_and_of_several_all_of_them(tmp_path):

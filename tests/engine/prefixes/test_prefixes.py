@@ -153,7 +153,7 @@ def test_the_second_run_with_the_same_file_skips_it_without_a_flag(capsys, tmp_p
 
 
 def test_the_cache_is_shown_and_cleared(capsys, prefixes):
-    assert "the prompt cache is empty" in lepton(capsys, "cache")[1]
+    assert "the cache is empty" in lepton(capsys, "cache")[1]
     assert lepton(capsys, "cache", "clear")[0] == "0 B freed\n"
     remembered()
     out, err = lepton(capsys, "cache", "ls")

@@ -104,6 +104,15 @@ class ModelOptions:
             help="Disk space for the prompt cache, in GB; 0: no cache.",
         ),
     ] = 2.0
+    weight_cache: Annotated[
+        float,
+        _model(
+            "--weight-cache",
+            metavar="GB",
+            min=0,
+            help="Disk space for packed weights, which make later starts faster; 0: none.",
+        ),
+    ] = 8.0
     ctx_checkpoints: Annotated[
         int,
         _model(
