@@ -11,7 +11,7 @@ import pytest
 from ops.cpu import formats
 from ops.cpu.compiling import aim
 from ops.cpu.formats import kernel_formats, quantized_formats
-from ops.cpu.kernels.formats.panels import block_panel
+from ops.cpu.kernels.formats.panels import block_panel, prefetch_of
 from ops.cpu.kernels.formats.parts import NEXT_PANEL, PART, Parts
 from ops.cpu.kernels.formats.records import Quantized
 from ops.cpu.kernels.simd.addresses import pair, row
@@ -69,10 +69,10 @@ def test_a_block_at_once_gives_the_same_bytes_as_its_levels_and_factors(kind):
 
     def both(w, size, x, scratch, out):
         panels, token = pair(w, w + size), row(x)
-        total = at_once(panels, token, COLUMNS)
+        total = at_once(panels, token, COLUMNS, prefetch_of(0, 1, size))
         store(out, first_panel(total))
         store(out + 64, second_panel(total))
-        total = by_parts(panels, token, COLUMNS)
+        total = by_parts(panels, token, COLUMNS, prefetch_of(0, 1, size))
         store(out + 128, first_panel(total))
         store(out + 192, second_panel(total))
         unpack(panels, 0, count, pair(scratch, scratch + NEXT_PANEL))

@@ -7,7 +7,7 @@ operands.
 """
 
 from ops.cpu import layout as operand
-from ops.cpu.kernels.formats.panels import block_panel, float_panel
+from ops.cpu.kernels.formats.panels import block_panel, float_panel, prefetch_of
 from ops.cpu.kernels.formats.parts import NEXT_PANEL, PairParts, Parts
 from ops.cpu.kernels.formats.records import Floats
 from ops.cpu.kernels.simd.addresses import FEWER_TOKENS, ONE_TOKEN, TOKENS, pair
@@ -160,27 +160,31 @@ def addresses(access, tile):
 
 
 def _tiled(tile, panel, matrices, access):
-    """run(op, expert, p, w, first, last): rows first .. last - 1, tile by tile."""
+    """run(op, expert, p, w, first, last, number, tiles): rows first .. last - 1, tile by tile.
+
+    These tiles, counted from `number` on, are some of those that go through the panels.
+    """
     size, finish = tile.size, matrices.finish
     starts, ends = addresses(access, tile)
 
     @device
-    def run(op, expert, p, w, first, last):
-        columns = load_i64(op, operand.COLUMNS)
+    def run(op, expert, p, w, first, last, number, tiles):
+        columns, panel_bytes = load_i64(op, operand.COLUMNS), load_i64(op, operand.PANEL_BYTES)
         for t in range(first, last, size()):
             y, added = ends(op, t, last)
-            finish(op, expert, p, panel(w, starts(op, t, last), columns), y, added)
+            ahead = prefetch_of(number, tiles, panel_bytes)
+            finish(op, expert, p, panel(w, starts(op, t, last), columns, ahead), y, added)
+            number += 1
 
     return run
 
 
 @device
-def rows_in_whole_tiles(count):
-    """How many of the rows go through whole tiles; the rest through tiles with a row fewer."""
-    size = tokens_at_once()
-    tiles = parts_of(count, size)
-    missing = tiles * size - count
-    return size * max(0, tiles - missing)
+def whole_tiles(count):
+    """How many whole tiles the rows go through; the rest goes through tiles with a row fewer."""
+    tiles = parts_of(count, tokens_at_once())
+    missing = tiles * tokens_at_once() - count
+    return max(0, tiles - missing)
 
 
 def whole_panels(panel, matrices, access):
@@ -192,11 +196,12 @@ def whole_panels(panel, matrices, access):
     def run(op, expert, p, first, last, scratch):
         w = weights(op, expert, p)
         if last - first == 1:
-            one(op, expert, p, w, first, last)
+            one(op, expert, p, w, first, last, 0, 1)
         else:
-            middle = first + rows_in_whole_tiles(last - first)
-            tiles(op, expert, p, w, first, middle)
-            fewer(op, expert, p, w, middle, last)
+            count, whole = parts_of(last - first, tokens_at_once()), whole_tiles(last - first)
+            middle = first + whole * tokens_at_once()
+            tiles(op, expert, p, w, first, middle, 0, count)
+            fewer(op, expert, p, w, middle, last, whole, count)
 
     return run
 
@@ -242,7 +247,7 @@ def in_parts(parts, matrices, access):
 
     @device
     def tiles(op, expert, p, w, first, last, scratch):
-        middle = first + rows_in_whole_tiles(last - first)
+        middle = first + whole_tiles(last - first) * tokens_at_once()
         parts = load_i64(op, operand.COLUMNS) // 32
         unpacked = pair(scratch, scratch + NEXT_PANEL)
         for part in range(0, parts, PARTS_AT_ONCE):
@@ -257,9 +262,9 @@ def in_parts(parts, matrices, access):
     def run(op, expert, p, first, last, scratch):
         w = weights(op, expert, p)
         if last - first <= ONE_BY_ONE:
-            one(op, expert, p, w, first, last)
+            one(op, expert, p, w, first, last, 0, 1)
         elif last - first < tokens_at_once():
-            few(op, expert, p, w, first, last)
+            few(op, expert, p, w, first, last, 0, 1)
         else:
             tiles(op, expert, p, w, first, last, scratch)
 

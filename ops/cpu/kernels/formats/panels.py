@@ -1,5 +1,8 @@
 """Products of a panel with activations, block by block or column by column."""
 
+from typing import NamedTuple
+
+from ops.cpu.kernels.simd.addresses import rows_in
 from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.operations import (
     add,
@@ -16,25 +19,51 @@ from ops.cpu.layout import ACTIVATION_BLOCK, ACTIVATION_BYTES, PANEL_ROWS
 
 PAIR_BYTES = 4 * PANEL_ROWS  # of two columns in BF16
 BYTES_AHEAD = 4608  # from what is read to what is prefetched
+MOST_SHARES = 8  # smaller ones would not advance by a byte for each column
+
+
+class Prefetch(NamedTuple):
+    """What a product prefetches: one of so many `shares` of a panel, `offset` bytes behind w."""
+
+    offset: int
+    shares: int
+
+
+@device
+def prefetch_of(tile, tiles, panel_bytes):
+    """What one of the tiles of tokens prefetches, that go through a panel one after the other.
+
+    A single one reads the panel from memory, a little behind its prefetching. Of several, all but
+    the first find it in the core's cache. So that memory is read all the time, not in bursts, each
+    prefetches a share of the panel behind, unless they are so many that it does not matter.
+    """
+    if tiles == 1:
+        return Prefetch(BYTES_AHEAD, 1)
+    shares = min(tiles, MOST_SHARES)
+    return Prefetch(panel_bytes + panel_bytes // shares * min(tile, shares - 1), shares)
 
 
 def block_panel(kernels):
-    """panel(w, x, columns): the sums of 16 rows with each token's quantized activations.
+    """panel(w, x, columns, ahead): the sums of 16 rows with each token's quantized activations.
 
-    Each tile of tokens prefetches again. Only the first has to; but a branch, or a second loop
-    without, costs far more than prefetching what is already in the core's cache.
+    `ahead` is its Prefetch. A share is prefetched line by line as a whole panel is, though lines
+    overlap: a branch, or another loop, costs far more than prefetching what is in the cache.
+    Several tokens wait less for a block if they prefetch behind it, one token if before.
     """
     block, weights = kernels.block, kernels.format.block_size
     panel_bytes = PANEL_ROWS * kernels.format.block_bytes
     x_bytes = weights // ACTIVATION_BLOCK * ACTIVATION_BYTES
-    ahead = prefetch_panels(panel_bytes)
+    fetch = prefetch_panels(panel_bytes)
 
     @inlined
-    def panel(w, x, columns):
-        total = zeros(w, x)
+    def panel(w, x, columns, ahead):
+        total, step = zeros(w, x), panel_bytes // ahead.shares
         for b in range(columns // weights):
-            ahead(w, b * panel_bytes + BYTES_AHEAD)
+            if rows_in(x) == 1:
+                fetch(w, ahead.offset + b * step)
             total = block(w + b * panel_bytes, x, b * x_bytes, total)
+            if rows_in(x) > 1:
+                fetch(w, ahead.offset + b * step)
         return total
 
     return panel
@@ -44,14 +73,15 @@ def float_panel(kernels):
     """As block_panel, with exact activations; even and odd columns are summed apart."""
     load_two, load_last = kernels.load_two, kernels.load_last
     column_bytes = PANEL_ROWS * kernels.format.block_bytes
-    ahead = prefetch_panels(2 * column_bytes)
+    fetch = prefetch_panels(2 * column_bytes)
 
     @device
-    def panel(w, x, columns):
+    def panel(w, x, columns, ahead):
         even, odd = zeros(w, x), zeros(w, x)
+        step = 2 * column_bytes // ahead.shares
         for c in range(columns // 2):
             address = w + 2 * c * column_bytes
-            ahead(address, BYTES_AHEAD)
+            fetch(w, ahead.offset + c * step)
             first, second = load_two(address)
             even = fma(first, broadcast_f32(x, 8 * c), even)
             odd = fma(second, broadcast_f32(x, 8 * c + 4), odd)
@@ -65,15 +95,15 @@ def float_panel(kernels):
 
 def bf16_panel():
     """As float_panel, with activations in BF16; every other pair of columns is summed apart."""
-    ahead = prefetch_panels(2 * PAIR_BYTES)
+    fetch = prefetch_panels(2 * PAIR_BYTES)
 
     @device
-    def panel(w, x, columns):
+    def panel(w, x, columns, ahead):
         even, odd = zeros(w, x), zeros(w, x)
-        pairs = columns // 2
+        pairs, step = columns // 2, PAIR_BYTES // ahead.shares
         for p in range(0, pairs - 1, 2):
             address = w + p * PAIR_BYTES
-            ahead(address, BYTES_AHEAD)
+            fetch(w, ahead.offset + p * step)
             even = dot_bf16(even, load_i32(address), broadcast_i32(x, 4 * p))
             odd = dot_bf16(odd, load_i32(address + PAIR_BYTES), broadcast_i32(x, 4 * p + 4))
         if pairs % 2 != 0:

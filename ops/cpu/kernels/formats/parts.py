@@ -155,16 +155,16 @@ def _direct(add_part, kernels):
     """
     weights, factors = kernels.format.block_size, kernels.factors
     block_bytes, parts = PANEL_ROWS * kernels.format.block_bytes, weights // PART
-    ahead = prefetch_panels(block_bytes // parts)
+    fetch = prefetch_panels(block_bytes // parts)
 
     @inlined
-    def panel(w, x, columns):
-        total = zeros(w, x)
+    def panel(w, x, columns, ahead):
+        total, step = zeros(w, x), block_bytes // parts // ahead.shares
         for b in range(columns // weights):
             block = w + b * block_bytes
             for part in range(parts):
                 x_offset = (b * parts + part) * ACTIVATION_BYTES
-                ahead(block, BYTES_AHEAD + part * (block_bytes // parts))
+                fetch(w, ahead.offset + (b * parts + part) * step)
                 total = add_part(block, part, x, x_offset, factors(block, part), total)
         return total
 

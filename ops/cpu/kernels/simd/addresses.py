@@ -46,6 +46,16 @@ def row(context, address):
     return Rows(1)(types.int64), code
 
 
+@intrinsic
+def rows_in(context, rows):
+    """How many addresses these are, known when the kernel is compiled."""
+
+    def code(context, builder, signature, arguments):
+        return I64(rows.count)
+
+    return types.int64(rows), code
+
+
 def _strided(kind, count_of):
     """(base, stride): `count_of(rung)` addresses, a stride apart."""
 
