@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from tiny_vocabularies import (
     C,
     N,
+    best_scores,
     build,
     byte_pairs,
     gemma4,
+    longest_matches,
     sentence_pieces,
+    unigram,
     vocabulary,
     word_pieces,
 )
@@ -23,7 +26,15 @@ from quant.errors import ModelFileError
 ROLES = ("bos_token_id", "eos_token_id", "unknown_token_id", "cls_token_id", "fim_pad_token_id")
 FLAGS = ("add_bos_token", "add_eos_token", "add_space_prefix")
 KEYS = ("model", "pre", "tokens", "token_type", "scores", "merges", *ROLES, *FLAGS, "general.name")
-KINDS = {"llama": sentence_pieces, "gpt2": byte_pairs, "gemma4": gemma4, "bert": word_pieces}
+KINDS = {
+    "llama": sentence_pieces,
+    "gpt2": byte_pairs,
+    "gemma4": gemma4,
+    "bert": word_pieces,
+    "t5": unigram,
+    "rwkv": longest_matches,
+    "plamo2": best_scores,
+}
 
 
 def ends(*texts: str, **keys: Any) -> set[str]:
@@ -83,7 +94,30 @@ def test_types_are_corrected_by_text() -> None:
     tokenizer = build(byte_pairs(*more))
     types = {text: tokenizer.token_type(tokenizer.token_id(text) or 0).name for text, _ in more}
     assert types["<|channel|>"] == "USER_DEFINED"
-    assert (types["</s>"], types["<unused1>"], types["<x>"]) == ("CONTROL", "UNUSED", "CONTROL")
+    assert (types["</s>"], types["<unused1>"], types["<x>"]) == ("CONTROL", "CONTROL", "CONTROL")
+
+
+@pytest.mark.parametrize(
+    ("more", "text", "expected"),
+    [
+        (("<|tool_response>", "</s>"), "</s>", "NORMAL"),  # Gemma 4: crossed out in HTML
+        (("<|plamo:eos|>", "</s>"), "</s>", "NORMAL"),
+        (("<|call|>", "<|return|>", "<|end|>"), "<|end|>", "USER_DEFINED"),
+        (("<|end|>",), "<|end|>", "CONTROL"),
+        (("<｜fim▁hole｜>",), "<｜fim▁hole｜>", "CONTROL"),
+        (("<fim_prefix>",), "<fim_prefix>", "CONTROL"),
+        (("[PAD]",), "[PAD]", "CONTROL"),
+    ],
+)
+def test_types_are_those_of_llama_cpp(more: tuple[str, ...], text: str, expected: str) -> None:
+    tokenizer = build(byte_pairs(*((name, N) for name in more)))
+    assert tokenizer.token_type(tokenizer.token_id(text) or 0).name == expected
+
+
+def test_fill_tokens_that_the_file_names_leave_others_as_they_are() -> None:
+    tokenizer = build({**byte_pairs(("<PRE>", N), ("<MID>", N)), "fim_pre_token_id": 0})
+    types = [tokenizer.token_type(tokenizer.token_id(text) or 0) for text in ("<PRE>", "<MID>")]
+    assert types == [N, C]
 
 
 def test_types_that_are_odd_count_as_normal() -> None:
@@ -124,7 +158,7 @@ def test_a_file_without_tokenizer_says_so(model: str | None) -> None:
     assert "token ids" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("model", ["t5", "nonsense\x1b[2J"])
+@pytest.mark.parametrize("model", ["tiktoken", "nonsense\x1b[2J"])
 def test_other_models_are_named(model: str) -> None:
     with pytest.raises(ModelFileError) as caught:
         build({**byte_pairs(), "model": model})

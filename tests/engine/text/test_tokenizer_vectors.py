@@ -16,7 +16,7 @@ VOCABULARIES = (
 )
 LOSSLESS = tuple(name for name in VOCABULARIES if name != "bert-bge")
 ENDS = {
-    "bert-bge": {"[SEP]"},
+    "bert-bge": {"[SEP]", "[PAD]"},
     "falcon": {"<|endoftext|>"},
     "gemma-4": {"<eos>", "<turn|>", "<|tool_response>"},
     "gpt-2": {"<|endoftext|>"},

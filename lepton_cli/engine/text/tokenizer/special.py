@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from lepton_cli.engine.text.tokenizer.vocabulary import END_TEXTS, Vocabulary
+from lepton_cli.engine.text.tokenizer.vocabulary import (
+    END_TEXTS,
+    FILL_ENDS,
+    FILL_TEXTS,
+    Vocabulary,
+    continuing_texts,
+)
 from quant.gguf import Metadata
 
 Adds = bool | Literal["always"]
-
-FILL_TEXTS = {
-    "fim_pad": (b"<|fim_pad|>", b"<fim-pad>", b"<fim_pad>", b"<PAD>"),
-    "fim_rep": (b"<|fim_repo|>", b"<|repo_name|>", b"<fim-repo>", b"<REPO>", b"<reponame>"),
-    "fim_sep": (b"<|file_sep|>",),
-}
-"""End tokens of fill-in-the-middle, if the file does not name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +97,7 @@ def read_special_tokens(
 def _end_of_generation(reader: _Reader, vocabulary: Vocabulary, eos: int | None) -> frozenset[int]:
     named = [eos, reader.token(("eot_token_id",)), reader.token(("eom_token_id",))]
     ends = vocabulary.find(END_TEXTS) | {token for token in named if token is not None}
-    for name, texts in FILL_TEXTS.items():
+    for name in FILL_ENDS:
         token = reader.token((f"{name}_token_id",))
-        ends |= vocabulary.find(texts) if token is None else {token}
-    return frozenset(ends - vocabulary.find(_continuing(vocabulary)))
-
-
-def _continuing(vocabulary: Vocabulary) -> list[bytes]:
-    """Texts that usually end an answer, but not in this family of models."""
-    has, texts = vocabulary.ids, []
-    calls = b"<|call|>" in has or b"<|calls|>" in has
-    if calls and (b"<|return|>" in has or b"<|flush|>" in has):  # gpt-oss, Solar
-        texts.append(b"<|end|>")
-    if b"<|tool_response>" in has or b"<|plamo:eos|>" in has:
-        texts.append(b"</s>")
-    return texts
+        ends |= vocabulary.find(FILL_TEXTS[name]) if token is None else {token}
+    return frozenset(ends - vocabulary.find(continuing_texts(vocabulary.ids)))

@@ -1,9 +1,10 @@
 """The vocabulary of a file: texts and types of its tokens."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 
 import numpy as np
 
@@ -21,6 +22,24 @@ END_TEXTS = tuple(
     "<eos> <turn|> <|tool_response> <｜end▁of▁sentence｜> [e~[".encode().split()
 )
 """Tokens that end an answer in any file, regardless of their type."""
+
+FILL_TEXTS: Mapping[str, Sequence[bytes]] = MappingProxyType(
+    {
+        "fim_pre": "<|fim_prefix|> <fim-prefix> <fim_prefix> <｜fim▁begin｜> <PRE> ▁<PRE> "
+        "<|code_prefix|> <|prefix|>".encode().split(),
+        "fim_suf": "<|fim_suffix|> <fim-suffix> <fim_suffix> <｜fim▁hole｜> <SUF> ▁<SUF> "
+        "<|code_suffix|> <|suffix|>".encode().split(),
+        "fim_mid": "<|fim_middle|> <fim-middle> <fim_middle> <｜fim▁end｜> <MID> ▁<MID> "
+        "<|code_middle|> <|middle|>".encode().split(),
+        "fim_pad": b"<|fim_pad|> <fim-pad> <fim_pad> <PAD> [PAD]".split(),
+        "fim_rep": b"<|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame>".split(),
+        "fim_sep": (b"<|file_sep|>",),
+    }
+)
+"""Tokens of fill-in-the-middle, which are control tokens if the file does not name others."""
+
+FILL_ENDS = ("fim_pad", "fim_rep", "fim_sep")
+"""Those of them that end an answer."""
 
 PRINTED_TEXTS = (b"<|channel|>", b"<|message|>", b"<|start|>", b"<|constrain|>")
 """gpt-oss's marks of reasoning and answer, which are rendered for splitting them."""
@@ -66,7 +85,7 @@ class Vocabulary:
     def byte_value(self, token: int) -> int:
         return int(self.texts[token][3:5], 16)
 
-    def find(self, texts: Sequence[bytes]) -> set[int]:
+    def find(self, texts: Collection[bytes]) -> set[int]:
         """The ids of the texts that are tokens."""
         return {self.ids[text] for text in texts if text in self.ids}
 
@@ -99,11 +118,23 @@ def _read_types(metadata: Metadata, texts: list[bytes], ids: dict[bytes, int]) -
     for token in np.flatnonzero(given == TokenType.BYTE):
         if not BYTE_TEXT.fullmatch(texts[token]):
             types[token] = TokenType.NORMAL
-    for token in np.flatnonzero(given == TokenType.CONTROL):
-        if b"unused" in texts[token]:
-            types[token] = TokenType.UNUSED
     corrected = dict.fromkeys(END_TEXTS, TokenType.CONTROL)
+    for name, fill_texts in FILL_TEXTS.items():
+        if f"tokenizer.ggml.{name}_token_id" not in metadata:
+            corrected |= dict.fromkeys(fill_texts, TokenType.CONTROL)
     corrected |= dict.fromkeys(PRINTED_TEXTS, TokenType.USER_DEFINED)
+    corrected |= continuing_texts(ids)
     for text in corrected.keys() & ids.keys():
         types[ids[text]] = corrected[text]
     return types
+
+
+def continuing_texts(ids: Collection[bytes]) -> dict[bytes, TokenType]:
+    """Texts that usually end an answer, but not in this family of models, and their types."""
+    texts = {}
+    calls = b"<|call|>" in ids or b"<|calls|>" in ids
+    if calls and (b"<|return|>" in ids or b"<|flush|>" in ids):  # gpt-oss, Solar
+        texts[b"<|end|>"] = TokenType.USER_DEFINED
+    if b"<|tool_response>" in ids or b"<|plamo:eos|>" in ids:  # Gemma 4, PLaMo
+        texts[b"</s>"] = TokenType.NORMAL
+    return texts
