@@ -30,9 +30,11 @@ class PatternCutter:
         pieces = [text.replace(" ", self._space)]
         for pattern in self._patterns:
             backwards = -1 if pattern.flags & regex.REVERSE else 1
-            pieces = [
-                part for piece in pieces for part in pattern.split(piece)[::backwards] if part
-            ]
+            parts = {  # most pieces repeat: each is cut once
+                piece: [part for part in pattern.split(piece)[::backwards] if part]
+                for piece in set(pieces)
+            }
+            pieces = list(chain.from_iterable(map(parts.__getitem__, pieces)))
         return pieces
 
 

@@ -10,13 +10,14 @@ from lepton_cli.engine.text.tokenizer.vocabulary import TokenType, Vocabulary
 from quant.gguf import Metadata
 
 BLANK = " \t\n\v\f\r"
-TRUSTED, UNTRUSTED = b"\1", b"\0"
+OPEN, CLOSED = b"\0", b"\1"
+TRUSTED, UNTRUSTED = OPEN, CLOSED
 
 Fragment = str | int
 """A piece of text, or the id of a special token."""
 
-Span = tuple[int, int, int | None]
-"""Start and end of a fragment in the text, and its id."""
+Span = tuple[int, int, int]
+"""Start and end of a special token in the text, and its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,32 +77,56 @@ class Splitter:
 
     def split(self, text: str, trust: bytes) -> list[Fragment]:
         """The text's fragments in order; `trust` has one byte per character."""
-        spans: list[Span] = [(0, len(text), None)] if text else []
-        for special in self._special:
-            if special.text in text:
-                spans = [part for span in spans for part in _cut(text, span, special, trust)]
-        return [text[start:end] if token is None else token for start, end, token in spans]
+        closed = Closed(trust)
+        spans = [
+            span
+            for special in self._special
+            if special.text in text
+            for span in _spans(text, special, closed)
+        ]
+        fragments, begin = list[Fragment](), 0
+        for start, end, token in sorted(spans):
+            fragments += [text[begin:start], token] if begin < start else [token]
+            begin = end
+        return [*fragments, text[begin:]] if begin < len(text) else fragments
 
 
-def _cut(text: str, span: Span, special: SpecialText, trust: bytes) -> Iterator[Span]:
-    """The span without the occurrences of a special token."""
-    begin, end, token = span
-    at = begin if token is None else end
-    while (found := text.find(special.text, at, end)) >= 0:
-        after = found + len(special.text)
-        if special.guarded and UNTRUSTED in trust[found:after]:
-            at = found + 1
-            continue
-        before = len(text[begin:found].rstrip(BLANK)) + begin if special.takes_left else found
-        if before > begin:
-            yield begin, before, None
-        yield found, after, special.token
-        begin = at = _skip_blank(text, after, end) if special.takes_right else after
-    if begin < end or token is not None:
-        yield begin, end, token
+class Closed:
+    """Where no more special tokens may be found: one byte per character."""
+
+    def __init__(self, trust: bytes) -> None:
+        self._taken, self._guarded = bytearray(len(trust)), bytearray(trust)
+
+    def is_taken(self, place: int) -> bool:
+        return bool(self._taken[place])
+
+    def take(self, start: int, end: int) -> None:
+        self._taken[start:end] = CLOSED * (end - start)
+        self._guarded[start:end] = CLOSED * (end - start)
+
+    def next_open(self, start: int, end: int, guarded: bool) -> int:
+        """`start` if all up to `end` is open, else the next open place; -1 if there is none."""
+        marks = self._guarded if guarded else self._taken
+        last = marks.rfind(CLOSED, start, end)
+        return start if last < 0 else marks.find(OPEN, last)
 
 
-def _skip_blank(text: str, start: int, end: int) -> int:
-    while start < end and text[start] in BLANK:
-        start += 1
-    return start
+def _spans(text: str, special: SpecialText, closed: Closed) -> Iterator[Span]:
+    """A special token's places that are open, which it takes, with the blanks that it removes."""
+    start = text.find(special.text)
+    while start >= 0:
+        end = start + len(special.text)
+        place = closed.next_open(start, end, special.guarded)
+        if place == start:
+            while special.takes_left and start and _is_blank(text, start - 1, closed):
+                start -= 1
+            while special.takes_right and end < len(text) and _is_blank(text, end, closed):
+                end += 1
+            closed.take(start, end)
+            yield start, end, special.token
+            place = end
+        start = text.find(special.text, place) if place >= 0 else -1
+
+
+def _is_blank(text: str, place: int, closed: Closed) -> bool:
+    return text[place] in BLANK and not closed.is_taken(place)
