@@ -1,5 +1,6 @@
 """Tiny vocabularies as metadata, one for each tokenizer model, for tests to change and build."""
 
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
-from lepton_cli.engine.text.tokenizer.alphabets import ByteAlphabet
+from lepton_cli.engine.text.tokenizer.byte_pairs import ByteAlphabet
 from lepton_cli.engine.text.tokenizer.vocabulary import TokenType
 from quant.gguf import Metadata
 
@@ -63,11 +64,15 @@ def _merged(merges: list[str]) -> list[str]:
     return [text for pair in merges if (text := pair.replace(" ", "")) != "<|im_end|>"]
 
 
-def word_pieces() -> dict[str, Any]:
+def word_pieces(*more: tuple[str, TokenType]) -> dict[str, Any]:
     special = [("[PAD]", C), ("[UNK]", U), ("[CLS]", C), ("[SEP]", C)]
     words = ["▁un", "aff", "able", "▁,", "▁cafe", "▁中", "▁文", "▁!", "▁it", "▁'", "▁s"]
     roles = {"unknown_token_id": 1, "cls_token_id": 2, "seperator_token_id": 3}
-    return {"model": "bert", **vocabulary([*special, *((word, N) for word in words)]), **roles}
+    return {
+        "model": "bert",
+        **vocabulary([*special, *((word, N) for word in words), *more]),
+        **roles,
+    }
 
 
 def longest_matches(*more: tuple[str, TokenType]) -> dict[str, Any]:
@@ -88,6 +93,43 @@ def best_scores() -> dict[str, Any]:
     tokens = [*special, *((text, N) for text in scored)]
     scores = np.array([0.0] * len(special) + [*scored.values()], np.float32)
     return {"model": "plamo2", **vocabulary(tokens), "scores": scores}
+
+
+def unigram(*more: tuple[str, TokenType]) -> dict[str, Any]:
+    """T5's and XLM-R's: letters, and words that compete; `x` is in words only."""
+    special = [("<pad>", C), ("</s>", C), ("<unk>", U), ("<s>", C)]
+    scored = {"▁": -2.0, "a": -3.0, "b": -3.0, "c": -3.0, "é": -4.0, "ab": -4.0, "bc": -4.5}
+    scored |= {"▁a": -4.0, "▁ab": -5.5, "abc": -9.0, "cab": -5.0, "xa": -6.0, "▁▁": -5.0}
+    tokens = [*special, *((text, N) for text in scored), *more]
+    scores = [*[0.0] * len(special), *scored.values(), *[-9.0] * len(more)]
+    return {"model": "t5", **vocabulary(tokens), "scores": np.array(scores, np.float32)}
+
+
+def character_map(replacements: Mapping[str, str]) -> np.ndarray:
+    """A map of characters as the files have it: a double array of the texts."""
+    texts = {text.encode(): replacement for text, replacement in replacements.items()}
+    units, strings, left = {0: 0}, b"", [(0, b"")]
+    while left:
+        place, begun = left.pop()
+        labels = sorted({text[len(begun)] for text in texts if _goes_on(text, begun)})
+        places = ({n ^ label for label in (0, *labels)} for n in range(1 << 12))
+        node = next(n for n, wanted in enumerate(places) if wanted.isdisjoint(units))
+        units[place] |= (place ^ node) << 10
+        units[node] = 0  # no other node may be here
+        if begun in texts:
+            units[place] |= 1 << 8
+            units[node] = 1 << 31 | len(strings)
+            strings += texts[begun].encode() + b"\0"
+        for label in labels:
+            units[node ^ label] = label
+            left.append((node ^ label, begun + bytes([label])))
+    trie = [units.get(place, 0) for place in range((max(units) | 0xFF) + 1)]
+    blob = struct.pack(f"<I{len(trie)}I", 4 * len(trie), *trie) + strings
+    return np.frombuffer(blob, np.uint8)
+
+
+def _goes_on(text: bytes, begun: bytes) -> bool:
+    return text.startswith(begun) and len(text) > len(begun)
 
 
 def build(keys: Mapping[str, Any]) -> Tokenizer:

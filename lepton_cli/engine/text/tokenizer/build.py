@@ -11,6 +11,7 @@ from lepton_cli.engine.text.tokenizer.sentence_pieces import SCORES, SentencePie
 from lepton_cli.engine.text.tokenizer.special import Defaults, SpecialTokens, read_special_tokens
 from lepton_cli.engine.text.tokenizer.splitting import find_special_texts
 from lepton_cli.engine.text.tokenizer.tokenizer import Speller, Tokenizer
+from lepton_cli.engine.text.tokenizer.unigram import UnigramSpeller
 from lepton_cli.engine.text.tokenizer.vocabulary import (
     TYPES,
     TokenType,
@@ -87,6 +88,12 @@ def _bert(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
     return special, WordPieceSpeller(metadata, vocabulary, special.unknown)
 
 
+def _t5(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
+    defaults = Defaults(bos=None, eos=1, unknown=2, adds_eos=True)
+    special = read_special_tokens(metadata, vocabulary, defaults)
+    return special, UnigramSpeller(metadata, vocabulary, special.unknown)
+
+
 def _rwkv(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
     special = read_special_tokens(metadata, vocabulary, Defaults(bos=None, eos=None))
     return special, LongestMatchSpeller(vocabulary, special.unknown)
@@ -103,6 +110,7 @@ MODELS: Mapping[str, Callable[[Metadata, Vocabulary], Parts]] = MappingProxyType
         "gpt2": _gpt2,
         "gemma4": _gemma4,
         "bert": _bert,
+        "t5": _t5,
         "rwkv": _rwkv,
         "plamo2": _plamo2,
     }
@@ -119,7 +127,7 @@ def _notes(metadata: Metadata) -> list[str]:
     model, pre = metadata.string(MODEL), metadata.string(PRE, "")
     if TYPES not in metadata:
         notes.append(f"no {TYPES}: every token counts as text")
-    if model in ("llama", "plamo2") and SCORES not in metadata:
+    if model in ("llama", "t5", "plamo2") and SCORES not in metadata:
         notes.append(f"no {SCORES}: text is split into tokens without them, and answers may suffer")
     if model in ("gpt2", "gemma4") and MERGES not in metadata:
         notes.append(f"no {MERGES}: text is split into single characters, and answers may suffer")

@@ -2,6 +2,8 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
+from typing import AnyStr, Generic
 
 from lepton_cli.engine.text.tokenizer.vocabulary import Vocabulary
 
@@ -21,25 +23,43 @@ def _meant(escape: bytes) -> bytes:
         return escape
 
 
+class LongestMatch(Generic[AnyStr]):
+    """Finds the longest of many texts at a place; tries only the lengths that begin like it."""
+
+    def __init__(self, texts: Iterable[AnyStr]) -> None:
+        self._texts: frozenset[AnyStr] = frozenset(texts)
+        lengths = defaultdict[AnyStr, set[int]](set)
+        for text in self._texts:
+            lengths[text[:2]].add(len(text))
+        self._lengths: dict[AnyStr, list[int]] = {
+            start: sorted(of, reverse=True) for start, of in lengths.items()
+        }
+
+    def at(self, text: AnyStr, place: int) -> AnyStr | None:
+        """The longest match that begins there, if any."""
+        for length in self._lengths.get(text[place : place + 2], ()):
+            piece = text[place : place + length]
+            if piece in self._texts:
+                return piece
+        first = text[place : place + 1]
+        return first if first in self._texts else None
+
+
 class LongestMatchSpeller:
     """Text to ids; bytes that begin no token are unknown."""
 
     def __init__(self, vocabulary: Vocabulary, unknown: int | None) -> None:
         self._ids = {unescaped(text): token for text, token in vocabulary.plain_ids().items()}
+        self._ids.pop(b"", None)
+        self._longest = LongestMatch(self._ids)
         self._unknown = [] if unknown is None else [unknown]
-        lengths = defaultdict[bytes, set[int]](set)
-        for text in self._ids:
-            lengths[text[:2]].add(len(text))
-        self._lengths = {start: sorted(of, reverse=True) for start, of in lengths.items()}
 
     def spell(self, text: str, after_special: bool) -> list[int]:
-        left, at, ids = text.encode(), 0, list[int]()
-        while at < len(left):
-            lengths = (*self._lengths.get(left[at : at + 2], ()), 1)
-            pieces = (left[at : at + length] for length in lengths)
-            piece = next((piece for piece in pieces if piece in self._ids), None)
+        left, place, ids = text.encode(), 0, list[int]()
+        while place < len(left):
+            piece = self._longest.at(left, place)
             ids += self._unknown if piece is None else [self._ids[piece]]
-            at += 1 if piece is None else len(piece)
+            place += len(piece or b"?")
         return ids
 
     def decoded(self, text: bytes) -> bytes:

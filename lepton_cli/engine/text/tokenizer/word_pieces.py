@@ -7,6 +7,8 @@ from itertools import chain
 
 import regex
 
+from lepton_cli.engine.text.tokenizer.arrays import decode_texts
+from lepton_cli.engine.text.tokenizer.longest_matches import LongestMatch
 from lepton_cli.engine.text.tokenizer.vocabulary import Vocabulary
 from quant.gguf import Metadata
 
@@ -28,8 +30,9 @@ class WordPieceSpeller:
     """Text to ids; a word that cannot be split completely is unknown as a whole."""
 
     def __init__(self, metadata: Metadata, vocabulary: Vocabulary, unknown: int | None) -> None:
-        self._ids = vocabulary.plain_ids()
-        self._longest = max(map(len, self._ids), default=0)
+        plain = vocabulary.plain_ids()
+        self._ids = dict(zip(decode_texts(plain), plain.values(), strict=True))
+        self._longest = LongestMatch(self._ids)
         self._unknown = [] if unknown is None else [unknown]
         self._lowercase = metadata.boolean(LOWERCASE, True)
         self._strips_accents = metadata.boolean(STRIP_ACCENTS, self._lowercase)
@@ -57,12 +60,11 @@ class WordPieceSpeller:
     def _spell_word(self, word: str) -> list[int]:
         # `tokenizers` finds the same pieces, but takes quadratic time: 8 seconds for a word of
         # 12,000 letters (or its limit makes long words unknown).
-        left, ids = (SPACE + word).encode(), []
-        while left:
-            ends = range(min(len(left), self._longest), 0, -1)
-            piece = next((left[:end] for end in ends if left[:end] in self._ids), None)
+        left, place, ids = SPACE + word, 0, list[int]()
+        while place < len(left):
+            piece = self._longest.at(left, place)
             if piece is None:
                 return self._unknown
             ids.append(self._ids[piece])
-            left = left[len(piece) :]
+            place += len(piece)
         return ids
