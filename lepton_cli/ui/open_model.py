@@ -11,6 +11,7 @@ from lepton_cli.engine.loading.plan import LoadOptions, SpecType
 from lepton_cli.engine.model import Model
 from lepton_cli.ui.arguments.options.chat import ConversationOptions
 from lepton_cli.ui.arguments.options.model import ModelOptions
+from lepton_cli.ui.arguments.options.texts import PoolingChoice, TextModelOptions
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.terminal.notes import note
@@ -33,6 +34,30 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
         add_draft(model, options.model_draft, draft_options(wanted))
     if options.audit is not None:
         model.audit(Path(options.audit))
+    _tell(model, options)
+    return model
+
+
+def open_for_texts(
+    path: Path, options: TextModelOptions, pooling: PoolingChoice | Literal["file"]
+) -> Model:
+    """Opens the model for `lepton embed` and its like; notes go to stderr. Raises LeptonError."""
+    wanted = LoadOptions(
+        backend=options.backend or "auto",
+        gpu_layers=gpu_layers(options.gpu_layers),
+        threads=options.threads if options.threads > 0 else None,
+        ctx=options.ctx_size or None,
+        ubatch=options.ubatch_size,
+        pooling=pooling,
+    )
+    on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
+    model = engine.open_model(path, wanted, on_plan, progress)
+    _tell(model, options)
+    return model
+
+
+def _tell(model: Model, options: ModelOptions | TextModelOptions) -> None:
+    """Prints notes about an open model."""
     asked = options.verbose or options.backend == "auto"
     for text in dict.fromkeys((*model.notes, *([model.no_gpu] if asked and model.no_gpu else []))):
         note(text)
@@ -48,7 +73,6 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
 
         for finding in kernel_findings():
             note(f"{finding.subject} {finding}")
-    return model
 
 
 def keep_weights(model: Model, *, verbose: bool) -> None:

@@ -137,9 +137,12 @@ class Embedder:
             results = shares(results)
         return np.split(results, np.cumsum([len(each) for each in rows])[:-1])
 
-    def matrix(self, texts: Sequence[Sequence[int]], *, normalize: bool) -> Rows:
+    def matrix(
+        self, texts: Sequence[Sequence[int]], *, normalize: bool, at_once: int | None = None
+    ) -> Rows:
         """(n, width): the results of all texts, in their order."""
-        found = {each.number: each.rows for each in self.vectors(texts, normalize=normalize)}
+        vectors = self.vectors(texts, normalize=normalize, at_once=at_once)
+        found = {each.number: each.rows for each in vectors}
         empty = np.empty((0, self.width), np.float32)
         return np.concatenate([empty, *(found[number] for number in range(len(texts)))])
 

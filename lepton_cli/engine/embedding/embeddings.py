@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from lepton_cli.engine.decoding.window import Passes
 from lepton_cli.engine.embedding.embedder import Embedder
@@ -10,7 +11,7 @@ from lepton_cli.engine.embedding.sequences import Sequences
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.loading.prepare import Prepared
 from lepton_cli.engine.text.tokenizer import Tokenizer
-from quant.errors import UsageError
+from quant.errors import LeptonError, UsageError
 from quant.gguf import Metadata
 
 RERANK = "tokenizer.chat_template.rerank"
@@ -31,17 +32,36 @@ class Embeddings:
         """What the model reads of texts."""
         return Sequences(self.tokenizer, self.most, self.longest, truncate)
 
-    def embed(self, texts_or_ids: Texts, *, normalize: bool, truncate: bool) -> Rows:
-        """See Model.embed."""
+    def embed(
+        self,
+        texts_or_ids: Texts,
+        *,
+        normalize: bool = True,
+        truncate: bool = False,
+        at_once: int | None = None,
+    ) -> Rows:
+        """See Model.embed. `at_once`: how many texts a pass may hold."""
+        given: Sequence[str | Sequence[int]]
         given = [texts_or_ids] if isinstance(texts_or_ids, str) else texts_or_ids
         sequences = self.sequences(truncate=truncate)
-        return self.embedder.matrix([sequences.of(each) for each in given], normalize=normalize)
+        ids = [_named(n, partial(sequences.of, each)) for n, each in enumerate(given, 1)]
+        return self.embedder.matrix(ids, normalize=normalize, at_once=at_once)
 
-    def rerank(self, query: str, texts: Sequence[str], *, truncate: bool) -> Scores:
+    def rerank(
+        self,
+        query: str,
+        texts: Sequence[str],
+        *,
+        truncate: bool = False,
+        at_once: int | None = None,
+    ) -> Scores:
         """See Model.rerank."""
         sequences, template = self.sequences(truncate=truncate), self.rerank_template
-        pairs = [sequences.of_pair(query, text, template) for text in texts]
-        scores: Scores = self.embedder.matrix(pairs, normalize=False)[:, 0]
+        pairs = [
+            _named(n, partial(sequences.of_pair, query, text, template))
+            for n, text in enumerate(texts, 1)
+        ]
+        scores: Scores = self.embedder.matrix(pairs, normalize=False, at_once=at_once)[:, 0]
         return scores
 
     @property
@@ -51,6 +71,14 @@ class Embeddings:
             message = f"{self.metadata.path} makes vectors of texts; it is no reranker"
             raise UsageError(message, "compare its vectors: lepton embed, lepton similar")
         return self.metadata.string(RERANK, "") or None
+
+
+def _named(number: int, read: Callable[[], list[int]]) -> list[int]:
+    """Names the text in its error."""
+    try:
+        return read()
+    except LeptonError as error:
+        raise type(error)(f"text {number}: {error.message}", error.hint) from error
 
 
 def open_embeddings(

@@ -35,7 +35,10 @@ class Sequences:
 
     def of_text(self, text: str) -> list[int]:
         """A text with the model's tokens around it. Raises UsageError, ContextOverflowError."""
-        ids = self.tokenizer.encode(text)
+        return self.with_ending(self.tokenizer.encode(text))
+
+    def with_ending(self, ids: Sequence[int]) -> list[int]:
+        """A whole text's ids, of which the model's last token is never cut. Raises as `of_text`."""
         end = len(ids) - self.tokenizer.adds_eos
         return self.fitted(ids[:end], ids[end:])
 

@@ -56,7 +56,7 @@ class Recipe:
         unseeded = replace(generation.sampling, seed=None)  # the recipe's seed is used instead
         settings = [changed(unseeded), *_answer_settings(generation)]
         parameters: list[Plain] = [self.seed, *self.setting, *settings]
-        template_digest, digest = _digest(template)[:DIGITS], _digest(parameters)[:DIGITS]
+        template_digest, digest = digest_of(template)[:DIGITS], digest_of(parameters)[:DIGITS]
         return Fingerprint(identity[:DIGITS], template_digest, digest, self.arithmetic, self.day)
 
 
@@ -119,15 +119,15 @@ def _job(row: Row, recipe: Recipe, fingerprint: str, seen: Counter[str]) -> Job:
     ask, error = Ask(), None
     try:
         ask = recipe.wording.ask(row)
-        content = _digest([ask.content()])
+        content = digest_of([ask.content()])
     except LeptonError as wrong:
         name = row.columns.get("custom_id", row.columns.get("id"))
         ask, error = Ask(name, shape=recipe.wording.shape_of(row.columns)), wrong
-        content = _digest([row.source, row.columns])
+        content = digest_of([row.source, row.columns])
     before = seen[content]
     seen[content] += 1
-    seed = None if recipe.seed is None else int(_digest([recipe.seed, content, before])[:8], 16)
-    return Job(row.number, _digest([fingerprint, content, before])[:32], seed, ask, error)
+    seed = None if recipe.seed is None else int(digest_of([recipe.seed, content, before])[:8], 16)
+    return Job(row.number, digest_of([fingerprint, content, before])[:32], seed, ask, error)
 
 
 def _day(text: str) -> date | None:
@@ -149,6 +149,7 @@ def _answer_settings(how: Generation) -> list[Plain]:
     return [*(values[name] for name in POSITIONAL), *([later] if later else [])]
 
 
-def _digest(parts: Sequence[Plain]) -> str:
+def digest_of(parts: Sequence[Plain]) -> str:
+    """64 hexadecimal digits."""
     text = json.dumps(list(parts), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -67,6 +67,11 @@ def answer_record(job: Job, outcome: Outcome, seed: int, fingerprint: str, model
     }
 
 
+def code_of(error: LeptonError) -> str:
+    """Our code for the kind of an error."""
+    return next(code for kind, code, _ in CODES if isinstance(error, kind))
+
+
 def error_record(
     job: Job, error: LeptonError, fingerprint: str, reason: FinishReason | None = None
 ) -> Record:

@@ -36,8 +36,8 @@ class TextModel:
                 raise UsageError(message, "choose one, e.g. --pooling mean (or last, cls, none)")
             pool, source = Pool(decoder, pooling), SourceFile(file)
             if pooling == "rank" and not pool.has_head:
-                message = f"{file.path} has no matrices that judge texts (cls, cls.output)"
-                raise UsageError(message, "take a reranker, or another pooling")
+                message = f"{file.path} is no reranker: it has no matrices cls and cls.output"
+                raise UsageError(message, "compare its vectors: lepton embed, lepton similar")
             body = record(decoder.hidden, source, gives="hidden")
             head = record(pool.head, source, gives="hidden") if pool.has_head else None
             if decoder.generates:

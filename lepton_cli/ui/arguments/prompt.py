@@ -44,7 +44,7 @@ def gather(words: str | None, options: PromptOptions, stdin: TextIO | None) -> s
     parts = [_read_part(name) for name in files if name != "-"]
     if typed is not None:
         parts.append(typed)
-    unasked = stdin is not None and not options.no_stdin and "-" not in files and _has_end(stdin)
+    unasked = stdin is not None and not options.no_stdin and "-" not in files and has_end(stdin)
     if unasked or "-" in files:
         raw = _read(stdin)
         parts.insert(0, without_newline(decoded(raw, "stdin")))
@@ -85,7 +85,7 @@ def _read_part(name: str) -> str:
     return text
 
 
-def _has_end(stdin: TextIO) -> bool:
+def has_end(stdin: TextIO) -> bool:
     """Whether stdin is a pipe, a socket or a regular file, which is read to its end."""
     try:
         mode = os.fstat(stdin.fileno()).st_mode

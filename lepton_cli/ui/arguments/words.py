@@ -18,6 +18,8 @@ from quant.errors import UsageError
 
 BUILTIN = "builtin"
 EXAMPLES = {"run": "hello", "tokenize": "hello", "template": "hello", "batch": "rows.txt"}
+READERS = {"embed": "an embedding model", "similar": "an embedding model", "rerank": "a reranker"}
+"""Commands whose models do not chat: the built-in one is no example for them."""
 
 
 def model_and_text(
@@ -27,6 +29,17 @@ def model_and_text(
 
     Raises UsageError if no model is given, and for a text of several words.
     """
+    model, texts = model_and_texts(context, words, default)
+    if len(texts) > 1:
+        given = [word for word in (words.first, *(words.rest or ())) if word is not None]
+        raise _several_words(context, given[: len(given) - len(texts)], texts)
+    return model, texts[0] if texts else None
+
+
+def model_and_texts(
+    context: Any, words: PositionalArguments, default: str | None
+) -> tuple[str, list[str]]:
+    """The model and any number of texts. Raises UsageError if no model is given."""
     given = [word for word in (words.first, *(words.rest or ())) if word is not None]
     may_name = given and not is_on_command_line(context, "model")
     named = bool(may_name) and not _first_is_text(context, given, default)
@@ -34,13 +47,11 @@ def model_and_text(
     if model is None:
         raise _no_model(context, texts)
     _refuse_files(context, [model] if named else [], texts)
-    if len(texts) > 1:
-        raise _several_words(context, [model] if named else [], texts)
-    if named and context.info_name != "batch" and not names_model(model):
+    if named and len(texts) < 2 and context.info_name != "batch" and not names_model(model):
         _refuse_text(context, given, default)
     if not named:
         _check_default(context, model)
-    return model, texts[0] if texts else None
+    return model, [*texts]
 
 
 def only_model(context: Any, word: str | None, default: str | None) -> str:
@@ -96,6 +107,9 @@ def _check_default(context: Any, model: str) -> None:
 
 def _no_model(context: Any, texts: Sequence[str]) -> UsageError:
     line, command = context.meta[LINE], context.info_name
+    if command in READERS:
+        hint = f"name the GGUF file of {READERS[command]}; `lepton models` lists files"
+        return UsageError("no model given", hint)
     text = " ".join(texts) or EXAMPLES.get(command, "")
     if not texts and {"-p", "--prompt", "-f", "--file"} & set(line.options):
         text = ""

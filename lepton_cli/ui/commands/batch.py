@@ -1,7 +1,6 @@
 """`lepton batch`: answers every row of a file; an interrupted run can be continued."""
 
 import difflib
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,23 +11,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lepton_cli.engine.jobs.columns import ColumnText
 from lepton_cli.engine.jobs.parameters import KNOWN
 from lepton_cli.engine.jobs.planning import DATED, Recipe, plan
 from lepton_cli.engine.jobs.prose import TextOutput
-from lepton_cli.engine.jobs.rows import STDIN, Row, form_of, read_rows
+from lepton_cli.engine.jobs.rows import Row
 from lepton_cli.engine.jobs.running import Run
 from lepton_cli.engine.jobs.wording import Wording
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.model import Model
-from lepton_cli.engine.text.reading import checked
 from lepton_cli.ui.arguments.constraints import check_form
+from lepton_cli.ui.arguments.input_rows import column_text, read_input, read_jobs
 from lepton_cli.ui.arguments.options.answer import AnswerOptions
 from lepton_cli.ui.arguments.options.batch import ResultOptions, RowOptions
 from lepton_cli.ui.arguments.options.chat import ConversationOptions
 from lepton_cli.ui.arguments.options.model import ModelOptions
 from lepton_cli.ui.arguments.options.sampling import SamplingOptions
-from lepton_cli.ui.arguments.prompt import expand_escapes
 from lepton_cli.ui.arguments.settings import generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.open_model import keep_weights, load_options, open_model
@@ -61,7 +58,7 @@ class BatchRequest:
 
 def answer_rows(request: BatchRequest) -> None:
     """Raises typer.Exit if rows failed or were left, LeptonError if nothing can be done."""
-    path, at_once = resolve(request.name), _at_once(request.rows.jobs)
+    path, at_once = resolve(request.name), read_jobs(request.rows.jobs)
     check_form(request.answer)
     prose, wording = _prose(request), _wording(request)
     rows = _read(request)
@@ -171,8 +168,8 @@ def _wording(request: BatchRequest) -> Wording:
     rows, talk = request.rows, request.talk
     system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)
     return Wording(
-        prompt=_column_text(rows.prompt, "-p", escape=rows.escape),
-        system=_column_text(system, "-sys", escape=False),
+        prompt=column_text(rows.prompt, "-p", escape=rows.escape),
+        system=column_text(system, "-sys", escape=False),
         parse_special=rows.parse_special,
         shape=None if request.results.output_template is None else "lepton",
         schema_check=request.answer.schema_check,
@@ -181,22 +178,8 @@ def _wording(request: BatchRequest) -> Wording:
 
 def _prose(request: BatchRequest) -> TextOutput | None:
     source = request.results.output_template
-    text = _column_text(source, "--output-template", escape=request.rows.escape)
+    text = column_text(source, "--output-template", escape=request.rows.escape)
     return None if text is None else TextOutput(text)
-
-
-def _column_text(source: str | None, flag: str, *, escape: bool) -> ColumnText | None:
-    if source is None:
-        return None
-    return ColumnText.parse(expand_escapes(source, flag) if escape else checked(source, flag), flag)
-
-
-def _at_once(jobs: str) -> int | None:
-    if jobs == "auto":
-        return None
-    if not (jobs.isascii() and jobs.isdigit() and int(jobs) > 0):
-        raise UsageError(f"--jobs is {jobs!r}", "a whole number, 1 or more, or auto")
-    return int(jobs)
 
 
 def _read(request: BatchRequest) -> list[Row]:
@@ -206,21 +189,7 @@ def _read(request: BatchRequest) -> list[Row]:
     path, out = Path(name), Path(request.results.output)
     if name != "-" and path.exists() and out.exists() and path.samefile(out):
         raise UsageError(f"{name} is both INPUT and OUT", "choose another -o")
-    data = _bytes(name)
-    form = form_of("" if name == "-" else path.suffix, data)
-    form = form if rows.input_format == "auto" else rows.input_format
-    delimiter = rows.delimiter and expand_escapes(rows.delimiter, "--delimiter")
-    usable = form in ("csv", "tsv") and delimiter not in ('"', "\r", "\n")
-    if delimiter is not None and not (usable and len(delimiter) == 1):
-        raise UsageError(f"--delimiter {delimiter!r}: it must be one character, for CSV only")
-    return read_rows(data, form, delimiter, STDIN if name == "-" else name)
-
-
-def _bytes(name: str) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{name}: {error.strerror}", "check the path of INPUT") from error
+    return read_input(name, rows.input_format, rows.delimiter)
 
 
 def _note_columns(rows: Sequence[Row], wording: Wording) -> None:

@@ -1,20 +1,37 @@
 """The progress of a batch: a bar on a terminal, and one line at the end."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-from lepton_cli.engine.jobs.running import Run, Waiting
+from lepton_cli.engine.jobs.running import Tally, Waiting
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.terminal import modes_kept, redraws
 
 
-class BatchMeter:
-    """Watches a run; `kept` rows were done by earlier runs, `kept_failed` of them failed."""
+class Watched(Protocol):
+    """A run over rows."""
 
-    def __init__(self, run: Run, total: int, kept: int, kept_failed: int) -> None:
+    @property
+    def tally(self) -> Tally: ...
+    @property
+    def last(self) -> threading.Event: ...
+
+
+class BatchMeter:
+    """Watches a run; `kept` rows were done by earlier runs, `kept_failed` of them failed.
+
+    `done` is what happens to a row.
+    """
+
+    def __init__(
+        self, run: Watched, total: int, kept: int, kept_failed: int, done: str = "answered"
+    ) -> None:
+        self._done = done
         self._run, self._total, self._kept = run, total, kept
         self._kept_failed, self._begin = kept_failed, time.perf_counter()
         self._reported: Waiting | None = None
@@ -42,7 +59,7 @@ class BatchMeter:
     def print_summary(self) -> None:
         """Prints the result in one line."""
         tally, answered = self._run.tally, self._total - self.left - self.failed
-        parts = [f"{counted(self._total, 'row')}: {answered} answered, {self.failed} failed"]
+        parts = [f"{counted(self._total, 'row')}: {answered} {self._done}, {self.failed} failed"]
         if self._kept:
             failed = f", {self._kept_failed} failed (--retry-errors)" if self._kept_failed else ""
             parts.append(f"{self._kept} {_verb(self._kept, 'was', 'were')} there before{failed}")

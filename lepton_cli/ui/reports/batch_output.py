@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from lepton_cli.engine.jobs.ledger import AGAIN, Ledger
-from lepton_cli.engine.jobs.planning import Fingerprint, Job
-from lepton_cli.engine.jobs.prose import TextOutput
+from lepton_cli.engine.jobs.planning import Fingerprint
+from lepton_cli.engine.jobs.prose import LineOutput, MadeOutput
 from lepton_cli.engine.jobs.records import Label, Record, line_of
 from lepton_cli.engine.library.outputs import is_stream, open_stream
 from lepton_cli.ui.arguments.options.batch import ResultOptions
@@ -17,7 +17,14 @@ from lepton_cli.ui.terminal.output import emit
 from quant.errors import LeptonError, UsageError
 
 STDOUT = ("-", "/dev/stdout")
-RECORDS_SUFFIX = ".jsonl"  # the records of a text output are in a file with this suffix
+RECORDS_SUFFIX = ".jsonl"  # the records of a made output are in a file with this suffix
+
+
+class Numbered(Protocol):
+    """A row that was asked for, by its number."""
+
+    @property
+    def row(self) -> int: ...
 
 
 class BatchOutput(Protocol):
@@ -29,7 +36,7 @@ class BatchOutput(Protocol):
     def known(self, fingerprint: Fingerprint, keys: Sequence[str]) -> dict[str, Label]:
         """Earlier results by key. Raises UsageError if the file has results of another batch."""
 
-    def take(self, job: Job, record: Record) -> None: ...
+    def take(self, job: Numbered, record: Record) -> None: ...
 
     def safe(self) -> int:
         """How many of the taken records are safely stored."""
@@ -39,19 +46,19 @@ class BatchOutput(Protocol):
 
 
 @contextmanager
-def open_results(options: ResultOptions, prose: TextOutput | None) -> Iterator[BatchOutput]:
+def open_results(options: ResultOptions, made: MadeOutput | None) -> Iterator[BatchOutput]:
     """The output for -o and --output-template. Raises UsageError if it cannot be written."""
     path, to_stdout = Path(options.output), options.output in STDOUT
     if to_stdout and (options.retry_errors or options.overwrite):
         flag = "--retry-errors" if options.retry_errors else "--overwrite"
         raise UsageError(f"{flag} is for results in a file", "name it with -o")
     if to_stdout:
-        yield from _streamed(sys.stdout, prose)
+        yield from _streamed(sys.stdout, made)
     elif is_stream(path):
         with _stream(path) as stream:
-            yield from _streamed(stream, prose)
+            yield from _streamed(stream, made)
     else:
-        with _file(path, options, prose) as file:
+        with _file(path, options, made) as file:
             yield file
 
 
@@ -62,8 +69,10 @@ def _stream(path: Path) -> TextIO:
         raise UsageError(f"{path}: {error.strerror}", "choose another -o") from error
 
 
-def _streamed(stream: TextIO, prose: TextOutput | None) -> Iterator[BatchOutput]:
-    results = StreamOutput(stream, prose.line if prose else line_of)
+def _streamed(stream: TextIO, made: MadeOutput | None) -> Iterator[BatchOutput]:
+    if made is not None and not isinstance(made, LineOutput):
+        raise UsageError("an array cannot be printed", "name a file for it: -o OUT.npy")
+    results = StreamOutput(stream, made.line if made else line_of)
     try:
         yield results
     finally:
@@ -84,7 +93,7 @@ class StreamOutput:
     def known(self, fingerprint: Fingerprint, keys: Sequence[str]) -> dict[str, Label]:
         return {}
 
-    def take(self, job: Job, record: Record) -> None:
+    def take(self, job: Numbered, record: Record) -> None:
         self._taken += 1
         self._waiting[job.row] = self._line(record).decode()
         while self._turn in self._waiting:
@@ -104,12 +113,12 @@ class StreamOutput:
 
 @dataclass(frozen=True, slots=True)
 class FileOutput:
-    """A ledger, and optionally the text file that is made from it at the end."""
+    """A ledger, and optionally the file that is made from it at the end."""
 
     path: Path
     ledger: Ledger
     options: ResultOptions
-    prose: TextOutput | None
+    made: MadeOutput | None
 
     def resumed(self, fingerprint: Fingerprint) -> Fingerprint:
         return fingerprint.with_day_of(
@@ -122,28 +131,28 @@ class FileOutput:
         labels = {key: place.label for key, place in self.ledger.places.items()}
         return {key: labels[key] for key in keys if key in labels}
 
-    def take(self, job: Job, record: Record) -> None:
+    def take(self, job: Numbered, record: Record) -> None:
         self.ledger.append(record)
 
     def safe(self) -> int:
         return self.ledger.safe
 
     def complete(self, keys: Sequence[str]) -> None:
-        if self.prose is None:
+        if self.made is None:
             self.ledger.arrange(keys)
             return
         try:
-            with self.prose.writing(self.path, self.ledger.lines(keys)):
-                self.ledger.arrange(keys)  # the text file is replaced last
+            with self.made.writing(self.path, self.ledger.lines(keys)):
+                self.ledger.arrange(keys)  # the made file is replaced last
         except OSError as error:
             raise LeptonError(f"cannot write {self.path}: {error.strerror}", AGAIN) from error
 
-    def check_text(self) -> None:
-        """Raises UsageError if the text file was not made from the results beside it."""
+    def check_made(self) -> None:
+        """Raises UsageError if the made file was not made from the results beside it."""
         try:
-            if self.prose is None or not self.path.exists():
+            if self.made is None or not self.path.exists():
                 return
-            is_made_of_them = self.prose.is_text_of(self.path, self.ledger.all_lines())
+            is_made_of_them = self.made.is_made_of(self.path, self.ledger.all_lines())
         except OSError as error:
             raise UsageError(f"{self.path}: {error.strerror}", "choose another -o") from error
         if not is_made_of_them and not self.options.overwrite:
@@ -152,9 +161,9 @@ class FileOutput:
 
 
 @contextmanager
-def _file(path: Path, options: ResultOptions, prose: TextOutput | None) -> Iterator[FileOutput]:
-    beside = path if prose is None else path.with_name(path.name + RECORDS_SUFFIX)
+def _file(path: Path, options: ResultOptions, made: MadeOutput | None) -> Iterator[FileOutput]:
+    beside = path if made is None else path.with_name(path.name + RECORDS_SUFFIX)
     with Ledger(beside) as ledger:
-        file = FileOutput(path, ledger, options, prose)
-        file.check_text()
+        file = FileOutput(path, ledger, options, made)
+        file.check_made()
         yield file

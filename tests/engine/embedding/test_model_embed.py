@@ -133,7 +133,7 @@ def test_a_reranker_scores_pairs_of_query_and_text(folder):
 def test_only_a_reranker_can_score(folder):
     with model_of(folder, "bert") as model, pytest.raises(UsageError, match="is no reranker"):
         model.rerank("hello", ["world"])
-    with pytest.raises(UsageError, match="no matrices that judge"):
+    with pytest.raises(UsageError, match="is no reranker"):
         model_of(folder, "bert", "rank")
 
 

@@ -27,6 +27,42 @@ class BatchArguments(PositionalArguments):
     ] = None
 
 
+EscapeFlag = Annotated[
+    bool,
+    _rows(
+        "--escape/--no-escape",
+        "-e",
+        help=r"Expand escapes (\n, \t, \\, \xHH) in option texts.",
+    ),
+]
+InputFormatFlag = Annotated[
+    InputFormat, _rows("--input-format", help="Format of INPUT; auto: by its suffix.")
+]
+DelimiterFlag = Annotated[
+    str | None,
+    _rows(
+        "--delimiter",
+        metavar="C",
+        help=r"Delimiter of CSV, such as ; or \t. [default: by the first line]",
+    ),
+]
+JobsFlag = Annotated[
+    str,
+    _rows(
+        *("--jobs", "--parallel", "-np"),
+        metavar="N|auto",
+        help="Rows answered at the same time; changes only the speed.",
+    ),
+]
+RetryFlag = Annotated[
+    bool, _results("--retry-errors", help="Answer rows again that failed in an earlier run.")
+]
+OverwriteFlag = Annotated[
+    bool,
+    _results("--overwrite", help="Discard results in OUT that belong to other rows or settings."),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class RowOptions:
     """How rows become prompts."""
@@ -40,25 +76,9 @@ class RowOptions:
             help="The prompt for each row; {NAME} is the row's column NAME.",
         ),
     ] = None
-    escape: Annotated[
-        bool,
-        _rows(
-            "--escape/--no-escape",
-            "-e",
-            help=r"Expand escapes (\n, \t, \\, \xHH) in option texts.",
-        ),
-    ] = True
-    input_format: Annotated[
-        InputFormat, _rows("--input-format", help="Format of INPUT; auto: by its suffix.")
-    ] = "auto"
-    delimiter: Annotated[
-        str | None,
-        _rows(
-            "--delimiter",
-            metavar="C",
-            help=r"Delimiter of CSV, such as ; or \t. [default: by the first line]",
-        ),
-    ] = None
+    escape: EscapeFlag = True
+    input_format: InputFormatFlag = "auto"
+    delimiter: DelimiterFlag = None
     raw: Annotated[
         bool,
         _rows(
@@ -73,14 +93,7 @@ class RowOptions:
             help="With --raw: read <|...|> in prompts and cells as special tokens.",
         ),
     ] = False
-    jobs: Annotated[
-        str,
-        _rows(
-            *("--jobs", "--parallel", "-np"),
-            metavar="N|auto",
-            help="Rows answered at the same time; changes only the speed.",
-        ),
-    ] = "auto"
+    jobs: JobsFlag = "auto"
     cluster: Annotated[
         str | None,
         _rows(
@@ -112,12 +125,5 @@ class ResultOptions:
             help="Write text lines instead of JSON, with {id} {row} {text} {reasoning} {error} ...",
         ),
     ] = None
-    retry_errors: Annotated[
-        bool, _results("--retry-errors", help="Answer rows again that failed in an earlier run.")
-    ] = False
-    overwrite: Annotated[
-        bool,
-        _results(
-            "--overwrite", help="Discard results in OUT that belong to other rows or settings."
-        ),
-    ] = False
+    retry_errors: RetryFlag = False
+    overwrite: OverwriteFlag = False

@@ -13,20 +13,56 @@ MAX_THREADS = 1024
 
 _model = section("Model")
 
+ModelFlag = Annotated[
+    str | None,
+    _model(
+        *("--model", "-m"),
+        metavar="MODEL",
+        help="The model (instead of the argument MODEL).",
+        autocompletion=complete_model,
+    ),
+]
+BackendFlag = Annotated[
+    Backend | None,
+    _model("--backend", help="Where to compute; auto: a GPU if one can be used. [default: auto]"),
+]
+GpuLayersFlag = Annotated[
+    str,
+    _model(
+        *GPU_LAYERS,
+        metavar="N|auto|all",
+        help="Put the last N layers on the GPU; auto: as many as fit; 0: none.",
+    ),
+]
+ThreadsFlag = Annotated[
+    int,
+    _model(
+        *("--threads", "-t"),
+        metavar="N",
+        min=-1,
+        max=MAX_THREADS,
+        help="Number of threads; -1: one for each physical core.",
+    ),
+]
+ContextFlag = Annotated[
+    int,
+    _model(
+        "--ctx-size",
+        "-c",
+        metavar="N",
+        help="Context length in tokens; 0: as the model was trained.",
+    ),
+]
+VerboseFlag = Annotated[
+    bool, section("Options")("--verbose", "-v", help="Show details and speed on stderr.")
+]
+
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
     """Which model to use, and how to run it."""
 
-    model: Annotated[
-        str | None,
-        _model(
-            *("--model", "-m"),
-            metavar="MODEL",
-            help="The model (instead of the argument MODEL).",
-            autocompletion=complete_model,
-        ),
-    ] = None
+    model: ModelFlag = None
     model_draft: Annotated[
         str | None,
         _model(
@@ -45,39 +81,10 @@ class ModelOptions:
             "draft-simple (-md), draft-mtp (the model's own next-token head), or auto.",
         ),
     ] = "auto"
-    backend: Annotated[
-        Backend | None,
-        _model(
-            "--backend", help="Where to compute; auto: a GPU if one can be used. [default: auto]"
-        ),
-    ] = None
-    gpu_layers: Annotated[
-        str,
-        _model(
-            *GPU_LAYERS,
-            metavar="N|auto|all",
-            help="Put the last N layers on the GPU; auto: as many as fit; 0: none.",
-        ),
-    ] = "auto"
-    threads: Annotated[
-        int,
-        _model(
-            *("--threads", "-t"),
-            metavar="N",
-            min=-1,
-            max=MAX_THREADS,
-            help="Number of threads; -1: one for each physical core.",
-        ),
-    ] = -1
-    ctx_size: Annotated[
-        int,
-        _model(
-            "--ctx-size",
-            "-c",
-            metavar="N",
-            help="Context length in tokens; 0: as the model was trained.",
-        ),
-    ] = 0
+    backend: BackendFlag = None
+    gpu_layers: GpuLayersFlag = "auto"
+    threads: ThreadsFlag = -1
+    ctx_size: ContextFlag = 0
     cache_type_k: Annotated[
         KVType, _model("--cache-type-k", "-ctk", help="Data type of the keys in the KV cache.")
     ] = "f16"
@@ -124,6 +131,4 @@ class ModelOptions:
             help="Checkpoints kept for a hybrid model's /undo and /retry, if memory allows.",
         ),
     ] = 32
-    verbose: Annotated[
-        bool, section("Options")("--verbose", "-v", help="Show details and speed on stderr.")
-    ] = False
+    verbose: VerboseFlag = False

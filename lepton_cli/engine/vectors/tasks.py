@@ -1,0 +1,94 @@
+"""Rows to embed: the text of each, and a key that identifies its result."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lepton_cli.engine.jobs.asking import read_text
+from lepton_cli.engine.jobs.columns import ColumnText, missing
+from lepton_cli.engine.jobs.planning import DIGITS, Fingerprint, digest_of
+from lepton_cli.engine.jobs.rows import TEXT, Row
+from lepton_cli.engine.library.json_values import Plain
+from quant.errors import LeptonError, UsageError
+
+TEXTS = (TEXT, "input", "prompt", "content")  # columns that are the text if there is no template
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What all texts share: how each is made of its row, and how the model is run."""
+
+    text: ColumnText | None = None
+    prefix: str = ""
+    pooling: str = ""
+    normalize: bool = True
+    truncate: bool = False
+    setting: tuple[str, ...] = ()
+    arithmetic: str = ""  # see Model.arithmetic
+
+    def fingerprint(self, identity: str) -> Fingerprint:
+        parts: Plain = None if self.text is None else list(self.text.parts)
+        wording = digest_of([parts, self.prefix])[:DIGITS]
+        settings = digest_of([self.pooling, self.normalize, self.truncate, *self.setting])[:DIGITS]
+        return Fingerprint(identity[:DIGITS], wording, settings, self.arithmetic)
+
+    def text_of(self, row: Row) -> str:
+        """The row's text with its prefix. Raises UsageError for a row without one."""
+        if row.error is not None:
+            raise row.error
+        columns = row.columns
+        if self.text is not None:
+            return self.prefix + read_text("the text", self.text.fill(columns))
+        names = [name for name in TEXTS if name in columns] or list(columns)
+        if not names or (names[0] not in TEXTS and len(names) > 1):
+            hint = "name one text, or use -p, like -p '{title}: {body}'"
+            raise UsageError(f"no column is the text; there are {', '.join(columns)}", hint)
+        return self.prefix + read_text(names[0], columns[names[0]])
+
+    def named_text_of(self, row: Row) -> str:
+        """The text of a row that cannot be left out. Raises UsageError, which names the row."""
+        try:
+            return self.text_of(row)
+        except LeptonError as error:
+            raise UsageError(f"row {row.number}: {error.message}", error.hint) from error
+
+    def check(self, rows: Iterable[Row]) -> None:
+        """Raises UsageError for a template without columns, or with one that no row has."""
+        if self.text is None:
+            return
+        if not self.text.columns:
+            raise UsageError("-p has no column", "write it like -p '{title}: {body}'")
+        known = set[str]().union(*(row.columns for row in rows))
+        for name in self.text.columns if known else ():
+            if name not in known:
+                raise missing(name, known)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A text to embed; `error` is set if its row has none."""
+
+    row: int
+    key: str
+    id: Plain
+    text: str
+    error: LeptonError | None = None
+
+
+def plan_texts(rows: Iterable[Row], recipe: Recipe, fingerprint: Fingerprint) -> list[Task]:
+    """A task for each row; of equal rows each has its own key."""
+    seen = Counter[str]()
+    return [_task(row, recipe, str(fingerprint), seen) for row in rows]
+
+
+def _task(row: Row, recipe: Recipe, fingerprint: str, seen: Counter[str]) -> Task:
+    name, text, error = row.columns.get("id", row.columns.get("custom_id")), "", None
+    try:
+        text = recipe.text_of(row)
+        content = digest_of([name, text])
+    except LeptonError as wrong:
+        error = wrong
+        content = digest_of([row.source, row.columns])
+    key = digest_of([fingerprint, content, seen[content]])[:32]
+    seen[content] += 1
+    return Task(row.number, key, name, text, error)

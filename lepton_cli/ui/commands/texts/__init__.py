@@ -1,0 +1,1 @@
+"""Commands that compare texts: `embed`, `rerank`, `similar`."""

@@ -1,0 +1,167 @@
+"""`lepton embed`: the vectors of texts; an interrupted run can be continued."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from lepton_cli.engine.jobs.prose import MadeOutput
+from lepton_cli.engine.jobs.rows import Row
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.model import Model
+from lepton_cli.engine.vectors.array_file import ArrayOutput, Origin
+from lepton_cli.engine.vectors.prefixes import prefix_of
+from lepton_cli.engine.vectors.records import NumberOutput
+from lepton_cli.engine.vectors.running import VectorRun
+from lepton_cli.engine.vectors.tasks import Recipe, plan_texts
+from lepton_cli.ui.arguments.input_rows import column_text, read_jobs, read_texts
+from lepton_cli.ui.arguments.options.batch import ResultOptions
+from lepton_cli.ui.arguments.options.texts import (
+    InputOptions,
+    PrefixOptions,
+    TextModelOptions,
+    VectorFormat,
+    VectorOptions,
+)
+from lepton_cli.ui.arguments.prompt import expand_escapes
+from lepton_cli.ui.open_model import open_for_texts
+from lepton_cli.ui.reports.batch_meter import BatchMeter
+from lepton_cli.ui.reports.batch_output import STDOUT, BatchOutput, open_results
+from lepton_cli.ui.terminal.interrupt import interrupting
+from lepton_cli.ui.terminal.notes import note
+from quant.errors import UsageError
+
+FAILED, INTERRUPTED = 1, 130
+SUFFIXES: dict[str, VectorFormat] = {".npy": "npy", ".txt": "numbers"}
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedRequest:
+    """The command line's request: `name` of the model, `words` that are texts, options."""
+
+    name: str
+    words: list[str]
+    model: TextModelOptions
+    texts: InputOptions
+    prefix: PrefixOptions
+    vectors: VectorOptions
+
+
+def embed_texts(request: EmbedRequest) -> None:
+    """Raises typer.Exit if texts failed or were left, LeptonError if nothing can be done."""
+    path, at_once = resolve(request.name), read_jobs(request.texts.jobs)
+    kind, results = _format(request.vectors), _results(request.vectors)
+    example = f"lepton embed {request.name} 'a text', or -f FILE"
+    rows = read_texts(request.words, request.texts, example=example)
+    text = column_text(request.texts.prompt, "-p", escape=request.texts.escape)
+    pooling = request.vectors.pooling or "file"
+    with open_for_texts(path, request.model, pooling) as model:
+        pool = model.embeddings.embedder.pool
+        if pool.pooling == "rank" and request.vectors.pooling is None:
+            message = f"{model.path} is a reranker: it makes scores, no vectors"
+            raise UsageError(message, f"use lepton rerank {request.name} QUERY")
+        recipe = Recipe(
+            text,
+            read_prefix(request.prefix, model, escape=request.texts.escape),
+            pool.pooling,
+            request.vectors.normalize,
+            request.model.truncate,
+            (model.backend, f"context {model.context_size if request.model.truncate else 0}"),
+            model.arithmetic,
+        )
+        recipe.check(rows)
+        made = _made(kind, model, request)
+        with open_results(results, made) as output:
+            code = _embed(model, recipe, rows, output, at_once, request)
+    if code:
+        raise typer.Exit(code)
+
+
+def _embed(
+    model: Model,
+    recipe: Recipe,
+    rows: Sequence[Row],
+    output: BatchOutput,
+    at_once: int | None,
+    request: EmbedRequest,
+) -> int:
+    """The exit code."""
+    fingerprint = recipe.fingerprint(model.identity)
+    tasks = plan_texts(rows, recipe, fingerprint)
+    keys = [task.key for task in tasks]
+    known, retry = output.known(fingerprint, keys), request.vectors.retry_errors
+    kept = {key: label for key, label in known.items() if not (retry and label.failed)}
+    left = [task for task in tasks if task.key not in kept]
+    run = VectorRun(model.embeddings, recipe, fingerprint, left)
+    failed = sum(label.failed for label in kept.values())
+    meter = BatchMeter(run, len(tasks), len(kept), failed, done="embedded")
+    try:
+        with interrupting(run.last, run.stop), meter.shown(output.safe) as changed:
+            for _ in run.results(at_once, output.take):
+                changed()
+        if not meter.left:
+            output.complete(keys)
+    finally:
+        _tell(meter, run, request)
+    if meter.left:
+        return INTERRUPTED
+    return FAILED if meter.failed else 0
+
+
+def _tell(meter: BatchMeter, run: VectorRun, request: EmbedRequest) -> None:
+    """A summary, but of a few words that succeeded."""
+    if run.cut:
+        note(f"--truncate cut {run.cut} of the texts")
+    if not request.words or request.model.verbose or meter.failed or meter.left:
+        meter.print_summary()
+
+
+def _format(options: VectorOptions) -> VectorFormat:
+    """Raises UsageError for an array that would have no file, or more than one row a text."""
+    kind = options.format
+    if kind == "auto":
+        kind = SUFFIXES.get(Path(options.output).suffix, "jsonl")
+    if kind == "npy" and options.output in STDOUT:
+        raise UsageError("an array cannot be printed", "name a file for it: -o OUT.npy")
+    if kind == "npy" and options.pooling == "none":
+        message = "an array has a row for each text, --pooling none gives one for each token"
+        raise UsageError(message, "write JSONL, or choose another pooling")
+    return kind
+
+
+def _results(options: VectorOptions) -> ResultOptions:
+    return ResultOptions(
+        options.output, None, retry_errors=options.retry_errors, overwrite=options.overwrite
+    )
+
+
+def _made(kind: VectorFormat, model: Model, request: EmbedRequest) -> MadeOutput | None:
+    pool, options = model.embeddings.embedder.pool, request.vectors
+    if kind == "numbers":
+        return NumberOutput()
+    if kind == "jsonl":
+        return None
+    if pool.row == "all":
+        raise UsageError(f"{model.path} has no pooling: a text has many rows", "write JSONL")
+    role, family = request.prefix.role, request.prefix.prefixes
+    origin = Origin(model.identity, pool.pooling, options.normalize, role, family)
+    return ArrayOutput(model.embeddings.embedder.width, origin)
+
+
+def read_prefix(options: PrefixOptions, model: Model, *, escape: bool) -> str:
+    """What stands before each text. Raises UsageError."""
+    if options.prefix is not None and options.role is not None:
+        raise UsageError("--prefix and --role are both given", "give one of them")
+    if options.prefixes is not None and options.role is None:
+        raise UsageError(
+            "--prefixes says whose, but not which", "add --role query or --role document"
+        )
+    if options.prefix is not None:
+        return expand_escapes(options.prefix, "--prefix") if escape else options.prefix
+    if options.role is None:
+        return ""
+    found = prefix_of(options.role, options.prefixes, model.metadata)
+    note(f"before each text: {json.dumps(found, ensure_ascii=False)}")
+    return found

@@ -1,0 +1,39 @@
+"""`lepton rerank`: how well each text answers a query, the best first."""
+
+from dataclasses import dataclass
+
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.vectors.ranking import ranked
+from lepton_cli.engine.vectors.tasks import Recipe
+from lepton_cli.ui.arguments.input_rows import column_text, read_jobs, read_texts
+from lepton_cli.ui.arguments.options.texts import InputOptions, RankingOptions, TextModelOptions
+from lepton_cli.ui.open_model import open_for_texts
+from lepton_cli.ui.reports.ranking import print_ranking
+from quant.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class RerankRequest:
+    """The command line's request: `name` of the model, the query, options."""
+
+    name: str
+    query: str | None
+    model: TextModelOptions
+    texts: InputOptions
+    ranking: RankingOptions
+
+
+def rerank_texts(request: RerankRequest) -> None:
+    """Raises LeptonError, naming the row, for a text that cannot be scored."""
+    path, at_once = resolve(request.name), read_jobs(request.texts.jobs)
+    example = f"lepton rerank {request.name} 'a query' < lines.txt"
+    if request.query is None:
+        raise UsageError("no query given", f"for example: {example}")
+    recipe = Recipe(column_text(request.texts.prompt, "-p", escape=request.texts.escape))
+    rows = read_texts([], request.texts, example=example)
+    recipe.check(rows)
+    texts = [recipe.named_text_of(row) for row in rows]
+    with open_for_texts(path, request.model, "rank") as model:
+        truncate = request.model.truncate
+        scores = model.embeddings.rerank(request.query, texts, truncate=truncate, at_once=at_once)
+    print_ranking(ranked(scores, request.ranking.top), rows, texts, jsonl=request.ranking.jsonl)

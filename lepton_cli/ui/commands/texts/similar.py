@@ -1,0 +1,69 @@
+"""`lepton similar`: the texts of a file whose vectors are nearest to a text's."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.model import Model
+from lepton_cli.engine.vectors.array_file import Origin
+from lepton_cli.engine.vectors.ranking import open_index, ranked, similarities
+from lepton_cli.engine.vectors.tasks import Recipe
+from lepton_cli.ui.arguments.input_rows import column_text, read_jobs, read_texts
+from lepton_cli.ui.arguments.options.texts import (
+    IndexOptions,
+    InputOptions,
+    PrefixOptions,
+    RankingOptions,
+    TextModelOptions,
+)
+from lepton_cli.ui.commands.texts.embed import read_prefix
+from lepton_cli.ui.open_model import open_for_texts
+from lepton_cli.ui.reports.ranking import print_ranking
+from quant.errors import UsageError
+
+TOP = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarRequest:
+    """The command line's request: `name` of the model, the text, options."""
+
+    name: str
+    text: str | None
+    model: TextModelOptions
+    texts: InputOptions
+    index: IndexOptions
+    ranking: RankingOptions
+
+
+def find_similar(request: SimilarRequest) -> None:
+    """Raises LeptonError."""
+    path, at_once = resolve(request.name), read_jobs(request.texts.jobs)
+    example = f"lepton similar {request.name} 'a text' -f lines.txt"
+    if request.text is None:
+        raise UsageError("no text given", f"for example: {example}")
+    recipe = Recipe(column_text(request.texts.prompt, "-p", escape=request.texts.escape))
+    rows = read_texts([], request.texts, example=example)
+    recipe.check(rows)
+    texts = [recipe.named_text_of(row) for row in rows]
+    name = request.index.index
+    index = None if name is None else open_index(Path(name), len(rows))
+    with open_for_texts(path, request.model, index.pooling if index else "file") as model:
+        found, truncate = model.embeddings, request.model.truncate
+        if index is not None:
+            index.check(model.identity, model.path, found.embedder.width)
+        before = _prefix(request, index.origin if index else None, model)
+        query = found.embed(before + request.text, truncate=truncate)
+        vectors = index.rows if index else found.embed(texts, truncate=truncate, at_once=at_once)
+    best = ranked(similarities(vectors, query[0]), request.ranking.top or TOP)
+    print_ranking(best, rows, texts, jsonl=request.ranking.jsonl)
+
+
+def _prefix(request: SimilarRequest, origin: Origin | None, model: Model) -> str:
+    """The one asked for, or that of queries in an index whose texts have that of documents."""
+    given = request.index.prefix
+    if given is not None or origin is None or origin.role is None:
+        wanted = PrefixOptions(prefix=given)
+    else:
+        wanted = PrefixOptions(role="query", prefixes=origin.prefixes)
+    return read_prefix(wanted, model, escape=request.texts.escape)
