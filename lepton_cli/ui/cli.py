@@ -49,6 +49,7 @@ from lepton_cli.ui.arguments.words import (
 )
 from lepton_cli.ui.commands.session_commands import app as sessions
 from lepton_cli.version import __version__
+from quant.errors import UsageError
 
 # commands that must work even if the config file is invalid
 WITHOUT_CONFIG = ("cache", "doctor", "inspect", "models", "sessions", "warmup")
@@ -287,12 +288,20 @@ def template(
     prompt: PromptOptions,
     talk: ConversationOptions,
     model: ModelName = None,
+    check: Annotated[
+        bool, option("--check", help="Report the template's faults instead; exit 1 if any.")
+    ] = False,
 ) -> None:
     """Show the exact prompt that the chat template produces."""
     name, text = model_and_text(context, words, model)
-    from lepton_cli.ui.commands.template import show_prompt
+    from lepton_cli.ui.commands.template import show_faults, show_prompt
 
-    show_prompt(name, gather(text, prompt, sys.stdin), talk)
+    if not check:
+        show_prompt(name, gather(text, prompt, sys.stdin), talk)
+    elif text is None:
+        show_faults(name, talk)
+    else:
+        raise UsageError(f"--check takes no text, but {text!r:.40} is given", "leave it out")
 
 
 @command("inspect", epilog=NO_CONFIG_EPILOG)

@@ -111,7 +111,7 @@ def _no_model(context: Any, texts: Sequence[str]) -> UsageError:
         hint = f"name the GGUF file of {READERS[command]}; `lepton models` lists files"
         return UsageError("no model given", hint)
     text = " ".join(texts) or EXAMPLES.get(command, "")
-    if not texts and {"-p", "--prompt", "-f", "--file"} & set(line.options):
+    if not texts and {"-p", "--prompt", "-f", "--file", "--check"} & set(line.options):
         text = ""
     words = [BUILTIN, *([text] if text else [])]
     cure = line.retyped(command, words)

@@ -214,6 +214,21 @@ def test_template_takes_another_one(shown, path):
     assert shown("template", path, "hi", *given) == "hi!\n"
 
 
+def test_template_check_exits_1_for_a_fault_and_0_for_notes(shown, path, capfdbinary):
+    missing = "the template has no place for the tools, calls of tools"
+    assert shown("template", path, "--check") == f"note: tools: {missing}\n"
+    drops = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
+    assert run(["template", str(path), "--check", "--chat-template", drops]) == 1
+    out, err = capfdbinary.readouterr()
+    assert out.startswith(b"fault: system: the template loses a system prompt: ")
+    assert err == b""
+
+
+def test_template_check_takes_no_text(path, capfdbinary):
+    assert run(["template", str(path), "hi", "--check"]) == 2
+    assert b"--check takes no text, but 'hi' is given" in capfdbinary.readouterr().err
+
+
 # --- models and doctor
 
 
