@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from ops.compiled.kernel_folder import Compiling
 from ops.cpu.findings import cpu_findings
+from ops.cpu.formats import UNPACKED
 from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.kernel_folders import cached_kernels
-from ops.cpu.limits import LimitMeter
+from ops.cpu.measures.limits import LimitMeter
 from ops.cpu.objects import ObjectStore
 from ops.cpu.processor import host_features
 from ops.cpu.rungs import choose_rung
@@ -322,6 +323,12 @@ class Kernels(Protocol):
     def compile_all(self) -> None:
         """Compiles those that are not stored yet. Raises LeptonError."""
 
+    def choose_shapes(self) -> dict[str, float]:
+        """Measures, once a machine, which of two shapes the stored kernels of a format should have.
+
+        Returns how many times as fast the other shape is, for the formats that get it now.
+        """
+
 
 class CpuKernels:
     def __init__(self, root: Path, on_compile: Callable[[Compiling], None]) -> None:
@@ -335,7 +342,12 @@ class CpuKernels:
     def compile_all(self) -> None:
         from ops.cpu.compiling import all_kernels
 
-        self._store.prepare(all_kernels())
+        self._store.prepare(name for name in all_kernels() if not name.endswith(UNPACKED))
+
+    def choose_shapes(self) -> dict[str, float]:
+        from ops.cpu.measures.shapes import choose_shapes
+
+        return choose_shapes(self._store)
 
 
 class CardKernels:
@@ -354,6 +366,9 @@ class CardKernels:
         from ops.cuda.kernels import KERNELS
 
         self._store.prepare(KERNELS)
+
+    def choose_shapes(self) -> dict[str, float]:
+        return {}
 
 
 def all_kernels(root: Path, on_compile: Callable[[Compiling], None]) -> list[Kernels]:

@@ -73,12 +73,25 @@ class KernelFolder:
 
         Returns why it could not be stored, or None.
         """
+        return self._store(f"{name}.kernel", self.with_checksum(name, packed))
+
+    def _store(self, file: str, data: bytes) -> LeptonError | None:
         try:
-            path = private_folder(self.folder) / f"{name}.kernel"
-            write_cached(path, [self.with_checksum(name, packed)])
+            write_cached(private_folder(self.folder) / file, [data])
         except (OSError, ForeignFileError) as error:
             return self._not_stored(error)
         return None
+
+    def read_note(self, name: str) -> str:
+        """What is noted about the kernels under a name; nothing if it is missing or not trusted."""
+        try:
+            return read_own(self._own_folder / name, MAX_BYTES).decode(errors="replace")
+        except (ForeignFileError, OSError, UsageError):
+            return ""
+
+    def write_note(self, name: str, text: str) -> LeptonError | None:
+        """As `write`."""
+        return self._store(name, text.encode())
 
     def with_checksum(self, name: str, packed: bytes) -> bytes:
         """A kernel file: sha256 of folder, name and what follows (32) | the output of `pack`."""

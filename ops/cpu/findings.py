@@ -47,11 +47,13 @@ def _kernels(root: Path) -> Finding:
         return Finding("kernels", "none", "there are no instructions to compile them for")
     folders = [packaged_kernels(rung), cached_kernels(root, rung)]
     stored = [(kernels.folder, sizes) for kernels in folders if (sizes := kernels.sizes())]
-    lost = ObjectStore(root, lambda compiling: None).lost()
+    store = ObjectStore(root, lambda compiling: None)
+    lost, unpacked = store.lost(), ", ".join(sorted(store.unpacked))
     reasons = [f"{lost.message}; {lost.hint}"] if lost else []
     if not stored:
         where = f"each time: {reasons[0]}" if reasons else f"into {folders[-1].folder}"
         return Finding("kernels", "none is compiled yet", f"a run compiles what it needs, {where}")
     places = [f"{sum(sizes.values()) / 1e3:.0f} kB in {folder}" for folder, sizes in stored]
     names = {name for _, sizes in stored for name in sizes}
+    places += [f"unpacked once for many tokens: {unpacked}"] if unpacked else []
     return Finding("kernels", f"{len(names)} compiled", ", ".join([*places, *reasons]))

@@ -39,6 +39,13 @@ def bf16_formats(rung: Rung) -> Mapping[str, int]:
     return {"BF16": 1} if rung.dot_bf16 else {}
 
 
+TWO_SHAPES = frozenset({"IQ4_NL", "MXFP4", "Q4_0", "Q4_1", "Q8_0"})
+"""Formats whose products have kernels in two shapes, which give the same bytes: weights are
+unpacked as each tile of tokens meets them, or once for many tokens. Which is faster depends on how
+many ports of the processor do both (`ops.cpu.measures.shapes`)."""
+UNPACKED = ".unpacked"  # how a kernel of the second shape is named
+
+
 @cache
 def quantized_formats() -> frozenset[str]:
     """Those whose products take quantized activations."""

@@ -1,7 +1,7 @@
 """Lowers a fused recording to kernel calls: a kernel and its operands for each operator."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,8 +78,12 @@ def queries_at_once(heads: Heads) -> int:
 class Lowering:
     """Lowers operators; owns the arrays that operands point to: weights, rope frequencies."""
 
-    def __init__(self, layout: StateLayout, limits: Limits, packing: Packing) -> None:
+    def __init__(
+        self, layout: StateLayout, limits: Limits, packing: Packing, unpacked: Collection[str] = ()
+    ) -> None:
+        """`unpacked`: the formats whose products have kernels of the second shape."""
         self.layout, self.limits, self.packing = layout, limits, packing
+        self.unpacked = unpacked
         self._kept: dict[Place, tuple[Numbers, Numbers]] = {}
 
     def matrix(self, w: Linear) -> tuple[str, Matrix]:

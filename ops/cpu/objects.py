@@ -5,10 +5,12 @@ llvmlite loads each in less than a millisecond, without Numba.
 
 import ctypes
 import os
+import re
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from quant.errors import LeptonError
 
 STORES_OBJECTS = sys.platform == "linux"  # undefined symbols are read from ELF only
 LIBM = "libm.so.6"  # glibc's; on other systems its functions are in libc or linked to Python
+SHAPES = "shapes"  # the note of which shape is faster
+GAIN = 1.03  # of the second shape, for which it is taken
 COLD_PATHS = ("numba_", "NRT_", "Py", "_Py")  # called on a kernel's error paths only
 
 
@@ -41,6 +45,28 @@ class ObjectStore:
         self._owners: list[Any] = []  # own the memory of the loaded code
         self._addresses: dict[str, int] = {}
         self._defined: set[str] = set()  # symbols outside the kernels; many share them
+
+    @cached_property
+    def ratios(self) -> dict[str, float]:
+        """Formats whose kernels' two shapes were measured on this machine, and how many times as
+        fast the second one is."""
+        lines = re.findall(r"^(\w+) (\d+\.\d+)$", self._cache.read_note(SHAPES), re.MULTILINE)
+        return {kind: float(ratio) for kind, ratio in lines}
+
+    @property
+    def unpacked(self) -> frozenset[str]:
+        """Formats whose kernels have the second shape here."""
+        return frozenset(kind for kind, ratio in self.ratios.items() if ratio > GAIN)
+
+    def note_ratios(self, ratios: Mapping[str, float]) -> LeptonError | None:
+        """Adds measurements; returns why they could not be stored, if so."""
+        self.ratios.update(ratios)
+        lines = [f"{kind} {ratio:.3f}\n" for kind, ratio in self.ratios.items()]
+        return self._cache.write_note(SHAPES, "".join(lines))
+
+    def stored(self) -> set[str]:
+        """The names of the kernels in all folders."""
+        return {name for folder in self._folders for name in folder.sizes()}
 
     def prepare(self, names: Iterable[str]) -> None:
         """Loads kernels; compiles those that are stored nowhere yet, several at once."""

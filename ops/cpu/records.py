@@ -21,4 +21,8 @@ class Record:
         start = -(-self._memory.ctypes.data // LINE) * LINE + HEADER_BYTES
         first = (start - self._memory.ctypes.data) // 8
         self._memory[first : first + len(values)] = values
-        self.address = start
+        self.address, self._counter = start, first - HEADER_BYTES // 8
+
+    def restart(self) -> None:
+        """Resets the counter, for a kernel that runs without `replay`."""
+        self._memory[self._counter] = 0

@@ -100,7 +100,8 @@ class CpuRunner:
         self.pool, self.limits = BlockPool(layout), limits
         self._operations = operations = fused.operations
         packing = Packing(files, program.sources)
-        self._lowering = Lowering(layout, limits, packing)  # owns what the operands point to
+        # owns what the operands point to
+        self._lowering = Lowering(layout, limits, packing, kernels.unpacked)
         self._kernels = kernels  # owns the code
         self._step = np.zeros(2 * record.STEP_FIELDS, np.int64)
         calls = [lower(self._lowering, operation) for operation in operations]

@@ -5,7 +5,13 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from ops.cpu.formats import BF16_TERMS, kernel_formats, quantized_formats
+from ops.cpu.formats import (
+    BF16_TERMS,
+    TWO_SHAPES,
+    UNPACKED,
+    kernel_formats,
+    quantized_formats,
+)
 from ops.cpu.kernels import (
     activations,
     compress,
@@ -105,6 +111,8 @@ for _format, _module in kernel_formats().items():
     KERNELS[f"embed_rows_{_format}"] = embed.embed_rows(_row)
     for _name, _make, _make_tiled, _matrices in _products(_format):
         KERNELS[_name] = _make(*_product, _matrices)
+        if _format in TWO_SHAPES:
+            KERNELS[_name + UNPACKED] = _make(linear.in_parts_if_many, _kernels, _matrices)
         if _format in {*quantized_formats(), *BF16_TERMS}:
             BY_TILES[_name] = partial(_make_tiled, _kernels, _matrices)
         if _format in quantized_formats():

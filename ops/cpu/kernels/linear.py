@@ -31,6 +31,7 @@ from ops.cpu.layout import (
     UNPACKED_BYTES,
 )
 
+MANY = 32  # rows, for which it may pay to unpack weights once
 ONE_BY_ONE = 2  # rows that take longer as a tile that is filled up
 
 tokens_at_once = TOKENS.size
@@ -236,17 +237,16 @@ def _totalled(tile, parts, matrices, access):
     return add, finish
 
 
-def in_parts(parts, matrices, access):
-    """As `whole_panels`, but some parts are unpacked at a time and multiplied by all tiles of rows,
-    if there are enough for one.
+def _unpacked(parts, matrices, access):
+    """run(op, expert, p, w, first, last, scratch): some parts are unpacked at a time, and
+    multiplied by all tiles of rows, of which there are enough for one.
     """
-    unpack, weights = parts.unpack, matrices.weights
-    few, one = (_tiled(tile, parts.panel, matrices, access) for tile in (FEWER_TOKENS, ONE_TOKEN))
+    unpack = parts.unpack
     add, finish = _totalled(TOKENS, parts, matrices, access)
     add_fewer, finish_fewer = _totalled(FEWER_TOKENS, parts, matrices, access)
 
     @device
-    def tiles(op, expert, p, w, first, last, scratch):
+    def run(op, expert, p, w, first, last, scratch):
         middle = first + whole_tiles(last - first) * tokens_at_once()
         parts = load_i64(op, operand.COLUMNS) // 32
         unpacked = pair(scratch, scratch + NEXT_PANEL)
@@ -258,6 +258,14 @@ def in_parts(parts, matrices, access):
         finish(op, expert, p, w, first, first, middle, scratch)
         finish_fewer(op, expert, p, w, first, middle, last, scratch)
 
+    return run
+
+
+def in_parts(parts, matrices, access):
+    """As `whole_panels`, but parts are unpacked once for all tiles of rows."""
+    weights, tiles = matrices.weights, _unpacked(parts, matrices, access)
+    few, one = (_tiled(tile, parts.panel, matrices, access) for tile in (FEWER_TOKENS, ONE_TOKEN))
+
     @device
     def run(op, expert, p, first, last, scratch):
         w = weights(op, expert, p)
@@ -267,6 +275,21 @@ def in_parts(parts, matrices, access):
             few(op, expert, p, w, first, last, 0, 1)
         else:
             tiles(op, expert, p, w, first, last, scratch)
+
+    return run
+
+
+def in_parts_if_many(kernels, matrices, access):
+    """As `whole_panels`, but as `in_parts` if there are many rows."""
+    few, weights = whole_panels(block_panel(kernels), matrices, access), matrices.weights
+    many = _unpacked(Parts(kernels), matrices, access)
+
+    @device
+    def run(op, expert, p, first, last, scratch):
+        if last - first < MANY:
+            few(op, expert, p, first, last, scratch)
+        else:
+            many(op, expert, p, weights(op, expert, p), first, last, scratch)
 
     return run
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ops.cpu.formats import kernel_formats
+from ops.cpu.formats import UNPACKED, kernel_formats
 from ops.cpu.layout import PANEL_ROWS, TOKENS
 from ops.cpu.lower import (
     SCRATCH,
@@ -80,6 +80,8 @@ def _packed_product(
             second = (replace(packed, offset=packed.offset + behind), *matrix[1:])
         if op.activation is not None:
             kernel = f"gated_{kernel}_{op.activation}"
+    if kind in low.unpacked:
+        kernel += UNPACKED
     sizes = (packed.matrix_bytes, packed.panel_bytes, op.w.weight.columns, op.y.width // heads)
     field, multiple = rows(op.y)
     ends = (op.x, 4 * op.x.width // heads, op.y, added, field, multiple * heads)

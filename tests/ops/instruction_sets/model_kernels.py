@@ -20,6 +20,8 @@ class ModelKernels:
         self._store, self._names, self.compiled = store, names, dict[str, Any]()
         self.rung = rung
 
+    unpacked: Collection[str] = ()
+
     def prepare(self, names: Iterable[str]) -> None:
         wanted, own = set(names), set(self._names)
         self._store.prepare(wanted - own)

@@ -6,11 +6,11 @@ from passes import resources
 from test_operators import V, weight
 from tile_model import tile_kernels
 
-from ops.cpu import limits
 from ops.cpu.formats import quantized_formats
 from ops.cpu.kernels.limits import TILES_LOOP
 from ops.cpu.kernels.simd.memory import PARTS_PER_THREAD
 from ops.cpu.layout import ITEMS_AT_ONCE, MOST_ROWS, PANEL_ROWS
+from ops.cpu.measures import limits
 from ops.cpu.objects import ObjectStore
 from ops.cpu.processor import host_features
 from ops.cpu.rungs import ladder, reached

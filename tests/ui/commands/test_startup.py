@@ -206,6 +206,7 @@ def test_a_terminal_counts_in_one_line_that_goes(capsys, monkeypatch):
 def few_kernels(monkeypatch) -> list[str]:
     names = ["scale", "select_outputs"]
     monkeypatch.setattr("ops.cpu.compiling.all_kernels", lambda: names)
+    monkeypatch.setattr("ops.cpu.measures.shapes.choose_shapes", lambda store: {})
     monkeypatch.setattr(backend, "find_card", lambda: Missing("none", "here"))
     return names
 
@@ -237,6 +238,16 @@ def test_warmup_compiles_what_is_missing_and_then_nothing(few_kernels, cache, ca
     assert sorted(path.stem for path in cache.rglob("*.kernel")) == few_kernels
     assert run(["warmup"]) == 0
     assert re.fullmatch(r"nothing to do: .*\n", capsys.readouterr().out)
+
+
+def test_warmup_tells_which_weights_are_unpacked_once_from_now_on(
+    few_kernels, cache, capsys, monkeypatch
+):
+    chosen = {"Q4_0": 1.234}
+    monkeypatch.setattr("ops.cpu.measures.shapes.choose_shapes", lambda store: chosen)
+    assert run(["warmup"]) == 0
+    told = "unpacking Q4_0 once for many tokens is 1.23 times as fast here: later runs do so\n"
+    assert capsys.readouterr().out.endswith(told)
 
 
 def test_warmup_compiles_for_a_card_too(few_kernels, cache, a_card, capsys):
