@@ -45,6 +45,15 @@ class Strings(Sequence[bytes]):
         """The array's bytes as stored in the file: each string preceded by its length."""
         return self._buffer[int(self._starts[0]) : int(self._starts[-1])]
 
+    def flat(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The bytes of all strings without their lengths; where each starts, and the last ends."""
+        starts = self._starts - self._starts[0]
+        keep = np.ones(int(starts[-1]), np.bool_)
+        for n in range(LENGTH_BYTES):
+            keep[starts[:-1] + n] = False
+        flat = np.frombuffer(self.raw(), np.uint8)[keep]
+        return flat, starts - LENGTH_BYTES * np.arange(len(starts))
+
     def _split(self) -> list[bytes]:
         if self._items is None:
             self._items = _split(self.raw(), self._starts - self._starts[0])

@@ -30,7 +30,7 @@ from tiny_vocabularies import (
 
 from lepton_cli.engine.text.messages import Segment
 from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
-from lepton_cli.engine.text.tokenizer.merging import LONG_TEXT, Merger
+from lepton_cli.engine.text.tokenizer.merging import LONG_TEXT, Merger, Merges
 from quant.errors import UsageError
 from quant.gguf import GGUF
 
@@ -102,7 +102,7 @@ def test_a_piece_alone_is_merged_as_by_the_whole_vocabulary(
     texts = dict.fromkeys(["a", "b", "c", "é", *(left + right for left, right in pairs)])
     tokens = {text.encode(): token for token, text in enumerate(texts)}
     merges = [f"{left} {right}".encode() for left, right in pairs]
-    merger = Merger(tokens, merges, {}, 1000, ignores_merges)
+    merger = Merger(tokens, Merges(merges), {}, 1000, ignores_merges)
     apart = [merger.ids(piece) for piece in pieces]
     merger.ids("a" * LONG_TEXT)  # from here on the whole vocabulary merges
     assert apart == [merger.ids(piece) for piece in pieces]

@@ -270,7 +270,7 @@ def test_no_untrusted_text_spells_a_special_token(
 
 @pytest.mark.parametrize(("limit", "most"), [("MAX_TOKENS", 9), ("MAX_MERGES", 3)])
 def test_more_tokens_or_merges_than_real_files_have_are_refused(monkeypatch, limit, most):
-    module = "vocabulary" if limit == "MAX_TOKENS" else "byte_pairs"
+    module = "vocabulary" if limit == "MAX_TOKENS" else "merging"
     build(byte_pairs())
     monkeypatch.setattr(f"lepton_cli.engine.text.tokenizer.{module}.{limit}", most)
     with pytest.raises(ModelFileError, match=f"the limit is {most}"):

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from lepton_cli.engine.text.tokenizer.best_scores import BestScoreSpeller
-from lepton_cli.engine.text.tokenizer.byte_pairs import MERGES, BytePairSpeller
+from lepton_cli.engine.text.tokenizer.byte_pairs import BytePairSpeller
 from lepton_cli.engine.text.tokenizer.longest_matches import LongestMatchSpeller
+from lepton_cli.engine.text.tokenizer.merging import MERGES
 from lepton_cli.engine.text.tokenizer.pretokenizers import PRETOKENIZERS, Pretokenizer
 from lepton_cli.engine.text.tokenizer.sentence_pieces import SCORES, SentencePieceSpeller
 from lepton_cli.engine.text.tokenizer.special import Defaults, SpecialTokens, read_special_tokens

@@ -1,21 +1,16 @@
 """Byte-pair encoding (`gpt2`, `gemma4`): patterns split text into pieces, which are merged."""
 
 from functools import lru_cache
-from itertools import chain, repeat
-from operator import contains
+from itertools import chain
 from typing import Protocol
 
 import regex
 
-from lepton_cli.engine.text.tokenizer.arrays import DAMAGED, read_texts
-from lepton_cli.engine.text.tokenizer.merging import Merger
+from lepton_cli.engine.text.tokenizer.merging import Merger, read_merges
 from lepton_cli.engine.text.tokenizer.pretokenizers import Pretokenizer
 from lepton_cli.engine.text.tokenizer.vocabulary import Vocabulary
-from quant.errors import ModelFileError
 from quant.gguf import Metadata
 
-MERGES = "tokenizer.ggml.merges"
-MAX_MERGES = 800_000  # the largest vocabularies in use have 514,906
 CACHED_PIECES = 1 << 16  # words repeat, and earlier turns are encoded again
 
 
@@ -96,7 +91,7 @@ class BytePairSpeller:
             self._alphabet, byte_names = ByteAlphabet(), {}
         self._merger = Merger(
             vocabulary.plain_ids(),
-            _read_merges(metadata),
+            read_merges(metadata),
             byte_names,
             unknown=self._size if unknown is None else unknown,
             ignores_merges=pretokenizer.ignores_merges,
@@ -115,15 +110,3 @@ class BytePairSpeller:
     def _spell_piece(self, piece: str) -> list[int]:
         ids = self._merger.ids(self._alphabet.written(piece))
         return [token for token in ids if token < self._size]
-
-
-def _read_merges(metadata: Metadata) -> list[bytes]:
-    """The file's merges. Raises ModelFileError if one is not a pair."""
-    if MERGES not in metadata:
-        return []
-    merges = read_texts(metadata, MERGES, MAX_MERGES)
-    if not all(map(contains, merges, repeat(ord(" ")))):  # faster than a search for b" "
-        text = next(merge for merge in merges if b" " not in merge)
-        message = f"{metadata.path}: the key {MERGES} holds {text!r:.60}, which is not a pair"
-        raise ModelFileError(message, DAMAGED)
-    return merges
