@@ -82,15 +82,22 @@ def random_weights(
     if "dmin" in (kind.block.names or ()):
         scales["dmin"] = scales["d"] * _balance(kind, raw)
     else:
-        scales["d"] *= random.choice([-1, 1], scales["d"].shape)
-    _scale(blocks, scales, np.float32(1))
-    _scale(blocks, scales, np.float32(std / dequantize(kind, raw).std()))
+        scales["d"][::2] *= -1
+    _scale(kind, blocks, scales, np.float32(1))
+    _scale(kind, blocks, scales, np.float32(std / dequantize(kind, raw).std()))
     return raw
 
 
-def _scale(blocks: Blocks, scales: Mapping[str, Floats], factor: np.float32) -> None:
+def _scale(kind: Format, blocks: Blocks, scales: Mapping[str, Floats], factor: np.float32) -> None:
     for name, scale in scales.items():
-        blocks[name] = half_bits(scale * factor)
+        bits = half_bits(scale * factor)
+        if kind.name == "NVFP4":  # each a positive E4M3: eight bits less of an f16's magnitude
+            blocks["scales"] = half_bits(np.abs(scale * factor) / 256)[:, None] + 64 >> 7
+        elif kind.name == "IQ1_M":  # d is in the upper four bits of each
+            parts = bits[:, None] << np.array([12, 8, 4, 0], np.uint16) & np.uint16(0xF000)
+            blocks["scales"] = blocks["scales"] & np.uint16(0xFFF) | parts
+        else:
+            blocks[name] = bits
 
 
 def _balance(kind: Format, raw: Bytes) -> np.float32:
@@ -180,7 +187,7 @@ def _add_tensor(
         return
     if _is_matrix(name, shape) and shape[-1] % kind.block_size == 0:
         raw = random_weights(kind, shape, 2 * shape[-1] ** -0.5, random)
-        writer.add_tensor(name, raw, raw_dtype=gguf.GGMLQuantizationType(kind.id))
+        writer.add_tensor(name, raw.view(np.int8), shape, kind.id)  # the package may not know it
     else:
         x = random.standard_normal(shape, dtype=np.float32)
         writer.add_tensor(name, _vector(name, x))
