@@ -16,7 +16,7 @@ from ops.cpu.findings import cpu_findings
 from ops.cpu.formats import UNPACKED
 from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.kernel_folders import cached_kernels
-from ops.cpu.measures.limits import LimitMeter
+from ops.cpu.measures.limits import LimitMeter, most_multiplied
 from ops.cpu.objects import ObjectStore
 from ops.cpu.processor import host_features
 from ops.cpu.rungs import choose_rung
@@ -118,8 +118,8 @@ class Backend(Protocol):
         Raises OutOfMemoryError, LeptonError.
         """
 
-    def meter(self) -> Meter:
-        """Measures the limits (bandwidth, arithmetic) that speeds are compared with."""
+    def meter(self, program: Program) -> Meter:
+        """Measures the limits (bandwidth, arithmetic) that the program's speed is compared with."""
 
     def findings(self) -> Iterable[Finding]:
         """What it found out about this machine, for `lepton doctor`."""
@@ -146,7 +146,7 @@ class ReferenceBackend:
     def open(self, program: Program, limits: Limits) -> ReferenceRunner:
         return ReferenceRunner(program, self.kv)
 
-    def meter(self) -> Meter:
+    def meter(self, program: Program) -> Meter:
         return NoMeter()
 
     def findings(self) -> Iterable[Finding]:
@@ -182,9 +182,10 @@ class CpuBackend:
         own = self.resources
         return CpuRunner(program, self.kv, limits, own.threads, store, own.weights)
 
-    def meter(self) -> Meter:
+    def meter(self, program: Program) -> Meter:
         own = self.resources
-        return LimitMeter(own.threads, ObjectStore(own.kernels, own.on_compile))
+        kernels = ObjectStore(own.kernels, own.on_compile)
+        return LimitMeter(own.threads, kernels, most_multiplied(program))
 
     def findings(self) -> Iterable[Finding]:
         return cpu_findings(self.resources.kernels)
@@ -233,7 +234,7 @@ class CardBackend:
         codes = CodeStore(self.device, own.kernels, own.threads, own.on_compile)
         return CudaRunner(self.device, program, self.kv, limits, codes)
 
-    def meter(self) -> Meter:
+    def meter(self, program: Program) -> Meter:
         return CardMeter(self.card)
 
     def findings(self) -> Iterable[Finding]:

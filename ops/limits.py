@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class MachineLimits:
-    """Bytes per second read from memory, and 8-bit multiply-adds per second.
+    """Bytes per second read from memory, and multiply-adds per second of such numbers.
 
     `products` is None if it was not measured; then only memory bounds a speed.
     """
 
     bandwidth: float
     products: float | None
+    numbers: str = "8 bits"
 
     def seconds(self, bytes_read: int, macs: int) -> float:
         """The least time for this work (the roofline model: Williams et al. 2009)."""
@@ -23,4 +24,4 @@ class MachineLimits:
         products = None
         if self.products is not None and other.products is not None:
             products = max(self.products, other.products)
-        return MachineLimits(max(self.bandwidth, other.bandwidth), products)
+        return MachineLimits(max(self.bandwidth, other.bandwidth), products, self.numbers)

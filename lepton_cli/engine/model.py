@@ -328,7 +328,8 @@ class Model:
 
     def meter(self) -> Meter:
         """Measures the limits of the device; a model on two devices has none."""
-        return self._backends[0].meter() if len(self._backends) == 1 else NoMeter()
+        one = len(self._backends) == 1
+        return self._backends[0].meter(self._program) if one else NoMeter()
 
     def sampler(self, generation: Generation, mask: Mask | None = None) -> Sampler:
         """A new sampler, which never draws tokens that the file suppresses."""

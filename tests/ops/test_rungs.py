@@ -259,9 +259,18 @@ def test_amx_kernels_of_plain_numbers_keep_their_sums_in_tiles(kernel, steps):
     assert text.count("\ttilestored") == 2 * (4 + 2)  # weights are unpacked before, or meanwhile
 
 
-def test_the_meter_of_amx_multiplies_whole_tiles_without_zeroing_them():
-    text = assembly(AMX, "limit_multiply")
-    assert text.count("\ttdpbsud") == text.count("\ttileloadd") > 0 and "tilezero" not in text
+@pytest.mark.parametrize(
+    ("kernel", "instruction"),
+    [
+        ("limit_multiply", "tdpbsud"),
+        pytest.param("limit_multiply_bf16", "tdpbf16ps", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_the_meter_of_amx_multiplies_whole_tiles_without_zeroing_them(kernel, instruction):
+    text = assembly(AMX, kernel)
+    assert (
+        text.count(f"\t{instruction}") == text.count("\ttileloadd") > 0 and "tilezero" not in text
+    )
 
 
 # --- permission for the tiles

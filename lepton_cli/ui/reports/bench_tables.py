@@ -70,7 +70,7 @@ class Markdown:
         if limits := fastest(self._results):
             shown = f"{limits.bandwidth / 1e9:.1f} GB/s"
             if limits.products:
-                shown += f", {limits.products / 1e9:.0f} GMAC/s of 8 bits"
+                shown += f", {limits.products / 1e9:.0f} GMAC/s of {limits.numbers}"
             emit(self._stream, f"\nlimits: {shown}\n")
         first = self._results[0]
         emit(self._stream, f"build: lepton {first.facts.build} ({first.arithmetic})\n")

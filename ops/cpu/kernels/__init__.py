@@ -78,6 +78,8 @@ KERNELS: dict[str, Callable[..., None]] = {
     "replay": replay.replay,
     "limit_read": limits.read,
     "limit_multiply": limits.multiply,
+    "limit_multiply_bf16": limits.multiply_floats,
+    "limit_multiply_floats": limits.multiply_floats,
 }
 
 
@@ -97,11 +99,14 @@ def _products(kind: str) -> Iterator[tuple[str, Maker, Maker, Any]]:
 
 BY_TILES: dict[str, Callable[[], Callable[..., None]]] = {
     "limit_multiply": lambda: limits.multiply_tiles,
+    "limit_multiply_bf16": lambda: limits.multiply_bf16_tiles,
 }
 """Make the kernels that a rung with matrix tiles has in place of those of the same names."""
 IN_PAIRS: dict[str, Callable[[], Callable[..., None]]] = {}
 """Make the kernels that a rung with products of pairs has in place of those of the same names."""
-IN_BF16: dict[str, Callable[[], Callable[..., None]]] = {}
+IN_BF16: dict[str, Callable[[], Callable[..., None]]] = {
+    "limit_multiply_bf16": lambda: limits.multiply_bf16,
+}
 """Make the kernels that a rung with products of BF16 has in place of those of the same names."""
 for _format, _module in kernel_formats().items():
     _kernels = import_module(_module).KERNELS

@@ -109,14 +109,15 @@ def test_amx_gives_the_bytes_of_avx512(monkeypatch, product, kind):
     check(stores, product(kind), (*FEW, *SOME, *MANY), threads=(1, 2))
 
 
-def test_the_meter_knows_how_much_tiles_multiply(both, monkeypatch):
+@pytest.mark.parametrize(("kind", "deep"), [("Q4_0", 64), ("BF16", 32)])
+def test_the_meter_knows_how_much_tiles_multiply(both, monkeypatch, kind, deep):
     """Its products over the time of a call, which is made up."""
     monkeypatch.setattr(limits, "ROUNDS", 3)
     monkeypatch.setattr(limits, "BUFFER_BYTES", 1 << 20)
     _, tiled = both
-    meter = limits.LimitMeter(2, tiled)
+    meter = limits.LimitMeter(2, tiled, kind)
     monkeypatch.setattr(meter, "_timed", lambda program: 4.0)
-    assert meter.measure().products == 2 * 3 * TILES_LOOP * 4 * 16 * 16 * 64
+    assert meter.measure().products == 2 * 3 * TILES_LOOP * 4 * 16 * 16 * deep
     monkeypatch.undo()
-    assert meter._seconds("limit_multiply", 1) > 0
+    assert meter._seconds(meter._method.kernel, 1) > 0
     meter.close()

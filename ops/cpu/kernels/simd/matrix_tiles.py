@@ -68,4 +68,9 @@ def add_product(sums, x, weights, columns):
     return _on_tiles(lambda tiles, builder: tiles.multiply(builder, sums, x, weights, columns))
 
 
+def add_bf16_product(sums, x, weights):
+    """sums += x · weights, in BF16"""
+    return _on_tiles(lambda tiles, builder: tiles.multiply_bf16(builder, sums, x, weights))
+
+
 release = _on_tiles(lambda tiles, builder: tiles.release(builder))
