@@ -3,25 +3,26 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Any, Literal
 
 from lepton_cli.engine.constraints.constraint import Constraint, JsonSchema, find_constraint
 from lepton_cli.engine.library.json_values import Plain
-from lepton_cli.engine.text.messages import Message, Role
+from lepton_cli.engine.text.messages import Message
 from quant.errors import UsageError
 
 Shape = Literal["lepton", "chat.completion", "text_completion"]
 """The form of the result: our own record, or one of OpenAI's two."""
 
-ROLES = {role: role for role in get_args(Role)} | {"developer": "system"}
 CONSTRAINTS = ("schema", "json_schema", "schema_check", "regex", "choices", "grammar")
-IGNORED = ("name", "refusal", "annotations")  # message fields that do not change the prompt
-THOUGHTS = ("reasoning", "reasoning_content")
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The request of a row: `messages` for the chat template, or a raw `prompt` to complete."""
+    """The request of a row: `messages` for the chat template, or a raw `prompt` to complete.
+
+    It gets `choices` answers; `logprobs`: how many likely tokens are told at each place, if any
+    are; `tools` in OpenAI's form.
+    """
 
     id: Plain = None
     messages: tuple[Message, ...] = ()
@@ -29,12 +30,18 @@ class Ask:
     given: Mapping[str, Plain] = field(default_factory=dict)  # the row's own parameters
     constraint: Constraint | None = None
     shape: Shape = "lepton"
+    choices: int = 1
+    logprobs: int | None = None
+    tools: tuple[Mapping[str, Any], ...] = ()
 
     def content(self) -> str:
         """Everything that determines the answer, as one text; equal rows have equal texts."""
-        messages = [[each.role, each.content, each.reasoning] for each in self.messages]
+        messages = [_parts(each) for each in self.messages]
         constraint = self.constraint and [self.constraint.kind, self.constraint.text]
+        parts: list[Any]
         parts = [self.id, messages, self.prompt, dict(self.given), constraint, self.shape]
+        later = [self.choices, self.logprobs, self.tools]
+        parts += later if later != [1, None, ()] else []  # results of rows without them stay valid
         return json.dumps(parts, ensure_ascii=False, sort_keys=True)
 
     def with_system(self, system: str | None) -> "Ask":
@@ -45,14 +52,11 @@ class Ask:
         return replace(self, messages=(Message("system", system), *self.messages))
 
 
-def read_messages(value: Plain) -> tuple[Message, ...]:
-    """Messages in OpenAI's format. Raises UsageError for anything else."""
-    if not isinstance(value, list) or not value:
-        raise UsageError("messages must be a list with at least one message")
-    messages = tuple(_message(f"message {i}", each) for i, each in enumerate(value, 1))
-    if any(message.role == "system" for message in messages[1:]):
-        raise UsageError("only the first message may have the role system")
-    return messages
+def _parts(message: Message) -> list[Any]:
+    """What of it determines an answer; calls are left out where there are none."""
+    calls = [[call.id, call.name, call.arguments] for call in message.calls]
+    more = [calls, message.call_id, message.name]
+    return [message.role, message.content, message.reasoning, *(more if any(more) else [])]
 
 
 def read_constraint(
@@ -113,29 +117,3 @@ def _flag(name: str, value: Plain) -> bool | None:
 def _pattern(name: str, columns: Mapping[str, Plain]) -> str | None:
     value = columns.get(name)
     return None if value in (None, "") else read_text(name, value)
-
-
-def _message(where: str, value: Plain) -> Message:
-    if not isinstance(value, dict):
-        raise UsageError(f"{where} is not an object")
-    role, content = value.get("role"), value.get("content")
-    if role not in ROLES:
-        raise UsageError(f"{where}: the role {role!r} is not one of {', '.join(ROLES)}")
-    for name, each in value.items():
-        if name not in ("role", "content", *IGNORED, *THOUGHTS) and each is not None:
-            raise UsageError(f"{where}: {name} is not supported")
-    thought = next((value[name] for name in THOUGHTS if value.get(name)), None)
-    if thought is not None and not isinstance(thought, str):
-        raise UsageError(f"{where}: its reasoning must be text")
-    return Message(ROLES[role], _content(where, content), thought)
-
-
-def _content(where: str, value: Plain) -> str:
-    """Text, or a list of text parts joined by newlines."""
-    if isinstance(value, str):
-        return value
-    parts = value if isinstance(value, list) else [value]
-    texts = [part.get("text") if isinstance(part, dict) else None for part in parts]
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise UsageError(f"{where}: its content must be text: Lepton sees no images")
-    return "\n".join(map(str, texts))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lepton_cli.engine.decoding.scheduler import Outcome
-from lepton_cli.engine.events import Done, FinishReason
+from lepton_cli.engine.events import FinishReason
 from lepton_cli.engine.jobs.planning import Job
 from lepton_cli.engine.library.json_values import Plain, json_line
 from quant.errors import ConstraintError, ContextOverflowError, LeptonError, UsageError
@@ -28,7 +28,6 @@ CODES = (  # exception, our code, OpenAI's type
     (UsageError, "bad_row", "invalid_request_error"),
     (LeptonError, "failed", "server_error"),
 )
-REASONS = {"context": "length"}  # OpenAI has one reason for both
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +40,14 @@ class Label:
     failed: bool
 
 
-def answer_record(job: Job, outcome: Outcome, seed: int, fingerprint: str, model: str) -> Record:
-    assert outcome.done is not None, "the answer has ended"
+def response_record(job: Job, body: Plain, seed: int, fingerprint: str) -> Record:
+    """Of a row in OpenAI's format, with the body of its response."""
     ours: Record = {"row": job.row, "seed": seed, "key": job.key, "fingerprint": fingerprint}
-    if job.ask.shape != "lepton":
-        body = _completion(job, outcome, outcome.done, ours, model)
-        response: Plain = {"status_code": 200, "request_id": job.key, "body": body}
-        return _openai(job, response, None, ours)
+    return _openai(job, {"status_code": 200, "request_id": job.key, "body": body}, None, ours)
+
+
+def answer_record(job: Job, outcome: Outcome, seed: int, fingerprint: str) -> Record:
+    assert outcome.done is not None, "the answer has ended"
     stats = outcome.done.stats
     return {
         "row": job.row,
@@ -127,29 +127,4 @@ def _openai(job: Job, response: Plain, error: Plain, ours: Record) -> Record:
         "response": response,
         "error": error,
         OURS: ours,
-    }
-
-
-def _completion(job: Job, outcome: Outcome, done: Done, ours: Record, model: str) -> Plain:
-    reason = REASONS.get(done.reason, done.reason)
-    choice: Record = {"text": outcome.text}
-    if job.ask.shape == "chat.completion":
-        message: Record = {"role": "assistant", "content": outcome.text}
-        if outcome.reasoning:
-            message["reasoning_content"] = outcome.reasoning
-        choice = {"message": message}
-    stats = done.stats
-    return {
-        "id": f"cmpl-{job.key}",
-        "object": job.ask.shape,
-        "created": 0,  # a time would make the bytes irreproducible
-        "model": model,
-        "choices": [{"index": 0, **choice, "logprobs": None, "finish_reason": reason}],
-        "usage": {
-            "prompt_tokens": stats.prompt_tokens,
-            "completion_tokens": stats.generated_tokens,
-            "total_tokens": stats.prompt_tokens + stats.generated_tokens,
-            "completion_tokens_details": {"reasoning_tokens": stats.reasoning_tokens},
-        },
-        "system_fingerprint": ours["fingerprint"],
     }

@@ -1,20 +1,25 @@
 """Runs a batch: answers rows, several at once, and passes on each result as it is ready."""
 
+import json
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Protocol
 
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.scheduler import Outcome, Request
 from lepton_cli.engine.events import FinishReason
+from lepton_cli.engine.jobs.openai.responses import Responses
 from lepton_cli.engine.jobs.parameters import own_generation
 from lepton_cli.engine.jobs.planning import Fingerprint, Job, Recipe
-from lepton_cli.engine.jobs.records import Record, answer_record, error_record
+from lepton_cli.engine.jobs.records import Record, answer_record, error_record, response_record
 from lepton_cli.engine.text.template import ChatTemplate
 from lepton_cli.engine.text.tokenizer import Tokenizer
-from quant.errors import LeptonError
+from quant.errors import LeptonError, UsageError
+
+SEEDS = 1 << 32
 
 TakeRecord = Callable[[Job, Record], None]
 """Receives the record of each finished row; a LeptonError that it raises ends the run."""
@@ -71,6 +76,15 @@ class Tally:
         return self.started - self.finished
 
 
+@dataclass(slots=True)
+class Asked:
+    """A row that is being answered: its outcomes, by choice, as they come."""
+
+    job: Job
+    seed: int
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+
 class Run:
     """One run over the rows that are to be answered."""
 
@@ -81,7 +95,8 @@ class Run:
         self.tally, self.last, self.stop = Tally(), threading.Event(), threading.Event()
         self._model, self._recipe, self._fingerprint = model, recipe, str(fingerprint)
         self._now = fingerprint.now
-        self._jobs, self._seeds = jobs, dict[int, int]()
+        self._jobs, self._responses = jobs, Responses(model)
+        self._asked = dict[int, tuple[Asked, int]]()  # by the request's key; which choice it is
 
     def results(self, at_once: int | None, take: TakeRecord) -> Iterator[Tally]:
         """Yields the tally after each change. Rows interrupted by `stop` are not recorded."""
@@ -94,30 +109,41 @@ class Run:
             yield self.tally
 
     def _requests(self, take: TakeRecord) -> Iterator[Request]:
-        """Yields the requests of valid rows; records the error of others."""
-        for number, job in enumerate(self._jobs):
+        """Yields the requests of valid rows, one a choice; records the error of others."""
+        keys = count()
+        for job in self._jobs:
             if self.last.is_set():
                 return
             self.tally.started += 1
             try:
-                request = self._request(number, job)
+                requests = self._choices(job, keys)
             except LeptonError as error:
                 self._fail(job, error, take)
             else:
-                yield request
+                yield from requests
 
-    def _request(self, number: int, job: Job) -> Request:
+    def _choices(self, job: Job, keys: Iterator[int]) -> list[Request]:
+        """A request for each choice: the same prompt, with seeds that follow one another."""
         if job.error is not None:
             raise job.error
         generation = self._generation(job)
-        self._seeds[number] = generation.sampling.seed or 0
-        return Request(number, tuple(self._ids(job, generation)), generation)
+        seed, ids = generation.sampling.seed or 0, tuple(self._ids(job, generation))
+        asked, requests = Asked(job, seed), list[Request]()
+        for choice in range(job.ask.choices):
+            sampling = replace(generation.sampling, seed=(seed + choice) % SEEDS)
+            request = Request(next(keys), ids, replace(generation, sampling=sampling))
+            self._asked[request.key] = asked, choice
+            requests.append(request)
+        return requests
 
     def _generation(self, job: Job) -> Generation:
         base, ask = self._recipe.generation, job.ask
         seeded = replace(base.sampling, seed=job.seed)
         base = replace(base, sampling=seeded, split_reasoning=bool(ask.messages))
-        generation = own_generation(base, ask.given)
+        generation = replace(own_generation(base, ask.given), logprobs=ask.logprobs)
+        if ask.tools:
+            variables = {"tools": ask.tools, **json.loads(generation.chat_template_kwargs or "{}")}
+            generation = replace(generation, chat_template_kwargs=json.dumps(variables))
         if ask.constraint is not None:
             generation = replace(generation, constraint=ask.constraint)
         if generation.sampling.seed is not None:
@@ -136,20 +162,39 @@ class Run:
             variables=generation.template_variables,
             now=self._now,
         )
+        text = "".join(segment.text for segment in segments)
+        for name in (tool["function"]["name"] for tool in ask.tools):
+            if name not in text:
+                message = f"the chat template has no place for tools: it leaves out {name!r:.60}"
+                raise UsageError(message, "take another model, or a --chat-template with tools")
         return model.tokenizer.encode_segments(segments)
 
     def _end(self, outcome: Outcome, take: TakeRecord) -> None:
-        job, seed = self._jobs[outcome.key], self._seeds.pop(outcome.key)
-        if outcome.done is None:
-            self._fail(job, outcome.error or LeptonError("the row was not answered"), take)
-            return
-        if outcome.done.reason == "interrupted":
-            return
-        self.tally.generated_tokens += outcome.done.stats.generated_tokens
-        if outcome.done.unmet is not None:
-            self._fail(job, outcome.done.unmet, take, outcome.done.reason)
-            return
-        take(job, answer_record(job, outcome, seed, self._fingerprint, self._model.name))
+        asked, choice = self._asked.pop(outcome.key)
+        asked.outcomes[choice] = outcome
+        if outcome.done is not None and outcome.done.reason != "interrupted":
+            self.tally.generated_tokens += outcome.done.stats.generated_tokens
+        if len(asked.outcomes) == asked.job.ask.choices:
+            self._record(asked, [asked.outcomes[choice] for choice in sorted(asked.outcomes)], take)
+
+    def _record(self, asked: Asked, outcomes: Sequence[Outcome], take: TakeRecord) -> None:
+        """Records a row of which all choices have ended: an answer, or the first error."""
+        job = asked.job
+        for outcome in outcomes:
+            if outcome.done is None:
+                self._fail(job, outcome.error or LeptonError("the row was not answered"), take)
+                return
+            if outcome.done.reason == "interrupted":
+                return
+            if outcome.done.unmet is not None:
+                self._fail(job, outcome.done.unmet, take, outcome.done.reason)
+                return
+        if job.ask.shape == "lepton":
+            record = answer_record(job, outcomes[0], asked.seed, self._fingerprint)
+        else:
+            body = self._responses.body(job.key, job.ask, outcomes, self._fingerprint)
+            record = response_record(job, body, asked.seed, self._fingerprint)
+        take(job, record)
         self.tally.answered += 1
 
     def _fail(

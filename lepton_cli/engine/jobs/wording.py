@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from lepton_cli.engine.jobs import openai
 from lepton_cli.engine.jobs.asking import (
     CONSTRAINTS,
     Ask,
     Shape,
     read_constraint,
-    read_messages,
     read_text,
 )
 from lepton_cli.engine.jobs.columns import ColumnText, missing
+from lepton_cli.engine.jobs.openai import requests
+from lepton_cli.engine.jobs.openai.messages import read_messages
 from lepton_cli.engine.jobs.parameters import KNOWN
 from lepton_cli.engine.jobs.rows import TEXT, Row
 from lepton_cli.engine.library.json_values import Plain
@@ -61,15 +61,17 @@ class Wording:
         columns = row.columns
         if self._is_request(columns):
             self._check_alone("an OpenAI request")
-            ask = openai.read_request(columns, schema_check=self.schema_check)
+            ask = requests.read_request(columns, schema_check=self.schema_check)
         else:
             ask = self._ask(columns)
+        if self.shape == "lepton" and ask.choices > 1:
+            raise UsageError(f"n is {ask.choices}, but --output-template writes one text for a row")
         default = self.system.fill(columns) if self.system and ask.messages else None
         return replace(ask.with_system(default), shape=self.shape or ask.shape)
 
     def shape_of(self, columns: Mapping[str, Plain]) -> Shape:
         """The format of a row's result."""
-        own = openai.shape_of(columns) if self._is_request(columns) else "lepton"
+        own = requests.shape_of(columns) if self._is_request(columns) else "lepton"
         return self.shape or own
 
     def parameters(self, columns: Mapping[str, Plain]) -> dict[str, Plain]:
@@ -98,7 +100,7 @@ class Wording:
     def _is_request(self, columns: Mapping[str, Plain]) -> bool:
         """Whether a row is an OpenAI request; with -p, an incomplete request is an ordinary row."""
         whole = "custom_id" in columns and "body" in columns
-        return whole or (self.prompt is None and openai.is_request(columns))
+        return whole or (self.prompt is None and requests.is_request(columns))
 
     def _check_alone(self, what: str) -> None:
         if self.prompt is not None:

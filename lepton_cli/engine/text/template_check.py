@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import accumulate, takewhile
+from itertools import accumulate
 from typing import Literal
 
 from lepton_cli.engine.text.jinja.program import ChatTemplateError
 from lepton_cli.engine.text.messages import Message, ToolCall
 from lepton_cli.engine.text.template import ChatTemplate
 from lepton_cli.engine.text.tokenizer import Tokenizer
+from lepton_cli.engine.text.tool_calls import common_beginning
 
 Kind = Literal[
     "control", "fallback", "refusal", "bos", "system", "systems", "text", "prefix", "date", "tools"
@@ -121,7 +122,7 @@ def _prefix(template: ChatTemplate, _: Tokenizer) -> Iterator[Finding]:
     for first in ([RULE, QUESTION], [QUESTION]):
         asked = _shown(template, first)
         next_turn = _shown(template, [*first, ANSWER, Message("user", "Zq7 more")])
-        if QUESTION.content not in _common(asked, next_turn):
+        if QUESTION.content not in common_beginning(asked, next_turn):
             message = "the next turn's prompt differs from the beginning on: "
             yield Finding("prefix", message + "every turn reads the whole conversation again")
         elif not next_turn.removeprefix(asked).lstrip().startswith(ANSWER.content):
@@ -174,9 +175,3 @@ def _shown(
     else:
         prompt = template.render(talk, variables={"tools": tools} if tools else None, now=moment)
     return "".join(segment.text for segment in prompt)
-
-
-def _common(first: str, second: str) -> str:
-    """The beginning that both have."""
-    pairs = zip(first, second, strict=False)
-    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

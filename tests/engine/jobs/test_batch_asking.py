@@ -11,7 +11,7 @@ from lepton_cli.engine.jobs.planning import Recipe, plan
 from lepton_cli.engine.jobs.rows import Row
 from lepton_cli.engine.jobs.wording import Wording
 from lepton_cli.engine.sampling.sampler import Sampling
-from lepton_cli.engine.text.messages import Message
+from lepton_cli.engine.text.messages import Message, ToolCall
 from quant.errors import UsageError
 
 SCHEMA = Constraint("json-schema", '{"type": "object"}')
@@ -89,8 +89,8 @@ def test_the_prompt_is_found_in_the_columns(columns):
         {"messages": "hi"},
         {"messages": [{"role": "tool", "content": "x"}]},
         {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
-        {"messages": [{"role": "user", "content": "x", "tool_calls": []}]},
-        {"messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "y"}]},
+        {"messages": [{"role": "user", "content": "x", "tool_calls": [{}]}]},
+        {"messages": [{"role": "assistant", "content": None}]},
         {"prompt": "a", "system": 3},
         {"prompt": "a", "schema": 3},
         {"prompt": "a", "choices": "yes"},
@@ -223,6 +223,67 @@ def request(body: dict[str, object], **more: object) -> dict[str, object]:
 
 
 HI = [{"role": "user", "content": "hi"}]
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+OBJECT = {"type": "json_object"}
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+RESULT = {"role": "tool", "tool_call_id": "c1", "content": "42"}
+
+
+def test_a_request_may_have_choices_logprobs_and_tools():
+    found = ask(request({"messages": HI, "n": 3, "logprobs": True, "tools": TOOLS}))
+    assert (found.choices, found.logprobs, found.tools) == (3, 0, tuple(TOOLS))
+    found = ask(request({"messages": HI, "logprobs": True, "top_logprobs": 4}))
+    assert (found.choices, found.logprobs, found.tools) == (1, 4, ())
+    assert ask(request({"messages": HI, "tools": TOOLS, "tool_choice": "none"})).tools == ()
+    assert ask(request({"prompt": "x", "logprobs": 2}, url="/v1/completions")).logprobs == 2
+    with pytest.raises(UsageError, match="n is 3, but --output-template"):
+        ask(request({"messages": HI, "n": 3}), Wording(shape="lepton"))
+
+
+def test_what_a_request_asks_for_is_part_of_its_key():
+    plain = ask(request({"messages": HI})).content()
+    for more in ({"n": 2}, {"logprobs": True, "top_logprobs": 1}, {"tools": TOOLS}):
+        assert ask(request({"messages": HI, **more})).content() != plain
+    called = ask(request({"messages": [*HI, CALLED]})).content()
+    assert (
+        called
+        != ask(
+            request({"messages": [*HI, {**CALLED, "tool_calls": None, "content": ""}]})
+        ).content()
+    )
+    assert plain == (
+        '["a", [["user", "hi", null]], null, {}, null, "chat.completion"]'  # as results have it
+    )
+
+
+def test_calls_of_tools_and_their_results_are_messages():
+    found = ask(request({"messages": [*HI, CALLED, RESULT]})).messages
+    assert found[1:] == (
+        Message("assistant", "", calls=(ToolCall("c1", "f", '{"x": 1}'),)),
+        Message("tool", "42", call_id="c1", name="f"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("messages", "named"),
+    [
+        ([*HI, RESULT], "no message before it calls a tool with the id 'c1'"),
+        ([*HI, CALLED, {**RESULT, "tool_call_id": None}], "tool_call_id is None"),
+        ([{**CALLED, "role": "user"}], "only an assistant's message has tool_calls"),
+        ([{**CALLED, "tool_calls": [{"id": "c"}]}], "message 1, call 1 is not like"),
+        ([{**CALLED, "tool_calls": {}}], "tool_calls must be a list"),
+        (
+            [{**CALLED, "tool_calls": [{**CALL, "function": {"name": "f", "arguments": "x"}}]}],
+            "arguments is 'x': it must be a JSON object",
+        ),
+        ([{**CALLED, "tool_calls": [{**CALL, "function": {}}]}], "name is None"),
+    ],
+)
+def test_odd_calls_are_refused(messages, named):
+    with pytest.raises(UsageError) as caught:
+        ask(request({"messages": messages}))
+    assert named in caught.value.message
 
 
 def test_a_request_in_openais_form_is_taken_as_it_is():
@@ -241,10 +302,18 @@ def test_a_completion_is_not_put_into_a_template():
 @pytest.mark.parametrize(
     ("row", "named"),
     [
-        (request({"messages": HI, "n": 2}), "n is 2"),
+        (request({"messages": HI, "n": 0}), "n is 0: it must be a whole number, 1 to 128"),
+        (request({"messages": HI, "n": True}), "n is True"),
         (request({"messages": HI, "stream": True}), "stream"),
-        (request({"messages": HI, "tools": [{}]}), "tools"),
-        (request({"messages": HI, "logprobs": True}), "logprobs"),
+        (request({"messages": HI, "tools": [{}]}), "tools: tool 1 is {}, not like"),
+        (request({"messages": HI, "tools": {"a": 1}}), "tools is {'a': 1}: it must be a list"),
+        (request({"messages": HI, "tools": TOOLS, "tool_choice": "required"}), "tool_choice"),
+        (request({"messages": HI, "tools": TOOLS, "response_format": OBJECT}), "cannot be used"),
+        (request({"prompt": "x", "tools": TOOLS}, url="/v1/completions"), "tools"),
+        (request({"messages": HI, "logprobs": 3}), "logprobs is 3: it must be true or false"),
+        (request({"messages": HI, "top_logprobs": 3}), "logprobs is not true"),
+        (request({"messages": HI, "logprobs": True, "top_logprobs": 21}), "0 to 20"),
+        (request({"prompt": "x", "logprobs": True}, url="/v1/completions"), "logprobs is True"),
         (request({"messages": HI, "temprature": 1}), "temprature"),
         (request({"messages": HI, "response_format": {"type": "xml"}}), "response_format"),
         (request({"messages": HI, "response_format": {"type": "json_schema"}}), "response_format"),

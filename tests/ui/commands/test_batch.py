@@ -151,6 +151,48 @@ def test_a_request_in_openais_form_gets_an_answer_in_it(lepton, rows):
     assert third["response"]["body"]["choices"][0]["text"]
 
 
+def test_a_request_for_several_choices_gets_them_with_seeds_that_follow(lepton, rows):
+    messages = [{"role": "user", "content": "hi"}]
+    requests = [
+        {"custom_id": "a", "body": {"messages": messages, "n": 3, "seed": 7}},
+        {"custom_id": "b", "body": {"messages": messages, "seed": 8}},
+        {"custom_id": "c", "body": {"messages": messages, "n": 2}},
+    ]
+    model = FakeBatchModel()
+    code, out, err = lepton(rows(*requests), model=model)
+    texts = [
+        [choice["message"]["content"] for choice in each["response"]["body"]["choices"]]
+        for each in records(out)
+    ]
+    assert (code, [len(each) for each in texts]) == (0, [3, 1, 2])
+    assert len(set(texts[0])) == 3
+    assert texts[0][1] == texts[1][0]  # the second seed is the next one
+    assert sorted(each.sampling.seed for each in model.generations if each.sampling.seed < 99) == (
+        [7, 8, 8, 9]
+    )
+    assert "3 rows: 3 answered, 0 failed; 12 tokens" in err
+    for jobs in ("1", "2", "5"):
+        assert lepton(rows(*requests), "--jobs", jobs)[1] == out
+
+
+def test_choices_of_which_one_fails_are_an_error(lepton, rows):
+    model = FakeBatchModel(unmet=ConstraintError("cut"))
+    schema = {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}
+    body = {"messages": [{"role": "user", "content": "hi"}], "n": 2, "response_format": schema}
+    code, out, err = lepton(rows({"custom_id": "a", "body": body}, MANY[0]), model=model)
+    assert (code, len(records(out))) == (1, 2)
+    assert records(out)[0]["error"]["message"] == "cut"
+    assert "2 rows: 1 answered, 1 failed" in err
+
+
+def test_tools_that_the_template_leaves_out_are_an_error(lepton, rows):
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    body = {"messages": [{"role": "user", "content": "hi"}], "tools": tools}
+    code, out, _ = lepton(rows({"custom_id": "a", "body": body}))
+    assert code == 1
+    assert "no place for tools" in records(out)[0]["response"]["body"]["error"]["message"]
+
+
 def test_an_answer_that_is_not_what_it_had_to_be_is_an_error(lepton, rows):
     model = FakeBatchModel(unmet=ConstraintError("the answer was cut at 2 tokens"))
     code, out, _ = lepton(rows(MANY[0], {"prompt": "b", "choices": ["x"]}), model=model)

@@ -1,0 +1,1 @@
+"""OpenAI's batch format: its requests, their messages, and the responses."""

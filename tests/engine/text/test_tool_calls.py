@@ -1,0 +1,129 @@
+"""Calls of tools are found in the form in which the template writes them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_model import FakeTokenizer
+
+from lepton_cli.engine.text.jinja.program import ChatTemplateError
+from lepton_cli.engine.text.messages import Message, ToolCall
+from lepton_cli.engine.text.template import ChatTemplate
+from lepton_cli.engine.text.tool_calls import call_form, common_beginning, read_calls
+
+HEAD = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% for c in m.tool_calls or [] %}"
+END = "{% endfor %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+EACH = "{% for k, v in c.function.arguments.items() %}"
+FORMS = {
+    "json": "<call>\n{{ c.function | tojson }}\n</call>",
+    "wrapped": '<call>{{ {"function": c.function, "id": c.id} | tojson }}</call>',
+    "text in json": '{"name": "{{ c.function.name }}", "parameters": '
+    "{{ c.function.arguments | tojson | tojson }}}",
+    "name, json": "[CALL]{{ c.function.name }}[ARGS]{{ c.function.arguments | tojson }}",
+    "pairs": "<f={{ c.function.name }}>" + EACH + "<p={{ k }}>\n{{ v if v is string else "
+    "v | tojson }}\n</p>{% endfor %}</f>\n",
+    "quoted": "call:{{ c.function.name }}(" + EACH + "{{ k }}:{% if v is string %}'{{ v }}'"
+    "{% else %}{{ v | tojson }}{% endif %}{{ ',' if not loop.last }}{% endfor %});",
+}
+PARAMETERS = {
+    "city": {"type": "string", "description": "where"},
+    "days": {"type": "integer", "description": "how many"},
+}
+TOOL = {
+    "name": "get_weather",
+    "description": "weather",
+    "parameters": {"type": "object", "properties": PARAMETERS},
+}
+CALLS: tuple[list[dict[str, Any]], ...] = (
+    [{"city": 'Oslo, "N"'}],
+    [{"city": "a\nb <x>", "days": 3}],
+    [{"days": 12, "city": "5"}],
+    [{"city": "A"}, {"city": "B", "days": 1}],
+)
+
+
+def written(template: ChatTemplate, calls: list[dict[str, Any]], named: bool = False) -> str:
+    """What the template writes for these calls after the generation prompt."""
+    ids = [f"functions.get_weather:{n}" if named else "abcdefgh0" for n in range(len(calls))]
+    made = (
+        ToolCall(i, "get_weather", json.dumps(each)) for i, each in zip(ids, calls, strict=True)
+    )
+    question, variables = Message("user", "Q"), {"tools": [{"type": "function", "function": TOOL}]}
+    talk = [question, Message("assistant", "", calls=tuple(made))]
+    asked, called = (
+        "".join(
+            part.text
+            for part in template.render(turns, variables=variables, add_generation_prompt=asks)
+        )
+        for turns, asks in (([question], True), (talk, False))
+    )
+    return called[len(common_beginning(asked, called)) :]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("calls", CALLS)
+def test_calls_are_read_as_the_template_writes_them(form: str, calls: list[Any]) -> None:
+    template = ChatTemplate("t", HEAD + FORMS[form] + END, FakeTokenizer())
+    text = "Let me see.\n" if form != "text in json" else ""
+    found = read_calls(text + written(template, calls), call_form(template), [TOOL], "call_")
+    assert [json.loads(call.arguments) for call in found.calls] == calls
+    assert [call.name for call in found.calls] == ["get_weather"] * len(calls)
+    assert [call.id for call in found.calls] == [f"call_{n}" for n in range(len(calls))]
+    assert found.content == text.strip()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Hello.",
+        "<call>{",
+        '<call>{"name": 1}',
+        "[CALL]x[ARGS]{",
+        "<f=get_weather><p=a>",
+        '{"a": 1}',
+    ],
+)
+def test_an_answer_without_a_whole_call_stays_text(form: str, text: str) -> None:
+    template = ChatTemplate("t", HEAD + FORMS[form] + END, FakeTokenizer())
+    found = read_calls(text, call_form(template), [TOOL], "call_")
+    assert (found.content, found.calls) == (text, ())
+
+
+def test_a_call_of_an_unknown_tool_stays_text() -> None:
+    template = ChatTemplate("t", HEAD + FORMS["json"] + END, FakeTokenizer())
+    text = '<call>\n{"name": "other", "arguments": {}}\n</call>'
+    assert read_calls(text, call_form(template), [TOOL], "call_").calls == ()
+
+
+def test_a_template_without_calls_has_no_form() -> None:
+    plain = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert call_form(ChatTemplate("t", plain, FakeTokenizer())) is None
+    told = ChatTemplate("t", "{# <tool_call> #}" + plain, FakeTokenizer())
+    text = '<tool_call>{"name": "get_weather", "arguments": {"city": "A"}}</tool_call>'
+    assert len(read_calls(text, call_form(told), [TOOL], "call_").calls) == 1
+
+
+READ, PARTLY = 58, 1  # docs/scripts.md has the first of these numbers
+
+
+def test_calls_of_the_published_templates_are_read(shared_data: Callable[[str], Path]) -> None:
+    whole, partly = set(), set()
+    for file in sorted(shared_data("templates").glob("*.jinja")):
+        try:
+            template = ChatTemplate(file.stem, file.read_text("utf-8"), FakeTokenizer())
+            form = call_form(template)
+        except ChatTemplateError:
+            continue
+        right = list[bool]()
+        in_id = "Kimi-K2" in file.stem  # the name is only in the call's id
+        for calls in CALLS[:3] if form else ():
+            text = written(template, calls, named=in_id)
+            found = read_calls(text, form, [TOOL], "call_")
+            right.append([json.loads(call.arguments) for call in found.calls] == calls)
+        whole |= {file.stem} if right and all(right) else set()
+        partly |= {file.stem} if any(right) and not all(right) else set()
+    assert (len(whole), len(partly)) == (READ, PARTLY), partly
