@@ -70,7 +70,8 @@ class Rope:
 class Heads:
     """The attention parameters of one layer.
 
-    `layer` is the one whose keys and values it reads: its own, or an earlier one's.
+    `layer` is the one whose keys and values it reads: its own, or an earlier one's. Where tokens
+    see their whole run, layers may keep theirs in one place, each over those of the one before.
     `head_width` is that of queries and keys, and of values where `value_width` is None. Where
     `keys_hold_values`, a key is its value, then what k holds: values are kept once for both.
     """

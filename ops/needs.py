@@ -78,8 +78,10 @@ def needs_of(
     embedding = total(list(program.operations[:first]))
     layers = range(program.layers)
     positions = [0] * max(1, len(layers))  # what is kept before the layers counts for the first
+    places = set[int]()  # what layers share counts for the first of them
     for op in program.operations:
-        if isinstance(op.state, Pages):
+        if isinstance(op.state, Pages) and op.state.layer not in places:
+            places.add(op.state.layer)
             positions[op.layer or 0] += layout.position_bytes(op.state.layer)
     return Needs(
         layers=tuple(total([op for op in program.operations if op.layer == n]) for n in layers),

@@ -64,8 +64,10 @@ class Program:
 
     @property
     def states(self) -> tuple[State, ...]:
-        """What a sequence keeps between steps, layer by layer."""
-        return tuple(op.state for op in self.operations if op.state is not None)
+        """What a sequence keeps between steps, layer by layer; what layers share, once."""
+        states = [op.state for op in self.operations if op.state is not None]
+        found = {state.layer if isinstance(state, Pages) else state: state for state in states}
+        return tuple(found.values())
 
     @property
     def pages(self) -> tuple[Pages, ...]:
@@ -122,14 +124,16 @@ class Program:
     def entangled_layer(self) -> int | None:
         """The first layer that needs more of the layers before it than one buffer, if any does."""
         last = {buffer: n for n, op in enumerate(self.operations) for buffer in op.inputs}
-        live, layer = set[Buffer](), 0
+        live, layer, kept = set[Buffer](), 0, dict[int, int | None]()
         for n, op in enumerate(self.operations):
             if op.layer is not None and op.layer > layer:
                 layer = op.layer
                 live = {buffer for buffer in live if last.get(buffer, -1) >= n}
                 if len(live) != 1:
                     return layer
-            if isinstance(op, Attention) and op.layer not in (None, op.heads.layer):
+            if isinstance(op.state, Pages):
+                kept[op.state.layer] = op.layer
+            if isinstance(op, Attention) and op.layer not in (None, kept[op.heads.layer]):
                 return layer
             live.update(op.outputs)
         return None

@@ -73,6 +73,7 @@ class Decoder:
             self.sees, self.generates = "run", False
         self.layers, self.width = self.keys.layers(), self.keys.positive("embedding_length")
         self.weights, self.context = Weights(file, self.unapplied), context
+        self.places = dict[tuple[int, ...], int]()  # see `place`
         key = f"attention.{self.read_norm()}_epsilon"
         self.eps = self.keys.not_negative(key)
 
@@ -164,18 +165,26 @@ class Decoder:
         kv_heads = keys.positive_at("attention.head_count_kv", layer, heads)
         if heads % kv_heads:
             raise keys.error("attention.head_count", f"is {heads}: no multiple of {kv_heads}")
+        values = keys.positive_at("attention.value_length", layer, width)
         return Heads(
-            layer=layer,
+            layer=self.place(layer, (kv_heads, width, values)),
             query_heads=heads,
             kv_heads=kv_heads,
             head_width=width,
-            value_width=keys.positive_at("attention.value_length", layer, width),
+            value_width=values,
             scale=self.attention_scale(layer),
             window=self.window(layer),
             softcap=self.softcap(),
             slopes=self.slopes(heads),
             sees=self.sees,
         )
+
+    def place(self, layer: int, shape: tuple[int, ...]) -> int:
+        """The layer where keys and values of this shape are kept.
+
+        Where no later step reads them, that is the first of such a shape: far less memory.
+        """
+        return self.places.setdefault(shape, layer) if self.sees == "run" else layer
 
     def head_width(self, layer: int) -> int:
         """Without a key, that of the first layer."""

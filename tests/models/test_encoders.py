@@ -113,6 +113,15 @@ def test_every_token_of_an_encoder_sees_those_behind_it(made):
         assert np.array_equal(first, other) != sees
 
 
+def test_layers_of_an_encoder_keep_keys_and_values_in_one_place(made):
+    for preset, places in (("bert", 1), ("modern-bert", 1), ("qwen2-uncausal", 1), ("llada", 1)):
+        assert len(loading.build(GGUF.open(made(preset)), 64).pages) == places
+    assert len(loading.build(GGUF.open(made("qwen3-embed")), 64).pages) == 2
+    with lepton_cli.load(made("bert"), "cpu") as model:
+        layer = model.context_size * 4 * (16 + 16) * 2  # heads of 16 keys and values, in f16
+        assert model.plan.cache == layer
+
+
 def test_a_window_lies_on_both_sides_of_a_token(made):
     """Layers 1 and 2 of 4 see 8 // 2 tokens either way, layers 0 and 3 all."""
     file = GGUF.open(made("modern-bert"))
