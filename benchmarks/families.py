@@ -12,8 +12,11 @@ NOT_QUANTIZED = {
     "shortconv.conv": F32,
     "ffn_gate_inp": F32,
     "per_layer_model_proj": FORMATS["F16"],
+    "position_embd": F32,
+    "token_types": F32,
 }
 
+WORD_PIECES = "bert"  # in place of a pre-tokenizer's name
 Tensors = dict[str, tuple[int, ...]]  # slowest dimension first
 
 
@@ -257,6 +260,20 @@ def deepseek2(s: Shape, layer: int) -> Tensors:
     return mixer | experts(s) | shared | {"exp_probs_b.bias": (s.keys["expert_count"],)}
 
 
+def bert(s: Shape, layer: int) -> Tensors:
+    ungated: Tensors = {"ffn_up.weight": (s.F, s.D), "ffn_down.weight": (s.D, s.F)}
+    biases = {f"attn_{name}.bias": (s.D,) for name in ("q", "k", "v", "output")}
+    biases |= {"ffn_up.bias": (s.F,), "ffn_down.bias": (s.D,)}
+    norms = vectors("attn_output_norm", "layer_output_norm", width=s.D)
+    norms |= {"attn_output_norm.bias": (s.D,), "layer_output_norm.bias": (s.D,)}
+    return attention(s) | ungated | biases | norms
+
+
+def bert_top(s: Shape, tokens: int) -> Tensors:
+    tables = {"position_embd.weight": (s.context, s.D), "token_types.weight": (2, s.D)}
+    return {**tables, "token_embd_norm.bias": (s.D,)}
+
+
 # --- models
 
 DELTA_KEYS = {
@@ -270,6 +287,13 @@ DELTA_KEYS = {
 OWN_LAYERS, LAYERS = 15, 35  # of Gemma 4 E2B: with keys and values, and all
 
 SHAPES = {
+    "bge-small": Shape(
+        *("bert", WORD_PIECES, 30522, 12, 384, 12, 12, 32, 1536),
+        *(512, 10000.0, 1e-12, bert),
+        keys={"attention.layer_norm_epsilon": 1e-12, "attention.causal": False, "pooling_type": 2},
+        top=bert_top,
+        output_norm="token_embd_norm",
+    ),
     "llama1b": Shape(
         *("llama", "llama-bpe", 128256, 16, 2048, 32, 8, 64, 8192),
         *(131072, 500000.0, 1e-5, llama),

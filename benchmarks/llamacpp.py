@@ -2,6 +2,7 @@
 
     python llamacpp.py serve MODEL --threads 2 --ubatch 512 --context 4640
     python llamacpp.py together MODEL --threads 2 --ubatch 512 --context 4096 --sequences 32
+    python llamacpp.py embed MODEL --threads 1 --ubatch 512 --context 512
     python llamacpp.py first MODEL --threads 2 --context 4096 --prompt TEXT [--generate 24]
     python llamacpp.py quantize SOURCE OUT Q4_K_M
     python llamacpp.py build
@@ -9,6 +10,8 @@
 `serve` answers a line {"n_prompt": 512, "n_gen": 0, "n_depth": 0} with a line {"seconds": ...};
 `together` answers {"n_seqs": 8, "n_prompt": 16, "n_gen": 64} with the seconds of generating them,
 one of each sequence a pass, as llama-batched-bench counts them;
+`embed` answers {"texts": [[101, ...], ...], "vectors": 3} with the CPU seconds that their vectors
+take, run together as llama-embedding does, and with the first vectors;
 `first` prints {"seconds": ..., "bytes": ...} of a whole run to its first token, or
 to that of --generate. All leave out what Python itself and the binding take.
 `build` prints {"version": ..., "system": ...}: what it was built for. Settings that are not options
@@ -34,14 +37,21 @@ class Context:
     """A loaded model with its own context; tokens are appended to it."""
 
     def __init__(
-        self, path: Path, threads: int, ubatch: int, context: int, sequences: int = 1
+        self,
+        path: Path,
+        threads: int,
+        ubatch: int,
+        context: int,
+        sequences: int = 1,
+        *,
+        embeds: bool = False,
     ) -> None:
         model = api.llama_model_default_params()
         model.n_gpu_layers = 0
         self.model = api.llama_model_load_from_file(str(path).encode(), model)
         settings = api.llama_context_default_params()
-        settings.n_ctx, settings.n_batch, settings.n_ubatch = context, CHUNK, ubatch
-        settings.n_seq_max = sequences
+        settings.n_ctx, settings.n_batch, settings.n_ubatch = context, max(CHUNK, ubatch), ubatch
+        settings.n_seq_max, settings.embeddings = sequences, embeds
         settings.n_threads = settings.n_threads_batch = threads
         self.handle = api.llama_init_from_model(self.model, settings)
         if not self.model or not self.handle:
@@ -61,8 +71,10 @@ class Context:
             self.held += part
         api.llama_synchronize(self.handle)
 
-    def enter_together(self, rows: list[list[int]], position: int) -> None:
-        """Runs the next token of each sequence, all at `position`, in one pass."""
+    def enter_together(
+        self, rows: list[list[int]], position: int, *, wants_all: bool = False
+    ) -> None:
+        """Runs the next tokens of each sequence, all from `position`, in one pass."""
         count = sum(map(len, rows))
         batch = api.llama_batch_init(count, 0, 1)
         batch.n_tokens = count
@@ -70,12 +82,20 @@ class Context:
         for at, (sequence, n, token) in enumerate(entries):
             batch.token[at], batch.pos[at] = token, position + n
             batch.n_seq_id[at], batch.seq_id[at][0] = 1, sequence
-            batch.logits[at] = n == len(rows[sequence]) - 1
+            batch.logits[at] = wants_all or n == len(rows[sequence]) - 1
         code = api.llama_decode(self.handle, batch)
         api.llama_synchronize(self.handle)
         api.llama_batch_free(batch)
         if code:
             raise SystemExit(f"llama_decode failed with {code}")
+
+    def embed(self, rows: list[list[int]]) -> list[list[float]]:
+        """The vectors of texts that are run in one pass, as they are pooled by the file's kind."""
+        api.llama_memory_clear(api.llama_get_memory(self.handle), True)
+        self.enter_together(rows, 0, wants_all=True)
+        width = api.llama_model_n_embd_out(self.model)
+        vectors = (api.llama_get_embeddings_seq(self.handle, n) for n in range(len(rows)))
+        return [list(vector[:width]) for vector in vectors]
 
     def keep(self, count: int) -> None:
         """Drops all tokens after the first `count`."""
@@ -125,6 +145,21 @@ def together(context: Context) -> None:
         print(json.dumps({"seconds": time.perf_counter() - begin}), flush=True)
 
 
+def embed(context: Context, ubatch: int) -> None:
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        begin = time.process_time()
+        found, batch = list[list[float]](), list[list[int]]()
+        for text in wanted["texts"]:
+            if sum(map(len, batch)) + len(text) > ubatch:
+                found += context.embed(batch)
+                batch = []
+            batch.append(text)
+        found += context.embed(batch)
+        seconds = time.process_time() - begin
+        print(json.dumps({"seconds": seconds, "vectors": found[: wanted["vectors"]]}), flush=True)
+
+
 def first(given: argparse.Namespace) -> None:
     before, begin = peak_bytes(), time.perf_counter()
     context = Context(given.model, given.threads, given.ubatch, given.context)
@@ -168,13 +203,13 @@ def hush(level: int, text: bytes, user_data: ctypes.c_void_p) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("serve", "together", "first"):
+    for name in ("serve", "together", "embed", "first"):
         command = commands.add_parser(name)
         command.add_argument("model", type=Path)
         command.add_argument("--threads", type=int, required=True)
         command.add_argument("--ubatch", type=int, default=512)
         command.add_argument("--context", type=int, required=True)
-        if name == "together":
+        if name in ("together", "embed"):
             command.add_argument("--sequences", type=int, required=True)
         if name == "first":
             command.add_argument("--prompt", required=True)
@@ -192,6 +227,9 @@ def main() -> None:
     elif given.command == "together":
         settings = given.threads, given.ubatch, given.context, given.sequences
         together(Context(given.model, *settings))
+    elif given.command == "embed":
+        settings = given.threads, given.ubatch, given.context, given.sequences
+        embed(Context(given.model, *settings, embeds=True), given.ubatch)
     elif given.command == "first":
         first(given)
     elif given.command == "build":

@@ -3,7 +3,7 @@
 import json
 import signal
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -114,6 +114,10 @@ class LlamaProcess:
 
     def ask(self, **wanted: int) -> float:
         """Seconds. Raises PeerError."""
+        return float(self.answer(wanted)["seconds"])
+
+    def answer(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises PeerError."""
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(wanted) + "\n")
@@ -123,7 +127,8 @@ class LlamaProcess:
         answer = self._process.stdout.readline()
         if not answer:
             raise PeerError(ending(self._process.wait()))
-        return float(json.loads(answer)["seconds"])
+        found: dict[str, Any] = json.loads(answer)
+        return found
 
     def seconds(self, trial: Trial) -> float:
         """Of one test, by the command `serve`. Raises PeerError."""

@@ -15,10 +15,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from string import ascii_lowercase
 
 import gguf
 import numpy as np
-from families import SHAPES, Planned, Shape, plan_tensors
+from families import SHAPES, WORD_PIECES, Planned, Shape, plan_tensors
 from random_weights import fill, mixed
 
 from quant.format import FORMATS, row_bytes
@@ -111,7 +112,12 @@ def _add_value(writer: gguf.GGUFWriter, key: str, value: Value) -> None:
 
 
 def _make_vocabulary(writer: gguf.GGUFWriter, shape: Shape) -> int:
-    """A byte-level BPE: every short string of bytes is a token, the shortest first."""
+    """A byte-level BPE: every short string of bytes is a token, the shortest first.
+
+    Of encoders WordPiece: short strings of letters are words, single ones also stand within words.
+    """
+    if shape.pre_tokenizer == WORD_PIECES:
+        return _make_word_pieces(writer, shape)
     tokens, merges = byte_pairs(shape.V - 1)
     end = "<|endoftext|>"
     writer.add_tokenizer_model("gpt2")
@@ -123,6 +129,27 @@ def _make_vocabulary(writer: gguf.GGUFWriter, shape: Shape) -> int:
     writer.add_eos_token_id(len(tokens))
     writer.add_add_bos_token(False)
     return shape.V
+
+
+def _make_word_pieces(writer: gguf.GGUFWriter, shape: Shape) -> int:
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    strings = map("".join, _strings())
+    words = [f"▁{word}" for word in itertools.islice(strings, shape.V - len(special) - 26)]
+    tokens = [*special, *ascii_lowercase, *words]
+    writer.add_tokenizer_model("bert")
+    writer.add_tokenizer_pre("jina-v2-en")
+    writer.add_token_list(tokens)
+    writer.add_token_types([*[CONTROL] * len(special), *[NORMAL] * (len(tokens) - len(special))])
+    writer.add_token_type_count(2)
+    for name, token in (("unknown", 1), ("cls", 2), ("seperator", 3), ("padding", 0)):
+        writer.add_uint32(f"tokenizer.ggml.{name}_token_id", token)
+    return shape.V
+
+
+def _strings() -> Iterator[tuple[str, ...]]:
+    """All strings of letters, the shortest first."""
+    lengths = itertools.count(1)
+    return (each for n in lengths for each in itertools.product(ascii_lowercase, repeat=n))
 
 
 def byte_pairs(count: int) -> tuple[list[str], list[str]]:
