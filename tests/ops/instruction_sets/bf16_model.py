@@ -84,7 +84,7 @@ def tiled_product(w: np.ndarray, x: np.ndarray) -> np.ndarray:  # (R, N), (T, N)
     high, near = (w.view(np.uint32) & 0xFFFF0000).view(np.float32), rounded_to_bf16(x)
     steps = [(near, high)]
     if (w != high).any():
-        steps = [(rounded_to_bf16(x - near), high), *steps, (near, w - high)]
+        steps = [(rounded_to_bf16(x - near), high), (near, w - high), *steps]
     sums = np.zeros((len(x), len(w)), np.float32)
     for part in range(0, w.shape[1], 32):
         for some, weights in steps:

@@ -1,17 +1,30 @@
 """Products of plain numbers by matrix tiles of BF16: a model's bytes for any number of tokens."""
 
+import ctypes
+import os
+
 import numpy as np
 import pytest
 from bf16_model import tile_product, tiled_product
 from passes import resources
 from test_operators import V, weight
 from test_tiles import experts, logits
-from tile_model import tile_kernels
+from tile_model import tile_kernels, with_tiles
 
-from ops.cpu.layout import BLOCK_TOKENS, MOST_ROWS
+from ops.cpu.compiling import aim
+from ops.cpu.kernels.formats.bf16_tiles import NEXT_PANEL, Bf16Tiles
+from ops.cpu.kernels.formats.floats import f16
+from ops.cpu.kernels.simd import compiler
+from ops.cpu.kernels.simd.addresses import pair
+from ops.cpu.kernels.simd.compiler import c_function
+from ops.cpu.layout import BLOCK_TOKENS, MOST_ROWS, PANEL_ROWS
 from ops.cpu.objects import ObjectStore
+from ops.cpu.processor import host_features
+from ops.cpu.rungs import choose_rung
 from ops.interface import Linear
 from ops.recorder import record
+from ops.reference.arithmetic import rounded_to_bf16
+from quant.floats import quantize_bf16
 from quant.format import dequantize
 
 WHOLE, FEWER = 40, (1, 17, BLOCK_TOKENS)  # tokens: several blocks, and one
@@ -37,6 +50,33 @@ def test_the_model_sums_even_and_odd_columns_apart_and_flushes_tiny_numbers():
     assert tile_product(np.full((1, 1), tiny), x[:, 1:2], np.full((1, 1), tiny)) == 0
     small = np.full((1, 1), np.float32(2.0**-100))
     assert tile_product(np.zeros((1, 1), np.float32), small, small) == 0
+
+
+def test_two_panels_of_half_floats_by_tiles_have_the_bytes_of_the_model(monkeypatch):
+    """The last of the four parts is not whole."""
+    columns, rung = 103, with_tiles(choose_rung(host_features(), os.environ))
+    aim(rung)
+    monkeypatch.setitem(compiler.RUNGS, (rung.processor, rung.features), rung)
+    add, panel_bytes = Bf16Tiles(f16.KERNELS, 2).add_16_directly, 2 * PANEL_ROWS * columns
+
+    def kernel(w, x, totals, ring):
+        add(pair(w, w + panel_bytes), columns, 0, 4, ring, x, totals)
+
+    random = np.random.default_rng(4)
+    w = random.standard_normal((2, columns, PANEL_ROWS)).astype(np.float16)
+    x = random.standard_normal((16, columns)).astype(np.float32)
+    padded = np.pad(x, [(0, BLOCK_TOKENS - 16), (0, -columns % 32)])
+    near = rounded_to_bf16(padded)
+    terms = (
+        quantize_bf16(each.reshape(-1, 1)).reshape(-1, 4, 32) for each in (near, padded - near)
+    )
+    slots = np.ascontiguousarray(np.stack(list(terms), axis=2).transpose(1, 2, 0, 3))
+    totals, ring = np.zeros((BLOCK_TOKENS, 32), np.float32), np.zeros(2 * NEXT_PANEL, np.uint8)
+    compiled = c_function(kernel, 4)
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(compiled.address)
+    call(*(array.ctypes.data for array in (w, slots, totals, ring)))
+    rows = w.transpose(0, 2, 1).reshape(-1, columns).astype(np.float32)
+    np.testing.assert_array_equal(totals[:16], tiled_product(rows, x))
 
 
 @pytest.mark.exhaustive

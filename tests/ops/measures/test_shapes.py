@@ -8,6 +8,7 @@ from passes import resources
 from test_tiles import check, dense, experts
 
 from ops.compiled.kernel_folder import KernelFolder
+from ops.cpu import findings
 from ops.cpu.formats import TWO_SHAPES, UNPACKED
 from ops.cpu.instruction_sets.avx2 import AVX2
 from ops.cpu.lower import Lowering
@@ -62,6 +63,13 @@ def test_a_note_that_cannot_be_read_or_trusted_leaves_the_first_shape(tmp_path):
     assert store(tmp_path).unpacked == {"Q4_1"}
     os.chmod(cache.folder / SHAPES, 0o666)
     assert store(tmp_path).unpacked == frozenset()
+
+
+def test_the_doctor_tells_what_was_chosen(tmp_path):
+    cache = store(tmp_path)._cache
+    cache.write_note(SHAPES, "Q4_0 1.200\nQ8_0 0.990\n")
+    (cache.folder / "rope.kernel").write_bytes(b"code")
+    assert str(findings._kernels(tmp_path)).endswith("unpacked once for many tokens: Q4_0)")
 
 
 def test_a_measurement_that_cannot_be_stored_is_an_error(told, monkeypatch):

@@ -10,6 +10,7 @@ So one row, too, goes through tiles of 16.
 
 from ops.cpu.instruction_sets.llvm import I64
 from ops.cpu.instruction_sets.rung import ACTIVATIONS, SUMS, WEIGHTS
+from ops.cpu.kernels.formats.floats.bf16 import UPPER_HALF
 from ops.cpu.kernels.formats.panels import BYTES_AHEAD
 from ops.cpu.kernels.formats.tile_parts import NEXT_PANEL, TILE_TOKENS
 from ops.cpu.kernels.simd.addresses import pair
@@ -36,11 +37,10 @@ from ops.cpu.layout import (
 )
 
 TILE_BYTES = BF16_COLUMNS * PANEL_ROWS * 2
-UPPER_HALF = -1 << 16
 
 
 @device
-def high(x):
+def _high(x):
     """x without the bits that BF16 lacks."""
     return bits_to_float(and_int(float_bits(x), UPPER_HALF))
 
@@ -64,7 +64,7 @@ def _unpacker(kernels, terms):
     def put(first, second, out):
         store(out, _paired(first, second))
         if terms == 2:
-            rest = subtract(first, high(first)), subtract(second, high(second))
+            rest = subtract(first, _high(first)), subtract(second, _high(second))
             store(out + TILE_BYTES, _paired(*rest))
 
     @device
@@ -124,7 +124,7 @@ def _products(blocks, terms):
 
     Loads cost nothing beside products; so each step loads its four tiles of operands.
     """
-    steps = [(0, 0)] if terms == 1 else [(1, 0), (0, 0), (0, 1)]  # the small products first
+    steps = [(0, 0)] if terms == 1 else [(1, 0), (0, 1), (0, 0)]  # the small products first
 
     def emit(tiles, builder, x, w):
         for x_term, w_term in steps:
