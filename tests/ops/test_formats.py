@@ -7,6 +7,8 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+from make_gguf import random_weights
+from passes import few
 
 from ops.cpu import formats
 from ops.cpu.compiling import aim
@@ -17,7 +19,7 @@ from ops.cpu.kernels.formats.records import Quantized
 from ops.cpu.kernels.simd.addresses import pair, row
 from ops.cpu.kernels.simd.compiler import c_function
 from ops.cpu.kernels.simd.operations import first_panel, second_panel, store
-from ops.cpu.layout import ACTIVATION_BYTES, PANEL_ROWS, UNPACKED_BYTES
+from ops.cpu.layout import ACTIVATION_BYTES, PANEL_ROWS, PART_BYTES, UNPACKED_BYTES
 from ops.cpu.processor import host_features
 from ops.cpu.rungs import choose_rung
 from quant.format import FORMATS
@@ -69,10 +71,10 @@ def test_a_block_at_once_gives_the_same_bytes_as_its_levels_and_factors(kind):
 
     def both(w, size, x, scratch, out):
         panels, token = pair(w, w + size), row(x)
-        total = at_once(panels, token, COLUMNS, prefetch_of(0, 1, size, size))
+        total = at_once(panels, token, COLUMNS, prefetch_of(0, 1, size))
         store(out, first_panel(total))
         store(out + 64, second_panel(total))
-        total = by_parts(panels, token, COLUMNS, prefetch_of(0, 1, size, size))
+        total = by_parts(panels, token, COLUMNS, prefetch_of(0, 1, size))
         store(out + 128, first_panel(total))
         store(out + 192, second_panel(total))
         unpack(panels, 0, count, pair(scratch, scratch + NEXT_PANEL))
@@ -92,3 +94,56 @@ def test_a_block_at_once_gives_the_same_bytes_as_its_levels_and_factors(kind):
     assert np.isfinite(out).all() and out.any()
     np.testing.assert_array_equal(out[1], out[0])
     np.testing.assert_array_equal(out[2], out[0])
+
+
+def packed(rows: np.ndarray, kernels: Quantized) -> np.ndarray:
+    """16 rows of bytes as a panel (records.py), field by field."""
+    block = kernels.format.block
+    blocks, panel, offset = rows.reshape(PANEL_ROWS, -1, block.itemsize), [], 0
+    for name in block.names:
+        size = block.fields[name][0].itemsize
+        unit = next(unit for unit in (4, 2, 1) if size % unit == 0)
+        field = blocks[:, :, offset : offset + size].reshape(*blocks.shape[:2], -1, unit)
+        panel.append(field.transpose(1, 2, 0, 3).reshape(blocks.shape[1], -1))
+        offset += size
+    return np.concatenate(panel, axis=1)
+
+
+def unpacked_weights(kernels: Quantized, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(16, COLUMNS) twice: by the levels and factors of a panel, and row by row."""
+    unpack, dequantize, count = Parts(kernels).unpack, kernels.dequantize, COLUMNS // PART
+    size, block_bytes = kernels.format.block_size, kernels.format.block_bytes
+
+    def both(panel, scratch, source, out):
+        unpack(pair(panel, panel), 0, count, pair(scratch, scratch + NEXT_PANEL))
+        for n in range(PANEL_ROWS * COLUMNS // size):
+            dequantize(source + n * block_bytes, out + 4 * n * size)
+
+    scratch, out = np.zeros(UNPACKED_BYTES, np.uint8), np.zeros((PANEL_ROWS, COLUMNS), np.float32)
+    aim(choose_rung(host_features(), os.environ))
+    function, panel = c_function(both, 4), packed(rows, kernels)
+    places = [array.ctypes.data for array in (panel, scratch, rows, out)]
+    ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(function.address)(*places)
+    parts = scratch[: count * PART_BYTES].reshape(count, PART_BYTES)
+    levels = parts[:, :512].reshape(count, 8, PANEL_ROWS, 4).transpose(2, 0, 1, 3)
+    levels = levels.reshape(PANEL_ROWS, count, 2, 16).astype(np.float32)
+    factors = parts[:, 512:].copy().view(np.float32).reshape(count, 2, 2, PANEL_ROWS)
+    scales, minima = factors.transpose(1, 3, 0, 2)
+    if kernels.scales == 1:
+        scales, minima = scales[..., :1], minima[..., :1]
+    if kernels.offset is None:
+        weights = levels * scales[..., None] - minima[..., None]
+    else:
+        weights = (levels - np.float32(1 << kernels.offset)) * scales[..., None]
+    return weights.reshape(PANEL_ROWS, -1), out
+
+
+@pytest.mark.parametrize("kind", few(quantized_formats()))
+def test_a_panel_and_a_row_hold_the_weights_of_the_file(kind):
+    kernels = KERNELS[kind]
+    rows = random_weights(kernels.format, (PANEL_ROWS, COLUMNS), 1.0, RANDOM)
+    want = FORMATS[kind].dequantize(rows.reshape(-1).view(kernels.format.block))
+    want = want.reshape(PANEL_ROWS, COLUMNS)
+    by_panel, by_row = unpacked_weights(kernels, rows)
+    np.testing.assert_array_equal(by_row, want)
+    np.testing.assert_allclose(by_panel, want, rtol=1e-6, atol=1e-6)

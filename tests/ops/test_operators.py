@@ -6,7 +6,8 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from passes import kernel_folder, open_on_cpu, resources
+from make_gguf import random_weights
+from passes import few, kernel_folder, open_on_cpu, resources
 
 from ops.backend import CpuBackend
 from ops.cpu.formats import bf16_formats, kernel_formats, quantized_formats
@@ -22,7 +23,7 @@ from ops.reference.operators import Reference
 from ops.reference.runner import ReferenceRunner
 from ops.state.sequence import SequenceState
 from quant.errors import ModelFileError
-from quant.format import FORMATS, quantize, row_bytes
+from quant.format import FORMATS
 
 RANDOM = np.random.default_rng(11)
 START = RANDOM.bit_generator.state
@@ -30,17 +31,9 @@ V = 50
 
 
 def weight(rows: int, columns: int, kind: str = "F32", experts: int = 1) -> Weight:
-    """Random values; where we cannot quantize, random block bytes with small scales."""
-    format_ = FORMATS[kind]
-    shape = experts * rows, columns
-    if format_.quantize:
-        data = quantize(format_, RANDOM.standard_normal(shape).astype(np.float32))
-    else:
-        data = RANDOM.integers(0, 256, (shape[0], row_bytes(format_, columns)), dtype=np.uint8)
-        blocks = data.reshape(-1).view(format_.block)
-        for field in {"d", "dmin"} & set(format_.block.names):
-            scales = RANDOM.uniform(0.001, 0.01, len(blocks)).astype(np.float16)
-            blocks[field] = scales.view(np.uint16)
+    """Random values of deviation 1."""
+    format_, shape = FORMATS[kind], (experts * rows, columns)
+    data = random_weights(format_, shape, 1.0, RANDOM)
     return Weight("w", format_, columns, np.ascontiguousarray(data), experts)
 
 
@@ -76,7 +69,7 @@ class Case:
         for _ in range(steps):
             step = self.step()
             got, want = (runner.run(step, [cache]) for runner, cache in caches)
-            scale = np.abs(want).max() + 1e-30
+            scale = max(np.abs(want).max(), 1e-2)  # a sum may be 0
             np.testing.assert_allclose(got / scale, want / scale, atol=tolerance, rtol=0)
             self.start += self.tokens
         cpu.close()
@@ -91,7 +84,7 @@ def compiled_at_once(request) -> None:
     ObjectStore(kernel_folder(), lambda compiling: None).prepare(names)
 
 
-@pytest.mark.parametrize("kind", sorted(kernel_formats()))
+@pytest.mark.parametrize("kind", few(kernel_formats()))
 @pytest.mark.parametrize(("rows", "tokens"), [(1, 1), (3, 1), (17, 4)])
 def test_linear_and_embed(compiled_at_once, kind, rows, tokens):
     table, matrix = weight(V, 256, kind), Linear(weight(rows, 256, kind))
@@ -128,6 +121,7 @@ def test_each_head_through_its_own_matrix(kind, tokens):
 
 def test_linear_with_bias_scale_and_a_format_without_kernel():
     table, w = weight(V, 256), weight(6, 256, "TQ2_0")
+    w = replace(w, format=replace(w.format, name="none"))
     matrix = Linear(w, weight(1, 6), weight(1, 1))
     Case(lambda ops: ops.linear(matrix, ops.embed(table))).check()
 

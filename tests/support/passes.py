@@ -1,10 +1,12 @@
 """Forward passes for tests: a file's model on a backend, without the engine."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from lepton_cli.engine.decoding.window import Passes, Window
@@ -17,6 +19,17 @@ from ops.state.formats import CacheType
 from quant.gguf import GGUF
 
 Logits = NDArray[np.float32]
+
+FEW = frozenset({"F32", "F16", "BF16", "Q4_0", "Q8_0", "Q3_K", "Q4_K", "Q6_K"})
+FEW |= frozenset({"IQ4_XS", "IQ2_XS", "TQ1_0"})
+"""Formats of each way of kernels."""
+
+
+def few(kinds: Iterable[str]) -> list[Any]:
+    """Formats as a test's parameters. Those beyond `FEW` are left to the exhaustive tests, as each
+    takes seconds to compile."""
+    rest = pytest.mark.exhaustive
+    return [pytest.param(kind, marks=[] if kind in FEW else rest) for kind in sorted(kinds)]
 
 
 def kernel_folder() -> Path:

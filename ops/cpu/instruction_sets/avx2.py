@@ -6,7 +6,7 @@ from ops.cpu.instruction_sets.dots import even_and_odd
 from ops.cpu.instruction_sets.halves import narrow_by_instruction, widen_by_instruction
 from ops.cpu.instruction_sets.llvm import I16, by_parts, call, multiply_add
 from ops.cpu.instruction_sets.rung import Builder, Rung, Value
-from ops.cpu.instruction_sets.tables import lookup_by_shuffle
+from ops.cpu.instruction_sets.tables import lookup_by_shuffle, lookup_halves_by_lane
 from ops.cpu.instruction_sets.x86 import AVX2_FEATURES, pause
 
 
@@ -39,6 +39,7 @@ AVX2 = Rung(
     dot=_dot,
     dot_small=_dot_small,
     lookup=lookup_by_shuffle("llvm.x86.avx2.pshuf.b", 32),
+    lookup_halves=lookup_halves_by_lane,
     fma=multiply_add,
     widen_half=widen_by_instruction,
     narrow_half=narrow_by_instruction,

@@ -4,7 +4,7 @@ from ops.cpu.instruction_sets.arm import pause
 from ops.cpu.instruction_sets.halves import narrow_by_instruction, widen_by_instruction
 from ops.cpu.instruction_sets.llvm import by_parts, call, constant, multiply_add
 from ops.cpu.instruction_sets.rung import Builder, Rung, Value
-from ops.cpu.instruction_sets.tables import lookup_by_shuffle
+from ops.cpu.instruction_sets.tables import lookup_by_shuffle, lookup_halves_by_lane
 
 
 def _dot_small(builder: Builder, total: Value, weights: Value, x: Value) -> Value:
@@ -31,6 +31,7 @@ DOTPROD = Rung(
     dot=_dot,
     dot_small=_dot_small,
     lookup=lookup_by_shuffle("llvm.aarch64.neon.tbl1.v16i8", 16),
+    lookup_halves=lookup_halves_by_lane,
     fma=multiply_add,
     widen_half=widen_by_instruction,
     narrow_half=narrow_by_instruction,

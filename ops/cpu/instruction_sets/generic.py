@@ -12,7 +12,7 @@ from ops.cpu.instruction_sets.halves import (
 )
 from ops.cpu.instruction_sets.llvm import multiply_add, multiply_then_add
 from ops.cpu.instruction_sets.rung import Builder, Rung
-from ops.cpu.instruction_sets.tables import lookup_by_choice
+from ops.cpu.instruction_sets.tables import lookup_by_choice, lookup_halves_by_lane
 
 
 def _fence(builder: Builder) -> None:
@@ -28,6 +28,7 @@ GENERIC = Rung(
     dot=dot_by_words,
     dot_small=dot_by_words,
     lookup=lookup_by_choice,
+    lookup_halves=lookup_halves_by_lane,
     fma=multiply_then_add,
     widen_half=widen_by_integers,
     narrow_half=narrow_by_integers,

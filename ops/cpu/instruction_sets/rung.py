@@ -64,6 +64,8 @@ class Rung:
     dot: Dot  # for weights of 0 .. 255
     dot_small: Dot  # for weights of 0 .. 127
     lookup: Callable[[Builder, Value, Sequence[int]], Value]  # 64 bytes of 0 .. 15: table[byte]
+    lookup_halves: Callable[[Builder, Value, Sequence[int]], Value]
+    """16 words, each half of them the number of an entry of 16 bits: the entries."""
     fma: Callable[[Builder, Value, Value, Value], Value]  # a·b + c
     widen_half: Callable[[Builder, Value], Value]  # bits of f16, as i16 -> f32
     narrow_half: Callable[[Builder, Value], Value]  # f32 -> bits of the nearest f16

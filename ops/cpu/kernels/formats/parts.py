@@ -4,8 +4,10 @@ Both ways do the same arithmetic in the same order, so that a token's result doe
 number of tokens.
 """
 
+import functools
+
 from ops.cpu.kernels.formats.arithmetic import add_scaled, offset_sums, subtract_minimum
-from ops.cpu.kernels.formats.panels import BYTES_AHEAD, block_panel, place_ahead
+from ops.cpu.kernels.formats.panels import BYTES_AHEAD, block_panel
 from ops.cpu.kernels.simd.addresses import pair
 from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.dots import dot, dot_small
@@ -52,21 +54,27 @@ class _Dots:
 
         `minus_sum` is where their activations have the negated sum that an offset multiplies.
         """
-        levels, offset, groups = self._levels, self._offset, (first // 4, stop // 4)
+        levels, offset = self._levels, self._offset
         multiply_bytes = dot if offset == WHOLE_BYTE else dot_small
 
         @inlined
-        def sums(w, part, x, x_offset):
+        def start(w, part, x, x_offset):
             if offset is None:
-                total = int_zeros(w, x)
-            else:
-                total = offset_sums(w, x, x_offset + minus_sum, offset)
-            for g in range(*groups):
-                x_group = broadcast_i32(x, x_offset + 4 * g)
-                total = multiply_bytes(total, levels(w, part, g), x_group)
-            return total
+                return int_zeros(w, x)
+            return offset_sums(w, x, x_offset + minus_sum, offset)
 
-        return sums
+        def added(before, g):
+            """A group more, by a number that is constant where its levels are computed."""
+
+            @inlined
+            def sums(w, part, x, x_offset):
+                total = before(w, part, x, x_offset)
+                x_group = broadcast_i32(x, x_offset + 4 * g)
+                return multiply_bytes(total, levels(w, part, g), x_group)
+
+            return sums
+
+        return functools.reduce(added, range(first // 4, stop // 4), start)
 
 
 class _Pairs:
@@ -164,7 +172,7 @@ def _direct(add_part, kernels):
             block = w + b * block_bytes
             for part in range(parts):
                 x_offset = (b * parts + part) * ACTIVATION_BYTES
-                fetch(w, place_ahead(ahead, (b * parts + part) * step))
+                fetch(w, ahead.offset + (b * parts + part) * step)
                 total = add_part(block, part, x, x_offset, factors(block, part), total)
         return total
 

@@ -13,6 +13,14 @@ def lookup(table):
     return operation("u8", lambda builder, x: target().lookup(builder, x, table), 1)
 
 
+def lookup_halves(table):
+    """Each half of a word, the number of an entry of 16 bits, replaced by the table's entry.
+
+    The table has a power of two of entries, at least 64.
+    """
+    return operation("i32", lambda builder, x: target().lookup_halves(builder, x, table), 1)
+
+
 def _dot(builder, total, weights, x):
     return target().dot(builder, total, weights, builder.bitcast(x, register("u8")))
 

@@ -170,6 +170,16 @@ def bits_to_f32(typing_context, bits):
 
 
 @intrinsic
+def half_to_f32(typing_context, bits):
+    """The f16 whose bit pattern is the low quarter of an int64."""
+
+    def code(context, builder, signature, arguments):
+        return widen_half(builder, builder.trunc(arguments[0], I16))
+
+    return types.float32(types.int64), code
+
+
+@intrinsic
 def call_kernel(typing_context, function, operands, step, thread, threads):
     """Calls a kernel by its address."""
 
@@ -262,18 +272,3 @@ PARTS_PER_THREAD = 8  # fewer balance the load worse, more cost atomic additions
 def part_size(total, threads):
     """How many of an operator's parts a thread claims at once."""
     return max(1, total // (PARTS_PER_THREAD * threads))
-
-
-@device
-def claim_range(op, total, threads):
-    """Claims some of an operator's parts: the first of them and the one behind the last.
-
-    Each thread in its turn claims half of its share of what is left: so threads read long stretches
-    of memory and yet end together. None are left if the first is the total.
-    """
-    number, first, size = claim(op, 1), 0, max(1, total // (2 * threads))
-    while number >= threads and first < total:
-        number, first = number - threads, first + size * threads
-        size = max(1, (total - first) // (2 * threads))
-    first = min(first + size * number, total)
-    return first, min(first + size, total)

@@ -56,6 +56,11 @@ rounded = operation("f32", lambda b, x: call(b, "llvm.rint.v16f32", x.type, x), 
 to_float = operation("f32", lambda b, x: b.sitofp(x, register("f32")), 1)
 float_bits = operation("i32", lambda b, x: b.bitcast(x, register("i32")), 1)
 bits_to_float = operation("f32", lambda b, x: b.bitcast(x, register("f32")), 1)
+half_to_float = operation(  # the f16 in the lower half of each word
+    "f32",
+    lambda b, x: widen_half(b, b.trunc(x, ir.VectorType(I16, LANES))),
+    1,
+)
 less = operation("mask", lambda b, x, y: b.fcmp_ordered("<", x, y), 2)
 choose = operation("f32", lambda b, mask, x, y: b.select(mask, x, y), 3)
 swap_pairs = operation(  # lanes 1, 0, 3, 2, ...
@@ -70,6 +75,7 @@ subtract_int = operation("i32", method("sub"), 2)
 multiply_int = operation("i32", method("mul"), 2)
 and_int = operation("i32", method("and_"), 2)
 or_int = operation("i32", method("or_"), 2)
+xor_int = operation("i32", method("xor"), 2)
 shift_left = operation("i32", method("shl"), 2)
 shift_right = operation("i32", method("lshr"), 2)
 shift_right_signed = operation("i32", method("ashr"), 2)

@@ -1,0 +1,1 @@
+"""One or two bits a weight, or a trit, with one scale a block."""
