@@ -38,9 +38,9 @@ WORD, WORDS = r"[\w.\-]+?", "Zq7 words"
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """The text before the calls, and the calls."""
+    """The calls of an answer, and where in it they begin."""
 
-    content: str
+    begin: int
     calls: tuple[ToolCall, ...]
 
 
@@ -56,18 +56,18 @@ class CallForm(Protocol):
 
 
 def read_calls(text: str, form: CallForm | None, tools: Tools, prefix: str) -> Calls:
-    """Splits an answer. `text` has the special tokens; ids of calls are made from `prefix`."""
+    """`text` has the special tokens; ids of calls are made from `prefix`."""
     names = {tool.get("name") for tool in tools}
     found = [] if form is None else [call for call in form.found(text, tools) if call[1] in names]
-    calls = [
+    if not found or form is None:
+        return Calls(len(text), ())
+    calls = (
         ToolCall(f"{prefix}{number}", name, json.dumps(arguments, ensure_ascii=False))
         for number, (_, name, arguments) in enumerate(found)
-    ]
-    if not found or form is None:
-        return Calls(text, ())
-    content = text[: found[0][0]].strip()
-    opened = common_end(content, form.opening.strip())
-    return Calls(content.removesuffix(opened).strip(), tuple(calls))
+    )
+    before = text[: found[0][0]].rstrip()
+    opened = common_end(before, form.opening.strip())
+    return Calls(len(before) - len(opened), tuple(calls))
 
 
 def call_form(template: ChatTemplate) -> CallForm | None:
@@ -79,8 +79,16 @@ def call_form(template: ChatTemplate) -> CallForm | None:
             continue
         if NAME in one:
             forms = _json_form(one), _name_form(one, several), _pairs_form(one, two, several)
-            return next((form for form in forms if form), None)
-    return HERMES if HERMES.opening in template.source else None
+            return _told_form(template) or next((form for form in forms if form), None)
+    return _told_form(template)
+
+
+def _told_form(template: ChatTemplate) -> CallForm | None:
+    """The form of models that call in another form than their template writes."""
+    if HARMONY_MARK in template.source:
+        return HARMONY
+    is_told = HERMES.opening in template.source and "tool_calls" not in template.source
+    return HERMES if is_told else None
 
 
 PROBES: tuple[Sequence[Mapping[str, Plain]], ...] = (
@@ -139,7 +147,7 @@ class JsonForm:
 
 
 HERMES = JsonForm("<tool_call>", ("name",), ("arguments",))
-"""A form that many models are told in words, also by templates that write no calls."""
+"""A form that models are told in words, also by templates that write no calls."""
 
 
 def _json_form(one: str) -> JsonForm | None:
@@ -180,6 +188,11 @@ class NameForm:
             arguments, _ = _json_at(text, call.end())
             if isinstance(arguments, dict):
                 yield call.start(), call[1], arguments
+
+
+HARMONY_MARK = "to=functions."
+HARMONY = NameForm("", re.compile(rf"{HARMONY_MARK}({WORD})\s*<\|[^{{]*?<\|message\|>\s*(?=\{{)"))
+"""gpt-oss's: it names the tool in the header of a message, its template in another place."""
 
 
 def _name_form(one: str, several: str) -> NameForm | None:

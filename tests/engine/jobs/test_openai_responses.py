@@ -104,3 +104,11 @@ def test_a_call_in_the_reasoning_is_no_call() -> None:
     choice = body(replace(CHAT, tools=(TOOL,)), thoughtful)["choices"][0]
     assert choice["message"]["content"] == "hi"
     assert "tool_calls" not in choice["message"]
+
+
+def test_the_marks_of_reasoning_are_no_part_of_the_text() -> None:
+    ids = (*b"<think>hm</think>\n\nNow:\n", START, *CALL, END)
+    said = replace(outcome("Now:\n" + CALL.decode(), ids), reasoning="hm")
+    message = body(replace(CHAT, tools=(TOOL,)), said)["choices"][0]["message"]
+    assert (message["content"], message["reasoning_content"]) == ("Now:", "hm")
+    assert message["tool_calls"][0]["function"]["name"] == "f"

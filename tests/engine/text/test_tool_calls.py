@@ -71,7 +71,7 @@ def test_calls_are_read_as_the_template_writes_them(form: str, calls: list[Any])
     assert [json.loads(call.arguments) for call in found.calls] == calls
     assert [call.name for call in found.calls] == ["get_weather"] * len(calls)
     assert [call.id for call in found.calls] == [f"call_{n}" for n in range(len(calls))]
-    assert found.content == text.strip()
+    assert (text + written(template, calls))[: found.begin] == text.strip()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -90,7 +90,7 @@ def test_calls_are_read_as_the_template_writes_them(form: str, calls: list[Any])
 def test_an_answer_without_a_whole_call_stays_text(form: str, text: str) -> None:
     template = ChatTemplate("t", HEAD + FORMS[form] + END, FakeTokenizer())
     found = read_calls(text, call_form(template), [TOOL], "call_")
-    assert (found.content, found.calls) == (text, ())
+    assert (found.begin, found.calls) == (len(text), ())
 
 
 def test_a_call_of_an_unknown_tool_stays_text() -> None:
@@ -105,6 +105,17 @@ def test_a_template_without_calls_has_no_form() -> None:
     told = ChatTemplate("t", "{# <tool_call> #}" + plain, FakeTokenizer())
     text = '<tool_call>{"name": "get_weather", "arguments": {"city": "A"}}</tool_call>'
     assert len(read_calls(text, call_form(told), [TOOL], "call_").calls) == 1
+
+
+def test_gpt_oss_calls_in_the_header_of_a_message() -> None:
+    source = "{# to=functions. #}{% for m in messages %}{{ m.content }}{% endfor %}"
+    text = (
+        "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>commentary "
+        'to=functions.get_weather <|constrain|>json<|message|>{"city": "A"}<|call|>'
+    )
+    form = call_form(ChatTemplate("t", source, FakeTokenizer()))
+    found = read_calls(text, form, [TOOL], "call_").calls
+    assert [(call.name, call.arguments) for call in found] == [("get_weather", '{"city": "A"}')]
 
 
 READ, PARTLY = 58, 1  # docs/scripts.md has the first of these numbers

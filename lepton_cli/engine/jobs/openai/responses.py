@@ -1,16 +1,19 @@
 """The body of a response in OpenAI's format, without times: the bytes are reproducible."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import Protocol
 
 from lepton_cli.engine.decoding.scheduler import Outcome
 from lepton_cli.engine.events import Done, TokenLogprobs
 from lepton_cli.engine.jobs.asking import Ask
 from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.text.messages import ToolCall
 from lepton_cli.engine.text.template import ChatTemplate
 from lepton_cli.engine.text.tokenizer import Tokenizer
-from lepton_cli.engine.text.tool_calls import CallForm, Calls, call_form, read_calls
+from lepton_cli.engine.text.tool_calls import CallForm, call_form, read_calls
 
 REASONS = {"context": "length"}  # OpenAI has one reason for both
 
@@ -65,26 +68,34 @@ class Responses:
         if ask.shape == "text_completion":
             legacy = self._legacy_logprobs(done.logprobs) if has_logprobs else None
             return {"text": outcome.text, "logprobs": legacy, "finish_reason": reason}
-        calls = self._calls(prefix, ask, outcome, done)
-        message: dict[str, Plain] = {"role": "assistant", "content": calls.content}
+        text, calls = self._split(prefix, ask, outcome, done)
+        message: dict[str, Plain] = {"role": "assistant", "content": text}
         if outcome.reasoning:
             message["reasoning_content"] = outcome.reasoning
-        if calls.calls:
-            message |= {"content": calls.content or None, "tool_calls": _calls_record(calls)}
+        if calls:
+            message |= {"content": text or None, "tool_calls": [_record(call) for call in calls]}
             reason = "tool_calls" if reason == "stop" else reason
         logprobs = self._logprobs(done.logprobs) if has_logprobs else None
         return {"message": message, "logprobs": logprobs, "finish_reason": reason}
 
-    def _calls(self, prefix: str, ask: Ask, outcome: Outcome, done: Done) -> Calls:
-        """The calls of the answer, whose marks may be control tokens, which its text lacks."""
+    def _split(
+        self, prefix: str, ask: Ask, outcome: Outcome, done: Done
+    ) -> tuple[str, Sequence[ToolCall]]:
+        """The text of an answer and its calls, whose marks may be tokens that the text lacks."""
         if not ask.tools:
-            return Calls(outcome.text, ())
-        tokens = (self._token(token) for token in done.token_ids)
-        whole = b"".join(tokens).decode(errors="replace")
+            return outcome.text, ()
+        pieces = [self._token(token) for token in done.token_ids]
+        whole = b"".join(pieces).decode(errors="replace")
         begin = whole.find(outcome.reasoning) + len(outcome.reasoning)
         functions = [tool["function"] for tool in ask.tools]
-        calls = read_calls(whole[begin:], self._form, functions, prefix)
-        return calls if calls.calls else Calls(outcome.text, ())
+        found = read_calls(whole[begin:], self._form, functions, prefix)
+        if not found.calls:
+            return outcome.text, ()
+        end = len(whole[: begin + found.begin].encode())
+        before = bisect_left(list(accumulate(map(len, pieces), initial=0)), end)
+        shown = self._model.tokenizer.decode(done.token_ids[:before])
+        place = self._model.tokenizer.decode(done.token_ids).rfind(outcome.text)
+        return outcome.text[: max(len(shown) - place, 0)].strip() if place >= 0 else "", found.calls
 
     @cached_property
     def _form(self) -> CallForm | None:
@@ -129,12 +140,6 @@ class Responses:
         return (each for each in tokens if each.token not in ends)
 
 
-def _calls_record(calls: Calls) -> list[Plain]:
-    return [
-        {
-            "id": call.id,
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments},
-        }
-        for call in calls.calls
-    ]
+def _record(call: ToolCall) -> Plain:
+    function: Plain = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}
