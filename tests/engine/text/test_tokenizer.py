@@ -254,6 +254,22 @@ def test_bytes_that_are_not_all_there_are_not_used(kind: Callable[[], dict[str, 
     assert build(partial).encode("hé")[-1] == unknown
 
 
+@pytest.mark.parametrize(
+    ("lowercase", "capitals"),
+    [(False, [7]), (True, [15, 17])],  # as llama.cpp has it
+)
+def test_a_whitespace_vocabulary_leaves_out_blanks(lowercase: bool, capitals: list[int]) -> None:
+    special = [("<s>", C), ("</s>", C), ("<unk>", U)]
+    tokens = [*special, *((text, N) for text in [*"abcdeè中文国 \n", "ab", "abc", "中国", "de"])]
+    merges = {"merges": [b"a b", b"ab c", "中 国".encode(), b"d e"]}
+    keys = {"model": "whitespace", "pre": "whitespace", **vocabulary(tokens), **merges}
+    tokenizer = build({**keys, "tokenizer.ggml.normalizer.lowercase": lowercase})
+    texts = ("abc de", "  ab\n\ncd", "中国中文 abc", "x abc y", "aé\u3000b\tc", "a\u2028b \x85 c")
+    found = [tokenizer.encode(text, add_special=False) for text in texts]
+    assert found == [[15, 17], [14, 5, 6], [16, 9, 10, 15], [15], [3, 4, 5], [3, 4, 5]]
+    assert tokenizer.encode("ABC De", add_special=False) == capitals
+
+
 def test_text_without_utf8_form_is_refused() -> None:
     with pytest.raises(UsageError, match="lone surrogate at character 1"):
         SENTENCE.encode("a\ud800")

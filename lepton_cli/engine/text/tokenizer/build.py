@@ -1,6 +1,7 @@
 """Builds a tokenizer from a file's metadata."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from lepton_cli.engine.text.tokenizer.best_scores import BestScoreSpeller
@@ -19,7 +20,7 @@ from lepton_cli.engine.text.tokenizer.vocabulary import (
     Vocabulary,
     read_vocabulary,
 )
-from lepton_cli.engine.text.tokenizer.word_pieces import WordPieceSpeller
+from lepton_cli.engine.text.tokenizer.word_pieces import LOWERCASE, WordPieceSpeller
 from quant.errors import ModelFileError
 from quant.gguf import Metadata
 
@@ -57,15 +58,19 @@ def _llama(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
 
 def _gpt2(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
     pre = _pretokenizer(metadata)
+    special = _gpt2_special(metadata, vocabulary, pre)
+    unknown = None if pre.byte_level else special.unknown
+    return special, BytePairSpeller(metadata, vocabulary, pre, unknown)
+
+
+def _gpt2_special(metadata: Metadata, vocabulary: Vocabulary, pre: Pretokenizer) -> SpecialTokens:
     falcon = vocabulary.types[11:12] == bytes(
         [TokenType.CONTROL]
     )  # in other files token 11 may be a comma
     end = 11 if falcon else None
     bos = end if pre.has_bos else None
     defaults = Defaults(bos, eos=end, adds_bos=pre.adds_bos, adds_sep=pre.adds_sep)
-    special = read_special_tokens(metadata, vocabulary, defaults)
-    unknown = None if pre.byte_level else special.unknown
-    return special, BytePairSpeller(metadata, vocabulary, pre, unknown)
+    return read_special_tokens(metadata, vocabulary, defaults)
 
 
 def _gemma4(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
@@ -73,6 +78,13 @@ def _gemma4(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
     special = read_special_tokens(metadata, vocabulary, defaults)
     pre = PRETOKENIZERS["gemma4"]
     return special, BytePairSpeller(metadata, vocabulary, pre, special.unknown)
+
+
+def _whitespace(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
+    lowercase = metadata.boolean(LOWERCASE, False)
+    pre = replace(PRETOKENIZERS["whitespace"], keeps_blanks=False, lowercase=lowercase)
+    special = _gpt2_special(metadata, vocabulary, pre)
+    return special, BytePairSpeller(metadata, vocabulary, pre, None)
 
 
 def _bert(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
@@ -110,6 +122,7 @@ MODELS: Mapping[str, Callable[[Metadata, Vocabulary], Parts]] = MappingProxyType
         "llama": _llama,
         "gpt2": _gpt2,
         "gemma4": _gemma4,
+        "whitespace": _whitespace,
         "bert": _bert,
         "t5": _t5,
         "rwkv": _rwkv,
@@ -130,7 +143,7 @@ def _notes(metadata: Metadata) -> list[str]:
         notes.append(f"no {TYPES}: every token counts as text")
     if model in ("llama", "t5", "plamo2") and SCORES not in metadata:
         notes.append(f"no {SCORES}: text is split into tokens without them, and answers may suffer")
-    if model in ("gpt2", "gemma4") and MERGES not in metadata:
+    if model in ("gpt2", "gemma4", "whitespace") and MERGES not in metadata:
         notes.append(f"no {MERGES}: text is split into single characters, and answers may suffer")
     if model == "gpt2" and pre not in PRETOKENIZERS:
         named = f"{PRE} is {pre!r:.60}, which is unknown" if pre else f"no {PRE}"

@@ -58,11 +58,13 @@ class PatternCutter:
     """Splits text by several patterns in turn; matches and the text between become pieces."""
 
     def __init__(self, pretokenizer: Pretokenizer) -> None:
-        self._space = pretokenizer.space
+        self._how = pretokenizer
         self._patterns = [regex.compile(f"({pattern})") for pattern in pretokenizer.patterns]
 
     def cut(self, text: str) -> list[str]:
-        pieces = [text.replace(" ", self._space)]
+        if self._how.lowercase:
+            text = "".join(map(str.lower, text))  # per character, as in WordPiece
+        pieces = [text.replace(" ", self._how.space)]
         for pattern in self._patterns:
             backwards = -1 if pattern.flags & regex.REVERSE else 1
             parts = {  # most pieces repeat: each is cut once
@@ -70,7 +72,7 @@ class PatternCutter:
                 for piece in set(pieces)
             }
             pieces = list(chain.from_iterable(map(parts.__getitem__, pieces)))
-        return pieces
+        return pieces if self._how.keeps_blanks else [each for each in pieces if not each.isspace()]
 
 
 class BytePairSpeller:

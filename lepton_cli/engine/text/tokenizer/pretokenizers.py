@@ -16,7 +16,8 @@ class Pretokenizer:
     """The patterns and defaults of a pre-tokenizer.
 
     With `ignores_merges` a piece that is a token is used as a whole, regardless of merges. Without
-    `byte_level` tokens are plain UTF-8, and `space` represents a space. `adds_sep`: between texts.
+    `byte_level` tokens are plain UTF-8, and `space` represents a space. Without `keeps_blanks`
+    pieces of blanks alone are left out. `adds_sep`: between texts.
     """
 
     patterns: tuple[str, ...]
@@ -26,6 +27,8 @@ class Pretokenizer:
     has_bos: bool = True
     byte_level: bool = True
     space: str = " "
+    keeps_blanks: bool = True
+    lowercase: bool = False
 
 
 def _either(*alternatives: str) -> str:
