@@ -71,10 +71,10 @@ def test_a_block_at_once_gives_the_same_bytes_as_its_levels_and_factors(kind):
 
     def both(w, size, x, scratch, out):
         panels, token = pair(w, w + size), row(x)
-        total = at_once(panels, token, COLUMNS, prefetch_of(0, 1, size))
+        total = at_once(panels, token, COLUMNS, prefetch_of(0, 1, size, size))
         store(out, first_panel(total))
         store(out + 64, second_panel(total))
-        total = by_parts(panels, token, COLUMNS, prefetch_of(0, 1, size))
+        total = by_parts(panels, token, COLUMNS, prefetch_of(0, 1, size, size))
         store(out + 128, first_panel(total))
         store(out + 192, second_panel(total))
         unpack(panels, 0, count, pair(scratch, scratch + NEXT_PANEL))

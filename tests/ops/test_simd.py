@@ -15,6 +15,7 @@ from ops.cpu.kernels.simd.addresses import (
 )
 from ops.cpu.kernels.simd.compiler import c_function
 from ops.cpu.kernels.simd.dots import dot, dot_small, lookup
+from ops.cpu.kernels.simd.memory import claim_range, store_i32
 from ops.cpu.kernels.simd.memory import load_f16 as load_one_f16
 from ops.cpu.kernels.simd.memory import load_f32 as load_one
 from ops.cpu.kernels.simd.memory import store_f16 as store_one_f16
@@ -41,6 +42,7 @@ from ops.cpu.kernels.simd.operations import (
     swap_pairs,
 )
 from ops.cpu.kernels.simd.vectors import exp, gelu, mean, mean_square, sigmoid, tanh
+from ops.cpu.layout import HEADER_BYTES
 from ops.cpu.processor import host_features
 from ops.cpu.rungs import choose_rung
 
@@ -232,3 +234,20 @@ def test_bytes_and_lanes_are_views_of_each_other():
     run(kernel, source, out)
     np.testing.assert_array_equal(out[:64], source)
     np.testing.assert_array_equal(out[64:], 0)
+
+
+@pytest.mark.parametrize(("total", "threads"), [(1, 1), (28, 2), (304, 2), (9496, 3), (5, 64)])
+def test_claims_cover_all_parts_once_and_get_shorter(total, threads):
+    def claims(op, out, most, total, threads):
+        for n in range(most):
+            first, last = claim_range(op, total, threads)
+            store_i32(out, 2 * n, first)
+            store_i32(out, 2 * n + 1, last)
+
+    record, out = np.zeros(HEADER_BYTES + 8, np.uint8), np.zeros((200, 2), np.int32)
+    run(claims, record.ctypes.data + HEADER_BYTES, out, len(out), total, threads)
+    claimed = out[: int(np.argmax(out[:, 0]))]
+    assert claimed[0, 0] == 0 and claimed[-1, 1] == total
+    assert (claimed[1:, 0] == claimed[:-1, 1]).all()
+    assert (np.diff(claimed[:, 1] - claimed[:, 0]) <= 0).all() and len(claimed) < 20 * threads
+    assert (out[len(claimed) :] == total).all()

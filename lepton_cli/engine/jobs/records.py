@@ -43,7 +43,7 @@ class Label:
 def response_record(job: Job, body: Plain, seed: int, fingerprint: str) -> Record:
     """Of a row in OpenAI's format, with the body of its response."""
     ours: Record = {"row": job.row, "seed": seed, "key": job.key, "fingerprint": fingerprint}
-    return _openai(job, {"status_code": 200, "request_id": job.key, "body": body}, None, ours)
+    return openai_record(job.ask.id, 200, body, None, ours)
 
 
 def answer_record(job: Job, outcome: Outcome, seed: int, fingerprint: str) -> Record:
@@ -77,16 +77,30 @@ def error_record(
 ) -> Record:
     """`reason`: how the answer ended, if the error is that it does not meet its constraint."""
     own: Record = {"key": job.key, "fingerprint": fingerprint}
-    code, theirs = next((own, their) for kind, own, their in CODES if isinstance(error, kind))
     if job.ask.shape == "lepton":
-        details: Plain = {"code": code, "message": error.message, "hint": error.hint}
+        details: Plain = {"code": code_of(error), "message": error.message, "hint": error.hint}
         ended: Record = {"error": details, "finish_reason": reason}
         return {"row": job.row, "id": job.ask.id, **ended, **own}
+    return failed_response(job.ask.id, error, {"row": job.row, "finish_reason": reason, **own})
+
+
+def failed_response(custom_id: Plain, error: LeptonError, ours: Record) -> Record:
+    """Of a row in OpenAI's format; `ours` has its key."""
+    code, theirs = next((own, their) for kind, own, their in CODES if isinstance(error, kind))
     body: Plain = {"error": {"message": error.message, "type": theirs, "param": None, "code": code}}
-    ours: Record = {"row": job.row, "finish_reason": reason, **own}
     status = 500 if theirs == "server_error" else 400
-    response: Plain = {"status_code": status, "request_id": job.key, "body": body}
-    return _openai(job, response, {"code": code, "message": error.message}, ours)
+    return openai_record(custom_id, status, body, {"code": code, "message": error.message}, ours)
+
+
+def openai_record(custom_id: Plain, status: int, body: Plain, error: Plain, ours: Record) -> Record:
+    response: Plain = {"status_code": status, "request_id": ours["key"], "body": body}
+    return {
+        "id": f"batch_req_{ours['key']}",
+        "custom_id": custom_id,
+        "response": response,
+        "error": error,
+        OURS: ours,
+    }
 
 
 def line_of(record: Mapping[str, Plain]) -> bytes:
@@ -118,13 +132,3 @@ def read_record(line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
-
-
-def _openai(job: Job, response: Plain, error: Plain, ours: Record) -> Record:
-    return {
-        "id": f"batch_req_{job.key}",
-        "custom_id": job.ask.id,
-        "response": response,
-        "error": error,
-        OURS: ours,
-    }

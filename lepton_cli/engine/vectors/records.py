@@ -3,7 +3,8 @@
 {"row": 1, "id": null, "embedding": [0.0312, ...], "counts": {"prompt": 9, "dropped": 0},
  "key": "...", "fingerprint": "..."}
 
-Without pooling there is a list for each token. A text that failed has an "error" instead.
+Without pooling there is a list for each token. A text that failed has an "error" instead. OpenAI
+requests get responses in OpenAI's form.
 """
 
 from collections.abc import Mapping
@@ -13,12 +14,11 @@ import numpy as np
 
 from lepton_cli.engine.embedding.pooling import Rows
 from lepton_cli.engine.jobs.prose import LineOutput
-from lepton_cli.engine.jobs.records import Record, code_of
+from lepton_cli.engine.jobs.records import Record, code_of, failed_response
 from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.vectors.requests import DIGITS, plain_numbers
 from lepton_cli.engine.vectors.tasks import Task
 from quant.errors import LeptonError
-
-DIGITS = 9  # that tell any two float32 apart
 
 
 def vector_record(
@@ -39,12 +39,9 @@ def vector_record(
 def failed_record(task: Task, error: LeptonError, fingerprint: str) -> Record:
     details: Plain = {"code": code_of(error), "message": error.message, "hint": error.hint}
     own: Record = {"key": task.key, "fingerprint": fingerprint}
+    if task.encoding:
+        return failed_response(task.id, error, {"row": task.row, **own})
     return {"row": task.row, "id": task.id, "error": details, **own}
-
-
-def plain_numbers(row: Rows) -> list[Plain]:
-    """(width,): the shortest numbers that become the same float32."""
-    return [float(f"{number:.{DIGITS}g}") for number in row.tolist()]
 
 
 def vectors_of(record: Mapping[str, Any]) -> Rows | None:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from lepton_cli.engine.jobs.asking import read_text
 from lepton_cli.engine.jobs.columns import ColumnText, missing
+from lepton_cli.engine.jobs.openai.requests import is_request
 from lepton_cli.engine.jobs.planning import DIGITS, Fingerprint, digest_of
 from lepton_cli.engine.jobs.rows import TEXT, Row
 from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.vectors.requests import Encoding, read_request
 from quant.errors import LeptonError, UsageError
 
 TEXTS = (TEXT, "input", "prompt", "content")  # columns that are the text if there is no template
@@ -31,6 +33,10 @@ class Recipe:
         wording = digest_of([parts, self.prefix])[:DIGITS]
         settings = digest_of([self.pooling, self.normalize, self.truncate, *self.setting])[:DIGITS]
         return Fingerprint(identity[:DIGITS], wording, settings, self.arithmetic)
+
+    def is_request(self, row: Row) -> bool:
+        """Whether the row is an OpenAI request; with -p it is an ordinary row."""
+        return self.text is None and is_request(row.columns)
 
     def text_of(self, row: Row) -> str:
         """The row's text with its prefix. Raises UsageError for a row without one."""
@@ -66,13 +72,17 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A text to embed; `error` is set if its row has none."""
+    """The texts of a row to embed: one, or several of an OpenAI request, which names `encoding`.
+
+    `error` is set if the row has none.
+    """
 
     row: int
     key: str
     id: Plain
-    text: str
+    texts: tuple[str, ...]
     error: LeptonError | None = None
+    encoding: Encoding | None = None
 
 
 def plan_texts(rows: Iterable[Row], recipe: Recipe, fingerprint: Fingerprint) -> list[Task]:
@@ -82,13 +92,20 @@ def plan_texts(rows: Iterable[Row], recipe: Recipe, fingerprint: Fingerprint) ->
 
 
 def _task(row: Row, recipe: Recipe, fingerprint: str, seen: Counter[str]) -> Task:
-    name, text, error = row.columns.get("id", row.columns.get("custom_id")), "", None
+    name, error = row.columns.get("id", row.columns.get("custom_id")), None
+    texts: tuple[str, ...] = ()
+    encoding: Encoding | None = "float" if recipe.is_request(row) else None
     try:
-        text = recipe.text_of(row)
-        content = digest_of([name, text])
+        if encoding:
+            given, encoding = read_request(row.columns)
+            texts = tuple(recipe.prefix + text for text in given)
+            content = digest_of([name, list(texts), encoding])
+        else:
+            texts = (recipe.text_of(row),)
+            content = digest_of([name, *texts])
     except LeptonError as wrong:
         error = wrong
         content = digest_of([row.source, row.columns])
     key = digest_of([fingerprint, content, seen[content]])[:32]
     seen[content] += 1
-    return Task(row.number, key, name, text, error)
+    return Task(row.number, key, name, texts, error, encoding)

@@ -12,7 +12,15 @@ from ops.cpu.kernels.formats.parts import NEXT_PANEL, PairParts, Parts
 from ops.cpu.kernels.formats.records import Floats
 from ops.cpu.kernels.simd.addresses import FEWER_TOKENS, ONE_TOKEN, TOKENS, pair
 from ops.cpu.kernels.simd.compiler import device, inlined
-from ops.cpu.kernels.simd.memory import claim, load_f32, load_i32, load_i64, part_size, parts_of
+from ops.cpu.kernels.simd.memory import (
+    claim,
+    claim_range,
+    load_f32,
+    load_i32,
+    load_i64,
+    part_size,
+    parts_of,
+)
 from ops.cpu.kernels.simd.operations import (
     add,
     first_panel,
@@ -161,19 +169,20 @@ def addresses(access, tile):
 
 
 def _tiled(tile, panel, matrices, access):
-    """run(op, expert, p, w, first, last, number, tiles): rows first .. last - 1, tile by tile.
+    """run(op, expert, p, next_p, w, first, last, number, tiles): rows first .. last - 1, by tiles.
 
-    These tiles, counted from `number` on, are some of those that go through the panels.
+    These, counted from `number` on, are some of the tiles that go through panels p.
     """
     size, finish = tile.size, matrices.finish
     starts, ends = addresses(access, tile)
 
     @device
-    def run(op, expert, p, w, first, last, number, tiles):
+    def run(op, expert, p, next_p, w, first, last, number, tiles):
         columns, panel_bytes = load_i64(op, operand.COLUMNS), load_i64(op, operand.PANEL_BYTES)
+        distance = (next_p - p) * panel_bytes
         for t in range(first, last, size()):
             y, added = ends(op, t, last)
-            ahead = prefetch_of(number, tiles, panel_bytes)
+            ahead = prefetch_of(number, tiles, panel_bytes, distance)
             finish(op, expert, p, panel(w, starts(op, t, last), columns, ahead), y, added)
             number += 1
 
@@ -189,20 +198,23 @@ def whole_tiles(count):
 
 
 def whole_panels(panel, matrices, access):
-    """run(op, expert, p, first, last, scratch): two panels times rows first .. last - 1."""
+    """run(op, expert, p, next_p, first, last, scratch): two panels times rows first .. last - 1.
+
+    The thread's next panels are those of next_p.
+    """
     weights, sizes = matrices.weights, (TOKENS, FEWER_TOKENS, ONE_TOKEN)
     tiles, fewer, one = (_tiled(tile, panel, matrices, access) for tile in sizes)
 
     @device
-    def run(op, expert, p, first, last, scratch):
+    def run(op, expert, p, next_p, first, last, scratch):
         w = weights(op, expert, p)
         if last - first == 1:
-            one(op, expert, p, w, first, last, 0, 1)
+            one(op, expert, p, next_p, w, first, last, 0, 1)
         else:
             count, whole = parts_of(last - first, tokens_at_once()), whole_tiles(last - first)
             middle = first + whole * tokens_at_once()
-            tiles(op, expert, p, w, first, middle, 0, count)
-            fewer(op, expert, p, w, middle, last, whole, count)
+            tiles(op, expert, p, next_p, w, first, middle, 0, count)
+            fewer(op, expert, p, next_p, w, middle, last, whole, count)
 
     return run
 
@@ -267,12 +279,12 @@ def in_parts(parts, matrices, access):
     few, one = (_tiled(tile, parts.panel, matrices, access) for tile in (FEWER_TOKENS, ONE_TOKEN))
 
     @device
-    def run(op, expert, p, first, last, scratch):
+    def run(op, expert, p, next_p, first, last, scratch):
         w = weights(op, expert, p)
         if last - first <= ONE_BY_ONE:
-            one(op, expert, p, w, first, last, 0, 1)
+            one(op, expert, p, next_p, w, first, last, 0, 1)
         elif last - first < tokens_at_once():
-            few(op, expert, p, w, first, last, 0, 1)
+            few(op, expert, p, next_p, w, first, last, 0, 1)
         else:
             tiles(op, expert, p, w, first, last, scratch)
 
@@ -324,17 +336,27 @@ def share_panels(run, panels):
 
 
 def dense(loop, panel, matrices):
-    """(R, N) x (rows, N) -> (rows, R)."""
-    run = loop(panel, matrices, in_order)
+    """(R, N) x (rows, N) -> (rows, R).
 
-    @device
-    def products(op, step, first, last, scratch):
+    Threads claim items of panels. They claim again before the last one, so that they know what to
+    prefetch: the next one in memory may be another thread's.
+    """
+    run, panels = loop(panel, matrices, in_order), matrices.panels
+
+    def kernel(op, step, thread, threads):
+        scratch = load_i64(op, operand.SCRATCH) + load_i64(op, operand.SCRATCH_BYTES) * thread
+        items = parts_of(load_i64(op, operand.WEIGHT_ROWS), PANEL_ROWS * panels)
         field = load_i64(op, operand.COUNT_FIELD)
         count = load_i64(step, field) * load_i64(op, operand.COUNT_MULTIPLE)
-        for item in range(first, last):
-            run(op, 0, item, 0, count, scratch)
+        item, last = claim_range(op, items, threads)
+        while item < items:
+            following = item + 1
+            if following == last:
+                following, last = claim_range(op, items, threads)
+            run(op, 0, item, following if following < items else item, 0, count, scratch)
+            item = following
 
-    return share_panels(products, matrices.panels)
+    return kernel
 
 
 @device
@@ -381,6 +403,6 @@ def grouped(loop, panel, matrices):
     @device
     def products(op, expert, first, last, begin, end, scratch):
         for item in range(first, last):
-            run(op, expert, item, begin, end, scratch)
+            run(op, expert, item, item + 1, begin, end, scratch)
 
     return share_experts(products, matrices.panels)

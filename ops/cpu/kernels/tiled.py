@@ -203,7 +203,7 @@ def _in_bytes(kernels, matrices, access):
                 many(op, expert, p, items, t, min(t + MOST_ROWS, middle), scratch)
         if middle < last:
             for p in range(first_p, last_p):
-                few(op, expert, p, middle, last, scratch)
+                few(op, expert, p, p + 1, middle, last, scratch)
 
     return run
 

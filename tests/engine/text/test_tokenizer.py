@@ -1,5 +1,6 @@
 """Tokenizers built from small vocabularies made here: rules, detokenization, untrusted text."""
 
+import codecs
 import re
 from collections.abc import Callable
 from itertools import pairwise
@@ -24,6 +25,7 @@ from tiny_vocabularies import (
     gemma4,
     longest_matches,
     sentence_pieces,
+    unigram,
     vocabulary,
     word_pieces,
 )
@@ -43,6 +45,7 @@ BYTE_LEVEL = build(byte_pairs(*SPECIAL))
 GEMMA = build(gemma4(*SPECIAL))
 RWKV = build(longest_matches())
 PLAMO = build(best_scores())
+UNIGRAM = build({**unigram(), "add_space_prefix": False})
 ALL = pytest.mark.parametrize("tokenizer", [SENTENCE, BYTE_LEVEL, GEMMA], ids=["spm", "bpe", "raw"])
 MIXED = st.lists(st.one_of(st.sampled_from(PARTS), st.text(max_size=4))).map("".join)
 
@@ -138,6 +141,23 @@ def test_streamed_bytes_make_up_characters_split_over_tokens(tokenizer: Tokenize
     streamed = [tokenizer.token_bytes(token) for token in ids]
     assert b"".join(streamed).decode().strip() == "hé😀"
     assert [part for part in streamed if part.strip()][-4:] == [b"\xf0", b"\x9f", b"\x98", b"\x80"]
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "alphabet"),
+    [(RWKV, None), (PLAMO, None), (BYTE_LEVEL, None), (GEMMA, None), (UNIGRAM, "abcé ▁x")],
+    ids=["rwkv", "plamo2", "bpe", "raw", "unigram"],
+)
+@given(data=st.data())
+def test_streamed_bytes_are_the_text(
+    tokenizer: Tokenizer, alphabet: str | None, data: st.DataObject
+) -> None:
+    letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0▁\ufeff")
+    text = data.draw(st.text(alphabet or letters, max_size=20)).replace("▁", "").replace("x", "")
+    ids = tokenizer.encode_segments([Segment(text, trusted=False)], add_special=False)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    pieces = [decoder.decode(tokenizer.token_bytes(token)) for token in ids]
+    assert "".join(pieces) + decoder.decode(b"", final=True) == text
 
 
 @ALL

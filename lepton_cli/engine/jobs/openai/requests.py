@@ -11,6 +11,7 @@ from lepton_cli.engine.library.json_values import Plain
 from quant.errors import UsageError
 
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
+EMBEDDINGS = "/v1/embeddings"
 SHAPES: dict[str, Shape] = {CHAT: "chat.completion", COMPLETION: "text_completion"}
 KEYS = {"custom_id", "method", "url", "body"}
 OWN = {"model", "messages", "prompt", "response_format", "n", "logprobs", "top_logprobs"}
@@ -44,7 +45,8 @@ def read_request(row: Mapping[str, Plain], *, schema_check: bool = False) -> Ask
             raise UsageError(f"the request has no {name}")
     url, method, body = row.get("url", CHAT), row.get("method", "POST"), row["body"]
     if not isinstance(url, str) or url not in SHAPES:
-        raise UsageError(f"the url {url!r} is not one of {CHAT} {COMPLETION}")
+        cure = "`lepton embed MODEL -f FILE` makes vectors" if url == EMBEDDINGS else None
+        raise UsageError(f"the url {url!r} is not one of {CHAT} {COMPLETION}", cure)
     if method != "POST":
         raise UsageError(f"the method is {method!r}, not POST")
     if not isinstance(body, dict):

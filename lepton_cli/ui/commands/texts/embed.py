@@ -72,6 +72,8 @@ def embed_texts(request: EmbedRequest) -> None:
             model.arithmetic,
         )
         recipe.check(rows)
+        if kind != "jsonl" and any(map(recipe.is_request, rows)):
+            raise UsageError("OpenAI requests get responses, which are JSONL", "--format jsonl")
         made = _made(kind, model, request)
         with open_results(results, made) as output:
             code = _embed(model, recipe, rows, output, at_once, request)
@@ -94,7 +96,7 @@ def _embed(
     known, retry = output.known(fingerprint, keys), request.vectors.retry_errors
     kept = {key: label for key, label in known.items() if not (retry and label.failed)}
     left = [task for task in tasks if task.key not in kept]
-    run = VectorRun(model.embeddings, recipe, fingerprint, left)
+    run = VectorRun(model.embeddings, recipe, fingerprint, left, model.name)
     failed = sum(label.failed for label in kept.values())
     meter = BatchMeter(run, len(tasks), len(kept), failed, done="embedded")
     try:

@@ -23,24 +23,38 @@ MOST_SHARES = 8  # smaller ones would not advance by a byte for each column
 
 
 class Prefetch(NamedTuple):
-    """What a product prefetches: one of so many `shares` of a panel, `offset` bytes behind w."""
+    """What a product prefetches: one of so many `shares` of a panel, `offset` bytes behind w.
+
+    From `end` on, `jump` bytes later.
+    """
 
     offset: int
     shares: int
+    end: int
+    jump: int
 
 
 @device
-def prefetch_of(tile, tiles, panel_bytes):
+def prefetch_of(tile, tiles, panel_bytes, distance):
     """What one of the tiles of tokens prefetches, that go through a panel one after the other.
 
-    A single one reads the panel from memory, a little behind its prefetching. Of several, all but
-    the first find it in the core's cache. So that memory is read all the time, not in bursts, each
-    prefetches a share of the panel behind, unless they are so many that it does not matter.
+    The thread's next panel is `distance` bytes behind. A single tile reads the panel from memory,
+    a little behind its prefetching. Of several, all but the first find it in the core's cache. So
+    that memory is read all the time, not in bursts, each prefetches a share of the next panel,
+    unless they are so many that it does not matter.
     """
     if tiles == 1:
-        return Prefetch(BYTES_AHEAD, 1)
+        return Prefetch(BYTES_AHEAD, 1, panel_bytes, distance - panel_bytes)
     shares = min(tiles, MOST_SHARES)
-    return Prefetch(panel_bytes + panel_bytes // shares * min(tile, shares - 1), shares)
+    offset = distance + panel_bytes // shares * min(tile, shares - 1)
+    return Prefetch(offset, shares, offset + panel_bytes, 0)
+
+
+@device
+def place_ahead(ahead, offset):
+    """Where to prefetch when what lies `offset` bytes behind w, or a share of that, is read."""
+    place = ahead.offset + offset
+    return place + ahead.jump if place >= ahead.end else place
 
 
 def block_panel(kernels):
@@ -60,10 +74,10 @@ def block_panel(kernels):
         total, step = zeros(w, x), panel_bytes // ahead.shares
         for b in range(columns // weights):
             if rows_in(x) == 1:
-                fetch(w, ahead.offset + b * step)
+                fetch(w, place_ahead(ahead, b * step))
             total = block(w + b * panel_bytes, x, b * x_bytes, total)
             if rows_in(x) > 1:
-                fetch(w, ahead.offset + b * step)
+                fetch(w, place_ahead(ahead, b * step))
         return total
 
     return panel
@@ -81,7 +95,7 @@ def float_panel(kernels):
         step = 2 * column_bytes // ahead.shares
         for c in range(columns // 2):
             address = w + 2 * c * column_bytes
-            fetch(w, ahead.offset + c * step)
+            fetch(w, place_ahead(ahead, c * step))
             first, second = load_two(address)
             even = fma(first, broadcast_f32(x, 8 * c), even)
             odd = fma(second, broadcast_f32(x, 8 * c + 4), odd)
@@ -103,7 +117,7 @@ def bf16_panel():
         pairs, step = columns // 2, PAIR_BYTES // ahead.shares
         for p in range(0, pairs - 1, 2):
             address = w + p * PAIR_BYTES
-            fetch(w, ahead.offset + p * step)
+            fetch(w, place_ahead(ahead, p * step))
             even = dot_bf16(even, load_i32(address), broadcast_i32(x, 4 * p))
             odd = dot_bf16(odd, load_i32(address + PAIR_BYTES), broadcast_i32(x, 4 * p + 4))
         if pairs % 2 != 0:

@@ -7,7 +7,7 @@ number of tokens.
 import functools
 
 from ops.cpu.kernels.formats.arithmetic import add_scaled, offset_sums, subtract_minimum
-from ops.cpu.kernels.formats.panels import BYTES_AHEAD, block_panel
+from ops.cpu.kernels.formats.panels import BYTES_AHEAD, block_panel, place_ahead
 from ops.cpu.kernels.simd.addresses import pair
 from ops.cpu.kernels.simd.compiler import device, inlined
 from ops.cpu.kernels.simd.dots import dot, dot_small
@@ -172,7 +172,7 @@ def _direct(add_part, kernels):
             block = w + b * block_bytes
             for part in range(parts):
                 x_offset = (b * parts + part) * ACTIVATION_BYTES
-                fetch(w, ahead.offset + (b * parts + part) * step)
+                fetch(w, place_ahead(ahead, (b * parts + part) * step))
                 total = add_part(block, part, x, x_offset, factors(block, part), total)
         return total
 

@@ -272,3 +272,18 @@ PARTS_PER_THREAD = 8  # fewer balance the load worse, more cost atomic additions
 def part_size(total, threads):
     """How many of an operator's parts a thread claims at once."""
     return max(1, total // (PARTS_PER_THREAD * threads))
+
+
+@device
+def claim_range(op, total, threads):
+    """Claims some of an operator's parts: the first of them and the one behind the last.
+
+    Each thread in its turn claims half of its share of what is left: so threads read long stretches
+    of memory and yet end together. None are left if the first is the total.
+    """
+    number, first, size = claim(op, 1), 0, max(1, total // (2 * threads))
+    while number >= threads and first < total:
+        number, first = number - threads, first + size * threads
+        size = max(1, (total - first) // (2 * threads))
+    first = min(first + size * number, total)
+    return first, min(first + size, total)
