@@ -297,9 +297,9 @@ def in_parts_if_many(kernels, matrices, access):
     many = _unpacked(Parts(kernels), matrices, access)
 
     @device
-    def run(op, expert, p, first, last, scratch):
+    def run(op, expert, p, next_p, first, last, scratch):
         if last - first < MANY:
-            few(op, expert, p, first, last, scratch)
+            few(op, expert, p, next_p, first, last, scratch)
         else:
             many(op, expert, p, weights(op, expert, p), first, last, scratch)
 

@@ -87,12 +87,22 @@ def test_products_of_a_format_have_the_shape_that_is_noted(unpacked):
     assert product == "linear_Q4_0" + (UNPACKED if unpacked else "")
 
 
+def of_both(kind: str) -> tuple[ObjectStore, ObjectStore]:
+    """Stores whose products of the format have the first shape, and the second."""
+    first, second = store(), store()
+    first.ratios, second.ratios = {}, {kind: 2.0}
+    return first, second
+
+
+def test_a_product_in_the_second_shape_gives_the_same_bytes():
+    check(of_both("Q8_0"), dense("Q8_0"), (31, 40))
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", sorted(TWO_SHAPES))
 def test_both_shapes_give_the_same_bytes(kind):
-    first, second = store(), store()
-    first.ratios, second.ratios = {}, {kind: 2.0}
-    check((first, second), dense(kind), (*FEW, *MANY))
-    check((first, second), experts(kind), (*FEW, 90))
-    assert f"linear_{kind}{UNPACKED}" in second._addresses
-    assert 0.1 < shapes.gain(second, kind) < 10
+    both = of_both(kind)
+    check(both, dense(kind), (*FEW, *MANY))
+    check(both, experts(kind), (*FEW, 90))
+    assert f"linear_{kind}{UNPACKED}" in both[1]._addresses
+    assert 0.1 < shapes.gain(both[1], kind) < 10
