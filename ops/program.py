@@ -7,6 +7,7 @@ operators. A backend lowers it to its own kernels.
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from mmap import mmap
 from typing import Literal, Protocol
 
 import numpy as np
@@ -46,6 +47,10 @@ class Source(Protocol):
     @property
     def stamps(self) -> tuple[Stamp, ...]:
         """Of the files on disk, in their order."""
+
+    @property
+    def maps(self) -> tuple[mmap, ...]:
+        """The mapped files, in their order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -149,6 +149,7 @@ class GGUF:
     def __init__(self, path: Path, version: int, metadata: Metadata) -> None:
         self.path, self.version, self.metadata = path, version, metadata
         self.stamps: list[Stamp] = []  # of each shard, when it was mapped
+        self.maps: list[mmap.mmap] = []  # of each shard
         self.tensors: dict[str, Tensor] = {}
 
     @property
@@ -176,6 +177,7 @@ class GGUF:
 
     def _add(self, reader: "_Reader") -> None:
         self.stamps.append(reader.stamp)
+        self.maps.append(reader.buffer)
         for tensor in reader.tensors():
             if tensor.name in self.tensors:
                 raise ModelFileError(f"{reader.path}: the tensor {tensor.name} occurs twice")

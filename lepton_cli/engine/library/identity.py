@@ -12,6 +12,7 @@ the samples (by hand, or by a failing disk) is not detected; that takes a checks
 import hashlib
 from collections.abc import Iterator
 from functools import cached_property
+from mmap import mmap
 
 import numpy as np
 
@@ -41,6 +42,10 @@ class SourceFile:
     @property
     def stamps(self) -> tuple[Stamp, ...]:
         return tuple(self._file.stamps)
+
+    @property
+    def maps(self) -> tuple[mmap, ...]:
+        return tuple(self._file.maps)
 
 
 def model_name(file: GGUF) -> str:

@@ -52,8 +52,9 @@ class Packed:
 
 @dataclass(slots=True, eq=False)
 class Area:
-    """A stretch of memory for weights."""
+    """A stretch of memory for the weights of one source, or for those that code makes."""
 
+    source: Source | None = None
     size: int = 0
     memory: NDArray[np.uint8] | None = None
 
@@ -66,16 +67,17 @@ class Area:
 class Packing:
     """Assigns every weight an offset; then allocates the memory and packs them all.
 
-    Those of the model's files may be kept for later starts; others are made by the model's code.
+    Those of files may be kept for later starts, each source's apart: a model's are found again
+    with any adapters. Others are made by the model's code.
     """
 
     def __init__(self, files: WeightFiles | None = None, sources: Sequence[Source] = ()) -> None:
         """`sources`: the model's files; without them nothing is kept in `files`."""
-        self._files, self._models = (files, sources) if sources else (None, ())
+        self._files = files
         self._packed: dict[tuple[int, tuple[int, ...], str], tuple[Packed, Weight]] = {}
-        self._of_files, self._made = Area(), Area()
+        self._of_files, self._made = [Area(source) for source in sources if files], Area()
         self._sources: list[NDArray[Any]] = []  # arrays that the calls point to
-        self._unkept = False
+        self._unkept: list[Area] = []
 
     def place(self, weight: Weight, kind: Format) -> Packed:
         """`kind` is the weight's own format, or F32 if it is to be converted."""
@@ -83,7 +85,7 @@ class Packing:
         if key not in self._packed:
             panel = PANEL_ROWS * row_bytes(kind, weight.columns)
             matrix = -(-weight.rows // PANEL_ROWS) * panel
-            area = self._of_files if _mapping(weight.data) else self._made
+            area = self._area(weight)
             packed = Packed(area, area.size, kind, matrix, panel)
             area.size += -(-matrix * weight.experts // ALIGNMENT) * ALIGNMENT
             self._packed[key] = packed, weight
@@ -94,38 +96,47 @@ class Packing:
 
     def calls(self) -> list[PackCall]:
         """Reserves the memory. All threads run them in this order; then call `end`."""
-        size, calls = self._of_files.size, []
-        kept = self._files.find(self._key, size) if self._files else None
-        if kept is None:
-            whole = _reserve(size + self._made.size)
-            self._of_files.memory, self._made.memory = whole[:size], whole[size:]
-            self._unkept = self._files is not None
-        else:
-            self._of_files.memory, self._made.memory = kept, _reserve(self._made.size)
-            calls += _advise(kept, MADV_POPULATE_READ)
+        calls = list[PackCall]()
+        for area in self._of_files:
+            area.memory = self._files.find(self._key(area), area.size) if self._files else None
+            if area.memory is not None:
+                calls += _advise(area.memory, MADV_POPULATE_READ)
+        self._unkept = [area for area in self._of_files if area.memory is None]
+        new = [*self._unkept, self._made]
+        whole = _reserve(sum(area.size for area in new))
+        for area in new:
+            area.memory, whole = whole[: area.size], whole[area.size :]
         for packed, weight in self._packed.values():
-            if packed.area is self._made or kept is None:
+            if packed.area in new:
                 calls += self._pack(packed, weight)
         return calls
 
     def end(self) -> None:
         """After packing: drops the arrays that only it needed; new weights are kept on disk."""
         self._sources.clear()
-        if self._unkept and self._files and self._of_files.memory is not None:
-            self._unkept = False
-            changed = max(stamp.changed for model in self._models for stamp in model.stamps)
+        for area in self._unkept:
+            assert self._files and area.source and area.memory is not None, "it is a file's"
+            changed = max(stamp.changed for stamp in area.source.stamps)
             if time.time_ns() - changed > SETTLED:
-                self._files.keep(self._key, self._models[0].name, self._of_files.memory)
+                self._files.keep(self._key(area), area.source.name, area.memory)
+        self._unkept = []
 
-    @functools.cached_property
-    def _key(self) -> str:
-        """A digest of all that the packed bytes depend on: the code, the files, the layout."""
+    def _area(self, weight: Weight) -> Area:
+        """That of the file that the weight is in, if it is in one."""
+        mapping = _mapping(weight.data)
+        for area in self._of_files:
+            if area.source and any(mapping is each for each in area.source.maps):
+                return area
+        return self._made
+
+    def _key(self, area: Area) -> str:
+        """A digest of all that an area's bytes depend on: the code, the files, the layout."""
+        assert area.source, "what code makes is not kept"
         code = f"{code_digest()} {sys.byteorder} ".encode() + Path(__file__).read_bytes()
         digest = hashlib.blake2b(code, digest_size=16)
-        for model in self._models:
-            digest.update(repr(model.stamps).encode())
+        digest.update(repr(area.source.stamps).encode())
         for packed, weight in self._packed.values():
-            if packed.area is self._of_files:
+            if packed.area is area:
                 kinds = f"{weight.format.name} {packed.format.name}"
                 shape = f"{weight.experts} {weight.rows} {weight.columns}"
                 place = f"{_offset(weight.data)} {packed.offset}"

@@ -1,6 +1,7 @@
 """Two files are one model where they answer alike, and only there."""
 
 from dataclasses import dataclass, replace
+from mmap import mmap
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,7 @@ class Named:
     identity: str
     name: str = "another"
     stamps: tuple[Stamp, ...] = ()
+    maps: tuple[mmap, ...] = ()
 
 
 def test_a_program_of_one_file_is_that_file_and_of_several_all_of_them(tmp_path):

@@ -58,7 +58,7 @@ def packed_from_disk(path: Path, files: WeightFiles) -> bool:
     """Whether an opened model's weights are those of a kept file."""
     runner = opened(path, files)
     runner.room()  # waits for packing
-    area = runner._lowering.packing._of_files
+    [area] = runner._lowering.packing._of_files
     runner.close()
     return not area.memory.flags.writeable
 
