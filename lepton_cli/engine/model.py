@@ -26,9 +26,9 @@ from lepton_cli.engine.embedding.embeddings import Embeddings, Texts, open_embed
 from lepton_cli.engine.events import Done, Event, Text
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.identity import model_name
-from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.paths import kernel_folder, weight_folder
 from lepton_cli.engine.library.sizes import counted
+from lepton_cli.engine.loading.adapters import LiveAdapters
 from lepton_cli.engine.loading.backends import Backend, GpuUse
 from lepton_cli.engine.loading.placement import GpuLayers
 from lepton_cli.engine.loading.plan import LoadOptions, Plan
@@ -97,6 +97,7 @@ class Model:
             NextTokens(head, limits.tokens) if head else None,
             has_lookup=options.may_guess_by("ngram-simple"),
         )
+        self.adapters = LiveAdapters(prepared.adapters, (self._runner, head), self._forget)
         self.draft: Model | None = None
         self._audit: AuditLog | None = None
         self.vocabulary_size = self._program.vocabulary
@@ -265,12 +266,7 @@ class Model:
 
     def audit(self, path: Path) -> None:
         """From now on each answer is logged in this file (see audit.py). Raises UsageError."""
-        named: dict[str, Plain] = {
-            "name": self.name,
-            "path": str(self.path),
-            "identity": self.identity,
-        }
-        self._audit = AuditLog(path, named, self.tokenizer)
+        self._audit = AuditLog(path, self)
 
     def beams(
         self,
@@ -403,6 +399,11 @@ class Model:
             raise UsageError(message, "a draft model must be of the same family")
         self.draft = draft
         self._guessers.draft = draft.window
+
+    def _forget(self) -> None:
+        """What was read depends on the adapters' scales."""
+        self._positions.clear()
+        self._guessers.forget()
 
     def close(self) -> None:
         """Frees memory and threads; the model cannot be used afterwards."""

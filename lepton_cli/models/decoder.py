@@ -4,6 +4,7 @@ An architecture's file overrides what differs. Pre-norm residual blocks of group
 SwiGLU (Touvron et al. 2023) are the default; blocks are composed of what `parts` holds.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import ClassVar, Literal, get_args
 
@@ -12,7 +13,15 @@ import numpy as np
 from lepton_cli.models.classifier import Classifier
 from lepton_cli.models.keys import MAX_HEAD_WIDTH, Keys
 from lepton_cli.models.parts.attention import GroupedAttention
-from lepton_cli.models.parts.block import LayerNorm, Mixer, Norm, PreNorm, RmsNorm, Sum
+from lepton_cli.models.parts.block import (
+    LayerNorm,
+    Mixer,
+    Norm,
+    PreNorm,
+    RmsNorm,
+    Sum,
+    ones_like,
+)
 from lepton_cli.models.parts.feed_forward import SHARED, Dense, Mixture, Shared
 from lepton_cli.models.rope import Frequencies, Yarn, plain, read_scaling, scaled, text_axes
 from lepton_cli.models.weights import FEED_FORWARD, Layer, Weights
@@ -21,6 +30,7 @@ from ops.interface import (
     Array,
     Gating,
     Heads,
+    Linear,
     Operators,
     Rope,
     Routing,
@@ -74,6 +84,7 @@ class Decoder:
         self.layers, self.width = self.keys.layers(), self.keys.positive("embedding_length")
         self.weights, self.context = Weights(file, self.unapplied), context
         self.places = dict[tuple[int, ...], int]()  # see `place`
+        self.directions: Mapping[int, Linear] = {}  # (1, D) of layers that are steered
         key = f"attention.{self.read_norm()}_epsilon"
         self.eps = self.keys.not_negative(key)
 
@@ -88,8 +99,13 @@ class Decoder:
 
     def through_blocks(self, ops: Operators, x: Array) -> Array:  # (T, D) -> (T, D)
         for n, block in enumerate(self.blocks):
-            x = block(ops.layer(n), x, Layer(self.weights, n))
+            x = self.steered(ops.layer(n), block(ops.layer(n), x, Layer(self.weights, n)), n)
         return x
+
+    def steered(self, ops: Operators, x: Array, layer: int) -> Array:  # (T, D) -> (T, D)
+        """What leaves a layer, with its direction of the control vectors in use."""
+        direction = self.directions.get(layer)
+        return x if direction is None else ops.add(x, ops.scale_by(ones_like(ops, x), direction))
 
     def read_norm(self) -> str:
         """The kind of norm whose epsilon the file's keys give."""

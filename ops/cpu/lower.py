@@ -99,11 +99,21 @@ class Lowering:
 
     def keep(self, source: Numbers, kind: Format | None = None) -> int:
         """Keeps an array, converted to float32 if a format is given; returns its address."""
-        key = source.ctypes.data, source.shape, kind.name if kind else "as it is"
+        key = _place(source, kind)
         if key not in self._kept:
             final = _padded(dequantize(kind, source)) if kind else np.ascontiguousarray(source)
             self._kept[key] = final, source  # the source too: its address is the key
         return self._kept[key][0].ctypes.data
+
+    def reread(self, vector: Weight) -> None:
+        """Takes over the values of a vector that were changed, if it is kept here."""
+        key = _place(vector.data, vector.format)
+        if key in self._kept:
+            self._kept[key][0][: vector.size] = dequantize(vector.format, vector.data).reshape(-1)
+
+
+def _place(source: Numbers, kind: Format | None) -> Place:
+    return source.ctypes.data, source.shape, kind.name if kind else "as it is"
 
 
 Rules = dict[type[Operation], Callable[[Lowering, Any], Call]]

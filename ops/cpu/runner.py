@@ -3,7 +3,7 @@
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,7 +21,7 @@ from ops.cpu.schedule import barriers
 from ops.cpu.weights.files import WeightFiles
 from ops.cpu.weights.packing import Packed, Packing
 from ops.fusion import fuse, fuse_merged_gates
-from ops.interface import Step
+from ops.interface import Step, Weight
 from ops.machine import available_memory
 from ops.memory_plan import Limits, plan
 from ops.narrowing import narrow
@@ -154,6 +154,11 @@ class CpuRunner:
         """How many more blocks of the cache fit into memory."""
         self._executor.wait()  # until the weights are packed, their memory looks free
         return available_memory().bytes // max(1, self.pool.layout.block_bytes)
+
+    def reread(self, vectors: Iterable[Weight]) -> None:
+        self._executor.wait()  # for an interrupted step that still reads them
+        for vector in vectors:
+            self._lowering.reread(vector)
 
     def _enter(self, step: Step, states: Sequence[SequenceState]) -> None:
         """Fills the step record and the buffers of what is given."""

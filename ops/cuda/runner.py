@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Protocol, runtime_checkable
@@ -26,7 +26,7 @@ from ops.cuda.pool import CardPool
 from ops.cuda.rules.table import lower
 from ops.drawing import DrawPlan
 from ops.fusion import fuse
-from ops.interface import Interrupted, Step
+from ops.interface import Interrupted, Step, Weight
 from ops.logits import DeviceLogits
 from ops.memory_plan import Limits, plan
 from ops.needs import Needs, needs_of
@@ -204,6 +204,10 @@ class CudaRunner:
     def room(self) -> int:
         """How many more blocks of cache the card has memory for."""
         return self._device.memory()[0] // max(1, self.pool.layout.block_bytes)
+
+    def reread(self, vectors: Iterable[Weight]) -> None:
+        for vector in vectors:
+            self._placing.reread(vector)
 
     def launches(self, counts: Counts) -> list[Launch]:
         """All launches of a step."""

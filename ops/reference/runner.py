@@ -1,7 +1,7 @@
 """Runs a model's forward pass with NumPy, step by step."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -78,12 +78,20 @@ class ReferenceRunner:
         """How many more blocks of cache memory has room for."""
         return available_memory().bytes // max(1, self.pool.layout.block_bytes)
 
+    def reread(self, vectors: Iterable[Weight]) -> None:
+        for vector in vectors:
+            self._weights.pop(_key(vector), None)
+
     def close(self) -> None:
         self._weights.clear()
         self.pool.clear()
 
     def _values(self, weight: Weight) -> Floats:  # (experts * rows, columns)
-        key = (weight.data.ctypes.data, weight.data.shape, weight.format.name)
+        key = _key(weight)
         if key not in self._weights:
             self._weights[key] = dequantize(weight.format, weight.data)
         return self._weights[key]
+
+
+def _key(weight: Weight) -> tuple[int, tuple[int, ...], str]:
+    return weight.data.ctypes.data, weight.data.shape, weight.format.name

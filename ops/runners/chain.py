@@ -4,13 +4,13 @@ The rows are there to be read in between: another part of the model goes on from
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.interface import Step
+from ops.interface import Step, Weight
 from ops.logits import Logits
 from ops.profile import OperatorTime
 from ops.runners.runner import Runner
@@ -38,6 +38,9 @@ class OutputRunner:
         """Of that many rows. Raises UsageError."""
         rows = np.zeros((count, self.width), np.float32)
         return self._runner.profile(_step(rows), [self._state])
+
+    def reread(self, vectors: Iterable[Weight]) -> None:
+        self._runner.reread(vectors)
 
     def close(self) -> None:
         self._runner.close()
@@ -83,6 +86,10 @@ class ChainedRunner:
     def room(self) -> int:
         """How many more blocks of the KV cache fit into memory."""
         return self.first.room()
+
+    def reread(self, vectors: Iterable[Weight]) -> None:
+        self.first.reread(vectors)
+        self.output.reread(vectors)
 
     def close(self) -> None:
         self.first.close()

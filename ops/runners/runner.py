@@ -1,10 +1,10 @@
 """The face of what runs a program's steps, on whatever device."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from ops.interface import Step
+from ops.interface import Step, Weight
 from ops.logits import Logits
 from ops.profile import OperatorTime
 from ops.state.blocks import BlockPool
@@ -31,5 +31,8 @@ class Runner(Protocol):
 
     def room(self) -> int:
         """How many more blocks of KV cache fit into memory."""
+
+    def reread(self, vectors: Iterable[Weight]) -> None:
+        """Takes over the present values of vectors that were changed in place."""
 
     def close(self) -> None: ...

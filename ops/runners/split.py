@@ -4,7 +4,7 @@ Each pass hands its activations over once. A block of the KV cache has a part on
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ops.cpu.runner import CpuRunner
 from ops.cuda.runner import CudaRunner
-from ops.interface import Step
+from ops.interface import Step, Weight
 from ops.logits import Logits
 from ops.memory_plan import Limits
 from ops.profile import OperatorTime
@@ -112,6 +112,10 @@ class SplitRunner:
     def room(self) -> int:
         """How many more blocks of KV cache fit into both devices' memory."""
         return min(self._first.room(), self._second.room())
+
+    def reread(self, vectors: Iterable[Weight]) -> None:
+        self._first.reread(vectors)
+        self._second.reread(vectors)
 
     def close(self) -> None:
         self.pool.clear()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from lepton_cli.engine.decoding.beam_search import Beam
 from lepton_cli.engine.decoding.generation import Generation
@@ -18,6 +19,7 @@ from lepton_cli.engine.decoding.scheduler import Outcome, Request
 from lepton_cli.engine.events import Done, Event, FinishReason, Reasoning, Text
 from lepton_cli.engine.library.json_values import Plain, json_line
 from lepton_cli.engine.library.outputs import append_lines, is_stream, open_stream
+from lepton_cli.engine.loading.adapters import LiveAdapters
 from lepton_cli.engine.sampling.setting import record
 from lepton_cli.engine.text.tokenizer import Tokenizer
 from lepton_cli.version import __version__
@@ -28,12 +30,27 @@ SCHEMA = "lepton.audit.v1"
 PREFIX = b'{"schema": "lepton.audit.'  # of the lines of every version
 
 
+class LoggedModel(Protocol):
+    """What the log says about a model; scales of adapters may change between answers."""
+
+    adapters: LiveAdapters
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def identity(self) -> str: ...
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+
 class AuditLog:
     """One file, which several processes may append to; a new one is private (0600)."""
 
-    def __init__(self, path: Path, model: dict[str, Plain], tokenizer: Tokenizer) -> None:
-        """`model` is what the log says about the model. Raises UsageError."""
-        self._path, self._model, self._tokenizer = path, model, tokenizer
+    def __init__(self, path: Path, model: LoggedModel) -> None:
+        """Raises UsageError."""
+        self._path, self._model, self._tokenizer = path, model, model.tokenizer
         try:
             self._stream = open_stream(path) if is_stream(path) else None
             if self._stream is None:
@@ -105,7 +122,7 @@ class AuditLog:
                 "schema": SCHEMA,
                 "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "lepton": __version__,
-                "model": self._model,
+                "model": _described(self._model),
                 "prompt": prompt.decode(errors="replace"),
                 "text": entry.text,
                 "reasoning": entry.reasoning,
@@ -137,6 +154,18 @@ class AuditLog:
             yield handle
         finally:
             os.close(handle)
+
+
+def _described(model: LoggedModel) -> dict[str, Plain]:
+    described: dict[str, Plain] = {
+        "name": model.name,
+        "path": str(model.path),
+        "identity": model.identity,
+    }
+    used = model.adapters.states
+    if used:
+        described["adapters"] = [{"path": str(one.path), "scale": one.scale} for one in used]
+    return described
 
 
 def _check_log(path: Path, handle: int) -> None:

@@ -223,6 +223,11 @@ class Guessers:
             sources.append(Source(OwnHead(self.head, min_probability), self._pace))
         return Speculation(sources) if sources and most > 0 else None
 
+    def forget(self) -> None:
+        """Drops what the head has read of the model's rows."""
+        if self.head is not None:
+            self.head.clear()
+
     def close(self) -> None:
         if self.head is not None:
             self.head.close()

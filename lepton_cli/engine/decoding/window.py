@@ -330,6 +330,7 @@ class Window:
 
     def clear(self) -> None:
         """Empties the window and frees its memory."""
+        self.owner += 1
         self._rewind(0)
         self._state.clear()
 

@@ -3,15 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from lepton_cli.engine.library.identity import SourceFile
 from lepton_cli.engine.loading import plan as loading
+from lepton_cli.engine.loading.adapters import NO_ADAPTERS, BoundAdapters
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.next_token import NextTokenHead
 from ops.backend import Backend, Runner
+from ops.interface import Weight
 from ops.memory_plan import Limits
 from ops.needs import Needs
 from ops.program import Program
-from ops.recorder import record
 from ops.runners.chain import ChainedRunner, OutputRunner
 from quant.gguf import GGUF
 
@@ -24,6 +24,11 @@ class OpenHead:
 
     block: Runner
     output: OutputRunner
+
+    def reread(self, vectors: Iterable[Weight]) -> None:
+        """See Runner."""
+        self.block.reread(vectors)
+        self.output.reread(vectors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +44,20 @@ class Parts:
     head_output: Program | None
 
     @classmethod
-    def of(cls, file: GGUF, context: int) -> "Parts | None":
+    def of(cls, file: GGUF, context: int, adapters: BoundAdapters = NO_ADAPTERS) -> "Parts | None":
         """None if the model has no head. Raises ModelFileError."""
         decoder = loading.architecture(file)(file, context)
-        head, source = NextTokenHead.of(decoder), SourceFile(file)
+        decoder.directions, head = adapters.directions, NextTokenHead.of(decoder)
         if head is None:
             return None
 
         def output(of: Decoder | NextTokenHead) -> Program:
-            return record(lambda ops: of.logits(ops, ops.given(decoder.width)), source)
+            return adapters.recorded(lambda ops: of.logits(ops, ops.given(decoder.width)), file)
 
         return cls(
-            record(decoder.hidden, source, gives="hidden"),
+            adapters.recorded(decoder.hidden, file, "hidden"),
             output(decoder),
-            record(head.hidden, source, gives="hidden"),
+            adapters.recorded(head.hidden, file, "hidden"),
             output(head) if head.has_logits else None,
         )
 

@@ -7,8 +7,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
 
-from lepton_cli.engine.library.identity import SourceFile
 from lepton_cli.engine.library.sizes import counted, gigabytes
+from lepton_cli.engine.loading.adapters import (
+    NO_ADAPTERS,
+    AdapterFile,
+    BoundAdapters,
+    how_to_use,
+)
 from lepton_cli.engine.loading.backends import Backend
 from lepton_cli.engine.loading.placement import GpuLayers, Placement, check_layers
 from lepton_cli.models.decoder import Decoder
@@ -21,7 +26,6 @@ from ops.machine import MemoryLimit
 from ops.memory_plan import Limits
 from ops.needs import Needs
 from ops.program import Program
-from ops.recorder import record
 from ops.state.blocks import MAX_CHECKPOINTS
 from ops.state.formats import CacheType
 from ops.state.layout import StateLayout
@@ -63,6 +67,7 @@ class LoadOptions:
     gpu_layers: GpuLayers = "auto"  # number of last layers on the card; 0: all on the CPU
     spec_types: tuple[SpecType, ...] | Literal["auto"] = ("ngram-simple", "draft-simple")
     """For speculative decoding; auto: also the model's own head if it has one that fits."""
+    adapters: tuple[AdapterFile, ...] = ()
     pooling: Pooling | Literal["file", "if named"] | None = None
     """For embeddings, as the file says or otherwise; if named: unless it says nothing and can
     generate. None: to generate."""
@@ -155,11 +160,12 @@ def architecture(file: GGUF) -> type[Decoder]:
     """Raises ModelFileError for a file that is not a model, or of an unknown architecture."""
     kind = file.metadata.string("general.type", "model")
     if kind != "model":
-        raise ModelFileError(f"{file.path}: general.type is {kind!r}, not a model to run")
+        message = f"{file.path}: general.type is {kind!r}, not a model to run"
+        raise ModelFileError(message, how_to_use(file.metadata))
     name = file.metadata.string("general.architecture")
     if name not in ARCHITECTURES:
         message = f"{file.path}: general.architecture is {name!r}, which Lepton does not know yet"
-        raise ModelFileError(message, _nearest(file, name))
+        raise ModelFileError(message, how_to_use(file.metadata) or _nearest(file, name))
     return decoder_class(name)
 
 
@@ -176,16 +182,21 @@ def _nearest(file: GGUF, name: str) -> str:
     return f"{nearest}; `lepton models --architectures` lists all"
 
 
-def build(file: GGUF, context: int) -> Program:
+def build(file: GGUF, context: int, adapters: BoundAdapters = NO_ADAPTERS) -> Program:
     """Records the model's program; checks that every tensor is used and every shape fits."""
-    return _record(architecture(file), file, context)
+    program = _record(architecture(file), file, context, adapters)
+    adapters.check_used([program])
+    return program
 
 
-def _record(kind: type[Decoder], file: GGUF, context: int) -> Program:
-    with naming(file):
+def _record(
+    kind: type[Decoder], file: GGUF, context: int, adapters: BoundAdapters = NO_ADAPTERS
+) -> Program:
+    with naming(file, *adapters.paths):
         decoder = kind(file, context)
+        decoder.directions = adapters.directions
         gives: Literal["logits", "hidden"] = "logits" if decoder.generates else "hidden"
-        program = record(decoder.forward, SourceFile(file), gives=gives)
+        program = adapters.recorded(decoder.forward, file, gives)
         tokens = decoder.embedding
         if decoder.generates and program.output.buffer.width != tokens.rows:
             message = f"output.weight has {program.output.buffer.width} rows"
@@ -196,12 +207,12 @@ def _record(kind: type[Decoder], file: GGUF, context: int) -> Program:
 
 
 @contextmanager
-def naming(file: GGUF) -> Iterator[None]:
-    """Names the file in errors that do not."""
+def naming(file: GGUF, *others: Path) -> Iterator[None]:
+    """Names the file in errors that name neither it nor one of the others."""
     try:
         yield
     except ModelFileError as error:
-        if str(file.path) in error.message:
+        if any(str(path) in error.message for path in (file.path, *others)):
             raise
         raise ModelFileError(f"{file.path}: {error.message}", error.hint) from error
 

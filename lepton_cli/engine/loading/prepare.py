@@ -7,6 +7,7 @@ from typing import Literal
 
 from lepton_cli.engine.library.sizes import gigabytes
 from lepton_cli.engine.loading import plan as loading
+from lepton_cli.engine.loading.adapters import NO_ADAPTERS, BoundAdapters
 from lepton_cli.engine.loading.backends import BackendChoice, GpuUse, choose
 from lepton_cli.engine.loading.memory import process_needs
 from lepton_cli.engine.loading.parts import OpenHead, Parts
@@ -57,6 +58,7 @@ class Prepared:
     notes: tuple[str, ...]
     parts: Parts | None = None  # for guessing by the model's own head
     texts: TextModel | None = None  # of a model that is opened for embeddings
+    adapters: BoundAdapters = NO_ADAPTERS
 
     def backends(self, kv: CacheTypes) -> tuple[Backend, ...]:
         """The backends that compute the layers, in the layers' order."""
@@ -112,14 +114,15 @@ def prepare(
     trained = loading.trained_context(file)
     longer = loading.check_context(options.ctx, trained)
     options = settled(file, options)
-    program, texts = recorded(file, options, options.ctx or trained)
+    adapters = BoundAdapters(file, options.adapters)
+    program, texts = recorded(file, options, options.ctx or trained, adapters)
     if texts is not None and program.sees_whole_runs and options.ctx is None:
         options = replace(options, ctx=min(trained, LONGEST))
     choice = choose(options.backend, options.gpu_layers, find_card)
     choice, card = open_card(program, trained, options, resources, choice)
     try:
         parts, headless = find_parts(
-            file, options, options.ctx or trained, on_card=card is not None
+            file, options, options.ctx or trained, adapters, on_card=card is not None
         )
         try:
             plan = plan_rest(file, program, trained, options, card, resources, beside, parts)
@@ -131,8 +134,8 @@ def prepare(
         if on_plan:
             on_plan(f"needs {plan}; {plan.free}")
         if plan.context != (options.ctx or trained):  # long-rope factors depend on it
-            program, texts = recorded(file, options, plan.context)
-            parts = parts and Parts.of(file, plan.context)
+            program, texts = recorded(file, options, plan.context, adapters)
+            parts = parts and Parts.of(file, plan.context, adapters)
     except BaseException:
         if card:
             card.device.close()
@@ -141,7 +144,8 @@ def prepare(
     limits = loading.limits_of(program, plan.context, min(options.ubatch, most))
     notes = (longer, plan.note, choice.no_gpu if choice.announce else None, headless)
     shown = tuple(note for note in notes if note)
-    return Prepared(program, trained, plan, limits, choice, card, resources, shown, parts, texts)
+    opened = program, trained, plan, limits, choice, card, resources, shown
+    return Prepared(*opened, parts, texts, adapters)
 
 
 def settled(file: GGUF, options: LoadOptions) -> LoadOptions:
@@ -151,13 +155,15 @@ def settled(file: GGUF, options: LoadOptions) -> LoadOptions:
     return replace(options, pooling="file" if names_pooling(file) else None)
 
 
-def recorded(file: GGUF, options: LoadOptions, context: int) -> tuple[Program, TextModel | None]:
+def recorded(
+    file: GGUF, options: LoadOptions, context: int, adapters: BoundAdapters
+) -> tuple[Program, TextModel | None]:
     """The program that the options ask for. Raises UsageError for an encoder that is to answer."""
     if options.pooling is not None:
         assert options.pooling != "if named", "it is settled"
-        texts = TextModel.of(file, context, options.pooling)
+        texts = TextModel.of(file, context, options.pooling, adapters)
         return texts.body, texts
-    program = loading.build(file, context)
+    program = loading.build(file, context, adapters)
     if program.output.kind == "hidden":
         kind = file.metadata.string("general.architecture")
         message = f"{file.path} is an encoder ({kind}): it makes embeddings of texts, no answers"
@@ -166,7 +172,7 @@ def recorded(file: GGUF, options: LoadOptions, context: int) -> tuple[Program, T
 
 
 def find_parts(
-    file: GGUF, options: LoadOptions, context: int, *, on_card: bool
+    file: GGUF, options: LoadOptions, context: int, adapters: BoundAdapters, *, on_card: bool
 ) -> tuple[Parts | None, str | None]:
     """The model's parts if its own head is to guess; or None, and a note if that surprises.
 
@@ -180,7 +186,7 @@ def find_parts(
     if on_card:
         raise UsageError("next-token heads do not run on a GPU yet", "use --backend cpu")
     try:
-        parts = Parts.of(file, context)
+        parts = Parts.of(file, context, adapters)
     except ModelFileError as error:
         if insists:
             raise

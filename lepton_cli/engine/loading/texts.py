@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from lepton_cli.engine.library.identity import SourceFile
 from lepton_cli.engine.loading import plan as loading
+from lepton_cli.engine.loading.adapters import NO_ADAPTERS, BoundAdapters
 from lepton_cli.models.pooling import Pool, Pooling, pooling_of
 from ops.program import Program
-from ops.recorder import record
 from quant.errors import UsageError
 from quant.gguf import GGUF
 
@@ -25,24 +24,29 @@ class TextModel:
     head: Program | None
 
     @classmethod
-    def of(cls, file: GGUF, context: int, asked: Asked) -> "TextModel":
+    def of(
+        cls, file: GGUF, context: int, asked: Asked, adapters: BoundAdapters = NO_ADAPTERS
+    ) -> "TextModel":
         """Raises UsageError for a file that names no pooling, ModelFileError."""
         kind = loading.architecture(file)
-        with loading.naming(file):
+        with loading.naming(file, *adapters.paths):
             decoder = kind(file, context)
+            decoder.directions = adapters.directions
             pooling = pooling_of(decoder) if asked == "file" else asked
             if pooling is None:
                 message = f"{file.path} names no pooling of its tokens' rows"
                 raise UsageError(message, "choose one, e.g. --pooling mean (or last, cls, none)")
-            pool, source = Pool(decoder, pooling), SourceFile(file)
+            pool = Pool(decoder, pooling)
             if pooling == "rank" and not pool.has_head:
                 message = f"{file.path} is no reranker: it has no matrices cls and cls.output"
                 raise UsageError(message, "compare its vectors: lepton embed, lepton similar")
-            body = record(decoder.hidden, source, gives="hidden")
-            head = record(pool.head, source, gives="hidden") if pool.has_head else None
-            if decoder.generates:
-                record(decoder.forward)  # asks for the tensors that only generation needs
+            body = adapters.recorded(decoder.hidden, file, "hidden")
+            head = adapters.recorded(pool.head, file, "hidden") if pool.has_head else None
+            programs = [body] if head is None else [body, head]
+            if decoder.generates:  # asks for the tensors that only generation needs
+                programs.append(adapters.recorded(decoder.forward, file))
         loading.check_all_used(decoder)
+        adapters.check_used(programs)
         return cls(body, pool, head)
 
 

@@ -73,8 +73,8 @@ class Prefixes:
         return None if self._store is None else self._store.failure
 
     def _open_store(self, layout: StateLayout) -> PrefixStore:
-        if self._store is None:
-            key = key_of(self.computed_by(), layout)
+        key = key_of(self.computed_by(), layout)
+        if self._store is None or self._store.key != key:  # adapters were rescaled meanwhile
             sizes = (layout.block_bytes, layout.slot_bytes)
             self._store = PrefixStore(self.folder, key, self.model, sizes, self.limit)
         return self._store

@@ -113,7 +113,7 @@ class PrefixStore:
         `limit` is in bytes, for all keys together.
         """
         self._root, self._folder = root, root / key.hex()
-        self._key, self._model = key, model
+        self.key, self._model = key, model
         self._sizes, self._limit = dict(zip((SUFFIX, STATE_SUFFIX), sizes, strict=True)), limit
         self.failure: str | None = None  # why the last tokens could not be stored, and a hint
 
@@ -262,7 +262,7 @@ class PrefixStore:
         """Whether the header matches the file's name and this key."""
         named = f"{head.before.hex()}-{head.own.hex()}{path.suffix}"
         size = self._sizes.get(path.suffix)
-        return (head.key, head.block_bytes, named) == (self._key, size, path.name)
+        return (head.key, head.block_bytes, named) == (self.key, size, path.name)
 
     def _mapped(self, path: Path) -> Memory | None:
         head = read_head(path)
@@ -282,7 +282,7 @@ class PrefixStore:
 
     def _page(self, before: bytes, part: Ids, block: Memory) -> bytes:
         name = self._model.encode(errors="replace")[:MAX_NAME]
-        fields = FIELDS.pack(zlib.crc32(block.data), len(part), len(block), self._key, before)
+        fields = FIELDS.pack(zlib.crc32(block.data), len(part), len(block), self.key, before)
         ids = part.astype("<i4").tobytes().ljust(4 * BLOCK, b"\0")
         rest = (fields + ids + struct.pack("<H", len(name)) + name).ljust(
             PAGE - CHECKED.size, b"\0"

@@ -93,10 +93,14 @@ class Placing:
 
     def floats(self, weight: Weight | None) -> Placed | None:
         """A vector, or one per expert, as consecutive float32."""
-        if weight is None:
-            return None
-        size = 4 * weight.columns * len(weight.data)
-        return self._place(weight.data, weight, Placed(0, "vector", size, 0, 0))
+        return None if weight is None else self._place(weight.data, weight, _vector(weight))
+
+    def reread(self, vector: Weight) -> None:
+        """Uploads the values of a vector that were changed, if it has a place here."""
+        key = _key(vector.data, vector, _vector(vector))
+        if key in self._places:
+            placed, _ = self._places[key]
+            self._device.upload(self.address(placed), dequantize(vector.format, vector.data))
 
     def numbers(self, values: NDArray[Any]) -> Placed:
         """An array, unchanged."""
@@ -171,6 +175,11 @@ class Placing:
                 )
                 grid = (-(-rows // PANEL_ROWS), units, 1)
                 self._device.launch(Launch(f"pack_{form}", grid, threads, operands_of(record)))
+
+
+def _vector(weight: Weight) -> Placed:
+    """A vector on the card, not yet placed."""
+    return Placed(0, "vector", 4 * weight.columns * len(weight.data), 0, 0)
 
 
 def _unplaced(weight: Weight) -> Placed:

@@ -17,6 +17,7 @@ class Talkie(Decoder):
         for n, block in enumerate(self.blocks):
             w, layer = Layer(self.weights, n), ops.layer(n)
             x = layer.add(block(layer, x, w), layer.scale_by(first, w.layer_output_scale))
+            x = self.steered(layer, x, n)
         return self.logits(ops, self.final_norm(ops, ops.select_outputs(x)))  # (O, V)
 
     def block(self, layer: int) -> Mixer:

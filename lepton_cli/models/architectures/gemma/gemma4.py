@@ -32,6 +32,7 @@ class Gemma4(Gemma2):
                 x = at.add(x, parts.gated(at, x, inputs, w))
             if "layer_output_scale" in w:
                 x = at.scale_by(x, w.layer_output_scale)
+            x = self.steered(at, x, n)
         return x
 
     @property

@@ -70,6 +70,7 @@ class GraniteSwitch(Granite):
         for n in range(self.layers):
             block = SwitchedBlock(self.attention(n), self.norm, self.residual_scale())
             x = block(ops.layer(n), x, Layer(self.weights, n), switched)
+            x = self.steered(ops.layer(n), x, n)
         return x
 
     def slots(self, ops: Operators, x: Array) -> ExpertChoice:
