@@ -49,7 +49,8 @@ class Pair:
     """The narrow matrices beside one of the model's, A (r, N) and B (R, r), or E of each.
 
     Beside the table of tokens, A holds a row of r numbers for each token. `factor` is alpha / r;
-    the values of `scale` (1, E) are the factor times the adapter's scale.
+    the values of `scale` (1, E) are the adapter's scale, times the factor, times `own`: where the
+    model has factors for a matrix, they multiply what is added to it, as in a merged model.
     """
 
     path: Path
@@ -58,13 +59,14 @@ class Pair:
     up: Weight
     factor: float
     scale: Weight
+    own: Floats  # (E,)
 
     @property
     def rank(self) -> int:
         return self.up.columns
 
     def rescale(self, scale: float) -> None:
-        _values(self.scale)[:] = scale * self.factor
+        _values(self.scale)[:] = np.float32(scale * self.factor) * self.own
 
     def check(self, table: Weight) -> None:
         """Raises ModelFileError unless it belongs beside the model's whole tensor."""
@@ -146,7 +148,7 @@ class Adapters:
     def __init__(self, base: GGUF | None = None, used: Sequence[Lora | ControlVector] = ()) -> None:
         """`base`: the model's file. Raises ModelFileError for adapters of another model."""
         self.used, self._base = used, base
-        self._pairs: dict[str, list[Pair]] = {}
+        self._pairs: dict[str, list[tuple[Lora, Pair]]] = {}
         self.directions: dict[int, Linear] = {}
         if base is None or not used:
             return
@@ -176,28 +178,37 @@ class Adapters:
             return forward
         return lambda ops: forward(cast(Operators, Adapted(ops, self)))
 
-    def beside(self, weight: Weight) -> Iterator[tuple[Pair, Weight]]:
+    def beside(self, weight: Weight, own: Weight | None = None) -> Iterator[tuple[Pair, Weight]]:
         """The pairs beside a weight, each with its B, or the rows of B that belong to it.
 
-        Raises ModelFileError where the weight was made of the tensor that is adapted.
+        `own`: the model's factors. Raises ModelFileError where the weight was made of the tensor
+        that is adapted.
         """
-        for pair in self._pairs.get(weight.name, ()):
-            first = self._first_row(weight)
-            if first is None or weight.experts != pair.up.experts:
+        for lora, pair in self._pairs.get(weight.name, ()):
+            first, whole = self._first_row(weight), weight.rows == pair.up.rows
+            alike = weight.experts == pair.up.experts and (own is None or whole)
+            if first is None or not alike:
                 raise pair.refused("is used in a way in which it cannot be adapted")
-            whole = weight.rows == pair.up.rows
+            pair.own[:] = 1 if own is None else dequantize(own.format, own.data).reshape(-1)
+            pair.rescale(lora.scale)
             yield pair, pair.up if whole else pair.up.part(first, first + weight.rows)
 
     def check_used(self, programs: Iterable[Program]) -> None:
         """Raises ModelFileError for a part of an adapter that the model has no use for."""
-        used = {id(use.weight) for program in programs for use in program.weights()}
-        for pair in (pair for pairs in self._pairs.values() for pair in pairs):
-            if id(pair.down) not in used:
+        used = {
+            (id(use.weight), op.outputs[0].width if op.outputs else 0)
+            for program in programs
+            for op in program.operations
+            for use in op.uses()
+        }
+        known = {weight for weight, _ in used}
+        for _, pair in (each for pairs in self._pairs.values() for each in pairs):
+            if id(pair.down) not in known:
                 raise pair.refused("is used in a way in which it cannot be adapted")
         for layer, direction in self.directions.items():
-            if id(direction.weight) not in used:
-                message = "control vectors cannot be used with this model: its layers do not hand"
-                message += f" on one row for each token (layer {layer})"
+            if (id(direction.weight), direction.weight.columns) not in used:
+                message = "control vectors cannot be used with this model: layer {layer} does not"
+                message = f"{message.format(layer=layer)} hand on one row for each token"
                 raise ModelFileError(message, "leave out --control-vector")
 
     def _add(self, base: GGUF, lora: Lora) -> None:
@@ -207,7 +218,7 @@ class Adapters:
                 message = f"{pair.path}: the model has no tensor {pair.name} to adapt"
                 raise ModelFileError(message, OTHER_MODEL)
             pair.check(weights.weight(pair.name))
-            self._pairs.setdefault(pair.name, []).append(pair)
+            self._pairs.setdefault(pair.name, []).append((lora, pair))
 
     def _open_directions(self, vector: ControlVector, width: int) -> None:
         for layer in vector.directions:
@@ -253,7 +264,7 @@ class Adapted:
 
     def linear(self, w: Linear, x: Array) -> Array:
         ops, y = self._ops, self._ops.linear(w, x)
-        for pair, up in self._adapters.beside(w.weight):
+        for pair, up in self._adapters.beside(w.weight, w.scale):
             if pair.name == TABLE:
                 raise pair.refused("is this model's output matrix too")
             narrow = ops.linear(Linear(pair.down), x)
@@ -270,7 +281,7 @@ class Adapted:
 
     def expert_linear(self, w: Linear, x: Array, chosen: ExpertChoice) -> Array:
         ops, y = self._ops, self._ops.expert_linear(w, x, chosen)
-        for pair, up in self._adapters.beside(w.weight):
+        for pair, up in self._adapters.beside(w.weight, w.scale):
             narrow = ops.expert_linear(Linear(pair.down), x, chosen)
             y = ops.add(y, ops.expert_linear(Linear(up, None, pair.scale), narrow, chosen))
         return y
@@ -309,7 +320,7 @@ def _pair(file: GGUF, name: str, alpha: float) -> Pair:
     down, up = (weights.weight(f"{name}{half}") for half in HALVES)
     factor = alpha / up.columns if alpha else 1.0
     scale = constant(f"{name}.lora_scale", np.zeros(up.experts, np.float32))
-    return Pair(file.path, name, down, up, factor, scale)
+    return Pair(file.path, name, down, up, factor, scale, np.ones(up.experts, np.float32))
 
 
 def _numbers(file: GGUF) -> list[int]:

@@ -4,11 +4,12 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lepton_cli.engine.events import Done, Event, FinishReason, Prefill, Reasoning, Stats, Text
+from lepton_cli.engine.loading.adapters import AdapterState
 from lepton_cli.engine.text.messages import Message, Segment
 from quant.errors import ContextOverflowError
 from quant.gguf import Metadata
@@ -93,6 +94,20 @@ class FakeTemplate:
 
 
 @dataclass
+class FakeAdapters:
+    """`rescaled` records the calls."""
+
+    states: tuple[AdapterState, ...] = ()
+    rescaled: list[tuple[int, float]] = field(default_factory=list)
+
+    def rescale(self, number: int, scale: float) -> None:
+        self.rescaled.append((number, scale))
+        states = list(self.states)
+        states[number] = replace(states[number], scale=scale)
+        self.states = tuple(states)
+
+
+@dataclass
 class FakeModel:
     """Each call of `stream` plays the next of `answers`; the last one is repeated.
 
@@ -125,6 +140,7 @@ class FakeModel:
     )
     tokenizer: FakeTokenizer = field(default_factory=FakeTokenizer)
     template: FakeTemplate = field(default_factory=FakeTemplate)
+    adapters: FakeAdapters = field(default_factory=FakeAdapters)
     prompts: list[str] = field(default_factory=list)
     generations: list[Any] = field(default_factory=list)
     remembered: list[tuple[int | None, int]] = field(default_factory=list)

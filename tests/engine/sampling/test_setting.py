@@ -71,8 +71,8 @@ def test_a_new_setting_is_in_the_json_of_a_run():
 
 
 def test_a_new_setting_is_in_the_audit_log(tmp_path: Path):
-    tokenizer: Any = FakeModel().tokenizer
-    log = AuditLog(tmp_path / "log", {}, tokenizer)
+    model: Any = FakeModel()
+    log = AuditLog(tmp_path / "log", model)
     list(log.log_events([1], LATER, 4, []))
     told = json.loads((tmp_path / "log").read_text())
     assert told == told | ADDED and "guesses" not in told

@@ -51,7 +51,7 @@ class Rwkv7(Decoder):
             y, values = mix(here, self.norm(here, x, w.attn_norm), w, first)
             first, x = values if n == 0 else first, here.add(x, y)
             y = self.channel(n)(here, self.norm(here, x, w[self.ffn_norm]), w)
-            x = here.add(x, y)
+            x = self.steered(here, here.add(x, y), n)
         return self.logits(ops, self.final_norm(ops, ops.select_outputs(x)))
 
     def channel(self, layer: int) -> Mixer:
