@@ -65,6 +65,7 @@ ROOMS = {  # of each package, the lower ones first: none imports from one that s
             "keys",
             "rope",
             "weights",
+            "adapters",
             "parts",
             "classifier",
             "decoder",
