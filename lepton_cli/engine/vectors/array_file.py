@@ -4,6 +4,9 @@ NumPy reads the array and leaves the line alone. A text that failed has a row of
 """
 
 import json
+import os
+import re
+import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +28,11 @@ from quant.errors import UsageError
 SCHEMA = "lepton.vectors.v1"
 LONGEST = 1 << 16  # bytes of the line behind the array
 FLOAT = np.dtype("<f4")
+MAGIC = b"\x93NUMPY\x01\x00"
+START = struct.Struct("<8sH")  # with the header's length
+HEADER = re.compile(
+    rb"\{'descr': '(<f[248])', 'fortran_order': False, 'shape': \((\d{1,15}), (\d{1,9})\), \}\s*"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,8 @@ class ArrayOutput:
         missing = np.full(self.width, np.nan, np.float32)
         for record in map(read_record, results):
             found = vectors_of(record)
-            yield missing if found is None else found[0]
+            fits = found is not None and found.shape == (1, self.width)
+            yield found[0] if found is not None and fits else missing
 
 
 def read_array(path: Path) -> tuple[Rows, Origin | None]:
@@ -105,25 +114,38 @@ def read_array(path: Path) -> tuple[Rows, Origin | None]:
 
 
 def _read(file: BinaryIO, path: Path) -> tuple[Rows, Origin | None]:
-    try:
-        rows = np.lib.format.read_array(file, allow_pickle=False)
-    except ValueError as error:
-        message = f"{path} is no array of vectors: {error}"
-        raise UsageError(message, "make one: lepton embed MODEL -f FILE -o OUT.npy") from error
-    if rows.ndim != 2 or rows.dtype.kind != "f":
-        raise UsageError(f"{path} holds {rows.dtype} of the shape {rows.shape}, no vectors")
-    return np.asarray(rows, np.float32), _origin(file.read(LONGEST))
+    """NumPy's own reader evaluates the header as Python, and fails in many ways."""
+    start = file.read(START.size)
+    header = b""
+    if len(start) == START.size and start.startswith(MAGIC):
+        header = file.read(START.unpack(start)[1])
+    found = HEADER.fullmatch(header)
+    if found is None:
+        message = f"{path} is no array of vectors (.npy)"
+        raise UsageError(message, "make one: lepton embed MODEL -f FILE -o OUT.npy")
+    kind, shape = np.dtype(found[1].decode()), (int(found[2]), int(found[3]))
+    size = os.fstat(file.fileno()).st_size - file.tell()
+    if shape[0] * shape[1] * kind.itemsize > size:
+        message = f"{path} is cut off: {size} bytes of an array of the shape {shape}"
+        raise UsageError(message, "make it anew: lepton embed MODEL -f FILE -o OUT.npy")
+    rows = np.fromfile(file, kind, shape[0] * shape[1]).reshape(shape)
+    with np.errstate(over="ignore"):
+        return rows.astype(np.float32, copy=False), _origin(file.read(LONGEST))
 
 
 def _origin(line: bytes) -> Origin | None:
     try:
         told = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(told, dict) or told.get("schema") != SCHEMA:
         return None
     kind = str(told.get("model")), str(told.get("pooling")), bool(told.get("normalized"))
-    return Origin(*kind, told.get("role"), told.get("prefixes"))
+    role, prefixes = (
+        value if isinstance(value, str) else None
+        for value in (told.get("role"), told.get("prefixes"))
+    )
+    return Origin(*kind, role, prefixes)
 
 
 def _header(rows: int, width: int) -> bytes:

@@ -45,9 +45,12 @@ def failed_record(task: Task, error: LeptonError, fingerprint: str) -> Record:
 
 
 def vectors_of(record: Mapping[str, Any]) -> Rows | None:
-    """(n, width) of a record; None of one that failed."""
-    found = record.get("embedding")
-    return None if found is None else np.atleast_2d(np.array(found, np.float32))
+    """(n, width) of a record; None of one that failed, or that somebody wrote by hand."""
+    try:
+        found = np.atleast_2d(np.array(record["embedding"], np.float32))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return found if found.ndim == 2 and found.size else None
 
 
 class NumberOutput(LineOutput):
