@@ -56,6 +56,14 @@ PART_SUM_BYTES = 2 * HALF_SUM_BYTES
 BLOCK_BYTES = PARTS_AT_ONCE * BLOCK_ACTIVATION_BYTES + 2 * PART_SUM_BYTES
 MATRIX_SCRATCH_BYTES = ITEMS_UNPACKED_BYTES + ITEMS_TOTAL_BYTES + BLOCK_BYTES
 
+LARGEST = 64  # how many logits of a row are ranked for the host
+
+
+def maxima_room(width: int) -> int:
+    """How many float32 a thread needs to rank a row of logits: their blocks, and a register."""
+    return width // 64 + 32
+
+
 TILE_LIMIT = 16  # the most queries of a rung's attention tile, which is a power of two
 # what attention knows of a query: the range of positions it attends to, its own (int32), and its
 # head's slope (float32)

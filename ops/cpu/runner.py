@@ -13,7 +13,7 @@ from ops.cpu import layout as record
 from ops.cpu.executor import Executor
 from ops.cpu.formats import bf16_formats, kernel_formats, quantized_formats
 from ops.cpu.instruction_sets.rung import Rung
-from ops.cpu.lower import SCRATCH, Call, Lowering, encode, scratch_bytes
+from ops.cpu.lower import SCRATCH, Call, Lowering, encode, rows, scratch_bytes
 from ops.cpu.objects import ObjectStore
 from ops.cpu.records import Record
 from ops.cpu.rules.table import lower
@@ -22,6 +22,7 @@ from ops.cpu.weights.files import WeightFiles
 from ops.cpu.weights.packing import Packed, Packing
 from ops.fusion import fuse, fuse_merged_gates
 from ops.interface import Step, Weight
+from ops.logits import Logits, RankedLogits
 from ops.machine import available_memory
 from ops.memory_plan import Limits, plan
 from ops.narrowing import narrow
@@ -33,6 +34,8 @@ from ops.state.blocks import BlockPool
 from ops.state.formats import CacheType
 from ops.state.layout import StateLayout
 from ops.state.sequence import SequenceState, reserve
+
+RANKED_WIDTH = 4096  # of logits; NumPy ranks fewer as fast as threads meet once more
 
 Records = list[tuple[str, Record, bool]]  # kernel, operands, whether a barrier comes first
 
@@ -105,7 +108,9 @@ class CpuRunner:
         self._kernels = kernels  # owns the code
         self._step = np.zeros(2 * record.STEP_FIELDS, np.int64)
         calls = [lower(self._lowering, operation) for operation in operations]
-        kernels.prepare(["replay", "pack", "advise", *(call.kernel for call in calls)])
+        self._ranks = program.output.kind == "logits" and self._wanted.width >= RANKED_WIDTH
+        names = ["replay", "pack", "advise", *["largest"] * self._ranks]
+        kernels.prepare([*names, *(call.kernel for call in calls)])
         places, size = plan(operations, limits, self._wanted, self._given)
         self._place(places, size, most_scratch(operations, limits) * threads)
         self._executor = Executor(kernels, threads)
@@ -116,11 +121,14 @@ class CpuRunner:
             (call.kernel, self._operands(call), wait)
             for call, wait in zip(calls, waits, strict=True)
         ]
-        self._program = self._assembled(self._records)
+        self._ids = np.zeros((limits.rows(self._wanted), record.LARGEST), np.int32)
+        self._values = np.zeros(self._ids.shape, np.float32)
+        self._ranking = self._ranking_call()
+        self._program = self._assembled([*self._records, *self._ranking])
 
     def run(
         self, step: Step, states: Sequence[SequenceState], interrupt: threading.Event | None = None
-    ) -> NDArray[np.float32]:
+    ) -> Logits:
         """The program's output, (O, V) logits, valid until the next step.
 
         `states` has one for each sequence of the step.
@@ -130,7 +138,11 @@ class CpuRunner:
         assert len(step.tokens) <= self.limits.tokens and len(step.outputs) <= self.limits.outputs
         self._enter(step, states)
         self._replay(self._program, interrupt)
-        return self._rows(self._wanted, step)
+        logits = self._rows(self._wanted, step)
+        if not self._ranks:
+            return logits
+        count = len(logits)
+        return RankedLogits(lambda: logits, (self._ids[:count], self._values[:count]))
 
     def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:
         """A step with all threads meeting after each operator. Raises UsageError, OutOfMemoryError.
@@ -179,8 +191,8 @@ class CpuRunner:
             if self._reads_ends:
                 arrays.append(_fill_ends(fields_of_outputs, step.ends()[step.outputs]))
         self._step_arrays = step, of_outputs, tables, arrays
-        for buffer, rows in zip(self._given, step.given, strict=True):
-            self._rows(buffer, step)[:] = rows
+        for buffer, given in zip(self._given, step.given, strict=True):
+            self._rows(buffer, step)[:] = given
         if self.pool.layout.slots:
             addresses = [self.pool.slots_address(state.slots) for state in states]
             self._slots = np.array(addresses, np.int64)
@@ -197,6 +209,17 @@ class CpuRunner:
         base = -(-self._memory.ctypes.data // 64) * 64
         self._addresses = {buffer: base + place for buffer, place in places.items()}
         self._addresses[SCRATCH] = base + size
+
+    def _ranking_call(self) -> Records:
+        """The call that ranks the logits, where it is made."""
+        if not self._ranks:
+            return []
+        width = self._wanted.width
+        self._maxima = np.zeros((self._executor.threads, record.maxima_room(width)), np.float32)
+        arrays = (self._ids, self._values, self._maxima)
+        places = self._addresses[self._wanted], *(array.ctypes.data for array in arrays)
+        sizes = width, self._maxima.strides[0], rows(self._wanted)[0]
+        return [("largest", Record([*places, *sizes]), True)]
 
     def _begin_packing(self) -> None:
         """Starts packing; the first step waits for its end, so Python goes on meanwhile."""

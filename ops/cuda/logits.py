@@ -6,7 +6,7 @@ import numpy as np
 
 from ops.cuda.device.device import Device, Launch
 from ops.cuda.kernels.largest import KEPT, MOST, STRETCH, THREADS
-from ops.logits import DeviceLogits, Ids, Values
+from ops.logits import Ids, RankedLogits, Values
 
 PAIR_BYTES, SHARED = 8, 8 * STRETCH
 
@@ -29,9 +29,9 @@ class CardLogits:
         """Launches that find the largest logits of `count` rows."""
         return [launch for launch, _ in self._stages(count)] if count else []
 
-    def rows(self, count: int) -> DeviceLogits:
+    def rows(self, count: int) -> RankedLogits:
         """Waits for the launches."""
-        return DeviceLogits(lambda: self._all(count), self._largest(count))
+        return RankedLogits(lambda: self._all(count), self._largest(count))
 
     def found(self, count: int) -> int:
         """The address of the largest: (count, 64) pairs of a key and an id."""

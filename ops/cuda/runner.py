@@ -27,7 +27,7 @@ from ops.cuda.rules.table import lower
 from ops.drawing import DrawPlan
 from ops.fusion import fuse
 from ops.interface import Interrupted, Step, Weight
-from ops.logits import DeviceLogits
+from ops.logits import RankedLogits
 from ops.memory_plan import Limits, plan
 from ops.needs import Needs, needs_of
 from ops.operations.attention import Attention
@@ -124,7 +124,7 @@ class CudaRunner:
         step: Step,
         states: Sequence[SequenceState],
         interrupt: threading.Event | None = None,
-    ) -> Floats | DeviceLogits:
+    ) -> Floats | RankedLogits:
         """The program's output, (O, V) logits.
 
         Raises Interrupted, OutOfMemoryError, LeptonError.
@@ -143,7 +143,7 @@ class CudaRunner:
             raise Interrupted
         return output
 
-    def _output(self, counts: Counts) -> Floats | DeviceLogits:
+    def _output(self, counts: Counts) -> Floats | RankedLogits:
         """Waits for the step. Only the largest logits are fetched; all of them on request."""
         wanted, rows = self._wanted, counts.rows(self._wanted)
         if not rows:

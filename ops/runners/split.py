@@ -101,7 +101,7 @@ class SplitRunner:
         """Raises Interrupted, OutOfMemoryError, LeptonError."""
         reserve(step, states)
         parts = [[self.pool.part(state, device) for state in states] for device in range(2)]
-        crossing = self._first.run(step, parts[0], interrupt)
+        crossing = np.asarray(self._first.run(step, parts[0], interrupt))
         return self._second.run(replace(step, given=(crossing,)), parts[1], interrupt)
 
     def profile(self, step: Step, states: Sequence[SequenceState]) -> list[OperatorTime]:

@@ -11,7 +11,7 @@ from ops.cuda.drawing import CardDrawing
 from ops.cuda.logits import CardLogits
 from ops.cuda.lowering.records import Counts, RecordAddresses
 from ops.interface import Linear, Step
-from ops.logits import DeviceLogits
+from ops.logits import RankedLogits
 from ops.memory_plan import Limits
 from ops.state.sequence import SequenceState
 
@@ -44,7 +44,7 @@ class Bench:
         for launch in self.logits.launches(self.rows):
             self.card.launch(launch)
 
-    def found(self) -> DeviceLogits:
+    def found(self) -> RankedLogits:
         return self.logits.rows(self.rows)
 
     def draw(self, plan, numbers) -> np.ndarray:

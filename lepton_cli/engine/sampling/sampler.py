@@ -43,7 +43,7 @@ from lepton_cli.engine.sampling.setting import (
     setting,
 )
 from ops.drawing import DrawPlan
-from ops.logits import DeviceLogitsRow, RowLogits
+from ops.logits import RankedLogitsRow, RowLogits
 from quant.errors import ConstraintError, ModelFileError, UsageError
 
 T = TypeVar("T")
@@ -304,7 +304,7 @@ class Sampler:
 
         Raises ConstraintError if mask and bans leave no token.
         """
-        candidates = self._from_card(logits) if isinstance(logits, DeviceLogitsRow) else None
+        candidates = self._from_largest(logits) if isinstance(logits, RankedLogitsRow) else None
         if candidates is None:
             candidates = self._allowed(np.asarray(logits))
         decided = self._greedy and len(candidates) == 1
@@ -382,14 +382,16 @@ class Sampler:
         cold = "temperature" in names and s.temperature <= 0 and s.dynatemp_range == 0
         self._greedy = cold and KEEP_BEST.issuperset(names)
 
-    def _from_card(self, row: DeviceLogitsRow) -> Candidates | None:
-        """The tokens that top_k or greedy decoding keeps, chosen by the card; None if it cannot."""
+    def _from_largest(self, row: RankedLogitsRow) -> Candidates | None:
+        """The tokens that top_k or greedy decoding keeps; None if they have to be searched."""
         count = 1 if self._greedy else self._sampling.top_k
         if self._mask or not self._narrows:
             return None
         ids, values = row.largest()
         if not np.isfinite(values[0]):
             return None  # the whole row will be checked
+        if self._greedy and ids[0] < len(self._all_ids) and int(ids[0]) not in self._excluded:
+            return Candidates(ids[:1], values[:1])
         usable = (ids < len(self._all_ids)) & ~np.isin(ids, self._never)
         chosen = np.flatnonzero(usable)[:count]
         if len(chosen) < min(count, len(self._ids)):

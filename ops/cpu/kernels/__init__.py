@@ -31,6 +31,7 @@ from ops.cpu.kernels import (
 from ops.cpu.kernels.attention import attend as attention
 from ops.cpu.kernels.attention import cached, heads
 from ops.cpu.kernels.formats.panels import bf16_panel
+from ops.cpu.kernels.output import largest
 from ops.cpu.kernels.simd import operations as simd
 from ops.cpu.kernels.simd import vectors
 from ops.cpu.kernels.simd.compiler import target
@@ -76,6 +77,7 @@ KERNELS: dict[str, Callable[..., None]] = {
     "advise": packing.advise,
     "nothing": replay.nothing,
     "replay": replay.replay,
+    "largest": largest.largest,
     "limit_read": limits.read,
     "limit_multiply": limits.multiply,
     "limit_multiply_bf16": limits.multiply_floats,

@@ -23,6 +23,7 @@ from lepton_cli.engine.sampling.sampler import (
     parse_sampling_sequence,
 )
 from lepton_cli.engine.sampling.setting import settings_of
+from ops.logits import Logits, RankedLogits
 from quant.errors import ModelFileError, UsageError
 from quant.gguf import Metadata, Value
 
@@ -74,7 +75,7 @@ def some_logits(steps: int, size: int = V) -> NDArray[np.float32]:  # (steps, si
     return ((numbers * 7919 % 331 - 165) / 32).astype(np.float32)
 
 
-def drawn(sampling: Sampling, logits: NDArray[np.float32], **rules: Any) -> list[int]:
+def drawn(sampling: Sampling, logits: Logits, **rules: Any) -> list[int]:
     sampler, tokens = Sampler(sampling, Letters(), **rules), []
     for row in logits:
         tokens.append(sampler.sample(row))
@@ -211,6 +212,21 @@ def test_bad_author_defaults_name_file_and_key(key: str, value: Value) -> None:
         advised(**{key: value})
     assert "m.gguf" in refused.value.message
     assert f"general.sampling.{key}" in refused.value.message
+
+
+@pytest.mark.parametrize("kept", [V, 20, 2])
+@pytest.mark.parametrize("ignore_eos", [False, True])
+@pytest.mark.parametrize(
+    "sampling", [*CHAINS.values(), Sampling(temperature=0), Sampling(seed=5, top_k=15)]
+)
+def test_ranked_logits_draw_the_same_tokens(
+    sampling: Sampling, ignore_eos: bool, kept: int
+) -> None:
+    logits = some_logits(100)
+    ids = np.argsort(-logits, axis=1, kind="stable")[:, :kept].astype(np.int32)
+    ranked = RankedLogits(lambda: logits, (ids, np.take_along_axis(logits, ids, 1)))
+    want = drawn(sampling, logits, ignore_eos=ignore_eos)
+    assert drawn(sampling, ranked, ignore_eos=ignore_eos) == want
 
 
 # the chain
