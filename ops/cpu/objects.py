@@ -26,7 +26,7 @@ from quant.errors import LeptonError
 STORES_OBJECTS = sys.platform == "linux"  # undefined symbols are read from ELF only
 LIBM = "libm.so.6"  # glibc's; on other systems its functions are in libc or linked to Python
 SHAPES = "shapes"  # the note of which shape is faster
-GAIN = 1.03  # of the second shape, for which it is taken
+GAIN = 1.05  # of the second shape, for which it is taken
 COLD_PATHS = ("numba_", "NRT_", "Py", "_Py")  # called on a kernel's error paths only
 
 
