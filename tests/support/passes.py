@@ -32,6 +32,12 @@ def few(kinds: Iterable[str]) -> list[Any]:
     return [pytest.param(kind, marks=[] if kind in FEW else rest) for kind in sorted(kinds)]
 
 
+def few_at_length(kinds: Iterable[str]) -> list[Any]:
+    """The same for tests that compile kernels of their own: exhaustive, and weekly beyond `FEW`."""
+    usual, rest = pytest.mark.exhaustive, pytest.mark.weekly
+    return [pytest.param(kind, marks=usual if kind in FEW else rest) for kind in sorted(kinds)]
+
+
 def kernel_folder() -> Path:
     return Path(os.environ["XDG_CACHE_HOME"]) / "lepton" / "kernels"
 
