@@ -72,7 +72,7 @@ UNSPACED_SCRIPTS = (  # Han, kana, radicals; Thai, Lao, Khmer, Burmese; Hangul
     r"\uac00-\ud7af\u1100-\u11ff]+"
 )
 CASED_SCRIPTS = (
-    r"\s?["
+    r"(?=\s?\p{L})\s?["  # the look-ahead says nothing new, but fails sooner than the class
     r"A-Za-z\u00b5\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u01ba\u01bc-\u01bf\u01c4-\u0293\u0295-\u02af"
     r"\u0370-\u0373\u0376\u0377\u037b-\u037d\u037f\u0386\u0388-\u038a\u038c\u038e-\u03a1"
     r"\u03a3-\u03f5\u03f7-\u0481\u048a-\u052f\u0531-\u0556\u10a0-\u10c5\u13a0-\u13f5\u13f8-\u13fd"

@@ -10,6 +10,7 @@ from lepton_cli.engine.text.tokenizer.vocabulary import TokenType, Vocabulary
 from quant.gguf import Metadata
 
 BLANK = " \t\n\v\f\r"
+BEGINNING = 8  # characters that are searched first: many of thousands of tokens share them
 OPEN, CLOSED = b"\0", b"\1"
 TRUSTED, UNTRUSTED = OPEN, CLOSED
 
@@ -74,14 +75,16 @@ class Splitter:
 
     def __init__(self, special: Sequence[SpecialText]) -> None:
         self._special = sorted(special, key=lambda found: -len(found.text.encode()))
+        self._beginnings = {found.text[:BEGINNING] for found in special}
 
     def split(self, text: str, trust: bytes) -> list[Fragment]:
         """The text's fragments in order; `trust` has one byte per character."""
-        closed = Closed(trust)
+        closed, letters = Closed(trust), frozenset(text)
+        present = {each for each in self._beginnings if letters.issuperset(each) and each in text}
         spans = [
             span
             for special in self._special
-            if special.text in text
+            if special.text[:BEGINNING] in present
             for span in _spans(text, special, closed)
         ]
         fragments, begin = list[Fragment](), 0
