@@ -37,7 +37,7 @@ from ops.interface import (
     Weight,
     check_widths,
 )
-from quant.errors import ModelFileError
+from quant.errors import ModelFileError, UsageError
 from quant.format import dequantize
 from quant.gguf import GGUF
 
@@ -129,6 +129,16 @@ class Decoder:
 
     def embed(self, ops: Operators) -> Array:
         return ops.embed(self.embedding)
+
+    def embed_positions(self, ops: Operators) -> Array:
+        """A learned row for each position. Raises UsageError for a context beyond the table."""
+        table = self.weights.weight("position_embd.weight")
+        if table.rows < self.context:
+            message = f"{table.name} has {table.rows} rows for a context of {self.context}"
+            trained = self.keys.positive("context_length")
+            kind = UsageError if self.context > trained else ModelFileError
+            raise kind(message, f"use -c {table.rows} or less")
+        return ops.embed_positions(table)
 
     def block(self, layer: int) -> Mixer:
         return PreNorm(self.mixer(layer), self.channel(layer), self.norm, self.ffn_norm)

@@ -8,11 +8,12 @@ from make_gguf import write_model
 from passes import ids_of, logits_of, nmse
 from presets_gguf import PRESETS
 
+import lepton_cli
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.models.parts.attention import falling_slopes
 from ops.operations.attention import Attention, Rotate
 from ops.operations.norms import RmsNorm
-from quant.errors import ModelFileError
+from quant.errors import ModelFileError, UsageError
 from quant.format import FORMATS
 from quant.gguf import GGUF
 
@@ -214,9 +215,10 @@ def test_a_missing_window_is_named(tmp_path, preset):
     assert key in refused(write_model(tmp_path / "m.gguf", preset, metadata={key: None}))
 
 
-def test_a_model_that_also_looks_ahead_is_refused(tmp_path):
+def test_a_model_that_also_looks_ahead_does_not_generate(tmp_path):
     path = write_model(tmp_path / "m.gguf", metadata={"llama.attention.causal": False})
-    assert "llama.attention.causal is false" in refused(path)
+    with pytest.raises(UsageError, match=r"is an encoder \(llama\)"):
+        lepton_cli.load(path, pooling=None)
 
 
 @pytest.mark.parametrize("entries", [[4], [4, 4, 4]])

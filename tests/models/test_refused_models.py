@@ -12,9 +12,10 @@ from quant.errors import ModelFileError
 from quant.format import FORMATS
 from quant.gguf import GGUF, Tensor
 
-# as many rows as tokens, or positions
-FREE = ("token_embd.weight", "position_embd.weight")
+# as many rows as tokens, positions, or kinds of texts
+FREE = ("token_embd.weight", "position_embd.weight", "token_types.weight")
 OPTIONAL = ("output.weight", "position_embd.weight", ".bias", "ssm_norm.weight")
+OPTIONAL += ("token_types.weight",)
 OPTIONAL += ("attn_gate.weight", "attn_v.weight")
 
 
@@ -153,8 +154,18 @@ def test_a_layer_norm_without_its_bias_is_refused(tmp_path, preset, name):
         loading.build(file, 256)
 
 
-def test_a_model_that_is_not_causal_is_refused(tmp_path):
-    metadata = {"lfm2.attention.causal": False}
-    file = GGUF.open(write_model(tmp_path / "m.gguf", "lfm2", metadata=metadata))
-    with pytest.raises(ModelFileError, match=r"lfm2\.attention\.causal is false"):
+@pytest.mark.parametrize("preset", ["lfm2moe", "gemma2"])
+def test_a_model_whose_layers_cannot_see_whole_texts_is_refused_without_causal_attention(
+    tmp_path, preset
+):
+    metadata = {f"{preset}.attention.causal": False}
+    file = GGUF.open(write_model(tmp_path / "m.gguf", preset, metadata=metadata))
+    with pytest.raises(ModelFileError, match=rf"{preset}\.attention\.causal is false"):
+        loading.build(file, 256)
+
+
+def test_kinds_of_texts_of_another_width_are_refused(tmp_path):
+    narrow = {"token_types.weight": np.ones((2, 32), np.float32)}
+    file = GGUF.open(write_model(tmp_path / "m.gguf", "bert", tensors=narrow))
+    with pytest.raises(ModelFileError, match=r"token_types\.weight has the width 32"):
         loading.build(file, 256)

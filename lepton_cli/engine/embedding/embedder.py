@@ -17,6 +17,7 @@ from lepton_cli.models.pooling import Pool
 from ops.interface import BLOCK, Step
 from ops.runners.chain import OutputRunner
 from ops.state.sequence import SequenceState
+from quant.errors import ModelFileError
 
 MOST_AT_ONCE = 64  # texts in a pass: each takes a block of the cache
 
@@ -88,7 +89,11 @@ class Embedder:
         finally:
             for state in states:
                 state.clear()
-        return self._through_head([pooled(self.pool, each) for each in rows])
+        found = self._through_head([pooled(self.pool, each) for each in rows])
+        if not all(np.isfinite(each).all() for each in found):
+            hint = "the file is probably damaged: compare its size and checksum with the source"
+            raise ModelFileError("the model gave no usable vector", hint)
+        return found
 
     def _rows_of_several(
         self,

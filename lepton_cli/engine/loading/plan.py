@@ -25,6 +25,7 @@ from ops.interface import BLOCK
 from ops.machine import MemoryLimit
 from ops.memory_plan import Limits
 from ops.needs import Needs
+from ops.operations.attention import Attention
 from ops.program import Program
 from ops.state.blocks import MAX_CHECKPOINTS
 from ops.state.formats import CacheType
@@ -197,6 +198,7 @@ def _record(
         decoder.directions = adapters.directions
         gives: Literal["logits", "hidden"] = "logits" if decoder.generates else "hidden"
         program = adapters.recorded(decoder.forward, file, gives)
+        check_seen(decoder, program)
         tokens = decoder.embedding
         if decoder.generates and program.output.buffer.width != tokens.rows:
             message = f"output.weight has {program.output.buffer.width} rows"
@@ -215,6 +217,18 @@ def naming(file: GGUF, *others: Path) -> Iterator[None]:
         if any(str(path) in error.message for path in (file.path, *others)):
             raise
         raise ModelFileError(f"{file.path}: {error.message}", error.hint) from error
+
+
+def check_seen(decoder: Decoder, program: Program) -> None:
+    """Raises ModelFileError where a file wants tokens to see those behind them, and layers cannot.
+
+    Recurrent layers read what is before a token; what a decoder's windows are then is not known.
+    """
+    if decoder.sees == type(decoder).sees:
+        return
+    heads = [op.heads for op in program.operations if isinstance(op, Attention)]
+    if any(each.window is not None for each in heads) or len(program.states) > len(program.pages):
+        raise decoder.keys.error("attention.causal", "is false: not all layers can see whole texts")
 
 
 def check_all_used(decoder: Decoder) -> None:

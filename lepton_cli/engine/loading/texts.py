@@ -41,6 +41,7 @@ class TextModel:
                 message = f"{file.path} is no reranker: it has no matrices cls and cls.output"
                 raise UsageError(message, "compare its vectors: lepton embed, lepton similar")
             body = adapters.recorded(decoder.hidden, file, "hidden")
+            loading.check_seen(decoder, body)
             head = adapters.recorded(pool.head, file, "hidden") if pool.has_head else None
             programs = [body] if head is None else [body, head]
             if decoder.generates:  # asks for the tensors that only generation needs

@@ -10,7 +10,7 @@ from passes import ids_of
 import lepton_cli
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import open_model
-from quant.errors import ContextOverflowError, UsageError
+from quant.errors import ContextOverflowError, ModelFileError, UsageError
 
 LENGTHS = (1, 7, 200, 30, 2, 90, 64, 33, 5, 128)
 TEXTS = [ids_of(length, seed) for seed, length in enumerate(LENGTHS)]
@@ -98,6 +98,21 @@ def test_a_decoder_whose_file_names_no_pooling_needs_one(folder):
     assert "--pooling mean" in caught.value.hint
     with model_of(folder, "llama", None) as model, pytest.raises(UsageError, match="to generate"):
         model.embed("hello")
+
+
+def test_a_context_beyond_the_table_of_positions_is_refused(folder):
+    model_of(folder, "bert").close()
+    options = LoadOptions("cpu", ctx=300, pooling="file")
+    with pytest.raises(UsageError, match="has 256 rows for a context of 300") as caught:
+        open_model(folder / "bert.gguf", options)
+    assert caught.value.hint == "use -c 256 or less"
+
+
+def test_a_damaged_model_gives_no_vectors(tmp_path):
+    infinite = {"token_embd_norm.bias": np.full(64, np.inf, np.float32)}
+    path = write_model(tmp_path / "damaged.gguf", "bert", tensors=infinite)
+    with lepton_cli.load(path) as model, pytest.raises(ModelFileError, match="no usable vector"):
+        model.embed([[5, 6]])
 
 
 def test_an_encoder_does_not_answer_and_says_what_to_use(folder):

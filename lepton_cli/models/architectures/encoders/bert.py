@@ -5,7 +5,7 @@ from typing import ClassVar
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.parts.block import Mixer, SumNorm, ones_like
 from lepton_cli.models.parts.feed_forward import Ungated
-from ops.interface import Activation, Array, Operators, Rope
+from ops.interface import Activation, Array, Operators, Rope, check_widths
 
 
 class Bert(Decoder):
@@ -21,9 +21,10 @@ class Bert(Decoder):
         x = super().embed(ops)
         if "token_types" in self.weights:
             kind = self.weights["token_types"].part(0, 1)
+            check_widths(kind.weight.name, kind.weight.columns, self.width)
             x = ops.add(x, ops.scale_by(ones_like(ops, x), kind))
         if "position_embd" in self.weights:
-            x = ops.add(x, ops.embed_positions(self.weights.weight("position_embd.weight")))
+            x = ops.add(x, self.embed_positions(ops))
         return self.norm(ops, x, self.weights["token_embd_norm"])
 
     def block(self, layer: int) -> Mixer:
