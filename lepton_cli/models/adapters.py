@@ -19,7 +19,7 @@ from lepton_cli.models.keys import Keys
 from lepton_cli.models.weights import INCOMPLETE, Weights, constant
 from ops.interface import Array, ExpertChoice, Linear, Operators, Weight
 from ops.program import Program
-from quant.errors import ModelFileError
+from quant.errors import ModelFileError, UsageError
 from quant.format import dequantize
 from quant.gguf import GGUF, Metadata
 
@@ -127,13 +127,18 @@ class ControlVector:
 
     @classmethod
     def of(cls, file: GGUF, scale: float, layers: tuple[int, int] | None) -> "ControlVector":
-        """`layers` None: all. Raises ModelFileError for a file of another kind."""
-        first, last = layers or (1, max(_numbers(file)))
-        weights, found = Weights(file), dict[int, Floats]()
-        for number in _numbers(file):
+        """`layers` None: all. Raises ModelFileError for a damaged file, UsageError for layers of
+        which it has none."""
+        numbers, weights, found = _numbers(file), Weights(file), dict[int, Floats]()
+        first, last = layers or (1, max(numbers))
+        for number in numbers:
             weight = weights.weight(f"{DIRECTION}{number}")
             if first <= number <= last:
                 found[number] = dequantize(weight.format, weight.data).reshape(-1)
+        if not found:
+            message = f"{file.path}: the control vector has no direction for layers {first} to"
+            hint = f"its layers are {min(numbers)} to {max(numbers)}"
+            raise UsageError(f"{message} {last}", hint)
         return cls(file.path, found, (first, last), scale)
 
     @property
@@ -193,8 +198,11 @@ class Adapters:
             pair.rescale(lora.scale)
             yield pair, pair.up if whole else pair.up.part(first, first + weight.rows)
 
-    def check_used(self, programs: Iterable[Program]) -> None:
-        """Raises ModelFileError for a part of an adapter that the model has no use for."""
+    def check_used(self, programs: Iterable[Program], further: range) -> None:
+        """Raises ModelFileError for a part of an adapter that the model has no use for.
+
+        `further` are the numbers of blocks that only guess tokens and may be left out.
+        """
         used = {
             (id(use.weight), op.outputs[0].width if op.outputs else 0)
             for program in programs
@@ -203,7 +211,8 @@ class Adapters:
         }
         known = {weight for weight, _ in used}
         for _, pair in (each for pairs in self._pairs.values() for each in pairs):
-            if id(pair.down) not in known:
+            guesses = pair.name.startswith(tuple(f"blk.{number}." for number in further))
+            if id(pair.down) not in known and not guesses:
                 raise pair.refused("is used in a way in which it cannot be adapted")
         for layer, direction in self.directions.items():
             if (id(direction.weight), direction.weight.columns) not in used:

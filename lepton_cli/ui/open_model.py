@@ -9,6 +9,7 @@ from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.loading.placement import GpuLayers
 from lepton_cli.engine.loading.plan import LoadOptions, SpecType
 from lepton_cli.engine.model import Model
+from lepton_cli.ui.arguments.adapters import adapters_of, lora_of
 from lepton_cli.ui.arguments.options.chat import ConversationOptions
 from lepton_cli.ui.arguments.options.model import ModelOptions
 from lepton_cli.ui.arguments.options.texts import PoolingChoice, TextModelOptions
@@ -48,6 +49,7 @@ def open_for_texts(
         threads=options.threads if options.threads > 0 else None,
         ctx=options.ctx_size or None,
         ubatch=options.ubatch_size,
+        adapters=lora_of(options),
         pooling=pooling,
     )
     on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
@@ -64,6 +66,8 @@ def _tell(model: Model, options: ModelOptions | TextModelOptions) -> None:
     if options.verbose:
         if model.gpu:
             note(str(model.gpu))
+        for adapter in model.adapters.states:
+            note(str(adapter))
         note(
             f"{model.name}: {model.architecture}, backend {model.backend}, "
             f"threads {model.threads} ({model.threads_reason}), "
@@ -114,6 +118,21 @@ def load_options(options: ModelOptions, talk: ConversationOptions) -> LoadOption
         checkpoints=options.ctx_checkpoints,
         template=one_text("--chat-template", talk.chat_template, talk.chat_template_file),
         spec_types=spec_types(options.spec_type, has_draft=options.model_draft is not None),
+        adapters=adapters_of(options),
+    )
+
+
+def without_adapters(options: ModelOptions) -> ModelOptions:
+    """The options for another model; says so where that matters."""
+    if adapters_of(options):
+        note("the adapters stay with the former model: they were not made for this one")
+    return replace(
+        options,
+        lora=None,
+        lora_scaled=None,
+        control_vector=None,
+        control_vector_scaled=None,
+        control_vector_layer_range=None,
     )
 
 
@@ -146,7 +165,7 @@ def spec_types(text: str, *, has_draft: bool) -> tuple[SpecType, ...] | Literal[
 def draft_options(wanted: LoadOptions) -> LoadOptions:
     """The options of a draft model: a number of GPU layers is not passed on, except 0."""
     layers: GpuLayers = 0 if wanted.gpu_layers == 0 else "auto"
-    return replace(wanted, prefixes=0, gpu_layers=layers, spec_types=())
+    return replace(wanted, prefixes=0, gpu_layers=layers, spec_types=(), adapters=())
 
 
 def gpu_layers(text: str) -> GpuLayers:

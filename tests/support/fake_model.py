@@ -100,6 +100,9 @@ class FakeAdapters:
     states: tuple[AdapterState, ...] = ()
     rescaled: list[tuple[int, float]] = field(default_factory=list)
 
+    def record(self) -> dict[str, Any]:
+        return {}
+
     def rescale(self, number: int, scale: float) -> None:
         self.rescaled.append((number, scale))
         states = list(self.states)

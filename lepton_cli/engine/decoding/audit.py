@@ -157,15 +157,8 @@ class AuditLog:
 
 
 def _described(model: LoggedModel) -> dict[str, Plain]:
-    described: dict[str, Plain] = {
-        "name": model.name,
-        "path": str(model.path),
-        "identity": model.identity,
-    }
-    used = model.adapters.states
-    if used:
-        described["adapters"] = [{"path": str(one.path), "scale": one.scale} for one in used]
-    return described
+    named = {"name": model.name, "path": str(model.path), "identity": model.identity}
+    return {**named, **model.adapters.record()}
 
 
 def _check_log(path: Path, handle: int) -> None:

@@ -52,6 +52,8 @@ class ClusterModel:
         """
         if load.backend == "cuda":
             raise UsageError("a cluster computes on CPUs", "leave out --backend cuda")
+        if load.adapters:
+            raise UsageError("adapters do not run on a cluster yet", "leave out --cluster")
         self._connection, self._load = connection, load
         self._file = GGUF.open(resolve(name))
         self.backend = "cpu" if load.backend == "auto" else load.backend

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from lepton_cli.engine.library.identity import SourceFile
+from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.sizes import counted, gigabytes
 from lepton_cli.models.adapters import OTHER_MODEL, Adapters, ControlVector, Forward, Lora
 from lepton_cli.models.keys import FLOAT32_MAX
@@ -44,6 +45,7 @@ class AdapterState:
     path: Path
     scale: float
     about: str
+    given: float = 1.0  # the scale that it was opened with
 
     @property
     def name(self) -> str:
@@ -95,7 +97,9 @@ class BoundAdapters(Adapters):
             )
         super().__init__(base, found)
         self.sources: tuple[Source, ...] = tuple(map(AdapterSource, files, found))
-        self._bytes = [file.file_bytes for file in files]
+        self._given = [
+            (file.file_bytes, each.scale) for file, each in zip(files, found, strict=True)
+        ]
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -110,8 +114,8 @@ class BoundAdapters(Adapters):
     @property
     def states(self) -> tuple[AdapterState, ...]:
         return tuple(
-            AdapterState(each.path, each.scale, f"{each.about}, {gigabytes(size)}")
-            for each, size in zip(self.used, self._bytes, strict=True)
+            AdapterState(each.path, each.scale, f"{each.about}, {gigabytes(size)}", scale)
+            for each, (size, scale) in zip(self.used, self._given, strict=True)
         )
 
 
@@ -137,6 +141,11 @@ class LiveAdapters:
     @property
     def states(self) -> tuple[AdapterState, ...]:
         return self._bound.states
+
+    def record(self) -> dict[str, Plain]:
+        """A field of a record of the model: none without adapters."""
+        used: list[Plain] = [{"path": str(one.path), "scale": one.scale} for one in self.states]
+        return {"adapters": used} if used else {}
 
     def rescale(self, number: int, scale: float) -> None:
         """Gives the adapter of this number, from 0, another scale. Raises UsageError."""

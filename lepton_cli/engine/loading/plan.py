@@ -185,9 +185,7 @@ def _nearest(file: GGUF, name: str) -> str:
 
 def build(file: GGUF, context: int, adapters: BoundAdapters = NO_ADAPTERS) -> Program:
     """Records the model's program; checks that every tensor is used and every shape fits."""
-    program = _record(architecture(file), file, context, adapters)
-    adapters.check_used([program])
-    return program
+    return _record(architecture(file), file, context, adapters)
 
 
 def _record(
@@ -205,6 +203,7 @@ def _record(
             message += f", {tokens.name} {tokens.rows}"
             raise ModelFileError(message)
     check_all_used(decoder)
+    adapters.check_used([program], decoder.further_blocks)
     return program
 
 

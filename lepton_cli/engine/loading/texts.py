@@ -47,7 +47,7 @@ class TextModel:
             if decoder.generates:  # asks for the tensors that only generation needs
                 programs.append(adapters.recorded(decoder.forward, file))
         loading.check_all_used(decoder)
-        adapters.check_used(programs)
+        adapters.check_used(programs, decoder.further_blocks)
         return cls(body, pool, head)
 
 

@@ -15,7 +15,7 @@ from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import typed_prompt
 from lepton_cli.ui.arguments.settings import generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
-from lepton_cli.ui.open_model import keep_weights, open_model
+from lepton_cli.ui.open_model import keep_weights, open_model, without_adapters
 from lepton_cli.ui.repl import repl
 from lepton_cli.ui.repl.dialogue import ChatOptions
 from lepton_cli.ui.terminal.notes import note
@@ -75,9 +75,13 @@ def start_chat(request: ChatRequest) -> int:
     """Returns the exit code; raises LeptonError."""
     how, talk = request.how, request.talk
 
-    def load(name: str) -> Model:
+    def load(name: str, options: ModelOptions) -> Model:
         path = packaged(BUILTIN_FILE) if name == BUILTIN else resolve(name)
-        return open_model(path, request.model, talk)
+        return open_model(path, options, talk)
+
+    def load_another(name: str) -> Model:
+        """Adapters belong to the model that the chat began with."""
+        return load(name, without_adapters(request.model))
 
     check_form(request.answer)
     prompt = typed_prompt(request.words, how.prompt, escape=how.escape)
@@ -85,7 +89,7 @@ def start_chat(request: ChatRequest) -> int:
     if request.name == BUILTIN:
         note(BUILTIN_NOTE)
     resume = chosen_chat(how)
-    with load(request.name) as model:
+    with load(request.name, request.model) as model:
         options = ChatOptions(
             generation=generation_settings(
                 request.answer, talk, request.sampling, model, request.name, escape=how.escape
@@ -100,6 +104,6 @@ def start_chat(request: ChatRequest) -> int:
             theme="none" if talk.no_color else talk.theme,
             history=how.history,
         )
-        code = repl.chat(model, options, load)
+        code = repl.chat(model, options, load_another)
         keep_weights(model, verbose=request.model.verbose)
         return code

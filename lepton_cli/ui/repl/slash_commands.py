@@ -17,6 +17,7 @@ from lepton_cli.ui.repl import slash_saving as keeping
 from lepton_cli.ui.repl.clipboard import copy
 from lepton_cli.ui.repl.dialogue import Attachment, Dialogue, Draft, as_typed
 from lepton_cli.ui.repl.editor import chosen_editor, edit_text
+from lepton_cli.ui.repl.slash_adapters import adapt
 from lepton_cli.ui.repl.values import DEFAULT, NONE, VALUES, find_value
 from lepton_cli.ui.reports.numbers import amount, columns, size
 from lepton_cli.ui.terminal.meter import level
@@ -432,6 +433,14 @@ COMMANDS: tuple[SlashCommand, ...] = (
         (),
         lambda: complete_model(""),
         files=True,
+        most_words=None,
+    ),
+    SlashCommand(
+        "lora",
+        "[N|NAME SCALE|on|off]",
+        "list the adapters, or switch or rescale one",
+        adapt,
+        ("adapters",),
         most_words=None,
     ),
     SlashCommand("exit", "", "leave", _exit, ("quit", "bye", "q")),

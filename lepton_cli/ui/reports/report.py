@@ -44,6 +44,7 @@ class Start:
                 "architecture": model.architecture,
                 "parameters": model.parameters,
                 "file_bytes": model.file_bytes,
+                **model.adapters.record(),
             },
             "fingerprint": model.fingerprint,
             "backend": model.backend,

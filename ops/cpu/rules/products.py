@@ -77,7 +77,7 @@ def _packed_product(
             second = low.matrix(op.up)[1]
         elif isinstance(op, ExpertProduct) and op.merged:
             behind = op.y.width // PANEL_ROWS * packed.panel_bytes
-            second = (replace(packed, offset=packed.offset + behind), *matrix[1:])
+            second = (replace(packed, behind=packed.behind + behind), *matrix[1:])
         if op.activation is not None:
             kernel = f"gated_{kernel}_{op.activation}"
     if kind in low.unpacked:

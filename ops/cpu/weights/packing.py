@@ -41,13 +41,22 @@ PackCall = tuple[str, list[int]]  # a kernel and its operands
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """A weight in panels: an operand of a product's call. `offset` is from its area's start."""
+    """A weight in panels: an operand of a product's call. `behind` its beginning, in bytes."""
 
-    area: "Area"
-    offset: int
+    stretch: "Stretch"
     format: Format
     matrix_bytes: int
     panel_bytes: int
+    behind: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Stretch:
+    """Where a weight lies in its area, which is known when all weights are."""
+
+    area: "Area"
+    size: int
+    offset: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -86,17 +95,19 @@ class Packing:
             panel = PANEL_ROWS * row_bytes(kind, weight.columns)
             matrix = -(-weight.rows // PANEL_ROWS) * panel
             area = self._area(weight)
-            packed = Packed(area, area.size, kind, matrix, panel)
-            area.size += -(-matrix * weight.experts // ALIGNMENT) * ALIGNMENT
-            self._packed[key] = packed, weight
+            size = -(-matrix * weight.experts // ALIGNMENT) * ALIGNMENT
+            area.size += size
+            self._packed[key] = Packed(Stretch(area, size), kind, matrix, panel), weight
         return self._packed[key][0]
 
     def address(self, packed: Packed) -> int:
-        return packed.area.base + packed.offset
+        return packed.stretch.area.base + packed.stretch.offset + packed.behind
 
     def calls(self) -> list[PackCall]:
         """Reserves the memory. All threads run them in this order; then call `end`."""
         calls = list[PackCall]()
+        for area in (*self._of_files, self._made):
+            self._lay_out(area)
         for area in self._of_files:
             area.memory = self._files.find(self._key(area), area.size) if self._files else None
             if area.memory is not None:
@@ -107,7 +118,7 @@ class Packing:
         for area in new:
             area.memory, whole = whole[: area.size], whole[area.size :]
         for packed, weight in self._packed.values():
-            if packed.area in new:
+            if packed.stretch.area in new:
                 calls += self._pack(packed, weight)
         return calls
 
@@ -120,6 +131,21 @@ class Packing:
             if time.time_ns() - changed > SETTLED:
                 self._files.keep(self._key(area), area.source.name, area.memory)
         self._unkept = []
+
+    def _lay_out(self, area: Area) -> None:
+        """In the order of a file, whatever the order of the operators: see `_key`."""
+        offset = 0
+        for packed, _ in self._in(area):
+            packed.stretch.offset = offset
+            offset += packed.stretch.size
+
+    def _in(self, area: Area) -> list[tuple[Packed, Weight]]:
+        """The weights of an area, in the order of its file."""
+        found = [each for each in self._packed.values() if each[0].stretch.area is area]
+        if area.source is None:
+            return found
+        maps = area.source.maps
+        return sorted(found, key=lambda each: _place_in(maps, each[1].data))
 
     def _area(self, weight: Weight) -> Area:
         """That of the file that the weight is in, if it is in one."""
@@ -135,12 +161,11 @@ class Packing:
         code = f"{code_digest()} {sys.byteorder} ".encode() + Path(__file__).read_bytes()
         digest = hashlib.blake2b(code, digest_size=16)
         digest.update(repr(area.source.stamps).encode())
-        for packed, weight in self._packed.values():
-            if packed.area is area:
-                kinds = f"{weight.format.name} {packed.format.name}"
-                shape = f"{weight.experts} {weight.rows} {weight.columns}"
-                place = f"{_offset(weight.data)} {packed.offset}"
-                digest.update(f"{weight.name} {kinds} {shape} {place}\n".encode())
+        for packed, weight in self._in(area):
+            kinds = f"{weight.format.name} {packed.format.name}"
+            shape = f"{weight.experts} {weight.rows} {weight.columns}"
+            place = f"{_place_in(area.source.maps, weight.data)} {packed.stretch.offset}"
+            digest.update(f"{weight.name} {kinds} {shape} {place}\n".encode())
         return digest.hexdigest()
 
     def _pack(self, packed: Packed, weight: Weight) -> list[PackCall]:
@@ -235,11 +260,12 @@ def _madvise() -> int:
     return ctypes.cast(ctypes.CDLL(None).madvise, ctypes.c_void_p).value or 0
 
 
-def _offset(array: NDArray[Any]) -> int:
-    """Where it begins in its mapped file."""
+def _place_in(maps: Sequence[mmap.mmap], array: NDArray[Any]) -> tuple[int, int]:
+    """Which of the mapped files it is in, and where it begins there."""
     mapping = _mapping(array)
     assert mapping is not None, "only parts of files have a place in them"
-    return int(array.ctypes.data) - np.frombuffer(mapping, np.uint8).ctypes.data
+    start = int(array.ctypes.data) - np.frombuffer(mapping, np.uint8).ctypes.data
+    return next(n for n, each in enumerate(maps) if each is mapping), start
 
 
 def _mapping(array: NDArray[Any]) -> mmap.mmap | None:

@@ -30,7 +30,7 @@ def pack(weight: Weight, threads: int = 3) -> np.ndarray:
     executor.run((program.ctypes.data, np.zeros(8, np.int64).ctypes.data, len(program)))
     executor.close()
     size = packed.matrix_bytes * weight.experts
-    view = packed.area.memory
+    view = packed.stretch.area.memory
     start = packing.address(packed) - view.ctypes.data
     return view[start : start + size].reshape(weight.experts, -1, packed.panel_bytes).copy()
 

@@ -4,6 +4,13 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from lepton_cli.ui.arguments.completing import complete_model
+from lepton_cli.ui.arguments.options.adapters import (
+    ControlVectorFlag,
+    ControlVectorLayersFlag,
+    ControlVectorScaledFlag,
+    LoraFlag,
+    LoraScaledFlag,
+)
 from lepton_cli.ui.arguments.options.groups import section
 
 Backend = Literal["auto", "cpu", "cuda", "reference"]
@@ -131,4 +138,9 @@ class ModelOptions:
             help="Checkpoints kept for a hybrid model's /undo and /retry, if memory allows.",
         ),
     ] = 32
+    lora: LoraFlag = None
+    lora_scaled: LoraScaledFlag = None
+    control_vector: ControlVectorFlag = None
+    control_vector_scaled: ControlVectorScaledFlag = None
+    control_vector_layer_range: ControlVectorLayersFlag = None
     verbose: VerboseFlag = False

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from lepton_cli.ui.arguments.options.adapters import LoraFlag, LoraScaledFlag
 from lepton_cli.ui.arguments.options.batch import (
     DelimiterFlag,
     EscapeFlag,
@@ -82,6 +83,8 @@ class TextModelOptions:
         bool,
         _model("--truncate", help="Cut texts that are longer than the context, and say so."),
     ] = False
+    lora: LoraFlag = None
+    lora_scaled: LoraScaledFlag = None
     verbose: VerboseFlag = False
 
 

@@ -99,11 +99,6 @@ _TABLE = (
     ),
     (Foreign("ignored", "speculative decoding is on by default"), "--spec-default"),
     (
-        Foreign("refused", "adapters and control vectors are not supported yet"),
-        """--lora --lora-scaled --control-vector --control-vector-scaled
-        --control-vector-layer-range""",
-    ),
-    (
         Foreign("refused", "only text models are supported"),
         """-mm --mmproj -mmu --mmproj-url -mmdev --mmproj-device --image --audio --video
         --image-min-tokens --image-max-tokens""",
