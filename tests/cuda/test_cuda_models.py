@@ -1,12 +1,14 @@
 """Whole models on an emulated card: every architecture and format, the same bytes however run."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from emulated import Ready, open_on_card
 from emulator import EmulatedDevice
+from make_adapter import write_lora, write_vector
 from make_gguf import CHATML, write_model
 from passes import logits_of, nmse
 from presets_gguf import PRESETS
@@ -20,6 +22,7 @@ from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.events import Done, Text
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loading import prepare as preparing
+from lepton_cli.engine.loading.adapters import AdapterFile
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
 from lepton_cli.engine.sampling.sampler import Sampling
@@ -254,3 +257,34 @@ def test_a_prompt_that_is_on_disk_is_not_read_again(made, cards, monkeypatch, tm
     assert [cached for cached, _ in told] == [0, 67] and told[0][1] == told[1][1]
     with open_model(path, LoadOptions("cpu", prefixes=1 << 28)) as model:
         assert answer(model, ids).stats.cached_tokens == 0  # its K and V are others
+
+
+# --- adapters
+
+
+@pytest.mark.parametrize(
+    ("preset", "weights"), [("llama", "Q8_0"), ("phi3", "F16"), ("llama-moe", "F32")]
+)
+def test_a_card_adds_what_adapters_add_and_takes_over_new_scales(made, cards, preset, weights):
+    model = made(preset, weights)
+    used = (
+        AdapterFile(write_lora(model.with_suffix(".lora"), model)),
+        AdapterFile(write_vector(model.with_suffix(".vector")), 1.0, "control vector"),
+    )
+    ids = list(range(3, 15))
+
+    def logits(backend, scale: float, *, switched: bool) -> np.ndarray:
+        first = used if switched else [replace(each, scale=scale) for each in used]
+        options = LoadOptions(backend, ctx=64, adapters=tuple(first))
+        with open_model(model, options) as opened:
+            before = opened.logits(ids)
+            for number in range(2 * switched):
+                opened.adapters.rescale(number, scale)
+            assert opened.backend == backend
+            found = opened.logits(ids)
+            assert (found.tobytes() != before.tobytes()) == switched
+            return found
+
+    fresh = logits("cuda", 0.25, switched=False)
+    assert nmse(fresh, logits("cpu", 0.25, switched=False)) < 10 * HALVES
+    assert logits("cuda", 0.25, switched=True).tobytes() == fresh.tobytes()

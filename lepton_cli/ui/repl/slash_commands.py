@@ -437,8 +437,8 @@ COMMANDS: tuple[SlashCommand, ...] = (
     ),
     SlashCommand(
         "lora",
-        "[N|NAME SCALE|on|off]",
-        "list the adapters, or switch or rescale one",
+        "[N SCALE]",
+        "list adapters, or scale one: 0.5, on, off",
         adapt,
         ("adapters",),
         most_words=None,
