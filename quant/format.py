@@ -67,7 +67,7 @@ _TABLE = (
     Format("IQ2_XS", 17, 256, codebooks.IQ2_XS, codebooks.dequantize_iq2_xs),
     Format("IQ3_XXS", 18, 256, codebooks.IQ3_XXS, codebooks.dequantize_iq3_xxs),
     Format("IQ1_S", 19, 256, codebooks.IQ1_S, codebooks.dequantize_iq1_s),
-    Format("IQ4_NL", 20, 32, iquants.IQ4_NL, iquants.dequantize_iq4_nl),
+    Format("IQ4_NL", 20, 32, iquants.IQ4_NL, iquants.dequantize_iq4_nl, iquants.quantize_iq4_nl),
     Format("IQ3_S", 21, 256, codebooks.IQ3_S, codebooks.dequantize_iq3_s),
     Format("IQ2_S", 22, 256, codebooks.IQ2_S, codebooks.dequantize_iq2_s),
     Format("IQ4_XS", 23, 256, iquants.IQ4_XS, iquants.dequantize_iq4_xs),

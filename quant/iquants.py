@@ -8,9 +8,11 @@ IQ4_XS   136 bytes   | d 2 | scales_h 2 | scales_l 4 | qs 128 |    256 weights i
 low four bits in nibble g of `scales_l` (low nibble first), upper two in bits 2g of `scales_h`.
 """
 
+from itertools import pairwise
+
 import numpy as np
 
-from quant.bits import Blocks, Floats, half, planes
+from quant.bits import Blocks, Floats, half, half_bits, pack_nibbles, planes
 
 IQ4_NL = np.dtype([("d", "<u2"), ("qs", "u1", 16)])
 IQ4_XS = np.dtype([("d", "<u2"), ("scales_h", "<u2"), ("scales_l", "u1", 4), ("qs", "u1", 128)])
@@ -18,10 +20,30 @@ IQ4_XS = np.dtype([("d", "<u2"), ("scales_h", "<u2"), ("scales_l", "u1", 4), ("q
 LEVELS = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
 """K: denser near zero, like the distribution of trained weights."""
 
+MIDPOINTS = tuple((low + high) / 2 for low, high in pairwise(LEVELS))
+"""Rounding thresholds between adjacent levels."""
+
 
 def dequantize_iq4_nl(blocks: Blocks) -> Floats:  # (n,) -> (n, 32)
     q = planes(blocks["qs"], 4).reshape(-1, 32)
     return half(blocks["d"]) * np.take(np.array(LEVELS, np.float32), q)
+
+
+def quantize_iq4_nl(x: Floats) -> Blocks:  # (n, 32) -> (n,)
+    """The weight of largest magnitude gets level 0; then the scale is fitted to all levels.
+
+    Large weights count more: by their squares.
+    """
+    blocks = np.empty(len(x), IQ4_NL)
+    largest = np.take_along_axis(x, np.abs(x).argmax(axis=1, keepdims=True), axis=1)
+    first = largest / np.float32(LEVELS[0])
+    inverse = np.divide(np.float32(1), first, out=np.zeros_like(first), where=first != 0)
+    level = np.searchsorted(np.array(MIDPOINTS, np.float32), x * inverse, "right").astype(np.uint8)
+    q = np.take(np.array(LEVELS, np.float32), level)
+    products, squares = (np.sum(x * x * q * y, axis=1, keepdims=True) for y in (x, q))
+    d = np.divide(products, squares, out=np.zeros_like(products), where=first != 0)
+    blocks["d"], blocks["qs"] = half_bits(d), pack_nibbles(level)
+    return blocks
 
 
 def dequantize_iq4_xs(blocks: Blocks) -> Floats:  # (n,) -> (n, 256)

@@ -11,6 +11,7 @@ from ops.interface import (
     Weight,
 )
 from quant.floats import dequantize_bf16, quantize_bf16
+from quant.format import FORMATS, dequantize, quantize
 
 Floats = NDArray[Any]  # of float32; NumPy's own types lose that at every other step
 
@@ -102,9 +103,19 @@ def rounded_to_halves(x: Floats) -> Floats:
         return x.astype(np.float16).astype(np.float32)
 
 
+def rounded_to(name: str) -> Callable[[Floats], Floats]:
+    """What is left of rows as weights of a format."""
+    kind = FORMATS[name]
+    return lambda x: dequantize(kind, quantize(kind, np.ascontiguousarray(x, np.float32)))
+
+
 KEPT: dict[str, Callable[[Floats], Floats]] = {
     "f16": rounded_to_halves,
     "f32": np.array,
     "q8_0": rounded_to_q8_0,
+    **{
+        name: rounded_to(name.upper())
+        for name in ("bf16", "q5_1", "q5_0", "q4_1", "iq4_nl", "q4_0")
+    },
 }
 """What the cache's types make of keys and values."""

@@ -13,7 +13,7 @@ from ops.interface import BLOCK, Heads
 from ops.operations.attention import Attention
 from ops.operations.base import Pages, Slot
 from ops.program import Program
-from ops.state.formats import LANES, PANEL, CacheType, cached_bytes
+from ops.state.formats import CODED, LANES, PANEL, CacheType, cached_bytes
 from quant.errors import UsageError
 
 LINE = 64  # bytes of a cache line; everything is aligned to it
@@ -48,8 +48,11 @@ class StateLayout:
     def __post_init__(self) -> None:
         """Raises UsageError."""
         for width in {width for each in self.pages for width in (each.key_width, each.value_width)}:
-            if "q8_0" in (self.k, self.v) and width % 32:
-                message = f"a q8_0 cache needs a head width of 32, 64, ...; this model's is {width}"
+            coded = next((kind for kind in (self.k, self.v) if kind in CODED), None)
+            if coded and width % 32:
+                message = (
+                    f"a {coded} cache needs a head width of 32, 64, ...; this model's is {width}"
+                )
                 raise UsageError(message, "use -ctk f16 -ctv f16")
 
     @property

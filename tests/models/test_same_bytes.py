@@ -158,10 +158,14 @@ def test_the_same_bytes_come_out(path, expected, way):
     assert WAYS[way](path, PLAIN) == expected
 
 
-def test_a_cache_in_bytes_keeps_the_promise_too(path):
-    expected = in_turn(path, Q8)
-    assert expected == in_turn(path, replace(Q8, threads=3, ubatch=9))
-    assert expected == together(path, 3, Q8)
+@pytest.mark.parametrize(
+    "kind", ["q8_0", *(pytest.param(n, marks=pytest.mark.exhaustive) for n in ("q5_1", "iq4_nl"))]
+)
+def test_a_cache_in_few_bits_keeps_the_promise_too(path, kind):
+    options = replace(PLAIN, kv=(kind, kind))
+    expected = in_turn(path, options)
+    assert expected == in_turn(path, replace(options, threads=3, ubatch=9))
+    assert expected == together(path, 3, options)
 
 
 def test_models_of_one_promise_have_one_fingerprint(path):

@@ -26,13 +26,20 @@ from quant.format import FORMATS
 RANDOM = np.random.default_rng(3)
 V = 40  # different tokens
 MOST = 100  # tokens a pass
-TOLERANCE = {"f32": 1e-5, "f16": 1e-5, "q8_0": 2e-3}  # q8_0: a number may round to its neighbour
+TOLERANCE = {"f32": 1e-5, "f16": 1e-5, "bf16": 1e-5, "q8_0": 2e-3}
+TOLERANCE |= dict.fromkeys(("q5_1", "q5_0"), 2e-2) | dict.fromkeys(("q4_1", "iq4_nl", "q4_0"), 4e-2)
+"""Where elements share a scale, a number may round to its neighbour."""
+FEW = ("f16", "f32", "q8_0", "q5_1")
 
 PAIRS = [
-    *zip(CACHE_TYPES, CACHE_TYPES, strict=True),
+    *((kind, kind) for kind in FEW),
     *(
         pytest.param(*two, marks=pytest.mark.exhaustive)
-        for two in (*pairwise(CACHE_TYPES), ("q8_0", "f16"))
+        for two in (
+            *((kind, kind) for kind in CACHE_TYPES if kind not in FEW),
+            *pairwise(CACHE_TYPES),
+            ("q8_0", "f16"),
+        )
     ),
 ]
 
@@ -391,12 +398,16 @@ def test_a_value_that_overflows_is_not_seen_before_its_position():
     assert np.isfinite(rows[:3]).all() and np.isinf(rows[3:]).all()
 
 
+WIDTH_64 = {"f16": 128, "f32": 256, "bf16": 128, "q8_0": 68}  # bytes of 64 elements
+WIDTH_64 |= {"q5_1": 48, "q5_0": 44, "q4_1": 40, "iq4_nl": 36, "q4_0": 36}
+
+
 @pytest.mark.parametrize("kind", CACHE_TYPES)
 def test_a_block_has_room_for_all_layers(kind):
     layers = Attention(Heads(0, 4, 2, 64, 0.1), layers=3)
     layout = StateLayout.of(record(layers.forward), kind, "f16")
     places = [*(place for n in range(3) for place in layout.offsets(n)), layout.block_bytes]
-    sizes = [BLOCK * 2 * {"f16": 128, "f32": 256, "q8_0": 68}[kind], BLOCK * 2 * 128] * 3
+    sizes = [BLOCK * 2 * WIDTH_64[kind], BLOCK * 2 * 128] * 3
     assert np.diff(places).tolist() == sizes
     assert places[0] < layout.block_bytes / 100  # the room for partial results
     cache = SequenceState(BlockPool(layout))
@@ -405,9 +416,9 @@ def test_a_block_has_room_for_all_layers(kind):
     assert all(address % 64 == 0 for address in cache.table().tolist())
 
 
-@pytest.mark.parametrize("kv", [("q8_0", "f16"), ("f16", "q8_0")])
-def test_q8_0_refuses_heads_that_do_not_fit(kv):
-    with pytest.raises(UsageError, match="80"):
+@pytest.mark.parametrize("kv", [("q8_0", "f16"), ("f16", "q8_0"), ("q4_0", "f32"), ("f16", "q5_1")])
+def test_types_with_scales_refuse_heads_that_do_not_fit(kv):
+    with pytest.raises(UsageError, match=r"q\d_\w cache .* 80"):
         StateLayout((Pages(0, 1, 80, 80),), (), 0, *kv)
 
 

@@ -62,7 +62,7 @@ def test_a_warm_start_gives_the_same_bytes_and_reads_nothing():
         assert done.stats.prompt_tokens - done.stats.cached_tokens == 1
 
 
-@pytest.mark.parametrize("kv", [("f32", "f16"), ("q8_0", "q8_0")])
+@pytest.mark.parametrize("kv", [("f32", "f16"), ("q8_0", "q8_0"), ("q5_1", "q5_1")])
 def test_a_shared_beginning_serves_another_question(kv):
     remembered(kv=kv)
     question = "But where is the moon?"

@@ -1,7 +1,7 @@
 """Which model to use, and how to run it."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from lepton_cli.ui.arguments.completing import complete_model
 from lepton_cli.ui.arguments.options.adapters import (
@@ -15,7 +15,7 @@ from lepton_cli.ui.arguments.options.groups import section
 
 Backend = Literal["auto", "cpu", "cuda", "reference"]
 GPU_LAYERS = ("--gpu-layers", "-ngl", "--n-gpu-layers")
-KVType = Literal["f16", "f32", "q8_0"]
+KVType = Literal["f16", "f32", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "iq4_nl", "q4_0"]
 MAX_THREADS = 1024
 
 _model = section("Model")
@@ -93,10 +93,22 @@ class ModelOptions:
     threads: ThreadsFlag = -1
     ctx_size: ContextFlag = 0
     cache_type_k: Annotated[
-        KVType, _model("--cache-type-k", "-ctk", help="Data type of the keys in the KV cache.")
+        KVType,
+        _model(
+            "--cache-type-k",
+            "-ctk",
+            metavar="TYPE",
+            help=f"Data type of the keys in the KV cache: {', '.join(get_args(KVType))}.",
+        ),
     ] = "f16"
     cache_type_v: Annotated[
-        KVType, _model("--cache-type-v", "-ctv", help="Data type of the values in the KV cache.")
+        KVType,
+        _model(
+            "--cache-type-v",
+            "-ctv",
+            metavar="TYPE",
+            help="Data type of the values in the KV cache: one of those for keys.",
+        ),
     ] = "f16"
     audit: Annotated[
         str | None,

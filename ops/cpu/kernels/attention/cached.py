@@ -4,12 +4,10 @@ Keys are in panels of 64 positions, one per lane of four registers; values in ro
 (ops/state/formats.py draws both).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
+from ops.cpu.kernels.attention.coded import CODINGS, coded_keys, coded_values
+from ops.cpu.kernels.attention.records import Keys, Values
 from ops.cpu.kernels.simd.addresses import tile_of_panels
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import store_f16 as store_half
@@ -18,6 +16,7 @@ from ops.cpu.kernels.simd.operations import (
     absolute,
     broadcast_f32,
     fma,
+    load_bf16,
     load_f16,
     load_f32,
     load_i8,
@@ -27,6 +26,7 @@ from ops.cpu.kernels.simd.operations import (
     prefetch,
     reduce_max,
     rounded,
+    store_bf16,
     store_f16,
     store_i8,
     to_float,
@@ -34,35 +34,17 @@ from ops.cpu.kernels.simd.operations import (
     zeros,
 )
 from ops.cpu.kernels.simd.operations import store as store_f32
-from ops.cpu.kernels.simd.tiles import load_scales, scatter_f16, scatter_f32, scatter_i8
+from ops.cpu.kernels.simd.tiles import (
+    load_scales,
+    scatter_bf16,
+    scatter_f16,
+    scatter_f32,
+    scatter_i8,
+)
 from ops.state.formats import PANEL
 
 SCALED = 32  # elements that share a scale in q8_0
 SCALED_BYTES = (2 + SCALED) * PANEL  # 32 elements of a panel: the scales, then the bytes by element
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """product(queries, panel, lane, d, ahead) gives q·k, 16 positions per register, from a lane on.
-
-    It prefetches the panel at `ahead`. write(panel, lane, source, d) writes one position.
-    """
-
-    product: Callable[..., Any]
-    write: Callable[..., Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Values:
-    """load(panels, scales) gives 16 floats from each panel of a row, of `size` bytes per element.
-
-    fetch(address) prefetches 64 elements; write(row, source, d) writes one position.
-    """
-
-    size: int
-    load: Callable[..., Any]
-    fetch: Callable[..., Any]
-    write: Callable[..., Any]
 
 
 def float_keys(size, load, scatter):
@@ -98,7 +80,7 @@ def float_values(size, load, store_lanes):
         for i in range(0, d, LANES):
             store_lanes(row + size * i, load_some(source + 4 * i, min(d - i, LANES)))
 
-    return Values(size, load_row, prefetch(PANEL * size), write)
+    return Values(LANES * size, 0, load_row, prefetch(PANEL * size), write)
 
 
 fetch_bytes, fetch_scales = prefetch(PANEL), prefetch(2 * PANEL)
@@ -165,10 +147,14 @@ def write_value_q8_0(row, source, d):
 KEYS = {
     "f16": float_keys(2, load_f16, scatter_f16),
     "f32": float_keys(4, load_f32, scatter_f32),
+    "bf16": float_keys(2, load_bf16, scatter_bf16),
     "q8_0": Keys(product_q8_0, write_key_q8_0),
+    **{kind: coded_keys(kind) for kind in CODINGS},
 }
 VALUES = {
     "f16": float_values(2, load_f16, store_f16),
     "f32": float_values(4, load_f32, store_f32),
-    "q8_0": Values(1, load_row_q8_0, fetch_bytes, write_value_q8_0),
+    "bf16": float_values(2, load_bf16, store_bf16),
+    "q8_0": Values(LANES, 2, load_row_q8_0, fetch_bytes, write_value_q8_0),
+    **{kind: coded_values(kind) for kind in CODINGS},
 }

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ops.cpu.kernels.attention.cached import Keys, Values
 from ops.cpu.kernels.attention.queries import (
     CAP,
     KEY_WIDTH,
@@ -21,6 +20,7 @@ from ops.cpu.kernels.attention.queries import (
     query,
     ranges,
 )
+from ops.cpu.kernels.attention.records import Keys, Values
 from ops.cpu.kernels.attention.softmax import (
     MINUS_INFINITY,
     REGISTER,
@@ -78,8 +78,13 @@ def leave_out(op, scratch, visible):
 
 def tile_attention(keys: Keys, values: Values):
     """attend(op, block, n, scratch, ahead): softmax(scale · q Kᵀ) V of a tile, as records."""
-    product, size_of_value = keys.product, values.size
+    product, panel_bytes, scale_bytes = keys.product, values.panel_bytes, values.scale_bytes
     load_values, fetch_values = values.load, values.fetch
+
+    @device
+    def scales_of(row, d, i):
+        """Where the scales of column i are, and of those behind it."""
+        return row + d // LANES * panel_bytes + i // 32 * scale_bytes
 
     @device
     def accumulate_values(weights, records, panels, scales, row_bytes, first, stop, ahead):
@@ -99,7 +104,7 @@ def tile_attention(keys: Keys, values: Values):
         if first < stop:
             for i in range(0, d, LANES):
                 record = row(scratch + RECORDS + r * record_bytes(d) + 4 * i)
-                panel, scales = values + size_of_value * i, values + d + i // 32 * 2
+                panel, scales = values + i // LANES * panel_bytes, scales_of(values, d, i)
                 accumulate_values(weights, record, panel, scales, row_bytes, first, stop, panel)
 
     @device
@@ -110,13 +115,13 @@ def tile_attention(keys: Keys, values: Values):
         wide, end = LANES * tile_size(), padded(d)
         many = end - end % wide
         for i in range(0, many, wide):
-            to, offset = tile_of_rows(records + 4 * i, record_bytes(d)), size_of_value * i
-            panels = tile_of_panels(values + offset, LANES * size_of_value)
-            scales = values + d + i // 32 * 2
+            to, offset = tile_of_rows(records + 4 * i, record_bytes(d)), i // LANES * panel_bytes
+            panels = tile_of_panels(values + offset, panel_bytes)
+            scales = scales_of(values, d, i)
             accumulate_values(weights, to, panels, scales, row_bytes, first, stop, ahead + offset)
         for i in range(many, end, LANES):
-            to, offset = tile_of_rows(records + 4 * i, record_bytes(d)), size_of_value * i
-            panel, scales = values + offset, values + d + i // 32 * 2
+            to, offset = tile_of_rows(records + 4 * i, record_bytes(d)), i // LANES * panel_bytes
+            panel, scales = values + offset, scales_of(values, d, i)
             accumulate_values(weights, to, panel, scales, row_bytes, first, stop, ahead + offset)
 
     @device
@@ -145,7 +150,7 @@ def tile_attention(keys: Keys, values: Values):
             here = block.values + s * block.row_bytes
             total = zeros(queries, here)
             for i in range(0, d, LANES):
-                v = load_values(here + size_of_value * i, here + d + i // 32 * 2)
+                v = load_values(here + i // LANES * panel_bytes, scales_of(here, d, i))
                 total = fma(load_rows(queries, 4 * i), v, total)
             store_tile(lanes, total)
             for r in range(tile_size()):

@@ -95,6 +95,7 @@ arbitrary."""
 
 # 64 bytes; bits move within each byte
 as_bytes = operation("u8", lambda b, x: b.bitcast(x, register("u8")), 1)
+as_words = operation("i32", lambda b, x: b.bitcast(x, register("i32")), 1)
 or_bytes = operation("u8", method("or_"), 2)
 low_nibbles = operation("u8", lambda b, x: b.and_(x, constant("u8", 15)), 1)
 high_nibbles = operation("u8", lambda b, x: b.lshr(x, constant("u8", 4)), 1)
