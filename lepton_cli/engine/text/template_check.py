@@ -1,9 +1,9 @@
 """What is wrong with a chat template, found by rendering small conversations."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import accumulate
 from typing import Literal
 
 from lepton_cli.engine.text.jinja.program import ChatTemplateError
@@ -68,6 +68,13 @@ def _control(template: ChatTemplate, tokenizer: Tokenizer) -> Iterator[Finding]:
         ids = tokenizer.encode_segments(template.render(talk, now=MOMENT))
         return [token for token in ids if token in special]
 
+    def first_of(talk: Sequence[Message]) -> str:
+        """The first text that changes something together with those before it."""
+        places = range(len(texts))
+        return texts[
+            bisect_left(places, True, key=lambda n: changes(talk, " ".join(texts[: n + 1])))
+        ]
+
     open_question, open_answer = Message("user", "Zq7 {}"), Message("assistant", "Zq7 {}")
     for whose, talk in {
         "a question": [open_question],
@@ -75,9 +82,7 @@ def _control(template: ChatTemplate, tokenizer: Tokenizer) -> Iterator[Finding]:
         "a system prompt": [Message("system", "Zq7 {}"), QUESTION],
     }.items():
         if changes(talk, " ".join(texts)):
-            begun = zip(texts, accumulate(texts, "{} {}".format), strict=True)
-            text = next(text for text, up_to_it in begun if changes(talk, up_to_it))
-            message = f"{text!r} in {whose} changes which control tokens the prompt has"
+            message = f"{first_of(talk)!r} in {whose} changes which control tokens the prompt has"
             yield Finding("control", message)
 
 
