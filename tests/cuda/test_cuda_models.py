@@ -147,6 +147,20 @@ def test_the_story_is_told_to_the_letter(shared_data, cards):
     assert cards[0].emulator.counts["draw"] > 30  # tokens were drawn on the card
 
 
+def test_texts_are_embedded_on_the_card_as_on_the_cpu(made, cards):
+    """The body runs on the card; a reranker's head on the CPU."""
+    texts = [list(range(3, 16)), [7, 9], list(range(40, 60))]
+    for preset in ("qwen3-embed", "qwen3-rank"):
+        found = []
+        for backend in ("cuda", "cpu"):
+            with open_model(made(preset), LoadOptions(backend, pooling="file")) as model:
+                found.append(model.embed(texts))
+                alone = np.concatenate([model.embed([text]) for text in texts])
+                assert alone.tobytes() == found[-1].tobytes()
+        assert nmse(*found) < 10 * HALVES
+    assert len(cards) == 2
+
+
 def test_an_answer_is_the_same_however_it_is_run(made, cards):
     path, ids = made("llama", "Q8_0"), list(range(3, 16))
     with open_model(path, LoadOptions("cuda")) as model:

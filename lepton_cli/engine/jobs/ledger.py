@@ -71,7 +71,9 @@ class Ledger:
         counts = Counter(each.label.fingerprint for each in self.places.values())
         hint = "choose another -o; --overwrite drops lines that do not belong to these rows"
         if self._foreign is not None:
-            message = f"{self.path} is not an output of lepton batch: it has {self._foreign!r}"
+            message = (
+                f"{self.path} is not an output of lepton batch or embed: it has {self._foreign!r}"
+            )
             raise UsageError(message, hint)
         for other, count in counts.items():
             if other != str(fingerprint):
@@ -238,5 +240,5 @@ def _open_locked(path: Path) -> tuple[FileIO, bool]:
     except BlockingIOError:
         pass
     file.close()
-    message = f"{path}: another lepton batch is writing it"
+    message = f"{path}: another lepton batch (or embed) is writing it"
     raise UsageError(message, "wait for it, or choose another -o")
