@@ -26,11 +26,12 @@ class Embeddings:
     metadata: Metadata
     most: int
     longest: int
+    vocabulary: int
     tokenizer: Callable[[], Tokenizer]
 
     def sequences(self, *, truncate: bool = False) -> Sequences:
         """What the model reads of texts."""
-        return Sequences(self.tokenizer, self.most, self.longest, truncate)
+        return Sequences(self.tokenizer, self.most, self.longest, self.vocabulary, truncate)
 
     def embed(
         self,
@@ -102,4 +103,4 @@ def open_embeddings(
         room // max(1, passes.pool.layout.block_bytes),
     )
     longest = max(plan.longest, prepared.trained)
-    return Embeddings(embedder, metadata, plan.context, longest, tokenizer)
+    return Embeddings(embedder, metadata, plan.context, longest, body.vocabulary, tokenizer)

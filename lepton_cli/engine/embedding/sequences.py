@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lepton_cli.engine.decoding.generation import check_ids
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.text.messages import Segment
 from lepton_cli.engine.text.tokenizer import Tokenizer
@@ -22,6 +23,7 @@ class Sequences:
     read_tokenizer: Callable[[], Tokenizer]  # ids need none
     most: int
     longest: int
+    vocabulary: int
     truncate: bool = False
 
     @property
@@ -29,9 +31,11 @@ class Sequences:
         return self.read_tokenizer()
 
     def of(self, text_or_ids: str | Sequence[int]) -> list[int]:
-        """Ids are taken as they are. Raises as `of_text`."""
-        given = text_or_ids
-        return self.of_text(given) if isinstance(given, str) else self.fitted(given)
+        """Ids below `vocabulary` are taken as they are. Raises as `of_text`."""
+        if isinstance(text_or_ids, str):
+            return self.of_text(text_or_ids)
+        check_ids(text_or_ids, self.vocabulary)
+        return self.fitted(text_or_ids)
 
     def of_text(self, text: str) -> list[int]:
         """A text with the model's tokens around it. Raises UsageError, ContextOverflowError."""

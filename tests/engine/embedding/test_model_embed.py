@@ -92,6 +92,12 @@ def test_a_text_without_tokens_has_no_vector(folder):
         model.embed([[]])
 
 
+@pytest.mark.parametrize("wrong", [-1, 1 << 20])
+def test_ids_that_are_no_tokens_are_refused(folder, wrong):
+    with model_of(folder, "bert") as model, pytest.raises(UsageError, match=f"text 2: .* {wrong}"):
+        model.embed([[5], [5, wrong]])
+
+
 def test_a_decoder_whose_file_names_no_pooling_needs_one(folder):
     with pytest.raises(UsageError, match="names no pooling") as caught:
         model_of(folder, "llama")
