@@ -10,7 +10,7 @@ runs them. Scales are vectors, which can be changed while a model is open.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,17 +31,6 @@ MERGE = "merge it into the model, e.g. with llama.cpp's llama-export-lora, and u
 
 Floats = NDArray[np.float32]
 Forward = Callable[[Operators], Array]
-
-
-class Adapter(Protocol):
-    """One adapter file in use."""
-
-    path: Path
-    scale: float
-
-    @property
-    def about(self) -> str:
-        """What it is and how large, for people."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,9 +69,8 @@ class Pair:
             message = f"{self.path}: the halves of {self.name} do not belong together ({halves})"
             raise ModelFileError(message, INCOMPLETE)
         if own != wanted:
-            shapes = (" x ".join(map(str, shape[shape[0] == 1 :])) for shape in (own, wanted))
-            message = f"{self.path}: the adapter's {self.name} is for {{}}, the model's is {{}}"
-            raise ModelFileError(message.format(*shapes), OTHER_MODEL)
+            message = f"{self.path}: the adapter's {self.name} is for {_shape(*own)}"
+            raise ModelFileError(f"{message}, the model's is {_shape(*wanted)}", OTHER_MODEL)
 
     def refused(self, why: str) -> ModelFileError:
         return ModelFileError(f"{self.path}: {self.name} {why}", MERGE)
@@ -216,9 +204,9 @@ class Adapters:
                 raise pair.refused("is used in a way in which it cannot be adapted")
         for layer, direction in self.directions.items():
             if (id(direction.weight), direction.weight.columns) not in used:
-                message = "control vectors cannot be used with this model: layer {layer} does not"
-                message = f"{message.format(layer=layer)} hand on one row for each token"
-                raise ModelFileError(message, "leave out --control-vector")
+                message = "control vectors cannot be used with this model"
+                reason = f"layer {layer} does not hand on one row for each token"
+                raise ModelFileError(f"{message}: {reason}", "leave out --control-vector")
 
     def _add(self, base: GGUF, lora: Lora) -> None:
         weights = Weights(base)
@@ -294,6 +282,11 @@ class Adapted:
             narrow = ops.expert_linear(Linear(pair.down), x, chosen)
             y = ops.add(y, ops.expert_linear(Linear(up, None, pair.scale), narrow, chosen))
         return y
+
+
+def _shape(experts: int, rows: int, columns: int) -> str:
+    each = f"{rows} x {columns}"
+    return each if experts == 1 else f"{experts} x {each}"
 
 
 def _values(weight: Weight) -> Floats:

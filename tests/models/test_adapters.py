@@ -127,6 +127,21 @@ def test_the_cpu_agrees_with_the_reference(tmp_path, preset, weights):
     assert nmse(got, logits(model, *used)) < max(ROUNDING, 10 * plain)
 
 
+@pytest.mark.parametrize(
+    ("weights", "rank"), [("F16", 5), ("BF16", 7), ("F16", 64), ("Q8_0", 32), ("Q4_0", 64)]
+)
+def test_adapters_of_other_formats_and_ranks_run_on_the_cpu(tmp_path, weights, rank):
+    model = write_model(tmp_path / "m.gguf")
+    adapter = write_lora(tmp_path / "a.gguf", model, rank=rank, weights=weights)
+    got = logits(model, AdapterFile(adapter), backend="cpu")
+    assert nmse(got, logits(model)) > 1e-3
+    assert nmse(got, logits(model, AdapterFile(adapter))) < ROUNDED_ACTIVATIONS
+
+
+ROUNDED_ACTIVATIONS = 1e-3
+"""Of products with quantized weights, which take activations in blocks of 8 bits."""
+
+
 def width_of(model: Path) -> int:
     return Keys(GGUF.open(model).metadata).positive("embedding_length")
 

@@ -15,7 +15,7 @@ import numpy as np
 from make_gguf import NOTHING, write_model
 
 from quant.bits import Floats
-from quant.format import dequantize
+from quant.format import FORMATS, Format, dequantize, quantize
 from quant.gguf import GGUF, Tensor
 
 TABLE = "token_embd.weight"
@@ -35,12 +35,16 @@ def write_lora(
     names: Collection[str] | None = None,
     *,
     rank: int = 4,
+    weights: str = "F32",
     alpha: float = 8.0,
     seed: int = 5,
     metadata: Mapping[str, Any] = NOTHING,
     tensors: Mapping[str, Floats | None] = NOTHING,
 ) -> Path:
-    """Beside the named tensors; `metadata` and `tensors` replace and add, None leaves out."""
+    """Beside the named tensors; `metadata` and `tensors` replace and add, None leaves out.
+
+    `weights` is the format of the halves; its blocks have to fit the rank, too.
+    """
     file, random = GGUF.open(model), np.random.default_rng(seed)
     halves: dict[str, Floats | None] = {}
     for name in matrices(model) if names is None else names:
@@ -50,7 +54,8 @@ def write_lora(
         halves[f"{name}.lora_b"] = _normal(random, (*experts, *b))
     architecture = file.metadata.string("general.architecture")
     keys = {**ADAPTER, "general.name": "made", "adapter.lora.alpha": alpha, **metadata}
-    return _write(path, keys.pop("general.architecture", architecture), keys, {**halves, **tensors})
+    made = keys.pop("general.architecture", architecture)
+    return _write(path, made, keys, {**halves, **tensors}, FORMATS[weights])
 
 
 def write_vector(
@@ -86,7 +91,11 @@ def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def _write(
-    path: Path, architecture: str, keys: Mapping[str, Any], tensors: Mapping[str, Floats | None]
+    path: Path,
+    architecture: str,
+    keys: Mapping[str, Any],
+    tensors: Mapping[str, Floats | None],
+    kind: Format = FORMATS["F32"],
 ) -> Path:
     writer = gguf.GGUFWriter(path, architecture)
     for key, value in keys.items():
@@ -94,7 +103,8 @@ def _write(
             writer.add_key_value(key, value, gguf.GGUFValueType.get_type(value))
     for name, values in tensors.items():
         if values is not None:
-            writer.add_tensor(name, values)
+            raw = quantize(kind, values)
+            writer.add_tensor(name, raw, raw_dtype=gguf.GGMLQuantizationType(kind.id))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
