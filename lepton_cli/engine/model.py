@@ -97,7 +97,8 @@ class Model:
             NextTokens(head, limits.tokens) if head else None,
             has_lookup=options.may_guess_by("ngram-simple"),
         )
-        self.adapters = LiveAdapters(prepared.adapters, (self._runner, head), self._forget)
+        parts = self._runner, head, self._embeddings.embedder if self._embeddings else None
+        self.adapters = LiveAdapters(prepared.adapters, parts, self._forget)
         self.draft: Model | None = None
         self._audit: AuditLog | None = None
         self.vocabulary_size = self._program.vocabulary
@@ -402,6 +403,7 @@ class Model:
 
     def _forget(self) -> None:
         """What was read depends on the adapters' scales."""
+        self._passes.scales += 1
         self._positions.clear()
         self._guessers.forget()
 

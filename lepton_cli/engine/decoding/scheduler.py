@@ -113,6 +113,7 @@ class Batch:
     def __init__(self, passes: Passes, size: int, limit: int, begin: StartAnswer) -> None:
         self._passes, self._size, self._begin = passes, size, begin
         self._limit = limit + passes.pool.bytes  # the model's own window
+        self._scales = passes.scales
         self._active: list[_Sequence] = []  # oldest first
         self._finished: deque[_Sequence] = deque()
 
@@ -153,6 +154,7 @@ class Batch:
 
     def _advance(self, interrupt: threading.Event | None) -> None:
         """One pass, and one new token for every sequence whose prefill is complete."""
+        self._passes.check_scales(self._scales)
         parts = self._plan_pass()
         assert parts, "there is always room for the oldest"
         asked = [sequence for sequence, count in parts if count == sequence.pending]

@@ -55,6 +55,7 @@ class Passes:
     def __init__(self, runner: Runner, chunk: int, outputs: int, *, whole: bool = False) -> None:
         self.chunk, self.outputs, self.whole = chunk, outputs, whole
         self.begun = 0  # so many passes; the logits of the last one are valid
+        self.scales = 0  # how often the adapters were rescaled
         self._runner, self._busy = runner, threading.Lock()
 
     @property
@@ -66,6 +67,12 @@ class Passes:
         if self.whole:
             message = "this model generates by diffusion, one answer at once"
             raise UsageError(message, "use lepton run without --candidates, --beams and -md")
+
+    def check_scales(self, begun_with: int) -> None:
+        """Raises UsageError if what sequences keep was computed with other scales."""
+        if self.scales != begun_with:
+            message = "the adapters were rescaled while a batch was running"
+            raise UsageError(message, "rescale them before or after it")
 
     def run(  # (O, V)
         self, step: Step, states: Sequence[SequenceState], interrupt: threading.Event | None = None

@@ -5,7 +5,7 @@ other texts. So the bytes of its vector do not depend on what it is run together
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ import numpy as np
 from lepton_cli.engine.decoding.window import Passes
 from lepton_cli.engine.embedding.pooling import Rows, normalized, outputs_of, pooled, shares
 from lepton_cli.models.pooling import Pool
-from ops.interface import BLOCK, Step
+from ops.interface import BLOCK, Step, Weight
 from ops.runners.chain import OutputRunner
 from ops.state.sequence import SequenceState
 from quant.errors import ModelFileError
@@ -150,6 +150,11 @@ class Embedder:
         found = {each.number: each.rows for each in vectors}
         empty = np.empty((0, self.width), np.float32)
         return np.concatenate([empty, *(found[number] for number in range(len(texts)))])
+
+    def reread(self, vectors: Iterable[Weight]) -> None:
+        """See Runner; of the head."""
+        if self._head is not None:
+            self._head.reread(vectors)
 
     def close(self) -> None:
         if self._head is not None:

@@ -99,6 +99,30 @@ def test_a_batch_and_beams_use_the_present_scale(model, adapter):
         assert all_of(one) == expected
 
 
+def test_a_batch_that_has_begun_does_not_go_on_with_another_scale(model, adapter):
+    requests = [Request(n, tuple(IDS), replace(GREEDY, max_tokens=2 + 9 * n)) for n in range(2)]
+    with opened(model, AdapterFile(adapter)) as one:
+        outcomes = one.batch(requests)
+        next(outcomes)
+        one.adapters.rescale(0, 2.0)
+        with pytest.raises(UsageError, match="rescaled while a batch was running"):
+            next(outcomes)
+
+
+def test_embeddings_follow_a_new_scale_up_to_the_judging_head(tmp_path):
+    model = write_model(tmp_path / "m.gguf", "qwen3-rank")
+    names = ["blk.0.ffn_up.weight", "cls.output.weight"]
+    ranked = replace(PLAIN, pooling="rank")
+    adapter = write_lora(tmp_path / "a.gguf", model, names)
+
+    def found(first: float, second: float) -> bytes:
+        with opened(model, AdapterFile(adapter, first), options=ranked) as one:
+            one.adapters.rescale(0, second)
+            return one.embed([IDS], normalize=False).tobytes()
+
+    assert found(1.0, 1.0) == found(0.0, 1.0) != found(0.0, 0.0)
+
+
 def test_guesses_change_no_answer(tmp_path, model, adapter):
     """Neither earlier text's nor the model's own head's, which adapters reach in parts."""
     ids, headed = IDS[:20] * 4, with_head(tmp_path / "h.gguf")
