@@ -173,10 +173,8 @@ def fifths_of(levels):
 def coded_keys(kind):
     """32 elements of a panel, drawn in ops/state/formats.py."""
     coding = CODINGS[kind]
-    encode, decode, fifths, minima = (
-        *(coding.encode, coding.decode),
-        *(coding.has_fifths, coding.has_minima),
-    )
+    encode, decode = coding.encode, coding.decode
+    fifths, minima = coding.has_fifths, coding.has_minima
     size, first = PANEL * CODED[kind], 2 * PANEL * (1 + minima)
     bits = first + PANEL * 16
     fetch = prefetch(size)
@@ -235,10 +233,8 @@ def coded_keys(kind):
 def coded_values(kind):
     """A row of panels of 16 elements: | nibbles 8 | fifth bits 2, if any |, then the scales."""
     coding = CODINGS[kind]
-    encode, decode, fifths, minima = (
-        *(coding.encode, coding.decode),
-        *(coding.has_fifths, coding.has_minima),
-    )
+    encode, decode = coding.encode, coding.decode
+    fifths, minima = coding.has_fifths, coding.has_minima
     panel_bytes, scale_bytes = 8 + 2 * fifths, 2 + 2 * minima
 
     @device

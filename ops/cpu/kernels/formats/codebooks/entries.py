@@ -1,7 +1,8 @@
-"""Entries of a grid, looked up by number: four bits a column, three of them from the table.
+"""Entries of a grid, looked up by number: codes of levels, two bits each of 8 columns or four of 4.
 
-The fourth bit makes a level negative, or moves it the other way. An entry of 8 columns is a word of
-8 nibbles, columns 0-3 in the low ones of its bytes; one of 4 columns is a word of 4 bytes.
+An entry has 16 bits, so that the numbers of two entries are a word. The codes are spread to a byte
+each. Its fourth bit is set to make a level negative, or to move it the other way; then a table of
+16 gives the level.
 """
 
 import numpy as np
@@ -74,7 +75,7 @@ def levels_of_four(name, offset):
 
 @device
 def spread_half(words, half):
-    """Moves the 3rd and the 4th quarter of a byte pair's codes above the others."""
+    """Spreads the entry in a half of words, so that each of four codes begins a byte."""
     entry = and_int(shift_right(words, 16 * half), 0xFFFF)
     return or_int(entry, shift_left(entry, 12))
 
