@@ -7,6 +7,7 @@ program. The fused operators are described in `ops.operations`, from `FUSED` on.
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 from ops.interface import Rope, Routing
 from ops.operations.attention import Angles, Attention, NormRopeStore, Rotate, Store
@@ -217,13 +218,13 @@ def _fuse_norm_rope_store(operations: list[Operation]) -> list[Operation]:
             return _Head(before, None, rotate)
         return _Head(norm.x, norm, rotate)
 
-    for n, store in enumerate(operations):
+    for n, (store, attention) in enumerate(zip_longest(operations, operations[1:])):
         if not isinstance(store, Store):
             continue
-        attention, heads = operations[n + 1], store.heads
+        heads = store.heads
         k = trace(store.k, heads.key_columns)
         if not isinstance(attention, Attention) or attention.q.rows != store.k.rows:
-            # others are stored behind these, or q has only the rows that are wanted
+            # others are stored behind these, q has only the rows that are wanted, or there is none
             operations[n] = _norm_rope_store(store, None, k)
             fused_away |= k.steps
             continue

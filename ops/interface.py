@@ -87,7 +87,8 @@ class Heads:
     slopes: tuple[float, ...] | None = None  # of each query head (ALiBi)
     keys_hold_values: bool = False
     chunked: bool = False  # windows stand side by side; a query sees its own up to itself
-    sees: Literal["past", "run"] = "past"  # up to itself, or all of its sequence's tokens in a step
+    sees: Literal["past", "run", "prompt"] = "past"
+    """Up to itself; all of its sequence's tokens in a step; the prompt that an encoder read."""
     stride: int = 1  # of so many positions it sees the last one
 
     @property
@@ -100,11 +101,13 @@ class Heads:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The first position that a query at each of these sees, and the one behind the last.
 
-        Each belongs to a run whose positions end before `ends`. A query that sees the whole run has
-        half of its window on either side.
+        Each belongs to a run whose positions, or whose prompt, end before `ends`. A query that sees
+        the whole run has half of its window on either side.
         """
-        if self.sees == "run":
-            half = ends if self.window is None else self.window // 2
+        if self.sees != "past":
+            if self.window is None:
+                return np.zeros_like(positions), ends
+            half = self.window // 2
             return np.maximum(positions - half, 0), np.minimum(positions + half + 1, ends)
         if self.window is None:
             stops = (positions + 1) // self.stride * self.stride
@@ -206,7 +209,8 @@ class Step:
     """The input of one pass: tokens, their positions, and the tokens whose logits are wanted.
 
     The tokens of a sequence are contiguous; `starts` are the indices of each sequence's first
-    token. `given` are rows that other programs computed, (T, n) each.
+    token. `given` are rows that other programs computed, (T, n) each; `prompts` says how many
+    tokens of each sequence an encoder read, if there is one: positions count without them.
     """
 
     tokens: NDArray[np.int32]  # (T,)
@@ -214,15 +218,16 @@ class Step:
     outputs: NDArray[np.int32]  # (O,) indices into the T tokens
     starts: tuple[int, ...] = (0,)  # rising, from 0
     given: tuple[NDArray[np.float32], ...] = ()
+    prompts: tuple[int, ...] = ()
 
     def runs(self) -> list[slice]:
         """The tokens of each sequence."""
         return list(map(slice, self.starts, (*self.starts[1:], len(self.tokens))))
 
     def ends(self) -> NDArray[np.int32]:  # (T,)
-        """For each token what lies behind the last position of its sequence's tokens."""
+        """For each token what lies behind the last position of its sequence's tokens, or prompt."""
         runs = self.runs()
-        last = [self.positions[run.stop - 1] + 1 for run in runs]
+        last = self.prompts or [self.positions[run.stop - 1] + 1 for run in runs]
         return np.repeat(np.array(last, np.int32), [run.stop - run.start for run in runs])
 
     def of_outputs(self) -> "Step":
@@ -297,16 +302,22 @@ class Operators(Protocol):
         heads: Heads,
         sinks: Weight | None = None,
         further: Further | None = None,
-    ) -> Array:  # (T, H·d), (T, K·d), (T, K·e) -> (T, H·e)
+        biases: Weight | None = None,
+    ) -> Array:  # (T, H·d), (T, K·d), (T, K·e), biases (H, 2·n + 1) -> (T, H·e)
         """Writes k and v to the cache, then softmax(scale·q·k) v over the token's sequence.
 
-        A token sees itself and those before it, or all of the step where `heads.sees` says "run".
-        Without k and v nothing is written: it reads what layer `heads.layer` wrote before.
+        A token sees itself and those before it, or what `heads.sees` says. Without k and v nothing
+        is written: it reads what layer `heads.layer` wrote before.
 
         With a softcap c, scores become c·tanh(score / c). With a slope m they fall by m for each
         position between query and key (Press et al. 2021). A sink is an extra logit per head that
         takes part in the softmax but has no value. `further` keys take part in the same softmax.
+        With `biases` a head's number for the distance from query to key, −n to n, is added to q·k;
+        greater distances count as n (relative positions of Raffel et al. 2020).
         """
+
+    def keep(self, k: Array, v: Array, heads: Heads) -> None:  # (T, K·d), (T, K·e)
+        """Writes k and v to the cache alone: another program's attention reads them."""
 
     def compress(self, x: Array, places: Weight, ratio: int, parts: int) -> Array:
         """(T, 2·P·w), (ratio, P·w) -> (T, w): a row for each `ratio` tokens, at their last one.

@@ -136,6 +136,7 @@ class Recorder:
         heads: Heads,
         sinks: Weight | None = None,
         further: Further | None = None,
+        biases: Weight | None = None,
     ) -> Buffer:
         where = f"blk.{heads.layer if self.number is None else self.number}.attn"
         check_widths(f"{where}_q", q.width, heads.query_heads * heads.head_width)
@@ -143,19 +144,26 @@ class Recorder:
         if sinks is not None:
             check_widths(sinks.name, sinks.columns, heads.query_heads)
             _check_vector(sinks)
-        if k is None or v is None:
+        if biases is not None:
+            assert biases.columns % 2, "distances lie on both sides of 0"
+            check_widths(biases.name, biases.rows, heads.query_heads)
+        if k is not None and v is not None:
+            self.keep(k, v, heads)
+        elif heads.sees != "prompt":  # which another program keeps
             self._check_kept(heads)
-        else:
-            check_widths(f"{where}_k", k.width, heads.kv_heads * heads.key_columns)
-            check_widths(f"{where}_v", v.width, heads.kv_heads * heads.values)
-            self.operations.append(Store(k, v, heads, layer=self.number))
         out = q.like(heads.query_heads * heads.values)
         if further is None:
-            return self._add(Attention(q, out, heads, sinks))
+            return self._add(Attention(q, out, heads, sinks, biases=biases))
         check_widths(f"{where}_k", further.k.width, further.heads.kv_heads * heads.key_columns)
         check_widths(f"{where}_v", further.v.width, further.heads.kv_heads * heads.values)
         self.operations.insert(-1, Store(further.k, further.v, further.heads, layer=self.number))
-        return self._add(Attention(q, out, heads, sinks, further=further.heads))
+        return self._add(Attention(q, out, heads, sinks, further=further.heads, biases=biases))
+
+    def keep(self, k: Buffer, v: Buffer, heads: Heads) -> None:
+        where = f"blk.{heads.layer if self.number is None else self.number}.attn"
+        check_widths(f"{where}_k", k.width, heads.kv_heads * heads.key_columns)
+        check_widths(f"{where}_v", v.width, heads.kv_heads * heads.values)
+        self.operations.append(Store(k, v, heads, layer=self.number))
 
     def convolve(self, x: Buffer, w: Linear) -> Buffer:
         taps, name = w.weight.columns, w.weight.name

@@ -65,6 +65,6 @@ def maxima_room(width: int) -> int:
 
 
 TILE_LIMIT = 16  # the most queries of a rung's attention tile, which is a power of two
-# what attention knows of a query: the range of positions it attends to, its own (int32), and its
-# head's slope (float32)
-QUERY_FIRST, QUERY_STOP, QUERY_POSITION, QUERY_SLOPE, QUERY_BYTES = range(0, 20, 4)
+# what attention knows of a query: the range of positions it attends to, its own, its head (int32),
+# and its head's slope (float32)
+QUERY_FIRST, QUERY_STOP, QUERY_POSITION, QUERY_HEAD, QUERY_SLOPE, QUERY_BYTES = range(0, 24, 4)

@@ -58,6 +58,7 @@ class Attention(Operation):
     sinks: Weight | None = field(default=None, metadata=VECTOR)
     quantized: Buffer | None = field(default=None, metadata=WRITTEN)
     further: Heads | None = None
+    biases: Weight | None = field(default=None, metadata=VECTOR)
 
     @property
     def reads_state(self) -> bool:

@@ -135,13 +135,18 @@ class Reference:
         heads: Heads,
         sinks: Weight | None = None,
         further: Further | None = None,
+        biases: Weight | None = None,
     ) -> Floats:
         if k is not None and v is not None:
-            self._store(k, v, heads.layer)
+            self.keep(k, v, heads)
         if further is not None:
-            self._store(further.k, further.v, further.heads.layer)
+            self.keep(further.k, further.v, further.heads)
         also = (further.heads,) if further else ()
-        return np.stack([self._attend(t, q[t], heads, sinks, also) for t in range(len(q))])
+        return np.stack([self._attend(t, q[t], heads, sinks, also, biases) for t in range(len(q))])
+
+    def keep(self, k: Floats, v: Floats, heads: Heads) -> None:
+        for t, position in enumerate(self.step.positions):
+            self.caches[t].keep(heads.layer, int(position), k[t], v[t])
 
     def compress(self, x: Floats, places: Weight, ratio: int, parts: int) -> Floats:
         added: Floats = self.values(places)  # (ratio, P·w)
@@ -394,19 +399,26 @@ class Reference:
     def _bias(self, w: Linear) -> Floats | float:
         return self.values(w.bias)[0] if w.bias else 0.0
 
-    def _store(self, k: Floats, v: Floats, layer: int) -> None:
-        for t, position in enumerate(self.step.positions):
-            self.caches[t].keep(layer, int(position), k[t], v[t])
-
     def _attend(
-        self, t: int, q: Floats, heads: Heads, sinks: Weight | None, also: Sequence[Heads]
+        self,
+        t: int,
+        q: Floats,
+        heads: Heads,
+        sinks: Weight | None,
+        also: Sequence[Heads],
+        biases: Weight | None,
     ) -> Floats:
         position = int(self.step.positions[t])
         seen = [self._seen(t, each) for each in (heads, *also)]
         places, k, v = (np.concatenate(each) for each in zip(*seen, strict=True))
         group = heads.query_heads // heads.kv_heads
         query = q.reshape(heads.kv_heads, group, heads.head_width)
-        scores = np.einsum("kgd,skd->kgs", query, k) * np.float32(heads.scale)
+        scores = np.einsum("kgd,skd->kgs", query, k)
+        if biases is not None:
+            far = biases.columns // 2
+            distances = np.clip(places - position, -far, far) + far
+            scores = scores + self.values(biases)[:, distances].reshape(scores.shape)
+        scores = scores * np.float32(heads.scale)
         if heads.softcap is not None:
             scores = self.softcap(scores, heads.softcap)
         if heads.slopes is not None:

@@ -52,7 +52,13 @@ def weight(rows: int, columns: int) -> Weight:
 class Attention:
     """Layers of attention alone: each token has its query, key and value, whatever its position."""
 
-    def __init__(self, heads: Heads, sinks: Weight | None = None, layers: int = 1) -> None:
+    def __init__(
+        self,
+        heads: Heads,
+        sinks: Weight | None = None,
+        layers: int = 1,
+        biases: Weight | None = None,
+    ) -> None:
         self.layers = tuple(
             Heads(n, *(getattr(heads, name) for name in Heads.__slots__[1:])) for n in range(layers)
         )
@@ -64,7 +70,7 @@ class Attention:
                 heads.kv_heads * heads.values,
             )
         ]
-        self._sinks = sinks
+        self._sinks, self._biases = sinks, biases
 
     def forward(self, ops):
         q, k, v = (
@@ -72,7 +78,7 @@ class Attention:
             for table in self.tables
         )
         for heads in self.layers:
-            q = ops.attention(q, k, v, heads, self._sinks)
+            q = ops.attention(q, k, v, heads, self._sinks, biases=self._biases)
         return q
 
     def cpu(self, kv: CacheTypes, threads: int = 3):
@@ -206,6 +212,26 @@ def test_scores_fall_with_the_distance(window):
     check(attention, types(), [70, 1, 9], BLOCK + 40)
 
 
+@pytest.mark.parametrize("farthest", [0, 3, 40, 2 * BLOCK])
+@pytest.mark.parametrize("sees", ["past", "run"])
+def test_scores_have_a_bias_for_each_distance_up_to_the_farthest(farthest, sees):
+    heads = Heads(0, 6, 2, 12, 0.3, None, 30.0, sees=sees)
+    attention = Attention(heads, weight(1, 6), biases=weight(6, 2 * farthest + 1))
+    check(attention, types(), [70, 1, 9], BLOCK + 40)
+
+
+@pytest.mark.parametrize("farthest", [3, 128])
+def test_threads_and_chunks_do_not_show_where_distances_have_biases(farthest):
+    attention = Attention(Heads(0, 4, 2, 20, 1.0), biases=weight(4, 2 * farthest + 1))
+    tokens, results = tokens_of(BLOCK + 70), []
+    for threads, chunks in ((1, [MOST]), (2, [37, 1, 1, 90]), (5, [1])):
+        cpu = attention.cpu(types("f16"), threads)
+        results.append(rows_of(cpu, tokens, chunks).copy())
+        cpu.close()
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+
+
 @pytest.mark.parametrize("window", [1, 3, 63, BLOCK - 1, BLOCK, BLOCK + 5])
 def test_windows_over_the_borders_of_blocks(window):
     attention = Attention(Heads(0, 2, 1, 8, 0.2, window))
@@ -229,7 +255,7 @@ def test_a_query_sees_its_window_or_its_chunk_or_the_whole_run():
     assert seen(window=3) == ["0-0", "0-1", "0-2", "1-3", "2-4", "3-5", "4-6"]
     assert seen(window=3, chunked=True) == ["0-0", "0-1", "0-2", "3-3", "3-4", "3-5", "6-6"]
     assert seen(stride=3) == ["0--1", "0--1", "0-2", "0-2", "0-2", "0-5", "0-5"]
-    assert seen(sees="run") == ["0-6"] * 7
+    assert seen(sees="run") == seen(sees="prompt") == ["0-6"] * 7
     assert seen(sees="run", window=4) == ["0-2", "0-3", "0-4", "1-5", "2-6", "3-6", "4-6"]
 
 

@@ -14,8 +14,10 @@ from ops.cpu.lower import (
     rows_step,
     scratch_bytes,
 )
-from ops.interface import Heads, Rope
+from ops.interface import Heads, Rope, Weight
 from ops.operations.attention import Angles, Attention, NormRopeStore, Rotate
+from ops.state.formats import LANES
+from quant.format import dequantize
 
 
 def _angles(low: Lowering, op: Angles) -> Call:
@@ -68,9 +70,17 @@ def _attention_operands(low: Lowering, op: Attention, heads: Heads) -> tuple[Ope
     scratch = scratch_bytes(op, low.limits)
     work = (SCRATCH, scratch, queries_at_once(heads), counters, rows_step(op.q), heads.key_columns)
     slopes = low.keep(np.array(heads.slopes, np.float32)) if heads.slopes else 0
-    sees = (int(heads.chunked), int(heads.sees == "run"), heads.stride)
-    ends = (slopes, heads.head_width, *sees)
+    sees = (int(heads.chunked), int(heads.sees != "past"), heads.stride)
+    ends = (slopes, heads.head_width, *sees, *_biases(low, op.biases))
     return (op.q, op.y, low.floats(op.sinks), *shape, *place, *numbers, *work, *ends)
+
+
+def _biases(low: Lowering, biases: Weight | None) -> tuple[Operand, ...]:
+    """Where they are, and the greatest distance; the outer ones are repeated by a register."""
+    if biases is None:
+        return 0, 0
+    table = np.pad(dequantize(biases.format, biases.data), ((0, 0), (LANES, LANES)), "edge")
+    return low.keep(table), biases.columns // 2
 
 
 def _repeat(rope: Rope | None) -> int:

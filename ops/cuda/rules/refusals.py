@@ -54,6 +54,8 @@ def _not_run(operation: Operation) -> str | None:
             return "Route with listed experts"
         case Attention() if operation.further is not None:
             return "Attention with further keys"
+        case Attention() if operation.biases is not None:
+            return "Attention with biases by distance"
         case Rotate(x=x) | Temperature(x=x) | Attention(q=x) if x.rows == "outputs":
             return f"the operator {kind} for the wanted rows alone"
     return None if type(operation) in RULES else f"the operator {kind}"
@@ -71,6 +73,8 @@ def _unknown(heads: Heads) -> str | None:
         return "chunks in place of a window"
     if heads.sees == "run":
         return "tokens that see those behind them"
+    if heads.sees == "prompt":
+        return "keys of a prompt that an encoder read"
     if heads.slopes:
         return "biases by distance (ALiBi)"
     if heads.head_width % 2:

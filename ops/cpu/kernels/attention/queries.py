@@ -9,6 +9,7 @@ from ops.cpu.layout import (
     POSITIONS,
     QUERY_BYTES,
     QUERY_FIRST,
+    QUERY_HEAD,
     QUERY_POSITION,
     QUERY_SLOPE,
     QUERY_STOP,
@@ -19,8 +20,8 @@ from ops.interface import BLOCK
 # operands of attention
 Q, Y, SINKS, HEADS, GROUP, VALUE_WIDTH, KEY_OFFSET, VALUE_OFFSET, PANEL_BYTES, ROW_BYTES = range(10)
 WINDOW, SCALE, CAP, SCRATCH, SCRATCH_BYTES, MOST_QUERIES, COUNTERS, ROWS_STEP = range(10, 18)
-KEY_WIDTH, SLOPES, QUERY_WIDTH, CHUNKED, WHOLE_RUN, STRIDE = range(18, 24)
-FURTHER = 24  # bytes to the operands of further keys and values, or 0
+KEY_WIDTH, SLOPES, QUERY_WIDTH, CHUNKED, WHOLE_RUN, STRIDE, BIASES, FARTHEST = range(18, 26)
+FURTHER = 26  # bytes to the operands of further keys and values, or 0
 
 # a thread's scratch: scores, records of the tile, then of all queries of a run, then what is known
 # of those queries (layout.py), and their numbers
@@ -71,6 +72,7 @@ def describe_queries(op, step, kv, first, last, scratch):
         store_i32(own + QUERY_FIRST, 0, start)
         store_i32(own + QUERY_STOP, 0, stop)
         store_i32(own + QUERY_POSITION, 0, load_i32(load_i64(step, POSITIONS), t))
+        store_i32(own + QUERY_HEAD, 0, h)
         if slopes != 0:
             store_f32(own + QUERY_SLOPE, 0, load_f32(slopes, h))
         store_i32(number(op, scratch, n), 0, t * heads + h)

@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ops.cpu.kernels.attention.queries import (
+    BIASES,
     CAP,
+    FARTHEST,
     KEY_WIDTH,
     QUERY_WIDTH,
     RECORDS,
@@ -38,19 +40,21 @@ from ops.cpu.kernels.simd.addresses import (
 )
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import load_f32 as load_number
-from ops.cpu.kernels.simd.memory import load_f64, load_i64
+from ops.cpu.kernels.simd.memory import load_f64, load_i32, load_i64
 from ops.cpu.kernels.simd.memory import store_f32 as store_number
 from ops.cpu.kernels.simd.operations import (
     LANES,
+    add,
     broadcast_f32,
     fma,
     load_f32,
     load_rows,
     reduce_add,
+    store,
     zeros,
 )
 from ops.cpu.kernels.simd.tiles import load_tile, store_tile
-from ops.cpu.layout import QUERY_BYTES
+from ops.cpu.layout import QUERY_BYTES, QUERY_HEAD, QUERY_POSITION
 from ops.interface import BLOCK
 from ops.state.formats import PANEL
 
@@ -74,6 +78,25 @@ def leave_out(op, scratch, visible):
             for s in range(visible[0], visible[1]):
                 if (s + 1) % stride != 0:
                     store_number(scratch + SCORES + 4 * BLOCK * r, s, MINUS_INFINITY)
+
+
+@device
+def add_biases(op, queries, scratch, begin, visible):
+    """Adds each query's biases by distance to q·k of the block that begins at position `begin`.
+
+    A head's row of biases is repeated by LANES at either end: any register of it may be loaded.
+    """
+    biases, farthest = load_i64(op, BIASES), load_i64(op, FARTHEST)
+    if biases != 0:
+        reach = farthest + LANES
+        for r in range(tile_size()):
+            own, scores = queries + r * QUERY_BYTES, scratch + SCORES + 4 * BLOCK * r
+            table = biases + 4 * load_i32(own + QUERY_HEAD, 0) * (2 * reach + 1)
+            for s in range(visible[0] - visible[0] % LANES, visible[1], LANES):
+                distance = begin + s - load_i32(own + QUERY_POSITION, 0)
+                place = min(max(distance, -reach), farthest + 1) + reach
+                here = scores + 4 * s
+                store(here, add(load_f32(here), load_f32(table + 4 * place)))
 
 
 def tile_attention(keys: Keys, values: Values):
@@ -168,6 +191,7 @@ def tile_attention(keys: Keys, values: Values):
         score(op, block, numbers, scratch, any_of)
         if load_i64(op, QUERY_WIDTH) > load_i64(op, KEY_WIDTH):
             add_scores_of_values(op, block, numbers, scratch, any_of)
+        add_biases(op, queries, scratch, begin, any_of)
         leave_out(op, scratch, any_of)
         scale, cap = np.float32(load_f64(op, SCALE)), np.float32(load_f64(op, CAP))
         highest, total = exponentiate_scores(
