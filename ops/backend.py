@@ -32,6 +32,7 @@ from ops.memory_plan import Limits
 from ops.needs import Needs
 from ops.program import Program
 from ops.reference.runner import ReferenceRunner, reference_needs
+from ops.runners.encoded import needs_of_parts, open_parts
 from ops.runners.runner import Runner
 from ops.state.formats import CacheType
 from quant.errors import OutOfMemoryError
@@ -138,13 +139,13 @@ class ReferenceBackend:
         return None
 
     def needs(self, program: Program, limits: Limits) -> Needs:
-        return reference_needs(program, limits, self.kv)
+        return needs_of_parts(program, lambda part: reference_needs(part, limits, self.kv))
 
     def digest(self, program: Program) -> bytes:
-        return program.digest()
+        return b"".join(part.digest() for part in program.parts)
 
-    def open(self, program: Program, limits: Limits) -> ReferenceRunner:
-        return ReferenceRunner(program, self.kv)
+    def open(self, program: Program, limits: Limits) -> Runner:
+        return open_parts(program, lambda part: ReferenceRunner(part, self.kv))
 
     def meter(self, program: Program) -> Meter:
         return NoMeter()
@@ -172,12 +173,19 @@ class CpuBackend:
         return None
 
     def needs(self, program: Program, limits: Limits) -> Needs:
-        return cpu_needs(program, limits, self.kv, self.resources.threads, _rung())
+        own, rung = self.resources, _rung()
+        return needs_of_parts(
+            program, lambda part: cpu_needs(part, limits, self.kv, own.threads, rung)
+        )
 
     def digest(self, program: Program) -> bytes:
-        return fused_for_cpu(program, _rung()).digest()
+        return b"".join(fused_for_cpu(part, _rung()).digest() for part in program.parts)
 
-    def open(self, program: Program, limits: Limits) -> CpuRunner:
+    def open(self, program: Program, limits: Limits) -> Runner:
+        return open_parts(program, lambda part: self.open_part(part, limits))
+
+    def open_part(self, program: Program, limits: Limits) -> CpuRunner:
+        """A program alone, without its encoder."""
         store = ObjectStore(self.resources.kernels, self.resources.on_compile)
         own = self.resources
         return CpuRunner(program, self.kv, limits, own.threads, store, own.weights)
@@ -308,7 +316,7 @@ def open_on_both(
     before, behind = program.split(layer)
     on_card = second.open(behind, limits)
     assert isinstance(on_card, CudaRunner)
-    return SplitRunner(first.open(before, limits), on_card)
+    return SplitRunner(first.open_part(before, limits), on_card)
 
 
 class Kernels(Protocol):

@@ -78,11 +78,13 @@ def needs_of(
     embedding = total(list(program.operations[:first]))
     layers = range(program.layers)
     positions = [0] * max(1, len(layers))  # what is kept before the layers counts for the first
-    places = set[int]()  # what layers share counts for the first of them
-    for op in program.operations:
-        if isinstance(op.state, Pages) and op.state.layer not in places:
-            places.add(op.state.layer)
-            positions[op.layer or 0] += layout.position_bytes(op.state.layer)
+    writers = {  # what layers share counts for the first of them
+        op.state.layer: op.layer or 0
+        for op in reversed(program.operations)
+        if isinstance(op.state, Pages)
+    }
+    for page in program.pages:
+        positions[writers.get(page.layer, 0)] += layout.position_bytes(page.layer)
     return Needs(
         layers=tuple(total([op for op in program.operations if op.layer == n]) for n in layers),
         positions=tuple(positions[: len(layers)]),

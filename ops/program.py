@@ -5,8 +5,8 @@ operators. A backend lowers it to its own kernels.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields, replace
 from mmap import mmap
 from typing import Literal, Protocol
 
@@ -59,6 +59,8 @@ class Program:
 
     `given` are vectors that the step brings, in buffers that are filled before it runs; a program
     without them begins with the step's tokens. `forward` is what a whole program was recorded of.
+    `encoder` reads prompts before this program answers; `kept` is what both write to the state of
+    a sequence that they share.
     """
 
     operations: tuple[Operation, ...]
@@ -66,13 +68,24 @@ class Program:
     output: Output
     sources: tuple[Source, ...] = ()  # the files that it is made of: the model, adapters
     forward: Callable[[Operators], Array] | None = None
+    encoder: "Encoder | None" = None
+    kept: tuple[State, ...] = ()
 
     @property
     def states(self) -> tuple[State, ...]:
         """What a sequence keeps between steps, layer by layer; what layers share, once."""
-        states = [op.state for op in self.operations if op.state is not None]
-        found = {state.layer if isinstance(state, Pages) else state: state for state in states}
-        return tuple(found.values())
+        own = (op.state for op in self.operations if op.state is not None)
+        return _once((*self.kept, *own))
+
+    def reading(self, encoder: "Program", start: int) -> "Program":
+        """The same with an encoder for prompts, which end before the first token `start`."""
+        kept = _once((*encoder.states, *self.states))
+        return replace(self, kept=kept, encoder=Encoder(replace(encoder, kept=kept), start))
+
+    @property
+    def parts(self) -> tuple["Program", ...]:
+        """The encoder, if there is one, and the program itself."""
+        return (self.encoder.program, self) if self.encoder else (self,)
 
     @property
     def pages(self) -> tuple[Pages, ...]:
@@ -101,6 +114,11 @@ class Program:
     def sees_whole_runs(self) -> bool:
         """Whether tokens see those behind them, so that a sequence has to be run in one step."""
         return any(op.heads.sees == "run" for op in self.operations if isinstance(op, Attention))
+
+    @property
+    def sees_others(self) -> bool:
+        """Whether tokens see more than those before them: a step says where that ends."""
+        return any(op.heads.sees != "past" for op in self.operations if isinstance(op, Attention))
 
     @property
     def layers(self) -> int:
@@ -138,7 +156,7 @@ class Program:
                     return layer
             if isinstance(op.state, Pages):
                 kept[op.state.layer] = op.layer
-            if isinstance(op, Attention) and op.layer not in (None, kept[op.heads.layer]):
+            if isinstance(op, Attention) and op.layer not in (None, kept.get(op.heads.layer)):
                 return layer
             live.update(op.outputs)
         return None
@@ -158,6 +176,20 @@ class Program:
             for each in fields(operation):
                 digest.update(_described(getattr(operation, each.name), numbers).encode() + b"\0")
         return digest.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A program that reads a whole prompt in one step, and the token that begins the answer."""
+
+    program: Program
+    start: int
+
+
+def _once(states: Iterable[State]) -> tuple[State, ...]:
+    """Keys and values that several write to one place count once."""
+    found = {state.layer if isinstance(state, Pages) else state: state for state in states}
+    return tuple(found.values())
 
 
 def _described(value: object, numbers: dict[Buffer, int]) -> str:

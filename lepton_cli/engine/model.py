@@ -18,6 +18,7 @@ from lepton_cli.engine.decoding.beam_search import Beam, BeamRules, BeamSearch, 
 from lepton_cli.engine.decoding.diffusion import Masks, check_possible, diffusion_events
 from lepton_cli.engine.decoding.generation import Generation, check_ids, fit, protected_tokens
 from lepton_cli.engine.decoding.next_token import NextTokens
+from lepton_cli.engine.decoding.prompts import Prompts
 from lepton_cli.engine.decoding.scheduler import Batch, Outcome, Request
 from lepton_cli.engine.decoding.single import answer_events, turns_of
 from lepton_cli.engine.decoding.speculation import Guessers
@@ -25,11 +26,11 @@ from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.embedding.embeddings import Embeddings, Texts, open_embeddings
 from lepton_cli.engine.events import Done, Event, Text
 from lepton_cli.engine.library.catalogue import resolve
-from lepton_cli.engine.library.identity import model_name
 from lepton_cli.engine.library.paths import kernel_folder, weight_folder
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.loading.adapters import LiveAdapters
 from lepton_cli.engine.loading.backends import Backend, GpuUse
+from lepton_cli.engine.loading.model_file import ModelFile
 from lepton_cli.engine.loading.placement import GpuLayers
 from lepton_cli.engine.loading.plan import LoadOptions, Plan
 from lepton_cli.engine.loading.prepare import prepare
@@ -43,7 +44,7 @@ from ops.machine import default_threads
 from ops.profile import OperatorTime
 from ops.state.formats import CacheType
 from quant.errors import ContextOverflowError, ModelFileError, UsageError
-from quant.gguf import GGUF, Metadata
+from quant.gguf import GGUF
 
 if TYPE_CHECKING:
     from lepton_cli.engine.constraints.guide import Guides
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 SUPPRESSED = "tokenizer.ggml.suppress_tokens"
 
 
-class Model:
+class Model(ModelFile):
     """One model file, ready to run. Keeps the KV cache of the last prompt for the next one."""
 
     def __init__(
@@ -67,7 +68,8 @@ class Model:
 
         `beside` is another open model, whose memory is not counted as free.
         """
-        self._file, self._options = file, options
+        super().__init__(file)
+        self._options = options
         choice = default_threads()
         self.threads = options.threads or choice.count
         self.threads_reason = "asked for" if options.threads else choice.reason
@@ -87,8 +89,11 @@ class Model:
         self._runner, head = prepared.open(options)
         self._runner.pool.checkpoints = plan.checkpoints
         self._program = prepared.program
-        whole = self._program.sees_whole_runs
-        self._passes = Passes(self._runner, limits.tokens, limits.outputs, whole=whole)
+        whole, encoder = self._program.sees_whole_runs, self._program.encoder
+        self._prompts = Prompts(encoder.start if encoder else None)
+        self._passes = Passes(
+            self._runner, limits.tokens, limits.outputs, whole=whole, prompts=self._prompts
+        )
         self._positions = Window(self._passes, plan.context)
         self._embeddings = open_embeddings(
             prepared, self._passes, options, file.metadata, lambda: self.tokenizer
@@ -125,31 +130,6 @@ class Model:
         return key if self.backend == "cpu" else f"{self.backend}-{key}"
 
     @property
-    def path(self) -> Path:
-        return self._file.path
-
-    @property
-    def metadata(self) -> Metadata:
-        return self._file.metadata
-
-    @property
-    def name(self) -> str:
-        """See `model_name`."""
-        return model_name(self._file)
-
-    @property
-    def architecture(self) -> str:
-        return self.metadata.string("general.architecture")
-
-    @property
-    def parameters(self) -> int:
-        return sum(tensor.size for tensor in self._file.tensors.values())
-
-    @property
-    def file_bytes(self) -> int:
-        return self._file.file_bytes
-
-    @property
     def identity(self) -> str:
         """A digest of what the files hold that the program is made of (see identity.py)."""
         return self._program.identity
@@ -171,6 +151,11 @@ class Model:
         return load_template(self.metadata, self.tokenizer, self._options.template)
 
     @property
+    def has_encoder(self) -> bool:
+        """Whether it reads a prompt as a whole, which nothing can be added to."""
+        return self._prompts.start is not None
+
+    @property
     def window(self) -> Window:
         """The context window, for measuring single passes."""
         return self._positions
@@ -183,8 +168,11 @@ class Model:
         return self._positions.profile(tokens)
 
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:  # (T,) -> (T, V)
-        """The logits of 1 to `context_size` tokens, run from an empty cache."""
-        self._check(ids)
+        """The logits of 1 to `context_size` tokens, run from an empty cache.
+
+        Of a model with an encoder, of the tokens from the start token on.
+        """
+        self._check(ids := self._prompts.opened(ids))
         if len(ids) > self.context_size:
             message = f"{counted(len(ids), 'token')}, the context holds {self.context_size}"
             raise ContextOverflowError(message, "load the model with a larger ctx")
@@ -200,7 +188,7 @@ class Model:
 
         Raises ContextOverflowError before the first event.
         """
-        prompt, answer, keep = self._begin(ids, generation)
+        prompt, answer, keep = self._begin(ids := self._prompts.opened(ids), generation)
         if self._passes.whole:
             masks, dropped = Masks.of(self.metadata, self.vocabulary_size), len(ids) - len(prompt)
             inputs = answer, prompt, self._positions, masks, generation
@@ -278,15 +266,17 @@ class Model:
     ) -> list[Beam]:
         """The most likely answers found by beam search, best first. Raises LeptonError."""
         check_beams(width, self._passes.outputs, generation)
-        self._check(ids)
+        self._check(ids := self._prompts.opened(ids))
         self._passes.check_causal()
         tokenizer = self.tokenizer
         prompt = self._fit(ids, generation, protected_tokens(ids, tokenizer.bos))
         rules = BeamRules.of(generation, tokenizer, self._suppressed())
         search = BeamSearch(self._passes, self.context_size, rules, width)
         reasoning = self.template.reasoning if generation.split_reasoning else None
+        begins_text = self._prompts.begins_text(prompt)
+        continued = self._prompts.continued(prompt)
         beams = [
-            beam.decoded(prompt, tokenizer, generation, reasoning)
+            beam.decoded(continued, tokenizer, generation, reasoning, begins_text=begins_text)
             for beam in search.run(prompt, interrupt)
         ]
         if self._audit:
@@ -305,8 +295,8 @@ class Model:
     def _prefixes(self) -> Prefixes | None:
         """None if nothing is stored: the reference's results depend on the size of a pass, what
         tokens that see each other keep on all of them."""
-        limit = self._options.prefixes
-        if not limit or self.backend == "reference" or self._passes.whole:
+        limit, sees_all = self._options.prefixes, self._passes.whole or self.has_encoder
+        if not limit or self.backend == "reference" or sees_all:
             return None
         return Prefixes(self._computed_by, self.name, limit, prefix_folder())
 
@@ -395,6 +385,9 @@ class Model:
         """
         for each in (self, draft):
             each._passes.check_causal()
+            if each.has_encoder:
+                message = f"{each.path} has an encoder: it neither drafts nor takes drafts"
+                raise UsageError(message, "leave out -md")
         if draft.tokenizer.texts != self.tokenizer.texts:
             message = f"{draft.path} has a different vocabulary than {self.path}"
             raise UsageError(message, "a draft model must be of the same family")
@@ -433,21 +426,23 @@ class Model:
         keep = protected_tokens(ids, self.tokenizer.bos)
         prompt = self._fit(ids, generation, keep)
         reasoning = self.template.reasoning if generation.split_reasoning else None
-        guide = None
+        continued, guide = self._prompts.continued(prompt), None
         if generation.constraint:
             thinks = generation.split_reasoning
             guide = self._guides.guide(
                 generation.constraint,
-                prompt,
+                continued,
                 reasoning,
                 thinks=thinks,
                 bans=generation.ban,
                 never=[t for t, bias in generation.sampling.logit_bias if bias == -math.inf],
             )
-        sampler = self.sampler(generation, guide)
-        return prompt, Answer(prompt, self.tokenizer, sampler, generation, reasoning, guide), keep
+        sampler, begins = self.sampler(generation, guide), self._prompts.begins_text(prompt)
+        parts = continued, self.tokenizer, sampler, generation, reasoning, guide
+        return prompt, Answer(*parts, begins_text=begins), keep
 
     def _fit(self, ids: Sequence[int], generation: Generation, keep: int) -> list[int]:
+        self._prompts.check_overflow(generation.overflow)
         return fit(ids, self.context_size, generation.overflow, keep, self.longest_context)
 
     @cached_property
@@ -464,6 +459,7 @@ class Model:
             message = f"{self.path} was opened for embeddings, not to generate text"
             raise UsageError(message, "open it with pooling=None, if it can generate")
         check_ids(ids, self.vocabulary_size)
+        self._prompts.check(ids)
 
 
 def load(

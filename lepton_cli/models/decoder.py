@@ -50,6 +50,7 @@ class Decoder:
 
     has_layer_norms: ClassVar[bool] = False  # in place of RMS norms
     has_norm_biases: ClassVar[bool] = True  # of layer norms of whole rows
+    block_prefix: ClassVar[str] = ""  # of the names of its blocks' tensors
     output_norm: ClassVar[str] = "output_norm"
     interleaved_rope: ClassVar[bool] = False
     axes: ClassVar[Literal["stretches", "alternating"] | None] = None  # of positions, if several
@@ -69,6 +70,8 @@ class Decoder:
     stretches_local: ClassVar[bool] = False  # positions of local layers, as those of the others
     sees: Literal["past", "run"] = "past"  # see Heads
     generates: bool = True  # or it is an encoder: a pass ends in rows, without logits
+    texts: ClassVar[int] = 1  # that each may be as long as trained: a prompt and its answer are two
+    start_token: int | None = None  # begins answers to prompts that an encoder reads: see `encode`
     classifier: ClassVar[Classifier] = Classifier()  # of files with a head that judges texts
     has_next_token: ClassVar[bool] = False
     """The first of its further blocks guesses tokens, as `NextTokenHead` does."""
@@ -97,9 +100,18 @@ class Decoder:
         x = self.through_blocks(ops, self.embed(ops))  # (T, D)
         return self.final_norm(ops, ops.select_outputs(x))
 
+    def rows_of_texts(self, ops: Operators) -> Array:  # (O, D)
+        """The rows of which embeddings are made."""
+        return self.hidden(ops)
+
+    def encode(self, ops: Operators) -> Array:  # (T, D)
+        """Reads a prompt, and keeps what the decoder's attention reads of it."""
+        raise NotImplementedError("only a model with a start token has an encoder")
+
     def through_blocks(self, ops: Operators, x: Array) -> Array:  # (T, D) -> (T, D)
         for n, block in enumerate(self.blocks):
-            x = self.steered(ops.layer(n), block(ops.layer(n), x, Layer(self.weights, n)), n)
+            w = Layer(self.weights, n, self.block_prefix)
+            x = self.steered(ops.layer(n), block(ops.layer(n), x, w), n)
         return x
 
     def steered(self, ops: Operators, x: Array, layer: int) -> Array:  # (T, D) -> (T, D)

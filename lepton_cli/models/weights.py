@@ -135,38 +135,38 @@ class Weights:
 
 
 class Layer:
-    """One block's tensors as attributes: `layer.attn_q` is blk.N.attn_q."""
+    """One block's tensors as attributes: `layer.attn_q` is blk.N.attn_q, behind its `prefix`."""
 
-    def __init__(self, weights: Weights, number: int) -> None:
-        self._weights, self.number = weights, number
+    def __init__(self, weights: Weights, number: int, prefix: str = "") -> None:
+        self._weights, self.number, self._block = weights, number, f"{prefix}blk.{number}"
 
     def __contains__(self, name: str) -> bool:
-        return f"blk.{self.number}.{name}" in self._weights
+        return f"{self._block}.{name}" in self._weights
 
     def __getattr__(self, name: str) -> Linear:
         return self[name]
 
     def __getitem__(self, name: str) -> Linear:
         """As the attribute; for names with a dot."""
-        return self._weights[f"blk.{self.number}.{name}"]
+        return self._weights[f"{self._block}.{name}"]
 
     def weight(self, name: str) -> Weight:
         """The tensor blk.N.`name` alone, whatever its ending."""
-        return self._weights.weight(f"blk.{self.number}.{name}")
+        return self._weights.weight(f"{self._block}.{name}")
 
     def leave_out(self, *names: str) -> None:
         """Matrices, with all beside them, that files may have and this block does not use."""
         for name in names:
             for kind in ("weight", "bias", "scale", "input_scale"):
-                self._weights.leave_out(f"blk.{self.number}.{name}.{kind}")
+                self._weights.leave_out(f"{self._block}.{name}.{kind}")
 
     def vector(self, *names: str) -> Weight | None:
         """The first tensor blk.N.`name`, whatever it ends in, that the file has."""
-        return self._weights.first(f"blk.{self.number}.{name}" for name in names)
+        return self._weights.first(f"{self._block}.{name}" for name in names)
 
     def parts_of_groups(self, name: str, groups: int, parts: int) -> list[Weight]:
         """See Weights."""
-        return self._weights.parts_of_groups(f"blk.{self.number}.{name}", groups, parts)
+        return self._weights.parts_of_groups(f"{self._block}.{name}", groups, parts)
 
 
 def constant(name: str, values: NDArray[np.float32]) -> Weight:  # (rows, columns)

@@ -97,7 +97,7 @@ class CpuRunner:
         """`files`: where packed weights are kept for later starts."""
         fused = fused_for_cpu(program, kernels.rung)
         self._wanted, self._given = program.output.buffer, program.given
-        self._reads_ends = program.sees_whole_runs
+        self._reads_ends = program.sees_others
         self.digest = fused.digest()
         layout = StateLayout.of(fused, *kv)
         self.pool, self.limits = BlockPool(layout), limits

@@ -34,6 +34,7 @@ class SequenceState:
         self.pool = pool
         self.blocks: list[Block] = []
         self.slots: Any = None  # taken with the first step
+        self.prompt = 0  # so many tokens an encoder read, all at once: a part of them is nothing
         self._entered = 0  # tokens that the slots have processed
         self._checkpoints = Checkpoints(pool)
 
@@ -101,6 +102,8 @@ class SequenceState:
 
         Blocks after it are kept until `shrink`: the next tokens overwrite them.
         """
+        if position < self.prompt:
+            position = self.prompt = 0
         if not self.layout.slots or position == self._entered:
             return position
         if position > self._entered:
@@ -117,6 +120,8 @@ class SequenceState:
 
     def reachable(self, position: int) -> int:
         """Which position `rewind` and `fork` would reach."""
+        if position < self.prompt:
+            return 0
         return self._slots_at(position)[1] if self.layout.slots else position
 
     def drop_checkpoints(self) -> None:
@@ -142,6 +147,9 @@ class SequenceState:
         Blocks and checkpoints are shared.
         """
         other = SequenceState(self.pool)
+        if position < self.prompt:
+            return other, 0
+        other.prompt = self.prompt
         if self.layout.slots:
             slots, position = self._slots_at(position)
             other._checkpoints = self._checkpoints.shared(position)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from make_adapter import TABLE, matrices, write_lora, write_merged, write_vector
 from make_gguf import write_model
-from passes import ids_of, nmse, resources
+from passes import ids_of, nmse, prompts_of, resources, sequence_of
 from presets_gguf import PRESETS
 
 from lepton_cli.engine.decoding.window import Passes, Window
@@ -35,11 +35,13 @@ def opened(model: Path, *wanted: AdapterFile, backend="reference", chunk: int = 
     program = loading.build(file, 64, BoundAdapters(file, wanted))
     limits = Limits(chunk, chunk)
     runner = backend_of(backend, ("f32", "f32"), resources()).open(program, limits)
-    return Window(Passes(runner, chunk, chunk, whole=program.sees_whole_runs), 64)
+    whole, prompts = program.sees_whole_runs, prompts_of(program)
+    return Window(Passes(runner, chunk, chunk, whole=whole, prompts=prompts), 64)
 
 
 def logits(model: Path, *wanted: AdapterFile, ids=IDS, backend="reference", chunk=32) -> np.ndarray:
-    return opened(model, *wanted, backend=backend, chunk=chunk).all_logits(list(ids))
+    ids = sequence_of(model, list(ids))
+    return opened(model, *wanted, backend=backend, chunk=chunk).all_logits(ids)
 
 
 def adapted_ones(model: Path, folder: Path) -> list[str]:

@@ -36,8 +36,8 @@ def stem(name: str) -> str:
 
 def within(name: str) -> str:
     """What a complaint names: the tensor, or, of two that do not fit, one of the same block."""
-    block, number, _ = name.split(".", 2) if name.startswith("blk.") else ("", "", "")
-    return f"{block}.{number}." if block else stem(name)
+    found = re.match(r"((enc|dec)\.)?blk\.\d+\.", name)
+    return found[0] if found else stem(name)
 
 
 def complaint(file: GGUF, name: str, shape: tuple[int, ...] | None) -> str:

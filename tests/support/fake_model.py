@@ -133,6 +133,7 @@ class FakeModel:
     parameters: int = 260_000
     file_bytes: int = 1_040_000
     trained_context: int = 4096
+    has_encoder: bool = False
     backend: str = "reference"
     gpu: str | None = None
     no_gpu: str | None = None

@@ -16,13 +16,18 @@ from typing import Any
 import gguf
 import numpy as np
 from preset_parts import Preset
-from preset_tokenizers import bert_tokenizer, gpt2_tokenizer, llama_tokenizer
+from preset_tokenizers import bert_tokenizer, gpt2_tokenizer, llama_tokenizer, t5_tokenizer
 from presets_gguf import PRESETS
 
 from quant.bits import Blocks, Bytes, Floats, half_bits
 from quant.format import FORMATS, Format, dequantize, quantize, row_bytes
 
-TOKENIZERS = {"gpt2": gpt2_tokenizer, "bert": bert_tokenizer}
+TOKENIZERS = {
+    "gpt2": gpt2_tokenizer,
+    "bert": bert_tokenizer,
+    "t5": t5_tokenizer,
+    "t5encoder": t5_tokenizer,
+}
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 CHATML = (
@@ -149,12 +154,17 @@ def _keys(preset: Preset, sizes: Mapping[str, int]) -> dict[str, Any]:
 
 def _tensors(preset: Preset, layers: int) -> dict[str, str]:
     blocks = {
-        f"blk.{layer}.{name}": shape
+        _of_block(name, layer): shape
         for layer in range(layers)
         for name, shape in {**preset.block, **preset.layers.get(layer, {})}.items()
         if shape
     }
     return dict(preset.top) | blocks
+
+
+def _of_block(name: str, layer: int) -> str:
+    stack = name[:4] if name.startswith(("enc.", "dec.")) else ""
+    return f"{stack}blk.{layer}.{name.removeprefix(stack)}"
 
 
 def _add_key(writer: Any, key: str, value: Any) -> None:

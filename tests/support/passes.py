@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from lepton_cli.engine.decoding.prompts import Prompts
 from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.loading import plan as loading
 from ops.backend import BackendName, CacheTypes, CpuBackend, Resources, backend_of
 from ops.cpu.runner import CpuRunner
 from ops.memory_plan import Limits
+from ops.program import Program
 from ops.recorder import record
 from ops.state.formats import CacheType
 from quant.gguf import GGUF
@@ -50,7 +52,7 @@ def open_on_cpu(
     forward, limits: Limits, kv: CacheTypes = ("f16", "f16"), threads: int = 2
 ) -> CpuRunner:
     """A forward pass as it runs on the CPU."""
-    return CpuBackend(kv, resources(threads)).open(record(forward), limits)
+    return CpuBackend(kv, resources(threads)).open_part(record(forward), limits)
 
 
 def open_positions(
@@ -68,17 +70,30 @@ def open_positions(
     whole = program.sees_whole_runs
     limits = Limits(chunk, chunk if whole else 32)
     runner = backend_of(backend, (kv, kv), resources(threads)).open(program, limits)
-    passes = Passes(runner, chunk, limits.outputs, whole=whole)
+    passes = Passes(runner, chunk, limits.outputs, whole=whole, prompts=prompts_of(program))
     return Window(passes, context), runner.close
+
+
+def prompts_of(program: Program) -> Prompts:
+    return Prompts(program.encoder.start if program.encoder else None)
 
 
 def logits_of(  # (T, V)
     path: Path, ids: NDArray[np.int32], backend: BackendName, context: int | None = None
 ) -> Logits:
+    """Of a model with an encoder, from the start token on; see `sequence_of`."""
     positions, close = open_positions(path, backend, context=context)
-    result = positions.all_logits([int(i) for i in ids])
+    result = positions.all_logits(sequence_of(path, ids.tolist()))
     close()
     return result
+
+
+def sequence_of(path: Path, ids: list[int]) -> list[int]:
+    """The same, with a start token in the middle where an encoder has to read the first half."""
+    encoder = loading.build(GGUF.open(path), 1).encoder
+    if encoder is None or encoder.start in ids:
+        return ids
+    return [*ids[: len(ids) // 2], encoder.start, *ids[len(ids) // 2 :]]
 
 
 def nmse(got: Logits, want: Logits) -> float:

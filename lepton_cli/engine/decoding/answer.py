@@ -53,11 +53,15 @@ class Answer:
         generation: Generation,
         reasoning: ReasoningFormat | None,
         guide: "Guide | None" = None,
+        *,
+        begins_text: bool = False,
     ) -> None:
         """`reasoning`: how the model marks its reasoning, for splitting it from the answer.
 
-        `guide` restricts the tokens to those that the constraint allows.
+        `guide` restricts the tokens to those that the constraint allows. An answer that
+        `begins_text` is shown without the space before its first word.
         """
+        self._begins_text = begins_text and guide is None
         self.drawn: list[int] = []
         self.reason: FinishReason | None = None
         self.stop_string: str | None = None
@@ -135,6 +139,8 @@ class Answer:
                 token_logprobs(np.asarray(logits), token, self._generation.logprobs)
             )
         data = self._tokenizer.token_bytes(token, render_special=token in self._rendered)
+        if self._begins_text and len(self.drawn) == 1:
+            data = data.removeprefix(b" ")
         text, self.stop_string = self._stops.feed(self._characters.feed(data))
         if self._guide:
             self._guide.accept(token)
@@ -237,14 +243,17 @@ def split_reasoning(
     tokenizer: Tokenizer,
     generation: Generation,
     reasoning: ReasoningFormat | None,
+    *,
+    begins_text: bool = False,
 ) -> tuple[str, str, bool]:
     """The text and the reasoning of a finished answer's tokens, up to a stop string.
 
-    The third value says whether the answer contains reasoning at all.
+    The third value says whether the answer contains reasoning at all. See Answer for `begins_text`.
     """
     split = generation.split_reasoning
     rendered = reasoning_token_ids(tokenizer, reasoning) if split else frozenset()
     data = b"".join(tokenizer.token_bytes(token, render_special=token in rendered) for token in ids)
+    data = data.removeprefix(b" ") if begins_text else data
     stops = StopMatcher(generation.stop)
     text, stop = stops.feed(data.decode(errors="replace"))
     text += "" if stop else stops.flush()

@@ -47,10 +47,13 @@ class Beam:
         tokenizer: Tokenizer,
         generation: Generation,
         reasoning: ReasoningFormat | None,
+        *,
+        begins_text: bool = False,
     ) -> "Beam":
-        """The same with its text and reasoning."""
+        """The same with its text and reasoning; see Answer for `begins_text`."""
         drawn = self.token_ids
-        text, thought, thinks = split_reasoning(drawn, prompt, tokenizer, generation, reasoning)
+        parts = drawn, prompt, tokenizer, generation, reasoning
+        text, thought, thinks = split_reasoning(*parts, begins_text=begins_text)
         unmet = no_answer(text, self.reason, len(drawn)) if thinks else None
         return replace(self, text=text, reasoning=thought, unmet=unmet)
 

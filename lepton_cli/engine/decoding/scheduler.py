@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -141,6 +141,7 @@ class Batch:
             self._finished.clear()
 
     def _start(self, request: Request) -> Iterator[Outcome]:
+        request = replace(request, ids=tuple(self._passes.prompts.opened(request.ids)))
         try:
             prompt, answer, keep = self._begin(request.ids, request.generation)
         except LeptonError as error:
@@ -204,10 +205,16 @@ class Batch:
             if not sequence.entered and self._waits_for_prefix(sequence):
                 continue
             count = min(sequence.next_stop, room)
+            if not sequence.entered and count <= self._encoded(sequence):
+                continue  # until a pass has room for its whole prompt
             if self._reserve(sequence, count, [one for one, _ in parts]):
                 parts.append((sequence, count))
                 room -= count
         return parts
+
+    def _encoded(self, sequence: _Sequence) -> int:
+        """How many of its tokens an encoder reads, all in one pass."""
+        return self._passes.prompts.encoded(sequence.ids)
 
     def _waits_for_prefix(self, sequence: _Sequence) -> bool:
         """Shares the state of another sequence's common prefix; True: wait until it has more.
@@ -228,7 +235,8 @@ class Batch:
     def _offers(self, sequence: _Sequence) -> list["_Offer"]:
         older = self._active[: self._active.index(sequence)]
         begun = [one for one in (*self._finished, *self._active) if one.entered]
-        return [_offer(sequence, other) for other in (*older, *begun)]
+        encoded = self._encoded(sequence)
+        return [_offer(sequence, other, encoded) for other in (*older, *begun)]
 
     def _mark_prefixes(self) -> None:
         """Where recurrent layers need a checkpoint, so that others can begin there.
@@ -294,9 +302,13 @@ class _Offer:
     common: int
 
 
-def _offer(sequence: _Sequence, other: _Sequence) -> _Offer:
-    """A checkpoint can be set only in front of where the other is."""
+def _offer(sequence: _Sequence, other: _Sequence, encoded: int) -> _Offer:
+    """A checkpoint can be set only in front of where the other is.
+
+    What an encoder has read of `encoded` tokens can be shared as a whole.
+    """
     length = common_prefix(sequence.ids[:-1], other.ids)
+    length = length if length >= encoded else 0
     now = other.state.reachable(min(length, other.entered))
     return _Offer(other, now, length if other.entered <= length else now, length)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine.decoding.generation import shifted
+from lepton_cli.engine.decoding.prompts import Prompts
 from lepton_cli.engine.library.sizes import counted
 from ops.backend import Runner
 from ops.drawing import Drawer, DrawPlan
@@ -49,11 +50,21 @@ class Follower(Protocol):
 class Passes:
     """Runs passes on a backend, one at a time: at most `chunk` tokens, `outputs` rows of logits.
 
-    `whole`: tokens see those behind them, so that all of a sequence have to be in one pass.
+    `whole`: tokens see those behind them, so that all of a sequence have to be in one pass, as a
+    prompt that an encoder reads.
     """
 
-    def __init__(self, runner: Runner, chunk: int, outputs: int, *, whole: bool = False) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        chunk: int,
+        outputs: int,
+        *,
+        whole: bool = False,
+        prompts: Prompts | None = None,
+    ) -> None:
         self.chunk, self.outputs, self.whole = chunk, outputs, whole
+        self.prompts = prompts or Prompts()
         self.begun = 0  # so many passes; the logits of the last one are valid
         self.scales = 0  # how often the adapters were rescaled
         self._runner, self._busy = runner, threading.Lock()
@@ -264,17 +275,19 @@ class Window:
             pass
 
     def all_logits(self, ids: Sequence[int]) -> NDArray[np.float32]:  # (T, V)
-        """The logits of every token, run from an empty window."""
+        """The logits of every token that no encoder reads, run from an empty window."""
         if self._passes.whole:
             return np.array(self.logits_of_whole(ids, range(len(ids))))
         self.owner += 1
         owner, outputs = self.owner, self._passes.outputs
         self._rewind(0)
         parts = []
-        for start in range(0, len(ids), outputs):
+        encoded = before = self._passes.prompts.encoded(ids)
+        for start in range(encoded, len(ids), outputs):
             self.check(owner)
-            part = ids[start : start + outputs]
-            parts.append(np.array(self._run(part, range(len(part)), None)))
+            part = ids[start - before : start + outputs]
+            parts.append(np.array(self._run(part, range(before, len(part)), None)))
+            before = 0
         return np.concatenate(parts)
 
     def logits_of_whole(  # (O, V)

@@ -197,13 +197,16 @@ def _record(
         gives: Literal["logits", "hidden"] = "logits" if decoder.generates else "hidden"
         program = adapters.recorded(decoder.forward, file, gives)
         check_seen(decoder, program)
+        if decoder.start_token is not None:
+            encoder = adapters.recorded(decoder.encode, file, "hidden")
+            program = program.reading(encoder, decoder.start_token)
         tokens = decoder.embedding
         if decoder.generates and program.output.buffer.width != tokens.rows:
             message = f"output.weight has {program.output.buffer.width} rows"
             message += f", {tokens.name} {tokens.rows}"
             raise ModelFileError(message)
     check_all_used(decoder)
-    adapters.check_used([program], decoder.further_blocks)
+    adapters.check_used(program.parts, decoder.further_blocks)
     return program
 
 
@@ -237,17 +240,19 @@ def check_all_used(decoder: Decoder) -> None:
 
 
 def trained_context(file: GGUF) -> int:
-    architecture(file)
-    return Keys(file.metadata).positive("context_length")
+    """How many positions the model was trained with: each of its `texts` has so many."""
+    return architecture(file).texts * Keys(file.metadata).positive("context_length")
 
 
 def limits_of(program: Program, context: int, ubatch: int) -> Limits:
     """Of a sequence that has to be run in one step, the logits of all tokens may be wanted.
 
-    A step of texts whose rows are wanted may hold several; one that has to be run in one step may
-    be as long as the context.
+    A step of texts whose rows are wanted may hold several; one that has to be run in one step, as
+    an encoder's prompt, may be as long as the context.
     """
     whole = program.sees_whole_runs
+    if program.encoder is not None:
+        return Limits(max(ubatch, context), LOGIT_ROWS)
     if program.output.kind == "hidden":
         tokens = max(ubatch, context) if whole else ubatch
         return Limits(tokens, tokens)

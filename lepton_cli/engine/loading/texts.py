@@ -40,12 +40,14 @@ class TextModel:
             if pooling == "rank" and not pool.has_head:
                 message = f"{file.path} is no reranker: it has no matrices cls and cls.output"
                 raise UsageError(message, "compare its vectors: lepton embed, lepton similar")
-            body = adapters.recorded(decoder.hidden, file, "hidden")
+            body = adapters.recorded(decoder.rows_of_texts, file, "hidden")
             loading.check_seen(decoder, body)
             head = adapters.recorded(pool.head, file, "hidden") if pool.has_head else None
             programs = [body] if head is None else [body, head]
             if decoder.generates:  # asks for the tensors that only generation needs
                 programs.append(adapters.recorded(decoder.forward, file))
+            if decoder.start_token is not None:
+                programs.append(adapters.recorded(decoder.encode, file, "hidden"))
         loading.check_all_used(decoder)
         adapters.check_used(programs, decoder.further_blocks)
         return cls(body, pool, head)

@@ -247,6 +247,10 @@ class Bench:
     ) -> None:
         self.progress = progress
         self.model = Model(file, setup.options(context), on_compile=self._compiling)
+        if self.model.has_encoder:
+            self.model.close()
+            message = f"{file.path} has an encoder: its passes are not measured yet"
+            raise UsageError(message, "lepton run -v shows the speed of one answer")
         gpu = self.model.gpu
         self.gpu = gpu.card.name if gpu else ""
         self.setup = replace(

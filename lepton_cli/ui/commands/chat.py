@@ -1,5 +1,6 @@
 """`lepton chat`: opens a model and a chat with the options of the command line."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +78,12 @@ def start_chat(request: ChatRequest) -> int:
 
     def load(name: str, options: ModelOptions) -> Model:
         path = packaged(BUILTIN_FILE) if name == BUILTIN else resolve(name)
-        return open_model(path, options, talk)
+        model = open_model(path, options, talk)
+        if model.has_encoder:
+            model.close()
+            message = f"{path} has an encoder ({model.architecture}): it answers single texts"
+            raise UsageError(message, f"use lepton run {shlex.quote(str(path))} TEXT")
+        return model
 
     def load_another(name: str) -> Model:
         """Adapters belong to the model that the chat began with."""

@@ -96,6 +96,7 @@ class Watched:
     def __init__(self, model: Model) -> None:
         self._passes = model._passes
         self.chunk, self.outputs, self.pool = 64, 32, model._passes.pool
+        self.prompts = model._passes.prompts
         self.tokens = self.most = 0
 
     def run(self, step, caches, interrupt=None):

@@ -26,7 +26,7 @@ def matrices(model: Path) -> list[str]:
     """The names of the matrices in a model's blocks."""
     tensors = GGUF.open(model).tensors.items()
     named = [name for name, each in tensors if len(each.shape) > 1 and name.endswith(".weight")]
-    return [name for name in named if name.startswith("blk.")]
+    return [name for name in named if name.removeprefix("enc.").removeprefix("dec.")[:4] == "blk."]
 
 
 def write_lora(

@@ -1,4 +1,4 @@
-"""Tokenizers of the tiny models: SentencePiece, byte-level BPE and WordPiece."""
+"""Tokenizers of the tiny models: SentencePiece, byte-level BPE, WordPiece and Unigram."""
 
 from typing import Any
 
@@ -60,4 +60,23 @@ def bert_tokenizer() -> dict[str, Any]:
         "tokenizer.ggml.mask_token_id": 4,
         "tokenizer.ggml.padding_token_id": 0,
         "tokenizer.ggml.token_type_count": 2,
+    }
+
+
+def t5_tokenizer() -> dict[str, Any]:
+    """Unigram: letters and a few words."""
+    words = ["▁the", "▁and", "▁hello", "▁world", "▁translate", "▁to", "▁is", "he", "ll", "or"]
+    pieces = [*words, *"▁abcdefghijklmnopqrstuvwxyz0123456789.,!?'-:"]
+    tokens = ["<pad>", "</s>", "<unk>", *pieces]
+    more = [f"▁w{n}" for n in range(256 - len(tokens))]  # tests use ids up to 250
+    return {
+        "tokenizer.ggml.model": "t5",
+        "tokenizer.ggml.tokens": [*tokens, *more],
+        "tokenizer.ggml.scores": [0.0] * 3 + [-2.0] * len(words) + [-5.0] * (253 - len(words)),
+        "tokenizer.ggml.token_type": [3, 3, 2, *[1] * 253],
+        "tokenizer.ggml.unknown_token_id": 2,
+        "tokenizer.ggml.eos_token_id": 1,
+        "tokenizer.ggml.padding_token_id": 0,
+        "tokenizer.ggml.add_bos_token": False,
+        "tokenizer.ggml.add_eos_token": True,
     }

@@ -1,4 +1,4 @@
-"""Tiny encoders: bert and its relatives, and decoders' blocks that see whole texts."""
+"""Tiny encoders: bert and its relatives, decoders' blocks that see whole texts, and T5."""
 
 from preset_parts import (
     DENSE,
@@ -39,7 +39,48 @@ JUDGE = shapes("cls.weight:DD cls.bias:D cls.output.weight:1D cls.output.bias:1"
 HEADS = {"K": 4}  # as many of keys as of queries
 MEAN, FIRST, LAST, RANK = ({"pooling_type": number} for number in (1, 2, 3, 4))
 
+
+def in_stack(stack: str, text: str) -> dict[str, str]:
+    return {f"{stack}.{name}": shape for name, shape in shapes(text).items()}
+
+
+RELATIVE = (
+    "attn_norm.weight:D attn_q.weight:AD attn_k.weight:AD attn_v.weight:AD attn_o.weight:DA"
+    " ffn_norm.weight:D ffn_up.weight:FD ffn_down.weight:DF"
+)
+CROSS = (
+    "cross_attn_norm.weight:D cross_attn_q.weight:AD cross_attn_k.weight:AD"
+    " cross_attn_v.weight:AD cross_attn_o.weight:DA"
+)
+T5_ENCODER = in_stack("enc", RELATIVE)
+T5 = T5_ENCODER | in_stack("dec", f"{RELATIVE} {CROSS}")
+T5_GATES = in_stack("enc", "ffn_gate.weight:FD") | in_stack("dec", "ffn_gate.weight:FD")
+T5_TOP = shapes("token_embd.weight:VD enc.output_norm.weight:D dec.output_norm.weight:D")
+T5_BIASES = {
+    0: in_stack("enc", "attn_rel_b.weight:bH")
+    | in_stack("dec", "attn_rel_b.weight:bH cross_attn_rel_b.weight:bH")
+}
+BUCKETS = {"attention.relative_buckets_count": 32}
+START = BUCKETS | {"decoder_start_token_id": 0}
+T5_SIZES = {"K": 4, "b": 32, "d": 8}  # scores that are not scaled, of narrow heads
+
+ENCODER_DECODERS = {
+    "t5": Preset("t5", T5, T5_TOP, START, T5_SIZES, T5_BIASES),
+    "t5-gated": Preset(
+        "t5", T5 | T5_GATES, T5_TOP | shapes("output.weight:VD"), START, T5_SIZES, T5_BIASES
+    ),
+}
+"""What reads a prompt, and what answers it."""
+
 ENCODERS = {
+    "t5encoder": Preset(
+        "t5encoder",
+        T5_ENCODER,
+        shapes("token_embd.weight:VD enc.output_norm.weight:D"),
+        BUCKETS | {"pooling_type": 1},
+        T5_SIZES,
+        {0: in_stack("enc", "attn_rel_b.weight:bH")},
+    ),
     "bert": Preset("bert", BERT, EMBEDDED | POSITIONS, FIRST, HEADS | {"2": 2}),
     "bert-rank": Preset("bert", BERT, EMBEDDED | POSITIONS | JUDGE, RANK, HEADS | {"2": 2}),
     "nomic-bert": Preset(

@@ -41,11 +41,11 @@ from preset_parts import (
     shapes,
 )
 from presets_diffusion import DIFFUSION
-from presets_encoders import ENCODERS
+from presets_encoders import ENCODER_DECODERS, ENCODERS
 from presets_rare import RARE
 from presets_recurrent import RECURRENT
 
-OTHERS = DIFFUSION | ENCODERS | RARE | RECURRENT
+OTHERS = DIFFUSION | ENCODERS | ENCODER_DECODERS | RARE | RECURRENT
 PRESETS = {
     "llama": Preset("llama", DENSE),
     "llama-moe": Preset("llama", ATTENTION | FFN_NORM | EXPERTS, keys=MOE),

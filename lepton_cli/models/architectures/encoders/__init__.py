@@ -1,4 +1,7 @@
-"""Encoders: every token sees its whole text, and a pass ends in a row for each."""
+"""Encoders: every token sees its whole text, and a pass ends in a row for each.
+
+T5 has a decoder behind its encoder.
+"""
 
 from lepton_cli.models.entry import Entry
 
@@ -25,4 +28,6 @@ ENTRIES = {
     "nomic-bert-moe": Entry(
         "nomic_bert:NomicBertMoe", "Nomic Embed v2 (experts)", ("more/nomic-bert-moe",)
     ),
+    "t5": Entry("t5:T5", "T5, Flan-T5, UMT5, MADLAD-400", ("more/t5",)),
+    "t5encoder": Entry("t5:T5Encoder", "the encoders of T5", ("more/t5encoder",)),
 }
