@@ -25,6 +25,7 @@ from quant.gguf import GGUF, Metadata
 
 TABLE = "token_embd.weight"
 HALVES = (".lora_a", ".lora_b")
+MOST = 1e6  # of a scale, and of alpha: far above all real ones, far below what overflows
 DIRECTION = "direction."
 OTHER_MODEL = "use the adapter with the model that it was made for"
 MERGE = "merge it into the model, e.g. with llama.cpp's llama-export-lora, and use the result"
@@ -89,7 +90,7 @@ class Lora:
         """Raises ModelFileError for a file that is damaged, or of another kind."""
         _check_kind(file.metadata)
         alpha = file.metadata.number("adapter.lora.alpha", 0.0)
-        if not np.isfinite(alpha):
+        if not abs(alpha) <= MOST:
             raise ModelFileError(f"{file.path}: adapter.lora.alpha is {alpha}", INCOMPLETE)
         pairs = tuple(_pair(file, name, alpha) for name in _adapted(file))
         if not pairs:

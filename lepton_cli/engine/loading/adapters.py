@@ -1,6 +1,5 @@
 """The adapter files that a model is opened with, and their scales while it is open."""
 
-import math
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,7 @@ from typing import Literal, Protocol
 from lepton_cli.engine.library.identity import SourceFile
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.sizes import counted, gigabytes
-from lepton_cli.models.adapters import OTHER_MODEL, Adapters, ControlVector, Forward, Lora
-from lepton_cli.models.keys import FLOAT32_MAX
+from lepton_cli.models.adapters import MOST, OTHER_MODEL, Adapters, ControlVector, Forward, Lora
 from ops.interface import Weight
 from ops.program import Program, Source
 from ops.recorder import record
@@ -165,8 +163,9 @@ class LiveAdapters:
 
 def check_scale(scale: float) -> None:
     """Raises UsageError."""
-    if not (math.isfinite(scale) and abs(scale) <= FLOAT32_MAX):
-        raise UsageError(f"an adapter's scale is {scale}", "use a number, e.g. 1, 0.5 or 0")
+    if not abs(scale) <= MOST:
+        hint = f"use a number up to {MOST:.0f}, e.g. 1, 0.5 or 0"
+        raise UsageError(f"an adapter's scale is {scale}", hint)
 
 
 def how_to_use(metadata: Metadata) -> str | None:

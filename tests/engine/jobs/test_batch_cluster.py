@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from lepton_cli.__main__ import run
+from lepton_cli.engine.loading.adapters import AdapterFile
 from lepton_cli.engine.loading.plan import LoadOptions
 from quant.errors import UsageError
 
@@ -334,6 +335,15 @@ def test_a_cluster_computes_on_cpus():
 
     with pytest.raises(UsageError, match="computes on CPUs"):
         ClusterModel(None, str(MODEL), LoadOptions("cuda"))
+
+
+@needs_dask
+def test_adapters_stay_here():
+    from lepton_cli.engine.jobs.cluster import ClusterModel
+
+    used = LoadOptions(adapters=(AdapterFile(Path("a.gguf")),))
+    with pytest.raises(UsageError, match="adapters do not run on a cluster"):
+        ClusterModel(None, str(MODEL), used)  # type: ignore[arg-type]
 
 
 @needs_dask
