@@ -62,6 +62,11 @@ def attended(width: int, values: int | None = None, **more):
     return forward
 
 
+def with_biases(ops: Operators):
+    x = ops.embed(weight(4, 8))
+    return ops.layer(3).attention(x, x, x, Heads(3, 1, 1, 8, 1.0), biases=weight(1, 5))
+
+
 def at_wanted_rows(ops: Operators):
     rope, x = Rope(np.ones(2, np.float32), 4, False), ops.embed(weight(4, 8))
     return ops.layer(3).rope(ops.select_outputs(x), rope)
@@ -102,6 +107,8 @@ REFUSED = {
     "Attention with keys that hold their values": attended(24, 16, keys_hold_values=True),
     "Attention with biases by distance (ALiBi)": attended(16, slopes=(0.5,)),
     "Attention with tokens that see those behind them": attended(16, sees="run"),
+    "Attention with keys of a prompt that an encoder read": attended(16, sees="prompt"),
+    "Attention with biases by distance": with_biases,
     "Attention with chunks in place of a window": attended(16, window=8, chunked=True),
     "the operator HeadProduct (latent attention)": on_rows(
         lambda ops, x: ops.head_linear(Linear(weight(2, 4, experts=2)), x)
