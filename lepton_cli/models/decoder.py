@@ -104,8 +104,8 @@ class Decoder:
         """The rows of which embeddings are made."""
         return self.hidden(ops)
 
-    def encode(self, ops: Operators) -> Array:  # (T, D)
-        """Reads a prompt, and keeps what the decoder's attention reads of it."""
+    def encode(self, ops: Operators) -> Array:  # (T, K*e)
+        """Reads a prompt, and keeps what the decoder's attention reads of it: its last values."""
         raise NotImplementedError("only a model with a start token has an encoder")
 
     def through_blocks(self, ops: Operators, x: Array) -> Array:  # (T, D) -> (T, D)

@@ -103,8 +103,9 @@ def _answers(step: Step, states: Sequence[SequenceState]) -> Step:
         for run, prompt in zip(runs, prompts, strict=True)
     ]
     own = _step_of(step, places)
-    before = np.repeat(prompts, [place.stop - place.start for place in places])
     kept = np.concatenate([np.arange(place.start, place.stop) for place in places])
+    assert len(np.setdiff1d(step.outputs, kept)) == 0, "an encoder gives no logits"
+    before = np.repeat(prompts, [place.stop - place.start for place in places])
     return replace(
         own,
         positions=(own.positions - before).astype(np.int32),

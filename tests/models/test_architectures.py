@@ -195,8 +195,9 @@ def test_incremental_equals_full(made, preset, backend):
     full = positions.all_logits(ids := sequence_of(made(preset), ids))
     positions.reuse([])
     rows = []
-    for number in range(len(ids) - len(full), len(ids)):
-        positions.append(ids[number if rows else 0 : number + 1])
+    for count in range(len(ids) - len(full) + 1, len(ids) + 1):
+        for _ in positions.prefill(ids[:count]):
+            pass
         rows.append(positions.logits.copy())
     close()
     if backend == "cpu":
