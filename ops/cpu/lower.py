@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ops.cpu.formats import BF16_TERMS, kernel_formats, quantized_formats
 from ops.cpu.layout import (
+    LINE,
     MATRIX_SCRATCH_BYTES,
     OUTPUTS,
     PANEL_ROWS,
@@ -64,7 +65,9 @@ def scratch_bytes(op: Operation, limits: Limits) -> int:
         case Attention():
             queries = queries_at_once(op.heads) + TILE_LIMIT
             described = QUERY_BYTES + 4  # and a number
-            return queries * (record_bytes(op.heads) + described) + 4 * TILE_LIMIT * BLOCK
+            unpacked = 4 * op.heads.values * BLOCK + LINE
+            tile = queries * (record_bytes(op.heads) + described) + 4 * TILE_LIMIT * BLOCK
+            return tile + unpacked
         case Route():
             return 4 * (2 * op.routing.total + op.routing.groups)
     return 0

@@ -332,6 +332,15 @@ def step_of(parts) -> Step:
     return Step(tokens, np.concatenate(positions).astype(np.int32), outputs, tuple(starts))
 
 
+def test_values_that_are_unpacked_for_many_tokens_give_the_same_bytes():
+    attention, tokens = Attention(Heads(0, 4, 2, 64, 0.2)), tokens_of(BLOCK + 40)
+    runner = attention.cpu(types("f32", "q8_0"), threads=1)
+    whole = rows_of(runner, tokens, [MOST])
+    one_by_one = rows_of(runner, tokens, [*[MOST] * (BLOCK // MOST), 1])
+    runner.close()
+    np.testing.assert_array_equal(whole, one_by_one)
+
+
 @pytest.mark.parametrize("backend", ["cpu", "reference"])
 @pytest.mark.parametrize("window", [None, 100])
 def test_sequences_in_one_step_do_not_see_each_other(backend, window):

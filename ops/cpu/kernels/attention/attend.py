@@ -24,6 +24,7 @@ from ops.cpu.kernels.attention.queries import (
     VALUE_WIDTH,
     Y,
     describe_queries,
+    unpacked_values,
     visible_blocks,
 )
 from ops.cpu.kernels.attention.softmax import (
@@ -50,10 +51,12 @@ from ops.cpu.kernels.simd.memory import (
     parts_of,
 )
 from ops.cpu.kernels.simd.memory import load_f32 as load_number
-from ops.cpu.kernels.simd.operations import load_f32, store
+from ops.cpu.kernels.simd.operations import LANES, load_f32, store
 from ops.cpu.layout import RUN_STARTS, RUNS, TABLES, TILE_LIMIT, TOKENS
 from ops.interface import BLOCK
 from ops.state.formats import PANEL
+
+UNPACKED_TILES = 4  # of queries, that read scaled values faster if these are unpacked once
 
 
 @device
@@ -76,25 +79,70 @@ def place_of(op, table, b, kv):
     return Place(b * BLOCK, keys, values, panel_bytes, row_bytes)
 
 
+def add_tiles(attend):
+    """add(op, block, count, scratch, ahead, records): merges what `count` queries find in a block
+    with their records.
+    """
+
+    @device
+    def add(op, block, count, scratch, ahead, records):
+        d, tile = load_i64(op, VALUE_WIDTH), tile_size()
+        size, parts = record_bytes(d), scratch + RECORDS
+        for n in range(0, count, tile):
+            attend(op, block, n, scratch, ahead)
+            for r in range(min(tile, count - n)):
+                merge(records + (n + r) * size, parts + r * size, d)
+
+    return add
+
+
+def add_unpacked(attend, attend_floats, values):
+    """As `add_tiles`; for several tiles the values of the block are unpacked once."""
+    add_as_kept, add_floats = add_tiles(attend), add_tiles(attend_floats)
+    load, panel_bytes, scale_bytes = values.load, values.panel_bytes, values.scale_bytes
+
+    @device
+    def unpack(block, d, out):
+        for s in range(BLOCK):
+            panels = block.values + s * block.row_bytes
+            scales = panels + d // LANES * panel_bytes
+            for i in range(0, d, LANES):
+                panel = panels + i // LANES * panel_bytes
+                store(out + 4 * (d * s + i), load(panel, scales + i // 32 * scale_bytes))
+
+    @device
+    def add(op, block, count, scratch, ahead, records):
+        if count < UNPACKED_TILES * tile_size():
+            add_as_kept(op, block, count, scratch, ahead, records)
+        else:
+            d, out = load_i64(op, VALUE_WIDTH), unpacked_values(op, scratch)
+            unpack(block, d, out)
+            floats = Place(block.begin, block.keys, out, block.panel_bytes, 4 * d)
+            add_floats(op, floats, count, scratch, ahead, records)
+
+    return add
+
+
 def attention(keys, values):
     """softmax(scale · q Kᵀ) V for each token and head, over one type of keys and one of values."""
     attend = tile_attention(KEYS[keys], VALUES[values])
+    if VALUES[values].scale_bytes > 0:
+        attend_floats = tile_attention(KEYS[keys], VALUES["f32"])
+        add = add_unpacked(attend, attend_floats, VALUES[values])
+    else:
+        add = add_tiles(attend)
 
     @device
     def add_blocks(op, step, kv, first, last, scratch, records):
         """Merges what the queries find in each block with their records."""
-        d, group, tile = load_i64(op, VALUE_WIDTH), load_i64(op, GROUP), tile_size()
-        size, parts, count = record_bytes(d), scratch + RECORDS, last - first
+        group = load_i64(op, GROUP)
         first_block, stop_block = visible_blocks(op, step, first // group, (last - 1) // group + 1)
         table = load_i64(load_i64(step, TABLES), first // group)
         describe_queries(op, step, kv, first, last, scratch)
         for b in range(first_block, stop_block):
             block = place_of(op, table, b, kv)
             ahead = place_of(op, table, min(b + 1, stop_block - 1), kv).keys
-            for n in range(0, count, tile):
-                attend(op, block, n, scratch, ahead)
-                for r in range(min(tile, count - n)):
-                    merge(records + (n + r) * size, parts + r * size, d)
+            add(op, block, last - first, scratch, ahead, records)
 
     @device
     def attend_run(op, step, kv, first, last, scratch):

@@ -6,6 +6,7 @@ from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import load_f32, load_i32, load_i64, parts_of, store_f32, store_i32
 from ops.cpu.layout import (
     ENDS,
+    LINE,
     POSITIONS,
     QUERY_BYTES,
     QUERY_FIRST,
@@ -24,7 +25,7 @@ KEY_WIDTH, SLOPES, QUERY_WIDTH, CHUNKED, WHOLE_RUN, STRIDE, BIASES, FARTHEST = r
 FURTHER = 26  # bytes to the operands of further keys and values, or 0
 
 # a thread's scratch: scores, records of the tile, then of all queries of a run, then what is known
-# of those queries (layout.py), and their numbers
+# of those queries (layout.py), their numbers, and unpacked values of a block
 SCORES = 0
 RECORDS = SCORES + 4 * BLOCK * TILE_LIMIT
 
@@ -58,6 +59,13 @@ def query(op, scratch, n):
 def number(op, scratch, n):
     """Where the number of the n-th query of a run is: token · heads + head."""
     return query(op, scratch, TILE_LIMIT + load_i64(op, MOST_QUERIES)) + 4 * n
+
+
+@device
+def unpacked_values(op, scratch):
+    """Where values of a block lie as float32, from a whole cache line on."""
+    end = number(op, scratch, TILE_LIMIT + load_i64(op, MOST_QUERIES))
+    return parts_of(end, LINE) * LINE
 
 
 @device
