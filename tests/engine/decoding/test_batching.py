@@ -97,6 +97,7 @@ class Watched:
         self._passes = model._passes
         self.chunk, self.outputs, self.pool = 64, 32, model._passes.pool
         self.prompts = model._passes.prompts
+        self.scales, self.check_scales = model._passes.scales, model._passes.check_scales
         self.tokens = self.most = 0
 
     def run(self, step, caches, interrupt=None):
