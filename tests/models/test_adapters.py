@@ -1,5 +1,6 @@
 """LoRA adapters and control vectors: the right sums in every architecture, and nothing skipped."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -114,8 +115,14 @@ def test_the_table_and_the_output_are_adapted(tmp_path, name, alpha):
     assert nmse(logits(model, AdapterFile(adapter)), logits(merged)) < ROUNDING
 
 
-@pytest.mark.parametrize("weights", ["F32", "Q4_K", "Q8_0", "F16"])
-@pytest.mark.parametrize("preset", ["llama", "phi3", "qwen3moe", "gemma3"])
+USUAL = {("llama", "F32"), ("llama", "Q4_K"), ("qwen3moe", "Q4_K")}
+ON_THE_CPU = [  # each pair has kernels of its own to compile
+    pytest.param(*both, marks=[] if both in USUAL else pytest.mark.weekly)
+    for both in product(("llama", "phi3", "qwen3moe", "gemma3"), ("F32", "Q4_K", "Q8_0", "F16"))
+]
+
+
+@pytest.mark.parametrize(("preset", "weights"), ON_THE_CPU)
 def test_the_cpu_agrees_with_the_reference(tmp_path, preset, weights):
     """Fused products, quantized activations and narrowed rows keep what an adapter adds."""
     model = write_model(tmp_path / "m.gguf", preset, weights=weights)

@@ -29,18 +29,20 @@ MOST = 100  # tokens a pass
 TOLERANCE = {"f32": 1e-5, "f16": 1e-5, "bf16": 1e-5, "q8_0": 2e-3}
 TOLERANCE |= dict.fromkeys(("q5_1", "q5_0"), 2e-2) | dict.fromkeys(("q4_1", "iq4_nl", "q4_0"), 4e-2)
 """Where elements share a scale, a number may round to its neighbour."""
-FEW = ("f16", "f32", "q8_0", "q5_1")
+FEW, SOME = ("f16", "f32", "q8_0"), ("q5_1", "q4_0")
+"""Types of each run, and of the exhaustive tests: each pair takes ten seconds to compile."""
+
+
+def marked(kind: CacheType) -> list[pytest.MarkDecorator]:
+    if kind in FEW:
+        return []
+    return [pytest.mark.exhaustive if kind in SOME else pytest.mark.weekly]
+
 
 PAIRS = [
-    *((kind, kind) for kind in FEW),
-    *(
-        pytest.param(*two, marks=pytest.mark.exhaustive)
-        for two in (
-            *((kind, kind) for kind in CACHE_TYPES if kind not in FEW),
-            *pairwise(CACHE_TYPES),
-            ("q8_0", "f16"),
-        )
-    ),
+    *(pytest.param(kind, kind, marks=marked(kind)) for kind in CACHE_TYPES),
+    pytest.param("q8_0", "f16", marks=pytest.mark.exhaustive),
+    *(pytest.param(*two, marks=pytest.mark.weekly) for two in pairwise(CACHE_TYPES)),
 ]
 
 
@@ -405,7 +407,7 @@ def test_blocks_return_to_the_pool_when_the_last_holder_lets_go():
     assert third.table()[1] in places
 
 
-@pytest.mark.parametrize("kind", CACHE_TYPES)
+@pytest.mark.parametrize("kind", [pytest.param(n, marks=marked(n)) for n in CACHE_TYPES])
 def test_old_values_of_a_block_do_not_leak(kind):
     attention = Attention(Heads(0, 3, 1, 32, 0.3, 70))
     tokens, results = tokens_of(BLOCK + 40), []

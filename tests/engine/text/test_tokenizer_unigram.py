@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_vocabularies import D, build, character_map, unigram
 
@@ -102,6 +102,7 @@ def test_the_longest_text_of_the_map_is_replaced(text: str) -> None:
     assert mapped.encode(text) == plain.encode(expected)
 
 
+@settings(max_examples=25)  # each reads a text as long as the whole model takes over
 @given(
     texts=st.lists(st.text("abcdé", max_size=9)), scores=st.lists(st.integers(-3, 1), min_size=9)
 )
