@@ -134,8 +134,8 @@ def expected(model: Model, parts: Sequence[Part]):
         return reference, (q, k, v, model.heads, sinks)
 
     if before := model.before(parts):
-        reference, (_, k, v, *_) = run(before)
-        reference._store(k, v, 0)
+        reference, (_, k, v, heads, _) = run(before)
+        reference.keep(k, v, heads)
     reference, operands = run(parts)
     return reference.attention(*operands)
 
