@@ -300,5 +300,7 @@ def test_a_card_adds_what_adapters_add_and_takes_over_new_scales(made, cards, pr
             return found
 
     fresh = logits("cuda", 0.25, switched=False)
-    assert nmse(fresh, logits("cpu", 0.25, switched=False)) < 10 * HALVES
+    exact, beside = (logits(name, 0.25, switched=False) for name in ("reference", "cpu"))
+    # with activations in 8 bits both are off, each by roundings of its own
+    assert nmse(fresh, exact) < 1.1 * nmse(beside, exact) + 10 * HALVES
     assert logits("cuda", 0.25, switched=True).tobytes() == fresh.tobytes()
