@@ -7,6 +7,7 @@ from pathlib import Path
 from lepton_cli.engine.jobs.columns import ColumnText
 from lepton_cli.engine.jobs.rows import STDIN, TEXT, Row, form_of, read_rows
 from lepton_cli.engine.text.reading import checked
+from lepton_cli.engine.vectors.tasks import Recipe
 from lepton_cli.ui.arguments.options.batch import InputFormat
 from lepton_cli.ui.arguments.options.texts import InputOptions
 from lepton_cli.ui.arguments.prompt import expand_escapes, has_end
@@ -41,6 +42,14 @@ def read_texts(words: list[str], options: InputOptions, *, example: str) -> list
         for row in read_input(name, options.input_format, options.delimiter)
     ]
     return [replace(row, number=number) for number, row in enumerate(rows, 1)]
+
+
+def named_texts(options: InputOptions, *, example: str) -> tuple[list[Row], list[str]]:
+    """All rows of files or stdin, and the text of each. Raises UsageError, naming a row."""
+    recipe = Recipe(column_text(options.prompt, "-p", escape=options.escape))
+    rows = read_texts([], options, example=example)
+    recipe.check(rows)
+    return rows, [recipe.named_text_of(row) for row in rows]
 
 
 def column_text(source: str | None, flag: str, *, escape: bool) -> ColumnText | None:

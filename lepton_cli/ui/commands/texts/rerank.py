@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.vectors.ranking import ranked
-from lepton_cli.engine.vectors.tasks import Recipe
-from lepton_cli.ui.arguments.input_rows import column_text, read_jobs, read_texts
+from lepton_cli.ui.arguments.input_rows import named_texts, read_jobs
 from lepton_cli.ui.arguments.options.texts import InputOptions, RankingOptions, TextModelOptions
 from lepton_cli.ui.open_model import open_for_texts
 from lepton_cli.ui.reports.ranking import print_ranking
@@ -29,10 +28,7 @@ def rerank_texts(request: RerankRequest) -> None:
     example = f"lepton rerank {request.name} 'a query' < lines.txt"
     if request.query is None:
         raise UsageError("no query given", f"for example: {example}")
-    recipe = Recipe(column_text(request.texts.prompt, "-p", escape=request.texts.escape))
-    rows = read_texts([], request.texts, example=example)
-    recipe.check(rows)
-    texts = [recipe.named_text_of(row) for row in rows]
+    rows, texts = named_texts(request.texts, example=example)
     with open_for_texts(path, request.model, "rank") as model:
         truncate = request.model.truncate
         scores = model.embeddings.rerank(request.query, texts, truncate=truncate, at_once=at_once)

@@ -7,8 +7,7 @@ from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.vectors.array_file import Origin
 from lepton_cli.engine.vectors.ranking import open_index, ranked, similarities
-from lepton_cli.engine.vectors.tasks import Recipe
-from lepton_cli.ui.arguments.input_rows import column_text, read_jobs, read_texts
+from lepton_cli.ui.arguments.input_rows import named_texts, read_jobs
 from lepton_cli.ui.arguments.options.texts import (
     IndexOptions,
     InputOptions,
@@ -42,10 +41,7 @@ def find_similar(request: SimilarRequest) -> None:
     example = f"lepton similar {request.name} 'a text' -f lines.txt"
     if request.text is None:
         raise UsageError("no text given", f"for example: {example}")
-    recipe = Recipe(column_text(request.texts.prompt, "-p", escape=request.texts.escape))
-    rows = read_texts([], request.texts, example=example)
-    recipe.check(rows)
-    texts = [recipe.named_text_of(row) for row in rows]
+    rows, texts = named_texts(request.texts, example=example)
     name = request.index.index
     index = None if name is None else open_index(Path(name), len(rows))
     with open_for_texts(path, request.model, index.pooling if index else "file") as model:
