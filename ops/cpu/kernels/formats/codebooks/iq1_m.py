@@ -13,23 +13,20 @@ from ops.cpu.kernels.formats.codebooks.entries import (
     spread_moved,
     upper_bits,
 )
-from ops.cpu.kernels.formats.codebooks.iq1_s import EIGHTH
+from ops.cpu.kernels.formats.codebooks.iq1_s import EIGHTH, odd_number
 from ops.cpu.kernels.formats.records import Quantized
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import half_to_f32
 from ops.cpu.kernels.simd.memory import load_u8 as one_u8
 from ops.cpu.kernels.simd.memory import load_u16 as one_u16
 from ops.cpu.kernels.simd.operations import (
-    add_int,
     and_int,
     half_to_float,
     load_i32,
     multiply,
     multiply_int,
     or_int,
-    shift_left,
     shift_right,
-    to_float,
 )
 from quant.format import FORMATS
 
@@ -66,12 +63,6 @@ def scale_of_block(low, high):
     first = or_int(and_int(shift_right(low, 12), 15), and_int(shift_right(low, 24), 0xF0))
     second = or_int(and_int(shift_right(high, 4), 0xF00), and_int(shift_right(high, 16), 0xF000))
     return multiply(half_to_float(or_int(first, second)), EIGHTH)
-
-
-@device
-def odd_number(words, first):
-    """2 s + 1, for three bits s."""
-    return to_float(add_int(shift_left(and_int(shift_right(words, first), 7), 1), 1))
 
 
 @device

@@ -62,10 +62,14 @@ def levels(w, part, g):
 
 
 @device
+def odd_number(words, first):
+    """2 s + 1, for three bits s."""
+    return to_float(add_int(shift_left(and_int(shift_right(words, first), 7), 1), 1))
+
+
+@device
 def factors(w, part):
-    scale = and_int(shift_right(rest_of(w, part), 12), 7)
-    scale = multiply(load_f16(w), to_float(add_int(shift_left(scale, 1), 1)))
-    scale = multiply(scale, EIGHTH)
+    scale = multiply(multiply(load_f16(w), odd_number(rest_of(w, part), 12)), EIGHTH)
     return scale, scale, scale, scale
 
 

@@ -11,6 +11,7 @@ from ops.cpu.kernels.formats.codebooks.entries import (
     sign_bytes,
     spread_signed,
 )
+from ops.cpu.kernels.formats.codebooks.iq2_xs import HALF, QUARTER
 from ops.cpu.kernels.formats.records import Quantized
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import load_f16 as one_f16
@@ -18,8 +19,6 @@ from ops.cpu.kernels.simd.memory import load_u8 as one_u8
 from ops.cpu.kernels.simd.memory import load_u32 as one_u32
 from ops.cpu.kernels.simd.operations import add, load_f16, load_i32, multiply, shift_right, to_float
 from quant.format import FORMATS
-
-HALF, QUARTER = np.float32(0.5), np.float32(0.25)
 
 spread = spread_signed("IQ2_XXS")
 entries, entry_levels = lookup_entries("IQ2_XXS"), levels_of_eight("IQ2_XXS", 6)

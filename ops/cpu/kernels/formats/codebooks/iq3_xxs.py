@@ -11,6 +11,7 @@ from ops.cpu.kernels.formats.codebooks.entries import (
     sign_bytes,
     spread_signed,
 )
+from ops.cpu.kernels.formats.codebooks.iq2_xs import HALF
 from ops.cpu.kernels.formats.records import Quantized
 from ops.cpu.kernels.simd.compiler import device
 from ops.cpu.kernels.simd.memory import load_f16 as one_f16
@@ -18,8 +19,6 @@ from ops.cpu.kernels.simd.memory import load_u8 as one_u8
 from ops.cpu.kernels.simd.memory import load_u16 as one_u16
 from ops.cpu.kernels.simd.operations import add, load_f16, load_i32, multiply, shift_right, to_float
 from quant.format import FORMATS
-
-HALF = np.float32(0.5)
 
 spread = spread_signed("IQ3_XXS")
 entries, entry_levels = lookup_entries("IQ3_XXS"), levels_of_four("IQ3_XXS", 6)
