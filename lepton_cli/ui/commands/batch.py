@@ -65,7 +65,7 @@ def answer_rows(request: BatchRequest) -> None:
     wording.check(rows)
     _note_columns(rows, wording)
     with (
-        open_results(request.results, prose) as results,
+        open_results(request.results, prose, [request.input or "-"]) as results,
         _open(request, path) as (model, computing),
     ):
         recipe = replace(_recipe(request, model, wording), arithmetic=computing)
@@ -186,9 +186,6 @@ def _read(request: BatchRequest) -> list[Row]:
     name, rows = request.input, request.rows
     if name is None:
         raise UsageError("no input file given", "lepton batch MODEL INPUT; - is stdin")
-    path, out = Path(name), Path(request.results.output)
-    if name != "-" and path.exists() and out.exists() and path.samefile(out):
-        raise UsageError(f"{name} is both INPUT and OUT", "choose another -o")
     return read_input(name, rows.input_format, rows.delimiter)
 
 

@@ -1,7 +1,8 @@
 """The output of a batch: a stream, or a file that the next run continues."""
 
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +47,13 @@ class BatchOutput(Protocol):
 
 
 @contextmanager
-def open_results(options: ResultOptions, made: MadeOutput | None) -> Iterator[BatchOutput]:
-    """The output for -o and --output-template. Raises UsageError if it cannot be written."""
+def open_results(
+    options: ResultOptions, made: MadeOutput | None, inputs: Sequence[str]
+) -> Iterator[BatchOutput]:
+    """The output for -o and --output-template; `inputs` are files, or `-`.
+
+    Raises UsageError if it cannot be written, or if that would replace an input.
+    """
     path, to_stdout = Path(options.output), options.output in STDOUT
     if to_stdout and (options.retry_errors or options.overwrite):
         flag = "--retry-errors" if options.retry_errors else "--overwrite"
@@ -58,7 +64,7 @@ def open_results(options: ResultOptions, made: MadeOutput | None) -> Iterator[Ba
         with _stream(path) as stream:
             yield from _streamed(stream, made)
     else:
-        with _file(path, options, made) as file:
+        with _file(path, options, made, inputs) as file:
             yield file
 
 
@@ -161,9 +167,31 @@ class FileOutput:
 
 
 @contextmanager
-def _file(path: Path, options: ResultOptions, made: MadeOutput | None) -> Iterator[FileOutput]:
+def _file(
+    path: Path, options: ResultOptions, made: MadeOutput | None, inputs: Sequence[str]
+) -> Iterator[FileOutput]:
     beside = path if made is None else path.with_name(path.name + RECORDS_SUFFIX)
+    _check_apart((path, beside), inputs)
     with Ledger(beside) as ledger:
         file = FileOutput(path, ledger, options, made)
         file.check_made()
         yield file
+
+
+def _check_apart(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
+    """Raises UsageError for an output that is an input, perhaps by another name."""
+    taken = {name: _status(name) for name in inputs}
+    for path in outputs:
+        there = _status(str(path))
+        for name, status in taken.items():
+            if there and status and os.path.samestat(there, status):
+                shown = path if name == "-" else name
+                raise UsageError(f"{shown} is both an input and an output", "choose another -o")
+
+
+def _status(name: str) -> os.stat_result | None:
+    """None of what does not exist, and of a stdin that is no file."""
+    try:
+        return os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name)
+    except OSError:
+        return None

@@ -196,6 +196,20 @@ def test_an_empty_or_unreadable_row_is_an_error_of_its_own(lepton):
     assert third["error"]["message"].startswith("no column is the text")
 
 
+def test_the_input_is_never_an_output(lepton):
+    Path("a.txt").write_text(LINES)
+    Path("a.npy.jsonl").write_text('{"text": "cat"}\n')
+    os.link("a.txt", "b.txt")
+    for source, out in (("a.txt", "a.txt"), ("a.txt", "b.txt"), ("a.npy.jsonl", "a.npy")):
+        before = Path(source).read_bytes()
+        code, _, err = lepton("embed", "bert", "-f", source, "-o", out, "--overwrite")
+        assert (code, Path(source).read_bytes()) == (2, before)
+        assert f"{source} is both an input and an output" in err and "choose another -o" in err
+    code, _, err = lepton("embed", "bert", "-o", "stdin", "--overwrite", given=LINES)
+    assert (code, Path("stdin").read_text()) == (2, LINES)
+    assert "stdin is both an input and an output" in err
+
+
 # --- what is refused
 
 

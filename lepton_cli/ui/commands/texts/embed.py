@@ -75,7 +75,8 @@ def embed_texts(request: EmbedRequest) -> None:
         if kind != "jsonl" and any(map(recipe.is_request, rows)):
             raise UsageError("OpenAI requests get responses, which are JSONL", "--format jsonl")
         made = _made(kind, model, request)
-        with open_results(results, made) as output:
+        inputs = [] if request.words else request.texts.file or ["-"]
+        with open_results(results, made, inputs) as output:
             code = _embed(model, recipe, rows, output, at_once, request)
     if code:
         raise typer.Exit(code)
