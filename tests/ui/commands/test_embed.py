@@ -286,6 +286,13 @@ def test_the_nearest_texts_are_found_with_and_without_an_index(lepton):
     assert json.loads(out) == {"row": 2, "id": None, "score": 1.0, "text": "the cat"}
 
 
+def test_ten_of_the_nearest_texts_are_found_unless_all_are_asked_for(lepton):
+    given = "".join(f"{n} cats\n" for n in range(12))
+    for flags, count in (((), 10), (("--top", "0"), 12), (("--top", "2"), 2)):
+        code, out, _ = lepton("similar", "bert", "the cat", *flags, given=given)
+        assert (code, len(out.splitlines())) == (0, count)
+
+
 def test_an_index_of_another_model_or_of_other_texts_is_refused(lepton):
     Path("lines.txt").write_text(LINES)
     lepton("embed", "bert", "-f", "lines.txt", "-o", "lines.npy")

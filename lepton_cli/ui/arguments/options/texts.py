@@ -177,8 +177,14 @@ class RankingOptions:
     """What is printed of a ranking."""
 
     top: Annotated[
-        int, _results("--top", metavar="N", min=0, help="Print the N best texts; 0: all.")
-    ] = 0
+        int | None,
+        _results(
+            "--top",
+            metavar="N",
+            min=0,
+            help="Print the N best texts; 0: all. [default: similar 10, rerank all]",
+        ),
+    ] = None
     jsonl: Annotated[
         bool, _results("--jsonl", help="Print a JSON object for each text, with its row.")
     ] = False

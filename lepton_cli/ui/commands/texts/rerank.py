@@ -32,4 +32,6 @@ def rerank_texts(request: RerankRequest) -> None:
     with open_for_texts(path, request.model, "rank") as model:
         truncate = request.model.truncate
         scores = model.embeddings.rerank(request.query, texts, truncate=truncate, at_once=at_once)
-    print_ranking(ranked(scores, request.ranking.top), rows, texts, jsonl=request.ranking.jsonl)
+    print_ranking(
+        ranked(scores, request.ranking.top or 0), rows, texts, jsonl=request.ranking.jsonl
+    )

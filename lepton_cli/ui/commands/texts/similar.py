@@ -51,7 +51,8 @@ def find_similar(request: SimilarRequest) -> None:
         before = _prefix(request, index.origin if index else None, model)
         query = found.embed(before + request.text, truncate=truncate)
         vectors = index.rows if index else found.embed(texts, truncate=truncate, at_once=at_once)
-    best = ranked(similarities(vectors, query[0]), request.ranking.top or TOP)
+    top = TOP if request.ranking.top is None else request.ranking.top
+    best = ranked(similarities(vectors, query[0]), top)
     print_ranking(best, rows, texts, jsonl=request.ranking.jsonl)
 
 
