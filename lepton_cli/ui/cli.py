@@ -298,10 +298,12 @@ def template(
 
     if not check:
         show_prompt(name, gather(text, prompt, sys.stdin), talk)
-    elif text is None:
-        show_faults(name, talk)
     else:
-        raise UsageError(f"--check takes no text, but {text!r:.40} is given", "leave it out")
+        for given in (text, prompt.prompt, *(prompt.file or ())):
+            if given is not None:
+                message = f"--check takes no text, but {given!r:.40} is given"
+                raise UsageError(message, "leave it out")
+        show_faults(name, talk)
 
 
 @command("inspect", epilog=NO_CONFIG_EPILOG)

@@ -224,8 +224,9 @@ def test_template_check_exits_1_for_a_fault_and_0_for_notes(shown, path, capfdbi
     assert err == b""
 
 
-def test_template_check_takes_no_text(path, capfdbinary):
-    assert run(["template", str(path), "hi", "--check"]) == 2
+@pytest.mark.parametrize("given", [["hi"], ["-p", "hi"], ["-f", "hi"]])
+def test_template_check_takes_no_text(path, capfdbinary, given):
+    assert run(["template", str(path), *given, "--check"]) == 2
     assert b"--check takes no text, but 'hi' is given" in capfdbinary.readouterr().err
 
 
