@@ -20,7 +20,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
-from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.library.json_values import Plain, refuse_constant
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.text.reading import refuse_other_encoding
 from quant.errors import LeptonError, UsageError
@@ -100,7 +100,7 @@ def _line_row(number: int, line: str) -> Row:
 
 def _json_row(number: int, line: str) -> Row:
     try:
-        value = json.loads(line, parse_constant=_refuse, object_pairs_hook=_object)
+        value = json.loads(line, parse_constant=refuse_constant, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         message = f"the row is not JSON: {error.msg} at column {error.colno}"
         return _broken(number, line, UsageError(message))
@@ -162,10 +162,6 @@ def _value_of(data: bytes) -> Plain:
     except (ValueError, RecursionError):
         return None
     return value
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not a number")
 
 
 def _broken(number: int, source: str, error: LeptonError | None = None) -> Row:

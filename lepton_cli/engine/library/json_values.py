@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from typing import NoReturn
 
 import numpy as np
 
@@ -38,3 +39,14 @@ def json_line(record: Mapping[str, Plain]) -> str:
     """One line of JSON without newline, safe for terminals. Raises ValueError for NaN."""
     line = json.dumps(record, ensure_ascii=False, allow_nan=False)
     return UNESCAPED_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """For json's `parse_constant`: Python reads NaN and Infinity, which are no JSON."""
+    raise ValueError(f"{name} is not a number")
+
+
+def finite(text: str) -> float:
+    """For json's `parse_float`: Python reads 1e999 as infinity, and would write Infinity."""
+    number = float(text)
+    return number if math.isfinite(number) else refuse_constant(text)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Protocol
 
-from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.library.json_values import Plain, finite, refuse_constant
 from lepton_cli.engine.text.jinja.program import ChatTemplateError
 from lepton_cli.engine.text.messages import Message, ToolCall
 from lepton_cli.engine.text.template import ChatTemplate
@@ -280,8 +280,9 @@ def _value(text: str, kind: Any) -> Any:
 
 def _json_at(text: str, place: int) -> tuple[Any, int]:
     """The JSON value at a place and its end; None and the next place if there is none."""
+    decoder = json.JSONDecoder(parse_float=finite, parse_constant=refuse_constant)
     try:
-        value, end = json.JSONDecoder().raw_decode(text, place)
+        value, end = decoder.raw_decode(text, place)
     except (ValueError, RecursionError):
         return None, place + 1
     return value, end

@@ -273,9 +273,17 @@ def test_calls_of_tools_and_their_results_are_messages():
         ([{**CALLED, "role": "user"}], "only an assistant's message has tool_calls"),
         ([{**CALLED, "tool_calls": [{"id": "c"}]}], "message 1, call 1 is not like"),
         ([{**CALLED, "tool_calls": {}}], "tool_calls must be a list"),
-        (
-            [{**CALLED, "tool_calls": [{**CALL, "function": {"name": "f", "arguments": "x"}}]}],
-            "arguments is 'x': it must be a JSON object",
+        *(
+            (
+                [
+                    {
+                        **CALLED,
+                        "tool_calls": [{**CALL, "function": {"name": "f", "arguments": said}}],
+                    }
+                ],
+                f"arguments is {said!r}: it must be a JSON object",
+            )
+            for said in ("x", '{"n": NaN}', '{"n": 1e999}')
         ),
         ([{**CALLED, "tool_calls": [{**CALL, "function": {}}]}], "name is None"),
     ],

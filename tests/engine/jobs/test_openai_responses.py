@@ -99,8 +99,8 @@ def test_an_answer_without_calls_is_its_text(tools: tuple[dict, ...]) -> None:
 
 
 def test_a_call_in_the_reasoning_is_no_call() -> None:
-    ids = (*b"hm", START, *CALL, *b"hi", END)
-    thoughtful = replace(outcome("hi", ids), reasoning=f"hm<|im_start|>{CALL.decode()}")
+    ids = (*b"hm", *(START, *CALL) * 4, *b"hi", END)
+    thoughtful = replace(outcome("hi", ids), reasoning=f"hm{CALL.decode() * 4}")
     choice = body(replace(CHAT, tools=(TOOL,)), thoughtful)["choices"][0]
     assert choice["message"]["content"] == "hi"
     assert "tool_calls" not in choice["message"]

@@ -11,7 +11,7 @@ from fake_model import FakeTokenizer
 from lepton_cli.engine.text.jinja.program import ChatTemplateError
 from lepton_cli.engine.text.messages import Message, ToolCall
 from lepton_cli.engine.text.template import ChatTemplate
-from lepton_cli.engine.text.tool_calls import call_form, common_beginning, read_calls
+from lepton_cli.engine.text.tool_calls import HERMES, call_form, common_beginning, read_calls
 
 HEAD = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% for c in m.tool_calls or [] %}"
 END = "{% endfor %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -72,6 +72,12 @@ def test_calls_are_read_as_the_template_writes_them(form: str, calls: list[Any])
     assert [call.name for call in found.calls] == ["get_weather"] * len(calls)
     assert [call.id for call in found.calls] == [f"call_{n}" for n in range(len(calls))]
     assert (text + written(template, calls))[: found.begin] == text.strip()
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_arguments_that_are_no_json_are_no_call(number: str) -> None:
+    text = f'{{"name": "get_weather", "arguments": {{"days": {number}}}}}'
+    assert read_calls("<tool_call>" + text, HERMES, [TOOL], "").calls == ()
 
 
 @pytest.mark.parametrize("form", FORMS)

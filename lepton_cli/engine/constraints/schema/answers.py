@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation, localcontext
-from typing import Any, NoReturn
+from typing import Any
 
 import regex
 from jsonschema import FormatChecker
@@ -14,6 +14,7 @@ from jsonschema.protocols import Validator
 from jsonschema.validators import extend, validator_for
 
 from lepton_cli.engine.constraints.schema.patterns import portable_pattern
+from lepton_cli.engine.library.json_values import refuse_constant
 
 Keyword = Callable[[Validator, Any, Any, Any], Iterator[ValidationError] | None]
 
@@ -51,7 +52,7 @@ def read_json(text: str) -> Any:
     return json.loads(
         text,
         parse_float=Decimal,
-        parse_constant=_refuse_constant,
+        parse_constant=refuse_constant,
         object_pairs_hook=_unique,
     )
 
@@ -64,10 +65,6 @@ def written_pointer(path: Sequence[str | int]) -> str:
 def pointer_to(key: str) -> str:
     """One step of a JSON pointer, escaped."""
     return "/" + key.replace("~", "~0").replace("/", "~1")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

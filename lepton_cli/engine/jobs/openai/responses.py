@@ -86,7 +86,8 @@ class Responses:
             return outcome.text, ()
         pieces = [self._token(token) for token in done.token_ids]
         whole = b"".join(pieces).decode(errors="replace")
-        begin = whole.find(outcome.reasoning) + len(outcome.reasoning)
+        thought = self._thought(outcome.reasoning, done.token_ids)
+        begin = len(b"".join(pieces[:thought]).decode(errors="replace"))
         functions = [tool["function"] for tool in ask.tools]
         found = read_calls(whole[begin:], self._form, functions, prefix)
         if not found.calls:
@@ -96,6 +97,15 @@ class Responses:
         shown = self._model.tokenizer.decode(done.token_ids[:before])
         place = self._model.tokenizer.decode(done.token_ids).rfind(outcome.text)
         return outcome.text[: max(len(shown) - place, 0)].strip() if place >= 0 else "", found.calls
+
+    def _thought(self, reasoning: str, ids: Sequence[int]) -> int:
+        """With how many tokens the reasoning ends, whose text lacks control tokens.
+
+        Where it is in several parts, at least its length is before the answer.
+        """
+        decode = self._model.tokenizer.decode
+        end = max(decode(ids).find(reasoning), 0) + len(reasoning)
+        return bisect_left(range(len(ids)), end, key=lambda count: len(decode(ids[:count])))
 
     @cached_property
     def _form(self) -> CallForm | None:
@@ -126,12 +136,12 @@ class Responses:
             {self._token(token).decode(errors="replace"): logprob for token, logprob in each.top}
             for each in spoken
         ]
-        offsets: list[Plain] = [sum(map(len, texts[:number])) for number in range(len(texts))]
+        ends = accumulate(map(len, texts), initial=0)
         return {
             "tokens": [*texts],
             "token_logprobs": [each.logprob for each in spoken],
             "top_logprobs": tops,
-            "text_offset": offsets,
+            "text_offset": list[Plain](ends)[:-1],
         }
 
     def _spoken(self, tokens: Iterable[TokenLogprobs]) -> Iterable[TokenLogprobs]:
