@@ -73,8 +73,7 @@ class Model(ModelFile):
         choice = default_threads()
         self.threads = options.threads or choice.count
         self.threads_reason = "asked for" if options.threads else choice.reason
-        own = WeightFiles.of(weight_folder(), options.weights)
-        self.weights: WeightFiles | None = beside.weights if beside else own
+        self.weights = WeightFiles.of(weight_folder(), options.weights)
         told = on_compile or (lambda compiling: None)
         resources = Resources(self.threads, kernel_folder(), told, self.weights)
         prepared = prepare(file, options, resources, on_plan, beside.plan if beside else None)

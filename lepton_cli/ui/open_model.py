@@ -79,21 +79,21 @@ def _tell(model: Model, options: ModelOptions | TextModelOptions) -> None:
             note(f"{finding.subject} {finding}")
 
 
-def keep_weights(model: Model, *, verbose: bool) -> None:
+def keep_weights(model: Model, *, verbose: bool = False) -> None:
     """Waits for packed weights to be on disk, at the end of a command; says so if it is long.
 
     Ctrl-C gives it up, which is no failure of the command.
     """
-    if model.weights is None:
-        return
+    kept = [each.weights for each in (model, model.draft) if each and each.weights]
     try:
-        if not model.weights.finish(SHORT):
+        if not all(weights.finish(SHORT) for weights in kept):
             note(KEEPING)
-            model.weights.finish()
+            for weights in kept:
+                weights.finish()
     except KeyboardInterrupt:
         return
-    if verbose and model.weights.failure:
-        note(model.weights.failure)
+    for failure in filter(None, [weights.failure for weights in kept]) if verbose else ():
+        note(failure)
 
 
 def add_draft(model: Model, name: str, options: LoadOptions) -> None:

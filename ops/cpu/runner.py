@@ -176,8 +176,9 @@ class CpuRunner:
         """Fills the step record and the buffers of what is given."""
         reserve(step, states)
         self._executor.wait()  # for packing, or for an interrupted step that still reads the record
-        self._lowering.packing.end()
-        self._packing.clear()
+        if self._packing:
+            self._lowering.packing.end()
+            self._packing.clear()
         tables = [state.table() for state in states]
         of_outputs = step.of_outputs()
         fields, fields_of_outputs = self._step.reshape(2, record.STEP_FIELDS)

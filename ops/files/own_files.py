@@ -1,6 +1,6 @@
 """Ownership checks: files that another user could have written are not trusted.
 
-What Lepton stores for itself (compiled kernels, which are code; prompts, chats, input history) is
+What Lepton stores for itself (compiled kernels, which are code; weights, prompts, chats) is
 private: folders get mode 0700 and files 0600 whatever the umask. It is read only where nobody else
 could have written it: the folder and the file belong to the user and are writable by nobody else,
 and every folder and link of the path belongs to the user or to the system. A file that the user
@@ -71,6 +71,12 @@ def private_folder(path: Path) -> Path:
     if mode & ~0o700:
         folder.chmod(mode & 0o700)
     return folder
+
+
+def check_own_folder(path: Path) -> None:
+    """Raises ForeignFileError if others could put something there; it need not exist."""
+    with contextlib.suppress(OSError):
+        own_folder(path)
 
 
 def own_file(path: Path) -> Path:

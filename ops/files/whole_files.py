@@ -102,7 +102,7 @@ def is_being_written(path: Path) -> bool:
 def _remove_stale_drafts(target: Path) -> None:
     """Removes drafts of the same file whose writer is gone."""
     for path in _drafts(target):
-        _remove_if_unlocked(path)
+        remove_if_unlocked(path)
 
 
 def _drafts(target: Path) -> list[Path]:
@@ -113,7 +113,8 @@ def _drafts(target: Path) -> list[Path]:
         return []
 
 
-def _remove_if_unlocked(path: Path) -> None:
+def remove_if_unlocked(path: Path) -> None:
+    """Removes a draft whose writer is gone."""
     with contextlib.suppress(OSError):  # locked: its writer is alive
         if sys.platform == "win32":
             path.unlink()  # fails for an open file

@@ -126,6 +126,7 @@ class FakeModel:
     reason: FinishReason = "stop"
     notes: tuple[str, ...] = ()
     weights: None = None  # nothing is kept on disk
+    draft: None = None
     path: Path = Path("fake.gguf")
     name: str = "Fake 260K"
     architecture: str = "llama"

@@ -37,7 +37,13 @@ from numpy.typing import NDArray
 
 from ops.compiled.kernel_folder import HINT
 from ops.files.cache_files import make_room, remove, used_and_size
-from ops.files.own_files import ForeignFileError, open_own, own_folder, private_folder
+from ops.files.own_files import (
+    ForeignFileError,
+    check_own_folder,
+    open_own,
+    own_folder,
+    private_folder,
+)
 from ops.files.whole_files import DRAFT, write_cached
 from ops.interface import BLOCK
 from ops.state.sequence import SavedState
@@ -315,7 +321,7 @@ def holdings(root: Path) -> list[Holding]:
     Raises ForeignFileError if others could have written it.
     """
     found = []
-    _check_own(root)
+    check_own_folder(root)
     for folder in _folders(root):
         files = [(path, head) for path in _files(folder) if (head := read_head(path))]
         if files:
@@ -332,7 +338,7 @@ def holdings(root: Path) -> list[Holding]:
 
 def clear(root: Path) -> int:
     """Removes everything; returns the number of bytes freed. Raises as `holdings`."""
-    _check_own(root)
+    check_own_folder(root)
     return _tidy(root, 0)
 
 
@@ -350,11 +356,6 @@ def _tidy(root: Path, limit: int) -> int:
         with contextlib.suppress(OSError):  # it is not empty
             folder.rmdir()
     return freed
-
-
-def _check_own(root: Path) -> None:
-    with contextlib.suppress(OSError):  # there is no such folder
-        own_folder(root)
 
 
 def _is_own(folder: Path) -> bool:

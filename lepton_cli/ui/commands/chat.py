@@ -16,7 +16,7 @@ from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import typed_prompt
 from lepton_cli.ui.arguments.settings import generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
-from lepton_cli.ui.open_model import keep_weights, open_model, without_adapters
+from lepton_cli.ui.open_model import open_model, without_adapters
 from lepton_cli.ui.repl import repl
 from lepton_cli.ui.repl.dialogue import ChatOptions
 from lepton_cli.ui.terminal.notes import note
@@ -110,6 +110,4 @@ def start_chat(request: ChatRequest) -> int:
             theme="none" if talk.no_color else talk.theme,
             history=how.history,
         )
-        code = repl.chat(model, options, load_another)
-        keep_weights(model, verbose=request.model.verbose)
-        return code
+        return repl.chat(model, options, load_another)

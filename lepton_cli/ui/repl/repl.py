@@ -10,6 +10,7 @@ from lepton_cli.engine.events import Done
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.text.reading import decoded
 from lepton_cli.ui.arguments.options.chat import ReasoningMode
+from lepton_cli.ui.open_model import keep_weights
 from lepton_cli.ui.repl.dialogue import ChatOptions, Dialogue, Draft, LoadModel, remarks
 from lepton_cli.ui.repl.line_editor import LineEditor
 from lepton_cli.ui.repl.slash_commands import run_command
@@ -47,10 +48,10 @@ def _chat(model: Model, options: ChatOptions, load_model: LoadModel) -> int:
             dialogue.open(options.resume)
         if options.system is not None:
             dialogue.session.set_system(options.system)
-        if not by_hand:
-            return _answer_lines(dialogue, options)
-        code = _talk(dialogue, options)
-        dialogue.note_saved()
+        code = _talk(dialogue, options) if by_hand else _answer_lines(dialogue, options)
+        if by_hand:
+            dialogue.note_saved()
+        keep_weights(dialogue.session.model)
         return code
     finally:
         if dialogue.session.model is not model:

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from ops.compiled.kernel_folder import HINT
 from ops.files.cache_files import make_room, used_and_size
-from ops.files.own_files import ForeignFileError, open_own, own_folder, private_folder
-from ops.files.whole_files import DRAFT, is_being_written, replace_file
+from ops.files.own_files import check_own_folder, open_own, own_folder, private_folder
+from ops.files.whole_files import DRAFT, is_being_written, remove_if_unlocked, replace_file
 from quant.errors import UsageError
 
 Memory = NDArray[np.uint8]
@@ -39,6 +39,7 @@ LEAST = 64 << 20
 """Bytes that are worth a file: as many are packed in 20 ms."""
 FREE_SHARE = 4  # at most 1/FREE_SHARE of the free disk space is used
 SLICE = 16 << 20  # bytes that are written at once
+ONE_AT_A_TIME = threading.Lock()  # for a model, its adapters and its draft model
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +111,22 @@ class WeightFiles:
         self.finish()
 
     def _may_keep(self, size: int) -> bool:
-        return self._least <= size <= self._limit
+        return self._least <= size <= self._limit - PAGE
 
     def _write(self, path: Path, model: str, memory: Memory) -> None:
+        """One file at a time, so that the next one finds what the limit leaves."""
+        with ONE_AT_A_TIME:
+            self._write_alone(path, model, memory)
+
+    def _write_alone(self, path: Path, model: str, memory: Memory) -> None:
         try:
             folder = private_folder(self.folder)
-            if is_being_written(path) or len(memory) > _free(folder):
+            if is_being_written(path):
                 return
-            make_room(_files(folder), self._limit - len(memory))
+            make_room(_files(folder), self._limit - PAGE - len(memory))
+            if len(memory) > _free(folder):
+                return
+            path.unlink(missing_ok=True)  # a link, or a file that others can write, is not kept
             with replace_file(path, 0o600) as file:
                 file.write(_head(model, len(memory)))
                 for start in range(0, len(memory), SLICE):
@@ -139,7 +148,7 @@ def kept_files(folder: Path) -> list[KeptFile]:
 
     Raises ForeignFileError if others could have written it.
     """
-    _check_own(folder)
+    check_own_folder(folder)
     found = []
     for path in _files(folder):
         used, size = used_and_size(path)
@@ -155,25 +164,20 @@ def kept_files(folder: Path) -> list[KeptFile]:
 
 def clear_kept(folder: Path) -> int:
     """Removes everything; returns the number of bytes freed. Raises as `kept_files`."""
-    _check_own(folder)
+    check_own_folder(folder)
     return make_room(_files(folder), 0)
 
 
-def _check_own(folder: Path) -> None:
-    try:
-        own_folder(folder)
-    except ForeignFileError:
-        raise
-    except OSError:
-        pass  # there is no such folder
-
-
 def _files(folder: Path) -> Sequence[Path]:
-    """Those of the weights, and the drafts of killed processes."""
+    """Those of the weights; drafts of killed processes are removed."""
     try:
-        return [path for path in folder.iterdir() if path.suffix in (SUFFIX, DRAFT)]
+        paths = list(folder.iterdir())
     except OSError:
         return []
+    for path in paths:
+        if path.suffix == DRAFT:
+            remove_if_unlocked(path)
+    return [path for path in paths if path.suffix == SUFFIX]
 
 
 def _free(folder: Path) -> int:

@@ -65,6 +65,7 @@ class Area:
 
     source: Source | None = None
     size: int = 0
+    key: str = ""  # of its file on disk
     memory: NDArray[np.uint8] | None = None
 
     @property
@@ -109,7 +110,8 @@ class Packing:
         for area in (*self._of_files, self._made):
             self._lay_out(area)
         for area in self._of_files:
-            area.memory = self._files.find(self._key(area), area.size) if self._files else None
+            area.key = self._key(area)
+            area.memory = self._files.find(area.key, area.size) if self._files else None
             if area.memory is not None:
                 calls += _advise(area.memory, MADV_POPULATE_READ)
         self._unkept = [area for area in self._of_files if area.memory is None]
@@ -129,7 +131,7 @@ class Packing:
             assert self._files and area.source and area.memory is not None, "it is a file's"
             changed = max(stamp.changed for stamp in area.source.stamps)
             if time.time_ns() - changed > SETTLED:
-                self._files.keep(self._key(area), area.source.name, area.memory)
+                self._files.keep(area.key, area.source.name, area.memory)
         self._unkept = []
 
     def _lay_out(self, area: Area) -> None:

@@ -14,6 +14,7 @@ from lepton_cli.engine.loading import plan as loading
 from ops.backend import CpuBackend
 from ops.cpu.runner import CpuRunner
 from ops.cpu.weights.files import PAGE, WeightFiles, clear_kept, kept_files
+from ops.files import whole_files
 from ops.interface import Step
 from ops.memory_plan import Limits
 from ops.state.sequence import SequenceState
@@ -134,6 +135,11 @@ def test_what_others_could_have_written_is_not_mapped(tmp_path, what):
     place = folder if what == "folder" else folder / name
     place.chmod(0o777)
     assert not packed_from_disk(path, files_in(folder))
+    if what == "folder":  # a user has to mend it
+        folder.chmod(0o700)
+    logits(path, files_in(folder))
+    assert packed_from_disk(path, files_in(folder))
+    assert (folder / name).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_link_in_place_of_the_file_is_not_followed(tmp_path):
@@ -142,7 +148,11 @@ def test_a_link_in_place_of_the_file_is_not_followed(tmp_path):
     [name] = names(folder)
     (folder / name).rename(tmp_path / "elsewhere")
     (folder / name).symlink_to(tmp_path / "elsewhere")
+    before = (tmp_path / "elsewhere").stat()
     assert not packed_from_disk(path, files_in(folder))
+    logits(path, files_in(folder))
+    assert packed_from_disk(path, files_in(folder)) and not (folder / name).is_symlink()
+    assert (tmp_path / "elsewhere").stat() == before
 
 
 def test_the_least_recently_used_weights_make_room(tmp_path):
@@ -191,10 +201,27 @@ def test_giving_up_leaves_no_file(tmp_path, monkeypatch):
     assert not any(tmp_path.glob("kept/*")) and files.failure is None
 
 
-def test_one_process_writes_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr("ops.cpu.weights.files.is_being_written", lambda path: True)
-    logits(write_model(tmp_path / "m.gguf"), files_in(tmp_path / "kept"))
-    assert not any(tmp_path.glob("kept/*"))
+def test_one_process_writes_a_file_and_drafts_of_killed_ones_go(tmp_path):
+    path, folder = write_model(tmp_path / "m.gguf"), tmp_path / "kept"
+    logits(path, files_in(folder))
+    [name] = names(folder)
+    (folder / name).unlink()
+    draft, handle = whole_files._draft(folder / name, 0o600)
+    logits(path, files_in(folder))
+    assert names(folder) == {draft.name}
+    assert clear_kept(folder) == 0 and names(folder) == {draft.name}
+    os.close(handle)  # as when its process is killed
+    logits(path, files_in(folder))
+    assert names(folder) == {name}
+
+
+def test_files_that_are_written_at_once_keep_within_the_limit(tmp_path):
+    files = WeightFiles(tmp_path / "kept", 30_000, least=1)
+    for n in range(4):
+        files.keep(f"{n}", "m", np.full(10_000, n, np.uint8))
+    assert files.finish() and files.failure is None
+    assert sum(path.stat().st_size for path in (tmp_path / "kept").iterdir()) <= 30_000
+    assert len(names(tmp_path / "kept")) == 2
 
 
 def test_the_listing_and_its_removal(tmp_path):
