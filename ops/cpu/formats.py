@@ -16,10 +16,7 @@ PACKAGE = "ops.cpu.kernels.formats"
 
 @cache
 def kernel_formats() -> Mapping[str, str]:
-    """Formats that kernels compute with, by name, and the module of each.
-
-    A weight of any other format is converted to float32 when it is loaded.
-    """
+    """Formats that kernels compute with, by name, and the module of each."""
     files = {file.stem.upper(): file for file in FOLDER.glob("*/*.py")}
     return {
         name: f"{PACKAGE}.{files[name].parent.name}.{files[name].stem}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ops.cpu.formats import BF16_TERMS, kernel_formats, quantized_formats
+from ops.cpu.formats import BF16_TERMS, quantized_formats
 from ops.cpu.layout import (
     LINE,
     MATRIX_SCRATCH_BYTES,
@@ -29,7 +29,7 @@ from ops.operations.base import Buffer, Operation
 from ops.operations.experts import Route
 from ops.operations.products import ExpertProduct, HeadProduct, Product
 from ops.state.layout import StateLayout, record_bytes
-from quant.format import FORMATS, Format, dequantize
+from quant.format import Format, dequantize
 
 MOST_QUERIES = 64  # of a kv head, computed while a block of K and V is in a core's cache
 
@@ -90,9 +90,8 @@ class Lowering:
         self._kept: dict[Place, tuple[Numbers, Numbers]] = {}
 
     def matrix(self, w: Linear) -> tuple[str, Matrix]:
-        kind = w.weight.format if w.weight.format.name in kernel_formats() else FORMATS["F32"]
-        packed = self.packing.place(w.weight, kind)
-        return kind.name, (packed, self.floats(w.bias), self.floats(w.scale))
+        packed = self.packing.place(w.weight)
+        return packed.format.name, (packed, self.floats(w.bias), self.floats(w.scale))
 
     def floats(self, weight: Weight | None) -> int:
         """The address of the weight as float32; 0 for none."""

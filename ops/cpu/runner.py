@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ops.cpu import layout as record
 from ops.cpu.executor import Executor
-from ops.cpu.formats import bf16_formats, kernel_formats, quantized_formats
+from ops.cpu.formats import bf16_formats, quantized_formats
 from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.lower import SCRATCH, Call, Lowering, encode, rows, scratch_bytes
 from ops.cpu.objects import ObjectStore
@@ -55,20 +55,14 @@ def cpu_needs(
     threads: int,
     rung: Rung,
 ) -> Needs:
-    """Weights as in the file; those of formats without kernels twice as float32, too.
+    """Weights as in the file; of a table that is read where it is mapped, the rows of a step.
 
-    The float32 weights and their packed form exist together until all are packed. Of a table that
-    is read where the file is mapped, the rows of a step count. The threads' scratch counts as
-    buffers.
+    The threads' scratch counts as buffers.
     """
 
     def size(use: Use) -> int:
-        weight = use.weight
-        kernel = weight.format.name in kernel_formats()
-        if use.role == "table" and kernel:
-            return weight.data[: limits.tokens].nbytes
-        converted = use.role != "vector" and not kernel
-        return weight.data.nbytes + converted * 8 * len(weight.data) * weight.columns
+        data = use.weight.data
+        return (data[: limits.tokens] if use.role == "table" else data).nbytes
 
     fused = fused_for_cpu(program, rung)
     layout = StateLayout.of(fused, *kv)

@@ -147,3 +147,8 @@ def test_a_panel_and_a_row_hold_the_weights_of_the_file(kind):
     by_panel, by_row = unpacked_weights(kernels, rows)
     np.testing.assert_array_equal(by_row, want)
     np.testing.assert_allclose(by_panel, want, rtol=1e-6, atol=1e-6)
+
+
+def test_every_format_of_weights_has_kernels():
+    """So no weight takes more memory than in its file."""
+    assert {name for name, kind in FORMATS.items() if kind.dequantize} == set(kernel_formats())

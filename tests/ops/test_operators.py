@@ -119,9 +119,8 @@ def test_each_head_through_its_own_matrix(kind, tokens):
     Case(lambda ops: ops.head_linear(matrices, ops.embed(table)), tokens).check()
 
 
-def test_linear_with_bias_scale_and_a_format_without_kernel():
-    table, w = weight(V, 256), weight(6, 256, "TQ2_0")
-    w = replace(w, format=replace(w.format, name="none"))
+def test_linear_with_bias_and_scale():
+    table, w = weight(V, 256), weight(6, 256, "Q8_0")
     matrix = Linear(w, weight(1, 6), weight(1, 1))
     Case(lambda ops: ops.linear(matrix, ops.embed(table))).check()
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ops.cpu.formats import UNPACKED, kernel_formats
+from ops.cpu.formats import UNPACKED
 from ops.cpu.layout import PANEL_ROWS, TOKENS
 from ops.cpu.lower import (
     SCRATCH,
@@ -20,16 +20,12 @@ from ops.operations.elementwise import (
     RoundToBf16,
 )
 from ops.operations.products import Embed, ExpertProduct, HeadProduct, HeadRows, Product
-from quant.format import FORMATS, row_bytes
+from quant.format import row_bytes
 
 
 def _embed(low: Lowering, op: Embed) -> Call:
-    table, kind = op.table, FORMATS["F32"]
-    if table.format.name in kernel_formats():
-        data, kind = low.keep(table.data), table.format
-    else:
-        data = low.floats(table)
-    operands = (data, row_bytes(kind, table.columns), table.columns, op.y, TOKENS)
+    table, kind = op.table, op.table.format
+    operands = (low.keep(table.data), row_bytes(kind, table.columns), table.columns, op.y, TOKENS)
     if op.rows is not None:
         return Call(f"embed_rows_{kind.name}", (*operands, op.rows, op.rows.width))
     kernel = "embed" if op.index == "tokens" else "embed_positions"

@@ -26,7 +26,7 @@ from ops.interface import Weight
 from ops.machine import available_memory
 from ops.program import Source
 from quant.errors import OutOfMemoryError
-from quant.format import Format, dequantize, row_bytes
+from quant.format import Format, row_bytes
 
 HUGE_PAGE = 2 << 20
 SLICE = 16 << 20  # bytes of the file that are packed before their pages are released
@@ -41,7 +41,7 @@ PackCall = tuple[str, list[int]]  # a kernel and its operands
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Packed:
-    """A weight in panels: an operand of a product's call. `behind` its beginning, in bytes."""
+    """A weight in panels: an operand of a product's call, `behind` bytes after its beginning."""
 
     stretch: "Stretch"
     format: Format
@@ -86,19 +86,18 @@ class Packing:
         self._files = files
         self._packed: dict[tuple[int, tuple[int, ...], str], tuple[Packed, Weight]] = {}
         self._of_files, self._made = [Area(source) for source in sources if files], Area()
-        self._sources: list[NDArray[Any]] = []  # arrays that the calls point to
+        self._fields: list[NDArray[np.int64]] = []  # arrays that the calls point to
         self._unkept: list[Area] = []
 
-    def place(self, weight: Weight, kind: Format) -> Packed:
-        """`kind` is the weight's own format, or F32 if it is to be converted."""
+    def place(self, weight: Weight) -> Packed:
         key = (weight.data.ctypes.data, weight.data.shape, weight.format.name)
         if key not in self._packed:
-            panel = PANEL_ROWS * row_bytes(kind, weight.columns)
+            panel = PANEL_ROWS * row_bytes(weight.format, weight.columns)
             matrix = -(-weight.rows // PANEL_ROWS) * panel
             area = self._area(weight)
             size = -(-matrix * weight.experts // ALIGNMENT) * ALIGNMENT
             area.size += size
-            self._packed[key] = Packed(Stretch(area, size), kind, matrix, panel), weight
+            self._packed[key] = Packed(Stretch(area, size), weight.format, matrix, panel), weight
         return self._packed[key][0]
 
     def address(self, packed: Packed) -> int:
@@ -126,7 +125,7 @@ class Packing:
 
     def end(self) -> None:
         """After packing: drops the arrays that only it needed; new weights are kept on disk."""
-        self._sources.clear()
+        self._fields.clear()
         for area in self._unkept:
             assert self._files and area.source and area.memory is not None, "it is a file's"
             changed = max(stamp.changed for stamp in area.source.stamps)
@@ -164,20 +163,17 @@ class Packing:
         digest = hashlib.blake2b(code, digest_size=16)
         digest.update(repr(area.source.stamps).encode())
         for packed, weight in self._in(area):
-            kinds = f"{weight.format.name} {packed.format.name}"
             shape = f"{weight.experts} {weight.rows} {weight.columns}"
             place = f"{_place_in(area.source.maps, weight.data)} {packed.stretch.offset}"
-            digest.update(f"{weight.name} {kinds} {shape} {place}\n".encode())
+            digest.update(f"{weight.name} {weight.format.name} {shape} {place}\n".encode())
         return digest.hexdigest()
 
     def _pack(self, packed: Packed, weight: Weight) -> list[PackCall]:
         """Packs slice by slice; each one's mapped pages are released afterwards."""
         data = weight.data
-        if packed.format is not weight.format:
-            data = dequantize(weight.format, data).view(np.uint8)
         size, parts = _fields(packed.format, data.shape[-1])
         fields = np.array(parts, np.int64)
-        self._sources += [data, fields]
+        self._fields.append(fields)
         block = [size, fields.ctypes.data, len(fields)]
         calls, mapped = [], _mapping(data)
         for first, count, matrices in _slices(weight, data.shape[-1]):

@@ -21,7 +21,6 @@ from lepton_cli.engine.loading.plan import LoadOptions, build
 from lepton_cli.engine.model import load, open_model
 from lepton_cli.ui.open_model import add_draft
 from ops.compiled import compiling
-from ops.cpu.formats import kernel_formats
 from ops.cpu.instruction_sets.generic import GENERIC as RUNG
 from ops.cpu.layout import TOTAL_BYTES, UNPACKED_BYTES
 from ops.cpu.runner import cpu_needs
@@ -177,19 +176,6 @@ def test_the_buffers_of_the_cpu_count_the_scratch_of_each_thread(tmp_path):
     least = UNPACKED_BYTES + TOTAL_BYTES * limits.tokens  # of a product with weights in parts
     assert nine - one >= 8 * least
     assert (nine - one) % 8 == 0
-
-
-def test_weights_without_kernels_count_as_floats_twice_until_they_are_packed(tmp_path, monkeypatch):
-    known = {**kernel_formats()}
-    del known["TQ2_0"]  # all have kernels, but a new one may not yet
-    monkeypatch.setattr("ops.cpu.runner.kernel_formats", lambda: known)
-    path = write_model(tmp_path / "tiny.gguf", weights="TQ2_0")
-    file = GGUF.open(path)
-    needs = cpu_needs(build(file, 512), Limits(256, 32), ("f16", "f16"), 1, RUNG)
-    converted = [t for t in file.tensors.values() if t.format.name == "TQ2_0"]
-    floats = sum(t.size for t in converted)
-    assert converted
-    assert needs.weights(len(needs.layers)) >= 8 * floats + sum(t.data.nbytes for t in converted)
 
 
 def test_of_a_table_that_is_read_in_place_a_step_s_rows_count(tmp_path):

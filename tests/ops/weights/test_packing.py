@@ -21,7 +21,7 @@ RANDOM = np.random.default_rng(8)
 def pack(weight: Weight, threads: int = 3) -> np.ndarray:
     """(matrices, panels, bytes a panel) as the kernels see it."""
     packing = Packing()
-    packed = packing.place(weight, weight.format)
+    packed = packing.place(weight)
     limits = resources(threads)
     store = ObjectStore(limits.kernels, limits.on_compile)
     records = [(name, Record(operands)) for name, operands in packing.calls()]
@@ -107,6 +107,6 @@ def test_a_mapped_file_can_be_read_again_after_packing(tmp_path):
 
 def test_the_same_tensor_is_packed_once():
     packing, weight = Packing(), random_weight("Q4_0", 64)
-    assert packing.place(weight, weight.format) is packing.place(weight, weight.format)
+    assert packing.place(weight) is packing.place(weight)
     other = weight.part(16, 32)
-    assert packing.place(other, other.format) is not packing.place(weight, weight.format)
+    assert packing.place(other) is not packing.place(weight)
