@@ -36,25 +36,30 @@ def fuse(
     quantized: Collection[str],
     block_bytes: int,
     in_bf16: Mapping[str, int] | None = None,
+    output: Buffer | None = None,
 ) -> list[Operation]:
     """An equivalent program with fewer passes over memory and fewer barriers.
 
     `quantized`: the weight formats whose products take quantized activations; `block_bytes`: the
     size of 32 quantized activations; `in_bf16`: the formats whose products take activations in
-    BF16, and as how many terms each.
+    BF16, and as how many terms each; `output`: what the program gives, which is written whoever
+    else reads it.
     """
-    fused = _fuse_gates(list(operations))
-    fused = _fuse_adds(fused)
+    fused = _fuse_gates(list(operations), output)
+    fused = _fuse_adds(fused, output)
     fused = list(_quantize_inputs(fused, quantized, block_bytes))
     fused = list(_round_inputs(fused, in_bf16 or {}))
-    fused = _fuse_norm_quantize(fused)
-    fused = _fuse_norm_rope_store(list(_share_angles(fused)))
+    fused = _fuse_norm_quantize(fused, output)
+    fused = _fuse_norm_rope_store(list(_share_angles(fused)), output)
     return list(_group_by_head(_group_by_expert(fused)))
 
 
-def readers_of(operations: Sequence[Operation]) -> Counter[Buffer]:
-    """How many operators read each buffer."""
-    return Counter(buffer for op in operations for buffer in op.inputs)
+def readers_of(operations: Sequence[Operation], output: Buffer | None = None) -> Counter[Buffer]:
+    """How many read each buffer: operators, and who runs the program its output."""
+    readers = Counter(buffer for op in operations for buffer in op.inputs)
+    if output is not None:
+        readers[output] += 1
+    return readers
 
 
 def makers_of(operations: Sequence[Operation]) -> dict[Buffer, Operation]:
@@ -66,9 +71,13 @@ def _without(operations: list[Operation], fused: set[Operation]) -> list[Operati
     return [op for op in operations if op not in fused]
 
 
-def _fuse_gates(operations: list[Operation]) -> list[Operation]:
+def _fuse_gates(operations: list[Operation], output: Buffer | None) -> list[Operation]:
     """Fuses two products of the same input into the gate that is their only reader."""
-    readers, makers, fused_away = readers_of(operations), makers_of(operations), set[Operation]()
+    readers, makers, fused_away = (
+        readers_of(operations, output),
+        makers_of(operations),
+        set[Operation](),
+    )
     for n, op in enumerate(operations):
         if not isinstance(op, Gate):
             continue
@@ -82,13 +91,15 @@ def _fuse_gates(operations: list[Operation]) -> list[Operation]:
     return _without(operations, fused_away)
 
 
-def fuse_merged_gates(operations: Sequence[Operation], panel_rows: int) -> list[Operation]:
+def fuse_merged_gates(
+    operations: Sequence[Operation], panel_rows: int, output: Buffer | None = None
+) -> list[Operation]:
     """Fuses the product of experts whose gate and `up` are one matrix into the gate of its halves.
 
     `panel_rows`: how many rows a backend keeps together; each half has whole panels. To be called
     before `fuse`, by backends whose kernels know merged matrices.
     """
-    readers, makers = readers_of(operations), makers_of(operations)
+    readers, makers = readers_of(operations, output), makers_of(operations)
     fused, gone = list(operations), set[Operation]()
     for n, op in enumerate(operations):
         if not isinstance(op, Gate) or op.activation not in GATES or op.y.width % panel_rows:
@@ -113,9 +124,13 @@ def _same_input_and_shape(gate: Products, up: Products) -> bool:
     return a.format is b.format and (a.rows, a.columns) == (b.rows, b.columns)
 
 
-def _fuse_adds(operations: list[Operation]) -> list[Operation]:
+def _fuse_adds(operations: list[Operation], output: Buffer | None) -> list[Operation]:
     """Fuses an addition into the product that is one of its terms and has no other reader."""
-    readers, makers, fused_away = readers_of(operations), makers_of(operations), set[Operation]()
+    readers, makers, fused_away = (
+        readers_of(operations, output),
+        makers_of(operations),
+        set[Operation](),
+    )
     for n, op in enumerate(operations):
         if not isinstance(op, Add):
             continue
@@ -159,9 +174,13 @@ def _round_inputs(operations: list[Operation], formats: Mapping[str, int]) -> It
         yield replace(op, x=made[key])
 
 
-def _fuse_norm_quantize(operations: list[Operation]) -> list[Operation]:
+def _fuse_norm_quantize(operations: list[Operation], output: Buffer | None) -> list[Operation]:
     """Fuses a whole-row RMS norm with the quantization that is its only reader."""
-    readers, makers, fused_away = readers_of(operations), makers_of(operations), set[Operation]()
+    readers, makers, fused_away = (
+        readers_of(operations, output),
+        makers_of(operations),
+        set[Operation](),
+    )
     for n, op in enumerate(operations):
         if not isinstance(op, Quantize):
             continue
@@ -202,9 +221,13 @@ class _Head:
         return {step for step in (self.norm, self.rotate) if step}
 
 
-def _fuse_norm_rope_store(operations: list[Operation]) -> list[Operation]:
+def _fuse_norm_rope_store(operations: list[Operation], output: Buffer | None) -> list[Operation]:
     """Fuses what is between the products and attention: norms, rotations, the cache store."""
-    readers, makers, fused_away = readers_of(operations), makers_of(operations), set[Operation]()
+    readers, makers, fused_away = (
+        readers_of(operations, output),
+        makers_of(operations),
+        set[Operation](),
+    )
 
     def trace(buffer: Buffer, width: int) -> _Head:
         """Follows attention's input back to the product's output."""

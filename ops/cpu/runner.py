@@ -42,9 +42,10 @@ Records = list[tuple[str, Record, bool]]  # kernel, operands, whether a barrier 
 
 def fused_for_cpu(program: Program, rung: Rung) -> Program:
     """The program with the operators that the CPU runs with a rung's instructions."""
-    merged = fuse_merged_gates(narrow(program.operations), record.PANEL_ROWS)
+    output = program.output.buffer
+    merged = fuse_merged_gates(narrow(program.operations), record.PANEL_ROWS, output)
     quantized, in_bf16 = quantized_formats(), bf16_formats(rung)
-    operations = fuse(merged, quantized, record.ACTIVATION_BYTES, in_bf16)
+    operations = fuse(merged, quantized, record.ACTIVATION_BYTES, in_bf16, output)
     return replace(program, operations=tuple(operations))
 
 

@@ -54,7 +54,9 @@ class Timing(Protocol):
 
 def fused_for_card(program: Program) -> Program:
     """The program as it is launched."""
-    operations = merge(fuse(program.operations, QUANTIZED, ACTIVATION_BYTES))
+    output = program.output.buffer
+    fused = fuse(program.operations, QUANTIZED, ACTIVATION_BYTES, output=output)
+    operations = merge(fused, output)
     return replace(program, operations=tuple(operations))
 
 

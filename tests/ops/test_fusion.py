@@ -47,6 +47,19 @@ def layer(kind: str, biases: bool = False, heads: Heads = HEADS):
     return forward
 
 
+@pytest.mark.parametrize("kind", ["Q8_0", "F32"])
+def test_what_a_program_gives_is_written_whoever_else_reads_it(kind):
+    table, norm, matrix = weight(V, 64), Linear(weight(1, 64)), Linear(weight(64, 64, kind))
+
+    def forward(ops):
+        y = ops.rms_norm(ops.embed(table), norm, 1e-5)
+        heads = Heads(0, 2, 2, 32, 0.25)
+        ops.keep(ops.linear(matrix, y), ops.linear(matrix, y), heads)
+        return y
+
+    Case(forward).check()
+
+
 def recorded(forward) -> list[Operation]:
     recorder = Recorder()
     forward(recorder)

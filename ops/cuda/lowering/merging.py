@@ -13,16 +13,16 @@ from ops.cuda.kernels.formats.weights import PANEL_ROWS, PANELS
 from ops.cuda.lowering.placing import kind_of
 from ops.fusion import makers_of, readers_of
 from ops.operations.attention import Attention
-from ops.operations.base import Operation
+from ops.operations.base import Buffer, Operation
 from ops.operations.elementwise import Quantize
 from ops.operations.products import JoinedProducts, Product
 
 MOST_JOINED = 3
 
 
-def merge(operations: Sequence[Operation]) -> list[Operation]:
+def merge(operations: Sequence[Operation], output: Buffer | None = None) -> list[Operation]:
     """The same results, from fewer launches."""
-    return _quantizing(_joined(list(operations)))
+    return _quantizing(_joined(list(operations)), output)
 
 
 def _joined(operations: list[Operation]) -> list[Operation]:
@@ -60,9 +60,9 @@ def _alike(op: Operation, other: Operation) -> bool:
     return same and (one.bias is None) == (two.bias is None)
 
 
-def _quantizing(operations: list[Operation]) -> list[Operation]:
+def _quantizing(operations: list[Operation], output: Buffer | None) -> list[Operation]:
     """Lets operators quantize whose only reader is a quantization."""
-    readers, makers = readers_of(operations), makers_of(operations)
+    readers, makers = readers_of(operations, output), makers_of(operations)
     merged = {op: op for op in operations}
     for op in operations:
         if not isinstance(op, Quantize) or readers[op.x] > 1:

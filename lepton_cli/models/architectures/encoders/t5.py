@@ -91,7 +91,7 @@ class T5(T5Encoder):
             k = projected(ops, w.cross_attn_k, x, heads.kv_heads * heads.head_width)
             v = projected(ops, w.cross_attn_v, x, heads.kv_heads * heads.values)
             ops.layer(n).keep(k, v, heads)
-        return v
+        return x
 
     def rows_of_texts(self, ops: Operators) -> Array:
         return self.encoder.hidden(ops)
