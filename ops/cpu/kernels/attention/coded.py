@@ -27,6 +27,7 @@ from ops.cpu.kernels.simd.operations import (
     load_f16,
     load_f32,
     load_u8,
+    maximum,
     minimum,
     multiply,
     or_int,
@@ -72,7 +73,7 @@ class Coding:
 
 @device
 def largest_of(a, b):
-    return max(reduce_max(a), reduce_max(b))
+    return reduce_max(maximum(a, b))
 
 
 @device

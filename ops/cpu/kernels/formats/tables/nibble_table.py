@@ -18,16 +18,16 @@ from ops.cpu.layout import MINUS_SUM
 from quant.iquants import LEVELS
 
 
-def spread_by(levels):
-    """spread(source, out, d): 32 weights d · levels[nibble], those of low nibbles first."""
+def spread_by(levels, count=16):
+    """spread(source, out, d): weights d · levels[nibble] of `count` bytes, low nibbles first."""
     table = np.array(levels, np.float32)
 
     @device
     def spread(source, out, d):
-        for i in range(16):
+        for i in range(count):
             byte = one_u8(source, i)
             store_f32(out, i, d * table[byte & 15])
-            store_f32(out, i + 16, d * table[byte >> 4])
+            store_f32(out, i + count, d * table[byte >> 4])
 
     return spread
 

@@ -5,8 +5,9 @@ import numpy as np
 from ops.cpu.kernels.formats.arithmetic import bits_of
 from ops.cpu.kernels.formats.records import Quantized
 from ops.cpu.kernels.formats.tables.mxfp4 import table
+from ops.cpu.kernels.formats.tables.nibble_table import spread_by
 from ops.cpu.kernels.simd.compiler import device
-from ops.cpu.kernels.simd.memory import bits_to_f32, store_f32
+from ops.cpu.kernels.simd.memory import bits_to_f32
 from ops.cpu.kernels.simd.memory import load_u8 as one_u8
 from ops.cpu.kernels.simd.operations import (
     and_int,
@@ -21,7 +22,7 @@ from ops.cpu.kernels.simd.operations import (
 from quant.format import FORMATS
 from quant.microscaling import LEVELS
 
-VALUES = np.array(LEVELS, np.float32)
+spread = spread_by(LEVELS, 8)
 MOVED = np.float32(2.0**119)  # an f32's exponent is 2^120 times smaller; the levels are doubled
 NO_NUMBER = np.float32(240)  # what the bits 127 would be; they count as 0
 
@@ -33,10 +34,7 @@ def dequantize(block, out):
         d = bits_to_f32((bits & 127) << 20) * MOVED
         if bits == 127:
             d = np.float32(0)
-        for i in range(8):
-            byte = one_u8(block + 4, 8 * sub + i)
-            store_f32(out, 16 * sub + i, d * VALUES[byte & 15])
-            store_f32(out, 16 * sub + i + 8, d * VALUES[byte >> 4])
+        spread(block + 4 + 8 * sub, out + 64 * sub, d)
 
 
 @device
