@@ -334,6 +334,7 @@ def step_of(parts) -> Step:
     return Step(tokens, np.concatenate(positions).astype(np.int32), outputs, tuple(starts))
 
 
+@pytest.mark.exhaustive
 def test_values_that_are_unpacked_for_many_tokens_give_the_same_bytes():
     attention, tokens = Attention(Heads(0, 4, 2, 64, 0.2)), tokens_of(BLOCK + 40)
     runner = attention.cpu(types("f32", "q8_0"), threads=1)

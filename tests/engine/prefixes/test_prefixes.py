@@ -62,7 +62,10 @@ def test_a_warm_start_gives_the_same_bytes_and_reads_nothing():
         assert done.stats.prompt_tokens - done.stats.cached_tokens == 1
 
 
-@pytest.mark.parametrize("kv", [("f32", "f16"), ("q8_0", "q8_0"), ("q5_1", "q5_1")])
+WEEKLY_KV = pytest.param(("q5_1", "q5_1"), marks=pytest.mark.weekly)  # kernels to compile
+
+
+@pytest.mark.parametrize("kv", [("f32", "f16"), ("q8_0", "q8_0"), WEEKLY_KV])
 def test_a_shared_beginning_serves_another_question(kv):
     remembered(kv=kv)
     question = "But where is the moon?"
@@ -79,7 +82,11 @@ def test_a_shared_beginning_serves_another_question(kv):
 
 @pytest.mark.parametrize(
     "other",
-    [{"kv": ("f16", "q8_0")}, {"limit": 0}, {"backend": "reference"}],
+    [
+        pytest.param({"kv": ("f16", "q8_0")}, marks=pytest.mark.exhaustive),  # kernels to compile
+        {"limit": 0},
+        {"backend": "reference"},
+    ],
     ids=["cache type", "off", "reference"],
 )
 def test_what_would_not_be_the_same_is_not_taken(other):
