@@ -121,8 +121,7 @@ def _job(row: Row, recipe: Recipe, fingerprint: str, seen: Counter[str]) -> Job:
         ask = recipe.wording.ask(row)
         content = digest_of([ask.content()])
     except LeptonError as wrong:
-        name = row.columns.get("custom_id", row.columns.get("id"))
-        ask, error = Ask(name, shape=recipe.wording.shape_of(row.columns)), wrong
+        ask, error = recipe.wording.failed(row.columns), wrong
         content = digest_of([row.source, row.columns])
     before = seen[content]
     seen[content] += 1

@@ -14,7 +14,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -68,6 +68,12 @@ def form_of(suffix: str, data: bytes) -> Form:
     whole = _value_of(text) if text[:1] in (b"[", b"{") else None
     rows = whole if isinstance(whole, list) else [whole]
     return "json" if all(isinstance(row, dict | str) for row in rows) else "lines"
+
+
+def id_of(columns: Mapping[str, Plain], *, is_request: bool) -> Plain:
+    """An OpenAI request's custom_id; of other rows the id, or else their custom_id."""
+    first, other = ("custom_id", "id") if is_request else ("id", "custom_id")
+    return columns.get(first, columns.get(other))
 
 
 def read_rows(

@@ -14,7 +14,7 @@ from lepton_cli.engine.jobs.columns import ColumnText, missing
 from lepton_cli.engine.jobs.openai import requests
 from lepton_cli.engine.jobs.openai.messages import read_messages
 from lepton_cli.engine.jobs.parameters import KNOWN
-from lepton_cli.engine.jobs.rows import TEXT, Row
+from lepton_cli.engine.jobs.rows import TEXT, Row, id_of
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.text.messages import Message
 from quant.errors import UsageError
@@ -69,10 +69,11 @@ class Wording:
         default = self.system.fill(columns) if self.system and ask.messages else None
         return replace(ask.with_system(default), shape=self.shape or ask.shape)
 
-    def shape_of(self, columns: Mapping[str, Plain]) -> Shape:
-        """The format of a row's result."""
-        own = requests.shape_of(columns) if self._is_request(columns) else "lepton"
-        return self.shape or own
+    def failed(self, columns: Mapping[str, Plain]) -> Ask:
+        """What is known of a row that cannot be read: its id, and the format of its result."""
+        is_request = self._is_request(columns)
+        own: Shape = requests.shape_of(columns) if is_request else "lepton"
+        return Ask(id_of(columns, is_request=is_request), shape=self.shape or own)
 
     def parameters(self, columns: Mapping[str, Plain]) -> dict[str, Plain]:
         """The row's own parameters; empty fields of a CSV are ignored."""
@@ -80,6 +81,7 @@ class Wording:
         return {name: columns[name] for name in names if columns[name] not in (None, "")}
 
     def _ask(self, columns: Mapping[str, Plain]) -> Ask:
+        name = id_of(columns, is_request=False)
         given, free = self.parameters(columns), columns.keys() - self.columns
         formed = {name: columns[name] for name in CONSTRAINTS if name in free}
         constraint = read_constraint(formed, schema_check=self.schema_check)
@@ -88,14 +90,14 @@ class Wording:
         if "messages" in columns and "messages" not in self.columns:
             self._check_alone("a row with messages")
             messages = read_messages(columns["messages"])
-            return Ask(columns.get("id"), messages, None, given, constraint).with_system(own)
+            return Ask(name, messages, None, given, constraint).with_system(own)
         prompt = self._prompt(columns)
         if not self.raw:
             messages = (Message("user", prompt),)
-            return Ask(columns.get("id"), messages, None, given, constraint).with_system(own)
+            return Ask(name, messages, None, given, constraint).with_system(own)
         if own is not None:
             raise UsageError("a system prompt needs a chat template")
-        return Ask(columns.get("id"), (), prompt, given, constraint)
+        return Ask(name, (), prompt, given, constraint)
 
     def _is_request(self, columns: Mapping[str, Plain]) -> bool:
         """Whether a row is an OpenAI request; with -p, an incomplete request is an ordinary row."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 from lepton_cli.engine.embedding.pooling import Rows
-from lepton_cli.engine.jobs.openai.requests import EMBEDDINGS, IGNORED
+from lepton_cli.engine.jobs.openai.requests import EMBEDDINGS, IGNORED, request_body
 from lepton_cli.engine.library.json_values import Plain
 from quant.errors import UsageError
 
@@ -16,12 +16,7 @@ OWN = {"model", "input", "encoding_format"}
 
 def read_request(row: Mapping[str, Plain]) -> tuple[tuple[str, ...], Encoding]:
     """The texts of a request, and how their vectors are written. Raises UsageError."""
-    url, body = row.get("url", EMBEDDINGS), row.get("body")
-    if url != EMBEDDINGS:
-        cure = "`lepton batch MODEL FILE` answers it" if isinstance(url, str) else None
-        raise UsageError(f"the url {url!r:.60} is not {EMBEDDINGS}", cure)
-    if not isinstance(body, dict):
-        raise UsageError("the body is not an object")
+    _, body = request_body(row, (EMBEDDINGS,))
     for name, value in body.items():
         if name not in OWN | IGNORED and value is not None:
             raise UsageError(f"the parameter {name} is not supported")

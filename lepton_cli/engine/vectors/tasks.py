@@ -8,7 +8,7 @@ from lepton_cli.engine.jobs.asking import read_text
 from lepton_cli.engine.jobs.columns import ColumnText, missing
 from lepton_cli.engine.jobs.openai.requests import is_request
 from lepton_cli.engine.jobs.planning import DIGITS, Fingerprint, digest_of
-from lepton_cli.engine.jobs.rows import TEXT, Row
+from lepton_cli.engine.jobs.rows import TEXT, Row, id_of
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.vectors.requests import Encoding, read_request
 from quant.errors import LeptonError, UsageError
@@ -92,9 +92,9 @@ def plan_texts(rows: Iterable[Row], recipe: Recipe, fingerprint: Fingerprint) ->
 
 
 def _task(row: Row, recipe: Recipe, fingerprint: str, seen: Counter[str]) -> Task:
-    name, error = row.columns.get("id", row.columns.get("custom_id")), None
     texts: tuple[str, ...] = ()
     encoding: Encoding | None = "float" if recipe.is_request(row) else None
+    name, error = id_of(row.columns, is_request=encoding is not None), None
     try:
         if encoding:
             given, encoding = read_request(row.columns)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from lepton_cli.engine.jobs.rows import Row
+from lepton_cli.engine.jobs.rows import Row, id_of
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.vectors.ranking import Ranked
 from lepton_cli.ui.terminal.output import emit, emit_json
@@ -18,7 +18,7 @@ def print_ranking(
     for each in best:
         row, score = rows[each.number], float(f"{each.score:.{DIGITS}g}")
         if jsonl:
-            name = row.columns.get("id", row.columns.get("custom_id"))
+            name = id_of(row.columns, is_request=False)
             told: dict[str, Plain] = {"row": row.number, "id": name, "score": score}
             emit_json(sys.stdout, {**told, "text": texts[each.number]})
         else:

@@ -338,6 +338,21 @@ def test_what_lepton_does_not_do_of_a_request_is_named(row, named):
         ask(row)
 
 
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"id": 1, "custom_id": "a", "body": {"messages": HI}}, "a"),
+        ({"id": 1, "custom_id": "a", "text": "hi"}, 1),
+        ({"custom_id": "a", "text": "hi"}, "a"),
+    ],
+)
+def test_a_request_has_its_custom_id_and_another_row_its_id(row, name):
+    assert ask(row).id == name
+    field = "text" if "text" in row else "body"
+    [failed] = jobs([{**row, field: ""}])
+    assert failed.error is not None and failed.ask.id == name
+
+
 # --- keys and seeds
 
 

@@ -210,6 +210,24 @@ def test_the_input_is_never_an_output(lepton):
     assert "stdin is both an input and an output" in err
 
 
+def test_an_openai_request_is_answered_by_its_custom_id(lepton, expected):
+    good = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"input": TEXTS}}
+    bare = {"url": "/v1/embeddings", "body": {"input": "x"}}
+    chat = {**good, "url": "/v1/chat/completions"}
+    rows = [{"id": 1, **good}, {**good, "method": "GET"}, chat, bare]
+    code, out, _ = lepton("embed", "bert", given="".join(f"{json.dumps(row)}\n" for row in rows))
+    first, *failed = map(json.loads, out.splitlines())
+    assert (code, first["custom_id"]) == (1, "a")
+    found = [each["embedding"] for each in first["response"]["body"]["data"]]
+    np.testing.assert_array_equal(np.array(found, np.float32), expected)
+    assert [each["custom_id"] for each in failed] == ["a", "a", None]
+    assert [each["response"]["body"]["error"]["message"] for each in failed] == [
+        "the method is 'GET', not POST",
+        "the url '/v1/chat/completions' is not /v1/embeddings",
+        "the request has no custom_id",
+    ]
+
+
 # --- what is refused
 
 

@@ -1,6 +1,6 @@
 """Reads rows in OpenAI's batch format, {"custom_id", "method", "url", "body"}."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,10 @@ from quant.errors import UsageError
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
 EMBEDDINGS = "/v1/embeddings"
 SHAPES: dict[str, Shape] = {CHAT: "chat.completion", COMPLETION: "text_completion"}
+CURES = {  # of urls that another command answers
+    **dict.fromkeys(SHAPES, "`lepton batch MODEL FILE` answers it"),
+    EMBEDDINGS: "`lepton embed MODEL -f FILE` makes vectors",
+}
 KEYS = {"custom_id", "method", "url", "body"}
 OWN = {"model", "messages", "prompt", "response_format", "n", "logprobs", "top_logprobs"}
 TOOLS = {"tools", "tool_choice", "parallel_tool_calls"}
@@ -38,19 +42,28 @@ def shape_of(row: Mapping[str, Plain]) -> Shape:
     return SHAPES.get(url, SHAPES[CHAT]) if isinstance(url, str) else SHAPES[CHAT]
 
 
-def read_request(row: Mapping[str, Plain], *, schema_check: bool = False) -> Ask:
-    """Reads a request. Raises UsageError naming anything that Lepton does not support."""
+def request_body(row: Mapping[str, Plain], urls: Sequence[str]) -> tuple[str, dict[str, Plain]]:
+    """The url of a request, one of `urls` (the first where it has none), and the body.
+
+    Raises UsageError.
+    """
     for name in ("custom_id", "body"):
         if name not in row:
             raise UsageError(f"the request has no {name}")
-    url, method, body = row.get("url", CHAT), row.get("method", "POST"), row["body"]
-    if not isinstance(url, str) or url not in SHAPES:
-        cure = "`lepton embed MODEL -f FILE` makes vectors" if url == EMBEDDINGS else None
-        raise UsageError(f"the url {url!r} is not one of {CHAT} {COMPLETION}", cure)
+    url, method, body = row.get("url", urls[0]), row.get("method", "POST"), row["body"]
+    if not isinstance(url, str) or url not in urls:
+        cure = CURES.get(url) if isinstance(url, str) else None
+        raise UsageError(f"the url {url!r:.60} is not {' or '.join(urls)}", cure)
     if method != "POST":
-        raise UsageError(f"the method is {method!r}, not POST")
+        raise UsageError(f"the method is {method!r:.60}, not POST")
     if not isinstance(body, dict):
         raise UsageError("the body is not an object")
+    return url, body
+
+
+def read_request(row: Mapping[str, Plain], *, schema_check: bool = False) -> Ask:
+    """Reads a request. Raises UsageError naming anything that Lepton does not support."""
+    url, body = request_body(row, tuple(SHAPES))
     _refuse_unknown(body, TOOLS if url == CHAT else set())
     given = {name: body[name] for name in body if name in KNOWN and body[name] is not None}
     constraint = read_constraint(_schema(body.get("response_format")), schema_check=schema_check)
