@@ -58,7 +58,8 @@ ROOMS = {  # of each package, the lower ones first: none imports from one that s
         *("embedding", "prefixes", "model", "chat", "jobs", "vectors", "measure"),
     ),
     "lepton_cli.ui": (
-        *("terminal", "arguments", "reports", "open_model", "repl", "commands", "cli"),
+        *("terminal", "arguments", "reports", "open_model", "repl", "commands"),
+        *("declarations", "cli"),
     ),
     "lepton_cli.models": (
         *(

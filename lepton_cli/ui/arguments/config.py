@@ -11,7 +11,8 @@ reads config.toml into a `default_map`:
 
 import os
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,6 @@ from quant.errors import UsageError
 
 MAX_DOTS = 1000  # in a line
 
-Known = Mapping[str, Mapping[str, SettingName]]
-"""For each command, the setting of each config key."""
-
 
 def config_path() -> Path:
     """LEPTON_CONFIG, or config.toml in Lepton's config folder, whether or not it exists."""
@@ -33,7 +31,7 @@ def config_path() -> Path:
     return Path(os.path.expanduser(chosen)) if chosen else config_folder() / "config.toml"
 
 
-def default_map(known: Known) -> dict[str, dict[str, Any]]:
+def default_map(known: Mapping[str, Mapping[str, SettingName]]) -> dict[str, dict[str, Any]]:
     """The config file as `Context.default_map`: the values of each command by parameter.
 
     Raises UsageError for a named file that is missing, invalid TOML, an unknown key, a setting
@@ -41,6 +39,8 @@ def default_map(known: Known) -> dict[str, dict[str, Any]]:
     """
     path = config_path()
     content = _load(path)
+    if not content:
+        return {command: {} for command in known}
     tables = {key: value for key, value in content.items() if isinstance(value, dict)}
     common = {key: value for key, value in content.items() if key not in tables}
     for table in tables:
@@ -54,17 +54,25 @@ def default_map(known: Known) -> dict[str, dict[str, Any]]:
     }
 
 
-def known_settings(commands: Mapping[str, Any]) -> dict[str, dict[str, SettingName]]:
+@dataclass(frozen=True, slots=True)
+class KnownSettings(Mapping[str, Mapping[str, SettingName]]):
     """The settings that the config file may have: all options of all commands."""
-    return {
-        command: {
+
+    commands: Mapping[str, Any]
+
+    def __getitem__(self, command: str) -> dict[str, SettingName]:
+        return {
             name: what
-            for option in found.params
+            for option in self.commands[command].params
             if option.param_type_name == "option"
             for name, what in setting_names(option).items()
         }
-        for command, found in commands.items()
-    }
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.commands)
+
+    def __len__(self) -> int:
+        return len(self.commands)
 
 
 def origin(error: Any) -> str | None:

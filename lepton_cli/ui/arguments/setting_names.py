@@ -7,7 +7,7 @@ empty variable counts as unset.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,15 +35,13 @@ def setting_names(option: Any) -> dict[str, SettingName]:
     return names | {_name(flag): SettingName(option.name, True) for flag in option.secondary_opts}
 
 
-def names_of(commands: Mapping[str, Any]) -> set[str]:
+def names_of(commands: Mapping[str, Any]) -> Iterator[str]:
     """The names of all options of the commands and their subcommands."""
-    names = set[str]()
     for command in commands.values():
         for option in command.params:
             if option.param_type_name == "option":
-                names.update(setting_names(option))
-        names |= names_of(getattr(command, "commands", {}))
-    return names
+                yield from setting_names(option)
+        yield from names_of(getattr(command, "commands", {}))
 
 
 def variable(name: str) -> str:
@@ -88,14 +86,26 @@ def note_conflicts(options: Iterable[Any], environ: Mapping[str, str]) -> None:
 
 
 def note_unknown(names: Iterable[str], environ: Mapping[str, str]) -> None:
-    """Prints a note for each unknown LEPTON_ variable; `names` are those of all options."""
-    known = {*map(variable, names), *OTHER_VARIABLES}
-    for given, value in sorted(environ.items()):
-        ours = given.startswith(f"{PREFIX}_") and not given.startswith(OF_TESTS)
-        if value and ours and given not in known:
+    """Prints a note for each unknown LEPTON_ variable; `names` are those of all options.
+
+    They are not asked for if no variable is set, since all commands are built to know them.
+    """
+    set_here = [name for name, value in sorted(environ.items()) if value and _is_ours(name)]
+    known = {*map(variable, names), *OTHER_VARIABLES} if set_here else set()
+    for given in set_here:
+        if given not in known:
             near = nearest(_short(given), map(_short, known))
             cure = f": did you mean {' or '.join(map(variable, near))}?" if near else ""
             note(f"the variable {given} is unknown{cure}")
+
+
+def _is_ours(name: str) -> bool:
+    """Whether the variable should be an option's."""
+    return (
+        name.startswith(f"{PREFIX}_")
+        and not name.startswith(OF_TESTS)
+        and name not in OTHER_VARIABLES
+    )
 
 
 def _meaning(option: Any, what: SettingName, text: str) -> str | bool:

@@ -41,6 +41,10 @@ def failing(error: BaseException):
     return fail
 
 
+def test_each_name_of_the_table_declares_the_command_of_that_name():
+    assert [command.name for command in COMMANDS.values()] == [*COMMANDS]
+
+
 @pytest.fixture
 def told(capsys):
     """Runs the program; gives its exit code and the lines on stderr."""

@@ -13,7 +13,7 @@ from lepton_cli.__main__ import run as run_lepton
 from lepton_cli.engine.library import paths
 from lepton_cli.engine.library.stores import list_models
 from lepton_cli.ui.arguments.command import Command
-from lepton_cli.ui.arguments.config import config_path, default_map, known_settings, origin
+from lepton_cli.ui.arguments.config import KnownSettings, config_path, default_map, origin
 from lepton_cli.ui.arguments.setting_names import (
     OTHER_VARIABLES,
     PREFIX,
@@ -175,7 +175,7 @@ app = typer.Typer(add_completion=False)
 
 @app.callback()
 def main(ctx: typer.Context) -> None:
-    ctx.default_map = default_map(known_settings(ctx.command.commands))
+    ctx.default_map = default_map(KnownSettings(ctx.command.commands))
 
 
 @app.command(cls=Command)

@@ -59,6 +59,13 @@ def test_a_run_without_template_imports_no_template_engine():
     assert (done.returncode, done.stderr) == (0, "\n")
 
 
+def test_a_command_builds_only_its_own_options():
+    script = HEAVY.replace("'numba'", "'lepton_cli.ui.declarations.vectors', 'numba'")
+    environment = {name: "" for name in os.environ if name.startswith("LEPTON_")}
+    done = python(f"import os; os.environ.update({environment}); {script}", "cache", "--help")
+    assert (done.returncode, done.stderr) == (0, "\n")
+
+
 def test_nothing_is_imported_before_ctrl_c_is_quiet():
     script = "import sys; before = set(sys.modules); import lepton_cli.__main__; "
     done = python(script + "print(*sorted(set(sys.modules) - before))")

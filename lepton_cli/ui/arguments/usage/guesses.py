@@ -9,7 +9,7 @@ from typing import Any
 from lepton_cli.engine.library.catalogue import how_to_get, names_model, resolve
 from lepton_cli.engine.library.suggestions import nearest
 from lepton_cli.ui.arguments.command import CommandGroup, Line, flags_of, read_line
-from lepton_cli.ui.arguments.config import default_map, known_settings
+from lepton_cli.ui.arguments.config import KnownSettings, default_map
 from lepton_cli.ui.arguments.usage.llamacpp import FOREIGN, FOREIGN_IN_CHAT, INTERACTIVE
 from lepton_cli.ui.arguments.words import BUILTIN
 from quant.errors import UsageError
@@ -149,7 +149,7 @@ class Guess:
         return read_line(command, args, options, foreign)
 
     def _default_model(self) -> bool:
-        settings: Mapping[str, Any] = default_map(known_settings(self.commands))["run"]
+        settings: Mapping[str, Any] = default_map(KnownSettings(self.commands))["run"]
         return bool(os.environ.get("LEPTON_MODEL") or settings.get("model"))
 
 

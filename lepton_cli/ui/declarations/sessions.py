@@ -1,4 +1,4 @@
-"""The subcommands of `lepton sessions`, implemented in `sessions`."""
+"""The actions of `lepton sessions`, implemented in `commands/sessions.py`."""
 
 from typing import Annotated
 
@@ -6,13 +6,12 @@ import typer
 
 from lepton_cli.ui.arguments.command import Command, CommandGroup
 from lepton_cli.ui.arguments.completing import complete_chat
+from lepton_cli.ui.declarations.declaring import HELP, AsJson, GroupDeclaration
 from quant.errors import UsageError
 
-HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(name="sessions", cls=CommandGroup, rich_markup_mode=None, context_settings=HELP)
+sessions = GroupDeclaration(app)
 
-app = typer.Typer(cls=CommandGroup, rich_markup_mode=None, context_settings=HELP)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Name = Annotated[
     str,
     typer.Argument(
@@ -24,7 +23,7 @@ Name = Annotated[
 
 
 @app.callback(invoke_without_command=True)
-def sessions(context: typer.Context, json: AsJson = False) -> None:
+def list_or_act(context: typer.Context, json: AsJson = False) -> None:
     """List the chats on this disk; search, show, export and delete them."""
     action = context.invoked_subcommand
     if action is not None and json:

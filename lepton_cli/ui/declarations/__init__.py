@@ -1,0 +1,1 @@
+"""The commands with their options, by subject; each is implemented in a module of `commands`."""
