@@ -19,7 +19,9 @@ from lepton_cli.engine.jobs.running import Run
 from lepton_cli.engine.jobs.wording import Wording
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.model import Model
+from lepton_cli.ui.arguments.adapters import adapters_of
 from lepton_cli.ui.arguments.constraints import check_form
+from lepton_cli.ui.arguments.files_read import files_read
 from lepton_cli.ui.arguments.input_rows import column_text, read_input, read_jobs
 from lepton_cli.ui.arguments.options.answer import AnswerOptions
 from lepton_cli.ui.arguments.options.batch import ResultOptions, RowOptions
@@ -30,7 +32,7 @@ from lepton_cli.ui.arguments.settings import generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.open_model import keep_weights, load_options, open_model
 from lepton_cli.ui.reports.batch_meter import BatchMeter
-from lepton_cli.ui.reports.batch_output import BatchOutput, open_results
+from lepton_cli.ui.reports.batch_output import BatchOutput, check_apart, open_results
 from lepton_cli.ui.terminal.interrupt import interrupting
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
@@ -65,13 +67,26 @@ def answer_rows(request: BatchRequest) -> None:
     wording.check(rows)
     _note_columns(rows, wording)
     with (
-        open_results(request.results, prose, [request.input or "-"]) as results,
+        open_results(request.results, prose, _taken(request, path)) as results,
         _open(request, path) as (model, computing),
     ):
         recipe = replace(_recipe(request, model, wording), arithmetic=computing)
         code = _answer(model, recipe, rows, results, at_once, retry=request.results.retry_errors)
     if code:
         raise typer.Exit(code)
+
+
+def _taken(request: BatchRequest, path: Path) -> dict[str, str]:
+    """The files that no result may replace. Raises UsageError for a log that is one of them."""
+    talk, answer, log = request.talk, request.answer, request.model.audit
+    texts = talk.system_prompt_file, talk.chat_template_file
+    forms = answer.json_schema_file, answer.grammar_file
+    adapters, inputs = adapters_of(request.model), [request.input or "-"]
+    taken = files_read(path, adapters, inputs, (*texts, *forms))
+    if log is None:
+        return taken
+    check_apart([Path(log)], taken, "name another --audit file")
+    return {**taken, log: "the audit log"}
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +48,11 @@ class BatchOutput(Protocol):
 
 @contextmanager
 def open_results(
-    options: ResultOptions, made: MadeOutput | None, inputs: Sequence[str]
+    options: ResultOptions, made: MadeOutput | None, taken: Mapping[str, str]
 ) -> Iterator[BatchOutput]:
-    """The output for -o and --output-template; `inputs` are files, or `-`.
+    """The output for -o and --output-template.
 
-    Raises UsageError if it cannot be written, or if that would replace an input.
+    Raises UsageError if it cannot be written, or is one of the `taken` files (see `check_apart`).
     """
     path, to_stdout = Path(options.output), options.output in STDOUT
     if to_stdout and (options.retry_errors or options.overwrite):
@@ -64,7 +64,7 @@ def open_results(
         with _stream(path) as stream:
             yield from _streamed(stream, made)
     else:
-        with _file(path, options, made, inputs) as file:
+        with _file(path, options, made, taken) as file:
             yield file
 
 
@@ -168,30 +168,39 @@ class FileOutput:
 
 @contextmanager
 def _file(
-    path: Path, options: ResultOptions, made: MadeOutput | None, inputs: Sequence[str]
+    path: Path, options: ResultOptions, made: MadeOutput | None, taken: Mapping[str, str]
 ) -> Iterator[FileOutput]:
     beside = path if made is None else path.with_name(path.name + RECORDS_SUFFIX)
-    _check_apart((path, beside), inputs)
+    check_apart((path, beside), taken, "choose another -o")
     with Ledger(beside) as ledger:
         file = FileOutput(path, ledger, options, made)
         file.check_made()
         yield file
 
 
-def _check_apart(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
-    """Raises UsageError for an output that is an input, perhaps by another name."""
-    taken = {name: _status(name) for name in inputs}
+def check_apart(outputs: Iterable[Path], taken: Mapping[str, str], cure: str) -> None:
+    """Raises UsageError for an output that is another file of the command, by whatever name.
+
+    `taken`: what the other files are to the command, by their names; `-` is stdin.
+    """
     for path in outputs:
-        there = _status(str(path))
-        for name, status in taken.items():
-            if there and status and os.path.samestat(there, status):
+        for name, what in taken.items():
+            if _is_same(path, name):
                 shown = path if name == "-" else name
-                raise UsageError(f"{shown} is both an input and an output", "choose another -o")
+                raise UsageError(f"{shown} is both {what} and an output", cure)
+
+
+def _is_same(path: Path, name: str) -> bool:
+    """Of files that do not exist yet, whether the two names would make one file."""
+    here, there = _status(str(path)), _status(name)
+    if here is None or there is None:
+        return here is there and name != "-" and os.path.realpath(path) == os.path.realpath(name)
+    return os.path.samestat(here, there)
 
 
 def _status(name: str) -> os.stat_result | None:
-    """None of what does not exist, and of a stdin that is no file."""
+    """None of what does not exist, and of a stdin that is closed."""
     try:
         return os.fstat(sys.stdin.fileno()) if name == "-" else os.stat(name)
-    except OSError:
+    except (OSError, ValueError):
         return None

@@ -10,6 +10,7 @@ from fake_batch import MANY, FakeBatchModel, batch_command, records, struck_afte
 from fake_model import FakeTemplate
 
 from lepton_cli.engine.constraints.constraint import Constraint
+from lepton_cli.ui.arguments.files_read import files_read
 from quant.errors import ConstraintError, OutOfMemoryError
 
 
@@ -316,6 +317,34 @@ def test_a_wrong_command_line_is_reported_before_anything_runs(lepton, rows, arg
     assert (code, out, model.prompts) == (2, b"", [])
     assert told in err
     assert Path(name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("-o", "fake.gguf"), "fake.gguf is both the model and an output"),
+        (("-o", "link"), "fake.gguf is both the model and an output"),
+        (("-o", "s.txt", "-sysf", "s.txt"), "s.txt is both an option's text and an output"),
+        (("-o", "s.txt", "-jf", "s.txt"), "s.txt is both an option's text and an output"),
+        (("-o", "s.txt", "--lora", "s.txt:0.5"), "s.txt is both an adapter and an output"),
+        (("-o", "new", "--audit", "./new"), "./new is both the audit log and an output"),
+        (("-o", "o", "--audit", "rows.jsonl"), "rows.jsonl is both an input and an output"),
+    ],
+)
+def test_no_file_of_the_command_is_its_output(lepton, rows, tmp_path, args, told):
+    (tmp_path / "link").symlink_to("fake.gguf")
+    (tmp_path / "s.txt").write_text("true")
+    rows(*MANY)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    model = FakeBatchModel()
+    code, _, err = lepton("rows.jsonl", *args, "--overwrite", model=model)
+    assert (code, model.prompts) == (2, []) and told in err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_part_of_the_model_is_not_an_output():
+    taken = files_read(Path("a-00001-of-00003.gguf"), [], [])
+    assert list(taken) == [f"a-0000{n}-of-00003.gguf" for n in (1, 2, 3)]
 
 
 def test_no_rows_are_no_error(lepton, rows, tmp_path):

@@ -210,6 +210,16 @@ def test_the_input_is_never_an_output(lepton):
     assert "stdin is both an input and an output" in err
 
 
+def test_the_model_is_never_an_output(lepton, models):
+    model = models / "bert.gguf"
+    before = model.read_bytes()
+    os.link(model, "a.npy.jsonl")
+    for out in (str(model), "a.npy.jsonl", "a.npy"):
+        code, _, err = lepton("embed", "bert", "cat", "-o", out, "--overwrite")
+        assert (code, model.read_bytes() == before) == (2, True)
+        assert "bert.gguf is both the model and an output" in err
+
+
 def test_an_openai_request_is_answered_by_its_custom_id(lepton, expected):
     good = {"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"input": TEXTS}}
     bare = {"url": "/v1/embeddings", "body": {"input": "x"}}

@@ -16,6 +16,8 @@ from lepton_cli.engine.vectors.prefixes import prefix_of
 from lepton_cli.engine.vectors.records import NumberOutput
 from lepton_cli.engine.vectors.running import VectorRun
 from lepton_cli.engine.vectors.tasks import Recipe, plan_texts
+from lepton_cli.ui.arguments.adapters import lora_of
+from lepton_cli.ui.arguments.files_read import files_read
 from lepton_cli.ui.arguments.input_rows import column_text, read_jobs, read_texts
 from lepton_cli.ui.arguments.options.batch import ResultOptions
 from lepton_cli.ui.arguments.options.texts import (
@@ -76,7 +78,8 @@ def embed_texts(request: EmbedRequest) -> None:
             raise UsageError("OpenAI requests get responses, which are JSONL", "--format jsonl")
         made = _made(kind, model, request)
         inputs = [] if request.words else request.texts.file or ["-"]
-        with open_results(results, made, inputs) as output:
+        taken = files_read(path, lora_of(request.model), inputs)
+        with open_results(results, made, taken) as output:
             code = _embed(model, recipe, rows, output, at_once, request)
     if code:
         raise typer.Exit(code)
