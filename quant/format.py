@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from quant import codebooks, few_bits, floats, iquants, kquants, legacy, ternary
+from quant import codebooks, few_bits, floats, iquants, kquants, legacy
 from quant import microscaling as mx
 from quant.bits import Blocks, Bytes, Floats
 from quant.errors import ModelFileError, UsageError
@@ -78,8 +78,8 @@ _TABLE = (
     _sized("F64", 28, 1, 8),
     Format("IQ1_M", 29, 256, codebooks.IQ1_M, codebooks.dequantize_iq1_m),
     Format("BF16", 30, 1, floats.BF16, floats.dequantize_bf16, floats.quantize_bf16),
-    Format("TQ1_0", 34, 256, ternary.TQ1_0, ternary.dequantize_tq1_0),
-    Format("TQ2_0", 35, 256, ternary.TQ2_0, ternary.dequantize_tq2_0),
+    Format("TQ1_0", 34, 256, few_bits.TQ1_0, few_bits.dequantize_tq1_0),
+    Format("TQ2_0", 35, 256, few_bits.TQ2_0, few_bits.dequantize_tq2_0),
     Format("MXFP4", 39, 32, mx.MXFP4, mx.dequantize_mxfp4, mx.quantize_mxfp4),
     Format("NVFP4", 40, 64, mx.NVFP4, mx.dequantize_nvfp4),
     Format("Q1_0", 41, 128, few_bits.Q1_0, few_bits.dequantize_q1_0),

@@ -57,8 +57,11 @@ Value = int | float | bool | str | NDArray[np.generic] | Strings
 class Metadata(Mapping[str, Value]):
     """A file's key-value pairs. The typed getters raise ModelFileError naming file and key."""
 
-    def __init__(self, path: Path, pairs: Mapping[str, Value]) -> None:
-        self.path, self._pairs = path, pairs
+    def __init__(
+        self, path: Path, pairs: Mapping[str, Value], stored: Mapping[str, memoryview] | None = None
+    ) -> None:
+        """`stored`: each value's bytes in the file, its type first."""
+        self.path, self._pairs, self._stored = path, pairs, stored or {}
 
     def __getitem__(self, key: str) -> Value:
         return self._pairs[key]
@@ -68,6 +71,10 @@ class Metadata(Mapping[str, Value]):
 
     def __len__(self) -> int:
         return len(self._pairs)
+
+    def stored(self, key: str) -> bytes:
+        """The value's bytes in the file, its type (u32) first: what a copy of the key holds."""
+        return bytes(self._stored[key])
 
     def integer(self, key: str, default: int | None = None) -> int:
         value = self._required(key, default)
@@ -248,7 +255,8 @@ class _Reader:
         self.version = self._version()
         self._tensor_count = self._count("tensors", MAX_TENSORS)
         pairs = self._count("key-value pairs", MAX_PAIRS)
-        self.metadata = Metadata(path, self._pairs(pairs))
+        self._stored: dict[str, memoryview] = {}
+        self.metadata = Metadata(path, self._pairs(pairs), self._stored)
         self.alignment = self.metadata.integer("general.alignment", 32)
         if self.alignment <= 0 or self.alignment & (self.alignment - 1):
             raise self._damaged(f"general.alignment is {self.alignment}, not a power of two")
@@ -286,7 +294,9 @@ class _Reader:
             key = self._name("a key")
             if key in pairs:
                 raise self._damaged(f"the key {key} occurs twice")
+            start = self._at
             pairs[key] = self._value(key, self._integer("<I", f"the type of {key}"))
+            self._stored[key] = memoryview(self.buffer)[start : self._at]
         return pairs
 
     def _value(self, key: str, kind: int) -> Value:
