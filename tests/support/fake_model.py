@@ -74,6 +74,7 @@ class FakeTemplate:
     note: str | None = None
     source: str = "{% for message in messages %}...{% endfor %}"
     from_file: bool = True
+    takes_tools: bool = False
 
     def render(
         self,
@@ -131,7 +132,7 @@ class FakeModel:
     name: str = "Fake 260K"
     architecture: str = "llama"
     fingerprint: str = "f1ngerpr1nt"
-    parameters: int = 260_000
+    parameter_count: int = 260_000
     file_bytes: int = 1_040_000
     trained_context: int = 4096
     has_encoder: bool = False

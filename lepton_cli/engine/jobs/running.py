@@ -156,17 +156,15 @@ class Run:
         if ask.prompt is not None:
             special = self._recipe.wording.parse_special
             return model.tokenizer.encode(ask.prompt, parse_special=special)
+        if ask.tools and not model.template.takes_tools:
+            message = "the chat template has no place for tools"
+            raise UsageError(message, "take another model, or a --chat-template with tools")
         segments = model.template.render(
             ask.messages,
             enable_thinking=self._recipe.thinking,
             variables=generation.template_variables,
             now=self._now,
         )
-        text = "".join(segment.text for segment in segments)
-        for name in (tool["function"]["name"] for tool in ask.tools):
-            if name not in text:
-                message = f"the chat template has no place for tools: it leaves out {name!r:.60}"
-                raise UsageError(message, "take another model, or a --chat-template with tools")
         return model.tokenizer.encode_segments(segments)
 
     def _end(self, outcome: Outcome, take: TakeRecord) -> None:

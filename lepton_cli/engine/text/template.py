@@ -25,6 +25,18 @@ KEY = "tokenizer.chat_template"
 OWN, GIVEN = "the model's own", "the given one"
 PROBE, SYSTEM_PROBE = "Zq7 question", "Zq7 rule"  # words that do not occur in templates
 CALL_PROBE = ToolCall("zq7call00", "zq7_tool", '{"zq7key": "zq7value"}')
+PROPERTIES = {
+    "zq7key": {"type": "string", "description": "Zq7 text"},
+    "zq7more": {"type": "integer", "description": "Zq7 number"},
+}
+TOOL_PROBE = {  # has what some templates require: descriptions, and `required`
+    "type": "function",
+    "function": {
+        "name": CALL_PROBE.name,
+        "description": "Zq7 tool",
+        "parameters": {"type": "object", "properties": PROPERTIES, "required": ["zq7key"]},
+    },
+}
 THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking")
 
 
@@ -122,6 +134,12 @@ class ChatTemplate:
         return all(self._shows(rule, [first, second, *talk, later, talk[0]]) for rule in rules)
 
     @cached_property
+    def takes_tools(self) -> bool:
+        """Whether a prompt tells the model which tools it may call."""
+        chosen = self._for_tools or self
+        return chosen._shows(CALL_PROBE.name, [Message("user", PROBE)], [TOOL_PROBE])
+
+    @cached_property
     def _wants_text_arguments(self) -> bool:
         """Whether arguments of calls must be given as text: most templates want an object."""
         return not self._shows_arguments(False) and self._shows_arguments(True)
@@ -129,7 +147,7 @@ class ChatTemplate:
     def _shows_arguments(self, text_arguments: bool) -> bool:
         talk = [Message("user", PROBE), Message("assistant", "", calls=(CALL_PROBE,))]
         try:
-            shown = _text_of(self._tried(talk, text_arguments))
+            shown = _text_of(self._tried(talk, text_arguments=text_arguments))
         except ChatTemplateError:
             return False
         return all(word in shown for word in ("zq7key", "zq7value")) and "'zq7key'" not in shown
@@ -156,15 +174,23 @@ class ChatTemplate:
             **{name: value for name, value in named.items() if value is not None},
         }
 
-    def _shows(self, words: str, messages: Sequence[Message]) -> bool:
+    def _shows(self, words: str, messages: Sequence[Message], tools: Sequence[object] = ()) -> bool:
         try:
-            return any(words in segment.text for segment in self._tried(messages))
+            return words in _text_of(self._tried(messages, tools))
         except ChatTemplateError:
             return False
 
-    def _tried(self, messages: Sequence[Message], text_arguments: bool = False) -> list[Segment]:
+    def _tried(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[object] = (),
+        *,
+        text_arguments: bool = False,
+    ) -> list[Segment]:
         start = time.thread_time()
+        values: dict[str, object]
         values = {"add_generation_prompt": True, "enable_thinking": True, "thinking": True}
+        values |= {"tools": tools} if tools else {}
         try:
             return self._run(messages, {**values, **_dates(datetime.now())}, text_arguments)
         finally:

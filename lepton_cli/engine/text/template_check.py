@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from lepton_cli.engine.text.jinja.program import ChatTemplateError
-from lepton_cli.engine.text.messages import Message, ToolCall
-from lepton_cli.engine.text.template import ChatTemplate
+from lepton_cli.engine.text.messages import Message
+from lepton_cli.engine.text.template import CALL_PROBE, TOOL_PROBE, ChatTemplate
 from lepton_cli.engine.text.tokenizer import Tokenizer
 from lepton_cli.engine.text.tool_calls import common_beginning
 
@@ -18,17 +18,8 @@ Kind = Literal[
 
 QUESTION, ANSWER = Message("user", "Zq7 question"), Message("assistant", "Zq7 answer")
 RULE = Message("system", "Zq7 rule")
-CALL = ToolCall("zq7call00", "zq7_tool", '{"zq7key": "zq7value"}')
-CALLED = Message("assistant", "", calls=(CALL,))
-RESULT = Message("tool", "Zq7 result", call_id=CALL.id, name=CALL.name)
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": CALL.name,
-        "description": "Zq7 tool",
-        "parameters": {"type": "object", "properties": {"zq7key": {"type": "string"}}},
-    },
-}
+CALLED = Message("assistant", "", calls=(CALL_PROBE,))
+RESULT = Message("tool", "Zq7 result", call_id=CALL_PROBE.id, name=CALL_PROBE.name)
 MOMENT = datetime(2025, 1, 1, 12)
 PLAIN = "Zq7 a\n\n  <b>&amp; 'c' \"d\" \\n {{ e }} é"
 MARKS = ("<think>", "</think>", "/think", "/no_think", "[INST]", "[/INST]", "<tool_call>")
@@ -44,7 +35,7 @@ class Finding:
 
 
 def check_template(template: ChatTemplate, tokenizer: Tokenizer) -> list[Finding]:
-    """All findings; each kind is there once, with its worst case."""
+    """All findings, each kind once: a check yields its worst case first."""
     checks = (_control, _fallback, _double_bos, _system, _text, _prefix, _date, _tools)
     found = list[Finding]()
     for check in checks:
@@ -124,15 +115,18 @@ def _text(template: ChatTemplate, _: Tokenizer) -> Iterator[Finding]:
 
 def _prefix(template: ChatTemplate, _: Tokenizer) -> Iterator[Finding]:
     """Whether a turn's prompt begins with the one before it and its answer."""
-    for first in ([RULE, QUESTION], [QUESTION]):
-        asked = _shown(template, first)
-        next_turn = _shown(template, [*first, ANSWER, Message("user", "Zq7 more")])
-        if QUESTION.content not in common_beginning(asked, next_turn):
-            message = "the next turn's prompt differs from the beginning on: "
-            yield Finding("prefix", message + "every turn reads the whole conversation again")
-        elif not next_turn.removeprefix(asked).lstrip().startswith(ANSWER.content):
-            message = "the next turn's prompt has another beginning of the answer: "
-            yield Finding("prefix", message + "every turn reads the last answer again")
+    shown = [
+        (_shown(template, first), _shown(template, [*first, ANSWER, Message("user", "Zq7 more")]))
+        for first in ([RULE, QUESTION], [QUESTION])
+    ]
+    if any(QUESTION.content not in common_beginning(*pair) for pair in shown):
+        message = "the next turn's prompt differs from the beginning on: "
+        yield Finding("prefix", message + "every turn reads the whole conversation again")
+    if not all(
+        later.removeprefix(asked).lstrip().startswith(ANSWER.content) for asked, later in shown
+    ):
+        message = "the next turn's prompt has another beginning of the answer: "
+        yield Finding("prefix", message + "every turn reads the last answer again")
     later = _shown(template, [QUESTION, replace(ANSWER, reasoning="Zq7 thought"), QUESTION])
     if template.reasoning and "Zq7 thought" not in later:
         message = "the next turn's prompt is without the reasoning of the answer: "
@@ -149,15 +143,14 @@ def _date(template: ChatTemplate, _: Tokenizer) -> Iterator[Finding]:
 
 
 def _tools(template: ChatTemplate, _: Tokenizer) -> Iterator[Finding]:
-    talk, lost = [QUESTION], []
+    talk, lost = [QUESTION], [] if template.takes_tools else ["the tools"]
     for what, message, word in (
-        ("the tools", None, CALL.name),
         ("calls of tools", CALLED, "zq7value"),
         ("their results", RESULT, RESULT.content),
     ):
-        talk += [message] if message else []
+        talk.append(message)
         try:
-            if word not in _shown(template, talk, tools=[TOOL]):
+            if word not in _shown(template, talk, tools=[TOOL_PROBE]):
                 lost.append(what)
         except ChatTemplateError:
             lost.append(what)

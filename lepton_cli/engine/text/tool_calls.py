@@ -18,21 +18,12 @@ from typing import Any, Protocol
 from lepton_cli.engine.library.json_values import Plain, finite, refuse_constant
 from lepton_cli.engine.text.jinja.program import ChatTemplateError
 from lepton_cli.engine.text.messages import Message, ToolCall
-from lepton_cli.engine.text.template import ChatTemplate
+from lepton_cli.engine.text.template import CALL_PROBE, TOOL_PROBE, ChatTemplate
 
 Tools = Sequence[Mapping[str, Any]]
 
-NAME, KEY, VALUE, MORE, NUMBER = "zq7_tool", "zq7key", "zq7value", "zq7more", 70707
-IDS = ("zq7call00", f"functions.{NAME}:0")  # some templates write the name in the id only
-PROPERTIES = {
-    KEY: {"type": "string", "description": "probe"},
-    MORE: {"type": "integer", "description": "probe"},
-}
-PROBE = {
-    "name": NAME,
-    "description": "probe",
-    "parameters": {"type": "object", "properties": PROPERTIES},
-}
+NAME, KEY, VALUE, MORE, NUMBER = CALL_PROBE.name, "zq7key", "zq7value", "zq7more", 70707
+IDS = (CALL_PROBE.id, f"functions.{NAME}:0")  # some templates write the name in the id only
 WORD, WORDS = r"[\w.\-]+?", "Zq7 words"
 
 
@@ -100,7 +91,7 @@ PROBES: tuple[Sequence[Mapping[str, Plain]], ...] = (
 
 def _written(template: ChatTemplate, call_id: str, calls: Sequence[Mapping[str, Plain]]) -> str:
     """What the template writes for an answer with these calls; "" if it refuses several."""
-    tools = {"tools": [{"type": "function", "function": PROBE}]}
+    tools = {"tools": [TOOL_PROBE]}
     question, made = (
         Message("user", "Zq7"),
         tuple(ToolCall(call_id, NAME, json.dumps(arguments)) for arguments in calls),

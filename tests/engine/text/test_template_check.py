@@ -78,6 +78,11 @@ def test_a_lost_system_prompt_is_told() -> None:
             "reads the whole conversation again",
         ),
         ("{% for m in messages %}" + TURN + END + "<think>\n\n</think>\n", "beginning of the answ"),
+        (  # without a system prompt also the beginning differs, which is worse
+            "{% if messages[0].role != 'system' %}{{ messages | length }}{% endif %}"
+            "{% for m in messages %}" + TURN + END + "<think>\n\n</think>\n",
+            "reads the whole conversation again",
+        ),
         ("{% for m in messages %}" + THOUGHTLESS + TURN + END, "without the reasoning of the"),
     ],
 )
@@ -121,7 +126,7 @@ KINDS = {  # of 69: one wants functions; docs/scripts.md has these numbers
     "system": 1,
     "systems": 17,
     "date": 9,
-    "tools": 12,
+    "tools": 11,
     "the last answer": 46,
     "the whole conversation": 1,
 }

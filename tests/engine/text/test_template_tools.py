@@ -72,6 +72,18 @@ def test_a_template_for_tools_is_used_with_tools() -> None:
     assert first == ["tools<|user|>", "plain<|user|>"]
 
 
+def test_whether_a_template_takes_tools_is_known_before_they_are_given() -> None:
+    plain, listing = LOOP + TURN + END, "{{ tools | tojson if tools }}" + LOOP + TURN + END
+    two = load_template({KEY: plain, f"{KEY}.tool_use": listing}, FakeTokenizer())
+    strict = "{% for t in tools or [] %}{{ t.function.name }}" + (
+        "{% for p in t.function.parameters.properties.values() %}{{ p.description + '.' }}"
+        "{% endfor %}{{ t.function.parameters.required + [] }}{% endfor %}"
+    )
+    sources = (plain, listing, strict + plain, LOOP + "{{ m.content }}{{ m.tools }}" + END)
+    found = [ChatTemplate("t", source, FakeTokenizer()).takes_tools for source in sources]
+    assert [*found, two.takes_tools] == [False, True, True, False, True]
+
+
 def test_a_broken_template_for_tools_is_noted() -> None:
     template = load_template({KEY: LOOP + TURN + END, f"{KEY}.tool_use": "{{"}, FakeTokenizer())
     assert (template.note or "").startswith("tokenizer.chat_template.tool_use is not used: ")

@@ -188,7 +188,7 @@ def test_choices_of_which_one_fails_are_an_error(lepton, rows):
 
 def test_tools_that_the_template_leaves_out_are_an_error(lepton, rows):
     tools = [{"type": "function", "function": {"name": "f"}}]
-    body = {"messages": [{"role": "user", "content": "hi"}], "tools": tools}
+    body = {"messages": [{"role": "user", "content": "which f is it?"}], "tools": tools}
     code, out, _ = lepton(rows({"custom_id": "a", "body": body}))
     assert code == 1
     assert "no place for tools" in records(out)[0]["response"]["body"]["error"]["message"]
