@@ -209,6 +209,3 @@ def _check_kind(file: GGUF, kind: AdapterKind, base: GGUF) -> None:
     if is_lora and name != architecture:
         message = f"{file.path}: an adapter for {name!r}, but {base.path} is {architecture!r}"
         raise ModelFileError(message, OTHER_MODEL)
-
-
-NO_ADAPTERS = BoundAdapters()

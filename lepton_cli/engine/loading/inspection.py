@@ -44,7 +44,7 @@ class Inspection:
     version: int
     file_bytes: int
     architecture: Plain
-    parameters: int
+    parameter_count: int
     shares: tuple[Share, ...]
     metadata: dict[str, Plain]
     tokens: int
@@ -63,7 +63,7 @@ def inspect(file: GGUF) -> Inspection:
     """With what can be found out without running the model."""
     found = _inspect(file)
     try:
-        structure = structure_of(build(file, trained_context(file)), found.parameters)
+        structure = structure_of(build(file, trained_context(file)), found.parameter_count)
     except ModelFileError as error:
         return replace(found, obstacle=error.message.removeprefix(f"{file.path}: "))
     return replace(found, structure=structure)
@@ -77,7 +77,7 @@ def _inspect(file: GGUF) -> Inspection:
         version=file.version,
         file_bytes=file.file_bytes,
         architecture=plain(keys.get("general.architecture")),
-        parameters=sum(tensor.size for tensor in file.tensors.values()),
+        parameter_count=sum(tensor.size for tensor in file.tensors.values()),
         shares=shares(file),
         metadata={key: plain(value) for key, value in keys.items()},
         tokens=len(tokens) if isinstance(tokens, Strings) else 0,

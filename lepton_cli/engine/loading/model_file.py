@@ -30,7 +30,7 @@ class ModelFile:
         return self.metadata.string("general.architecture")
 
     @property
-    def parameters(self) -> int:
+    def parameter_count(self) -> int:
         return sum(tensor.size for tensor in self._file.tensors.values())
 
     @property

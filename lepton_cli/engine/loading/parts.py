@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from lepton_cli.engine.loading import plan as loading
-from lepton_cli.engine.loading.adapters import NO_ADAPTERS, BoundAdapters
+from lepton_cli.engine.loading.adapters import BoundAdapters
 from lepton_cli.models.decoder import Decoder
 from lepton_cli.models.next_token import NextTokenHead
 from ops.backend import Backend, Runner
@@ -44,7 +44,7 @@ class Parts:
     head_output: Program | None
 
     @classmethod
-    def of(cls, file: GGUF, context: int, adapters: BoundAdapters = NO_ADAPTERS) -> "Parts | None":
+    def of(cls, file: GGUF, context: int, adapters: BoundAdapters) -> "Parts | None":
         """None if the model has no head. Raises ModelFileError."""
         decoder = loading.architecture(file)(file, context)
         decoder.directions, head = adapters.directions, NextTokenHead.of(decoder)

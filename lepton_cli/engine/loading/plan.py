@@ -8,12 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from lepton_cli.engine.library.sizes import counted, gigabytes
-from lepton_cli.engine.loading.adapters import (
-    NO_ADAPTERS,
-    AdapterFile,
-    BoundAdapters,
-    how_to_use,
-)
+from lepton_cli.engine.loading.adapters import AdapterFile, BoundAdapters, how_to_use
 from lepton_cli.engine.loading.backends import Backend
 from lepton_cli.engine.loading.placement import GpuLayers, Placement, check_layers
 from lepton_cli.models.decoder import Decoder
@@ -174,7 +169,7 @@ def _nearest(file: GGUF, name: str) -> str:
     """What an unknown architecture is most like: by all its tensors, or else by its name."""
     for known in (*get_close_matches(name, ARCHITECTURES), *WIDESPREAD):
         try:
-            _record(decoder_class(known), file, 1)
+            _record(decoder_class(known), file, 1, BoundAdapters())
         except ModelFileError:  # it has other tensors
             continue
         return f"its tensors are those of {known}; what the model does with them may differ"
@@ -183,14 +178,12 @@ def _nearest(file: GGUF, name: str) -> str:
     return f"{nearest}; `lepton models --architectures` lists all"
 
 
-def build(file: GGUF, context: int, adapters: BoundAdapters = NO_ADAPTERS) -> Program:
+def build(file: GGUF, context: int, adapters: BoundAdapters | None = None) -> Program:
     """Records the model's program; checks that every tensor is used and every shape fits."""
-    return _record(architecture(file), file, context, adapters)
+    return _record(architecture(file), file, context, adapters or BoundAdapters())
 
 
-def _record(
-    kind: type[Decoder], file: GGUF, context: int, adapters: BoundAdapters = NO_ADAPTERS
-) -> Program:
+def _record(kind: type[Decoder], file: GGUF, context: int, adapters: BoundAdapters) -> Program:
     with naming(file, *adapters.paths):
         decoder = kind(file, context)
         decoder.directions = adapters.directions

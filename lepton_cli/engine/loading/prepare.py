@@ -7,7 +7,7 @@ from typing import Literal
 
 from lepton_cli.engine.library.sizes import gigabytes
 from lepton_cli.engine.loading import plan as loading
-from lepton_cli.engine.loading.adapters import NO_ADAPTERS, BoundAdapters
+from lepton_cli.engine.loading.adapters import BoundAdapters
 from lepton_cli.engine.loading.backends import BackendChoice, GpuUse, choose
 from lepton_cli.engine.loading.memory import process_needs
 from lepton_cli.engine.loading.parts import OpenHead, Parts
@@ -56,9 +56,9 @@ class Prepared:
     card: OpenCard | None
     resources: Resources
     notes: tuple[str, ...]
-    parts: Parts | None = None  # for guessing by the model's own head
-    texts: TextModel | None = None  # of a model that is opened for embeddings
-    adapters: BoundAdapters = NO_ADAPTERS
+    parts: Parts | None  # for guessing by the model's own head
+    texts: TextModel | None  # of a model that is opened for embeddings
+    adapters: BoundAdapters
 
     def backends(self, kv: CacheTypes) -> tuple[Backend, ...]:
         """The backends that compute the layers, in the layers' order."""

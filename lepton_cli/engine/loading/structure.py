@@ -61,8 +61,8 @@ class Structure:
         return sum(count for _, count in self.kinds)
 
 
-def structure_of(program: Program, parameters: int) -> Structure:
-    """Of a whole model; `parameters` are all that its files hold."""
+def structure_of(program: Program, parameter_count: int) -> Structure:
+    """Of a whole model; `parameter_count`: all that its files hold."""
     layers = defaultdict[int, list[Operation]](list)
     for op in program.operations:
         if op.layer is not None:
@@ -74,7 +74,7 @@ def structure_of(program: Program, parameters: int) -> Structure:
         kinds=tuple(Counter(map(_kind, layers.values())).most_common()),
         attention=tuple(AttentionShape(count, *one) for one, count in heads.most_common()),
         experts=tuple(ExpertShape(count, *one) for one, count in mixtures.most_common()),
-        active=parameters - _idle(program),
+        active=parameter_count - _idle(program),
         kv_bytes_per_token=sum(map(layout.page_bytes, layout.pages)),
         state_bytes=layout.slot_bytes,
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lepton_cli.engine.loading import plan as loading
-from lepton_cli.engine.loading.adapters import NO_ADAPTERS, BoundAdapters
+from lepton_cli.engine.loading.adapters import BoundAdapters
 from lepton_cli.models.pooling import Pool, Pooling, pooling_of
 from ops.program import Program
 from quant.errors import UsageError
@@ -24,9 +24,7 @@ class TextModel:
     head: Program | None
 
     @classmethod
-    def of(
-        cls, file: GGUF, context: int, asked: Asked, adapters: BoundAdapters = NO_ADAPTERS
-    ) -> "TextModel":
+    def of(cls, file: GGUF, context: int, asked: Asked, adapters: BoundAdapters) -> "TextModel":
         """Raises UsageError for a file that names no pooling, ModelFileError."""
         kind = loading.architecture(file)
         with loading.naming(file, *adapters.paths):

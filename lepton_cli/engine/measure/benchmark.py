@@ -82,7 +82,7 @@ class Facts:
     path: str
     model: str
     size: int
-    parameters: int
+    parameter_count: int
 
 
 @dataclass(frozen=True, slots=True)

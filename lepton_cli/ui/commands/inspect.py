@@ -53,7 +53,7 @@ def show_json(file: Inspection, *, tensors: bool) -> None:
         "version": file.version,
         "file_bytes": file.file_bytes,
         "architecture": file.architecture,
-        "parameters": file.parameters,
+        "parameters": file.parameter_count,
         "quantization": [asdict(share) for share in file.shares],
         "context": file.own("context_length"),
         "structure": None if file.structure is None else _plain_structure(file.structure),
@@ -107,9 +107,9 @@ def _summary(file: Inspection) -> Iterator[tuple[str, str]]:
 
 
 def _parameters(file: Inspection) -> str:
-    active = file.structure.active if file.structure else file.parameters
-    each = f", {amount(active)} for each token" if active < file.parameters else ""
-    return f"{amount(file.parameters)} in {counted(len(file.tensors), 'tensor')}{each}"
+    active = file.structure.active if file.structure else file.parameter_count
+    each = f", {amount(active)} for each token" if active < file.parameter_count else ""
+    return f"{amount(file.parameter_count)} in {counted(len(file.tensors), 'tensor')}{each}"
 
 
 def _structure(found: Structure) -> Iterator[tuple[str, str]]:
@@ -171,10 +171,12 @@ def _by_layer(value: Plain) -> str | None:
 
 
 def _mix(file: Inspection) -> str:
-    if not file.parameters:
+    if not file.parameter_count:
         return "no weights"
-    bits = 8 * sum(share.bytes for share in file.shares) / file.parameters
-    parts = [f"{each.format} {100 * each.weights / file.parameters:.1f} %" for each in file.shares]
+    bits = 8 * sum(share.bytes for share in file.shares) / file.parameter_count
+    parts = [
+        f"{each.format} {100 * each.weights / file.parameter_count:.1f} %" for each in file.shares
+    ]
     return f"{', '.join(parts)}; {bits:.2f} bits a weight"
 
 

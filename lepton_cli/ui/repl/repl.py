@@ -85,7 +85,7 @@ def _talk(dialogue: Dialogue, options: ChatOptions) -> int:
 
 def _greet(dialogue: Dialogue) -> None:
     model = dialogue.session.model
-    size = f"{amount(model.parameters)} parameters, context {model.context_size}"
+    size = f"{amount(model.parameter_count)} parameters, context {model.context_size}"
     about = f"  {model.architecture}, {size} · /help"
     dialogue.say((model.name, "bold"), (about, "faint"))
 

@@ -182,7 +182,8 @@ def _model(dialogue: Dialogue, argument: str) -> None:
     if argument:
         dialogue.switch_model(argument)
     model = dialogue.session.model
-    about = f"{model.architecture}, {amount(model.parameters)} parameters, {size(model.file_bytes)}"
+    parameters = f"{amount(model.parameter_count)} parameters"
+    about = f"{model.architecture}, {parameters}, {size(model.file_bytes)}"
     dialogue.say((model.name, MARK), f"  {about}")
     dialogue.note(f"{model.path} · context {model.context_size} · {model.backend}")
 

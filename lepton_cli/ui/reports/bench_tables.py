@@ -152,7 +152,7 @@ def record(result: Result) -> dict[str, Plain]:
         "model_filename": facts.path,
         "model_type": facts.model,
         "model_size": facts.size,
-        "model_n_params": facts.parameters,
+        "model_n_params": facts.parameter_count,
         "n_batch": setup.ubatch,
         "n_ubatch": setup.ubatch,
         "n_threads": setup.threads,
@@ -186,7 +186,7 @@ def _cells(result: Result) -> dict[str, str]:
     return {
         "model": result.facts.model,
         "size": _size(result.facts.size),
-        "params": _parameters(result.facts.parameters),
+        "params": _parameters(result.facts.parameter_count),
         "backend": result.setup.backend.upper(),
         "ngl": str(result.setup.gpu_layers),
         "threads": str(result.setup.threads),

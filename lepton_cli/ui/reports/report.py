@@ -42,7 +42,7 @@ class Start:
                 "name": model.name,
                 "path": str(model.path),
                 "architecture": model.architecture,
-                "parameters": model.parameters,
+                "parameters": model.parameter_count,
                 "file_bytes": model.file_bytes,
                 **model.adapters.record(),
             },
