@@ -28,10 +28,12 @@ from ops.operations.attention import Attention, NormRopeStore
 from ops.operations.base import Buffer, Operation
 from ops.operations.experts import Route
 from ops.operations.products import ExpertProduct, HeadProduct, Product
+from ops.state.formats import CODED
 from ops.state.layout import StateLayout, record_bytes
 from quant.format import Format, dequantize
 
 MOST_QUERIES = 64  # of a kv head, computed while a block of K and V is in a core's cache
+MOST_QUERIES_UNPACKED = 128  # where the block's values are unpacked for them
 
 SCRATCH = Buffer("tokens", 0, 0)
 """Stands in operands for the threads' scratch, whose address is known after lowering."""
@@ -50,7 +52,7 @@ class Call:
     operands: tuple[Operand, ...]
 
 
-def scratch_bytes(op: Operation, limits: Limits) -> int:
+def scratch_bytes(op: Operation, limits: Limits, layout: StateLayout) -> int:
     """The scratch of each thread during the operation."""
     match op:
         case Product() | ExpertProduct() | HeadProduct() if op.w.weight.format.name in {
@@ -63,9 +65,9 @@ def scratch_bytes(op: Operation, limits: Limits) -> int:
         case NormRopeStore():
             return 4 * op.heads.head_width
         case Attention():
-            queries = queries_at_once(op.heads) + TILE_LIMIT
+            queries = queries_at_once(op.heads, layout) + TILE_LIMIT
             described = QUERY_BYTES + 4  # and a number
-            unpacked = 4 * op.heads.values * BLOCK + LINE
+            unpacked = 4 * op.heads.values * BLOCK + LINE if layout.v in CODED else 0
             tile = queries * (record_bytes(op.heads) + described) + 4 * TILE_LIMIT * BLOCK
             return tile + unpacked
         case Route():
@@ -73,9 +75,10 @@ def scratch_bytes(op: Operation, limits: Limits) -> int:
     return 0
 
 
-def queries_at_once(heads: Heads) -> int:
+def queries_at_once(heads: Heads, layout: StateLayout) -> int:
     """The most queries that attention computes in one part of its work."""
-    return max(MOST_QUERIES, heads.query_heads // heads.kv_heads + TILE_LIMIT - 1)
+    most = MOST_QUERIES_UNPACKED if layout.v in CODED else MOST_QUERIES
+    return max(most, heads.query_heads // heads.kv_heads + TILE_LIMIT - 1)
 
 
 class Lowering:

@@ -68,13 +68,13 @@ def cpu_needs(
     fused = fused_for_cpu(program, rung)
     layout = StateLayout.of(fused, *kv)
     _, buffers = plan(fused.operations, limits, program.output.buffer, program.given)
-    buffers += threads * most_scratch(fused.operations, limits)
+    buffers += threads * most_scratch(fused.operations, limits, layout)
     return replace(needs_of(fused, layout, buffers, size), state=layout.slot_bytes)
 
 
-def most_scratch(operations: Sequence[Operation], limits: Limits) -> int:
+def most_scratch(operations: Sequence[Operation], limits: Limits, layout: StateLayout) -> int:
     """The largest scratch of a thread, in bytes."""
-    return max(scratch_bytes(operation, limits) for operation in operations)
+    return max(scratch_bytes(operation, limits, layout) for operation in operations)
 
 
 class CpuRunner:
@@ -107,7 +107,7 @@ class CpuRunner:
         names = ["replay", "pack", "advise", *["largest"] * self._ranks]
         kernels.prepare([*names, *(call.kernel for call in calls)])
         places, size = plan(operations, limits, self._wanted, self._given)
-        self._place(places, size, most_scratch(operations, limits) * threads)
+        self._place(places, size, most_scratch(operations, limits, layout) * threads)
         self._executor = Executor(kernels, threads)
         weakref.finalize(self, self._executor.close)
         self._begin_packing()

@@ -9,6 +9,7 @@ import pytest
 from passes import open_on_cpu
 
 from ops.backend import CacheTypes
+from ops.cpu.lower import scratch_bytes
 from ops.interface import BLOCK, Further, Heads, Step, Weight
 from ops.memory_plan import Limits
 from ops.narrowing import narrow
@@ -17,7 +18,7 @@ from ops.operations.base import Pages
 from ops.recorder import record
 from ops.reference.runner import ReferenceRunner
 from ops.state.blocks import BlockPool
-from ops.state.formats import CACHE_TYPES, CacheType
+from ops.state.formats import CACHE_TYPES, CODED, CacheType
 from ops.state.layout import StateLayout
 from ops.state.sequence import SequenceState
 from quant.errors import ModelFileError, UsageError
@@ -335,13 +336,22 @@ def step_of(parts) -> Step:
 
 
 @pytest.mark.exhaustive
-def test_values_that_are_unpacked_for_many_tokens_give_the_same_bytes():
-    attention, tokens = Attention(Heads(0, 4, 2, 64, 0.2)), tokens_of(BLOCK + 40)
+@pytest.mark.parametrize("window", [None, 100])
+def test_values_that_are_unpacked_for_many_tokens_give_the_same_bytes(window):
+    attention, tokens = Attention(Heads(0, 4, 2, 64, 0.2, window)), tokens_of(BLOCK + 40)
     runner = attention.cpu(types("f32", "q8_0"), threads=1)
     whole = rows_of(runner, tokens, [MOST])
     one_by_one = rows_of(runner, tokens, [*[MOST] * (BLOCK // MOST), 1])
     runner.close()
     np.testing.assert_array_equal(whole, one_by_one)
+
+
+def test_threads_have_room_for_the_unpacked_values_of_a_block_where_values_have_scales():
+    program = record(Attention(Heads(0, 4, 2, 64, 0.2)).forward)
+    op = next(op for op in program.operations if isinstance(op, AttentionOperation))
+    sizes = {v: scratch_bytes(op, Limits(1, 1), StateLayout.of(program, v=v)) for v in CACHE_TYPES}
+    for kind, size in sizes.items():
+        assert (size >= 4 * 64 * BLOCK + sizes["f16"]) == (kind in CODED)
 
 
 @pytest.mark.parametrize("backend", ["cpu", "reference"])

@@ -67,12 +67,12 @@ def _attention_operands(low: Lowering, op: Attention, heads: Heads) -> tuple[Ope
     place = (*layout.offsets(heads.layer), *strides, heads.window or 0)
     numbers = (float(heads.scale), float(heads.softcap or 0.0))
     counters = low.keep(np.zeros(heads.kv_heads, np.int32))
-    scratch = scratch_bytes(op, low.limits)
-    work = (SCRATCH, scratch, queries_at_once(heads), counters, rows_step(op.q), heads.key_columns)
+    work = (SCRATCH, scratch_bytes(op, low.limits, layout), queries_at_once(heads, layout))
     slopes = low.keep(np.array(heads.slopes, np.float32)) if heads.slopes else 0
     sees = (int(heads.chunked), int(heads.sees != "past"), heads.stride)
     ends = (slopes, heads.head_width, *sees, *_biases(low, op.biases))
-    return (op.q, op.y, low.floats(op.sinks), *shape, *place, *numbers, *work, *ends)
+    counted = (counters, rows_step(op.q), heads.key_columns)
+    return (op.q, op.y, low.floats(op.sinks), *shape, *place, *numbers, *work, *counted, *ends)
 
 
 def _biases(low: Lowering, biases: Weight | None) -> tuple[Operand, ...]:

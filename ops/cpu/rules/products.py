@@ -81,7 +81,8 @@ def _packed_product(
     sizes = (packed.matrix_bytes, packed.panel_bytes, op.w.weight.columns, op.y.width // heads)
     field, multiple = rows(op.y)
     ends = (op.x, 4 * op.x.width // heads, op.y, added, field, multiple * heads)
-    operands = (*matrix, *second, *sizes, *ends, SCRATCH, scratch_bytes(op, low.limits), *groups)
+    scratch = scratch_bytes(op, low.limits, low.layout)
+    operands = (*matrix, *second, *sizes, *ends, SCRATCH, scratch, *groups)
     return Call(kernel, operands)
 
 

@@ -23,9 +23,11 @@ from ops.cpu.kernels.attention.queries import (
     VALUE_OFFSET,
     VALUE_WIDTH,
     Y,
+    blocks_of,
     describe_queries,
     unpacked_values,
-    visible_blocks,
+    visible,
+    visible_to_any,
 )
 from ops.cpu.kernels.attention.softmax import (
     MINUS_INFINITY,
@@ -80,12 +82,12 @@ def place_of(op, table, b, kv):
 
 
 def add_tiles(attend):
-    """add(op, block, count, scratch, ahead, records): merges what `count` queries find in a block
-    with their records.
+    """add(op, block, seen, count, scratch, ahead, records): merges what `count` queries find in a
+    block with their records. `seen` is the range of the block that any of them attends to.
     """
 
     @device
-    def add(op, block, count, scratch, ahead, records):
+    def add(op, block, seen, count, scratch, ahead, records):
         d, tile = load_i64(op, VALUE_WIDTH), tile_size()
         size, parts = record_bytes(d), scratch + RECORDS
         for n in range(0, count, tile):
@@ -97,13 +99,13 @@ def add_tiles(attend):
 
 
 def add_unpacked(attend, attend_floats, values):
-    """As `add_tiles`; for several tiles the values of the block are unpacked once."""
+    """As `add_tiles`; for several tiles the values that are seen are unpacked once."""
     add_as_kept, add_floats = add_tiles(attend), add_tiles(attend_floats)
     load, panel_bytes, scale_bytes = values.load, values.panel_bytes, values.scale_bytes
 
     @device
-    def unpack(block, d, out):
-        for s in range(BLOCK):
+    def unpack(block, seen, d, out):
+        for s in range(seen[0], seen[1]):
             panels = block.values + s * block.row_bytes
             scales = panels + d // LANES * panel_bytes
             for i in range(0, d, LANES):
@@ -111,14 +113,14 @@ def add_unpacked(attend, attend_floats, values):
                 store(out + 4 * (d * s + i), load(panel, scales + i // 32 * scale_bytes))
 
     @device
-    def add(op, block, count, scratch, ahead, records):
+    def add(op, block, seen, count, scratch, ahead, records):
         if count < UNPACKED_TILES * tile_size():
-            add_as_kept(op, block, count, scratch, ahead, records)
+            add_as_kept(op, block, seen, count, scratch, ahead, records)
         else:
             d, out = load_i64(op, VALUE_WIDTH), unpacked_values(op, scratch)
-            unpack(block, d, out)
+            unpack(block, seen, d, out)
             floats = Place(block.begin, block.keys, out, block.panel_bytes, 4 * d)
-            add_floats(op, floats, count, scratch, ahead, records)
+            add_floats(op, floats, seen, count, scratch, ahead, records)
 
     return add
 
@@ -136,13 +138,15 @@ def attention(keys, values):
     def add_blocks(op, step, kv, first, last, scratch, records):
         """Merges what the queries find in each block with their records."""
         group = load_i64(op, GROUP)
-        first_block, stop_block = visible_blocks(op, step, first // group, (last - 1) // group + 1)
+        lowest, highest = visible_to_any(op, step, first // group, (last - 1) // group + 1)
+        first_block, stop_block = blocks_of(lowest, highest)
         table = load_i64(load_i64(step, TABLES), first // group)
         describe_queries(op, step, kv, first, last, scratch)
         for b in range(first_block, stop_block):
             block = place_of(op, table, b, kv)
             ahead = place_of(op, table, min(b + 1, stop_block - 1), kv).keys
-            add(op, block, last - first, scratch, ahead, records)
+            seen = max(lowest - block.begin, 0), min(highest - block.begin, BLOCK)
+            add(op, block, seen, last - first, scratch, ahead, records)
 
     @device
     def attend_run(op, step, kv, first, last, scratch):
@@ -225,7 +229,8 @@ def attention(keys, values):
         count, first_block, stop_block = load_i64(step, TOKENS), 0, 1
         scratch = load_i64(op, SCRATCH) + thread * load_i64(op, SCRATCH_BYTES)
         if count == 1:
-            first_block, stop_block = visible_blocks(op, step, 0, 1)
+            first, stop = visible(op, step, 0)
+            first_block, stop_block = blocks_of(first, stop)
         if stop_block - first_block > 1 and load_i64(op, FURTHER) == 0:
             share_blocks(op, step, threads, first_block, stop_block, scratch)
         else:

@@ -107,10 +107,16 @@ def ranges(queries, begin):
 
 
 @device
-def visible_blocks(op, step, first, last):
-    """The blocks that any of the tokens first .. last - 1 attends to."""
+def visible_to_any(op, step, first, last):
+    """As `visible`, of any of the tokens first .. last - 1."""
     lowest, highest = visible(op, step, first)
     for t in range(first + 1, last):
         begin, stop = visible(op, step, t)
         lowest, highest = min(lowest, begin), max(highest, stop)
-    return lowest // BLOCK, (highest - 1) // BLOCK + 1
+    return lowest, highest
+
+
+@device
+def blocks_of(first, stop):
+    """The blocks that hold the positions first .. stop - 1: the first, and the one behind."""
+    return first // BLOCK, (stop - 1) // BLOCK + 1
