@@ -24,6 +24,7 @@ from lepton_cli.engine.decoding.single import answer_events, turns_of
 from lepton_cli.engine.decoding.speculation import Guessers
 from lepton_cli.engine.decoding.window import Passes, Window
 from lepton_cli.engine.embedding.embeddings import Embeddings, Texts, open_embeddings
+from lepton_cli.engine.embedding.pooling import VectorForm
 from lepton_cli.engine.events import Done, Event, Text
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.paths import kernel_folder, weight_folder
@@ -79,8 +80,7 @@ class Model(ModelFile):
         prepared = prepare(file, options, resources, on_plan, beside.plan if beside else None)
         plan, limits = prepared.plan, prepared.limits
         self.plan: Plan = plan
-        self.trained_context = prepared.trained
-        self.context_size = plan.context
+        self.trained_context, self.context_size = prepared.trained, plan.context
         self.backend, self.no_gpu = prepared.choice.backend, prepared.choice.no_gpu
         self.gpu: GpuUse | None = prepared.card.use if prepared.card else None
         self._notes = prepared.notes
@@ -94,15 +94,14 @@ class Model(ModelFile):
             self._runner, limits.tokens, limits.outputs, whole=whole, prompts=self._prompts
         )
         self._positions = Window(self._passes, plan.context)
-        self._embeddings = open_embeddings(
-            prepared, self._passes, options, file.metadata, lambda: self.tokenizer
-        )
+        parts = prepared, self._passes, options, file.metadata
+        self._embeddings = open_embeddings(*parts, lambda: self.tokenizer, self._batch_limit)
         self._guessers = Guessers(
             NextTokens(head, limits.tokens) if head else None,
             has_lookup=options.may_guess_by("ngram-simple"),
         )
-        parts = self._runner, head, self._embeddings.embedder if self._embeddings else None
-        self.adapters = LiveAdapters(prepared.adapters, parts, self._forget)
+        runners = self._runner, head, self._embeddings.embedder if self._embeddings else None
+        self.adapters = LiveAdapters(prepared.adapters, runners, self._forget)
         self.draft: Model | None = None
         self._audit: AuditLog | None = None
         self.vocabulary_size = self._program.vocabulary
@@ -237,14 +236,20 @@ class Model(ModelFile):
         return self._embeddings
 
     def embed(
-        self, texts_or_ids: Texts, *, normalize: bool = True, truncate: bool = False
-    ) -> NDArray[np.float32]:  # (n, width)
+        self,
+        texts_or_ids: Texts,
+        *,
+        normalize: bool = True,
+        truncate: bool = False,
+        dimensions: int | None = None,
+    ) -> NDArray[np.float32]:  # (n, width); without pooling a row for each token
         """The vectors of texts, of length 1 if `normalize`. Raises LeptonError.
 
         Texts get the model's special tokens, ids do not. Longer ones than the context are refused,
-        or cut if `truncate`. Without pooling there is a row for each token.
+        or cut if `truncate`. Of each vector the first `dimensions` numbers are given, or all.
         """
-        return self.embeddings.embed(texts_or_ids, normalize=normalize, truncate=truncate)
+        form = VectorForm(normalize, dimensions)
+        return self.embeddings.embed(texts_or_ids, form, truncate=truncate)
 
     def rerank(
         self, query: str, texts: Sequence[str], *, truncate: bool = False

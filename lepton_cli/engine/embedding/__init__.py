@@ -1,1 +1,1 @@
-"""Vectors and scores of texts, and what is done with them: indexes, the nearest texts."""
+"""Vectors and scores of texts: what a model reads of them, batches of them, pooling."""

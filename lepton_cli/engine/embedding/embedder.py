@@ -5,29 +5,19 @@ other texts. So the bytes of its vector do not depend on what it is run together
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from lepton_cli.engine.decoding.window import Passes
-from lepton_cli.engine.embedding.pooling import Rows, normalized, outputs_of, pooled, shares
+from lepton_cli.engine.embedding.pooling import Rows, outputs_of, pooled, shares
 from lepton_cli.models.pooling import Pool
 from ops.interface import BLOCK, Step, Weight
 from ops.runners.chain import OutputRunner
 from ops.state.sequence import SequenceState
-from quant.errors import ModelFileError
 
 MOST_AT_ONCE = 64  # texts in a pass: each takes a block of the cache
-
-
-@dataclass(frozen=True, slots=True)
-class Vector:
-    """The result of a text, by its number: (1, width); without pooling a row for each token."""
-
-    number: int
-    rows: Rows
 
 
 class Embedder:
@@ -40,46 +30,39 @@ class Embedder:
         head: OutputRunner | None,
         width: int,
         fill: int,
-        most_blocks: int,
+        room: Callable[[], int],
     ) -> None:
-        """`fill`: tokens with which a pass is full; `most_blocks`: of the cache, at once."""
+        """`fill`: tokens with which a pass is full; `room`: bytes of cache that it may take."""
         self.pool, self.width = pool, width
         self._passes, self._head, self._fill = passes, head, fill
-        self._most_blocks = max(1, most_blocks)
+        self._room = room
 
-    def vectors(
-        self,
-        texts: Sequence[Sequence[int]],
-        *,
-        normalize: bool = True,
-        at_once: int | None = None,
-        interrupt: threading.Event | None = None,
-    ) -> Iterator[Vector]:
-        """In the order in which they are run, the longest first.
-
-        No text is empty or longer than the context. Raises Interrupted.
-        """
-        for numbers in self._batches(texts, min(at_once or MOST_AT_ONCE, MOST_AT_ONCE)):
-            found = self._run([texts[number] for number in numbers], interrupt)
-            for number, rows in zip(numbers, found, strict=True):
-                yield Vector(number, normalized(rows) if normalize else rows)
-
-    def _batches(self, texts: Sequence[Sequence[int]], at_once: int) -> Iterator[list[int]]:
-        """Texts of similar lengths, as many as fit into a pass."""
-        batch, tokens, blocks = list[int](), 0, 0
+    def batches(
+        self, texts: Sequence[Sequence[int]], at_once: int | None = None
+    ) -> Iterator[list[int]]:
+        """The numbers of texts that fit into a pass together: of similar lengths, longest first."""
+        layout, room = self._passes.pool.layout, self._room()
+        most = min(at_once or MOST_AT_ONCE, MOST_AT_ONCE)
+        batch, tokens, taken = list[int](), 0, 0
         for number in sorted(range(len(texts)), key=lambda n: -len(texts[n])):
             length = len(texts[number])
-            more = -(-length // BLOCK)
-            full = tokens + length > self._fill or blocks + more > self._most_blocks
-            if batch and (full or len(batch) == at_once):
+            more = -(-length // BLOCK) * layout.block_bytes + layout.slot_bytes
+            full = tokens + length > self._fill or taken + more > room
+            if batch and (full or len(batch) == most):
                 yield batch
-                batch, tokens, blocks = [], 0, 0
-            batch, tokens, blocks = [*batch, number], tokens + length, blocks + more
+                batch, tokens, taken = [], 0, 0
+            batch, tokens, taken = [*batch, number], tokens + length, taken + more
         if batch:
             yield batch
 
-    def _run(self, texts: Sequence[Sequence[int]], interrupt: threading.Event | None) -> list[Rows]:
-        """The results of texts that are run together."""
+    def run(
+        self, texts: Sequence[Sequence[int]], interrupt: threading.Event | None = None
+    ) -> list[Rows]:
+        """The rows of texts that are run together, as the model gives them (see VectorForm).
+
+        Of each (1, width); without pooling a row for each token. No text is empty or longer than
+        the context. Raises Interrupted.
+        """
         states = [SequenceState(self._passes.pool) for _ in texts]
         try:
             if len(texts) == 1:
@@ -89,11 +72,7 @@ class Embedder:
         finally:
             for state in states:
                 state.clear()
-        found = self._through_head([pooled(self.pool, each) for each in rows])
-        if not all(np.isfinite(each).all() for each in found):
-            hint = "the file is probably damaged: compare its size and checksum with the source"
-            raise ModelFileError("the model gave no usable vector", hint)
-        return found
+        return self._through_head([pooled(self.pool, each) for each in rows])
 
     def _rows_of_several(
         self,
@@ -141,15 +120,6 @@ class Embedder:
         if self.pool.gives_shares:
             results = shares(results)
         return np.split(results, np.cumsum([len(each) for each in rows])[:-1])
-
-    def matrix(
-        self, texts: Sequence[Sequence[int]], *, normalize: bool, at_once: int | None = None
-    ) -> Rows:
-        """(n, width): the results of all texts, in their order."""
-        vectors = self.vectors(texts, normalize=normalize, at_once=at_once)
-        found = {each.number: each.rows for each in vectors}
-        empty = np.empty((0, self.width), np.float32)
-        return np.concatenate([empty, *(found[number] for number in range(len(texts)))])
 
     def reread(self, vectors: Iterable[Weight]) -> None:
         """See Runner; of the head."""

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
+
+import numpy as np
 
 from lepton_cli.engine.decoding.window import Passes
 from lepton_cli.engine.embedding.embedder import Embedder
-from lepton_cli.engine.embedding.pooling import Rows, Scores
+from lepton_cli.engine.embedding.pooling import UNIT, Rows, Scores, VectorForm
 from lepton_cli.engine.embedding.sequences import Sequences
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.loading.prepare import Prepared
@@ -16,6 +19,7 @@ from quant.gguf import Metadata
 
 RERANK = "tokenizer.chat_template.rerank"
 Texts = str | Sequence[str] | Sequence[Sequence[int]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,8 @@ class Embeddings:
     def embed(
         self,
         texts_or_ids: Texts,
+        form: VectorForm = UNIT,
         *,
-        normalize: bool = True,
         truncate: bool = False,
         at_once: int | None = None,
     ) -> Rows:
@@ -46,7 +50,7 @@ class Embeddings:
         given = [texts_or_ids] if isinstance(texts_or_ids, str) else texts_or_ids
         sequences = self.sequences(truncate=truncate)
         ids = [_named(n, partial(sequences.of, each)) for n, each in enumerate(given, 1)]
-        return self.embedder.matrix(ids, normalize=normalize, at_once=at_once)
+        return self._matrix(ids, form, at_once)
 
     def rerank(
         self,
@@ -62,8 +66,19 @@ class Embeddings:
             _named(n, partial(sequences.of_pair, query, text, template))
             for n, text in enumerate(texts, 1)
         ]
-        scores: Scores = self.embedder.matrix(pairs, normalize=False, at_once=at_once)[:, 0]
+        scores: Scores = self._matrix(pairs, VectorForm(normalize=False), at_once)[:, 0]
         return scores
+
+    def _matrix(
+        self, texts: Sequence[Sequence[int]], form: VectorForm, at_once: int | None
+    ) -> Rows:  # (n, width)
+        """The results of all texts, in their order. Raises LeptonError, naming a text."""
+        empty, found = np.empty((0, form.width(self.embedder.width)), np.float32), dict[int, Rows]()
+        for numbers in self.embedder.batches(texts, at_once):
+            results = self.embedder.run([texts[number] for number in numbers])
+            found |= zip(numbers, results, strict=True)
+        rows = (_named(n + 1, partial(form.of, found[n])) for n in range(len(texts)))
+        return np.concatenate([empty, *rows])
 
     @property
     def rerank_template(self) -> str | None:
@@ -74,7 +89,7 @@ class Embeddings:
         return self.metadata.string(RERANK, "") or None
 
 
-def _named(number: int, read: Callable[[], list[int]]) -> list[int]:
+def _named(number: int, read: Callable[[], T]) -> T:
     """Names the text in its error."""
     try:
         return read()
@@ -88,19 +103,19 @@ def open_embeddings(
     options: LoadOptions,
     metadata: Metadata,
     tokenizer: Callable[[], Tokenizer],
+    room: Callable[[], int],
 ) -> Embeddings | None:
-    """None for a model that is to generate. Raises LeptonError."""
+    """None for a model that is to generate. `room`: see Embedder. Raises LeptonError."""
     if prepared.texts is None:
         return None
     body, head, plan = prepared.texts.body, prepared.texts.head, prepared.plan
-    room = plan.cache + plan.left.bytes // 2
     embedder = Embedder(
         passes,
         prepared.texts.pool,
         prepared.open_text_head(options),
         (head or body).output.buffer.width,
         min(passes.chunk, options.ubatch),
-        room // max(1, passes.pool.layout.block_bytes),
+        room,
     )
     longest = max(plan.longest, prepared.trained)
     return Embeddings(embedder, metadata, plan.context, longest, body.vocabulary, tokenizer)

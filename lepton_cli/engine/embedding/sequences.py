@@ -31,23 +31,25 @@ class Sequences:
         return self.read_tokenizer()
 
     def of(self, text_or_ids: str | Sequence[int]) -> list[int]:
-        """Ids below `vocabulary` are taken as they are. Raises as `of_text`."""
+        """A text with the model's tokens around it, of which the last is never cut; or given ids.
+
+        Raises UsageError, ContextOverflowError.
+        """
+        return self.cut(text_or_ids)[0]
+
+    def cut(self, text_or_ids: str | Sequence[int]) -> tuple[list[int], int]:
+        """Like `of`, and how many tokens were cut."""
         if isinstance(text_or_ids, str):
-            return self.of_text(text_or_ids)
-        check_ids(text_or_ids, self.vocabulary)
-        return self.fitted(text_or_ids)
-
-    def of_text(self, text: str) -> list[int]:
-        """A text with the model's tokens around it. Raises UsageError, ContextOverflowError."""
-        return self.with_ending(self.tokenizer.encode(text))
-
-    def with_ending(self, ids: Sequence[int]) -> list[int]:
-        """A whole text's ids, of which the model's last token is never cut. Raises as `of_text`."""
-        end = len(ids) - self.tokenizer.adds_eos
-        return self.fitted(ids[:end], ids[end:])
+            ids: Sequence[int] = self.tokenizer.encode(text_or_ids)
+            end = len(ids) - self.tokenizer.adds_eos
+        else:
+            check_ids(ids := text_or_ids, self.vocabulary)
+            end = len(ids)
+        kept = self.fitted(ids[:end], ids[end:])
+        return kept, len(ids) - len(kept)
 
     def of_pair(self, query: str, document: str, template: str | None) -> list[int]:
-        """A query and a document to be judged; what is cut is the document. Raises as `of_text`."""
+        """A query and a document to be judged; what is cut is the document. Raises as `of`."""
         if template is not None:
             return self._filled(query, document, template)
         first, second, ending = self.tokenizer.encode_pair(query, document)

@@ -38,13 +38,17 @@ class Index:
         return next((each for each in POOLINGS if each == named), "file")
 
     def check(self, model: str, path: Path, width: int) -> None:
-        """Raises UsageError if these are not vectors of the model with this identity."""
+        """Raises UsageError if these are not vectors of the model with this identity.
+
+        Those that Lepton made of it may be cut, by --dimensions.
+        """
         again = f"make it anew: lepton embed {path} -f FILE -o {self.path}"
         if self.origin is not None and self.origin.model != model:
             raise UsageError(f"{self.path} holds vectors of another model than {path}", again)
-        if self.rows.shape[1] != width:
-            held = f"{self.path} holds vectors of {counted(self.rows.shape[1], 'number')}"
-            raise UsageError(f"{held}, those of {path} have {width}", again)
+        held = self.rows.shape[1]
+        if held != width and not (self.origin is not None and 0 < held < width):
+            message = f"{self.path} holds vectors of {counted(held, 'number')}"
+            raise UsageError(f"{message}, those of {path} have {width}", again)
 
 
 def open_index(path: Path, texts: int) -> Index:

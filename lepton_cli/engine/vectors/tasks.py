@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from lepton_cli.engine.embedding.pooling import UNIT, VectorForm
 from lepton_cli.engine.jobs.asking import read_text
 from lepton_cli.engine.jobs.columns import ColumnText, missing
 from lepton_cli.engine.jobs.openai.requests import is_request
 from lepton_cli.engine.jobs.planning import DIGITS, Fingerprint, digest_of
 from lepton_cli.engine.jobs.rows import TEXT, Row, id_of
-from lepton_cli.engine.library.json_values import Plain
-from lepton_cli.engine.vectors.requests import Encoding, read_request
+from lepton_cli.engine.library.json_values import Plain, plain
+from lepton_cli.engine.vectors.requests import EmbeddingRequest, Encoding, Input, read_request
 from quant.errors import LeptonError, UsageError
 
 TEXTS = (TEXT, "input", "prompt", "content")  # columns that are the text if there is no template
@@ -23,7 +24,7 @@ class Recipe:
     text: ColumnText | None = None
     prefix: str = ""
     pooling: str = ""
-    normalize: bool = True
+    form: VectorForm = UNIT
     truncate: bool = False
     setting: tuple[str, ...] = ()
     arithmetic: str = ""  # see Model.arithmetic
@@ -31,8 +32,13 @@ class Recipe:
     def fingerprint(self, identity: str) -> Fingerprint:
         parts: Plain = None if self.text is None else list(self.text.parts)
         wording = digest_of([parts, self.prefix])[:DIGITS]
-        settings = digest_of([self.pooling, self.normalize, self.truncate, *self.setting])[:DIGITS]
-        return Fingerprint(identity[:DIGITS], wording, settings, self.arithmetic)
+        form = self.form
+        settings: list[Plain] = [self.pooling, form.normalize, self.truncate, *self.setting]
+        if form.dimensions is not None:  # results without it stay valid
+            settings.append(f"dimensions {form.dimensions}")
+        return Fingerprint(
+            identity[:DIGITS], wording, digest_of(settings)[:DIGITS], self.arithmetic
+        )
 
     def is_request(self, row: Row) -> bool:
         """Whether the row is an OpenAI request; with -p it is an ordinary row."""
@@ -50,6 +56,23 @@ class Recipe:
             hint = "name one text, or use -p, like -p '{title}: {body}'"
             raise UsageError(f"no column is the text; there are {', '.join(columns)}", hint)
         return self.prefix + read_text(names[0], columns[names[0]])
+
+    def prefixed(self, given: Input) -> Input:
+        """An input of a request with the prefix. Raises UsageError for ids, which take none."""
+        if isinstance(given, str):
+            return self.prefix + given
+        if self.prefix:
+            cure = "give texts, or leave out the prefix"
+            raise UsageError("token ids are given, but a prefix stands before texts", cure)
+        return given
+
+    def form_of(self, request: EmbeddingRequest) -> VectorForm:
+        """With the request's own number of dimensions, if it names one."""
+        return (
+            self.form
+            if request.dimensions is None
+            else replace(self.form, dimensions=request.dimensions)
+        )
 
     def named_text_of(self, row: Row) -> str:
         """The text of a row that cannot be left out. Raises UsageError, which names the row."""
@@ -72,7 +95,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The texts of a row to embed: one, or several of an OpenAI request, which names `encoding`.
+    """What of a row is embedded: one text, or inputs of an OpenAI request, which has `encoding`.
 
     `error` is set if the row has none.
     """
@@ -80,7 +103,8 @@ class Task:
     row: int
     key: str
     id: Plain
-    texts: tuple[str, ...]
+    texts: tuple[Input, ...]
+    form: VectorForm
     error: LeptonError | None = None
     encoding: Encoding | None = None
 
@@ -92,14 +116,17 @@ def plan_texts(rows: Iterable[Row], recipe: Recipe, fingerprint: Fingerprint) ->
 
 
 def _task(row: Row, recipe: Recipe, fingerprint: str, seen: Counter[str]) -> Task:
-    texts: tuple[str, ...] = ()
-    encoding: Encoding | None = "float" if recipe.is_request(row) else None
-    name, error = id_of(row.columns, is_request=encoding is not None), None
+    is_request = recipe.is_request(row)
+    name = id_of(row.columns, is_request=is_request)
+    texts, form, error = tuple[Input, ...](), recipe.form, None
+    encoding: Encoding | None = "float" if is_request else None
     try:
-        if encoding:
-            given, encoding = read_request(row.columns)
-            texts = tuple(recipe.prefix + text for text in given)
-            content = digest_of([name, list(texts), encoding])
+        if is_request:
+            request = read_request(row.columns)
+            encoding, form = request.encoding, recipe.form_of(request)
+            texts = tuple(map(recipe.prefixed, request.inputs))
+            own: list[Plain] = [] if form == recipe.form else [form.dimensions]
+            content = digest_of([name, plain(texts), encoding, *own])
         else:
             texts = (recipe.text_of(row),)
             content = digest_of([name, *texts])
@@ -108,4 +135,4 @@ def _task(row: Row, recipe: Recipe, fingerprint: str, seen: Counter[str]) -> Tas
         content = digest_of([row.source, row.columns])
     key = digest_of([fingerprint, content, seen[content]])[:32]
     seen[content] += 1
-    return Task(row.number, key, name, texts, error, encoding)
+    return Task(row.number, key, name, texts, form, error, encoding)

@@ -82,7 +82,7 @@ def test_a_text_longer_than_the_context_is_refused_or_cut_before_its_end_token(f
             ContextOverflowError, match="the text has 302 tokens, the model reads 256"
         ):
             model.embed(text)
-        cut = model.embeddings.sequences(truncate=True).of_text(text)
+        cut = model.embeddings.sequences(truncate=True).of(text)
         assert len(cut) == 256 and cut[-1] == 3
         np.testing.assert_array_equal(model.embed(text, truncate=True), model.embed([cut]))
 
@@ -119,6 +119,29 @@ def test_a_damaged_model_gives_no_vectors(tmp_path):
     path = write_model(tmp_path / "damaged.gguf", "bert", tensors=infinite)
     with lepton_cli.load(path) as model, pytest.raises(ModelFileError, match="no usable vector"):
         model.embed([[5, 6]])
+
+
+def test_a_vector_may_be_cut_to_its_first_numbers(folder):
+    with model_of(folder, "bert") as model:
+        raw = model.embed(TEXTS, normalize=False)
+        np.testing.assert_array_equal(model.embed(TEXTS, normalize=False, dimensions=8), raw[:, :8])
+        cut = model.embed(TEXTS, dimensions=8)
+        lengths = np.linalg.norm(raw[:, :8].astype(np.float64), axis=1, keepdims=True)
+        np.testing.assert_allclose(cut, raw[:, :8] / lengths, rtol=1e-6)
+        assert model.embed([], dimensions=8).shape == (0, 8)
+        for wrong in (0, 65):
+            with pytest.raises(UsageError, match=f"dimensions is {wrong}: .* have 64 numbers"):
+                model.embed([[5]], dimensions=wrong)
+
+
+def test_as_many_texts_run_together_as_the_backend_has_room_for(folder, monkeypatch):
+    with model_of(folder, "llama", "mean") as model:
+        batches = model.embeddings.embedder.batches
+        assert len(list(batches([[5]] * 8))) == 1
+        monkeypatch.setattr("ops.cpu.runner.CpuRunner.room", lambda self: 4)  # half is a batch's
+        assert [len(batch) for batch in batches([[5]] * 8)] == [2] * 4
+        monkeypatch.setattr("ops.cpu.runner.CpuRunner.room", lambda self: 0)
+        assert [len(batch) for batch in batches([[5]] * 8)] == [1] * 8
 
 
 def test_an_encoder_does_not_answer_and_says_what_to_use(folder):

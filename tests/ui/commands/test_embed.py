@@ -121,6 +121,20 @@ def test_vectors_have_the_length_1_unless_asked_for_as_they_are(lepton):
         assert (abs(np.linalg.norm(vector) - 1) < 1e-5) == unit
 
 
+def test_vectors_may_be_cut_and_an_index_of_them_is_searched(lepton, models):
+    Path("lines.txt").write_text(LINES)
+    with lepton_cli.load(models / "bert.gguf") as model:
+        expected = model.embed(TEXTS, dimensions=8)
+    flags = ("-f", "lines.txt", "--dimensions", "8")
+    np.testing.assert_array_equal(vectors(lepton("embed", "bert", *flags)[1]), expected)
+    assert lepton("embed", "bert", *flags, "-o", "a.npy")[0] == 0
+    np.testing.assert_array_equal(np.load("a.npy"), expected)
+    code, out, err = lepton("similar", "bert", "the cat", "-f", "lines.txt", "--index", "a.npy")
+    assert (code, err, out.splitlines()[0]) == (0, "", "1\tthe cat")
+    code, _, err = lepton("embed", "bert", "--dimensions", "65", "cat")
+    assert code == 2 and "dimensions is 65: the model's vectors have 64 numbers" in err
+
+
 # --- prefixes
 
 

@@ -61,10 +61,20 @@ def request_body(row: Mapping[str, Plain], urls: Sequence[str]) -> tuple[str, di
     return url, body
 
 
+def refuse_unknown(body: Mapping[str, Plain], known: Collection[str]) -> None:
+    """Raises UsageError for a parameter that is neither known nor without effect."""
+    for name, value in body.items():
+        if value is not None and name not in known and name not in IGNORED:
+            raise UsageError(f"the parameter {name} is not supported")
+
+
 def read_request(row: Mapping[str, Plain], *, schema_check: bool = False) -> Ask:
     """Reads a request. Raises UsageError naming anything that Lepton does not support."""
     url, body = request_body(row, tuple(SHAPES))
-    _refuse_unknown(body, TOOLS if url == CHAT else set())
+    refuse_unknown(body, KNOWN | OWN | ONLY.keys() | (TOOLS if url == CHAT else set()))
+    for name in body.keys() & ONLY.keys():
+        if body[name] not in (None, *ONLY[name]):
+            raise UsageError(f"the parameter {name} is {body[name]!r:.60}: it is not supported")
     given = {name: body[name] for name in body if name in KNOWN and body[name] is not None}
     constraint = read_constraint(_schema(body.get("response_format")), schema_check=schema_check)
     choices = _whole("n", body.get("n"), 1, MOST_CHOICES) or 1
@@ -111,16 +121,6 @@ def _tools(body: Mapping[str, Plain]) -> tuple[Mapping[str, Any], ...]:
             form = '{"type": "function", "function": {"name": ...}}'
             raise UsageError(f"tools: tool {number} is {tool!r:.60}, not like {form}")
     return () if choice == "none" else tuple(tool for tool in tools if isinstance(tool, dict))
-
-
-def _refuse_unknown(body: Mapping[str, Plain], more: Collection[str]) -> None:
-    for name, value in body.items():
-        if value is None or name in KNOWN | OWN | IGNORED or name in more:
-            continue
-        if name not in ONLY:
-            raise UsageError(f"the parameter {name} is not supported")
-        if value not in ONLY[name]:
-            raise UsageError(f"the parameter {name} is {value!r:.60}: it is not supported")
 
 
 def _schema(wanted: Plain) -> dict[str, Plain]:

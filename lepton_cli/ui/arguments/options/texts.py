@@ -151,6 +151,16 @@ class VectorOptions:
     normalize: Annotated[
         bool, _model("--normalize/--no-normalize", help="Give every vector the length 1.")
     ] = True
+    dimensions: Annotated[
+        int | None,
+        _model(
+            "--dimensions",
+            metavar="N",
+            min=1,
+            help="Keep the first N numbers of each vector, for models trained for it. "
+            "[default: all]",
+        ),
+    ] = None
     output: Annotated[
         str,
         _results(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from lepton_cli.engine.embedding.pooling import VectorForm
 from lepton_cli.engine.jobs.prose import MadeOutput
 from lepton_cli.engine.jobs.rows import Row
 from lepton_cli.engine.library.catalogue import resolve
@@ -64,11 +65,13 @@ def embed_texts(request: EmbedRequest) -> None:
         if pool.pooling == "rank" and request.vectors.pooling is None:
             message = f"{model.path} is a reranker: it makes scores, no vectors"
             raise UsageError(message, f"use lepton rerank {request.name} QUERY")
+        form = VectorForm(request.vectors.normalize, request.vectors.dimensions)
+        width = form.width(model.embeddings.embedder.width)
         recipe = Recipe(
             text,
             read_prefix(request.prefix, model, escape=request.texts.escape),
             pool.pooling,
-            request.vectors.normalize,
+            form,
             request.model.truncate,
             (model.backend, f"context {model.context_size if request.model.truncate else 0}"),
             model.arithmetic,
@@ -76,7 +79,7 @@ def embed_texts(request: EmbedRequest) -> None:
         recipe.check(rows)
         if kind != "jsonl" and any(map(recipe.is_request, rows)):
             raise UsageError("OpenAI requests get responses, which are JSONL", "--format jsonl")
-        made = _made(kind, model, request)
+        made = _made(kind, model, width, request)
         inputs = [] if request.words else request.texts.file or ["-"]
         taken = files_read(path, lora_of(request.model), inputs)
         with open_results(results, made, taken) as output:
@@ -143,7 +146,7 @@ def _results(options: VectorOptions) -> ResultOptions:
     )
 
 
-def _made(kind: VectorFormat, model: Model, request: EmbedRequest) -> MadeOutput | None:
+def _made(kind: VectorFormat, model: Model, width: int, request: EmbedRequest) -> MadeOutput | None:
     pool, options = model.embeddings.embedder.pool, request.vectors
     if kind == "numbers":
         return NumberOutput()
@@ -153,7 +156,7 @@ def _made(kind: VectorFormat, model: Model, request: EmbedRequest) -> MadeOutput
         raise UsageError(f"{model.path} has no pooling: a text has many rows", "write JSONL")
     role, family = request.prefix.role, request.prefix.prefixes
     origin = Origin(model.identity, pool.pooling, options.normalize, role, family)
-    return ArrayOutput(model.embeddings.embedder.width, origin)
+    return ArrayOutput(width, origin)
 
 
 def read_prefix(options: PrefixOptions, model: Model, *, escape: bool) -> str:

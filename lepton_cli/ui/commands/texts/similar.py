@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lepton_cli.engine.embedding.pooling import VectorForm
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.vectors.array_file import Origin
@@ -49,7 +50,8 @@ def find_similar(request: SimilarRequest) -> None:
         if index is not None:
             index.check(model.identity, model.path, found.embedder.width)
         before = _prefix(request, index.origin if index else None, model)
-        query = found.embed(before + request.text, truncate=truncate)
+        form = VectorForm(dimensions=index.rows.shape[1] if index else None)
+        query = found.embed(before + request.text, form, truncate=truncate)
         vectors = index.rows if index else found.embed(texts, truncate=truncate, at_once=at_once)
     top = TOP if request.ranking.top is None else request.ranking.top
     best = ranked(similarities(vectors, query[0]), top)
