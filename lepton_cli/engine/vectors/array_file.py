@@ -1,6 +1,6 @@
-"""A .npy file with a row for each text, and behind the array a line of JSON that says whose it is.
+"""A .npy file with a row for each text, and behind the array a line of JSON: what made it.
 
-NumPy reads the array and leaves the line alone. A text that failed has a row of NaN.
+numpy.load reads the array and ignores what follows it. A text that failed has a row of NaN.
 """
 
 import json
@@ -37,14 +37,15 @@ HEADER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What made the vectors: a model, by its identity, and settings, by their digests.
+    """What made the vectors: a model, by its identity, its pooling, and a prefix before each text.
 
-    `role`: of the texts, where their prefixes were chosen by it.
+    `role`: of the texts, if it chose the prefix, from the family `prefixes` if that was named.
+    Files of earlier versions do not tell the prefix.
     """
 
     model: str
     pooling: str
-    normalized: bool
+    prefix: str | None = None
     role: str | None = None
     prefixes: str | None = None
 
@@ -53,7 +54,7 @@ class Origin:
             "schema": SCHEMA,
             "model": self.model,
             "pooling": self.pooling,
-            "normalized": self.normalized,
+            "prefix": self.prefix,
             "role": self.role,
             "prefixes": self.prefixes,
         }
@@ -68,27 +69,26 @@ class ArrayOutput:
     origin: Origin
 
     def is_made_of(self, path: Path, results: Iterable[bytes]) -> bool:
-        """Whether the file holds the vectors of these results. Raises UsageError, OSError."""
-        try:
-            rows, _ = read_array(path)
-        except UsageError:
-            return False
-        wanted = islice(self._rows(results), len(rows))
-        if rows.shape[1] != self.width:
-            return False
-        found = sum(
-            np.array_equal(row, other, equal_nan=True)
-            for row, other in zip(rows, wanted, strict=False)
-        )
-        return found == len(rows)
+        """Whether it is an array of these results' vectors, or of the first of them.
+
+        Raises UsageError for a pipe, a device or a folder; OSError.
+        """
+        with open(open_file(named_file(path)), "rb") as file:
+            try:
+                rows, _ = _read(file, path)
+            except UsageError:  # it is no array
+                return False
+        wanted = islice(_rows(results, rows.shape[1]), len(rows))
+        found = [np.array_equal(*pair, equal_nan=True) for pair in zip(rows, wanted, strict=False)]
+        return len(found) == len(rows) and all(found)
 
     @contextmanager
     def writing(self, path: Path, results: Iterable[bytes]) -> Iterator[None]:
-        """Writes a draft that replaces the file when the block succeeds. Raises OSError."""
+        """See MadeOutput."""
         with replace_file(path) as file:
             count = 0
             file.write(_header(count, self.width))
-            for row in self._rows(results):
+            for row in _rows(results, self.width):
                 file.write(row.astype(FLOAT).tobytes())
                 count += 1
             file.write(self.origin.line())
@@ -96,12 +96,14 @@ class ArrayOutput:
             file.write(_header(count, self.width))
             yield
 
-    def _rows(self, results: Iterable[bytes]) -> Iterator[Rows]:
-        missing = np.full(self.width, np.nan, np.float32)
-        for record in map(read_record, results):
-            found = vectors_of(record)
-            fits = found is not None and found.shape == (1, self.width)
-            yield found[0] if found is not None and fits else missing
+
+def _rows(results: Iterable[bytes], width: int) -> Iterator[Rows]:
+    """The vector of each; NaN for one that has none of this width."""
+    missing = np.full(width, np.nan, np.float32)
+    for record in map(read_record, results):
+        found = vectors_of(record)
+        fits = found is not None and found.shape == (1, width)
+        yield found[0] if found is not None and fits else missing
 
 
 def read_array(path: Path) -> tuple[Rows, Origin | None]:
@@ -140,12 +142,11 @@ def _origin(line: bytes) -> Origin | None:
         return None
     if not isinstance(told, dict) or told.get("schema") != SCHEMA:
         return None
-    kind = str(told.get("model")), str(told.get("pooling")), bool(told.get("normalized"))
-    role, prefixes = (
-        value if isinstance(value, str) else None
-        for value in (told.get("role"), told.get("prefixes"))
+    names = ("model", "pooling", "prefix", "role", "prefixes")
+    model, pooling, prefix, role, family = (
+        value if isinstance(value, str) else None for value in map(told.get, names)
     )
-    return Origin(*kind, role, prefixes)
+    return Origin(model or "", pooling or "", prefix, role, family)
 
 
 def _header(rows: int, width: int) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from lepton_cli.engine.vectors.array_file import ArrayOutput, Origin, read_array
 from quant.errors import UsageError
 
-ORIGIN = Origin("1f2e", "mean", True, "document", "e5")
+ORIGIN = Origin("1f2e", "mean", "passage: ", "document", "e5")
 
 
 def results(*vectors: object) -> list[bytes]:
@@ -47,7 +47,24 @@ def test_a_file_is_made_of_the_results_that_it_begins_with(stored):
     assert output.is_made_of(stored, [*made, *results([7, 8, 9])])
     assert not output.is_made_of(stored, made[:1])
     assert not output.is_made_of(stored, results([1, 2, 3], [0.1, 0.2, 0.4]))
-    assert not ArrayOutput(4, ORIGIN).is_made_of(stored, made)
+    assert ArrayOutput(4, ORIGIN).is_made_of(stored, made)  # its results are of other settings
+    stored.write_bytes(b"mine")
+    assert not output.is_made_of(stored, made)
+
+
+def test_what_cannot_be_read_is_not_taken_for_another_file(tmp_path):
+    with pytest.raises(UsageError, match="is a folder"):
+        ArrayOutput(3, ORIGIN).is_made_of(tmp_path, [])
+    with pytest.raises(FileNotFoundError):
+        ArrayOutput(3, ORIGIN).is_made_of(tmp_path / "none.npy", [])
+
+
+def test_lines_of_earlier_versions_are_read(stored):
+    raw = stored.read_bytes()
+    end = raw.index(b'{"schema"')
+    told = {"schema": "lepton.vectors.v1", "model": "1f2e", "pooling": "cls", "normalized": True}
+    stored.write_bytes(raw[:end] + json.dumps(told).encode())
+    assert read_array(stored)[1] == Origin("1f2e", "cls")
 
 
 @pytest.mark.parametrize("vector", [None, "abc", [[1], [2, 3]], [1, 2], {}, [10**400]])

@@ -129,6 +129,8 @@ def test_vectors_may_be_cut_and_an_index_of_them_is_searched(lepton, models):
     np.testing.assert_array_equal(vectors(lepton("embed", "bert", *flags)[1]), expected)
     assert lepton("embed", "bert", *flags, "-o", "a.npy")[0] == 0
     np.testing.assert_array_equal(np.load("a.npy"), expected)
+    code, _, err = lepton("embed", "bert", "-f", "lines.txt", "-o", "a.npy")
+    assert code == 2 and "holds 5 results of other parameters" in err
     code, out, err = lepton("similar", "bert", "the cat", "-f", "lines.txt", "--index", "a.npy")
     assert (code, err, out.splitlines()[0]) == (0, "", "1\tthe cat")
     code, _, err = lepton("embed", "bert", "--dimensions", "65", "cat")
@@ -353,6 +355,19 @@ def test_a_query_gets_the_prefix_of_queries_where_the_texts_have_that_of_documen
     lepton("embed", "nomic", "-f", "lines.txt", "--role", "document", "-o", "a.npy")
     code, _, err = lepton("similar", "nomic", "cat", "-f", "lines.txt", "--index", "a.npy")
     assert code == 0 and err == 'lepton: note: before each text: "search_query: "\n'
+
+
+def test_another_prefix_than_that_of_the_index_is_told(lepton):
+    Path("lines.txt").write_text(LINES)
+    lepton("embed", "bert", "-f", "lines.txt", "-o", "a.npy", "--prefix", "passage: ")
+    given = ("similar", "bert", "cat", "-f", "lines.txt", "--index", "a.npy")
+    texts = 'lepton: note: the texts of a.npy have the prefix "passage: ", this one '
+    for flags, told in (
+        ((), f"{texts}none: --prefix adds one\n"),
+        (("--prefix", "query: "), f'{texts}"query: "\n'),
+        (("--prefix", "passage: "), ""),
+    ):
+        assert lepton(*given, *flags)[2] == told
 
 
 def test_a_text_without_a_vector_is_not_found(lepton):

@@ -79,7 +79,14 @@ def embed_texts(request: EmbedRequest) -> None:
         recipe.check(rows)
         if kind != "jsonl" and any(map(recipe.is_request, rows)):
             raise UsageError("OpenAI requests get responses, which are JSONL", "--format jsonl")
-        made = _made(kind, model, width, request)
+        origin = Origin(
+            model.identity,
+            recipe.pooling,
+            recipe.prefix,
+            request.prefix.role,
+            request.prefix.prefixes,
+        )
+        made = _made(kind, model, ArrayOutput(width, origin))
         inputs = [] if request.words else request.texts.file or ["-"]
         taken = files_read(path, lora_of(request.model), inputs)
         with open_results(results, made, taken) as output:
@@ -146,17 +153,15 @@ def _results(options: VectorOptions) -> ResultOptions:
     )
 
 
-def _made(kind: VectorFormat, model: Model, width: int, request: EmbedRequest) -> MadeOutput | None:
-    pool, options = model.embeddings.embedder.pool, request.vectors
+def _made(kind: VectorFormat, model: Model, array: ArrayOutput) -> MadeOutput | None:
+    """What is made of the results. Raises UsageError."""
     if kind == "numbers":
         return NumberOutput()
     if kind == "jsonl":
         return None
-    if pool.row == "all":
+    if model.embeddings.embedder.pool.row == "all":
         raise UsageError(f"{model.path} has no pooling: a text has many rows", "write JSONL")
-    role, family = request.prefix.role, request.prefix.prefixes
-    origin = Origin(model.identity, pool.pooling, options.normalize, role, family)
-    return ArrayOutput(width, origin)
+    return array
 
 
 def read_prefix(options: PrefixOptions, model: Model, *, escape: bool) -> str:
@@ -172,5 +177,10 @@ def read_prefix(options: PrefixOptions, model: Model, *, escape: bool) -> str:
     if options.role is None:
         return ""
     found = prefix_of(options.role, options.prefixes, model.metadata)
-    note(f"before each text: {json.dumps(found, ensure_ascii=False)}")
+    note(f"before each text: {quoted(found)}")
     return found
+
+
+def quoted(prefix: str) -> str:
+    """Within quotes, with escapes for line ends."""
+    return json.dumps(prefix, ensure_ascii=False)

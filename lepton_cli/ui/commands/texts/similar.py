@@ -6,8 +6,7 @@ from pathlib import Path
 from lepton_cli.engine.embedding.pooling import VectorForm
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.model import Model
-from lepton_cli.engine.vectors.array_file import Origin
-from lepton_cli.engine.vectors.ranking import open_index, ranked, similarities
+from lepton_cli.engine.vectors.ranking import Index, open_index, ranked, similarities
 from lepton_cli.ui.arguments.input_rows import named_texts, read_jobs
 from lepton_cli.ui.arguments.options.texts import (
     IndexOptions,
@@ -16,9 +15,10 @@ from lepton_cli.ui.arguments.options.texts import (
     RankingOptions,
     TextModelOptions,
 )
-from lepton_cli.ui.commands.texts.embed import read_prefix
+from lepton_cli.ui.commands.texts.embed import quoted, read_prefix
 from lepton_cli.ui.open_model import open_for_texts
 from lepton_cli.ui.reports.ranking import print_ranking
+from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
 
 TOP = 10
@@ -49,7 +49,7 @@ def find_similar(request: SimilarRequest) -> None:
         found, truncate = model.embeddings, request.model.truncate
         if index is not None:
             index.check(model.identity, model.path, found.embedder.width)
-        before = _prefix(request, index.origin if index else None, model)
+        before = _prefix(request, index, model)
         form = VectorForm(dimensions=index.rows.shape[1] if index else None)
         query = found.embed(before + request.text, form, truncate=truncate)
         vectors = index.rows if index else found.embed(texts, truncate=truncate, at_once=at_once)
@@ -58,11 +58,14 @@ def find_similar(request: SimilarRequest) -> None:
     print_ranking(best, rows, texts, jsonl=request.ranking.jsonl)
 
 
-def _prefix(request: SimilarRequest, origin: Origin | None, model: Model) -> str:
-    """The one asked for, or that of queries in an index whose texts have that of documents."""
-    given = request.index.prefix
-    if given is not None or origin is None or origin.role is None:
-        wanted = PrefixOptions(prefix=given)
-    else:
+def _prefix(request: SimilarRequest, index: Index | None, model: Model) -> str:
+    """The one asked for, or that of queries if the index's texts have that of documents."""
+    given, origin = request.index.prefix, index.origin if index else None
+    if given is None and origin is not None and origin.role is not None:
         wanted = PrefixOptions(role="query", prefixes=origin.prefixes)
-    return read_prefix(wanted, model, escape=request.texts.escape)
+        return read_prefix(wanted, model, escape=request.texts.escape)
+    found = read_prefix(PrefixOptions(prefix=given), model, escape=request.texts.escape)
+    if index and origin and origin.prefix and origin.prefix != found:
+        own = quoted(found) if found else "none: --prefix adds one"
+        note(f"the texts of {index.path} have the prefix {quoted(origin.prefix)}, this one {own}")
+    return found
