@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from lepton_cli.engine.text.call_probes import common_beginning
 from lepton_cli.engine.text.jinja.program import ChatTemplateError
 from lepton_cli.engine.text.messages import Message
 from lepton_cli.engine.text.template import CALL_PROBE, TOOL_PROBE, ChatTemplate
 from lepton_cli.engine.text.tokenizer import Tokenizer
-from lepton_cli.engine.text.tool_calls import common_beginning
 
 Kind = Literal[
     "control", "fallback", "refusal", "bos", "system", "systems", "text", "prefix", "date", "tools"

@@ -151,6 +151,7 @@ SAME = [
     "{% set l = [1, 2, 1] %}{{ l.index(2) }}{{ l.count(1) }}{% set _ = l.extend([3]) %}{{ l }}",
     "{% set d = {'a': 1} %}{% set _ = d.update({'b': 2}) %}{{ d.get('c', 3) }}{{ d }}",
     "{% set d = {'a': 1} %}{{ d.pop('a') }}{{ d }}{{ d.setdefault('b', 2) }}{{ d }}",
+    "{{ {'a': 1}[missing] is defined }}{{ {'a': 1}.get(missing, 2) }}",
     "{{ dict(a=1) }}{{ dict({'a': 1}, b=2) }}{{ {'items': 1}['items'] }}",
     "{{ {'a': 1}.values() | list }}{{ {'a': 1}.keys() | list }}{{ {'a': 1} | items | list }}",
     "{{ 'a-b-c'.split('-', 1) }}{{ 'a b'.partition(' ') }}{{ 'abc'.startswith('ab') }}",

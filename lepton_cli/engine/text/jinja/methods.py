@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from string import Formatter
 from typing import Any
 
+from jinja2 import Undefined
 from jinja2.exceptions import TemplateRuntimeError
 
 from lepton_cli.engine.text.jinja.budget import ITEM_BYTES, Budget
@@ -222,8 +223,11 @@ def as_mapping(value: Any) -> dict[Any, Any]:
 
 
 def scalar(key: object) -> object:
-    """The key of a mapping; only scalars, as hashing nested tuples could take forever."""
-    if not isinstance(key, str | int | float | None):
+    """The key of a mapping; only scalars, as hashing nested tuples could take forever.
+
+    What is undefined is in no mapping.
+    """
+    if not isinstance(key, str | int | float | Undefined | None):
         raise TemplateRuntimeError(f"{kind(key)} cannot be a key")
     return key
 
