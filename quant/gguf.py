@@ -12,7 +12,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,6 +134,8 @@ class Tensor:
     format: Format
     shape: tuple[int, ...]
     data: NDArray[np.uint8]  # (rows, bytes per row), read-only
+    start: int = 0  # of the data, in bytes from the beginning of its file
+    shard: int = 0  # which of the model's files that is
 
     @property
     def size(self) -> int:
@@ -157,6 +159,8 @@ class GGUF:
         self.path, self.version, self.metadata = path, version, metadata
         self.stamps: list[Stamp] = []  # of each shard, when it was mapped
         self.maps: list[mmap.mmap] = []  # of each shard
+        self.paths: list[Path] = []  # of each shard
+        self.alignments: list[int] = []  # of the tensors of each shard, in bytes
         self.tensors: dict[str, Tensor] = {}
 
     @property
@@ -175,7 +179,9 @@ class GGUF:
         file = cls(path, reader.version, reader.metadata)
         file._add(reader)
         for other in _other_shards(path, reader.metadata):
-            file._add(_Reader(other))
+            shard = _Reader(other)
+            _check_shard(shard.metadata, len(file.maps), reader.metadata)
+            file._add(shard)
         expected = file.metadata.integer("split.tensors.count", len(file.tensors))
         if expected != len(file.tensors):
             message = f"{path}: the shards hold {len(file.tensors)} tensors, not {expected}"
@@ -183,12 +189,14 @@ class GGUF:
         return file
 
     def _add(self, reader: "_Reader") -> None:
-        self.stamps.append(reader.stamp)
-        self.maps.append(reader.buffer)
-        for tensor in reader.tensors():
+        for tensor in reader.tensors(len(self.maps)):
             if tensor.name in self.tensors:
                 raise ModelFileError(f"{reader.path}: the tensor {tensor.name} occurs twice")
             self.tensors[tensor.name] = tensor
+        self.stamps.append(reader.stamp)
+        self.maps.append(reader.buffer)
+        self.paths.append(reader.path)
+        self.alignments.append(reader.alignment)
 
 
 def _other_shards(path: Path, metadata: Metadata) -> list[Path]:
@@ -202,6 +210,18 @@ def _other_shards(path: Path, metadata: Metadata) -> list[Path]:
     if metadata.integer("split.no", 0) != 0:
         raise ModelFileError(f"{path}: not the first shard", f"open {shards[0].name}")
     return shards[1:]
+
+
+def _check_shard(metadata: Metadata, number: int, first: Metadata) -> None:
+    """Raises ModelFileError if a file's keys say that it is another shard, or of another model."""
+    for key, wanted in (
+        ("split.no", number),
+        ("split.count", first.integer("split.count")),
+        ("split.tensors.count", first.get("split.tensors.count")),
+    ):
+        if metadata.get(key, wanted) != wanted:
+            message = f"{metadata.path}: its {key} is {metadata[key]}, not {wanted}"
+            raise ModelFileError(message, "a shard belongs to another model, or was renamed")
 
 
 def shards_of(path: Path) -> list[Path]:
@@ -261,12 +281,12 @@ class _Reader:
         if self.alignment <= 0 or self.alignment & (self.alignment - 1):
             raise self._damaged(f"general.alignment is {self.alignment}, not a power of two")
 
-    def tensors(self) -> Iterator[Tensor]:
+    def tensors(self, shard: int) -> Iterator[Tensor]:
         infos = [self._info() for _ in range(self._tensor_count)]
         start = -(-self._at // self.alignment) * self.alignment
         ends: list[tuple[int, int, str]] = []
         for name, kind, shape, offset in infos:
-            tensor = self._tensor(name, kind, shape, start + offset)
+            tensor = replace(self._tensor(name, kind, shape, start + offset), shard=shard)
             ends.append((offset, offset + tensor.data.nbytes, name))
             yield tensor
         for (_, end, before), (begin, _, name) in pairwise(sorted(ends)):
@@ -363,7 +383,7 @@ class _Reader:
         if start % self.alignment:
             raise self._damaged(f"the tensor {name} is not aligned to {self.alignment} bytes")
         data = np.frombuffer(self.buffer, np.uint8, rows * width, start).reshape(rows, width)
-        return Tensor(name, kind, shape, data)
+        return Tensor(name, kind, shape, data, start)
 
     def _name(self, what: str) -> str:
         raw = self._string(what)
