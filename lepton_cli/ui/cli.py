@@ -19,7 +19,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
         ("answers", "run chat batch"),
         ("vectors", "embed rerank similar"),
         ("prompts", "tokenize template"),
-        ("library", "inspect models"),
+        ("library", "inspect verify diff models"),
         ("measuring", "bench"),
         ("machine", "cache"),
         ("sessions", "sessions"),
@@ -28,7 +28,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
     for name in names.split()
 }
 # commands that must work even if the config file is invalid
-WITHOUT_CONFIG = ("cache", "doctor", "inspect", "models", "sessions", "warmup")
+WITHOUT_CONFIG = ("cache", "diff", "doctor", "inspect", "models", "sessions", "verify", "warmup")
 MODEL_ALONE = ("bench",)  # its results must not depend on other settings of the config file
 
 

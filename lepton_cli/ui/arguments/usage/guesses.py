@@ -23,7 +23,8 @@ OURS = {  # our command -> other programs' names for it
         "inspect": "show info metadata",
         "bench": "benchmark speed perf",
         "tokenize": "tokens tokenizer encode",
-        "doctor": "status check diagnose env system",
+        "verify": "check checksum validate",
+        "doctor": "status diagnose env system",
         "warmup": "compile",
     }.items()
     for theirs in names.split()

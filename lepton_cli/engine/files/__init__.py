@@ -1,0 +1,1 @@
+"""Model files as files: whether they are whole, how two differ, split and merged."""
