@@ -5,7 +5,7 @@ operators. A backend lowers it to its own kernels.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from mmap import mmap
 from typing import Literal, Protocol
@@ -14,13 +14,16 @@ import numpy as np
 
 from ops.interface import (
     Array,
+    Heads,
     Linear,
     Operators,
     Rope,
+    Routing,
     Weight,
 )
 from ops.operations.attention import Attention
-from ops.operations.base import Buffer, Operation, Pages, State, Use
+from ops.operations.base import Buffer, Operation, Pages, Slot, State, Use
+from ops.operations.elementwise import Join
 from ops.operations.products import Embed
 from quant.gguf import Stamp
 
@@ -136,10 +139,7 @@ class Program:
         Not of a program with an `entangled_layer`.
         """
         cut = next(n for n, op in enumerate(self.operations) if op.layer == layer)
-        first, second = self.operations[:cut], self.operations[cut:]
-        made = {buffer for op in first for buffer in op.outputs}
-        read = {buffer for op in second for buffer in op.inputs}
-        [crossing] = made & read
+        first, second, crossing = self.operations[:cut], self.operations[cut:], self._crossing(cut)
         before = Program(first, self.given, Output("hidden", crossing), self.sources)
         return before, Program(second, (crossing,), self.output, self.sources)
 
@@ -161,6 +161,43 @@ class Program:
             live.update(op.outputs)
         return None
 
+    def crossings(self) -> tuple[Buffer, ...]:
+        """What enters each layer, and behind these what leaves the last one.
+
+        Not of a program with an `entangled_layer`.
+        """
+        inside = [n for n, op in enumerate(self.operations) if op.layer is not None]
+        starts = [
+            next(n for n, op in enumerate(self.operations) if op.layer == layer)
+            for layer in range(self.layers)
+        ]
+        return tuple(self._crossing(cut) for cut in (*starts, inside[-1] + 1))
+
+    def _crossing(self, cut: int) -> Buffer:
+        made = {buffer for op in self.operations[:cut] for buffer in op.outputs}
+        read = {buffer for op in self.operations[cut:] for buffer in op.inputs}
+        [crossing] = (made | {*self.given}) & (read | {self.output.buffer})
+        return crossing
+
+    def without(self, dropped: Collection[int]) -> "Program":
+        """The same without some layers: the next one reads what the last one before them gave.
+
+        Not of a program with an `entangled_layer`.
+        """
+        crossings, entering = self.crossings(), dict[Buffer, Buffer]()
+        for layer in sorted(dropped):
+            entering[crossings[layer + 1]] = entering.get(crossings[layer], crossings[layer])
+        kept = [op for op in self.operations if op.layer not in dropped]
+        output = replace(self.output, buffer=entering.get(self.output.buffer, self.output.buffer))
+        return Program(tuple(op.reading(entering) for op in kept), self.given, output, self.sources)
+
+    def observed(self, buffers: Sequence[Buffer]) -> "Program":
+        """A program that gives these rows of the tokens side by side, and ends behind the last."""
+        joined = Buffer("tokens", 1, sum(buffer.width for buffer in buffers))
+        last = max(n for n, op in enumerate(self.operations) if {*op.outputs} & {*buffers})
+        operations = *self.operations[: last + 1], Join(tuple(buffers), joined, 1)
+        return Program(operations, self.given, Output("hidden", joined), self.sources)
+
     @property
     def identity(self) -> str:
         """Of the files that it is made of: which model answers."""
@@ -176,6 +213,38 @@ class Program:
             for each in fields(operation):
                 digest.update(_described(getattr(operation, each.name), numbers).encode() + b"\0")
         return digest.digest()
+
+
+def kinds_of_layers(program: Program) -> dict[int, str]:
+    """What each layer computes, without its number, its weights and how many heads it has.
+
+    Two layers of one kind differ only in their weights and widths.
+    """
+    found = dict[int, list[str]]()
+    for op in program.operations:
+        if op.layer is not None:
+            own = [getattr(op, each.name) for each in fields(op) if each.name != "layer"]
+            found.setdefault(op.layer, []).append(type(op).__name__ + " ".join(map(_kind, own)))
+    return {layer: "; ".join(kinds) for layer, kinds in found.items()}
+
+
+def _kind(value: object) -> str:
+    match value:
+        case Buffer() | Weight() | int() if not isinstance(value, bool):
+            return "."
+        case Linear():
+            return f"w{value.bias is not None:d}{value.scale is not None:d}"
+        case Heads():
+            return repr(replace(value, layer=0, query_heads=0, kv_heads=0))
+        case Routing():
+            return repr(replace(value, total=0))
+        case Slot():
+            return f"{value.name}{value.number}"
+        case Rope():
+            return _described(value, {})
+        case tuple():
+            return ",".join(map(_kind, value))
+    return repr(value)
 
 
 @dataclass(frozen=True, slots=True)

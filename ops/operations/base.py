@@ -6,9 +6,9 @@ weights) asks these records.
 """
 
 import functools
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Protocol, Self
 
 from ops.interface import Linear, Step, Weight
 
@@ -131,6 +131,17 @@ class Operation:
             for vector in (found.bias, found.scale):
                 if vector is not None:
                     yield Use(vector, "vector", self.layer)
+
+    def reading(self, others: Mapping[Buffer, Buffer]) -> Self:
+        """The same, but what it reads of `others`' keys it reads of their values."""
+        changed = dict[str, Any]()
+        for name in _fields_of(self._kind, "read"):
+            value = getattr(self, name)
+            one = value if isinstance(value, tuple) else (value,)
+            if any(buffer in others for buffer in one):
+                new = tuple(others.get(buffer, buffer) for buffer in one)
+                changed[name] = new if isinstance(value, tuple) else new[0]
+        return replace(self, **changed) if changed else self
 
     def costs(self, step: Step, cache: PositionBytes) -> Cost:
         """In this step. Vectors are read once; their products with activations do not count."""

@@ -1,0 +1,1 @@
+"""Makes a model smaller by leaving out layers, channels, heads or experts."""

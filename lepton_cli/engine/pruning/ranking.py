@@ -1,0 +1,72 @@
+"""How much each layer, channel, head and expert does, so that the least are left out."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lepton_cli.engine.pruning.cuts import Cut
+from ops.interface import Step
+from ops.memory_plan import Limits
+from ops.program import Program
+from ops.runners.runner import Runner
+from ops.state.sequence import SequenceState
+from quant.format import dequantize
+from quant.gguf import GGUF
+
+Scores = NDArray[np.float64]
+SquareSums = Mapping[str, NDArray[np.float32]]
+"""Of a matrix's input, column by column, over the tokens of a text: (experts, columns)."""
+
+Open = Callable[[Program, Limits], Runner]
+STEP = 32  # tokens: what enters every layer stands side by side, for each of them
+ROWS = 4096  # of a matrix that are read at a time
+
+
+def block_influence(program: Program, windows: Iterable[NDArray[np.int32]], start: Open) -> Scores:
+    """How far each layer turns what enters it: 1 - cosine, the mean over all tokens of a text.
+
+    (Men et al. 2024.) Not of a program with an `entangled_layer`. Raises LeptonError.
+    """
+    crossings = program.crossings()
+    runner = start(program.observed(crossings), Limits(STEP, STEP))
+    total, count = np.zeros(program.layers), 0
+    try:
+        for window in windows:
+            state = SequenceState(runner.pool)
+            for begin in range(0, len(window), STEP):
+                part = window[begin : begin + STEP]
+                numbers = np.arange(len(part), dtype=np.int32)
+                rows = np.asarray(runner.run(Step(part, numbers + begin, numbers), [state]))
+                x = rows.reshape(len(part), len(crossings), -1).astype(np.float64)
+                lengths = np.linalg.norm(x, axis=-1)
+                products = np.einsum("tld,tld->tl", x[:, :-1], x[:, 1:])
+                scale = np.maximum(lengths[:, :-1] * lengths[:, 1:], np.finfo(np.float64).tiny)
+                total += (1 - products / scale).sum(axis=0)
+                count += len(part)
+            state.clear()
+    finally:
+        runner.close()
+    return total / max(1, count)
+
+
+def unit_importance(file: GGUF, cut: Cut, sums: SquareSums | None) -> Scores:  # (units,)
+    """What the matrix behind the units makes of each: Σ (w² · Σ x²) over its columns.
+
+    `sums` are those of its input over a text; without them all inputs count alike.
+    """
+    tensor = file.tensors[cut.reader]
+    experts = tensor.shape[0] if len(tensor.shape) == 3 else 1
+    columns = tensor.shape[-1]
+    own = np.ones((experts, columns)) if sums is None else sums[cut.reader].astype(np.float64)
+    squares = np.zeros((experts, columns))
+    data = tensor.data.reshape(experts, -1, tensor.data.shape[1])
+    for expert in range(experts):
+        for begin in range(0, data.shape[1], ROWS):
+            rows = dequantize(tensor.format, data[expert, begin : begin + ROWS])
+            squares[expert] += np.einsum("rc,rc->c", rows, rows, dtype=np.float64)
+    squares *= own.reshape(-1, columns)
+    if cut.kind != "experts":
+        squares = squares.sum(axis=0).reshape(cut.units, -1)
+    scores: Scores = squares.sum(axis=1)
+    return scores

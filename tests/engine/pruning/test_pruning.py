@@ -1,0 +1,208 @@
+"""Pruning: what is left out, that the rest computes what it did, and what is refused."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_gguf import write_model
+from passes import few, ids_of, logits_of, nmse, resources
+
+from lepton_cli.engine.loading import plan as loading
+from lepton_cli.engine.pruning.choosing import Chooser, Wanted, least_influential
+from lepton_cli.engine.pruning.cuts import Cut, Cuts, Kind
+from lepton_cli.engine.pruning.edits import Edit
+from lepton_cli.engine.pruning.ranking import block_influence, unit_importance
+from lepton_cli.engine.pruning.writing import edited, write_edited
+from ops.backend import CpuBackend
+from ops.interface import Step
+from ops.memory_plan import Limits
+from ops.program import Program
+from ops.state.sequence import SequenceState
+from quant.errors import UsageError
+from quant.format import dequantize
+from quant.gguf import GGUF
+from quant.gguf_writer import Header, TensorInfo, copied_pairs, write
+
+ROUNDING = 1e-10  # of float32 sums in another order
+IDS = np.array(ids_of(12), np.int32)
+# with fused matrices, biases, norms of heads, gates of heads, sinks, experts, hybrids
+ARCHITECTURES = ("llama", "gpt2", "phi3", "qwen3moe", "chameleon", "gpt-oss", "qwen35", "lfm2")
+
+
+def opened(path: Path) -> tuple[GGUF, Program]:
+    file = GGUF.open(path)
+    return file, loading.build(file, 64)
+
+
+def cuts(file: GGUF, program: Program, kind: Kind) -> list[Cut]:
+    return [cut for cut in getattr(Cuts(program, file), kind)() if isinstance(cut, Cut)]
+
+
+def pruned(file: GGUF, edit: Edit, path: Path) -> Path:
+    sizes: list[int] = []
+    write_edited(edited(file, edit), path, sizes.append)
+    assert sum(sizes) <= path.stat().st_size
+    return path
+
+
+def rewritten(file: GGUF, values: Mapping[str, np.ndarray], path: Path) -> Path:
+    """A copy with other values in some tensors."""
+    header = Header(
+        copied_pairs(file.metadata),
+        [TensorInfo(each.name, each.format, each.shape) for each in file.tensors.values()],
+    )
+
+    def data(info: TensorInfo) -> list[memoryview]:
+        values_here = values.get(info.name, file.tensors[info.name].data)
+        return [np.ascontiguousarray(values_here).data.cast("B")]
+
+    with path.open("wb") as out:
+        write(out, header, data)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["channels", "heads"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_left_out_units_are_like_units_that_nobody_reads(architecture, kind, tmp_path):
+    file, program = opened(write_model(tmp_path / "a.gguf", architecture))
+    found = cuts(file, program, kind)
+    assert found, "the architecture has such units"
+    last = {cut: np.array([cut.units - 1]) for cut in found}
+    silent = {}
+    for cut in found:
+        tensor = file.tensors[cut.reader]
+        weights = dequantize(tensor.format, tensor.data).reshape(tensor.shape).copy()
+        weights[..., -cut.each :] = 0
+        silent[cut.reader] = weights
+    without = pruned(file, Edit(units=last), tmp_path / "b.gguf")
+    beside = rewritten(file, silent, tmp_path / "c.gguf")
+    assert without.stat().st_size < beside.stat().st_size
+    assert (
+        nmse(logits_of(without, IDS, "reference"), logits_of(beside, IDS, "reference")) < ROUNDING
+    )
+
+
+@pytest.mark.parametrize("architecture", few(["llama", "deepseek2", "qwen3moe", "mamba2"]))
+def test_a_file_without_layers_computes_what_the_program_without_them_does(architecture, tmp_path):
+    file, program = opened(write_model(tmp_path / "a.gguf", architecture, dimensions={"L": 3}))
+    path = pruned(file, Edit(frozenset([1])), tmp_path / "b.gguf")
+    runner = CpuBackend(("f16", "f16"), resources()).open(program.without([1]), Limits(16, 16))
+    numbers = np.arange(len(IDS), dtype=np.int32)
+    want = np.array(runner.run(Step(IDS, numbers, numbers), [SequenceState(runner.pool)]))
+    runner.close()
+    assert (logits_of(path, IDS, "cpu") == want).all()
+    assert GGUF.open(path).metadata.integer(f"{architecture}.block_count") == 2
+
+
+def test_keys_with_a_number_for_each_block_lose_those_of_the_layers(tmp_path):
+    keys = {"llama.feed_forward_length": [96, 64, 96], "llama.attention.head_count_kv": [2, 1, 2]}
+    shapes = {"blk.1.attn_k.weight": (16, 64), "blk.1.attn_v.weight": (16, 64)}
+    shapes |= {f"blk.1.ffn_{name}.weight": (64, 64) for name in ("up", "gate", "down")}
+    tensors = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    path = write_model(
+        tmp_path / "a.gguf", metadata=keys, tensors=tensors, dimensions={"L": 3, "D": 64, "F": 96}
+    )
+    file, _ = opened(path)
+    metadata = GGUF.open(pruned(file, Edit(frozenset([0])), tmp_path / "b.gguf")).metadata
+    assert [metadata.integers(key) for key in keys] == [[64, 96], [1, 2]]
+
+
+def test_a_layer_that_changes_nothing_has_no_influence_and_goes_first(tmp_path):
+    path = write_model(tmp_path / "a.gguf", dimensions={"L": 3})
+    file, _ = opened(path)
+    idle = {
+        name: np.zeros(file.tensors[name].shape, np.float32)
+        for name in ("blk.1.attn_output.weight", "blk.1.ffn_down.weight")
+    }
+    _, program = opened(rewritten(file, idle, tmp_path / "b.gguf"))
+    start = CpuBackend(("f16", "f16"), resources()).open
+    scores = block_influence(program, [IDS, IDS[:5]], start)
+    assert scores[1] == pytest.approx(0, abs=1e-7)
+    assert min(scores[0], scores[2]) > 1e-3
+    assert least_influential(scores, 1) == {1}
+
+
+@pytest.mark.parametrize("kind", ["channels", "heads", "experts"])
+def test_units_with_small_columns_and_small_inputs_go_first(kind, tmp_path):
+    path = write_model(tmp_path / "a.gguf", "qwen3moe")
+    file, program = opened(path)
+    cut = cuts(file, program, kind)[0]
+    shape = file.tensors[cut.reader].shape
+    values = np.ones(shape, np.float32)
+    small = (2, ...) if kind == "experts" else (..., slice(2 * cut.each, 3 * cut.each))
+    values[small] = 1e-3
+    smaller, program = opened(rewritten(file, {cut.reader: values}, tmp_path / "b.gguf"))
+    cut = cuts(smaller, program, kind)[0]
+    if cut.units > 2:
+        assert unit_importance(smaller, cut, None).argmin() == 2
+    experts = shape[0] if len(shape) == 3 else 1
+    sums = np.ones((experts, shape[-1]), np.float32)
+    sums[(1, ...) if kind == "experts" else (..., slice(cut.each, 2 * cut.each))] = 1e-12
+    assert unit_importance(smaller, cut, {cut.reader: sums}).argmin() == 1
+
+
+@pytest.mark.parametrize("weights", ["F32", "F16", "Q8_0"])
+def test_as_much_is_left_out_of_every_layer_as_was_asked(weights, tmp_path):
+    size = {"D": 64, "F": 128, "H": 4, "K": 4, "d": 32}
+    path = write_model(tmp_path / "a.gguf", weights=weights, dimensions=size)
+    file, program = opened(path)
+    edit = Chooser(file, program).choose(Wanted(channels=0.25, heads=0.5))
+    keys = GGUF.open(pruned(file, edit, tmp_path / "b.gguf")).metadata
+    names = ("feed_forward_length", "attention.head_count", "attention.head_count_kv")
+    assert [keys.integer(f"llama.{name}") for name in names] == [128 - 32, 2, 2]
+    assert keys.integer("llama.attention.key_length") == 32
+    assert np.isfinite(logits_of(tmp_path / "b.gguf", IDS, "reference")).all()
+
+
+def refusal(file: GGUF, edit: Edit) -> str:
+    with pytest.raises(UsageError) as caught:
+        edited(file, edit)
+    return f"{caught.value.message} | {caught.value.hint}"
+
+
+def test_a_layer_whose_place_makes_it_another_kind_is_refused(tmp_path):
+    file, _ = opened(write_model(tmp_path / "a.gguf", "gemma3"))
+    said = refusal(file, Edit(frozenset([0])))
+    assert said.startswith("layer 5 would become layer 4, which is of another kind | leave out")
+    assert edited(file, Edit(frozenset([5]))).header().file_bytes < file.file_bytes
+
+
+def test_what_would_be_no_model_is_refused_with_the_reason(tmp_path):
+    file, program = opened(write_model(tmp_path / "a.gguf", "grovemoe"))
+    edit = Chooser(file, program).choose(Wanted(experts=0.25))
+    assert "what is left would be no model: the key grovemoe.experts_per_group" in refusal(
+        file, edit
+    )
+
+
+def test_units_that_a_norm_mixes_are_not_left_out(tmp_path):
+    file, program = opened(write_model(tmp_path / "a.gguf", "olmo2"))
+    with pytest.raises(UsageError, match=r"no heads can be left out: layer 0: a norm over all"):
+        Chooser(file, program).choose(Wanted(heads=0.5))
+
+
+def test_parts_of_blocks_are_not_left_out(tmp_path):
+    file, program = opened(write_model(tmp_path / "a.gguf", weights="Q4_K"))
+    with pytest.raises(UsageError, match=r"attn_output.weight would lose parts of its Q4_K blocks"):
+        edited(file, Chooser(file, program).choose(Wanted(heads=0.5))).header()
+
+
+def test_all_layers_cannot_be_left_out(tmp_path):
+    file, program = opened(write_model(tmp_path / "a.gguf"))
+    with pytest.raises(UsageError, match="the model has 2 layers"):
+        Chooser(file, program).choose(Wanted(frozenset([0, 1])))
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path):
+    file, _ = opened(write_model(tmp_path / "a.gguf"))
+    old = tmp_path / "b.gguf"
+    old.write_bytes(b"old")
+
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_edited(edited(file, Edit(frozenset([0]))), old, interrupt)
+    assert old.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gguf", "b.gguf"]
