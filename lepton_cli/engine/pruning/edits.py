@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine.pruning.cuts import Cut
+from lepton_cli.engine.pruning.sparsity import SparseTensors
 from lepton_cli.models.keys import Keys
 from ops.operations.attention import Attention
 from ops.program import Program
@@ -47,10 +48,13 @@ class Edited:
     program: Program
     edit: Edit
     removed: Mapping[str, Removed]
+    sparse: SparseTensors | None = None
 
     @classmethod
-    def of(cls, file: GGUF, program: Program, edit: Edit) -> "Edited":
-        return cls(file, program, edit, edit.removed())
+    def of(
+        cls, file: GGUF, program: Program, edit: Edit, sparse: SparseTensors | None = None
+    ) -> "Edited":
+        return cls(file, program, edit, edit.removed(), sparse)
 
     def header(self) -> Header:
         """Raises UsageError where a row would lose parts of blocks."""
@@ -66,6 +70,10 @@ class Edited:
     def data(self, info: TensorInfo) -> Iterator[memoryview]:
         """The bytes of a tensor of the header."""
         [tensor] = [each for each in self._kept() if self._new_name(each.name) == info.name]
+        if self.sparse is not None and tensor.name in self.sparse.names:
+            assert tensor.name not in self.removed, "its sums are of all columns"
+            yield from self.sparse.data(tensor)
+            return
         yield np.ascontiguousarray(cut_out(tensor, self.removed.get(tensor.name, {}))).data.cast(
             "B"
         )

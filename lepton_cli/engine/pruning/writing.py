@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.pruning.edits import Edit, Edited
+from lepton_cli.engine.pruning.sparsity import SparseTensors
 from ops.files.whole_files import replace_file
 from ops.program import Program, kinds_of_layers
 from quant.errors import LeptonError, ModelFileError, UsageError
@@ -17,10 +18,10 @@ SMALL = 1 << 20  # bytes of a tensor whose values may decide how a model is comp
 CONTEXT = 64  # positions; the programs that are compared depend on it alike
 
 
-def edited(file: GGUF, edit: Edit) -> Edited:
+def edited(file: GGUF, edit: Edit, sparse: SparseTensors | None = None) -> Edited:
     """The file as the edit leaves it, once it is known to be a model. Raises LeptonError."""
     program = loading.build(file, CONTEXT)
-    result = Edited.of(file, program, edit)
+    result = Edited.of(file, program, edit, sparse)
     try:
         left = _built(result)
     except ModelFileError as error:

@@ -8,11 +8,14 @@ import pytest
 from make_gguf import write_model
 from passes import few, ids_of, logits_of, nmse, resources
 
+from lepton_cli.engine.library.sizes import gigabytes
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.pruning.choosing import Chooser, Wanted, least_influential
 from lepton_cli.engine.pruning.cuts import Cut, Cuts, Kind
 from lepton_cli.engine.pruning.edits import Edit
 from lepton_cli.engine.pruning.ranking import block_influence, unit_importance
+from lepton_cli.engine.pruning.sparsity import SparseTensors, Sparsity
+from lepton_cli.engine.pruning.targets import fitted, size_of
 from lepton_cli.engine.pruning.writing import edited, write_edited
 from ops.backend import CpuBackend
 from ops.interface import Step
@@ -206,3 +209,61 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
         write_edited(edited(file, Edit(frozenset([0]))), old, interrupt)
     assert old.read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gguf", "b.gguf"]
+
+
+@pytest.mark.parametrize("by", ["layers", "channels", "heads"])
+def test_as_little_as_possible_is_left_out_for_a_size(by, tmp_path):
+    path = write_model(tmp_path / "a.gguf", dimensions={"L": 6, "F": 512, "H": 8, "K": 8})
+    chooser = Chooser(*opened(path))
+    whole = size_of(chooser, Wanted())
+    least = fitted(chooser, Wanted(), by, round(0.9 * whole), range(6))
+    size = size_of(chooser, least)
+    assert 0.6 * whole < size <= 0.9 * whole
+    assert fitted(chooser, Wanted(), by, whole, range(6)) == Wanted()
+    if by == "layers":
+        assert least.layers == {0}
+
+
+def test_a_size_that_cannot_be_reached_is_refused_with_the_least(tmp_path):
+    chooser = Chooser(*opened(write_model(tmp_path / "a.gguf", dimensions={"L": 3})))
+    with pytest.raises(UsageError) as caught:
+        fitted(chooser, Wanted(), "layers", 1000, range(3))
+    least = GGUF.open(pruned(chooser.file, Edit(frozenset([0, 1])), tmp_path / "b.gguf"))
+    assert f"has {gigabytes(least.file_bytes)} at least" in caught.value.message
+
+
+def test_the_least_weights_become_zeros():
+    rows = np.array([[1, -5, 3, 2, 9, -8, 7, 6]], np.float32)
+    assert Sparsity.of("0.5").rows(rows, None).tolist() == [[0, 0, 0, 0, 9, -8, 7, 6]]
+    assert Sparsity.of("2:4").rows(rows, None).tolist() == [[0, -5, 3, 0, 9, -8, 0, 0]]
+    sums = np.array([100, 0.01, 1, 1, 1, 1, 1, 1], np.float32)
+    assert Sparsity.of("2:4").rows(rows, sums).tolist() == [[1, 0, 3, 0, 9, -8, 0, 0]]
+
+
+@pytest.mark.parametrize("text", ["", "2", "0", "1", "4:2", "2:2", "a:b", "-0.5", "nan"])
+def test_what_is_no_sparsity_is_refused(text):
+    with pytest.raises(UsageError, match="is no sparsity"):
+        Sparsity.of(text)
+
+
+@pytest.mark.parametrize("weights", ["F32", "F16", "BF16"])
+def test_matrices_of_layers_get_zeros_and_nothing_else_changes(weights, tmp_path):
+    file, program = opened(write_model(tmp_path / "a.gguf", "qwen3moe", weights=weights))
+    sparse = SparseTensors(program, Sparsity.of("2:4"), None)
+    path = tmp_path / "b.gguf"
+    write_edited(edited(file, Edit(), sparse), path, lambda _: None)
+    for name, tensor in GGUF.open(path).tensors.items():
+        values = dequantize(tensor.format, tensor.data)
+        if name in sparse.names:
+            assert name.startswith("blk.")
+            assert ((values.reshape(-1, 4) == 0).sum(axis=1) == 2).all()
+        else:
+            assert (tensor.data == file.tensors[name].data).all()
+    assert {"blk.0.ffn_down_exps.weight", "blk.1.attn_q.weight"} < sparse.names
+
+
+def test_quantized_weights_get_no_zeros(tmp_path):
+    file, program = opened(write_model(tmp_path / "a.gguf", weights="Q8_0"))
+    sparse = SparseTensors(program, Sparsity.of("0.5"), None)
+    with pytest.raises(UsageError, match="is Q8_0: its zeros would be rounded"):
+        write_edited(edited(file, Edit(), sparse), tmp_path / "b.gguf", lambda _: None)
