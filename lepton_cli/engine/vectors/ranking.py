@@ -1,12 +1,14 @@
-"""The order of texts by their scores, and scores by the likeness of vectors."""
+"""The order of texts by their scores: a reranker's, or the likeness of vectors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from lepton_cli.engine.embedding.pooling import Rows, Scores
+from lepton_cli.engine.embedding.embeddings import Embeddings
+from lepton_cli.engine.embedding.pooling import Rows, Scores, VectorForm
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.vectors.array_file import Origin, read_array
 from lepton_cli.models.pooling import POOLINGS, Pooling
@@ -21,6 +23,22 @@ class Ranked:
 
     number: int
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Texts by their scores, the best first; `missing`: how many have none, as a vector failed."""
+
+    best: tuple[Ranked, ...]
+    missing: int
+
+    @classmethod
+    def of(cls, scores: Scores, top: int) -> "Ranking":
+        """Of equal scores the first is first; only the `top` best, where it is not 0."""
+        usable = np.flatnonzero(~np.isnan(scores))
+        order = usable[np.argsort(-scores[usable], kind="stable")][: top or None]
+        best = tuple(Ranked(int(n), float(scores[n])) for n in order)
+        return cls(best, len(scores) - len(usable))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +79,39 @@ def open_index(path: Path, texts: int) -> Index:
     return Index(path, rows, origin)
 
 
+def nearest(
+    model: Embeddings,
+    query: str,
+    texts: Sequence[str],
+    index: Index | None,
+    top: int,
+    *,
+    truncate: bool = False,
+    at_once: int | None = None,
+) -> Ranking:
+    """The texts whose vectors are most like the query's: those of the index, or computed.
+
+    For `truncate` and `at_once` see Embeddings.embed. Raises LeptonError.
+    """
+    form = VectorForm(dimensions=index.rows.shape[1] if index else None)
+    wanted = model.embed(query, form, truncate=truncate)[0]
+    rows = index.rows if index else model.embed(texts, truncate=truncate, at_once=at_once)
+    return Ranking.of(similarities(rows, wanted), top)
+
+
+def judged(
+    model: Embeddings,
+    query: str,
+    texts: Sequence[str],
+    top: int,
+    *,
+    truncate: bool = False,
+    at_once: int | None = None,
+) -> Ranking:
+    """The texts that answer the query best, by a reranker. Raises LeptonError."""
+    return Ranking.of(model.rerank(query, texts, truncate=truncate, at_once=at_once), top)
+
+
 def similarities(rows: Rows, vector: Scores) -> Scores:
     """(n, width), (width,) -> (n,): cosines; NaN for rows that have no length."""
     wanted = vector.astype(np.float64)
@@ -71,10 +122,3 @@ def similarities(rows: Rows, vector: Scores) -> Scores:
         with np.errstate(invalid="ignore", divide="ignore"):
             found[start : start + AT_ONCE] = (part * wanted).sum(1) / lengths
     return found
-
-
-def ranked(scores: Scores, top: int = 0) -> list[Ranked]:
-    """The best first, of equal ones the first; only `top` of them, where it is not 0."""
-    usable = np.flatnonzero(~np.isnan(scores))
-    order = usable[np.argsort(-scores[usable], kind="stable")]
-    return [Ranked(int(n), float(scores[n])) for n in order[: top or None]]

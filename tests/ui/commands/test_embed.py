@@ -373,8 +373,9 @@ def test_another_prefix_than_that_of_the_index_is_told(lepton):
 def test_a_text_without_a_vector_is_not_found(lepton):
     Path("lines.txt").write_text(f"the cat\n{'hello ' * 300}\n")
     lepton("embed", "bert", "-f", "lines.txt", "-o", "lines.npy")
-    _, out, _ = lepton("similar", "bert", "cat", "-f", "lines.txt", "--index", "lines.npy")
-    assert len(out.splitlines()) == 1
+    code, out, err = lepton("similar", "bert", "cat", "-f", "lines.txt", "--index", "lines.npy")
+    assert (code, len(out.splitlines())) == (0, 1)
+    assert err == "lepton: note: left out, without a vector in lines.npy: 1 of 2 texts\n"
 
 
 def test_vectors_of_unnormalized_texts_are_compared_by_their_direction(lepton):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from lepton_cli.engine.library.catalogue import resolve
-from lepton_cli.engine.vectors.ranking import ranked
+from lepton_cli.engine.vectors.ranking import judged
 from lepton_cli.ui.arguments.input_rows import named_texts, read_jobs
 from lepton_cli.ui.arguments.options.texts import InputOptions, RankingOptions, TextModelOptions
 from lepton_cli.ui.open_model import open_for_texts
@@ -30,8 +30,12 @@ def rerank_texts(request: RerankRequest) -> None:
         raise UsageError("no query given", f"for example: {example}")
     rows, texts = named_texts(request.texts, example=example)
     with open_for_texts(path, request.model, "rank") as model:
-        truncate = request.model.truncate
-        scores = model.embeddings.rerank(request.query, texts, truncate=truncate, at_once=at_once)
-    print_ranking(
-        ranked(scores, request.ranking.top or 0), rows, texts, jsonl=request.ranking.jsonl
-    )
+        ranking = judged(
+            model.embeddings,
+            request.query,
+            texts,
+            request.ranking.top or 0,
+            truncate=request.model.truncate,
+            at_once=at_once,
+        )
+    print_ranking(ranking.best, rows, texts, jsonl=request.ranking.jsonl)

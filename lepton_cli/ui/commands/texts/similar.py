@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lepton_cli.engine.embedding.pooling import VectorForm
 from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.model import Model
-from lepton_cli.engine.vectors.ranking import Index, open_index, ranked, similarities
+from lepton_cli.engine.vectors.ranking import Index, nearest, open_index
 from lepton_cli.ui.arguments.input_rows import named_texts, read_jobs
 from lepton_cli.ui.arguments.options.texts import (
     IndexOptions,
@@ -46,16 +46,22 @@ def find_similar(request: SimilarRequest) -> None:
     name = request.index.index
     index = None if name is None else open_index(Path(name), len(rows))
     with open_for_texts(path, request.model, index.pooling if index else "file") as model:
-        found, truncate = model.embeddings, request.model.truncate
         if index is not None:
-            index.check(model.identity, model.path, found.embedder.width)
-        before = _prefix(request, index, model)
-        form = VectorForm(dimensions=index.rows.shape[1] if index else None)
-        query = found.embed(before + request.text, form, truncate=truncate)
-        vectors = index.rows if index else found.embed(texts, truncate=truncate, at_once=at_once)
-    top = TOP if request.ranking.top is None else request.ranking.top
-    best = ranked(similarities(vectors, query[0]), top)
-    print_ranking(best, rows, texts, jsonl=request.ranking.jsonl)
+            index.check(model.identity, model.path, model.embeddings.embedder.width)
+        ranking = nearest(
+            model.embeddings,
+            _prefix(request, index, model) + request.text,
+            texts,
+            index,
+            TOP if request.ranking.top is None else request.ranking.top,
+            truncate=request.model.truncate,
+            at_once=at_once,
+        )
+    if ranking.missing:
+        where = f" in {index.path}" if index else ""
+        count = f"{ranking.missing} of {counted(len(texts), 'text')}"
+        note(f"left out, without a vector{where}: {count}")
+    print_ranking(ranking.best, rows, texts, jsonl=request.ranking.jsonl)
 
 
 def _prefix(request: SimilarRequest, index: Index | None, model: Model) -> str:
