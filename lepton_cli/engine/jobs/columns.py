@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from lepton_cli.engine.library.json_values import Plain
@@ -48,6 +48,33 @@ class ColumnText:
         parts = list(self.parts)
         parts[1::2] = [_value(name, row) for name in self.columns]
         return "".join(parts)
+
+
+def check_columns(
+    prompt: ColumnText | None,
+    others: Iterable[ColumnText | None],
+    rows: Iterable[Mapping[str, Plain]],
+    example: str,
+) -> None:
+    """Raises UsageError for a -p without columns, and for a column that no row has."""
+    if prompt is not None and not prompt.columns:
+        raise UsageError("-p has no column", f"write it like -p {example!r}")
+    known = set[str]().union(*rows)
+    texts = [text for text in (prompt, *others) if text is not None]
+    for name in sorted({name for text in texts for name in text.columns}) if known else ():
+        if name not in known:
+            raise missing(name, known)
+
+
+def text_column(
+    columns: Collection[str], names: Iterable[str], never: Collection[str] = ()
+) -> str | None:
+    """The column that is a row's text: one of these names, or else its only one, but for some."""
+    named = next((name for name in names if name in columns), None)
+    if named is not None or len(columns) != 1:
+        return named
+    [only] = columns
+    return None if only in never else only
 
 
 def missing(name: str, known: Iterable[str]) -> UsageError:

@@ -67,29 +67,24 @@ def answer_record(job: Job, outcome: Outcome, seed: int, fingerprint: str) -> Re
     }
 
 
-def code_of(error: LeptonError) -> str:
-    """Our code for the kind of an error."""
-    return next(code for kind, code, _ in CODES if isinstance(error, kind))
-
-
 def error_record(
     job: Job, error: LeptonError, fingerprint: str, reason: FinishReason | None = None
 ) -> Record:
     """`reason`: how the answer ended, if the error is that it does not meet its constraint."""
-    own: Record = {"key": job.key, "fingerprint": fingerprint}
-    if job.ask.shape == "lepton":
-        details: Plain = {"code": code_of(error), "message": error.message, "hint": error.hint}
-        ended: Record = {"error": details, "finish_reason": reason}
-        return {"row": job.row, "id": job.ask.id, **ended, **own}
-    return failed_response(job.ask.id, error, {"row": job.row, "finish_reason": reason, **own})
+    ours: Record = {"finish_reason": reason, "key": job.key, "fingerprint": fingerprint}
+    return failure(job.row, job.ask.id, error, ours, is_request=job.ask.shape != "lepton")
 
 
-def failed_response(custom_id: Plain, error: LeptonError, ours: Record) -> Record:
-    """Of a row in OpenAI's format; `ours` has its key."""
+def failure(row: int, name: Plain, error: LeptonError, ours: Record, *, is_request: bool) -> Record:
+    """Of a row that failed, in OpenAI's form for a request; `ours` are its other fields."""
     code, theirs = next((own, their) for kind, own, their in CODES if isinstance(error, kind))
+    if not is_request:
+        details: Plain = {"code": code, "message": error.message, "hint": error.hint}
+        return {"row": row, "id": name, "error": details, **ours}
     body: Plain = {"error": {"message": error.message, "type": theirs, "param": None, "code": code}}
     status = 500 if theirs == "server_error" else 400
-    return openai_record(custom_id, status, body, {"code": code, "message": error.message}, ours)
+    told: Plain = {"code": code, "message": error.message}
+    return openai_record(name, status, body, told, {"row": row, **ours})
 
 
 def openai_record(custom_id: Plain, status: int, body: Plain, error: Plain, ours: Record) -> Record:

@@ -10,7 +10,7 @@ from lepton_cli.engine.jobs.asking import (
     read_constraint,
     read_text,
 )
-from lepton_cli.engine.jobs.columns import ColumnText, missing
+from lepton_cli.engine.jobs.columns import ColumnText, check_columns, text_column
 from lepton_cli.engine.jobs.openai import requests
 from lepton_cli.engine.jobs.openai.messages import read_messages
 from lepton_cli.engine.jobs.parameters import KNOWN
@@ -47,12 +47,8 @@ class Wording:
 
     def check(self, rows: Iterable[Row]) -> None:
         """Raises UsageError for a column that no row has, and for a prompt without columns."""
-        if self.prompt is not None and not self.prompt.columns:
-            raise UsageError("-p has no column", "write it like -p 'Translate: {text}'")
-        known = set[str]().union(*(row.columns for row in rows))
-        for name in sorted(self.columns) if known else ():
-            if name not in known:
-                raise missing(name, known)
+        columns = (row.columns for row in rows)
+        check_columns(self.prompt, [self.system], columns, "Translate: {text}")
 
     def ask(self, row: Row) -> Ask:
         """The request of a row. Raises LeptonError without a prompt, or for invalid fields."""
@@ -111,7 +107,7 @@ class Wording:
     def _prompt(self, columns: Mapping[str, Plain]) -> str:
         if self.prompt is not None:
             return read_text("the prompt", self.prompt.fill(columns))
-        names = [name for name in PROMPTS if name in columns] or list(columns)
-        if not names or (names[0] not in PROMPTS and (len(names) > 1 or names[0] in NO_PROMPTS)):
+        name = text_column(columns, PROMPTS, NO_PROMPTS)
+        if name is None:
             raise UsageError(f"no column is the prompt; the columns are: {', '.join(columns)}", HOW)
-        return read_text(names[0], columns[names[0]])
+        return read_text(name, columns[name])

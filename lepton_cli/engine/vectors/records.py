@@ -14,7 +14,7 @@ import numpy as np
 
 from lepton_cli.engine.embedding.pooling import Rows
 from lepton_cli.engine.jobs.prose import LineOutput
-from lepton_cli.engine.jobs.records import Record, code_of, failed_response
+from lepton_cli.engine.jobs.records import Record, failure
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.vectors.requests import DIGITS, plain_numbers
 from lepton_cli.engine.vectors.tasks import Task
@@ -37,11 +37,8 @@ def vector_record(
 
 
 def failed_record(task: Task, error: LeptonError, fingerprint: str) -> Record:
-    details: Plain = {"code": code_of(error), "message": error.message, "hint": error.hint}
-    own: Record = {"key": task.key, "fingerprint": fingerprint}
-    if task.encoding:
-        return failed_response(task.id, error, {"row": task.row, **own})
-    return {"row": task.row, "id": task.id, "error": details, **own}
+    ours: Record = {"key": task.key, "fingerprint": fingerprint}
+    return failure(task.row, task.id, error, ours, is_request=task.encoding is not None)
 
 
 def vectors_of(record: Mapping[str, Any]) -> Rows | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from lepton_cli.engine.embedding.pooling import UNIT, VectorForm
 from lepton_cli.engine.jobs.asking import read_text
-from lepton_cli.engine.jobs.columns import ColumnText, missing
+from lepton_cli.engine.jobs.columns import ColumnText, check_columns, text_column
 from lepton_cli.engine.jobs.openai.requests import is_request
 from lepton_cli.engine.jobs.planning import DIGITS, Fingerprint, digest_of
 from lepton_cli.engine.jobs.rows import TEXT, Row, id_of
@@ -15,6 +15,8 @@ from lepton_cli.engine.vectors.requests import EmbeddingRequest, Encoding, Input
 from quant.errors import LeptonError, UsageError
 
 TEXTS = (TEXT, "input", "prompt", "content")  # columns that are the text if there is no template
+
+EXAMPLE = "{title}: {body}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,11 @@ class Recipe:
         columns = row.columns
         if self.text is not None:
             return self.prefix + read_text("the text", self.text.fill(columns))
-        names = [name for name in TEXTS if name in columns] or list(columns)
-        if not names or (names[0] not in TEXTS and len(names) > 1):
-            hint = "name one text, or use -p, like -p '{title}: {body}'"
-            raise UsageError(f"no column is the text; there are {', '.join(columns)}", hint)
-        return self.prefix + read_text(names[0], columns[names[0]])
+        name = text_column(columns, TEXTS)
+        if name is None:
+            hint = f"name one text, or use -p, like -p {EXAMPLE!r}"
+            raise UsageError(f"no column is the text; the columns are: {', '.join(columns)}", hint)
+        return self.prefix + read_text(name, columns[name])
 
     def prefixed(self, given: Input) -> Input:
         """An input of a request with the prefix. Raises UsageError for ids, which take none."""
@@ -83,14 +85,7 @@ class Recipe:
 
     def check(self, rows: Iterable[Row]) -> None:
         """Raises UsageError for a template without columns, or with one that no row has."""
-        if self.text is None:
-            return
-        if not self.text.columns:
-            raise UsageError("-p has no column", "write it like -p '{title}: {body}'")
-        known = set[str]().union(*(row.columns for row in rows))
-        for name in self.text.columns if known else ():
-            if name not in known:
-                raise missing(name, known)
+        check_columns(self.text, [], (row.columns for row in rows), EXAMPLE)
 
 
 @dataclass(frozen=True, slots=True)

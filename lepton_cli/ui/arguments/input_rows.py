@@ -72,4 +72,4 @@ def _bytes(name: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
-        raise UsageError(f"{name}: {error.strerror}", "check the path of INPUT") from error
+        raise UsageError(f"{name}: {error.strerror}", "check its path") from error

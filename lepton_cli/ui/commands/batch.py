@@ -30,17 +30,16 @@ from lepton_cli.ui.arguments.options.model import ModelOptions
 from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.settings import generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
+from lepton_cli.ui.commands.row_run import run_rows
 from lepton_cli.ui.open_model import keep_weights, load_options, open_model
 from lepton_cli.ui.reports.batch_meter import BatchMeter
 from lepton_cli.ui.reports.batch_output import BatchOutput, check_apart, open_results
-from lepton_cli.ui.terminal.interrupt import interrupting
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
 
 if TYPE_CHECKING:
     from lepton_cli.engine.jobs.cluster import ClusterModel
 
-FAILED, INTERRUPTED = 1, 130
 SIMILAR = 0.8  # similarity of a column to a parameter's name that suggests a typing error
 
 
@@ -71,7 +70,7 @@ def answer_rows(request: BatchRequest) -> None:
         _open(request, path) as (model, computing),
     ):
         recipe = replace(_recipe(request, model, wording), arithmetic=computing)
-        code = _answer(model, recipe, rows, results, at_once, retry=request.results.retry_errors)
+        code = _answer(model, recipe, rows, results, at_once)
     if code:
         raise typer.Exit(code)
 
@@ -131,28 +130,15 @@ def _answer(
     rows: Sequence[Row],
     results: BatchOutput,
     at_once: int | None,
-    *,
-    retry: bool,
 ) -> int:
     """The exit code."""
     fingerprint = results.resumed(recipe.fingerprint(model.identity))
     jobs = plan(rows, recipe, fingerprint)
     keys = [job.key for job in jobs]
-    known = results.known(fingerprint, keys)
-    kept = {key: label for key, label in known.items() if not (retry and label.failed)}
+    kept = results.known(fingerprint, keys)
     run = Run(model, recipe, fingerprint, [job for job in jobs if job.key not in kept])
-    meter = BatchMeter(run, len(jobs), len(kept), sum(label.failed for label in kept.values()))
-    try:
-        with interrupting(run.last, run.stop), meter.shown(results.safe) as changed:
-            for _ in run.results(at_once, results.take):
-                changed()
-        if not meter.left:
-            results.complete(keys)
-    finally:
-        meter.print_summary()
-    if meter.left:
-        return INTERRUPTED
-    return FAILED if meter.failed else 0
+    meter = BatchMeter(run, len(jobs), kept.values())
+    return run_rows(run, meter, results, keys, at_once, meter.print_summary)
 
 
 def _recipe(request: BatchRequest, model: "Model | ClusterModel", wording: Wording) -> Recipe:

@@ -3,10 +3,11 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from lepton_cli.engine.jobs.records import Label
 from lepton_cli.engine.jobs.running import Tally, Waiting
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.ui.terminal.notes import note
@@ -23,17 +24,14 @@ class Watched(Protocol):
 
 
 class BatchMeter:
-    """Watches a run; `kept` rows were done by earlier runs, `kept_failed` of them failed.
-
-    `done` is what happens to a row.
-    """
+    """Watches a run; `kept` are the results of earlier runs. `done` is what happens to a row."""
 
     def __init__(
-        self, run: Watched, total: int, kept: int, kept_failed: int, done: str = "answered"
+        self, run: Watched, total: int, kept: Collection[Label] = (), done: str = "answered"
     ) -> None:
         self._done = done
-        self._run, self._total, self._kept = run, total, kept
-        self._kept_failed, self._begin = kept_failed, time.perf_counter()
+        self._run, self._total, self._kept = run, total, len(kept)
+        self._kept_failed, self._begin = sum(each.failed for each in kept), time.perf_counter()
         self._reported: Waiting | None = None
 
     @property

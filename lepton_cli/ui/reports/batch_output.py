@@ -13,7 +13,7 @@ from lepton_cli.engine.jobs.planning import Fingerprint
 from lepton_cli.engine.jobs.prose import LineOutput, MadeOutput
 from lepton_cli.engine.jobs.records import Label, Record, line_of
 from lepton_cli.engine.library.outputs import is_stream, open_stream
-from lepton_cli.ui.arguments.options.batch import ResultOptions
+from lepton_cli.ui.arguments.options.batch import OutputOptions
 from lepton_cli.ui.terminal.output import emit
 from quant.errors import LeptonError, UsageError
 
@@ -35,7 +35,7 @@ class BatchOutput(Protocol):
         """The fingerprint, with the date of the run that is continued."""
 
     def known(self, fingerprint: Fingerprint, keys: Sequence[str]) -> dict[str, Label]:
-        """Earlier results by key. Raises UsageError if the file has results of another batch."""
+        """Earlier results to keep, by key. Raises UsageError if some are of another batch."""
 
     def take(self, job: Numbered, record: Record) -> None: ...
 
@@ -48,7 +48,7 @@ class BatchOutput(Protocol):
 
 @contextmanager
 def open_results(
-    options: ResultOptions, made: MadeOutput | None, taken: Mapping[str, str]
+    options: OutputOptions, made: MadeOutput | None, taken: Mapping[str, str]
 ) -> Iterator[BatchOutput]:
     """The output for -o and --output-template.
 
@@ -123,7 +123,7 @@ class FileOutput:
 
     path: Path
     ledger: Ledger
-    options: ResultOptions
+    options: OutputOptions
     made: MadeOutput | None
 
     def resumed(self, fingerprint: Fingerprint) -> Fingerprint:
@@ -135,7 +135,9 @@ class FileOutput:
         if not self.options.overwrite:
             self.ledger.check(fingerprint, keys)
         labels = {key: place.label for key, place in self.ledger.places.items()}
-        return {key: labels[key] for key in keys if key in labels}
+        known = {key: labels[key] for key in keys if key in labels}
+        retry = self.options.retry_errors
+        return {key: label for key, label in known.items() if not (retry and label.failed)}
 
     def take(self, job: Numbered, record: Record) -> None:
         self.ledger.append(record)
@@ -168,7 +170,7 @@ class FileOutput:
 
 @contextmanager
 def _file(
-    path: Path, options: ResultOptions, made: MadeOutput | None, taken: Mapping[str, str]
+    path: Path, options: OutputOptions, made: MadeOutput | None, taken: Mapping[str, str]
 ) -> Iterator[FileOutput]:
     beside = path if made is None else path.with_name(path.name + RECORDS_SUFFIX)
     check_apart((path, beside), taken, "choose another -o")

@@ -113,7 +113,7 @@ def test_nothing_else_runs_beside_a_suspect_row():
 
 def test_the_bar_says_what_a_cluster_lacks():
     run = SimpleNamespace(tally=Tally(), last=threading.Event())
-    meter = BatchMeter(run, total=2, kept=0, kept_failed=0)
+    meter = BatchMeter(run, total=2)
     assert meter._words() == "rows, 0 t/s"
     run.tally.waiting = Waiting("worker", "dask worker tcp://here:1", 60.0)
     assert meter._words() == "no worker, waiting"

@@ -36,7 +36,7 @@ EscapeFlag = Annotated[
     ),
 ]
 InputFormatFlag = Annotated[
-    InputFormat, _rows("--input-format", help="Format of INPUT; auto: by its suffix.")
+    InputFormat, _rows("--input-format", help="Format of the input; auto: by its suffix.")
 ]
 DelimiterFlag = Annotated[
     str | None,
@@ -51,15 +51,8 @@ JobsFlag = Annotated[
     _rows(
         *("--jobs", "--parallel", "-np"),
         metavar="N|auto",
-        help="Rows answered at the same time; changes only the speed.",
+        help="Rows that run at the same time; changes only the speed.",
     ),
-]
-RetryFlag = Annotated[
-    bool, _results("--retry-errors", help="Answer rows again that failed in an earlier run.")
-]
-OverwriteFlag = Annotated[
-    bool,
-    _results("--overwrite", help="Discard results in OUT that belong to other rows or settings."),
 ]
 
 
@@ -105,7 +98,7 @@ class RowOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class ResultOptions:
+class OutputOptions:
     """Where results are written, and what happens to existing ones."""
 
     output: Annotated[
@@ -114,9 +107,24 @@ class ResultOptions:
             "--output",
             "-o",
             metavar="OUT",
-            help="Output file (JSONL); an existing one is continued; -: stdout.",
+            help="Output file; an existing one is continued; -: stdout.",
         ),
     ] = "-"
+    retry_errors: Annotated[
+        bool, _results("--retry-errors", help="Run rows again that failed in an earlier run.")
+    ] = False
+    overwrite: Annotated[
+        bool,
+        _results(
+            "--overwrite", help="Discard results in OUT that belong to other rows or settings."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResultOptions(OutputOptions):
+    """The results of `lepton batch`."""
+
     output_template: Annotated[
         str | None,
         _results(
@@ -125,5 +133,3 @@ class ResultOptions:
             help="Write text lines instead of JSON, with {id} {row} {text} {reasoning} {error} ...",
         ),
     ] = None
-    retry_errors: RetryFlag = False
-    overwrite: OverwriteFlag = False

@@ -11,8 +11,7 @@ from lepton_cli.ui.arguments.options.batch import (
     EscapeFlag,
     InputFormatFlag,
     JobsFlag,
-    OverwriteFlag,
-    RetryFlag,
+    OutputOptions,
 )
 from lepton_cli.ui.arguments.options.groups import section
 from lepton_cli.ui.arguments.options.model import (
@@ -139,7 +138,7 @@ class PrefixOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class VectorOptions:
+class VectorOptions(OutputOptions):
     """What is made of the texts, and where it is written."""
 
     pooling: Annotated[
@@ -161,15 +160,6 @@ class VectorOptions:
             "[default: all]",
         ),
     ] = None
-    output: Annotated[
-        str,
-        _results(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help="Output file; an existing one is continued; -: stdout.",
-        ),
-    ] = "-"
     format: Annotated[
         VectorFormat,
         _results(
@@ -178,8 +168,6 @@ class VectorOptions:
             "(.npy, .txt, .jsonl).",
         ),
     ] = "auto"
-    retry_errors: RetryFlag = False
-    overwrite: OverwriteFlag = False
 
 
 @dataclass(frozen=True, slots=True)

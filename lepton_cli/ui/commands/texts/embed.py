@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -20,7 +21,6 @@ from lepton_cli.engine.vectors.tasks import Recipe, plan_texts
 from lepton_cli.ui.arguments.adapters import lora_of
 from lepton_cli.ui.arguments.files_read import files_read
 from lepton_cli.ui.arguments.input_rows import column_text, read_jobs, read_texts
-from lepton_cli.ui.arguments.options.batch import ResultOptions
 from lepton_cli.ui.arguments.options.texts import (
     InputOptions,
     PrefixOptions,
@@ -29,14 +29,13 @@ from lepton_cli.ui.arguments.options.texts import (
     VectorOptions,
 )
 from lepton_cli.ui.arguments.prompt import expand_escapes
+from lepton_cli.ui.commands.row_run import run_rows
 from lepton_cli.ui.open_model import open_for_texts
 from lepton_cli.ui.reports.batch_meter import BatchMeter
 from lepton_cli.ui.reports.batch_output import STDOUT, BatchOutput, open_results
-from lepton_cli.ui.terminal.interrupt import interrupting
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
 
-FAILED, INTERRUPTED = 1, 130
 SUFFIXES: dict[str, VectorFormat] = {".npy": "npy", ".txt": "numbers"}
 
 
@@ -55,7 +54,7 @@ class EmbedRequest:
 def embed_texts(request: EmbedRequest) -> None:
     """Raises typer.Exit if texts failed or were left, LeptonError if nothing can be done."""
     path, at_once = resolve(request.name), read_jobs(request.texts.jobs)
-    kind, results = _format(request.vectors), _results(request.vectors)
+    kind = _format(request.vectors)
     example = f"lepton embed {request.name} 'a text', or -f FILE"
     rows = read_texts(request.words, request.texts, example=example)
     text = column_text(request.texts.prompt, "-p", escape=request.texts.escape)
@@ -89,7 +88,7 @@ def embed_texts(request: EmbedRequest) -> None:
         made = _made(kind, model, ArrayOutput(width, origin))
         inputs = [] if request.words else request.texts.file or ["-"]
         taken = files_read(path, lora_of(request.model), inputs)
-        with open_results(results, made, taken) as output:
+        with open_results(request.vectors, made, taken) as output:
             code = _embed(model, recipe, rows, output, at_once, request)
     if code:
         raise typer.Exit(code)
@@ -107,23 +106,11 @@ def _embed(
     fingerprint = recipe.fingerprint(model.identity)
     tasks = plan_texts(rows, recipe, fingerprint)
     keys = [task.key for task in tasks]
-    known, retry = output.known(fingerprint, keys), request.vectors.retry_errors
-    kept = {key: label for key, label in known.items() if not (retry and label.failed)}
+    kept = output.known(fingerprint, keys)
     left = [task for task in tasks if task.key not in kept]
     run = VectorRun(model.embeddings, recipe, fingerprint, left, model.name)
-    failed = sum(label.failed for label in kept.values())
-    meter = BatchMeter(run, len(tasks), len(kept), failed, done="embedded")
-    try:
-        with interrupting(run.last, run.stop), meter.shown(output.safe) as changed:
-            for _ in run.results(at_once, output.take):
-                changed()
-        if not meter.left:
-            output.complete(keys)
-    finally:
-        _tell(meter, run, request)
-    if meter.left:
-        return INTERRUPTED
-    return FAILED if meter.failed else 0
+    meter = BatchMeter(run, len(tasks), kept.values(), done="embedded")
+    return run_rows(run, meter, output, keys, at_once, partial(_tell, meter, run, request))
 
 
 def _tell(meter: BatchMeter, run: VectorRun, request: EmbedRequest) -> None:
@@ -145,12 +132,6 @@ def _format(options: VectorOptions) -> VectorFormat:
         message = "an array has a row for each text, --pooling none gives one for each token"
         raise UsageError(message, "write JSONL, or choose another pooling")
     return kind
-
-
-def _results(options: VectorOptions) -> ResultOptions:
-    return ResultOptions(
-        options.output, None, retry_errors=options.retry_errors, overwrite=options.overwrite
-    )
 
 
 def _made(kind: VectorFormat, model: Model, array: ArrayOutput) -> MadeOutput | None:
