@@ -1,4 +1,12 @@
-"""Formatting of byte sizes and counts."""
+"""Sizes in bytes, as people write and read them; numbers of things."""
+
+import math
+import re
+
+from quant.errors import UsageError
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+SIZE = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>[KMGT]?)(?P<binary>i?)B?", re.I)
 
 
 def gigabytes(size: int) -> str:
@@ -9,3 +17,17 @@ def gigabytes(size: int) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 row`, `2 rows`: for nouns whose plural ends in s."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def bytes_of(text: str) -> int:
+    """Reads 3.5G, 700MB or 1.5GiB. Raises UsageError."""
+    match = SIZE.fullmatch(text.strip())
+    if match is None or (match["binary"] and not match["unit"]):
+        raise UsageError(f"{text!r} is no size", "give a number of bytes like 3.5G, 700M or 1.5GiB")
+    unit = UNITS[match["unit"].upper()]
+    if match["binary"]:
+        unit = 1 << 10 * [*UNITS].index(match["unit"].upper())
+    size = math.floor(float(match["number"]) * unit)
+    if size < 1:
+        raise UsageError(f"{text!r} is no size", "it must be above 0")
+    return size
