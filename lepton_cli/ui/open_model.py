@@ -1,5 +1,7 @@
 """Opens a model with the options of the command line, and prints notes about it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -39,23 +41,26 @@ def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> 
     return model
 
 
+@contextmanager
 def open_for_texts(
     path: Path, options: TextModelOptions, pooling: PoolingChoice | Literal["file"]
-) -> Model:
-    """Opens the model for `lepton embed` and its like; notes go to stderr. Raises LeptonError."""
+) -> Iterator[Model]:
+    """The model for `lepton embed` and its like; notes go to stderr. Raises LeptonError."""
     wanted = LoadOptions(
         backend=options.backend or "auto",
         gpu_layers=gpu_layers(options.gpu_layers),
         threads=options.threads if options.threads > 0 else None,
         ctx=options.ctx_size or None,
         ubatch=options.ubatch_size,
+        weights=round(options.weight_cache * 1e9),
         adapters=lora_of(options),
         pooling=pooling,
     )
     on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
-    model = engine.open_model(path, wanted, on_plan, progress)
-    _tell(model, options)
-    return model
+    with engine.open_model(path, wanted, on_plan, progress) as model:
+        _tell(model, options)
+        yield model
+        keep_weights(model, verbose=options.verbose)
 
 
 def _tell(model: Model, options: ModelOptions | TextModelOptions) -> None:

@@ -45,6 +45,29 @@ def test_a_switch_keeps_nothing(tmp_path):
     assert not any(tmp_path.glob("weights/*"))
 
 
+@pytest.mark.parametrize(
+    ("preset", "words"),
+    [
+        ("bert", ["embed", "a text"]),
+        ("bert", ["similar", "a text", "-f", "lines.txt"]),
+        ("bert-rank", ["rerank", "a text", "-f", "lines.txt"]),
+    ],
+)
+def test_commands_for_texts_keep_weights_and_start_with_them(
+    tmp_path, monkeypatch, capfd, preset, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lines.txt").write_text("hello\n")
+    args = [words[0], str(write_model(tmp_path / "m.gguf", preset)), *words[1:]]
+    assert run([*args, "--weight-cache", "0"]) == 0
+    first = capfd.readouterr().out
+    assert not any(tmp_path.glob("weights/*"))
+    assert run(args) == 0 and capfd.readouterr().out == first
+    assert any(tmp_path.glob("weights/*.weights"))
+    monkeypatch.setattr("ops.cpu.weights.packing.Packing._pack", None)
+    assert run(args) == 0 and capfd.readouterr().out == first
+
+
 def test_a_long_wait_is_told_and_an_interrupt_is_no_failure(tmp_path, monkeypatch, capfd):
     waits = []
 

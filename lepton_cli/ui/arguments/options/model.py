@@ -60,6 +60,15 @@ ContextFlag = Annotated[
         help="Context length in tokens; 0: as the model was trained.",
     ),
 ]
+WeightCacheFlag = Annotated[
+    float,
+    _model(
+        "--weight-cache",
+        metavar="GB",
+        min=0,
+        help="Disk space for packed weights, which make later starts faster; 0: none.",
+    ),
+]
 VerboseFlag = Annotated[
     bool, section("Options")("--verbose", "-v", help="Show details and speed on stderr.")
 ]
@@ -130,15 +139,7 @@ class ModelOptions:
             help="Disk space for the prompt cache, in GB; 0: no cache.",
         ),
     ] = 2.0
-    weight_cache: Annotated[
-        float,
-        _model(
-            "--weight-cache",
-            metavar="GB",
-            min=0,
-            help="Disk space for packed weights, which make later starts faster; 0: none.",
-        ),
-    ] = 8.0
+    weight_cache: WeightCacheFlag = 8.0
     ctx_checkpoints: Annotated[
         int,
         _model(

@@ -21,6 +21,7 @@ from lepton_cli.ui.arguments.options.model import (
     ModelFlag,
     ThreadsFlag,
     VerboseFlag,
+    WeightCacheFlag,
 )
 from lepton_cli.ui.arguments.options.prompt import ONE_WORD, PositionalArguments
 
@@ -82,6 +83,7 @@ class TextModelOptions:
         bool,
         _model("--truncate", help="Cut texts that are longer than the context, and say so."),
     ] = False
+    weight_cache: WeightCacheFlag = 8.0
     lora: LoraFlag = None
     lora_scaled: LoraScaledFlag = None
     verbose: VerboseFlag = False
