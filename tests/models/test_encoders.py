@@ -72,7 +72,7 @@ def test_texts_become_the_ids_that_llama_cpp_reads(shared_data):
     ids = [part.tolist() for part in np.split(recorded["text_ids"], ends[:-1])]
     with lepton_cli.load(path) as model:
         read = model.embeddings.sequences()
-        assert [read.of_text(str(text)) for text in recorded["texts"]] == ids
+        assert [read.of(str(text)) for text in recorded["texts"]] == ids
 
 
 @pytest.fixture(scope="module")
