@@ -13,7 +13,8 @@ from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.pruning.choosing import Chooser, Wanted, least_influential
 from lepton_cli.engine.pruning.cuts import Cut, Cuts, Kind
 from lepton_cli.engine.pruning.edits import Edit
-from lepton_cli.engine.pruning.ranking import block_influence, unit_importance
+from lepton_cli.engine.pruning.prune import Part, Request, numbers_of, prune
+from lepton_cli.engine.pruning.ranking import Open, block_influence, unit_importance
 from lepton_cli.engine.pruning.sparsity import SparseTensors, Sparsity
 from lepton_cli.engine.pruning.targets import fitted, size_of
 from lepton_cli.engine.pruning.writing import edited, write_edited
@@ -36,6 +37,10 @@ ARCHITECTURES = ("llama", "gpt2", "phi3", "qwen3moe", "chameleon", "gpt-oss", "q
 def opened(path: Path) -> tuple[GGUF, Program]:
     file = GGUF.open(path)
     return file, loading.build(file, 64)
+
+
+def open_here() -> Open:
+    return CpuBackend(("f16", "f16"), resources()).open
 
 
 def cuts(file: GGUF, program: Program, kind: Kind) -> list[Cut]:
@@ -90,7 +95,7 @@ def test_left_out_units_are_like_units_that_nobody_reads(architecture, kind, tmp
 def test_a_file_without_layers_computes_what_the_program_without_them_does(architecture, tmp_path):
     file, program = opened(write_model(tmp_path / "a.gguf", architecture, dimensions={"L": 3}))
     path = pruned(file, Edit(frozenset([1])), tmp_path / "b.gguf")
-    runner = CpuBackend(("f16", "f16"), resources()).open(program.without([1]), Limits(16, 16))
+    runner = open_here()(program.without([1]), Limits(16, 16))
     numbers = np.arange(len(IDS), dtype=np.int32)
     want = np.array(runner.run(Step(IDS, numbers, numbers), [SequenceState(runner.pool)]))
     runner.close()
@@ -119,8 +124,7 @@ def test_a_layer_that_changes_nothing_has_no_influence_and_goes_first(tmp_path):
         for name in ("blk.1.attn_output.weight", "blk.1.ffn_down.weight")
     }
     _, program = opened(rewritten(file, idle, tmp_path / "b.gguf"))
-    start = CpuBackend(("f16", "f16"), resources()).open
-    scores = block_influence(program, [IDS, IDS[:5]], start)
+    scores = block_influence(program, [IDS, IDS[:5]], open_here())
     assert scores[1] == pytest.approx(0, abs=1e-7)
     assert min(scores[0], scores[2]) > 1e-3
     assert least_influential(scores, 1) == {1}
@@ -267,3 +271,35 @@ def test_quantized_weights_get_no_zeros(tmp_path):
     sparse = SparseTensors(program, Sparsity.of("0.5"), None)
     with pytest.raises(UsageError, match="is Q8_0: its zeros would be rounded"):
         write_edited(edited(file, Edit(), sparse), tmp_path / "b.gguf", lambda _: None)
+
+
+def test_layers_are_ranked_by_a_text_and_the_report_says_what_left(tmp_path):
+    path = write_model(tmp_path / "a.gguf", dimensions={"L": 4, "F": 128})
+    file = GGUF.open(path)
+    wanted = Wanted(channels=0.5, heads=0.5)
+    found = prune(file, Request(wanted, count=2), [IDS], start=open_here())
+    assert found.influences is not None
+    assert set(found.layers) == {*np.argsort(found.influences)[:2].tolist()}
+    assert found.parts == (Part("channels", 128, 64), Part("heads", 2, 1))
+    write_edited(found.result, tmp_path / "b.gguf", lambda _: None)
+    sizes = [each.stat().st_size for each in (path, tmp_path / "b.gguf")]
+    assert [found.before, found.after] == sizes
+
+
+def test_layers_that_share_what_they_keep_are_not_ranked(tmp_path):
+    file = GGUF.open(write_model(tmp_path / "a.gguf", "gemma4"))
+    with pytest.raises(UsageError, match=r"layer 1 reads what layers before it keep"):
+        prune(file, Request(count=1), [IDS], start=open_here())
+
+
+@pytest.mark.parametrize(
+    "text, layers", [("3", {3}), ("1,3-5", {1, 3, 4, 5}), (" 0 - 1 ", {0, 1}), ("2,2", {2})]
+)
+def test_layers_are_named_by_numbers_and_ranges(text, layers):
+    assert numbers_of(text, 6) == layers
+
+
+@pytest.mark.parametrize("text", ["", "a", "1,", "-1", "6", "3-2", "0-99999999999", "1.5", "²"])
+def test_what_names_no_layers_is_refused(text):
+    with pytest.raises(UsageError, match=r"no list of layers|names no layers"):
+        numbers_of(text, 6)

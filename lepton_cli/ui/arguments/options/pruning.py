@@ -1,0 +1,96 @@
+"""The options of `lepton prune`."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import typer
+
+from lepton_cli.ui.arguments.options.groups import section
+from lepton_cli.ui.arguments.options.prompt import ONE_WORD, PositionalArguments
+
+_what = section("What to leave out")
+_result = section("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class PruneArguments(PositionalArguments):
+    """A model, and the file to write."""
+
+    rest: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[OUT]",
+            help=f"The file to write; without it, only a report. {ONE_WORD.format('file')}",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class PruningOptions:
+    """How much of what is left out."""
+
+    layers: Annotated[
+        int, _what("--layers", metavar="N", min=0, help="Leave out the N least important layers.")
+    ] = 0
+    drop_layers: Annotated[
+        str | None,
+        _what(
+            *("--drop-layers", "--prune-layers"),
+            metavar="L,...",
+            help="Leave out these layers, counted from 0: 20,21 or 20-23.",
+        ),
+    ] = None
+    rank: Annotated[
+        Literal["influence", "kld"],
+        _what(
+            "--rank",
+            help="What makes a layer important: how far it turns what enters it, or the "
+            "divergence of the model without it (slower).",
+        ),
+    ] = "influence"
+    channels: Annotated[
+        float,
+        _what("--channels", metavar="SHARE", help="Of all feed-forward parts, 0 to 1."),
+    ] = 0.0
+    heads: Annotated[
+        float,
+        _what("--heads", metavar="SHARE", help="Of heads of keys and values, with their queries."),
+    ] = 0.0
+    experts: Annotated[
+        float, _what("--experts", metavar="SHARE", help="Of each mixture's experts.")
+    ] = 0.0
+    sparsity: Annotated[
+        str | None,
+        _what(
+            "--sparsity",
+            metavar="SHARE|N:M",
+            help="Zeros in the layers' matrices instead: 0.5, or 2:4 (2 of 4 neighbours stay).",
+        ),
+    ] = None
+    target_size: Annotated[
+        str | None,
+        _what("--target-size", metavar="SIZE", help="As much as makes the file so small: 3.5G."),
+    ] = None
+    by: Annotated[
+        Literal["layers", "channels", "heads", "experts"],
+        _what("--by", help="What --target-size leaves out."),
+    ] = "layers"
+    imatrix: Annotated[
+        str | None,
+        _what(
+            "--imatrix",
+            metavar="FILE",
+            help="Importance of columns (lepton imatrix), for channels, heads, experts and zeros.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class PruneResultOptions:
+    """What becomes of it."""
+
+    dry_run: Annotated[
+        bool, _result("--dry-run", help="Only tell what would be left out, and the size.")
+    ] = False
+    overwrite: Annotated[bool, _result("--overwrite", help="Replace OUT if it exists.")] = False
+    json: Annotated[bool, _result("--json", help="Print one JSON object.")] = False
