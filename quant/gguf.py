@@ -143,6 +143,10 @@ class Tensor:
         return int(np.prod(self.shape, dtype=np.int64))
 
 
+class CutHeaderError(ModelFileError):
+    """The file ends inside its header."""
+
+
 class Stamp(NamedTuple):
     """What the file system tells of a version of a file; times in nanoseconds since 1970."""
 
@@ -187,6 +191,14 @@ class GGUF:
             message = f"{path}: the shards hold {len(file.tensors)} tensors, not {expected}"
             raise ModelFileError(message, "a shard belongs to another model")
         return file
+
+    @staticmethod
+    def check_header(path: Path) -> None:
+        """Raises CutHeaderError for the beginning of a file that has not all of its header.
+
+        Raises ModelFileError when it is damaged or unsupported.
+        """
+        _Reader(path).infos()
 
     def _add(self, reader: "_Reader") -> None:
         for tensor in reader.tensors(len(self.maps)):
@@ -281,8 +293,12 @@ class _Reader:
         if self.alignment <= 0 or self.alignment & (self.alignment - 1):
             raise self._damaged(f"general.alignment is {self.alignment}, not a power of two")
 
+    def infos(self) -> list["_Info"]:
+        """The rest of the header. Raises ModelFileError."""
+        return [self._info() for _ in range(self._tensor_count)]
+
     def tensors(self, shard: int) -> Iterator[Tensor]:
-        infos = [self._info() for _ in range(self._tensor_count)]
+        infos = self.infos()
         start = -(-self._at // self.alignment) * self.alignment
         ends: list[tuple[int, int, str]] = []
         for name, kind, shape, offset in infos:
@@ -422,7 +438,7 @@ class _Reader:
         return at
 
     def _truncated(self, what: str) -> ModelFileError:
-        return self._damaged(f"it ends inside {what}", CUT_SHORT)
+        return CutHeaderError(f"{self.path}: it ends inside {what}", CUT_SHORT)
 
     def _damaged(self, message: str, hint: str | None = None) -> ModelFileError:
         return ModelFileError(f"{self.path}: {message}", hint)

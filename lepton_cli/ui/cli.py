@@ -19,7 +19,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
         ("answers", "run chat batch"),
         ("vectors", "embed rerank similar"),
         ("prompts", "tokenize template"),
-        ("library", "inspect verify diff models"),
+        ("library", "inspect verify diff models pull"),
         ("measuring", "bench"),
         ("machine", "cache"),
         ("sessions", "sessions"),
@@ -28,7 +28,9 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
     for name in names.split()
 }
 # commands that must work even if the config file is invalid
-WITHOUT_CONFIG = ("cache", "diff", "doctor", "inspect", "models", "sessions", "verify", "warmup")
+WITHOUT_CONFIG = (
+    *("cache", "diff", "doctor", "inspect", "models", "pull", "sessions", "verify", "warmup"),
+)
 MODEL_ALONE = ("bench",)  # its results must not depend on other settings of the config file
 
 

@@ -2,17 +2,18 @@
 
 import re
 import shlex
-import shutil
-import sys
 from dataclasses import dataclass
-from pathlib import Path
+from urllib.parse import unquote
 
 USUAL_QUANTIZATIONS = ("q4_k_m", "q8_0")  # the default for a repository, as in llama.cpp
 REPOSITORY = re.compile(r"(?!\.)[\w.-]+/[\w.-]+(?<!\.gguf)(:[\w.-]+)?", re.IGNORECASE)
+REPOSITORY_FILE = re.compile(
+    r"(?!\.)(?P<repo>[\w.-]+/[\w.-]+)/(?P<file>[^:]+\.gguf)", re.IGNORECASE
+)
 HUB = re.compile(
     r"(?:(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:(?://)?)"
     r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<quantization>[\w.-]+))?"
-    r"(?:/(?:(?:blob|resolve|raw|tree)/[^/?#]+)?/?(?P<file>[^?#]*))?(?:[?#].*)?",
+    r"(?:/(?:(?:blob|resolve|raw|tree)/(?P<revision>[^/?#]+))?/?(?P<file>[^?#]*))?(?:[?#].*)?",
     re.IGNORECASE,
 )
 OLLAMA = re.compile(
@@ -36,7 +37,7 @@ def parse_address(text: str) -> Address | None:
     if hub := HUB.fullmatch(text):
         repo, quantization, file = hub["repo"], hub["quantization"] or "", hub["file"] or ""
         name = f"{repo}/{file}" if file else f"{repo}:{quantization}".rstrip(":")
-        return Address(name, f"fetch it first: {download(repo, file, quantization)}")
+        return Address(name, f"fetch it first: {pull_command(repo, file, quantization)}")
     if ollama := OLLAMA.fullmatch(text):
         return Address(ollama["model"], f"fetch it first: ollama pull {ollama['model']}")
     if not ADDRESS.fullmatch(text):
@@ -44,25 +45,19 @@ def parse_address(text: str) -> Address | None:
     kind, _, rest = text.partition("://")
     if kind.lower() == "file":
         return Address(None, f"give the path alone: {shlex.quote(rest)}")
-    if kind.lower() in ("http", "https") and rest.partition("?")[0].lower().endswith(".gguf"):
-        return Address(None, f"fetch it first: curl -LO {shlex.quote(text)}")
+    path = re.split("[?#]", rest)[0]
+    if kind.lower() in ("http", "https") and path.lower().endswith(".gguf"):
+        name = unquote(path.rpartition("/")[2])
+        return Address(name, f"fetch it first: lepton pull {shlex.quote(text)}")
     return Address(None, "a model is a GGUF file on this disk: `lepton models` lists them")
 
 
-def download(repo: str, file: str = "", quantization: str = "") -> str:
-    """The command that downloads the file, or the default quantization, from Hugging Face."""
-    wanted = quantization or USUAL_QUANTIZATIONS[0].upper()
-    what = shlex.quote(file) if file else f"--include '*{wanted}*.gguf'"
-    return f"{_hf()} download {repo} {what}"
+def pull_command(repo: str, file: str = "", quantization: str = "") -> str:
+    """The command that downloads a model from Hugging Face."""
+    name = f"{repo}/{file}" if file else f"{repo}:{quantization}".rstrip(":")
+    return f"lepton pull {shlex.quote(name)}"
 
 
-def _hf() -> str:
-    """The `hf` program as it can be typed here.
-
-    It is installed with Lepton, perhaps into a virtual environment that is not activated.
-    """
-    beside = Path(sys.executable).with_name("hf.exe" if sys.platform == "win32" else "hf")
-    if shutil.which("hf") or not beside.is_file():
-        return "hf"
-    here = Path.cwd()
-    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
+def quantization_pattern(quantization: str) -> re.Pattern[str]:
+    """Finds it in a file's name in lower case: Q4_K is not in Q4_K_M."""
+    return re.compile(rf"(?<![a-z0-9]){re.escape(quantization.lower())}(?![a-z0-9_])")

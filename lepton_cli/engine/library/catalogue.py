@@ -1,7 +1,6 @@
 """Resolves model names to files; the aliases of models.toml."""
 
 import os
-import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -12,8 +11,9 @@ from typing import Any
 from lepton_cli.engine.library.addresses import (
     REPOSITORY,
     USUAL_QUANTIZATIONS,
-    download,
     parse_address,
+    pull_command,
+    quantization_pattern,
 )
 from lepton_cli.engine.library.stores import SHARD, Entry, list_models, shard_paths
 from lepton_cli.engine.library.suggestions import did_you_mean, nearest
@@ -41,13 +41,8 @@ class Alias:
     defaults: Mapping[str, int | float] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
-    def download(self) -> str:
-        """The command that downloads it."""
-        return download(str(self.repo), self.file)
-
-    @property
     def cure(self) -> str:
-        return f"fetch it with: {self.download}"
+        return f"fetch it with: lepton pull {self.name}"
 
 
 def load_aliases(path: Path | None = None) -> dict[str, Alias]:
@@ -98,8 +93,7 @@ def how_to_get(name: str | None = None) -> str:
     if address is not None:
         return address.cure
     if name and REPOSITORY.fullmatch(name):
-        repo, _, quantization = name.partition(":")
-        return f"fetch it with: {download(repo, quantization=quantization)}"
+        return f"fetch it with: {pull_command(name)}"
     return LIST_HINT
 
 
@@ -227,7 +221,7 @@ def _of_repository(name: str, entries: Sequence[Entry]) -> list[Entry]:
     repo, _, quantization = _key(name).partition(":")
     files = [entry for entry in entries if _key(entry.name).startswith(f"{repo}_")]
     for choice in (quantization,) if quantization else USUAL_QUANTIZATIONS:
-        pattern = re.compile(rf"(?<![a-z0-9]){re.escape(choice)}(?![a-z0-9_])")  # Q4_K: not Q4_K_M
+        pattern = quantization_pattern(choice)
         chosen = [entry for entry in files if pattern.search(_key(entry.name), len(repo))]
         if chosen or quantization:
             return chosen

@@ -1,6 +1,7 @@
 """GGUF files in the caches of llama.cpp, Hugging Face, ollama and LM Studio.
 
-Their folders are read and never written; unreadable files are skipped.
+Here their folders are only read (`lepton pull` writes into the first two); unreadable files are
+skipped.
 """
 
 import json
@@ -47,15 +48,18 @@ def list_models() -> list[Entry]:
 
 
 def hugging_face_folder() -> Path:
-    for variable, below in (
-        ("HF_HUB_CACHE", ""),
-        ("HUGGINGFACE_HUB_CACHE", ""),
-        ("HF_HOME", "hub"),
-        ("XDG_CACHE_HOME", "huggingface/hub"),
-    ):
+    for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if os.environ.get(variable):
+            return _expanded(os.environ[variable])
+    return hugging_face_home() / "hub"
+
+
+def hugging_face_home() -> Path:
+    """The folder of its cache and of the user's token."""
+    for variable, below in (("HF_HOME", ""), ("XDG_CACHE_HOME", "huggingface")):
         if os.environ.get(variable):
             return _expanded(os.environ[variable]) / below
-    return home() / ".cache/huggingface/hub"
+    return home() / ".cache/huggingface"
 
 
 def llama_cpp_folder() -> Path:

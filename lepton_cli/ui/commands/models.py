@@ -9,11 +9,12 @@ from lepton_cli.engine.library.known_models import KnownModel, known_models
 from lepton_cli.ui.reports.numbers import columns, size
 from lepton_cli.ui.terminal.output import emit, emit_json
 from lepton_cli.ui.terminal.terminal import width_of
-from lepton_cli.ui.terminal.wrapping import broken, cut, most_cells
+from lepton_cli.ui.terminal.wrapping import cut, most_cells
 
 SCHEMA = "lepton.models.v1"
 GAP = 2  # columns between columns
 MIN_NAME = 12  # columns
+GET_ONE = "to get one: lepton pull NAME\n"
 
 
 def show() -> None:
@@ -57,26 +58,13 @@ def _shown(name: str, names: Sequence[str], room: int | None) -> str:
 
 
 def _catalogue(aliases: Sequence[Alias], width: int | None) -> str:
-    """The catalogue, with download commands if they fit."""
-    rows = [(alias.name, _size(alias.size), alias.download) for alias in aliases]
-    table = columns([("name", "size", "how to get it"), *rows], right=(1,))
-    if width is None or all(most_cells(line) <= width for line in table.splitlines()):
-        return table
-    room = width - _widest(rows, 0) - _widest(rows, 1) - 2 * GAP
-    short = [
-        (name, size, cut(str(alias.repo), room))
-        for (name, size, _), alias in zip(rows, aliases, strict=True)
-    ]
-    table = columns([("name", "size", cut("on huggingface.co", room)), *short], right=(1,))
-    return table + _example([command for *_, command in rows], width)
-
-
-def _example(commands: Sequence[str], width: int) -> str:
-    """An example command in one line: a narrow terminal rejoins its rows when copied."""
-    begin, end = "to get one:", "`lepton chat NAME` shows the command for any other"
-    command = min(commands, key=len)
-    gap = " " if len(f"{begin} {command}") <= width else "\n"
-    return f"{begin}{gap}{command}\n{broken(end, width)}\n"
+    """The catalogue, and how to get a model of it."""
+    rows = [(alias.name, _size(alias.size), str(alias.repo)) for alias in aliases]
+    rows = [("name", "size", "on huggingface.co"), *rows]
+    if width is not None:
+        room = width - _widest(rows, 0) - _widest(rows, 1) - 2 * GAP
+        rows = [(name, size, cut(repo, room)) for name, size, repo in rows]
+    return columns(rows, right=(1,)) + GET_ONE
 
 
 def _widest(rows: Sequence[Sequence[str]], column: int) -> int:

@@ -1,4 +1,4 @@
-"""The commands about the model files of this disk: inspect, verify, diff, models."""
+"""The commands about model files: inspect, verify, diff, models, pull."""
 
 from pathlib import Path
 from typing import Annotated
@@ -101,8 +101,23 @@ def models(
         bool, option("--architectures", help="List the supported model architectures instead.")
     ] = False,
     json: AsJson = False,
+    remove: Annotated[
+        str | None,
+        option(
+            "--remove",
+            metavar="NAME",
+            help="Delete a downloaded model from this disk.",
+            autocompletion=complete_model,
+        ),
+    ] = None,
+    yes: Annotated[bool, option("--yes", "-y", help="Remove without asking.")] = False,
 ) -> None:
     """List the models on this disk, and those that can be downloaded by name."""
+    if remove is not None:
+        from lepton_cli.ui.commands.library.removal import remove_model
+
+        remove_model(remove, yes=yes)
+        return
     if architectures:
         from lepton_cli.ui.commands import architectures as table
 
@@ -111,3 +126,58 @@ def models(
     from lepton_cli.ui.commands import models as view
 
     view.show_json() if json else view.show()
+
+
+@command("pull", epilog=NO_CONFIG_EPILOG)
+def pull(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="A name of the catalogue, user/repo[:QUANT], or a URL."
+        ),
+    ] = None,
+    hf_repo: Annotated[
+        str | None,
+        option(
+            *("--hf-repo", "-hf", "-hfr"),
+            metavar="USER/REPO[:QUANT]",
+            help="A repository on Hugging Face. [default QUANT: Q4_K_M, else the first]",
+        ),
+    ] = None,
+    hf_file: Annotated[
+        str | None, option("--hf-file", "-hff", metavar="FILE", help="The file in it.")
+    ] = None,
+    model_url: Annotated[
+        str | None,
+        option("--model-url", "-mu", metavar="URL", help="The address of a GGUF file."),
+    ] = None,
+    list: Annotated[  # noqa: A002  (parameters are named like their flags)
+        bool, option("--list", help="Only list the models of the repository.")
+    ] = False,
+    mmproj: Annotated[
+        bool, option("--mmproj/--no-mmproj", help="Also take the image projector, if there is one.")
+    ] = True,
+    offline: Annotated[
+        bool, option("--offline", help="Do not use the network: find it on this disk or fail.")
+    ] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", help="Show no progress.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Download a model, and print the path of its file.
+
+    It is checked, stored where Hugging Face's own tools keep it, and found by its name from then
+    on. The same command continues a download that was stopped. HF_TOKEN (or `hf auth login`)
+    gives access to gated models; HF_HOME and HF_HUB_CACHE choose the folder.
+    """
+    from lepton_cli.ui.commands.library.pull import PullRequest, pull_model
+
+    pull_model(
+        PullRequest(
+            *(name, hf_repo, hf_file, model_url),
+            list_only=list,
+            companion=mmproj,
+            offline=offline,
+            quiet=quiet,
+            json=json,
+        )
+    )

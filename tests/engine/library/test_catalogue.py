@@ -172,7 +172,7 @@ def test_the_builtin_model_is_in_the_package(tmp_path, monkeypatch):
 def test_an_alias_that_is_not_here_tells_how_to_fetch_it():
     error = refused("qwen3-0.6b")
     assert "not on this disk" in error.message
-    assert "hf download Qwen/Qwen3-0.6B-GGUF Qwen3-0.6B-Q8_0.gguf" in error.hint
+    assert "lepton pull qwen3-0.6b" in error.hint
 
 
 def test_a_misspelt_alias_names_the_nearest():
@@ -358,7 +358,7 @@ def test_a_repository_and_quantization_name_a_file(home, layout):
     assert resolve("Me/Some-GGUF") == paths["Q4_K_M"]
     paths["Q4_K_M"].unlink()
     assert resolve("Me/Some-GGUF") == paths["Q8_0"]
-    assert "hf download Me/Some-GGUF" in refused("Me/Some-GGUF:Q4_K").hint
+    assert "lepton pull Me/Some-GGUF:Q4_K" in refused("Me/Some-GGUF:Q4_K").hint
 
 
 def test_a_repository_with_one_file_needs_no_quantization(home):
@@ -392,7 +392,7 @@ def test_a_path_to_nothing_is_not_a_repository(tmp_path, monkeypatch):
 
 def test_a_repository_that_is_not_here_tells_how_to_fetch_it():
     error = refused("nobody/nothing-GGUF:Q4_0")
-    assert "hf download nobody/nothing-GGUF --include '*Q4_0*.gguf'" in error.hint
+    assert "lepton pull nobody/nothing-GGUF:Q4_0" in error.hint
 
 
 def test_a_folder_does_not_hide_an_alias_of_the_same_name(tmp_path, monkeypatch):
@@ -448,17 +448,17 @@ def test_a_word_names_a_model_or_is_text(home, tmp_path, word, plainly):
 @pytest.mark.parametrize(
     ("address", "cure"),
     [
-        ("https://huggingface.co/a/b", "hf download a/b --include '*Q4_K_M*.gguf'"),
-        ("https://huggingface.co/a/b/", "hf download a/b --include '*Q4_K_M*.gguf'"),
-        ("huggingface.co/a/b/tree/main", "hf download a/b --include '*Q4_K_M*.gguf'"),
-        ("https://huggingface.co/a/b/blob/main/x y.gguf", "hf download a/b 'x y.gguf'"),
-        ("https://hf.co/a/b/resolve/main/s/x.gguf?download=true", "hf download a/b s/x.gguf"),
-        ("hf.co/a/b:Q8_0", "hf download a/b --include '*Q8_0*.gguf'"),
-        ("hf:a/b", "hf download a/b --include '*Q4_K_M*.gguf'"),
-        ("hf://a/b/x.gguf", "hf download a/b x.gguf"),
+        ("https://huggingface.co/a/b", "lepton pull a/b"),
+        ("https://huggingface.co/a/b/", "lepton pull a/b"),
+        ("huggingface.co/a/b/tree/main", "lepton pull a/b"),
+        ("https://huggingface.co/a/b/blob/main/x y.gguf", "lepton pull 'a/b/x y.gguf'"),
+        ("https://hf.co/a/b/resolve/main/s/x.gguf?download=true", "lepton pull a/b/s/x.gguf"),
+        ("hf.co/a/b:Q8_0", "lepton pull a/b:Q8_0"),
+        ("hf:a/b", "lepton pull a/b"),
+        ("hf://a/b/x.gguf", "lepton pull a/b/x.gguf"),
         ("https://ollama.com/library/qwen3:0.6b", "ollama pull qwen3:0.6b"),
         ("ollama:llama3", "ollama pull llama3"),
-        ("https://x.org/a/m.gguf?x=1&y", "curl -LO 'https://x.org/a/m.gguf?x=1&y'"),
+        ("https://x.org/a/m.gguf?x=1&y", "lepton pull 'https://x.org/a/m.gguf?x=1&y'"),
         ("https://x.org/page", "`lepton models`"),
         ("file:///a/m.gguf", "/a/m.gguf"),
         ("s3://bucket/m.gguf", "`lepton models`"),

@@ -65,7 +65,7 @@ def refusal(capsys, *args: str) -> tuple[str, str]:
         (["ls", "--all"], "ls is not a command", "models"),
         (["ask", "m.gguf", "hi"], "ask is not a command", "run m.gguf hi"),
         (["serve"], "Lepton has no server", "chat"),
-        (["rm", "m.gguf"], "Lepton leaves model files", "models --json"),
+        (["cp", "m.gguf"], "Lepton leaves model files", "models --json"),
         (["notes.txt"], "notes.txt is not a command", "run builtin -f notes.txt"),
     ],
 )
@@ -81,11 +81,10 @@ def test_a_guess_is_answered_with_a_command_that_works(capsys, args, message, co
     [
         (["none.gguf"], "none.gguf: no such file", "`lepton models`"),
         (["models/"], "models is a folder", "no .gguf file"),
-        (["https://hf.co/a/b"], "is an address", "hf download a/b"),
-        (["pull", "a/b:Q8_0"], "does not download", "hf download a/b --include '*Q8_0*.gguf'"),
-        (["pull", "qwen3-0.6b"], "does not download", "hf download Qwen/Qwen3-0.6B-GGUF"),
-        (["pull", "xyzzy"], "does not download", "`lepton models`"),
-        (["download"], "does not download", "`lepton models`"),
+        (["https://hf.co/a/b"], "is an address", "lepton pull a/b"),
+        (["download", "a/b:Q8_0"], "download is not a command", "lepton pull a/b:Q8_0"),
+        (["get"], "get is not a command", "lepton pull"),
+        (["rm", "m"], "removed by an option", "lepton models --remove NAME"),
         (["quantize", "m.gguf"], "does not create model files", "llama-quantize"),
         (["help", "rnu"], "rnu is not a command", "lepton help run"),
         (["help", "qqq"], "qqq is not a command", "lepton --help"),
@@ -129,7 +128,7 @@ def test_a_default_model_is_not_named_in_the_command(capsys, monkeypatch):
 
 
 def test_no_guess_hides_a_command():
-    guessed = {*guesses.OURS, *guesses.LACKING, *guesses.FETCHING.split()}
+    guessed = {*guesses.OURS, *guesses.LACKING}
     assert not guessed & COMMANDS
     assert set(guesses.OURS.values()) <= COMMANDS
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lepton_cli.engine.library.catalogue import how_to_get, names_model, resolve
+from lepton_cli.engine.library.catalogue import names_model, resolve
 from lepton_cli.engine.library.suggestions import nearest
 from lepton_cli.ui.arguments.command import CommandGroup, Line, flags_of, read_line
 from lepton_cli.ui.arguments.config import KnownSettings, default_map
@@ -25,12 +25,12 @@ OURS = {  # our command -> other programs' names for it
         "tokenize": "tokens tokenizer encode",
         "verify": "check checksum validate",
         "doctor": "status diagnose env system",
+        "pull": "download get fetch install add",
         "warmup": "compile",
     }.items()
     for theirs in names.split()
 }
 LIST = "lepton --help lists the commands"
-FETCHING = "pull download get fetch install add"
 LACKING = {  # what Lepton does not do, and what to do instead
     name: (message, cure)
     for message, cure, names in (
@@ -42,7 +42,12 @@ LACKING = {  # what Lepton does not do, and what to do instead
         (
             "Lepton leaves model files where they are",
             "to see where each is: lepton models --json",
-            "rm remove delete uninstall cp copy mv push create",
+            "cp copy mv push create",
+        ),
+        (
+            "a downloaded model is removed by an option of `lepton models`",
+            "type: lepton models --remove NAME",
+            "rm remove delete uninstall",
         ),
         (
             "Lepton does not create model files",
@@ -109,8 +114,6 @@ class Guess:
 
     def _known(self, word: str, rest: Sequence[str], message: str) -> UsageError | None:
         """The error for another program's command, or for a misspelt one."""
-        if word in FETCHING.split():
-            return UsageError("Lepton does not download models", how_to_get(*_words(rest)[:1]))
         if word in LACKING:
             return UsageError(*LACKING[word])
         near = self._near(word)

@@ -1,1 +1,1 @@
-"""The commands about the model files of this disk."""
+"""The commands about model files, on this disk and on the hub."""

@@ -1,0 +1,161 @@
+"""An unfinished download on disk: the bytes that came, and a record of which they are.
+
+`NAME.part` has the bytes at their places, `NAME.part.json` says which are missing. The record never
+claims bytes that are not on disk: the next try loses at most what came after the last record.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ops.files.own_files import open_file
+from ops.files.whole_files import replace_file
+
+PIECE_BYTES = 1 << 26  # of one request
+PART, RECORD = ".part", ".part.json"
+
+
+def part_path(target: Path) -> Path:
+    return target.with_name(target.name + PART)
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """The unfinished downloads in a folder."""
+    return [path for path in folder.glob("*") if path.name.endswith((PART, RECORD))]
+
+
+@dataclass(slots=True)
+class Piece:
+    """Bytes that are still missing: from `begin` on, which grows; `end` None: to the file's end."""
+
+    begin: int
+    end: int | None
+
+    @property
+    def is_whole(self) -> bool:
+        return self.begin == self.end
+
+
+class ClosedError(Exception):
+    """The download was given up: nothing may be written any more."""
+
+
+class PartFile:
+    """The part file of `target`. `write` may be called by several threads.
+
+    `size` None: not known before the end. `validator`: what must be equal for bytes of an earlier
+    try to be of use. Without `resumable` such bytes are dropped. Raises OSError, UsageError.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        size: int | None,
+        validator: str | None,
+        *,
+        resumable: bool = True,
+        piece_bytes: int = PIECE_BYTES,
+    ) -> None:
+        self.target, self.size, self.validator = target, size, validator
+        self.path = part_path(target)
+        self._record = target.with_name(target.name + RECORD)
+        self._lock, self._closed, self._saved = threading.Lock(), False, -1
+        handle = open_file(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._file = os.fdopen(handle, "r+b", buffering=0)
+        missing = self._missing(os.fstat(handle).st_size) if resumable and size else None
+        self.resumed = missing is not None
+        if missing is None:
+            self._file.truncate(0)
+            self._record.unlink(missing_ok=True)
+            missing = [(0, size)]
+        self.pieces = list(_cut(missing, piece_bytes)) if resumable else [Piece(0, size)]
+        self._waiting = list(reversed(self.pieces))
+
+    @property
+    def done(self) -> int:
+        """Bytes that are here."""
+        if self.size is None:
+            return self.pieces[0].begin
+        return self.size - sum((piece.end or 0) - piece.begin for piece in self.pieces)
+
+    def take(self) -> Piece | None:
+        """The next piece to fetch; None if no other is left."""
+        with self._lock:
+            return self._waiting.pop() if self._waiting else None
+
+    def write(self, piece: Piece, data: bytes) -> None:
+        """Adds the next bytes of a piece. Raises ClosedError, OSError."""
+        with self._lock:
+            if self._closed:
+                raise ClosedError
+            rest = memoryview(data)
+            self._file.seek(piece.begin)
+            while rest:
+                count = self._file.write(rest)
+                piece.begin += count
+                rest = rest[count:]
+
+    def restart(self, piece: Piece) -> None:
+        """Forgets the bytes of the only piece: the server sends them all again."""
+        with self._lock:
+            piece.begin = 0
+
+    def save(self) -> None:
+        """Records which bytes are here, once they are on disk."""
+        if self.size is None or self.done == self._saved:
+            return
+        with self._lock:
+            missing = [(piece.begin, piece.end) for piece in self.pieces if not piece.is_whole]
+            self._saved = self.done
+        os.fsync(self._file.fileno())
+        record = {"size": self.size, "validator": self.validator, "missing": missing}
+        with replace_file(self._record) as file:
+            file.write(json.dumps(record).encode())
+
+    def close(self) -> None:
+        """Ends all writing. Bytes that came are kept for the next try."""
+        with self._lock:
+            self._closed = True
+        self._file.close()
+
+    def finish(self) -> None:
+        """Gives the whole file its name, atomically."""
+        if self.size is None:
+            self._file.truncate(self.pieces[0].begin)
+        os.fsync(self._file.fileno())
+        self.close()
+        self.path.replace(self.target)
+        self._record.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Drops all bytes."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+        self._record.unlink(missing_ok=True)
+
+    def _missing(self, here: int) -> list[tuple[int, int | None]] | None:
+        """The record of an earlier try at the same version of the file; None if it is of no use."""
+        try:
+            record: Any = json.loads(self._record.read_bytes())
+            same = record["size"] == self.size and record["validator"] == self.validator
+            missing = [(int(begin), int(end)) for begin, end in record["missing"]]
+        except (OSError, ValueError, KeyError, TypeError):  # none, or damaged
+            return None
+        edges = [edge for span in missing for edge in span]
+        sound = edges == sorted(edges) and all(0 <= edge <= (self.size or 0) for edge in edges)
+        last_is_missing = bool(missing) and missing[-1][1] == self.size
+        written = missing[-1][0] if last_is_missing else self.size or 0
+        return [*missing] if same and sound and here >= written else None
+
+
+def _cut(spans: Iterable[tuple[int, int | None]], most: int) -> Iterable[Piece]:
+    for begin, end in spans:
+        if end is None:
+            yield Piece(begin, None)
+            continue
+        for start in range(begin, end, most):
+            yield Piece(start, min(start + most, end))
