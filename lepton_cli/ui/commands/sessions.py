@@ -15,9 +15,10 @@ from lepton_cli.engine.chat.chats import (
 from lepton_cli.engine.chat.saved import WRITERS, write_chat
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.ui.reports.numbers import columns
+from lepton_cli.ui.terminal.asking import agrees, can_ask
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit, emit_json
-from lepton_cli.ui.terminal.terminal import sanitize, width_of
+from lepton_cli.ui.terminal.terminal import width_of
 from lepton_cli.ui.terminal.wrapping import cut
 from quant.errors import LeptonError, UsageError
 
@@ -66,13 +67,13 @@ def export(name: str, file: str | None, *, force: bool) -> None:
 def remove(names: Sequence[str], *, yes: bool) -> None:
     """Deletes chats after asking; needs whole names. Raises UsageError without a terminal."""
     paths = [_exactly(name) for name in names]
-    if not yes and not _can_ask():
+    if not yes and not can_ask():
         what = f"{len(paths)} chats" if len(paths) > 1 else paths[0].stem
         raise UsageError(
             f"cannot ask whether to delete {what}: no terminal", "--yes deletes without asking"
         )
     for path in paths:
-        if yes or _agrees(path):
+        if yes or agrees(f"delete {path.parent.name}/{path.name}?"):
             path.unlink()
             emit(sys.stdout, f"deleted {path}\n")
 
@@ -84,16 +85,6 @@ def _exactly(name: str) -> Path:
             f"no chat is called {name!r}", f"to delete {path.stem}, type its whole name"
         )
     return path
-
-
-def _can_ask() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def _agrees(path: Path) -> bool:
-    name = sanitize(f"{path.parent.name}/{path.name}")
-    print(f"delete {name}? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _readable() -> Iterator[Chat]:
