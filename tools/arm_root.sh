@@ -18,7 +18,8 @@ project=$(cd "$(dirname "$0")/.." && pwd)
 root=$folder/root
 declare -A processors=([generic]=cortex-a72 [dotprod]=neoverse-n1 [i8mm]=max) # by qemu's names
 suite=bookworm python=3.11
-tests=(tests/ops/test_simd.py tests/ops/test_packing.py tests/ops/test_attention.py
+tests=(tests/ops/test_simd.py tests/ops/weights/test_packing.py
+    tests/ops/operations/test_attention{,_cache,_division}.py
     tests/models/test_same_bytes.py tests/models/test_recorded_models.py)
 [ -z "${LEPTON_ARM_TESTS+set}" ] || read -ra tests <<< "$LEPTON_ARM_TESTS"
 
