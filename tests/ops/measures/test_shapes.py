@@ -3,6 +3,7 @@
 import os
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from passes import resources
 from test_tiles import check, dense, experts
@@ -98,11 +99,29 @@ def test_a_product_in_the_second_shape_gives_the_same_bytes():
     check(of_both("Q8_0"), dense("Q8_0"), (31, 40))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.weekly
 @pytest.mark.parametrize("kind", sorted(TWO_SHAPES))
 def test_both_shapes_give_the_same_bytes(kind):
     both = of_both(kind)
     check(both, dense(kind), (*FEW, *MANY))
     check(both, experts(kind), (*FEW, 90))
     assert f"linear_{kind}{UNPACKED}" in both[1]._addresses
-    assert 0.1 < shapes.gain(both[1], kind) < 10
+
+
+def test_both_shapes_are_measured_by_the_same_product():
+    kernels, product, results = store(), shapes._Product("Q8_0"), []
+    names = [f"linear_Q8_0{shape}" for shape in ("", UNPACKED)]
+    kernels.prepare(names)
+    _, _, y, _ = product._arrays
+    for name in names:
+        y[:] = 0
+        product.run(kernels.address(name))()
+        results.append(y.view(np.float32).copy())
+    assert np.count_nonzero(results[0]) == shapes.ROWS * shapes.TOKENS
+    np.testing.assert_array_equal(*results)
+
+
+def test_the_gain_is_the_ratio_of_the_fastest_runs(monkeypatch):
+    seconds = iter([6.0, 5.0, 3.0, 1.5, 4.0, 2.0] + [9.0, 9.0] * (shapes.ROUNDS - 3))
+    monkeypatch.setattr(shapes, "_seconds", lambda run: next(seconds))
+    assert shapes.gain(store(), "Q8_0") == 2.0
