@@ -303,8 +303,9 @@ def test_a_persons_own_settings_of_numba_change_nothing(monkeypatch):
 @pytest.mark.usefixtures("new_compilers")
 @pytest.mark.skipif(ladder() is not X86, reason="rungs of x86")
 def test_each_rung_has_its_own_code():
-    codes = {rung.name: packed for rung in X86 for _, packed in compile_kernels([SMALL], rung, 1)}
-    assert codes["avx512"] != codes["avx2"] != codes["generic"]
+    rungs = [rung for rung in X86 if rung.name in ("avx512", "avx2", "generic")]
+    codes = [packed for rung in rungs for _, packed in compile_kernels([SMALL], rung, 1)]
+    assert len({*codes}) == 3
 
 
 def test_a_wrong_rung_is_refused(monkeypatch, tmp_path):
