@@ -146,7 +146,7 @@ def expected(path):
 DIVIDED = {"five threads", "chunks of 7", "one token a pass"}
 DIVIDED |= {"four jobs, three threads, chunks of 33"}
 MATRIX = [
-    pytest.param(weights, way, marks=() if usual else pytest.mark.exhaustive)
+    pytest.param(weights, way, marks=() if usual else pytest.mark.weekly)
     for weights in ("F32", "BF16", "Q4_K", "recurrent")
     for way in WAYS
     for usual in [weights not in ("F32", "BF16") or way in DIVIDED]
@@ -159,7 +159,7 @@ def test_the_same_bytes_come_out(path, expected, way):
 
 
 @pytest.mark.parametrize(
-    "kind", ["q8_0", *(pytest.param(n, marks=pytest.mark.exhaustive) for n in ("q5_1", "iq4_nl"))]
+    "kind", ["q8_0", *(pytest.param(n, marks=pytest.mark.weekly) for n in ("q5_1", "iq4_nl"))]
 )
 def test_a_cache_in_few_bits_keeps_the_promise_too(path, kind):
     options = replace(PLAIN, kv=(kind, kind))

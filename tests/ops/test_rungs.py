@@ -132,7 +132,7 @@ def with_rung(name: str, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 LOWER = [  # the best one is what all other tests run on
-    *(pytest.param(name, marks=pytest.mark.exhaustive) for name in NAMES[1:-1]),
+    *(pytest.param(name, marks=pytest.mark.weekly) for name in NAMES[1:-1]),
     *NAMES[1:][-1:],
 ]
 
@@ -143,16 +143,20 @@ def test_intrinsics_mean_the_same_on_every_rung(name):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    "name",
-    [  # each compiles all products, for a minute
-        *(pytest.param(name, marks=pytest.mark.weekly) for name in NAMES[1:-1]),
-        *(pytest.param(name, marks=pytest.mark.exhaustive) for name in NAMES[1:][-1:]),
-    ],
-)
-def test_operators_equal_the_reference_on_every_rung(name):
-    done = with_rung(name, "-m", "pytest", "-k", "linear", "tests/ops/test_operators.py")
+def products_equal_the_reference(rung: str, cases: str) -> None:
+    done = with_rung(rung, "-m", "pytest", "-k", cases, "tests/ops/test_operators.py")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", NAMES[1:][-1:])
+def test_some_products_equal_the_reference_on_the_lowest_rung(name):
+    products_equal_the_reference(name, "test_linear_and_embed and (Q8_0 or Q4_K)")
+
+
+@pytest.mark.weekly  # each compiles all products, for a minute
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_products_equal_the_reference_on_every_rung(name):
+    products_equal_the_reference(name, "linear")
 
 
 def test_a_process_that_compiles_its_own_kernels_does_so_for_the_rung():
@@ -168,9 +172,7 @@ def test_a_process_that_compiles_its_own_kernels_does_so_for_the_rung():
     assert done.stdout == f"[{lowest.features!r}]\n", done.stderr
 
 
-@pytest.mark.parametrize(
-    "name", [NAMES[0], *(pytest.param(name, marks=pytest.mark.exhaustive) for name in NAMES[1:])]
-)
+@pytest.mark.parametrize("name", [NAMES[0], *LOWER])
 def test_the_built_in_model_greets_on_every_rung(name):
     done = with_rung(name, "-m", "lepton_cli", "run", "builtin", "hi", "-n", "3", "--temp", "0")
     assert (done.returncode, done.stdout) == (0, "Hello! I\n"), done.stderr
@@ -188,7 +190,7 @@ def assembly(rung: Rung, kernel: str) -> str:
 
 
 OTHERS = [
-    pytest.param(kernel, marks=pytest.mark.exhaustive) for kernel in ("linear_Q4_0", "linear_Q8_0")
+    pytest.param(kernel, marks=pytest.mark.weekly) for kernel in ("linear_Q4_0", "linear_Q8_0")
 ]
 
 
@@ -197,10 +199,8 @@ def test_arm_kernels_use_the_dot_product(kernel):
     assert re.search(r"\b(sdot|udot|usdot)\s+v\d+\.4s", assembly(DOTPROD, kernel))
 
 
-@pytest.mark.parametrize(
-    "kernel",
-    [pytest.param(each, marks=pytest.mark.exhaustive) for each in ("linear_Q4_0", "linear_Q6_K")],
-)
+@pytest.mark.weekly
+@pytest.mark.parametrize("kernel", ["linear_Q4_0", "linear_Q6_K"])
 def test_several_tokens_are_multiplied_in_pairs_without_calls(kernel):
     """8 pairs of rows by 4 groups of 8 columns are a loop's body, with the scaling of the sums."""
     text = assembly(I8MM, kernel)
@@ -212,7 +212,7 @@ def test_several_tokens_are_multiplied_in_pairs_without_calls(kernel):
     assert "\tfmla\t" in text[first:last] and not re.search(r"\tblr?\t", text[first:last])
 
 
-@pytest.mark.exhaustive
+@pytest.mark.weekly
 def test_products_of_bf16_keep_their_sums_in_registers():
     bodies = re.split(r"^\.L\w+:", assembly(AVX512BF16, "linear_BF16"), flags=re.M)
     tile = 2 * 2 * AVX512BF16.tokens  # panels, chains, tokens
@@ -237,19 +237,15 @@ def tile_steps(text: str) -> Iterator[str]:
             yield told
 
 
-ONE_SCALE, TWO_SCALES = "linear_Q4_K", "expert_linear_Q6_K"
-
-
-@pytest.mark.parametrize(
-    "kernel", [pytest.param(each, marks=pytest.mark.exhaustive) for each in (ONE_SCALE, TWO_SCALES)]
-)
+@pytest.mark.weekly
+@pytest.mark.parametrize("kernel", ["linear_Q4_K", "expert_linear_Q6_K"])  # one scale, and two
 def test_amx_kernels_multiply_tiles_between_the_steps_of_scaling(kernel):
     text = assembly(AMX, kernel)
     assert [text.count(f"\t{word}") for word in ("ldtilecfg", "tilerelease")] == [1, 1]
     assert sorted(tile_steps(text), key=len) == OVERLAPPED
 
 
-@pytest.mark.exhaustive
+@pytest.mark.weekly
 @pytest.mark.parametrize(("kernel", "steps"), [("linear_BF16", 1), ("expert_linear_F16", 3)])
 def test_amx_kernels_of_plain_numbers_keep_their_sums_in_tiles(kernel, steps):
     """Between a load and a store of the sums of 32 or 16 rows there are products alone."""
@@ -268,7 +264,7 @@ def test_amx_kernels_of_plain_numbers_keep_their_sums_in_tiles(kernel, steps):
     ("kernel", "instruction"),
     [
         ("limit_multiply", "tdpbsud"),
-        pytest.param("limit_multiply_bf16", "tdpbf16ps", marks=pytest.mark.exhaustive),
+        pytest.param("limit_multiply_bf16", "tdpbf16ps", marks=pytest.mark.weekly),
     ],
 )
 def test_the_meter_of_amx_multiplies_whole_tiles_without_zeroing_them(kernel, instruction):

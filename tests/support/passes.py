@@ -27,26 +27,13 @@ FEW |= frozenset({"IQ4_XS", "IQ2_XS", "TQ1_0"})
 """Formats of each way of kernels."""
 
 
-SOME = frozenset({"Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q5_K", "IQ4_NL", "MXFP4", "NVFP4", "IQ3_S"})
-"""Those of the exhaustive tests; all others are tested weekly."""
-
-
 def few(kinds: Iterable[str]) -> list[Any]:
-    """Formats as a test's parameters. Those beyond `FEW` are left to the exhaustive or the weekly
-    tests, as each takes seconds to compile."""
-
-    def marks(kind: str) -> list[pytest.MarkDecorator]:
-        if kind in FEW:
-            return []
-        return [pytest.mark.exhaustive if kind in SOME else pytest.mark.weekly]
-
-    return [pytest.param(kind, marks=marks(kind)) for kind in sorted(kinds)]
-
-
-def few_at_length(kinds: Iterable[str]) -> list[Any]:
-    """The same for tests that compile kernels of their own: exhaustive, and weekly beyond `FEW`."""
-    usual, rest = pytest.mark.exhaustive, pytest.mark.weekly
-    return [pytest.param(kind, marks=usual if kind in FEW else rest) for kind in sorted(kinds)]
+    """Formats as a test's parameters. Those beyond `FEW` are left to the weekly tests, as each
+    takes seconds to compile."""
+    return [
+        pytest.param(kind, marks=[] if kind in FEW else pytest.mark.weekly)
+        for kind in sorted(kinds)
+    ]
 
 
 def kernel_folder() -> Path:

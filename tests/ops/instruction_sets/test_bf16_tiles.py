@@ -79,7 +79,7 @@ def test_two_panels_of_half_floats_by_tiles_have_the_bytes_of_the_model(monkeypa
     np.testing.assert_array_equal(totals[:16], tiled_product(rows, x))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.weekly
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_product_by_tiles_has_the_bytes_of_the_model_for_any_number_of_tokens(tiled, kind):
     for columns in COLUMNS:
@@ -93,7 +93,7 @@ def test_a_product_by_tiles_has_the_bytes_of_the_model_for_any_number_of_tokens(
     assert list(tiled.compiled)[-1] == f"linear_{kind}"
 
 
-@pytest.mark.exhaustive
+@pytest.mark.weekly
 def test_more_tokens_than_are_taken_at_once_have_the_same_bytes(tiled):
     table, matrix = weight(V, 64), Linear(weight(300, 64, "F16"))
     program = record(lambda ops: ops.linear(matrix, ops.embed(table)))
@@ -103,7 +103,7 @@ def test_more_tokens_than_are_taken_at_once_have_the_same_bytes(tiled):
         np.testing.assert_array_equal(logits(tiled, program, len(x), threads), want)
 
 
-@pytest.mark.exhaustive
+@pytest.mark.weekly
 @pytest.mark.parametrize("kind", FORMATS)
 def test_experts_have_the_same_bytes_for_any_number_of_tokens(tiled, kind):
     program = record(experts(kind))

@@ -2,7 +2,7 @@
 
 import pytest
 from pair_model import pair_kernels
-from passes import few_at_length, resources
+from passes import resources
 from test_tiles import check, dense, experts
 
 from ops.cpu.formats import quantized_formats
@@ -24,12 +24,13 @@ def test_a_dense_product_by_pairs_gives_the_same_bytes(both):
     assert list(both[1].compiled) == ["linear_Q4_K"]
 
 
-@pytest.mark.exhaustive
+@pytest.mark.weekly
 def test_products_of_experts_by_pairs_give_the_same_bytes(both):
     check(both, experts("Q6_K"), (1, 20))
     assert "gated_expert_linear_Q6_K_silu" in both[1].compiled
 
 
-@pytest.mark.parametrize("kind", few_at_length(quantized_formats()))
+@pytest.mark.weekly
+@pytest.mark.parametrize("kind", sorted(quantized_formats()))
 def test_pairs_give_the_same_bytes_for_every_format(both, kind):
     check(both, dense(kind), COUNTS)

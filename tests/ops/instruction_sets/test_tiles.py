@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from passes import few_at_length, resources
+from passes import resources
 from test_operators import V, weight
 from tile_model import tile_kernels
 
@@ -82,7 +82,7 @@ def test_more_panels_and_tokens_than_are_taken_at_once_give_the_same_bytes(both)
     check(both, dense("Q4_K"), (MOST_ROWS + 33,))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.weekly
 def test_products_of_experts_by_tiles_give_the_same_bytes(both):
     check(both, experts("Q6_K"), (*FEW, 20, 90))
     assert "gated_expert_linear_Q6_K_silu" in both[1].compiled
@@ -92,7 +92,8 @@ def test_any_number_of_threads_gives_the_same_bytes(both):
     check(both, dense("Q4_K"), (33,), threads=(1, 64))
 
 
-@pytest.mark.parametrize("kind", few_at_length(quantized_formats()))
+@pytest.mark.weekly
+@pytest.mark.parametrize("kind", sorted(quantized_formats()))
 def test_tiles_give_the_same_bytes_for_every_format(both, kind):
     check(both, dense(kind), (*FEW, *SOME, *MANY))
 

@@ -99,7 +99,7 @@ def test_chunks_and_threads_do_not_show(window, group):
         np.testing.assert_array_equal(other, results[0])
 
 
-@pytest.mark.exhaustive
+@pytest.mark.weekly
 @pytest.mark.parametrize("window", [None, 100])
 def test_values_that_are_unpacked_for_many_tokens_give_the_same_bytes(window):
     attention, tokens = Attention(Heads(0, 4, 2, 64, 0.2, window)), tokens_of(BLOCK + 40)
