@@ -19,7 +19,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
         ("answers", "run chat batch"),
         ("vectors", "embed rerank similar"),
         ("prompts", "tokenize template"),
-        ("library", "inspect verify diff models pull"),
+        ("library", "inspect verify diff plan models pull"),
         ("measuring", "bench"),
         ("machine", "cache"),
         ("sessions", "sessions"),
@@ -31,7 +31,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
 WITHOUT_CONFIG = (
     *("cache", "diff", "doctor", "inspect", "models", "pull", "sessions", "verify", "warmup"),
 )
-MODEL_ALONE = ("bench",)  # its results must not depend on other settings of the config file
+MODEL_ALONE = ("bench", "plan")  # its results must not depend on other settings of the config file
 
 
 class Commands(Mapping[str, Any]):

@@ -27,7 +27,7 @@ from ops.backend import (
     open_device,
     open_on_both,
 )
-from ops.machine import available_memory, least
+from ops.machine import MemoryLimit, available_memory, least
 from ops.memory_plan import Limits
 from ops.needs import Needs
 from ops.program import Program
@@ -42,6 +42,14 @@ class OpenCard:
 
     device: Device
     use: GpuUse
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The memory to plan with, of the host and of a card (bytes). None: what is free."""
+
+    host: MemoryLimit | None = None
+    card: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +114,7 @@ def prepare(
     resources: Resources,
     on_plan: Callable[[str], None] | None,
     beside: Plan | None = None,
+    room: Room = Room(),
 ) -> Prepared:
     """Chooses, places and plans. Raises LeptonError before anything is loaded.
 
@@ -119,18 +128,19 @@ def prepare(
     if texts is not None and program.sees_whole_runs and options.ctx is None:
         options = replace(options, ctx=min(trained, LONGEST))
     choice = choose(options.backend, options.gpu_layers, find_card)
-    choice, card = open_card(program, trained, options, resources, choice)
+    choice, card = open_card(program, trained, options, resources, choice, room.card)
+    free = room.host or available_memory()
     try:
         parts, headless = find_parts(
             file, options, options.ctx or trained, adapters, on_card=card is not None
         )
         try:
-            plan = plan_rest(file, program, trained, options, card, resources, beside, parts)
+            plan = plan_rest(file, program, trained, options, card, resources, free, beside, parts)
         except OutOfMemoryError:
             if parts is None or "draft-mtp" in options.named_spec_types:
                 raise
             parts, headless = None, "its next-token head does not fit into memory"
-            plan = plan_rest(file, program, trained, options, card, resources, beside)
+            plan = plan_rest(file, program, trained, options, card, resources, free, beside)
         if on_plan:
             on_plan(f"needs {plan}; {plan.free}")
         if plan.context != (options.ctx or trained):  # long-rope factors depend on it
@@ -203,6 +213,7 @@ def open_card(
     options: LoadOptions,
     resources: Resources,
     choice: BackendChoice,
+    room: int | None = None,
 ) -> tuple[BackendChoice, OpenCard | None]:
     """Opens the chosen card if the model fits; otherwise the CPU, unless the user insists.
 
@@ -224,7 +235,7 @@ def open_card(
             raise
         return choice.on_the_cpu(f"{choice.card.name}: {error.message}"), None
     try:
-        free, _ = device.memory()
+        free = device.memory()[0] if room is None else room
         placement = place(needs, options.gpu_layers, options.ctx, trained, free)
         if placement.layers_on_gpu:
             return choice, OpenCard(device, GpuUse(choice.card, free, placement))
@@ -250,11 +261,12 @@ def plan_rest(
     options: LoadOptions,
     card: OpenCard | None,
     resources: Resources,
+    free: MemoryLimit,
     beside: Plan | None,
     parts: Parts | None = None,
 ) -> Plan:
     """Plans the host memory for what is not on the card."""
-    free, placement = available_memory(), card.use.placement if card else None
+    placement = card.use.placement if card else None
     needs = needs_here(program, trained, options, placement, resources, parts)
     needs, end = replace(needs, process=process_needs(file.metadata)), program.most_positions
     if beside is not None:

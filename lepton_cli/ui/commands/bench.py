@@ -1,7 +1,7 @@
 """`lepton bench`: measures and prints results in llama-bench's formats."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import TextIO, cast
@@ -10,14 +10,13 @@ from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.loading.plan import CacheTypes
 from lepton_cli.engine.measure.benchmark import Schedule, Setup, benchmark
 from lepton_cli.engine.measure.workload import Trial
+from lepton_cli.ui.arguments.lists import numbers, words
 from lepton_cli.ui.arguments.options.bench import BenchOptions
 from lepton_cli.ui.open_model import gpu_layers
 from lepton_cli.ui.reports import bench_tables, roofline
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.terminal import sanitize
 from quant.errors import UsageError
-
-MAX_NUMBER = 1 << 31
 
 
 def run_benchmark(name: str, options: BenchOptions) -> None:
@@ -45,15 +44,15 @@ def run_benchmark(name: str, options: BenchOptions) -> None:
 
 def plan(options: BenchOptions) -> Schedule:
     """The schedule of all combinations of options. Raises UsageError."""
-    threads = [None if n < 0 else n for n in _numbers("-t", options.threads, "-1", least=-1)]
+    threads = [None if n < 0 else n for n in numbers("-t", options.threads, "-1", least=-1)]
     if 0 in threads:
         raise UsageError("-t 0", "give the number of threads, or leave it out")
-    types = [_words(given, "f16") for given in (options.cache_type_k, options.cache_type_v)]
+    types = [words(given, "f16") for given in (options.cache_type_k, options.cache_type_v)]
     setups = [
         # Setup checks the types
         Setup(count, ubatch, cast(CacheTypes, kv), options.backend, gpu_layers(layers))
-        for layers in _words(options.gpu_layers, "auto")
-        for ubatch in _numbers("-ub", options.ubatch_size, "512", least=1)
+        for layers in words(options.gpu_layers, "auto")
+        for ubatch in numbers("-ub", options.ubatch_size, "512", least=1)
         for kv in product(*types)
         for count in threads
     ]
@@ -68,31 +67,19 @@ def plan(options: BenchOptions) -> Schedule:
 
 def _trials(options: BenchOptions) -> Iterator[Trial]:
     """The trials in llama-bench's order: for each depth prompts, answers, then both."""
-    prompts = _numbers("-p", options.n_prompt, "512")
-    answers = _numbers("-n", options.n_gen, "128")
+    prompts = numbers("-p", options.n_prompt, "512")
+    answers = numbers("-n", options.n_gen, "128")
     pairs = [_pair(text) for text in options.prompt_gen or ()]
-    for depth in _numbers("-d", options.n_depth, "0"):
+    for depth in numbers("-d", options.n_depth, "0"):
         shapes = [*((n, 0) for n in prompts), *((0, n) for n in answers), *pairs]
         yield from (Trial(prompt, answer, depth) for prompt, answer in shapes if prompt + answer)
 
 
 def _pair(text: str) -> tuple[int, int]:
-    numbers = _numbers("-pg", [text], "")
-    if len(numbers) != 2:
+    pair = numbers("-pg", [text], "")
+    if len(pair) != 2:
         raise UsageError(f"-pg {text!r}", "give two numbers, like -pg 512,128")
-    return numbers[0], numbers[1]
-
-
-def _numbers(flag: str, given: Sequence[str] | None, default: str, least: int = 0) -> list[int]:
-    words = _words(given, default)
-    for word in words:
-        if not word.removeprefix("-").isdecimal() or not least <= int(word) < MAX_NUMBER:
-            raise UsageError(f"{flag} {word!r}", f"give whole numbers from {least}, like 128,512")
-    return [int(word) for word in words]
-
-
-def _words(given: Sequence[str] | None, default: str) -> list[str]:
-    return [word.strip() for text in given or [default] for word in text.split(",")]
+    return pair[0], pair[1]
 
 
 class Progress:

@@ -1,4 +1,4 @@
-"""The commands about model files: inspect, verify, diff, models, pull."""
+"""The commands about model files: inspect, verify, diff, plan, models, pull."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lepton_cli.ui.arguments.completing import complete_model
+from lepton_cli.ui.arguments.options.plan import PlanOptions
 from lepton_cli.ui.arguments.options.prompt import MODEL_HELP
 from lepton_cli.ui.arguments.words import only_model
 from lepton_cli.ui.declarations.declaring import (
@@ -93,6 +94,25 @@ def diff(
     from lepton_cli.ui.commands.library.diff import show
 
     show(first, second, top, json=json)
+
+
+@command("plan", epilog="Several values give several rows: -c 8192,32768 -ctk f16,q8_0")
+def plan(
+    context: typer.Context,
+    options: PlanOptions,
+    file: ModelFile = None,
+    model: ModelName = None,
+    json: AsJson = False,
+) -> None:
+    """Show the memory that a model takes with each context and cache type, and what fits.
+
+    The figures are those that loading uses; the weights are not read. Scratch is what a step
+    computes with; other is the tokenizer and a reserve.
+    """
+    name = only_model(context, file, model)
+    from lepton_cli.ui.commands.library.plan import show
+
+    show(name, options, json=json)
 
 
 @command("models", epilog=NO_CONFIG_EPILOG)
