@@ -20,7 +20,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
         ("vectors", "embed rerank similar"),
         ("prompts", "tokenize template"),
         ("library", "inspect verify diff plan models pull"),
-        ("measuring", "bench"),
+        ("measuring", "bench perplexity"),
         ("machine", "cache"),
         ("sessions", "sessions"),
         ("machine", "warmup doctor"),
@@ -31,7 +31,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
 WITHOUT_CONFIG = (
     *("cache", "diff", "doctor", "inspect", "models", "pull", "sessions", "verify", "warmup"),
 )
-MODEL_ALONE = ("bench", "plan")  # its results must not depend on other settings of the config file
+MODEL_ALONE = ("bench", "plan", "perplexity")  # results that no other setting changes
 
 
 class Commands(Mapping[str, Any]):

@@ -13,6 +13,7 @@ from lepton_cli.engine.loading.plan import LoadOptions, SpecType
 from lepton_cli.engine.model import Model
 from lepton_cli.ui.arguments.adapters import adapters_of, lora_of
 from lepton_cli.ui.arguments.options.chat import ConversationOptions
+from lepton_cli.ui.arguments.options.measuring import RunningOptions
 from lepton_cli.ui.arguments.options.model import ModelOptions
 from lepton_cli.ui.arguments.options.texts import PoolingChoice, TextModelOptions
 from lepton_cli.ui.arguments.text_values import one_text
@@ -63,7 +64,17 @@ def open_for_texts(
         keep_weights(model, verbose=options.verbose)
 
 
-def _tell(model: Model, options: ModelOptions | TextModelOptions) -> None:
+def open_measured(
+    path: Path, wanted: LoadOptions, options: RunningOptions, beside: Model | None = None
+) -> Model:
+    """Opens a model that is measured on a text; notes go to stderr. Raises LeptonError."""
+    on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
+    model = engine.open_model(path, wanted, on_plan, progress, beside)
+    _tell(model, options)
+    return model
+
+
+def _tell(model: Model, options: ModelOptions | TextModelOptions | RunningOptions) -> None:
     """Prints notes about an open model."""
     asked = options.verbose or options.backend == "auto"
     for text in dict.fromkeys((*model.notes, *([model.no_gpu] if asked and model.no_gpu else []))):

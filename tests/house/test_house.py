@@ -56,7 +56,7 @@ ROOMS = {  # of each package, the lower ones first: none imports from one that s
     "lepton_cli.engine": (
         *("events", "library", "text", "sampling", "constraints", "loading", "hub", "files"),
         *("decoding", "embedding", "prefixes", "model", "chat", "jobs", "vectors"),
-        *("measure", "pruning"),
+        *("loss", "measure", "pruning"),
     ),
     "lepton_cli.ui": (
         *("terminal", "arguments", "reports", "open_model", "repl", "commands"),

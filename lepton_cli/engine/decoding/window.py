@@ -73,11 +73,13 @@ class Passes:
     def pool(self) -> BlockPool:
         return self._runner.pool
 
-    def check_causal(self) -> None:
+    def check_causal(
+        self, cure: str = "use lepton run without --candidates, --beams and -md"
+    ) -> None:
         """Raises UsageError where tokens see those behind them: nothing can be appended."""
         if self.whole:
             message = "this model generates by diffusion, one answer at once"
-            raise UsageError(message, "use lepton run without --candidates, --beams and -md")
+            raise UsageError(message, cure)
 
     def check_scales(self, begun_with: int) -> None:
         """Raises UsageError if what sequences keep was computed with other scales."""
@@ -278,17 +280,29 @@ class Window:
         """The logits of every token that no encoder reads, run from an empty window."""
         if self._passes.whole:
             return np.array(self.logits_of_whole(ids, range(len(ids))))
+        first = self._passes.prompts.encoded(ids)
+        return np.concatenate([np.array(part) for part in self.logits_from(first, ids)])
+
+    def logits_from(
+        self, first: int, ids: Sequence[int], interrupt: threading.Event | None = None
+    ) -> Iterator[Logits]:
+        """The logits of ids[first:] in parts, (n, V) each, run from an empty window.
+
+        Each part is valid until the next one. A prompt that an encoder reads ends at `first`.
+        Raises Interrupted, and UsageError where tokens see those behind them.
+        """
+        self._passes.check_causal("use a model that predicts the next token")
         self.owner += 1
-        owner, outputs = self.owner, self._passes.outputs
+        owner, passes, start = self.owner, self._passes, 0
         self._rewind(0)
-        parts = []
-        encoded = before = self._passes.prompts.encoded(ids)
-        for start in range(encoded, len(ids), outputs):
+        while start < len(ids):
             self.check(owner)
-            part = ids[start - before : start + outputs]
-            parts.append(np.array(self._run(part, range(before, len(part)), None)))
-            before = 0
-        return np.concatenate(parts)
+            end = min(len(ids), start + passes.chunk, max(start, first) + passes.outputs)
+            rows = range(max(0, first - start), end - start)
+            logits = self._run(ids[start:end], rows, interrupt)
+            start = end
+            if rows:
+                yield logits
 
     def logits_of_whole(  # (O, V)
         self,

@@ -64,6 +64,7 @@ class LoadOptions:
     spec_types: tuple[SpecType, ...] | Literal["auto"] = ("ngram-simple", "draft-simple")
     """For speculative decoding; auto: also the model's own head if it has one that fits."""
     adapters: tuple[AdapterFile, ...] = ()
+    logits: int = 0  # bytes of logits a pass may give, if LOGIT_ROWS rows take fewer
     pooling: Pooling | Literal["file", "if named"] | None = None
     """For embeddings, as the file says or otherwise; if named: unless it says nothing and can
     generate. None: to generate."""
@@ -237,8 +238,10 @@ def trained_context(file: GGUF) -> int:
     return architecture(file).texts * Keys(file.metadata).positive("context_length")
 
 
-def limits_of(program: Program, context: int, ubatch: int) -> Limits:
+def limits_of(program: Program, context: int, ubatch: int, logits: int = 0) -> Limits:
     """Of a sequence that has to be run in one step, the logits of all tokens may be wanted.
+
+    `logits`: see LoadOptions.
 
     A step of texts whose rows are wanted may hold several; one that has to be run in one step, as
     an encoder's prompt, may be as long as the context.
@@ -250,7 +253,8 @@ def limits_of(program: Program, context: int, ubatch: int) -> Limits:
         tokens = max(ubatch, context) if whole else ubatch
         return Limits(tokens, tokens)
     tokens = min(ubatch, context)
-    return Limits(tokens, tokens if whole else min(LOGIT_ROWS, tokens))
+    rows = max(LOGIT_ROWS, logits // (4 * program.vocabulary))
+    return Limits(tokens, tokens if whole else min(rows, tokens))
 
 
 def plan_memory(

@@ -151,7 +151,7 @@ def prepare(
             card.device.close()
         raise
     most = loading.MAX_CARD_TOKENS if card else options.ubatch
-    limits = loading.limits_of(program, plan.context, min(options.ubatch, most))
+    limits = loading.limits_of(program, plan.context, min(options.ubatch, most), options.logits)
     notes = (longer, plan.note, choice.no_gpu if choice.announce else None, headless)
     shown = tuple(note for note in notes if note)
     opened = program, trained, plan, limits, choice, card, resources, shown
@@ -251,7 +251,7 @@ def open_card(
 
 def options_limits(program: Program, options: LoadOptions, context: int) -> Limits:
     """The limits of the largest step, with the context asked for, or else this one."""
-    return loading.limits_of(program, options.ctx or context, options.ubatch)
+    return loading.limits_of(program, options.ctx or context, options.ubatch, options.logits)
 
 
 def plan_rest(
@@ -300,7 +300,7 @@ def needs_here(
     """The needs of the layers that the CPU computes, or of all parts."""
     limits = options_limits(program, options, trained)
     if placement:
-        limits = loading.limits_of(program, placement.context, options.ubatch)
+        limits = loading.limits_of(program, placement.context, options.ubatch, options.logits)
     name: Literal["cpu", "reference"] = "reference" if options.backend == "reference" else "cpu"
     backend: Backend = backend_of(name, options.kv, resources)
     if parts is not None:

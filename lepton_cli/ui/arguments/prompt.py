@@ -46,7 +46,7 @@ def gather(words: str | None, options: PromptOptions, stdin: TextIO | None) -> s
         parts.append(typed)
     unasked = stdin is not None and not options.no_stdin and "-" not in files and has_end(stdin)
     if unasked or "-" in files:
-        raw = _read(stdin)
+        raw = read_stdin(stdin)
         parts.insert(0, without_newline(decoded(raw, "stdin")))
         if unasked and raw and len(parts) > 1:
             _note_stdin_used(len(raw))
@@ -54,6 +54,22 @@ def gather(words: str | None, options: PromptOptions, stdin: TextIO | None) -> s
     if not prompt:
         raise UsageError("the prompt is empty" if parts else "there is no prompt", HOW)
     return prompt
+
+
+def text_of_file(name: str | None, stdin: TextIO | None, *, example: str) -> str:
+    """The text of a file without its last newline, or of stdin: `-`, or no name. Raises UsageError.
+
+    `example`: a command that has a text.
+    """
+    if name is None and (stdin is None or not has_end(stdin)):
+        raise UsageError("there is no text", f"name its file: {example}")
+    if name in (None, "-"):
+        text, place = without_newline(decoded(read_stdin(stdin), "stdin")), "stdin"
+    else:
+        text, place = read_text(name), name
+    if not text:
+        raise UsageError(f"{place} is empty", f"give a text, for example: {example}")
+    return text
 
 
 def typed_prompt(words: str | None, prompt: str | None, *, escape: bool) -> str | None:
@@ -94,7 +110,7 @@ def has_end(stdin: TextIO) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISREG(mode)
 
 
-def _read(stdin: TextIO | None) -> bytes:
+def read_stdin(stdin: TextIO | None) -> bytes:
     """All of stdin; empty if it is closed."""
     if stdin is None:
         return b""

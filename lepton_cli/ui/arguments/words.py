@@ -18,8 +18,10 @@ from quant.errors import UsageError
 
 BUILTIN = "builtin"
 EXAMPLES = {"run": "hello", "tokenize": "hello", "template": "hello", "batch": "rows.txt"}
+EXAMPLES |= {"perplexity": "text.txt", "imatrix": "text.txt"}
 READERS = {"embed": "an embedding model", "similar": "an embedding model", "rerank": "a reranker"}
 """Commands whose models do not chat: the built-in one is no example for them."""
+READS_FILE = ("batch", "perplexity", "imatrix")  # commands whose text is the name of a file
 
 
 def model_and_text(
@@ -47,7 +49,7 @@ def model_and_texts(
     if model is None:
         raise _no_model(context, texts)
     _refuse_files(context, [model] if named else [], texts)
-    if named and len(texts) < 2 and context.info_name != "batch" and not names_model(model):
+    if named and len(texts) < 2 and context.info_name not in READS_FILE and not names_model(model):
         _refuse_text(context, given, default)
     if not named:
         _check_default(context, model)
@@ -76,7 +78,7 @@ def _first_is_text(context: Any, given: Sequence[str], default: str | None) -> b
             cure = context.meta[LINE].retyped(context.info_name, [rest[0], first])
             raise UsageError(f"the model comes first, before {first!r}", f"type: {cure}")
         return False
-    rows = context.info_name == "batch" and os.path.isfile(first)
+    rows = context.info_name in READS_FILE and os.path.isfile(first)
     unnamed = default is not None or rest or len(first.split()) > 1 or rows
     return bool(unnamed) and not names_model(first)
 
@@ -123,7 +125,9 @@ def _refuse_files(context: Any, model: Sequence[str], texts: Sequence[str]) -> N
     files = list(takewhile(os.path.isfile, texts))
     line, flags = context.meta[LINE], {"-f", "--file"}
     begun = bool(flags & set(line.options))
-    takes = any(flags & set(option.opts) for option in context.command.params)
+    takes = context.info_name not in READS_FILE and any(
+        flags & set(option.opts) for option in context.command.params
+    )
     if takes and files and (begun or len(files) == len(texts) > 1):
         rest = [" ".join(texts[len(files) :])] if len(files) < len(texts) else []
         more = Line([*line.options, *(word for file in files for word in ("-f", file))])
@@ -135,7 +139,7 @@ def _refuse_files(context: Any, model: Sequence[str], texts: Sequence[str]) -> N
 
 def _several_words(context: Any, model: Sequence[str], texts: Sequence[str]) -> UsageError:
     line, command = context.meta[LINE], context.info_name
-    if command == "batch":
+    if command in READS_FILE:
         cure = f"{shlex.join(['cat', *texts])} | {line.retyped(command, [*model, '-'])}"
         return UsageError("there are several input files: put them into one", cure)
     cure = line.retyped(command, [*model, " ".join(texts)])

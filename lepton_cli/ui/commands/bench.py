@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import TextIO, cast
+from typing import cast
 
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.loading.plan import CacheTypes
@@ -14,8 +14,8 @@ from lepton_cli.ui.arguments.lists import numbers, words
 from lepton_cli.ui.arguments.options.bench import BenchOptions
 from lepton_cli.ui.open_model import gpu_layers
 from lepton_cli.ui.reports import bench_tables, roofline
+from lepton_cli.ui.reports.measuring.status_line import StatusLine
 from lepton_cli.ui.terminal.notes import note
-from lepton_cli.ui.terminal.terminal import sanitize
 from quant.errors import UsageError
 
 
@@ -27,7 +27,7 @@ def run_benchmark(name: str, options: BenchOptions) -> None:
         roofline.check(plot)
     if options.profile and options.output == "csv":
         raise UsageError("a profile does not fit into CSV", "use -o md, json or jsonl")
-    progress = Progress(sys.stderr)
+    progress = StatusLine(sys.stderr)
     table = bench_tables.TABLES[options.output](sys.stdout, schedule)
     results, noted = [], set[str]()
     for result in benchmark(path, schedule, progress):
@@ -80,20 +80,3 @@ def _pair(text: str) -> tuple[int, int]:
     if len(pair) != 2:
         raise UsageError(f"-pg {text!r}", "give two numbers, like -pg 512,128")
     return pair[0], pair[1]
-
-
-class Progress:
-    """A status line that is overwritten on a terminal; prints nothing elsewhere."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream, self._shown = stream, stream.isatty()
-
-    def __call__(self, text: str) -> None:
-        if self._shown:
-            self._stream.write(f"\r\x1b[2K{sanitize(text)}")
-            self._stream.flush()
-
-    def clear(self) -> None:
-        if self._shown:
-            self._stream.write("\r\x1b[2K")
-            self._stream.flush()

@@ -1,10 +1,17 @@
-"""The commands that measure a model: bench."""
+"""The commands that measure a model: bench, perplexity."""
 
 import typer
 
 from lepton_cli.ui.arguments.options.bench import BenchOptions
-from lepton_cli.ui.arguments.words import only_model
-from lepton_cli.ui.declarations.declaring import ModelFile, ModelName, command
+from lepton_cli.ui.arguments.options.measuring import (
+    PerplexityModelOptions,
+    PerplexityOutputOptions,
+    StrideOptions,
+    TextFileArguments,
+    WindowOptions,
+)
+from lepton_cli.ui.arguments.words import model_and_text, only_model
+from lepton_cli.ui.declarations.declaring import NO_CONFIG_EPILOG, ModelFile, ModelName, command
 
 
 @command("bench", epilog="Several values give several tests: -p 128,512 -d 0,4096")
@@ -19,3 +26,23 @@ def bench(
     from lepton_cli.ui.commands.bench import run_benchmark
 
     run_benchmark(name, options)
+
+
+@command("perplexity", epilog=NO_CONFIG_EPILOG)
+def perplexity(
+    context: typer.Context,
+    words: TextFileArguments,
+    model: PerplexityModelOptions,
+    text: WindowOptions,
+    stride: StrideOptions,
+    output: PerplexityOutputOptions,
+) -> None:
+    """Measure how well a model predicts a text, as llama-perplexity does.
+
+    The text is cut into windows of -c tokens. Of each the second half is scored, the first
+    is its context. The result is e to the mean loss of the scored tokens: less is better.
+    """
+    name, file = model_and_text(context, words, model.model)
+    from lepton_cli.ui.commands.measuring.perplexity import PerplexityRequest, show_perplexity
+
+    show_perplexity(PerplexityRequest(name, file, model, text, stride, output))

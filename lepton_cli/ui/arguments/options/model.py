@@ -69,6 +69,24 @@ WeightCacheFlag = Annotated[
         help="Disk space for packed weights, which make later starts faster; 0: none.",
     ),
 ]
+CacheTypeKFlag = Annotated[
+    KVType,
+    _model(
+        "--cache-type-k",
+        "-ctk",
+        metavar="TYPE",
+        help=f"Data type of the keys in the KV cache: {', '.join(get_args(KVType))}.",
+    ),
+]
+CacheTypeVFlag = Annotated[
+    KVType,
+    _model(
+        "--cache-type-v",
+        "-ctv",
+        metavar="TYPE",
+        help="Data type of the values in the KV cache: one of those for keys.",
+    ),
+]
 VerboseFlag = Annotated[
     bool, section("Options")("--verbose", "-v", help="Show details and speed on stderr.")
 ]
@@ -101,24 +119,8 @@ class ModelOptions:
     gpu_layers: GpuLayersFlag = "auto"
     threads: ThreadsFlag = -1
     ctx_size: ContextFlag = 0
-    cache_type_k: Annotated[
-        KVType,
-        _model(
-            "--cache-type-k",
-            "-ctk",
-            metavar="TYPE",
-            help=f"Data type of the keys in the KV cache: {', '.join(get_args(KVType))}.",
-        ),
-    ] = "f16"
-    cache_type_v: Annotated[
-        KVType,
-        _model(
-            "--cache-type-v",
-            "-ctv",
-            metavar="TYPE",
-            help="Data type of the values in the KV cache: one of those for keys.",
-        ),
-    ] = "f16"
+    cache_type_k: CacheTypeKFlag = "f16"
+    cache_type_v: CacheTypeVFlag = "f16"
     audit: Annotated[
         str | None,
         section("Options")(

@@ -1,0 +1,1 @@
+"""The commands that measure how well models predict a text."""

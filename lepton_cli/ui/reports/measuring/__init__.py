@@ -1,0 +1,1 @@
+"""Reports of measurements: how far they are, and curves."""
