@@ -19,6 +19,7 @@ from quant.gguf import GGUF, Metadata, Stamp
 
 AdapterKind = Literal["lora", "control vector"]
 CONTROL_VECTOR = "controlvector"  # the architecture of such a file
+PREFIX = "adapter.lora.prompt_prefix"  # as of Jina 3's adapters, one for each task
 OPTIONS = {"lora": "--lora", "control vector": "--control-vector"}
 
 
@@ -38,12 +39,13 @@ class AdapterFile:
 
 @dataclass(frozen=True, slots=True)
 class AdapterState:
-    """An adapter of an open model."""
+    """An adapter of an open model. `prefix`: the text that it wants before each text."""
 
     path: Path
     scale: float
     about: str
     given: float = 1.0  # the scale that it was opened with
+    prefix: str = ""
 
     @property
     def name(self) -> str:
@@ -96,7 +98,8 @@ class BoundAdapters(Adapters):
         super().__init__(base, found)
         self.sources: tuple[Source, ...] = tuple(map(AdapterSource, files, found))
         self._given = [
-            (file.file_bytes, each.scale) for file, each in zip(files, found, strict=True)
+            (file.file_bytes, each.scale, file.metadata.string(PREFIX, ""))
+            for file, each in zip(files, found, strict=True)
         ]
 
     @property
@@ -112,8 +115,8 @@ class BoundAdapters(Adapters):
     @property
     def states(self) -> tuple[AdapterState, ...]:
         return tuple(
-            AdapterState(each.path, each.scale, f"{each.about}, {gigabytes(size)}", scale)
-            for each, (size, scale) in zip(self.used, self._given, strict=True)
+            AdapterState(each.path, each.scale, f"{each.about}, {gigabytes(size)}", scale, prefix)
+            for each, (size, scale, prefix) in zip(self.used, self._given, strict=True)
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from make_adapter import write_lora
 from make_gguf import write_model
 
 import lepton_cli
@@ -155,6 +156,14 @@ def test_prefixes_are_known_by_the_models_name(lepton):
     np.testing.assert_array_equal(vectors(named), vectors(wanted))
     code, _, err = lepton("embed", "bert", "--role", "query", "cat")
     assert code == 2 and "no prefixes are known for" in err and "--prefixes e5, " in err
+
+
+def test_a_prefix_that_an_adapter_wants_is_told(lepton, models):
+    prefix = {"adapter.lora.prompt_prefix": "Represent the query: "}
+    write_lora(Path("query.gguf"), models / "bert.gguf", metadata=prefix)
+    told = "lepton: note: query.gguf wants a text before each: --prefix 'Represent the query: '\n"
+    for flags, err in (((), told), (("--prefix", "Represent the query: "), "")):
+        assert lepton("embed", "bert", "--lora", "query.gguf", *flags, "cat")[::2] == (0, err)
 
 
 # --- continuing, and rows that fail

@@ -1,6 +1,7 @@
 """`lepton embed`: the vectors of texts; an interrupted run can be continued."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -156,6 +157,9 @@ def read_prefix(options: PrefixOptions, model: Model, *, escape: bool) -> str:
     if options.prefix is not None:
         return expand_escapes(options.prefix, "--prefix") if escape else options.prefix
     if options.role is None:
+        for each in model.adapters.states:
+            if each.prefix:
+                note(f"{each.path} wants a text before each: --prefix {shlex.quote(each.prefix)}")
         return ""
     found = prefix_of(options.role, options.prefixes, model.metadata)
     note(f"before each text: {quoted(found)}")
