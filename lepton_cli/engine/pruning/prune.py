@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lepton_cli.engine.library.paths import kernel_folder
 from lepton_cli.engine.loading import plan as loading
@@ -19,8 +18,6 @@ from ops.compiled.kernel_folder import Compiling
 from ops.machine import default_threads
 from quant.errors import UsageError
 from quant.gguf import GGUF
-
-Windows = Sequence[NDArray[np.int32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class Pruned:
 def prune(
     file: GGUF,
     request: Request,
-    windows: Windows,
+    windows: Sequence[Sequence[int]],
     sums: SquareSums | None = None,
     start: Open | None = None,
 ) -> Pruned:

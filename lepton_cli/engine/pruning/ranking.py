@@ -1,6 +1,6 @@
 """How much each layer, channel, head and expert does, so that the least are left out."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ STEP = 32  # tokens: what enters every layer stands side by side, for each of th
 ROWS = 4096  # of a matrix that are read at a time
 
 
-def block_influence(program: Program, windows: Iterable[NDArray[np.int32]], start: Open) -> Scores:
+def block_influence(program: Program, windows: Iterable[Sequence[int]], start: Open) -> Scores:
     """How far each layer turns what enters it: 1 - cosine, the mean over all tokens of a text.
 
     (Men et al. 2024.) Not of a program with an `entangled_layer`. Raises LeptonError.
@@ -35,7 +35,7 @@ def block_influence(program: Program, windows: Iterable[NDArray[np.int32]], star
         for window in windows:
             state = SequenceState(runner.pool)
             for begin in range(0, len(window), STEP):
-                part = window[begin : begin + STEP]
+                part = np.array(window[begin : begin + STEP], np.int32)
                 numbers = np.arange(len(part), dtype=np.int32)
                 rows = np.asarray(runner.run(Step(part, numbers + begin, numbers), [state]))
                 x = rows.reshape(len(part), len(crossings), -1).astype(np.float64)

@@ -3,26 +3,10 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-import typer
-
 from lepton_cli.ui.arguments.options.groups import section
-from lepton_cli.ui.arguments.options.prompt import ONE_WORD, PositionalArguments
 
 _what = section("What to leave out")
 _result = section("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class PruneArguments(PositionalArguments):
-    """A model, and the file to write."""
-
-    rest: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[OUT]",
-            help=f"The file to write; without it, only a report. {ONE_WORD.format('file')}",
-        ),
-    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +24,6 @@ class PruningOptions:
             help="Leave out these layers, counted from 0: 20,21 or 20-23.",
         ),
     ] = None
-    rank: Annotated[
-        Literal["influence", "kld"],
-        _what(
-            "--rank",
-            help="What makes a layer important: how far it turns what enters it, or the "
-            "divergence of the model without it (slower).",
-        ),
-    ] = "influence"
     channels: Annotated[
         float,
         _what("--channels", metavar="SHARE", help="Of all feed-forward parts, 0 to 1."),
@@ -75,14 +51,6 @@ class PruningOptions:
         Literal["layers", "channels", "heads", "experts"],
         _what("--by", help="What --target-size leaves out."),
     ] = "layers"
-    imatrix: Annotated[
-        str | None,
-        _what(
-            "--imatrix",
-            metavar="FILE",
-            help="Importance of columns (lepton imatrix), for channels, heads, experts and zeros.",
-        ),
-    ] = None
 
 
 @dataclass(frozen=True, slots=True)

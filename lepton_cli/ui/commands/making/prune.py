@@ -1,0 +1,142 @@
+"""`lepton prune`: what is left out of a model, the file without it, and what that costs."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.library.sizes import bytes_of
+from lepton_cli.engine.pruning.choosing import Wanted
+from lepton_cli.engine.pruning.prune import Pruned, Request, numbers_of, open_on_cpu, prune
+from lepton_cli.engine.pruning.sparsity import Sparsity
+from lepton_cli.engine.pruning.writing import write_edited
+from lepton_cli.models.keys import Keys
+from lepton_cli.ui.arguments.options.measuring import RunningOptions, WindowOptions
+from lepton_cli.ui.arguments.options.pruning import PruneResultOptions, PruningOptions
+from lepton_cli.ui.commands.measuring.reading import windowed
+from lepton_cli.ui.reports.compile_notes import CompileNotes
+from lepton_cli.ui.reports.numbers import columns, size
+from lepton_cli.ui.reports.progress import ByteProgress
+from lepton_cli.ui.terminal.output import emit, emit_json
+from quant.errors import UsageError
+from quant.gguf import GGUF
+
+SCHEMA = "lepton.prune.v1"
+RANKED = 16  # windows of the text: more hardly change the order of the layers
+
+
+@dataclass(frozen=True, slots=True)
+class PruneRequest:
+    """The command line's request: `name` of the model, `out` to write, options."""
+
+    name: str
+    out: Path | None
+    what: PruningOptions
+    text: WindowOptions
+    running: RunningOptions
+    result: PruneResultOptions
+
+
+def prune_model(request: PruneRequest) -> None:
+    """Raises LeptonError."""
+    path = resolve(request.name)
+    out = _checked_out(path, request)
+    file = GGUF.open(path)
+    wanted = _request(file, request.what)
+    windows = _windows(path, request) if wanted.ranks_layers else []
+    progress = CompileNotes(verbose=request.running.verbose)
+    threads = request.running.threads
+    start = open_on_cpu(threads if threads > 0 else None, progress)
+    found = prune(file, wanted, windows, None, start)
+    if out is not None and not request.result.dry_run:
+        _write(found, out)
+    if request.result.json:
+        emit_json(sys.stdout, _plain(path, out, found))
+    else:
+        emit(sys.stdout, "".join(f"{line}\n" for line in _lines(found)))
+
+
+def _request(file: GGUF, what: PruningOptions) -> Request:
+    layers = Keys(file.metadata).layers()
+    dropped = frozenset() if what.drop_layers is None else numbers_of(what.drop_layers, layers)
+    shares = {"channels": what.channels, "heads": what.heads, "experts": what.experts}
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise UsageError(f"--{name} is {share:g}", "give a share from 0 to 1, like 0.25")
+    wanted = Wanted(dropped, what.channels, what.heads, what.experts)
+    zeros = None if what.sparsity is None else Sparsity.of(what.sparsity)
+    if zeros is not None and any(shares.values()):
+        message = "--sparsity and a share of channels, heads or experts are both given"
+        raise UsageError(message, "prune first, then make the result sparse")
+    most = None if what.target_size is None else bytes_of(what.target_size)
+    if not (dropped or what.layers or any(shares.values()) or zeros or most):
+        message = "nothing is said of what to leave out"
+        raise UsageError(message, "for example: --layers 4, --channels 0.25 or --target-size 3G")
+    return Request(wanted, what.layers, most, what.by, zeros)
+
+
+def _checked_out(path: Path, request: PruneRequest) -> Path | None:
+    """The file to write. Raises UsageError if it is there, or is the model itself."""
+    out = request.out
+    if out is None:
+        return None
+    if out.exists() and out.samefile(path):
+        raise UsageError(f"{out} is the model itself", "name another file to write")
+    if out.exists() and not request.result.overwrite:
+        raise UsageError(f"{out} exists", "use --overwrite to replace it, or name another file")
+    return out
+
+
+def _windows(path: Path, request: PruneRequest) -> list[tuple[int, ...]]:
+    if request.text.file is None:
+        message = "layers are ranked by a text, and none is given"
+        raise UsageError(message, "give one like those the model is for: -f text.txt")
+    text = windowed(path, f"lepton prune {request.name}", None, request.text)
+    return [window.ids for window in text.windows[:RANKED]]
+
+
+def _write(found: Pruned, out: Path) -> None:
+    with ByteProgress(f"writing {out.name}") as progress:
+        done = 0
+
+        def count(written: int) -> None:
+            nonlocal done
+            done += written
+            progress(done, found.after)
+
+        try:
+            write_edited(found.result, out, count)
+        except OSError as error:
+            raise UsageError(
+                f"cannot write {out}: {error.strerror}", "free room, or name another place"
+            ) from error
+
+
+def _lines(found: Pruned) -> Iterator[str]:
+    rows = [("", "before", "after")]
+    rows.append(("file", size(found.before), size(found.after)))
+    program = found.result.program
+    if found.layers:
+        rows.append(("layers", str(program.layers), str(program.layers - len(found.layers))))
+    rows += [(part.kind, str(part.before), str(part.after)) for part in found.parts]
+    yield columns(rows, right=(1, 2)).rstrip("\n")
+    if found.layers:
+        yield f"left out: layers {', '.join(map(str, found.layers))}"
+    if found.influences is not None:
+        shown = enumerate(found.influences)
+        yield "influence of each layer: " + ", ".join(f"{n} {value:.4f}" for n, value in shown)
+
+
+def _plain(path: Path, out: Path | None, found: Pruned) -> dict[str, Plain]:
+    return {
+        "schema": SCHEMA,
+        "model": str(path),
+        "out": None if out is None else str(out),
+        "bytes_before": found.before,
+        "bytes_after": found.after,
+        "layers_left_out": list(found.layers),
+        "parts": [asdict(part) for part in found.parts],
+        "influences": None if found.influences is None else list(found.influences),
+    }

@@ -1,0 +1,95 @@
+"""`lepton prune` as a person types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from make_gguf import write_model
+
+from lepton_cli.__main__ import run
+from quant.gguf import GGUF
+
+TEXT = "The quick brown fox jumps over the lazy dog. " * 20
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    return write_model(tmp_path / "a.gguf", dimensions={"L": 3, "F": 128})
+
+
+@pytest.fixture
+def prune(model, tmp_path, capsys):
+    """Runs `lepton prune MODEL OUT ARGS`: the exit code, stdout, stderr."""
+
+    def call(*args: str, out: str | None = "b.gguf") -> tuple[int, str, str]:
+        words = [] if out is None else [str(tmp_path / out)]
+        code = run(["prune", str(model), *words, *args])
+        return (code, *capsys.readouterr())
+
+    return call
+
+
+def test_what_leaves_is_told_and_the_rest_is_written(prune, tmp_path):
+    (tmp_path / "text.txt").write_text(TEXT)
+    text = ("-f", str(tmp_path / "text.txt"), "-c", "32")
+    code, out, err = prune("--layers", "1", "--channels", "0.5", "--json", *text)
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    keys = GGUF.open(tmp_path / "b.gguf").metadata
+    assert keys.integer("llama.block_count") == 2
+    assert keys.integer("llama.feed_forward_length") == 64
+    assert told["bytes_after"] == (tmp_path / "b.gguf").stat().st_size < told["bytes_before"]
+    assert told["layers_left_out"] == [min(range(3), key=told["influences"].__getitem__)]
+    assert told["parts"] == [{"kind": "channels", "before": 128, "after": 64}]
+
+
+def test_without_a_file_to_write_there_is_only_a_report(prune, tmp_path):
+    code, out, _ = prune("--drop-layers", "1", out=None)
+    assert code == 0
+    layers, left_out = out.splitlines()[-2:]
+    assert (layers.split(), left_out) == (["layers", "3", "2"], "left out: layers 1")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.gguf"]
+    assert prune("--drop-layers", "1", "--dry-run")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.gguf"]
+
+
+def test_a_file_is_replaced_only_if_that_is_asked_for(prune, tmp_path):
+    old = tmp_path / "b.gguf"
+    old.write_bytes(b"old")
+    code, _, err = prune("--drop-layers", "0")
+    assert (code, old.read_bytes()) == (2, b"old")
+    assert "exists" in err and "--overwrite" in err
+    assert prune("--drop-layers", "0", "--overwrite")[0] == 0
+    assert GGUF.open(old).metadata.integer("llama.block_count") == 2
+
+
+def test_the_model_itself_is_never_written(prune, model):
+    before = model.read_bytes()
+    code, _, err = prune("--drop-layers", "0", "--overwrite", out=model.name)
+    assert (code, model.read_bytes()) == (2, before)
+    assert "is the model itself" in err
+
+
+@pytest.mark.parametrize(
+    "args, said",
+    [
+        ((), "nothing is said of what to leave out"),
+        (("--layers", "1"), "layers are ranked by a text, and none is given"),
+        (("--target-size", "1G"), "layers are ranked by a text, and none is given"),
+        (("--channels", "1"), "--channels is 1"),
+        (("--heads", "nan"), "--heads is nan"),
+        (("--drop-layers", "3"), "'3' names no layers of the model"),
+        (("--drop-layers", "0-2"), "the model has 3 layers"),
+        (("--experts", "0.5"), "no experts can be left out"),
+        (("--sparsity", "3:2"), "'3:2' is no sparsity"),
+        (("--sparsity", "0.5", "--channels", "0.5"), "are both given"),
+        (("--target-size", "5", "--by", "heads"), "at least, not 0.0 MB"),
+        (("--target-size", "much"), "'much' is no size"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line_with_a_cure(prune, tmp_path, args, said):
+    code, out, err = prune(*args)
+    assert (code, out) == (2, "")
+    error, hint = err.splitlines()
+    assert said in error and hint.startswith("lepton: hint: ")
+    assert not (tmp_path / "b.gguf").exists()
