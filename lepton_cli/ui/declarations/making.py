@@ -1,4 +1,4 @@
-"""The commands that make model files of others: prune."""
+"""The commands that make model files of others: prune, split, merge."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +9,13 @@ from lepton_cli.ui.arguments.completing import complete_model
 from lepton_cli.ui.arguments.options.measuring import RunningOptions, WindowOptions
 from lepton_cli.ui.arguments.options.prompt import MODEL_HELP
 from lepton_cli.ui.arguments.options.pruning import PruneResultOptions, PruningOptions
-from lepton_cli.ui.declarations.declaring import NO_CONFIG_EPILOG, command
+from lepton_cli.ui.declarations.declaring import NO_CONFIG_EPILOG, AsJson, command, option
 
 Source = Annotated[
     str, typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=complete_model)
 ]
+OutFile = Annotated[Path, typer.Argument(metavar="OUT", help="The file to be written.")]
+DryRun = Annotated[bool, option("--dry-run", help="Only say what would be written.")]
 
 
 @command("prune", epilog=NO_CONFIG_EPILOG)
@@ -37,3 +39,50 @@ def prune(
     from lepton_cli.ui.commands.making.prune import PruneRequest, prune_model
 
     prune_model(PruneRequest(model, out, what, text, running, result))
+
+
+@command("split", epilog=NO_CONFIG_EPILOG)
+def split(
+    model: Source,
+    prefix: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="How the names of the files begin."),
+    ],
+    split_max_size: Annotated[
+        str | None,
+        option("--split-max-size", metavar="N(M|G)", help="Most bytes of tensors in a file."),
+    ] = None,
+    split_max_tensors: Annotated[
+        int | None,
+        option(
+            "--split-max-tensors",
+            metavar="N",
+            min=1,
+            help="Most tensors in a file. [default: 128]",
+        ),
+    ] = None,
+    no_tensor_first_split: Annotated[
+        bool, option("--no-tensor-first-split", help="The first file has the keys alone.")
+    ] = False,
+    dry_run: DryRun = False,
+    json: AsJson = False,
+) -> None:
+    """Split a model into several files, as llama-gguf-split does.
+
+    Every command takes the first file for the whole model. All files appear, or none.
+    """
+    from lepton_cli.ui.commands.making.shards import SplitRequest, split
+
+    split(
+        SplitRequest(
+            model, prefix, split_max_size, split_max_tensors, no_tensor_first_split, dry_run, json
+        )
+    )
+
+
+@command("merge", epilog=NO_CONFIG_EPILOG)
+def merge(model: Source, out: OutFile, dry_run: DryRun = False, json: AsJson = False) -> None:
+    """Merge a split model into one file. MODEL is its first part."""
+    from lepton_cli.ui.commands.making.shards import merge
+
+    merge(model, out, dry_run=dry_run, json=json)

@@ -52,7 +52,7 @@ LACKING = {  # what Lepton does not do, and what to do instead
         (
             "Lepton does not create model files",
             "llama.cpp's llama-quantize and convert_hf_to_gguf.py do; to see one: lepton inspect",
-            "quantize quant convert import export merge finetune train",
+            "quantize quant convert import export finetune train",
         ),
     )
     for name in names.split()

@@ -1,0 +1,83 @@
+"""Writes GGUF files that are complete or not there at all; asks for the room before."""
+
+import shlex
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from lepton_cli.engine.files.pieces import Progress, no_progress
+from lepton_cli.engine.library.sizes import gigabytes
+from ops.files.own_files import named_file
+from ops.files.whole_files import replace_file
+from quant.errors import LeptonError, UsageError
+from quant.gguf import Tensor
+from quant.gguf_writer import Header, Piece, TensorInfo, write
+
+COPIED = 1 << 26  # bytes that are copied at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file to be written. `data` gives a tensor's bytes, in as many pieces as it likes."""
+
+    path: Path
+    header: Header
+    data: Callable[[TensorInfo], Iterable[Piece]]
+
+
+def info_of(tensor: Tensor) -> TensorInfo:
+    return TensorInfo(tensor.name, tensor.format, tensor.shape)
+
+
+def copied(tensor: Tensor) -> Iterator[Piece]:
+    """The tensor's bytes as they are."""
+    flat = memoryview(tensor.data.reshape(-1).data)
+    for start in range(0, len(flat), COPIED):
+        yield flat[start : start + COPIED]
+
+
+def check_outputs(outputs: Sequence[Output]) -> None:
+    """Raises UsageError for a file that exists or cannot be made, LeptonError for lack of room."""
+    for output in outputs:
+        if named_file(output.path).exists():
+            hint = f"choose another name, or remove it first: rm {shlex.quote(str(output.path))}"
+            raise UsageError(f"{output.path} exists", hint)
+    for folder in {output.path.parent for output in outputs}:
+        if not folder.is_dir():
+            raise UsageError(f"the folder {folder} does not exist", f"make it: mkdir -p {folder}")
+        needed = sum(out.header.file_bytes for out in outputs if out.path.parent == folder)
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            message = f"{gigabytes(needed)} are to be written, and the disk of {folder} has"
+            hint = "free some of it, or write to another disk"
+            raise LeptonError(f"{message} {gigabytes(free)} free", hint)
+
+
+def write_outputs(outputs: Sequence[Output], progress: Progress = no_progress) -> None:
+    """Writes all files; the first gets its name last, so that it never lacks the others.
+
+    Raises what `check_outputs` does, and LeptonError if writing fails: no file is there then.
+    """
+    check_outputs(outputs)
+    whole, done = sum(output.header.file_bytes for output in outputs), 0
+
+    def counted(output: Output, info: TensorInfo) -> Iterator[Piece]:
+        nonlocal done
+        for piece in output.data(info):
+            yield piece
+            done += len(piece)
+            progress(done, whole)
+
+    with ExitStack() as drafts:  # they get their names in reverse order
+        for output in outputs:
+            try:
+                file = drafts.enter_context(replace_file(output.path))
+                write(file, output.header, partial(counted, output))
+            except OSError as error:
+                message = f"cannot write {output.path}: {error.strerror}"
+                raise LeptonError(
+                    message, "nothing is left of it; the source is as it was"
+                ) from error
