@@ -15,7 +15,6 @@ from lepton_cli.engine.vectors.requests import EmbeddingRequest, Encoding, Input
 from quant.errors import LeptonError, UsageError
 
 TEXTS = (TEXT, "input", "prompt", "content")  # columns that are the text if there is no template
-
 EXAMPLE = "{title}: {body}"
 
 
@@ -70,11 +69,9 @@ class Recipe:
 
     def form_of(self, request: EmbeddingRequest) -> VectorForm:
         """With the request's own number of dimensions, if it names one."""
-        return (
-            self.form
-            if request.dimensions is None
-            else replace(self.form, dimensions=request.dimensions)
-        )
+        if request.dimensions is None:
+            return self.form
+        return replace(self.form, dimensions=request.dimensions)
 
     def named_text_of(self, row: Row) -> str:
         """The text of a row that cannot be left out. Raises UsageError, which names the row."""
