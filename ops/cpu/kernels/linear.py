@@ -26,6 +26,7 @@ from ops.cpu.kernels.simd.operations import (
     first_panel,
     load_rows,
     multiply,
+    prefetch_panels,
     second_panel,
     store_rows,
 )
@@ -33,6 +34,7 @@ from ops.cpu.kernels.simd.operations import load_f32 as load_floats
 from ops.cpu.kernels.simd.tiles import load_tile
 from ops.cpu.layout import (
     ACTIVATION_BYTES,
+    LINE,
     PANEL_ROWS,
     PARTS_AT_ONCE,
     TOTAL_BYTES,
@@ -40,9 +42,9 @@ from ops.cpu.layout import (
 )
 
 MANY = 32  # rows, for which it may pay to unpack weights once
-ONE_BY_ONE = 2  # rows that take longer as a tile that is filled up
 
 tokens_at_once = TOKENS.size
+fetch_line = prefetch_panels(LINE)
 
 
 @device
@@ -220,11 +222,12 @@ def whole_panels(panel, matrices, access):
 
 
 def _totalled(tile, parts, matrices, access):
-    """add(op, scratch, part, count, first, t, last): adds `count` unpacked parts, from `part` on,
-    times rows t .. last - 1 to their totals; finish(op, expert, p, w, first, t, last, scratch)
-    writes the results.
+    """add(op, scratch, part, count, first, t, last, ahead, share): adds `count` unpacked parts,
+    from `part` on, times rows t .. last - 1 to their totals; finish(op, expert, p, w, first, t,
+    last, scratch) writes the results.
 
-    The scratch holds the unpacked parts, then the totals of the rows from `first` on.
+    The scratch holds the unpacked parts, then the totals of the rows from `first` on. Each tile
+    prefetches `share` bytes of each panel, from `ahead` on; `add` returns where it ended.
     """
     add_parts, write, strided, size = parts.add, matrices.finish, tile.strided, tile.size
     starts, ends = addresses(access, tile)
@@ -234,11 +237,15 @@ def _totalled(tile, parts, matrices, access):
         return strided(scratch + UNPACKED_BYTES + TOTAL_BYTES * n, TOTAL_BYTES)
 
     @inlined
-    def add(op, scratch, part, count, first, t, last):
+    def add(op, scratch, part, count, first, t, last, ahead, share):
         offset = part * ACTIVATION_BYTES
         for row in range(t, last, size()):
+            for line in range(0, share, LINE):
+                fetch_line(ahead, line)
+            ahead = ahead + share
             x, place = starts(op, row, last), totals(scratch, row - first)
             add_parts(scratch, count, x, offset, place, part == 0)
+        return ahead
 
     @inlined
     def finish(op, expert, p, w, first, t, last, scratch):
@@ -250,65 +257,66 @@ def _totalled(tile, parts, matrices, access):
 
 
 def _unpacked(parts, matrices, access):
-    """run(op, expert, p, w, first, last, scratch): some parts are unpacked at a time, and
-    multiplied by all tiles of rows, of which there are enough for one.
+    """run(op, expert, p, next_p, first, last, scratch): some parts are unpacked at a time, and
+    multiplied by all tiles of rows, which meanwhile prefetch the parts that follow.
+
+    There are enough rows for one tile.
     """
-    unpack = parts.unpack
+    unpack, weights = parts.unpack, matrices.weights
     add, finish = _totalled(TOKENS, parts, matrices, access)
     add_fewer, finish_fewer = _totalled(FEWER_TOKENS, parts, matrices, access)
 
     @device
-    def run(op, expert, p, w, first, last, scratch):
+    def run(op, expert, p, next_p, first, last, scratch):
+        w, next_w = weights(op, expert, p), weights(op, expert, next_p)
         middle = first + whole_tiles(last - first) * tokens_at_once()
         parts = load_i64(op, operand.COLUMNS) // 32
+        part_bytes = load_i64(op, operand.PANEL_BYTES) // parts
+        tiles = parts_of(last - first, tokens_at_once())
+        share = parts_of(PARTS_AT_ONCE * part_bytes, LINE * tiles) * LINE
         unpacked = pair(scratch, scratch + NEXT_PANEL)
         for part in range(0, parts, PARTS_AT_ONCE):
-            count = min(PARTS_AT_ONCE, parts - part)
+            count, after = min(PARTS_AT_ONCE, parts - part), part + PARTS_AT_ONCE
+            ahead = w + after * part_bytes if after < parts else next_w + 0
             unpack(w, part, part + count, unpacked)
-            add(op, scratch, part, count, first, first, middle)
-            add_fewer(op, scratch, part, count, first, middle, last)
+            ahead = add(op, scratch, part, count, first, first, middle, ahead, share)
+            add_fewer(op, scratch, part, count, first, middle, last, ahead, share)
         finish(op, expert, p, w, first, first, middle, scratch)
         finish_fewer(op, expert, p, w, first, middle, last, scratch)
 
     return run
 
 
-def in_parts(parts, matrices, access):
-    """As `whole_panels`, but parts are unpacked once for all tiles of rows."""
-    weights, tiles = matrices.weights, _unpacked(parts, matrices, access)
-    few, one = (_tiled(tile, parts.panel, matrices, access) for tile in (FEWER_TOKENS, ONE_TOKEN))
+def _unpacked_from(least, panel, parts, matrices, access):
+    """As `whole_panels`, but parts are unpacked once for least() rows and more."""
+    few, many = whole_panels(panel, matrices, access), _unpacked(parts, matrices, access)
 
     @device
     def run(op, expert, p, next_p, first, last, scratch):
-        w = weights(op, expert, p)
-        if last - first <= ONE_BY_ONE:
-            one(op, expert, p, next_p, w, first, last, 0, 1)
-        elif last - first < tokens_at_once():
-            few(op, expert, p, next_p, w, first, last, 0, 1)
-        else:
-            tiles(op, expert, p, w, first, last, scratch)
-
-    return run
-
-
-def in_parts_if_many(kernels, matrices, access):
-    """As `whole_panels`, but as `in_parts` if there are many rows."""
-    few, weights = whole_panels(block_panel(kernels), matrices, access), matrices.weights
-    many = _unpacked(Parts(kernels), matrices, access)
-
-    @device
-    def run(op, expert, p, next_p, first, last, scratch):
-        if last - first < MANY:
+        if last - first < least():
             few(op, expert, p, next_p, first, last, scratch)
         else:
-            many(op, expert, p, weights(op, expert, p), first, last, scratch)
+            many(op, expert, p, next_p, first, last, scratch)
 
     return run
+
+
+def in_parts(parts, matrices, access):
+    """As `whole_panels`, but parts are unpacked once for more than two tiles of rows."""
+    least = device(lambda: 2 * tokens_at_once() + 1)
+    return _unpacked_from(least, parts.panel, parts, matrices, access)
 
 
 def in_pairs(kernels, matrices, access):
     """As `in_parts`, for a rung that multiplies pairs of rows with pairs of tokens."""
-    return in_parts(PairParts(kernels), matrices, access)
+    parts, least = PairParts(kernels), device(lambda: tokens_at_once() + 1)
+    return _unpacked_from(least, parts.panel, parts, matrices, access)
+
+
+def in_parts_if_many(kernels, matrices, access):
+    """As `in_parts`, for a format with blocks, which are unpacked faster."""
+    least = device(lambda: MANY)
+    return _unpacked_from(least, block_panel(kernels), Parts(kernels), matrices, access)
 
 
 def loop_of(kernels):
