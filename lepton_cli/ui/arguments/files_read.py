@@ -17,6 +17,6 @@ def files_read(
     return {
         **dict.fromkeys(map(str, shards_of(model)), "the model"),
         **dict.fromkeys((str(each.path) for each in adapters), "an adapter"),
-        **dict.fromkeys(filter(None, texts), "an option's text"),
+        **dict.fromkeys(filter(None, texts), "an option's file"),
         **dict.fromkeys(inputs, "an input"),
     }

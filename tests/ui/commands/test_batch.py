@@ -324,8 +324,8 @@ def test_a_wrong_command_line_is_reported_before_anything_runs(lepton, rows, arg
     [
         (("-o", "fake.gguf"), "fake.gguf is both the model and an output"),
         (("-o", "link"), "fake.gguf is both the model and an output"),
-        (("-o", "s.txt", "-sysf", "s.txt"), "s.txt is both an option's text and an output"),
-        (("-o", "s.txt", "-jf", "s.txt"), "s.txt is both an option's text and an output"),
+        (("-o", "s.txt", "-sysf", "s.txt"), "s.txt is both an option's file and an output"),
+        (("-o", "s.txt", "-jf", "s.txt"), "s.txt is both an option's file and an output"),
         (("-o", "s.txt", "--lora", "s.txt:0.5"), "s.txt is both an adapter and an output"),
         (("-o", "new", "--audit", "./new"), "./new is both the audit log and an output"),
         (("-o", "o", "--audit", "rows.jsonl"), "rows.jsonl is both an input and an output"),
