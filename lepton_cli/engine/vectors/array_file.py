@@ -63,7 +63,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ArrayOutput:
-    """The array that is made of results; see FileOutput."""
+    """The array that is made of results; see MadeOutput."""
 
     width: int
     origin: Origin
