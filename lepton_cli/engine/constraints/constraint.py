@@ -10,8 +10,11 @@ from typing import Any, Literal
 
 from quant.errors import UsageError
 
-Kind = Literal["json-schema", "checked-json-schema", "regex", "choices", "grammar"]
-"""A checked schema may contain parts that only a check of the finished answer can verify."""
+Kind = Literal["json-schema", "checked-json-schema", "regex", "choices", "grammar", "calls"]
+"""A checked schema may contain parts that only a check of the finished answer can verify.
+
+Calls of tools are written as an expression: see call_frame.
+"""
 
 JsonSchema = str | bool | Mapping[str, Any]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from llguidance import LLMatcher, LLTokenizer, regex_to_lark
 
+from lepton_cli.engine.constraints.calls import calls_notation
 from lepton_cli.engine.constraints.constraint import Constraint
 from lepton_cli.engine.constraints.gbnf.engine import engine_grammar
 from lepton_cli.engine.constraints.gbnf.grammar import read_gbnf
@@ -30,6 +31,7 @@ CALLED = {
     "regex": "regex",
     "choices": "choices",
     "grammar": "grammar",
+    "calls": "form of calls",
 }
 MAX_TEXT = 500_000  # characters
 MAX_SCHEMA = 120_000  # characters; each part with references is checked with the whole
@@ -46,6 +48,7 @@ class Grammar:
     document: Document | None = None  # the parsed JSON schema
     has_maps: bool = False  # has objects whose keys could occur twice
     is_watched: bool = False  # may require banned texts, so look-ahead is needed
+    has_tokens: bool = False  # requires special tokens, which its text does not show
 
     @property
     def name(self) -> str:
@@ -82,6 +85,8 @@ def prepare(constraint: Constraint, bans: tuple[str, ...] = ()) -> Grammar:
             notation = _regex("|".join(map(_literal, json.loads(constraint.text))))
         case "grammar":
             notation = engine_grammar(read_gbnf(constraint.text))
+        case "calls":
+            return _prepare_calls(constraint)
     grammar = Grammar(constraint, _engine(notation))
     problem = _problem_of(grammar.engine)
     if problem:
@@ -167,6 +172,18 @@ def _first_reason(error: str) -> str:
     return f"{(errors[0] if errors else first).removeprefix(own):.200}"
 
 
+def _prepare_calls(constraint: Constraint) -> Grammar:
+    notation = calls_notation(json.loads(constraint.text), _json_of_call)
+    return Grammar(constraint, _engine(notation), has_tokens=True)
+
+
+def _json_of_call(schema: dict[str, Any]) -> str:
+    document = read_schema(json.dumps(schema))
+    whole = engine_schema(document, "#", checked=False)
+    _check_parts(document, _schema_engine(whole), checked=False)
+    return _json_notation(whole)
+
+
 # --- JSON schemas ------------------------------------------------------------------------------
 
 
@@ -182,9 +199,13 @@ def _prepare_schema(constraint: Constraint) -> Grammar:
 
 
 def _schema_engine(schema: dict[str, Any]) -> str:
+    return _engine("start: " + _json_notation(schema))
+
+
+def _json_notation(schema: dict[str, Any]) -> str:
     options = {"whitespace_pattern": WHITESPACE, "json_allowed_escapes": ESCAPES}
     # a Decimal here is exactly a float: see schema/check.py
-    return _engine("start: %json " + json.dumps({"x-guidance": options, **schema}, default=float))
+    return "%json " + json.dumps({"x-guidance": options, **schema}, default=float)
 
 
 def _check_parts(document: Document, engine: str, *, checked: bool) -> None:

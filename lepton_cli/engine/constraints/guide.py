@@ -58,6 +58,13 @@ class Guide:
         """Whether the answer is complete and nothing can follow."""
         return self._place != "thought" and self._strict and self._matcher.ended
 
+    def problem_with(self, text: str) -> str | None:
+        """Why the answer, which has this text, does not satisfy the constraint, or None."""
+        if not self.grammar.has_tokens:
+            return self.grammar.problem_with(text)
+        complete = self._place != "thought" and self._strict and self._matcher.complete
+        return None if complete else "it is cut short"
+
     def allowed(self) -> NDArray[np.bool_] | None:  # (V,)
         """A mask of the tokens that may come next; None: all. Raises ConstraintError."""
         if self._place == "thought":
@@ -135,6 +142,7 @@ class Guide:
     def _begin_answer(self) -> None:
         self._matcher, self._strict = self._masks.matcher(self.grammar), True
         watched = self.grammar.has_maps or self.grammar.is_watched or not self._spells_all
+        watched = watched and not self.grammar.has_tokens  # look-ahead knows only texts
         self._keys: MapKeys | None = None
         if watched and self.grammar.document:
             self._keys = MapKeys(spaced=self.grammar.is_watched)

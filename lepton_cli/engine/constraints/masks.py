@@ -142,7 +142,7 @@ class Matcher:
         bits = np.unpackbits(self._words.view(np.uint8), count=self._size, bitorder="little").view(
             np.bool_
         )
-        if self._engine.is_accepting():
+        if self.complete:
             bits[self._ends] = True
         return bits
 
@@ -159,7 +159,11 @@ class Matcher:
     @property
     def ended(self) -> bool:
         """Whether the text is complete and nothing can follow."""
-        return self._engine.is_stopped() and self._engine.is_accepting()
+        return self._engine.is_stopped() and self.complete
+
+    @property
+    def complete(self) -> bool:
+        return self._engine.is_accepting()
 
 
 def _too_complex(matcher: LLMatcher) -> ConstraintError:

@@ -191,7 +191,7 @@ class Answer:
             thought = self._splitter is not None and self._splitter.has_thought
             return no_answer(text, self.reason, len(self.drawn)) if thought else None
         grammar = self._guide.grammar
-        problem = grammar.problem_with(text)
+        problem = self._guide.problem_with(text)
         if problem is None:
             return None
         unmet = f"before it satisfied the {grammar.name}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lepton_cli.engine.constraints.constraint import Constraint, JsonSchema, find_constraint
+from lepton_cli.engine.jobs.openai.tools import ToolUse
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.text.messages import Message
 from quant.errors import UsageError
@@ -21,7 +22,7 @@ class Ask:
     """The request of a row: `messages` for the chat template, or a raw `prompt` to complete.
 
     It gets `choices` answers; `logprobs`: how many likely tokens are told at each place, if any
-    are; `tools` in OpenAI's form.
+    are; `use`: of tools.
     """
 
     id: Plain = None
@@ -32,7 +33,7 @@ class Ask:
     shape: Shape = "lepton"
     choices: int = 1
     logprobs: int | None = None
-    tools: tuple[Mapping[str, Any], ...] = ()
+    use: ToolUse = field(default_factory=ToolUse)
 
     def content(self) -> str:
         """Everything that determines the answer, as one text; equal rows have equal texts."""
@@ -40,8 +41,10 @@ class Ask:
         constraint = self.constraint and [self.constraint.kind, self.constraint.text]
         parts: list[Any]
         parts = [self.id, messages, self.prompt, dict(self.given), constraint, self.shape]
-        later = [self.choices, self.logprobs, self.tools]
+        later = [self.choices, self.logprobs, self.use.tools]
         parts += later if later != [1, None, ()] else []  # results of rows without them stay valid
+        choice = [self.use.must_call, self.use.one_call]
+        parts += choice if any(choice) else []
         return json.dumps(parts, ensure_ascii=False, sort_keys=True)
 
     def with_system(self, system: str | None) -> "Ask":

@@ -28,17 +28,24 @@ from lepton_cli.engine.text.call_probes import (
     loose,
     marker,
 )
-from lepton_cli.engine.text.call_values import literal_at, types_of, value_of
+from lepton_cli.engine.text.call_values import json_at, literal_at, types_of, value_of
 
 Tools = Sequence[Mapping[str, Any]]
 
 KEY_PATTERN = r"(?P<key>[^\s<>{}]+?)"
-OTHERS: tuple[Plain, ...] = (NUMBER, True, None, NESTED, [*TEXTS])  # of all kinds but text
+OTHERS: dict[str, Plain] = {  # a value of each JSON type but text
+    "number": NUMBER,
+    "boolean": True,
+    "null": None,
+    "object": NESTED,
+    "array": [*TEXTS],
+}
 
 
 @dataclass(frozen=True, slots=True)
 class PairsForm:
-    """A name, then keys and values between marks; `each` begins a call, `end` ends it.
+    """A name, then keys and values between marks; `each` begins a call, `end` ends it, or
+    `empty` where there are none.
 
     `key` is what a pair begins with, `text` the rest if its value is text. Values of other kinds
     are literals (`mark` begins and ends their texts); `others` are what is before and behind them.
@@ -51,13 +58,14 @@ class PairsForm:
     others: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]
     mark: str
     end: re.Pattern[str]
+    empty: re.Pattern[str]
 
     def found(self, text: str, tools: Tools) -> Iterator[tuple[int, str, Any]]:
         for call in self.each.finditer(text):
             schema, arguments, place = _schema(tools, call[1]), dict[str, Any](), call.end()
             while pair := self._pair(text, place, schema):
                 key, arguments[key], place = pair
-            if self.end.match(text, place):
+            if self.end.match(text, place) or (not arguments and self.empty.match(text, place)):
                 yield call.start(), call[1], arguments
 
     def _pair(self, text: str, place: int, schema: Any) -> tuple[str, Any, int] | None:
@@ -81,12 +89,14 @@ class PairsForm:
 def pairs_form(writer: CallWriter, one: str, several: str) -> PairsForm | None:
     """`one`: the call of the probe with a text; `several`: two of it."""
     two = writer.tried({KEY: VALUE, MORE: NUMBER})
-    cut = _Cut.of(one, two, several)
+    cut = PairParts.of(one, two, several, writer.tried({}))
     if cut is None:
         return None
-    others, mark = _others(writer, cut)
+    literals = literal_marks(writer, cut).values()
+    others = dict.fromkeys((each.before, each.behind) for each in literals)
     befores = "|".join(map(loose, dict.fromkeys([cut.is_text, *(each[0] for each in others)])))
     following, end = loose(cut.following), loose(cut.end)
+    empty = end if cut.empty is None else loose(cut.empty)
     goes_on = f"(?={following}[^\\s<>{{}}]+?(?:{befores})|{end})"
     key = f"(?:{loose(cut.first)}|{following}){KEY_PATTERN}(?={befores})"
     texts = [
@@ -96,23 +106,34 @@ def pairs_form(writer: CallWriter, one: str, several: str) -> PairsForm | None:
     opening, each = marker(one, several, cut.named)
     return PairsForm(
         opening,
-        re.compile(f"{loose(each)}({WORD})(?={loose(cut.first)}|{end})"),
+        re.compile(f"{loose(each)}({WORD})(?={loose(cut.first)}|{end}|{empty})"),
         re.compile(key),
         re.compile("|".join(texts), re.DOTALL),
         tuple(
             (re.compile(loose(before)), re.compile(loose(behind) + goes_on))
             for before, behind in others
         ),
-        mark,
+        max((each.quote for each in literals), default=""),
         re.compile(end),
+        re.compile(empty),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Cut:
+class LiteralMarks:
+    """What is between a key and a literal, and behind it; `quote` begins and ends its texts."""
+
+    before: str
+    behind: str
+    quote: str
+    is_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PairParts:
     """The parts of what a template writes for a call: name, first, key, is_text, value, closing,
-    then following and the next key, or end. `named`: where the name is; `tail` follows the last
-    closing.
+    then following and the next key, or end; `empty` is behind the name if there are no arguments.
+    `named`: where the name is; `tail` follows the last closing.
     """
 
     named: int
@@ -122,26 +143,30 @@ class _Cut:
     following: str
     end: str
     tail: str
+    empty: str | None
 
     @classmethod
-    def of(cls, one: str, two: str, several: str) -> "_Cut | None":
+    def of(cls, one: str, two: str, several: str, empty: str) -> "PairParts | None":
         key, value, more = (two.find(word) for word in (KEY, VALUE, MORE))
         named = two.rfind(NAME, 0, max(key, 0))
         if not 0 <= named < key < value < more:
             return None
         after, last = two[value + len(VALUE) : more], one[one.index(VALUE) + len(VALUE) :]
-        closing = common_beginning(after, last)
+        closing = common_beginning(after, last).rstrip("<")  # which begins both what follows it
         if not closing or any(word in closing for word in (NAME, KEY, VALUE, MORE)):
             return None
         tail = last[len(closing) :]
         end = tail
         if several:
-            end = common_beginning(end, several[several.index(VALUE) + len(VALUE + closing) :])
+            later = several[several.index(VALUE) + len(VALUE + closing) :]
+            end = common_beginning(end, later).rstrip("<")
         first, is_text = two[named + len(NAME) : key], two[key + len(KEY) : value]
-        return cls(named, first, is_text, closing, after[len(closing) :], end, tail)
+        _, name, rest = empty.rpartition(NAME)
+        bare = rest.removesuffix(tail.removeprefix(end)) if name else None
+        return cls(named, first, is_text, closing, after[len(closing) :], end, tail, bare)
 
 
-def _around_texts(writer: CallWriter, cut: _Cut) -> Iterator[tuple[str, str]]:
+def _around_texts(writer: CallWriter, cut: PairParts) -> Iterator[tuple[str, str]]:
     """What is around texts within their marks: CDATA's, if markup has it, or nothing."""
     written = writer.tried({KEY: MARKUP})
     before, _, behind = written.partition(MARKUP)
@@ -151,27 +176,23 @@ def _around_texts(writer: CallWriter, cut: _Cut) -> Iterator[tuple[str, str]]:
     yield "", ""
 
 
-def _others(writer: CallWriter, cut: _Cut) -> tuple[list[tuple[str, str]], str]:
-    """What is between a key and a value of each other kind, and behind it; and their texts' mark.
-
-    Kinds that are not written as literals are left out.
-    """
-    own = common_end(cut.is_text, cut.closing)
-    found, marks = dict[tuple[str, str], None](), set[str]()
-    for value in OTHERS:
+def literal_marks(writer: CallWriter, cut: PairParts) -> dict[str, LiteralMarks]:
+    """By the names of JSON types; those that are not written as literals are left out."""
+    found, own = dict[str, LiteralMarks](), common_end(cut.is_text, cut.closing)
+    for kind, value in OTHERS.items():
         text = writer.tried({KEY: VALUE, MORE: value}).removesuffix(cut.tail)
         begin = text.find(MORE) + len(MORE)
-        for mark in ("", own):
-            ends = (
-                (place, literal[1])
+        for quote in ("", own):
+            literals = (
+                LiteralMarks(text[begin:place], text[literal[1] :], quote, is_json)
                 for place in range(len(text) - 1, begin - 1, -1)
-                if (literal := literal_at(text, place, mark)) and _equal(literal[0], value)
+                if (literal := literal_at(text, place, quote)) and _equal(literal[0], value)
+                for is_json in [json_at(text, place) == literal]
             )
-            if place := next(ends, None):
-                found[text[begin : place[0]], text[place[1] :]] = None
-                marks.add(mark)
+            if marks := next(literals, None):
+                found[kind] = marks
                 break
-    return list(found), max(marks, default="")
+    return found
 
 
 def _equal(literal: Any, value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from lepton_cli.engine.library.json_values import Plain
@@ -24,23 +24,31 @@ class CallWriter:
     def __init__(self, template: ChatTemplate, call_id: str) -> None:
         self._template, self._id = template, call_id
 
-    def written(self, *calls: Mapping[str, Plain]) -> str:
-        """What it writes for an answer with calls that have these arguments.
-
-        Raises ChatTemplateError.
-        """
-        made = tuple(ToolCall(self._id, NAME, json.dumps(arguments)) for arguments in calls)
-        called = self._shown(Message("assistant", "", calls=made))
-        begin = len(common_beginning(self._shown(), called))
-        turn_end = self._shown(Message("assistant", WORDS)).rpartition(WORDS)[2]
-        return called[begin:].removesuffix(turn_end)
-
     def tried(self, *calls: Mapping[str, Plain]) -> str:
-        """The same; "" where the template refuses them."""
+        """What it writes for an answer with calls that have these arguments; "" if it refuses."""
         try:
-            return self.written(*calls)
+            return self._written(*calls)
         except ChatTemplateError:
             return ""
+
+    def _written(self, *calls: Mapping[str, Plain]) -> str:
+        called = self._called(calls)
+        begin = len(common_beginning(self._shown(), called))
+        for end in self._template.reasoning.thought_end if self._template.reasoning else ():
+            begin = max(begin, called.rfind(end) + len(end))
+        turn_end = self._shown(Message("assistant", WORDS)).rpartition(WORDS)[2]
+        return called[begin:].lstrip("\n").removesuffix(turn_end)
+
+    def _called(self, calls: Sequence[Mapping[str, Plain]]) -> str:
+        made = tuple(ToolCall(self._id, NAME, json.dumps(arguments)) for arguments in calls)
+        return self._shown(Message("assistant", "", calls=made))
+
+    def follows_prompt(self) -> bool:
+        """Whether calls are written behind a prompt, or behind its tags of reasoning."""
+        reasoning, prompt = self._template.reasoning, self._shown().rstrip()
+        while tag := next(filter(prompt.endswith, reasoning.tags if reasoning else ()), None):
+            prompt = prompt.removesuffix(tag).rstrip()
+        return self._called([{KEY: VALUE}]).startswith(prompt)
 
     def _shown(self, *answer: Message) -> str:
         prompt = self._template.render(
@@ -49,6 +57,16 @@ class CallWriter:
             add_generation_prompt=not answer,
         )
         return "".join(segment.text for segment in prompt)
+
+
+def probe(template: ChatTemplate) -> tuple[CallWriter, str, str] | None:
+    """What it writes for one call with a text, and for two; None if it writes no calls."""
+    for call_id in IDS:
+        writer = CallWriter(template, call_id)
+        one = writer.tried({KEY: VALUE})
+        if NAME in one:
+            return writer, one, writer.tried({KEY: VALUE}, {KEY: VALUE})
+    return None
 
 
 def marker(one: str, several: str, named: int) -> tuple[str, str]:

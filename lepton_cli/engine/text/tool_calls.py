@@ -17,18 +17,15 @@ from typing import Any, Protocol
 
 from lepton_cli.engine.text.call_pairs import elements_form, pairs_form
 from lepton_cli.engine.text.call_probes import (
-    IDS,
     KEY,
     NAME,
-    VALUE,
     WORD,
-    CallWriter,
     common_end,
     loose,
     marker,
+    probe,
 )
 from lepton_cli.engine.text.call_values import json_at
-from lepton_cli.engine.text.jinja.program import ChatTemplateError
 from lepton_cli.engine.text.messages import ToolCall
 from lepton_cli.engine.text.template import ChatTemplate
 
@@ -71,22 +68,17 @@ def read_calls(text: str, form: CallForm | None, tools: Tools, prefix: str) -> C
 
 def call_form(template: ChatTemplate) -> CallForm | None:
     """The form of calls of a template; None if it writes none that can be read."""
-    if told := _told_form(template):
+    if told := told_form(template):
         return told
-    for call_id in IDS:
-        writer = CallWriter(template, call_id)
-        try:
-            one = writer.written({KEY: VALUE})
-        except ChatTemplateError:
-            continue
-        if NAME in one:
-            several = writer.tried({KEY: VALUE}, {KEY: VALUE})
-            form = _json_form(one) or _name_form(one, several)
-            return form or pairs_form(writer, one, several) or elements_form(writer, one, several)
-    return None
+    found = probe(template)
+    if found is None:
+        return None
+    writer, one, several = found
+    form = _json_form(one) or _name_form(one, several)
+    return form or pairs_form(writer, one, several) or elements_form(writer, one, several)
 
 
-def _told_form(template: ChatTemplate) -> CallForm | None:
+def told_form(template: ChatTemplate) -> CallForm | None:
     """The form of models that call in another form than their template writes."""
     if HARMONY_MARK in template.source:
         return HARMONY

@@ -230,12 +230,34 @@ CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "42"}
 
 
+def choice(name):
+    return {"type": "function", "function": {"name": name}}
+
+
+@pytest.mark.parametrize(
+    ("given", "tools", "must_call", "one_call"),
+    [
+        ({}, "fg", "", False),
+        ({"tool_choice": "auto", "parallel_tool_calls": False}, "fg", "", True),
+        ({"tool_choice": "none", "parallel_tool_calls": False}, "", "", False),
+        ({"tool_choice": "required"}, "fg", "fg", False),
+        ({"tool_choice": "required", "parallel_tool_calls": False}, "fg", "fg", True),
+        ({"tool_choice": choice("g")}, "fg", "g", True),
+    ],
+)
+def test_a_request_says_which_tools_must_be_called(given, tools, must_call, one_call):
+    several = [*TOOLS, choice("g")]
+    use = ask(request({"messages": HI, "tools": several, **given})).use
+    assert [each["name"] for each in use.functions] == list(tools)
+    assert (use.must_call, use.one_call) == (tuple(must_call), one_call)
+
+
 def test_a_request_may_have_choices_logprobs_and_tools():
     found = ask(request({"messages": HI, "n": 3, "logprobs": True, "tools": TOOLS}))
-    assert (found.choices, found.logprobs, found.tools) == (3, 0, tuple(TOOLS))
+    assert (found.choices, found.logprobs, found.use.tools) == (3, 0, tuple(TOOLS))
     found = ask(request({"messages": HI, "logprobs": True, "top_logprobs": 4}))
-    assert (found.choices, found.logprobs, found.tools) == (1, 4, ())
-    assert ask(request({"messages": HI, "tools": TOOLS, "tool_choice": "none"})).tools == ()
+    assert (found.choices, found.logprobs, found.use.tools) == (1, 4, ())
+    assert ask(request({"messages": HI, "tools": TOOLS, "tool_choice": "none"})).use.tools == ()
     assert ask(request({"prompt": "x", "logprobs": 2}, url="/v1/completions")).logprobs == 2
     with pytest.raises(UsageError, match="n is 3, but --output-template"):
         ask(request({"messages": HI, "n": 3}), Wording(shape="lepton"))
@@ -245,6 +267,9 @@ def test_what_a_request_asks_for_is_part_of_its_key():
     plain = ask(request({"messages": HI})).content()
     for more in ({"n": 2}, {"logprobs": True, "top_logprobs": 1}, {"tools": TOOLS}):
         assert ask(request({"messages": HI, **more})).content() != plain
+    listed = ask(request({"messages": HI, "tools": TOOLS})).content()
+    for more in ({"tool_choice": "required"}, {"parallel_tool_calls": False}):
+        assert ask(request({"messages": HI, "tools": TOOLS, **more})).content() != listed
     called = ask(request({"messages": [*HI, CALLED]})).content()
     assert (
         called
@@ -315,7 +340,11 @@ def test_a_completion_is_not_put_into_a_template():
         (request({"messages": HI, "stream": True}), "stream"),
         (request({"messages": HI, "tools": [{}]}), "tools: tool 1 is {}, not like"),
         (request({"messages": HI, "tools": {"a": 1}}), "tools is {'a': 1}: it must be a list"),
-        (request({"messages": HI, "tools": TOOLS, "tool_choice": "required"}), "tool_choice"),
+        (request({"messages": HI, "tool_choice": "required"}), "wants a tool, but there are no"),
+        (request({"messages": HI, "tools": TOOLS, "tool_choice": choice("g")}), "'g', but the t"),
+        (request({"messages": HI, "tools": TOOLS, "tool_choice": "any"}), "tool_choice is 'any'"),
+        (request({"messages": HI, "tools": TOOLS, "tool_choice": {}}), "tool_choice is {}"),
+        (request({"messages": HI, "tools": TOOLS, "parallel_tool_calls": 1}), "parallel_tool_cal"),
         (request({"messages": HI, "tools": TOOLS, "response_format": OBJECT}), "cannot be used"),
         (request({"prompt": "x", "tools": TOOLS}, url="/v1/completions"), "tools"),
         (request({"messages": HI, "logprobs": 3}), "logprobs is 3: it must be true or false"),

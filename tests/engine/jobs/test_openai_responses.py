@@ -9,6 +9,7 @@ from lepton_cli.engine.decoding.scheduler import Outcome
 from lepton_cli.engine.events import Done, Stats, TokenLogprobs
 from lepton_cli.engine.jobs.asking import Ask
 from lepton_cli.engine.jobs.openai.responses import Responses
+from lepton_cli.engine.jobs.openai.tools import ToolUse
 from lepton_cli.engine.text.template import ChatTemplate
 
 CHAT, TEXT = Ask("a", shape="chat.completion"), Ask("a", shape="text_completion")
@@ -78,7 +79,7 @@ def test_logprobs_of_a_completion_are_lists() -> None:
 
 def test_calls_are_found_though_their_marks_are_control_tokens() -> None:
     said = outcome("I look." + CALL.decode(), (*b"I look.", START, *CALL, END))
-    choice = body(replace(CHAT, tools=(TOOL,)), said)["choices"][0]
+    choice = body(replace(CHAT, use=ToolUse((TOOL,))), said)["choices"][0]
     assert choice["finish_reason"] == "tool_calls"
     call = {"name": "f", "arguments": '{"x": 1}'}
     assert choice["message"] == {
@@ -86,14 +87,14 @@ def test_calls_are_found_though_their_marks_are_control_tokens() -> None:
         "content": "I look.",
         "tool_calls": [{"id": "call_0123456789abcdef0_0", "type": "function", "function": call}],
     }
-    alone = body(replace(CHAT, tools=(TOOL,)), outcome(CALL.decode(), (START, *CALL, END)))
+    alone = body(replace(CHAT, use=ToolUse((TOOL,))), outcome(CALL.decode(), (START, *CALL, END)))
     assert alone["choices"][0]["message"]["content"] is None
 
 
 @pytest.mark.parametrize("tools", [(), (TOOL,)])
 def test_an_answer_without_calls_is_its_text(tools: tuple[dict, ...]) -> None:
     ids = (*b"hi", END) if tools else (START, *CALL, END)
-    choice = body(replace(CHAT, tools=tools), outcome("hi", ids))["choices"][0]
+    choice = body(replace(CHAT, use=ToolUse(tools)), outcome("hi", ids))["choices"][0]
     assert choice["message"] == {"role": "assistant", "content": "hi"}
     assert choice["finish_reason"] == "stop"
 
@@ -101,7 +102,7 @@ def test_an_answer_without_calls_is_its_text(tools: tuple[dict, ...]) -> None:
 def test_a_call_in_the_reasoning_is_no_call() -> None:
     ids = (*b"hm", *(START, *CALL) * 4, *b"hi", END)
     thoughtful = replace(outcome("hi", ids), reasoning=f"hm{CALL.decode() * 4}")
-    choice = body(replace(CHAT, tools=(TOOL,)), thoughtful)["choices"][0]
+    choice = body(replace(CHAT, use=ToolUse((TOOL,))), thoughtful)["choices"][0]
     assert choice["message"]["content"] == "hi"
     assert "tool_calls" not in choice["message"]
 
@@ -109,6 +110,6 @@ def test_a_call_in_the_reasoning_is_no_call() -> None:
 def test_the_marks_of_reasoning_are_no_part_of_the_text() -> None:
     ids = (*b"<think>hm</think>\n\nNow:\n", START, *CALL, END)
     said = replace(outcome("Now:\n" + CALL.decode(), ids), reasoning="hm")
-    message = body(replace(CHAT, tools=(TOOL,)), said)["choices"][0]["message"]
+    message = body(replace(CHAT, use=ToolUse((TOOL,))), said)["choices"][0]["message"]
     assert (message["content"], message["reasoning_content"]) == ("Now:", "hm")
     assert message["tool_calls"][0]["function"]["name"] == "f"

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from call_forms import calling
 from fake_batch import MANY, FakeBatchModel, batch_command, records, struck_after, write_rows
 from fake_model import FakeTemplate
 
@@ -192,6 +193,31 @@ def test_tools_that_the_template_leaves_out_are_an_error(lepton, rows):
     code, out, _ = lepton(rows({"custom_id": "a", "body": body}))
     assert code == 1
     assert "no place for tools" in records(out)[0]["response"]["body"]["error"]["message"]
+
+
+def test_an_answer_that_must_call_a_tool_is_kept_to_calls(lepton, rows):
+    body = {
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [{"type": "function", "function": {"name": name}} for name in "fg"],
+    }
+    named = {"type": "function", "function": {"name": "g"}}
+    wanted = [{**body, "tool_choice": choice} for choice in ("required", named, "auto")]
+    model = FakeBatchModel(template=calling("json"))
+    lepton(rows(*({"custom_id": "a", "body": each} for each in wanted)), model=model)
+    texts = {each.constraint.text if each.constraint else "" for each in model.generations}
+    by_calls = {text.count("one of"): text for text in texts}  # others may follow the first
+    assert by_calls.keys() == {2, 1, 0}
+    assert [name in by_calls[1] for name in ('"f"', '"g"')] == [False, True]
+
+
+def test_a_template_whose_calls_an_answer_cannot_be_kept_to_is_told(lepton, rows):
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    body = {"messages": [{"role": "user", "content": "hi"}], "tools": tools}
+    row = {"custom_id": "a", "body": {**body, "tool_choice": "required"}}
+    model = FakeBatchModel(template=calling("elements"))
+    code, out, _ = lepton(rows(row), model=model)
+    assert code == 1
+    assert "cannot be kept to calls in this template's form" in records(out)[0]["error"]["message"]
 
 
 def test_an_answer_that_is_not_what_it_had_to_be_is_an_error(lepton, rows):

@@ -6,6 +6,7 @@ from typing import Any
 
 from lepton_cli.engine.jobs.asking import Ask, Shape, read_constraint, read_text
 from lepton_cli.engine.jobs.openai.messages import read_messages
+from lepton_cli.engine.jobs.openai.tools import read_tools
 from lepton_cli.engine.jobs.parameters import KNOWN
 from lepton_cli.engine.library.json_values import Plain
 from quant.errors import UsageError
@@ -83,10 +84,11 @@ def read_request(row: Mapping[str, Plain], *, schema_check: bool = False) -> Ask
         prompt = read_text("the prompt", body.get("prompt"))
         logprobs = _whole("logprobs", body.get("logprobs"), 0, MOST_LOGPROBS)
         return replace(ask, prompt=prompt, logprobs=logprobs)
-    messages, logprobs, tools = read_messages(body.get("messages")), _logprobs(body), _tools(body)
-    if tools and constraint is not None:
+    messages, logprobs = read_messages(body.get("messages")), _logprobs(body)
+    use = read_tools(*(body.get(name) for name in ("tools", "tool_choice", "parallel_tool_calls")))
+    if use.tools and constraint is not None:
         raise UsageError("tools and a response_format cannot be used together", "leave one out")
-    return replace(ask, messages=messages, logprobs=logprobs, tools=tools)
+    return replace(ask, messages=messages, logprobs=logprobs, use=use)
 
 
 def _whole(name: str, value: Plain, least: int, most: int) -> int | None:
@@ -105,22 +107,6 @@ def _logprobs(body: Mapping[str, Plain]) -> int | None:
     if not wanted and top:
         raise UsageError(f"top_logprobs is {top!r:.60}, but logprobs is not true", "set it to true")
     return (_whole("top_logprobs", top, 0, MOST_LOGPROBS) or 0) if wanted else None
-
-
-def _tools(body: Mapping[str, Plain]) -> tuple[Mapping[str, Any], ...]:
-    """The tools that the model may call: none with the choice "none"."""
-    tools, choice = body.get("tools") or [], body.get("tool_choice")
-    if not isinstance(tools, list):
-        raise UsageError(f"tools is {tools!r:.60}: it must be a list")
-    if choice not in (None, "auto", "none"):
-        message = f"the tool_choice is {choice!r:.60}: it is not supported"
-        raise UsageError(message, "give auto, or a response_format that the answer must have")
-    for number, tool in enumerate(tools, 1):
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            form = '{"type": "function", "function": {"name": ...}}'
-            raise UsageError(f"tools: tool {number} is {tool!r:.60}, not like {form}")
-    return () if choice == "none" else tuple(tool for tool in tools if isinstance(tool, dict))
 
 
 def _schema(wanted: Plain) -> dict[str, Plain]:

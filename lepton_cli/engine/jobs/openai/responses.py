@@ -82,21 +82,21 @@ class Responses:
         self, prefix: str, ask: Ask, outcome: Outcome, done: Done
     ) -> tuple[str, Sequence[ToolCall]]:
         """The text of an answer and its calls, whose marks may be tokens that the text lacks."""
-        if not ask.tools:
+        if not ask.use.tools:
             return outcome.text, ()
         pieces = [self._token(token) for token in done.token_ids]
         whole = b"".join(pieces).decode(errors="replace")
         thought = self._thought(outcome.reasoning, done.token_ids)
         begin = len(b"".join(pieces[:thought]).decode(errors="replace"))
-        functions = [tool["function"] for tool in ask.tools]
-        found = read_calls(whole[begin:], self._form, functions, prefix)
+        found = read_calls(whole[begin:], self._form, ask.use.functions, prefix)
         if not found.calls:
             return outcome.text, ()
+        calls = found.calls[:1] if ask.use.one_call else found.calls
         end = len(whole[: begin + found.begin].encode())
         before = bisect_left(list(accumulate(map(len, pieces), initial=0)), end)
         shown = self._model.tokenizer.decode(done.token_ids[:before])
         place = self._model.tokenizer.decode(done.token_ids).rfind(outcome.text)
-        return outcome.text[: max(len(shown) - place, 0)].strip() if place >= 0 else "", found.calls
+        return outcome.text[: max(len(shown) - place, 0)].strip() if place >= 0 else "", calls
 
     def _thought(self, reasoning: str, ids: Sequence[int]) -> int:
         """With how many tokens the reasoning ends, whose text lacks control tokens.
