@@ -103,9 +103,8 @@ def read_beginning(transport: Transport, url: str, size: int) -> bytes:
 def _check_magic(response: Response, name: str) -> None:
     head = response.read(len(MAGIC))
     if head != MAGIC:
-        raise LeptonError(
-            f"{response.host} does not send a GGUF file as {name}", "check the address"
-        )
+        message = f"what {response.host} sends as {name} is not a GGUF file"
+        raise LeptonError(message, "check the address")
 
 
 def _linked_digest(tag: str) -> str | None:
@@ -198,6 +197,7 @@ class _Download:
     def _fetch(self, piece: Piece) -> None:
         retries = self._transport.retries()
         while not piece.is_whole:
+            self._part.check_open()
             before = piece.begin
             try:
                 with self._open(piece) as response:

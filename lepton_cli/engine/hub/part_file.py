@@ -1,7 +1,8 @@
 """An unfinished download on disk: the bytes that came, and a record of which they are.
 
 `NAME.part` has the bytes at their places, `NAME.part.json` says which are missing. The record never
-claims bytes that are not on disk: the next try loses at most what came after the last record.
+claims bytes that are not on disk: the next try loses at most what came after the last record. It is
+written over in place, in the length that it had at first, so that it needs no room on a full disk.
 """
 
 import json
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from ops.files.own_files import open_file
-from ops.files.whole_files import replace_file
 
 PIECE_BYTES = 1 << 26  # of one request
 PART, RECORD = ".part", ".part.json"
@@ -62,18 +62,18 @@ class PartFile:
     ) -> None:
         self.target, self.size, self.validator = target, size, validator
         self.path = part_path(target)
-        self._record = target.with_name(target.name + RECORD)
+        self._record_path = target.with_name(target.name + RECORD)
         self._lock, self._closed, self._saved = threading.Lock(), False, -1
+        self._record_bytes = 0
         handle = open_file(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         self._file = os.fdopen(handle, "r+b", buffering=0)
         missing = self._missing(os.fstat(handle).st_size) if resumable and size else None
-        self.resumed = missing is not None
         if missing is None:
             self._file.truncate(0)
-            self._record.unlink(missing_ok=True)
             missing = [(0, size)]
         self.pieces = list(_cut(missing, piece_bytes)) if resumable else [Piece(0, size)]
         self._waiting = list(reversed(self.pieces))
+        self.save()
 
     @property
     def done(self) -> int:
@@ -87,11 +87,15 @@ class PartFile:
         with self._lock:
             return self._waiting.pop() if self._waiting else None
 
+    def check_open(self) -> None:
+        """Raises ClosedError after `close`."""
+        if self._closed:
+            raise ClosedError
+
     def write(self, piece: Piece, data: bytes) -> None:
         """Adds the next bytes of a piece. Raises ClosedError, OSError."""
         with self._lock:
-            if self._closed:
-                raise ClosedError
+            self.check_open()
             rest = memoryview(data)
             self._file.seek(piece.begin)
             while rest:
@@ -113,8 +117,13 @@ class PartFile:
             self._saved = self.done
         os.fsync(self._file.fileno())
         record = {"size": self.size, "validator": self.validator, "missing": missing}
-        with replace_file(self._record) as file:
-            file.write(json.dumps(record).encode())
+        data = json.dumps(record).encode().ljust(self._record_bytes)
+        self._record_bytes = len(data)
+        with open(open_file(self._record_path, os.O_WRONLY | os.O_CREAT, 0o666), "wb") as file:
+            file.write(data)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
 
     def close(self) -> None:
         """Ends all writing. Bytes that came are kept for the next try."""
@@ -129,27 +138,29 @@ class PartFile:
         os.fsync(self._file.fileno())
         self.close()
         self.path.replace(self.target)
-        self._record.unlink(missing_ok=True)
+        self._record_path.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Drops all bytes."""
         self.close()
         self.path.unlink(missing_ok=True)
-        self._record.unlink(missing_ok=True)
+        self._record_path.unlink(missing_ok=True)
 
     def _missing(self, here: int) -> list[tuple[int, int | None]] | None:
         """The record of an earlier try at the same version of the file; None if it is of no use."""
         try:
-            record: Any = json.loads(self._record.read_bytes())
+            record: Any = json.loads(self._record_path.read_bytes())
             same = record["size"] == self.size and record["validator"] == self.validator
             missing = [(int(begin), int(end)) for begin, end in record["missing"]]
         except (OSError, ValueError, KeyError, TypeError):  # none, or damaged
             return None
         edges = [edge for span in missing for edge in span]
         sound = edges == sorted(edges) and all(0 <= edge <= (self.size or 0) for edge in edges)
-        last_is_missing = bool(missing) and missing[-1][1] == self.size
-        written = missing[-1][0] if last_is_missing else self.size or 0
-        return [*missing] if same and sound and here >= written else None
+        written = self.size
+        for begin, end in reversed(missing):
+            if end == written:
+                written = begin
+        return [*missing] if same and sound and here >= (written or 0) else None
 
 
 def _cut(spans: Iterable[tuple[int, int | None]], most: int) -> Iterable[Piece]:

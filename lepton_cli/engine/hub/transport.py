@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import parsedate_to_datetime
+from functools import cache
 from types import TracebackType
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -284,7 +285,7 @@ def _opener(url: str, redirects: _Redirects) -> urllib.request.OpenerDirector:
     for handler in (
         urllib.request.ProxyHandler(proxies),
         urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(context=ssl.create_default_context()),
+        urllib.request.HTTPSHandler(context=_certificates()),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.UnknownHandler(),
@@ -292,6 +293,12 @@ def _opener(url: str, redirects: _Redirects) -> urllib.request.OpenerDirector:
     ):
         opener.add_handler(handler)
     return opener
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Those that this machine trusts; read once, as that takes longer than a request."""
+    return ssl.create_default_context()
 
 
 def _unreachable(url: str, error: Exception) -> LeptonError:

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 COMMIT = "c0ffee" + "0" * 34
+PROBED = 4  # bytes of a file that are asked for first
 RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
@@ -50,7 +51,7 @@ class FakeHub:
         """The ranges of files that were asked for, except for the first bytes' probe."""
         found = [RANGE.fullmatch(headers.get("range", "")) for _, headers in self.requests]
         spans = [(int(match[1]), int(match[2])) for match in found if match]
-        return [span for span in spans if span != (0, 3)]
+        return [span for span in spans if span != (0, PROBED - 1)]
 
     def listing(self, repo: str) -> dict[str, Any]:
         siblings = [
@@ -157,7 +158,13 @@ class _Handler(BaseHTTPRequestHandler):
             headers, status, body = {}, 200, data
         if self.served.validators:
             headers["ETag"] = tag
-        self._answer(status, body, headers | fault.headers, fault.cut_after)
+        stall = self.served.stall if len(body) > PROBED else None
+        cut_after = len(body) // 2 if stall else fault.cut_after
+        self._answer(status, body, headers | fault.headers, cut_after)
+        if stall:
+            self.wfile.flush()
+            stall.wait()
+            self.wfile.write(body[cut_after:])
 
     def _answer(
         self, status: int, body: bytes, headers: dict[str, str], cut_after: int | None = None
@@ -168,9 +175,4 @@ class _Handler(BaseHTTPRequestHandler):
         if self.served.lengths:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.served.stall and len(body) > 4:
-            self.wfile.write(body[: len(body) // 2])
-            self.wfile.flush()
-            self.served.stall.wait()
-            return
         self.wfile.write(body[:cut_after])
