@@ -27,6 +27,10 @@ MAGIC = b"GGUF"
 PATHS = ("./", "../", "~/")  # a word with such a prefix is a path
 
 
+class MissingModelError(UsageError):
+    """A model that is not on this disk, but could be downloaded by its name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alias:
     """One table of models.toml; `defaults` maps option names to values."""
@@ -192,9 +196,10 @@ def _by_name(name: str) -> Path:
     if entry is not None:
         return entry.path
     if alias is not None:
-        raise UsageError(f"{name} is in the catalogue but not on this disk", alias.cure)
+        raise MissingModelError(f"{name} is in the catalogue but not on this disk", alias.cure)
     if address is not None:
-        raise UsageError(f"{name} is an address, not a file on this disk", address.cure)
+        kind = MissingModelError if address.name else UsageError
+        raise kind(f"{name} is an address, not a file on this disk", address.cure)
     raise _unknown(name, [*aliases, *(entry.name for entry in entries)])
 
 
@@ -246,7 +251,7 @@ def _unknown(name: str, known: Iterable[str]) -> UsageError:
     hint = f"did you mean {' or '.join(similar)}?" if similar else None
     if REPOSITORY.fullmatch(name) and not path.parent.is_dir():
         cure = f"{hint} if not, {how_to_get(name)}" if hint else how_to_get(name)
-        return UsageError(f"{name}: no such file, and not in the caches", cure)
+        return MissingModelError(f"{name}: no such file, and not in the caches", cure)
     if "/" in name or os.sep in name or name.lower().endswith(".gguf"):
         return UsageError(f"{name}: no such file", hint or LIST_HINT)
     return UsageError(f"no model is called {name}", hint or LIST_HINT)

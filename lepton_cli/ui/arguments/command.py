@@ -14,7 +14,15 @@ import typer.core
 from lepton_cli.engine.library.suggestions import nearest
 from lepton_cli.ui.arguments.setting_names import negated_values, note_conflicts, variables
 from lepton_cli.ui.arguments.text_values import check_texts
-from lepton_cli.ui.arguments.usage.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS, Foreign
+from lepton_cli.ui.arguments.usage.llamacpp import (
+    FOREIGN,
+    FOREIGN_IN_CHAT,
+    MODEL_SOURCES,
+    NEEDLESS,
+    OURS,
+    Foreign,
+    model_of,
+)
 from lepton_cli.ui.arguments.usage.refusals import example
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.wrapping import broken
@@ -23,6 +31,7 @@ from quant.errors import UsageError
 OPTIONAL = -1  # the flag takes an optional value
 MAX_NAME_WIDTH = 30  # columns of the first column of the help
 ATTACHED = re.compile(r"(-[A-Za-z])(-?\d.*)")  # -n128, -t4
+MODEL = "--model"
 LINE = "lepton.line"  # the key of a context's Line
 
 Options = Mapping[str, Any]
@@ -173,9 +182,10 @@ def read_line(
 ) -> Line:
     """Parses the words; drops or refuses llama.cpp's flags that Lepton does not have.
 
-    Raises UsageError for an unknown flag, or one without its value.
+    Flags for a model on the web become `--model`, where the command has that. Raises UsageError for
+    an unknown flag, or one without its value.
     """
-    words, line = deque(args), Line()
+    words, line, sources = deque(args), Line(), dict[str, str]()
     while words:
         word = words.popleft()
         if word == "--":
@@ -189,14 +199,21 @@ def read_line(
             words.appendleft(value)
         if flag in options:
             line.options.extend(_taken(flag, options[flag], words, attached=value is not None))
+        elif flag in MODEL_SOURCES and MODEL in options:
+            _, sources[MODEL_SOURCES[flag]] = _taken(flag, options[MODEL], words)
         elif flag in foreign:
             line.notes.extend(_pass_over(flag, foreign[flag], words))
         else:
             raise UsageError(f"unknown option {flag}", _hint(flag, options, command))
+    if sources:
+        if {MODEL, "-m"} & set(line.options):
+            raise UsageError("the model is named by -m and by -hf or -mu", "give one of them")
+        name = model_of(sources.get("repo"), sources.get("file"), sources.get("url"))
+        line.options.extend([MODEL, name])
     return line
 
 
-def _taken(flag: str, option: Any, words: deque[str], *, attached: bool) -> list[str]:
+def _taken(flag: str, option: Any, words: deque[str], *, attached: bool = False) -> list[str]:
     """The flag and its values."""
     count = _arity(option)
     if count == OPTIONAL:

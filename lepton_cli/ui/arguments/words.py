@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
-from lepton_cli.engine.library.catalogue import LIST_HINT, names_model, resolve
+from lepton_cli.engine.library.catalogue import LIST_HINT, MissingModelError, names_model, resolve
 from lepton_cli.ui.arguments.command import LINE, Line
 from lepton_cli.ui.arguments.config import origin_of
 from lepton_cli.ui.arguments.options.prompt import PositionalArguments
@@ -87,6 +87,8 @@ def _refuse_text(context: Any, given: Sequence[str], default: str | None) -> Non
     """Raises UsageError if the first word is not a model: then it is most likely the text."""
     try:
         resolve(given[0])
+    except MissingModelError:  # the command may offer to download it
+        return
     except UsageError as error:
         if error.hint != LIST_HINT:
             raise
@@ -103,6 +105,8 @@ def _check_default(context: Any, model: str) -> None:
         return
     try:
         resolve(model)
+    except MissingModelError:  # as above
+        return
     except UsageError as error:
         raise UsageError(error.message, f"it is {origin}") from error
 

@@ -1,6 +1,7 @@
 """`lepton chat`: opens a model and a chat with the options of the command line."""
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import typed_prompt
 from lepton_cli.ui.arguments.settings import generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
+from lepton_cli.ui.commands.library.offer import resolve_or_pull
 from lepton_cli.ui.open_model import open_model, without_adapters
 from lepton_cli.ui.repl import repl
 from lepton_cli.ui.repl.dialogue import ChatOptions
@@ -76,8 +78,8 @@ def start_chat(request: ChatRequest) -> int:
     """Returns the exit code; raises LeptonError."""
     how, talk = request.how, request.talk
 
-    def load(name: str, options: ModelOptions) -> Model:
-        path = packaged(BUILTIN_FILE) if name == BUILTIN else resolve(name)
+    def load(name: str, options: ModelOptions, found: Callable[[str], Path] = resolve) -> Model:
+        path = packaged(BUILTIN_FILE) if name == BUILTIN else found(name)
         model = open_model(path, options, talk)
         if model.has_encoder:
             model.close()
@@ -95,7 +97,7 @@ def start_chat(request: ChatRequest) -> int:
     if request.name == BUILTIN:
         note(BUILTIN_NOTE)
     resume = chosen_chat(how)
-    with load(request.name, request.model) as model:
+    with load(request.name, request.model, resolve_or_pull) as model:
         options = ChatOptions(
             generation=generation_settings(
                 request.answer, talk, request.sampling, model, request.name, escape=how.escape

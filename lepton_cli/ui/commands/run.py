@@ -9,7 +9,6 @@ import typer
 
 from lepton_cli.engine.chat.session import Session
 from lepton_cli.engine.events import Done, Event, Text
-from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.prefixes.recall import WORTH_STORING
@@ -24,6 +23,7 @@ from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import gather
 from lepton_cli.ui.arguments.settings import diffusion_settings, generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
+from lepton_cli.ui.commands.library.offer import resolve_or_pull
 from lepton_cli.ui.open_model import keep_weights, open_model
 from lepton_cli.ui.reports.code_blocks import Which, without_block
 from lepton_cli.ui.reports.report import (
@@ -60,7 +60,7 @@ def answer_prompt(request: RunRequest) -> None:
     """Prints the answer. Raises typer.Exit when it was interrupted, LeptonError when it failed."""
     if request.how.json and request.how.jsonl:
         raise UsageError("--json and --jsonl are both given", "give one of them")
-    path, talk = resolve(request.name), request.talk  # before waiting for stdin
+    path, talk = resolve_or_pull(request.name), request.talk  # before waiting for stdin
     check_form(request.answer)
     check_several(request.how)
     system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)

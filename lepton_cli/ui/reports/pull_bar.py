@@ -77,9 +77,9 @@ def progress_line(event: Progress, rate: float, *, bar: bool) -> str:
     share = min(1.0, event.done / event.total)
     left = f", {_duration((event.total - event.done) / rate)} left" if rate else ""
     filled = int(share * BAR_CELLS)
-    drawn = f"[{'#' * filled}{'.' * (BAR_CELLS - filled)}] " if bar else ""
+    drawn = f"  [{'#' * filled}{'.' * (BAR_CELLS - filled)}]" if bar else ""
     sizes = f"{size(event.done)} of {size(event.total)}"
-    return f"{share:4.0%} {drawn}{sizes}{fast}{left}  {event.name}".strip()
+    return f"{share:.0%} {sizes}{fast}{left}{drawn}  {event.name}"
 
 
 def _duration(seconds: float) -> str:

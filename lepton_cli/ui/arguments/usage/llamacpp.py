@@ -7,6 +7,8 @@ effect, and refused with an alternative if its effect would be missed.
 from dataclasses import dataclass
 from typing import Literal
 
+from quant.errors import UsageError
+
 Verdict = Literal["same", "ignored", "refused"]
 
 
@@ -76,11 +78,11 @@ _TABLE = (
     (
         Foreign(
             "refused",
-            "download the model (see `lepton models`), then give the GGUF file: -m FILE",
+            "download the model with `lepton pull`, then name it: -m NAME",
         ),
-        """-hf -hfr --hf-repo -hff --hf-file -hft --hf-token -mu --model-url -dr --docker-repo
-        --gpt-oss-20b-default --gpt-oss-120b-default""",
+        "-dr --docker-repo --gpt-oss-20b-default --gpt-oss-120b-default",
     ),
+    (Foreign("refused", "other users could see it there: set HF_TOKEN"), "-hft --hf-token"),
     (
         Foreign("refused", "use --backend and -ngl"),
         "-dev --device -ot --override-tensor -ncmoe --n-cpu-moe",
@@ -154,6 +156,29 @@ def _by_flag(*tables: tuple[tuple[Foreign, str], ...]) -> dict[str, Foreign]:
 
 FOREIGN = _by_flag(_TABLE, _IN_RUN)
 FOREIGN_IN_CHAT = _by_flag(_TABLE, _IN_CHAT)
+
+MODEL_SOURCES = {  # flags for a model on the web -> what their value is
+    flag: source
+    for source, flags in {
+        "repo": "-hf -hfr --hf-repo",
+        "file": "-hff --hf-file",
+        "url": "-mu --model-url",
+    }.items()
+    for flag in flags.split()
+}
+
+
+def model_of(repo: str | None, file: str | None, url: str | None) -> str:
+    """The values of those flags as one name, as `-m` takes it. Raises UsageError."""
+    if url is not None:
+        if repo is not None or file is not None:
+            raise UsageError("-mu is given together with -hf or -hff", "give one of them")
+        return url
+    if repo is None:
+        raise UsageError(f"-hff {file} names no repository", "add -hf USER/REPO")
+    repo = repo.removeprefix("hf:")
+    return f"hf:{repo}" if file is None else f"hf:{repo.partition(':')[0]}/{file}"
+
 
 OURS = {  # our flag -> other tools' flags for the same
     theirs: ours

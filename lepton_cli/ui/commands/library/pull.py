@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from lepton_cli.engine.hub.pulling import HubPlan, Pulled, plan, pull_from_hub, pull_from_web
 from lepton_cli.engine.hub.transport import Hub, Transport
-from lepton_cli.engine.hub.wanted import HubFiles, WebFile, hub_files, listing, wanted, web_file
+from lepton_cli.engine.hub.wanted import HubFiles, WebFile, listing, wanted
 from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.ui.arguments.usage.llamacpp import model_of
 from lepton_cli.ui.reports.numbers import size
 from lepton_cli.ui.reports.pull_bar import PullBar
 from lepton_cli.ui.terminal.notes import note
@@ -15,6 +16,7 @@ from lepton_cli.ui.terminal.output import emit, emit_json
 from quant.errors import UsageError
 
 SCHEMA = "lepton.pull.v1"
+ONLINE_HINT = "leave out --offline (or unset HF_HUB_OFFLINE)"
 KEPT = "what came is kept: the same command continues there"
 
 
@@ -35,16 +37,24 @@ class PullRequest:
 
 def pull_model(request: PullRequest) -> None:
     """Prints the file's path, or the list. Raises LeptonError."""
-    what = _wanted(request)
-    if request.list_only:
+    name = _named(request)
+    what = wanted(name)
+    offline = request.offline or is_offline()
+    if offline and request.list_only:
+        raise UsageError(f"what {name} holds is only known on the network", ONLINE_HINT)
+    if offline:
+        _show(request, _offline(name))
+    elif request.list_only:
         from lepton_cli.ui.commands.library.listing import show_models  # it imports NumPy
 
         show_models(what, json=request.json, quiet=request.quiet)
-        return
-    if request.offline or os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes"):
-        _show(request, _offline(str(request.name or request.url or what)))
-        return
-    _show(request, download(what, companion=request.companion, quiet=request.quiet))
+    else:
+        _show(request, download(what, companion=request.companion, quiet=request.quiet))
+
+
+def is_offline() -> bool:
+    """Whether the variable of Hugging Face's tools forbids to use the network."""
+    return os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "on", "true", "yes")
 
 
 def download(what: HubFiles | WebFile, *, companion: bool = True, quiet: bool = False) -> Pulled:
@@ -66,26 +76,18 @@ def download(what: HubFiles | WebFile, *, companion: bool = True, quiet: bool = 
         bar.close()
 
 
-def _wanted(request: PullRequest) -> HubFiles | WebFile:
+def _named(request: PullRequest) -> str:
     """Raises UsageError for no name, or several."""
     given = [name for name in (request.name, request.repo, request.url) if name is not None]
     if len(given) > 1:
         raise UsageError(f"{given[0]} and {given[1]} are both given", "give one of them")
-    if request.file is not None and request.repo is None:
-        raise UsageError("-hff names a file, but -hf no repository", "add -hf USER/REPO")
-    if request.url is not None:
-        return _of_address(request.url)
-    if request.repo is not None:
-        repo, _, quantization = request.repo.removeprefix("hf:").partition(":")
-        return hub_files(repo, quantization, request.file)
-    if request.name is None:
+    if request.name is not None and request.file is not None:
+        raise UsageError("-hff names a file of the repository of -hf", "add -hf USER/REPO")
+    if request.name is not None:
+        return request.name
+    if not given and request.file is None:
         raise UsageError("no model given", "for example: lepton pull smollm2-135m")
-    return wanted(request.name)
-
-
-def _of_address(url: str) -> HubFiles | WebFile:
-    """An address on the hub stands for the hub's file, whose hash is known."""
-    return wanted(url) if "://" in url else web_file(url)
+    return model_of(request.repo, request.file, request.url)
 
 
 def _announce(chosen: HubPlan) -> None:
@@ -120,5 +122,5 @@ def _offline(name: str) -> Pulled:
     try:
         path = resolve(name)
     except UsageError as error:
-        raise UsageError(error.message, "--offline forbids downloading it") from error
+        raise UsageError(error.message, ONLINE_HINT) from error
     return Pulled(path, path.stat().st_size, 0)
