@@ -20,7 +20,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
         ("vectors", "embed rerank similar"),
         ("prompts", "tokenize template"),
         ("library", "inspect verify diff plan models pull"),
-        ("measuring", "bench perplexity"),
+        ("measuring", "bench perplexity compare"),
         ("making", "prune split merge"),
         ("machine", "cache"),
         ("sessions", "sessions"),
@@ -33,7 +33,7 @@ WITHOUT_CONFIG = (
     *("cache", "diff", "doctor", "inspect", "merge", "models", "prune", "pull", "sessions"),
     *("split", "verify", "warmup"),
 )
-MODEL_ALONE = ("bench", "plan", "perplexity")  # results that no other setting changes
+MODEL_ALONE = ("bench", "plan", "perplexity", "compare")  # results that no other setting changes
 
 
 class Commands(Mapping[str, Any]):

@@ -64,14 +64,16 @@ def open_for_texts(
         keep_weights(model, verbose=options.verbose)
 
 
+@contextmanager
 def open_measured(
     path: Path, wanted: LoadOptions, options: RunningOptions, beside: Model | None = None
-) -> Model:
-    """Opens a model that is measured on a text; notes go to stderr. Raises LeptonError."""
+) -> Iterator[Model]:
+    """A model that is measured on a text; notes go to stderr. Raises LeptonError."""
     on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
-    model = engine.open_model(path, wanted, on_plan, progress, beside)
-    _tell(model, options)
-    return model
+    with engine.open_model(path, wanted, on_plan, progress, beside) as model:
+        _tell(model, options)
+        yield model
+        keep_weights(model, verbose=options.verbose)
 
 
 def _tell(model: Model, options: ModelOptions | TextModelOptions | RunningOptions) -> None:

@@ -57,7 +57,12 @@ def normalizers(rows: Logits) -> Scores:  # (n, V) -> (n,)
 def token_losses(rows: Logits, tokens: Tokens) -> Scores:  # (n, V), (n,) -> (n,)
     """The negative log-probability of each row's token. Raises ModelFileError."""
     losses: Scores = normalizers(rows) - rows[np.arange(len(tokens)), tokens]
-    if not np.isfinite(losses).all():
+    check_finite(losses)
+    return losses
+
+
+def check_finite(scores: Scores) -> None:
+    """Raises ModelFileError."""
+    if not np.isfinite(scores).all():
         hint = "the file is probably damaged: compare its size and checksum with the source"
         raise ModelFileError("the model gave no usable probabilities", hint)
-    return losses

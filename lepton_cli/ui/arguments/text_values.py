@@ -7,7 +7,7 @@ from lepton_cli.engine.text.reading import checked, read_text
 from lepton_cli.ui.arguments.setting_names import variable_set
 from quant.errors import UsageError
 
-NAMES = ("FILE", "INPUT", "MODEL", "NAME", "OUT")  # file names may be any bytes
+NAMES = ("A", "B", "FILE", "INPUT", "MODEL", "NAME", "OUT")  # file names may be any bytes
 
 
 def check_texts(context: Any, parameters: Sequence[Any]) -> None:

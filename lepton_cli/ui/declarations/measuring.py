@@ -1,17 +1,25 @@
-"""The commands that measure a model: bench, perplexity."""
+"""The commands that measure models: bench, perplexity, compare."""
 
 import typer
 
 from lepton_cli.ui.arguments.options.bench import BenchOptions
 from lepton_cli.ui.arguments.options.measuring import (
+    ComparisonArguments,
     PerplexityModelOptions,
     PerplexityOutputOptions,
+    RunningOptions,
     StrideOptions,
     TextFileArguments,
     WindowOptions,
 )
 from lepton_cli.ui.arguments.words import model_and_text, only_model
-from lepton_cli.ui.declarations.declaring import NO_CONFIG_EPILOG, ModelFile, ModelName, command
+from lepton_cli.ui.declarations.declaring import (
+    NO_CONFIG_EPILOG,
+    AsJson,
+    ModelFile,
+    ModelName,
+    command,
+)
 
 
 @command("bench", epilog="Several values give several tests: -p 128,512 -d 0,4096")
@@ -46,3 +54,20 @@ def perplexity(
     from lepton_cli.ui.commands.measuring.perplexity import PerplexityRequest, show_perplexity
 
     show_perplexity(PerplexityRequest(name, file, model, text, stride, output))
+
+
+@command("compare", epilog=NO_CONFIG_EPILOG)
+def compare(
+    words: ComparisonArguments,
+    running: RunningOptions,
+    text: WindowOptions,
+    json: AsJson = False,
+) -> None:
+    """Measure how far one model is from another on a text: quality, speed and size.
+
+    Both models read the text together, window by window, so that no logits are kept. The
+    figures are those of llama-perplexity --kl-divergence; the vocabularies have to be equal.
+    """
+    from lepton_cli.ui.commands.measuring.compare import ComparisonRequest, show_comparison
+
+    show_comparison(ComparisonRequest(words, running, text, json))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lepton_cli.ui.arguments.completing import complete_model
 from lepton_cli.ui.arguments.options.groups import section
 from lepton_cli.ui.arguments.options.model import (
     BackendFlag,
@@ -14,8 +15,9 @@ from lepton_cli.ui.arguments.options.model import (
     ModelFlag,
     ThreadsFlag,
     VerboseFlag,
+    WeightCacheFlag,
 )
-from lepton_cli.ui.arguments.options.prompt import ONE_WORD, PositionalArguments
+from lepton_cli.ui.arguments.options.prompt import MODEL_HELP, ONE_WORD, PositionalArguments
 
 _model = section("Model")
 _text = section("Text")
@@ -82,6 +84,7 @@ class RunningOptions:
     ubatch_size: Annotated[
         int, _model("--ubatch-size", "-ub", metavar="N", min=1, help="Tokens per pass.")
     ] = 512
+    weight_cache: WeightCacheFlag = 8.0
     verbose: VerboseFlag = False
 
 
@@ -90,6 +93,27 @@ class PerplexityModelOptions(RunningOptions):
     """The model whose perplexity is measured."""
 
     model: ModelFlag = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonArguments:
+    """Two models, and a file with a text."""
+
+    reference: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help=f"The reference model. {MODEL_HELP}", autocompletion=complete_model
+        ),
+    ]
+    other: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", help="The model to compare with it.", autocompletion=complete_model
+        ),
+    ]
+    text: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="The file with the text; -: stdin.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Rewords Click's errors: which values an option takes, with an example."""
 
+from shlex import quote
 from typing import Any
 
 import typer
@@ -17,11 +18,22 @@ def refusal(error: typer.TyperException) -> LeptonError:
         return kind(error.format_message(), f"`{path} --help` lists the commands and options")
     if not error.message:  # an argument is missing
         path, missing = _named(parameter, error), parameter.human_readable_name.upper()
-        return UsageError(f"{path} needs {missing}", f"type: {path} {missing}")
+        return UsageError(f"{path} needs {missing}", f"type: {path} {_arguments(error)}")
     given, found, _ = error.message.partition(" is not ")
     message = f"{_named(parameter, error)} takes {expected(parameter)}"
     hint = origin(error) or f"for example: {_named(parameter, error, 1)} {example(parameter)}"
     return UsageError(f"{message}, not {given}" if found else message, hint)
+
+
+def _arguments(error: Any) -> str:
+    """The command's required arguments: those that were given, and the names of the others."""
+    context = error.ctx
+    needed = [each for each in context.command.params if each.param_type_name == "argument"]
+    given = [(each, context.params.get(each.name)) for each in needed if each.required]
+    return " ".join(
+        each.human_readable_name.upper() if value is None else quote(str(value))
+        for each, value in given
+    )
 
 
 def _named(parameter: Any, error: Any, most: int = 2) -> str:

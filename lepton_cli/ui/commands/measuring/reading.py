@@ -54,5 +54,6 @@ def measuring_options(options: RunningOptions, size: int) -> LoadOptions:
         threads=options.threads if options.threads > 0 else None,
         kv=(options.cache_type_k, options.cache_type_v),
         ubatch=options.ubatch_size,
+        weights=round(options.weight_cache * 1e9),
     )
     return options_for(chosen, size)
