@@ -28,7 +28,7 @@ HALVES = (".lora_a", ".lora_b")
 MOST = 1e6  # of a scale, and of alpha: far above all real ones, far below what overflows
 DIRECTION = "direction."
 OTHER_MODEL = "use the adapter with the model that it was made for"
-MERGE = "merge it into the model, e.g. with llama.cpp's llama-export-lora, and use the result"
+MERGE = "merge it into the model, and use the result: lepton merge-lora MODEL OUT --lora FILE"
 
 Floats = NDArray[np.float32]
 Forward = Callable[[Operators], Array]
@@ -72,6 +72,15 @@ class Pair:
         if own != wanted:
             message = f"{self.path}: the adapter's {self.name} is for {_shape(*own)}"
             raise ModelFileError(f"{message}, the model's is {_shape(*wanted)}", OTHER_MODEL)
+
+    def added(self, scale: float, expert: int, start: int, stop: int) -> Floats:  # (rows, N)
+        """What it adds to rows of one expert's matrix, which the model's factors then multiply."""
+        down, up = self.down.matrix(expert), self.up.matrix(expert)
+        rows, columns = (down, up) if self.name == TABLE else (up, down)
+        left = _floats(rows.part(start, stop))
+        right = _floats(columns).T if self.name == TABLE else _floats(columns)
+        change: Floats = np.float32(scale * self.factor) * (left @ right)
+        return change
 
     def refused(self, why: str) -> ModelFileError:
         return ModelFileError(f"{self.path}: {self.name} {why}", MERGE)
@@ -187,6 +196,11 @@ class Adapters:
             pair.rescale(lora.scale)
             yield pair, pair.up if whole else pair.up.part(first, first + weight.rows)
 
+    @property
+    def adapted(self) -> Mapping[str, Sequence[tuple[Lora, Pair]]]:
+        """By the names of the model's tensors, what is added to each."""
+        return self._pairs
+
     def check_used(self, programs: Iterable[Program], further: range) -> None:
         """Raises ModelFileError for a part of an adapter that the model has no use for.
 
@@ -290,6 +304,10 @@ def _shape(experts: int, rows: int, columns: int) -> str:
     return each if experts == 1 else f"{experts} x {each}"
 
 
+def _floats(weight: Weight) -> Floats:
+    return dequantize(weight.format, weight.data)
+
+
 def _values(weight: Weight) -> Floats:
     """Those of a `constant`, to be changed."""
     return weight.data.view(np.float32).reshape(-1)
@@ -299,7 +317,9 @@ def _check_kind(metadata: Metadata) -> None:
     """Raises ModelFileError for what is no plain low-rank adapter."""
     kind = metadata.string("adapter.type")
     if kind != "lora":
-        raise ModelFileError(f"{metadata.path}: adapter.type is {kind!r}, not 'lora'", MERGE)
+        raise ModelFileError(
+            f"{metadata.path}: adapter.type is {kind!r}, not 'lora'", "use a LoRA adapter"
+        )
     if "adapter.alora.invocation_tokens" in metadata:
         message = f"{metadata.path}: an adapter that tokens switch on (aLoRA) is not supported yet"
         raise ModelFileError(message, "use an ordinary LoRA adapter")

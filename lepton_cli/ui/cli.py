@@ -21,7 +21,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
         ("prompts", "tokenize template"),
         ("library", "inspect verify diff plan models pull"),
         ("measuring", "bench perplexity compare"),
-        ("making", "prune split merge"),
+        ("making", "prune split merge merge-lora"),
         ("machine", "cache"),
         ("sessions", "sessions"),
         ("machine", "warmup doctor"),
@@ -30,8 +30,8 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
 }
 # commands that must work even if the config file is invalid
 WITHOUT_CONFIG = (
-    *("cache", "diff", "doctor", "inspect", "merge", "models", "prune", "pull", "sessions"),
-    *("split", "verify", "warmup"),
+    *("cache", "diff", "doctor", "inspect", "merge", "merge-lora", "models", "prune"),
+    *("pull", "sessions", "split", "verify", "warmup"),
 )
 MODEL_ALONE = ("bench", "plan", "perplexity", "compare")  # results that no other setting changes
 

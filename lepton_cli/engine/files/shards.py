@@ -8,15 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lepton_cli.engine.files.writing import Output, copied, info_of
+from lepton_cli.engine.files.writing import SPLIT, Output, copied, info_of, own_keys
 from lepton_cli.engine.library.sizes import gigabytes
 from quant.errors import UsageError
 from quant.gguf import GGUF, Tensor
-from quant.gguf_writer import Header, TensorInfo, copied_pairs, number
+from quant.gguf_writer import Header, TensorInfo, number
 
 MOST_TENSORS = 128  # of a shard where nothing else is asked for, as llama-gguf-split
 MOST_SHARDS = 500  # each is an open file until all are written
-SPLIT = "split."  # what the keys of a shard begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ def split_outputs(file: GGUF, prefix: Path, largest: Largest) -> list[Output]:
     if len(groups) > MOST_SHARDS:
         message = f"that would be {len(groups)} parts; the limit is {MOST_SHARDS}"
         raise UsageError(message, "allow larger ones, or more tensors in each")
-    keys = _own_keys(file)
+    keys = own_keys(file)
     outputs = []
     for index, group in enumerate(groups):
         pairs = (keys if index == 0 else {}) | {
@@ -54,13 +53,7 @@ def merged_output(file: GGUF, path: Path) -> Output:
     """All shards in one file. Raises UsageError for a model that is not split."""
     if not any(key.startswith(SPLIT) for key in file.metadata):
         raise UsageError(f"{file.path} is not split", "give the first part of a split model")
-    return _copy(file, path, _own_keys(file), file.tensors.values())
-
-
-def _own_keys(file: GGUF) -> dict[str, bytes]:
-    """All keys but those about the division."""
-    pairs = copied_pairs(file.metadata)
-    return {key: value for key, value in pairs.items() if not key.startswith(SPLIT)}
+    return _copy(file, path, own_keys(file), file.tensors.values())
 
 
 def _copy(file: GGUF, path: Path, pairs: dict[str, bytes], tensors: Iterable[Tensor]) -> Output:

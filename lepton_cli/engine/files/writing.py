@@ -13,9 +13,10 @@ from lepton_cli.engine.library.sizes import gigabytes
 from ops.files.own_files import named_file
 from ops.files.whole_files import replace_file
 from quant.errors import LeptonError, UsageError
-from quant.gguf import Tensor
-from quant.gguf_writer import Header, Piece, TensorInfo, write
+from quant.gguf import GGUF, Tensor
+from quant.gguf_writer import Header, Piece, TensorInfo, copied_pairs, write
 
+SPLIT = "split."  # what the keys of a shard begin with
 COPIED = 1 << 26  # bytes that are copied at a time
 
 
@@ -32,6 +33,12 @@ def info_of(tensor: Tensor) -> TensorInfo:
     return TensorInfo(tensor.name, tensor.format, tensor.shape)
 
 
+def own_keys(file: GGUF) -> dict[str, bytes]:
+    """All keys as stored, but those of a split file."""
+    pairs = copied_pairs(file.metadata)
+    return {key: value for key, value in pairs.items() if not key.startswith(SPLIT)}
+
+
 def copied(tensor: Tensor) -> Iterator[Piece]:
     """The tensor's bytes as they are."""
     flat = memoryview(tensor.data.reshape(-1).data)
@@ -39,15 +46,26 @@ def copied(tensor: Tensor) -> Iterator[Piece]:
         yield flat[start : start + COPIED]
 
 
-def check_outputs(outputs: Sequence[Output]) -> None:
-    """Raises UsageError for a file that exists or cannot be made, LeptonError for lack of room."""
+def check_outputs(
+    outputs: Sequence[Output], sources: Sequence[Path], *, overwrite: bool = False
+) -> None:
+    """Raises UsageError for a file that may not or cannot be made, LeptonError for lack of room.
+
+    A file that exists may only be replaced with `overwrite`, a source never.
+    """
     for output in outputs:
-        if named_file(output.path).exists():
-            hint = f"choose another name, or remove it first: rm {shlex.quote(str(output.path))}"
+        exists = named_file(output.path).exists()
+        if exists and any(source.samefile(output.path) for source in sources):
+            raise UsageError(f"{output.path} is what is read", "name another file to write")
+        if exists and not overwrite:
+            hint = "use --overwrite to replace it, or name another file"
             raise UsageError(f"{output.path} exists", hint)
     for folder in {output.path.parent for output in outputs}:
         if not folder.is_dir():
-            raise UsageError(f"the folder {folder} does not exist", f"make it: mkdir -p {folder}")
+            raise UsageError(
+                f"the folder {folder} does not exist",
+                f"make it: mkdir -p {shlex.quote(str(folder))}",
+            )
         needed = sum(out.header.file_bytes for out in outputs if out.path.parent == folder)
         free = shutil.disk_usage(folder).free
         if needed > free:
@@ -59,9 +77,8 @@ def check_outputs(outputs: Sequence[Output]) -> None:
 def write_outputs(outputs: Sequence[Output], progress: Progress = no_progress) -> None:
     """Writes all files; the first gets its name last, so that it never lacks the others.
 
-    Raises what `check_outputs` does, and LeptonError if writing fails: no file is there then.
+    Raises LeptonError if writing fails: no file is there then.
     """
-    check_outputs(outputs)
     whole, done = sum(output.header.file_bytes for output in outputs), 0
 
     def counted(output: Output, info: TensorInfo) -> Iterator[Piece]:

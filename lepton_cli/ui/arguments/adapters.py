@@ -6,6 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from lepton_cli.engine.loading.adapters import AdapterFile, AdapterKind
+from lepton_cli.ui.arguments.options.adapters import LoraOptions
 from lepton_cli.ui.arguments.options.model import ModelOptions
 from lepton_cli.ui.arguments.options.texts import TextModelOptions
 from quant.errors import UsageError
@@ -27,7 +28,7 @@ def adapters_of(options: ModelOptions) -> tuple[AdapterFile, ...]:
     return (*lora_of(options), *steering)
 
 
-def lora_of(options: ModelOptions | TextModelOptions) -> tuple[AdapterFile, ...]:
+def lora_of(options: ModelOptions | TextModelOptions | LoraOptions) -> tuple[AdapterFile, ...]:
     """The LoRA adapters. Raises UsageError."""
     found = _files("lora", "--lora", options.lora, options.lora_scaled)
     return tuple(AdapterFile(path, scale, kind) for path, scale, kind in found)

@@ -1,4 +1,4 @@
-"""The commands that make model files of others: prune, split, merge."""
+"""The commands that make model files of others: prune, split, merge, merge-lora."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lepton_cli.ui.arguments.completing import complete_model
+from lepton_cli.ui.arguments.options.adapters import LoraOptions
 from lepton_cli.ui.arguments.options.measuring import RunningOptions, WindowOptions
 from lepton_cli.ui.arguments.options.prompt import MODEL_HELP
 from lepton_cli.ui.arguments.options.pruning import PruneResultOptions, PruningOptions
@@ -15,6 +16,7 @@ Source = Annotated[
     str, typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=complete_model)
 ]
 OutFile = Annotated[Path, typer.Argument(metavar="OUT", help="The file to be written.")]
+Overwrite = Annotated[bool, option("--overwrite", help="Replace what exists.")]
 DryRun = Annotated[bool, option("--dry-run", help="Only say what would be written.")]
 
 
@@ -64,6 +66,7 @@ def split(
     no_tensor_first_split: Annotated[
         bool, option("--no-tensor-first-split", help="The first file has the keys alone.")
     ] = False,
+    overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json: AsJson = False,
 ) -> None:
@@ -72,17 +75,50 @@ def split(
     Every command takes the first file for the whole model. All files appear, or none.
     """
     from lepton_cli.ui.commands.making.shards import SplitRequest, split
+    from lepton_cli.ui.reports.written import Writing
 
-    split(
-        SplitRequest(
-            model, prefix, split_max_size, split_max_tensors, no_tensor_first_split, dry_run, json
-        )
-    )
+    how, limits = Writing(overwrite, dry_run, json), (split_max_size, split_max_tensors)
+    split(SplitRequest(model, prefix, *limits, no_tensor_first_split, how))
 
 
 @command("merge", epilog=NO_CONFIG_EPILOG)
-def merge(model: Source, out: OutFile, dry_run: DryRun = False, json: AsJson = False) -> None:
+def merge(
+    model: Source,
+    out: OutFile,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    json: AsJson = False,
+) -> None:
     """Merge a split model into one file. MODEL is its first part."""
     from lepton_cli.ui.commands.making.shards import merge
+    from lepton_cli.ui.reports.written import Writing
 
-    merge(model, out, dry_run=dry_run, json=json)
+    merge(model, out, Writing(overwrite, dry_run, json))
+
+
+@command("merge-lora", epilog=NO_CONFIG_EPILOG)
+def merge_lora(
+    model: Source,
+    out: OutFile,
+    adapters: LoraOptions,
+    type: Annotated[  # noqa: A002  (the option's name)
+        str | None,
+        option(
+            "--type",
+            metavar="TYPE",
+            help="Type of the tensors that change, like F16 or Q8_0. [default: the one they have]",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    json: AsJson = False,
+) -> None:
+    """Merge LoRA adapters into a model: W + scale x B A instead of W.
+
+    The result gives the logits of the model with the adapters, but for the rounding of its
+    types. All other tensors and keys are copied.
+    """
+    from lepton_cli.ui.commands.making.merge_lora import merge_adapters
+    from lepton_cli.ui.reports.written import Writing
+
+    merge_adapters(model, out, adapters, type, Writing(overwrite, dry_run, json))

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from lepton_cli.engine.files.writing import Output, check_outputs, write_outputs
@@ -14,16 +15,22 @@ from lepton_cli.ui.terminal.output import emit, emit_json
 SCHEMA = "lepton.written.v1"
 
 
-def write_and_tell(
-    outputs: Sequence[Output], source: Path, *, dry_run: bool = False, json: bool = False
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How files are written, as options say."""
+
+    overwrite: bool = False
+    dry_run: bool = False
+    json: bool = False
+
+
+def write_and_tell(outputs: Sequence[Output], sources: Sequence[Path], how: Writing) -> None:
     """Writes the files with progress on stderr, and lists them. Raises LeptonError."""
-    if dry_run:
-        check_outputs(outputs)
-    else:
+    check_outputs(outputs, sources, overwrite=how.overwrite)
+    if not how.dry_run:
         with ByteProgress(f"writing {outputs[0].path.name}") as progress:
             write_outputs(outputs, progress)
-    if json:
+    if how.json:
         files: list[Plain] = [
             {
                 "path": str(output.path),
@@ -32,7 +39,11 @@ def write_and_tell(
             }
             for output in outputs
         ]
-        done: dict[str, Plain] = {"source": str(source), "written": not dry_run, "files": files}
+        done: dict[str, Plain] = {
+            "sources": [*map(str, sources)],
+            "written": not how.dry_run,
+            "files": files,
+        }
         emit_json(sys.stdout, {"schema": SCHEMA, **done})
     else:
         emit(sys.stdout, columns([_row(output) for output in outputs], right=(1, 2)))

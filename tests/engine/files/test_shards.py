@@ -124,8 +124,8 @@ def test_json_names_the_files(tmp_path, model, outcome):
     ("options", "said"),
     [
         (["--split-max-size", "1K"], "allow at least 1M"),
-        (["--split-max-size", "2"], "like --split-max-size 2G"),
-        (["--split-max-size", "0G"], "like --split-max-size 2G"),
+        (["--split-max-size", "2X"], "like 3.5G"),
+        (["--split-max-size", "0G"], "above 0"),
         (["--split-max-size", "2G", "--split-max-tensors", "3"], "give one of them"),
         (["--split-max-tensors", "0"], "--split-max-tensors"),
     ],
@@ -139,10 +139,14 @@ def test_a_file_that_exists_is_not_replaced(tmp_path, model, outcome):
     there = tmp_path / "out-00002-of-00003.gguf"
     there.write_text("mine")
     code, _, err = outcome("split", model, tmp_path / "out", "--split-max-tensors", 8)
-    assert code == 2 and f"rm {there}" in err
+    assert code == 2 and "--overwrite" in err
     assert parts(tmp_path) == [there] and there.read_text() == "mine"
     code, _, err = outcome("merge", model, model)
     assert code == 2 and "is not split" in err
+    args = ("split", model, tmp_path / "out", "--split-max-tensors", 8, "--overwrite")
+    assert outcome(*args)[0] == 0 and len(parts(tmp_path)) == 3
+    code, _, err = outcome("merge", parts(tmp_path)[0], there, "--overwrite")
+    assert code == 2 and "is what is read" in err
 
 
 def test_too_little_room_is_told_before_anything_is_written(tmp_path, model, outcome, monkeypatch):

@@ -1,5 +1,6 @@
 """Adapters beside a model; the options' names are llama.cpp's."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from lepton_cli.ui.arguments.options.groups import section
@@ -18,6 +19,16 @@ LoraScaledFlag = Annotated[
     list[str] | None,
     _adapters("--lora-scaled", metavar="FILE:SCALE", help="The same; the scale is required."),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class LoraOptions:
+    """Low-rank adapters alone."""
+
+    lora: LoraFlag = None
+    lora_scaled: LoraScaledFlag = None
+
+
 ControlVectorFlag = Annotated[
     list[str] | None,
     _adapters(
