@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lepton_cli.engine.constraints.constraint import Constraint, JsonSchema, find_constraint
-from lepton_cli.engine.jobs.openai.tools import ToolUse
+from lepton_cli.engine.decoding.tool_use import ToolUse
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.text.messages import Message
 from quant.errors import UsageError

@@ -1,27 +1,23 @@
 """Runs a batch: answers rows, several at once, and passes on each result as it is ready."""
 
-import json
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import count
 from typing import Protocol
 
-from lepton_cli.engine.constraints.call_frame import CallFrame, call_frame
-from lepton_cli.engine.constraints.constraint import Constraint
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.scheduler import Outcome, Request
+from lepton_cli.engine.decoding.tool_use import ToolCalling
 from lepton_cli.engine.events import FinishReason
 from lepton_cli.engine.jobs.openai.responses import Responses
-from lepton_cli.engine.jobs.openai.tools import ToolUse
 from lepton_cli.engine.jobs.parameters import own_generation
 from lepton_cli.engine.jobs.planning import Fingerprint, Job, Recipe
 from lepton_cli.engine.jobs.records import Record, answer_record, error_record, response_record
 from lepton_cli.engine.text.template import ChatTemplate
 from lepton_cli.engine.text.tokenizer import Tokenizer
-from quant.errors import LeptonError, UsageError
+from quant.errors import LeptonError
 
 SEEDS = 1 << 32
 
@@ -99,7 +95,8 @@ class Run:
         self.tally, self.last, self.stop = Tally(), threading.Event(), threading.Event()
         self._model, self._recipe, self._fingerprint = model, recipe, str(fingerprint)
         self._now = fingerprint.now
-        self._jobs, self._responses = jobs, Responses(model)
+        self._calling = ToolCalling(model.template, model.tokenizer)
+        self._jobs, self._responses = jobs, Responses(model, self._calling)
         self._asked = dict[int, tuple[Asked, int]]()  # by the request's key; which choice it is
 
     def results(self, at_once: int | None, take: TakeRecord) -> Iterator[Tally]:
@@ -145,39 +142,19 @@ class Run:
         seeded = replace(base.sampling, seed=job.seed)
         base = replace(base, sampling=seeded, split_reasoning=bool(ask.messages))
         generation = replace(own_generation(base, ask.given), logprobs=ask.logprobs)
-        if ask.use.tools:
-            variables = {
-                "tools": ask.use.tools,
-                **json.loads(generation.chat_template_kwargs or "{}"),
-            }
-            generation = replace(generation, chat_template_kwargs=json.dumps(variables))
-        constraint = self._required_call(ask.use) or ask.constraint
-        if constraint is not None:
-            generation = replace(generation, constraint=constraint)
+        if ask.constraint is not None:
+            generation = replace(generation, constraint=ask.constraint)
+        generation = self._calling.asked(generation, ask.use)
         if generation.sampling.seed is not None:
             return generation
         fresh = replace(generation.sampling, seed=secrets.randbits(32))
         return replace(generation, sampling=fresh)
-
-    def _required_call(self, use: ToolUse) -> Constraint | None:
-        if not use.must_call:
-            return None
-        wanted = [each for each in use.functions if each["name"] in use.must_call]
-        tokenizer = self._model.tokenizer
-        return self._call_frame.constraint(wanted, tokenizer, several=not use.one_call)
-
-    @cached_property
-    def _call_frame(self) -> CallFrame:
-        return call_frame(self._model.template)
 
     def _ids(self, job: Job, generation: Generation) -> Sequence[int]:
         model, ask = self._model, job.ask
         if ask.prompt is not None:
             special = self._recipe.wording.parse_special
             return model.tokenizer.encode(ask.prompt, parse_special=special)
-        if ask.use.tools and not model.template.takes_tools:
-            message = "the chat template has no place for tools"
-            raise UsageError(message, "take another model, or a --chat-template with tools")
         segments = model.template.render(
             ask.messages,
             enable_thinking=self._recipe.thinking,

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -23,6 +24,7 @@ from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import gather
 from lepton_cli.ui.arguments.settings import diffusion_settings, generation_settings
 from lepton_cli.ui.arguments.text_values import one_text
+from lepton_cli.ui.arguments.tools import tool_use
 from lepton_cli.ui.commands.library.offer import resolve_or_pull
 from lepton_cli.ui.open_model import keep_weights, open_model
 from lepton_cli.ui.reports.code_blocks import Which, without_block
@@ -39,6 +41,9 @@ from lepton_cli.ui.reports.several_answers import check_several, print_several, 
 from lepton_cli.ui.terminal.interrupt import ALL, interrupting
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
+
+if TYPE_CHECKING:
+    from lepton_cli.engine.decoding.tool_use import ToolUse  # only with tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,15 @@ def answer_prompt(request: RunRequest) -> None:
     path, talk = resolve_or_pull(request.name), request.talk  # before waiting for stdin
     check_form(request.answer)
     check_several(request.how)
+    use = tool_use(request.how, request.answer)
     system = one_text("--system-prompt", talk.system_prompt, talk.system_prompt_file)
     prompt = gather(request.words, request.prompt, sys.stdin)
     begin = time.perf_counter()
     with open_model(path, request.model, talk) as model:
         raw = _completes(request, model, system)
         start = _start(request, model, raw=raw, begin=begin)
+        if use is not None:
+            start = _with_tools(start, use)
         session = Session(model, start.generation, system, thinking=talk.think)
         flag, special = session.interrupt, request.how.parse_special
         ids = model.tokenizer.encode(prompt, parse_special=special) if raw else []
@@ -128,16 +136,30 @@ def _start(request: RunRequest, model: Model, *, raw: bool, begin: float) -> Sta
     )
 
 
+def _with_tools(start: Start, use: "ToolUse") -> Start:
+    from lepton_cli.engine.decoding.tool_use import ToolCalling
+
+    if start.template is None:
+        raise UsageError("--tools needs a chat template", "give one with --chat-template-file")
+    calling = ToolCalling(start.model.template, start.model.tokenizer)
+    return replace(start, generation=calling.asked(start.generation, use), calling=calling, use=use)
+
+
 def _report(request: RunRequest, start: Start) -> RunReport:
     if request.how.json:
         return JsonReport(start, sys.stdout)
     if request.how.jsonl:
         return JsonLinesReport(start, sys.stdout)
     reasoning = request.talk.reasoning or "stderr"
-    if start.extract is None:
+    if start.extract is None and start.calling is None:
         return PlainReport(reasoning, sys.stdout, sys.stderr)
     aside: ReasoningMode = "hide" if reasoning == "hide" else "stderr"
-    return ExtractReport(start.extract, PlainReport(aside, sys.stdout, sys.stderr), sys.stderr)
+    around = PlainReport(aside, sys.stdout, sys.stderr)
+    if start.extract is None:
+        from lepton_cli.ui.reports.tool_calls import CallsReport
+
+        return CallsReport(start, around, sys.stdout, sys.stderr)
+    return ExtractReport(start.extract, around, sys.stderr)
 
 
 def _follow(events: Iterator[Event], report: RunReport, extract: Which | None) -> Done:

@@ -5,7 +5,7 @@ names the form of the JSON; incompatible changes get a new name.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.events import Done, Event, Filled, Prefill, Reasoning, Text
@@ -18,6 +18,10 @@ from lepton_cli.ui.arguments.options.chat import ReasoningMode
 from lepton_cli.ui.reports.code_blocks import Which, extracted
 from lepton_cli.ui.terminal.output import LineWriter, emit_json
 from lepton_cli.ui.terminal.terminal import redraws, sanitize, uses_color
+
+if TYPE_CHECKING:
+    from lepton_cli.engine.decoding.tool_use import ToolCalling, ToolUse  # only with tools
+    from lepton_cli.engine.text.messages import ToolCall
 
 SCHEMA = "lepton.run.v1"
 SLANTED, PLAIN, ERASE_LINE = "\x1b[3m", "\x1b[0m", "\r\x1b[K"
@@ -33,6 +37,15 @@ class Start:
     template: str | None  # None: a raw prompt
     load_seconds: float
     extract: Which | None = None  # which code block to extract
+    calling: "ToolCalling | None" = None  # only with tools
+    use: "ToolUse | None" = None
+
+    def parted(self, text: str, reasoning: str, done: Done) -> "tuple[str, tuple[ToolCall, ...]]":
+        """The text of an answer and its calls of tools."""
+        if self.calling is None or self.use is None:
+            return text, ()
+        prefix = f"call_{self.generation.sampling.seed}_"
+        return self.calling.split(text, reasoning, done.token_ids, self.use, prefix)
 
     def record(self) -> dict[str, Plain]:
         model, how = self.model, self.generation
@@ -161,11 +174,13 @@ class JsonReport:
             case Reasoning(text):
                 self._reasoning.append(text)
             case Done():
-                text = "".join(self._text)
+                thought = "".join(self._reasoning)
+                text, calls = self._start.parted("".join(self._text), thought, event)
                 answer: dict[str, Plain] = {
                     "text": text,
+                    **called(self._start, calls),
                     **extraction(self._start, text),
-                    "reasoning": "".join(self._reasoning) if self._reasoning else None,
+                    "reasoning": thought or None,
                 }
                 emit_json(
                     self._stdout, {**self._start.record(), **answer, **ending(self._start, event)}
@@ -181,6 +196,7 @@ class JsonLinesReport:
     def __init__(self, start: Start, stdout: TextIO) -> None:
         self._start, self._stdout = start, stdout
         self._text: list[str] = []
+        self._reasoning: list[str] = []
         self._emit("start", start.record())
 
     def event(self, event: Event) -> None:
@@ -189,16 +205,28 @@ class JsonLinesReport:
                 self._text.append(text)
                 self._emit("text", {"text": text})
             case Reasoning(text):
+                self._reasoning.append(text)
                 self._emit("reasoning", {"text": text})
             case Done():
-                block = extraction(self._start, "".join(self._text))
-                self._emit("end", {**block, **ending(self._start, event)})
+                text = "".join(self._text)
+                _, calls = self._start.parted(text, "".join(self._reasoning), event)
+                parts = called(self._start, calls) | extraction(self._start, text)
+                self._emit("end", {**parts, **ending(self._start, event)})
 
     def close(self) -> None:
         pass
 
     def _emit(self, name: str, fields: dict[str, Plain]) -> None:
         emit_json(self._stdout, {"event": name, **fields})
+
+
+def called(start: Start, calls: "tuple[ToolCall, ...]") -> dict[str, Plain]:
+    """The field for calls of tools, if there are tools; in OpenAI's form."""
+    if start.calling is None:
+        return {}
+    from lepton_cli.engine.decoding.tool_use import call_record
+
+    return {"tool_calls": [*map(call_record, calls)]}
 
 
 def extraction(start: Start, text: str) -> dict[str, Plain]:

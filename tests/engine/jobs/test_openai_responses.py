@@ -6,10 +6,10 @@ import pytest
 from fake_model import FakeTokenizer
 
 from lepton_cli.engine.decoding.scheduler import Outcome
+from lepton_cli.engine.decoding.tool_use import ToolCalling, ToolUse
 from lepton_cli.engine.events import Done, Stats, TokenLogprobs
 from lepton_cli.engine.jobs.asking import Ask
 from lepton_cli.engine.jobs.openai.responses import Responses
-from lepton_cli.engine.jobs.openai.tools import ToolUse
 from lepton_cli.engine.text.template import ChatTemplate
 
 CHAT, TEXT = Ask("a", shape="chat.completion"), Ask("a", shape="text_completion")
@@ -39,7 +39,9 @@ def outcome(text: str = "hi", ids: tuple[int, ...] = (104, 105), **more: object)
 
 
 def body(ask: Ask, *outcomes: Outcome) -> dict:
-    made = Responses(Model()).body("0123456789abcdef" * 2, ask, outcomes, "print")
+    model = Model()
+    calling = ToolCalling(model.template, model.tokenizer)
+    made = Responses(model, calling).body("0123456789abcdef" * 2, ask, outcomes, "print")
     assert isinstance(made, dict)
     return made
 

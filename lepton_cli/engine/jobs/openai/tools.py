@@ -1,30 +1,10 @@
 """Reads tools in OpenAI's form, and which of them an answer must call."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
+from lepton_cli.engine.decoding.tool_use import Tool, ToolUse
 from lepton_cli.engine.library.json_values import Plain
 from quant.errors import UsageError
 
-Tool = Mapping[str, Any]
 FORM = '{"type": "function", "function": {"name": ...}}'
-
-
-@dataclass(frozen=True, slots=True)
-class ToolUse:
-    """The tools that a prompt has, and those of which the answer must call one, by name.
-
-    `one_call`: it may be one call only.
-    """
-
-    tools: tuple[Tool, ...] = ()
-    must_call: tuple[str, ...] = ()
-    one_call: bool = False
-
-    @property
-    def functions(self) -> list[Mapping[str, Any]]:
-        return [tool["function"] for tool in self.tools]
 
 
 def read_tools(tools: Plain, choice: Plain = None, parallel: Plain = None) -> ToolUse:
@@ -47,7 +27,7 @@ def read_tools(tools: Plain, choice: Plain = None, parallel: Plain = None) -> To
     if named not in names:
         wanted = "a tool" if named is None else f"{named!r:.60}"
         known = f"the tools are {', '.join(names):.120}" if names else "there are no tools"
-        raise UsageError(f"the tool_choice wants {wanted}, but {known}")
+        raise UsageError(f"the tool_choice wants {wanted}, but {known}", "name one of the tools")
     return ToolUse(found, (str(named),), one_call=True)
 
 

@@ -80,6 +80,23 @@ class RunOptions:
             help="With --raw: read <|...|> in the prompt as special tokens, as llama.cpp does.",
         ),
     ] = False
+    tools: Annotated[
+        str | None,
+        _prompt(
+            "--tools",
+            metavar="FILE",
+            help="Tools that the model may call: a JSON list in OpenAI's form. If the answer is "
+            "calls, each is printed as a line of JSON.",
+        ),
+    ] = None
+    tool_choice: Annotated[
+        str | None,
+        _prompt(
+            "--tool-choice",
+            metavar="CHOICE",
+            help="auto, none, required (the answer is calls), or the name of the tool to call.",
+        ),
+    ] = None
     candidates: Annotated[
         int,
         _output(
