@@ -191,6 +191,11 @@ class Program:
         output = replace(self.output, buffer=entering.get(self.output.buffer, self.output.buffer))
         return Program(tuple(op.reading(entering) for op in kept), self.given, output, self.sources)
 
+    def weighing(self, change: Callable[[Weight], Weight]) -> "Program":
+        """The same with other weights in place of its own."""
+        operations = tuple(op.weighing(change) for op in self.operations)
+        return Program(operations, self.given, self.output, self.sources)
+
     def observed(self, buffers: Sequence[Buffer]) -> "Program":
         """A program that gives these rows of the tokens side by side, and ends behind the last."""
         joined = Buffer("tokens", 1, sum(buffer.width for buffer in buffers))

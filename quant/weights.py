@@ -45,6 +45,12 @@ class Weight:
             raise ModelFileError(f"the tensor {self.name} should be a matrix")
         return Weight(self.name, self.format, self.columns, self.data[start:stop])
 
+    def of(self, whole: NDArray[np.uint8], other: NDArray[np.uint8], kind: Format) -> "Weight":
+        """The same rows of `other`: the rows of `whole`, which this is a part of, in a format."""
+        first = (self.data.ctypes.data - whole.ctypes.data) // whole.shape[1]
+        rows = other[first : first + len(self.data)]
+        return Weight(self.name, kind, self.columns, rows, self.experts)
+
     def columns_part(self, start: int, stop: int) -> "Weight":
         """Elements start to stop of a float vector (a fused bias). Raises ModelFileError."""
         size = self.format.block_bytes

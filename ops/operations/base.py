@@ -6,14 +6,15 @@ weights) asks these records.
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args
 
 from ops.interface import Linear, Step, Weight
 
 RowKind = Literal["tokens", "outputs", "step"]
 Role = Literal["product", "table", "vector"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,6 +144,25 @@ class Operation:
                 changed[name] = new if isinstance(value, tuple) else new[0]
         return replace(self, **changed) if changed else self
 
+    def weighing(self, change: Callable[[Weight], Weight]) -> Self:
+        """The same with other weights."""
+
+        def changed(value: Linear | Weight) -> Linear | Weight:
+            if isinstance(value, Weight):
+                return change(value)
+            bias, scale = (each and change(each) for each in (value.bias, value.scale))
+            return Linear(change(value.weight), bias, scale)
+
+        new = dict[str, Any]()
+        for role in ROLES:
+            for name in _fields_of(self._kind, role):
+                value = getattr(self, name)
+                if isinstance(value, tuple):
+                    new[name] = tuple(map(changed, value))
+                elif value is not None:
+                    new[name] = changed(value)
+        return replace(self, **new) if new else self
+
     def costs(self, step: Step, cache: PositionBytes) -> Cost:
         """In this step. Vectors are read once; their products with activations do not count."""
         used = self.outputs[0].count(step) > 0 if self.outputs else False
@@ -161,8 +181,7 @@ class Operation:
         return tuple(found)
 
     def _weights(self) -> Iterator[tuple[Role, Linear | Weight]]:
-        roles: tuple[Role, ...] = ("product", "table", "vector")
-        for role in roles:
+        for role in ROLES:
             for name in _fields_of(self._kind, role):
                 value = getattr(self, name)
                 for one in value if isinstance(value, tuple) else (value,):

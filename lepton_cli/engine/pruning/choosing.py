@@ -1,7 +1,6 @@
 """What to leave out of a model: so many layers, channels, heads or experts, the least important."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 
 from lepton_cli.engine.pruning.cuts import Cut, Cuts, Kind, Uncut
 from lepton_cli.engine.pruning.edits import Edit
-from lepton_cli.engine.pruning.ranking import Scores, SquareSums, unit_importance
+from lepton_cli.engine.pruning.ranking import SquareSums, unit_importance
 from ops.program import Program
 from quant.errors import UsageError
 from quant.gguf import GGUF
@@ -86,9 +85,3 @@ class Chooser:
             step = next((w for w in WIDTHS if width % w == 0 and w <= most), cut.each) // cut.each
         count = math.floor(share * cut.units / step + 0.5) * step
         return min(count, cut.units - max(cut.least, 1))
-
-
-def least_influential(scores: Scores, count: int, never: Sequence[int] = ()) -> frozenset[int]:
-    """The layers that change least what enters them."""
-    order = [int(layer) for layer in np.argsort(scores, kind="stable") if int(layer) not in never]
-    return frozenset(order[:count])

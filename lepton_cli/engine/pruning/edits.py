@@ -167,3 +167,11 @@ def cut_out(tensor: Tensor, removed: Removed) -> NDArray[np.uint8]:
     blocks = np.unique(removed[last] // tensor.format.block_size)
     whole = data.reshape(*data.shape[:-1], -1, tensor.format.block_bytes)
     return np.delete(whole, blocks, -2).reshape(*data.shape[:-1], -1)
+
+
+def silenced(tensor: Tensor, columns: Indices) -> NDArray[np.uint8]:  # (rows, row bytes)
+    """The rows of a tensor with zeros in some columns, which are whole blocks of its rows."""
+    size = tensor.format.block_size
+    data = tensor.data.reshape(len(tensor.data), -1, tensor.format.block_bytes).copy()
+    data[:, np.unique(columns // size)] = 0  # every format's zero bytes are zero weights
+    return data.reshape(tensor.data.shape)

@@ -1,23 +1,39 @@
 """Chooses what to leave out of a model file as a request asks, and tells what is left."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lepton_cli.engine.library.paths import kernel_folder
 from lepton_cli.engine.loading import plan as loading
+from lepton_cli.engine.loss.divergence import Divergence
+from lepton_cli.engine.loss.trials import Open, Trials
+from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.pruning.choosing import Chooser, Wanted
-from lepton_cli.engine.pruning.edits import Edited
-from lepton_cli.engine.pruning.ranking import Open, SquareSums, block_influence
+from lepton_cli.engine.pruning.edits import Edited, silenced
+from lepton_cli.engine.pruning.ranking import (
+    SquareSums,
+    block_influence,
+    by_divergence,
+    by_influence,
+)
 from lepton_cli.engine.pruning.sparsity import SparseTensors, Sparsity
-from lepton_cli.engine.pruning.targets import By, fitted
+from lepton_cli.engine.pruning.targets import By, without_layers, without_shares
 from lepton_cli.engine.pruning.writing import CONTEXT, edited
 from ops.backend import CpuBackend, Resources
 from ops.compiled.kernel_folder import Compiling
 from ops.machine import default_threads
+from ops.program import Program
 from quant.errors import UsageError
 from quant.gguf import GGUF
+from quant.weights import Weight
+
+RANKING = 16  # windows of a text: more hardly change the order of the layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +44,7 @@ class Request:
     count: int = 0
     most: int | None = None
     by: By = "layers"
+    rank: Literal["influence", "kld"] = "influence"
     sparsity: Sparsity | None = None
 
     @property
@@ -60,29 +77,34 @@ class Pruned:
 def prune(
     file: GGUF,
     request: Request,
-    windows: Sequence[Sequence[int]],
+    windows: Sequence[TokenWindow],
     sums: SquareSums | None = None,
     start: Open | None = None,
+    tell: Callable[[int, float], None] = lambda layer, divergence: None,
 ) -> Pruned:
     """Chooses; writes nothing (see `write_edited`). Raises LeptonError.
 
-    `windows`: tokens of a text, by which layers are ranked. `sums`: of matrices' inputs over a
-    text; see `unit_importance`.
+    `windows`: of a text, by which layers are ranked. `sums`: of squares of matrices' inputs over a
+    text; see `unit_importance`. `tell`: after each trial without a layer, with its divergence.
     """
     program = loading.build(file, CONTEXT)
-    if request.ranks_layers and program.entangled_layer is not None:
-        message = f"{file.path}: layer {program.entangled_layer} reads what layers before it keep"
-        raise UsageError(message, "leave out channels, heads or experts")
     if request.count >= program.layers:
         raise UsageError(f"the model has {program.layers} layers", "leave out fewer")
-    chooser, influences, order = Chooser(file, program, sums), None, list[int]()
-    wanted = request.wanted
+    chooser, wanted, influences = Chooser(file, program, sums), request.wanted, None
     if request.ranks_layers:
-        influences = block_influence(program, windows, start or open_on_cpu())
-        order = [int(n) for n in np.argsort(influences, kind="stable") if n not in wanted.layers]
-        wanted = replace(wanted, layers=wanted.layers | {*order[: request.count]})
-    if request.most is not None:
-        wanted = fitted(chooser, wanted, request.by, request.most, order)
+        _check_untangled(file, program)
+        begin, texts = start or open_on_cpu(), windows[:RANKING]
+        if request.rank == "kld":
+            order = by_divergence(program, Trials(program, texts, begin), wanted.layers, tell)
+        else:
+            influences = block_influence(program, [each.ids for each in texts], begin)
+            order = by_influence(influences, wanted.layers)
+        least = itertools.islice(order, request.count)
+        wanted = replace(wanted, layers=wanted.layers | {*least})
+        if request.most is not None and request.by == "layers":
+            wanted = without_layers(chooser, wanted, request.most, order)
+    if request.most is not None and request.by != "layers":
+        wanted = without_shares(chooser, wanted, request.by, request.most)
     zeros = request.sparsity
     sparse = None if zeros is None else SparseTensors(program, zeros, sums)
     result = edited(file, chooser.choose(wanted), sparse)
@@ -90,6 +112,51 @@ def prune(
     after = result.header().file_bytes
     layers_out = tuple(sorted(wanted.layers))
     return Pruned(result, file.file_bytes, after, layers_out, _parts(result), shown)
+
+
+def program_left(found: Pruned) -> Program | None:
+    """What would be left, in memory: silent units in place of left out ones.
+
+    None where experts leave: others are chosen in their place.
+    """
+    result, edit = found.result, found.result.edit
+    if any(cut.kind == "experts" for cut in edit.units):
+        return None
+    program = result.program.without(edit.layers) if edit.layers else result.program
+    tensors = result.file.tensors
+    changed = dict[str, NDArray[np.uint8]]()
+    for cut, units in edit.units.items():
+        columns = (units[:, None] * cut.each + np.arange(cut.each)).ravel()
+        changed[cut.reader] = silenced(tensors[cut.reader], columns)
+    if result.sparse is not None:
+        for name in result.sparse.names:
+            changed[name] = np.concatenate([*result.sparse.rows(tensors[name])])
+
+    def change(weight: Weight) -> Weight:
+        if weight.name not in changed:
+            return weight
+        return weight.of(tensors[weight.name].data, changed[weight.name], weight.format)
+
+    return program.weighing(change)
+
+
+def lost(
+    found: Pruned, windows: Sequence[TokenWindow], out: Path | None, start: Open | None = None
+) -> Divergence | None:
+    """How far what is left is from the model, on the first windows of a text.
+
+    `out`: the file, if it is written: without it None where experts leave. Raises LeptonError.
+    """
+    left = program_left(found) if out is None else loading.build(GGUF.open(out), CONTEXT)
+    if left is None:
+        return None
+    return Trials(found.result.program, windows[:RANKING], start or open_on_cpu()).divergence(left)
+
+
+def _check_untangled(file: GGUF, program: Program) -> None:
+    if program.entangled_layer is not None:
+        message = f"{file.path}: layer {program.entangled_layer} reads what layers before it keep"
+        raise UsageError(message, "leave out channels, heads or experts")
 
 
 def _parts(result: Edited) -> tuple[Part, ...]:

@@ -1,15 +1,15 @@
 """How much each layer, channel, head and expert does, so that the least are left out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_cli.engine.loss.trials import Open, Trials
 from lepton_cli.engine.pruning.cuts import Cut
 from ops.interface import Step
 from ops.memory_plan import Limits
 from ops.program import Program
-from ops.runners.runner import Runner
 from ops.state.sequence import SequenceState
 from quant.format import dequantize
 from quant.gguf import GGUF
@@ -18,7 +18,6 @@ Scores = NDArray[np.float64]
 SquareSums = Mapping[str, NDArray[np.float32]]
 """Of a matrix's input, column by column, over the tokens of a text: (experts, columns)."""
 
-Open = Callable[[Program, Limits], Runner]
 STEP = 32  # tokens: what enters every layer stands side by side, for each of them
 ROWS = 4096  # of a matrix that are read at a time
 
@@ -48,6 +47,34 @@ def block_influence(program: Program, windows: Iterable[Sequence[int]], start: O
     finally:
         runner.close()
     return total / max(1, count)
+
+
+def by_influence(influences: Scores, dropped: Collection[int]) -> Iterator[int]:
+    """The layers, those that change least what enters them first."""
+    for layer in np.argsort(influences, kind="stable").tolist():
+        if layer not in dropped:
+            yield layer
+
+
+def by_divergence(
+    program: Program,
+    trials: Trials,
+    dropped: Collection[int],
+    tell: Callable[[int, float], None] = lambda layer, divergence: None,
+) -> Iterator[int]:
+    """The layers, the next one always that without which the model diverges least.
+
+    `tell` is called after each trial. Not of a program with an `entangled_layer`.
+    """
+    gone = {*dropped}
+    while left := [layer for layer in range(program.layers) if layer not in gone]:
+        losses = dict[int, float]()
+        for layer in left:
+            losses[layer] = trials.divergence(program.without({*gone, layer})).mean.value
+            tell(layer, losses[layer])
+        least = min(left, key=losses.__getitem__)
+        gone.add(least)
+        yield least
 
 
 def unit_importance(file: GGUF, cut: Cut, sums: SquareSums | None) -> Scores:  # (units,)

@@ -73,6 +73,11 @@ class SparseTensors:
 
     def data(self, tensor: Tensor) -> Iterator[memoryview]:
         """Its bytes, in pieces. Raises UsageError for quantized weights."""
+        for rows in self.rows(tensor):
+            yield np.ascontiguousarray(rows).data.cast("B")
+
+    def rows(self, tensor: Tensor) -> Iterator[NDArray[np.uint8]]:
+        """Its rows, some at a time. Raises UsageError for quantized weights."""
         kind = tensor.format
         if kind.block_size > 1:
             message = f"{tensor.name} is {kind.name}: its zeros would be rounded away from 0"
@@ -84,4 +89,4 @@ class SparseTensors:
             for begin in range(0, data.shape[1], ROWS):
                 rows = dequantize(kind, data[number, begin : begin + ROWS])
                 sparse = self.sparsity.rows(rows, None if sums is None else sums[number])
-                yield np.ascontiguousarray(quantize(kind, sparse)).data.cast("B")
+                yield quantize(kind, sparse)

@@ -10,13 +10,21 @@ from passes import few, ids_of, logits_of, nmse, resources
 
 from lepton_cli.engine.library.sizes import gigabytes
 from lepton_cli.engine.loading import plan as loading
-from lepton_cli.engine.pruning.choosing import Chooser, Wanted, least_influential
+from lepton_cli.engine.loss.trials import Trials
+from lepton_cli.engine.loss.windows import TokenWindow
+from lepton_cli.engine.pruning.choosing import Chooser, Wanted
 from lepton_cli.engine.pruning.cuts import Cut, Cuts, Kind
 from lepton_cli.engine.pruning.edits import Edit
-from lepton_cli.engine.pruning.prune import Part, Request, numbers_of, prune
-from lepton_cli.engine.pruning.ranking import Open, block_influence, unit_importance
+from lepton_cli.engine.pruning.prune import Part, Request, lost, numbers_of, prune
+from lepton_cli.engine.pruning.ranking import (
+    Open,
+    block_influence,
+    by_divergence,
+    by_influence,
+    unit_importance,
+)
 from lepton_cli.engine.pruning.sparsity import SparseTensors, Sparsity
-from lepton_cli.engine.pruning.targets import fitted, size_of
+from lepton_cli.engine.pruning.targets import size_of, without_layers, without_shares
 from lepton_cli.engine.pruning.writing import edited, write_edited
 from ops.backend import CpuBackend
 from ops.interface import Step
@@ -30,6 +38,7 @@ from quant.gguf_writer import Header, TensorInfo, copied_pairs, write
 
 ROUNDING = 1e-10  # of float32 sums in another order
 IDS = np.array(ids_of(12), np.int32)
+WINDOWS = [TokenWindow(tuple(ids_of(12)), 2, 0), TokenWindow(tuple(ids_of(5, 1)), 2, 0)]
 # with fused matrices, biases, norms of heads, gates of heads, sinks, experts, hybrids
 ARCHITECTURES = ("llama", "gpt2", "phi3", "qwen3moe", "chameleon", "gpt-oss", "qwen35", "lfm2")
 
@@ -124,10 +133,10 @@ def test_a_layer_that_changes_nothing_has_no_influence_and_goes_first(tmp_path):
         for name in ("blk.1.attn_output.weight", "blk.1.ffn_down.weight")
     }
     _, program = opened(rewritten(file, idle, tmp_path / "b.gguf"))
-    scores = block_influence(program, [IDS, IDS[:5]], open_here())
+    scores = block_influence(program, [IDS.tolist(), IDS.tolist()[:5]], open_here())
     assert scores[1] == pytest.approx(0, abs=1e-7)
     assert min(scores[0], scores[2]) > 1e-3
-    assert least_influential(scores, 1) == {1}
+    assert [*by_influence(scores, {0})] == [1, 2]
 
 
 @pytest.mark.parametrize("kind", ["channels", "heads", "experts"])
@@ -215,25 +224,67 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gguf", "b.gguf"]
 
 
-@pytest.mark.parametrize("by", ["layers", "channels", "heads"])
+@pytest.mark.parametrize("by", ["channels", "heads"])
 def test_as_little_as_possible_is_left_out_for_a_size(by, tmp_path):
-    path = write_model(tmp_path / "a.gguf", dimensions={"L": 6, "F": 512, "H": 8, "K": 8})
+    path = write_model(tmp_path / "a.gguf", dimensions={"F": 512, "H": 8, "K": 8})
     chooser = Chooser(*opened(path))
     whole = size_of(chooser, Wanted())
-    least = fitted(chooser, Wanted(), by, round(0.9 * whole), range(6))
-    size = size_of(chooser, least)
+    size = size_of(chooser, without_shares(chooser, Wanted(), by, round(0.9 * whole)))
     assert 0.6 * whole < size <= 0.9 * whole
-    assert fitted(chooser, Wanted(), by, whole, range(6)) == Wanted()
-    if by == "layers":
-        assert least.layers == {0}
+    assert without_shares(chooser, Wanted(), by, whole) == Wanted()
+
+
+def test_layers_leave_in_their_order_until_the_size_is_reached(tmp_path):
+    chooser = Chooser(*opened(write_model(tmp_path / "a.gguf", dimensions={"L": 6})))
+    most = size_of(chooser, Wanted(frozenset([1, 2])))
+    found = without_layers(chooser, Wanted(frozenset([4])), most, iter([3, 0, 1]))
+    assert found.layers == {4, 3}
 
 
 def test_a_size_that_cannot_be_reached_is_refused_with_the_least(tmp_path):
     chooser = Chooser(*opened(write_model(tmp_path / "a.gguf", dimensions={"L": 3})))
     with pytest.raises(UsageError) as caught:
-        fitted(chooser, Wanted(), "layers", 1000, range(3))
+        without_layers(chooser, Wanted(), 1000, iter(range(3)))
     least = GGUF.open(pruned(chooser.file, Edit(frozenset([0, 1])), tmp_path / "b.gguf"))
     assert f"has {gigabytes(least.file_bytes)} at least" in caught.value.message
+    with pytest.raises(UsageError, match="without heads the model has"):
+        without_shares(chooser, Wanted(), "heads", 1000)
+
+
+def test_the_layer_without_which_the_model_diverges_least_leaves_next(tmp_path):
+    _, program = opened(write_model(tmp_path / "a.gguf", dimensions={"L": 3}))
+    trials = Trials(program, WINDOWS, open_here())
+    told: list[tuple[int, float]] = []
+    order = by_divergence(program, trials, {0}, lambda *each: told.append(each))
+    assert next(order) == min((1, 2), key=dict(told).__getitem__)
+    assert [layer for layer, _ in told] == [1, 2]
+    assert dict(told)[1] == trials.divergence(program.without({0, 1})).mean.value
+
+
+@pytest.mark.parametrize(
+    "wanted, sparsity",
+    [(Wanted(frozenset([1])), None), (Wanted(channels=0.5, heads=0.5), None), (Wanted(), "2:4")],
+)
+def test_what_is_lost_is_known_before_anything_is_written(wanted, sparsity, tmp_path):
+    path = write_model(tmp_path / "a.gguf", dimensions={"L": 3, "F": 128})
+    zeros = None if sparsity is None else Sparsity.of(sparsity)
+    start = CpuBackend(("f32", "f32"), resources()).open
+    found = prune(GGUF.open(path), Request(wanted, sparsity=zeros), WINDOWS, start=start)
+    out = tmp_path / "b.gguf"
+    write_edited(found.result, out, lambda _: None)
+    before, after = (lost(found, WINDOWS, each, start) for each in (None, out))
+    assert before is not None and after is not None
+    assert before.mean.value == pytest.approx(after.mean.value, rel=1e-3)  # f32 sums, other orders
+    assert after.mean.value > 1e-3
+
+
+def test_without_experts_the_loss_is_known_from_the_file(tmp_path):
+    file = GGUF.open(write_model(tmp_path / "a.gguf", "qwen3moe"))
+    found = prune(file, Request(Wanted(experts=0.5)), WINDOWS)
+    assert lost(found, WINDOWS, None, open_here()) is None
+    write_edited(found.result, tmp_path / "b.gguf", lambda _: None)
+    after = lost(found, WINDOWS, tmp_path / "b.gguf", open_here())
+    assert after is not None and after.mean.value > 0
 
 
 def test_the_least_weights_become_zeros():
@@ -277,7 +328,7 @@ def test_layers_are_ranked_by_a_text_and_the_report_says_what_left(tmp_path):
     path = write_model(tmp_path / "a.gguf", dimensions={"L": 4, "F": 128})
     file = GGUF.open(path)
     wanted = Wanted(channels=0.5, heads=0.5)
-    found = prune(file, Request(wanted, count=2), [IDS], start=open_here())
+    found = prune(file, Request(wanted, count=2), WINDOWS, start=open_here())
     assert found.influences is not None
     assert set(found.layers) == {*np.argsort(found.influences)[:2].tolist()}
     assert found.parts == (Part("channels", 128, 64), Part("heads", 2, 1))
@@ -289,7 +340,7 @@ def test_layers_are_ranked_by_a_text_and_the_report_says_what_left(tmp_path):
 def test_layers_that_share_what_they_keep_are_not_ranked(tmp_path):
     file = GGUF.open(write_model(tmp_path / "a.gguf", "gemma4"))
     with pytest.raises(UsageError, match=r"layer 1 reads what layers before it keep"):
-        prune(file, Request(count=1), [IDS], start=open_here())
+        prune(file, Request(count=1), WINDOWS, start=open_here())
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,14 @@ class PruningOptions:
             help="Leave out these layers, counted from 0: 20,21 or 20-23.",
         ),
     ] = None
+    rank: Annotated[
+        Literal["influence", "kld"],
+        _what(
+            "--rank",
+            help="What makes a layer important: how far it turns what enters it, or how far the "
+            "model without it diverges (a trial for each layer that is left).",
+        ),
+    ] = "influence"
     channels: Annotated[
         float,
         _what("--channels", metavar="SHARE", help="Of all feed-forward parts, 0 to 1."),

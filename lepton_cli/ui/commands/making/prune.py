@@ -1,15 +1,17 @@
 """`lepton prune`: what is left out of a model, the file without it, and what that costs."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lepton_cli.engine.library.catalogue import resolve
-from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.library.json_values import Plain, plain
 from lepton_cli.engine.library.sizes import bytes_of
+from lepton_cli.engine.loss.divergence import Divergence
+from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.pruning.choosing import Wanted
-from lepton_cli.engine.pruning.prune import Pruned, Request, numbers_of, open_on_cpu, prune
+from lepton_cli.engine.pruning.prune import Pruned, Request, lost, numbers_of, open_on_cpu, prune
 from lepton_cli.engine.pruning.sparsity import Sparsity
 from lepton_cli.engine.pruning.writing import write_edited
 from lepton_cli.models.keys import Keys
@@ -19,12 +21,12 @@ from lepton_cli.ui.commands.measuring.reading import windowed
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.reports.numbers import columns, size
 from lepton_cli.ui.reports.progress import ByteProgress
+from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit, emit_json
 from quant.errors import UsageError
 from quant.gguf import GGUF
 
 SCHEMA = "lepton.prune.v1"
-RANKED = 16  # windows of the text: more hardly change the order of the layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +47,23 @@ def prune_model(request: PruneRequest) -> None:
     out = _checked_out(path, request)
     file = GGUF.open(path)
     wanted = _request(file, request.what)
-    windows = _windows(path, request) if wanted.ranks_layers else []
+    windows = _windows(path, request, wanted)
     progress = CompileNotes(verbose=request.running.verbose)
     threads = request.running.threads
     start = open_on_cpu(threads if threads > 0 else None, progress)
-    found = prune(file, wanted, windows, None, start)
-    if out is not None and not request.result.dry_run:
-        _write(found, out)
+    found = prune(file, wanted, windows, None, start, _tell)
+    written = None if request.result.dry_run else out
+    if written is not None:
+        _write(found, written)
+    loss = lost(found, windows, written, start) if windows else None
     if request.result.json:
-        emit_json(sys.stdout, _plain(path, out, found))
+        emit_json(sys.stdout, _plain(path, written, found, loss))
     else:
-        emit(sys.stdout, "".join(f"{line}\n" for line in _lines(found)))
+        emit(sys.stdout, "".join(f"{line}\n" for line in _lines(found, loss)))
+
+
+def _tell(layer: int, divergence: float) -> None:
+    note(f"without layer {layer}: divergence {divergence:.4f}")
 
 
 def _request(file: GGUF, what: PruningOptions) -> Request:
@@ -74,7 +82,7 @@ def _request(file: GGUF, what: PruningOptions) -> Request:
     if not (dropped or what.layers or any(shares.values()) or zeros or most):
         message = "nothing is said of what to leave out"
         raise UsageError(message, "for example: --layers 4, --channels 0.25 or --target-size 3G")
-    return Request(wanted, what.layers, most, what.by, zeros)
+    return Request(wanted, what.layers, most, what.by, what.rank, zeros)
 
 
 def _checked_out(path: Path, request: PruneRequest) -> Path | None:
@@ -89,12 +97,14 @@ def _checked_out(path: Path, request: PruneRequest) -> Path | None:
     return out
 
 
-def _windows(path: Path, request: PruneRequest) -> list[tuple[int, ...]]:
+def _windows(path: Path, request: PruneRequest, wanted: Request) -> Sequence[TokenWindow]:
+    """Of the text; none if there is no text, and none is needed."""
     if request.text.file is None:
+        if not wanted.ranks_layers:
+            return ()
         message = "layers are ranked by a text, and none is given"
         raise UsageError(message, "give one like those the model is for: -f text.txt")
-    text = windowed(path, f"lepton prune {request.name}", None, request.text)
-    return [window.ids for window in text.windows[:RANKED]]
+    return windowed(path, f"lepton prune {request.name}", None, request.text).windows
 
 
 def _write(found: Pruned, out: Path) -> None:
@@ -114,22 +124,32 @@ def _write(found: Pruned, out: Path) -> None:
             ) from error
 
 
-def _lines(found: Pruned) -> Iterator[str]:
-    rows = [("", "before", "after")]
-    rows.append(("file", size(found.before), size(found.after)))
-    program = found.result.program
+def _lines(found: Pruned, loss: Divergence | None) -> Iterator[str]:
+    rows = [("", "before", "after"), ("file", size(found.before), size(found.after))]
+    layers = found.result.program.layers
     if found.layers:
-        rows.append(("layers", str(program.layers), str(program.layers - len(found.layers))))
+        rows.append(("layers", str(layers), str(layers - len(found.layers))))
     rows += [(part.kind, str(part.before), str(part.after)) for part in found.parts]
+    if loss is not None:
+        before, after = loss.reference_loss.exponential(), loss.loss.exponential()
+        rows.append(("perplexity", f"{before.value:.4g}", f"{after.value:.4g}"))
     yield columns(rows, right=(1, 2)).rstrip("\n")
     if found.layers:
         yield f"left out: layers {', '.join(map(str, found.layers))}"
     if found.influences is not None:
         shown = enumerate(found.influences)
         yield "influence of each layer: " + ", ".join(f"{n} {value:.4f}" for n, value in shown)
+    if loss is not None:
+        mean, same = loss.mean, loss.same_top
+        yield (
+            f"divergence {mean.value:.4f} +/- {mean.error:.4f}, the same most likely token for "
+            f"{100 * same.value:.1f} % of {loss.scored} tokens"
+        )
 
 
-def _plain(path: Path, out: Path | None, found: Pruned) -> dict[str, Plain]:
+def _plain(
+    path: Path, out: Path | None, found: Pruned, loss: Divergence | None
+) -> dict[str, Plain]:
     return {
         "schema": SCHEMA,
         "model": str(path),
@@ -139,4 +159,16 @@ def _plain(path: Path, out: Path | None, found: Pruned) -> dict[str, Plain]:
         "layers_left_out": list(found.layers),
         "parts": [asdict(part) for part in found.parts],
         "influences": None if found.influences is None else list(found.influences),
+        "loss": None if loss is None else _loss(loss),
+    }
+
+
+def _loss(found: Divergence) -> dict[str, Plain]:
+    return {
+        "scored_tokens": found.scored,
+        "divergence": found.mean.value,
+        "divergence_error": found.mean.error,
+        "same_top": found.same_top.value,
+        "perplexity_before": plain(found.reference_loss.exponential().value),
+        "perplexity_after": plain(found.loss.exponential().value),
     }
