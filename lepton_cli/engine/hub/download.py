@@ -11,13 +11,14 @@ from pathlib import Path
 from string import hexdigits
 
 from lepton_cli.engine.hub.events import Checking, Progress, Remark, Tell
-from lepton_cli.engine.hub.part_file import PIECE_BYTES, ClosedError, PartFile, Piece
+from lepton_cli.engine.hub.part_file import ClosedError, PartFile, Piece
 from lepton_cli.engine.hub.transport import Response, StatusError, TemporaryError, Transport
 from lepton_cli.engine.library.sizes import gigabytes
 from quant.errors import LeptonError
 from quant.gguf import MAGIC
 
 CONNECTIONS = 4
+LEAST_PIECE, LARGEST_PIECE = 1 << 22, 1 << 26  # bytes of one request
 READ_BYTES = 1 << 20
 TICK = 0.1  # seconds between reports
 SAVE_SECONDS = 1.0  # between records of what is on disk
@@ -66,43 +67,40 @@ def probe(transport: Transport, expected: Expected) -> Source:
 
     Raises LeptonError, also if the size is not as expected or a .gguf file is not one.
     """
-    with transport.patiently(expected.url, Range=f"bytes=0-{len(MAGIC) - 1}") as response:
-        span, linked = response.span, response.linked
-        size = span[2] if span else response.size
+
+    def source(response: Response) -> Source:
         if expected.name.lower().endswith(".gguf"):
             _check_magic(response, expected.name)
+        return _source(response, expected)
+
+    return transport.patiently(expected.url, source, Range=f"bytes=0-{len(MAGIC) - 1}")
+
+
+def _source(response: Response, expected: Expected) -> Source:
+    span = response.span
+    size = span[2] if span else response.size
     if expected.size is not None and size not in (None, expected.size):
         message = f"{expected.name}: the server has {size} bytes, the hub says {expected.size}"
         raise LeptonError(message, "try again later: the file is perhaps being replaced")
-    digest = expected.digest or _linked_digest(linked.get("x-linked-etag", ""))
+    digest = expected.digest or _linked_digest(response.linked.get("x-linked-etag", ""))
     validator = None if digest else response.validator
     ranges = span is not None and (digest is not None or validator is not None)
     return Source(expected.name, expected.url, expected.size or size, ranges, validator, digest)
 
 
-def read_beginning(transport: Transport, url: str, size: int) -> bytes:
-    """The first bytes of a file, in memory. Raises LeptonError."""
-    retries, data = transport.retries(), bytearray()
-    while len(data) < size:
-        before = len(data)
-        try:
-            with transport.open(url, Range=f"bytes={before}-{size - 1}") as response:
-                if response.status != PARTIAL:
-                    data.clear()  # a server without ranges sends it from the start
-                while len(data) < size and (piece := response.read(size - len(data))):
-                    data += piece
-            if len(data) < size:
-                raise TemporaryError(f"{response.host} closed the connection")
-        except TemporaryError as error:
-            if len(data) > before:
-                retries.progressed()
-            retries.after(error)
-    return bytes(data)
+def read_range(transport: Transport, url: str, begin: int, end: int) -> bytes:
+    """Bytes of a file, in memory. Raises LeptonError."""
+
+    def read(response: Response) -> bytes:
+        if response.status == PARTIAL:
+            return response.read_exactly(end - begin)
+        return response.read_exactly(end)[begin:]  # a server without ranges
+
+    return transport.patiently(url, read, Range=f"bytes={begin}-{end - 1}")
 
 
 def _check_magic(response: Response, name: str) -> None:
-    head = response.read(len(MAGIC))
-    if head != MAGIC:
+    if response.read_exactly(len(MAGIC)) != MAGIC:
         message = f"what {response.host} sends as {name} is not a GGUF file"
         raise LeptonError(message, "check the address")
 
@@ -119,7 +117,7 @@ def fetch(
     target: Path,
     tell: Tell,
     *,
-    piece_bytes: int = PIECE_BYTES,
+    piece_bytes: int | None = None,
 ) -> Source:
     """Downloads to `target`, which appears when it is whole and as expected.
 
@@ -133,7 +131,8 @@ def fetch(
                 source.size,
                 source.validator or source.digest,
                 resumable=source.ranges,
-                piece_bytes=piece_bytes,
+                checked=source.digest is not None,
+                piece_bytes=piece_bytes or _piece_bytes(source.size or 0),
             )
             _Download(transport, source, part, tell).run()
             return source
@@ -143,6 +142,11 @@ def fetch(
                 raise
             tell(Remark(f"{error.message}; beginning again"))
     raise AssertionError("the last start returns or raises")
+
+
+def _piece_bytes(size: int) -> int:
+    """One for each connection, if they are of a reasonable size."""
+    return min(max(-(-size // CONNECTIONS), LEAST_PIECE), LARGEST_PIECE)
 
 
 class _Download:

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lepton_cli.engine.hub.download import read_beginning
+from lepton_cli.engine.hub.download import read_range
 from lepton_cli.engine.hub.events import Remark, Tell
 from lepton_cli.engine.hub.pulling import file_url
 from lepton_cli.engine.hub.repository import HubFile, HubModel, Repository
@@ -107,15 +107,16 @@ def _basis(path: Path, size: int) -> _Basis:
 
 def _read_header(transport: Transport, repository: Repository, file: HubFile, path: Path) -> None:
     """Makes a sparse file as long as the real one, with its header. Raises LeptonError."""
-    url, size = file_url(transport, repository, file), min(FIRST_BYTES, file.size)
+    url, here, size = file_url(transport, repository, file), 0, min(FIRST_BYTES, file.size)
     while True:
-        path.write_bytes(read_beginning(transport, url, size))
+        with path.open("ab") as stream:
+            stream.write(read_range(transport, url, here, size))
         try:
             GGUF.check_header(path)
             break
         except CutHeaderError:
             if size >= min(file.size, MOST_BYTES):
                 raise
-            size = min(size * 4, file.size, MOST_BYTES)
+            here, size = size, min(size * 4, file.size, MOST_BYTES)
     with path.open("r+b") as stream:
         stream.truncate(file.size)

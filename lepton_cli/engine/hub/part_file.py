@@ -1,8 +1,10 @@
 """An unfinished download on disk: the bytes that came, and a record of which they are.
 
-`NAME.part` has the bytes at their places, `NAME.part.json` says which are missing. The record never
-claims bytes that are not on disk: the next try loses at most what came after the last record. It is
-written over in place, in the length that it had at first, so that it needs no room on a full disk.
+`NAME.part` has the bytes at their places, `NAME.part.json` says which are missing: the next try
+loses at most what came after the last record. What a killed process wrote is on disk; what a
+machine wrote that loses power may not be, so a file that no hash will check is synced before each
+record. The record is overwritten in place, in the length that it had at first: that needs no room
+on a full disk.
 """
 
 import json
@@ -15,7 +17,6 @@ from typing import Any
 
 from ops.files.own_files import open_file
 
-PIECE_BYTES = 1 << 26  # of one request
 PART, RECORD = ".part", ".part.json"
 
 
@@ -48,7 +49,8 @@ class PartFile:
     """The part file of `target`. `write` may be called by several threads.
 
     `size` None: not known before the end. `validator`: what must be equal for bytes of an earlier
-    try to be of use. Without `resumable` such bytes are dropped. Raises OSError, UsageError.
+    try to be of use. Without `resumable` such bytes are dropped. `checked`: a hash of the whole
+    file will be compared. Raises OSError, UsageError.
     """
 
     def __init__(
@@ -57,14 +59,15 @@ class PartFile:
         size: int | None,
         validator: str | None,
         *,
-        resumable: bool = True,
-        piece_bytes: int = PIECE_BYTES,
+        resumable: bool,
+        checked: bool,
+        piece_bytes: int,
     ) -> None:
         self.target, self.size, self.validator = target, size, validator
         self.path = part_path(target)
         self._record_path = target.with_name(target.name + RECORD)
         self._lock, self._closed, self._saved = threading.Lock(), False, -1
-        self._record_bytes = 0
+        self._record_bytes, self._syncs = 0, not checked
         handle = open_file(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         self._file = os.fdopen(handle, "r+b", buffering=0)
         missing = self._missing(os.fstat(handle).st_size) if resumable and size else None
@@ -115,15 +118,14 @@ class PartFile:
         with self._lock:
             missing = [(piece.begin, piece.end) for piece in self.pieces if not piece.is_whole]
             self._saved = self.done
-        os.fsync(self._file.fileno())
+        if self._syncs:
+            os.fsync(self._file.fileno())
         record = {"size": self.size, "validator": self.validator, "missing": missing}
         data = json.dumps(record).encode().ljust(self._record_bytes)
         self._record_bytes = len(data)
         with open(open_file(self._record_path, os.O_WRONLY | os.O_CREAT, 0o666), "wb") as file:
             file.write(data)
             file.truncate()
-            file.flush()
-            os.fsync(file.fileno())
 
     def close(self) -> None:
         """Ends all writing. Bytes that came are kept for the next try."""

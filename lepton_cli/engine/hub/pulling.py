@@ -6,12 +6,13 @@ from urllib.parse import quote, unquote, urlsplit
 
 from lepton_cli.engine.hub.cache import LOCKS, RepositoryCache, lock
 from lepton_cli.engine.hub.download import Expected, check_room, fetch, probe
-from lepton_cli.engine.hub.events import Event, Progress, Tell
+from lepton_cli.engine.hub.events import Event, Progress, Remark, Tell
 from lepton_cli.engine.hub.part_file import part_path
 from lepton_cli.engine.hub.repository import (
     HubFile,
     HubModel,
     Repository,
+    is_model,
     read_repository,
     refused,
 )
@@ -23,6 +24,7 @@ from lepton_cli.engine.library.stores import (
     shard_paths,
 )
 from ops.files.whole_files import replace_file
+from ops.machine import available_memory
 from quant.errors import UsageError
 
 
@@ -58,8 +60,8 @@ def plan(transport: Transport, wanted: HubFiles, *, companion: bool = True) -> H
     """Asks the hub what there is, and chooses. Raises LeptonError."""
     repository = read_repository(transport, wanted)
     model = repository.choose(wanted)
-    beside = repository.companion(model) if companion else None
-    return HubPlan(wanted, repository, model, None if beside in model.files else beside)
+    beside = repository.companion(model) if companion and is_model(model.path) else None
+    return HubPlan(wanted, repository, model, beside)
 
 
 def pull_from_hub(transport: Transport, chosen: HubPlan, tell: Tell) -> Pulled:
@@ -68,6 +70,11 @@ def pull_from_hub(transport: Transport, chosen: HubPlan, tell: Tell) -> Pulled:
     Blobs that are here are not downloaded again, also those of huggingface_hub and llama.cpp.
     """
     wanted, commit = chosen.wanted, chosen.repository.commit
+    if wanted.sha256 not in (None, chosen.model.files[0].digest):
+        tell(Remark(f"{wanted} on the hub is another version than the one in models.toml"))
+    free = available_memory()
+    if chosen.model.size > free.bytes:
+        tell(Remark(f"{chosen.model.path} will not fit into memory now: {free}"))
     cache = RepositoryCache(hugging_face_folder(), chosen.repository.name)
     missing = [file for file in chosen.files if not _is_here(cache, commit, file)]
     if missing:
@@ -138,7 +145,7 @@ def _fetch_file(transport: Transport, expected: Expected, target: Path, tell: Te
             message = f"{target} exists, and is another file than the server's"
             raise UsageError(message, f"remove it first: lepton models --remove {target.name}")
     source = fetch(transport, expected, target, tell)
-    if source.validator:
+    if source.validator and source.validator.startswith('"'):  # not a date
         with replace_file(note) as stream:
             stream.write(source.validator.encode())
     return target.stat().st_size

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from lepton_cli.engine.hub.transport import TOKEN_PAGE, StatusError, Transport
+from lepton_cli.engine.hub.transport import TOKEN_PAGE, Response, StatusError, Transport
 from lepton_cli.engine.hub.wanted import HubFiles, is_safe, listing
 from lepton_cli.engine.library.addresses import (
     USUAL_QUANTIZATIONS,
@@ -25,8 +25,10 @@ MOST_ANSWER = 1 << 25  # bytes of a repository's listing
 COMMIT = re.compile(r"[0-9a-f]{40}")
 DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # sha256 of a file; git's sha1 of a small one
 COMPANIONS = ("mmproj", "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-")  # beside models
-QUANTIZATION = re.compile(r"[.-]((?:UD-)?[A-Z]*\d\w*|B?F16|F32)$", re.IGNORECASE)  # ends a name
-NOTHING_HERE = (401, 404)  # the hub says 401 of a repository that a stranger may not know of
+QUANTIZATION = re.compile(  # at the end of a name
+    r"[.-]((?:UD-)?I?Q\d\w*|TQ\d\w*|(?:MX|NV)FP4\w*|B?F16|F32)$", re.IGNORECASE
+)
+NOTHING_HERE = (401, 404)  # 401, RepoNotFound: what a stranger may not know of
 MOST_SHOWN = 6  # names in a hint
 
 
@@ -160,8 +162,7 @@ def read_repository(transport: Transport, wanted: HubFiles) -> Repository:
     revision = quote(wanted.revision, safe="")
     url = f"{transport.hub.endpoint}/api/models/{wanted.repo}/revision/{revision}?blobs=true"
     try:
-        with transport.patiently(url, Accept="application/json") as response:
-            data = response.read_all(MOST_ANSWER)
+        data = transport.patiently(url, _whole, Accept="application/json")
     except StatusError as error:
         raise refused(transport, wanted, error) from error
     try:
@@ -174,8 +175,10 @@ def read_repository(transport: Transport, wanted: HubFiles) -> Repository:
 def refused(transport: Transport, wanted: HubFiles, error: StatusError) -> LeptonError:
     """What the hub's refusal means."""
     repo, page = wanted.repo, f"{transport.hub.endpoint}/{wanted.repo}"
-    gated = error.code == "GatedRepo" or error.status == 403
-    if gated or (error.status == 401 and transport.hub.token and error.code != "RepoNotFound"):
+    if error.status == 401 and error.code not in ("GatedRepo", "RepoNotFound"):
+        what = "does not accept the token" if transport.hub.token else "wants a token"
+        return LeptonError(f"{transport.hub.host} {what} for {repo}", _login())
+    if error.code == "GatedRepo" or error.status == 403:
         cure = f"accept its licence on {page} and set HF_TOKEN to a token from {TOKEN_PAGE}"
         return LeptonError(f"{repo} is gated: the hub gives it only to who accepted it", cure)
     if error.code == "RevisionNotFound":
@@ -186,6 +189,10 @@ def refused(transport: Transport, wanted: HubFiles, error: StatusError) -> Lepto
     similar = _similar(transport, repo)
     hint = f"did you mean {' or '.join(similar)}?" if similar else f"if it is private: {_login()}"
     return UsageError(f"{repo} is not on {transport.hub.host}, or it is private", hint)
+
+
+def _whole(response: Response) -> bytes:
+    return response.read_all(MOST_ANSWER)
 
 
 def _login() -> str:
@@ -201,7 +208,7 @@ def _similar(transport: Transport, repo: str) -> list[str]:
     url = f"{transport.hub.endpoint}/api/models?search={name}&filter=gguf&limit={MOST_SHOWN}"
     try:
         with transport.open(url, Accept="application/json") as response:
-            found = json.loads(response.read_all(MOST_ANSWER))
+            found = json.loads(_whole(response))
         ids = [str(each["id"]) for each in found]
     except (LeptonError, ValueError, KeyError, TypeError):  # it was only for a suggestion
         return []

@@ -17,7 +17,7 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from functools import cache
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
 from lepton_cli.engine.hub.events import Remark, Tell
@@ -34,6 +34,7 @@ PUBLIC_HUB = "https://huggingface.co"
 TOKEN_PAGE = "https://huggingface.co/settings/tokens"
 CONTENT_RANGE = re.compile(r"bytes (?P<first>\d+)-(?P<last>\d+)/(?P<total>\d+)")
 PORTS = {"http": 80, "https": 443}
+T = TypeVar("T")
 
 
 class TemporaryError(LeptonError):
@@ -157,6 +158,16 @@ class Response:
             raise _unreachable(self._url, error) from error
         return data
 
+    def read_exactly(self, size: int) -> bytes:
+        """So many bytes."""
+        data = bytearray()
+        while len(data) < size:
+            piece = self.read(size - len(data))
+            if not piece:
+                raise TemporaryError(f"{self.host} closed the connection")
+            data += piece
+        return bytes(data)
+
     def read_all(self, most: int) -> bytes:
         """The whole body. Raises LeptonError if it is longer than `most` bytes."""
         data = bytearray()
@@ -165,7 +176,7 @@ class Response:
             if len(data) > most:
                 raise LeptonError(f"{shown_url(self._url)}: the answer is too long")
         if self.size is not None and len(data) < self.size:
-            raise TemporaryError(f"{_host(self._url)} closed the connection")
+            raise TemporaryError(f"{self.host} closed the connection")
         return bytes(data)
 
 
@@ -198,12 +209,13 @@ class Transport:
     def retries(self) -> "Retries":
         return Retries(self, self._tell, self._wait)
 
-    def patiently(self, url: str, **headers: str) -> Response:
-        """As `open`, with further tries after failures that may pass."""
+    def patiently(self, url: str, use: Callable[[Response], T], **headers: str) -> T:
+        """What `use` makes of the answer, with further tries after failures that may pass."""
         retries = self.retries()
         while True:
             try:
-                return self.open(url, **headers)
+                with self.open(url, **headers) as response:
+                    return use(response)
             except TemporaryError as error:
                 retries.after(error)
 

@@ -3,8 +3,10 @@
 import os
 import re
 import shlex
+import sys
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from string import punctuation
+from urllib.parse import quote, unquote, urlsplit
 
 from lepton_cli.engine.library.addresses import (
     HUB,
@@ -20,7 +22,8 @@ from quant.errors import UsageError
 REPO_NAME = re.compile(r"(?![.-])[\w.-]+(?<![.-])/(?![.-])[\w.-]+(?<![.-])", re.ASCII)
 DOUBLED = ("--", "..")  # not in names on the hub; `--` stands for `/` in the cache's folders
 QUANTIZATION = re.compile(r"[A-Za-z0-9_.-]+")
-FORBIDDEN = re.compile(r"""[\x00-\x1f\x7f-\x9f\\:*?"<>|\ud800-\udfff]""")  # some only on Windows
+RESERVED = r':*?"<>|' if sys.platform == "win32" else ""
+FORBIDDEN = re.compile(rf"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff{RESERVED}]")
 EXAMPLES = "give a name of the catalogue (`lepton models`), user/repo, or a URL"
 
 
@@ -107,7 +110,7 @@ def web_file(url: str) -> WebFile:
     name = unquote(parts.path.rpartition("/")[2])
     if not is_safe(name) or "/" in name or not name.lower().endswith(".gguf"):
         raise UsageError(f"{shown_url(url)} names no .gguf file", "give the address of the file")
-    return WebFile(url, name)
+    return WebFile(quote(url, safe=punctuation), name)  # spaces, letters beyond ASCII
 
 
 def shown_url(url: str) -> str:

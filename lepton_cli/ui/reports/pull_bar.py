@@ -63,8 +63,8 @@ class PullBar:
             return
         width = width_of(sys.stderr)
         line = sanitize(text.replace("\n", " "))
-        # one column stays free: terminals differ on full rows
-        shown = line if width is None else cut(line, width - 1)
+        # columns stay free for the ^C that a terminal shows: it must not begin a row
+        shown = line if width is None else cut(line, width - len("^C "))
         print(ERASE_LINE + shown, end="", file=sys.stderr, flush=True)
         self._is_drawn = True
 

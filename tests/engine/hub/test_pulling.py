@@ -12,7 +12,8 @@ import pytest
 from hub_server import COMMIT, FakeHub, Fault, serving
 from make_gguf import write_model
 
-from lepton_cli.engine.hub import fitting
+from lepton_cli.engine.hub import fitting, pulling
+from lepton_cli.engine.hub.cache import RepositoryCache
 from lepton_cli.engine.hub.events import Progress, Remark
 from lepton_cli.engine.hub.fitting import offers
 from lepton_cli.engine.hub.pulling import Pulled, plan, pull_from_hub, pull_from_web
@@ -80,6 +81,18 @@ def test_shards_and_the_projector_come_together(hub):
     }
     assert pulled.companion == snapshot / "mmproj-m-F16.gguf"
     assert pulled.size == pulled.fetched == len(b"GGUF oneGGUF twoGGUF projector")
+
+
+def test_a_file_that_is_no_model_comes_alone(hub):
+    pulled = pull(hub, f"hf:{NAME}/README.md")
+    assert (pulled.path.read_bytes(), pulled.companion) == (b"read me", None)
+
+
+def test_what_is_larger_than_the_memory_is_told(hub, monkeypatch):
+    monkeypatch.setattr(pulling, "available_memory", lambda: MemoryLimit(9, "for a test"))
+    transport, told = Transport(Hub(hub.endpoint), lambda event: None), list[Remark]()
+    pull_from_hub(transport, plan(transport, wanted(NAME)), told.append)
+    assert "m-Q4_K_M.gguf will not fit into memory now" in told[0].text
 
 
 def test_without_a_projector_if_it_is_not_wanted(hub):
@@ -302,3 +315,15 @@ def test_a_mirror_s_hash_counts_for_an_address(web):
         web.storage = storage.endpoint
         with pytest.raises(LeptonError, match="arrived damaged"):
             pull_url(web, f"{NAME}/resolve/main/m-Q4_K_M.gguf")
+
+
+def test_a_model_s_first_shard_appears_last(hub, monkeypatch):
+    real, linked = RepositoryCache.link, list[str]()
+
+    def link(cache, commit, path, digest):
+        linked.append(path)
+        return real(cache, commit, path, digest)
+
+    monkeypatch.setattr(RepositoryCache, "link", link)
+    pull(hub, f"{NAME}:F16")
+    assert linked[-2:] == SPLIT[::-1]

@@ -168,13 +168,30 @@ def test_a_gated_repository_tells_what_to_do(hub, fault, token):
     assert TOKEN not in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("token", "message"), [(TOKEN, "does not accept the token"), (None, "wants a token")]
+)
+def test_a_token_that_does_not_count_is_told(hub, token, message):
+    hub.faults["api/models"] = [Fault(401)]
+    with pytest.raises(LeptonError, match=message) as caught:
+        read(hub, token)
+    assert "set HF_TOKEN" in caught.value.hint
+
+
+def test_an_answer_that_is_cut_is_asked_for_again(hub):
+    hub.faults["api/models"] = [Fault(cut_after=9)]
+    assert [file.path for file in read(hub).files] == ["m-Q8_0.gguf"]
+
+
 def test_a_missing_revision_is_told(hub):
     with pytest.raises(UsageError, match="has no revision v9") as caught:
         read_repository(transport(hub), HubFiles(NAME, revision="v9"))
     assert caught.value.hint == f"for the newest: lepton pull {NAME}"
 
 
-@pytest.mark.parametrize("file", ["../x.gguf", "a/../../x.gguf", "/x.gguf", "a\\..\\x.gguf", "C:x"])
+@pytest.mark.parametrize(
+    "file", ["../x.gguf", "a/../../x.gguf", "/x.gguf", "a\\..\\x.gguf", "a/./x"]
+)
 def test_file_names_that_lead_out_of_the_folder_are_refused(hub, file):
     hub.files[NAME][file] = b"GGUF"
     with pytest.raises(LeptonError, match="leads out of its folder"):

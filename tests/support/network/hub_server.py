@@ -103,26 +103,26 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.status is not None:
             self._answer(fault.status, b"", fault.headers)
         elif path.startswith("api/models/"):
-            self._describe(path.removeprefix("api/models/"))
+            self._describe(path.removeprefix("api/models/"), fault)
         elif path == "api/models":
-            self._json([{"id": repo} for repo in hub.files])
+            self._json([{"id": repo} for repo in hub.files], fault)
         else:
             self._send(path, fault)
 
     def _hits(self, part: str) -> bool:
         return part in self.path and bool(self.served.faults[part])
 
-    def _describe(self, path: str) -> None:
+    def _describe(self, path: str, fault: Fault) -> None:
         repo = path.partition("/revision/")[0]
         if repo not in self.served.files:
             self._answer(401, b"", {"X-Error-Code": "RepoNotFound"})
         elif path.partition("/revision/")[2] not in ("main", COMMIT):
             self._answer(404, b"", {"X-Error-Code": "RevisionNotFound"})
         else:
-            self._json(self.served.listing(repo))
+            self._json(self.served.listing(repo), fault)
 
-    def _json(self, answer: object) -> None:
-        self._answer(200, json.dumps(answer).encode(), {})
+    def _json(self, answer: object, fault: Fault) -> None:
+        self._answer(200, json.dumps(answer).encode(), {}, fault.cut_after)
 
     def _send(self, path: str, fault: Fault) -> None:
         hub = self.served

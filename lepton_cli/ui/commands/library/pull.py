@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from lepton_cli.engine.hub.pulling import HubPlan, Pulled, plan, pull_from_hub, pull_from_web
 from lepton_cli.engine.hub.transport import Hub, Transport
 from lepton_cli.engine.hub.wanted import HubFiles, WebFile, listing, wanted
-from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.library.catalogue import load_aliases, on_disk, resolve
+from lepton_cli.engine.library.stores import list_models
 from lepton_cli.ui.arguments.usage.llamacpp import model_of
 from lepton_cli.ui.reports.numbers import size
 from lepton_cli.ui.reports.pull_bar import PullBar
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit, emit_json
-from quant.errors import UsageError
+from quant.errors import LeptonError, UsageError
 
 SCHEMA = "lepton.pull.v1"
 ONLINE_HINT = "leave out --offline (or unset HF_HUB_OFFLINE)"
@@ -49,7 +50,8 @@ def pull_model(request: PullRequest) -> None:
 
         show_models(what, json=request.json, quiet=request.quiet)
     else:
-        _show(request, download(what, companion=request.companion, quiet=request.quiet))
+        here = _in_catalogue(name)
+        _show(request, here or download(what, companion=request.companion, quiet=request.quiet))
 
 
 def is_offline() -> bool:
@@ -72,6 +74,10 @@ def download(what: HubFiles | WebFile, *, companion: bool = True, quiet: bool = 
         bar.close()
         note(KEPT)
         raise
+    except OSError as error:  # of the disk: those of the network are LeptonErrors
+        where = f"{error.filename}: " if error.filename else ""
+        hint = "set HF_HUB_CACHE to a folder that can be written (LLAMA_CACHE for addresses)"
+        raise LeptonError(f"{where}{error.strerror or error}", hint) from error
     finally:
         bar.close()
 
@@ -115,6 +121,13 @@ def _show(request: PullRequest, pulled: Pulled) -> None:
     if not pulled.fetched and not request.quiet:
         note("it is on this disk already")
     emit(sys.stdout, f"{pulled.path}\n")
+
+
+def _in_catalogue(name: str) -> Pulled | None:
+    """A model of the catalogue that is on this disk, in the folder of any program."""
+    alias = load_aliases().get(name.lower())
+    entry = on_disk(alias, list_models()) if alias is not None else None
+    return None if entry is None else Pulled(entry.path, entry.size, 0)
 
 
 def _offline(name: str) -> Pulled:
