@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_cli.engine.files.writing import own_keys
 from lepton_cli.engine.pruning.cuts import Cut
 from lepton_cli.engine.pruning.sparsity import SparseTensors
 from lepton_cli.models.keys import Keys
@@ -14,7 +15,7 @@ from ops.operations.attention import Attention
 from ops.program import Program
 from quant.errors import UsageError
 from quant.gguf import GGUF, Tensor
-from quant.gguf_writer import Header, TensorInfo, copied_pairs, number, numbers
+from quant.gguf_writer import Header, TensorInfo, number, numbers
 
 Indices = NDArray[np.int64]
 Removed = Mapping[int, Indices]  # by axis: what is left out of a tensor
@@ -58,7 +59,7 @@ class Edited:
 
     def header(self) -> Header:
         """Raises UsageError where a row would lose parts of blocks."""
-        stored = copied_pairs(self.file.metadata)
+        stored = own_keys(self.file)
         values = {key: self.file.metadata[key] for key in self._list_keys()}
         lists = {key: numbers(self._of_kept(np.asarray(value))) for key, value in values.items()}
         infos = [

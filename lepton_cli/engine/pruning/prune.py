@@ -82,7 +82,7 @@ def prune(
     start: Open | None = None,
     tell: Callable[[int, float], None] = lambda layer, divergence: None,
 ) -> Pruned:
-    """Chooses; writes nothing (see `write_edited`). Raises LeptonError.
+    """Chooses; writes nothing (see `output_of`). Raises LeptonError.
 
     `windows`: of a text, by which layers are ranked. `sums`: of squares of matrices' inputs over a
     text; see `unit_importance`. `tell`: after each trial without a layer, with its divergence.

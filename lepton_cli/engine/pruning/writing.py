@@ -1,18 +1,16 @@
-"""Checks that what an edit leaves is a model, and writes it."""
+"""Checks that what an edit leaves is a model, and says how it is written."""
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from lepton_cli.engine.files.writing import Output
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.pruning.edits import Edit, Edited
 from lepton_cli.engine.pruning.sparsity import SparseTensors
-from ops.files.whole_files import replace_file
 from ops.program import Program, kinds_of_layers
 from quant.errors import LeptonError, ModelFileError, UsageError
 from quant.gguf import GGUF
-from quant.gguf_writer import TensorInfo, write
 
 SMALL = 1 << 20  # bytes of a tensor whose values may decide how a model is computed
 CONTEXT = 64  # positions; the programs that are compared depend on it alike
@@ -31,15 +29,9 @@ def edited(file: GGUF, edit: Edit, sparse: SparseTensors | None = None) -> Edite
     return result
 
 
-def write_edited(result: Edited, path: Path, on_bytes: Callable[[int], None]) -> None:
-    """Writes the file, whole or not at all. Raises LeptonError; OSError."""
-
-    def data(info: TensorInfo) -> Iterator[memoryview]:
-        yield from result.data(info)
-        on_bytes(info.bytes)
-
-    with replace_file(path) as file:
-        write(file, result.header(), data)
+def output_of(result: Edited, path: Path) -> Output:
+    """The file to be written. Raises UsageError where a row would lose parts of blocks."""
+    return Output(path, result.header(), result.data)
 
 
 def _built(result: Edited) -> Program:

@@ -8,6 +8,8 @@ import pytest
 from make_gguf import write_model
 from passes import few, ids_of, logits_of, nmse, resources
 
+from lepton_cli.engine.files.shards import Largest, split_outputs
+from lepton_cli.engine.files.writing import write_outputs
 from lepton_cli.engine.library.sizes import gigabytes
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loss.trials import Trials
@@ -25,7 +27,7 @@ from lepton_cli.engine.pruning.ranking import (
 )
 from lepton_cli.engine.pruning.sparsity import SparseTensors, Sparsity
 from lepton_cli.engine.pruning.targets import size_of, without_layers, without_shares
-from lepton_cli.engine.pruning.writing import edited, write_edited
+from lepton_cli.engine.pruning.writing import edited, output_of
 from ops.backend import CpuBackend
 from ops.interface import Step
 from ops.memory_plan import Limits
@@ -57,9 +59,7 @@ def cuts(file: GGUF, program: Program, kind: Kind) -> list[Cut]:
 
 
 def pruned(file: GGUF, edit: Edit, path: Path) -> Path:
-    sizes: list[int] = []
-    write_edited(edited(file, edit), path, sizes.append)
-    assert sum(sizes) <= path.stat().st_size
+    write_outputs([output_of(edited(file, edit), path)])
     return path
 
 
@@ -192,6 +192,18 @@ def test_what_would_be_no_model_is_refused_with_the_reason(tmp_path):
     )
 
 
+def test_a_split_model_becomes_one_file(tmp_path):
+    whole = GGUF.open(write_model(tmp_path / "a.gguf", dimensions={"L": 3}))
+    write_outputs(split_outputs(whole, tmp_path / "s", Largest(None, 9, True)))
+    parts = GGUF.open(sorted(tmp_path.glob("s-*.gguf"))[0])
+    edit = Edit(frozenset([1]))
+    one, other = (
+        pruned(file, edit, tmp_path / f"{n}.gguf") for n, file in enumerate((whole, parts))
+    )
+    assert len(parts.paths) > 1
+    assert one.read_bytes() == other.read_bytes()
+
+
 def test_units_that_a_norm_mixes_are_not_left_out(tmp_path):
     file, program = opened(write_model(tmp_path / "a.gguf", "olmo2"))
     with pytest.raises(UsageError, match=r"no heads can be left out: layer 0: a norm over all"):
@@ -208,20 +220,6 @@ def test_all_layers_cannot_be_left_out(tmp_path):
     file, program = opened(write_model(tmp_path / "a.gguf"))
     with pytest.raises(UsageError, match="the model has 2 layers"):
         Chooser(file, program).choose(Wanted(frozenset([0, 1])))
-
-
-def test_an_interrupted_write_leaves_the_old_file(tmp_path):
-    file, _ = opened(write_model(tmp_path / "a.gguf"))
-    old = tmp_path / "b.gguf"
-    old.write_bytes(b"old")
-
-    def interrupt(_: int) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_edited(edited(file, Edit(frozenset([0]))), old, interrupt)
-    assert old.read_bytes() == b"old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gguf", "b.gguf"]
 
 
 @pytest.mark.parametrize("by", ["channels", "heads"])
@@ -271,7 +269,7 @@ def test_what_is_lost_is_known_before_anything_is_written(wanted, sparsity, tmp_
     start = CpuBackend(("f32", "f32"), resources()).open
     found = prune(GGUF.open(path), Request(wanted, sparsity=zeros), WINDOWS, start=start)
     out = tmp_path / "b.gguf"
-    write_edited(found.result, out, lambda _: None)
+    write_outputs([output_of(found.result, out)])
     before, after = (lost(found, WINDOWS, each, start) for each in (None, out))
     assert before is not None and after is not None
     assert before.mean.value == pytest.approx(after.mean.value, rel=1e-3)  # f32 sums, other orders
@@ -282,7 +280,7 @@ def test_without_experts_the_loss_is_known_from_the_file(tmp_path):
     file = GGUF.open(write_model(tmp_path / "a.gguf", "qwen3moe"))
     found = prune(file, Request(Wanted(experts=0.5)), WINDOWS)
     assert lost(found, WINDOWS, None, open_here()) is None
-    write_edited(found.result, tmp_path / "b.gguf", lambda _: None)
+    write_outputs([output_of(found.result, tmp_path / "b.gguf")])
     after = lost(found, WINDOWS, tmp_path / "b.gguf", open_here())
     assert after is not None and after.mean.value > 0
 
@@ -306,7 +304,7 @@ def test_matrices_of_layers_get_zeros_and_nothing_else_changes(weights, tmp_path
     file, program = opened(write_model(tmp_path / "a.gguf", "qwen3moe", weights=weights))
     sparse = SparseTensors(program, Sparsity.of("2:4"), None)
     path = tmp_path / "b.gguf"
-    write_edited(edited(file, Edit(), sparse), path, lambda _: None)
+    write_outputs([output_of(edited(file, Edit(), sparse), path)])
     for name, tensor in GGUF.open(path).tensors.items():
         values = dequantize(tensor.format, tensor.data)
         if name in sparse.names:
@@ -321,7 +319,7 @@ def test_quantized_weights_get_no_zeros(tmp_path):
     file, program = opened(write_model(tmp_path / "a.gguf", weights="Q8_0"))
     sparse = SparseTensors(program, Sparsity.of("0.5"), None)
     with pytest.raises(UsageError, match="is Q8_0: its zeros would be rounded"):
-        write_edited(edited(file, Edit(), sparse), tmp_path / "b.gguf", lambda _: None)
+        write_outputs([output_of(edited(file, Edit(), sparse), tmp_path / "b.gguf")])
 
 
 def test_layers_are_ranked_by_a_text_and_the_report_says_what_left(tmp_path):
@@ -332,7 +330,7 @@ def test_layers_are_ranked_by_a_text_and_the_report_says_what_left(tmp_path):
     assert found.influences is not None
     assert set(found.layers) == {*np.argsort(found.influences)[:2].tolist()}
     assert found.parts == (Part("channels", 128, 64), Part("heads", 2, 1))
-    write_edited(found.result, tmp_path / "b.gguf", lambda _: None)
+    write_outputs([output_of(found.result, tmp_path / "b.gguf")])
     sizes = [each.stat().st_size for each in (path, tmp_path / "b.gguf")]
     assert [found.before, found.after] == sizes
 

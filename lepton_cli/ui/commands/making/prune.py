@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lepton_cli.engine.files.writing import check_outputs, write_outputs
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.json_values import Plain, plain
 from lepton_cli.engine.library.sizes import bytes_of
@@ -13,7 +14,7 @@ from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.pruning.choosing import Wanted
 from lepton_cli.engine.pruning.prune import Pruned, Request, lost, numbers_of, open_on_cpu, prune
 from lepton_cli.engine.pruning.sparsity import Sparsity
-from lepton_cli.engine.pruning.writing import write_edited
+from lepton_cli.engine.pruning.writing import output_of
 from lepton_cli.models.keys import Keys
 from lepton_cli.ui.arguments.options.measuring import RunningOptions, WindowOptions
 from lepton_cli.ui.arguments.options.pruning import PruneResultOptions, PruningOptions
@@ -44,7 +45,6 @@ class PruneRequest:
 def prune_model(request: PruneRequest) -> None:
     """Raises LeptonError."""
     path = resolve(request.name)
-    out = _checked_out(path, request)
     file = GGUF.open(path)
     wanted = _request(file, request.what)
     windows = _windows(path, request, wanted)
@@ -52,9 +52,13 @@ def prune_model(request: PruneRequest) -> None:
     threads = request.running.threads
     start = open_on_cpu(threads if threads > 0 else None, progress)
     found = prune(file, wanted, windows, None, start, _tell)
-    written = None if request.result.dry_run else out
-    if written is not None:
-        _write(found, written)
+    written = None if request.result.dry_run else request.out
+    if request.out is not None:
+        outputs = [output_of(found.result, request.out)]
+        check_outputs(outputs, file.paths, overwrite=request.result.overwrite)
+        if written is not None:
+            with ByteProgress(f"writing {written.name}") as told:
+                write_outputs(outputs, told)
     loss = lost(found, windows, written, start) if windows else None
     if request.result.json:
         emit_json(sys.stdout, _plain(path, written, found, loss))
@@ -85,18 +89,6 @@ def _request(file: GGUF, what: PruningOptions) -> Request:
     return Request(wanted, what.layers, most, what.by, what.rank, zeros)
 
 
-def _checked_out(path: Path, request: PruneRequest) -> Path | None:
-    """The file to write. Raises UsageError if it is there, or is the model itself."""
-    out = request.out
-    if out is None:
-        return None
-    if out.exists() and out.samefile(path):
-        raise UsageError(f"{out} is the model itself", "name another file to write")
-    if out.exists() and not request.result.overwrite:
-        raise UsageError(f"{out} exists", "use --overwrite to replace it, or name another file")
-    return out
-
-
 def _windows(path: Path, request: PruneRequest, wanted: Request) -> Sequence[TokenWindow]:
     """Of the text; none if there is no text, and none is needed."""
     if request.text.file is None:
@@ -105,23 +97,6 @@ def _windows(path: Path, request: PruneRequest, wanted: Request) -> Sequence[Tok
         message = "layers are ranked by a text, and none is given"
         raise UsageError(message, "give one like those the model is for: -f text.txt")
     return windowed(path, f"lepton prune {request.name}", None, request.text).windows
-
-
-def _write(found: Pruned, out: Path) -> None:
-    with ByteProgress(f"writing {out.name}") as progress:
-        done = 0
-
-        def count(written: int) -> None:
-            nonlocal done
-            done += written
-            progress(done, found.after)
-
-        try:
-            write_edited(found.result, out, count)
-        except OSError as error:
-            raise UsageError(
-                f"cannot write {out}: {error.strerror}", "free room, or name another place"
-            ) from error
 
 
 def _lines(found: Pruned, loss: Divergence | None) -> Iterator[str]:
