@@ -33,6 +33,9 @@ from quant.errors import UsageError
 from quant.gguf import GGUF
 from quant.weights import Weight
 
+Ranking = Literal["influence", "kld"]
+"""How far a layer turns what enters it, or how far the model without it diverges."""
+
 RANKING = 16  # windows of a text: more hardly change the order of the layers
 
 
@@ -44,7 +47,7 @@ class Request:
     count: int = 0
     most: int | None = None
     by: By = "layers"
-    rank: Literal["influence", "kld"] = "influence"
+    rank: Ranking = "influence"
     sparsity: Sparsity | None = None
 
     @property

@@ -1,0 +1,228 @@
+"""The commands about model files as Python functions: the same verbs, without a screen.
+
+A model is given by path or by name, as on the command line. All raise LeptonError: UsageError for
+what cannot be asked, ModelFileError for a file that is damaged or not supported, OutOfMemoryError.
+Nothing is printed; what comes back are the engine's records, whose fields are documented there.
+Files appear whole or not at all.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lepton_cli.engine.files import differences, shards
+from lepton_cli.engine.files.checking import Verified
+from lepton_cli.engine.files.checking import verify as verify_file
+from lepton_cli.engine.files.differences import Differences
+from lepton_cli.engine.files.merging import merged_adapters
+from lepton_cli.engine.files.writing import Output, check_outputs, write_outputs
+from lepton_cli.engine.hub.events import Event
+from lepton_cli.engine.hub.pulling import Pulled, pull_from_hub, pull_from_web
+from lepton_cli.engine.hub.pulling import plan as plan_download
+from lepton_cli.engine.hub.transport import Hub, Transport
+from lepton_cli.engine.hub.wanted import WebFile, wanted
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.library.known_hashes import known_hashes
+from lepton_cli.engine.library.sizes import bytes_of
+from lepton_cli.engine.loading.adapters import AdapterFile, BoundAdapters
+from lepton_cli.engine.loading.estimates import Estimates, estimate
+from lepton_cli.engine.loading.plan import CacheTypes, LoadOptions
+from lepton_cli.engine.loss.comparison import Comparison
+from lepton_cli.engine.loss.comparison import compare as compare_windows
+from lepton_cli.engine.loss.perplexity import Perplexity, measure_perplexity
+from lepton_cli.engine.loss.scoring import options_for
+from lepton_cli.engine.loss.windows import USUAL_SIZE, Cutting, TokenWindows, windows_of
+from lepton_cli.engine.model import Model, load_tokenizer, open_model
+from lepton_cli.engine.pruning.choosing import Wanted
+from lepton_cli.engine.pruning.prune import Pruned, Ranking, Request
+from lepton_cli.engine.pruning.prune import prune as choose_what_leaves
+from lepton_cli.engine.pruning.sparsity import Sparsity
+from lepton_cli.engine.pruning.targets import By
+from lepton_cli.engine.pruning.writing import output_of
+from quant.errors import UsageError
+from quant.format import FORMATS
+from quant.gguf import GGUF
+
+ModelName = str | Path
+
+
+def pull(
+    name: str, *, companion: bool = True, tell: Callable[[Event], None] = lambda event: None
+) -> Pulled:
+    """Downloads a model, or finds that it is on this disk: `path`, `size` and `fetched` in bytes.
+
+    `name`: of models.toml, user/repo[:QUANT] on Hugging Face, or an address. `companion`: with the
+    image projector beside it. `tell` is called with the progress.
+    """
+    what, transport = wanted(name), Transport(Hub.of_environment(), tell)
+    if isinstance(what, WebFile):
+        return pull_from_web(transport, what, tell)
+    return pull_from_hub(transport, plan_download(transport, what, companion=companion), tell)
+
+
+def verify(model: ModelName) -> Verified:
+    """Whether a file is whole: its `faults` are empty if it is; sha256 of each of its `files`."""
+    path = resolve(str(model))
+    return verify_file(path, known_hashes(path))
+
+
+def diff(model: ModelName, other: ModelName) -> Differences:
+    """What differs between two models: keys, tensors, types and values."""
+    return differences.compare(_opened(model), _opened(other))
+
+
+def plan(
+    model: ModelName,
+    contexts: Sequence[int] = (),
+    kv: Sequence[CacheTypes] = (),
+    options: LoadOptions | None = None,
+) -> Estimates:
+    """The memory in bytes that a model takes with each context (tokens) and cache type.
+
+    Nothing is loaded. Without contexts or types those that `lepton plan` shows.
+    """
+    base = options or LoadOptions(spec_types="auto", pooling="if named")
+    return estimate(_opened(model), base, contexts, kv, [base.gpu_layers])
+
+
+def split(
+    model: ModelName,
+    prefix: str | Path,
+    *,
+    max_size: int | str | None = None,
+    max_tensors: int | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Splits a model into files of at most `max_size` bytes (or 2G) or `max_tensors` tensors."""
+    size = None if max_size is None else _bytes(max_size)
+    if size is not None and max_tensors is not None:
+        raise UsageError("max_size and max_tensors are both given", "give one of them")
+    file = _opened(model)
+    largest = shards.Largest(size, max_tensors or shards.MOST_TENSORS)
+    return _written(shards.split_outputs(file, Path(prefix), largest), file.paths, overwrite)
+
+
+def merge(model: ModelName, out: str | Path, *, overwrite: bool = False) -> Path:
+    """Joins the parts of a split model, named by its first one."""
+    file = _opened(model)
+    [path] = _written([shards.merged_output(file, Path(out))], file.paths, overwrite)
+    return path
+
+
+def merge_lora(
+    model: ModelName,
+    out: str | Path,
+    adapters: Sequence[AdapterFile],
+    *,
+    type: str | None = None,  # noqa: A002  (the option's name)
+    overwrite: bool = False,
+) -> Path:
+    """Adds adapters to a model's weights; `type` is that of the tensors that change."""
+    if type is not None and type not in FORMATS:
+        raise UsageError(f"type is {type!r}", f"it may be {', '.join(FORMATS)}")
+    file = _opened(model)
+    bound = BoundAdapters(file, tuple(adapters))
+    output = merged_adapters(file, bound, Path(out), None if type is None else FORMATS[type])
+    [path] = _written([output], [*file.paths, *bound.paths], overwrite)
+    return path
+
+
+def perplexity(
+    model: ModelName,
+    text: str,
+    *,
+    ctx: int = USUAL_SIZE,
+    stride: int = 0,
+    windows: int | None = None,
+    options: LoadOptions | None = None,
+) -> Perplexity:
+    """How well a model predicts a text, by llama-perplexity's definition.
+
+    `ctx`: tokens in a window; `stride`: between overlapping ones; `windows`: only the first so
+    many. `perplexity.value` has the error `perplexity.error`; losses are in nats a token.
+    """
+    cut = _windows(model, text, Cutting(ctx, stride, windows))
+    with _to_measure(model, cut, options) as opened:
+        *_, last = measure_perplexity(opened, cut)
+    return last
+
+
+def compare(
+    reference: ModelName,
+    other: ModelName,
+    text: str,
+    *,
+    ctx: int = USUAL_SIZE,
+    windows: int | None = None,
+    options: LoadOptions | None = None,
+) -> Comparison:
+    """How far another model is from a reference on a text: `divergence.mean` in nats, and more.
+
+    Both are open at once; their vocabularies must be equal.
+    """
+    cut = _windows(reference, text, Cutting(ctx, 0, windows))
+    with (
+        _to_measure(reference, cut, options) as one,
+        _to_measure(other, cut, options, one) as two,
+    ):
+        *_, last = compare_windows(one, two, cut)
+    return last
+
+
+def prune(
+    model: ModelName,
+    out: str | Path | None = None,
+    *,
+    layers: int = 0,
+    drop_layers: Sequence[int] = (),
+    channels: float = 0.0,
+    heads: float = 0.0,
+    experts: float = 0.0,
+    sparsity: str | None = None,
+    target_size: int | str | None = None,
+    by: By = "layers",
+    rank: Ranking = "influence",
+    text: str | None = None,
+    ctx: int = USUAL_SIZE,
+    overwrite: bool = False,
+) -> Pruned:
+    """Leaves parts out of a model; writes `out`, if given. Sizes are in bytes, shares 0 to 1.
+
+    `text` ranks the layers, where `layers` or `target_size` asks for the least important ones.
+    """
+    wanted_parts = Wanted(frozenset(drop_layers), channels, heads, experts)
+    most = None if target_size is None else _bytes(target_size)
+    zeros = None if sparsity is None else Sparsity.of(sparsity)
+    request = Request(wanted_parts, layers, most, by, rank, zeros)
+    if request.ranks_layers and text is None:
+        raise UsageError("layers are ranked by a text, and none is given", "give one: text=...")
+    file = _opened(model)
+    cut = () if text is None else _windows(model, text, Cutting(ctx))
+    found = choose_what_leaves(file, request, cut)
+    if out is not None:
+        _written([output_of(found.result, Path(out))], file.paths, overwrite)
+    return found
+
+
+def _opened(model: ModelName) -> GGUF:
+    return GGUF.open(resolve(str(model)))
+
+
+def _bytes(size: int | str) -> int:
+    return bytes_of(size) if isinstance(size, str) else size
+
+
+def _written(outputs: Sequence[Output], sources: Sequence[Path], overwrite: bool) -> list[Path]:
+    check_outputs(outputs, sources, overwrite=overwrite)
+    write_outputs(outputs)
+    return [output.path for output in outputs]
+
+
+def _windows(model: ModelName, text: str, cutting: Cutting) -> TokenWindows:
+    return windows_of(text, load_tokenizer(model), cutting)
+
+
+def _to_measure(
+    model: ModelName, cut: TokenWindows, options: LoadOptions | None, beside: Model | None = None
+) -> Model:
+    wanted_options = options_for(options or LoadOptions(), cut.size)
+    return open_model(model, wanted_options, beside=beside)

@@ -1,0 +1,66 @@
+"""The Python API's verbs: what the commands do, as functions that print nothing."""
+
+import inspect
+import math
+
+import pytest
+from make_gguf import write_model
+
+import lepton_cli
+from quant.errors import UsageError
+
+TEXT = "the cat sat on the mat and the dog lay by the door of the house. " * 4
+
+
+def test_every_name_is_there_and_says_what_it_does():
+    for name in lepton_cli.__all__:
+        assert (inspect.getdoc(getattr(lepton_cli, name)) or "").strip(), name
+    with pytest.raises(AttributeError, match="'lepton_cli' has no attribute 'shrink'"):
+        lepton_cli.shrink  # noqa: B018
+
+
+def test_a_model_is_made_smaller_and_compared(tmp_path, capsys):
+    model = write_model(tmp_path / "a.gguf", dimensions={"L": 3})
+    small = tmp_path / "b.gguf"
+    found = lepton_cli.prune(model, small, drop_layers=[1], channels=0.5)
+    assert (found.before, found.after) == (model.stat().st_size, small.stat().st_size)
+    ranked = lepton_cli.prune(model, layers=1, text=TEXT, ctx=32)
+    assert len(ranked.layers) == 1
+    assert lepton_cli.verify(small).faults == ()
+    assert lepton_cli.diff(model, small).any and not lepton_cli.diff(model, model).any
+    one, other = (lepton_cli.perplexity(each, TEXT, ctx=32) for each in (model, small))
+    both = lepton_cli.compare(model, small, TEXT, ctx=32).divergence
+    assert both.mean.value > 0
+    assert math.exp(both.loss.value) == pytest.approx(other.perplexity.value, rel=1e-6)
+    assert math.exp(both.reference_loss.value) == pytest.approx(one.perplexity.value, rel=1e-6)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_model_is_split_and_merged_again(tmp_path):
+    model = write_model(tmp_path / "a.gguf")
+    first, *others = lepton_cli.split(model, tmp_path / "s", max_tensors=9)
+    assert others
+    merged = lepton_cli.merge(first, tmp_path / "b.gguf")
+    assert not lepton_cli.diff(model, merged).any
+    with pytest.raises(UsageError, match="exists"):
+        lepton_cli.merge(first, merged)
+
+
+def test_the_memory_of_a_model_is_planned_without_opening_it(tmp_path):
+    found = lepton_cli.plan(write_model(tmp_path / "a.gguf"), contexts=[32, 64])
+    assert [each.plan.context for each in found.settings[:2]] == [32, 64]
+    assert all(each.plan.weights > 0 for each in found.settings)
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda model: lepton_cli.prune(model, layers=1), "layers are ranked by a text"),
+        (lambda model: lepton_cli.perplexity(model, "hi", ctx=32), "a window needs 32"),
+        (lambda model: lepton_cli.split(model, "x", max_size="2X"), "is no size"),
+        (lambda model: lepton_cli.merge_lora(model, "x", [], type="Q9"), "type is 'Q9'"),
+    ],
+)
+def test_what_cannot_be_asked_is_an_error(call, said, tmp_path):
+    with pytest.raises(UsageError, match=said):
+        call(write_model(tmp_path / "a.gguf"))
