@@ -11,8 +11,9 @@ from pathlib import Path
 from lepton_cli.engine.hub.download import read_range
 from lepton_cli.engine.hub.events import Remark, Tell
 from lepton_cli.engine.hub.pulling import file_url
-from lepton_cli.engine.hub.repository import HubFile, HubModel, Repository
-from lepton_cli.engine.hub.transport import Transport
+from lepton_cli.engine.hub.repository import HubFile, HubModel, Repository, refused
+from lepton_cli.engine.hub.transport import StatusError, Transport
+from lepton_cli.engine.hub.wanted import HubFiles
 from lepton_cli.engine.loading.adapters import BoundAdapters
 from lepton_cli.engine.loading.memory import process_needs
 from lepton_cli.engine.loading.plan import LoadOptions, plan_memory, trained_context
@@ -57,17 +58,18 @@ class _Basis:
 
 
 def offers(transport: Transport, repository: Repository, tell: Tell) -> list[Offer]:
-    """The smallest first. Raises LeptonError."""
+    """The models, of which there is one at least, the smallest first. Raises LeptonError."""
     models = sorted(repository.models, key=lambda model: (model.size, model.path))
-    if not models:
-        return []
     first = min(models, key=lambda model: (len(model.files), model.size))
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, Path(file.path).name) for file in first.files]
-        for path, file in zip(paths, first.files, strict=True):
-            _read_header(transport, repository, file, path)
         try:
+            for path, file in zip(paths, first.files, strict=True):
+                _read_header(transport, repository, file, path)
             basis = _basis(paths[0], first.size)
+        except StatusError as error:  # the list is public, the files are not
+            tell(Remark(refused(transport, HubFiles(repository.name), error).message))
+            return [Offer(model, None) for model in models]
         except (ModelFileError, UsageError) as error:  # not a model that Lepton can run
             reason = error.message.removeprefix(f"{paths[0]}: ")
             tell(Remark(f"{first.path}: {reason}"))

@@ -90,7 +90,7 @@ class Repository:
             if found := self._of_quantization(choice):
                 return found[0]
         if wanted.quantization or not self.models:
-            raise self._lacks(wanted.quantization)
+            raise self.lacks(wanted.quantization)
         return self.models[0]
 
     def companion(self, model: HubModel) -> HubFile | None:
@@ -130,14 +130,15 @@ class Repository:
             if file.path.lower() == path.lower():
                 return HubModel((file,))
         if len(inside) != 1:
-            raise self._lacks(path)
+            raise self.lacks(path)
         return inside[0]
 
     def _of_quantization(self, quantization: str) -> list[HubModel]:
         pattern = quantization_pattern(quantization)
         return [model for model in self.models if pattern.search(model.path.lower())]
 
-    def _lacks(self, what: str | None) -> UsageError:
+    def lacks(self, what: str | None) -> UsageError:
+        """The error for a model that it does not hold; None: it holds none at all."""
         names = list(dict.fromkeys(model.quantization or model.path for model in self.models))
         if not names:
             return UsageError(f"{self.name} holds no GGUF model", self._see_also())

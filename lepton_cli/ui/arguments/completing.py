@@ -9,6 +9,12 @@ def complete_model(incomplete: str) -> list[str]:
     return _matching(incomplete, model_names)
 
 
+def complete_pull(incomplete: str) -> list[str]:
+    from lepton_cli.engine.library.catalogue import load_aliases
+
+    return _matching(incomplete, load_aliases)
+
+
 def complete_chat(incomplete: str) -> list[str]:
     from lepton_cli.engine.chat.chats import chat_names
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lepton_cli.ui.arguments.completing import complete_model
+from lepton_cli.ui.arguments.completing import complete_model, complete_pull
 from lepton_cli.ui.arguments.options.plan import PlanOptions
 from lepton_cli.ui.arguments.options.prompt import MODEL_HELP
 from lepton_cli.ui.arguments.words import only_model
@@ -153,7 +153,9 @@ def pull(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="A name of the catalogue, user/repo[:QUANT], or a URL."
+            metavar="[NAME]",
+            help="A name that `lepton models` lists, user/repo[:QUANT], or a URL.",
+            autocompletion=complete_pull,
         ),
     ] = None,
     hf_repo: Annotated[

@@ -290,6 +290,12 @@ def asked(hub):
     return transport, read_repository(transport, HubFiles(NAME))
 
 
+def test_of_what_is_gated_the_sizes_are_told(hub):
+    hub.gated[NAME], told = "hf_mine", list[Remark]()
+    assert [offer.fit for offer in offers(*asked(hub), told.append)] == [None] * 3
+    assert "is gated" in told[0].text
+
+
 def test_of_what_lepton_cannot_run_the_sizes_are_told(hub, tmp_path):
     strange = {"general.architecture": "strange"}
     data = write_model(tmp_path / "made.gguf", metadata=strange).read_bytes()

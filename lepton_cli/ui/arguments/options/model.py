@@ -25,7 +25,7 @@ ModelFlag = Annotated[
     _model(
         *("--model", "-m"),
         metavar="MODEL",
-        help="The model (instead of the argument MODEL).",
+        help="The model (instead of the argument MODEL); -hf, -hff and -mu as in llama.cpp.",
         autocompletion=complete_model,
     ),
 ]

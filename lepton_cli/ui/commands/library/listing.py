@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from lepton_cli.engine.hub.fitting import Fit, Offer, offers
 from lepton_cli.engine.hub.repository import read_repository
@@ -26,25 +27,27 @@ def show_models(what: HubFiles | WebFile, *, json: bool, quiet: bool) -> None:
     bar = PullBar(quiet=quiet)
     transport = Transport(Hub.of_environment(), bar)
     repository = read_repository(transport, what)
+    if not repository.models:
+        raise repository.lacks(None)
     listed = offers(transport, repository, bar)
     bar.close()
     if json:
         models: list[Plain] = [_record(offer) for offer in listed]
         emit_json(sys.stdout, {"schema": SCHEMA, "repo": repository.name, "models": models})
     else:
-        emit(sys.stdout, _table(listed))
+        show_table(listed, sys.stdout)
 
 
-def _table(listed: Sequence[Offer]) -> str:
+def show_table(listed: Sequence[Offer], stream: TextIO) -> None:
+    """On a terminal rows are cut to its width."""
     rows = [
         (each.model.quantization or "", size(each.model.size), _fits(each.fit), _files(each))
         for each in listed
     ]
     table = columns([("quant", "size", "fits this machine", "file"), *rows], right=(1,))
-    width = width_of(sys.stdout)
-    if width is None:
-        return table
-    return "".join(f"{cut(line, width)}\n" for line in table.splitlines())
+    width = width_of(stream)
+    lines = table.splitlines()
+    emit(stream, "".join(f"{line if width is None else cut(line, width)}\n" for line in lines))
 
 
 def _files(offer: Offer) -> str:

@@ -8,12 +8,14 @@ from lepton_cli.engine.hub.pulling import HubPlan, Pulled, plan, pull_from_hub, 
 from lepton_cli.engine.hub.transport import Hub, Transport
 from lepton_cli.engine.hub.wanted import HubFiles, WebFile, listing, wanted
 from lepton_cli.engine.library.catalogue import load_aliases, on_disk, resolve
+from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.library.stores import list_models
 from lepton_cli.ui.arguments.usage.llamacpp import model_of
 from lepton_cli.ui.reports.numbers import size
 from lepton_cli.ui.reports.pull_bar import PullBar
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit, emit_json
+from lepton_cli.ui.terminal.terminal import is_terminal
 from quant.errors import LeptonError, UsageError
 
 SCHEMA = "lepton.pull.v1"
@@ -68,7 +70,7 @@ def download(what: HubFiles | WebFile, *, companion: bool = True, quiet: bool = 
             return pull_from_web(transport, what, bar)
         chosen = plan(transport, what, companion=companion)
         if not quiet:
-            _announce(chosen)
+            _announce(transport, chosen, bar)
         return pull_from_hub(transport, chosen, bar)
     except KeyboardInterrupt:
         bar.close()
@@ -96,13 +98,20 @@ def _named(request: PullRequest) -> str:
     return model_of(request.repo, request.file, request.url)
 
 
-def _announce(chosen: HubPlan) -> None:
+def _announce(transport: Transport, chosen: HubPlan, bar: PullBar) -> None:
+    """What is about to come; if the user did not choose, also what else there is."""
     model, repository = chosen.model, chosen.repository
+    others = len(repository.models) - 1
+    open_choice = others and not (chosen.wanted.quantization or chosen.wanted.file)
+    if open_choice and is_terminal(sys.stderr):
+        from lepton_cli.engine.hub.fitting import offers  # it imports NumPy
+        from lepton_cli.ui.commands.library.listing import show_table
+
+        show_table(offers(transport, repository, bar), sys.stderr)
+    elif open_choice:
+        note(f"{repository.name} has {counted(others, 'other model')}: {listing(repository.name)}")
     beside = f" and {chosen.companion.path}" if chosen.companion else ""
     note(f"{repository.name}: {model.path}{beside}, {size(chosen.size)}")
-    others = len(repository.models) - 1
-    if others and not (chosen.wanted.quantization or chosen.wanted.file):
-        note(f"it has {others} other models: {listing(repository.name)}")
 
 
 def _show(request: PullRequest, pulled: Pulled) -> None:
