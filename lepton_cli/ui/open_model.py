@@ -1,6 +1,6 @@
 """Opens a model with the options of the command line, and prints notes about it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from lepton_cli.engine import model as engine
 from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.loading.adapters import AdapterFile
 from lepton_cli.engine.loading.placement import GpuLayers
 from lepton_cli.engine.loading.plan import LoadOptions, SpecType
 from lepton_cli.engine.model import Model
@@ -29,9 +30,15 @@ KEEPING = (
 OTHER_NGRAMS = ("ngram-cache", "ngram-map-k", "ngram-map-k4v", "ngram-mod")
 
 
-def open_model(path: Path, options: ModelOptions, talk: ConversationOptions) -> Model:
-    """Opens the model; notes go to stderr."""
+def open_model(
+    path: Path,
+    options: ModelOptions,
+    talk: ConversationOptions,
+    adapters: Sequence[AdapterFile] = (),
+) -> Model:
+    """Opens the model, with `adapters` if the options name none; notes go to stderr."""
     wanted = load_options(options, talk)
+    wanted = replace(wanted, adapters=wanted.adapters or tuple(adapters))
     on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
     model = engine.open_model(path, wanted, on_plan, progress)
     if options.model_draft is not None:

@@ -104,6 +104,9 @@ class FakeAdapters:
     def record(self) -> dict[str, Any]:
         return {}
 
+    def saved(self) -> list[Any]:
+        return [{"path": str(each.path), "scale": each.scale} for each in self.states]
+
     def rescale(self, number: int, scale: float) -> None:
         self.rescaled.append((number, scale))
         states = list(self.states)

@@ -7,7 +7,8 @@ and two programs that continue the same chat add branches instead of overwriting
 {"turn": "8a41f0", "after": null, "role": "user", "content": "..."}
 {"turn": "77b2c9", "after": "8a41f0", "role": "assistant", "content": "...", "finish": "stop",
  "tokens": [9707, 0], "identity": "0b08f6"}
-{"at": "77b2c9", "time": 1784812345, "model": "name of the model", "file": "/where/it/was.gguf"}
+{"at": "77b2c9", "time": 1784812345, "model": "name of the model", "file": "/where/it/was.gguf",
+ "adapters": [{"path": "/a.gguf", "scale": 1.0, "layers": null, "digest": "5f0c11"}]}
 
 `after` is the previous turn, `at` the current one. Tokens are valid only for the model `identity`.
 """
@@ -26,6 +27,7 @@ from typing import Any, Protocol
 from lepton_cli.engine.chat.branches import Node, Tree
 from lepton_cli.engine.chat.conversation import Conversation
 from lepton_cli.engine.chat.saved import read_turn, turn_record
+from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.outputs import append_lines
 from lepton_cli.engine.library.paths import open_chat, private_folder, read_chat_file, state_folder
 from quant.errors import LeptonError, UsageError
@@ -45,6 +47,14 @@ class ModelInfo(Protocol):
     def path(self) -> Path: ...
     @property
     def identity(self) -> str: ...
+    @property
+    def adapters(self) -> "Adapters": ...
+
+
+class Adapters(Protocol):
+    """The adapters of an open model."""
+
+    def saved(self) -> list[Plain]: ...
 
 
 @dataclass(slots=True)
@@ -56,6 +66,7 @@ class SavedSession:
     current: str | None = None  # the name of the last turn
     model: str | None = None
     file: Path | None = None
+    adapters: list[Any] = field(default_factory=list)
     damaged: int = 0  # unreadable lines
 
     @property
@@ -73,7 +84,9 @@ class Autosave:
         self._written = set[str]() if resumed is None else set(resumed.tree.nodes)
         self._last_position = None
         if resumed is not None:
-            self._last_position = _position(resumed.current, resumed.model, resumed.file)
+            self._last_position = _position(
+                resumed.current, resumed.model, resumed.file, resumed.adapters
+            )
 
     def record(self, tree: Tree, current: str | None, model: ModelInfo) -> None:
         """Saves new turns and the current one. Sets `failure` instead of raising.
@@ -84,7 +97,8 @@ class Autosave:
             self.path, self._last_position = None, None
             self._written.clear()
         new = [node for node in tree.nodes.values() if node.name not in self._written]
-        position = _position(current, model.name, model.path.absolute())
+        adapters = model.adapters.saved()
+        position = _position(current, model.name, model.path.absolute(), adapters)
         first = _first_question(new)
         if (self.path is None and first is None) or not (new or position != self._last_position):
             return
@@ -165,6 +179,8 @@ def _add_record(session: SavedSession, record: dict[str, Any], identity: str | N
             raise UsageError(f"{place}: there is no turn {current!r}")
         session.current, session.model = current, model if isinstance(model, str) else None
         session.file = Path(file) if isinstance(file, str) else None
+        adapters = record.get("adapters")
+        session.adapters = adapters if isinstance(adapters, list) else []
         return
     name, after = record.get("turn"), record.get("after")
     if not isinstance(name, str) or not _is_known(after, nodes):
@@ -190,8 +206,11 @@ def _turn_record(node: Node, model: ModelInfo) -> dict[str, Any]:
     return record
 
 
-def _position(current: str | None, model: str | None, file: Path | None) -> dict[str, Any]:
-    return {"at": current, "model": model, "file": None if file is None else str(file)}
+def _position(
+    current: str | None, model: str | None, file: Path | None, adapters: list[Any]
+) -> dict[str, Any]:
+    where = {"at": current, "model": model, "file": None if file is None else str(file)}
+    return {**where, "adapters": adapters} if adapters else where
 
 
 def _first_question(nodes: Sequence[Node]) -> str | None:

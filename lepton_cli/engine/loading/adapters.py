@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from lepton_cli.engine.library.identity import SourceFile
+from lepton_cli.engine.library.identity import SourceFile, model_identity
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.sizes import counted, gigabytes
 from lepton_cli.models.adapters import MOST, OTHER_MODEL, Adapters, ControlVector, Forward, Lora
 from ops.interface import Weight
-from ops.program import Program, Source
+from ops.program import Program
 from ops.recorder import record
-from quant.errors import ModelFileError, UsageError
+from quant.errors import LeptonError, ModelFileError, UsageError
 from quant.gguf import GGUF, Metadata, Stamp
 
 AdapterKind = Literal["lora", "control vector"]
@@ -66,6 +66,11 @@ class AdapterSource:
         return self._file.name
 
     @property
+    def digest(self) -> str:
+        """That of the file alone."""
+        return self._file.identity
+
+    @property
     def identity(self) -> str:
         layers = self._adapter.layers if isinstance(self._adapter, ControlVector) else ""
         return f"{self._file.identity} {float(self._adapter.scale)!r} {layers}"
@@ -96,7 +101,7 @@ class BoundAdapters(Adapters):
                 else ControlVector.of(file, each.scale, each.layers)
             )
         super().__init__(base, found)
-        self.sources: tuple[Source, ...] = tuple(map(AdapterSource, files, found))
+        self.sources: tuple[AdapterSource, ...] = tuple(map(AdapterSource, files, found))
         self._given = [
             (file.file_bytes, each.scale, file.metadata.string(PREFIX, ""))
             for file, each in zip(files, found, strict=True)
@@ -148,6 +153,18 @@ class LiveAdapters:
         used: list[Plain] = [{"path": str(one.path), "scale": one.scale} for one in self.states]
         return {"adapters": used} if used else {}
 
+    def saved(self) -> list[Plain]:
+        """What `reopened` needs, to open them again with their present scales."""
+        return [
+            {
+                "path": str(each.path.absolute()),
+                "scale": each.scale,
+                "layers": list(each.layers) if isinstance(each, ControlVector) else None,
+                "digest": source.digest,
+            }
+            for each, source in zip(self._bound.used, self._bound.sources, strict=True)
+        ]
+
     def rescale(self, number: int, scale: float) -> None:
         """Gives the adapter of this number, from 0, another scale. Raises UsageError."""
         count = len(self._bound.used)
@@ -162,6 +179,29 @@ class LiveAdapters:
             if part is not None:
                 part.reread(vectors)
         self._forget()
+
+
+def reopened(saved: Sequence[Any]) -> tuple[AdapterFile, ...]:
+    """The files of saved adapters. Raises UsageError where one is gone or is another one now."""
+    return tuple(map(_reopened, saved))
+
+
+def _reopened(saved: Any) -> AdapterFile:
+    try:
+        path, layers = Path(saved["path"]), saved["layers"]
+        kind: AdapterKind = "lora" if layers is None else "control vector"
+        limits = None if layers is None else (int(layers[0]), int(layers[1]))
+        found = AdapterFile(path, float(saved["scale"]), kind, limits)
+        digest = saved["digest"]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UsageError(f"the adapter {saved!r:.60} is not like those that are saved") from error
+    try:
+        same = model_identity(GGUF.open(path)) == digest
+    except LeptonError as error:
+        raise UsageError(error.message, error.hint) from error
+    if not same:
+        raise UsageError(f"{path} is not the adapter that it was")
+    return found
 
 
 def check_scale(scale: float) -> None:

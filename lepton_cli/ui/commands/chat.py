@@ -8,7 +8,9 @@ from pathlib import Path
 from lepton_cli.engine.chat.autosave import is_session, read_session, sessions_folder
 from lepton_cli.engine.chat.chats import find_chat, latest_session, saved_first, sessions_first
 from lepton_cli.engine.library.catalogue import packaged, resolve
+from lepton_cli.engine.loading.adapters import AdapterFile, reopened
 from lepton_cli.engine.model import Model
+from lepton_cli.ui.arguments.adapters import adapters_of
 from lepton_cli.ui.arguments.constraints import check_form
 from lepton_cli.ui.arguments.options.answer import AnswerOptions
 from lepton_cli.ui.arguments.options.chat import ConversationOptions, ReplOptions
@@ -61,6 +63,24 @@ def default_model(how: ReplOptions, setting: str | None) -> str:
     return str(file)
 
 
+def adapters_of_chat(chat: Path, model: Path) -> tuple[AdapterFile, ...]:
+    """The adapters that a saved chat was last held with, if that was with this model.
+
+    Where they are not there as they were, a note says so, and the chat goes on without them.
+    """
+    saved = read_session(chat) if is_session(chat) else None
+    if saved is None or not saved.adapters or saved.file != model.absolute():
+        return ()
+    try:
+        found = reopened(saved.adapters)
+    except UsageError as error:
+        note(f"this chat goes on without its adapters: {error.message}; give them with --lora FILE")
+        return ()
+    for each in found:
+        note(f"opened again, as in this chat: {each.path} x {each.scale:g}")
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """The command line's request: `name` of the model, `words` of the first message, options."""
@@ -78,9 +98,14 @@ def start_chat(request: ChatRequest) -> int:
     """Returns the exit code; raises LeptonError."""
     how, talk = request.how, request.talk
 
-    def load(name: str, options: ModelOptions, found: Callable[[str], Path] = resolve) -> Model:
+    def load(
+        name: str,
+        options: ModelOptions,
+        found: Callable[[str], Path] = resolve,
+        chat: Path | None = None,
+    ) -> Model:
         path = packaged(BUILTIN_FILE) if name == BUILTIN else found(name)
-        model = open_model(path, options, talk)
+        model = open_model(path, options, talk, adapters_of_chat(chat, path) if chat else ())
         if model.has_encoder:
             model.close()
             message = f"{path} has an encoder ({model.architecture}): it answers single texts"
@@ -97,7 +122,9 @@ def start_chat(request: ChatRequest) -> int:
     if request.name == BUILTIN:
         note(BUILTIN_NOTE)
     resume = chosen_chat(how)
-    with load(request.name, request.model, resolve_or_pull) as model:
+    named = bool(adapters_of(request.model))  # on the command line: those of the chat are not asked
+    chat = None if named else resume
+    with load(request.name, request.model, resolve_or_pull, chat) as model:
         options = ChatOptions(
             generation=generation_settings(
                 request.answer, talk, request.sampling, model, request.name, escape=how.escape

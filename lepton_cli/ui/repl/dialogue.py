@@ -228,6 +228,8 @@ class Dialogue:
             self.show_last()
         held = f"{counted(count, 'message')}{with_other}{damaged}"
         self.note(f"{path.stem}: {held}; {counted(self.session.used, 'token')}")
+        if kept.adapters and kept.adapters != self.session.model.adapters.saved():
+            self.note("it was held with other adapters, or with other scales of them")
         self.note_room()
         if question is not None:
             self.draft = Draft(as_typed(question), is_returned=True)

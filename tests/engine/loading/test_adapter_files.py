@@ -14,7 +14,7 @@ from make_gguf import write_model
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.scheduler import Request
 from lepton_cli.engine.events import Done
-from lepton_cli.engine.loading.adapters import AdapterFile
+from lepton_cli.engine.loading.adapters import AdapterFile, reopened
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
 from lepton_cli.engine.sampling.sampler import Sampling
@@ -44,6 +44,35 @@ def answer(model: Model, ids=IDS) -> tuple[int, ...]:
     *_, done = model.stream(ids, GREEDY)
     assert isinstance(done, Done)
     return done.token_ids
+
+
+# --- opened again
+
+
+def test_adapters_of_a_chat_are_opened_again_with_their_scales(tmp_path, model, adapter):
+    vector = AdapterFile(write_vector(tmp_path / "v.gguf"), 2.0, "control vector", (1, 1))
+    with opened(model, AdapterFile(adapter, 0.5), vector) as one:
+        one.adapters.rescale(0, 0.25)
+        saved = json.loads(json.dumps(one.adapters.saved()))
+        assert reopened(saved) == (AdapterFile(adapter, 0.25), vector)
+    with opened(model) as one:
+        assert one.adapters.saved() == []
+    write_lora(adapter, model, seed=6)
+    with pytest.raises(UsageError, match="is not the adapter that it was"):
+        reopened(saved)
+    adapter.unlink()
+    with pytest.raises(UsageError, match=r"style\.gguf"):
+        reopened(saved)
+
+
+@pytest.mark.parametrize("change", [{"path": 3}, {"layers": [1]}, {"scale": "x"}, {"scale": 1e30}])
+def test_a_record_of_an_adapter_that_is_odd_is_refused(model, adapter, change):
+    with opened(model, AdapterFile(adapter)) as one:
+        (saved,) = one.adapters.saved()
+    with pytest.raises(UsageError):
+        reopened([{**saved, **change}])
+    with pytest.raises(UsageError):
+        reopened([7])
 
 
 # --- rescaling

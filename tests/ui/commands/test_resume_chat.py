@@ -6,20 +6,27 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_model import FakeModel
+from fake_model import FakeAdapters, FakeModel
 from folders import FOLDERS, ROOT, TESTS
+from make_adapter import write_lora
+from make_gguf import write_model
 
 from lepton_cli.__main__ import run
 from lepton_cli.engine.chat.autosave import Autosave, read_session
 from lepton_cli.engine.chat.session import Session
 from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.library.identity import model_identity
+from lepton_cli.engine.loading.adapters import AdapterState
+from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.ui.repl.dialogue import ChatOptions, Dialogue
 from lepton_cli.ui.repl.slash_commands import run_command
 from quant.errors import ModelFileError, UsageError
+from quant.gguf import GGUF
 
 
 @pytest.fixture(autouse=True)
@@ -193,8 +200,9 @@ def chats(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, ChatOptions]]:
     """Every chat that is started: its model's path, its options."""
     started: list[tuple[Path, ChatOptions]] = []
 
-    def open_model(path: Path, *_: object) -> FakeModel:
-        return FakeModel(path=path)
+    def open_model(path: Path, options: LoadOptions, *_: object) -> FakeModel:
+        states = (AdapterState(each.path, each.scale, "") for each in options.adapters)
+        return FakeModel(path=path, adapters=FakeAdapters(tuple(states)))
 
     def chat(model: FakeModel, options: ChatOptions, load: object) -> int:
         started.append((model.path, options))
@@ -229,6 +237,63 @@ def test_resume_takes_the_latest_or_the_one_that_is_named(
     assert run(["chat", *flags]) == 0
     path, options = chats[0]
     assert (path, options.resume) == (file, folder / f"{name}.jsonl")
+
+
+@dataclass
+class SavedAdapters(FakeAdapters):
+    """Adapters as a chat saves them."""
+
+    records: tuple[dict[str, Any], ...] = ()
+
+    def saved(self) -> list[Any]:
+        return [*self.records]
+
+
+def test_the_adapters_of_a_chat_are_opened_again(
+    chats: list[Any],
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    told: Callable[[], str],
+) -> None:
+    opened = list[tuple[str, float]]()
+    monkeypatch.setattr(
+        "lepton_cli.ui.repl.repl.chat",
+        lambda model, *_: opened.extend((a.path.name, a.scale) for a in model.adapters.states) or 0,
+    )
+    file = write_model(tmp_path / "fake.gguf")
+    style, other = (write_lora(tmp_path / f"{name}.gguf", file) for name in ("style", "other"))
+    digest = model_identity(GGUF.open(style))
+    record = {"path": str(style), "scale": 0.5, "layers": None, "digest": digest}
+    kept(folder, "a", model=FakeModel(path=file, adapters=SavedAdapters(records=(record,))))
+    assert run(["chat", "--resume"]) == 0
+    assert opened.pop() == ("style.gguf", 0.5)
+    assert "opened again, as in this chat" in told()
+    assert run(["chat", str(file), "--resume"]) == 0  # the same model, by its name
+    assert opened.pop() == ("style.gguf", 0.5)
+    assert run(["chat", "--resume", "--lora", f"{other}:2"]) == 0
+    assert opened.pop() == ("other.gguf", 2.0)
+    assert run(["chat", str(write_model(tmp_path / "m.gguf")), "--resume"]) == 0
+    assert opened == []
+    write_lora(style, file, seed=9)
+    told()
+    assert run(["chat", "--resume"]) == 0
+    assert opened == []
+    said = told()
+    assert f"goes on without its adapters: {style} is not the adapter that it was" in said
+    assert "--lora FILE" in said
+
+
+def test_a_chat_that_was_held_with_other_adapters_says_so(
+    folder: Path, told: Callable[[], str]
+) -> None:
+    record = {"path": "/style.gguf", "scale": 0.5}
+    path = kept(folder, "a", model=FakeModel([["one"]], adapters=SavedAdapters(records=(record,))))
+    dialogue(resume=path).resume(path)
+    assert "held with other adapters" in told()
+    path = kept(folder, "b")
+    dialogue(resume=path).resume(path)
+    assert "adapters" not in told()
 
 
 def test_a_model_that_is_named_beats_the_chats_own(
