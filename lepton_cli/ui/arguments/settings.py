@@ -18,6 +18,7 @@ from lepton_cli.ui.arguments.options.chat import ConversationOptions
 from lepton_cli.ui.arguments.options.diffusion import DiffusionOptions
 from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import expand_escapes
+from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +68,22 @@ def template_settings(talk: ConversationOptions) -> dict[str, Any]:
         "reasoning_preserve": "auto" if preserve is None else "on" if preserve else "off",
         "chat_template_kwargs": checked_variables(talk.chat_template_kwargs),
     }
+
+
+def note_without_template(answer: AnswerOptions, talk: ConversationOptions) -> None:
+    """Names the options that only a chat template makes use of, for a raw prompt."""
+    given = {
+        "--reasoning-budget": answer.reasoning_budget != -1,
+        "--reasoning-budget-message": bool(answer.reasoning_budget_message),
+        "--reasoning-effort": bool(talk.reasoning_effort),
+        "--reasoning-preserve": talk.reasoning_preserve is not None,
+        "--chat-template-kwargs": bool(talk.chat_template_kwargs),
+        "--no-think": not talk.think,
+    }
+    names = [name for name, is_given in given.items() if is_given]
+    if names:
+        verb = "are" if len(names) > 1 else "is"
+        note(f"{' and '.join(names)} {verb} ignored: a raw prompt has no chat template")
 
 
 def diffusion_settings(options: DiffusionOptions) -> Diffusion:

@@ -28,7 +28,7 @@ from lepton_cli.ui.arguments.options.batch import ResultOptions, RowOptions
 from lepton_cli.ui.arguments.options.chat import ConversationOptions
 from lepton_cli.ui.arguments.options.model import ModelOptions
 from lepton_cli.ui.arguments.options.sampling import SamplingOptions
-from lepton_cli.ui.arguments.settings import generation_settings
+from lepton_cli.ui.arguments.settings import generation_settings, note_without_template
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.commands.row_run import run_rows
 from lepton_cli.ui.open_model import keep_weights, load_options, open_model
@@ -147,7 +147,9 @@ def _recipe(request: BatchRequest, model: "Model | ClusterModel", wording: Wordi
     raw = rows.raw or (template is None and not model.template.from_file)
     if raw and wording.system is not None:
         raise UsageError("a system prompt needs a chat template", "try --chat-template chatml")
-    if not raw and model.template.note:
+    if raw:
+        note_without_template(request.answer, request.talk)
+    elif model.template.note:
         note(model.template.note)
     generation = generation_settings(
         request.answer, talk, asked, model, request.name, escape=rows.escape

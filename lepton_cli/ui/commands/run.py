@@ -22,7 +22,11 @@ from lepton_cli.ui.arguments.options.model import ModelOptions
 from lepton_cli.ui.arguments.options.prompt import PromptOptions, RunOptions
 from lepton_cli.ui.arguments.options.sampling import SamplingOptions
 from lepton_cli.ui.arguments.prompt import gather
-from lepton_cli.ui.arguments.settings import diffusion_settings, generation_settings
+from lepton_cli.ui.arguments.settings import (
+    diffusion_settings,
+    generation_settings,
+    note_without_template,
+)
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.arguments.tools import tool_use
 from lepton_cli.ui.commands.library.offer import resolve_or_pull
@@ -74,6 +78,8 @@ def answer_prompt(request: RunRequest) -> None:
     begin = time.perf_counter()
     with open_model(path, request.model, talk) as model:
         raw = _completes(request, model, system)
+        if raw:
+            note_without_template(request.answer, talk)
         start = _start(request, model, raw=raw, begin=begin)
         if use is not None:
             start = _with_tools(start, use)

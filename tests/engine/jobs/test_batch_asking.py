@@ -347,6 +347,10 @@ def test_a_completion_is_not_put_into_a_template():
         (request({"messages": HI, "tools": TOOLS, "parallel_tool_calls": 1}), "parallel_tool_cal"),
         (request({"messages": HI, "tools": TOOLS, "response_format": OBJECT}), "cannot be used"),
         (request({"prompt": "x", "tools": TOOLS}, url="/v1/completions"), "tools"),
+        (
+            request({"prompt": "x", "reasoning_budget": 3}, url="/v1/completions"),
+            "reasoning_budget",
+        ),
         (request({"messages": HI, "logprobs": 3}), "logprobs is 3: it must be true or false"),
         (request({"messages": HI, "top_logprobs": 3}), "logprobs is not true"),
         (request({"messages": HI, "logprobs": True, "top_logprobs": 21}), "0 to 20"),

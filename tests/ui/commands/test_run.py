@@ -97,6 +97,15 @@ def test_raw_completes_the_prompt_as_it_is(lepton):
     assert not model.generations[0].split_reasoning
 
 
+def test_settings_of_a_chat_template_are_told_to_be_ignored_by_a_raw_prompt(lepton):
+    ignored = ("--reasoning-budget", "5", "--no-think")
+    _, _, err = lepton(FakeModel(), "--raw", "hi", *ignored)
+    assert "--reasoning-budget and --no-think are ignored: a raw prompt has no chat template" in err
+    _, _, err = lepton(FakeModel(template=FakeTemplate(from_file=False)), "hi", *ignored[:2])
+    assert "--reasoning-budget is ignored" in err
+    assert "ignored" not in lepton(FakeModel(), "hi", *ignored)[2]
+
+
 def test_a_model_without_a_template_completes(lepton):
     model = FakeModel(template=FakeTemplate(from_file=False))
     code, _, err = lepton(model, "Once upon")
@@ -401,7 +410,7 @@ def test_flag_then_variable_then_config_then_metadata_then_default(lepton, monke
 def test_what_the_catalogue_advises_comes_last(lepton, monkeypatch):
     model = FakeModel(metadata=Metadata(Path("x"), {"general.sampling.top_k": 40}))
     monkeypatch.setattr("lepton_cli.engine.model.open_model", lambda *_: model)
-    monkeypatch.setattr("lepton_cli.ui.commands.run.resolve", lambda name: Path("x"))
+    monkeypatch.setattr("lepton_cli.ui.commands.run.resolve_or_pull", lambda name: Path("x"))
     assert run(["run", "qwen3-0.6b", "hi", "--min-p", "0.2"]) == 0
     sampling = model.generations[0].sampling
     assert (sampling.temperature, sampling.top_k, sampling.min_p) == (0.6, 40, 0.2)

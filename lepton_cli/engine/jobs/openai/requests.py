@@ -21,6 +21,9 @@ CURES = {  # of urls that another command answers
 KEYS = {"custom_id", "method", "url", "body"}
 OWN = {"model", "messages", "prompt", "response_format", "n", "logprobs", "top_logprobs"}
 TOOLS = {"tools", "tool_choice", "parallel_tool_calls"}
+OF_TEMPLATES = {
+    name for name in KNOWN if name.startswith(("reasoning_", "thinking_", "chat_template_"))
+}
 MOST_CHOICES, MOST_LOGPROBS = 128, 20
 IGNORED = {"user", "metadata", "store", "service_tier", "safety_identifier", "stream_options"}
 ONLY: dict[str, tuple[Plain, ...]] = {  # values that are accepted because they change nothing
@@ -81,6 +84,8 @@ def read_request(row: Mapping[str, Plain], *, schema_check: bool = False) -> Ask
     choices = _whole("n", body.get("n"), 1, MOST_CHOICES) or 1
     ask = Ask(row["custom_id"], (), None, given, constraint, SHAPES[url], choices)
     if url == COMPLETION:
+        for name in given.keys() & OF_TEMPLATES:
+            raise UsageError(f"{name} needs a chat template, which {url} has not", f"use {CHAT}")
         prompt = read_text("the prompt", body.get("prompt"))
         logprobs = _whole("logprobs", body.get("logprobs"), 0, MOST_LOGPROBS)
         return replace(ask, prompt=prompt, logprobs=logprobs)
