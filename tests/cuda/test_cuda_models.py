@@ -260,7 +260,7 @@ def _raise(error: Exception) -> Callable[..., None]:
 
 
 def test_a_prompt_that_is_on_disk_is_not_read_again(made, cards, monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("lepton_cli.engine.model.prefix_folder", lambda: tmp_path)
     path, ids = made("llama", "Q8_0"), list(range(3, 71))
     told = []
     for _ in range(2):
