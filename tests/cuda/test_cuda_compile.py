@@ -1,4 +1,4 @@
-"""Every kernel becomes machine code for every card, without spilling, with the instructions meant.
+"""Kernels become machine code for cards, without spilling, with the instructions meant.
 
 Needs numba-cuda and its compiler, but no card and no driver (`pip install -e '.[cuda]'`).
 """
@@ -17,8 +17,14 @@ from pathlib import Path
 import pytest
 
 from ops.cuda.kernels import KERNELS
+from ops.cuda.kernels.attention.attend import WIDTHS
+from ops.cuda.kernels.formats.weights import PANELS
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
+USUAL_ARCHITECTURES = (75, 89, 120)
+USUAL_FORMATS = ("Q4_0", "Q8_0", "Q4_K", "Q6_K", "IQ4_XS", "F16", "F32")
+USUAL_TYPES = ("f16", "q8_0")  # of keys and values alike
+USUAL_WIDTHS = (64, 128, 256)  # of heads
 MOST_REGISTERS = 255  # that an instruction can name
 
 pytestmark = pytest.mark.skipif(
@@ -29,7 +35,14 @@ pytestmark = pytest.mark.skipif(
 Compiled = dict[int, tuple[str, int, int]]  # capability: PTX, registers, bytes spilled
 
 
-def compiled(name: str) -> Compiled:
+def usual_kernels() -> list[str]:
+    """Those of each run: one of each kind. The others are tested weekly."""
+    rare = "|".join({*PANELS} - {*USUAL_FORMATS} | {"f16_q8_0", "q8_0_f16"})
+    widths = "|".join(str(width) for width in WIDTHS if width not in USUAL_WIDTHS)
+    return [name for name in KERNELS if not re.search(f"_({rare})(_|$)|_({widths})$", name)]
+
+
+def compiled(name: str, architectures: tuple[int, ...]) -> Compiled:
     """In a process of its own."""
     from compiled_card import ptx_of
 
@@ -37,26 +50,40 @@ def compiled(name: str) -> Compiled:
 
     kernel = KERNELS[name]
     text, made = ptx_of(name), {}
-    for sm in ARCHITECTURES:
+    for sm in architectures:
         assembled = ptx.assemble(text, kernel, sm)
         assert assembled.code.binary[:4] == b"\x7fELF"
         made[sm] = assembled.ptx, assembled.registers, assembled.spilled
     return made
 
 
+Chosen = tuple[str, tuple[int, ...]]  # a kernel, and for which cards
+
+
 @pytest.fixture(scope="module")
-def results() -> Iterator[dict[str, Future[Compiled]]]:
-    """All kernels, several at once."""
+def results(request) -> Iterator[dict[Chosen, Future[Compiled]]]:
+    """The kernels of the chosen tests, several at once."""
+    tests = [item for item in request.session.items if "results" in item.fixturenames]
+    chosen = [(test.callspec.params["name"], test.callspec.params["cards"]) for test in tests]
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
     context = get_context("spawn")
     paths = partial(sys.path.extend, sys.path)
     with ProcessPoolExecutor(workers, context, initializer=paths) as pool:
-        yield {name: pool.submit(compiled, name) for name in KERNELS}
+        yield {each: pool.submit(compiled, *each) for each in chosen}
 
 
-@pytest.mark.parametrize("name", KERNELS)
-def test_a_kernel_fits_every_card(name, results):
-    for sm, (text, registers, spilled) in results[name].result().items():
+FITS = [
+    *(pytest.param(name, USUAL_ARCHITECTURES, id=name) for name in usual_kernels()),
+    *(
+        pytest.param(name, ARCHITECTURES, id=f"{name}-every card", marks=pytest.mark.weekly)
+        for name in KERNELS
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "cards"), FITS)
+def test_a_kernel_fits_every_card(name, cards, results):
+    for sm, (text, registers, spilled) in results[name, cards].result().items():
         assert spilled == 0, f"sm_{sm}: {spilled} bytes"
         assert 0 < registers <= MOST_REGISTERS
         assert registers * KERNELS[name].threads * KERNELS[name].blocks <= 65536, f"sm_{sm}"

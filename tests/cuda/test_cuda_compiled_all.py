@@ -1,44 +1,29 @@
-"""What the compiler makes of kernels does what their source says: to the same bytes.
+"""What the compiler makes of all kernels does what their source says, in all cases: weekly.
 
-The cases of the other files run on a card whose launches are run twice, by the emulator of blocks
-and by a machine for PTX. Needs the extra `cuda`, but no card and no driver.
+See test_cuda_compiled. Needs the extra `cuda`, but no card and no driver.
 """
-
-from importlib.util import find_spec
-from types import FunctionType
 
 import pytest
 import test_cuda_attention
+import test_cuda_compile
 import test_cuda_drawing
 import test_cuda_merging
 import test_cuda_operators
 import test_cuda_products
 from emulated import VARIABLE
-from test_cuda_operators import on_the_card  # noqa: F401  (a fixture of its cases)
+from test_cuda_compiled import as_compiled, cases_of  # noqa: F401
+from test_cuda_operators import on_the_card  # noqa: F401  (a fixture, as is the other)
 
 from ops.cuda.kernels import KERNELS
 from ops.cuda.kernels.attention.attend import WIDTHS
 from ops.cuda.kernels.formats.weights import PANELS
 from ops.cuda.kernels.products.epilogue import GATES
 
-pytestmark = pytest.mark.skipif(
-    not find_spec("numba_cuda") or not find_spec("cuda"),
-    reason="the extra `cuda` is not installed",
-)
+pytestmark = [pytest.mark.weekly, test_cuda_compile.pytestmark]
 OTHERS = test_cuda_attention, test_cuda_drawing, test_cuda_merging, test_cuda_operators
-CASES = {
-    name: case
-    for module in (*OTHERS, test_cuda_products)
-    for name, case in vars(module).items()
-    if name.startswith("test_") and isinstance(case, FunctionType)
-}
+CASES = cases_of(*OTHERS, test_cuda_products)
 del CASES["test_any_types_of_keys_and_values"]  # each width is below
 globals().update(CASES)
-
-
-@pytest.fixture(autouse=True)
-def as_compiled(monkeypatch) -> None:
-    monkeypatch.setenv(VARIABLE, "compiled")
 
 
 @pytest.mark.parametrize(("k", "v"), test_cuda_attention.PAIRS)
