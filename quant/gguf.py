@@ -143,8 +143,8 @@ class Tensor:
         return int(np.prod(self.shape, dtype=np.int64))
 
 
-class CutHeaderError(ModelFileError):
-    """The file ends inside its header."""
+class CutShortError(ModelFileError):
+    """The file ends before its header or its last tensor does."""
 
 
 class Stamp(NamedTuple):
@@ -194,11 +194,20 @@ class GGUF:
 
     @staticmethod
     def check_header(path: Path) -> None:
-        """Raises CutHeaderError for the beginning of a file that has not all of its header.
+        """Raises CutShortError for the beginning of a file that has not all of its header.
 
         Raises ModelFileError when it is damaged or unsupported.
         """
         _Reader(path).infos()
+
+    @staticmethod
+    def check_end(path: Path) -> None:
+        """Raises CutShortError for a file, or a shard, that ends before its last tensor does.
+
+        Raises ModelFileError when it is damaged or unsupported.
+        """
+        for _ in _Reader(path).tensors(0):
+            pass
 
     def _add(self, reader: "_Reader") -> None:
         for tensor in reader.tensors(len(self.maps)):
@@ -395,7 +404,7 @@ class _Reader:
         if start + rows * width > len(self.buffer):
             message = f"the tensor {name} ends at byte {start + rows * width}"
             message += f", the file at {len(self.buffer)}"
-            raise self._damaged(message, CUT_SHORT)
+            raise CutShortError(f"{self.path}: {message}", CUT_SHORT)
         if start % self.alignment:
             raise self._damaged(f"the tensor {name} is not aligned to {self.alignment} bytes")
         data = np.frombuffer(self.buffer, np.uint8, rows * width, start).reshape(rows, width)
@@ -438,7 +447,7 @@ class _Reader:
         return at
 
     def _truncated(self, what: str) -> ModelFileError:
-        return CutHeaderError(f"{self.path}: it ends inside {what}", CUT_SHORT)
+        return CutShortError(f"{self.path}: it ends inside {what}", CUT_SHORT)
 
     def _damaged(self, message: str, hint: str | None = None) -> ModelFileError:
         return ModelFileError(f"{self.path}: {message}", hint)

@@ -7,10 +7,11 @@
 Locks are those of huggingface_hub, so that neither program writes what the other is writing.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from lepton_cli.engine.hub.events import Remark, Tell
@@ -21,6 +22,7 @@ if sys.platform != "win32":
     import fcntl
 
 LOCKS = ".locks"
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 class RepositoryCache:
@@ -40,8 +42,8 @@ class RepositoryCache:
         return self.folder / "snapshots" / commit / path
 
     @contextmanager
-    def locked(self, digest: str, tell: Tell) -> Iterator[None]:
-        with lock(self.root / LOCKS / self._name / f"{digest}.lock", digest, tell):
+    def locked(self, digest: str, name: str, tell: Tell) -> Iterator[None]:
+        with lock(self.root / LOCKS / self._name / f"{digest}.lock", name, tell):
             yield
 
     def link(self, commit: str, path: str, digest: str) -> Path:
@@ -68,7 +70,10 @@ class RepositoryCache:
 
 @contextmanager
 def lock(path: Path, name: str, tell: Tell) -> Iterator[None]:
-    """Waits until no other process holds the lock. Without locks (Windows) it does nothing."""
+    """Waits until no other process holds the lock.
+
+    On Windows and network file systems without locks it does nothing.
+    """
     if sys.platform == "win32":
         yield
         return
@@ -78,9 +83,11 @@ def lock(path: Path, name: str, tell: Tell) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            tell(Remark(f"another program is downloading {name}: waiting for it (Ctrl-C: not)"))
+            tell(Remark(f"another program is downloading {name}: waiting for it"))
             fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield
     finally:
-        with suppress(OSError):
-            os.close(handle)
+        os.close(handle)

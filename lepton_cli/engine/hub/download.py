@@ -11,11 +11,11 @@ from pathlib import Path
 from string import hexdigits
 
 from lepton_cli.engine.hub.events import Checking, Progress, Remark, Tell
-from lepton_cli.engine.hub.part_file import ClosedError, PartFile, Piece
+from lepton_cli.engine.hub.part_file import ClosedError, PartFile, Piece, room_needed
 from lepton_cli.engine.hub.transport import Response, StatusError, TemporaryError, Transport
 from lepton_cli.engine.library.sizes import gigabytes
-from quant.errors import LeptonError
-from quant.gguf import MAGIC
+from quant.errors import LeptonError, ModelFileError
+from quant.gguf import GGUF, MAGIC, CutShortError
 
 CONNECTIONS = 4
 LEAST_PIECE, LARGEST_PIECE = 1 << 22, 1 << 26  # bytes of one request
@@ -125,6 +125,7 @@ def fetch(
     """
     for start in range(MOST_STARTS):
         source = probe(transport, expected)
+        check_room(target.parent, room_needed(target, source.size or 0))
         try:
             part = PartFile(
                 target,
@@ -159,7 +160,6 @@ class _Download:
     def run(self) -> None:
         part = self._part
         try:
-            check_room(part.target.parent, (part.size or 0) - part.done)
             self._fill()
             self._check()
             part.finish()
@@ -223,13 +223,13 @@ class _Download:
             response = self._transport.open(source.url, **headers)
         except StatusError as error:
             if error.status == RANGE_NOT_SATISFIABLE:
-                raise _changed(source) from error
+                raise _other(source) from error
             raise
         span = response.span
         same = span is not None and (span[0], span[2]) == (piece.begin, source.size)
         if not (same if source.ranges else response.size in (None, source.size)):
             response.close()
-            raise _changed(source)
+            raise _other(source)
         return response
 
     def _read(self, response: Response, piece: Piece) -> None:
@@ -243,9 +243,14 @@ class _Download:
             self._part.write(piece, data)
 
     def _check(self) -> None:
-        """Raises LeptonError if the file is not the one that the hub speaks of; drops it then."""
+        """Raises LeptonError if the file is not the one that the hub speaks of; drops it then.
+
+        Where neither a hash nor a length is known, the file's own header must fit to its end.
+        """
         source, part = self._source, self._part
         if source.digest is None:
+            if source.size is None:
+                self._check_end()
             return
         self._tell(Checking(source.name))
         found = file_digest(part.path, source.digest)
@@ -253,6 +258,16 @@ class _Download:
             part.discard()
             message = f"{source.name} arrived damaged: its hash is {found}, not {source.digest}"
             raise LeptonError(message, "run the same command again: it begins from the start")
+
+    def _check_end(self) -> None:
+        try:
+            GGUF.check_end(self._part.path)
+        except CutShortError as error:
+            self._part.discard()
+            message = f"{self._source.name} arrived cut short"
+            raise LeptonError(message, "run the same command again") from error
+        except ModelFileError:  # of a kind that Lepton does not know: not cut short
+            return
 
     def _full(self) -> LeptonError:
         part = self._part
@@ -277,5 +292,8 @@ def file_digest(path: Path, like: str) -> str:
         return hashlib.sha1(b"blob %d\0" % size + file.read(), usedforsecurity=False).hexdigest()
 
 
-def _changed(source: Source) -> ChangedError:
+def _other(source: Source) -> LeptonError:
+    """The error for an answer with other bytes; a file whose hash is known cannot change."""
+    if source.digest is not None:
+        return TemporaryError(f"the server does not send the part of {source.name} that it should")
     return ChangedError(f"{source.name} changed on the server", "try again later")

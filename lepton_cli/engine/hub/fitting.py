@@ -22,7 +22,7 @@ from ops.backend import Resources
 from ops.machine import available_memory
 from ops.needs import Needs
 from quant.errors import ModelFileError, OutOfMemoryError, UsageError
-from quant.gguf import GGUF, CutHeaderError
+from quant.gguf import GGUF, CutShortError
 
 FIRST_BYTES, MOST_BYTES = 1 << 20, 1 << 27  # of a file's header
 
@@ -116,7 +116,7 @@ def _read_header(transport: Transport, repository: Repository, file: HubFile, pa
         try:
             GGUF.check_header(path)
             break
-        except CutHeaderError:
+        except CutShortError:
             if size >= min(file.size, MOST_BYTES):
                 raise
             here, size = size, min(size * 4, file.size, MOST_BYTES)

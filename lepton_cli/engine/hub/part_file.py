@@ -9,6 +9,7 @@ on a full disk.
 
 import json
 import os
+import sys
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,11 +18,22 @@ from typing import Any
 
 from ops.files.own_files import open_file
 
+BLOCK_BYTES = 512  # of st_blocks
 PART, RECORD = ".part", ".part.json"
 
 
 def part_path(target: Path) -> Path:
     return target.with_name(target.name + PART)
+
+
+def room_needed(target: Path, size: int) -> int:
+    """Bytes that the disk must have room for, beyond what an unfinished download takes."""
+    try:
+        status = part_path(target).stat()
+    except FileNotFoundError:
+        return size
+    here = status.st_size if sys.platform == "win32" else status.st_blocks * BLOCK_BYTES
+    return max(0, size - here)
 
 
 def leftovers(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from urllib.parse import quote, unquote, urlsplit
 from lepton_cli.engine.hub.cache import LOCKS, RepositoryCache, lock
 from lepton_cli.engine.hub.download import Expected, check_room, fetch, probe
 from lepton_cli.engine.hub.events import Event, Progress, Remark, Tell
-from lepton_cli.engine.hub.part_file import part_path
+from lepton_cli.engine.hub.part_file import room_needed
 from lepton_cli.engine.hub.repository import (
     HubFile,
     HubModel,
@@ -79,11 +79,11 @@ def pull_from_hub(transport: Transport, chosen: HubPlan, tell: Tell) -> Pulled:
     missing = [file for file in chosen.files if not _is_here(cache, commit, file)]
     if missing:
         cache.blobs.mkdir(parents=True, exist_ok=True)
-        new = [file for file in missing if not part_path(cache.blob(file.digest)).exists()]
-        check_room(cache.blobs, sum(file.size for file in new))
+        needed = sum(room_needed(cache.blob(file.digest), file.size) for file in missing)
+        check_room(cache.blobs, needed)
     done, total = 0, sum(file.size for file in missing)
     for file in missing:
-        with cache.locked(file.digest, tell):
+        with cache.locked(file.digest, file.path, tell):
             if not _is_here(cache, commit, file):
                 _fetch_blob(transport, chosen, cache, file, _shifted(tell, done, total))
         done += file.size

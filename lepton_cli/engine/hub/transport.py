@@ -21,7 +21,7 @@ from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
 from lepton_cli.engine.hub.events import Remark, Tell
-from lepton_cli.engine.hub.wanted import shown_url
+from lepton_cli.engine.hub.wanted import is_web_address, shown_url
 from lepton_cli.engine.library.stores import hugging_face_home
 from lepton_cli.version import __version__
 from quant.errors import LeptonError, UsageError
@@ -32,7 +32,8 @@ LONGEST_WAIT = 300.0  # seconds that a server may ask for
 TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
 PUBLIC_HUB = "https://huggingface.co"
 TOKEN_PAGE = "https://huggingface.co/settings/tokens"
-CONTENT_RANGE = re.compile(r"bytes (?P<first>\d+)-(?P<last>\d+)/(?P<total>\d+)")
+CONTENT_RANGE = re.compile(r"bytes (?P<first>\d{1,18})-(?P<last>\d{1,18})/(?P<total>\d{1,18})")
+CONTENT_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 PORTS = {"http": 80, "https": 443}
 T = TypeVar("T")
 
@@ -49,14 +50,10 @@ class StatusError(LeptonError):
     """An answer other than success; the hub names its reason in `code`."""
 
     def __init__(self, url: str, status: int, code: str) -> None:
-        super().__init__(f"{shown_url(url)}: the server answers {status}", status_cure(status))
+        login = f"if it needs a login, set HF_TOKEN to a token from {TOKEN_PAGE}"
+        cure = login if status in (401, 403) else "check the address"
+        super().__init__(f"{shown_url(url)}: the server answers {status}", cure)
         self.status, self.code = status, code
-
-
-def status_cure(status: int) -> str:
-    if status in (401, 403):
-        return f"if it needs a login, set HF_TOKEN to a token from {TOKEN_PAGE}"
-    return "check the address"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ class Hub:
     def of_environment(cls) -> "Hub":
         """Raises UsageError for an address or a token that cannot be one."""
         endpoint = (os.environ.get("HF_ENDPOINT") or PUBLIC_HUB).rstrip("/")
-        if urlsplit(endpoint).scheme not in PORTS or not urlsplit(endpoint).hostname:
+        if not is_web_address(endpoint):
             raise UsageError("HF_ENDPOINT is not an address", f"it is like {PUBLIC_HUB}")
         return cls(endpoint, find_token())
 
@@ -140,8 +137,8 @@ class Response:
     @property
     def size(self) -> int | None:
         """Bytes of the body of a whole answer."""
-        length = self.headers.get("Content-Length", "")
-        return int(length) if length.isascii() and length.isdigit() else None
+        match = CONTENT_LENGTH.fullmatch(self.headers.get("Content-Length", "").strip())
+        return int(match[0]) if match else None
 
     @property
     def validator(self) -> str | None:
@@ -201,7 +198,7 @@ class Transport:
         except urllib.error.URLError as error:
             reason = error.reason if isinstance(error.reason, OSError) else error
             raise _unreachable(url, reason) from error
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise _unreachable(url, error) from error
         self.reached = True
         return Response(url, raw, redirects.linked)
@@ -273,8 +270,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         if req.type == "https" and urlsplit(newurl).scheme != "https":
-            host = _host(req.full_url)
-            raise LeptonError(f"{host} redirects to an address without encryption: not followed")
+            message = f"{_host(req.full_url)} leads on to {_host(newurl)} without encryption"
+            raise LeptonError(message, "if you trust it, give the address that it leads to")
         if self._hub.owns(req.full_url):
             named = {name.lower(): value for name, value in headers.items()}
             self.linked |= {name: named[name] for name in named if name.startswith("x-linked-")}
@@ -321,8 +318,9 @@ def _unreachable(url: str, error: Exception) -> LeptonError:
         return LeptonError(f"the certificate of {host} is not valid: {error.verify_message}", hint)
     if isinstance(error, TimeoutError):
         return TemporaryError(f"{host} did not send anything for {TIMEOUT:.0f} s", reached=False)
-    if isinstance(error, http.client.InvalidURL | UnicodeError):
-        return UsageError(f"{host}: its address or that of the proxy is not valid")
+    if isinstance(error, http.client.InvalidURL | ValueError):
+        message = f"{host}: its address, one that it leads to, or the proxy's is not valid"
+        return UsageError(message, "check the address, and HTTPS_PROXY")
     if isinstance(error, http.client.HTTPException | ConnectionResetError | BrokenPipeError):
         return TemporaryError(f"{host} closed the connection")
     text = str(error)
@@ -334,11 +332,11 @@ def _seconds(text: str | None) -> float | None:
     """A Retry-After header: seconds, or a date."""
     if text is None:
         return None
-    if text.strip().isdigit():
-        return float(text)
     try:
+        if CONTENT_LENGTH.fullmatch(text.strip()):
+            return float(text)
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -90,11 +90,11 @@ def hub_files(
         raise UsageError(f"{repo!r} is no name of a repository", "it is like Qwen/Qwen3-0.6B-GGUF")
     if quantization and not QUANTIZATION.fullmatch(quantization):
         raise UsageError(f"{quantization!r} is no quantization", "it is like Q4_K_M")
-    file = unquote(file or "").strip("/")
+    file, revision = unquote(file or "").strip("/"), unquote(revision or "main")
     for path in filter(None, (file, revision)):
         if not is_safe(path):
             raise UsageError(f"{path!r} leads out of the repository", f"see: {listing(repo)}")
-    return HubFiles(repo, quantization or None, file or None, unquote(revision or "main"))
+    return HubFiles(repo, quantization or None, file or None, revision)
 
 
 def listing(repo: str) -> str:
@@ -104,13 +104,21 @@ def listing(repo: str) -> str:
 
 def web_file(url: str) -> WebFile:
     """Raises UsageError for an address that is not one of a file on the web."""
+    if not is_web_address(url):
+        raise UsageError(f"{url} is no address on the web", EXAMPLES)
     parts = urlsplit(url)
-    if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{shown_url(url)} is no address on the web", EXAMPLES)
     name = unquote(parts.path.rpartition("/")[2])
     if not is_safe(name) or "/" in name or not name.lower().endswith(".gguf"):
         raise UsageError(f"{shown_url(url)} names no .gguf file", "give the address of the file")
     return WebFile(quote(url, safe=punctuation), name)  # spaces, letters beyond ASCII
+
+
+def is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets, a port that is no number
+        return False
 
 
 def shown_url(url: str) -> str:

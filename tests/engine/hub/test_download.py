@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hub_server import FakeHub, Fault, serving
+from make_gguf import write_model
 
 from lepton_cli.engine.hub.download import Expected, fetch
 from lepton_cli.engine.hub.events import Checking, Progress, Remark
@@ -146,6 +147,45 @@ def test_a_server_without_ranges_sends_all_at_once(client, server, lengths):
     client.fetch(sha256(DATA))
     assert client.target.read_bytes() == DATA
     assert len(server.requests) == 2  # one that asked whether it has ranges
+
+
+def test_without_hash_and_length_the_header_tells_whether_all_came(client, server, tmp_path):
+    data = write_model(tmp_path / "made").read_bytes()
+    (tmp_path / "made").unlink()
+    server.ranges, server.lengths = False, False
+    server.plain["m.gguf"] = data
+    client.fetch()
+    assert client.target.read_bytes() == data
+    client.target.unlink()
+    server.faults["m.gguf"] = [Fault(), Fault(cut_after=len(data) - 1)]
+    with pytest.raises(LeptonError, match="arrived cut short"):
+        client.fetch()
+    assert client.left == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Range": "bytes 0-3/9999999999999999999999"},
+        {"Content-Range": "bytes 0-3/999999999999999999"},
+        {"Content-Length": "9" * 5000},
+        {"Retry-After": "\xb2"},
+    ],
+)
+def test_absurd_numbers_of_a_server_are_harmless(client, server, headers):
+    status = 429 if "Retry-After" in headers else None
+    server.faults["m.gguf"] = [Fault(status, headers), Fault(404)]
+    with pytest.raises(LeptonError):
+        client.fetch()
+    assert client.target not in client.target.parent.iterdir()
+
+
+def test_a_file_with_a_hash_is_not_thrown_away_for_one_odd_answer(client, server):
+    odd = {"Content-Range": "bytes 0-9/10"}
+    server.faults["m.gguf"] = [Fault(), Fault(cut_after=300), Fault(headers=odd)]
+    client.fetch(sha256(DATA), piece=1 << 20)
+    assert client.target.read_bytes() == DATA
+    assert [first for first, _ in server.spans()] == [0, 300, 300]
 
 
 def test_a_server_without_ranges_begins_again_after_a_cut(client, server):

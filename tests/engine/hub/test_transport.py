@@ -84,7 +84,7 @@ def test_another_port_is_not_the_hub(environment):
         assert not own.owns(url)
 
 
-@pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://x/y", "gopher://x"])
+@pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://x/y", "http://[x", "//x:y"])
 def test_a_redirect_stays_on_the_web(hub, place):
     hub.faults["start"] = [Fault(302, {"Location": place})]
     with pytest.raises(LeptonError):
@@ -121,7 +121,9 @@ def test_a_proxy_of_another_kind_is_told(hub, environment):
     assert "password" not in caught.value.message
 
 
-@pytest.mark.parametrize("endpoint", ["hub.org", "ftp://hub.org", "https://", "file:///tmp"])
+@pytest.mark.parametrize(
+    "endpoint", ["hub.org", "ftp://hub.org", "https://", "file:///tmp", "http://[x", "http://x:y"]
+)
 def test_an_endpoint_is_an_address_on_the_web(environment, endpoint):
     environment("HF_ENDPOINT", endpoint)
     with pytest.raises(UsageError, match="HF_ENDPOINT is not an address"):
@@ -226,9 +228,17 @@ def test_files_without_a_hash_are_not_offered(hub):
     "name",
     [
         *("../x/y", "x/..", "hf:../y", "a--b/c", "a/b..c", "hf.co/a/b/../../c"),
-        *("hf:a/b\x1b", "a/b:\x00", "hf:a/b/blob/main/..%2f..%2fx.gguf", "", " "),
+        *(
+            "hf:a/b\x1b",
+            "a/b:\x00",
+            "hf:a/b/blob/main/..%2f..%2fx.gguf",
+            "hf:a/b/blob/..%2f..%2fx/m.gguf",
+            "",
+            " ",
+        ),
         *("http://x/..%2fm.gguf", "http://x/%2e%2e", "http:///m.gguf", "ftp://x/m.gguf"),
         *("http://x/m.txt", "xyzzy", "builtin", "ollama:llama3", "./a/b"),
+        *("http://[x/m.gguf", "http://x:99999/m.gguf", "http://x:y/m.gguf"),
     ],
 )
 def test_a_name_that_is_none_is_refused(name):

@@ -44,7 +44,7 @@ def show_table(listed: Sequence[Offer], stream: TextIO) -> None:
         (each.model.quantization or "", size(each.model.size), _fits(each.fit), _files(each))
         for each in listed
     ]
-    table = columns([("quant", "size", "fits this machine", "file"), *rows], right=(1,))
+    table = columns([("quant", "size", "fits", "file"), *rows], right=(1,))
     width = width_of(stream)
     lines = table.splitlines()
     emit(stream, "".join(f"{line if width is None else cut(line, width)}\n" for line in lines))

@@ -82,7 +82,7 @@ def test_who_did_not_choose_sees_what_else_there_is(lepton, hub, monkeypatch):
     monkeypatch.setattr(pull, "is_terminal", lambda stream: True)
     code, out, err = lepton("pull", ALIAS.repo)
     assert code == 0 and out.endswith("Q4_K_M.gguf\n")
-    assert "Q8_0    3.39 MB  yes                other-Q8_0.gguf\n" in err
+    assert "Q8_0    3.39 MB  yes   other-Q8_0.gguf\n" in err
     assert "Q8_0" not in lepton("pull", f"{ALIAS.repo}:Q4_K_M")[2]
 
 
