@@ -6,7 +6,7 @@ from pathlib import Path
 
 HEAD_BYTES = 4096  # bytes
 GET_MODEL = "`lepton models` lists models and the command that downloads each"
-CONVERT = "convert it with llama.cpp's convert_hf_to_gguf.py, or get the model as GGUF"
+OLD_CONVERTER = "convert it with llama.cpp's convert_hf_to_gguf.py, or get the model as GGUF"
 FETCH_FILE = f"fetch the file itself, not the page about it; {GET_MODEL}"
 OLD_GGML = (b"lmgg", b"fmgg", b"tjgg", b"algg", b"nsgg")  # ggml, ggmf, ggjt, ggla, ggsn
 ARCHIVES = (
@@ -42,16 +42,17 @@ def _container(path: Path, head: bytes) -> tuple[str, str] | None:
     file = shlex.quote(str(path))
     if head.startswith(b"PK\x03\x04"):
         if b"data.pkl" in head:
-            return "a PyTorch checkpoint", CONVERT
+            return "a PyTorch checkpoint", OLD_CONVERTER
         return "a zip archive", f"unpack it: unzip {file}"
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return "a PyTorch checkpoint (a pickle)", CONVERT
+        return "a PyTorch checkpoint (a pickle)", OLD_CONVERTER
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
-        return "a safetensors file", CONVERT
+        folder = shlex.quote(str(path.parent))
+        return "a safetensors file", f"convert its folder: lepton convert {folder} model.gguf"
     if head[:4] in OLD_GGML:
         return "a GGML file, the format before GGUF (August 2023)", GET_MODEL
     if head.startswith(b"\x89HDF"):
-        return "an HDF5 file", CONVERT
+        return "an HDF5 file", OLD_CONVERTER
     for magic, name, unpack in ARCHIVES:
         if head.startswith(magic):
             whole = shlex.quote(str(path.with_suffix(".unpacked.gguf")))

@@ -21,7 +21,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
         ("prompts", "tokenize template"),
         ("library", "inspect verify diff plan models pull"),
         ("measuring", "bench perplexity compare"),
-        ("making", "prune split merge merge-lora"),
+        ("making", "prune split merge merge-lora convert"),
         ("machine", "cache"),
         ("sessions", "sessions"),
         ("machine", "warmup doctor"),
@@ -30,7 +30,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
 }
 # commands that must work even if the config file is invalid
 WITHOUT_CONFIG = (
-    *("cache", "diff", "doctor", "inspect", "merge", "merge-lora", "models", "prune"),
+    *("cache", "convert", "diff", "doctor", "inspect", "merge", "merge-lora", "models", "prune"),
     *("pull", "sessions", "split", "verify", "warmup"),
 )
 MODEL_ALONE = ("bench", "plan", "perplexity", "compare")  # results that no other setting changes

@@ -24,7 +24,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 4920
         (b"PK\3\4" + bytes(26) + b"archive/data.pkl", "a PyTorch checkpoint", "convert"),
         (b"PK\3\4" + bytes(26) + b"notes.txt", "a zip archive", "unzip '"),
         (b"\x80\x02\x8a\nl\xfc", "a PyTorch checkpoint", "convert"),
-        (b"\x40" + bytes(7) + b'{"__metadata__":', "a safetensors file", "convert"),
+        (b"\x40" + bytes(7) + b'{"__metadata__":', "a safetensors file", "lepton convert"),
         (b"tjgg\3\0\0\0", "a GGML file, the format before GGUF", "lepton models"),
         (b"lmgg" + bytes(9), "a GGML file, the format before GGUF", "lepton models"),
         (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "convert"),

@@ -3,22 +3,17 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
-
+from lepton_cli.engine.files.encoding import encoded
 from lepton_cli.engine.files.pieces import PIECE
 from lepton_cli.engine.files.writing import Output, copied, own_keys
 from lepton_cli.engine.loading.adapters import BoundAdapters
 from lepton_cli.models.adapters import Lora, Pair
 from lepton_cli.models.weights import Weights
-from quant.bits import Bytes
-from quant.errors import LeptonError, UsageError
-from quant.format import FORMATS, Format, dequantize, quantize
+from quant.errors import UsageError
+from quant.format import FORMATS, Format, dequantize
 from quant.gguf import GGUF
 from quant.gguf_writer import Header, Piece, TensorInfo
 from quant.weights import Weight
-
-MOST = {"F16": 65504.0}
-"""The largest magnitude, of types that a merged weight may exceed."""
 
 
 def merged_adapters(file: GGUF, adapters: BoundAdapters, path: Path, kind: Format | None) -> Output:
@@ -63,12 +58,4 @@ def _merged(weight: Weight, kind: Format, pairs: Iterable[tuple[Lora, Pair]]) ->
             values = dequantize(matrix.format, matrix.data[start:stop])
             for lora, pair in pairs:
                 values = values + pair.added(lora.scale, expert, start, stop)
-            yield _encoded(weight.name, kind, values).data
-
-
-def _encoded(name: str, kind: Format, values: np.ndarray) -> Bytes:
-    largest = float(np.abs(values).max())
-    if not largest <= MOST.get(kind.name, np.finfo(np.float32).max):
-        message = f"a merged weight of {name} is {largest:g}, too large for {kind.name}"
-        raise LeptonError(message, "use --type BF16, or a smaller scale")
-    return quantize(kind, values).reshape(-1)
+            yield encoded(weight.name, kind, values).data

@@ -1,6 +1,7 @@
 """Resolves model names to files; the aliases of models.toml."""
 
 import os
+import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -161,7 +162,7 @@ def _is_cached(name: str) -> bool:
 def _readable(path: Path) -> Path:
     if path.is_dir():
         names = ", ".join(_ggufs(path)[:3])
-        hint = f"name a file in it: {names}" if names else f"it holds no .gguf file; {LIST_HINT}"
+        hint = f"name a file in it: {names}" if names else _in_another_form(path)
         raise UsageError(f"{path} is a folder, not a model file", hint)
     if not path.is_file():
         raise UsageError(f"{path} is not a regular file", "copy the model into a file first")
@@ -174,6 +175,13 @@ def _readable(path: Path) -> Path:
     except OSError as error:
         raise UsageError(f"{first}: may not be read: {error.strerror}", ASK_HINT) from error
     return first
+
+
+def _in_another_form(folder: Path) -> str:
+    """The hint for a folder without GGUF files."""
+    if any(folder.glob("*.safetensors")):
+        return f"convert it: lepton convert {shlex.quote(str(folder))} model.gguf"
+    return f"it holds no .gguf file; {LIST_HINT}"
 
 
 def _ggufs(folder: Path) -> list[str]:

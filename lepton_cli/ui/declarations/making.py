@@ -1,4 +1,4 @@
-"""The commands that make model files of others: prune, split, merge, merge-lora."""
+"""The commands that make model files of others: prune, split, merge, merge-lora, convert."""
 
 from pathlib import Path
 from typing import Annotated
@@ -122,3 +122,32 @@ def merge_lora(
     from lepton_cli.ui.reports.written import Writing
 
     merge_adapters(model, out, adapters, type, Writing(overwrite, dry_run, json))
+
+
+@command("convert", epilog=NO_CONFIG_EPILOG)
+def convert(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="With config.json and the .safetensors files.")
+    ],
+    out: OutFile,
+    type: Annotated[  # noqa: A002  (the option's name)
+        str | None,
+        option(
+            "--type",
+            metavar="TYPE",
+            help="F16, BF16, F32, Q8_0, or auto: as the weights are. [default: auto]",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    json: AsJson = False,
+) -> None:
+    """Convert a model of transformers (safetensors) to GGUF.
+
+    Takes Llama, Mistral, Qwen 2 and 3, Gemma 2 and 3, Phi 3, GPT-2 and BERT. Tokenizer, chat
+    template and keys are written as llama.cpp's converter does.
+    """
+    from lepton_cli.ui.commands.making.convert import convert_folder
+    from lepton_cli.ui.reports.written import Writing
+
+    convert_folder(folder, out, type, Writing(overwrite, dry_run, json))

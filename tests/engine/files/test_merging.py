@@ -112,7 +112,7 @@ def test_a_type_that_cannot_be_written_is_refused_with_those_that_can(tmp_path, 
 def test_a_weight_that_is_too_large_for_its_type_is_refused(tmp_path, refusal):
     model = write_model(tmp_path / "m.gguf", weights="F16")
     adapter = write_lora(tmp_path / "a.gguf", model)
-    assert "too large for F16" in refusal(1, model, "--lora", f"{adapter}:1000000")
+    assert "which F16 cannot hold" in refusal(1, model, "--lora", f"{adapter}:1000000")
 
 
 def test_what_is_no_adapter_of_the_model_is_refused(tmp_path, refusal):

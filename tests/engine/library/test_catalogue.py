@@ -492,3 +492,10 @@ def test_a_link_to_itself_is_refused(tmp_path):
 def test_a_download_that_continues_is_named(tmp_path, suffix):
     put(tmp_path / f"m.gguf{suffix}")
     assert f"m.gguf{suffix} is an unfinished download" in refused("m.gguf").message
+
+
+def test_a_folder_of_transformers_is_told_how_to_convert(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(UsageError) as caught:
+        resolve(str(tmp_path))
+    assert caught.value.hint == f"convert it: lepton convert {tmp_path} model.gguf"

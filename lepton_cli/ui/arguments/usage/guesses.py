@@ -23,6 +23,8 @@ OURS = {  # our command -> other programs' names for it
         "inspect": "show info metadata",
         "bench": "benchmark speed perf",
         "tokenize": "tokens tokenizer encode",
+        "convert": "import",
+        "merge-lora": "export-lora",
         "verify": "check checksum validate",
         "doctor": "status diagnose env system",
         "pull": "download get fetch install add",
@@ -50,9 +52,14 @@ LACKING = {  # what Lepton does not do, and what to do instead
             "rm remove delete uninstall",
         ),
         (
-            "Lepton does not create model files",
-            "llama.cpp's llama-quantize and convert_hf_to_gguf.py do; to see one: lepton inspect",
-            "quantize quant convert import export finetune train",
+            "Lepton does not quantize models yet",
+            "llama.cpp's llama-quantize does",
+            "quantize quant",
+        ),
+        (
+            "Lepton does not train models",
+            "to add what was trained elsewhere: lepton merge-lora MODEL OUT --lora FILE",
+            "finetune train",
         ),
     )
     for name in names.split()

@@ -1,0 +1,1 @@
+"""Models as Hugging Face's transformers stores them, to GGUF."""
