@@ -48,12 +48,13 @@ def plan_removal(name: str) -> Removal:
     alias = load_aliases().get(name.lower())
     if alias is not None and alias.repo is None:
         raise UsageError(f"{name} is part of Lepton", "it goes with: pip uninstall lepton-cli")
-    for root in (hugging_face_folder(), llama_cpp_folder()):
+    roots = [Path(os.path.abspath(each)) for each in (hugging_face_folder(), llama_cpp_folder())]
+    for root in roots:
         inside = path.relative_to(root).parts if path.is_relative_to(root) else ()
         if len(inside) > SNAPSHOT_DEPTH and inside[1] == "snapshots":
             snapshot = root.joinpath(*inside[:SNAPSHOT_DEPTH])
             return _of_snapshot(path, snapshot, root / inside[0])
-    if path.parent == llama_cpp_folder():
+    if path.parent == roots[-1]:
         return _of_files(path, [part for part in shard_paths(path) if part.exists()])
     raise UsageError(f"{path} is in no folder that Lepton downloads to", _others_cure(path))
 

@@ -183,6 +183,7 @@ class Transport:
     def __init__(self, hub: Hub, tell: Tell, wait: Callable[[float], None] = time.sleep) -> None:
         self.hub, self._tell, self._wait = hub, tell, wait
         self.reached = False  # any server, so far
+        self._remark: str | None = None  # the last one, until an answer comes
 
     def open(self, url: str, **headers: str) -> Response:
         """The answer to a GET. Raises StatusError, TemporaryError, LeptonError; does not retry."""
@@ -200,11 +201,11 @@ class Transport:
             raise _unreachable(url, reason) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _unreachable(url, error) from error
-        self.reached = True
+        self.reached, self._remark = True, None
         return Response(url, raw, redirects.linked)
 
     def retries(self) -> "Retries":
-        return Retries(self, self._tell, self._wait)
+        return Retries(self, self._pause)
 
     def patiently(self, url: str, use: Callable[[Response], T], **headers: str) -> T:
         """What `use` makes of the answer, with further tries after failures that may pass."""
@@ -215,6 +216,14 @@ class Transport:
                     return use(response)
             except TemporaryError as error:
                 retries.after(error)
+
+    def _pause(self, why: str, seconds: float) -> None:
+        """Says so once, however many connections wait for the same reason."""
+        remark = f"{why}; another try in {seconds:.0f} s"
+        if seconds and remark != self._remark:
+            self._remark = remark
+            self._tell(Remark(remark))
+        self._wait(seconds)
 
     def _refused(self, error: urllib.error.HTTPError) -> LeptonError:
         self.reached = True
@@ -228,8 +237,8 @@ class Transport:
 class Retries:
     """Pauses between tries, longer each time; gives up after several failures in a row."""
 
-    def __init__(self, transport: Transport, tell: Tell, wait: Callable[[float], None]) -> None:
-        self._transport, self._tell, self._wait = transport, tell, wait
+    def __init__(self, transport: Transport, pause: Callable[[str, float], None]) -> None:
+        self._transport, self._pause = transport, pause
         self._failures = 0
 
     def progressed(self) -> None:
@@ -243,9 +252,7 @@ class Retries:
         if never or self._failures > MOST_FAILURES or seconds > LONGEST_WAIT:
             asked = f", and asks to wait for {seconds:.0f} s" if seconds > LONGEST_WAIT else ""
             raise TemporaryError(error.message + asked, error.after) from error
-        if seconds:
-            self._tell(Remark(f"{error.message}; another try in {seconds:.0f} s"))
-        self._wait(seconds)
+        self._pause(error.message, seconds)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

@@ -15,7 +15,7 @@ from make_gguf import write_model
 from lepton_cli.engine.hub.download import Expected, fetch
 from lepton_cli.engine.hub.events import Checking, Progress, Remark
 from lepton_cli.engine.hub.part_file import PartFile
-from lepton_cli.engine.hub.transport import Hub, Transport
+from lepton_cli.engine.hub.transport import Hub, TemporaryError, Transport
 from quant.errors import LeptonError
 
 DATA = b"GGUF" + bytes(range(256)) * 40
@@ -106,6 +106,13 @@ def test_a_busy_server_says_how_long_to_wait(client, server):
     client.fetch()
     assert client.waits == [17.0]
     assert any("429" in text and "17 s" in text for text in client.remarks)
+
+
+def test_a_pause_of_all_connections_is_told_once(client):
+    for retries in [client.transport.retries() for _ in range(4)]:
+        retries.after(TemporaryError("the server is busy", 3))
+    assert client.waits == [3] * 4
+    assert client.remarks == ["the server is busy; another try in 3 s"]
 
 
 def test_nobody_waits_for_an_hour(client, server):
