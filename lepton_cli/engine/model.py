@@ -87,7 +87,7 @@ class Model(ModelFile):
         self._backends = prepared.backends(options.kv)
         self._runner, head = prepared.open(options)
         self._runner.pool.checkpoints = plan.checkpoints
-        self._program = prepared.program
+        self._program, self.observations = prepared.program, prepared.observations
         whole, encoder = self._program.sees_whole_runs, self._program.encoder
         self._prompts = Prompts(encoder.start if encoder else None)
         self._passes = Passes(

@@ -24,6 +24,7 @@ from ops.operations.elementwise import (
 )
 from ops.operations.experts import ExpertSum, Group, Route
 from ops.operations.norms import LayerNorm, RmsNorm, RmsNormQuantize
+from ops.operations.observing import Squares
 from ops.operations.products import (
     Embed,
     ExpertProduct,
@@ -89,5 +90,6 @@ FUSED: tuple[type[Operation], ...] = (
     Group,
     HeadRows,
     JoinedProducts,
+    Squares,
 )
-"""What rewriting a recording makes of it (ops.fusion, ops.cuda.lowering.merging)."""
+"""What rewriting a recording makes of it (ops.fusion, ops.cuda.lowering.merging, ops.observing)."""

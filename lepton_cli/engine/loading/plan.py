@@ -65,6 +65,9 @@ class LoadOptions:
     """For speculative decoding; auto: also the model's own head if it has one that fits."""
     adapters: tuple[AdapterFile, ...] = ()
     logits: int = 0  # bytes of logits a pass may give, if LOGIT_ROWS rows take fewer
+    observed: Literal["blocks", "all"] | None = None
+    """Add up the squares of what enters products, of the blocks or also of the output, instead of
+    giving logits (Model.observations)."""
     pooling: Pooling | Literal["file", "if named"] | None = None
     """For embeddings, as the file says or otherwise; if named: unless it says nothing and can
     generate. None: to generate."""
@@ -86,6 +89,8 @@ class LoadOptions:
         ):
             if number is not None and not 1 <= number <= most:
                 raise UsageError(f"{name} is {number}", f"it may be 1 to {most}")
+        if self.observed is not None and self.backend == "reference":
+            raise UsageError("the reference backend observes no products", "use --backend cpu")
         if not 0 <= self.checkpoints <= MOST_CHECKPOINTS:
             hint = f"it may be 0 to {MOST_CHECKPOINTS}"
             raise UsageError(f"checkpoints is {self.checkpoints}", hint)

@@ -27,9 +27,12 @@ from ops.backend import (
     open_device,
     open_on_both,
 )
+from ops.interface import Weight
 from ops.machine import MemoryLimit, available_memory, least
 from ops.memory_plan import Limits
 from ops.needs import Needs
+from ops.observing import observed
+from ops.operations.observing import Squares
 from ops.program import Program
 from ops.runners.chain import OutputRunner
 from quant.errors import LeptonError, ModelFileError, OutOfMemoryError, UsageError
@@ -67,6 +70,11 @@ class Prepared:
     parts: Parts | None  # for guessing by the model's own head
     texts: TextModel | None  # of a model that is opened for embeddings
     adapters: BoundAdapters
+
+    @property
+    def observations(self) -> tuple[Squares, ...]:
+        """What each pass of a model that was opened with LoadOptions.observed adds up."""
+        return tuple(op for op in self.program.operations if isinstance(op, Squares))
 
     def backends(self, kv: CacheTypes) -> tuple[Backend, ...]:
         """The backends that compute the layers, in the layers' order."""
@@ -178,7 +186,31 @@ def recorded(
         kind = file.metadata.string("general.architecture")
         message = f"{file.path} is an encoder ({kind}): it makes embeddings of texts, no answers"
         raise UsageError(message, f"use lepton embed {shlex.quote(str(file.path))} TEXT")
+    if options.observed is not None:
+        if program.encoder is not None:
+            message = f"{file.path} has an encoder: what enters its products is not collected"
+            raise UsageError(message, "use a model without one")
+        program = observed(program, Collected(file, of_output=options.observed == "all"))
     return program, None
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Tells for which of a file's weights an importance matrix has an entry, as llama-imatrix."""
+
+    file: GGUF
+    of_output: bool
+
+    def __call__(self, weight: Weight) -> bool:
+        """Not for one matrix out of several in a tensor."""
+        name, tensor = weight.name, self.file.tensors.get(weight.name)
+        if tensor is None or not (name.startswith("blk.") or self._is_output(name)):
+            return False
+        experts = tensor.shape[0] if len(tensor.shape) == 3 else 1
+        return (weight.experts, weight.columns) == (experts, tensor.shape[-1])
+
+    def _is_output(self, name: str) -> bool:
+        return self.of_output and name == "output.weight"
 
 
 def find_parts(

@@ -1,10 +1,11 @@
-"""The commands that measure models: bench, perplexity, compare."""
+"""The commands that measure models: bench, perplexity, compare, imatrix."""
 
 import typer
 
 from lepton_cli.ui.arguments.options.bench import BenchOptions
 from lepton_cli.ui.arguments.options.measuring import (
     ComparisonArguments,
+    ImatrixOptions,
     PerplexityModelOptions,
     PerplexityOutputOptions,
     RunningOptions,
@@ -71,3 +72,32 @@ def compare(
     from lepton_cli.ui.commands.measuring.compare import ComparisonRequest, show_comparison
 
     show_comparison(ComparisonRequest(words, running, text, json))
+
+
+@command("imatrix", epilog=NO_CONFIG_EPILOG)
+def imatrix(
+    context: typer.Context,
+    words: TextFileArguments,
+    model: PerplexityModelOptions,
+    text: WindowOptions,
+    matrix: ImatrixOptions,
+) -> None:
+    """Collect an importance matrix: which columns of its weights a model uses on a text.
+
+    Quantizing with it (lepton quantize --imatrix) loses less. The file is llama-imatrix's; the
+    same command again continues a run that was stopped. --in-file merges matrices.
+    """
+    from lepton_cli.ui.commands.measuring.imatrix import (
+        ImatrixRequest,
+        collect_importance,
+        merge_matrices,
+        show_statistics,
+    )
+
+    if matrix.show_statistics:
+        show_statistics(matrix.in_file or [])
+    elif matrix.in_file and words.rest is None and words.first is None and text.file is None:
+        merge_matrices(matrix)
+    else:
+        name, file = model_and_text(context, words, model.model)
+        collect_importance(ImatrixRequest(name, file, model, text, matrix))

@@ -31,7 +31,7 @@ from ops.cpu.kernels import (
 from ops.cpu.kernels.attention import attend as attention
 from ops.cpu.kernels.attention import cached, heads
 from ops.cpu.kernels.formats.panels import bf16_panel
-from ops.cpu.kernels.output import largest
+from ops.cpu.kernels.output import largest, observing
 from ops.cpu.kernels.simd import operations as simd
 from ops.cpu.kernels.simd import vectors
 from ops.cpu.kernels.simd.compiler import target
@@ -55,6 +55,8 @@ KERNELS: dict[str, Callable[..., None]] = {
     "rms_norm": elementwise.rms_norm,
     "layer_norm": elementwise.layer_norm,
     "sums": elementwise.sums,
+    "squares": observing.squares,
+    "expert_squares": observing.expert_squares,
     "angles": elementwise.angles,
     "rope": elementwise.rope,
     "temperature": elementwise.temperature,

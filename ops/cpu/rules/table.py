@@ -1,7 +1,7 @@
 """One rule for each operator; a `Store` is always part of a `NormRopeStore` here."""
 
 from ops.cpu.lower import Call, Lowering, Rules
-from ops.cpu.rules import attention, elementwise, experts, norms, products, recurrence
+from ops.cpu.rules import attention, elementwise, experts, norms, observing, products, recurrence
 from ops.operations.base import Operation
 
 RULES: Rules = {
@@ -11,6 +11,7 @@ RULES: Rules = {
     **recurrence.RULES,
     **experts.RULES,
     **elementwise.RULES,
+    **observing.RULES,
 }
 
 

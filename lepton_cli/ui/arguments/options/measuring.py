@@ -1,7 +1,7 @@
 """The options of the commands that measure how well models predict a text."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -126,4 +126,47 @@ class PerplexityOutputOptions:
     ] = False
     json: Annotated[
         bool, _output("--json", help="Print all figures and both curves as one JSON object.")
+    ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImatrixOptions:
+    """What is collected, and where it is written."""
+
+    output: Annotated[
+        str, _output("--output", "-o", metavar="OUT", help="The file; of the same run: continued.")
+    ] = "imatrix.gguf"
+    output_format: Annotated[
+        Literal["auto", "gguf", "dat"],
+        _output("--output-format", help="Layout of OUT; auto: by its suffix, .dat is the old one."),
+    ] = "auto"
+    output_frequency: Annotated[
+        int,
+        _output("--output-frequency", "-ofreq", metavar="N", min=1, help="Save every N windows."),
+    ] = 10
+    save_frequency: Annotated[
+        int,
+        _output(
+            "--save-frequency", metavar="N", min=0, help="Keep a copy every N windows; 0: none."
+        ),
+    ] = 0
+    overwrite: Annotated[
+        bool, _output("--overwrite", help="Replace OUT, even if it is of another run.")
+    ] = False
+    in_file: Annotated[
+        list[str] | None,
+        _text(
+            "--in-file",
+            metavar="FILE",
+            help="Add what this importance matrix holds; without a text only merge. Repeatable.",
+        ),
+    ] = None
+    chunk: Annotated[
+        int, _text("--chunk", "--from-chunk", metavar="N", min=0, help="Skip the first N windows.")
+    ] = 0
+    process_output: Annotated[
+        bool, _model("--process-output", help="Also collect for output.weight.")
+    ] = False
+    show_statistics: Annotated[
+        bool, _output("--show-statistics", help="Show what the matrix of --in-file says instead.")
     ] = False

@@ -18,8 +18,9 @@ from quant.gguf import GGUF
 
 @dataclass(frozen=True, slots=True)
 class WindowedText:
-    """A text cut for a model, and how."""
+    """A text cut for a model, and how; `name` is its file's, or stdin."""
 
+    name: str
     windows: TokenWindows
     cutting: Cutting
 
@@ -38,7 +39,8 @@ def windowed(
     context = options.ctx_size or trained_context(file)
     cutting = Cutting(context, stride, None if options.chunks < 0 else options.chunks)
     text = text_of_file(name, sys.stdin, example=f"{command} text.txt")
-    return WindowedText(windows_of(text, build_tokenizer(file.metadata), cutting), cutting)
+    windows = windows_of(text, build_tokenizer(file.metadata), cutting)
+    return WindowedText("stdin" if name in (None, "-") else str(name), windows, cutting)
 
 
 def command_of(verb: str, *models: str) -> str:
