@@ -290,6 +290,30 @@ def test_a_whitespace_vocabulary_leaves_out_blanks(lowercase: bool, capitals: li
     assert tokenizer.encode("ABC De", add_special=False) == capitals
 
 
+def test_dna_has_a_token_for_each_six_bases() -> None:
+    bases = ("ACGTAC", "GTAAAA", "CCCCCC")
+    marked = [(f"{six}\ue000", N) for six in bases]
+    keys = byte_pairs(*((text, N) for text in ("<dna>", "</dna>", "<oov>", "CCCCCC")), *marked)
+    tokenizer = build({**keys, "model": "hybriddna"})
+    first = keys["tokens"].index(b"<dna>")
+    begin, end, other, _, one, two, three = range(first, first + 7)
+    for text, ids in {  # as llama.cpp has them
+        "<dna>ACGTAC</dna>": [begin, one, end],
+        "<dna>acgtacgt": [begin, one, two],
+        "<dna></dna>": [begin, end],
+        "<dna>ACGTNNACGTAC</dna><dna>CCCCCCé</dna>": [
+            *(begin, other, one, end),
+            *(begin, three, other, end),
+        ],
+        "<dna>A\n</dna><dna>\n": [begin, other, end, begin, other],
+    }.items():
+        assert tokenizer.encode(text, add_special=False) == ids
+    text = "hello <dna>ACGTAC</dna> hello CCCCCC</dna>"
+    assert tokenizer.decode(tokenizer.encode(text, add_special=False)) == text
+    plain = build({**byte_pairs(), "model": "hybriddna"}).encode("<dna>A", add_special=False)
+    assert plain == build(byte_pairs()).encode("<dna>A", add_special=False)
+
+
 def test_text_without_utf8_form_is_refused() -> None:
     with pytest.raises(UsageError, match="lone surrogate at character 1"):
         SENTENCE.encode("a\ud800")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from lepton_cli.engine.text.tokenizer.best_scores import BestScoreSpeller
-from lepton_cli.engine.text.tokenizer.byte_pairs import BytePairSpeller
+from lepton_cli.engine.text.tokenizer.byte_pairs import BytePairSpeller, DnaSpeller
 from lepton_cli.engine.text.tokenizer.longest_matches import LongestMatchSpeller
 from lepton_cli.engine.text.tokenizer.merging import MERGES
 from lepton_cli.engine.text.tokenizer.pretokenizers import PRETOKENIZERS, Pretokenizer
@@ -87,6 +87,13 @@ def _whitespace(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
     return special, BytePairSpeller(metadata, vocabulary, pre, None)
 
 
+def _hybriddna(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
+    pre = _pretokenizer(metadata)
+    special = _gpt2_special(metadata, vocabulary, pre)
+    text = BytePairSpeller(metadata, vocabulary, pre, None if pre.byte_level else special.unknown)
+    return special, DnaSpeller(text, vocabulary)
+
+
 def _bert(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
     defaults = Defaults(
         bos=101,
@@ -123,6 +130,7 @@ MODELS: Mapping[str, Callable[[Metadata, Vocabulary], Parts]] = MappingProxyType
         "gpt2": _gpt2,
         "gemma4": _gemma4,
         "whitespace": _whitespace,
+        "hybriddna": _hybriddna,
         "bert": _bert,
         "t5": _t5,
         "rwkv": _rwkv,
@@ -143,9 +151,9 @@ def _notes(metadata: Metadata) -> list[str]:
         notes.append(f"no {TYPES}: every token counts as text")
     if model in ("llama", "t5", "plamo2") and SCORES not in metadata:
         notes.append(f"no {SCORES}: text is split into tokens without them, and answers may suffer")
-    if model in ("gpt2", "gemma4", "whitespace") and MERGES not in metadata:
+    if model in ("gpt2", "gemma4", "whitespace", "hybriddna") and MERGES not in metadata:
         notes.append(f"no {MERGES}: text is split into single characters, and answers may suffer")
-    if model == "gpt2" and pre not in PRETOKENIZERS:
+    if model in ("gpt2", "hybriddna") and pre not in PRETOKENIZERS:
         named = f"{PRE} is {pre!r:.60}, which is unknown" if pre else f"no {PRE}"
         notes.append(f"{named}: text is split as by 'default', and answers may suffer")
     return notes

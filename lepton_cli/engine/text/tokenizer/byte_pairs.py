@@ -1,5 +1,9 @@
-"""Byte-pair encoding (`gpt2`, `gemma4`): patterns split text into pieces, which are merged."""
+"""Byte-pair encoding (`gpt2`, `gemma4`): patterns split text into pieces, which are merged.
 
+`hybriddna` has tokens of six bases besides, for DNA between <dna> and </dna>.
+"""
+
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain
 from typing import Protocol
@@ -11,6 +15,9 @@ from lepton_cli.engine.text.tokenizer.pretokenizers import Pretokenizer
 from lepton_cli.engine.text.tokenizer.vocabulary import Vocabulary
 from quant.gguf import Metadata
 
+DNA = regex.compile(r"<dna>(.*?)(</dna>|\Z)", regex.DOTALL)
+BASES, PADDING = 6, b"A"  # of a token; the last one is filled up
+DNA_MARK = "\ue000".encode()  # in the vocabulary behind bases, which may also be a token of text
 CACHED_PIECES = 1 << 16  # words repeat, and earlier turns are encoded again
 
 
@@ -112,3 +119,37 @@ class BytePairSpeller:
     def _spell_piece(self, piece: str) -> list[int]:
         ids = self._merger.ids(self._alphabet.written(piece))
         return [token for token in ids if token < self._size]
+
+
+class DnaSpeller:
+    """Text as by byte pairs; DNA, in lower or upper case, as a token for each six bases.
+
+    Others than A, C, G and T give the token <oov>.
+    """
+
+    def __init__(self, text: BytePairSpeller, vocabulary: Vocabulary) -> None:
+        self._text, self._ids = text, vocabulary.ids
+        self._marks = [vocabulary.ids.get(mark) for mark in (b"<dna>", b"</dna>", b"<oov>")]
+
+    def spell(self, text: str, after_special: bool) -> list[int]:
+        begin, end, other = self._marks
+        if begin is None or end is None or other is None:
+            return self._text.spell(text, after_special)
+        ids, place = list[int](), 0
+        for found in DNA.finditer(text):
+            ids += self._text.spell(text[place : found.start()], after_special)
+            ids += [begin, *self._bases(found[1], other), *([end] if found[2] else [])]
+            place = found.end()
+        return ids + self._text.spell(text[place:], after_special)
+
+    def _bases(self, dna: str, other: int) -> Iterator[int]:
+        bases = dna.encode().upper()
+        for place in range(0, len(bases), BASES):
+            six = bases[place : place + BASES].ljust(BASES, PADDING)
+            yield self._ids.get(six + DNA_MARK, other)
+
+    def decoded(self, text: bytes) -> bytes:
+        return self._text.decoded(text.removesuffix(DNA_MARK))
+
+    def tidy(self, text: str) -> str:
+        return self._text.tidy(text)
