@@ -89,9 +89,9 @@ class Model(ModelFile):
         self._runner.pool.checkpoints = plan.checkpoints
         self._program, self.observations = prepared.program, prepared.observations
         whole, encoder = self._program.sees_whole_runs, self._program.encoder
-        self._prompts = Prompts(encoder.start if encoder else None)
+        self.prompts = Prompts(encoder.start if encoder else None)
         self._passes = Passes(
-            self._runner, limits.tokens, limits.outputs, whole=whole, prompts=self._prompts
+            self._runner, limits.tokens, limits.outputs, whole=whole, prompts=self.prompts
         )
         self._positions = Window(self._passes, plan.context)
         parts = prepared, self._passes, options, file.metadata
@@ -151,7 +151,7 @@ class Model(ModelFile):
     @property
     def has_encoder(self) -> bool:
         """Whether it reads a prompt as a whole, which nothing can be added to."""
-        return self._prompts.start is not None
+        return self.prompts.start is not None
 
     @property
     def window(self) -> Window:
@@ -170,7 +170,7 @@ class Model(ModelFile):
 
         Of a model with an encoder, of the tokens from the start token on.
         """
-        self._check(ids := self._prompts.opened(ids))
+        self._check(ids := self.prompts.opened(ids))
         if len(ids) > self.context_size:
             message = f"{counted(len(ids), 'token')}, the context holds {self.context_size}"
             raise ContextOverflowError(message, "load the model with a larger ctx")
@@ -186,7 +186,7 @@ class Model(ModelFile):
 
         Raises ContextOverflowError before the first event.
         """
-        prompt, answer, keep = self._begin(ids := self._prompts.opened(ids), generation)
+        prompt, answer, keep = self._begin(ids := self.prompts.opened(ids), generation)
         if self._passes.whole:
             masks, dropped = Masks.of(self.metadata, self.vocabulary_size), len(ids) - len(prompt)
             inputs = answer, prompt, self._positions, masks, generation
@@ -270,15 +270,15 @@ class Model(ModelFile):
     ) -> list[Beam]:
         """The most likely answers found by beam search, best first. Raises LeptonError."""
         check_beams(width, self._passes.outputs, generation)
-        self._check(ids := self._prompts.opened(ids))
+        self._check(ids := self.prompts.opened(ids))
         self._passes.check_causal()
         tokenizer = self.tokenizer
         prompt = self._fit(ids, generation, protected_tokens(ids, tokenizer.bos))
         rules = BeamRules.of(generation, tokenizer, self._suppressed())
         search = BeamSearch(self._passes, self.context_size, rules, width)
         reasoning = self.template.reasoning if generation.split_reasoning else None
-        begins_text = self._prompts.begins_text(prompt)
-        continued = self._prompts.continued(prompt)
+        begins_text = self.prompts.begins_text(prompt)
+        continued = self.prompts.continued(prompt)
         beams = [
             beam.decoded(continued, tokenizer, generation, reasoning, begins_text=begins_text)
             for beam in search.run(prompt, interrupt)
@@ -430,7 +430,7 @@ class Model(ModelFile):
         keep = protected_tokens(ids, self.tokenizer.bos)
         prompt = self._fit(ids, generation, keep)
         reasoning = self.template.reasoning if generation.split_reasoning else None
-        continued, guide = self._prompts.continued(prompt), None
+        continued, guide = self.prompts.continued(prompt), None
         if generation.constraint:
             thinks = generation.split_reasoning
             guide = self._guides.guide(
@@ -441,12 +441,12 @@ class Model(ModelFile):
                 bans=generation.ban,
                 never=[t for t, bias in generation.sampling.logit_bias if bias == -math.inf],
             )
-        sampler, begins = self.sampler(generation, guide), self._prompts.begins_text(prompt)
+        sampler, begins = self.sampler(generation, guide), self.prompts.begins_text(prompt)
         parts = continued, self.tokenizer, sampler, generation, reasoning, guide
         return prompt, Answer(*parts, begins_text=begins), keep
 
     def _fit(self, ids: Sequence[int], generation: Generation, keep: int) -> list[int]:
-        self._prompts.check_overflow(generation.overflow)
+        self.prompts.check_overflow(generation.overflow)
         return fit(ids, self.context_size, generation.overflow, keep, self.longest_context)
 
     @cached_property
@@ -463,7 +463,7 @@ class Model(ModelFile):
             message = f"{self.path} was opened for embeddings, not to generate text"
             raise UsageError(message, "open it with pooling=None, if it can generate")
         check_ids(ids, self.vocabulary_size)
-        self._prompts.check(ids)
+        self.prompts.check(ids)
 
 
 def load(

@@ -162,12 +162,23 @@ def benchmark(path: Path, schedule: Schedule, progress: Callable[[str], None]) -
         message = f"a test needs {counted(context, 'token')}, the model's context holds {trained}"
         raise ContextOverflowError(message, "use smaller -p, -n or -d")
     facts = describe(file)
+    if loading.build(file, context).encoder is not None:
+        _check_encoded(schedule.trials)
+        context += 2  # the start token, and a prompt of one token where a test has none
     for setup in schedule.setups:
         progress(f"loading {facts.model}")
         work = workload(file, context, setup.kv)
         with closing(Bench(file, setup, context, progress)) as bench:
             for trial in schedule.trials:
                 yield _measure(bench, trial, schedule, Subject(facts, work))
+
+
+def _check_encoded(trials: Sequence[Trial]) -> None:
+    """Raises UsageError."""
+    for trial in trials:
+        if trial.prompt and trial.depth:
+            message = f"{trial.name}: an encoder reads prompts at once, and nothing before them"
+            raise UsageError(message, "leave out -d, or -p and -pg: -d N -p 0 -n 128")
 
 
 def _measure(bench: "Bench", trial: Trial, schedule: Schedule, subject: "Subject") -> Result:
@@ -182,7 +193,7 @@ def _measure(bench: "Bench", trial: Trial, schedule: Schedule, subject: "Subject
         samples.append(bench.sample(trial))
     after = bench.limits()
     limits = before.best(after) if before and after else None
-    passes = list(trial.passes(bench.setup.ubatch))
+    passes = work.passes(trial, bench.setup.ubatch)
     total = sum(map(work.cost, passes), Cost())
     return Result(
         facts=subject.facts,
@@ -247,10 +258,7 @@ class Bench:
     ) -> None:
         self.progress = progress
         self.model = Model(file, setup.options(context), on_compile=self._compiling)
-        if self.model.has_encoder:
-            self.model.close()
-            message = f"{file.path} has an encoder: its passes are not measured yet"
-            raise UsageError(message, "lepton run -v shows the speed of one answer")
+        self._start = self.model.prompts.start
         gpu = self.model.gpu
         self.gpu = gpu.card.name if gpu else ""
         self.setup = replace(
@@ -270,8 +278,12 @@ class Bench:
     def sample(self, trial: Trial) -> int:
         """Runs a trial with new tokens; returns nanoseconds. Those of the depth stay cached."""
         window = self.model.window
-        self._fill(trial.depth)
-        prompt = window.ids + self._tokens(trial.prompt)
+        if self._start is None:
+            self._fill(trial.depth)
+            prompt = window.ids + self._tokens(trial.prompt)
+        else:
+            self._fill(0 if trial.prompt else trial.read)
+            prompt = [*self._tokens(trial.prompt), self._start] if trial.prompt else window.ids
         generated = self._tokens(trial.generated)
         begin = time.perf_counter_ns()
         for _ in window.prefill(prompt):
@@ -282,12 +294,12 @@ class Bench:
 
     def profiles(self, trial: Trial, repetitions: int) -> Iterator[Profile]:
         """Profiles of the first prefill pass and the first decode step, the fastest of several."""
-        if trial.prompt:
+        if trial.prompt and self._start is None:
             tokens = min(trial.prompt, self.setup.ubatch)
             name = f"prefill of {counted(tokens, 'token')} at depth {trial.depth}"
             yield self._profile(name, trial.depth, tokens, repetitions)
         if trial.generated:
-            depth = trial.depth + trial.prompt
+            depth = trial.depth + trial.prompt if self._start is None else trial.read
             yield self._profile(f"decode at depth {depth}", depth, 1, repetitions)
 
     def close(self) -> None:
@@ -295,8 +307,11 @@ class Bench:
         self.model.close()
 
     def _fill(self, depth: int) -> None:
-        """Fills the window with `depth` tokens, always the same."""
+        """Fills the window with `depth` tokens, always the same; an encoder, if any, reads them."""
         window, before = self.model.window, self._before[:depth]
+        if self._start is not None:
+            window.reuse([])
+            before = [*before, self._start] if depth else []
         window.reuse(before)
         for done in window.prefill(before):
             if done < depth:
@@ -313,7 +328,9 @@ class Bench:
 
     def _tokens(self, count: int) -> list[int]:
         drawn: list[int] = self._draw.integers(0, self._vocabulary, count).tolist()
-        return drawn
+        return [
+            token if token != self._start else (token + 1) % self._vocabulary for token in drawn
+        ]
 
     def _compiling(self, far: Compiling) -> None:
         self.progress(f"compiling kernels: {far.done} of {far.total}")

@@ -12,16 +12,25 @@ from ops.program import Program
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """A pass of `tokens` after `start` others; `outputs` of them give logits."""
+    """A pass of `tokens` after `start` others; `outputs` of them give logits.
+
+    `read`: how many tokens an encoder reads in it, if it `encodes`, or has read before it.
+    """
 
     start: int
     tokens: int
     outputs: int
+    read: int = 0
+    encodes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A benchmark test, named as in llama-bench; the tokens of the depth are run untimed."""
+    """A benchmark test, named as in llama-bench; the tokens of the depth are run untimed.
+
+    A model with an encoder reads the prompt, or else the tokens of the depth, at least one, at
+    once; its answers begin with a start token.
+    """
 
     prompt: int
     generated: int
@@ -47,6 +56,18 @@ class Trial:
         for start in range(end, end + self.generated):
             yield Pass(start, 1, 1)
 
+    @property
+    def read(self) -> int:
+        """How many tokens an encoder reads, if there is one."""
+        return self.prompt or max(1, self.depth)
+
+    def encoded_passes(self) -> Iterator[Pass]:
+        """Of a model with an encoder: that of the prompt, then the decoder's, token by token."""
+        if self.prompt:
+            yield Pass(0, self.read, 0, self.read, encodes=True)
+        for start in range(0 if self.prompt else 1, self.generated + 1):
+            yield Pass(start, 1, 1, self.read)
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -55,11 +76,17 @@ class Workload:
     program: Program
     cache: PositionBytes
 
+    def passes(self, trial: Trial, ubatch: int) -> list[Pass]:
+        has_encoder = self.program.encoder is not None
+        return list(trial.encoded_passes() if has_encoder else trial.passes(ubatch))
+
     def cost(self, each: Pass) -> Cost:
         step = Step(
             np.zeros(each.tokens, np.int32),
             np.arange(each.start, each.start + each.tokens, dtype=np.int32),
             np.arange(each.outputs, dtype=np.int32),
+            prompts=(each.read,) if each.read else (),
         )
-        operations = self.program.operations
+        encoder = self.program.encoder
+        operations = (encoder.program if each.encodes and encoder else self.program).operations
         return sum((operation.costs(step, self.cache) for operation in operations), Cost())

@@ -9,6 +9,9 @@ from make_gguf import write_model
 
 import lepton_cli
 from lepton_cli.__main__ import run
+from lepton_cli.engine.measure.benchmark import workload
+from lepton_cli.engine.measure.workload import Pass, Trial
+from quant.gguf import GGUF
 
 PROMPT = "translate hello to the world"
 
@@ -58,11 +61,35 @@ def test_a_batch_gives_the_same_answers(lepton):
         assert out.rstrip("\n") == row["text"]
 
 
+def test_a_benchmark_measures_the_encoder_and_the_decoder(lepton):
+    common = ("-r", "1", "--no-warmup", "-o", "json")
+    code, out, err = lepton("bench", "-p", "8", "-n", "4", "-pg", "8,2", *common)
+    results = json.loads(out)
+    assert code == 0, err
+    assert [(each["n_prompt"], each["n_gen"]) for each in results] == [(8, 0), (0, 4), (8, 2)]
+    assert all(each["avg_ts"] > 0 for each in results)
+    code, out, _ = lepton("bench", "-p", "0", "-n", "3", "-d", "6", *common)  # behind 6 tokens
+    assert (code, json.loads(out)[0]["n_depth"]) == (0, 6)
+
+
+def test_the_work_of_a_pass_is_the_encoders_or_the_decoders(tmp_path):
+    file = GGUF.open(write_model(tmp_path / "t5.gguf", "t5"))
+    work = workload(file, 64, ("f16", "f16"))
+    first, start, *others = work.passes(Trial(8, 2, 0), 512)
+    assert first == Pass(0, 8, 0, 8, encodes=True)
+    assert [start, *others] == [Pass(n, 1, 1, 8) for n in range(3)]
+    assert work.passes(Trial(0, 1, 0), 512) == [Pass(1, 1, 1, 1)]
+    matrices = {name for name in file.tensors if name.startswith("enc.blk.")}
+    weights = sum(file.tensors[name].size for name in matrices if len(file.tensors[name].shape) > 1)
+    assert work.cost(first).macs > 8 * weights * 0.9
+    assert work.cost(Pass(1, 1, 1, 60)).macs > work.cost(Pass(1, 1, 1, 8)).macs  # attends to more
+
+
 @pytest.mark.parametrize(
     ("args", "message", "cure"),
     [
         (("chat",), "has an encoder (t5): it answers single texts", "use lepton run"),
-        (("bench", "-p", "8", "-n", "4"), "its passes are not measured yet", "lepton run -v"),
+        (("bench", "-p", "8", "-n", "0", "-d", "4"), "pp8 @ d4: an encoder reads", "leave out -d"),
         (("run", "hi", "--overflow", "shift"), "cannot be dropped", "drop-old or middle"),
     ],
 )
