@@ -31,12 +31,16 @@ PLAIN_FLOATS = {"F64": np.dtype("<f8")}  # no weights, but numbers that may be n
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong. `position`: a byte of the file `path`, where there is one."""
+    """What is wrong. `position`: a byte of the file `path`, where there is one.
+
+    `cure`: what helps, where it is not to get the file again.
+    """
 
     path: str
     what: str
     tensor: str | None = None
     position: int | None = None
+    cure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,8 @@ def verify(
     try:
         file = GGUF.open(path)
     except ModelFileError as error:
-        return Verified((), 0, (Fault(str(path), _without(path, error.message)),))
+        what = error.message.removeprefix(f"{path}: ")
+        return Verified((), 0, (Fault(str(path), what, cure=error.hint),))
     reading = _Reading(file, known, progress, hashes=hashes or against is not None)
     values = tuple(_value_faults(file, reading))
     manifest = reading.manifest()
@@ -239,7 +244,3 @@ def _differences(path: Path, wanted: Manifest, found: Manifest) -> Iterator[Faul
     for name in found.tensors:
         if name not in wanted.tensors:
             yield Fault(str(path), "is in the file, not in the manifest", name)
-
-
-def _without(path: Path, message: str) -> str:
-    return message.removeprefix(f"{path}: ")

@@ -161,6 +161,13 @@ def test_a_faulty_file_is_exit_code_3_with_the_first_fault(tmp_path, capfd):
     assert record["faults"][0]["position"] == start
 
 
+def test_a_file_of_another_kind_is_told_with_its_own_cure(tmp_path, capfd):
+    path = tmp_path / "m.gguf"
+    path.write_bytes(b"BZh91AY" + bytes(60))
+    code, _, err = outcome(capfd, "verify", path)
+    assert code == 3 and "compressed with bzip2" in err and "unpack it: bzip2" in err
+
+
 def test_a_file_is_compared_with_its_name_in_the_hubs_cache(tmp_path, capfd):
     path = write_model(tmp_path / "m.gguf")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -38,7 +38,7 @@ def check(name: str, manifest: Path | None, made: Path | None, *, json: bool) ->
     if found.faults:
         first = _said(found.faults[0], path)
         many = "" if len(found.faults) == 1 else f", the first of {len(found.faults)} faults"
-        raise ModelFileError(f"{path}: {first}{many}", AGAIN)
+        raise ModelFileError(f"{path}: {first}{many}", found.faults[0].cure or AGAIN)
     if made and found.manifest:
         write_manifest(made, found.manifest)
 
