@@ -8,6 +8,7 @@ import mmap
 import struct
 from array import array
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import overload
 
@@ -54,23 +55,30 @@ class Strings(Sequence[bytes]):
         flat = np.frombuffer(self.raw(), np.uint8)[keep]
         return flat, starts - LENGTH_BYTES * np.arange(len(starts))
 
+    @cached_property
+    def joined(self) -> bytes:
+        """All strings, with a zero byte before each."""
+        items = np.frombuffer(bytearray(self.raw()), np.uint8)
+        lengths = self._starts[:-1] - self._starts[0]
+        items[lengths] = 0
+        keep = np.ones(len(items), np.bool_)
+        for n in range(1, LENGTH_BYTES):
+            keep[lengths + n] = False
+        return items[keep].tobytes()
+
+    @property
+    def longest(self) -> int:
+        """The bytes of the longest string; 0 if there are none."""
+        return int(np.diff(self._starts).max(initial=LENGTH_BYTES)) - LENGTH_BYTES
+
     def _split(self) -> list[bytes]:
+        """At the zero bytes before strings, unless strings have some, too."""
         if self._items is None:
-            self._items = _split(self.raw(), self._starts - self._starts[0])
+            self._items = self.joined.split(b"\0")[1:]
+            if len(self._items) > len(self):
+                raw, starts = self.raw(), (self._starts - self._starts[0]).tolist()
+                self._items = [raw[start + LENGTH_BYTES : end] for start, end in pairwise(starts)]
         return self._items
-
-
-def _split(raw: bytes, starts: NDArray[np.int64]) -> list[bytes]:
-    """Splits at a zero byte in the place of each length, unless texts have zero bytes too."""
-    items, lengths = np.frombuffer(bytearray(raw), np.uint8), starts[:-1]
-    items[lengths] = 0
-    keep = np.ones(len(raw), np.bool_)
-    for n in range(1, LENGTH_BYTES):
-        keep[lengths + n] = False
-    joined = items[keep]
-    if len(joined) - np.count_nonzero(joined) == len(lengths):
-        return joined.tobytes().split(b"\0")[1:]
-    return [raw[start + LENGTH_BYTES : end] for start, end in pairwise(starts.tolist())]
 
 
 def find_starts(buffer: mmap.mmap, at: int, count: int) -> NDArray[np.int64] | None:

@@ -39,6 +39,8 @@ def test_the_strings_are_those_of_the_file(monkeypatch, name, window, after):
     assert starts is not None and starts[-1] == len(buffer) - len(after)
     found = Strings(buffer, starts)
     assert list(found) == texts and len(found) == len(texts)
+    assert found.longest == max(map(len, texts), default=0)
+    assert found.joined == b"".join(b"\0" + text for text in texts)
     assert found.raw() == buffer[4 : len(buffer) - len(after)]
 
 

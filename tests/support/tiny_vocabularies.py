@@ -1,5 +1,6 @@
 """Tiny vocabularies as metadata, one for each tokenizer model, for tests to change and build."""
 
+import mmap
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +12,26 @@ from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
 from lepton_cli.engine.text.tokenizer.byte_pairs import ByteAlphabet
 from lepton_cli.engine.text.tokenizer.vocabulary import TokenType
 from quant.gguf import Metadata
+from quant.strings import Strings, find_starts
 
 N, U, C, D, X, B = (TokenType(value) for value in range(1, 7))
 BYTES = [(f"<0x{byte:02X}>", B) for byte in range(256)]
 
 
+def strings(texts: list[bytes]) -> Strings:
+    """An array of strings as it is mapped from a file."""
+    raw = b"".join(len(text).to_bytes(8, "little") + text for text in texts)
+    buffer = mmap.mmap(-1, max(1, len(raw)))
+    buffer.write(raw)
+    starts = find_starts(buffer, 0, len(texts))
+    assert starts is not None, "the buffer holds them all"
+    return Strings(buffer, starts)
+
+
 def metadata(keys: Mapping[str, Any]) -> Metadata:
-    pairs = {f"tokenizer.ggml.{key}" if "." not in key else key: keys[key] for key in keys}
+    """Lists become arrays of strings."""
+    values = {key: strings(each) if isinstance(each, list) else each for key, each in keys.items()}
+    pairs = {f"tokenizer.ggml.{key}" if "." not in key else key: values[key] for key in values}
     return Metadata(Path("tiny.gguf"), pairs)
 
 

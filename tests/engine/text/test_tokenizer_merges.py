@@ -1,30 +1,20 @@
 """The merges of byte-pair encoding, found by a search of digests, are those of a dictionary."""
 
-import mmap
 import random
 
 import numpy as np
 import pytest
-from tiny_vocabularies import metadata
+from tiny_vocabularies import metadata, strings
 
 from lepton_cli.engine.text.tokenizer import merging as module
 from lepton_cli.engine.text.tokenizer.merging import MERGES, Merges, read_merges
 from quant.errors import ModelFileError
-from quant.strings import Strings, find_starts
 
 LETTERS = ["a", "b", "Ġ", "é", "▁", "\U0001f600", "xyz"]
 
 
-def in_a_file(texts: list[bytes]) -> Strings:
-    """An array of strings as it is mapped from a file."""
-    raw = b"".join(len(text).to_bytes(8, "little") + text for text in texts)
-    buffer = mmap.mmap(-1, max(1, len(raw)))
-    buffer.write(raw)
-    return Strings(buffer, find_starts(buffer, 0, len(texts)))
-
-
 def read(texts: list[bytes]) -> Merges:
-    return read_merges(metadata({MERGES: in_a_file(texts)}))
+    return read_merges(metadata({MERGES: strings(texts)}))
 
 
 def some_pairs(count: int, seed: int) -> list[bytes]:
@@ -89,6 +79,6 @@ def test_no_merges_are_none():
 
 
 def test_strings_lie_flat_without_their_lengths():
-    flat, starts = in_a_file([b"ab", b"", b"\xc3\xa9", b"c" * 300]).flat()
+    flat, starts = strings([b"ab", b"", b"\xc3\xa9", b"c" * 300]).flat()
     assert flat.tobytes() == b"ab\xc3\xa9" + b"c" * 300
     np.testing.assert_array_equal(starts, [0, 2, 2, 4, 304])

@@ -21,19 +21,16 @@ def read_texts(metadata: Metadata, key: str, most: int) -> list[bytes]:
     if isinstance(value, str | int | float | np.ndarray):
         raise ModelFileError(f"{metadata.path}: the key {key} should be an array of strings")
     metadata.check_length(key, most)
-    texts = list(value)
-    longest = max(map(len, texts), default=0)
-    if longest > MAX_BYTES:
-        message = f"{metadata.path}: the key {key} holds a text of {longest} bytes"
+    if value.longest > MAX_BYTES:
+        message = f"{metadata.path}: the key {key} holds a text of {value.longest} bytes"
         raise ModelFileError(f"{message}; the limit is {MAX_BYTES}", DAMAGED)
-    joined = b"\n".join(texts)
     try:
-        joined.decode()  # all at once: ten times faster than one by one
+        value.joined.decode()  # all at once: ten times faster than one by one
     except UnicodeDecodeError as error:
-        shown = joined[: error.end].rsplit(b"\n", 1)[-1]
+        shown = value.joined[: error.end].rsplit(b"\0", 1)[-1]
         message = f"{metadata.path}: the key {key} holds {shown!r:.60}, which is not UTF-8"
         raise ModelFileError(message, DAMAGED) from error
-    return texts
+    return list(value)
 
 
 def decode_texts(texts: Collection[bytes]) -> list[str]:
