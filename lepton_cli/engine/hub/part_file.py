@@ -28,17 +28,21 @@ def part_path(target: Path) -> Path:
 
 def room_needed(target: Path, size: int) -> int:
     """Bytes that the disk must have room for, beyond what an unfinished download takes."""
+    return max(0, size - room_taken(part_path(target)))
+
+
+def room_taken(path: Path) -> int:
+    """Bytes that a file takes on the disk: a part file is longer than what it holds."""
     try:
-        status = part_path(target).stat()
+        status = path.stat()
     except FileNotFoundError:
-        return size
-    here = status.st_size if sys.platform == "win32" else status.st_blocks * BLOCK_BYTES
-    return max(0, size - here)
+        return 0
+    return status.st_size if sys.platform == "win32" else status.st_blocks * BLOCK_BYTES
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """The unfinished downloads in a folder."""
-    return [path for path in folder.glob("*") if path.name.endswith((PART, RECORD))]
+def leftovers(folder: Path, name: str = "*") -> list[Path]:
+    """The files of unfinished downloads in a folder; `name`: of the one file."""
+    return [path for suffix in (PART, RECORD) for path in sorted(folder.glob(f"{name}{suffix}"))]
 
 
 @dataclass(slots=True)

@@ -55,6 +55,16 @@ class HubPlan:
     def size(self) -> int:
         return sum(file.size for file in self.files)
 
+    @property
+    def cache(self) -> RepositoryCache:
+        return RepositoryCache(hugging_face_folder(), self.repository.name)
+
+    @property
+    def missing(self) -> list[HubFile]:
+        """What is not on this disk yet."""
+        cache, commit = self.cache, self.repository.commit
+        return [file for file in self.files if not _is_here(cache, commit, file)]
+
 
 def plan(transport: Transport, wanted: HubFiles, *, companion: bool = True) -> HubPlan:
     """Asks the hub what there is, and chooses. Raises LeptonError."""
@@ -75,8 +85,8 @@ def pull_from_hub(transport: Transport, chosen: HubPlan, tell: Tell) -> Pulled:
     free = available_memory()
     if chosen.model.size > free.bytes:
         tell(Remark(f"{chosen.model.path} will not fit into memory now: {free}"))
-    cache = RepositoryCache(hugging_face_folder(), chosen.repository.name)
-    missing = [file for file in chosen.files if not _is_here(cache, commit, file)]
+    cache = chosen.cache
+    missing = chosen.missing
     if missing:
         cache.blobs.mkdir(parents=True, exist_ok=True)
         needed = sum(room_needed(cache.blob(file.digest), file.size) for file in missing)

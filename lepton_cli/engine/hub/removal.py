@@ -1,9 +1,11 @@
 """Removes a model from the folders that `lepton pull` writes to.
 
 A blob goes when no snapshot links to it any more; the image projector with the last model beside
-it. Files of other programs and in other folders are left alone.
+it; of a download that was not finished all that came. Files of other programs and in other folders
+are left alone.
 """
 
+import glob
 import os
 import shlex
 import shutil
@@ -12,9 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lepton_cli.engine.hub.part_file import leftovers
+from lepton_cli.engine.hub.cache import RepositoryCache
+from lepton_cli.engine.hub.part_file import leftovers, room_taken
 from lepton_cli.engine.hub.repository import is_model
-from lepton_cli.engine.library.catalogue import load_aliases, resolve
+from lepton_cli.engine.hub.wanted import WebFile, wanted
+from lepton_cli.engine.library.catalogue import MissingModelError, load_aliases, resolve
 from lepton_cli.engine.library.stores import (
     hugging_face_folder,
     list_models,
@@ -44,7 +48,12 @@ class Removal:
 
 def plan_removal(name: str) -> Removal:
     """Raises UsageError for a name of nothing, or of something that is not ours to delete."""
-    path = Path(os.path.abspath(resolve(name)))  # without `..`
+    try:
+        path = Path(os.path.abspath(resolve(name)))  # without `..`
+    except MissingModelError:
+        if half := _half(name):
+            return half
+        raise
     alias = load_aliases().get(name.lower())
     if alias is not None and alias.repo is None:
         raise UsageError(f"{name} is part of Lepton", "it goes with: pip uninstall lepton-cli")
@@ -57,6 +66,21 @@ def plan_removal(name: str) -> Removal:
     if path.parent == roots[-1]:
         return _of_files(path, [part for part in shard_paths(path) if part.exists()])
     raise UsageError(f"{path} is in no folder that Lepton downloads to", _others_cure(path))
+
+
+def _half(name: str) -> Removal | None:
+    """What came of a model whose download was not finished."""
+    what = wanted(name)
+    if isinstance(what, WebFile):
+        folder, repository = llama_cpp_folder(), None
+        parts = leftovers(folder, glob.escape(what.name))
+    else:
+        cache = RepositoryCache(hugging_face_folder(), what.repo)
+        folder, repository = cache.blobs, cache.folder
+        parts = leftovers(folder)
+    if not parts:
+        return None
+    return Removal(parts[0], tuple(parts), (), sum(map(room_taken, parts)), 0, repository)
 
 
 def remove(removal: Removal) -> None:

@@ -75,6 +75,26 @@ def test_a_file_of_an_address_goes_with_the_record_of_its_version(folders):
     assert [path.name for path in folder.iterdir()] == ["n.gguf"]
 
 
+def test_half_a_download_goes_too(folders):
+    cache = RepositoryCache(folders / "HF_HUB_CACHE", REPO)
+    cache.blobs.mkdir(parents=True)
+    for suffix in (".part", ".part.json"):
+        (cache.blobs / f"ab{suffix}").write_bytes(b"x" * 10_000)
+    assert removed(f"{REPO}:Q8_0").size >= 20_000
+    assert not cache.folder.exists()
+    with pytest.raises(UsageError, match="no such file"):
+        plan_removal(f"{REPO}:Q8_0")
+
+
+def test_half_a_download_of_an_address_goes_too(folders):
+    folder = folders / "LLAMA_CACHE"
+    folder.mkdir()
+    for name in ("m[1].gguf.part", "m[1].gguf.part.json", "m1.gguf.part"):
+        (folder / name).write_bytes(b"half")
+    removed("http://x/m[1].gguf")
+    assert [path.name for path in folder.iterdir()] == ["m1.gguf.part"]
+
+
 @pytest.mark.parametrize(
     ("place", "name", "cure"),
     [

@@ -20,7 +20,7 @@ from quant.errors import LeptonError, UsageError
 
 SCHEMA = "lepton.pull.v1"
 ONLINE_HINT = "leave out --offline (or unset HF_HUB_OFFLINE)"
-KEPT = "what came is kept: the same command continues there"
+KEPT = "what came is kept: the same command continues there, lepton models --remove drops it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def download(what: HubFiles | WebFile, *, companion: bool = True, quiet: bool = 
         if isinstance(what, WebFile):
             return pull_from_web(transport, what, bar)
         chosen = plan(transport, what, companion=companion)
-        if not quiet:
+        if chosen.missing and not quiet:
             _announce(transport, chosen, bar)
         return pull_from_hub(transport, chosen, bar)
     except KeyboardInterrupt:

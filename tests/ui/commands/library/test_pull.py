@@ -79,6 +79,7 @@ def test_the_list_tells_sizes_and_what_fits(lepton):
 def test_who_did_not_choose_sees_what_else_there_is(lepton, hub, monkeypatch):
     hub.files[ALIAS.repo]["other-Q8_0.gguf"] = hub.files[ALIAS.repo][ALIAS.file]
     assert "has 1 other model: lepton pull" in lepton("pull", ALIAS.repo)[2]
+    lepton("models", "--remove", ALIAS.repo, "--yes")
     monkeypatch.setattr(pull, "is_terminal", lambda stream: True)
     code, out, err = lepton("pull", ALIAS.repo)
     assert code == 0 and out.endswith("Q4_K_M.gguf\n")
