@@ -30,6 +30,7 @@ from ops.cpu.kernels import (
 )
 from ops.cpu.kernels.attention import attend as attention
 from ops.cpu.kernels.attention import cached, heads
+from ops.cpu.kernels.encoding import ENCODERS
 from ops.cpu.kernels.formats.panels import bf16_panel
 from ops.cpu.kernels.output import largest, observing
 from ops.cpu.kernels.simd import operations as simd
@@ -139,6 +140,8 @@ for _keys in cached.KEYS:
     for _values in cached.VALUES:
         KERNELS[f"norm_rope_store_{_keys}_{_values}"] = heads.norm_rope_store(_keys, _values)
         KERNELS[f"attention_{_keys}_{_values}"] = attention.attention(_keys, _values)
+
+KERNELS |= ENCODERS
 
 ARGUMENTS = {"replay": 6}
 """How many int64 a kernel takes where it is not (operands, step, thread, threads)."""

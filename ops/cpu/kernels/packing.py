@@ -22,7 +22,7 @@ from ops.cpu.kernels.simd.memory import (
 from ops.cpu.layout import LINE, PANEL_ROWS
 
 
-def _rows_apart(element, units):
+def rows_apart(element, units):
     """An intrinsic (source, row_bytes, out): interleaves `units` elements of each of 16 rows."""
 
     @intrinsic
@@ -54,7 +54,7 @@ def _zipped(builder, first, second):
 
 def _interleave(element, load, store):
     size = element.width // 8
-    lines, quarters, single = (_rows_apart(element, n) for n in (LINE // size, 16 // size, 1))
+    lines, quarters, single = (rows_apart(element, n) for n in (LINE // size, 16 // size, 1))
 
     @device
     def interleave(source, row_bytes, rows, length, out):
