@@ -19,7 +19,15 @@ from quant.codebooks import grid
 
 LANES = 16
 AT_ONCE = 512  # groups whose distances to all entries are in memory
-DISTANCES = {"IQ1_S": 3, "IQ1_M": 3, "IQ2_XXS": 2, "IQ2_XS": 2, "IQ2_S": 1, "IQ3_XXS": 2, "IQ3_S": 3}
+DISTANCES = {
+    "IQ1_S": 3,
+    "IQ1_M": 3,
+    "IQ2_XXS": 2,
+    "IQ2_XS": 2,
+    "IQ2_S": 1,
+    "IQ3_XXS": 2,
+    "IQ3_S": 3,
+}
 """How many different distances the list of a group has."""
 
 

@@ -1,0 +1,1 @@
+"""Makes a model file smaller: its tensors in formats of fewer bits."""
