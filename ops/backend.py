@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from ops.compiled.kernel_folder import Compiling
 from ops.cpu.findings import cpu_findings
-from ops.cpu.formats import UNPACKED
+from ops.cpu.formats import ENCODE, UNPACKED
 from ops.cpu.instruction_sets.rung import Rung
 from ops.cpu.kernel_folders import cached_kernels
 from ops.cpu.measures.limits import LimitMeter, most_multiplied
@@ -349,9 +349,14 @@ class CpuKernels:
         return len(self._stored.sizes())
 
     def compile_all(self) -> None:
+        """All that models run."""
         from ops.cpu.compiling import all_kernels
 
-        self._store.prepare(name for name in all_kernels() if not name.endswith(UNPACKED))
+        self._store.prepare(
+            name
+            for name in all_kernels()
+            if not (name.endswith(UNPACKED) or name.startswith(ENCODE))
+        )
 
     def choose_shapes(self) -> dict[str, float]:
         from ops.cpu.measures.shapes import choose_shapes

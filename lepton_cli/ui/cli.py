@@ -21,7 +21,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
         ("prompts", "tokenize template"),
         ("library", "inspect verify diff plan models pull"),
         ("measuring", "bench perplexity compare imatrix"),
-        ("making", "prune split merge merge-lora convert"),
+        ("making", "quantize prune split merge merge-lora convert"),
         ("machine", "cache"),
         ("sessions", "sessions"),
         ("machine", "warmup doctor"),
@@ -31,7 +31,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
 # commands that must work even if the config file is invalid
 WITHOUT_CONFIG = (
     *("cache", "convert", "diff", "doctor", "inspect", "merge", "merge-lora", "models", "prune"),
-    *("pull", "sessions", "split", "verify", "warmup"),
+    *("pull", "quantize", "sessions", "split", "verify", "warmup"),
 )
 MODEL_ALONE = ("bench", "plan", "perplexity", "compare", "imatrix")  # nothing else changes them
 

@@ -41,6 +41,7 @@ TWO_SHAPES = frozenset({"IQ4_NL", "MXFP4", "Q4_0", "Q4_1", "Q8_0"})
 unpacked as each tile of tokens meets them, or once for many tokens. Which is faster depends on how
 many ports of the processor do both (`ops.cpu.measures.shapes`)."""
 UNPACKED = ".unpacked"  # how a kernel of the second shape is named
+ENCODE = "encode_"  # how the names of encoders begin, which no model runs
 
 
 @cache

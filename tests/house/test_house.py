@@ -57,7 +57,7 @@ ROOMS = {  # of each package, the lower ones first: none imports from one that s
         *("events", "library", "text", "sampling", "constraints", "loading", "hub", "files"),
         "converting",
         *("decoding", "embedding", "prefixes", "model", "chat", "jobs", "vectors"),
-        *("loss", "imatrix", "measure", "pruning"),
+        *("loss", "imatrix", "measure", "pruning", "shrinking"),
     ),
     "lepton_cli.ui": (
         *("terminal", "arguments", "reports", "open_model", "repl", "commands"),
@@ -94,7 +94,7 @@ ROOMS = {  # of each package, the lower ones first: none imports from one that s
             "state",
             "drawing",
         ),
-        *("reference", "cpu", "cuda", "runners", "backend"),
+        *("reference", "cpu", "encoding", "cuda", "runners", "backend"),
     ),
 }
 

@@ -39,7 +39,9 @@ FALLBACKS = {
     **dict.fromkeys(("Q2_K", "Q3_K", "TQ1_0", "TQ2_0", "Q2_0"), "Q4_0"),
     **dict.fromkeys(("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S"), "IQ4_NL"),
     **dict.fromkeys(("IQ3_XXS", "IQ3_S", "IQ4_XS"), "IQ4_NL"),
-    "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0",
+    "Q4_K": "Q5_0",
+    "Q5_K": "Q5_1",
+    "Q6_K": "Q8_0",
 }
 """For rows that do not fill whole blocks."""
 
@@ -123,13 +125,11 @@ class _Choice:
         }
 
     def _format(self, tensor: Tensor) -> Format:
+        """A tensor with a wish is not counted among those of its category."""
         wished, base = self._wished(tensor), self._preset.format
-        if self._wishes.pure or base.block_size == 1:
-            ruled = base
-        else:
-            ruled = FORMATS[self._by_rules(tensor)]
-        chosen = ruled if wished is None else wished
-        return _fitting(tensor, chosen)
+        if wished is None and (self._wishes.pure or base.block_size == 1):
+            wished = base
+        return _fitting(tensor, wished or FORMATS[self._by_rules(tensor)])
 
     def _wished(self, tensor: Tensor) -> Format | None:
         if tensor.name == "token_embd.weight" and self._wishes.embedding:
@@ -145,7 +145,7 @@ class _Choice:
         name, base, preset = tensor.name, self._preset.base, self._preset.name
         category = _category(name)
         embeds = name in ("token_embd.weight", "per_layer_token_embd.weight")
-        if name == "output.weight" or (name == "token_embd.weight" and not self._has_output):
+        if name == "output.weight" or (embeds and not self._has_output):
             return self._output(tensor)
         if preset == "MXFP4_MOE":
             return "MXFP4" if len(tensor.shape) > 2 and tensor.shape[-3] > 1 else "Q8_0"

@@ -69,8 +69,8 @@ def _read_gguf(path: Path) -> Importance:
             values = sums.data.view("<f4").reshape(len(count), -1)
             entries[name.removesuffix(SUMS)] = _means(values, count)
     datasets = file.metadata.get("imatrix.datasets")
-    named = isinstance(datasets, Strings) and len(datasets)
-    dataset = datasets[0].decode("utf-8", "replace") if named else ""
+    names = list(datasets) if isinstance(datasets, Strings) else []
+    dataset = names[0].decode("utf-8", "replace") if names else ""
     return Importance(str(path), entries, dataset, file.metadata.integer("imatrix.chunk_count", 0))
 
 
@@ -106,11 +106,11 @@ class _Dat:
 def _read_dat(path: Path, rest: bytes) -> Importance:
     with path.open("rb") as file:
         dat = _Dat(path, file.read(len(MAGIC)) + rest)
-    entries = {}
+    entries = dict[str, Floats]()
     for _ in range(dat.integer()):
         name, calls, size = dat.text(), dat.integer(), dat.integer()
         values = np.frombuffer(dat.take(4 * size), "<f4")
-        entries[name] = (values / np.float32(max(calls, 1)))[None]
+        entries[name] = np.divide(values, np.float32(max(calls, 1)), dtype=np.float32)[None]
     if dat.at_end:
         return Importance(str(path), entries)
     chunks = dat.integer()

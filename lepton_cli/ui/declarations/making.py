@@ -1,4 +1,4 @@
-"""The commands that make model files of others: prune, split, merge, merge-lora, convert."""
+"""The commands that make model files: quantize, prune, split, merge, merge-lora, convert."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,7 @@ from lepton_cli.ui.arguments.options.adapters import LoraOptions
 from lepton_cli.ui.arguments.options.measuring import RunningOptions, WindowOptions
 from lepton_cli.ui.arguments.options.prompt import MODEL_HELP
 from lepton_cli.ui.arguments.options.pruning import PruneResultOptions, PruningOptions
+from lepton_cli.ui.arguments.options.shrinking import QuantizedModelOptions, TensorTypeOptions
 from lepton_cli.ui.declarations.declaring import NO_CONFIG_EPILOG, AsJson, command, option
 
 Source = Annotated[
@@ -18,6 +19,32 @@ Source = Annotated[
 OutFile = Annotated[Path, typer.Argument(metavar="OUT", help="The file to be written.")]
 Overwrite = Annotated[bool, option("--overwrite", help="Replace what exists.")]
 DryRun = Annotated[bool, option("--dry-run", help="Only say what would be written.")]
+
+
+@command("quantize", epilog="Each tensor's bytes are those that llama-quantize writes.")
+def quantize(
+    model: Source,
+    out: OutFile,
+    type: Annotated[  # noqa: A002  (the argument's name)
+        str, typer.Argument(metavar="TYPE", help="The type of the file: Q4_K_M, Q8_0, IQ3_M, ...")
+    ],
+    tensors: TensorTypeOptions,
+    file: QuantizedModelOptions,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    json: AsJson = False,
+) -> None:
+    """Make a model smaller by storing its weights in fewer bits.
+
+    MODEL is an F16, BF16 or F32 file. TYPE says what most tensors get; the more important ones
+    get more bits, as llama-quantize chooses. With --imatrix the loss is smaller, from four bits
+    a weight down by much. An unknown TYPE lists all.
+    """
+    from lepton_cli.ui.commands.making.quantize import QuantizeRequest, quantize
+    from lepton_cli.ui.reports.written import Writing
+
+    how = Writing(overwrite, dry_run, json)
+    quantize(QuantizeRequest(model, out, type, tensors, file, how))
 
 
 @command("prune", epilog=NO_CONFIG_EPILOG)

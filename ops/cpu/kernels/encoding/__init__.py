@@ -9,11 +9,12 @@ a process that only calls them never imports Numba.
 
 from collections.abc import Callable
 
+from ops.cpu.formats import ENCODE
 from ops.cpu.kernels.encoding import few_bits, floats, grids, kquants, legacy, ternary_grids, uneven
 from ops.cpu.kernels.encoding.rows import for_each_row
 
 ENCODERS: dict[str, Callable[..., None]] = {
-    f"encode_{name}": for_each_row(encode_row)
+    ENCODE + name: for_each_row(encode_row)
     for family in (legacy, kquants, uneven, few_bits, floats, grids, ternary_grids)
     for name, encode_row in family.ENCODERS.items()
 }

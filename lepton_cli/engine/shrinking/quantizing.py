@@ -1,0 +1,249 @@
+"""Writes a model file with its tensors in other formats, as llama-quantize does."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from lepton_cli.engine.files.writing import Output, copied, own_keys
+from lepton_cli.engine.library.paths import kernel_folder
+from lepton_cli.engine.shrinking.choosing import (
+    BLOCK,
+    Chooser,
+    Facts,
+    in_visiting_order,
+    layer_of,
+    needs_importance,
+)
+from lepton_cli.engine.shrinking.importance import Importance
+from lepton_cli.engine.shrinking.presets import Preset
+from lepton_cli.models.keys import Keys
+from ops.compiled.kernel_folder import Compiling
+from ops.encoding.encoder import ENCODED, Encoder, Rows
+from ops.machine import default_threads
+from quant.errors import UsageError
+from quant.format import Format
+from quant.gguf import GGUF, SHARD, Tensor
+from quant.gguf_writer import Header, TensorInfo, number, text
+
+AT_ONCE = 1 << 24
+"""Weights of a tensor that are converted before they are written; a thread holds far fewer."""
+QUANTIZATION_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked for. `dropped`: layers that are left out; `overrides`: keys as stored."""
+
+    preset: Preset
+    importance: Importance | None = None
+    dropped: frozenset[int] = frozenset()
+    overrides: Mapping[str, bytes] = field(default_factory=dict)
+    allow_requantize: bool = False
+    keep_split: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A tensor and the format that it gets. `name` differs from its own behind a dropped layer."""
+
+    name: str
+    source: Tensor
+    format: Format
+
+    @property
+    def info(self) -> TensorInfo:
+        return TensorInfo(self.name, self.format, self.source.shape)
+
+    @property
+    def is_copied(self) -> bool:
+        return self.format.id == self.source.format.id
+
+
+def facts_of(file: GGUF, importance: Importance | None) -> Facts:
+    """What the rules of file types ask of a model."""
+    keys = Keys(file.metadata)
+    heads = keys.at("attention.head_count", 0, 1)
+    key_heads = keys.at("attention.head_count_kv", 0, heads)
+    return Facts(
+        keys.prefix,
+        keys.integer("block_count", 0),
+        heads // key_heads if key_heads else 0,
+        keys.integer("expert_count", 0),
+        importance is not None,
+    )
+
+
+def converted(file: GGUF, request: Request, choose: Chooser) -> list[Converted]:
+    """All tensors that stay, in the order of llama.cpp's files. Raises UsageError."""
+    stays = [each for each in file.tensors.values() if layer_of(each.name) not in request.dropped]
+    chosen = choose(stays)
+    result = []
+    for tensor in in_visiting_order(stays):
+        kind = chosen.get(tensor.name, tensor.format)
+        if tensor.format.dequantize is None:
+            kind = tensor.format
+        _check(file, tensor, kind, request)
+        result.append(Converted(_renamed(tensor.name, request.dropped), tensor, kind))
+    _check_importance(file, result, request)
+    return result
+
+
+def encoder_for(
+    tensors: Sequence[Converted], threads: int, on_compile: Callable[[Compiling], None]
+) -> Encoder:
+    """With the kernels that these tensors need. `threads` 0: all cores. Raises LeptonError."""
+    encoder = Encoder(kernel_folder(), threads or default_threads().count, on_compile)
+    encoder.prepare([each.format for each in tensors if not each.is_copied])
+    return encoder
+
+
+def quantized_outputs(
+    file: GGUF, path: Path, request: Request, tensors: Sequence[Converted], encoder: Encoder | None
+) -> list[Output]:
+    """The file, or with `keep_split` as many as the source has. No encoder: they are not written.
+
+    Raises UsageError if a name is not one of a split file's.
+    """
+    by_name = {each.name: each for each in tensors}
+
+    def data(info: TensorInfo) -> Iterator[bytes | memoryview]:
+        each = by_name[info.name]
+        if each.is_copied:
+            return copied(each.source)
+        assert encoder is not None, "only files that are written are encoded"
+        return _encoded(each, encoder, request.importance)
+
+    pairs = _pairs(file, request)
+    count = len(file.paths) if request.keep_split else 1
+    if count == 1:
+        return [Output(path, Header(pairs, [each.info for each in tensors]), data)]
+    outputs = []
+    for shard in range(count):
+        keys = (pairs if shard == 0 else {}) | {
+            "split.no": number(shard, "<u2"),
+            "split.count": number(count, "<u2"),
+            "split.tensors.count": number(len(tensors), "<i4"),
+        }
+        infos = [each.info for each in tensors if each.source.shard == shard]
+        outputs.append(Output(_shard_path(path, shard, count), Header(keys, infos), data))
+    return outputs
+
+
+def _check(file: GGUF, tensor: Tensor, kind: Format, request: Request) -> None:
+    if kind.id == tensor.format.id:
+        return
+    if kind.name not in ENCODED and kind.name != "F32":
+        raise UsageError(f"nothing writes {kind.name}", f"formats: {', '.join(sorted(ENCODED))}")
+    if tensor.format.block_size > 1 and not request.allow_requantize:
+        message = f"{file.path}: {tensor.name} is {tensor.format.name} already"
+        hint = "quantize the original F16, BF16 or F32 file; --allow-requantize does it at a loss"
+        raise UsageError(message, hint)
+
+
+def _check_importance(file: GGUF, tensors: Sequence[Converted], request: Request) -> None:
+    """Raises UsageError where it is missing, or is another model's."""
+    importance = request.importance
+    for each in tensors:
+        name = each.source.name
+        found = None if importance is None else _importance_of(each.source, importance)
+        wanted = needs_importance(name, each.format, request.preset) and not each.is_copied
+        if found is None and wanted:
+            message = f"{each.format.name} needs an importance matrix: {name} has none"
+            hint = f"lepton imatrix {file.path} TEXT makes one; then give it as --imatrix FILE"
+            raise UsageError(message, hint)
+    if importance and not any(name in file.tensors for name in importance.entries):
+        message = f"{importance.path} knows no tensor of {file.path}"
+        raise UsageError(message, "this importance matrix is of another model: make one of this")
+
+
+def _importance_of(tensor: Tensor, importance: Importance) -> np.ndarray | None:
+    """(experts, columns)"""
+    experts = int(np.prod(tensor.shape[:-2], dtype=np.int64))
+    return importance.of(tensor.name, experts, tensor.shape[-1])
+
+
+def _encoded(
+    each: Converted, encoder: Encoder, importance: Importance | None
+) -> Iterator[memoryview]:
+    """The tensor's new bytes, some rows of one expert at a time."""
+    tensor = each.source
+    columns = tensor.shape[-1]
+    weights = None if importance is None else _importance_of(tensor, importance)
+    experts = 1 if weights is None else len(weights)
+    rows, step = len(tensor.data) // experts, max(1, AT_ONCE // columns)
+    for expert in range(experts):
+        matrix = tensor.data[expert * rows : (expert + 1) * rows]
+        own = None if weights is None else weights[expert]
+        for start in range(0, rows, step):
+            part = Rows(tensor.name, tensor.format, columns, matrix[start : start + step])
+            yield encoder.encode(each.format, part, own).reshape(-1).data
+
+
+def _pairs(file: GGUF, request: Request) -> dict[str, bytes]:
+    """The file's keys; those that are set stand at the end, as llama-quantize has them."""
+    pairs, keys = own_keys(file), Keys(file.metadata)
+    new = {
+        "general.quantization_version": number(QUANTIZATION_VERSION),
+        "general.file_type": number(request.preset.id),
+    }
+    if request.dropped:
+        count = keys.integer("block_count") - len(request.dropped)
+        new[keys.name("block_count")] = number(count)
+    if request.importance:
+        new |= _importance_pairs(request.importance)
+    for key, value in (new | dict(request.overrides)).items():
+        pairs.pop(key, None)
+        pairs[key] = value
+    return pairs
+
+
+def _importance_pairs(importance: Importance) -> dict[str, bytes]:
+    pairs = {"quantize.imatrix.file": text(importance.path)}
+    if importance.dataset:
+        pairs["quantize.imatrix.dataset"] = text(importance.dataset)
+    pairs["quantize.imatrix.entries_count"] = number(len(importance.entries))
+    if importance.chunks > 0:
+        pairs["quantize.imatrix.chunks_count"] = number(importance.chunks)
+    return pairs
+
+
+def _renamed(name: str, dropped: frozenset[int]) -> str:
+    """Layers behind those that are left out move up."""
+    layer = layer_of(name)
+    number_ = layer - sum(each < layer for each in dropped)
+    return BLOCK.sub(f"blk.{number_}.", name, count=1) if layer >= 0 else name
+
+
+def _shard_path(path: Path, shard: int, count: int) -> Path:
+    """OUT may be a prefix, or the name that the first of them is to have."""
+    match = SHARD.fullmatch(path.name)
+    prefix = match["prefix"] if match else path.name.removesuffix(".gguf")
+    return path.with_name(f"{prefix}-{shard + 1:05}-of-{count:05}.gguf")
+
+
+TYPES = {"int": "<u4", "float": "<f4", "bool": "|b1"}
+KEY_VALUE = re.compile(r"(?P<key>[^=]+)=(?P<kind>int|float|bool|str):(?P<value>.*)", re.DOTALL)
+
+
+def override_of(word: str) -> tuple[str, bytes]:
+    """KEY=TYPE:VALUE with a type int, float, bool or str. Raises UsageError."""
+    match = KEY_VALUE.fullmatch(word)
+    hint = "for example: --override-kv llama.context_length=int:8192"
+    if match is None:
+        raise UsageError(f"--override-kv {word}: not KEY=TYPE:VALUE", hint)
+    key, kind, value = match["key"], match["kind"], match["value"]
+    try:
+        match kind:
+            case "str":
+                return key, text(value)
+            case "bool":
+                return key, number({"true": True, "false": False}[value], TYPES[kind])
+            case "int":
+                return key, number(abs(int(value)), TYPES[kind])
+            case _:
+                return key, number(float(value), TYPES[kind])
+    except (ValueError, KeyError, OverflowError) as error:
+        raise UsageError(f"--override-kv {word}: {value!r} is no {kind}", hint) from error
