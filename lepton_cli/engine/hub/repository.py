@@ -185,6 +185,9 @@ def refused(transport: Transport, wanted: HubFiles, error: StatusError) -> Lepto
     if error.code == "RevisionNotFound":
         message = f"{repo} has no revision {wanted.revision}"
         return UsageError(message, f"for the newest: {pull_command(repo)}")
+    if error.code == "EntryNotFound":
+        message = f"{repo} does not hold the file any more that it lists"
+        return LeptonError(message, f"to see what it holds: {listing(repo)}")
     if error.status not in NOTHING_HERE:
         return error
     similar = _similar(transport, repo)

@@ -50,7 +50,7 @@ class StatusError(LeptonError):
     """An answer other than success; the hub names its reason in `code`."""
 
     def __init__(self, url: str, status: int, code: str) -> None:
-        login = f"if it needs a login, set HF_TOKEN to a token from {TOKEN_PAGE}"
+        login = "it needs a login: download it with a browser"  # the token is the hub's alone
         cure = login if status in (401, 403) else "check the address"
         super().__init__(f"{shown_url(url)}: the server answers {status}", cure)
         self.status, self.code = status, code

@@ -152,6 +152,15 @@ def test_what_is_not_there_names_what_is(hub, name, message, hint):
     assert hint in caught.value.hint
 
 
+def test_a_file_that_is_gone_meanwhile_is_told(hub):
+    transport = Transport(Hub(hub.endpoint), print)
+    chosen = plan(transport, wanted(NAME))
+    del hub.files[NAME]["m-Q4_K_M.gguf"]
+    with pytest.raises(LeptonError, match="does not hold the file any more") as caught:
+        pull_from_hub(transport, chosen, print)
+    assert caught.value.hint.endswith(f"lepton pull {NAME} --list")
+
+
 def test_a_gated_file_tells_what_to_do(hub):
     hub.gated[NAME] = "hf_mine"
     with pytest.raises(LeptonError, match="is gated"):
@@ -260,6 +269,15 @@ def test_a_file_of_another_origin_is_not_replaced(web, tmp_path):
         pull_url(web, "x/m.gguf")
     assert caught.value.hint.endswith("lepton models --remove m.gguf")
     assert own.read_bytes() == b"GGUF mine"
+
+
+@pytest.mark.parametrize(("status", "cure"), [(403, "it needs a login"), (404, "the address")])
+def test_a_refusal_of_another_server_is_told_without_what_is_secret(web, status, cure):
+    web.faults["x/m.gguf"] = [Fault(status)]
+    with pytest.raises(LeptonError, match=f"x/m.gguf: the server answers {status}") as caught:
+        pull_url(web, "x/m.gguf?signature=secret")
+    assert cure in caught.value.hint
+    assert "secret" not in caught.value.message + caught.value.hint
 
 
 # --- what fits
