@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from lepton_cli.engine.files.writing import Output, copied, own_keys
 from lepton_cli.engine.library.paths import kernel_folder
 from lepton_cli.engine.shrinking.choosing import (
@@ -146,23 +144,16 @@ def _check(file: GGUF, tensor: Tensor, kind: Format, request: Request) -> None:
 def _check_importance(file: GGUF, tensors: Sequence[Converted], request: Request) -> None:
     """Raises UsageError where it is missing, or is another model's."""
     importance = request.importance
+    if importance is not None:
+        importance.check_model(file.path, file.tensors)
     for each in tensors:
         name = each.source.name
-        found = None if importance is None else _importance_of(each.source, importance)
+        found = None if importance is None else importance.of(each.source)
         wanted = needs_importance(name, each.format, request.preset) and not each.is_copied
         if found is None and wanted:
             message = f"{each.format.name} needs an importance matrix: {name} has none"
             hint = f"lepton imatrix {file.path} TEXT makes one; then give it as --imatrix FILE"
             raise UsageError(message, hint)
-    if importance and not any(name in file.tensors for name in importance.entries):
-        message = f"{importance.path} knows no tensor of {file.path}"
-        raise UsageError(message, "this importance matrix is of another model: make one of this")
-
-
-def _importance_of(tensor: Tensor, importance: Importance) -> np.ndarray | None:
-    """(experts, columns)"""
-    experts = int(np.prod(tensor.shape[:-2], dtype=np.int64))
-    return importance.of(tensor.name, experts, tensor.shape[-1])
 
 
 def _encoded(
@@ -171,7 +162,7 @@ def _encoded(
     """The tensor's new bytes, some rows of one expert at a time."""
     tensor = each.source
     columns = tensor.shape[-1]
-    weights = None if importance is None else _importance_of(tensor, importance)
+    weights = None if importance is None else importance.of(tensor)
     experts = 1 if weights is None else len(weights)
     rows, step = len(tensor.data) // experts, max(1, AT_ONCE // columns)
     for expert in range(experts):
@@ -193,20 +184,10 @@ def _pairs(file: GGUF, request: Request) -> dict[str, bytes]:
         count = keys.integer("block_count") - len(request.dropped)
         new[keys.name("block_count")] = number(count)
     if request.importance:
-        new |= _importance_pairs(request.importance)
+        new |= request.importance.pairs()
     for key, value in (new | dict(request.overrides)).items():
         pairs.pop(key, None)
         pairs[key] = value
-    return pairs
-
-
-def _importance_pairs(importance: Importance) -> dict[str, bytes]:
-    pairs = {"quantize.imatrix.file": text(importance.path)}
-    if importance.dataset:
-        pairs["quantize.imatrix.dataset"] = text(importance.dataset)
-    pairs["quantize.imatrix.entries_count"] = number(len(importance.entries))
-    if importance.chunks > 0:
-        pairs["quantize.imatrix.chunks_count"] = number(importance.chunks)
     return pairs
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from make_gguf import write_model
 
+from lepton_cli.engine.imatrix.matrix import ImportanceMatrix
 from lepton_cli.engine.shrinking.choosing import Wishes, by_preset, needs_importance
 from lepton_cli.engine.shrinking.importance import Importance
 from lepton_cli.engine.shrinking.presets import PRESETS, preset_of
@@ -26,7 +27,7 @@ NOTHING = Wishes()
 
 
 def chosen(file: GGUF, preset: str, wishes: Wishes = NOTHING, weighted: bool = False):
-    importance = Importance("i", {}) if weighted else None
+    importance = Importance("i", ImportanceMatrix({})) if weighted else None
     choose = by_preset(PRESETS[preset], facts_of(file, importance), wishes)
     return {name: kind.name for name, kind in choose([*file.tensors.values()]).items()}
 

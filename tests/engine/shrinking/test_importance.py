@@ -1,83 +1,52 @@
-"""Importance matrices: both kinds of files, and those that are none."""
+"""Importance by tensor: means, sizes, and the keys that tell of it."""
 
-import struct
-
-import gguf
 import numpy as np
 import pytest
 
-from lepton_cli.engine.shrinking.importance import read_importance
-from quant.errors import LeptonError, UsageError
+from lepton_cli.engine.imatrix.files import write_matrix
+from lepton_cli.engine.imatrix.matrix import Entry, ImportanceMatrix
+from lepton_cli.engine.shrinking.importance import Importance
+from quant.errors import UsageError
+from quant.format import FORMATS
+from quant.gguf import Tensor
+from quant.gguf_writer import number, text
 
 
-def write_gguf(path, sums: dict, counts: dict, kind: str = "imatrix"):
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_string("general.type", kind)
-    writer.add_array("imatrix.datasets", ["a.txt", "b.txt"])
-    writer.add_uint32("imatrix.chunk_count", 7)
-    for name, values in sums.items():
-        writer.add_tensor(f"{name}.in_sum2", np.float32(values))
-        writer.add_tensor(f"{name}.counts", np.float32(counts[name]).reshape(-1, 1))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+def tensor(name: str, *shape: int) -> Tensor:
+    return Tensor(name, FORMATS["F32"], shape, np.zeros((1, 4), np.uint8))
 
 
-def named(text: str) -> bytes:
-    return struct.pack("<i", len(text)) + text.encode()
+@pytest.fixture(params=["gguf", "dat"])
+def importance(request, tmp_path) -> Importance:
+    entries = {
+        "w": Entry(np.array([[2.0, 4.0]]), np.array([2.0])),
+        "experts": Entry(np.array([[2.0, 4.0], [0, 0]]), np.array([2.0, 0])),
+    }
+    path = tmp_path / "i"
+    write_matrix(path, ImportanceMatrix(entries, ("a.txt", "b.txt"), 7, 512), request.param)
+    return Importance.read(str(path))
 
 
-def dat(entries: dict[str, tuple[int, list[float]]], tail: bytes) -> bytes:
-    raw = struct.pack("<i", len(entries))
-    for name, (calls, values) in entries.items():
-        raw += named(name) + struct.pack("<2i", calls, len(values))
-        raw += np.float32(values).tobytes()
-    return raw + tail
+def test_importance_is_the_mean_by_expert_and_column(importance):
+    np.testing.assert_array_equal(importance.of(tensor("w", 3, 2)), np.float32([[1, 2]]))
+    found = importance.of(tensor("experts", 2, 3, 2))
+    np.testing.assert_array_equal(found, np.float32([[1, 2], [1, 1]]))
+    assert importance.of(tensor("other", 3, 2)) is None
 
 
-def test_importance_is_the_mean_and_that_of_an_unused_expert_is_even(tmp_path):
-    path = write_gguf(tmp_path / "i.gguf", {"w": [[2, 4], [0, 0]]}, {"w": [2, 0]})
-    found = read_importance(path)
-    np.testing.assert_array_equal(found.of("w", 2, 2), np.float32([[1, 2], [1, 1]]))
-    assert (found.dataset, found.chunks, found.of("other", 1, 2)) == ("a.txt", 7, None)
-
-
-@pytest.mark.parametrize("tail", [b"", struct.pack("<i", 3) + named("text.txt")])
-def test_the_older_kind_is_read_with_and_without_its_last_line(tmp_path, tail):
-    path = tmp_path / "i.dat"
-    path.write_bytes(dat({"a": (4, [4, 8]), "b": (0, [1, 2])}, tail))
-    found = read_importance(path)
-    np.testing.assert_array_equal(found.of("a", 1, 2), np.float32([[1, 2]]))
-    np.testing.assert_array_equal(found.of("b", 1, 2), np.float32([[1, 2]]))
-    assert (found.dataset, found.chunks) == (("text.txt", 3) if tail else ("", 0))
-
-
-def test_a_weight_of_another_size_is_of_another_model(tmp_path):
-    found = read_importance(write_gguf(tmp_path / "i.gguf", {"w": [[1, 2]]}, {"w": [1]}))
+def test_a_tensor_of_another_size_is_of_another_model(importance):
     with pytest.raises(UsageError, match="w has 2 columns, the model 3"):
-        found.of("w", 1, 3)
-    assert found.of("token_embd.weight", 1, 3) is None
+        importance.of(tensor("w", 3, 3))
+    with pytest.raises(UsageError, match="has no tensor of"):
+        importance.check_model("m.gguf", ["other"])
+    importance.check_model("m.gguf", ["other", "w"])
 
 
-@pytest.mark.parametrize("cut", [2, 6, 11, 20])
-def test_a_file_that_is_cut_short_is_refused(tmp_path, cut):
-    path = tmp_path / "i.dat"
-    path.write_bytes(dat({"a": (4, [4, 8])}, b"")[:cut])
-    with pytest.raises(LeptonError, match=r"i\.dat"):
-        read_importance(path)
-
-
-def test_other_files_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="No such file"):
-        read_importance(tmp_path / "missing")
-    (tmp_path / "text").write_text("hello, this is a text")
-    with pytest.raises(UsageError, match="not an importance matrix"):
-        read_importance(tmp_path / "text")
-    path = write_gguf(tmp_path / "m.gguf", {"w": [[1, 2]]}, {"w": [1]}, "model")
-    with pytest.raises(UsageError, match="not an importance matrix"):
-        read_importance(path)
-    path = write_gguf(tmp_path / "n.gguf", {"w": [[1, np.nan]]}, {"w": [1]})
-    with pytest.raises(LeptonError, match="not finite"):
-        read_importance(path)
+def test_the_keys_are_those_of_llama_quantize():
+    matrix = ImportanceMatrix({"w": Entry(np.ones((1, 2)), np.ones(1))}, ("a.txt", "b.txt"), 7)
+    assert Importance("i.gguf", matrix).pairs() == {
+        "quantize.imatrix.file": text("i.gguf"),
+        "quantize.imatrix.dataset": text("a.txt"),
+        "quantize.imatrix.entries_count": number(1),
+        "quantize.imatrix.chunks_count": number(7),
+    }

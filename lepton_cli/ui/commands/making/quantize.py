@@ -7,7 +7,7 @@ from pathlib import Path
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.pruning.prune import numbers_of
 from lepton_cli.engine.shrinking.choosing import Wishes, by_preset, wish_of
-from lepton_cli.engine.shrinking.importance import read_importance
+from lepton_cli.engine.shrinking.importance import Importance
 from lepton_cli.engine.shrinking.presets import format_of, preset_of
 from lepton_cli.engine.shrinking.quantizing import (
     Request,
@@ -43,7 +43,7 @@ def quantize(asked: QuantizeRequest) -> None:
     overrides = dict(override_of(word) for word in asked.file.override_kv or [])
     file = GGUF.open(resolve(asked.model))
     imatrix = asked.tensors.imatrix
-    importance = None if imatrix is None else read_importance(Path(imatrix))
+    importance = None if imatrix is None else Importance.read(imatrix)
     dropped = frozenset[int]()
     if asked.file.prune_layers is not None:
         layers = Keys(file.metadata).integer("block_count")
