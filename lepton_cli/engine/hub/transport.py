@@ -42,7 +42,9 @@ class TemporaryError(LeptonError):
     """A failure that may be over at the next try. `after`: seconds that the server asks to wait."""
 
     def __init__(self, message: str, after: float | None = None, *, reached: bool = True) -> None:
-        super().__init__(message, "run the same command again: it continues where it stopped")
+        again = "run the same command again: it continues where it stopped"
+        network = "check the network (HTTPS_PROXY, if it needs a proxy), then try again"
+        super().__init__(message, again if reached else network)
         self.after, self.reached = after, reached
 
 
@@ -251,7 +253,9 @@ class Retries:
         seconds = float(1 << self._failures - 1) if error.after is None else error.after
         if never or self._failures > MOST_FAILURES or seconds > LONGEST_WAIT:
             asked = f", and asks to wait for {seconds:.0f} s" if seconds > LONGEST_WAIT else ""
-            raise TemporaryError(error.message + asked, error.after) from error
+            raise TemporaryError(
+                error.message + asked, error.after, reached=error.reached
+            ) from error
         self._pause(error.message, seconds)
 
 
@@ -330,9 +334,12 @@ def _unreachable(url: str, error: Exception) -> LeptonError:
         return UsageError(message, "check the address, and HTTPS_PROXY")
     if isinstance(error, http.client.HTTPException | ConnectionResetError | BrokenPipeError):
         return TemporaryError(f"{host} closed the connection")
-    text = str(error)
-    why = text if text.startswith("Tunnel connection failed") else getattr(error, "strerror", None)
-    return TemporaryError(f"cannot connect to {host}: {why or 'no answer'}", reached=False)
+    _, tunnel, answer = str(error).partition("Tunnel connection failed: ")
+    if tunnel:
+        hint = "check HTTPS_PROXY: it is like http://USER:PASSWORD@HOST:PORT"
+        return LeptonError(f"the proxy does not connect to {host}: {answer}", hint)
+    why = getattr(error, "strerror", None) or "no answer"
+    return TemporaryError(f"cannot connect to {host}: {why}", reached=False)
 
 
 def _seconds(text: str | None) -> float | None:

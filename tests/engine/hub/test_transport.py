@@ -114,6 +114,17 @@ def test_a_proxy_is_used_and_its_password_never_shown(hub, environment):
         assert len(proxy.requests) == 1
 
 
+def test_a_proxy_that_refuses_is_told(hub, environment):
+    with serving(FakeHub()) as proxy:  # it knows no CONNECT
+        environment("HTTPS_PROXY", proxy.endpoint.replace("://", "://me:password@"))
+        with pytest.raises(
+            LeptonError, match=r"proxy does not connect to models\.test: 501"
+        ) as told:
+            transport(hub).open("https://models.test/m.gguf")
+        assert "check HTTPS_PROXY" in told.value.hint
+        assert "password" not in told.value.message
+
+
 def test_a_proxy_of_another_kind_is_told(hub, environment):
     environment("ALL_PROXY", "socks5://me:password@127.0.0.1:1")
     with pytest.raises(UsageError, match="the proxy is a socks5 one") as caught:
