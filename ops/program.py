@@ -134,11 +134,14 @@ class Program:
             yield from operation.uses()
 
     def split(self, layer: int) -> tuple["Program", "Program"]:
-        """What comes before a layer's first operator, and the rest; one buffer goes across.
+        """What comes before the first operator of a layer or of those behind it, and the rest.
+
+        One buffer goes across.
 
         Not of a program with an `entangled_layer`.
         """
-        cut = next(n for n, op in enumerate(self.operations) if op.layer == layer)
+        numbers = enumerate(op.layer for op in self.operations)
+        cut = next(n for n, number in numbers if number is not None and number >= layer)
         first, second, crossing = self.operations[:cut], self.operations[cut:], self._crossing(cut)
         before = Program(first, self.given, Output("hidden", crossing), self.sources)
         return before, Program(second, (crossing,), self.output, self.sources)

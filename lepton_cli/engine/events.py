@@ -23,6 +23,7 @@ class Stats:
     context_size: int
     guessed_tokens: int = 0  # draft tokens (see speculation.py)
     accepted_tokens: int = 0  # draft tokens that were accepted
+    checks: int = 0  # passes that ran draft tokens
     reasoning_tokens: int = 0  # generated tokens that belong to the reasoning
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from lepton_cli.engine.loading.adapters import LiveAdapters
 from lepton_cli.engine.loading.backends import Backend, GpuUse
 from lepton_cli.engine.loading.model_file import ModelFile
 from lepton_cli.engine.loading.placement import GpuLayers
-from lepton_cli.engine.loading.plan import LoadOptions, Plan
+from lepton_cli.engine.loading.plan import LoadOptions, Plan, SpecType
 from lepton_cli.engine.loading.prepare import prepare
 from lepton_cli.engine.prefixes.recall import Prefixes, key_of, prefix_folder
 from lepton_cli.engine.sampling.sampler import Mask, Sampler, Sampling
@@ -96,10 +96,8 @@ class Model(ModelFile):
         self._positions = Window(self._passes, plan.context)
         parts = prepared, self._passes, options, file.metadata
         self._embeddings = open_embeddings(*parts, lambda: self.tokenizer, self._batch_limit)
-        self._guessers = Guessers(
-            NextTokens(head, limits.tokens) if head else None,
-            has_lookup=options.may_guess_by("ngram-simple"),
-        )
+        kinds = [kind for kind in get_args(SpecType) if options.may_guess_by(kind)]
+        self.guessers = Guessers(NextTokens(head, limits.tokens) if head else None, kinds)
         runners = self._runner, head, self._embeddings.embedder if self._embeddings else None
         self.adapters = LiveAdapters(prepared.adapters, runners, self._forget)
         self.draft: Model | None = None
@@ -192,8 +190,8 @@ class Model(ModelFile):
             inputs = answer, prompt, self._positions, masks, generation
             events = diffusion_events(*inputs, dropped=dropped, interrupt=interrupt)
         else:
-            speculation = self._guessers.speculation(generation.draft_max, generation.draft_p_min)
-            self._positions.follower = self._guessers.head if speculation else None
+            speculation = self.guessers.speculation(generation.draft_max, generation.draft_p_min)
+            self._positions.follower = self.guessers.follower if speculation else None
             parting = self._prefixes.recall(self._positions, prompt) if self._prefixes else 0
             turns = turns_of(prompt, self.tokenizer) if self._passes.pool.layout.slots else []
             events = answer_events(
@@ -382,33 +380,34 @@ class Model(ModelFile):
             elif isinstance(event, Done) and event.unmet:
                 raise event.unmet
 
-    def guess_with(self, draft: "Model") -> None:
-        """Uses a draft model for speculative decoding; it is closed with this one.
+    def guess_with(self, draft: "Model | None") -> None:
+        """Uses a draft model for speculative decoding, in place of one that was there, or none.
 
-        Raises UsageError.
+        It is closed with this one. Raises UsageError for a pair, or a model, that cannot do that.
         """
-        for each in (self, draft):
+        for each in (self, draft) if draft else (self,):
             each._passes.check_causal()
             if each.has_encoder:
                 message = f"{each.path} has an encoder: it neither drafts nor takes drafts"
                 raise UsageError(message, "leave out -md")
-        if draft.tokenizer.texts != self.tokenizer.texts:
+        if draft is not None and draft.tokenizer.texts != self.tokenizer.texts:
             message = f"{draft.path} has a different vocabulary than {self.path}"
             raise UsageError(message, "a draft model must be of the same family")
-        self.draft = draft
-        self._guessers.draft = draft.window
+        if self.draft is not None:
+            self.draft.close()
+        self.draft, self.guessers.draft = draft, draft.window if draft else None
 
     def _forget(self) -> None:
         """What was read depends on the adapters' scales."""
         self._passes.scales += 1
         self._positions.clear()
-        self._guessers.forget()
+        self.guessers.forget()
 
     def close(self) -> None:
         """Frees memory and threads; the model cannot be used afterwards."""
         if self.draft is not None:
             self.draft.close()
-        self._guessers.close()
+        self.guessers.close()
         if self._embeddings is not None:
             self._embeddings.embedder.close()
         self._positions.clear()

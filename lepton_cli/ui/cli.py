@@ -20,7 +20,7 @@ COMMANDS = {  # in the order of --help; the module of `declarations` that declar
         ("vectors", "embed rerank similar"),
         ("prompts", "tokenize template"),
         ("library", "inspect verify diff plan models pull"),
-        ("measuring", "bench perplexity compare imatrix"),
+        ("measuring", "bench perplexity compare imatrix draft"),
         ("making", "quantize prune split merge merge-lora convert"),
         ("machine", "cache"),
         ("sessions", "sessions"),
@@ -33,7 +33,8 @@ WITHOUT_CONFIG = (
     *("cache", "convert", "diff", "doctor", "inspect", "merge", "merge-lora", "models", "prune"),
     *("pull", "quantize", "sessions", "split", "verify", "warmup"),
 )
-MODEL_ALONE = ("bench", "plan", "perplexity", "compare", "imatrix")  # nothing else changes them
+# results that no other setting changes
+MODEL_ALONE = ("bench", "plan", "perplexity", "compare", "imatrix", "draft")
 
 
 class Commands(Mapping[str, Any]):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Literal, get_args
 
 from lepton_cli.engine import model as engine
@@ -21,12 +22,14 @@ from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
+from quant.gguf import GGUF
 
 SHORT = 1.0  # seconds that nobody asks about
 KEEPING = (
     "packed weights are being kept on disk, so that later starts are faster; "
     "Ctrl-C: not now, --weight-cache 0: never"
 )
+REMEMBERED = "auto"  # a draft: what `lepton draft` found best for the model
 OTHER_NGRAMS = ("ngram-cache", "ngram-map-k", "ngram-map-k4v", "ngram-mod")
 
 
@@ -37,6 +40,8 @@ def open_model(
     adapters: Sequence[AdapterFile] = (),
 ) -> Model:
     """Opens the model, with `adapters` if the options name none; notes go to stderr."""
+    if options.model_draft == REMEMBERED:
+        options = _with_remembered(path, options)
     wanted = load_options(options, talk)
     wanted = replace(wanted, adapters=wanted.adapters or tuple(adapters))
     on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
@@ -47,6 +52,27 @@ def open_model(
         model.audit(Path(options.audit))
     _tell(model, options)
     return model
+
+
+def _with_remembered(path: Path, options: ModelOptions) -> ModelOptions:
+    """With the draft that is remembered for a model, or none if it cannot be used any more.
+
+    Raises UsageError if none was measured.
+    """
+    from lepton_cli.engine.drafting.remembered import fault_of, remembered  # for start-up time
+
+    pair = remembered(GGUF.open(path))
+    if pair is None:
+        hint = f"measure some on a text: lepton draft {quote(str(path))} text.txt"
+        raise UsageError(f"-md auto: no draft is remembered for {path}", hint)
+    fault = fault_of(pair)
+    if fault is not None:
+        note(f"-md auto: {fault}: no draft model is used")
+        return replace(options, model_draft=None)
+    if options.verbose:
+        note(f"-md auto: {pair.draft or pair.kind}, measured {pair.speedup:.2f} times as fast")
+    kind = pair.kind if options.spec_type == "auto" else options.spec_type
+    return replace(options, model_draft=pair.draft, spec_type=kind)
 
 
 @contextmanager

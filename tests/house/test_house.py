@@ -57,7 +57,7 @@ ROOMS = {  # of each package, the lower ones first: none imports from one that s
         *("events", "library", "text", "sampling", "constraints", "loading", "hub", "files"),
         "converting",
         *("decoding", "embedding", "prefixes", "model", "chat", "jobs", "vectors"),
-        *("loss", "imatrix", "measure", "pruning", "shrinking"),
+        *("loss", "imatrix", "measure", "pruning", "shrinking", "drafting"),
     ),
     "lepton_cli.ui": (
         *("terminal", "arguments", "reports", "open_model", "repl", "commands"),

@@ -96,6 +96,7 @@ def answer_events(
         context_size=window.size,
         guessed_tokens=speculation.guessed if speculation else 0,
         accepted_tokens=speculation.accepted if speculation else 0,
+        checks=speculation.checks if speculation else 0,
     )
     yield answer.done(stats)
 

@@ -5,7 +5,7 @@ the next one are already there; after the first difference the remaining guesses
 answer is exactly the same with and without speculation, greedy or not; only passes are saved.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from lepton_cli.engine.decoding.next_token import NextTokens
 from lepton_cli.engine.decoding.window import Window
+from lepton_cli.engine.loading.plan import SpecType
 
 NGRAM = 3  # tokens that must occur earlier; shorter n-grams predict too little
 MAX_PAUSE = 64  # passes without guesses after all guesses failed
@@ -177,7 +178,7 @@ class Speculation:
     """Asks sources of guesses in turn until one has some, and counts what became of them."""
 
     def __init__(self, sources: Sequence[Source]) -> None:
-        self.guessed = self.accepted = 0
+        self.guessed = self.accepted = self.checks = 0
         self._sources, self._asked = sources, list[Source]()
 
     def guess(self, ids: Sequence[int], room: int) -> list[int]:
@@ -194,6 +195,7 @@ class Speculation:
         """After the pass that ran the guesses; `seconds`: of both."""
         self.guessed += guessed
         self.accepted += accepted
+        self.checks += guessed > 0
         *others, last = self._asked
         last.pace.update(guessed, accepted, seconds)
         for source in others:
@@ -206,27 +208,43 @@ class Guessers:
     What was measured in earlier answers counts on.
     """
 
-    def __init__(self, head: NextTokens | None, *, has_lookup: bool) -> None:
+    def __init__(self, head: NextTokens | None, kinds: Collection[SpecType]) -> None:
+        """`kinds`: those that are asked, if they are there."""
         self.head = head
         self.draft: Window | None = None
-        self._has_lookup, self._pace = has_lookup, MeasuredPace()
+        self._kinds, self._pace = kinds, MeasuredPace()
+
+    def choose(self, kinds: Collection[SpecType]) -> None:
+        """Asks these from now on, at the pace of guessers that nothing is known of."""
+        self._kinds, self._pace = kinds, MeasuredPace()
+
+    @property
+    def follower(self) -> NextTokens | None:
+        """The head if it is asked: it needs the model's rows of every pass."""
+        return self.head if "draft-mtp" in self._kinds and not self._drafts else None
+
+    @property
+    def _drafts(self) -> bool:
+        return self.draft is not None and "draft-simple" in self._kinds
 
     def speculation(self, most: int, min_probability: float) -> Speculation | None:
         """For one answer: `most` guesses a pass. A model stops guessing below the probability."""
         sources = list[Source]()
-        if self._has_lookup:
+        if "ngram-simple" in self._kinds:
             sources.append(Source(PromptLookup(), DoublingPace(most)))
         self._pace.most = most
-        if self.draft is not None:
+        if self.draft is not None and self._drafts:
             sources.append(Source(DraftModel(self.draft, min_probability), self._pace))
-        elif self.head is not None:
-            sources.append(Source(OwnHead(self.head, min_probability), self._pace))
+        elif self.follower is not None:
+            sources.append(Source(OwnHead(self.follower, min_probability), self._pace))
         return Speculation(sources) if sources and most > 0 else None
 
     def forget(self) -> None:
-        """Drops what the head has read of the model's rows."""
+        """Drops what the head and the draft model have read."""
         if self.head is not None:
             self.head.clear()
+        if self.draft is not None:
+            self.draft.clear()
 
     def close(self) -> None:
         if self.head is not None:

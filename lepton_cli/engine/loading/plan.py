@@ -64,6 +64,7 @@ class LoadOptions:
     spec_types: tuple[SpecType, ...] | Literal["auto"] = ("ngram-simple", "draft-simple")
     """For speculative decoding; auto: also the model's own head if it has one that fits."""
     adapters: tuple[AdapterFile, ...] = ()
+    without: frozenset[int] = frozenset()  # layers that are left out
     logits: int = 0  # bytes of logits a pass may give, if LOGIT_ROWS rows take fewer
     observed: Literal["blocks", "all"] | None = None
     """Add up the squares of what enters products, of the blocks or also of the output, instead of

@@ -186,6 +186,8 @@ def recorded(
         kind = file.metadata.string("general.architecture")
         message = f"{file.path} is an encoder ({kind}): it makes embeddings of texts, no answers"
         raise UsageError(message, f"use lepton embed {shlex.quote(str(file.path))} TEXT")
+    if options.without:
+        program = program.without(options.without)
     if options.observed is not None:
         if program.encoder is not None:
             message = f"{file.path} has an encoder: what enters its products is not collected"

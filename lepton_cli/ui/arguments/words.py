@@ -18,10 +18,11 @@ from quant.errors import UsageError
 
 BUILTIN = "builtin"
 EXAMPLES = {"run": "hello", "tokenize": "hello", "template": "hello", "batch": "rows.txt"}
-EXAMPLES |= {"perplexity": "text.txt", "imatrix": "text.txt"}
+EXAMPLES |= {"perplexity": "text.txt", "imatrix": "text.txt", "draft": "text.txt"}
 READERS = {"embed": "an embedding model", "similar": "an embedding model", "rerank": "a reranker"}
 """Commands whose models do not chat: the built-in one is no example for them."""
-READS_FILE = ("batch", "perplexity", "imatrix")  # commands whose text is the name of a file
+READS_FILE = ("batch", "perplexity", "imatrix", "draft")
+"""Commands whose text is the name of a file."""
 
 
 def model_and_text(

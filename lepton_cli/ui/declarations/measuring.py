@@ -1,10 +1,13 @@
-"""The commands that measure models: bench, perplexity, compare, imatrix."""
+"""The commands that measure models: bench, perplexity, compare, imatrix, draft."""
 
 import typer
 
 from lepton_cli.ui.arguments.options.bench import BenchOptions
 from lepton_cli.ui.arguments.options.measuring import (
     ComparisonArguments,
+    DraftingOptions,
+    DraftOutputOptions,
+    DraftTextOptions,
     ImatrixOptions,
     PerplexityModelOptions,
     PerplexityOutputOptions,
@@ -101,3 +104,27 @@ def imatrix(
     else:
         name, file = model_and_text(context, words, model.model)
         collect_importance(ImatrixRequest(name, file, model, text, matrix))
+
+
+@command("draft", epilog=NO_CONFIG_EPILOG)
+def draft(
+    context: typer.Context,
+    words: TextFileArguments,
+    model: PerplexityModelOptions,
+    text: DraftTextOptions,
+    what: DraftingOptions,
+    output: DraftOutputOptions,
+) -> None:
+    """Measure which draft makes a model answer fastest on a text; -md auto then uses it.
+
+    Prompts are cut from the text and answered without and with guesses, in turns. Tried are
+    lookup in earlier text, the model's own next-token head, smaller models of the same
+    vocabulary on this disk, and the model itself without its least influential layers.
+    """
+    from lepton_cli.ui.commands.measuring.draft import DraftRequest, show_draft, show_pairs
+
+    if output.list:
+        show_pairs(json=output.json)
+        return
+    name, file = model_and_text(context, words, model.model)
+    show_draft(DraftRequest(name, file, model, text, what, output))

@@ -275,7 +275,7 @@ def test_guesses_change_nothing(path, model, monkeypatch):
     ids = np.random.default_rng(4).integers(3, 200, 90).tolist()
     *_, done = model.stream(ids, GREEDY)
     oracle = Speculation([Source(Oracle([*ids, *done.token_ids]), DoublingPace(6))])
-    monkeypatch.setattr(model._guessers, "speculation", lambda most, least: oracle)
+    monkeypatch.setattr(model.guessers, "speculation", lambda most, least: oracle)
     checkpoints = model.window.checkpoints
     *_, again = model.stream(ids, GREEDY)
     assert again.token_ids == done.token_ids

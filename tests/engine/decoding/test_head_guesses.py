@@ -7,6 +7,8 @@ from head_model import with_head
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.next_token import NextTokens
 from lepton_cli.engine.decoding.speculation import FIRST_MEASURED, TRIAL_PASSES
+from lepton_cli.engine.loading import prepare
+from lepton_cli.engine.loading.parts import Parts
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.model import Model, open_model
 from lepton_cli.engine.sampling.sampler import Sampling
@@ -65,7 +67,7 @@ def test_right_guesses_are_accepted_and_save_passes(right):
 
 def expected(model: Model, ids: list[int], most: int) -> list[int]:
     """The guesses of the head after it has run the whole text at once."""
-    head = NextTokens(model._guessers.head._head, CHUNK)
+    head = NextTokens(model.guessers.head._head, CHUNK)
     numbers = np.arange(len(ids) - 1, dtype=np.int32)
     rows = []
     state = SequenceState(model._passes.pool)
@@ -132,7 +134,7 @@ def test_what_stops_after_a_guess_goes_on_from_the_models_logits(path, monkeypat
 def test_a_guess_may_be_asked_for_again(path):
     with opened(path) as model:
         answer(model)
-        head, ids = model._guessers.head, [*model.window.ids, 7]
+        head, ids = model.guessers.head, [*model.window.ids, 7]
         assert len(head.guess(ids, 3, 0.0)) == len(head.guess(ids, 3, 0.0)) == 3
 
 
@@ -170,8 +172,8 @@ def test_a_window_that_was_filled_from_elsewhere(path, tmp_path, monkeypatch):
 def test_the_head_is_used_by_default_only_where_it_is_found(path, tmp_path):
     headless = with_head(tmp_path / "m.gguf", eh_proj=None)
     with opened(path, "auto") as model, opened(headless, "auto") as other:
-        assert model._guessers.head is not None
-        assert other._guessers.head is None and not other.notes
+        assert model.guessers.head is not None
+        assert other.guessers.head is None and not other.notes
 
 
 def test_a_head_that_is_asked_for_and_missing_is_an_error(tmp_path):
@@ -187,18 +189,16 @@ def test_a_broken_head_does_not_keep_the_model_from_running(tmp_path):
 
 
 def test_a_head_that_does_not_fit_into_memory_is_left_out(path, monkeypatch):
-    from lepton_cli.engine.loading import prepare
-
     real = prepare.plan_rest
 
     def tight(*arguments):
-        if arguments[-1] is not None and len(arguments) == 8:
+        if isinstance(arguments[-1], Parts):
             raise OutOfMemoryError("too much", "less")
         return real(*arguments)
 
     monkeypatch.setattr(prepare, "plan_rest", tight)
     with opened(path, "auto") as model:
-        assert model._guessers.head is None
+        assert model.guessers.head is None
         assert "its next-token head does not fit into memory" in model.notes
     with pytest.raises(OutOfMemoryError):
         opened(path)

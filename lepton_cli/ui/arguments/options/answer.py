@@ -10,6 +10,26 @@ Overflow = Literal["error", "drop-old", "middle", "shift"]
 _answer = section("Answer")
 _form = section("Form of the answer (reasoning is free; exit code 6 if it is cut short)")
 
+DraftMaxFlag = Annotated[
+    int,
+    _answer(
+        *("--draft-max", "--draft", "--draft-n", "--spec-draft-n-max"),
+        metavar="N",
+        min=0,
+        help="Speculative decoding: guess up to N tokens ahead; 0: off. It only changes speed.",
+    ),
+]
+DraftPMinFlag = Annotated[
+    float,
+    _answer(
+        *("--draft-p-min", "--spec-draft-p-min"),
+        metavar="P",
+        min=0,
+        max=1,
+        help="A draft model or next-token head stops guessing below this probability.",
+    ),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerOptions:
@@ -51,25 +71,8 @@ class AnswerOptions:
         str,
         _answer("--reasoning-budget-message", metavar="TEXT", help="Ends a reasoning that is cut."),
     ] = ""
-    draft_max: Annotated[
-        int,
-        _answer(
-            *("--draft-max", "--draft", "--draft-n", "--spec-draft-n-max"),
-            metavar="N",
-            min=0,
-            help="Speculative decoding: guess up to N tokens ahead; 0: off. It only changes speed.",
-        ),
-    ] = 15
-    draft_p_min: Annotated[
-        float,
-        _answer(
-            *("--draft-p-min", "--spec-draft-p-min"),
-            metavar="P",
-            min=0,
-            max=1,
-            help="A draft model or next-token head stops guessing below this probability.",
-        ),
-    ] = 0.75
+    draft_max: DraftMaxFlag = 15
+    draft_p_min: DraftPMinFlag = 0.75
     json_schema: Annotated[
         str | None,
         _form(

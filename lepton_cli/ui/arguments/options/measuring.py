@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from lepton_cli.ui.arguments.completing import complete_model
+from lepton_cli.ui.arguments.options.answer import DraftMaxFlag, DraftPMinFlag
 from lepton_cli.ui.arguments.options.groups import section
 from lepton_cli.ui.arguments.options.model import (
     BackendFlag,
@@ -22,6 +23,7 @@ from lepton_cli.ui.arguments.options.prompt import MODEL_HELP, ONE_WORD, Positio
 _model = section("Model")
 _text = section("Text")
 _output = section("Output")
+_drafting = section("Drafting")
 
 FileFlag = Annotated[
     str | None,
@@ -170,3 +172,79 @@ class ImatrixOptions:
     show_statistics: Annotated[
         bool, _output("--show-statistics", help="Show what the matrix of --in-file says instead.")
     ] = False
+
+
+@dataclass(frozen=True, slots=True)
+class DraftTextOptions:
+    """The text that prompts are cut from."""
+
+    file: FileFlag = None
+    ctx_size: Annotated[
+        int,
+        _text(
+            "--ctx-size",
+            "-c",
+            metavar="N",
+            min=0,
+            help="Tokens in a window of the text, whose first half is a prompt; 0: as trained.",
+        ),
+    ] = 512
+    chunks: Annotated[
+        int,
+        _text("--chunks", metavar="N", min=-1, help="Use only the first N windows; -1: all."),
+    ] = 4
+
+
+@dataclass(frozen=True, slots=True)
+class DraftingOptions:
+    """What is tried, and how it is measured."""
+
+    candidates: Annotated[
+        list[str] | None,
+        _drafting(
+            "--candidates",
+            metavar="NAME,...",
+            help="Try only these: models, ngram-simple, draft-mtp, pruned. [default: all]",
+        ),
+    ] = None
+    predict: Annotated[
+        int,
+        _drafting(
+            *("--predict", "-n", "--n-predict"),
+            metavar="N",
+            min=2,
+            help="Generate at most N tokens for each prompt.",
+        ),
+    ] = 64
+    rounds: Annotated[
+        int,
+        _drafting(
+            "--rounds", metavar="N", min=2, help="Answer all prompts N times, with and without."
+        ),
+    ] = 3
+    draft_max: DraftMaxFlag = 15
+    draft_p_min: DraftPMinFlag = 0.75
+    temp: Annotated[
+        float,
+        _drafting(
+            *("--temp", "--temperature"),
+            metavar="T",
+            min=0,
+            help="Draw tokens at this temperature, with the model's other settings of sampling; "
+            "0: the most likely ones.",
+        ),
+    ] = 0.0
+    seed: Annotated[
+        int, _drafting("--seed", "-s", metavar="N", min=0, help="Of tokens that are drawn.")
+    ] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DraftOutputOptions:
+    """What is done instead, and what is printed."""
+
+    list: Annotated[bool, _output("--list", help="Print the drafts that are remembered.")] = False
+    forget: Annotated[
+        bool, _output("--forget", help="Forget the draft that is remembered for MODEL.")
+    ] = False
+    json: Annotated[bool, _output("--json", help="Print one JSON object.")] = False

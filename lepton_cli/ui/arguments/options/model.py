@@ -102,7 +102,8 @@ class ModelOptions:
         _model(
             *("--model-draft", "-md", "--spec-draft-model"),
             metavar="MODEL",
-            help="A small model of the same family, for speculative decoding.",
+            help="A small model of the same family, for speculative decoding; auto: "
+            "what `lepton draft` found best.",
             autocompletion=complete_model,
         ),
     ] = None
