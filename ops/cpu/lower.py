@@ -60,8 +60,7 @@ def scratch_bytes(op: Operation, limits: Limits, layout: StateLayout) -> int:
             *BF16_TERMS,
         }:
             # not every rung needs it for each of them; only the compiling process knows
-            most = limits.rows(op.y) + TILE_LIMIT  # the last tile may end behind the last row
-            return max(UNPACKED_BYTES + TOTAL_BYTES * most, MATRIX_SCRATCH_BYTES)
+            return product_scratch(limits.rows(op.y))
         case NormRopeStore():
             return 4 * op.heads.head_width
         case Attention():
@@ -73,6 +72,11 @@ def scratch_bytes(op: Operation, limits: Limits, layout: StateLayout) -> int:
         case Route():
             return 4 * (2 * op.routing.total + op.routing.groups)
     return 0
+
+
+def product_scratch(rows: int) -> int:
+    """A thread's scratch for a product with so many rows; its last tile may end behind them."""
+    return max(UNPACKED_BYTES + TOTAL_BYTES * (rows + TILE_LIMIT), MATRIX_SCRATCH_BYTES)
 
 
 def queries_at_once(heads: Heads, layout: StateLayout) -> int:

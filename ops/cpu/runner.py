@@ -257,7 +257,10 @@ class CpuRunner:
 
 
 def _fill_ends(fields: NDArray[np.int64], ends: NDArray[np.int32]) -> object:
-    """Only attention that sees whole runs reads them."""
+    """The field of where each token's run ends; gives the array that it points to.
+
+    Only attention that sees whole runs reads it.
+    """
     fields[record.ENDS] = ends.ctypes.data
     return ends
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ops.cpu import layout
 from ops.cpu.formats import TWO_SHAPES, UNPACKED
+from ops.cpu.lower import product_scratch
 from ops.cpu.objects import ObjectStore
 from ops.cpu.records import Record
 from quant.format import FORMATS, row_bytes
@@ -63,14 +64,24 @@ class _Product:
     def __init__(self, kind: str) -> None:
         panel = layout.PANEL_ROWS * row_bytes(FORMATS[kind], COLUMNS)
         x_row = COLUMNS // layout.ACTIVATION_BLOCK * layout.ACTIVATION_BYTES
-        totals = layout.UNPACKED_BYTES + layout.TOTAL_BYTES * (TOKENS + layout.TILE_LIMIT)
-        scratch = max(totals, layout.MATRIX_SCRATCH_BYTES)
-        sizes = ROWS // layout.PANEL_ROWS * panel, TOKENS * x_row, 4 * TOKENS * ROWS, scratch
+        scratch_bytes = product_scratch(TOKENS)
+        sizes = ROWS // layout.PANEL_ROWS * panel, TOKENS * x_row, 4 * TOKENS * ROWS, scratch_bytes
         self._arrays = [np.full(size + layout.LINE, HARMLESS, np.uint8) for size in sizes]
-        w, x, y, scratch_at = (-(-a.ctypes.data // layout.LINE) * layout.LINE for a in self._arrays)
-        matrices = (w, 0, 0, 0, 0, 0, sizes[0], panel, COLUMNS, ROWS)
-        rows = (x, x_row, y, 0, layout.TOKENS, 1)
-        self._record = Record([*matrices, *rows, scratch_at, scratch])
+        w, x, y, scratch = (-(-a.ctypes.data // layout.LINE) * layout.LINE for a in self._arrays)
+        operands = {
+            layout.WEIGHT: w,
+            layout.PANEL_BYTES: panel,
+            layout.COLUMNS: COLUMNS,
+            layout.WEIGHT_ROWS: ROWS,
+            layout.X: x,
+            layout.X_ROW_BYTES: x_row,
+            layout.Y: y,
+            layout.COUNT_FIELD: layout.TOKENS,
+            layout.COUNT_MULTIPLE: 1,
+            layout.SCRATCH: scratch,
+            layout.SCRATCH_BYTES: scratch_bytes,
+        }
+        self._record = Record([operands.get(n, 0) for n in range(max(operands) + 1)])
         self._step = np.full(layout.STEP_FIELDS, TOKENS, np.int64)
 
     def run(self, address: int) -> Callable[[], None]:
