@@ -1,6 +1,6 @@
 """The file types that llama-quantize knows by name, and the format that most tensors get."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -70,8 +70,7 @@ def preset_of(word: str) -> Preset:
     by_number = {str(preset.id): preset for preset in _TABLE}
     found = PRESETS.get(ALIASES.get(name, name)) or by_number.get(word)
     if found is None:
-        near = did_you_mean(name, [*PRESETS, *ALIASES])
-        raise UsageError(f"there is no type {word}", near or f"types: {', '.join(PRESETS)}")
+        raise UsageError(f"there is no type {word}", _hint(name, [*PRESETS, *ALIASES], "types"))
     return found
 
 
@@ -80,7 +79,16 @@ def format_of(word: str, option: str) -> Format:
     names = [kind.name for kind in FORMATS.values() if kind.dequantize]
     name = word.upper()
     if name not in names:
-        near = did_you_mean(name, names)
         message = f"{option}: there is no format {word}"
-        raise UsageError(message, near or f"formats: {', '.join(names)}")
+        raise UsageError(message, _hint(name, names, "formats"))
     return FORMATS[name]
+
+
+def _hint(word: str, names: Sequence[str], what: str) -> str:
+    """The names like the word (also without its separators), or all."""
+    whole = [name for name in names if _letters(name) == _letters(word)]
+    return did_you_mean(whole[0] if whole else word, names) or f"{what}: {', '.join(names)}"
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name))

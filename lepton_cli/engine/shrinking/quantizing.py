@@ -89,11 +89,21 @@ def converted(file: GGUF, request: Request, choose: Chooser) -> list[Converted]:
     return result
 
 
+def bits_per_weight(tensors: Sequence[Converted]) -> float:
+    """Of all tensors together."""
+    weights = sum(each.source.size for each in tensors)
+    return 8 * sum(each.info.bytes for each in tensors) / max(1, weights)
+
+
 def encoder_for(
     tensors: Sequence[Converted], threads: int, on_compile: Callable[[Compiling], None]
 ) -> Encoder:
-    """With the kernels that these tensors need. `threads` 0: all cores. Raises LeptonError."""
-    encoder = Encoder(kernel_folder(), threads or default_threads().count, on_compile)
+    """With the kernels that these tensors need; `threads` below 1: of all cores.
+
+    Raises LeptonError.
+    """
+    count = threads if threads > 0 else default_threads().count
+    encoder = Encoder(kernel_folder(), count, on_compile)
     encoder.prepare([each.format for each in tensors if not each.is_copied])
     return encoder
 

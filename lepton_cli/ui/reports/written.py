@@ -1,9 +1,10 @@
 """What a command that writes model files says of them, before or after."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from lepton_cli.engine.files.writing import Output, check_outputs, write_outputs
 from lepton_cli.engine.library.json_values import Plain
@@ -13,6 +14,7 @@ from lepton_cli.ui.reports.progress import ByteProgress
 from lepton_cli.ui.terminal.output import emit, emit_json
 
 SCHEMA = "lepton.written.v1"
+NOTHING: Mapping[str, Plain] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,16 @@ class Writing:
     json: bool = False
 
 
-def write_and_tell(outputs: Sequence[Output], sources: Sequence[Path], how: Writing) -> None:
-    """Writes the files with progress on stderr, and lists them. Raises LeptonError."""
+def write_and_tell(
+    outputs: Sequence[Output],
+    sources: Sequence[Path],
+    how: Writing,
+    more: Mapping[str, Plain] = NOTHING,
+) -> None:
+    """Writes the files with progress on stderr, and lists them. Raises LeptonError.
+
+    `more`: what JSON tells besides.
+    """
     check_outputs(outputs, sources, overwrite=how.overwrite)
     if not how.dry_run:
         with ByteProgress(f"writing {outputs[0].path.name}") as progress:
@@ -44,7 +54,7 @@ def write_and_tell(outputs: Sequence[Output], sources: Sequence[Path], how: Writ
             "written": not how.dry_run,
             "files": files,
         }
-        emit_json(sys.stdout, {"schema": SCHEMA, **done})
+        emit_json(sys.stdout, {"schema": SCHEMA, **done, **more})
     else:
         emit(sys.stdout, columns([_row(output) for output in outputs], right=(1, 2)))
 

@@ -1,16 +1,21 @@
 """`lepton quantize`: a model with its tensors in other formats."""
 
+import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.pruning.prune import numbers_of
 from lepton_cli.engine.shrinking.choosing import Wishes, by_preset, wish_of
 from lepton_cli.engine.shrinking.importance import Importance
-from lepton_cli.engine.shrinking.presets import format_of, preset_of
+from lepton_cli.engine.shrinking.presets import Preset, format_of, preset_of
 from lepton_cli.engine.shrinking.quantizing import (
+    Converted,
     Request,
+    bits_per_weight,
     converted,
     encoder_for,
     facts_of,
@@ -20,7 +25,9 @@ from lepton_cli.engine.shrinking.quantizing import (
 from lepton_cli.models.keys import Keys
 from lepton_cli.ui.arguments.options.shrinking import QuantizedModelOptions, TensorTypeOptions
 from lepton_cli.ui.reports.compile_notes import CompileNotes
+from lepton_cli.ui.reports.numbers import columns, size
 from lepton_cli.ui.reports.written import Writing, write_and_tell
+from lepton_cli.ui.terminal.output import emit
 from quant.gguf import GGUF
 
 
@@ -38,31 +45,67 @@ class QuantizeRequest:
 
 def quantize(asked: QuantizeRequest) -> None:
     """Raises LeptonError."""
-    preset = preset_of(asked.type)
-    wishes = _wishes(asked.tensors)
-    overrides = dict(override_of(word) for word in asked.file.override_kv or [])
+    preset, wishes = preset_of(asked.type), _wishes(asked.tensors)
     file = GGUF.open(resolve(asked.model))
-    imatrix = asked.tensors.imatrix
-    importance = None if imatrix is None else Importance.read(imatrix)
+    request = _request(file, preset, asked)
+    choose = by_preset(preset, facts_of(file, request.importance), wishes)
+    tensors = converted(file, request, choose)
+    imatrix = [Path(asked.tensors.imatrix)] if asked.tensors.imatrix else []
+    with ExitStack() as stack:
+        encoder, more = None, dict[str, Plain]()
+        if asked.how.dry_run:
+            more = {"bits_per_weight": bits_per_weight(tensors), "tensors": _records(tensors)}
+        else:
+            notes = CompileNotes(verbose=asked.file.verbose)
+            encoder = stack.enter_context(encoder_for(tensors, asked.file.threads, notes))
+        outputs = quantized_outputs(file, asked.out, request, tensors, encoder)
+        if more and not asked.how.json:
+            emit(sys.stdout, _table(tensors))
+        write_and_tell(outputs, [*file.paths, *imatrix], asked.how, more)
+
+
+def _request(file: GGUF, preset: Preset, asked: QuantizeRequest) -> Request:
+    imatrix, words = asked.tensors.imatrix, asked.file.override_kv or []
     dropped = frozenset[int]()
     if asked.file.prune_layers is not None:
         layers = Keys(file.metadata).integer("block_count")
         dropped = numbers_of(asked.file.prune_layers, layers)
-    request = Request(
-        *(preset, importance, dropped, overrides),
-        allow_requantize=asked.tensors.allow_requantize,
-        keep_split=asked.file.keep_split,
+    return Request(
+        preset,
+        None if imatrix is None else Importance.read(imatrix),
+        dropped,
+        dict(override_of(word) for word in words),
+        asked.tensors.allow_requantize,
+        asked.file.keep_split,
     )
-    choose = by_preset(preset, facts_of(file, importance), wishes)
-    tensors = converted(file, request, choose)
-    sources = [*file.paths, *([Path(imatrix)] if imatrix else [])]
-    with ExitStack() as stack:
-        encoder = None
-        if not asked.how.dry_run:
-            notes = CompileNotes(verbose=asked.file.verbose)
-            encoder = stack.enter_context(encoder_for(tensors, asked.file.threads, notes))
-        outputs = quantized_outputs(file, asked.out, request, tensors, encoder)
-        write_and_tell(outputs, sources, asked.how)
+
+
+def _table(tensors: Sequence[Converted]) -> str:
+    rows = [
+        (
+            each.name,
+            " x ".join(map(str, each.source.shape)),
+            each.source.format.name,
+            "" if each.is_copied else each.format.name,
+            size(each.info.bytes),
+        )
+        for each in tensors
+    ]
+    table = columns([("tensor", "shape", "type", "new type", "size"), *rows], right=(4,))
+    return f"{table}{bits_per_weight(tensors):.2f} bits a weight\n"
+
+
+def _records(tensors: Sequence[Converted]) -> list[Plain]:
+    return [
+        {
+            "name": each.name,
+            "shape": list(each.source.shape),
+            "type": each.source.format.name,
+            "new_type": each.format.name,
+            "bytes": each.info.bytes,
+        }
+        for each in tensors
+    ]
 
 
 def _wishes(options: TensorTypeOptions) -> Wishes:

@@ -63,8 +63,15 @@ def test_a_dry_run_tells_the_size_and_writes_nothing(tmp_path, model, outcome):
     code, printed, _ = outcome(model, out, "q8_0", "--dry-run", "--json")
     assert code == 0 and not out.exists()
     told = json.loads(printed)
+    table = outcome(model, out, "q8_0", "--dry-run")[1]
+    rows = [line.split() for line in table.splitlines()]
+    assert ["blk.0.attn_q.weight", "64", "x", "64", "F16", "Q8_0", "4.35", "kB"] in rows
+    assert f"{told['bits_per_weight']:.2f} bits a weight" in table
     assert outcome(model, out, "q8_0")[0] == 0
     assert told["files"][0]["bytes"] == out.stat().st_size
+    made = GGUF.open(out).tensors
+    assert [each["name"] for each in told["tensors"]] == [*made]
+    assert all(each["bytes"] == made[each["name"]].data.nbytes for each in told["tensors"])
 
 
 def test_layers_are_left_out_and_the_others_move_up(tmp_path, model, outcome):
@@ -104,6 +111,7 @@ def test_a_split_model_stays_split(tmp_path, model, outcome):
 
 REFUSED = {
     "unknown type": (("q4_k_x",), "there is no type q4_k_x", "Q4_K_M"),
+    "a type without separators": (("q4km",), "there is no type q4km", "did you mean Q4_K_M?"),
     "unknown format": (("q8_0", "--tensor-type", "a=q9"), "there is no format q9", "formats"),
     "no pair": (("q8_0", "--tensor-type", "q9"), "not NAME=TYPE", "--tensor-type ffn_down=q6_k"),
     "no pattern": (("q8_0", "--tensor-type", "(=q4_0"), "no regular expression", "."),
