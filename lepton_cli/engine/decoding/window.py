@@ -284,23 +284,28 @@ class Window:
         return np.concatenate([np.array(part) for part in self.logits_from(first, ids)])
 
     def logits_from(
-        self, first: int, ids: Sequence[int], interrupt: threading.Event | None = None
+        self,
+        first: int,
+        ids: Sequence[int],
+        interrupt: threading.Event | None = None,
+        *,
+        reuse: bool = False,
     ) -> Iterator[Logits]:
         """The logits of ids[first:] in parts, (n, V) each, run from an empty window.
 
+        With `reuse` from what the window holds of ids[:first], which no encoder may read then.
         Each part is valid until the next one. A prompt that an encoder reads ends at `first`.
         Raises Interrupted, and UsageError where tokens see those behind them.
         """
         self._passes.check_causal("use a model that predicts the next token")
         self.owner += 1
-        owner, passes, start = self.owner, self._passes, 0
-        self._rewind(0)
-        while start < len(ids):
+        owner, passes = self.owner, self._passes
+        self._rewind(min(first, common_prefix(self.ids, list(ids))) if reuse else 0)
+        while (start := len(self.ids)) < len(ids):
             self.check(owner)
             end = min(len(ids), start + passes.chunk, max(start, first) + passes.outputs)
             rows = range(max(0, first - start), end - start)
             logits = self._run(ids[start:end], rows, interrupt)
-            start = end
             if rows:
                 yield logits
 

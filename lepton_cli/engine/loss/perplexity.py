@@ -65,8 +65,12 @@ def measure_perplexity(
 
 
 def window_losses(
-    model: Model, window: TokenWindow, interrupt: threading.Event | None = None
+    model: Model,
+    window: TokenWindow,
+    interrupt: threading.Event | None = None,
+    *,
+    reuse: bool = False,
 ) -> Scores:
-    """The losses of a window's scored tokens. Raises Interrupted, LeptonError."""
-    parts = scored_logits(model, window, interrupt)
+    """The losses of a window's scored tokens (see scored_logits). Raises LeptonError."""
+    parts = scored_logits(model, window, interrupt, reuse=reuse)
     return np.concatenate([token_losses(rows, tokens) for rows, tokens in parts])

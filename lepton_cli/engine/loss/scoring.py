@@ -24,9 +24,15 @@ def options_for(options: LoadOptions, size: int) -> LoadOptions:
 
 
 def scored_logits(
-    model: Model, window: TokenWindow, interrupt: threading.Event | None = None
+    model: Model,
+    window: TokenWindow,
+    interrupt: threading.Event | None = None,
+    *,
+    reuse: bool = False,
 ) -> Iterator[tuple[Logits, Tokens]]:  # (n, V), (n,)
     """Rows of logits, valid until the next ones, and the tokens that they should predict.
+
+    `reuse`: go on from what the model has read of the window's beginning.
 
     Raises Interrupted, UsageError for a model that does not predict the next token.
     """
@@ -34,7 +40,8 @@ def scored_logits(
         message = f"{model.path} has an encoder: it predicts answers, not how a text goes on"
         raise UsageError(message, "use a model without one")
     tokens, done = np.array(window.scored, np.int64), 0
-    for part in model.window.logits_from(window.first - 1, window.ids[:-1], interrupt):
+    given = window.first - 1, window.ids[:-1], interrupt
+    for part in model.window.logits_from(*given, reuse=reuse):
         rows = np.asarray(part)
         yield rows, tokens[done : done + len(rows)]
         done += len(rows)

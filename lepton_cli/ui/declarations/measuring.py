@@ -12,7 +12,7 @@ from lepton_cli.ui.arguments.options.measuring import (
     PerplexityModelOptions,
     PerplexityOutputOptions,
     RunningOptions,
-    StrideOptions,
+    ScoringOptions,
     TextFileArguments,
     WindowOptions,
 )
@@ -46,7 +46,7 @@ def perplexity(
     words: TextFileArguments,
     model: PerplexityModelOptions,
     text: WindowOptions,
-    stride: StrideOptions,
+    scoring: ScoringOptions,
     output: PerplexityOutputOptions,
 ) -> None:
     """Measure how well a model predicts a text, as llama-perplexity does.
@@ -55,9 +55,15 @@ def perplexity(
     is its context. The result is e to the mean loss of the scored tokens: less is better.
     """
     name, file = model_and_text(context, words, model.model)
+    if scoring.choices is not None:
+        from lepton_cli.ui.commands.measuring.choices import ChoicesRequest, show_choices
+
+        given = file if text.file is None else text.file
+        show_choices(ChoicesRequest(name, scoring.choices, given, model, output))
+        return
     from lepton_cli.ui.commands.measuring.perplexity import PerplexityRequest, show_perplexity
 
-    show_perplexity(PerplexityRequest(name, file, model, text, stride, output))
+    show_perplexity(PerplexityRequest(name, file, model, text, scoring, output))
 
 
 @command("compare", epilog=NO_CONFIG_EPILOG)

@@ -99,7 +99,7 @@ def test_models_that_do_not_predict_the_next_token_are_refused(kind, says, tmp_p
 
 def test_logits_of_no_use_are_an_error(model, monkeypatch):
     broken = iter([np.full((47, model.vocabulary_size), np.nan, np.float32)])
-    monkeypatch.setattr(model.window, "logits_from", lambda *_: broken)
+    monkeypatch.setattr(model.window, "logits_from", lambda *_, reuse: broken)
     with pytest.raises(ModelFileError, match="no usable probabilities"):
         measured(model, windows_in(model))
 

@@ -60,8 +60,18 @@ class WindowOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class StrideOptions:
-    """Windows that overlap."""
+class ScoringOptions:
+    """What is scored: windows side by side, windows that overlap, or endings of questions."""
+
+    choices: Annotated[
+        str | None,
+        _text(
+            "--choices",
+            metavar="FILE",
+            help='Instead of a text: rows {"prompt": ..., "choices": [...], "answer": N} (JSONL), '
+            "whose most likely choice should be the answer; also context, endings, label.",
+        ),
+    ] = None
 
     ppl_stride: Annotated[
         int,

@@ -15,7 +15,7 @@ from lepton_cli.engine.loss.windows import Cutting
 from lepton_cli.ui.arguments.options.measuring import (
     PerplexityModelOptions,
     PerplexityOutputOptions,
-    StrideOptions,
+    ScoringOptions,
     WindowOptions,
 )
 from lepton_cli.ui.commands.measuring.reading import command_of, measuring_options, windowed
@@ -37,7 +37,7 @@ class PerplexityRequest:
     word: str | None
     model: PerplexityModelOptions
     text: WindowOptions
-    stride: StrideOptions
+    scoring: ScoringOptions
     output: PerplexityOutputOptions
 
 
@@ -47,7 +47,7 @@ def show_perplexity(request: PerplexityRequest) -> None:
     Raises typer.Exit after Ctrl-C, LeptonError.
     """
     path, command = resolve(request.name), command_of("perplexity", request.name)
-    text = windowed(path, command, request.word, request.text, request.stride.ppl_stride)
+    text = windowed(path, command, request.word, request.text, request.scoring.ppl_stride)
     options = measuring_options(request.model, text.cutting.size)
     stop, meter = threading.Event(), WindowMeter()
     curve, last = list[float](), None

@@ -12,7 +12,8 @@ BETWEEN_LINES, BETWEEN_NOTES = 0.1, 10.0  # seconds: on a terminal, elsewhere
 class WindowMeter:
     """A status line on a terminal; elsewhere a note every ten seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "window") -> None:
+        self._unit = unit
         self._line, self._terminal = StatusLine(sys.stderr), sys.stderr.isatty()
         self._next = time.monotonic() + (0 if self._terminal else BETWEEN_NOTES)
 
@@ -22,7 +23,7 @@ class WindowMeter:
         if now < self._next:
             return
         left = f", {_duration((total - done) * per)} left" if per and done < total else ""
-        text = f"window {done} of {total}: {figure}, {rate:.0f} t/s{left}"
+        text = f"{self._unit} {done} of {total}: {figure}, {rate:.0f} t/s{left}"
         if self._terminal:
             self._line(text)
         else:

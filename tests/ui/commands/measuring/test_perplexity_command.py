@@ -137,3 +137,36 @@ def test_a_plot_is_plain_where_there_is_no_utf8():
 def test_many_points_of_a_plot_become_means():
     assert loss_plot.means([1.0, 3.0, 5.0, 7.0], 2) == [2.0, 6.0]
     assert loss_plot.means([1.0], 5) == [1.0]
+
+
+@pytest.fixture
+def questions(tmp_path):
+    def write(*rows: dict) -> str:
+        path = tmp_path / "questions.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+QUESTION = {"prompt": "Once upon a", "choices": ["time", "of of"], "answer": 0}
+
+
+def test_choices_give_both_accuracies(told, questions):
+    file = questions(QUESTION, QUESTION | {"answer": "B"})
+    code, out, err = told("--choices", file)
+    assert code == 0 and not err
+    assert out == "accuracy 50.00 +/- 50.00 %, normalized 50.00 +/- 50.00 %\n"
+    found = json.loads(told("--choices", file, "--json")[1])
+    assert found["accuracy"] == 0.5 and found["questions"] == 2
+
+
+def test_a_wrong_row_of_choices_is_named(told, questions, text):
+    code, out, err = told("--choices", questions(QUESTION, {"prompt": "a"}))
+    assert code == 2 and not out and "row 2: there is no 'choices'" in err
+    code, _, err = told("--choices", questions(QUESTION | {"prompt": "a dog " * 5000}))
+    assert code == 4 and "row 1 has" in err
+    code, _, err = told("--choices", questions())
+    assert code == 2 and "no questions" in err
+    code, _, err = told(text, "--choices", questions(QUESTION))
+    assert code == 2 and "takes no text" in err
