@@ -93,6 +93,9 @@ def _try_model(random: Random, file: str) -> list[Words]:
     backend = ("--backend", random.choice(("reference", "cpu")))
     return [
         ["inspect", file, "--metadata", "--tensors"],
+        ["verify", file],
+        ["diff", file, "builtin"],
+        ["plan", file, "--backend", "cpu"],
         ["tokenize", file, TEXT, "--parse-special"],
         ["template", file, TEXT],
         ["run", file, "hi", *QUICK, *backend],

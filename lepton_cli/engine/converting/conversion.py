@@ -18,7 +18,7 @@ from lepton_cli.engine.converting.safetensors import RawTensor
 from lepton_cli.engine.converting.vocabulary import write_vocabulary
 from lepton_cli.engine.files.encoding import encoded
 from lepton_cli.engine.files.pieces import PIECE
-from lepton_cli.engine.files.trial import check_model
+from lepton_cli.engine.files.trial import trial_program
 from lepton_cli.engine.files.writing import Output
 from quant.bits import Floats
 from quant.errors import ModelFileError, UsageError
@@ -75,7 +75,10 @@ def converted(path: Path, out: Path, kind: str | None) -> Output:
         return sources[info.name].pieces()
 
     output = Output(out, header, data)
-    check_model(output, path)
+    try:
+        trial_program(output)
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error.message}", error.hint) from error
     return output
 
 
@@ -95,7 +98,7 @@ def _write_about(folder: ModelFolder, writer: gguf.GGUFWriter) -> None:
     total = sum(int(np.prod(each.shape)) for each in folder.tensors.values())
     path = folder.path.resolve()
     try:
-        about = gguf.Metadata.load(None, path, None, total)
+        about = gguf.Metadata.load(None, path, _hub_name(path), total)
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         message = f"{path}: its model card cannot be read ({error})"
         raise ModelFileError(message, "remove README.md from the folder") from error
@@ -103,6 +106,17 @@ def _write_about(folder: ModelFolder, writer: gguf.GGUFWriter) -> None:
     about.size_label = about.size_label or gguf.size_label(total, total, 0, 0)
     writer.add_type(gguf.GGUFType.MODEL)
     about.set_gguf_meta_model(writer)
+
+
+def _hub_name(path: Path) -> str | None:
+    """The repository's name, of a folder in Hugging Face's cache, which is named by a hash."""
+    repository = path.parent.parent.name
+    if path.parent.name != "snapshots" or not repository.startswith("models--"):
+        return None
+    title: str = gguf.Metadata.id_to_title(  # type: ignore[no-untyped-call]
+        repository.rpartition("--")[2]
+    )
+    return title
 
 
 def _sources(folder: ModelFolder, family: Family, kind: Format, tokens: int) -> Iterator[Source]:

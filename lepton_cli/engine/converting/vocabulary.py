@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gguf
+from sentencepiece import SentencePieceProcessor
 
 from lepton_cli.engine.converting.folder import ModelFolder
 from lepton_cli.engine.converting.pretokenizer import pretokenizer_name
@@ -16,6 +17,8 @@ ADDED_SCORE, UNUSED_SCORE = -1000.0, -10000.0
 BYTE = re.compile("<0x[0-9A-Fa-f]{2}>")
 SPACE = "\u2581"
 SPECIAL = {"<pad>", "<mask>", "<2mass>", "[@BOS@]"}  # which some models do not mark as special
+BROKEN = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
+"""What values of other types than expected raise."""
 MISSING = "download tokenizer.json or tokenizer.model into the folder"
 
 
@@ -113,43 +116,42 @@ def _write_special(
     try:
         special = gguf.SpecialVocab(folder.path, load_merges=merges, n_vocab=count)
         special.add_to_gguf(writer, quiet=True)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except BROKEN as error:
         message = f"{folder.path}: the tokenizer's files do not belong together ({error})"
         raise ModelFileError(message, "download them again") from error
 
 
 def _sentence_pieces(folder: ModelFolder, size: int) -> list[Token]:
-    from sentencepiece import SentencePieceProcessor
-
     path = folder.path / "tokenizer.model"
     pieces = SentencePieceProcessor()
     try:
         pieces.LoadFromFile(str(path))
-    except (OSError, RuntimeError) as error:
+        texts = [pieces.IdToPiece(number) for number in range(pieces.vocab_size())]
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
         message = f"{path} is no SentencePiece model"
         raise ModelFileError(message, "download it again") from error
-    tokens = _padding(size or pieces.vocab_size(), UNUSED_SCORE)
-    for number in range(min(pieces.vocab_size(), len(tokens))):
-        kind = TokenType.NORMAL
-        for found, type_ in (
-            (pieces.IsUnknown, TokenType.UNKNOWN),
-            (pieces.IsControl, TokenType.CONTROL),
-            (pieces.IsUnused, TokenType.UNUSED),
-            (pieces.IsByte, TokenType.BYTE),
-        ):
-            if found(number):
-                kind = type_
-                break
-        tokens[number] = Token(pieces.IdToPiece(number), kind, pieces.GetScore(number))
+    tokens = _padding(size or len(texts), UNUSED_SCORE)
+    for number, text in enumerate(texts[: len(tokens)]):
+        tokens[number] = Token(text, _piece_type(pieces, number), pieces.GetScore(number))
     try:
         added = dict(_added(folder))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except BROKEN as error:
         message = f"{folder.path}: its added tokens cannot be read"
         raise ModelFileError(message, "download tokenizer_config.json again") from error
     for number, token in added.items():
         if number < len(tokens):
             tokens[number] = token
     return tokens
+
+
+def _piece_type(pieces: SentencePieceProcessor, number: int) -> TokenType:
+    if pieces.IsUnknown(number):
+        return TokenType.UNKNOWN
+    if pieces.IsControl(number):
+        return TokenType.CONTROL
+    if pieces.IsUnused(number):
+        return TokenType.UNUSED
+    return TokenType.BYTE if pieces.IsByte(number) else TokenType.NORMAL
 
 
 def _added(folder: ModelFolder) -> Iterator[tuple[int, Token]]:
@@ -190,7 +192,7 @@ def _numbered(
     try:
         vocabulary = {str(text): int(id_) for text, id_ in described["model"]["vocab"].items()}
         added = {int(each["id"]): _added_token(each) for each in described.get("added_tokens", ())}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except BROKEN as error:
         message = f"{path}: its vocabulary cannot be read"
         raise ModelFileError(message, "download it again") from error
     last = max((*vocabulary.values(), *added), default=-1)

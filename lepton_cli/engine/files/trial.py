@@ -6,20 +6,21 @@ from pathlib import Path
 
 from lepton_cli.engine.files.writing import Output
 from lepton_cli.engine.loading.plan import build
-from quant.errors import ModelFileError
+from ops.program import Program
+from quant.errors import LeptonError, ModelFileError
 from quant.gguf import GGUF
 
 SMALL = 1 << 20  # bytes of a tensor whose values may decide how a model is computed
-CONTEXT = 64  # positions
+CONTEXT = 64  # positions; programs that are compared depend on it alike
 
 
-def check_model(output: Output, source: Path) -> None:
-    """Raises ModelFileError, naming the source, for a tensor that is missing or has another shape.
+def trial_program(output: Output) -> Program:
+    """The program of the file to be; large tensors are holes in it.
 
-    Large tensors are holes in a file of the size that it will have.
+    Raises ModelFileError, which does not name the file, if it would be no model.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "trial.gguf")
+        path = Path(folder, output.path.name)
         with path.open("wb") as file:
             file.write(output.header.encode())
             for info in output.header.tensors:
@@ -30,7 +31,7 @@ def check_model(output: Output, source: Path) -> None:
                 file.seek(len(output.header.padding(info)), os.SEEK_CUR)
             file.truncate(output.header.file_bytes)
         try:
-            build(GGUF.open(path), CONTEXT)
-        except ModelFileError as error:
-            message = f"{source}: {error.message.removeprefix(f'{path}: ')}"
+            return build(GGUF.open(path), CONTEXT)
+        except LeptonError as error:
+            message = error.message.removeprefix(f"{path}: ")
             raise ModelFileError(message, error.hint) from error

@@ -54,6 +54,8 @@ def check_outputs(
     A file that exists may only be replaced with `overwrite`, a source never.
     """
     for output in outputs:
+        if output.path.is_dir():
+            raise UsageError(f"{output.path} is a folder", "name a file in it")
         exists = named_file(output.path).exists()
         if exists and any(source.samefile(output.path) for source in sources):
             raise UsageError(f"{output.path} is what is read", "name another file to write")

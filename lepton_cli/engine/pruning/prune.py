@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_cli.engine.files.trial import CONTEXT
 from lepton_cli.engine.library.paths import kernel_folder
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loss.divergence import Divergence
@@ -24,7 +25,7 @@ from lepton_cli.engine.pruning.ranking import (
 )
 from lepton_cli.engine.pruning.sparsity import SparseTensors, Sparsity
 from lepton_cli.engine.pruning.targets import By, without_layers, without_shares
-from lepton_cli.engine.pruning.writing import CONTEXT, edited
+from lepton_cli.engine.pruning.writing import edited
 from ops.backend import CpuBackend, Resources
 from ops.compiled.kernel_folder import Compiling
 from ops.machine import default_threads

@@ -1,19 +1,15 @@
 """Checks that what an edit leaves is a model, and says how it is written."""
 
-import os
-import tempfile
 from pathlib import Path
 
+from lepton_cli.engine.files.trial import CONTEXT, trial_program
 from lepton_cli.engine.files.writing import Output
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.pruning.edits import Edit, Edited
 from lepton_cli.engine.pruning.sparsity import SparseTensors
 from ops.program import Program, kinds_of_layers
-from quant.errors import LeptonError, ModelFileError, UsageError
+from quant.errors import ModelFileError, UsageError
 from quant.gguf import GGUF
-
-SMALL = 1 << 20  # bytes of a tensor whose values may decide how a model is computed
-CONTEXT = 64  # positions; the programs that are compared depend on it alike
 
 
 def edited(file: GGUF, edit: Edit, sparse: SparseTensors | None = None) -> Edited:
@@ -21,7 +17,7 @@ def edited(file: GGUF, edit: Edit, sparse: SparseTensors | None = None) -> Edite
     program = loading.build(file, CONTEXT)
     result = Edited.of(file, program, edit, sparse)
     try:
-        left = _built(result)
+        left = trial_program(output_of(result, file.path))
     except ModelFileError as error:
         message = f"what is left would be no model: {error.message}"
         raise UsageError(message, "leave out something else") from error
@@ -32,27 +28,6 @@ def edited(file: GGUF, edit: Edit, sparse: SparseTensors | None = None) -> Edite
 def output_of(result: Edited, path: Path) -> Output:
     """The file to be written. Raises UsageError where a row would lose parts of blocks."""
     return Output(path, result.header(), result.data)
-
-
-def _built(result: Edited) -> Program:
-    """The program of the file to be, with large tensors as holes."""
-    header = result.header()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, result.file.path.name)
-        with path.open("wb") as file:
-            file.write(header.encode())
-            for info in header.tensors:
-                if info.bytes <= SMALL:
-                    file.writelines(result.data(info))
-                else:
-                    file.seek(info.bytes, os.SEEK_CUR)
-                file.seek(len(header.padding(info)), os.SEEK_CUR)
-            file.truncate(header.file_bytes)
-        try:
-            return loading.build(GGUF.open(path), CONTEXT)
-        except LeptonError as error:
-            message = error.message.removeprefix(f"{path}: ")
-            raise ModelFileError(message, error.hint) from error
 
 
 def _check_kinds(before: Program, after: Program, edit: Edit) -> None:

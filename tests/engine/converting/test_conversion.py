@@ -147,6 +147,12 @@ def test_the_keys_are_those_of_llama_cpp(tmp_path, convert):
     assert keys.number("llama.rope.freq_base") == 5000
 
 
+def test_a_folder_of_the_hubs_cache_is_named_by_its_repository(tmp_path, convert):
+    path = tmp_path / "models--someone--tiny-llama" / "snapshots" / ("0" * 40)
+    keys = convert(write_folder(path, "llama").path).metadata
+    assert keys.string("general.name") == "Tiny Llama"
+
+
 def test_scaled_positions_are_told(tmp_path, convert):
     yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
     keys = convert(

@@ -96,6 +96,14 @@ def test_no_shard_has_more_bytes_of_tensors_than_asked_for(tmp_path, model, outc
     assert len(sizes) > 2 and max(sizes) <= 50_000
 
 
+def test_a_folder_gets_shards_named_as_the_model(tmp_path, model, outcome):
+    (tmp_path / "parts").mkdir()
+    assert outcome("split", model, tmp_path / "parts", "--split-max-tensors", 8)[0] == 0
+    assert parts(tmp_path / "parts", "m")[0].name == "m-00001-of-00003.gguf"
+    code, _, err = outcome("merge", parts(tmp_path / "parts", "m")[0], tmp_path)
+    assert code == 2 and "is a folder" in err
+
+
 def test_a_split_model_can_be_split_again(tmp_path, model, outcome):
     outcome("split", model, tmp_path / "out", "--split-max-tensors", 3)
     code, *_ = outcome("split", parts(tmp_path)[0], tmp_path / "again", "--split-max-tensors", 9)

@@ -31,7 +31,8 @@ def split(request: SplitRequest) -> None:
     size = None if request.max_size is None else bytes_of(request.max_size)
     largest = Largest(size, request.max_tensors or MOST_TENSORS, request.empty_first)
     path = resolve(request.model)
-    prefix = request.prefix.with_name(request.prefix.name.removesuffix(".gguf"))
+    prefix = request.prefix / path.name if request.prefix.is_dir() else request.prefix
+    prefix = prefix.with_name(prefix.name.removesuffix(".gguf"))
     file = GGUF.open(path)
     write_and_tell(split_outputs(file, prefix, largest), file.paths, request.how)
 
