@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lepton_cli.engine.files.trial import CONTEXT
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.library.stores import list_models
 from lepton_cli.engine.loading import plan as loading
@@ -13,7 +14,6 @@ from lepton_cli.engine.model import Model, open_model
 from lepton_cli.engine.pruning.choosing import Wanted
 from lepton_cli.engine.pruning.prune import Request, prune
 from lepton_cli.engine.pruning.ranking import block_influence, by_influence
-from lepton_cli.engine.pruning.writing import CONTEXT
 from quant.errors import LeptonError, ModelFileError, UsageError
 from quant.gguf import GGUF
 

@@ -85,7 +85,7 @@ def test_a_guess_is_answered_with_a_command_that_works(capsys, args, message, co
         (["download", "a/b:Q8_0"], "download is not a command", "lepton pull a/b:Q8_0"),
         (["get"], "get is not a command", "lepton pull"),
         (["rm", "m"], "removed by an option", "lepton models --remove NAME"),
-        (["quantize", "m.gguf"], "does not quantize models yet", "llama-quantize"),
+        (["quant", "m.gguf"], "quant is not a command", "lepton quantize m.gguf"),
         (["finetune", "m.gguf"], "does not train models", "lepton merge-lora"),
         (["import", "folder"], "import is not a command", "lepton convert folder"),
         (["help", "rnu"], "rnu is not a command", "lepton help run"),

@@ -24,6 +24,7 @@ OURS = {  # our command -> other programs' names for it
         "bench": "benchmark speed perf",
         "tokenize": "tokens tokenizer encode",
         "convert": "import",
+        "quantize": "quant",
         "merge-lora": "export-lora",
         "verify": "check checksum validate",
         "doctor": "status diagnose env system",
@@ -50,11 +51,6 @@ LACKING = {  # what Lepton does not do, and what to do instead
             "a downloaded model is removed by an option of `lepton models`",
             "type: lepton models --remove NAME",
             "rm remove delete uninstall",
-        ),
-        (
-            "Lepton does not quantize models yet",
-            "llama.cpp's llama-quantize does",
-            "quantize quant",
         ),
         (
             "Lepton does not train models",
