@@ -26,6 +26,7 @@ from lepton_cli.engine.text.streaming import (
 )
 from lepton_cli.engine.text.tokenizer import Tokenizer
 
+LINE_BREAKS = 2  # between reasoning and answer, as ReasoningFormat.closing writes them
 Phase = Literal["before", "thought", "answer"]
 
 
@@ -51,7 +52,7 @@ class Guide:
         if thoughts:
             self._place = "thought" if thoughts.begun else "before"
         self._tag: list[int] = []  # tokens so far that may be part of a tag
-        self._after_thought = False
+        self._breaks_left = 0  # how many line breaks may still follow the end of reasoning
 
     @property
     def ended(self) -> bool:
@@ -76,8 +77,9 @@ class Guide:
         if self._place == "before" and self._thoughts:
             for tag in self._thoughts.continued(self._tag):
                 allowed[tag[len(self._tag)]] = True
-            if self._after_thought and not self._tag:
-                allowed[list(self._masks.line_breaks)] = True
+            if not self._tag:
+                breaks = [each for each in self._masks.line_breaks if self._is_break(each)]
+                allowed[breaks] = True
         return allowed
 
     def leads_on(self, token: int, bans: Bans | None) -> bool:
@@ -116,8 +118,8 @@ class Guide:
             self._begin(thoughts, first)
 
     def _begin(self, thoughts: "ReasoningTags", token: int) -> None:
-        if self._after_thought and not self._tag and token in self._masks.line_breaks:
-            self._after_thought = False
+        if not self._tag and self._is_break(token):
+            self._breaks_left -= len(self._tokenizer.token_bytes(token))
             return
         self._tag.append(token)
         if self._strict:
@@ -129,15 +131,21 @@ class Guide:
             self._enter(thoughts.tags[tuple(self._tag)])
 
     def _enter(self, place: Phase, *, after_thought: bool = False) -> None:
-        self._place, self._tag, self._after_thought = place, [], after_thought
+        self._place, self._tag = place, []
+        self._breaks_left = LINE_BREAKS if after_thought else 0
         self._begin_answer()
 
     def _may_be_tag(self, token: int) -> bool:
         """Whether a token may be part of a tag, or the line break after reasoning."""
         if self._place != "before" or self._thoughts is None:
             return False
-        breaks = self._after_thought and not self._tag and token in self._masks.line_breaks
+        breaks = not self._tag and self._is_break(token)
         return breaks or bool(self._thoughts.continued([*self._tag, token], whole=True))
+
+    def _is_break(self, token: int) -> bool:
+        """Whether a token consists of line breaks that may follow reasoning."""
+        length = len(self._tokenizer.token_bytes(token))
+        return token in self._masks.line_breaks and length <= self._breaks_left
 
     def _begin_answer(self) -> None:
         self._matcher, self._strict = self._masks.matcher(self.grammar), True

@@ -194,7 +194,7 @@ def test_a_thought_is_free_and_the_answer_strict(gpt2, reasoning, between):
 
 
 def test_a_thought_that_the_prompt_began_is_free(gpt2):
-    prompt, script = ids(gpt2, "<think>\n"), ids(gpt2, "well 1</think>\n\nhello")
+    prompt, script = ids(gpt2, "<think>\n"), ids(gpt2, "well 1</think>\n\nto hello")
     answer, text, thought = answer_of(
         gpt2, 1, THINK, prompt, script, thinks=True, choices=["toll", "he"]
     )
@@ -235,6 +235,19 @@ def test_tags_of_several_tokens_are_allowed_as_a_whole():
     )
     assert (thought, answer.unmet) == ("hm 7", None)
     assert "n" in json.loads(text)
+
+
+def test_line_breaks_that_end_a_thought_may_be_several_tokens():
+    tokenizer = build(byte_pairs(("<think>", N), ("</think>", N)))
+    granite = reasoning_format("<response></response>")
+    line = tokenizer.token_id("Ċ")
+    for breaks in ([line], [line, line]):
+        begun = [*ids(tokenizer, "<think>"), 0, *ids(tokenizer, "</think>"), *breaks]
+        for tag in ([], ids(tokenizer, "<response>")):
+            answer, text, _ = answer_of(
+                tokenizer, 1, granite, script=[*begun, *tag], thinks=True, choices=["yes", "no"]
+            )
+            assert (text in ("yes", "no"), answer.unmet) == (True, None)
 
 
 def test_an_answer_within_the_token_that_ends_a_thought_counts():
