@@ -53,27 +53,30 @@ def check_outputs(
 
     A file that exists may only be replaced with `overwrite`, a source never.
     """
-    for output in outputs:
-        if output.path.is_dir():
-            raise UsageError(f"{output.path} is a folder", "name a file in it")
-        exists = named_file(output.path).exists()
-        if exists and any(source.samefile(output.path) for source in sources):
-            raise UsageError(f"{output.path} is what is read", "name another file to write")
-        if exists and not overwrite:
-            hint = "use --overwrite to replace it, or name another file"
-            raise UsageError(f"{output.path} exists", hint)
+    check_names([output.path for output in outputs], sources, overwrite=overwrite)
     for folder in {output.path.parent for output in outputs}:
-        if not folder.is_dir():
-            raise UsageError(
-                f"the folder {folder} does not exist",
-                f"make it: mkdir -p {shlex.quote(str(folder))}",
-            )
         needed = sum(out.header.file_bytes for out in outputs if out.path.parent == folder)
         free = shutil.disk_usage(folder).free
         if needed > free:
             message = f"{gigabytes(needed)} are to be written, and the disk of {folder} has"
             hint = "free some of it, or write to another disk"
             raise LeptonError(f"{message} {gigabytes(free)} free", hint)
+
+
+def check_names(paths: Sequence[Path], sources: Sequence[Path], *, overwrite: bool) -> None:
+    """Raises UsageError for a file that may not be made."""
+    for path in paths:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder", "name a file in it")
+        exists = named_file(path).exists()
+        if exists and any(source.samefile(path) for source in sources):
+            raise UsageError(f"{path} is what is read", "name another file to write")
+        if exists and not overwrite:
+            hint = "use --overwrite to replace it, or name another file"
+            raise UsageError(f"{path} exists", hint)
+        if not path.parent.is_dir():
+            hint = f"make it: mkdir -p {shlex.quote(str(path.parent))}"
+            raise UsageError(f"the folder {path.parent} does not exist", hint)
 
 
 def write_outputs(outputs: Sequence[Output], progress: Progress = no_progress) -> None:

@@ -7,6 +7,7 @@ from quant.errors import UsageError
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 SIZE = re.compile(r"(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>[KMGT]?)(?P<binary>i?)B?", re.I)
+BITS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*bpw", re.I)
 
 
 def gigabytes(size: int) -> str:
@@ -31,3 +32,9 @@ def bytes_of(text: str) -> int:
     if size < 1:
         raise UsageError(f"{text!r} is no size", "it must be above 0")
     return size
+
+
+def bytes_of_weights(text: str, weights: int) -> int:
+    """Reads a size, or bits for each weight of a model: 4.5bpw. Raises UsageError."""
+    match = BITS.fullmatch(text.strip())
+    return bytes_of(text) if match is None else bytes_of(str(int(float(match[1]) * weights / 8)))

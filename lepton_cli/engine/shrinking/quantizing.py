@@ -98,13 +98,17 @@ def bits_per_weight(tensors: Sequence[Converted]) -> float:
 def encoder_for(
     tensors: Sequence[Converted], threads: int, on_compile: Callable[[Compiling], None]
 ) -> Encoder:
-    """With the kernels that these tensors need; `threads` below 1: of all cores.
+    """With the kernels that these tensors need; as `encoder_of`."""
+    return encoder_of([each.format for each in tensors if not each.is_copied], threads, on_compile)
 
-    Raises LeptonError.
-    """
+
+def encoder_of(
+    formats: Sequence[Format], threads: int, on_compile: Callable[[Compiling], None]
+) -> Encoder:
+    """With the kernels of these formats; `threads` below 1: of all cores. Raises LeptonError."""
     count = threads if threads > 0 else default_threads().count
     encoder = Encoder(kernel_folder(), count, on_compile)
-    encoder.prepare([each.format for each in tensors if not each.is_copied])
+    encoder.prepare([*formats])
     return encoder
 
 

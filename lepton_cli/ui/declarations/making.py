@@ -10,7 +10,11 @@ from lepton_cli.ui.arguments.options.adapters import LoraOptions
 from lepton_cli.ui.arguments.options.measuring import RunningOptions, WindowOptions
 from lepton_cli.ui.arguments.options.prompt import MODEL_HELP
 from lepton_cli.ui.arguments.options.pruning import PruneResultOptions, PruningOptions
-from lepton_cli.ui.arguments.options.shrinking import QuantizedModelOptions, TensorTypeOptions
+from lepton_cli.ui.arguments.options.shrinking import (
+    QuantizedModelOptions,
+    TargetOptions,
+    TensorTypeOptions,
+)
 from lepton_cli.ui.declarations.declaring import NO_CONFIG_EPILOG, AsJson, command, option
 
 Source = Annotated[
@@ -25,11 +29,14 @@ DryRun = Annotated[bool, option("--dry-run", help="Only say what would be writte
 def quantize(
     model: Source,
     out: OutFile,
-    type: Annotated[  # noqa: A002  (the argument's name)
-        str, typer.Argument(metavar="TYPE", help="The type of the file: Q4_K_M, Q8_0, IQ3_M, ...")
-    ],
     tensors: TensorTypeOptions,
+    target: TargetOptions,
+    text: WindowOptions,
     file: QuantizedModelOptions,
+    type: Annotated[  # noqa: A002  (the argument's name)
+        str | None,
+        typer.Argument(metavar="[TYPE]", help="The type of the file: Q4_K_M, Q8_0, IQ3_M, ..."),
+    ] = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     json: AsJson = False,
@@ -38,13 +45,21 @@ def quantize(
 
     MODEL is an F16, BF16 or F32 file. TYPE says what most tensors get; the more important ones
     get more bits, as llama-quantize chooses. With --imatrix the loss is smaller, from four bits
-    a weight down by much. An unknown TYPE lists all.
+    a weight down by much. An unknown TYPE lists all. With --target-size in place of TYPE the
+    types are chosen by what their rounding does to the model on a text.
     """
     from lepton_cli.ui.commands.making.quantize import QuantizeRequest, quantize
     from lepton_cli.ui.reports.written import Writing
 
-    how = Writing(overwrite, dry_run, json)
-    quantize(QuantizeRequest(model, out, type, tensors, file, how))
+    asked = QuantizeRequest(
+        model, out, type, tensors, text, file, Writing(overwrite, dry_run, json)
+    )
+    if target.target_size is None:
+        quantize(asked)
+    else:
+        from lepton_cli.ui.commands.making.quantize_to_size import quantize_to_size
+
+        quantize_to_size(asked, target.target_size)
 
 
 @command("prune", epilog=NO_CONFIG_EPILOG)

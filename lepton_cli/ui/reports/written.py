@@ -36,27 +36,40 @@ def write_and_tell(
 
     `more`: what JSON tells besides.
     """
+    write(outputs, sources, how)
+    tell(outputs, sources, how, more)
+
+
+def write(outputs: Sequence[Output], sources: Sequence[Path], how: Writing) -> None:
+    """Raises LeptonError."""
     check_outputs(outputs, sources, overwrite=how.overwrite)
     if not how.dry_run:
         with ByteProgress(f"writing {outputs[0].path.name}") as progress:
             write_outputs(outputs, progress)
-    if how.json:
-        files: list[Plain] = [
-            {
-                "path": str(output.path),
-                "bytes": output.header.file_bytes,
-                "tensors": len(output.header.tensors),
-            }
-            for output in outputs
-        ]
-        done: dict[str, Plain] = {
-            "sources": [*map(str, sources)],
-            "written": not how.dry_run,
-            "files": files,
-        }
-        emit_json(sys.stdout, {"schema": SCHEMA, **done, **more})
-    else:
+
+
+def tell(
+    outputs: Sequence[Output], sources: Sequence[Path], how: Writing, more: Mapping[str, Plain]
+) -> None:
+    """Lists the files. `more`: what JSON tells besides."""
+    if not how.json:
         emit(sys.stdout, columns([_row(output) for output in outputs], right=(1, 2)))
+        return
+    files: list[Plain] = [
+        {
+            "path": str(output.path),
+            "bytes": output.header.file_bytes,
+            "tensors": len(output.header.tensors),
+        }
+        for output in outputs
+    ]
+    done: dict[str, Plain] = {
+        "sources": [*map(str, sources)],
+        "written": not how.dry_run,
+        "files": files,
+        **more,
+    }
+    emit_json(sys.stdout, {"schema": SCHEMA, **done})
 
 
 def _row(output: Output) -> tuple[str, str, str]:

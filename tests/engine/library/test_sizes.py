@@ -2,7 +2,7 @@
 
 import pytest
 
-from lepton_cli.engine.library.sizes import bytes_of
+from lepton_cli.engine.library.sizes import bytes_of, bytes_of_weights
 from quant.errors import UsageError
 
 
@@ -29,3 +29,11 @@ def test_sizes_are_read_in_powers_of_1000_or_of_1024(text, size):
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(UsageError, match="is no size"):
         bytes_of(text)
+
+
+def test_a_size_may_be_given_in_bits_a_weight():
+    assert bytes_of_weights("4.5bpw", 1_000_000) == 562_500
+    assert bytes_of_weights("3 BPW", 800) == 300
+    assert bytes_of_weights("2G", 800) == 2_000_000_000
+    with pytest.raises(UsageError, match="is no size"):
+        bytes_of_weights("0bpw", 800)

@@ -48,6 +48,21 @@ class TensorTypeOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetOptions:
+    """A size instead of a type."""
+
+    target_size: Annotated[
+        str | None,
+        _types(
+            "--target-size",
+            metavar="SIZE",
+            help="Choose the types that lose least on a text (-f) in a file of this size: 3.5G, "
+            "or bits a weight: 4.5bpw.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
 class QuantizedModelOptions:
     """What else the file has, and how it is made."""
 

@@ -11,7 +11,7 @@ from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.pruning.prune import numbers_of
 from lepton_cli.engine.shrinking.choosing import Wishes, by_preset, wish_of
 from lepton_cli.engine.shrinking.importance import Importance
-from lepton_cli.engine.shrinking.presets import Preset, format_of, preset_of
+from lepton_cli.engine.shrinking.presets import PRESETS, Preset, format_of, preset_of
 from lepton_cli.engine.shrinking.quantizing import (
     Converted,
     Request,
@@ -23,11 +23,13 @@ from lepton_cli.engine.shrinking.quantizing import (
     quantized_outputs,
 )
 from lepton_cli.models.keys import Keys
+from lepton_cli.ui.arguments.options.measuring import WindowOptions
 from lepton_cli.ui.arguments.options.shrinking import QuantizedModelOptions, TensorTypeOptions
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.reports.numbers import columns, size
 from lepton_cli.ui.reports.written import Writing, write_and_tell
 from lepton_cli.ui.terminal.output import emit
+from quant.errors import UsageError
 from quant.gguf import GGUF
 
 
@@ -37,34 +39,37 @@ class QuantizeRequest:
 
     model: str
     out: Path
-    type: str
+    type: str | None
     tensors: TensorTypeOptions
+    text: WindowOptions
     file: QuantizedModelOptions
     how: Writing
 
 
 def quantize(asked: QuantizeRequest) -> None:
     """Raises LeptonError."""
+    if asked.type is None:
+        hint = f"types: {', '.join(PRESETS)}; or --target-size SIZE -f TEXT"
+        raise UsageError("no TYPE given", hint)
     preset, wishes = preset_of(asked.type), _wishes(asked.tensors)
     file = GGUF.open(resolve(asked.model))
-    request = _request(file, preset, asked)
+    request = request_of(file, preset, asked)
     choose = by_preset(preset, facts_of(file, request.importance), wishes)
     tensors = converted(file, request, choose)
-    imatrix = [Path(asked.tensors.imatrix)] if asked.tensors.imatrix else []
     with ExitStack() as stack:
         encoder, more = None, dict[str, Plain]()
         if asked.how.dry_run:
-            more = {"bits_per_weight": bits_per_weight(tensors), "tensors": _records(tensors)}
+            more = records(tensors)
         else:
             notes = CompileNotes(verbose=asked.file.verbose)
             encoder = stack.enter_context(encoder_for(tensors, asked.file.threads, notes))
         outputs = quantized_outputs(file, asked.out, request, tensors, encoder)
         if more and not asked.how.json:
-            emit(sys.stdout, _table(tensors))
-        write_and_tell(outputs, [*file.paths, *imatrix], asked.how, more)
+            emit(sys.stdout, table(tensors))
+        write_and_tell(outputs, sources_of(asked, file), asked.how, more)
 
 
-def _request(file: GGUF, preset: Preset, asked: QuantizeRequest) -> Request:
+def request_of(file: GGUF, preset: Preset, asked: QuantizeRequest) -> Request:
     imatrix, words = asked.tensors.imatrix, asked.file.override_kv or []
     dropped = frozenset[int]()
     if asked.file.prune_layers is not None:
@@ -80,7 +85,14 @@ def _request(file: GGUF, preset: Preset, asked: QuantizeRequest) -> Request:
     )
 
 
-def _table(tensors: Sequence[Converted]) -> str:
+def sources_of(asked: QuantizeRequest, file: GGUF) -> list[Path]:
+    """The files that are read, and so are not written."""
+    imatrix = [Path(asked.tensors.imatrix)] if asked.tensors.imatrix else []
+    return [*file.paths, *imatrix]
+
+
+def table(tensors: Sequence[Converted]) -> str:
+    """Each tensor with its old and its new type."""
     rows = [
         (
             each.name,
@@ -95,8 +107,9 @@ def _table(tensors: Sequence[Converted]) -> str:
     return f"{table}{bits_per_weight(tensors):.2f} bits a weight\n"
 
 
-def _records(tensors: Sequence[Converted]) -> list[Plain]:
-    return [
+def records(tensors: Sequence[Converted]) -> dict[str, Plain]:
+    """The same for the JSON."""
+    listed: list[Plain] = [
         {
             "name": each.name,
             "shape": list(each.source.shape),
@@ -106,6 +119,7 @@ def _records(tensors: Sequence[Converted]) -> list[Plain]:
         }
         for each in tensors
     ]
+    return {"bits_per_weight": bits_per_weight(tensors), "tensors": listed}
 
 
 def _wishes(options: TensorTypeOptions) -> Wishes:

@@ -1,0 +1,82 @@
+"""A chooser of formats for a file of a given size, by what was measured on a text."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lepton_cli.engine.shrinking.choosing import Chooser, is_quantized
+from lepton_cli.engine.shrinking.importance import Importance
+from lepton_cli.engine.shrinking.presets import PRESETS, Preset
+from lepton_cli.engine.shrinking.quantizing import Request, converted, quantized_outputs
+from lepton_cli.engine.shrinking.sensitivity import Sensitivity
+from lepton_cli.engine.shrinking.sizing import Option, chosen_for_size
+from quant.format import FORMATS, Format
+from quant.gguf import GGUF, Tensor
+
+CANDIDATES = ("Q2_K", "Q3_K", "IQ3_S", "IQ4_XS", "Q4_K", "Q5_K", "Q6_K", "Q8_0")
+WITH_IMPORTANCE = ("IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS")  # useless without
+FOR_OTHER_ROWS = ("Q4_0", "IQ4_NL", "Q4_1", "Q5_0", "Q5_1", "Q8_0")  # of no whole 256 columns
+
+
+def candidates(importance: Importance | None) -> list[Format]:
+    """The formats to choose from, whose blocks fit or do not fit a tensor's rows."""
+    names = (*CANDIDATES, *FOR_OTHER_ROWS, "F16", *(WITH_IMPORTANCE if importance else ()))
+    return [FORMATS[name] for name in dict.fromkeys(names)]
+
+
+def to_be_chosen(file: GGUF) -> list[str]:
+    """The tensors whose formats matter to a file's size."""
+    return [tensor.name for tensor in file.tensors.values() if is_quantized(tensor)]
+
+
+@dataclass(frozen=True, slots=True)
+class SizePlan:
+    """A format for each tensor. `loss`: the divergence that is expected, in nats a token."""
+
+    options: dict[str, Option]
+
+    @property
+    def loss(self) -> float:
+        return sum(option.loss for option in self.options.values())
+
+    @property
+    def types(self) -> Counter[str]:
+        """How many tensors have each format."""
+        return Counter(option.format.name for option in self.options.values())
+
+    @property
+    def preset(self) -> Preset:
+        """The file type that most of the bytes have."""
+        taken = Counter[str]()
+        for option in self.options.values():
+            taken[option.format.name] += option.bytes
+        [(most, _)] = taken.most_common(1)
+        return next(preset for preset in PRESETS.values() if preset.base == most)
+
+    def chooser(self) -> Chooser:
+        def choose(tensors: Sequence[Tensor]) -> dict[str, Format]:
+            names = {tensor.name for tensor in tensors}
+            return {name: each.format for name, each in self.options.items() if name in names}
+
+        return choose
+
+
+def plan_for_size(
+    file: GGUF, request: Request, sensitivity: Sensitivity, formats: Sequence[Format], most: int
+) -> SizePlan:
+    """What loses least in a file of at most `most` bytes. Raises UsageError with the least size."""
+    options = sensitivity.options(formats)
+    others = [tensor for tensor in file.tensors.values() if tensor.name not in options]
+    budget = most - sum(tensor.data.nbytes for tensor in others)
+    while True:
+        plan = SizePlan(chosen_for_size(options, budget, most - budget))
+        excess = _file_bytes(file, request, plan) - most  # of keys, and of the tensors' alignment
+        if excess <= 0:
+            return plan
+        budget -= excess
+
+
+def _file_bytes(file: GGUF, request: Request, plan: SizePlan) -> int:
+    tensors = converted(file, request, plan.chooser())
+    outputs = quantized_outputs(file, file.path, request, tensors, None)
+    return sum(output.header.file_bytes for output in outputs)

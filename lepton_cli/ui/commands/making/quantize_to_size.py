@@ -1,0 +1,105 @@
+"""`lepton quantize --target-size`: the types that lose least on a text, in a file of that size."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+from lepton_cli.engine.files.trial import CONTEXT
+from lepton_cli.engine.files.writing import check_names
+from lepton_cli.engine.library.catalogue import resolve
+from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.library.sizes import bytes_of_weights
+from lepton_cli.engine.loading import plan as loading
+from lepton_cli.engine.loss.trials import Trials
+from lepton_cli.engine.pruning.prune import open_on_cpu
+from lepton_cli.engine.shrinking.by_size import SizePlan, candidates, plan_for_size, to_be_chosen
+from lepton_cli.engine.shrinking.presets import PRESETS
+from lepton_cli.engine.shrinking.quantizing import converted, encoder_of, quantized_outputs
+from lepton_cli.engine.shrinking.sensitivity import Progress, Sensitivity
+from lepton_cli.ui.commands.making.quantize import (
+    QuantizeRequest,
+    records,
+    request_of,
+    sources_of,
+    table,
+)
+from lepton_cli.ui.commands.measuring.reading import windowed
+from lepton_cli.ui.reports.compile_notes import CompileNotes
+from lepton_cli.ui.reports.written import tell, write
+from lepton_cli.ui.terminal.notes import note
+from lepton_cli.ui.terminal.output import emit
+from quant.errors import UsageError
+from quant.gguf import GGUF
+
+MEASURED = 16  # windows of the text: a trial for each kind and depth of tensors reads them all
+
+
+def quantize_to_size(asked: QuantizeRequest, target: str) -> None:
+    """Chooses the types by what they lose on a text. Raises LeptonError."""
+    _refuse_types(asked)
+    path = resolve(asked.model)
+    file = GGUF.open(path)
+    most = bytes_of_weights(target, sum(tensor.size for tensor in file.tensors.values()))
+    request, sources = request_of(file, PRESETS["F16"], asked), sources_of(asked, file)
+    check_names([asked.out], sources, overwrite=asked.how.overwrite)
+    windows = windowed(path, f"lepton quantize {asked.model} OUT", None, asked.text).windows
+    notes, threads = CompileNotes(verbose=asked.file.verbose), asked.file.threads
+    start = open_on_cpu(threads if threads > 0 else None, notes)
+    formats = candidates(request.importance)
+    with encoder_of(formats, asked.file.threads, notes) as encoder:
+        program = loading.build(file, CONTEXT)
+        names = to_be_chosen(file)
+        sensitivity = Sensitivity(file, program, names, request.importance, encoder)
+        trials = Trials(program, windows[:MEASURED], start)
+        _show(sensitivity.measure(trials), asked.file.verbose)
+        plan = plan_for_size(file, request, sensitivity, formats, most)
+        request = replace(request, preset=plan.preset)
+        tensors = converted(file, request, plan.chooser())
+        outputs = quantized_outputs(file, asked.out, request, tensors, encoder)
+        write(outputs, sources, asked.how)
+    facts = _told(plan, trials.scored)
+    if asked.how.dry_run:
+        facts |= records(tensors)
+        if not asked.how.json:
+            emit(sys.stdout, table(tensors))
+    else:
+        found = trials.divergence(loading.build(GGUF.open(outputs[0].path), CONTEXT)).mean
+        note(f"measured: {found.value:.4f} +/- {found.error:.4f}")
+        facts |= {"divergence": found.value, "divergence_error": found.error}
+    tell(outputs, sources, asked.how, facts)
+
+
+def _refuse_types(asked: QuantizeRequest) -> None:
+    """Raises UsageError for options that choose types, too."""
+    own = asked.tensors
+    given = {
+        f"the type {asked.type}": asked.type,
+        "--tensor-type": own.tensor_type,
+        "--output-tensor-type": own.output_tensor_type,
+        "--token-embedding-type": own.token_embedding_type,
+        "--pure": own.pure,
+        "--leave-output-tensor": own.leave_output_tensor,
+        "--prune-layers": asked.file.prune_layers,
+    }
+    for name, value in given.items():
+        if value:
+            message = f"{name} and --target-size are both given"
+            hint = "prune first" if name == "--prune-layers" else "leave one of them out"
+            raise UsageError(message, f"{hint}: --target-size chooses every type itself")
+    if asked.text.file is None:
+        message = "--target-size measures the loss on a text, and none is given"
+        raise UsageError(message, "give one like those the model is for: -f text.txt")
+
+
+def _show(progress: Iterator[Progress], verbose: bool) -> None:
+    for each in progress:
+        if verbose:
+            note(f"{each.done} of {each.total}: {each.group}: divergence {each.divergence:.5f}")
+
+
+def _told(plan: SizePlan, scored: int) -> dict[str, Plain]:
+    """Says what was chosen; the same for the JSON."""
+    types = plan.types
+    note(", ".join(f"{count} x {name}" for name, count in types.items()))
+    note(f"expected divergence: {plan.loss:.4f} nats a token, by {scored} tokens of the text")
+    return {"types": {**types}, "expected_divergence": plan.loss, "scored_tokens": scored}
