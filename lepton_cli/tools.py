@@ -13,7 +13,7 @@ from lepton_cli.engine.files import differences, shards
 from lepton_cli.engine.files.checking import Verified
 from lepton_cli.engine.files.checking import verify as verify_file
 from lepton_cli.engine.files.differences import Differences
-from lepton_cli.engine.files.merging import merged_adapters
+from lepton_cli.engine.files.merging import merged_adapters, open_encoder
 from lepton_cli.engine.files.writing import Output, check_outputs, write_outputs
 from lepton_cli.engine.hub.events import Event
 from lepton_cli.engine.hub.pulling import Pulled, pull_from_hub, pull_from_web
@@ -121,8 +121,10 @@ def merge_lora(
         raise UsageError(f"type is {type!r}", f"it may be {', '.join(FORMATS)}")
     file = _opened(model)
     bound = BoundAdapters(file, tuple(adapters))
-    output = merged_adapters(file, bound, Path(out), None if type is None else FORMATS[type])
-    [path] = _written([output], [*file.paths, *bound.paths], overwrite)
+    chosen = None if type is None else FORMATS[type]
+    with open_encoder(lambda compiling: None) as encoder:
+        output = merged_adapters(file, bound, Path(out), chosen, encoder)
+        [path] = _written([output], [*file.paths, *bound.paths], overwrite)
     return path
 
 

@@ -1,22 +1,40 @@
 """Merges low-rank adapters into a model's weights: W + s B A, in the types that the model has."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from lepton_cli.engine.files.encoding import encoded
+import numpy as np
+
 from lepton_cli.engine.files.pieces import PIECE
 from lepton_cli.engine.files.writing import Output, copied, own_keys
+from lepton_cli.engine.library.paths import kernel_folder
 from lepton_cli.engine.loading.adapters import BoundAdapters
 from lepton_cli.models.adapters import Lora, Pair
 from lepton_cli.models.weights import Weights
-from quant.errors import UsageError
+from ops.compiled.kernel_folder import Compiling
+from ops.encoding.encoder import ENCODED, Encoder, Rows
+from ops.machine import default_threads
+from quant.bits import Floats
+from quant.errors import LeptonError, UsageError
 from quant.format import FORMATS, Format, dequantize
 from quant.gguf import GGUF
 from quant.gguf_writer import Header, Piece, TensorInfo
 from quant.weights import Weight
 
+UNWRITABLE = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS")
+"""Formats that lose too much without an importance matrix."""
+LARGEST_HALF = 65504.0
 
-def merged_adapters(file: GGUF, adapters: BoundAdapters, path: Path, kind: Format | None) -> Output:
+
+def open_encoder(on_compile: Callable[[Compiling], None], threads: int = 0) -> Encoder:
+    """`threads` below 1: one for each core. Its owner closes it. Raises LeptonError."""
+    count = threads if threads > 0 else default_threads().count
+    return Encoder(kernel_folder(), count, on_compile)
+
+
+def merged_adapters(
+    file: GGUF, adapters: BoundAdapters, path: Path, kind: Format | None, encoder: Encoder
+) -> Output:
     """The model with its adapters merged. `kind`: of the tensors that change; None: as they are.
 
     Raises UsageError for a type that cannot be written, or whose blocks do not fill a row.
@@ -33,23 +51,24 @@ def merged_adapters(file: GGUF, adapters: BoundAdapters, path: Path, kind: Forma
     def data(info: TensorInfo) -> Iterable[Piece]:
         if info.name not in changed:
             return copied(file.tensors[info.name])
-        return _merged(weights.weight(info.name), info.format, changed[info.name])
+        weight, pairs = weights.weight(info.name), changed[info.name]
+        parts = _merged(weight, pairs)
+        return (_encoded(weight, info.format, values, encoder) for values in parts)
 
     return Output(path, Header(own_keys(file), [*map(info, file.tensors)], file.version), data)
 
 
 def _check(name: str, kind: Format, width: int) -> None:
-    if kind.quantize is None:
-        writable = ", ".join(each.name for each in FORMATS.values() if each.quantize)
-        message = f"the tensor {name} is {kind.name}, into which Lepton cannot merge"
-        raise UsageError(message, f"choose another type for what changes: --type {writable}")
+    if kind.name in UNWRITABLE or kind.name not in (*ENCODED, "F32"):
+        message = f"{name} would be {kind.name}, which loses too much without an importance matrix"
+        raise UsageError(message, "choose another type for what changes, like --type Q4_K or F16")
     if width % kind.block_size:
         message = f"the rows of {name} have {width} weights, which do not fill {kind.name} blocks"
         raise UsageError(message, "use --type F16")
 
 
-def _merged(weight: Weight, kind: Format, pairs: Iterable[tuple[Lora, Pair]]) -> Iterator[Piece]:
-    """The tensor's bytes, some rows at a time."""
+def _merged(weight: Weight, pairs: Iterable[tuple[Lora, Pair]]) -> Iterator[Floats]:
+    """The tensor's values, some rows at a time."""
     step = max(1, PIECE // weight.columns)
     for expert in range(weight.experts):
         matrix = weight.matrix(expert)
@@ -58,4 +77,13 @@ def _merged(weight: Weight, kind: Format, pairs: Iterable[tuple[Lora, Pair]]) ->
             values = dequantize(matrix.format, matrix.data[start:stop])
             for lora, pair in pairs:
                 values = values + pair.added(lora.scale, expert, start, stop)
-            yield encoded(weight.name, kind, values).data
+            yield values
+
+
+def _encoded(weight: Weight, kind: Format, values: Floats, encoder: Encoder) -> Piece:
+    """Raises LeptonError for values that are not finite, or too large for the format."""
+    if kind.name == "F16" and not float(np.abs(values).max()) <= LARGEST_HALF:
+        message = f"a weight of {weight.name} is too large for F16"
+        raise LeptonError(message, "choose another type: --type BF16 or F32")
+    rows = Rows(weight.name, FORMATS["F32"], weight.columns, values.view(np.uint8))
+    return encoder.encode(kind, rows).reshape(-1).data

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from lepton_cli.engine.files.merging import merged_adapters
+from lepton_cli.engine.files.merging import merged_adapters, open_encoder
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.loading.adapters import BoundAdapters
 from lepton_cli.ui.arguments.adapters import lora_of
 from lepton_cli.ui.arguments.options.adapters import LoraOptions
+from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.reports.written import Writing, write_and_tell
 from quant.errors import UsageError
 from quant.format import FORMATS
@@ -24,5 +25,10 @@ def merge_adapters(
         raise UsageError(f"--type is {kind!r}", "give a type like F16, BF16, F32 or Q8_0")
     file = GGUF.open(resolve(model))
     bound = BoundAdapters(file, wanted)
-    output = merged_adapters(file, bound, out, FORMATS[kind.upper()] if kind else None)
-    write_and_tell([output], [*file.paths, *bound.paths], how)
+    chosen = FORMATS[kind.upper()] if kind else None
+    with open_encoder(CompileNotes(verbose=False)) as encoder:
+        output = merged_adapters(file, bound, out, chosen, encoder)
+        if not how.dry_run:
+            changed = (info for info in output.header.tensors if info.name in bound.adapted)
+            encoder.prepare([info.format for info in changed])
+        write_and_tell([output], [*file.paths, *bound.paths], how)
