@@ -81,7 +81,7 @@ class NextTokens:
 
     def _run(self, end: int, *, wants_last: bool) -> Rows:
         """Runs the tokens up to `end`; returns the head's row of the last, if it is wanted."""
-        if self._done < self._first:  # what is between is not known
+        if self._done < max(self._first, self._begin):  # what is between, or before, is not known
             self._state.clear()
             self._begin = self._done = self._first
         row = self._no_rows()

@@ -149,6 +149,16 @@ def test_another_prompt_after_an_answer(path, second):
             assert answer(model, ids).token_ids == answer(without, ids).token_ids
 
 
+def test_a_prompt_from_before_where_the_head_began(path):
+    with opened(path) as model:
+        answer(model, draft_max=0)
+        answer(model, [*PROMPT, 9], count=4)  # the head sees the last tokens only
+        assert model.guessers.head._begin > CHUNK
+        answer(model, [5, *PROMPT], count=4)
+        head, ids = model.guessers.head, [*model.window.ids, 7]
+        assert head.guess(ids, 3, 0.0) == expected(model, ids, 3)
+
+
 def test_a_shifted_window(path):
     options = {"count": 120, "overflow": "shift"}
     with opened(path, (), ctx=100) as without, opened(path, ctx=100) as model:
