@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lepton_cli.engine.files.trial import CONTEXT
 from lepton_cli.engine.library.sizes import counted
-from lepton_cli.engine.library.stores import list_models
+from lepton_cli.engine.library.stores import list_models, models_in
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loading.plan import LoadOptions, SpecType
 from lepton_cli.engine.loss.trials import Open
@@ -14,7 +14,7 @@ from lepton_cli.engine.model import Model, open_model
 from lepton_cli.engine.pruning.choosing import Wanted
 from lepton_cli.engine.pruning.prune import Request, prune
 from lepton_cli.engine.pruning.ranking import block_influence, by_influence
-from quant.errors import LeptonError, ModelFileError, UsageError
+from quant.errors import LeptonError, UsageError
 from quant.gguf import GGUF
 
 TOKENS = "tokenizer.ggml.tokens"
@@ -46,6 +46,14 @@ LOOKUP = Candidate("ngram-simple", "ngram-simple")
 HEAD = Candidate("draft-mtp", "draft-mtp")
 
 
+def check_takes_drafts(model: GGUF) -> None:
+    """Raises UsageError for a model that does not answer token by token, LeptonError."""
+    program = loading.build(model, CONTEXT)
+    if program.output.kind != "logits" or program.sees_whole_runs or program.encoder is not None:
+        message = f"{model.path} neither drafts nor takes drafts: it is no plain decoder"
+        raise UsageError(message, "use a model that answers token by token, from the left")
+
+
 def model_candidate(name: str, path: Path, model: GGUF) -> Candidate:
     """A draft model that was asked for. Raises UsageError for another vocabulary, LeptonError."""
     if path.samefile(model.path):
@@ -58,13 +66,12 @@ def model_candidate(name: str, path: Path, model: GGUF) -> Candidate:
 
 def found_candidates(model: GGUF) -> list[Candidate]:
     """The smaller models of the same vocabulary in the caches and beside the model, by size."""
-    named = {each.path: each.name for each in list_models()}
-    beside = {path: path.name for path in sorted(model.path.parent.glob("*.gguf"))}
-    files = {path.resolve(): (path, name) for path, name in (*beside.items(), *named.items())}
+    listed = (*models_in(model.path.parent), *list_models())
+    entries = {each.path.resolve(): each for each in listed}
     fitting = [
-        (file.file_bytes, Candidate(name, "draft-simple", path))
-        for path, name in files.values()
-        if (file := _smaller(path, model)) is not None
+        (file.file_bytes, Candidate(entry.name, "draft-simple", entry.path))
+        for entry in entries.values()
+        if (file := _smaller(entry.path, model)) is not None
     ]
     return [candidate for _, candidate in sorted(fitting, key=lambda pair: pair[0])]
 
@@ -92,7 +99,7 @@ def pruned_candidates(
     program = loading.build(model, CONTEXT)
     if program.entangled_layer is not None:
         reason = f"layer {program.entangled_layer} reads what layers before it keep"
-        yield Skipped("the model itself, pruned", reason)
+        yield Skipped("pruned", reason)
         return
     counts = dict.fromkeys(round(share * program.layers) for share in SHARES)
     order = [*by_influence(block_influence(program, windows, start), ())]
@@ -116,9 +123,11 @@ def use(model: Model, candidate: Candidate, options: LoadOptions) -> None:
     model.guess_with(None)
     if candidate.kind == "draft-mtp" and model.guessers.head is None:
         message = f"{model.path} has no next-token head that can be used here"
-        raise ModelFileError(message, "leave out draft-mtp")
+        raise UsageError(message, "leave out draft-mtp")
     if candidate.path is not None:
         opened = replace(options, without=candidate.without)
+        if candidate.without:
+            opened = replace(opened, weights=0)  # nobody will start it again
         draft = open_model(candidate.path, opened, beside=model)
         try:
             model.guess_with(draft)

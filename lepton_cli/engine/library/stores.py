@@ -47,6 +47,11 @@ def list_models() -> list[Entry]:
     return list({(entry.name, entry.path): entry for entry in found}.values())
 
 
+def models_in(folder: Path) -> list[Entry]:
+    """The models in a folder, by the names of their files, which `resolve` takes only there."""
+    return [*_files("folder", folder, recursive=False)]
+
+
 def hugging_face_folder() -> Path:
     for variable in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if os.environ.get(variable):

@@ -17,6 +17,7 @@ from lepton_cli.engine.drafting.candidates import (
     LOOKUP,
     Candidate,
     Skipped,
+    check_takes_drafts,
     found_candidates,
     model_candidate,
     pruned_candidates,
@@ -41,7 +42,7 @@ from lepton_cli.ui.arguments.options.measuring import (
     WindowOptions,
 )
 from lepton_cli.ui.commands.measuring.reading import command_of, measuring_options, windowed
-from lepton_cli.ui.open_model import draft_options, open_measured
+from lepton_cli.ui.open_model import draft_options, keep_weights, open_measured
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.reports.measuring.draft_table import Result, records, table
 from lepton_cli.ui.reports.measuring.status_line import StatusLine
@@ -106,11 +107,12 @@ def show_draft(request: DraftRequest) -> None:
         results = run.results(stop)
     if not results and not stop.is_set():
         raise UsageError("no candidate is left to measure", "leave out --candidates, to try all")
-    _print(run, results, complete=not stop.is_set())
+    _print(run, results)
     if stop.is_set():
         done = counted(len(results), "candidate")
         note(f"interrupted: {done} measured, perhaps with fewer rounds; none is remembered")
         raise typer.Exit(came.exit_code)
+    _remember(run, results)
 
 
 class _Run:
@@ -124,6 +126,7 @@ class _Run:
             raise UsageError(message, "leave out --backend reference")
         if not request.what.draft_max:
             raise UsageError("with --draft-max 0 nothing is guessed", "use --draft-max 1 or more")
+        check_takes_drafts(self.file)
         given = request.text
         cut = WindowOptions(given.file, given.ctx_size, given.chunks)
         command = command_of("draft", request.name)
@@ -141,7 +144,6 @@ class _Run:
         found, results = list(self._candidates(stop)), list[Result]()
         line = StatusLine(sys.stderr)
         with open_measured(self.path, self.options, self.request.model) as model:
-            model.guess_with(None)  # refuses what takes no drafts
             trial = Trial(self.prompts, self._generation(model), self.request.what.rounds)
             for candidate in found:
                 if stop.is_set():
@@ -149,6 +151,9 @@ class _Run:
                 last = self._measured(model, candidate, trial, stop, line)
                 if last is not None:
                     results.append((candidate, last))
+                    if self.request.model.verbose:
+                        line.clear()
+                        note(f"{candidate.name}: {last.speedup:.2f}x, {last.rate:.1f} t/s")
         line.clear()
         return results
 
@@ -167,6 +172,7 @@ class _Run:
             if candidate is not HEAD or self.wanted != [ALL]:
                 _skip(candidate.name, error.message, line)
             return None
+        keep_weights(model)  # nothing is to be written while speeds are measured
         last = None
         line(f"{candidate.name}: warming up")
         for last in measure(candidate.name, answers_of(model, stop), trial):
@@ -221,15 +227,15 @@ class _Run:
             out = f"{self.path.stem}-draft.gguf"
             return join(["lepton", "prune", typed, out, "--drop-layers", layers])
         draft = [] if candidate.path is None else ["-md", str(candidate.path)]
-        options = [*draft, "--spec-type", candidate.kind, *self._set_options()]
+        options = [*draft, "--spec-type", candidate.kind, *self._set_options(candidate)]
         return join(["lepton", "run", typed, *options])
 
-    def _set_options(self) -> Iterator[str]:
+    def _set_options(self, candidate: Candidate) -> Iterator[str]:
         """Those that `lepton run` has too, with values that are not its own."""
         what, usual = self.request.what, Generation()
         if what.draft_max != usual.draft_max:
             yield from ("--draft-max", str(what.draft_max))
-        if what.draft_p_min != usual.draft_p_min:
+        if candidate is not LOOKUP and what.draft_p_min != usual.draft_p_min:
             yield from ("--draft-p-min", f"{what.draft_p_min:g}")
 
 
@@ -245,48 +251,46 @@ def _best(results: Sequence[Result]) -> Result | None:
     return best if best is not None and best[1].least > 1 else None
 
 
-def _remember(run: _Run, results: Sequence[Result]) -> Candidate | None:
-    """Remembers the best of those that can be used as they are."""
+def _remember(run: _Run, results: Sequence[Result]) -> None:
+    """Remembers the best of those that can be used as they are, and says what `-md auto` uses."""
     best = _best([each for each in results if not each[0].without])
-    if best is None:
-        return None
-    candidate, found = best
-    figures = found.speedup, found.spread
-    remembered.remember(remembered.pair_of(run.file, candidate.kind, candidate.path, *figures))
-    return candidate
+    if best is not None:
+        candidate, found = best
+        figures = found.speedup, found.spread
+        remembered.remember(remembered.pair_of(run.file, candidate.kind, candidate.path, *figures))
+        note(f"remembered for -md auto: {candidate.name}")
+        return
+    before = remembered.remembered(run.file)
+    if before is not None:
+        forget = command_of("draft", run.request.name) + " --forget"
+        note(f"-md auto still uses {before.draft or before.kind}; to forget it: {forget}")
 
 
-def _print(run: _Run, results: Sequence[Result], *, complete: bool) -> None:
+def _print(run: _Run, results: Sequence[Result]) -> None:
     best = _best(results)
-    kept = _remember(run, results) if complete else None
     if run.request.output.json:
-        commands = [run.command(candidate) for candidate, _ in results]
-        rows: list[Plain] = [*records(results, commands)]
-        emit_json(
-            sys.stdout,
-            {
-                "schema": SCHEMA,
-                "model": str(run.path),
-                "prompts": len(run.prompts),
-                "prompt_tokens": len(run.prompts[0]),
-                "predict": run.request.what.predict,
-                "rounds": run.request.what.rounds,
-                "candidates": rows,
-                "best": None if best is None else best[0].name,
-                "remembered": None if kept is None else kept.name,
-            },
-        )
-        return
-    if results:
+        emit_json(sys.stdout, _record(run, results, best))
+    elif results:
         emit(sys.stdout, table(results, None if best is None else best[0]))
-        emit(sys.stdout, "".join(f"{line}\n" for line in _advice(run, best, kept)))
+        emit(sys.stdout, f"{_advice(run, best)}\n")
 
 
-def _advice(run: _Run, best: Result | None, kept: Candidate | None) -> Iterator[str]:
+def _advice(run: _Run, best: Result | None) -> str:
     if best is None:
-        yield "none is faster than plain decoding by more than the rounds differ"
-        return
-    verb = "to make it" if best[0].without else "to use it"
-    yield f"{verb}: {run.command(best[0])}"
-    if kept is not None:
-        yield f"remembered, for -md auto: {kept.name}"
+        return "none is faster than plain decoding by more than the rounds differ"
+    return f"to {'make' if best[0].without else 'use'} it: {run.command(best[0])}"
+
+
+def _record(run: _Run, results: Sequence[Result], best: Result | None) -> dict[str, Plain]:
+    commands = [run.command(candidate) for candidate, _ in results]
+    rows: list[Plain] = [*records(results, commands)]
+    return {
+        "schema": SCHEMA,
+        "model": str(run.path),
+        "prompts": len(run.prompts),
+        "prompt_tokens": len(run.prompts[0]),
+        "predict": run.request.what.predict,
+        "rounds": run.request.what.rounds,
+        "candidates": rows,
+        "best": None if best is None else best[0].name,
+    }

@@ -8,11 +8,11 @@ from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.ui.reports.numbers import columns
 
 Result = tuple[Candidate, Measured]
-HEADER = ("", "draft", "drafted", "accepted", "", "a check", "t/s", "without", "speed-up")
+HEADER = ("", "draft", "drafted", "accepted", "", "a check", "t/s", "plain", "speed-up")
 
 
 def table(results: Sequence[Result], best: Candidate | None) -> str:
-    """`without`: tokens per second of plain decoding in the same rounds."""
+    """`plain`: tokens per second of plain decoding in the same rounds."""
     rows = [HEADER, *(_row(*result, is_best=result[0] is best) for result in results)]
     return columns(rows, right=range(2, len(HEADER) - 1))
 
