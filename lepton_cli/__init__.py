@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lepton_cli.engine.model import Model, load, load_tokenizer
     from lepton_cli.tools import (
         compare,
+        convert,
         diff,
         merge,
         merge_lora,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Model",
     "compare",
+    "convert",
     "diff",
     "load",
     "load_tokenizer",

@@ -128,6 +128,21 @@ def merge_lora(
     return path
 
 
+def convert(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    type: str | None = None,  # noqa: A002  (the option's name)
+    overwrite: bool = False,
+) -> Path:
+    """Converts a model of transformers; `type`: F32, F16, BF16, Q8_0. None: 16 bits, as it has."""
+    from lepton_cli.engine.converting.conversion import check_type, converted  # imports gguf
+
+    output = converted(Path(folder), Path(out), check_type(type))
+    [path] = _written([output], [Path(folder)], overwrite)
+    return path
+
+
 def perplexity(
     model: ModelName,
     text: str,

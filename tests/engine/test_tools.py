@@ -4,9 +4,12 @@ import inspect
 import math
 
 import pytest
+from make_adapter import write_lora
+from make_folder import write_folder
 from make_gguf import write_model
 
 import lepton_cli
+from lepton_cli.engine.loading.adapters import AdapterFile
 from quant.errors import UsageError
 
 TEXT = "the cat sat on the mat and the dog lay by the door of the house. " * 4
@@ -44,6 +47,14 @@ def test_a_model_is_split_and_merged_again(tmp_path):
     assert not lepton_cli.diff(model, merged).any
     with pytest.raises(UsageError, match="exists"):
         lepton_cli.merge(first, merged)
+
+
+def test_a_model_of_transformers_is_converted_and_gets_its_adapter(tmp_path):
+    folder = write_folder(tmp_path / "folder", "llama").path
+    model = lepton_cli.convert(folder, tmp_path / "a.gguf", type="F32")
+    adapter = AdapterFile(write_lora(tmp_path / "lora.gguf", model), 0.5)
+    merged = lepton_cli.merge_lora(model, tmp_path / "b.gguf", [adapter])
+    assert lepton_cli.diff(model, merged).values_changed
 
 
 def test_the_memory_of_a_model_is_planned_without_opening_it(tmp_path):

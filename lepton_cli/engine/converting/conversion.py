@@ -27,6 +27,13 @@ from quant.gguf_writer import Header, Piece, TensorInfo
 
 TYPES = MappingProxyType({"F32": 0, "F16": 1, "Q8_0": 7, "BF16": 32})
 """The types of files that are written, with the numbers of `general.file_type`."""
+POOLINGS = MappingProxyType(
+    {
+        "pooling_mode_mean_tokens": gguf.PoolingType.MEAN,
+        "pooling_mode_cls_token": gguf.PoolingType.CLS,
+        "pooling_mode_lasttoken": gguf.PoolingType.LAST,
+    }
+)
 KEPT_WHOLE = ("position_embd.weight", "token_types.weight")  # in F32, as llama.cpp has them
 SUFFIXES = (".weight", ".bias")
 
@@ -62,6 +69,7 @@ def converted(path: Path, out: Path, kind: str | None) -> Output:
         nonlocal tokens
         _write_about(folder, writer)
         family.write(writer)
+        _write_pooling(folder, writer)
         writer.add_file_type(TYPES[chosen])
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
         prefix = family.space_prefix if family.space_prefix is not None else _prefix(folder)
@@ -108,6 +116,15 @@ def _write_about(folder: ModelFolder, writer: gguf.GGUFWriter) -> None:
     about.set_gguf_meta_model(writer)
 
 
+def _write_pooling(folder: ModelFolder, writer: gguf.GGUFWriter) -> None:
+    """How the rows of a text become one vector, as sentence-transformers' files say."""
+    found = folder.json("1_Pooling/config.json")
+    for key, kind in POOLINGS.items():
+        if found.get(key):
+            writer.add_pooling_type(kind)
+            return
+
+
 def _hub_name(path: Path) -> str | None:
     """The repository's name, of a folder in Hugging Face's cache, which is named by a hash."""
     repository = path.parent.parent.name
@@ -152,7 +169,8 @@ def _source(
     shape = raw.shape or (1,)
     if family.is_transposed(plain):
         if len(shape) != 2:
-            raise ModelFileError(f"the tensor {raw.name} should be a matrix, not {shape}")
+            where = family.config.path.parent
+            raise ModelFileError(f"{where}: the tensor {raw.name} should be a matrix, not {shape}")
         whole = TensorInfo(name, _format(name, shape[::-1], kind), shape[::-1])
         return Source(whole, lambda start, stop: raw.floats().T[start:stop].copy())
     shape = (family.rows(plain, shape[0], tokens), *shape[1:])

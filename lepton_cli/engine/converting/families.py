@@ -27,7 +27,7 @@ class Family:
     norm_shift: ClassVar[float] = 0.0  # is added to the weights of norms
 
     def __init__(self, folder: ModelFolder) -> None:
-        self.folder, self.config = folder, folder.config
+        self.config = folder.config
         self.layers = self.config.integer("num_hidden_layers", "n_layer")
         self.width = self.config.integer("hidden_size", "n_embd")
         self.heads = self.config.integer("num_attention_heads", "n_head")
@@ -83,7 +83,7 @@ class Family:
             writer.add_rope_scaling_orig_ctx_len(original)
         elif kind in ("su", "longrope"):
             writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
-        elif kind not in ("", "default", "linear", "llama3"):
+        elif kind not in ("", "default", "dynamic", "linear", "llama3"):  # the first need no key
             message = f"{self.config.path}: rope_scaling is of the type {kind!r}"
             raise UsageError(message, "known types: linear, yarn, longrope, llama3")
 
@@ -305,21 +305,6 @@ class Bert(Family):
         writer.add_head_count(self.heads)
         writer.add_layer_norm_eps(self.config.number("layer_norm_eps"))
         writer.add_causal_attention(False)
-        pooling = self._pooling()
-        if pooling is not None:
-            writer.add_pooling_type(pooling)
-
-    def _pooling(self) -> gguf.PoolingType | None:
-        """As sentence-transformers' files say; None without them."""
-        found = self.folder.json("1_Pooling/config.json")
-        for key, kind in (
-            ("pooling_mode_mean_tokens", gguf.PoolingType.MEAN),
-            ("pooling_mode_cls_token", gguf.PoolingType.CLS),
-            ("pooling_mode_lasttoken", gguf.PoolingType.LAST),
-        ):
-            if found.get(key):
-                return kind
-        return None
 
     def tensor_name(self, name: str) -> str | None:
         plain = name.removeprefix("bert.")

@@ -51,7 +51,7 @@ class RawTensor:
     def floats(self, start: int = 0, stop: int | None = None) -> Floats:  # (rows, ...)
         """The values of some rows."""
         rows = self.data[start:stop]
-        shape = (len(rows), *self.shape[1:]) if self.shape else ()
+        shape = len(rows), *self.shape[1:]
         if self.dtype in FLOATS:
             return dequantize(FORMATS[self.dtype], rows).reshape(shape)
         return rows.view(OTHERS[self.dtype]).astype(np.float32).reshape(shape)

@@ -177,7 +177,8 @@ def convert(
         option(
             "--type",
             metavar="TYPE",
-            help="F16, BF16, F32, Q8_0, or auto: as the weights are. [default: auto]",
+            help="F16, BF16, F32, Q8_0, or auto: BF16 if the weights are, else F16. "
+            "[default: auto]",
         ),
     ] = None,
     overwrite: Overwrite = False,

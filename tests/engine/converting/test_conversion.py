@@ -166,13 +166,18 @@ def test_scaled_positions_are_told(tmp_path, convert):
     assert keys.number("qwen2.rope.freq_base") == 777
 
 
-def test_the_pooling_of_an_encoder_is_told(tmp_path, convert):
-    made = write_folder(tmp_path / "m", "bert")
+@pytest.mark.parametrize(
+    ("kind", "mode", "number"),
+    [("bert", "mean_tokens", 1), ("bert", "cls_token", 2), ("qwen3", "lasttoken", 3)],
+)
+def test_the_pooling_of_a_model_for_embeddings_is_told(tmp_path, convert, kind, mode, number):
+    made = write_folder(tmp_path / "m", kind)
     (made.path / "1_Pooling").mkdir()
-    (made.path / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    text = json.dumps({f"pooling_mode_{mode}": True})
+    (made.path / "1_Pooling" / "config.json").write_text(text)
     keys = convert(made.path).metadata
-    assert keys.integer("bert.pooling_type") == 2
-    assert keys.boolean("bert.attention.causal") is False
+    assert keys.integer(f"{kind}.pooling_type") == number
+    assert keys.get("bert.attention.causal", False) is False
 
 
 # --- bad input
@@ -267,6 +272,7 @@ def test_positions_that_are_scaled_in_an_unknown_way_are_refused(tmp_path, refus
         ({"model.layers.1.mlp.up_proj.weight": None}, "blk.1.ffn_up.weight"),
         ({"model.what.weight": np.ones(4, np.float32)}, "model.what.weight has no place in"),
         ({"model.norm.weight": np.ones(5, np.float32)}, "output_norm"),
+        ({"model.norm.weight": np.float32(1)}, "output_norm"),
     ],
 )
 def test_tensors_that_are_missing_or_wrong_are_named(tmp_path, refusal, tensors, said):
