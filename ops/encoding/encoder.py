@@ -27,7 +27,7 @@ ENCODED = frozenset(
     )
 )
 """The formats that have a kernel."""
-SCRATCH_BYTES = 1 << 16  # of a thread; kernels use up to 49,152
+SCRATCH_BYTES = 1 << 15  # of a thread; kernels use up to 23,296
 LINE = 64
 HALF_INFINITY = np.uint16(0x7C00)  # the exponent of f16 infinities and NaN
 AT_ONCE = 1 << 18

@@ -55,10 +55,9 @@ from ops.cpu.kernels.simd.operations import (
 # lane by lane, 16 of each, and behind all of them the next 16
 PLACES, VALUES, SORTED_WEIGHTS = MORE, MORE + 2048, MORE + 4096
 OF_LANES, WEIGHTS_OF_LANES = MORE + 6144, MORE + 8192
-SUMS, SUMS_OF_WEIGHTS = MORE + 10240, MORE + 12352  # of the first 0, 1, ... n
-BORDERS, MOVES, SCALES = MORE + 14464, MORE + 14528, MORE + 14592
-LEVELS, ENTRIES = MORE + 14656, MORE + 14720  # of one lane (n,); of all, int32 (16, 4)
-PARTS = MORE + 16384  # registers (weights, levels, 8)
+SUMS, SUMS_OF_WEIGHTS = MORE + 10240, MORE + 12416  # of the first 0, 1, ... n; or of both halves
+BORDERS, MOVES, SCALES = MORE + 14592, MORE + 14656, MORE + 14720
+LEVELS, ENTRIES = MORE + 14784, MORE + 14848  # of one lane (n,); of all, int32 (16, 4)
 SMALL_S, SMALL_M = np.float32(1e-12), np.float32(1e-7)
 DELTA, LOWEST = np.float32(0.125), np.float32(-3.4028234663852886e38)
 HALF, MIDDLE_LEVEL = np.float32(0.5), np.float32(1.5)
@@ -168,70 +167,65 @@ def search_s(scratch):
 
 
 @device
-def find_parts(scratch):
-    """What each sorted weight at each level adds to A and B, for the moves ++, +-, -+, --."""
-    for j in range(16):
-        value = load_f32(scratch + VALUES + REGISTER * j)
-        weight = load_f32(scratch + SORTED_WEIGHTS + REGISTER * j)
-        place = to_float(load_i32(scratch + PLACES + REGISTER * j))
-        in_first = less(place, np.float32(8))
-        for level in range(3):
-            at = scratch + PARTS + REGISTER * 8 * (3 * j + level)
-            up, down = multiply(weight, moved(level, 1)), multiply(weight, moved(level, -1))
-            a, b = multiply(up, value), multiply(down, value)
-            store(at, a)
-            store(at + REGISTER, choose(in_first, a, b))
-            store(at + REGISTER * 2, choose(in_first, b, a))
-            store(at + REGISTER * 3, b)
-            a, b = multiply(up, moved(level, 1)), multiply(down, moved(level, -1))
-            store(at + REGISTER * 4, a)
-            store(at + REGISTER * 5, choose(in_first, a, b))
-            store(at + REGISTER * 6, choose(in_first, b, a))
-            store(at + REGISTER * 7, b)
+def sum_halves(scratch):
+    """Sums of the first 0, 1, ... 16 sorted weights, of the block's two halves apart."""
+    first, second = spread(ZERO), spread(ZERO)
+    first_weights, second_weights = spread(ZERO), spread(ZERO)
+    for j in range(17):
+        store(scratch + SUMS + REGISTER * j, first)
+        store(scratch + SUMS + REGISTER * (17 + j), second)
+        store(scratch + SUMS_OF_WEIGHTS + REGISTER * j, first_weights)
+        store(scratch + SUMS_OF_WEIGHTS + REGISTER * (17 + j), second_weights)
+        if j < 16:
+            weight = load_f32(scratch + SORTED_WEIGHTS + REGISTER * j)
+            product = multiply(weight, load_f32(scratch + VALUES + REGISTER * j))
+            place = to_float(load_i32(scratch + PLACES + REGISTER * j))
+            here = less(place, np.float32(8))
+            first = choose(here, add(first, product), first)
+            second = choose(here, second, add(second, product))
+            first_weights = choose(here, add(first_weights, weight), first_weights)
+            second_weights = choose(here, second_weights, add(second_weights, weight))
 
 
 @device
-def with_part(sums, scratch, j, level):
-    at = scratch + PARTS + REGISTER * 8 * (3 * j + level)
-    return (
-        add(sums[0], load_f32(at)),
-        add(sums[1], load_f32(at + REGISTER)),
-        add(sums[2], load_f32(at + REGISTER * 2)),
-        add(sums[3], load_f32(at + REGISTER * 3)),
-        add(sums[4], load_f32(at + REGISTER * 4)),
-        add(sums[5], load_f32(at + REGISTER * 5)),
-        add(sums[6], load_f32(at + REGISTER * 6)),
-        add(sums[7], load_f32(at + REGISTER * 7)),
-    )
+def fits_of_half(sums, weights, i, k, move):
+    """A and B of a half whose borders are i and k, as one sum: what all weights at the highest
+    level give, and the difference that lower levels make."""
+    high, middle, low = moved(2, move), moved(1, move), moved(0, move)
+    all_of_it = multiply(load_f32(sums + REGISTER * 16), high)
+    below = add(load_f32(sums + REGISTER * i), load_f32(sums + REGISTER * k))
+    squares = multiply(multiply(load_f32(weights + REGISTER * 16), high), high)
+    to_low = multiply(load_f32(weights + REGISTER * i), low * low - middle * middle)
+    to_middle = multiply(load_f32(weights + REGISTER * k), middle * middle - high * high)
+    return subtract(all_of_it, below), add(add(squares, to_low), to_middle)
 
 
 @device
 def search_m(scratch):
-    """Borders (17 · first + second), number of the moves, and scale of each lane."""
+    """Borders (17 · first + second), number of the moves ++, +-, -+, --, and scale of each lane."""
     n = 16
-    find_parts(scratch)
-    none = spread(ZERO)
-    first = (none, none, none, none, none, none, none, none)
+    sum_halves(scratch)
+    sums, weights = scratch + SUMS, scratch + SUMS_OF_WEIGHTS
     best, scale = spread(LOWEST), spread(ONE)
     borders, moves = spread(ZERO), spread(ZERO)
     for i in range(n + 1):
-        middle = first
         for k in range(i, n + 1):
-            sums = middle
-            for j in range(k, n):
-                sums = with_part(sums, scratch, j, 2)
+            other, its_weights = sums + REGISTER * 17, weights + REGISTER * 17
+            ups = fits_of_half(sums, weights, i, k, 1), fits_of_half(other, its_weights, i, k, 1)
+            downs = (
+                fits_of_half(sums, weights, i, k, -1),
+                fits_of_half(other, its_weights, i, k, -1),
+            )
             for move in range(4):
-                products, squares = sums[move], sums[4 + move]
+                first = ups[0] if move < 2 else downs[0]
+                second = ups[1] if move % 2 == 0 else downs[1]
+                products, squares = add(first[0], second[0]), add(first[1], second[1])
                 larger = less(multiply(best, squares), multiply(products, products))
                 better = both(less(ZERO, squares), larger)
                 scale = choose(better, divide(products, squares), scale)
                 best = choose(better, multiply(scale, products), best)
                 borders = choose(better, np.float32(17 * i + k), borders)
                 moves = choose(better, np.float32(move), moves)
-            if k < n:
-                middle = with_part(middle, scratch, k, 1)
-        if i < n:
-            first = with_part(first, scratch, i, 0)
     store(scratch + BORDERS, borders)
     store(scratch + MOVES, moves)
     store(scratch + SCALES, scale)
