@@ -1,7 +1,7 @@
 """What may guess for a model: earlier text, its own head, smaller models, itself without layers."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lepton_cli.engine.files.trial import CONTEXT
@@ -31,7 +31,7 @@ class Candidate:
     name: str
     kind: SpecType
     path: Path | None = None
-    without: frozenset[int] = field(default_factory=frozenset)
+    without: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +125,8 @@ def use(model: Model, candidate: Candidate, options: LoadOptions) -> None:
         message = f"{model.path} has no next-token head that can be used here"
         raise UsageError(message, "leave out draft-mtp")
     if candidate.path is not None:
-        opened = replace(options, without=candidate.without)
-        if candidate.without:
-            opened = replace(opened, weights=0)  # nobody will start it again
+        weights = 0 if candidate.without else options.weights  # it is never started again
+        opened = replace(options, without=candidate.without, weights=weights)
         draft = open_model(candidate.path, opened, beside=model)
         try:
             model.guess_with(draft)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any, get_args
 
 from lepton_cli.engine.library.identity import model_identity
@@ -44,16 +45,19 @@ def folder() -> Path:
 
 
 def pair_of(model: GGUF, kind: SpecType, draft: Path | None, speedup: float, spread: float) -> Pair:
-    """As measured today. Raises LeptonError for a draft model that is gone by now."""
+    """As measured today. Raises LeptonError for a draft model that is gone by now.
+
+    Links are not followed: where they lead, the parts of a split model have other names.
+    """
     found = None if draft is None else GGUF.open(draft)
     return Pair(
         identity=model_identity(model),
-        model=str(model.path.resolve()),
+        model=str(model.path.absolute()),
         kind=kind,
         speedup=speedup,
         spread=spread,
         measured=time.strftime("%Y-%m-%d"),
-        draft=None if found is None else str(found.path.resolve()),
+        draft=None if found is None else str(found.path.absolute()),
         draft_identity=None if found is None else model_identity(found),
     )
 
@@ -113,12 +117,12 @@ def _read(path: Path) -> Pair | None:
         return _pair(json.loads(data))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         message = f"{path} is no record of a draft that this version can read"
-        raise UsageError(message, f"remove it: rm {path}") from error
+        raise UsageError(message, f"remove it: rm {quote(str(path))}") from error
 
 
 def _pair(record: Any) -> Pair:
     """Raises ValueError, TypeError, KeyError."""
-    if record.pop("version") != VERSION:
+    if not isinstance(record, dict) or record.pop("version") != VERSION:
         raise ValueError("another version")
     pair = Pair(**record)
     texts = (pair.identity, pair.model, pair.measured, pair.draft or "", pair.draft_identity or "")

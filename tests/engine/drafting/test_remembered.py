@@ -59,6 +59,13 @@ def test_a_newer_pair_takes_the_place_of_the_old_one(model, draft):
     assert forget(model) and remembered(model) is None
 
 
+def test_a_link_is_remembered_as_it_is(model, draft, tmp_path):
+    """As in Hugging Face's cache, where links have the names of a split model's parts."""
+    link = tmp_path / "link.gguf"
+    link.symlink_to(draft)
+    assert pair_of(model, "draft-simple", link, 1.5, 0.1).draft == str(link)
+
+
 def test_a_draft_that_is_gone_or_changed_is_told(model, draft):
     pair = pair_of(model, "draft-simple", draft, 1.5, 0.1)
     draft.unlink()
@@ -69,7 +76,7 @@ def test_a_draft_that_is_gone_or_changed_is_told(model, draft):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"version": 2}', "\x00", '{"version": 1, "identity": 3}', "[" * 9999],
+    ["", "[]", "{}", '{"version": 2}', "\x00", "3", '{"version": 1, "identity": 3}', "[" * 9999],
 )
 def test_a_damaged_record_is_an_error_with_its_path(model, text):
     remember(pair_of(model, "ngram-simple", None, 2.0, 0.1))
