@@ -83,16 +83,13 @@ def remembered_pairs() -> Iterator[Pair]:
                 yield pair
 
 
-def forget(file: GGUF) -> bool:
-    """Whether there was a pair."""
-    path = folder() / f"{model_identity(file)}.json"
+def forget(pair: Pair) -> None:
+    """Raises UsageError."""
+    path = folder() / f"{pair.identity}.json"
     try:
-        own_file(path).unlink()
-    except FileNotFoundError:
-        return False
+        own_file(path).unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"cannot remove {path}: {error.strerror}", "remove it yourself") from error
-    return True
 
 
 def fault_of(pair: Pair) -> str | None:

@@ -127,10 +127,13 @@ def draft(
     lookup in earlier text, the model's own next-token head, smaller models of the same
     vocabulary on this disk, and the model itself without its least influential layers.
     """
-    from lepton_cli.ui.commands.measuring.draft import DraftRequest, show_draft, show_pairs
+    from lepton_cli.ui.commands.measuring import draft as view
 
     if output.list:
-        show_pairs(json=output.json)
+        view.show_pairs(json=output.json)
         return
     name, file = model_and_text(context, words, model.model)
-    show_draft(DraftRequest(name, file, model, text, what, output))
+    if output.forget:
+        view.forget_pair(name)
+    else:
+        view.show_draft(view.DraftRequest(name, file, model, text, what, output))

@@ -1,5 +1,6 @@
 """`lepton draft`: tries what may guess for a model, prints a table, remembers the best."""
 
+import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -94,14 +95,21 @@ def _pair_record(pair: Pair) -> dict[str, Plain]:
     }
 
 
+def forget_pair(name: str) -> None:
+    """Forgets the draft of a model; by its listed path, even if the file is gone."""
+    pairs = [pair for pair in remembered.remembered_pairs() if pair.model == os.path.abspath(name)]
+    if not pairs:
+        found = remembered.remembered(GGUF.open(resolve(name)))
+        pairs = [] if found is None else [found]
+    for pair in pairs:
+        remembered.forget(pair)
+    if not pairs:
+        note(f"no draft was remembered for {name}")
+
+
 def show_draft(request: DraftRequest) -> None:
     """Raises typer.Exit after Ctrl-C, LeptonError."""
-    path = resolve(request.name)
-    if request.output.forget:
-        if not remembered.forget(GGUF.open(path)):
-            note(f"no draft was remembered for {path}")
-        return
-    run = _Run(request, path)
+    run = _Run(request, resolve(request.name))
     stop = threading.Event()
     with interrupting(stop) as came:
         results = run.results(stop)

@@ -147,7 +147,24 @@ def test_a_remembered_draft_that_is_gone_or_changed_is_not_used(told, model, tex
 def test_a_draft_is_forgotten(told, model, text, gains):
     told("draft", model, text, *FEW)
     assert told("draft", model, "--forget") == (0, "", "")
-    assert told("draft", model, "--forget")[0] == 0
+    code, _, err = told("draft", model, "--forget")
+    assert code == 0 and "no draft was remembered" in err
+    assert told("draft", "--list")[1] == ""
+
+
+def test_the_draft_of_a_model_is_forgotten_when_the_file_is_moved_or_gone(
+    told, model, text, gains, tmp_path
+):
+    told("draft", model, text, *FEW)
+    moved = tmp_path / "elsewhere" / "moved.gguf"
+    moved.parent.mkdir()
+    moved.write_bytes((tmp_path / "big.gguf").read_bytes())
+    (tmp_path / "big.gguf").unlink()
+    assert told("draft", str(moved), "--forget")[0] == 0 and told("draft", "--list")[1] == ""
+    told("draft", str(moved), text, *FEW, "--candidates", "ngram-simple")
+    moved.unlink()
+    assert str(moved) in told("draft", "--list")[1]
+    assert told("draft", str(moved), "--forget") == (0, "", "")
     assert told("draft", "--list")[1] == ""
 
 
