@@ -20,6 +20,9 @@ from lepton_cli.engine.hub.pulling import Pulled, pull_from_hub, pull_from_web
 from lepton_cli.engine.hub.pulling import plan as plan_download
 from lepton_cli.engine.hub.transport import Hub, Transport
 from lepton_cli.engine.hub.wanted import WebFile, wanted
+from lepton_cli.engine.imatrix.collecting import Collector, collecting_options, run_of
+from lepton_cli.engine.imatrix.files import layout_of, write_matrix
+from lepton_cli.engine.imatrix.matrix import ImportanceMatrix
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.known_hashes import known_hashes
 from lepton_cli.engine.library.sizes import bytes_of
@@ -183,6 +186,36 @@ def compare(
     ):
         *_, last = compare_windows(one, two, cut)
     return last
+
+
+def imatrix(
+    model: ModelName,
+    text: str,
+    out: str | Path | None = None,
+    *,
+    ctx: int = USUAL_SIZE,
+    windows: int | None = None,
+    of_output: bool = False,
+    dataset: str = "text",
+    overwrite: bool = False,
+    options: LoadOptions | None = None,
+) -> ImportanceMatrix:
+    """Which columns of its weights a model uses on a text: sums of squares, and counts of rows.
+
+    `of_output`: also for output.weight; `dataset` names the text in the file `out`, which is a .dat
+    by its suffix, otherwise GGUF.
+    """
+    if out is not None and not overwrite and Path(out).exists():
+        raise UsageError(f"{out} exists", "give another name, or overwrite=True")
+    cut = _windows(model, text, Cutting(ctx, 0, windows))
+    wanted_options = collecting_options(options or LoadOptions(), cut.size, of_output=of_output)
+    with open_model(model, wanted_options) as opened:
+        collector = Collector(opened, cut, run_of(dataset, opened.identity, cut, []), None)
+        for _ in collector.collect():
+            pass
+    if out is not None:
+        write_matrix(Path(out), collector.matrix, layout_of(Path(out)))
+    return collector.matrix
 
 
 def prune(

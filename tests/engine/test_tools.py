@@ -9,6 +9,7 @@ from make_folder import write_folder
 from make_gguf import write_model
 
 import lepton_cli
+from lepton_cli.engine.imatrix.files import read_matrix
 from lepton_cli.engine.loading.adapters import AdapterFile
 from quant.errors import UsageError
 
@@ -37,6 +38,17 @@ def test_a_model_is_made_smaller_and_compared(tmp_path, capsys):
     assert math.exp(both.loss.value) == pytest.approx(other.perplexity.value, rel=1e-6)
     assert math.exp(both.reference_loss.value) == pytest.approx(one.perplexity.value, rel=1e-6)
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_importance_matrix_is_collected_and_written(tmp_path):
+    model, out = write_model(tmp_path / "a.gguf"), tmp_path / "a.dat"
+    found = lepton_cli.imatrix(model, TEXT, out, ctx=32, windows=2, dataset="cats")
+    assert (found.chunks, found.datasets) == (2, ("cats",))
+    assert found.entries["blk.0.attn_q.weight"].counts.tolist() == [64.0]
+    written = read_matrix(out)
+    assert (written.chunks, written.datasets) == (2, ("cats",))
+    with pytest.raises(UsageError, match="exists"):
+        lepton_cli.imatrix(model, TEXT, out, ctx=32)
 
 
 def test_a_model_is_split_and_merged_again(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 
 from lepton_cli.engine.imatrix.matrix import Entry, ImportanceMatrix, Progress, merged
 from lepton_cli.engine.loading.plan import LoadOptions
+from lepton_cli.engine.loss.scoring import check_window
 from lepton_cli.engine.loss.windows import TokenWindow, TokenWindows
 from lepton_cli.engine.model import Model
 from ops.operations.observing import Squares
@@ -96,6 +97,7 @@ class Collector:
         )
 
     def _read(self, window: TokenWindow) -> None:
+        check_window(self._model, window.ids)
         for _ in self._model.window.logits_from(0, window.ids):
             for each in self._observed:
                 each.add_pass()

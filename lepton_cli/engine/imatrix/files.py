@@ -28,6 +28,11 @@ HINT = "give a file that lepton imatrix or llama-imatrix wrote"
 USUAL_CHUNK = 512  # of a .dat, which does not name it
 
 
+def layout_of(path: Path) -> Layout:
+    """By the suffix."""
+    return "dat" if path.suffix == ".dat" else "gguf"
+
+
 def read_matrix(path: Path) -> ImportanceMatrix:
     """Raises UsageError for another file, ModelFileError for a damaged one."""
     try:

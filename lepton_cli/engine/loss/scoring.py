@@ -1,17 +1,19 @@
 """What a model says of the scored tokens of a window: its rows of logits, and log-probabilities."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_cli.engine.decoding.generation import check_ids
+from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.loading.plan import LoadOptions
 from lepton_cli.engine.loss.estimates import Scores
 from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.model import Model
-from quant.errors import ModelFileError, UsageError
+from quant.errors import ContextOverflowError, ModelFileError, UsageError
 
 LOGIT_BYTES = 1 << 27  # of a pass: 256 rows of 128k tokens
 Logits = NDArray[np.float32]
@@ -39,12 +41,21 @@ def scored_logits(
     if model.has_encoder:
         message = f"{model.path} has an encoder: it predicts answers, not how a text goes on"
         raise UsageError(message, "use a model without one")
+    check_window(model, window.ids)
     tokens, done = np.array(window.scored, np.int64), 0
     given = window.first - 1, window.ids[:-1], interrupt
     for part in model.window.logits_from(*given, reuse=reuse):
         rows = np.asarray(part)
         yield rows, tokens[done : done + len(rows)]
         done += len(rows)
+
+
+def check_window(model: Model, ids: Sequence[int]) -> None:
+    """Raises UsageError, ContextOverflowError for what an open model cannot read."""
+    check_ids(ids, model.vocabulary_size)
+    if len(ids) > model.context_size:
+        message = f"a window of {counted(len(ids), 'token')}, the context holds "
+        raise ContextOverflowError(f"{message}{model.context_size}", "open it with a larger ctx")
 
 
 def normalizers(rows: Logits) -> Scores:  # (n, V) -> (n,)

@@ -16,7 +16,7 @@ from lepton_cli.engine.loss.perplexity import Perplexity, measure_perplexity
 from lepton_cli.engine.loss.scoring import options_for
 from lepton_cli.engine.loss.windows import Cutting, TokenWindows, windows_of
 from lepton_cli.engine.model import Model, open_model
-from quant.errors import ModelFileError, UsageError
+from quant.errors import ContextOverflowError, ModelFileError, UsageError
 
 CUTTING = Cutting(96)
 LLAMACPP = {  # by llama-cpp-python 0.3.36: 24 windows of 128 tokens of the story
@@ -95,6 +95,13 @@ def test_models_that_do_not_predict_the_next_token_are_refused(kind, says, tmp_p
         windows = cutting.windows(range(3, 19), None)
         with pytest.raises(UsageError, match=says):
             measured(other, windows)
+
+
+def test_windows_that_the_open_model_cannot_read_are_refused(model):
+    with pytest.raises(ContextOverflowError, match="a window of 97 tokens"):
+        measured(model, windows_in(model, Cutting(97)))
+    with pytest.raises(UsageError, match="outside the vocabulary"):
+        measured(model, Cutting(8).windows([model.vocabulary_size] * 8, None))
 
 
 def test_logits_of_no_use_are_an_error(model, monkeypatch):

@@ -15,7 +15,7 @@ from lepton_cli.engine.imatrix.collecting import (
     done_of,
     run_of,
 )
-from lepton_cli.engine.imatrix.files import Layout, read_matrix, write_matrix
+from lepton_cli.engine.imatrix.files import layout_of, read_matrix, write_matrix
 from lepton_cli.engine.imatrix.matrix import ImportanceMatrix, merged
 from lepton_cli.engine.imatrix.statistics import weight_statistics
 from lepton_cli.engine.library.catalogue import resolve
@@ -52,8 +52,8 @@ class Output:
 
     def __init__(self, options: ImatrixOptions) -> None:
         self.path = Path(options.output).expanduser()
-        suffix: Layout = "dat" if self.path.suffix == ".dat" else "gguf"
-        self._layout = suffix if options.output_format == "auto" else options.output_format
+        given = options.output_format
+        self._layout = layout_of(self.path) if given == "auto" else given
         self._every, self._keep_every = options.output_frequency, options.save_frequency
         self._overwrite = options.overwrite
 
