@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.loss.divergence import Divergence, token_scores
-from lepton_cli.engine.loss.scoring import Logits, Tokens, scored_logits
+from lepton_cli.engine.loss.scoring import Logits, Tokens, scored_logits, settle
 from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.model import Model
 from ops.interface import Interrupted
@@ -40,8 +40,13 @@ def compare(
     windows: Sequence[TokenWindow],
     interrupt: threading.Event | None = None,
 ) -> Iterator[Comparison]:
-    """The figures after each window; ends early if `interrupt` is set. Raises LeptonError."""
+    """The figures after each window, of at least one; ends early if `interrupt` is set.
+
+    Raises LeptonError.
+    """
     check_vocabularies(reference, other)
+    for model in (reference, other):
+        settle(model, windows[0])
     divergence, read, seconds = Divergence(), 0, (0.0, 0.0)
     for number, window in enumerate(windows, 1):
         models = TimedRows(reference, window, interrupt), TimedRows(other, window, interrupt)

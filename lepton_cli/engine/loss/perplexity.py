@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lepton_cli.engine.loss.estimates import Estimate, Moments, Scores
-from lepton_cli.engine.loss.scoring import scored_logits, token_losses
+from lepton_cli.engine.loss.scoring import scored_logits, settle, token_losses
 from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.model import Model
 from ops.interface import Interrupted
@@ -41,7 +41,11 @@ class Perplexity:
 def measure_perplexity(
     model: Model, windows: Sequence[TokenWindow], interrupt: threading.Event | None = None
 ) -> Iterator[Perplexity]:
-    """The figures after each window; ends early if `interrupt` is set. Raises LeptonError."""
+    """The figures after each window, of at least one; ends early if `interrupt` is set.
+
+    Raises LeptonError.
+    """
+    settle(model, windows[0])
     moments, begun, read = Moments(), time.perf_counter(), 0
     places: Scores | None = None
     for number, window in enumerate(windows, 1):

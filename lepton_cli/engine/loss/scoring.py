@@ -50,6 +50,12 @@ def scored_logits(
         done += len(rows)
 
 
+def settle(model: Model, window: TokenWindow) -> None:
+    """Reads a token, which waits until the weights are packed: what follows can be timed."""
+    for _ in scored_logits(model, replace(window, ids=window.ids[:2], first=1)):
+        pass
+
+
 def check_window(model: Model, ids: Sequence[int]) -> None:
     """Raises UsageError, ContextOverflowError for what an open model cannot read."""
     check_ids(ids, model.vocabulary_size)

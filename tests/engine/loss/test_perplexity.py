@@ -105,8 +105,8 @@ def test_windows_that_the_open_model_cannot_read_are_refused(model):
 
 
 def test_logits_of_no_use_are_an_error(model, monkeypatch):
-    broken = iter([np.full((47, model.vocabulary_size), np.nan, np.float32)])
-    monkeypatch.setattr(model.window, "logits_from", lambda *_, reuse: broken)
+    broken = np.full((1, model.vocabulary_size), np.nan, np.float32)
+    monkeypatch.setattr(model.window, "logits_from", lambda *_, reuse: [broken])
     with pytest.raises(ModelFileError, match="no usable probabilities"):
         measured(model, windows_in(model))
 
