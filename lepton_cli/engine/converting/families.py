@@ -16,6 +16,7 @@ from quant.errors import UsageError
 
 IGNORED = (".rotary_emb.inv_freq", ".attention.masked_bias", ".attention.bias")
 """Ends of names of tensors that are computed, not trained."""
+MOST_LAYERS = 1 << 12
 SEEING = re.compile(r"(^|\.)(vision_tower|vision_model|multi_modal_projector|visual)\.")
 
 
@@ -28,15 +29,15 @@ class Family:
 
     def __init__(self, folder: ModelFolder) -> None:
         self.config = folder.config
-        self.layers = self.config.integer("num_hidden_layers", "n_layer")
-        self.width = self.config.integer("hidden_size", "n_embd")
-        self.heads = self.config.integer("num_attention_heads", "n_head")
-        if not 0 < self.layers <= 1 << 12 or not 0 < self.heads <= 1 << 16:
-            raise self.config.wrong("num_hidden_layers", f"is {self.layers}, heads {self.heads}")
+        self.layers = self.config.positive("num_hidden_layers", "n_layer")
+        self.width = self.config.positive("hidden_size", "n_embd")
+        self.heads = self.config.positive("num_attention_heads", "n_head")
+        if self.layers > MOST_LAYERS:  # the table of names has some for each
+            raise self.config.wrong("num_hidden_layers", f"is {self.layers}")
 
     @property
     def kv_heads(self) -> int:
-        return self.config.integer("num_key_value_heads", default=self.heads)
+        return self.config.positive("num_key_value_heads", default=self.heads)
 
     @property
     def rope(self) -> Config:
@@ -121,7 +122,7 @@ class Llama(Family):
 
     @property
     def head_width(self) -> int:
-        return self.config.integer("head_dim", default=self.width // self.heads)
+        return self.config.positive("head_dim", default=self.width // self.heads)
 
     def write(self, writer: gguf.GGUFWriter) -> None:
         super().write(writer)
@@ -144,11 +145,13 @@ class Llama(Family):
         if self.rope_kind != "llama3":
             return
         base, width = self.rope_base(), self.head_width
-        lengths = 2 * math.pi * base ** (np.arange(0, width, 2) / width)  # of a whole turn
         factor = self.rope.number("factor", default=8.0)
         low = self.rope.number("low_freq_factor", default=1.0)
         high = self.rope.number("high_freq_factor", default=4.0)
         original = self.rope.number("original_max_position_embeddings", default=8192)
+        if not (0 < low < high and factor > 0 and original > 0 and base > 0):
+            raise self.rope.wrong("rope_scaling", "has factors that do not fit together")
+        lengths = 2 * math.pi * base ** (np.arange(0, width, 2) / width)  # of a whole turn
         ramp = np.clip((original / lengths - low) / (high - low), 0, 1)
         yield "rope_freqs.weight", (1 / ((1 - ramp) / factor + ramp)).astype(np.float32)
 
@@ -195,7 +198,7 @@ class Gemma3(Gemma2):
 
     @property
     def kv_heads(self) -> int:
-        return self.config.integer("num_key_value_heads", default=4)
+        return self.config.positive("num_key_value_heads", default=4)
 
     def write(self, writer: gguf.GGUFWriter) -> None:
         super().write(writer)
@@ -232,8 +235,8 @@ class Phi3(Family):
 
     @property
     def original_context(self) -> int:
-        given = self.config.integer("original_max_position_embeddings", default=self.context())
-        return self.rope.integer("original_max_position_embeddings", default=given)
+        given = self.config.positive("original_max_position_embeddings", default=self.context())
+        return self.rope.positive("original_max_position_embeddings", default=given)
 
     def write(self, writer: gguf.GGUFWriter) -> None:
         writer.add_context_length(self.context())
@@ -253,7 +256,7 @@ class Phi3(Family):
 
     def _magnitude(self) -> float:
         stretch = self.context() / self.original_context
-        if stretch <= 1:
+        if stretch <= 1 or self.original_context == 1:
             return 1.0
         if self.rope_kind == "yarn":
             return 0.1 * math.log(stretch) + 1.0

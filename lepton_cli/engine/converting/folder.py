@@ -34,6 +34,12 @@ class Config:
             raise self.wrong(names[0], f"is {value}")
         return value
 
+    def positive(self, *names: str, default: int | None = None) -> int:
+        value = self.integer(*names, default=default)
+        if value < 1:
+            raise self.wrong(names[0], f"is {value}")
+        return value
+
     def number(self, *names: str, default: float | None = None) -> float:
         value = self._first(names, default)
         if isinstance(value, bool) or not isinstance(value, int | float):

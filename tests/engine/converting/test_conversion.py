@@ -251,6 +251,8 @@ def test_what_is_no_folder_is_refused(tmp_path, refusal):
         ({"hidden_size": "64"}, "hidden_size is '64', not an integer"),
         ({"rms_norm_eps": "x"}, "rms_norm_eps is 'x', not a number"),
         ({"num_attention_heads": 7}, "num_attention_heads"),
+        ({"num_key_value_heads": 0}, "num_key_value_heads is 0"),
+        ({"num_hidden_layers": 1 << 20}, "num_hidden_layers is 1048576"),
         ({"vocab_size": 1 << 40}, "vocab_size"),
         ({"hidden_size": -64}, "hidden_size is -64"),
         ({"rms_norm_eps": 1e300}, "rms_norm_eps is 1e+300"),
@@ -258,6 +260,13 @@ def test_what_is_no_folder_is_refused(tmp_path, refusal):
 )
 def test_a_configuration_that_does_not_fit_is_refused(tmp_path, refusal, config, said):
     assert said in refusal(write_folder(tmp_path / "m", "llama", config=config).path, 3)
+
+
+def test_factors_of_positions_that_do_not_fit_together_are_refused(tmp_path, refusal):
+    for n, wrong in enumerate(({"factor": 0.0}, {"low_freq_factor": 4.0}, {"rope_theta": 0.0})):
+        config = {"rope_scaling": {**KINDS["llama3"].config["rope_scaling"], **wrong}}
+        folder = write_folder(tmp_path / str(n), "llama3", config=config).path
+        assert "do not fit together" in refusal(folder, 3)
 
 
 def test_positions_that_are_scaled_in_an_unknown_way_are_refused(tmp_path, refusal):

@@ -278,7 +278,7 @@ def write_folder(
     values = {**kind.config, "vocab_size": tokens, **config}
     values = {key: value for key, value in values.items() if value is not None}
     write_json(path / "config.json", values)
-    random, layers = np.random.default_rng(seed), values.get("num_hidden_layers", L)
+    random, layers = np.random.default_rng(seed), min(values.get("num_hidden_layers", L), 6)
     shapes: Shapes = {n: tuple(size or tokens for size in s) for n, s in kind.top.items()}
     for layer in range(layers):
         shapes |= {kind.layer.format(layer) + n: shape for n, shape in kind.block.items()}
