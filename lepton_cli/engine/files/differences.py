@@ -17,6 +17,7 @@ from lepton_cli.engine.files.pieces import (
     pieces_of,
 )
 from lepton_cli.engine.library.json_values import Plain, plain
+from lepton_cli.engine.library.sizes import counted
 from quant.format import dequantize
 from quant.gguf import GGUF, SCALARS, STRING, Metadata, Tensor, Value
 from quant.strings import Strings
@@ -140,7 +141,8 @@ def _items(a: Value, b: Value) -> str | None:
         return f"the first {min(len(a), len(b))} items are equal" if count else None
     first = differing[0]
     shown = f"{plain(_list(a)[first])!r:.40} and {plain(_list(b)[first])!r:.40}"
-    return f"{count} items differ, the first at {first}: {shown}"
+    differ = "differs" if count == 1 else "differ"
+    return f"{counted(count, 'item')} {differ}, the first at {first}: {shown}"
 
 
 def _list(value: Value) -> Sequence[object]:

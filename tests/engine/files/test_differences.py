@@ -61,7 +61,7 @@ def test_the_first_item_that_differs_in_an_array_is_shown(tmp_path, model):
     other = write_model(tmp_path / "b.gguf", metadata={"tokenizer.ggml.tokens": tokens})
     (change,) = compared(model, other).keys_changed
     assert change.items is not None
-    assert change.items.startswith("1 items differ, the first at 7: ")
+    assert change.items.startswith("1 item differs, the first at 7: ")
     assert change.items.endswith("'other'")
 
 
