@@ -150,6 +150,8 @@ class _Run:
     def results(self, stop: threading.Event) -> list[Result]:
         """What was measured; less of it if `stop` was set. Raises LeptonError."""
         found, results = list(self._candidates(stop)), list[Result]()
+        if stop.is_set():
+            return results
         line = StatusLine(sys.stderr)
         with open_measured(self.path, self.options, self.request.model) as model:
             trial = Trial(self.prompts, self._generation(model), self.request.what.rounds)

@@ -196,6 +196,18 @@ def test_after_an_interrupt_the_table_so_far_is_printed(told, model, text, gains
     assert told("draft", "--list")[1] == ""
 
 
+def test_an_interrupt_while_layers_are_ranked_opens_no_model(told, model, text, monkeypatch):
+    def interrupted(file, windows, start):
+        signal.raise_signal(signal.SIGINT)
+        assert not list(windows), "nothing more is read"
+        return iter(())
+
+    monkeypatch.setattr(command, "pruned_candidates", interrupted)
+    monkeypatch.setattr(command, "open_measured", None)
+    code, out, err = told("draft", model, text, *FEW)
+    assert code == 130 and not out and "interrupted: 0 candidates" in err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
