@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         plan,
         prune,
         pull,
+        quantize,
         split,
         verify,
     )
@@ -40,6 +41,7 @@ __all__ = [
     "plan",
     "prune",
     "pull",
+    "quantize",
     "split",
     "verify",
 ]

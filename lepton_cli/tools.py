@@ -21,7 +21,7 @@ from lepton_cli.engine.hub.pulling import plan as plan_download
 from lepton_cli.engine.hub.transport import Hub, Transport
 from lepton_cli.engine.hub.wanted import WebFile, wanted
 from lepton_cli.engine.imatrix.collecting import Collector, collecting_options, run_of
-from lepton_cli.engine.imatrix.files import layout_of, write_matrix
+from lepton_cli.engine.imatrix.files import layout_of, read_matrix, write_matrix
 from lepton_cli.engine.imatrix.matrix import ImportanceMatrix
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.known_hashes import known_hashes
@@ -38,9 +38,20 @@ from lepton_cli.engine.model import Model, load_tokenizer, open_model
 from lepton_cli.engine.pruning.choosing import Wanted
 from lepton_cli.engine.pruning.prune import Pruned, Ranking, Request
 from lepton_cli.engine.pruning.prune import prune as choose_what_leaves
+from lepton_cli.engine.pruning.ranking import square_sums
 from lepton_cli.engine.pruning.sparsity import Sparsity
 from lepton_cli.engine.pruning.targets import By
 from lepton_cli.engine.pruning.writing import output_of
+from lepton_cli.engine.shrinking.choosing import Wishes, by_preset
+from lepton_cli.engine.shrinking.importance import Importance
+from lepton_cli.engine.shrinking.presets import format_of, preset_of
+from lepton_cli.engine.shrinking.quantizing import Request as QuantizeRequest
+from lepton_cli.engine.shrinking.quantizing import (
+    converted,
+    encoder_for,
+    facts_of,
+    quantized_outputs,
+)
 from quant.errors import UsageError
 from quant.format import FORMATS
 from quant.gguf import GGUF
@@ -233,11 +244,13 @@ def prune(
     rank: Ranking = "influence",
     text: str | None = None,
     ctx: int = USUAL_SIZE,
+    imatrix: str | Path | None = None,
     overwrite: bool = False,
 ) -> Pruned:
     """Leaves parts out of a model; writes `out`, if given. Sizes are in bytes, shares 0 to 1.
 
-    `text` ranks the layers, where `layers` or `target_size` asks for the least important ones.
+    `text` ranks the layers, where `layers` or `target_size` asks for the least important ones;
+    `imatrix` the channels, heads and experts.
     """
     wanted_parts = Wanted(frozenset(drop_layers), channels, heads, experts)
     most = None if target_size is None else _bytes(target_size)
@@ -247,10 +260,48 @@ def prune(
         raise UsageError("layers are ranked by a text, and none is given", "give one: text=...")
     file = _opened(model)
     cut = () if text is None else _windows(model, text, Cutting(ctx))
-    found = choose_what_leaves(file, request, cut)
+    sums = None if imatrix is None else square_sums(read_matrix(Path(imatrix)), file)
+    found = choose_what_leaves(file, request, cut, sums)
     if out is not None:
         _written([output_of(found.result, Path(out))], file.paths, overwrite)
     return found
+
+
+def quantize(
+    model: ModelName,
+    out: str | Path,
+    type: str,  # noqa: A002  (the option's name)
+    *,
+    imatrix: str | Path | None = None,
+    tensor_types: Sequence[tuple[str, str]] = (),
+    output_type: str | None = None,
+    embedding_type: str | None = None,
+    pure: bool = False,
+    allow_requantize: bool = False,
+    threads: int = 0,
+    overwrite: bool = False,
+) -> Path:
+    """Writes a model with its weights in fewer bits, to the byte as llama-quantize does.
+
+    `type`: Q4_K_M, Q8_0, ...; `tensor_types`: pairs of a regular expression and a format, for the
+    tensors whose names match; `threads` 0: one for each core.
+    """
+    preset = preset_of(type)
+    others = tuple((pattern, format_of(kind, "tensor_types")) for pattern, kind in tensor_types)
+    wishes = Wishes(
+        format_of(output_type, "output_type") if output_type else None,
+        format_of(embedding_type, "embedding_type") if embedding_type else None,
+        others,
+        pure,
+    )
+    file = _opened(model)
+    importance = None if imatrix is None else Importance.read(str(imatrix))
+    request = QuantizeRequest(preset, importance, allow_requantize=allow_requantize)
+    tensors = converted(file, request, by_preset(preset, facts_of(file, importance), wishes))
+    with encoder_for(tensors, threads, lambda compiling: None) as encoder:
+        outputs = quantized_outputs(file, Path(out), request, tensors, encoder)
+        [path] = _written(outputs, file.paths, overwrite)
+    return path
 
 
 def _opened(model: ModelName) -> GGUF:

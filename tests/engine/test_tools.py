@@ -51,6 +51,21 @@ def test_an_importance_matrix_is_collected_and_written(tmp_path):
         lepton_cli.imatrix(model, TEXT, out, ctx=32)
 
 
+def test_a_model_is_quantized_by_its_importance(tmp_path):
+    model = write_model(tmp_path / "a.gguf", dimensions={"D": 64, "F": 64})
+    matrix = lepton_cli.imatrix(model, TEXT, tmp_path / "i.gguf", ctx=32, windows=2)
+    assert matrix.chunks == 2
+    paths = [
+        lepton_cli.quantize(model, tmp_path / f"{name}.gguf", "q4_0", imatrix=given)
+        for name, given in (("plain", None), ("guided", tmp_path / "i.gguf"))
+    ]
+    differences = lepton_cli.diff(*paths)
+    assert {change.name for change in differences.values_changed} <= {*matrix.entries}
+    assert differences.values_changed
+    same = lepton_cli.prune(model, channels=0.5, imatrix=tmp_path / "i.gguf")
+    assert same.parts[0].after == 32
+
+
 def test_a_model_is_split_and_merged_again(tmp_path):
     model = write_model(tmp_path / "a.gguf")
     first, *others = lepton_cli.split(model, tmp_path / "s", max_tensors=9)

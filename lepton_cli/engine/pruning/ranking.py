@@ -5,17 +5,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_cli.engine.imatrix.matrix import ImportanceMatrix
 from lepton_cli.engine.loss.trials import Open, Trials
 from lepton_cli.engine.pruning.cuts import Cut
 from ops.interface import Step
 from ops.memory_plan import Limits
 from ops.program import Program
 from ops.state.sequence import SequenceState
+from quant.errors import UsageError
 from quant.format import dequantize
 from quant.gguf import GGUF
 
 Scores = NDArray[np.float64]
-SquareSums = Mapping[str, NDArray[np.float32]]
+SquareSums = Mapping[str, NDArray[np.float64]]
 """Of a matrix's input, column by column, over the tokens of a text: (experts, columns)."""
 
 STEP = 32  # tokens: what enters every layer stands side by side, for each of them
@@ -77,6 +79,25 @@ def by_divergence(
         yield least
 
 
+def square_sums(matrix: ImportanceMatrix, file: GGUF) -> SquareSums:
+    """Of all of a model's matrices that an importance matrix knows."""
+    found = dict[str, NDArray[np.float64]]()
+    for name, entry in matrix.entries.items():
+        tensor = file.tensors.get(name)
+        if tensor is not None:
+            experts = tensor.shape[0] if len(tensor.shape) == 3 else 1
+            found[name] = entry.of_experts(experts).sums
+    return found
+
+
+def sums_of(sums: SquareSums, name: str, experts: int) -> NDArray[np.float64]:
+    """(experts, columns). Raises UsageError if it has none."""
+    if name not in sums:
+        message = f"the importance matrix has no entry for {name}"
+        raise UsageError(message, "make one of this model: lepton imatrix MODEL TEXT")
+    return sums[name].reshape(experts, -1)
+
+
 def unit_importance(file: GGUF, cut: Cut, sums: SquareSums | None) -> Scores:  # (units,)
     """What the matrix behind the units makes of each: Σ (w² · Σ x²) over its columns.
 
@@ -85,7 +106,7 @@ def unit_importance(file: GGUF, cut: Cut, sums: SquareSums | None) -> Scores:  #
     tensor = file.tensors[cut.reader]
     experts = tensor.shape[0] if len(tensor.shape) == 3 else 1
     columns = tensor.shape[-1]
-    own = np.ones((experts, columns)) if sums is None else sums[cut.reader].astype(np.float64)
+    own = np.ones((experts, columns)) if sums is None else sums_of(sums, cut.reader, experts)
     squares = np.zeros((experts, columns))
     data = tensor.data.reshape(experts, -1, tensor.data.shape[1])
     for expert in range(experts):

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_cli.engine.pruning.ranking import SquareSums
+from lepton_cli.engine.pruning.ranking import SquareSums, sums_of
 from ops.program import Program
 from quant.errors import UsageError
 from quant.format import dequantize, quantize
@@ -40,7 +40,9 @@ class Sparsity:
             pass
         raise UsageError(f"{text!r} is no sparsity", "give a share like 0.5, or a pattern like 2:4")
 
-    def rows(self, rows: Floats, sums: Floats | None) -> Floats:  # (n, N), (N,) -> (n, N)
+    def rows(
+        self, rows: Floats, sums: NDArray[np.float64] | None
+    ) -> Floats:  # (n, N), (N,) -> (n, N)
         """The rows with zeros."""
         scores = np.abs(rows) if sums is None else np.abs(rows) * np.sqrt(sums)
         width = rows.shape[1]
@@ -84,8 +86,8 @@ class SparseTensors:
             raise UsageError(message, "make the F16 or BF16 model sparse, and quantize the result")
         matrices = tensor.shape[0] if len(tensor.shape) == 3 else 1
         data = tensor.data.reshape(matrices, -1, tensor.data.shape[1])
+        sums = None if self.sums is None else sums_of(self.sums, tensor.name, matrices)
         for number in range(matrices):
-            sums = None if self.sums is None else self.sums[tensor.name].reshape(matrices, -1)
             for begin in range(0, data.shape[1], ROWS):
                 rows = dequantize(kind, data[number, begin : begin + ROWS])
                 sparse = self.sparsity.rows(rows, None if sums is None else sums[number])

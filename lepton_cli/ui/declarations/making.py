@@ -77,8 +77,9 @@ def prune(
     """Make a model smaller by leaving out layers, channels, heads or experts.
 
     The least important leave: layers that change least what enters them, over a text (-f);
-    units that the matrix behind them makes least of, by the size of its columns. With a text
-    the report also tells what was lost. The result is an ordinary GGUF file.
+    units that the matrix behind them makes least of, by the size of its columns and by their
+    importance (--imatrix). With a text the report also tells what was lost. The result is an
+    ordinary GGUF file.
     """
     from lepton_cli.ui.commands.making.prune import PruneRequest, prune_model
 

@@ -59,6 +59,14 @@ class PruningOptions:
         Literal["layers", "channels", "heads", "experts"],
         _what("--by", help="What --target-size leaves out."),
     ] = "layers"
+    imatrix: Annotated[
+        str | None,
+        _what(
+            "--imatrix",
+            metavar="FILE",
+            help="Importance of columns (lepton imatrix), for channels, heads, experts and zeros.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

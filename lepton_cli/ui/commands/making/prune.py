@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lepton_cli.engine.files.writing import check_outputs, write_outputs
+from lepton_cli.engine.imatrix.files import read_matrix
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.json_values import Plain, plain
 from lepton_cli.engine.library.sizes import bytes_of
@@ -13,6 +14,7 @@ from lepton_cli.engine.loss.divergence import Divergence
 from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.pruning.choosing import Wanted
 from lepton_cli.engine.pruning.prune import Pruned, Request, lost, numbers_of, open_on_cpu, prune
+from lepton_cli.engine.pruning.ranking import square_sums
 from lepton_cli.engine.pruning.sparsity import Sparsity
 from lepton_cli.engine.pruning.writing import output_of
 from lepton_cli.models.keys import Keys
@@ -51,11 +53,17 @@ def prune_model(request: PruneRequest) -> None:
     progress = CompileNotes(verbose=request.running.verbose)
     threads = request.running.threads
     start = open_on_cpu(threads if threads > 0 else None, progress)
-    found = prune(file, wanted, windows, None, start, _tell)
+    sums, sources = None, [*file.paths]
+    if request.what.imatrix is not None:
+        given = Path(request.what.imatrix)
+        matrix = read_matrix(given)
+        matrix.check_model(file, str(given))
+        sums, sources = square_sums(matrix, file), [*sources, given]
+    found = prune(file, wanted, windows, sums, start, _tell)
     written = None if request.result.dry_run else request.out
     if request.out is not None:
         outputs = [output_of(found.result, request.out)]
-        check_outputs(outputs, file.paths, overwrite=request.result.overwrite)
+        check_outputs(outputs, sources, overwrite=request.result.overwrite)
         if written is not None:
             with ByteProgress(f"writing {written.name}") as told:
                 write_outputs(outputs, told)

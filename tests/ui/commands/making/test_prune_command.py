@@ -63,6 +63,30 @@ def test_a_file_is_replaced_only_if_that_is_asked_for(prune, tmp_path):
     assert GGUF.open(old).metadata.integer("llama.block_count") == 2
 
 
+def test_units_are_ranked_by_an_importance_matrix(prune, model, tmp_path, capsys):
+    (tmp_path / "text.txt").write_text(TEXT)
+    text = str(tmp_path / "text.txt")
+    assert run(["imatrix", str(model), text, "-o", str(tmp_path / "i.gguf"), "-c", "32"]) == 0
+    capsys.readouterr()
+    guided = ("--channels", "0.5", "--imatrix", str(tmp_path / "i.gguf"))
+    assert prune("--channels", "0.5", out="plain.gguf")[0] == 0
+    assert prune(*guided, out="guided.gguf")[0] == 0
+    plain, best = (GGUF.open(tmp_path / f"{name}.gguf") for name in ("plain", "guided"))
+    name = "blk.0.ffn_down.weight"
+    assert plain.tensors[name].data.tobytes() != best.tensors[name].data.tobytes()
+
+
+def test_an_importance_matrix_of_another_model_is_refused(prune, tmp_path, capsys):
+    other = write_model(tmp_path / "o.gguf", "gpt2")
+    (tmp_path / "text.txt").write_text(TEXT)
+    text, matrix = str(tmp_path / "text.txt"), str(tmp_path / "i.gguf")
+    assert run(["imatrix", str(other), text, "-o", matrix, "-c", "32"]) == 0
+    capsys.readouterr()
+    code, _, err = prune("--channels", "0.5", "--imatrix", matrix)
+    assert code == 2 and not (tmp_path / "b.gguf").exists()
+    assert "lepton: hint: " in err
+
+
 def test_the_model_itself_is_never_written(prune, model):
     before = model.read_bytes()
     code, _, err = prune("--drop-layers", "0", "--overwrite", out=model.name)
