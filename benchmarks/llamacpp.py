@@ -3,6 +3,7 @@
     python llamacpp.py serve MODEL --threads 2 --ubatch 512 --context 4640
     python llamacpp.py together MODEL --threads 2 --ubatch 512 --context 4096 --sequences 32
     python llamacpp.py embed MODEL --threads 1 --ubatch 512 --context 512
+    python llamacpp.py score MODEL --threads 1 --ubatch 512 --context 512
     python llamacpp.py first MODEL --threads 2 --context 4096 --prompt TEXT [--generate 24]
     python llamacpp.py quantize SOURCE OUT Q4_K_M
     python llamacpp.py build
@@ -12,6 +13,8 @@
 one of each sequence a pass, as llama-batched-bench counts them;
 `embed` answers {"texts": [[101, ...], ...], "vectors": 3} with the CPU seconds that their vectors
 take, run together as llama-embedding does, and with the first vectors;
+`score` answers {"window": [101, ...]} with the CPU seconds of a pass that gives logits for its
+second half, without what llama-perplexity makes of them, and with the scored tokens' mean loss;
 `first` prints {"seconds": ..., "bytes": ...} of a whole run to its first token, or
 to that of --generate. All leave out what Python itself and the binding take.
 `build` prints {"version": ..., "system": ...}: what it was built for. Settings that are not options
@@ -21,6 +24,7 @@ are llama.cpp's defaults.
 import argparse
 import ctypes
 import json
+import math
 import random
 import resource
 import sys
@@ -72,9 +76,12 @@ class Context:
         api.llama_synchronize(self.handle)
 
     def enter_together(
-        self, rows: list[list[int]], position: int, *, wants_all: bool = False
+        self, rows: list[list[int]], position: int, *, wants_all: bool = False, first: int = 0
     ) -> None:
-        """Runs the next tokens of each sequence, all from `position`, in one pass."""
+        """Runs the next tokens of each sequence, all from `position`, in one pass.
+
+        With `wants_all` those from number `first` on give logits or a row.
+        """
         count = sum(map(len, rows))
         batch = api.llama_batch_init(count, 0, 1)
         batch.n_tokens = count
@@ -82,7 +89,7 @@ class Context:
         for at, (sequence, n, token) in enumerate(entries):
             batch.token[at], batch.pos[at] = token, position + n
             batch.n_seq_id[at], batch.seq_id[at][0] = 1, sequence
-            batch.logits[at] = wants_all or n == len(rows[sequence]) - 1
+            batch.logits[at] = (wants_all and n >= first) or n == len(rows[sequence]) - 1
         code = api.llama_decode(self.handle, batch)
         api.llama_synchronize(self.handle)
         api.llama_batch_free(batch)
@@ -145,6 +152,25 @@ def together(context: Context) -> None:
         print(json.dumps({"seconds": time.perf_counter() - begin}), flush=True)
 
 
+def score(context: Context) -> None:
+    for line in sys.stdin:
+        ids = json.loads(line)["window"]
+        first = len(ids) // 2
+        api.llama_memory_clear(api.llama_get_memory(context.handle), True)
+        begin = time.process_time()
+        context.enter_together([ids], 0, wants_all=True, first=first)
+        seconds = time.process_time() - begin
+        found = api.llama_get_logits(context.handle)
+        losses = []
+        for n, token in enumerate(ids[first + 1 :]):
+            row = found[n * context.size : (n + 1) * context.size]
+            top = max(row)
+            total = sum(math.exp(value - top) for value in row)
+            losses.append(top + math.log(total) - row[token])
+        answer = {"seconds": seconds, "loss": sum(losses) / len(losses)}
+        print(json.dumps(answer), flush=True)
+
+
 def embed(context: Context, ubatch: int) -> None:
     for line in sys.stdin:
         wanted = json.loads(line)
@@ -203,7 +229,7 @@ def hush(level: int, text: bytes, user_data: ctypes.c_void_p) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("serve", "together", "embed", "first"):
+    for name in ("serve", "together", "embed", "score", "first"):
         command = commands.add_parser(name)
         command.add_argument("model", type=Path)
         command.add_argument("--threads", type=int, required=True)
@@ -224,6 +250,8 @@ def main() -> None:
     api.llama_backend_init()
     if given.command == "serve":
         serve(Context(given.model, given.threads, given.ubatch, given.context))
+    elif given.command == "score":
+        score(Context(given.model, given.threads, given.ubatch, given.context))
     elif given.command == "together":
         settings = given.threads, given.ubatch, given.context, given.sequences
         together(Context(given.model, *settings))
