@@ -1,5 +1,6 @@
 """Writes a model file with its tensors in other formats, as llama-quantize does."""
 
+import mmap
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from quant.format import Format
 from quant.gguf import GGUF, SHARD, Tensor
 from quant.gguf_writer import Header, TensorInfo, number, text
 
-AT_ONCE = 1 << 24
+AT_ONCE = 1 << 22
 """Weights of a tensor that are converted before they are written; a thread holds far fewer."""
 QUANTIZATION_VERSION = 2
 
@@ -124,9 +125,11 @@ def quantized_outputs(
     def data(info: TensorInfo) -> Iterator[bytes | memoryview]:
         each = by_name[info.name]
         if each.is_copied:
-            return copied(each.source)
-        assert encoder is not None, "only files that are written are encoded"
-        return _encoded(each, encoder, request.importance)
+            yield from copied(each.source)
+        else:
+            assert encoder is not None, "only files that are written are encoded"
+            yield from _encoded(each, encoder, request.importance)
+        _release(file, each.source)
 
     pairs = _pairs(file, request)
     count = len(file.paths) if request.keep_split else 1
@@ -185,6 +188,14 @@ def _encoded(
         for start in range(0, rows, step):
             part = Rows(tensor.name, tensor.format, columns, matrix[start : start + step])
             yield encoder.encode(each.format, part, own).reshape(-1).data
+
+
+def _release(file: GGUF, tensor: Tensor) -> None:
+    """Gives back the mapped pages of a tensor that was read: they count as this process's."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        first = tensor.start // mmap.PAGESIZE * mmap.PAGESIZE
+        size = tensor.start + tensor.data.nbytes - first
+        file.maps[tensor.shard].madvise(mmap.MADV_DONTNEED, first, size)
 
 
 def _pairs(file: GGUF, request: Request) -> dict[str, bytes]:

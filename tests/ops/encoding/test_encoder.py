@@ -101,6 +101,15 @@ def test_the_bytes_are_those_of_the_gguf_package(encoder, kind):
     np.testing.assert_array_equal(out, theirs.view(np.uint8))
 
 
+@pytest.mark.weekly
+def test_scales_of_nvfp4_from_256_on_are_the_highest(encoder):
+    x = np.zeros((1, 64), np.float32)
+    x[0, ::16] = 6 * np.float32([255, 256, 400, 1000])
+    assert encoder.encode(FORMATS["NVFP4"], rows_of(x))[0, :4].tolist() == [126, 126, 126, 126]
+    x /= 16
+    assert encoder.encode(FORMATS["NVFP4"], rows_of(x))[0, :4].tolist() == [88, 88, 93, 104]
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_the_bytes_do_not_depend_on_threads_or_on_how_rows_are_divided(
     encoder, threads, monkeypatch

@@ -33,7 +33,7 @@ ENTRIES = tuple(np.float32(entry) for entry in TABLE)
 ONE = np.float32(1)
 LOG2_E = 1.4426950408889634
 NORMAL, NORMAL_BITS = np.float32(2.0**-126), np.float32(2.0**24)
-HIGHEST_E4M3, UPPERMOST = np.float32(448), 0x7E
+LAST_EXPONENT, HIGHEST = 15 << 3, 0x7E
 
 
 def by_sixteen(store_many, store_one):
@@ -86,14 +86,18 @@ def encode_mxfp4(row, importance, columns, out, scratch, tables):
 
 @device
 def to_e4m3(x):
-    """A positive number, halves rounded up; without a sign and without NaN."""
+    """A positive number, halves rounded up; without a sign and without NaN.
+
+    From 256 on all become 448, as the reference does it.
+    """
     if not x > ZERO:
         return 0
-    bits = bits_of(min(x, HIGHEST_E4M3))
+    bits = bits_of(x)
     exponent = (bits >> 23) - 120
     if exponent <= 0:
         return min(7, int(x * np.float32(512) + np.float32(0.5)))
-    return min(UPPERMOST, (exponent << 3 | bits >> 20 & 7) + (bits >> 19 & 1))
+    rounded = (exponent << 3 | bits >> 20 & 7) + (bits >> 19 & 1)
+    return rounded if rounded < LAST_EXPONENT else HIGHEST
 
 
 @device
