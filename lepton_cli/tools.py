@@ -14,7 +14,7 @@ from lepton_cli.engine.files.checking import Verified
 from lepton_cli.engine.files.checking import verify as verify_file
 from lepton_cli.engine.files.differences import Differences
 from lepton_cli.engine.files.merging import merged_adapters, open_encoder
-from lepton_cli.engine.files.writing import Output, check_outputs, write_outputs
+from lepton_cli.engine.files.writing import Output, check_names, check_outputs, write_outputs
 from lepton_cli.engine.hub.events import Event
 from lepton_cli.engine.hub.pulling import Pulled, pull_from_hub, pull_from_web
 from lepton_cli.engine.hub.pulling import plan as plan_download
@@ -216,8 +216,8 @@ def imatrix(
     `of_output`: also for output.weight; `dataset` names the text in the file `out`, which is a .dat
     by its suffix, otherwise GGUF.
     """
-    if out is not None and not overwrite and Path(out).exists():
-        raise UsageError(f"{out} exists", "give another name, or overwrite=True")
+    if out is not None:
+        check_names([Path(out)], _opened(model).paths, overwrite=overwrite)
     cut = _windows(model, text, Cutting(ctx, 0, windows))
     wanted_options = collecting_options(options or LoadOptions(), cut.size, of_output=of_output)
     with open_model(model, wanted_options) as opened:

@@ -16,7 +16,7 @@ from lepton_cli.ui.arguments.options.measuring import (
     TextFileArguments,
     WindowOptions,
 )
-from lepton_cli.ui.arguments.words import model_and_text, only_model
+from lepton_cli.ui.arguments.words import is_on_command_line, model_and_text, only_model
 from lepton_cli.ui.declarations.declaring import (
     NO_CONFIG_EPILOG,
     AsJson,
@@ -105,7 +105,7 @@ def imatrix(
 
     if matrix.show_statistics:
         show_statistics(matrix.in_file or [])
-    elif matrix.in_file and words.rest is None and words.first is None and text.file is None:
+    elif matrix.in_file and not (words.first or text.file or is_on_command_line(context, "model")):
         merge_matrices(matrix)
     else:
         name, file = model_and_text(context, words, model.model)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from lepton_cli.engine.files.writing import check_names
 from lepton_cli.engine.imatrix.collecting import (
     Collected,
     Collector,
@@ -25,7 +26,7 @@ from lepton_cli.ui.arguments.options.measuring import (
     PerplexityModelOptions,
     WindowOptions,
 )
-from lepton_cli.ui.commands.measuring.reading import command_of, measuring_options, windowed
+from lepton_cli.ui.commands.measuring.reading import STDIN, command_of, measuring_options, windowed
 from lepton_cli.ui.open_model import open_measured
 from lepton_cli.ui.reports.measuring.importance_table import importance_table
 from lepton_cli.ui.reports.measuring.window_meter import WindowMeter
@@ -33,7 +34,7 @@ from lepton_cli.ui.terminal.interrupt import interrupting
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit
 from quant.errors import UsageError
-from quant.gguf import GGUF
+from quant.gguf import GGUF, shards_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,13 @@ class Output:
         """What the file holds, if it exists and is not to be replaced. Raises LeptonError."""
         return None if self._overwrite or not self.path.exists() else read_matrix(self.path)
 
+    def check_apart(self, sources: Sequence[Path]) -> None:
+        """Raises UsageError if it is one of these, which are read, or a folder."""
+        check_names([self.path], sources, overwrite=True)
+
     def check_free(self) -> None:
         """Raises UsageError if a file is there that is not to be replaced."""
-        if self.path.exists() and not self._overwrite:
-            raise UsageError(f"{self.path} exists", "name another file with -o, or add --overwrite")
+        check_names([self.path], [], overwrite=self._overwrite)
 
     def write(self, matrix: ImportanceMatrix) -> None:
         write_matrix(self.path, matrix, self._layout)
@@ -90,7 +94,9 @@ def collect_importance(request: ImatrixRequest) -> None:
     if not windows:
         message = f"--chunk {options.chunk} skips all of {counted(len(text.windows), 'window')}"
         raise UsageError(message, "skip fewer, or give a longer text")
-    others, there = [Path(name) for name in options.in_file or ()], output.there()
+    others = [Path(name) for name in options.in_file or ()]
+    output.check_apart([*shards_of(path), *([] if text.name == STDIN else [Path(text.name)])])
+    there = output.there()
     given = merged([(str(each), read_matrix(each)) for each in others]) if others else None
     for name, matrix in ((str(output.path), there), (", ".join(map(str, others)), given)):
         if matrix is not None:

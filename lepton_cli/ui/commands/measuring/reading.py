@@ -15,6 +15,8 @@ from lepton_cli.ui.open_model import gpu_layers
 from quant.errors import UsageError
 from quant.gguf import GGUF
 
+STDIN = "stdin"
+
 
 @dataclass(frozen=True, slots=True)
 class WindowedText:
@@ -40,7 +42,7 @@ def windowed(
     cutting = Cutting(context, stride, None if options.chunks < 0 else options.chunks)
     text = text_of_file(name, sys.stdin, example=f"{command} text.txt")
     windows = windows_of(text, build_tokenizer(file.metadata), cutting)
-    return WindowedText("stdin" if name in (None, "-") else str(name), windows, cutting)
+    return WindowedText(STDIN if name in (None, "-") else str(name), windows, cutting)
 
 
 def command_of(verb: str, *models: str) -> str:

@@ -128,3 +128,18 @@ def test_an_encoder_and_a_short_text_are_refused(told, tmp_path):
     assert code == 2 and "a window needs 9999" in err
     code, err = told("--chunk", "9999")
     assert code == 2 and "skips all of" in err
+
+
+def test_the_model_and_the_text_are_never_replaced(told, tmp_path, text):
+    model = write_model(tmp_path / "model.gguf")
+    before = model.read_bytes()
+    for out in (str(model), text):
+        code, err = told("-c", "8", "-o", out, "--overwrite", model=str(model))
+        assert code == 2 and "is what is read" in err
+    assert model.read_bytes() == before
+
+
+def test_with_a_model_a_text_is_expected_beside_other_matrices(out, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    assert run(["imatrix", "-m", "builtin", "--in-file", "a.gguf", "-o", str(out)]) == 2
+    assert "there is no text" in capsys.readouterr().err
