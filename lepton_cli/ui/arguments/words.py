@@ -17,8 +17,11 @@ from lepton_cli.ui.arguments.options.prompt import PositionalArguments
 from quant.errors import UsageError
 
 BUILTIN = "builtin"
-EXAMPLES = {"run": "hello", "tokenize": "hello", "template": "hello", "batch": "rows.txt"}
-EXAMPLES |= {"perplexity": "text.txt", "imatrix": "text.txt", "draft": "text.txt"}
+EXAMPLES = {
+    **dict.fromkeys(("run", "tokenize", "template"), "hello"),
+    "batch": "rows.txt",
+    **dict.fromkeys(("perplexity", "imatrix", "draft"), "text.txt"),
+}
 READERS = {"embed": "an embedding model", "similar": "an embedding model", "rerank": "a reranker"}
 """Commands whose models do not chat: the built-in one is no example for them."""
 READS_FILE = ("batch", "perplexity", "imatrix", "draft")
