@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         prune,
         pull,
         quantize,
+        quantize_to_size,
         split,
         verify,
     )
@@ -42,6 +43,7 @@ __all__ = [
     "prune",
     "pull",
     "quantize",
+    "quantize_to_size",
     "split",
     "verify",
 ]

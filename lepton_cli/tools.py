@@ -25,7 +25,7 @@ from lepton_cli.engine.imatrix.files import layout_of, read_matrix, write_matrix
 from lepton_cli.engine.imatrix.matrix import ImportanceMatrix
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.known_hashes import known_hashes
-from lepton_cli.engine.library.sizes import bytes_of
+from lepton_cli.engine.library.sizes import bytes_of, bytes_of_weights
 from lepton_cli.engine.loading.adapters import AdapterFile, BoundAdapters
 from lepton_cli.engine.loading.estimates import Estimates, estimate
 from lepton_cli.engine.loading.plan import CacheTypes, LoadOptions
@@ -36,19 +36,21 @@ from lepton_cli.engine.loss.scoring import options_for
 from lepton_cli.engine.loss.windows import USUAL_SIZE, Cutting, TokenWindows, windows_of
 from lepton_cli.engine.model import Model, load_tokenizer, open_model
 from lepton_cli.engine.pruning.choosing import Wanted
-from lepton_cli.engine.pruning.prune import Pruned, Ranking, Request
+from lepton_cli.engine.pruning.prune import Pruned, Ranking, Request, open_on_cpu
 from lepton_cli.engine.pruning.prune import prune as choose_what_leaves
 from lepton_cli.engine.pruning.ranking import square_sums
 from lepton_cli.engine.pruning.sparsity import Sparsity
 from lepton_cli.engine.pruning.targets import By
 from lepton_cli.engine.pruning.writing import output_of
+from lepton_cli.engine.shrinking.by_size import Sized, candidates, chosen_by_text
 from lepton_cli.engine.shrinking.choosing import Wishes, by_preset
 from lepton_cli.engine.shrinking.importance import Importance
-from lepton_cli.engine.shrinking.presets import format_of, preset_of
+from lepton_cli.engine.shrinking.presets import PRESETS, format_of, preset_of
 from lepton_cli.engine.shrinking.quantizing import Request as QuantizeRequest
 from lepton_cli.engine.shrinking.quantizing import (
     converted,
     encoder_for,
+    encoder_of,
     facts_of,
     quantized_outputs,
 )
@@ -287,6 +289,8 @@ def quantize(
     tensors whose names match; `threads` 0: one for each core.
     """
     preset = preset_of(type)
+    file = _opened(model)
+    importance = None if imatrix is None else Importance.read(str(imatrix))
     others = tuple((pattern, format_of(kind, "tensor_types")) for pattern, kind in tensor_types)
     wishes = Wishes(
         format_of(output_type, "output_type") if output_type else None,
@@ -294,14 +298,40 @@ def quantize(
         others,
         pure,
     )
-    file = _opened(model)
-    importance = None if imatrix is None else Importance.read(str(imatrix))
     request = QuantizeRequest(preset, importance, allow_requantize=allow_requantize)
     tensors = converted(file, request, by_preset(preset, facts_of(file, importance), wishes))
     with encoder_for(tensors, threads, lambda compiling: None) as encoder:
         outputs = quantized_outputs(file, Path(out), request, tensors, encoder)
         [path] = _written(outputs, file.paths, overwrite)
     return path
+
+
+def quantize_to_size(
+    model: ModelName,
+    out: str | Path,
+    target_size: int | str,
+    text: str,
+    *,
+    ctx: int = USUAL_SIZE,
+    imatrix: str | Path | None = None,
+    allow_requantize: bool = False,
+    threads: int = 0,
+    overwrite: bool = False,
+) -> Sized:
+    """Writes a model of at most `target_size` bytes (or 3.5G, or 4.5bpw), losing least on a text.
+
+    `plan.loss` is the expected divergence in nats a token, `measured(out)` the real one.
+    """
+    file = _opened(model)
+    most = bytes_of_weights(str(target_size), sum(each.size for each in file.tensors.values()))
+    importance = None if imatrix is None else Importance.read(str(imatrix))
+    request = QuantizeRequest(PRESETS["F16"], importance, allow_requantize=allow_requantize)
+    cut, start = _windows(model, text, Cutting(ctx)), open_on_cpu(threads or None)
+    with encoder_of(candidates(importance), threads, lambda compiling: None) as encoder:
+        found = chosen_by_text(file, request, most, cut, encoder, start)
+        outputs = quantized_outputs(file, Path(out), found.request, found.tensors, encoder)
+        _written(outputs, file.paths, overwrite)
+    return found
 
 
 def _opened(model: ModelName) -> GGUF:

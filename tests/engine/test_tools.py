@@ -12,6 +12,7 @@ import lepton_cli
 from lepton_cli.engine.imatrix.files import read_matrix
 from lepton_cli.engine.loading.adapters import AdapterFile
 from quant.errors import UsageError
+from quant.gguf import GGUF
 
 TEXT = "the cat sat on the mat and the dog lay by the door of the house. " * 4
 
@@ -64,6 +65,15 @@ def test_a_model_is_quantized_by_its_importance(tmp_path):
     assert differences.values_changed
     same = lepton_cli.prune(model, channels=0.5, imatrix=tmp_path / "i.gguf")
     assert same.parts[0].after == 32
+
+
+def test_a_model_is_quantized_to_a_size(tmp_path):
+    model = write_model(tmp_path / "a.gguf", dimensions={"D": 64, "F": 64})
+    out = tmp_path / "b.gguf"
+    found = lepton_cli.quantize_to_size(model, out, "7bpw", TEXT, ctx=32)
+    weights = sum(tensor.size for tensor in GGUF.open(model).tensors.values())
+    assert out.stat().st_size <= 7 * weights / 8
+    assert found.plan.loss > 0 and found.measured(out).value > 0
 
 
 def test_a_model_is_split_and_merged_again(tmp_path):

@@ -1,20 +1,28 @@
 """A chooser of formats for a file of a given size, by what was measured on a text."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from lepton_cli.engine.files.trial import CONTEXT
+from lepton_cli.engine.loading import plan as loading
+from lepton_cli.engine.loss.estimates import Estimate
+from lepton_cli.engine.loss.trials import Open, Trials
+from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.shrinking.choosing import Chooser, is_quantized
 from lepton_cli.engine.shrinking.importance import Importance
 from lepton_cli.engine.shrinking.presets import PRESETS, Preset
-from lepton_cli.engine.shrinking.quantizing import Request, converted, quantized_outputs
-from lepton_cli.engine.shrinking.sensitivity import Sensitivity
+from lepton_cli.engine.shrinking.quantizing import Converted, Request, converted, quantized_outputs
+from lepton_cli.engine.shrinking.sensitivity import Progress, Sensitivity
 from lepton_cli.engine.shrinking.sizing import Option, chosen_for_size
+from ops.encoding.encoder import Encoder
 from quant.format import FORMATS, Format
 from quant.gguf import GGUF, Tensor
 
 CANDIDATES = ("Q2_K", "Q3_K", "IQ3_S", "IQ4_XS", "Q4_K", "Q5_K", "Q6_K", "Q8_0")
 WITH_IMPORTANCE = ("IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS")  # useless without
+MEASURED = 16  # windows of the text: a trial for each kind and depth of tensors reads them all
 FOR_OTHER_ROWS = ("Q4_0", "IQ4_NL", "Q4_1", "Q5_0", "Q5_1", "Q8_0")  # of no whole 256 columns
 
 
@@ -80,3 +88,40 @@ def _file_bytes(file: GGUF, request: Request, plan: SizePlan) -> int:
     tensors = converted(file, request, plan.chooser())
     outputs = quantized_outputs(file, file.path, request, tensors, None)
     return sum(output.header.file_bytes for output in outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """What was chosen for a size: `tensors` of `request` are written. `trials`: on the text."""
+
+    plan: SizePlan
+    request: Request
+    tensors: list[Converted]
+    trials: Trials
+
+    def measured(self, path: Path) -> Estimate:
+        """The divergence of the file that was written. Raises LeptonError."""
+        return self.trials.divergence(loading.build(GGUF.open(path), CONTEXT)).mean
+
+
+def chosen_by_text(
+    file: GGUF,
+    request: Request,
+    most: int,
+    windows: Sequence[TokenWindow],
+    encoder: Encoder,
+    start: Open,
+    tell: Callable[[Progress], None] = lambda progress: None,
+) -> Sized:
+    """Formats for a file of at most `most` bytes, by what each would do to the model on a text.
+
+    `encoder`: with the kernels of `candidates`. Raises LeptonError.
+    """
+    program = loading.build(file, CONTEXT)
+    sensitivity = Sensitivity(file, program, to_be_chosen(file), request.importance, encoder)
+    trials = Trials(program, windows[:MEASURED], start)
+    for progress in sensitivity.measure(trials):
+        tell(progress)
+    plan = plan_for_size(file, request, sensitivity, candidates(request.importance), most)
+    request = replace(request, preset=plan.preset)
+    return Sized(plan, request, converted(file, request, plan.chooser()), trials)

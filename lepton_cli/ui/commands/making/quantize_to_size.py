@@ -1,21 +1,16 @@
 """`lepton quantize --target-size`: the types that lose least on a text, in a file of that size."""
 
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
 
-from lepton_cli.engine.files.trial import CONTEXT
 from lepton_cli.engine.files.writing import check_names
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.sizes import bytes_of_weights
-from lepton_cli.engine.loading import plan as loading
-from lepton_cli.engine.loss.trials import Trials
 from lepton_cli.engine.pruning.prune import open_on_cpu
-from lepton_cli.engine.shrinking.by_size import SizePlan, candidates, plan_for_size, to_be_chosen
+from lepton_cli.engine.shrinking.by_size import SizePlan, candidates, chosen_by_text
 from lepton_cli.engine.shrinking.presets import PRESETS
-from lepton_cli.engine.shrinking.quantizing import converted, encoder_of, quantized_outputs
-from lepton_cli.engine.shrinking.sensitivity import Progress, Sensitivity
+from lepton_cli.engine.shrinking.quantizing import encoder_of, quantized_outputs
+from lepton_cli.engine.shrinking.sensitivity import Progress
 from lepton_cli.ui.commands.making.quantize import (
     QuantizeRequest,
     records,
@@ -31,8 +26,6 @@ from lepton_cli.ui.terminal.output import emit
 from quant.errors import UsageError
 from quant.gguf import GGUF
 
-MEASURED = 16  # windows of the text: a trial for each kind and depth of tensors reads them all
-
 
 def quantize_to_size(asked: QuantizeRequest, target: str) -> None:
     """Chooses the types by what they lose on a text. Raises LeptonError."""
@@ -45,27 +38,20 @@ def quantize_to_size(asked: QuantizeRequest, target: str) -> None:
     windows = windowed(path, f"lepton quantize {asked.model} OUT", None, asked.text).windows
     notes, threads = CompileNotes(verbose=asked.file.verbose), asked.file.threads
     start = open_on_cpu(threads if threads > 0 else None, notes)
-    formats = candidates(request.importance)
-    with encoder_of(formats, asked.file.threads, notes) as encoder:
-        program = loading.build(file, CONTEXT)
-        names = to_be_chosen(file)
-        sensitivity = Sensitivity(file, program, names, request.importance, encoder)
-        trials = Trials(program, windows[:MEASURED], start)
-        _show(sensitivity.measure(trials), asked.file.verbose)
-        plan = plan_for_size(file, request, sensitivity, formats, most)
-        request = replace(request, preset=plan.preset)
-        tensors = converted(file, request, plan.chooser())
-        outputs = quantized_outputs(file, asked.out, request, tensors, encoder)
+    shown = _show if asked.file.verbose else _hide
+    with encoder_of(candidates(request.importance), threads, notes) as encoder:
+        found = chosen_by_text(file, request, most, windows, encoder, start, shown)
+        outputs = quantized_outputs(file, asked.out, found.request, found.tensors, encoder)
         write(outputs, sources, asked.how)
-    facts = _told(plan, trials.scored)
+    facts = _told(found.plan, found.trials.scored)
     if asked.how.dry_run:
-        facts |= records(tensors)
+        facts |= records(found.tensors)
         if not asked.how.json:
-            emit(sys.stdout, table(tensors))
+            emit(sys.stdout, table(found.tensors))
     else:
-        found = trials.divergence(loading.build(GGUF.open(outputs[0].path), CONTEXT)).mean
-        note(f"measured: {found.value:.4f} +/- {found.error:.4f}")
-        facts |= {"divergence": found.value, "divergence_error": found.error}
+        mean = found.measured(outputs[0].path)
+        note(f"measured: {mean.value:.4f} +/- {mean.error:.4f}")
+        facts |= {"divergence": mean.value, "divergence_error": mean.error}
     tell(outputs, sources, asked.how, facts)
 
 
@@ -91,10 +77,13 @@ def _refuse_types(asked: QuantizeRequest) -> None:
         raise UsageError(message, "give one like those the model is for: -f text.txt")
 
 
-def _show(progress: Iterator[Progress], verbose: bool) -> None:
-    for each in progress:
-        if verbose:
-            note(f"{each.done} of {each.total}: {each.group}: divergence {each.divergence:.5f}")
+def _show(progress: Progress) -> None:
+    of, loss = f"{progress.done} of {progress.total}", f"divergence {progress.divergence:.5f}"
+    note(f"{of}: {progress.group}: {loss}")
+
+
+def _hide(progress: Progress) -> None:
+    """Without -v."""
 
 
 def _told(plan: SizePlan, scored: int) -> dict[str, Plain]:
