@@ -1,5 +1,6 @@
 """Writes GGUF files that are complete or not there at all; asks for the room before."""
 
+import os
 import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from lepton_cli.engine.files.pieces import Progress, no_progress
+from lepton_cli.engine.library.outputs import whole_file
 from lepton_cli.engine.library.sizes import gigabytes
 from ops.files.own_files import named_file
-from ops.files.whole_files import replace_file
 from quant.errors import LeptonError, UsageError
 from quant.gguf import GGUF, Tensor
 from quant.gguf_writer import Header, Piece, TensorInfo, copied_pairs, write
@@ -95,11 +96,7 @@ def write_outputs(outputs: Sequence[Output], progress: Progress = no_progress) -
 
     with ExitStack() as drafts:  # they get their names in reverse order
         for output in outputs:
-            try:
-                file = drafts.enter_context(replace_file(output.path))
-                write(file, output.header, partial(counted, output))
-            except OSError as error:
-                message = f"cannot write {output.path}: {error.strerror}"
-                raise LeptonError(
-                    message, "nothing is left of it; the source is as it was"
-                ) from error
+            file = drafts.enter_context(whole_file(output.path))
+            write(file, output.header, partial(counted, output))
+            file.flush()
+            os.fsync(file.fileno())  # a disk that is full says so before any file has its name

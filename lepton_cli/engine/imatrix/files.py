@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine.imatrix.matrix import Entry, ImportanceMatrix, Progress, Sums
-from ops.files.whole_files import replace_file
+from lepton_cli.engine.library.outputs import whole_file
 from quant.errors import ModelFileError, UsageError
 from quant.format import FORMATS
 from quant.gguf import GGUF, MAGIC
@@ -47,8 +47,8 @@ def read_matrix(path: Path) -> ImportanceMatrix:
 
 
 def write_matrix(path: Path, matrix: ImportanceMatrix, layout: Layout = "gguf") -> None:
-    """Replaces the file as a whole. Raises OSError, UsageError."""
-    with replace_file(path) as file:
+    """Replaces the file as a whole. Raises LeptonError."""
+    with whole_file(path) as file:
         if layout == "dat":
             _write_dat(file, matrix)
         else:

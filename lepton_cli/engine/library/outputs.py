@@ -5,11 +5,13 @@ import errno
 import os
 import shlex
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from ops.files.own_files import named_file, not_a_file, open_file
 from ops.files.whole_files import replace_file
-from quant.errors import UsageError
+from quant.errors import LeptonError, UsageError
 
 HEAD = 4096  # bytes at the start of a file that are searched for its mark
 
@@ -44,6 +46,20 @@ def write_named(path: Path, data: bytes) -> None:
             file.write(data)
     except OSError as error:
         raise _failed(path, error) from error
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A draft that replaces the file when the block succeeds, also if the disk is full at its end.
+
+    Raises LeptonError where it cannot be written: nothing has changed then. UsageError.
+    """
+    try:
+        with replace_file(path) as file:
+            yield file
+    except OSError as error:
+        hint = "nothing has changed; free some room, or write to another folder"
+        raise LeptonError(f"cannot write {path}: {error.strerror}", hint) from error
 
 
 def append_lines(handle: int, data: bytes) -> None:

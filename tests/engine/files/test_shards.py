@@ -2,6 +2,7 @@
 
 import errno
 import json
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -177,4 +178,28 @@ def test_a_full_disk_leaves_nothing(tmp_path, model, outcome, monkeypatch):
     monkeypatch.setattr("lepton_cli.engine.files.shards.copied", copied)
     code, _, err = outcome("split", model, tmp_path / "out", "--split-max-tensors", 8)
     assert code == 1 and "out-00002-of-00003.gguf: No space left on device" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no RLIMIT_FSIZE there")
+@pytest.mark.parametrize("missing", [1, 100, 2000])
+def test_a_disk_that_is_full_at_the_last_bytes_is_told_with_the_files_name(
+    tmp_path, model, outcome, missing
+):
+    """Bytes that wait in a buffer fail when the file is closed, not when they are written."""
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    assert outcome("split", model, tmp_path / "out", "--split-max-tensors", 100)[0] == 0
+    [whole] = parts(tmp_path)
+    size = whole.stat().st_size
+    whole.unlink()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - missing, limits[1]))
+    try:
+        code, _, err = outcome("split", model, tmp_path / "out", "--split-max-tensors", 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    error, hint = err.splitlines()
+    assert code == 1 and f"cannot write {whole}: File too large" in error
+    assert hint.startswith("lepton: hint: nothing has changed")
     assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
