@@ -1,6 +1,7 @@
 """How far variants of a model, that exist only in memory, are from it on a text."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,20 @@ from ops.memory_plan import Limits
 from ops.program import Program
 from ops.runners.runner import Runner
 from ops.state.sequence import SequenceState
+from quant.errors import UsageError
 
 Logits = NDArray[np.float32]
 Open = Callable[[Program, Limits], Runner]
 
 TOKENS, ROWS = 128, 32  # of a step; of logits in it
 KEPT = 1 << 28  # bytes of the model's own logits, which are kept
+
+
+def check_predicts(program: Program, path: Path) -> None:
+    """Raises UsageError for a model whose loss on a text cannot be measured."""
+    if program.output.kind != "logits" or program.sees_whole_runs or program.encoder is not None:
+        message = f"{path} does not predict a text token by token: its loss cannot be measured"
+        raise UsageError(message, "leave out -f and what needs a text, or use another model")
 
 
 class Trials:

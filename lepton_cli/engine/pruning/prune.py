@@ -13,7 +13,7 @@ from lepton_cli.engine.files.trial import CONTEXT
 from lepton_cli.engine.library.paths import kernel_folder
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loss.divergence import Divergence
-from lepton_cli.engine.loss.trials import Open, Trials
+from lepton_cli.engine.loss.trials import Open, Trials, check_predicts
 from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.pruning.choosing import Chooser, Wanted
 from lepton_cli.engine.pruning.edits import Edited, silenced
@@ -92,6 +92,8 @@ def prune(
     text; see `unit_importance`. `tell`: after each trial without a layer, with its divergence.
     """
     program = loading.build(file, CONTEXT)
+    if windows:
+        check_predicts(program, file.path)
     if request.count >= program.layers:
         raise UsageError(f"the model has {program.layers} layers", "leave out fewer")
     chooser, wanted, influences = Chooser(file, program, sums), request.wanted, None

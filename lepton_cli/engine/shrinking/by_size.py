@@ -8,7 +8,7 @@ from pathlib import Path
 from lepton_cli.engine.files.trial import CONTEXT
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loss.estimates import Estimate
-from lepton_cli.engine.loss.trials import Open, Trials
+from lepton_cli.engine.loss.trials import Open, Trials, check_predicts
 from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.shrinking.choosing import Chooser, is_quantized
 from lepton_cli.engine.shrinking.importance import Importance
@@ -118,6 +118,7 @@ def chosen_by_text(
     `encoder`: with the kernels of `candidates`. Raises LeptonError.
     """
     program = loading.build(file, CONTEXT)
+    check_predicts(program, file.path)
     sensitivity = Sensitivity(file, program, to_be_chosen(file), request.importance, encoder)
     trials = Trials(program, windows[:MEASURED], start)
     for progress in sensitivity.measure(trials):

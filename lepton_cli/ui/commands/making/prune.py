@@ -20,7 +20,7 @@ from lepton_cli.engine.pruning.writing import output_of
 from lepton_cli.models.keys import Keys
 from lepton_cli.ui.arguments.options.measuring import RunningOptions, WindowOptions
 from lepton_cli.ui.arguments.options.pruning import PruneResultOptions, PruningOptions
-from lepton_cli.ui.commands.measuring.reading import windowed
+from lepton_cli.ui.commands.measuring.reading import command_of, windowed
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.reports.numbers import columns, size
 from lepton_cli.ui.reports.progress import ByteProgress
@@ -104,7 +104,7 @@ def _windows(path: Path, request: PruneRequest, wanted: Request) -> Sequence[Tok
             return ()
         message = "layers are ranked by a text, and none is given"
         raise UsageError(message, "give one like those the model is for: -f text.txt")
-    return windowed(path, f"lepton prune {request.name}", None, request.text).windows
+    return windowed(path, command_of("prune", request.name), None, request.text).windows
 
 
 def _lines(found: Pruned, loss: Divergence | None) -> Iterator[str]:

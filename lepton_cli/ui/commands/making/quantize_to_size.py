@@ -18,7 +18,7 @@ from lepton_cli.ui.commands.making.quantize import (
     sources_of,
     table,
 )
-from lepton_cli.ui.commands.measuring.reading import windowed
+from lepton_cli.ui.commands.measuring.reading import command_of, windowed
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.reports.written import tell, write
 from lepton_cli.ui.terminal.notes import note
@@ -35,7 +35,8 @@ def quantize_to_size(asked: QuantizeRequest, target: str) -> None:
     most = bytes_of_weights(target, sum(tensor.size for tensor in file.tensors.values()))
     request, sources = request_of(file, PRESETS["F16"], asked), sources_of(asked, file)
     check_names([asked.out], sources, overwrite=asked.how.overwrite)
-    windows = windowed(path, f"lepton quantize {asked.model} OUT", None, asked.text).windows
+    command = f"{command_of('quantize', asked.model, str(asked.out))} --target-size {target}"
+    windows = windowed(path, command, None, asked.text).windows
     notes, threads = CompileNotes(verbose=asked.file.verbose), asked.file.threads
     start = open_on_cpu(threads if threads > 0 else None, notes)
     shown = _show if asked.file.verbose else _hide

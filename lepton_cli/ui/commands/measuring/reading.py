@@ -40,7 +40,7 @@ def windowed(
     file = GGUF.open(path)
     context = options.ctx_size or trained_context(file)
     cutting = Cutting(context, stride, None if options.chunks < 0 else options.chunks)
-    text = text_of_file(name, sys.stdin, example=f"{command} text.txt")
+    text = text_of_file(name, sys.stdin, example=f"{command} -f text.txt")
     windows = windows_of(text, build_tokenizer(file.metadata), cutting)
     return WindowedText(STDIN if name in (None, "-") else str(name), windows, cutting)
 

@@ -117,3 +117,23 @@ def test_what_cannot_be_done_is_said_in_a_line_with_a_cure(prune, tmp_path, args
     error, hint = err.splitlines()
     assert said in error and hint.startswith("lepton: hint: ")
     assert not (tmp_path / "b.gguf").exists()
+
+
+@pytest.mark.parametrize("preset", ["bert", "t5", "llada"])
+def test_a_model_whose_loss_cannot_be_measured_is_refused_before_anything_is_written(
+    tmp_path, capsys, preset
+):
+    model = write_model(tmp_path / "a.gguf", preset)
+    (tmp_path / "text.txt").write_text("The quick brown fox jumps over the lazy dog. " * 40)
+    text, out = ("-f", str(tmp_path / "text.txt"), "-c", "16"), tmp_path / "b.gguf"
+    for command in (("prune", "--layers", "1"), ("quantize", "--target-size", "100k")):
+        code = run([command[0], str(model), str(out), *command[1:], *text])
+        error, hint = capsys.readouterr().err.splitlines()[-2:]  # after notes of kernels
+        assert code == 2 and f"{model} does not predict a text token by token" in error
+        assert hint.startswith("lepton: hint: ") and not out.exists()
+
+
+def test_an_empty_text_is_answered_by_a_command_that_does_not_write_to_the_text(prune, tmp_path):
+    (tmp_path / "empty.txt").touch()
+    code, _, err = prune("--layers", "1", "-f", str(tmp_path / "empty.txt"))
+    assert code == 2 and "-f text.txt" in err

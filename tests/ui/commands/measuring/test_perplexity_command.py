@@ -104,7 +104,7 @@ def test_a_short_text_is_an_error_with_a_context_that_works(told, text):
 def test_no_text_and_two_texts_are_errors(told, text, monkeypatch):
     monkeypatch.setattr("sys.stdin", None)
     code, _, err = told()
-    assert code == 2 and "lepton perplexity builtin text.txt" in err
+    assert code == 2 and "lepton perplexity builtin -f text.txt" in err
     code, _, err = told(text, "-f", text)
     assert code == 2 and "both given" in err
 
