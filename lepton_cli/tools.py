@@ -7,15 +7,27 @@ Files appear whole or not at all.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
+from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.drafting.candidates import (
+    LOOKUP,
+    Candidate,
+    check_takes_drafts,
+    found_candidates,
+    model_candidate,
+    use,
+)
+from lepton_cli.engine.drafting.measuring import Measured, Trial, answers_of, measure
 from lepton_cli.engine.files import differences, shards
 from lepton_cli.engine.files.checking import Verified
 from lepton_cli.engine.files.checking import verify as verify_file
 from lepton_cli.engine.files.differences import Differences
 from lepton_cli.engine.files.merging import merged_adapters, open_encoder
 from lepton_cli.engine.files.writing import Output, check_names, check_outputs, write_outputs
-from lepton_cli.engine.hub.events import Event
+from lepton_cli.engine.hub.events import Event as PullEvent
 from lepton_cli.engine.hub.pulling import Pulled, pull_from_hub, pull_from_web
 from lepton_cli.engine.hub.pulling import plan as plan_download
 from lepton_cli.engine.hub.transport import Hub, Transport
@@ -42,6 +54,7 @@ from lepton_cli.engine.pruning.ranking import square_sums
 from lepton_cli.engine.pruning.sparsity import Sparsity
 from lepton_cli.engine.pruning.targets import By
 from lepton_cli.engine.pruning.writing import output_of
+from lepton_cli.engine.sampling.sampler import Sampling
 from lepton_cli.engine.shrinking.by_size import Sized, candidates, chosen_by_text
 from lepton_cli.engine.shrinking.choosing import Wishes, by_preset
 from lepton_cli.engine.shrinking.importance import Importance
@@ -59,10 +72,11 @@ from quant.format import FORMATS
 from quant.gguf import GGUF
 
 ModelName = str | Path
+USUAL = Generation()
 
 
 def pull(
-    name: str, *, companion: bool = True, tell: Callable[[Event], None] = lambda event: None
+    name: str, *, companion: bool = True, tell: Callable[[PullEvent], None] = lambda event: None
 ) -> Pulled:
     """Downloads a model, or finds that it is on this disk: `path`, `size` and `fetched` in bytes.
 
@@ -229,6 +243,46 @@ def imatrix(
     if out is not None:
         write_matrix(Path(out), collector.matrix, layout_of(Path(out)))
     return collector.matrix
+
+
+def draft(
+    model: ModelName,
+    text: str,
+    drafts: Sequence[ModelName] = (),
+    *,
+    ctx: int = USUAL_SIZE,
+    tokens: int = 64,
+    rounds: int = 3,
+    draft_p_min: float = USUAL.draft_p_min,
+    options: LoadOptions | None = None,
+) -> list[tuple[Candidate, Measured]]:
+    """How much faster a model answers greedily with each source of guesses; nothing is remembered.
+
+    Tried are earlier text, and `drafts`; without any, the smaller models of the same tokens on
+    this disk. The first halves of windows of `ctx` tokens are prompts; `speedup` is the median of
+    the rounds, in turns with plain decoding. `draft_p_min`: below this probability a draft model
+    stops guessing.
+    """
+    file = _opened(model)
+    check_takes_drafts(file)
+    prompts = [window.ids[: ctx // 2] for window in _windows(model, text, Cutting(ctx))]
+    size = len(prompts[0]) + tokens + USUAL.draft_max
+    wanted_options = replace(options or LoadOptions(), ctx=size, spec_types="auto", prefixes=0)
+    given = [model_candidate(str(each), resolve(str(each)), file) for each in drafts]
+    greedy = replace(
+        USUAL,
+        sampling=Sampling(temperature=0.0),
+        max_tokens=tokens,
+        split_reasoning=False,
+        draft_p_min=draft_p_min,
+    )
+    trial, measured = Trial(prompts, greedy, rounds), list[tuple[Candidate, Measured]]()
+    with open_model(model, wanted_options) as opened:
+        for candidate in (LOOKUP, *(given or found_candidates(file))):
+            use(opened, candidate, replace(wanted_options, spec_types=()))
+            *_, last = measure(candidate.name, answers_of(opened, Event()), trial)
+            measured.append((candidate, last))
+    return measured
 
 
 def prune(

@@ -76,6 +76,17 @@ def test_a_model_is_quantized_to_a_size(tmp_path):
     assert found.plan.loss > 0 and found.measured(out).value > 0
 
 
+def test_drafts_are_measured_and_give_the_same_answers(tmp_path):
+    model = write_model(tmp_path / "a.gguf", dimensions={"L": 3})
+    lepton_cli.prune(model, tmp_path / "b.gguf", drop_layers=[2])
+    found = lepton_cli.draft(
+        model, TEXT, [tmp_path / "b.gguf"], ctx=32, tokens=8, rounds=2, draft_p_min=0
+    )
+    assert [candidate.kind for candidate, _ in found] == ["ngram-simple", "draft-simple"]
+    assert all(len(measured.rounds) == 2 for _, measured in found)
+    assert all(measured.rate > 0 and measured.plain_rate > 0 for _, measured in found)
+
+
 def test_a_model_is_split_and_merged_again(tmp_path):
     model = write_model(tmp_path / "a.gguf")
     first, *others = lepton_cli.split(model, tmp_path / "s", max_tensors=9)
