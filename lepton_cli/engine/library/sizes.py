@@ -15,6 +15,14 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
+def typed_size(size: int) -> str:
+    """A size as it can be typed (see bytes_of), rounded up where it has many digits: 3513M."""
+    for letter, unit in (("M", 10**6), ("K", 10**3)):
+        if size >= 1000 * unit:
+            return f"{-(-size // unit)}{letter}"
+    return str(size)
+
+
 def counted(number: int, noun: str) -> str:
     """`1 row`, `2 rows`: for nouns whose plural ends in s."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal, get_args
 
-from lepton_cli.engine.library.sizes import gigabytes
+from lepton_cli.engine.library.sizes import typed_size
 from lepton_cli.engine.pruning.choosing import Chooser, Wanted
 from lepton_cli.engine.pruning.edits import Edited
 from quant.errors import UsageError
@@ -59,6 +59,8 @@ def size_of(chooser: Chooser, wanted: Wanted) -> int:
 
 
 def _too_small(by: By, least: int, most: int) -> UsageError:
-    message = f"without {by} the model has {gigabytes(least)} at least, not {gigabytes(most)}"
+    smallest = typed_size(least)
+    message = f"without {by} the file has {smallest} bytes at least, not {typed_size(most)}"
     others = " or ".join(f"--by {each}" for each in get_args(By) if each != by)
-    return UsageError(message, f"use {others}, or lepton quantize")
+    hint = f"use --target-size {smallest} or more, {others}, or lepton quantize"
+    return UsageError(message, hint)

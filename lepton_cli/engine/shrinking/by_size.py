@@ -10,6 +10,7 @@ from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loss.estimates import Estimate
 from lepton_cli.engine.loss.trials import Open, Trials, check_predicts
 from lepton_cli.engine.loss.windows import TokenWindow
+from lepton_cli.engine.library.sizes import typed_size
 from lepton_cli.engine.shrinking.choosing import Chooser, is_quantized
 from lepton_cli.engine.shrinking.importance import Importance
 from lepton_cli.engine.shrinking.presets import PRESETS, Preset
@@ -17,6 +18,7 @@ from lepton_cli.engine.shrinking.quantizing import Converted, Request, converted
 from lepton_cli.engine.shrinking.sensitivity import Progress, Sensitivity
 from lepton_cli.engine.shrinking.sizing import Option, chosen_for_size
 from ops.encoding.encoder import Encoder
+from quant.errors import UsageError
 from quant.format import FORMATS, Format
 from quant.gguf import GGUF, Tensor
 
@@ -48,6 +50,11 @@ class SizePlan:
         return sum(option.loss for option in self.options.values())
 
     @property
+    def bytes(self) -> int:
+        """Of the tensors whose formats are chosen."""
+        return sum(option.bytes for option in self.options.values())
+
+    @property
     def types(self) -> Counter[str]:
         """How many tensors have each format."""
         return Counter(option.format.name for option in self.options.values())
@@ -74,14 +81,24 @@ def plan_for_size(
 ) -> SizePlan:
     """What loses least in a file of at most `most` bytes. Raises UsageError with the least size."""
     options = sensitivity.options(formats)
-    others = [tensor for tensor in file.tensors.values() if tensor.name not in options]
-    budget = most - sum(tensor.data.nbytes for tensor in others)
+    smallest = SizePlan({name: min(each, key=_size) for name, each in options.items()})
+    least = _file_bytes(file, request, smallest)
+    if least > most:
+        message = f"with these types the file has {typed_size(least)} bytes at least"
+        hint = f"use --target-size {typed_size(least)} or more, or an imatrix, with which smaller types can be had"
+        raise UsageError(f"{message}, not {typed_size(most)}", hint)
+    lowest = smallest.bytes
+    budget = lowest + most - least
     while True:
-        plan = SizePlan(chosen_for_size(options, budget, most - budget))
-        excess = _file_bytes(file, request, plan) - most  # of keys, and of the tensors' alignment
+        plan = SizePlan(chosen_for_size(options, budget))
+        excess = _file_bytes(file, request, plan) - most  # of the tensors' alignment
         if excess <= 0:
             return plan
-        budget -= excess
+        budget = max(lowest, budget - excess)
+
+
+def _size(option: Option) -> tuple[int, float]:
+    return option.bytes, option.loss
 
 
 def _file_bytes(file: GGUF, request: Request, plan: SizePlan) -> int:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lepton_cli.engine.library.sizes import gigabytes
-from quant.errors import UsageError
 from quant.format import Format
 
 HALVINGS = 100  # of the interval in which the price of a byte is looked for
@@ -19,22 +17,15 @@ class Option:
     loss: float
 
 
-def chosen_for_size(
-    options: Mapping[str, Sequence[Option]], most: int, others: int = 0
-) -> dict[str, Option]:
+def chosen_for_size(options: Mapping[str, Sequence[Option]], most: int) -> dict[str, Option]:
     """One option a tensor, with the least sum of losses among those of at most so many bytes.
 
     A byte has a price: every tensor takes what is cheapest, loss and bytes together, and the
     price is the least at which all keep within the size (Shoham and Gersho 1988). What is left
-    over then goes where it gains most a byte. Raises UsageError with the least possible size of
-    the file, which holds `others` bytes besides.
+    over then goes where it gains most a byte. `most` is at least the sum of the smallest ones.
     """
     useful = {name: _hull(each) for name, each in options.items()}
-    least = sum(each[0].bytes for each in useful.values())
-    if least > most:
-        message = f"with these types the file has {gigabytes(least + others)} at least"
-        hint = "use a larger size, or an imatrix, with which smaller types can be had"
-        raise UsageError(f"{message}, not {gigabytes(most + others)}", hint)
+    assert sum(each[0].bytes for each in useful.values()) <= most, "the caller asks for enough"
     low, high = 0.0, _highest_price(useful)
     for _ in range(HALVINGS):
         price = (low + high) / 2

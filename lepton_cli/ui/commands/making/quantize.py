@@ -75,6 +75,8 @@ def request_of(file: GGUF, preset: Preset, asked: QuantizeRequest) -> Request:
     if asked.file.prune_layers is not None:
         layers = Keys(file.metadata).integer("block_count")
         dropped = numbers_of(asked.file.prune_layers, layers)
+        if len(dropped) == layers:
+            raise UsageError(f"the model has {layers} layers", "leave out fewer")
     return Request(
         preset,
         None if imatrix is None else Importance.read(imatrix),

@@ -118,6 +118,7 @@ REFUSED = {
     "no imatrix": (("q8_0", "--imatrix", "missing.gguf"), "No such file", "lepton imatrix"),
     "no override": (("q8_0", "--override-kv", "a=int:x"), "'x' is no int", "--override-kv"),
     "no layer": (("q8_0", "--prune-layers", "9"), "names no layers", "from 0 to 2"),
+    "no layers left": (("q8_0", "--prune-layers", "0-2"), "the model has 3 layers", "fewer"),
 }
 
 
