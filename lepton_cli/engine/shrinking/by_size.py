@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lepton_cli.engine.files.trial import CONTEXT
+from lepton_cli.engine.library.sizes import typed_size
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loss.estimates import Estimate
 from lepton_cli.engine.loss.trials import Open, Trials, check_predicts
 from lepton_cli.engine.loss.windows import TokenWindow
-from lepton_cli.engine.library.sizes import typed_size
 from lepton_cli.engine.shrinking.choosing import Chooser, is_quantized
 from lepton_cli.engine.shrinking.importance import Importance
 from lepton_cli.engine.shrinking.presets import PRESETS, Preset
@@ -85,7 +85,8 @@ def plan_for_size(
     least = _file_bytes(file, request, smallest)
     if least > most:
         message = f"with these types the file has {typed_size(least)} bytes at least"
-        hint = f"use --target-size {typed_size(least)} or more, or an imatrix, with which smaller types can be had"
+        larger = f"use --target-size {typed_size(least)} or more"
+        hint = f"{larger}, or an imatrix, with which smaller types can be had"
         raise UsageError(f"{message}, not {typed_size(most)}", hint)
     lowest = smallest.bytes
     budget = lowest + most - least

@@ -1,5 +1,6 @@
 """Formats chosen by measured sensitivity: what does not matter gets fewest bits."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from make_gguf import write_model
 from passes import ids_of, kernel_folder, resources
 
 from lepton_cli.engine.files.writing import write_outputs
+from lepton_cli.engine.library.sizes import bytes_of
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loss.trials import Trials
 from lepton_cli.engine.loss.windows import TokenWindow
@@ -80,10 +82,21 @@ def test_the_expected_loss_is_near_the_measured_one(model, encoder, tmp_path):
     assert plan.loss / 3 < found < plan.loss * 3
 
 
-def test_a_size_that_cannot_be_reached_is_refused(model, encoder):
+def test_a_size_that_cannot_be_reached_is_refused_with_the_least_which_can(
+    model, encoder, tmp_path
+):
     file = GGUF.open(model)
-    with pytest.raises(UsageError, match=r"the file has 0\.1 MB at least"):
-        plan_for_size(file, REQUEST, measured(file, encoder), KINDS, 60_000)
+    sensitivity = measured(file, encoder)
+    with pytest.raises(UsageError) as caught:
+        plan_for_size(file, REQUEST, sensitivity, KINDS, 60_000)
+    assert "bytes at least, not 60000" in caught.value.message
+    found = re.match(r"use --target-size (\S+) or more", caught.value.hint or "")
+    assert found is not None
+    least = bytes_of(found[1])
+    plan = plan_for_size(file, REQUEST, sensitivity, KINDS, least)
+    assert written(file, plan, tmp_path / "b.gguf", encoder).stat().st_size == least
+    with pytest.raises(UsageError):
+        plan_for_size(file, REQUEST, sensitivity, KINDS, least - 1)
 
 
 def test_parts_of_a_fused_matrix_are_rounded_together(tmp_path, encoder):

@@ -107,7 +107,7 @@ def test_the_model_itself_is_never_written(prune, model):
         (("--experts", "0.5"), "no experts can be left out"),
         (("--sparsity", "3:2"), "'3:2' is no sparsity"),
         (("--sparsity", "0.5", "--channels", "0.5"), "are both given"),
-        (("--target-size", "5", "--by", "heads"), "at least, not 0.0 MB"),
+        (("--target-size", "5", "--by", "heads"), "bytes at least, not 5"),
         (("--target-size", "much"), "'much' is no size"),
     ],
 )

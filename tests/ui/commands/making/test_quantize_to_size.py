@@ -51,7 +51,7 @@ def test_a_dry_run_tells_what_is_expected_and_writes_nothing(quantize, tmp_path)
         (("--target-size", "100k"), "measures the loss on a text, and none is given"),
         (("Q4_0", "--target-size", "100k"), "the type Q4_0 and --target-size are both given"),
         (("--pure", "--target-size", "100k"), "--pure and --target-size are both given"),
-        (("--target-size", "1k", "-f", "text.txt", "-c", "32"), "the file has 0."),
+        (("--target-size", "1k", "-f", "text.txt", "-c", "32"), "bytes at least, not 1000"),
         (("--target-size", "few", "-f", "text.txt"), "'few' is no size"),
     ],
 )
