@@ -64,8 +64,11 @@ def _unpacked(archive: Path) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def heeded_interrupts() -> None:
-    """Restores Ctrl-C, which background jobs ignore, for the programs that tests start."""
+    """Restores signals that background jobs and nohup ignore, for the programs that tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGHUP", "SIGQUIT"):  # Windows has neither
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
