@@ -181,7 +181,7 @@ def test_deleting_needs_a_yes_and_the_whole_name(
     assert "type its whole name" in told(capsys, "rm", "--yes", "red-wh", code=2)
     assert "no chat is called" in told(capsys, "rm", "--yes", "red-whales", "nothing", code=2)
     assert path.exists()
-    monkeypatch.setattr("lepton_cli.ui.commands.sessions._can_ask", lambda: True)
+    monkeypatch.setattr("lepton_cli.ui.commands.sessions.can_ask", lambda: True)
     for answer in ("n\n", "\n", ""):
         monkeypatch.setattr("sys.stdin", io.StringIO(answer))
         assert "delete" in told(capsys, "rm", "red-whales", code=0)
