@@ -5,7 +5,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
+from lepton_cli.engine.files.trial import trial_program
 from lepton_cli.engine.files.writing import Output, copied, own_keys
 from lepton_cli.engine.library.paths import kernel_folder
 from lepton_cli.engine.shrinking.choosing import (
@@ -22,7 +24,7 @@ from lepton_cli.models.keys import Keys
 from ops.compiled.kernel_folder import Compiling
 from ops.encoding.encoder import ENCODED, Encoder, Rows
 from ops.machine import default_threads
-from quant.errors import UsageError
+from quant.errors import ModelFileError, UsageError
 from quant.format import Format
 from quant.gguf import GGUF, SHARD, Tensor
 from quant.gguf_writer import Header, TensorInfo, number, text
@@ -118,8 +120,11 @@ def quantized_outputs(
 ) -> list[Output]:
     """The file, or with `keep_split` as many as the source has. No encoder: they are not written.
 
-    Raises UsageError if a name is not one of a split file's.
+    Raises UsageError if a name is not one of a split file's, or where the layers that are left
+    make no model.
     """
+    if request.dropped:
+        _check_left(file, request, tensors)
     by_name = {each.name: each for each in tensors}
 
     def data(info: TensorInfo) -> Iterator[bytes | memoryview]:
@@ -145,6 +150,20 @@ def quantized_outputs(
         infos = [each.info for each in tensors if each.source.shard == shard]
         outputs.append(Output(_shard_path(path, shard, count), Header(keys, infos), data))
     return outputs
+
+
+def _check_left(file: GGUF, request: Request, tensors: Sequence[Converted]) -> None:
+    """Raises UsageError if what is left would be no model: only `prune` cuts keys with layers."""
+    sources = {each.name: each.source for each in tensors}
+    infos = [TensorInfo(each.name, each.source.format, each.source.shape) for each in tensors]
+    header = Header(_pairs(file, request), infos)
+    try:
+        trial_program(Output(file.path, header, lambda info: copied(sources[info.name])))
+    except ModelFileError as error:
+        message = f"{file.path}: what --prune-layers leaves is no model: {error.message}"
+        numbers = ",".join(map(str, sorted(request.dropped)))
+        hint = f"first: lepton prune {quote(str(file.path))} OUT --drop-layers {numbers}"
+        raise UsageError(message, hint) from error
 
 
 def _check(file: GGUF, tensor: Tensor, kind: Format, request: Request) -> None:

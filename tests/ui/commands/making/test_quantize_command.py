@@ -85,6 +85,17 @@ def test_layers_are_left_out_and_the_others_move_up(tmp_path, model, outcome):
     assert "blk.2.attn_q.weight" not in made.tensors
 
 
+@pytest.mark.parametrize("preset", ["t5", "qwen35"])
+def test_layers_whose_keys_or_stack_would_not_fit_are_refused(tmp_path, outcome, preset):
+    """qwen35 has a key with a value for each layer, T5 has layers of two kinds."""
+    path = write_model(tmp_path / "m.gguf", preset)
+    code, _, said = outcome(path, tmp_path / "o.gguf", "q8_0", "--prune-layers", "1")
+    error, hint = said.splitlines()
+    assert code == 2 and "what --prune-layers leaves is no model" in error
+    assert f"lepton prune {path} OUT --drop-layers 1" in hint
+    assert not (tmp_path / "o.gguf").exists()
+
+
 def test_keys_are_set(tmp_path, model, outcome):
     out = tmp_path / "o.gguf"
     words = ("llama.context_length=int:77", "general.name=str:a=b", "x.y=bool:true", "z=float:0.5")
