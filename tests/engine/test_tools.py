@@ -123,3 +123,19 @@ def test_the_memory_of_a_model_is_planned_without_opening_it(tmp_path):
 def test_what_cannot_be_asked_is_an_error(call, said, tmp_path):
     with pytest.raises(UsageError, match=said):
         call(write_model(tmp_path / "a.gguf"))
+
+
+@pytest.mark.parametrize(
+    "asked, said",
+    [
+        ({}, "nothing is said"),
+        ({"channels": float("nan")}, "--channels is nan"),
+        ({"heads": 2.0}, "--heads is 2"),
+        ({"layers": -3, "text": "a b " * 99, "ctx": 16}, "-3 more are to be left out"),
+        ({"drop_layers": [9]}, r"layers \[9\]"),
+        ({"sparsity": "2:4", "channels": 0.5}, "are both given"),
+    ],
+)
+def test_what_prune_cannot_do_is_refused_as_on_the_command_line(tmp_path, asked, said):
+    with pytest.raises(UsageError, match=said):
+        lepton_cli.prune(write_model(tmp_path / "a.gguf"), **asked)

@@ -92,6 +92,7 @@ def prune(
     text; see `unit_importance`. `tell`: after each trial without a layer, with its divergence.
     """
     program = loading.build(file, CONTEXT)
+    _check(request, program.layers)
     if windows:
         check_predicts(program, file.path)
     if request.count >= program.layers:
@@ -157,6 +158,25 @@ def lost(
     if left is None:
         return None
     return Trials(found.result.program, windows[:RANKING], start or open_on_cpu()).divergence(left)
+
+
+def _check(request: Request, layers: int) -> None:
+    """Raises UsageError for what cannot be asked of a model with so many layers."""
+    wanted = request.wanted
+    shares = {"channels": wanted.channels, "heads": wanted.heads, "experts": wanted.experts}
+    for name, share in shares.items():
+        if not 0 <= share < 1:
+            raise UsageError(f"--{name} is {share:g}", "give a share from 0 to 1, like 0.25")
+    if request.sparsity is not None and any(shares.values()):
+        message = "--sparsity and a share of channels, heads or experts are both given"
+        raise UsageError(message, "prune first, then make the result sparse")
+    asked = (wanted.layers, request.count, request.sparsity, request.most, *shares.values())
+    if not any(asked):
+        message = "nothing is said of what to leave out"
+        raise UsageError(message, "for example: --layers 4, --channels 0.25 or --target-size 3G")
+    if request.count < 0 or not wanted.layers <= {*range(layers)}:
+        message = f"layers {sorted(wanted.layers)} and {request.count} more are to be left out"
+        raise UsageError(message, f"the model's are numbered from 0 to {layers - 1}")
 
 
 def _check_untangled(file: GGUF, program: Program) -> None:

@@ -81,19 +81,9 @@ def _tell(layer: int, divergence: float) -> None:
 def _request(file: GGUF, what: PruningOptions) -> Request:
     layers = Keys(file.metadata).layers()
     dropped = frozenset() if what.drop_layers is None else numbers_of(what.drop_layers, layers)
-    shares = {"channels": what.channels, "heads": what.heads, "experts": what.experts}
-    for name, share in shares.items():
-        if not 0 <= share < 1:
-            raise UsageError(f"--{name} is {share:g}", "give a share from 0 to 1, like 0.25")
     wanted = Wanted(dropped, what.channels, what.heads, what.experts)
     zeros = None if what.sparsity is None else Sparsity.of(what.sparsity)
-    if zeros is not None and any(shares.values()):
-        message = "--sparsity and a share of channels, heads or experts are both given"
-        raise UsageError(message, "prune first, then make the result sparse")
     most = None if what.target_size is None else bytes_of(what.target_size)
-    if not (dropped or what.layers or any(shares.values()) or zeros or most):
-        message = "nothing is said of what to leave out"
-        raise UsageError(message, "for example: --layers 4, --channels 0.25 or --target-size 3G")
     return Request(wanted, what.layers, most, what.by, what.rank, zeros)
 
 
