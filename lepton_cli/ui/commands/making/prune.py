@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lepton_cli.engine.files.writing import check_outputs, write_outputs
+from lepton_cli.engine.files.writing import check_names, check_outputs, write_outputs
 from lepton_cli.engine.imatrix.files import read_matrix
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.json_values import Plain, plain
@@ -48,6 +48,8 @@ def prune_model(request: PruneRequest) -> None:
     """Raises LeptonError."""
     path = resolve(request.name)
     file = GGUF.open(path)
+    if request.out is not None:
+        check_names([request.out], file.paths, overwrite=request.result.overwrite)
     wanted = _request(file, request.what)
     windows = _windows(path, request, wanted)
     progress = CompileNotes(verbose=request.running.verbose)

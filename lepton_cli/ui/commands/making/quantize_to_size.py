@@ -20,6 +20,7 @@ from lepton_cli.ui.commands.making.quantize import (
 )
 from lepton_cli.ui.commands.measuring.reading import command_of, windowed
 from lepton_cli.ui.reports.compile_notes import CompileNotes
+from lepton_cli.ui.reports.measuring.status_line import StatusLine
 from lepton_cli.ui.reports.written import tell, write
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit
@@ -39,9 +40,16 @@ def quantize_to_size(asked: QuantizeRequest, target: str) -> None:
     windows = windowed(path, command, None, asked.text).windows
     notes, threads = CompileNotes(verbose=asked.file.verbose), asked.file.threads
     start = open_on_cpu(threads if threads > 0 else None, notes)
-    shown = _show if asked.file.verbose else _hide
+    line = StatusLine(sys.stderr)
+    shown = note if asked.file.verbose else line
+    shown(f"measuring {path.name} on the text")
     with encoder_of(candidates(request.importance), threads, notes) as encoder:
-        found = chosen_by_text(file, request, most, windows, encoder, start, shown)
+        try:
+            found = chosen_by_text(
+                file, request, most, windows, encoder, start, lambda each: shown(_said(each))
+            )
+        finally:
+            line.clear()
         outputs = quantized_outputs(file, asked.out, found.request, found.tensors, encoder)
         write(outputs, sources, asked.how)
     facts = _told(found.plan, found.trials.scored)
@@ -78,13 +86,9 @@ def _refuse_types(asked: QuantizeRequest) -> None:
         raise UsageError(message, "give one like those the model is for: -f text.txt")
 
 
-def _show(progress: Progress) -> None:
+def _said(progress: Progress) -> str:
     of, loss = f"{progress.done} of {progress.total}", f"divergence {progress.divergence:.5f}"
-    note(f"{of}: {progress.group}: {loss}")
-
-
-def _hide(progress: Progress) -> None:
-    """Without -v."""
+    return f"{of}: {progress.group}: {loss}"
 
 
 def _told(plan: SizePlan, scored: int) -> dict[str, Plain]:
