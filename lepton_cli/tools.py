@@ -356,7 +356,7 @@ def quantize(
     tensors = converted(file, request, by_preset(preset, facts_of(file, importance), wishes))
     with encoder_for(tensors, threads, lambda compiling: None) as encoder:
         outputs = quantized_outputs(file, Path(out), request, tensors, encoder)
-        [path] = _written(outputs, file.paths, overwrite)
+        [path] = _written(outputs, _read(file, imatrix), overwrite)
     return path
 
 
@@ -384,8 +384,13 @@ def quantize_to_size(
     with encoder_of(candidates(importance), threads, lambda compiling: None) as encoder:
         found = chosen_by_text(file, request, most, cut, encoder, start)
         outputs = quantized_outputs(file, Path(out), found.request, found.tensors, encoder)
-        _written(outputs, file.paths, overwrite)
+        _written(outputs, _read(file, imatrix), overwrite)
     return found
+
+
+def _read(file: GGUF, imatrix: str | Path | None) -> list[Path]:
+    """The files that are read, and so are not written."""
+    return [*file.paths, *([] if imatrix is None else [Path(imatrix)])]
 
 
 def _opened(model: ModelName) -> GGUF:

@@ -139,3 +139,10 @@ def test_what_cannot_be_asked_is_an_error(call, said, tmp_path):
 def test_what_prune_cannot_do_is_refused_as_on_the_command_line(tmp_path, asked, said):
     with pytest.raises(UsageError, match=said):
         lepton_cli.prune(write_model(tmp_path / "a.gguf"), **asked)
+
+
+def test_quantize_never_replaces_the_importance_that_it_reads(tmp_path):
+    model, path = write_model(tmp_path / "a.gguf"), tmp_path / "i.gguf"
+    lepton_cli.imatrix(model, "a b " * 99, path, ctx=16)
+    with pytest.raises(UsageError, match="is what is read"):
+        lepton_cli.quantize(model, path, "Q4_0", imatrix=path, overwrite=True)
