@@ -115,6 +115,7 @@ def test_the_memory_of_a_model_is_planned_without_opening_it(tmp_path):
     "call, said",
     [
         (lambda model: lepton_cli.prune(model, layers=1), "layers are ranked by a text"),
+        (lambda model: lepton_cli.prune(model, channels=0.5, by="size"), "by is 'size'"),
         (lambda model: lepton_cli.perplexity(model, "hi", ctx=32), "a window needs 32"),
         (lambda model: lepton_cli.split(model, "x", max_size="2X"), "is no size"),
         (lambda model: lepton_cli.merge_lora(model, "x", [], type="Q9"), "type is 'Q9'"),

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,7 +114,11 @@ def prune(
         wanted = without_shares(chooser, wanted, request.by, request.most)
     zeros = request.sparsity
     sparse = None if zeros is None else SparseTensors(program, zeros, sums)
-    result = edited(file, chooser.choose(wanted), sparse)
+    edit = chooser.choose(wanted)
+    if not edit.layers and not edit.units and sparse is None:
+        hint = "ask for more: a larger share, or a smaller size"
+        raise UsageError(f"nothing of {file.path} would be left out", hint)
+    result = edited(file, edit, sparse)
     shown = None if influences is None else tuple(influences.tolist())
     after = result.header().file_bytes
     layers_out = tuple(sorted(wanted.layers))
@@ -167,6 +171,9 @@ def _check(request: Request, layers: int) -> None:
     for name, share in shares.items():
         if not 0 <= share < 1:
             raise UsageError(f"--{name} is {share:g}", "give a share from 0 to 1, like 0.25")
+    for option, value, known in (("by", request.by, By), ("rank", request.rank, Ranking)):
+        if value not in get_args(known):
+            raise UsageError(f"{option} is {value!r}", f"it may be {', '.join(get_args(known))}")
     if request.sparsity is not None and any(shares.values()):
         message = "--sparsity and a share of channels, heads or experts are both given"
         raise UsageError(message, "prune first, then make the result sparse")

@@ -111,6 +111,10 @@ class _Choice:
     ) -> None:
         self._preset, self._facts, self._wishes = preset, facts, wishes
         self._tensors = in_visiting_order(tensors)
+        for pattern, _ in wishes.tensors:
+            if not any(re.search(pattern, tensor.name) for tensor in tensors):
+                message = f"--tensor-type: no tensor's name matches {pattern!r}"
+                raise UsageError(message, "lepton inspect MODEL --tensors lists the names")
         self._seen = Counter[str]()
         names = {tensor.name for tensor in tensors}
         self._has_output = "output.weight" in names

@@ -1,6 +1,6 @@
 """An importance matrix as it guides the encoding of a model's tensors."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +8,10 @@ import numpy as np
 
 from lepton_cli.engine.imatrix.files import read_matrix
 from lepton_cli.engine.imatrix.matrix import ImportanceMatrix
+from lepton_cli.engine.library.sizes import counted
 from quant.bits import Floats
 from quant.errors import UsageError
-from quant.gguf import Tensor
+from quant.gguf import GGUF, Tensor
 from quant.gguf_writer import number, text
 
 OTHER_MODEL = "it was made of another model: make one of this, with lepton imatrix"
@@ -42,10 +43,18 @@ class Importance:
         message = f"{self.path}: {tensor.name} has {found.size} columns"
         raise UsageError(f"{message}, the model {experts * columns}", OTHER_MODEL)
 
-    def check_model(self, path: Path, names: Iterable[str]) -> None:
-        """Raises UsageError if it has none of a model's tensors. It may have others, too."""
-        if self.matrix.entries.keys().isdisjoint(names):
-            raise UsageError(f"{self.path} has no tensor of {path}", OTHER_MODEL)
+    def check_model(self, file: GGUF, encoded: Collection[str]) -> None:
+        """Raises UsageError if it is of another model, of whose tensors these are to be encoded.
+
+        One that has most of them may have others, too: of another conversion of the model.
+        """
+        entries = self.matrix.entries.keys()
+        has = sum(name in entries for name in encoded)
+        if entries.isdisjoint(file.tensors):
+            raise UsageError(f"{self.path} has no tensor of {file.path}", OTHER_MODEL)
+        if 2 * has < len(encoded) and not entries <= file.tensors.keys():
+            message = f"{self.path} has {has} of the {counted(len(encoded), 'tensor')}"
+            raise UsageError(f"{message} of {file.path}, and others", OTHER_MODEL)
 
     def pairs(self) -> dict[str, bytes]:
         """The keys that tell of it, as stored."""

@@ -181,7 +181,8 @@ def _check_importance(file: GGUF, tensors: Sequence[Converted], request: Request
     """Raises UsageError where it is missing, or is another model's."""
     importance = request.importance
     if importance is not None:
-        importance.check_model(file.path, file.tensors)
+        encoded = [each.source.name for each in tensors if not each.is_copied]
+        importance.check_model(file, encoded)
     for each in tensors:
         name = each.source.name
         found = None if importance is None else importance.of(each.source)

@@ -179,3 +179,9 @@ def test_a_file_of_types_is_there_for_each(shared_data):
             types = chosen(file, preset, weighted=weighted)
             made = {name: each.format.name for name, each in other.tensors.items()}
             assert {name: types.get(name, "F32") for name in made} == made
+
+
+def test_a_wish_for_no_tensor_is_refused(model):
+    wishes = Wishes(tensors=(("ffn_dwn", FORMATS["Q6_K"]),))
+    with pytest.raises(UsageError, match="no tensor's name matches 'ffn_dwn'"):
+        chosen(model, "Q4_K_M", wishes)

@@ -1,5 +1,7 @@
 """Importance by tensor: means, sizes, and the keys that tell of it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,10 @@ from quant.gguf_writer import number, text
 
 def tensor(name: str, *shape: int) -> Tensor:
     return Tensor(name, FORMATS["F32"], shape, np.zeros((1, 4), np.uint8))
+
+
+def model(*names: str) -> SimpleNamespace:
+    return SimpleNamespace(path="m.gguf", tensors=dict.fromkeys(names))
 
 
 @pytest.fixture(params=["gguf", "dat"])
@@ -38,8 +44,19 @@ def test_a_tensor_of_another_size_is_of_another_model(importance):
     with pytest.raises(UsageError, match="w has 2 columns, the model 3"):
         importance.of(tensor("w", 3, 3))
     with pytest.raises(UsageError, match="has no tensor of"):
-        importance.check_model("m.gguf", ["other"])
-    importance.check_model("m.gguf", ["other", "w"])
+        importance.check_model(model("other"), ["other"])
+    importance.check_model(model("other", "w"), ["other", "w"])
+
+
+def test_a_matrix_that_lacks_most_tensors_and_has_others_is_of_another_model():
+    entry = Entry(np.ones((1, 8)), np.ones(1))
+    names = ("blk.0.attn_q", "blk.1.attn_q", "blk.0.ffn_up_exps")
+    importance = Importance("i.gguf", ImportanceMatrix(dict.fromkeys(names, entry)))
+    llama = [f"blk.{n}.{name}" for n in range(5) for name in ("attn_q", "ffn_up")]
+    with pytest.raises(UsageError, match=r"i.gguf has 2 of the 10 tensors of m.gguf, and others"):
+        importance.check_model(model(*llama), llama)
+    importance.check_model(model(*llama), llama[:4])
+    importance.check_model(model(*llama, "blk.0.ffn_up_exps"), llama)  # a matrix of few tensors
 
 
 def test_the_keys_are_those_of_llama_quantize():

@@ -109,6 +109,8 @@ def test_the_model_itself_is_never_written(prune, model):
         (("--sparsity", "0.5", "--channels", "0.5"), "are both given"),
         (("--target-size", "5", "--by", "heads"), "bytes at least, not 5"),
         (("--target-size", "much"), "'much' is no size"),
+        (("--channels", "0.001"), "nothing of "),
+        (("--target-size", "1G", "--by", "heads"), "nothing of "),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line_with_a_cure(prune, tmp_path, args, said):
