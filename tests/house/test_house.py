@@ -1,11 +1,14 @@
 """The house rules that a machine can check: import directions, where numba may be, file sizes."""
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import lepton_cli.engine
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("quant", "ops", "lepton_cli")  # each may import what stands before it
@@ -115,6 +118,11 @@ def test_no_arrow_goes_upward_between_rooms(package):
         for name in imports(path):
             other = room_of(name, package)
             assert other not in order[order.index(mine) + 1 :], f"{path} imports {name}"
+
+
+def test_the_engine_lists_its_rooms_in_their_order():
+    listed = re.findall(r"^(\w+) {2,}\S", inspect.getdoc(lepton_cli.engine) or "", re.M)
+    assert (*listed,) == ROOMS["lepton_cli.engine"]
 
 
 def test_a_folder_has_few_files():
