@@ -67,6 +67,8 @@ def check_outputs(
 def check_names(paths: Sequence[Path], sources: Sequence[Path], *, overwrite: bool) -> None:
     """Raises UsageError for a file that may not be made."""
     for path in paths:
+        if str(path) == "-":
+            raise UsageError("a model is not written to stdout", "name a file in place of -")
         if path.is_dir():
             raise UsageError(f"{path} is a folder", "name a file in it")
         exists = named_file(path).exists()

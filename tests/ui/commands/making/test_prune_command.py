@@ -87,6 +87,11 @@ def test_an_importance_matrix_of_another_model_is_refused(prune, tmp_path, capsy
     assert "lepton: hint: " in err
 
 
+def test_a_model_is_not_written_to_stdout(model, capsys):
+    assert run(["prune", str(model), "-", "--drop-layers", "0"]) == 2
+    assert "not written to stdout" in capsys.readouterr().err
+
+
 def test_the_model_itself_is_never_written(prune, model):
     before = model.read_bytes()
     code, _, err = prune("--drop-layers", "0", "--overwrite", out=model.name)
