@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from lepton_cli.engine import model as engine
 from lepton_cli.engine.library.catalogue import resolve
@@ -15,14 +15,16 @@ from lepton_cli.engine.loading.plan import LoadOptions, SpecType
 from lepton_cli.engine.model import Model
 from lepton_cli.ui.arguments.adapters import adapters_of, lora_of
 from lepton_cli.ui.arguments.options.chat import ConversationOptions
-from lepton_cli.ui.arguments.options.measuring import RunningOptions
 from lepton_cli.ui.arguments.options.model import ModelOptions
-from lepton_cli.ui.arguments.options.texts import PoolingChoice, TextModelOptions
 from lepton_cli.ui.arguments.text_values import one_text
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
 from quant.gguf import GGUF
+
+if TYPE_CHECKING:  # a start would build the options of other commands
+    from lepton_cli.ui.arguments.options.measuring import RunningOptions
+    from lepton_cli.ui.arguments.options.texts import PoolingChoice, TextModelOptions
 
 SHORT = 1.0  # seconds that nobody asks about
 KEEPING = (
@@ -77,7 +79,7 @@ def _with_remembered(path: Path, options: ModelOptions) -> ModelOptions:
 
 @contextmanager
 def open_for_texts(
-    path: Path, options: TextModelOptions, pooling: PoolingChoice | Literal["file"]
+    path: Path, options: "TextModelOptions", pooling: 'PoolingChoice | Literal["file"]'
 ) -> Iterator[Model]:
     """The model for `lepton embed` and its like; notes go to stderr. Raises LeptonError."""
     wanted = LoadOptions(
@@ -99,7 +101,7 @@ def open_for_texts(
 
 @contextmanager
 def open_measured(
-    path: Path, wanted: LoadOptions, options: RunningOptions, beside: Model | None = None
+    path: Path, wanted: LoadOptions, options: "RunningOptions", beside: Model | None = None
 ) -> Iterator[Model]:
     """A model that is measured on a text; notes go to stderr. Raises LeptonError."""
     on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
@@ -109,7 +111,7 @@ def open_measured(
         keep_weights(model, verbose=options.verbose)
 
 
-def _tell(model: Model, options: ModelOptions | TextModelOptions | RunningOptions) -> None:
+def _tell(model: Model, options: "ModelOptions | TextModelOptions | RunningOptions") -> None:
     """Prints notes about an open model."""
     asked = options.verbose or options.backend == "auto"
     for text in dict.fromkeys((*model.notes, *([model.no_gpu] if asked and model.no_gpu else []))):

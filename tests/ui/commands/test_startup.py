@@ -43,7 +43,9 @@ HEAVY = """
 import sys
 from lepton_cli.__main__ import run
 code = run(sys.argv[1:])
+options = 'lepton_cli.ui.arguments.options.'
 heavy = {'numba', 'rich', 'matplotlib', 'markdown_it', 'prompt_toolkit', 'jinja2'}
+heavy |= {options + 'texts', options + 'measuring', options + 'bench'}  # of other commands
 print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
 sys.exit(code)
 """
