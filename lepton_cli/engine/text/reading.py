@@ -11,6 +11,7 @@ import shlex
 from pathlib import Path
 from typing import BinaryIO
 
+from lepton_cli.engine.library.catalogue import MAGIC
 from quant.errors import UsageError
 
 MAX_BYTES = 1 << 28  # more than any context holds: probably an endless stream
@@ -52,8 +53,10 @@ def read_limited(file: BinaryIO, place: str) -> bytes:
 
 
 def refuse_other_encoding(raw: bytes, place: str, path: Path | None = None) -> None:
-    """Raises UsageError for UTF-16 and UTF-32; `path`: the file, for the hint."""
+    """Raises UsageError for UTF-16, UTF-32 and GGUF; `path`: the file, for the hint."""
     encoding = other_encoding(raw)
+    if encoding and raw.startswith(MAGIC):
+        raise UsageError(f"{place} is a GGUF file, not a text", "name a text file in its place")
     if encoding:
         hint = f"convert it: {_conversion(encoding, path)}"
         raise UsageError(f"{place} is {encoding}, not UTF-8", hint)

@@ -4,6 +4,7 @@ import json
 import shlex
 
 import pytest
+from make_gguf import write_model
 
 from lepton_cli.__main__ import run
 from lepton_cli.engine.text.reading import decoded, other_encoding, read_text
@@ -48,6 +49,14 @@ def test_a_files_mark_and_last_newline_are_dropped(tmp_path, raw, text):
 def test_other_encodings_are_known_with_and_without_a_mark(codec, name):
     for text in ("hi", "Ein Text, länger als ein Wort\n", "x" * 5000):
         assert other_encoding(text.encode(codec)) == name
+
+
+def test_a_model_in_place_of_a_text_is_named_as_such(tmp_path):
+    path = write_model(tmp_path / "m.gguf", weights="F16")
+    with pytest.raises(UsageError, match=r"m\.gguf is a GGUF file, not a text"):
+        read_text(str(path))
+    path.write_text("GGUF is a format of files")
+    assert read_text(str(path)) == "GGUF is a format of files"
 
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "latin-1"])
