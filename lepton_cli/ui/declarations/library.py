@@ -81,7 +81,10 @@ def diff(
         str, typer.Argument(metavar="OTHER", help="Another.", autocompletion=complete_model)
     ],
     top: Annotated[
-        int, option("--top", min=0, help="How many of the largest changes of values to show.")
+        int,
+        option(
+            "--top", metavar="N", min=0, help="How many of the largest changes of values to show."
+        ),
     ] = 10,
     json: AsJson = False,
 ) -> None:

@@ -110,7 +110,8 @@ def _lines(found: Pruned, loss: Divergence | None) -> Iterator[str]:
         rows.append(("perplexity", f"{before.value:.4g}", f"{after.value:.4g}"))
     yield columns(rows, right=(1, 2)).rstrip("\n")
     if found.layers:
-        yield f"left out: layers {', '.join(map(str, found.layers))}"
+        noun = "layer" if len(found.layers) == 1 else "layers"
+        yield f"left out: {noun} {', '.join(map(str, found.layers))}"
     if found.influences is not None:
         shown = enumerate(found.influences)
         yield "influence of each layer: " + ", ".join(f"{n} {value:.4f}" for n, value in shown)

@@ -47,7 +47,7 @@ def test_without_a_file_to_write_there_is_only_a_report(prune, tmp_path):
     code, out, _ = prune("--drop-layers", "1", out=None)
     assert code == 0
     layers, left_out = out.splitlines()[-2:]
-    assert (layers.split(), left_out) == (["layers", "3", "2"], "left out: layers 1")
+    assert (layers.split(), left_out) == (["layers", "3", "2"], "left out: layer 1")
     assert [path.name for path in tmp_path.iterdir()] == ["a.gguf"]
     assert prune("--drop-layers", "1", "--dry-run")[0] == 0
     assert [path.name for path in tmp_path.iterdir()] == ["a.gguf"]
