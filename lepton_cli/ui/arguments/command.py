@@ -15,12 +15,11 @@ from lepton_cli.engine.library.suggestions import nearest
 from lepton_cli.ui.arguments.setting_names import negated_values, note_conflicts, variables
 from lepton_cli.ui.arguments.text_values import check_texts
 from lepton_cli.ui.arguments.usage.llamacpp import (
-    FOREIGN,
-    FOREIGN_IN_CHAT,
     MODEL_SOURCES,
     NEEDLESS,
     OURS,
     Foreign,
+    foreign_in,
     model_of,
 )
 from lepton_cli.ui.arguments.usage.refusals import example
@@ -93,8 +92,8 @@ class Command(typer.core.TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:
-            foreign = FOREIGN_IN_CHAT if self.name == "chat" else FOREIGN
-            line = read_line(_path(ctx), args, flags_of(self.get_params(ctx)), foreign)
+            flags = flags_of(self.get_params(ctx))
+            line = read_line(_path(ctx), args, flags, foreign_in(_path(ctx)))
             self._count(_path(ctx), line)
             for text in line.notes:
                 note(text)

@@ -13,7 +13,7 @@ from lepton_cli.engine import model
 from lepton_cli.engine.decoding import generation
 from lepton_cli.ui.arguments.options import answer as answer_options
 from lepton_cli.ui.arguments.options import model as model_options
-from lepton_cli.ui.arguments.usage.llamacpp import FOREIGN, FOREIGN_IN_CHAT, NEEDLESS, OURS
+from lepton_cli.ui.arguments.usage.llamacpp import NEEDLESS, OURS, foreign_in
 from lepton_cli.ui.cli import app
 from lepton_cli.version import __version__
 from ops.state import formats
@@ -173,24 +173,58 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(told, args, message, hint):
         assert hint in lines[1]
 
 
-@pytest.mark.parametrize("flag", [f for f, told in FOREIGN.items() if told.verdict == "refused"])
+REFUSED = {
+    flag: command
+    for command in ("perplexity", "imatrix", "quantize", "split", "merge", "convert", "run")
+    for flag, told in foreign_in(command).items()
+    if told.verdict == "refused"
+}
+
+
+@pytest.mark.parametrize("flag", REFUSED)
 def test_what_llama_cpp_has_and_we_lack_is_named(told, flag):
-    code, lines = told("run", "model.gguf", flag, "x")
+    code, lines = told(REFUSED[flag], "model.gguf", flag, "x")
     assert code == 2
     assert flag in lines[0]
     assert "llama.cpp" in lines[0]
     assert lines[1].startswith("lepton: hint: ")
 
 
-@pytest.mark.parametrize(("command", "table"), [("run", FOREIGN), ("chat", FOREIGN_IN_CHAT)])
-def test_no_flag_of_ours_is_in_the_table_of_strange_ones(command, table):
-    assert not flags(command) & set(table)
+@pytest.mark.parametrize("command", ["run", "chat"])
+def test_no_flag_of_ours_is_in_the_table_of_strange_ones(command):
+    assert not flags(command) & set(foreign_in(command))
     assert not flags(command) & {*OURS, *NEEDLESS}
-    assert not {*FOREIGN, *FOREIGN_IN_CHAT} & {*OURS, *NEEDLESS}
+    assert not {*foreign_in(command)} & {*OURS, *NEEDLESS}
+
+
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (["quantize", "m.gguf", "-o", "q.gguf", "Q4_0"], "given without a flag, as OUT"),
+        (["quantize", "m.gguf", "q.gguf", "Q4_0", "--nthreads", "2"], "Lepton's option is -t"),
+        (["convert", "folder", "--outfile", "m.gguf"], "given without a flag, as OUT"),
+        (["convert", "folder", "m.gguf", "--outtype", "f16"], "Lepton's option is --type"),
+        (["perplexity", "m.gguf", "t.txt", "--hellaswag"], "--choices FILE"),
+        (["perplexity", "m.gguf", "t.txt", "--kl-divergence"], "lepton compare A B text.txt"),
+        (["split", "--merge", "m.gguf", "q.gguf"], "lepton merge FIRST-PART OUT"),
+    ],
+)
+def test_a_flag_of_llama_cpps_program_for_the_same_has_its_own_hint(told, args, hint):
+    code, lines = told(*args)
+    assert code == 2 and hint in lines[-1]
+
+
+def test_what_split_and_merge_do_anyway_may_be_asked_of_them(told):
+    for command in ("split", "merge"):
+        assert "none.gguf: no such file" in told(command, f"--{command}", "none.gguf", "o")[1][0]
 
 
 def test_flags_that_change_nothing_are_passed_over(told):
-    given = [(flag, foreign) for flag, foreign in FOREIGN.items() if foreign.verdict != "refused"]
+    given = [
+        (flag, foreign)
+        for flag, foreign in foreign_in("run").items()
+        if foreign.verdict != "refused"
+    ]
     words = [word for flag, foreign in given for word in (flag, *["1"] * foreign.values)]
     code, lines = told("run", *words, "-fa", "on", "-co", "-m", "none.gguf", "hello")
     assert code == 2

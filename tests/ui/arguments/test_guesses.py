@@ -123,6 +123,18 @@ def test_help_is_a_command_too(capsys, args, same):
     assert shown[: len(shown) // 2] == shown[len(shown) // 2 :]
 
 
+@pytest.mark.parametrize(
+    ("typed", "command"),
+    [
+        ("llama-quantize m.gguf q.gguf Q8_0", "quantize m.gguf q.gguf Q8_0"),
+        ("gguf-split --split m.gguf part", "split --split m.gguf part"),
+        ("llama-perplexity -m m.gguf -f notes.txt", "perplexity -m m.gguf -f notes.txt"),
+    ],
+)
+def test_the_name_of_llama_cpps_program_is_answered_with_the_command(capsys, typed, command):
+    assert refusal(capsys, *typed.split())[1].endswith(f"lepton {command}")
+
+
 def test_a_default_model_is_not_named_in_the_command(capsys, monkeypatch):
     monkeypatch.setenv("LEPTON_MODEL", "m.gguf")
     assert refusal(capsys, "hello", "you", "there")[1].endswith("lepton run 'hello you there'")

@@ -10,22 +10,26 @@ from lepton_cli.engine.library.catalogue import names_model, resolve
 from lepton_cli.engine.library.suggestions import nearest
 from lepton_cli.ui.arguments.command import CommandGroup, Line, flags_of, read_line
 from lepton_cli.ui.arguments.config import KnownSettings, default_map
-from lepton_cli.ui.arguments.usage.llamacpp import FOREIGN, FOREIGN_IN_CHAT, INTERACTIVE
+from lepton_cli.ui.arguments.usage.llamacpp import INTERACTIVE, foreign_in
 from lepton_cli.ui.arguments.words import BUILTIN
 from quant.errors import UsageError
 
 OURS = {  # our command -> other programs' names for it
     theirs: ours
     for ours, names in {
-        "run": "ask generate gen complete completion prompt query exec",
-        "chat": "talk repl interactive start open",
+        "run": "llama-completion ask generate gen complete completion prompt query exec",
+        "chat": "llama-cli talk repl interactive start open",
         "models": "list ls catalog catalogue search",
-        "inspect": "show info metadata",
-        "bench": "benchmark speed perf",
-        "tokenize": "tokens tokenizer encode",
-        "convert": "import",
-        "quantize": "quant",
-        "merge-lora": "export-lora",
+        "inspect": "show info metadata gguf-dump",
+        "bench": "benchmark speed perf llama-bench",
+        "tokenize": "tokens tokenizer encode llama-tokenize",
+        "convert": "import convert_hf_to_gguf.py convert-hf-to-gguf.py",
+        "quantize": "quant llama-quantize",
+        "merge-lora": "export-lora llama-export-lora",
+        "perplexity": "ppl llama-perplexity",
+        "imatrix": "llama-imatrix",
+        "split": "gguf-split llama-gguf-split",
+        "embed": "embedding llama-embedding",
         "verify": "check checksum validate",
         "doctor": "status diagnose env system",
         "pull": "download get fetch install add",
@@ -40,7 +44,7 @@ LACKING = {  # what Lepton does not do, and what to do instead
         (
             "Lepton has no server: each command opens the model itself",
             "to talk: lepton chat",
-            "serve server api daemon stop ps kill",
+            "serve server llama-server api daemon stop ps kill",
         ),
         (
             "Lepton leaves model files where they are",
@@ -100,7 +104,8 @@ class Guess:
             resolve(typed)
             return UsageError(f"{typed} is a model, not a command", self._using(typed, rest))
         message = f"{shlex.quote(typed):.60} is not a command"
-        sentence = len(_words(rest)) > 1 and not names_model(rest[0])
+        words = _words(rest)
+        sentence = len(words) > 1 and not names_model(words[0])
         known = None if sentence else self._known(typed.lstrip("-"), rest, message)
         if known is not None or not typed.strip():
             return known or UsageError("the command is empty", LIST)
@@ -151,9 +156,8 @@ class Guess:
 
     def _read(self, command: str, args: Sequence[str]) -> Line:
         """Parses the line with the options of `command`. Raises UsageError for unknown ones."""
-        foreign = FOREIGN_IN_CHAT if command == "chat" else FOREIGN
         options = {**self.own, **flags_of(self.commands[command].params)}
-        return read_line(command, args, options, foreign)
+        return read_line(command, args, options, foreign_in(command))
 
     def _default_model(self) -> bool:
         settings: Mapping[str, Any] = default_map(KnownSettings(self.commands))["run"]

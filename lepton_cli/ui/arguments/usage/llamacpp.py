@@ -4,6 +4,7 @@ A flag is accepted silently if Lepton does the same anyway, accepted with a note
 effect, and refused with an alternative if its effect would be missed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -149,13 +150,60 @@ _IN_CHAT = (
     (Foreign("refused", "`lepton run --raw` completes"), "-no-cnv --no-conversation"),
 )
 
+_SEPARATE_OUT = (
+    Foreign("refused", "the file to write is given without a flag, as OUT"),
+    "-o --output --outfile --output-file",
+)
+_IN_COMMAND = {  # the flags of llama.cpp's program for the same
+    "chat": _IN_CHAT,
+    "perplexity": (
+        (
+            Foreign("refused", "lepton compare A B text.txt reads both models at once"),
+            "--kl-divergence --kl-divergence-base --save-all-logits --logits-file",
+        ),
+        (
+            Foreign("refused", "multiple choice takes its questions as JSONL: --choices FILE"),
+            """--hellaswag --hellaswag-tasks --winogrande --winogrande-tasks --multiple-choice
+            --multiple-choice-tasks""",
+        ),
+        (Foreign("refused", "--json holds the loss of each window"), "--ppl-output-type"),
+    ),
+    "imatrix": (
+        (Foreign("same"), "--no-ppl"),
+        (Foreign("refused", "a text never becomes control tokens here"), "--parse-special"),
+    ),
+    "quantize": (
+        _SEPARATE_OUT,
+        (
+            Foreign("refused", "--imatrix uses the whole file"),
+            "--include-weights --exclude-weights",
+        ),
+        (Foreign("refused", "repeat --tensor-type NAME=TYPE"), "--tensor-type-file"),
+    ),
+    "split": (
+        _SEPARATE_OUT,
+        (Foreign("same"), "--split"),
+        (Foreign("refused", "type: lepton merge FIRST-PART OUT"), "--merge"),
+    ),
+    "merge": (
+        _SEPARATE_OUT,
+        (Foreign("same"), "--merge"),
+        (Foreign("refused", "type: lepton split MODEL OUT"), "--split"),
+    ),
+    "prune": (_SEPARATE_OUT,),
+    "merge-lora": (_SEPARATE_OUT,),
+    "convert": (_SEPARATE_OUT,),
+}
+
 
 def _by_flag(*tables: tuple[tuple[Foreign, str], ...]) -> dict[str, Foreign]:
     return {flag: foreign for table in tables for foreign, flags in table for flag in flags.split()}
 
 
-FOREIGN = _by_flag(_TABLE, _IN_RUN)
-FOREIGN_IN_CHAT = _by_flag(_TABLE, _IN_CHAT)
+def foreign_in(command: str) -> Mapping[str, Foreign]:
+    """llama.cpp's flags that the command (`run`, `sessions show`) lacks, by their names."""
+    return _by_flag(_TABLE, _IN_COMMAND.get(command, _IN_RUN))
+
 
 MODEL_SOURCES = {  # flags for a model on the web -> what their value is
     flag: source
@@ -186,13 +234,15 @@ OURS = {  # our flag -> other tools' flags for the same
         "-n": """--max-tokens --max-new-tokens --max-length --num-predict --num-tokens --tokens
         --maxtokens""",
         "-c": "--num-ctx --n-ctx --context --context-size --context-length --max-context",
-        "-t": "--num-thread --num-threads --n-threads",
+        "-t": "--num-thread --num-threads --n-threads --nthreads",
         "-r": "--stop --stop-sequence",
         "-sys": "--system --system-message --instructions",
         "-f": "--prompt-file --input --input-file",
         "-j": "--schema",
         "--repeat-penalty": "--repetition-penalty",
         "--overflow": "--truncate",
+        "--type": "--outtype",
+        "--ppl-stride": "--stride",
         "--think": "--thinking --enable-thinking",
         "--no-think": "--no-thinking --disable-thinking",
         "--reasoning hide": "--hidethinking --hide-thinking",
