@@ -18,6 +18,7 @@ from quant.gguf import GGUF, Tensor
 from quant.gguf_writer import Header, Piece, TensorInfo, copied_pairs, write
 
 SPLIT = "split."  # what the keys of a shard begin with
+MADE = (".gguf", ".dat")  # files of others, as a text, are not offered to be replaced
 COPIED = 1 << 26  # bytes that are copied at a time
 
 
@@ -76,7 +77,8 @@ def check_names(paths: Sequence[Path], sources: Sequence[Path], *, overwrite: bo
             raise UsageError(f"{path} is what is read", "name another file to write")
         if exists and not overwrite:
             hint = "use --overwrite to replace it, or name another file"
-            raise UsageError(f"{path} exists", hint)
+            other = f"name another file, like {shlex.quote(str(path.with_suffix('.gguf')))}"
+            raise UsageError(f"{path} exists", hint if path.suffix in MADE else other)
         if not path.parent.is_dir():
             hint = f"make it: mkdir -p {shlex.quote(str(path.parent))}"
             raise UsageError(f"the folder {path.parent} does not exist", hint)
