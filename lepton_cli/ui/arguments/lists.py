@@ -12,7 +12,8 @@ def numbers(flag: str, given: Sequence[str] | None, default: str, least: int = 0
     found = words(given, default)
     for word in found:
         if not word.removeprefix("-").isdecimal() or not least <= int(word) < MAX_NUMBER:
-            raise UsageError(f"{flag} {word!r}", f"give whole numbers from {least}, like 128,512")
+            message = f"{flag} takes whole numbers from {least}, not {word!r}"
+            raise UsageError(message, f"for example: {flag} 128,512")
     return [int(word) for word in found]
 
 

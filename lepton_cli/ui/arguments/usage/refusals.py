@@ -67,7 +67,7 @@ def example(parameter: Any) -> str:
     if usual is None:
         return str(parameter.metavar or "TEXT")
     given = parameter.default
-    return str(given if isinstance(given, int | float) and given >= 0 else usual)
+    return str(given if isinstance(given, int | float) and given > 0 else usual)
 
 
 def _base(kind: Any) -> str:
