@@ -66,12 +66,22 @@ ALIASES = MappingProxyType({"Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"
 
 def preset_of(word: str) -> Preset:
     """By its name, in any case, or its number. Raises UsageError."""
+    found = _found(word)
+    if found is None:
+        hint = _hint(word.upper(), [*PRESETS, *ALIASES], "types")
+        raise UsageError(f"there is no type {word}", hint)
+    return found
+
+
+def is_type(word: str) -> bool:
+    """Whether `preset_of` knows it."""
+    return _found(word) is not None
+
+
+def _found(word: str) -> Preset | None:
     name = word.upper()
     by_number = {str(preset.id): preset for preset in _TABLE}
-    found = PRESETS.get(ALIASES.get(name, name)) or by_number.get(word)
-    if found is None:
-        raise UsageError(f"there is no type {word}", _hint(name, [*PRESETS, *ALIASES], "types"))
-    return found
+    return PRESETS.get(ALIASES.get(name, name)) or by_number.get(word)
 
 
 def format_of(word: str, option: str) -> Format:

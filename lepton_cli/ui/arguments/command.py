@@ -126,13 +126,24 @@ class Command(typer.core.TyperCommand):
 
     def _count(self, path: str, line: Line) -> None:
         """Raises UsageError for more positional words than the command takes."""
-        counts = [param.nargs for param in self.params if param.param_type_name == "argument"]
+        arguments = [param for param in self.params if param.param_type_name == "argument"]
+        counts = [param.nargs for param in arguments]
         room = len(line.words) if -1 in counts else sum(counts)
-        surplus = line.words[room:]
-        if surplus:
-            message = f"lepton {path} does not take the word {surplus[0]}"
-            cure = line.retyped(path, line.words[:room])
-            raise UsageError(message, f"without it: {cure}")
+        kept, surplus = line.words[:room], line.words[room:]
+        if not surplus:
+            return
+        message = f"lepton {path} does not take the word {surplus[0]}"
+        if kept and arguments[-1].name == "out" and os.path.exists(kept[-1]):
+            cure = line.retyped(path, [*kept[:-1], surplus[-1]])  # several sources, then OUT
+            raise UsageError(message, f"type: {cure}")
+        if self._reads_file(line) and os.path.isfile(surplus[0]):
+            with_text = Line([*line.options, "-f", surplus[0]])
+            raise UsageError(message, f"a text is given by -f: {with_text.retyped(path, kept)}")
+        raise UsageError(message, f"without it: {line.retyped(path, kept)}")
+
+    def _reads_file(self, line: Line) -> bool:
+        """Whether the command takes a text by -f, and none is given yet."""
+        return "-f" in flags_of(self.params) and not {"-f", "--file"} & set(line.options)
 
 
 def _fit(formatter: Any) -> None:

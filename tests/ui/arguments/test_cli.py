@@ -214,6 +214,28 @@ def test_a_flag_of_llama_cpps_program_for_the_same_has_its_own_hint(told, args, 
     assert code == 2 and hint in lines[-1]
 
 
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (
+            ["merge", "a-1.gguf", "a-2.gguf", "a-3.gguf", "w.gguf"],
+            "type: lepton merge a-1.gguf w.gguf",
+        ),
+        (["merge", "a-1.gguf", "w.gguf", "x"], "without it: lepton merge a-1.gguf w.gguf"),
+        (["prune", "m.gguf", "p.gguf", "t.txt"], "by -f: lepton prune m.gguf p.gguf -f t.txt"),
+        (["quantize", "m.gguf", "t.txt", "--target-size", "1M", "t.txt"], "by -f: -f t.txt"),
+        (["prune", "m.gguf", "--channels", "25%"], "for example: --channels 0.5"),
+        (["plan", "builtin", "-c", "8k"], "for example: -c 128,512"),
+    ],
+)
+def test_a_word_in_another_place_is_answered_with_its_own(told, tmp_path, monkeypatch, args, hint):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a-2.gguf", "t.txt"):
+        (tmp_path / name).write_text("a text")
+    code, lines = told(*args)
+    assert code == 2 and lines[-1].endswith(hint)
+
+
 def test_what_split_and_merge_do_anyway_may_be_asked_of_them(told):
     for command in ("split", "merge"):
         assert "none.gguf: no such file" in told(command, f"--{command}", "none.gguf", "o")[1][0]

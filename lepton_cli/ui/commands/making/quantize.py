@@ -1,5 +1,7 @@
 """`lepton quantize`: a model with its tensors in other formats."""
 
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,7 +13,7 @@ from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.pruning.prune import numbers_of
 from lepton_cli.engine.shrinking.choosing import Wishes, by_preset, wish_of
 from lepton_cli.engine.shrinking.importance import Importance
-from lepton_cli.engine.shrinking.presets import PRESETS, Preset, format_of, preset_of
+from lepton_cli.engine.shrinking.presets import PRESETS, Preset, format_of, is_type, preset_of
 from lepton_cli.engine.shrinking.quantizing import (
     Converted,
     Request,
@@ -48,10 +50,7 @@ class QuantizeRequest:
 
 def quantize(asked: QuantizeRequest) -> None:
     """Raises LeptonError."""
-    if asked.type is None:
-        hint = f"types: {', '.join(PRESETS)}; or --target-size SIZE -f TEXT"
-        raise UsageError("no TYPE given", hint)
-    preset, wishes = preset_of(asked.type), _wishes(asked.tensors)
+    preset, wishes = _preset(asked), _wishes(asked.tensors)
     file = GGUF.open(resolve(asked.model))
     request = request_of(file, preset, asked)
     choose = by_preset(preset, facts_of(file, request.importance), wishes)
@@ -122,6 +121,27 @@ def records(tensors: Sequence[Converted]) -> dict[str, Plain]:
         for each in tensors
     ]
     return {"bits_per_weight": bits_per_weight(tensors), "tensors": listed}
+
+
+def _preset(asked: QuantizeRequest) -> Preset:
+    """That of TYPE. Raises UsageError, with the right order if MODEL or OUT is a type."""
+    if asked.type is None or not is_type(asked.type):
+        _refuse_other_order(asked)
+    if asked.type is None:
+        hint = f"types: {', '.join(PRESETS)}; or --target-size SIZE -f TEXT"
+        raise UsageError("no TYPE given", hint)
+    return preset_of(asked.type)
+
+
+def _refuse_other_order(asked: QuantizeRequest) -> None:
+    """Raises UsageError for a type in place of MODEL or OUT."""
+    words = [asked.model, str(asked.out)] + ([asked.type] if asked.type else [])
+    type_ = next((word for word in words if is_type(word) and not os.path.exists(word)), None)
+    if type_ is not None:
+        files = [word for word in words if word is not type_]
+        model, out = files if len(files) == 2 else (files[0], "OUT")
+        cure = shlex.join(["lepton", "quantize", model, out, type_])
+        raise UsageError(f"the type comes last, and {type_} is given before", f"type: {cure}")
 
 
 def _wishes(options: TensorTypeOptions) -> Wishes:

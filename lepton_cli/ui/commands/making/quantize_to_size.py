@@ -1,5 +1,7 @@
 """`lepton quantize --target-size`: the types that lose least on a text, in a file of that size."""
 
+import os
+import shlex
 import sys
 
 from lepton_cli.engine.files.writing import check_names
@@ -66,6 +68,9 @@ def quantize_to_size(asked: QuantizeRequest, target: str) -> None:
 
 def _refuse_types(asked: QuantizeRequest) -> None:
     """Raises UsageError for options that choose types, too."""
+    if asked.type is not None and os.path.isfile(asked.type):
+        message = f"{asked.type} is given in place of a type"
+        raise UsageError(message, f"the text is given by -f: -f {shlex.quote(asked.type)}")
     own = asked.tensors
     given = {
         f"the type {asked.type}": asked.type,

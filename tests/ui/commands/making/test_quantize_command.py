@@ -142,6 +142,25 @@ def test_what_cannot_be_is_refused_with_the_cure(tmp_path, model, outcome, case)
     assert message in lines[0] and cure in lines[1] and len(lines) == 2
 
 
+@pytest.mark.parametrize(
+    ("typed", "command"),
+    [
+        ("m.gguf Q4_0", "m.gguf OUT Q4_0"),
+        ("m.gguf q4_0 o.gguf", "m.gguf o.gguf q4_0"),
+        ("Q4_0 m.gguf o.gguf", "m.gguf o.gguf Q4_0"),
+    ],
+)
+def test_a_type_before_the_files_is_answered_with_the_right_order(outcome, typed, command):
+    code, _, said = outcome(*typed.split())
+    assert code == 2 and said.endswith(f"type: lepton quantize {command}\n")
+
+
+def test_a_text_in_place_of_out_is_not_offered_to_be_replaced(tmp_path, model, outcome):
+    (tmp_path / "t.txt").write_text("mine")
+    code, _, said = outcome(model, tmp_path / "t.txt", "Q8_0")
+    assert code == 2 and "t.txt exists" in said and "like" in said and "--overwrite" not in said
+
+
 def test_the_fewest_bits_need_importance(tmp_path, outcome):
     path = write_model(tmp_path / "m.gguf", dimensions={"D": 256, "F": 256})
     code, _, said = outcome(path, tmp_path / "o.gguf", "iq2_xs", "--dry-run")
