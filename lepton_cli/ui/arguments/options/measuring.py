@@ -27,7 +27,7 @@ _drafting = section("Drafting")
 
 FileFlag = Annotated[
     str | None,
-    _text("--file", "-f", metavar="FILE", help="The text, instead of the argument; -: stdin."),
+    _text("--file", "-f", metavar="FILE", help="The file with the text; -: stdin."),
 ]
 
 

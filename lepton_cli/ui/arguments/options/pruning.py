@@ -34,26 +34,41 @@ class PruningOptions:
     ] = "influence"
     channels: Annotated[
         float,
-        _what("--channels", metavar="SHARE", help="Of all feed-forward parts, 0 to 1."),
+        _what(
+            "--channels",
+            metavar="SHARE",
+            help="Leave out this share of the feed-forward channels: 0.25.",
+        ),
     ] = 0.0
     heads: Annotated[
         float,
-        _what("--heads", metavar="SHARE", help="Of heads of keys and values, with their queries."),
+        _what(
+            "--heads",
+            metavar="SHARE",
+            help="Leave out this share of the KV heads, with their query heads.",
+        ),
     ] = 0.0
     experts: Annotated[
-        float, _what("--experts", metavar="SHARE", help="Of each mixture's experts.")
+        float,
+        _what(
+            "--experts", metavar="SHARE", help="Leave out this share of the experts of each layer."
+        ),
     ] = 0.0
     sparsity: Annotated[
         str | None,
         _what(
             "--sparsity",
             metavar="SHARE|N:M",
-            help="Zeros in the layers' matrices instead: 0.5, or 2:4 (2 of 4 neighbours stay).",
+            help="Set weights to zero instead: a share (0.5), or 2:4 (2 of 4 neighbours stay).",
         ),
     ] = None
     target_size: Annotated[
         str | None,
-        _what("--target-size", metavar="SIZE", help="As much as makes the file so small: 3.5G."),
+        _what(
+            "--target-size",
+            metavar="SIZE",
+            help="Leave out so much that the file has at most this size: 3.5G.",
+        ),
     ] = None
     by: Annotated[
         Literal["layers", "channels", "heads", "experts"],

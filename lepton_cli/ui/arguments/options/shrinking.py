@@ -19,7 +19,7 @@ class TensorTypeOptions:
         _types(
             "--imatrix",
             metavar="FILE",
-            help="Importance of columns, of lepton imatrix or llama-imatrix (GGUF or .dat).",
+            help="Importance matrix of lepton imatrix or llama-imatrix (GGUF or .dat).",
         ),
     ] = None
     tensor_type: Annotated[
@@ -27,14 +27,16 @@ class TensorTypeOptions:
         _types(
             "--tensor-type",
             metavar="NAME=TYPE",
-            help=r"Of tensors whose names match: ffn_down=q6_k, or '\.(1|2)\..*=q8_0'. Repeatable.",
+            help=r"Type of the tensors whose names match: ffn_down=q6_k, or '\.(1|2)\..*=q8_0'. "
+            "Repeatable.",
         ),
     ] = None
     output_tensor_type: Annotated[
-        str | None, _types("--output-tensor-type", metavar="TYPE", help="Of output.weight.")
+        str | None, _types("--output-tensor-type", metavar="TYPE", help="Type of output.weight.")
     ] = None
     token_embedding_type: Annotated[
-        str | None, _types("--token-embedding-type", metavar="TYPE", help="Of token_embd.weight.")
+        str | None,
+        _types("--token-embedding-type", metavar="TYPE", help="Type of token_embd.weight."),
     ] = None
     pure: Annotated[
         bool, _types("--pure", help="The same type for all tensors, without exceptions.")
@@ -43,7 +45,10 @@ class TensorTypeOptions:
         bool, _types("--leave-output-tensor", help="Leave output.weight as it is.")
     ] = False
     allow_requantize: Annotated[
-        bool, _types("--allow-requantize", help="Also of tensors that are quantized: a loss.")
+        bool,
+        _types(
+            "--allow-requantize", help="Also convert tensors that are quantized already, at a loss."
+        ),
     ] = False
 
 
@@ -79,7 +84,7 @@ class QuantizedModelOptions:
         ),
     ] = None
     keep_split: Annotated[
-        bool, _model("--keep-split", help="As many files as the source has, not one.")
+        bool, _model("--keep-split", help="Write as many files as the source has, not one.")
     ] = False
-    threads: ThreadsFlag = 0
+    threads: ThreadsFlag = -1
     verbose: VerboseFlag = False
