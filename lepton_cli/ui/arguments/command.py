@@ -112,7 +112,10 @@ class Command(typer.core.TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
+        arguments_first = sorted(
+            self.get_params(ctx), key=lambda each: each.param_type_name != "argument"
+        )
+        for parameter in arguments_first:
             record = parameter.get_help_record(ctx)
             if record is not None:
                 title = getattr(parameter, "rich_help_panel", None) or "Options"

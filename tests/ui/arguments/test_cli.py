@@ -1,5 +1,6 @@
 """The program as a whole: what it says of itself, how it refuses, and with which exit code."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -99,6 +100,21 @@ def test_help_fits_a_terminal(capsys, monkeypatch, command, width):
     monkeypatch.setenv("COLUMNS", str(width))
     assert run([*command, "--help"]) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= width
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("plan", ["MODEL"]),
+        ("quantize", ["MODEL", "OUT", "[TYPE]"]),
+        ("prune", ["MODEL", "[OUT]"]),
+        ("perplexity", ["MODEL", "[FILE]"]),
+    ],
+)
+def test_the_help_lists_the_arguments_before_all_options(capsys, command, arguments):
+    assert run([command, "--help"]) == 0
+    first = re.findall(r"^  (-|\S+ {2,})", capsys.readouterr().out, re.M)
+    assert [row.strip() for row in first[: first.index("-")]] == arguments
 
 
 def test_the_module_is_the_program():
