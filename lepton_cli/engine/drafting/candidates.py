@@ -106,7 +106,7 @@ def pruned_candidates(
     for count in counts:
         if 0 < count < program.layers:
             without = frozenset(order[:count])
-            name = f"itself without {counted(count, 'layer')}"
+            name = f"without {counted(count, 'layer')}"
             try:
                 prune(model, Request(Wanted(without)), ())
             except UsageError as error:  # what is left would be no model that can be written

@@ -8,7 +8,7 @@ from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.ui.reports.numbers import columns
 
 Result = tuple[Candidate, Measured]
-HEADER = ("", "draft", "drafted", "accepted", "", "a check", "t/s", "plain", "speed-up")
+HEADER = ("", "draft", "drafted", "accepted", "", "a pass", "t/s", "plain", "speed-up")
 
 
 def table(results: Sequence[Result], best: Candidate | None) -> str:
@@ -25,10 +25,15 @@ def _row(candidate: Candidate, found: Measured, *, is_best: bool) -> tuple[str, 
         str(found.accepted),
         f"{found.share:.0%}",
         f"{found.accepted_per_check:.1f}",
-        f"{found.rate:.1f}",
-        f"{found.plain_rate:.1f}",
+        _rate(found.rate),
+        _rate(found.plain_rate),
         f"{found.speedup:.2f}x +/- {found.spread:.2f}",
     )
+
+
+def _rate(tokens_per_second: float) -> str:
+    """Three digits, so that the table fits into 80 columns."""
+    return f"{tokens_per_second:.{0 if tokens_per_second >= 100 else 1}f}"
 
 
 def records(results: Sequence[Result], commands: Sequence[str]) -> Iterator[dict[str, Plain]]:

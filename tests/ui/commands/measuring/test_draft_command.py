@@ -12,7 +12,7 @@ from lepton_cli.engine.drafting.measuring import Decoding, Measured, Round
 from lepton_cli.ui.commands.measuring import draft as command
 
 FEW = ("-c", "16", "-n", "4", "--chunks", "2", "--rounds", "2", "-t", "1", "--backend", "cpu")
-GAINS = {"ngram-simple": 1.1, "small.gguf": 1.5, "itself without 1 layer": 1.2}
+GAINS = {"ngram-simple": 1.1, "small.gguf": 1.5, "without 1 layer": 1.2}
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def test_all_candidates_are_measured_on_the_model_itself(told, model, text):
     assert code == 0, err
     found = json.loads(out)
     names = [each["name"] for each in found["candidates"]]
-    assert names == ["ngram-simple", "small.gguf", *(f"itself without {n}" for n in LAYERS)]
+    assert names == ["ngram-simple", "small.gguf", *(f"without {n}" for n in LAYERS)]
     assert found["prompts"] == 2 and found["prompt_tokens"] == 8
     assert all(len(each["speedups"]) == 2 for each in found["candidates"])
     assert [len(each["layers_left_out"]) for each in found["candidates"]] == [0, 0, 1, 2]
@@ -93,14 +93,14 @@ def test_the_best_is_marked_and_remembered_and_used(told, model, text, gains):
 
 def test_a_draft_without_a_model_is_remembered_too(told, model, text, gains):
     gains["small.gguf"] = 0.5
-    gains["itself without 1 layer"] = 0.5
+    gains["without 1 layer"] = 0.5
     assert "for -md auto: ngram-simple" in told("draft", model, text, *FEW)[2]
     code, _, err = told("run", model, "a b", "--raw", "-n", "3", "-md", "auto", "-v")
     assert code == 0 and "-md auto: ngram-simple" in err
 
 
 def test_a_pruned_model_is_only_suggested(told, model, text, gains):
-    gains["itself without 2 layers"] = 3.0
+    gains["without 2 layers"] = 3.0
     code, out, err = told("draft", model, text, *FEW)
     row = out.splitlines()[-1]
     assert code == 0 and row.startswith(f"to make it: lepton prune {model} big-draft.gguf")
