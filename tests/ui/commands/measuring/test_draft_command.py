@@ -99,6 +99,12 @@ def test_a_draft_without_a_model_is_remembered_too(told, model, text, gains):
     assert code == 0 and "-md auto: ngram-simple" in err
 
 
+def test_the_table_of_fast_models_fits_into_80_columns(told, model, text, gains):
+    gains |= {"ngram-simple": 9.5, "without 2 layers": 9.1}
+    rows = told("draft", model, text, *FEW)[1].splitlines()[:5]
+    assert max(map(len, rows)) <= 80
+
+
 def test_a_pruned_model_is_only_suggested(told, model, text, gains):
     gains["without 2 layers"] = 3.0
     code, out, err = told("draft", model, text, *FEW)
