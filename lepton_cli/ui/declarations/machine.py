@@ -16,7 +16,7 @@ def cache(
     ] = "ls",
     json: AsJson = False,
 ) -> None:
-    """Show or clear the prompt cache."""
+    """Show or clear what is cached on disk: prompts and packed weights."""
     from lepton_cli.ui.commands import cache as view
 
     if action == "clear":
