@@ -81,7 +81,10 @@ def _with_remembered(path: Path, options: ModelOptions) -> ModelOptions:
 def open_for_texts(
     path: Path, options: "TextModelOptions", pooling: 'PoolingChoice | Literal["file"]'
 ) -> Iterator[Model]:
-    """The model for `lepton embed` and its like; notes go to stderr. Raises LeptonError."""
+    """The model for `lepton embed` and its like; notes go to stderr. Raises LeptonError.
+
+    Its packed weights are waited for at the end, so results are printed before.
+    """
     wanted = LoadOptions(
         backend=options.backend or "auto",
         gpu_layers=gpu_layers(options.gpu_layers),
@@ -103,7 +106,7 @@ def open_for_texts(
 def open_measured(
     path: Path, wanted: LoadOptions, options: "RunningOptions", beside: Model | None = None
 ) -> Iterator[Model]:
-    """A model that is measured on a text; notes go to stderr. Raises LeptonError."""
+    """A model that is measured on a text; notes go to stderr. See `open_for_texts`."""
     on_plan, progress = note if options.verbose else None, CompileNotes(verbose=options.verbose)
     with engine.open_model(path, wanted, on_plan, progress, beside) as model:
         _tell(model, options)

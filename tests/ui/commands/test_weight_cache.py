@@ -68,6 +68,34 @@ def test_commands_for_texts_keep_weights_and_start_with_them(
     assert run(args) == 0 and capfd.readouterr().out == first
 
 
+@pytest.mark.parametrize(
+    ("preset", "words"),
+    [
+        ("bert", ["similar", "a text", "-f", "lines.txt"]),
+        ("bert-rank", ["rerank", "a text", "-f", "lines.txt"]),
+        ("llama", ["perplexity", "lines.txt", "-c", "32"]),
+        ("llama", ["perplexity", "--choices", "rows.jsonl"]),
+    ],
+)
+def test_results_are_printed_before_weights_are_waited_for(
+    tmp_path, monkeypatch, capfd, preset, words
+):
+    printed = []
+
+    def finish(self, seconds=None):
+        printed.append(capfd.readouterr().out)
+        return True
+
+    monkeypatch.setattr(WeightFiles, "finish", finish)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lines.txt").write_text("the cat sat\n" * 40)
+    row = {"prompt": "the", "choices": [" cat", " dog"], "answer": 0}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    model = write_model(tmp_path / "m.gguf", preset)
+    assert run([words[0], str(model), *words[1:]]) == 0
+    assert printed[0] and not capfd.readouterr().out
+
+
 def test_a_long_wait_is_told_and_an_interrupt_is_no_failure(tmp_path, monkeypatch, capfd):
     waits = []
 

@@ -64,15 +64,14 @@ def show_choices(request: ChoicesRequest) -> None:
     longest = max(question.longest for question in questions)
     options = measuring_options(request.model, longest)
     stop, meter, last = threading.Event(), WindowMeter("question"), None
-    with (
-        open_measured(path, options, request.model) as model,
-        interrupting(stop) as came,
-    ):
-        for last in measure_choices(model, questions, stop):
-            meter.show(last.done, last.total, last.rate, _figure(last), last.seconds / last.done)
+    with open_measured(path, options, request.model) as model:
+        with interrupting(stop) as came:
+            for last in measure_choices(model, questions, stop):
+                pace = last.seconds / last.done
+                meter.show(last.done, last.total, last.rate, _figure(last), pace)
         meter.clear()
-    if last is not None:
-        _print(last, model.name, request)
+        if last is not None:
+            _print(last, model.name, request)
     if stop.is_set():
         note(f"interrupted after {counted(last.done if last else 0, 'question')}")
         raise typer.Exit(came.exit_code)

@@ -58,9 +58,8 @@ def show_perplexity(request: PerplexityRequest) -> None:
                 each = last.seconds / last.done
                 meter.show(last.done, last.total, last.rate, _figure(last), each)
         meter.clear()
-        name = model.name
-    if last is not None:
-        _print(name, last, curve, text.cutting, request)
+        if last is not None:
+            _print(model.name, last, curve, text.cutting, request)
     if stop.is_set():
         note(f"interrupted after {counted(last.done if last else 0, 'window')}")
         raise typer.Exit(came.exit_code)

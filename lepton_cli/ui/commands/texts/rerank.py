@@ -38,4 +38,4 @@ def rerank_texts(request: RerankRequest) -> None:
             truncate=request.model.truncate,
             at_once=at_once,
         )
-    print_ranking(ranking.best, rows, texts, jsonl=request.ranking.jsonl)
+        print_ranking(ranking.best, rows, texts, jsonl=request.ranking.jsonl)

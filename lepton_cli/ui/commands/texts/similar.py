@@ -57,11 +57,11 @@ def find_similar(request: SimilarRequest) -> None:
             truncate=request.model.truncate,
             at_once=at_once,
         )
-    if ranking.missing:
-        where = f" in {index.path}" if index else ""
-        count = f"{ranking.missing} of {counted(len(texts), 'text')}"
-        note(f"left out, without a vector{where}: {count}")
-    print_ranking(ranking.best, rows, texts, jsonl=request.ranking.jsonl)
+        if ranking.missing:
+            where = f" in {index.path}" if index else ""
+            count = f"{ranking.missing} of {counted(len(texts), 'text')}"
+            note(f"left out, without a vector{where}: {count}")
+        print_ranking(ranking.best, rows, texts, jsonl=request.ranking.jsonl)
 
 
 def _prefix(request: SimilarRequest, index: Index | None, model: Model) -> str:
