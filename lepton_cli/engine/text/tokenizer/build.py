@@ -56,7 +56,7 @@ def _llama(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
     return special, SentencePieceSpeller(metadata, vocabulary, special.unknown)
 
 
-def _gpt2(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
+def _gpt2(metadata: Metadata, vocabulary: Vocabulary) -> tuple[SpecialTokens, BytePairSpeller]:
     pre = _pretokenizer(metadata)
     special = _gpt2_special(metadata, vocabulary, pre)
     unknown = None if pre.byte_level else special.unknown
@@ -88,9 +88,7 @@ def _whitespace(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
 
 
 def _hybriddna(metadata: Metadata, vocabulary: Vocabulary) -> Parts:
-    pre = _pretokenizer(metadata)
-    special = _gpt2_special(metadata, vocabulary, pre)
-    text = BytePairSpeller(metadata, vocabulary, pre, None if pre.byte_level else special.unknown)
+    special, text = _gpt2(metadata, vocabulary)
     return special, DnaSpeller(text, vocabulary)
 
 
