@@ -50,3 +50,7 @@ def finite(text: str) -> float:
     """For json's `parse_float`: Python reads 1e999 as infinity, and would write Infinity."""
     number = float(text)
     return number if math.isfinite(number) else refuse_constant(text)
+
+
+STRICT = json.JSONDecoder(parse_float=finite, parse_constant=refuse_constant)
+"""Reads what can be written as JSON again; raises ValueError, RecursionError."""

@@ -1,13 +1,11 @@
 """Values in calls of tools, as models write them: JSON, like Python, or with marks of their own."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from lepton_cli.engine.library.json_values import finite, refuse_constant
+from lepton_cli.engine.library.json_values import STRICT
 
-DECODER = json.JSONDecoder(parse_float=finite, parse_constant=refuse_constant)
 CONSTANTS = {"true": True, "True": True, "false": False, "False": False, "null": None, "None": None}
 BLANKS, BARE = re.compile(r"\s*"), re.compile(r"[\w.\-]+")
 QUOTED = r"'(?P<single>(?:[^'\\]|\\.)*)'|\"(?P<double>(?:[^\"\\]|\\.)*)\""
@@ -20,7 +18,7 @@ EMPTY = {"array": list[Any], "object": dict[str, Any]}
 def json_at(text: str, place: int) -> tuple[Any, int] | None:
     """The JSON value at a place and its end; None if there is none."""
     try:
-        return DECODER.raw_decode(text, place)
+        return STRICT.raw_decode(text, place)
     except (ValueError, RecursionError):
         return None
 
@@ -82,7 +80,7 @@ class _Literals:
         word = BARE.match(self._text, place)
         if word and word[0] in CONSTANTS:
             return CONSTANTS[word[0]], word.end()
-        return DECODER.raw_decode(self._text, place)
+        return STRICT.raw_decode(self._text, place)
 
     def _object(self, place: int) -> tuple[dict[str, Any], int]:
         found = dict[str, Any]()

@@ -1,9 +1,8 @@
 """Makes tools from the options `--tools` and `--tool-choice`."""
 
-import json
 from typing import TYPE_CHECKING
 
-from lepton_cli.engine.library.json_values import Plain, finite, refuse_constant
+from lepton_cli.engine.library.json_values import STRICT, Plain
 from lepton_cli.engine.text.reading import read_text
 from lepton_cli.ui.arguments.constraints import constraint_of
 from lepton_cli.ui.arguments.options.answer import AnswerOptions
@@ -38,7 +37,7 @@ def _choice(choice: str | None) -> Plain:
 
 def _json_of(text: str) -> Plain:
     try:
-        tools: Plain = json.loads(text, parse_float=finite, parse_constant=refuse_constant)
+        tools: Plain = STRICT.decode(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"it is not JSON: {error}", "give a list of tools") from error
     return tools

@@ -1,10 +1,9 @@
 """Reads messages in OpenAI's form, with calls of tools and their results."""
 
-import json
 from collections.abc import Mapping
 from typing import get_args
 
-from lepton_cli.engine.library.json_values import Plain, finite, refuse_constant
+from lepton_cli.engine.library.json_values import STRICT, Plain
 from lepton_cli.engine.text.messages import Message, Role, ToolCall
 from quant.errors import UsageError
 
@@ -65,8 +64,7 @@ def _call(where: str, value: Plain) -> ToolCall:
         raise UsageError(f'{where} is not like {{"id": ..., "function": {{"name": ...}}}}')
     arguments = _text(where, "arguments", function.get("arguments", "{}"))
     try:
-        read = json.loads(arguments, parse_float=finite, parse_constant=refuse_constant)
-        is_object = isinstance(read, dict)
+        is_object = isinstance(STRICT.decode(arguments), dict)
     except (ValueError, RecursionError):
         is_object = False
     if not is_object:
