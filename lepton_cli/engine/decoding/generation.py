@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from lepton_cli.engine.constraints.constraint import Constraint
-from lepton_cli.engine.library.json_values import Plain
+from lepton_cli.engine.library.json_values import STRICT, Plain
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.sampling.sampler import Sampling
 from lepton_cli.engine.sampling.setting import LARGE, Setting, check_limits, setting
@@ -50,11 +50,11 @@ def checked_variables(value: Plain) -> str:
     if given is None or given == "":
         return ""
     try:
-        variables = json.loads(given) if isinstance(given, str) else given
-    except ValueError as error:
-        raise UsageError(f"{name} is {value!r}, which is not JSON", example) from error
+        variables = STRICT.decode(given) if isinstance(given, str) else given
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{name} is {value!r:.60}, which is not JSON", example) from error
     if not isinstance(variables, dict):
-        raise UsageError(f"{name} is {value!r}: it must be a JSON object", example)
+        raise UsageError(f"{name} is {value!r:.60}: it must be a JSON object", example)
     if taken := OF_THE_CHAT & variables.keys():
         message = f"{name} has {min(taken)!r}, which is part of the conversation"
         raise UsageError(message, "leave it out")

@@ -222,3 +222,9 @@ def test_variables_are_the_same_setting_in_any_order():
     for wrong in (3, False, 0, [], "0"):
         with pytest.raises(UsageError):
             checked_variables(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["NaN", "-Infinity", "1e999", "[" * 9999 + "]" * 9999, "x"])
+def test_variables_that_could_not_be_written_again_are_no_json(wrong):
+    with pytest.raises(UsageError, match=r"^chat_template_kwargs is .{,70}, which is not JSON"):
+        checked_variables(f'{{"a": {wrong}}}')
