@@ -49,13 +49,13 @@ def value_of(text: str, schema: Any) -> Any:
     return value
 
 
-def types_of(schema: Any) -> list[Any]:
-    """The types that a schema names; [None] if it names none."""
+def types_of(schema: Any) -> list[str]:
+    """The types that a schema names, which may be no valid one."""
     kind = schema.get("type") if isinstance(schema, Mapping) else None
-    return kind if isinstance(kind, list) else [kind]
+    return [each for each in (kind if isinstance(kind, list) else [kind]) if isinstance(each, str)]
 
 
-def _fits(value: Any, wanted: list[Any]) -> bool:
+def _fits(value: Any, wanted: list[str]) -> bool:
     if type(value) in TYPES:
         return TYPES[type(value)] in wanted
     return "number" in wanted or ("integer" in wanted and isinstance(value, int))

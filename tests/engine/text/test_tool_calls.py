@@ -86,6 +86,14 @@ def test_an_answer_without_a_whole_call_stays_text(form: str, text: str) -> None
     assert (found.begin, found.calls) == (len(text), ())
 
 
+@pytest.mark.parametrize("kind", [{}, [["string"]], 3])
+def test_a_wrong_type_in_a_tool_s_schema_is_none(kind: Any) -> None:
+    tool = {"name": "get_weather", "parameters": {"properties": {"city": {"type": kind}}}}
+    text = "<f=get_weather><p=city>\n\n</p></f>\n"
+    [call] = read_calls(text, call_form(calling("pairs")), [tool], "").calls
+    assert json.loads(call.arguments) == {"city": ""}
+
+
 def test_a_call_of_an_unknown_tool_stays_text() -> None:
     template = calling("json")
     text = '<call>\n{"name": "other", "arguments": {}}\n</call>'
