@@ -83,9 +83,12 @@ class PairsCall:
     literals: Mapping[str, LiteralMarks]
 
     def of(self, function: Function, marks: Marks) -> Expression:
+        from lepton_cli.engine.constraints.schema.check import read_schema  # for start-up time
+
         schema = function.get("parameters") or {}
+        read_schema(json.dumps(schema))  # its parts are taken apart here
         properties = schema.get("properties") or {}
-        if not isinstance(properties, Mapping) or schema.keys() & {"$ref", "allOf", "anyOf"}:
+        if schema.keys() & {"$ref", "allOf", "anyOf"}:
             raise refused("the tool's parameters are not a plain object")
         required = set(schema.get("required") or ())
         if missing := required - properties.keys():
@@ -138,6 +141,8 @@ class PairsCall:
         choices = [schema["const"]] if "const" in schema else schema.get("enum")
         if choices is not None:
             choices = [each for each in choices if isinstance(each, str) and closing not in each]
+            if not choices:
+                raise refused(f"the text {key!r:.60} has no choice that can be written")
             return [before, {"one of": choices}, marks.marked(closing)]
         if not schema.keys() <= FREE_TEXT:
             limits = ", ".join(sorted(schema.keys() - FREE_TEXT))
@@ -166,7 +171,7 @@ class CallFrame:
     ) -> Constraint:
         """That an answer calls one of the functions, or `several` times any of them.
 
-        Raises UsageError for arguments that cannot be kept to their schema.
+        Raises UsageError for a schema that is wrong, or that arguments cannot be kept to.
         """
         marks = Marks(tokenizer)
         calls = {"one of": [self.call.of(_checked(each), marks) for each in functions]}

@@ -115,7 +115,10 @@ def test_one_call_ends_the_answer_where_only_one_is_wanted() -> None:
         ("python", {"a": {"type": "string"}}, "the text 'a' may contain what ends it"),
         ("marks", {"a": {"type": "array"}}, "the argument 'a' of the type array is not written"),
         ("pairs", {"a": {"type": "string", "minLength": 3}}, "the text 'a' has limits (minLength)"),
-        ("pairs", {"a": {"anyOf": []}}, "of the type None"),
+        ("pairs", {"a": {"anyOf": [{"type": "string"}]}}, "of the type None"),
+        ("pairs", {"a": {"type": "string", "enum": [1, "a\n</p>"]}}, "the text 'a' has no choice"),
+        ("pairs", {"a": {"type": "string", "enum": 3}}, "wrong at #/properties/a/enum: 3 is"),
+        ("pairs", {"a": 3}, "wrong at #/properties/a: 3 is"),
     ],
 )
 def test_what_cannot_be_kept_to_is_told(form: str, properties: Any, named: str) -> None:
@@ -140,6 +143,14 @@ def test_a_tool_without_parameters_is_called_without_arguments(form: str, parame
     assert accepted(wrong, read, written(template, [CITY])) < written(template, [CITY]).index(
         "Oslo"
     )
+
+
+@pytest.mark.parametrize("form", KEPT)
+@pytest.mark.parametrize("wrong", [{"required": 3}, {"required": [["a"]]}, {"properties": []}])
+def test_a_wrong_schema_of_a_tool_is_named(form: str, wrong: Any) -> None:
+    tool = {"name": TOOL["name"], "parameters": {"type": "object", **wrong}}
+    with pytest.raises(UsageError, match=f"the JSON schema is wrong at #/{min(wrong)}"):
+        guide(calling(form, tokenizer()), tokenizer(), [tool])
 
 
 def test_a_name_that_is_no_word_is_refused() -> None:
