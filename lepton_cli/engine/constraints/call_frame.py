@@ -38,24 +38,25 @@ class Marks:
     def __init__(self, tokenizer: Tokenizer) -> None:
         texts = sorted(tokenizer.special_texts, key=len, reverse=True)
         self._tokenizer = tokenizer
-        self._special = re.compile(f"({'|'.join(map(re.escape, texts))})") if texts else None
+        self._special = re.compile(f"({'|'.join(map(re.escape, texts)) or '(?!)'})")
 
     def marked(self, text: str) -> Expression:
         """The text up to a token that ends an answer."""
-        found: list[Expression] = []
-        for part in self._special.split(text) if self._special else [text]:
-            token = self._tokenizer.token_id(part) if self._special else None
-            if token is None or not self._special or not self._special.fullmatch(part):
-                found += [{"id": len(IDS[0])} if each == IDS[0] else each for each in _by_id(part)]
-            elif token in self._tokenizer.end_of_generation:
+        first, *rest = self._special.split(text)
+        found = _with_ids(first)
+        for special, following in zip(rest[::2], rest[1::2], strict=True):
+            token = self._tokenizer.token_id(special)
+            if token in self._tokenizer.end_of_generation:
                 break
-            else:
-                found.append(token)
+            found += [token, *_with_ids(following)]
         return [each for each in found if each != ""]
 
 
-def _by_id(text: str) -> list[str]:
-    return re.split(f"({IDS[0]})", text)
+def _with_ids(text: str) -> list[Expression]:
+    """The text with any id in place of the probe's."""
+    return [
+        {"id": len(IDS[0])} if each == IDS[0] else each for each in re.split(f"({IDS[0]})", text)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

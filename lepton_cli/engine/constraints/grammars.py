@@ -48,11 +48,15 @@ class Grammar:
     document: Document | None = None  # the parsed JSON schema
     has_maps: bool = False  # has objects whose keys could occur twice
     is_watched: bool = False  # may require banned texts, so look-ahead is needed
-    has_tokens: bool = False  # requires special tokens, which its text does not show
 
     @property
     def name(self) -> str:
         return CALLED[self.constraint.kind]
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether it may require special tokens, which the text of an answer does not show."""
+        return self.constraint.kind == "calls"
 
     def problem_with(self, text: str) -> str | None:
         """Why a finished answer does not satisfy the constraint, or None."""
@@ -86,7 +90,8 @@ def prepare(constraint: Constraint, bans: tuple[str, ...] = ()) -> Grammar:
         case "grammar":
             notation = engine_grammar(read_gbnf(constraint.text))
         case "calls":
-            return _prepare_calls(constraint)
+            notation = calls_notation(json.loads(constraint.text), _json_of_call)
+            return Grammar(constraint, _engine(notation))  # without tokens it cannot be tried
     grammar = Grammar(constraint, _engine(notation))
     problem = _problem_of(grammar.engine)
     if problem:
@@ -170,11 +175,6 @@ def _first_reason(error: str) -> str:
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     first = re.sub(r"^at \d+\(\d+\): ", "", lines[0] if lines else "it is refused")
     return f"{(errors[0] if errors else first).removeprefix(own):.200}"
-
-
-def _prepare_calls(constraint: Constraint) -> Grammar:
-    notation = calls_notation(json.loads(constraint.text), _json_of_call)
-    return Grammar(constraint, _engine(notation), has_tokens=True)
 
 
 def _json_of_call(schema: dict[str, Any]) -> str:
