@@ -4,17 +4,22 @@ import shlex
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from lepton_cli.engine.loading.adapters import AdapterFile, AdapterKind
-from lepton_cli.ui.arguments.options.adapters import LoraOptions
 from lepton_cli.ui.arguments.options.model import ModelOptions
 from quant.errors import UsageError
 
-if TYPE_CHECKING:  # a start would build the options of other commands
-    from lepton_cli.ui.arguments.options.texts import TextModelOptions
-
 Texts = Sequence[str] | None
+
+
+class WithLora(Protocol):
+    """Options of a command, with those for LoRA adapters."""
+
+    @property
+    def lora(self) -> Texts: ...
+    @property
+    def lora_scaled(self) -> Texts: ...
 
 
 def adapters_of(options: ModelOptions) -> tuple[AdapterFile, ...]:
@@ -31,7 +36,7 @@ def adapters_of(options: ModelOptions) -> tuple[AdapterFile, ...]:
     return (*lora_of(options), *steering)
 
 
-def lora_of(options: "ModelOptions | TextModelOptions | LoraOptions") -> tuple[AdapterFile, ...]:
+def lora_of(options: WithLora) -> tuple[AdapterFile, ...]:
     """The LoRA adapters. Raises UsageError."""
     found = _files("lora", "--lora", options.lora, options.lora_scaled)
     return tuple(AdapterFile(path, scale, kind) for path, scale, kind in found)
