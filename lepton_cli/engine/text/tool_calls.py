@@ -11,11 +11,11 @@ elements    <invoke name="f"><k>v</k><list><item>1</item></list></invoke>
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lepton_cli.engine.text.call_pairs import elements_form, pairs_form
+from lepton_cli.engine.text.call_pairs import Tools, elements_form, pairs_form
 from lepton_cli.engine.text.call_probes import (
     KEY,
     NAME,
@@ -28,8 +28,6 @@ from lepton_cli.engine.text.call_probes import (
 from lepton_cli.engine.text.call_values import json_at
 from lepton_cli.engine.text.messages import ToolCall
 from lepton_cli.engine.text.template import ChatTemplate
-
-Tools = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
