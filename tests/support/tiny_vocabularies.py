@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
-from lepton_cli.engine.text.tokenizer.byte_pairs import ByteAlphabet
+from lepton_cli.engine.text.tokenizer.spellers.byte_pairs import ByteAlphabet
 from lepton_cli.engine.text.tokenizer.vocabulary import TokenType
 from quant.gguf import Metadata
 from quant.strings import Strings, find_starts

@@ -11,8 +11,8 @@ from types import MappingProxyType
 
 from tokenizers import Tokenizer
 
-from lepton_cli.engine.text.tokenizer.byte_pairs import PatternCutter
 from lepton_cli.engine.text.tokenizer.pretokenizers import PRETOKENIZERS
+from lepton_cli.engine.text.tokenizer.spellers.byte_pairs import PatternCutter
 from quant.errors import ModelFileError
 
 CHECK = (

@@ -4,23 +4,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from lepton_cli.engine.text.tokenizer.best_scores import BestScoreSpeller
-from lepton_cli.engine.text.tokenizer.byte_pairs import BytePairSpeller, DnaSpeller
-from lepton_cli.engine.text.tokenizer.longest_matches import LongestMatchSpeller
-from lepton_cli.engine.text.tokenizer.merging import MERGES
 from lepton_cli.engine.text.tokenizer.pretokenizers import PRETOKENIZERS, Pretokenizer
-from lepton_cli.engine.text.tokenizer.sentence_pieces import SCORES, SentencePieceSpeller
 from lepton_cli.engine.text.tokenizer.special import Defaults, SpecialTokens, read_special_tokens
+from lepton_cli.engine.text.tokenizer.spellers.best_scores import BestScoreSpeller
+from lepton_cli.engine.text.tokenizer.spellers.byte_pairs import BytePairSpeller, DnaSpeller
+from lepton_cli.engine.text.tokenizer.spellers.longest_matches import LongestMatchSpeller
+from lepton_cli.engine.text.tokenizer.spellers.merging import MERGES
+from lepton_cli.engine.text.tokenizer.spellers.sentence_pieces import SCORES, SentencePieceSpeller
+from lepton_cli.engine.text.tokenizer.spellers.unigram import UnigramSpeller
+from lepton_cli.engine.text.tokenizer.spellers.word_pieces import LOWERCASE, WordPieceSpeller
 from lepton_cli.engine.text.tokenizer.splitting import find_special_texts
 from lepton_cli.engine.text.tokenizer.tokenizer import Speller, Tokenizer
-from lepton_cli.engine.text.tokenizer.unigram import UnigramSpeller
 from lepton_cli.engine.text.tokenizer.vocabulary import (
     TYPES,
     TokenType,
     Vocabulary,
     read_vocabulary,
 )
-from lepton_cli.engine.text.tokenizer.word_pieces import LOWERCASE, WordPieceSpeller
 from quant.errors import ModelFileError
 from quant.gguf import Metadata
 

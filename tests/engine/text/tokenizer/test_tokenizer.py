@@ -32,7 +32,7 @@ from tiny_vocabularies import (
 
 from lepton_cli.engine.text.messages import Segment
 from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
-from lepton_cli.engine.text.tokenizer.merging import LONG_TEXT, Merger, Merges
+from lepton_cli.engine.text.tokenizer.spellers.merging import LONG_TEXT, Merger, Merges
 from quant.errors import UsageError
 from quant.gguf import GGUF
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tiny_vocabularies import metadata, strings
 
-from lepton_cli.engine.text.tokenizer import merging as module
-from lepton_cli.engine.text.tokenizer.merging import MERGES, Merges, read_merges
+from lepton_cli.engine.text.tokenizer.spellers import merging as module
+from lepton_cli.engine.text.tokenizer.spellers.merging import MERGES, Merges, read_merges
 from quant.errors import ModelFileError
 
 LETTERS = ["a", "b", "Ġ", "é", "▁", "\U0001f600", "xyz"]

@@ -268,11 +268,12 @@ def test_no_untrusted_text_spells_a_special_token(
     assert spelled.isdisjoint(tokenizer.special_texts)
 
 
-@pytest.mark.parametrize(("limit", "most"), [("MAX_TOKENS", 9), ("MAX_MERGES", 3)])
+@pytest.mark.parametrize(
+    ("limit", "most"), [("vocabulary.MAX_TOKENS", 9), ("spellers.merging.MAX_MERGES", 3)]
+)
 def test_more_tokens_or_merges_than_real_files_have_are_refused(monkeypatch, limit, most):
-    module = "vocabulary" if limit == "MAX_TOKENS" else "merging"
     build(byte_pairs())
-    monkeypatch.setattr(f"lepton_cli.engine.text.tokenizer.{module}.{limit}", most)
+    monkeypatch.setattr(f"lepton_cli.engine.text.tokenizer.{limit}", most)
     with pytest.raises(ModelFileError, match=f"the limit is {most}"):
         build(byte_pairs())
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lepton_cli.engine.text.tokenizer.byte_pairs import PatternCutter
 from lepton_cli.engine.text.tokenizer.pretokenizers import PRETOKENIZERS
+from lepton_cli.engine.text.tokenizer.spellers.byte_pairs import PatternCutter
 
 DISTINCT = tuple({pretokenizer: name for name, pretokenizer in PRETOKENIZERS.items()}.values())
 LONG = ("a", "A", " ", "\n", " \n", "1", "é", "中", "́", "a b ", "A1 ", ".", "\t ")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_vocabularies import D, build, character_map, unigram
 
 from lepton_cli.engine.text.messages import Segment
-from lepton_cli.engine.text.tokenizer.best_scores import MANY, BestSum
+from lepton_cli.engine.text.tokenizer.spellers.best_scores import MANY, BestSum
 from quant.errors import ModelFileError
 
 MAP = {

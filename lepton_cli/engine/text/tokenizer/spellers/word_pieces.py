@@ -8,7 +8,7 @@ from itertools import chain
 import regex
 
 from lepton_cli.engine.text.tokenizer.arrays import decode_texts
-from lepton_cli.engine.text.tokenizer.longest_matches import LongestMatch
+from lepton_cli.engine.text.tokenizer.spellers.longest_matches import LongestMatch
 from lepton_cli.engine.text.tokenizer.vocabulary import Vocabulary
 from quant.gguf import Metadata
 

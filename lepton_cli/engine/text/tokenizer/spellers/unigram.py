@@ -3,9 +3,9 @@
 import numpy as np
 
 from lepton_cli.engine.text.tokenizer.arrays import DAMAGED, decode_texts, read_numbers
-from lepton_cli.engine.text.tokenizer.best_scores import BestSum
-from lepton_cli.engine.text.tokenizer.character_map import read_character_map
-from lepton_cli.engine.text.tokenizer.sentence_pieces import ADDS_SPACE, SCORES
+from lepton_cli.engine.text.tokenizer.spellers.best_scores import BestSum
+from lepton_cli.engine.text.tokenizer.spellers.character_map import read_character_map
+from lepton_cli.engine.text.tokenizer.spellers.sentence_pieces import ADDS_SPACE, SCORES
 from lepton_cli.engine.text.tokenizer.vocabulary import Vocabulary
 from quant.errors import ModelFileError
 from quant.gguf import Metadata

@@ -8,7 +8,7 @@ import numpy as np
 from tokenizers.models import Unigram
 
 from lepton_cli.engine.text.tokenizer.arrays import decode_texts, read_numbers
-from lepton_cli.engine.text.tokenizer.sentence_pieces import SCORES
+from lepton_cli.engine.text.tokenizer.spellers.sentence_pieces import SCORES
 from lepton_cli.engine.text.tokenizer.vocabulary import Vocabulary
 from quant.gguf import Metadata
 

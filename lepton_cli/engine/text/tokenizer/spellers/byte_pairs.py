@@ -10,8 +10,8 @@ from typing import Protocol
 
 import regex
 
-from lepton_cli.engine.text.tokenizer.merging import Merger, read_merges
 from lepton_cli.engine.text.tokenizer.pretokenizers import Pretokenizer
+from lepton_cli.engine.text.tokenizer.spellers.merging import Merger, read_merges
 from lepton_cli.engine.text.tokenizer.vocabulary import Vocabulary
 from quant.gguf import Metadata
 
