@@ -14,8 +14,8 @@ from lepton_cli.ui.arguments.lists import numbers, words
 from lepton_cli.ui.arguments.options.bench import BenchOptions
 from lepton_cli.ui.open_model import gpu_layers
 from lepton_cli.ui.reports import bench_tables, roofline
-from lepton_cli.ui.reports.measuring.status_line import StatusLine
 from lepton_cli.ui.terminal.notes import note
+from lepton_cli.ui.terminal.status_line import StatusLine
 from quant.errors import UsageError
 
 
@@ -27,16 +27,16 @@ def run_benchmark(name: str, options: BenchOptions) -> None:
         roofline.check(plot)
     if options.profile and options.output == "csv":
         raise UsageError("a profile does not fit into CSV", "use -o md, json or jsonl")
-    progress = StatusLine(sys.stderr)
     table = bench_tables.TABLES[options.output](sys.stdout, schedule)
     results, noted = [], set[str]()
-    for result in benchmark(path, schedule, progress):
-        progress.clear()
-        if result.no_gpu and result.no_gpu not in noted:
-            noted.add(result.no_gpu)
-            note(result.no_gpu)
-        table.add(result)
-        results.append(result)
+    with StatusLine() as progress:
+        for result in benchmark(path, schedule, progress):
+            progress.clear()
+            if result.no_gpu and result.no_gpu not in noted:
+                noted.add(result.no_gpu)
+                note(result.no_gpu)
+            table.add(result)
+            results.append(result)
     table.end()
     if plot is not None:
         roofline.draw(results, plot)

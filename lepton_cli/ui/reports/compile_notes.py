@@ -1,13 +1,9 @@
 """Progress messages for compiling kernels."""
 
-import sys
-
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.measure.warmup import Compiling, seconds
 from lepton_cli.ui.terminal.notes import note
-from lepton_cli.ui.terminal.terminal import redraws
-
-ERASE_LINE = "\r\x1b[K"
+from lepton_cli.ui.terminal.status_line import StatusLine
 
 
 class CompileNotes:
@@ -18,7 +14,7 @@ class CompileNotes:
 
     def __init__(self, *, verbose: bool) -> None:
         self._verbose, self._lost, self._told = verbose, False, False
-        self._counts = not verbose and sys.stderr is not None and redraws(sys.stderr)
+        self._line = StatusLine()
 
     def __call__(self, compiling: Compiling) -> None:
         if compiling.lost and not self._lost:
@@ -29,11 +25,9 @@ class CompileNotes:
             self._note_once(f"a stored kernel is not used: {why}")
         how_far = f"{compiling.done} of {compiling.total}"
         often = "each time" if self._lost else "only this once"
-        if self._counts:
-            self._erase()
-            if compiling.done < compiling.total:
-                line = f"lepton: compiling kernels for this machine, {often}: {how_far}"
-                print(line, end="", file=sys.stderr, flush=True)
+        if self._line.draws and not self._verbose:
+            far = f"lepton: compiling kernels: {how_far} (for this machine, {often})"
+            self._line(far if compiling.done < compiling.total else "")
         elif not compiling.done:
             how_long = f"about {seconds(compiling.total)} s, {often}"
             note(f"compiling {counted(compiling.total, 'kernel')} for this machine ({how_long})")
@@ -41,10 +35,6 @@ class CompileNotes:
             note(f"compiled {compiling.kernel} ({how_far})")
 
     def _note_once(self, text: str) -> None:
-        self._erase()
+        self._line("")  # of others, too
         note(text)
         self._told = True
-
-    def _erase(self) -> None:
-        if self._counts:
-            print(ERASE_LINE, end="", file=sys.stderr, flush=True)

@@ -24,6 +24,13 @@ def _scaled(count: int, units: Sequence[str]) -> str:
     return f"{value:.3g} {units[index]}".rstrip()
 
 
+def duration(seconds: float) -> str:
+    """Like 1:05, or 1:00:10."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Formats rows of equal length in aligned columns; those in `right` are right-aligned."""
     widths = [max(map(most_cells, column)) for column in zip(*rows, strict=True)]

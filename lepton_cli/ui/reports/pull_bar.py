@@ -1,17 +1,14 @@
 """The progress of a download on stderr: one line that is redrawn, or a line now and then."""
 
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
 
 from lepton_cli.engine.hub.events import Checking, Event, Progress, Remark
-from lepton_cli.ui.reports.numbers import size
+from lepton_cli.ui.reports.numbers import duration, size
 from lepton_cli.ui.terminal.notes import note
-from lepton_cli.ui.terminal.terminal import redraws, sanitize, width_of
-from lepton_cli.ui.terminal.wrapping import cut
+from lepton_cli.ui.terminal.status_line import StatusLine
 
-ERASE_LINE = "\r\x1b[K"
 REDRAW_SECONDS, LOG_SECONDS = 0.1, 10.0
 WINDOW_SECONDS = 10.0  # over which the rate is measured
 BAR_CELLS = 20
@@ -22,10 +19,9 @@ class PullBar:
 
     def __init__(self, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         self._quiet, self._clock = quiet, clock
-        self._draws = sys.stderr is not None and redraws(sys.stderr)
+        self._line = StatusLine()
         self._marks = deque[tuple[float, int]]()  # of the last seconds: when, and bytes
         self._shown = clock()
-        self._is_drawn = False
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -39,18 +35,16 @@ class PullBar:
 
     def close(self) -> None:
         """Erases the line."""
-        if self._is_drawn:
-            print(ERASE_LINE, end="", file=sys.stderr, flush=True)
-            self._is_drawn = False
+        self._line.clear()
 
     def _progress(self, event: Progress) -> None:
         now = self._clock()
         self._marks.append((now, event.done))
         while self._marks[-1][0] - self._marks[0][0] > WINDOW_SECONDS:
             self._marks.popleft()
-        if now - self._shown >= (REDRAW_SECONDS if self._draws else LOG_SECONDS):
+        if now - self._shown >= (REDRAW_SECONDS if self._line.draws else LOG_SECONDS):
             self._shown = now
-            self._put(progress_line(event, self._rate(), bar=self._draws))
+            self._put(progress_line(event, self._rate(), bar=self._line.draws))
 
     def _rate(self) -> float:
         """Bytes per second; 0 if it is not known yet."""
@@ -58,15 +52,10 @@ class PullBar:
         return max(0, after - before) / (end - begin) if end > begin else 0.0
 
     def _put(self, text: str) -> None:
-        if not self._draws:
+        if self._line.draws:
+            self._line(text)
+        else:
             note(text)
-            return
-        width = width_of(sys.stderr)
-        line = sanitize(text.replace("\n", " "))
-        # columns stay free for the ^C that a terminal shows: it must not begin a row
-        shown = line if width is None else cut(line, width - len("^C "))
-        print(ERASE_LINE + shown, end="", file=sys.stderr, flush=True)
-        self._is_drawn = True
 
 
 def progress_line(event: Progress, rate: float, *, bar: bool) -> str:
@@ -75,14 +64,8 @@ def progress_line(event: Progress, rate: float, *, bar: bool) -> str:
     if not event.total:
         return f"{size(event.done)}{fast}  {event.name}"
     share = min(1.0, event.done / event.total)
-    left = f", {_duration((event.total - event.done) / rate)} left" if rate else ""
+    left = f", {duration((event.total - event.done) / rate)} left" if rate else ""
     filled = int(share * BAR_CELLS)
     drawn = f"  [{'#' * filled}{'.' * (BAR_CELLS - filled)}]" if bar else ""
     sizes = f"{size(event.done)} of {size(event.total)}"
     return f"{share:.0%} {sizes}{fast}{left}{drawn}  {event.name}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

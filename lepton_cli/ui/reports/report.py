@@ -17,6 +17,7 @@ from lepton_cli.engine.text.tokenizer import Tokenizer
 from lepton_cli.ui.arguments.options.chat import ReasoningMode
 from lepton_cli.ui.reports.code_blocks import Which, extracted
 from lepton_cli.ui.terminal.output import LineWriter, emit_json
+from lepton_cli.ui.terminal.status_line import ERASE_LINE
 from lepton_cli.ui.terminal.terminal import redraws, sanitize, uses_color
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from lepton_cli.engine.text.messages import ToolCall
 
 SCHEMA = "lepton.run.v1"
-SLANTED, PLAIN, ERASE_LINE = "\x1b[3m", "\x1b[0m", "\r\x1b[K"
+SLANTED, PLAIN = "\x1b[3m", "\x1b[0m"
 
 
 @dataclass(frozen=True, slots=True)

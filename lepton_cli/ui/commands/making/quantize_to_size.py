@@ -22,10 +22,10 @@ from lepton_cli.ui.commands.making.quantize import (
 )
 from lepton_cli.ui.commands.measuring.reading import command_of, windowed
 from lepton_cli.ui.reports.compile_notes import CompileNotes
-from lepton_cli.ui.reports.measuring.status_line import StatusLine
 from lepton_cli.ui.reports.written import tell, write
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit
+from lepton_cli.ui.terminal.status_line import StatusLine
 from quant.errors import UsageError
 from quant.gguf import GGUF
 
@@ -42,16 +42,13 @@ def quantize_to_size(asked: QuantizeRequest, target: str) -> None:
     windows = windowed(path, command, None, asked.text).windows
     notes, threads = CompileNotes(verbose=asked.file.verbose), asked.file.threads
     start = open_on_cpu(threads if threads > 0 else None, notes)
-    line = StatusLine(sys.stderr)
-    shown = note if asked.file.verbose else line
-    shown(f"measuring {path.name} on the text")
     with encoder_of(candidates(request.importance), threads, notes) as encoder:
-        try:
+        with StatusLine() as line:
+            shown = note if asked.file.verbose else line
+            shown(f"measuring {path.name} on the text")
             found = chosen_by_text(
                 file, request, most, windows, encoder, start, lambda each: shown(_said(each))
             )
-        finally:
-            line.clear()
         outputs = quantized_outputs(file, asked.out, found.request, found.tensors, encoder)
         write(outputs, sources, asked.how)
     facts = _told(found.plan, found.trials.scored)

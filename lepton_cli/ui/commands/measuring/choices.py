@@ -63,13 +63,11 @@ def show_choices(request: ChoicesRequest) -> None:
     questions = encoded(read_input(request.file, "auto", None), tokenizer, trained_context(file))
     longest = max(question.longest for question in questions)
     options = measuring_options(request.model, longest)
-    stop, meter, last = threading.Event(), WindowMeter("question"), None
+    stop, last = threading.Event(), None
     with open_measured(path, options, request.model) as model:
-        with interrupting(stop) as came:
+        with WindowMeter("question") as meter, interrupting(stop) as came:
             for last in measure_choices(model, questions, stop):
-                pace = last.seconds / last.done
-                meter.show(last.done, last.total, last.rate, _figure(last), pace)
-        meter.clear()
+                meter.show(last.done, last.total, last.rate, _figure(last))
         if last is not None:
             _print(last, model.name, request)
     if stop.is_set():

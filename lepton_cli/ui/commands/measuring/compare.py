@@ -50,7 +50,7 @@ def show_comparison(request: ComparisonRequest) -> None:
     command = command_of("compare", words.reference, words.other)
     text = windowed(paths[0], command, words.text, request.text)
     wanted = measuring_options(request.running, text.cutting.size)
-    stop, meter, last = threading.Event(), WindowMeter(), None
+    stop, last = threading.Event(), None
     with ExitStack() as opened:
         reference = opened.enter_context(open_measured(paths[0], wanted, request.running))
         try:
@@ -59,10 +59,9 @@ def show_comparison(request: ComparisonRequest) -> None:
         except OutOfMemoryError as error:
             hint = "both models are open at once: use a smaller -c or -ub, or smaller models"
             raise OutOfMemoryError(error.message, hint) from error
-        with interrupting(stop) as came:
+        with WindowMeter() as meter, interrupting(stop) as came:
             for last in compare(reference, other, text.windows, stop):
-                meter.show(last.done, last.total, min(last.rates), _figure(last), _pace(last))
-        meter.clear()
+                meter.show(last.done, last.total, min(last.rates), _figure(last))
         if last is not None:
             _print(last, (reference, other), request)
     if stop.is_set():
@@ -73,11 +72,6 @@ def show_comparison(request: ComparisonRequest) -> None:
 def _figure(found: Comparison) -> str:
     mean = found.divergence.mean
     return f"KL divergence {mean.value:.6f} +/- {mean.error:.6f}"
-
-
-def _pace(found: Comparison) -> float:
-    """Seconds for a window."""
-    return sum(found.seconds) / found.done
 
 
 def _print(found: Comparison, models: tuple[Model, Model], request: ComparisonRequest) -> None:

@@ -46,11 +46,11 @@ from lepton_cli.ui.commands.measuring.reading import command_of, measuring_optio
 from lepton_cli.ui.open_model import draft_options, keep_weights, open_measured
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.reports.measuring.draft_table import Result, records, table
-from lepton_cli.ui.reports.measuring.status_line import StatusLine
 from lepton_cli.ui.reports.numbers import columns
 from lepton_cli.ui.terminal.interrupt import interrupting
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit, emit_json
+from lepton_cli.ui.terminal.status_line import StatusLine
 from quant.errors import LeptonError, UsageError
 from quant.gguf import GGUF
 
@@ -152,8 +152,10 @@ class _Run:
         found, results = list(self._candidates(stop)), list[Result]()
         if stop.is_set():
             return results
-        line = StatusLine(sys.stderr)
-        with open_measured(self.path, self.options, self.request.model) as model:
+        with (
+            open_measured(self.path, self.options, self.request.model) as model,
+            StatusLine() as line,
+        ):
             trial = Trial(self.prompts, self._generation(model), self.request.what.rounds)
             for candidate in found:
                 if stop.is_set():
@@ -164,7 +166,6 @@ class _Run:
                     if self.request.model.verbose:
                         line.clear()
                         note(f"{candidate.name}: {last.speedup:.2f}x, {last.rate:.1f} t/s")
-        line.clear()
         return results
 
     def _measured(

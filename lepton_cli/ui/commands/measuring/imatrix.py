@@ -118,14 +118,13 @@ def collect_importance(request: ImatrixRequest) -> None:
 
 def _collect(collector: Collector, output: Output) -> int | None:
     """The exit code if it was interrupted."""
-    stop, meter, last = threading.Event(), WindowMeter(), None
-    with interrupting(stop) as came:
+    stop, last = threading.Event(), None
+    with WindowMeter() as meter, interrupting(stop) as came:
         for last in collector.collect():
             output.keep(collector, last.done)
-            meter.show(last.done, last.total, last.rate, "collected", last.seconds / last.read)
+            meter.show(last.done, last.total, last.rate, "collected")
             if stop.is_set():
                 break
-    meter.clear()
     if last is None:
         note(f"{output.path} is complete")
         return None

@@ -49,15 +49,12 @@ def show_perplexity(request: PerplexityRequest) -> None:
     path, command = resolve(request.name), command_of("perplexity", request.name)
     text = windowed(path, command, request.word, request.text, request.scoring.ppl_stride)
     options = measuring_options(request.model, text.cutting.size)
-    stop, meter = threading.Event(), WindowMeter()
-    curve, last = list[float](), None
+    stop, curve, last = threading.Event(), list[float](), None
     with open_measured(path, options, request.model) as model:
-        with interrupting(stop) as came:
+        with WindowMeter() as meter, interrupting(stop) as came:
             for last in measure_perplexity(model, text.windows, stop):
                 curve.append(last.of_window)
-                each = last.seconds / last.done
-                meter.show(last.done, last.total, last.rate, _figure(last), each)
-        meter.clear()
+                meter.show(last.done, last.total, last.rate, _figure(last))
         if last is not None:
             _print(model.name, last, curve, text.cutting, request)
     if stop.is_set():

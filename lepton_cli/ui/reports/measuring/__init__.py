@@ -1,1 +1,1 @@
-"""Reports of measurements: how far they are, and curves."""
+"""Reports of measurements: tables, curves, and how far they are."""

@@ -1,40 +1,44 @@
 """The progress of a measurement over windows of a text, with its figure so far."""
 
-import sys
 import time
+from collections.abc import Callable
 
-from lepton_cli.ui.reports.measuring.status_line import StatusLine
+from lepton_cli.ui.reports.numbers import duration
 from lepton_cli.ui.terminal.notes import note
+from lepton_cli.ui.terminal.status_line import StatusLine
 
 BETWEEN_LINES, BETWEEN_NOTES = 0.1, 10.0  # seconds: on a terminal, elsewhere
 
 
 class WindowMeter:
-    """A status line on a terminal; elsewhere a note every ten seconds."""
+    """A status line on a terminal, erased at the end; elsewhere a note every ten seconds."""
 
-    def __init__(self, unit: str = "window") -> None:
-        self._unit = unit
-        self._line, self._terminal = StatusLine(sys.stderr), sys.stderr.isatty()
-        self._next = time.monotonic() + (0 if self._terminal else BETWEEN_NOTES)
+    def __init__(
+        self, unit: str = "window", *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._unit, self._clock, self._line = unit, clock, StatusLine()
+        self._pause = BETWEEN_LINES if self._line.draws else BETWEEN_NOTES
+        self._next = clock() + (0 if self._line.draws else self._pause)
+        self._first: tuple[float, int] | None = None  # the first call: when, and what was done
 
-    def show(self, done: int, total: int, rate: float, figure: str, per: float = 0.0) -> None:
-        """`rate`: tokens per second; `per`: seconds of a window, for the time left."""
-        now = time.monotonic()
+    def __enter__(self) -> "WindowMeter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._line.clear()
+
+    def show(self, done: int, total: int, rate: float, figure: str) -> None:
+        """`rate`: tokens per second. The time left is that of the windows since the first call."""
+        now = self._clock()
+        begun, before = self._first = self._first or (now, done)
         if now < self._next:
             return
-        left = f", {_duration((total - done) * per)} left" if per and done < total else ""
+        self._next = now + self._pause
+        left = ""
+        if before < done < total:
+            left = f", {duration((now - begun) / (done - before) * (total - done))} left"
         text = f"{self._unit} {done} of {total}: {figure}, {rate:.0f} t/s{left}"
-        if self._terminal:
+        if self._line.draws:
             self._line(text)
         else:
             note(text)
-        self._next = now + (BETWEEN_LINES if self._terminal else BETWEEN_NOTES)
-
-    def clear(self) -> None:
-        self._line.clear()
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -19,6 +19,7 @@ from lepton_cli.engine.library.catalogue import load_aliases, packaged
 from lepton_cli.ui.commands.library import offer, pull, removal
 from lepton_cli.ui.reports import pull_bar
 from lepton_cli.ui.reports.pull_bar import PullBar, progress_line
+from lepton_cli.ui.terminal import status_line
 
 ALIAS = load_aliases()["smollm2-135m"]
 SECRET = "hf_secret"
@@ -229,15 +230,15 @@ def test_a_removal_in_a_script_needs_yes(lepton):
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_a_terminal_has_one_line_of_progress(capsys, monkeypatch, width):
-    monkeypatch.setattr(pull_bar, "redraws", lambda stream: True)
-    monkeypatch.setattr(pull_bar, "width_of", lambda stream: width)
+    monkeypatch.setattr(status_line, "redraws", lambda stream: True)
+    monkeypatch.setattr(status_line, "width_of", lambda stream: width)
     times = iter(range(100))
     bar = PullBar(clock=lambda: next(times))
     for done in (0, 10**7, 2 * 10**7):
         bar(Progress("some/long/name-Q4_K_M.gguf", done, 10**8))
     bar(Checking("some/long/name-Q4_K_M.gguf"))
     bar(Remark("a pause"))
-    rows = capsys.readouterr().err.split(pull_bar.ERASE_LINE)
+    rows = capsys.readouterr().err.split(status_line.ERASE_LINE)
     assert rows[3].startswith("20% 20 MB of 100 MB, 10 MB/s, 0:08")
     assert width == 40 or "[####......" in rows[3]
     assert all(len(row) <= width for row in rows)
