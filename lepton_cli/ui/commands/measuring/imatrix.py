@@ -54,7 +54,7 @@ class Output:
     def __init__(self, options: ImatrixOptions) -> None:
         self.path = Path(options.output).expanduser()
         given = options.output_format
-        self._layout = layout_of(self.path) if given == "auto" else given
+        self.layout = layout_of(self.path) if given == "auto" else given
         self._every, self._keep_every = options.output_frequency, options.save_frequency
         self._overwrite = options.overwrite
 
@@ -71,7 +71,7 @@ class Output:
         check_names([self.path], [], overwrite=self._overwrite)
 
     def write(self, matrix: ImportanceMatrix) -> None:
-        write_matrix(self.path, matrix, self._layout)
+        write_matrix(self.path, matrix, self.layout)
 
     def keep(self, collector: Collector, done: int) -> None:
         """Writes the matrix after so many windows, if it is time."""
@@ -79,7 +79,7 @@ class Output:
             self.write(collector.matrix)
         if self._keep_every and done % self._keep_every == 0:
             copy = self.path.with_name(f"{self.path.name}.at_{done}")
-            write_matrix(copy, collector.matrix, self._layout)
+            write_matrix(copy, collector.matrix, self.layout)
 
 
 def collect_importance(request: ImatrixRequest) -> None:
@@ -136,7 +136,10 @@ def _tell(last: Collected, output: Output, interrupted: int | None) -> int | Non
     note(f"{output.path}: {last.done} of {counted(last.total, 'window')}, {last.rate:.0f} t/s")
     if last.done == last.total:
         return None
-    note("interrupted; the same command continues")
+    if output.layout == "dat":
+        note("interrupted; a .dat does not say which windows are in it: it cannot be continued")
+    else:
+        note("interrupted; the same command continues")
     return interrupted
 
 

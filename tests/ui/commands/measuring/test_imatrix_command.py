@@ -88,6 +88,16 @@ def test_the_file_is_saved_while_it_is_collected_and_copies_are_kept(told, out, 
     assert read_matrix(out).chunks == 3
 
 
+def test_a_dat_that_was_interrupted_cannot_be_continued(told, tmp_path, monkeypatch):
+    old = "-o", str(tmp_path / "old.dat")
+    with monkeypatch.context() as patched:
+        interrupted_after(patched, 2)
+        code, err = told(*old)
+    assert code == 130 and "cannot be continued" in err and "same command" not in err
+    code, err = told(*old)
+    assert code == 2 and "--overwrite" in err
+
+
 def test_parts_of_a_text_are_merged_to_the_whole(told, out, tmp_path, capsys):
     first, rest, both = tmp_path / "first.gguf", tmp_path / "rest.gguf", tmp_path / "both.dat"
     assert told()[0] == 0
