@@ -45,10 +45,11 @@ from lepton_cli.engine.loss.comparison import Comparison
 from lepton_cli.engine.loss.comparison import compare as compare_windows
 from lepton_cli.engine.loss.perplexity import Perplexity, measure_perplexity
 from lepton_cli.engine.loss.scoring import options_for
+from lepton_cli.engine.loss.trials import open_on_cpu
 from lepton_cli.engine.loss.windows import USUAL_SIZE, Cutting, TokenWindows, windows_of
 from lepton_cli.engine.model import Model, load_tokenizer, open_model
 from lepton_cli.engine.pruning.choosing import Wanted
-from lepton_cli.engine.pruning.prune import Pruned, Ranking, Request, open_on_cpu
+from lepton_cli.engine.pruning.prune import Pruned, Ranking, Request
 from lepton_cli.engine.pruning.prune import prune as choose_what_leaves
 from lepton_cli.engine.pruning.ranking import square_sums
 from lepton_cli.engine.pruning.sparsity import Sparsity
@@ -380,7 +381,7 @@ def quantize_to_size(
     most = bytes_of_weights(str(target_size), sum(each.size for each in file.tensors.values()))
     importance = None if imatrix is None else Importance.read(str(imatrix))
     request = QuantizeRequest(PRESETS["F16"], importance, allow_requantize=allow_requantize)
-    cut, start = _windows(model, text, Cutting(ctx)), open_on_cpu(threads or None)
+    cut, start = _windows(model, text, Cutting(ctx)), open_on_cpu(threads)
     with encoder_of(candidates(importance), threads, lambda compiling: None) as encoder:
         found = chosen_by_text(file, request, most, cut, encoder, start)
         outputs = quantized_outputs(file, Path(out), found.request, found.tensors, encoder)

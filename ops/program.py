@@ -124,6 +124,11 @@ class Program:
         return any(op.heads.sees != "past" for op in self.operations if isinstance(op, Attention))
 
     @property
+    def predicts_next(self) -> bool:
+        """Whether it gives the logits of what follows each token, by those before it alone."""
+        return self.output.kind == "logits" and not self.sees_whole_runs and self.encoder is None
+
+    @property
     def layers(self) -> int:
         """One more than the last block's number."""
         return 1 + max((op.layer for op in self.operations if op.layer is not None), default=-1)

@@ -48,8 +48,7 @@ HEAD = Candidate("draft-mtp", "draft-mtp")
 
 def check_takes_drafts(model: GGUF) -> None:
     """Raises UsageError for a model that does not answer token by token, LeptonError."""
-    program = loading.build(model, CONTEXT)
-    if program.output.kind != "logits" or program.sees_whole_runs or program.encoder is not None:
+    if not loading.build(model, CONTEXT).predicts_next:
         message = f"{model.path} neither drafts nor takes drafts: it is no plain decoder"
         raise UsageError(message, "use a model that answers token by token, from the left")
 

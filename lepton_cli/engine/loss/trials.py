@@ -1,32 +1,43 @@
 """How far variants of a model, that exist only in memory, are from it on a text."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lepton_cli.engine.decoding.window import Passes, Window
+from lepton_cli.engine.library.paths import kernel_folder
 from lepton_cli.engine.loss.divergence import Divergence, token_scores
 from lepton_cli.engine.loss.windows import TokenWindow
-from ops.interface import Step
+from ops.backend import CpuBackend, Resources
+from ops.compiled.kernel_folder import Compiling
+from ops.logits import Logits
+from ops.machine import default_threads
 from ops.memory_plan import Limits
 from ops.program import Program
 from ops.runners.runner import Runner
-from ops.state.sequence import SequenceState
 from quant.errors import UsageError
 
-Logits = NDArray[np.float32]
 Open = Callable[[Program, Limits], Runner]
 
-TOKENS, ROWS = 128, 32  # of a step; of logits in it
+TOKENS, ROWS = 128, 32  # of a pass; of logits in it
 KEPT = 1 << 28  # bytes of the model's own logits, which are kept
 
 
 def check_predicts(program: Program, path: Path) -> None:
     """Raises UsageError for a model whose loss on a text cannot be measured."""
-    if program.output.kind != "logits" or program.sees_whole_runs or program.encoder is not None:
+    if not program.predicts_next:
         message = f"{path} does not predict a text token by token: its loss cannot be measured"
         raise UsageError(message, "leave out -f and what needs a text, or use another model")
+
+
+def open_on_cpu(
+    threads: int = 0, on_compile: Callable[[Compiling], None] = lambda compiling: None
+) -> Open:
+    """What opens programs on the CPU; with fewer threads than one, the usual number."""
+    count = threads if threads > 0 else default_threads().count
+    return CpuBackend(("f16", "f16"), Resources(count, kernel_folder(), on_compile)).open
 
 
 class Trials:
@@ -51,35 +62,32 @@ class Trials:
         begin = 0
         for reference, rows in zip(self._reference, self._logits(variant), strict=True):
             end = begin + len(rows)
-            found.add(token_scores(reference, rows, tokens[begin:end]))
+            found.add(token_scores(reference, np.asarray(rows), tokens[begin:end]))
             begin = end
         return found
 
     def _logits(self, program: Program) -> Iterator[Logits]:
         """Those that predict the scored tokens, in parts that are valid until the next one."""
-        runner = self._start(program, Limits(TOKENS, ROWS))
-        try:
+        with opened(program, self._start, TOKENS, ROWS) as passes:
             for window in self._windows:
-                state = SequenceState(runner.pool)
-                for first, stop, rows in _steps(len(window.ids) - 1, window.first - 1):
-                    ids = np.array(window.ids[first:stop], np.int32)
-                    positions = np.arange(first, stop, dtype=np.int32)
-                    step = Step(ids, positions, np.array(rows, np.int32))
-                    logits = np.asarray(runner.run(step, [state]))
-                    if len(rows):
-                        yield logits
-                state.clear()
-        finally:
-            runner.close()
+                yield from rows_of(passes, window.ids[:-1], window.first - 1)
 
 
-def _steps(count: int, first: int) -> Iterator[tuple[int, int, range]]:
-    """Steps over `count` tokens: where each begins and ends, and its rows that are wanted."""
-    start = 0
-    while start < count:
-        stop = min(start + TOKENS, count, max(start, first) + ROWS)
-        yield start, stop, range(max(first - start, 0), stop - start)
-        start = stop
+@contextmanager
+def opened(program: Program, start: Open, tokens: int, rows: int) -> Iterator[Passes]:
+    """A program that exists only in memory: at most so many tokens a pass, and rows of results."""
+    runner = start(program, Limits(tokens, rows))
+    try:
+        yield Passes(runner, tokens, rows)
+    finally:
+        runner.close()
+
+
+def rows_of(passes: Passes, ids: Sequence[int], first: int = 0) -> Iterator[Logits]:
+    """The results for ids[first:], see `Window.logits_from`."""
+    window = Window(passes, len(ids))
+    yield from window.logits_from(first, ids)
+    window.clear()
 
 
 def _enough(windows: Sequence[TokenWindow], rows: int) -> list[TokenWindow]:

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine.files.trial import CONTEXT
-from lepton_cli.engine.library.paths import kernel_folder
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loss.divergence import Divergence
-from lepton_cli.engine.loss.trials import Open, Trials, check_predicts
+from lepton_cli.engine.loss.trials import Open, Trials, check_predicts, open_on_cpu
 from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.pruning.choosing import Chooser, Wanted
 from lepton_cli.engine.pruning.edits import Edited, silenced
@@ -26,9 +25,6 @@ from lepton_cli.engine.pruning.ranking import (
 from lepton_cli.engine.pruning.sparsity import SparseTensors, Sparsity
 from lepton_cli.engine.pruning.targets import By, without_layers, without_shares
 from lepton_cli.engine.pruning.writing import edited
-from ops.backend import CpuBackend, Resources
-from ops.compiled.kernel_folder import Compiling
-from ops.machine import default_threads
 from ops.program import Program
 from quant.errors import UsageError
 from quant.gguf import GGUF
@@ -198,14 +194,6 @@ def _parts(result: Edited) -> tuple[Part, ...]:
         each = cut.each if cut.kind == "channels" else 1
         found[Part(cut.kind, cut.units * each, (cut.units - len(units)) * each)] = None
     return tuple(found)
-
-
-def open_on_cpu(
-    threads: int | None = None, on_compile: Callable[[Compiling], None] = lambda _: None
-) -> Open:
-    """What opens programs on the CPU."""
-    resources = Resources(threads or default_threads().count, kernel_folder(), on_compile)
-    return CpuBackend(("f16", "f16"), resources).open
 
 
 def numbers_of(text: str, layers: int) -> frozenset[int]:

@@ -6,12 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lepton_cli.engine.imatrix.matrix import ImportanceMatrix
-from lepton_cli.engine.loss.trials import Open, Trials
+from lepton_cli.engine.loss.trials import Open, Trials, opened, rows_of
 from lepton_cli.engine.pruning.cuts import Cut
-from ops.interface import Step
-from ops.memory_plan import Limits
 from ops.program import Program
-from ops.state.sequence import SequenceState
 from quant.errors import UsageError
 from quant.format import dequantize
 from quant.gguf import GGUF
@@ -30,24 +27,16 @@ def block_influence(program: Program, windows: Iterable[Sequence[int]], start: O
     (Men et al. 2024.) Not of a program with an `entangled_layer`. Raises LeptonError.
     """
     crossings = program.crossings()
-    runner = start(program.observed(crossings), Limits(STEP, STEP))
     total, count = np.zeros(program.layers), 0
-    try:
+    with opened(program.observed(crossings), start, STEP, STEP) as passes:
         for window in windows:
-            state = SequenceState(runner.pool)
-            for begin in range(0, len(window), STEP):
-                part = np.array(window[begin : begin + STEP], np.int32)
-                numbers = np.arange(len(part), dtype=np.int32)
-                rows = np.asarray(runner.run(Step(part, numbers + begin, numbers), [state]))
-                x = rows.reshape(len(part), len(crossings), -1).astype(np.float64)
+            for part in rows_of(passes, window):
+                x = np.asarray(part).reshape(len(part), len(crossings), -1).astype(np.float64)
                 lengths = np.linalg.norm(x, axis=-1)
                 products = np.einsum("tld,tld->tl", x[:, :-1], x[:, 1:])
                 scale = np.maximum(lengths[:, :-1] * lengths[:, 1:], np.finfo(np.float64).tiny)
                 total += (1 - products / scale).sum(axis=0)
                 count += len(part)
-            state.clear()
-    finally:
-        runner.close()
     return total / max(1, count)
 
 

@@ -11,9 +11,10 @@ from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.json_values import Plain, plain
 from lepton_cli.engine.library.sizes import bytes_of
 from lepton_cli.engine.loss.divergence import Divergence
+from lepton_cli.engine.loss.trials import open_on_cpu
 from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.pruning.choosing import Wanted
-from lepton_cli.engine.pruning.prune import Pruned, Request, lost, numbers_of, open_on_cpu, prune
+from lepton_cli.engine.pruning.prune import Pruned, Request, lost, numbers_of, prune
 from lepton_cli.engine.pruning.ranking import square_sums
 from lepton_cli.engine.pruning.sparsity import Sparsity
 from lepton_cli.engine.pruning.writing import output_of
@@ -52,9 +53,8 @@ def prune_model(request: PruneRequest) -> None:
         check_names([request.out], file.paths, overwrite=request.result.overwrite)
     wanted = _request(file, request.what)
     windows = _windows(path, request, wanted)
-    progress = CompileNotes(verbose=request.running.verbose)
-    threads = request.running.threads
-    start = open_on_cpu(threads if threads > 0 else None, progress)
+    running = request.running
+    start = open_on_cpu(running.threads, CompileNotes(verbose=running.verbose))
     sums, sources = None, [*file.paths]
     if request.what.imatrix is not None:
         given = Path(request.what.imatrix)

@@ -8,7 +8,7 @@ from lepton_cli.engine.files.writing import check_names
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.sizes import bytes_of_weights
-from lepton_cli.engine.pruning.prune import open_on_cpu
+from lepton_cli.engine.loss.trials import open_on_cpu
 from lepton_cli.engine.shrinking.by_size import SizePlan, candidates, chosen_by_text
 from lepton_cli.engine.shrinking.presets import PRESETS
 from lepton_cli.engine.shrinking.quantizing import encoder_of, quantized_outputs
@@ -41,7 +41,7 @@ def quantize_to_size(asked: QuantizeRequest, target: str) -> None:
     command = f"{command_of('quantize', asked.model, str(asked.out))} --target-size {target}"
     windows = windowed(path, command, None, asked.text).windows
     notes, threads = CompileNotes(verbose=asked.file.verbose), asked.file.threads
-    start = open_on_cpu(threads if threads > 0 else None, notes)
+    start = open_on_cpu(threads, notes)
     with encoder_of(candidates(request.importance), threads, notes) as encoder:
         with StatusLine() as line:
             shown = note if asked.file.verbose else line

@@ -30,8 +30,8 @@ from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.loading.plan import LoadOptions
+from lepton_cli.engine.loss.trials import open_on_cpu
 from lepton_cli.engine.model import Model
-from lepton_cli.engine.pruning.prune import open_on_cpu
 from lepton_cli.engine.sampling.author_defaults import apply_author_defaults
 from lepton_cli.engine.sampling.sampler import Sampling
 from lepton_cli.ui.arguments.lists import words
@@ -221,8 +221,7 @@ class _Run:
 
     def _pruned(self, stop: threading.Event) -> Iterator[Candidate]:
         running = self.request.model
-        progress = CompileNotes(verbose=running.verbose)
-        start = open_on_cpu(running.threads if running.threads > 0 else None, progress)
+        start = open_on_cpu(running.threads, CompileNotes(verbose=running.verbose))
         windows = takewhile(lambda _: not stop.is_set(), self.windows)
         for each in pruned_candidates(self.file, windows, start):
             if isinstance(each, Skipped):
