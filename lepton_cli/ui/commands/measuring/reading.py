@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
+from shlex import join
 
 from lepton_cli.engine.loading.plan import LoadOptions, trained_context
 from lepton_cli.engine.loss.scoring import options_for
@@ -47,7 +47,7 @@ def windowed(
 
 def command_of(verb: str, *models: str) -> str:
     """A command line as it is typed."""
-    return " ".join(["lepton", verb, *map(quote, models)])
+    return join(["lepton", verb, *models])
 
 
 def measuring_options(options: RunningOptions, size: int) -> LoadOptions:
