@@ -9,7 +9,7 @@ from lepton_cli.ui.arguments.options.measuring import (
     DraftOutputOptions,
     DraftTextOptions,
     ImatrixOptions,
-    PerplexityModelOptions,
+    MeasuredModelOptions,
     PerplexityOutputOptions,
     RunningOptions,
     ScoringOptions,
@@ -44,7 +44,7 @@ def bench(
 def perplexity(
     context: typer.Context,
     words: TextFileArguments,
-    model: PerplexityModelOptions,
+    model: MeasuredModelOptions,
     text: WindowOptions,
     scoring: ScoringOptions,
     output: PerplexityOutputOptions,
@@ -87,7 +87,7 @@ def compare(
 def imatrix(
     context: typer.Context,
     words: TextFileArguments,
-    model: PerplexityModelOptions,
+    model: MeasuredModelOptions,
     text: WindowOptions,
     matrix: ImatrixOptions,
 ) -> None:
@@ -116,7 +116,7 @@ def imatrix(
 def draft(
     context: typer.Context,
     words: TextFileArguments,
-    model: PerplexityModelOptions,
+    model: MeasuredModelOptions,
     text: DraftTextOptions,
     what: DraftingOptions,
     output: DraftOutputOptions,

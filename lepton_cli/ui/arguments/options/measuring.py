@@ -25,11 +25,6 @@ _text = section("Text")
 _output = section("Output")
 _drafting = section("Drafting")
 
-FileFlag = Annotated[
-    str | None,
-    _text("--file", "-f", metavar="FILE", help="The file with the text; -: stdin."),
-]
-
 
 @dataclass(frozen=True, slots=True)
 class TextFileArguments(PositionalArguments):
@@ -48,7 +43,10 @@ class TextFileArguments(PositionalArguments):
 class WindowOptions:
     """Where a text comes from, and how it is cut into windows."""
 
-    file: FileFlag = None
+    file: Annotated[
+        str | None,
+        _text("--file", "-f", metavar="FILE", help="The file with the text; -: stdin."),
+    ] = None
     ctx_size: Annotated[
         int,
         _text("--ctx-size", "-c", metavar="N", min=0, help="Tokens in a window; 0: as trained."),
@@ -101,8 +99,8 @@ class RunningOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class PerplexityModelOptions(RunningOptions):
-    """The model whose perplexity is measured."""
+class MeasuredModelOptions(RunningOptions):
+    """The model that is measured."""
 
     model: ModelFlag = None
 
@@ -185,10 +183,9 @@ class ImatrixOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class DraftTextOptions:
+class DraftTextOptions(WindowOptions):
     """The text that prompts are cut from."""
 
-    file: FileFlag = None
     ctx_size: Annotated[
         int,
         _text(

@@ -23,7 +23,7 @@ from lepton_cli.engine.loss.estimates import Estimate
 from lepton_cli.engine.text.tokenizer import Tokenizer, build_tokenizer
 from lepton_cli.ui.arguments.input_rows import read_input
 from lepton_cli.ui.arguments.options.measuring import (
-    PerplexityModelOptions,
+    MeasuredModelOptions,
     PerplexityOutputOptions,
 )
 from lepton_cli.ui.commands.measuring.reading import measuring_options
@@ -45,7 +45,7 @@ class ChoicesRequest:
     name: str
     file: str
     text: str | None
-    model: PerplexityModelOptions
+    model: MeasuredModelOptions
     output: PerplexityOutputOptions
 
 

@@ -39,8 +39,7 @@ from lepton_cli.ui.arguments.options.measuring import (
     DraftingOptions,
     DraftOutputOptions,
     DraftTextOptions,
-    PerplexityModelOptions,
-    WindowOptions,
+    MeasuredModelOptions,
 )
 from lepton_cli.ui.commands.measuring.reading import command_of, measuring_options, windowed
 from lepton_cli.ui.open_model import draft_options, keep_weights, open_measured
@@ -64,7 +63,7 @@ class DraftRequest:
 
     name: str
     word: str | None
-    model: PerplexityModelOptions
+    model: MeasuredModelOptions
     text: DraftTextOptions
     what: DraftingOptions
     output: DraftOutputOptions
@@ -135,10 +134,8 @@ class _Run:
         if not request.what.draft_max:
             raise UsageError("with --draft-max 0 nothing is guessed", "use --draft-max 1 or more")
         check_takes_drafts(self.file)
-        given = request.text
-        cut = WindowOptions(given.file, given.ctx_size, given.chunks)
         command = command_of("draft", request.name)
-        text = windowed(path, command, request.word, cut)
+        text = windowed(path, command, request.word, request.text)
         self.windows = [window.ids for window in text.windows]
         self.prompts = [ids[: len(ids) // 2] for ids in self.windows]
         what = request.what

@@ -23,7 +23,7 @@ from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.ui.arguments.options.measuring import (
     ImatrixOptions,
-    PerplexityModelOptions,
+    MeasuredModelOptions,
     WindowOptions,
 )
 from lepton_cli.ui.commands.measuring.reading import STDIN, command_of, measuring_options, windowed
@@ -43,7 +43,7 @@ class ImatrixRequest:
 
     name: str
     word: str | None
-    model: PerplexityModelOptions
+    model: MeasuredModelOptions
     text: WindowOptions
     matrix: ImatrixOptions
 

@@ -13,7 +13,7 @@ from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.loss.perplexity import Perplexity, measure_perplexity
 from lepton_cli.engine.loss.windows import Cutting
 from lepton_cli.ui.arguments.options.measuring import (
-    PerplexityModelOptions,
+    MeasuredModelOptions,
     PerplexityOutputOptions,
     ScoringOptions,
     WindowOptions,
@@ -35,7 +35,7 @@ class PerplexityRequest:
 
     name: str
     word: str | None
-    model: PerplexityModelOptions
+    model: MeasuredModelOptions
     text: WindowOptions
     scoring: ScoringOptions
     output: PerplexityOutputOptions
