@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from functools import cache
-from types import TracebackType
 from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -113,12 +112,7 @@ class Response:
     def __enter__(self) -> "Response":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
