@@ -56,12 +56,8 @@ class Family:
         return self.rope.number("rope_theta", default=given)
 
     def write(self, writer: gguf.GGUFWriter) -> None:
-        """Adds the keys of the architecture."""
-        writer.add_block_count(self.layers)
-        writer.add_context_length(self.context())
-        writer.add_embedding_length(self.width)
-        writer.add_feed_forward_length(self.config.integer("intermediate_size"))
-        writer.add_head_count(self.heads)
+        """Adds the keys of the architecture, in the order of llama.cpp's converter."""
+        self.write_sizes(writer)
         writer.add_head_count_kv(self.kv_heads)
         self.write_scaling(writer)
         writer.add_rope_freq_base(self.rope_base())
@@ -70,8 +66,19 @@ class Family:
             writer.add_key_length(self.config.integer("head_dim"))
             writer.add_value_length(self.config.integer("head_dim"))
 
+    def write_sizes(self, writer: gguf.GGUFWriter) -> None:
+        writer.add_block_count(self.layers)
+        writer.add_context_length(self.context())
+        writer.add_embedding_length(self.width)
+        writer.add_feed_forward_length(self.feed_forward())
+        writer.add_head_count(self.heads)
+
     def context(self) -> int:
         return self.config.integer("max_position_embeddings", "n_ctx", "n_positions")
+
+    def feed_forward(self) -> int:
+        """The width of the layer's second part."""
+        return self.config.integer("intermediate_size")
 
     def write_scaling(self, writer: gguf.GGUFWriter) -> None:
         """How positions are stretched beyond the first training. Raises UsageError."""
@@ -173,7 +180,7 @@ class Gemma2(Family):
         writer.add_context_length(self.context())
         writer.add_embedding_length(self.width)
         writer.add_block_count(self.layers)
-        writer.add_feed_forward_length(self.config.integer("intermediate_size"))
+        writer.add_feed_forward_length(self.feed_forward())
         writer.add_head_count(self.heads)
         writer.add_head_count_kv(self.kv_heads)
         writer.add_layer_norm_rms_eps(self.config.number("rms_norm_eps"))
@@ -242,7 +249,7 @@ class Phi3(Family):
         writer.add_context_length(self.context())
         writer.add_rope_scaling_orig_ctx_len(self.original_context)
         writer.add_embedding_length(self.width)
-        writer.add_feed_forward_length(self.config.integer("intermediate_size"))
+        writer.add_feed_forward_length(self.feed_forward())
         writer.add_block_count(self.layers)
         writer.add_head_count(self.heads)
         writer.add_head_count_kv(self.kv_heads)
@@ -279,12 +286,11 @@ class Gpt2(Family):
     architecture = "gpt2"
 
     def write(self, writer: gguf.GGUFWriter) -> None:
-        writer.add_block_count(self.layers)
-        writer.add_context_length(self.context())
-        writer.add_embedding_length(self.width)
-        writer.add_feed_forward_length(self.config.integer("n_inner", default=4 * self.width))
-        writer.add_head_count(self.heads)
+        self.write_sizes(writer)
         writer.add_layer_norm_eps(self.config.number("layer_norm_epsilon"))
+
+    def feed_forward(self) -> int:
+        return self.config.integer("n_inner", default=4 * self.width)
 
     def tensor_name(self, name: str) -> str | None:
         if name.endswith((".attn.bias", ".attn.masked_bias")):
@@ -301,11 +307,7 @@ class Bert(Family):
     architecture = "bert"
 
     def write(self, writer: gguf.GGUFWriter) -> None:
-        writer.add_block_count(self.layers)
-        writer.add_context_length(self.context())
-        writer.add_embedding_length(self.width)
-        writer.add_feed_forward_length(self.config.integer("intermediate_size"))
-        writer.add_head_count(self.heads)
+        self.write_sizes(writer)
         writer.add_layer_norm_eps(self.config.number("layer_norm_eps"))
         writer.add_causal_attention(False)
 
