@@ -46,7 +46,7 @@ def list_sessions(json: AsJson = False) -> None:
 def search(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="WORDS...", help="PositionalArguments that must all occur."),
+        typer.Argument(metavar="WORDS...", help="Words that must all occur."),
     ],
     json: AsJson = False,
 ) -> None:
