@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,10 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from lepton_cli.engine.files.pieces import Progress, no_progress
-from lepton_cli.engine.library.outputs import whole_file
-from lepton_cli.engine.library.sizes import gigabytes
+from lepton_cli.engine.library.outputs import check_room, whole_file
 from ops.files.own_files import named_file
-from quant.errors import LeptonError, UsageError
+from quant.errors import UsageError
 from quant.gguf import GGUF, Tensor
 from quant.gguf_writer import Header, Piece, TensorInfo, copied_pairs, write
 
@@ -58,11 +56,7 @@ def check_outputs(
     check_names([output.path for output in outputs], sources, overwrite=overwrite)
     for folder in {output.path.parent for output in outputs}:
         needed = sum(out.header.file_bytes for out in outputs if out.path.parent == folder)
-        free = shutil.disk_usage(folder).free
-        if needed > free:
-            message = f"{gigabytes(needed)} are to be written, and the disk of {folder} has"
-            hint = "free some of it, or write to another disk"
-            raise LeptonError(f"{message} {gigabytes(free)} free", hint)
+        check_room(folder, needed, "written", "free some of it, or write to another disk")
 
 
 def check_names(paths: Sequence[Path], sources: Sequence[Path], *, overwrite: bool) -> None:

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import shutil
 import threading
 import time
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from string import hexdigits
 from lepton_cli.engine.hub.events import Checking, Progress, Remark, Tell
 from lepton_cli.engine.hub.part_file import ClosedError, PartFile, Piece, room_needed
 from lepton_cli.engine.hub.transport import Response, StatusError, TemporaryError, Transport
+from lepton_cli.engine.library.outputs import check_room
 from lepton_cli.engine.library.sizes import gigabytes
 from quant.errors import LeptonError, ModelFileError
 from quant.gguf import GGUF, MAGIC, CutShortError
@@ -125,7 +125,8 @@ def fetch(
     """
     for start in range(MOST_STARTS):
         source = probe(transport, expected)
-        check_room(target.parent, room_needed(target, source.size or 0))
+        needed = room_needed(target, source.size or 0)
+        check_room(target.parent, needed, "downloaded", ROOM_HINT)
         try:
             part = PartFile(
                 target,
@@ -273,14 +274,6 @@ class _Download:
         part = self._part
         here = f"{gigabytes(part.done)} of {gigabytes(part.size or part.done)}"
         return LeptonError(f"the disk of {part.target.parent} is full: {here} are here", ROOM_HINT)
-
-
-def check_room(folder: Path, needed: int) -> None:
-    """Raises LeptonError if the disk has too little room, before anything is downloaded."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        message = f"{gigabytes(needed)} are to be downloaded, and the disk of {folder} has"
-        raise LeptonError(f"{message} {gigabytes(free)} free", ROOM_HINT)
 
 
 def file_digest(path: Path, like: str) -> str:

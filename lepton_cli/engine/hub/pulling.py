@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from lepton_cli.engine.hub.cache import LOCKS, RepositoryCache, lock
-from lepton_cli.engine.hub.download import Expected, check_room, fetch, probe
+from lepton_cli.engine.hub.download import ROOM_HINT, Expected, fetch, probe
 from lepton_cli.engine.hub.events import Event, Progress, Remark, Tell
 from lepton_cli.engine.hub.part_file import room_needed
 from lepton_cli.engine.hub.repository import (
@@ -18,6 +18,7 @@ from lepton_cli.engine.hub.repository import (
 )
 from lepton_cli.engine.hub.transport import StatusError, Transport
 from lepton_cli.engine.hub.wanted import HubFiles, WebFile
+from lepton_cli.engine.library.outputs import check_room
 from lepton_cli.engine.library.stores import (
     hugging_face_folder,
     llama_cpp_folder,
@@ -90,7 +91,7 @@ def pull_from_hub(transport: Transport, chosen: HubPlan, tell: Tell) -> Pulled:
     if missing:
         cache.blobs.mkdir(parents=True, exist_ok=True)
         needed = sum(room_needed(cache.blob(file.digest), file.size) for file in missing)
-        check_room(cache.blobs, needed)
+        check_room(cache.blobs, needed, "downloaded", ROOM_HINT)
     done, total = 0, sum(file.size for file in missing)
     for file in missing:
         with cache.locked(file.digest, file.path, tell):

@@ -4,11 +4,13 @@ import contextlib
 import errno
 import os
 import shlex
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from lepton_cli.engine.library.sizes import gigabytes
 from ops.files.own_files import named_file, not_a_file, open_file
 from ops.files.whole_files import replace_file
 from quant.errors import LeptonError, UsageError
@@ -46,6 +48,17 @@ def write_named(path: Path, data: bytes) -> None:
             file.write(data)
     except OSError as error:
         raise _failed(path, error) from error
+
+
+def check_room(folder: Path, needed: int, doing: str, hint: str) -> None:
+    """Raises LeptonError, before anything is written, if the disk has less than `needed` bytes.
+
+    `doing`: what is to happen with them, for the message: "written", "downloaded".
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        message = f"{gigabytes(needed)} are to be {doing}, and the disk of {folder} has"
+        raise LeptonError(f"{message} {gigabytes(free)} free", hint)
 
 
 @contextlib.contextmanager

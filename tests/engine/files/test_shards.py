@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,6 @@ import pytest
 from make_gguf import write_model
 
 from lepton_cli.__main__ import run
-from lepton_cli.engine.files import writing
 from lepton_cli.engine.files.checking import verify
 from lepton_cli.engine.files.differences import compare
 from quant.gguf import GGUF
@@ -159,7 +159,7 @@ def test_a_file_that_exists_is_not_replaced(tmp_path, model, outcome):
 
 
 def test_too_little_room_is_told_before_anything_is_written(tmp_path, model, outcome, monkeypatch):
-    monkeypatch.setattr(writing.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     code, _, err = outcome("split", model, tmp_path / "out", "--split-max-tensors", 8)
     assert code == 1 and "are to be written" in err
     assert [path.name for path in tmp_path.iterdir()] == ["m.gguf"]
