@@ -92,6 +92,11 @@ def shard_paths(path: Path) -> list[Path]:
     return [path.with_name(f"{prefix}-{number:05}-of-{count}.gguf") for number in numbers]
 
 
+def model_bytes(path: Path) -> int:
+    """The bytes of all parts that are here of the model whose first part is `path`."""
+    return sum(part.stat().st_size for part in shard_paths(path) if os.path.isfile(part))
+
+
 def _expanded(folder: str) -> Path:
     return Path(os.path.expanduser(folder))
 
@@ -143,8 +148,7 @@ def _model_blob(manifest: Path, blobs: Path) -> Path | None:
 
 
 def _entry(name: str, path: Path, source: str) -> Entry:
-    shards = [part for part in shard_paths(path) if os.path.isfile(part)]
-    return Entry(name, path, sum(part.stat().st_size for part in shards), source)
+    return Entry(name, path, model_bytes(path), source)
 
 
 def _is_model(path: Path) -> bool:

@@ -9,7 +9,7 @@ from lepton_cli.engine.hub.transport import Hub, Transport
 from lepton_cli.engine.hub.wanted import HubFiles, WebFile, listing, wanted
 from lepton_cli.engine.library.catalogue import load_aliases, on_disk, resolve
 from lepton_cli.engine.library.sizes import counted
-from lepton_cli.engine.library.stores import list_models
+from lepton_cli.engine.library.stores import list_models, model_bytes
 from lepton_cli.ui.arguments.usage.llamacpp import model_of
 from lepton_cli.ui.reports.numbers import size
 from lepton_cli.ui.reports.pull_bar import PullBar
@@ -145,4 +145,4 @@ def _offline(name: str) -> Pulled:
         path = resolve(name)
     except UsageError as error:
         raise UsageError(error.message, ONLINE_HINT) from error
-    return Pulled(path, path.stat().st_size, 0)
+    return Pulled(path, model_bytes(path), 0)

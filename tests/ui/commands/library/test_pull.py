@@ -117,6 +117,14 @@ def test_offline_opens_no_connection(lepton, hub, monkeypatch, how):
     assert code == 2 and "not on this disk" in err and "--offline" in err
 
 
+def test_offline_the_size_is_that_of_all_parts(lepton, tmp_path, monkeypatch):
+    monkeypatch.setenv("LLAMA_CACHE", str(tmp_path))
+    for number in (1, 2):
+        (tmp_path / f"m-0000{number}-of-00002.gguf").write_bytes(b"GGUF" * number)
+    told = json.loads(lepton("pull", "http://x/m-00001-of-00002.gguf", "--offline", "--json")[1])
+    assert told["bytes"] == 12
+
+
 def test_ctrl_c_ends_with_130_and_tells_how_to_go_on(lepton, hub, monkeypatch):
     hub.stall = threading.Event()
     monkeypatch.setattr(pull_bar.PullBar, "_progress", interrupt)
