@@ -12,7 +12,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -311,7 +311,7 @@ class _Reader:
         start = -(-self._at // self.alignment) * self.alignment
         ends: list[tuple[int, int, str]] = []
         for name, kind, shape, offset in infos:
-            tensor = replace(self._tensor(name, kind, shape, start + offset), shard=shard)
+            tensor = self._tensor(name, kind, shape, start + offset, shard)
             ends.append((offset, offset + tensor.data.nbytes, name))
             yield tensor
         for (_, end, before), (begin, _, name) in pairwise(sorted(ends)):
@@ -391,7 +391,9 @@ class _Reader:
             raise self._damaged(f"the tensor {name}: {error.message}", error.hint) from error
         return _Info(name, kind, shape, self._integer("<Q", f"the tensor {name}"))
 
-    def _tensor(self, name: str, kind: Format, shape: tuple[int, ...], start: int) -> Tensor:
+    def _tensor(
+        self, name: str, kind: Format, shape: tuple[int, ...], start: int, shard: int
+    ) -> Tensor:
         try:
             width = row_bytes(kind, shape[-1])
         except ModelFileError as error:
@@ -408,7 +410,7 @@ class _Reader:
         if start % self.alignment:
             raise self._damaged(f"the tensor {name} is not aligned to {self.alignment} bytes")
         data = np.frombuffer(self.buffer, np.uint8, rows * width, start).reshape(rows, width)
-        return Tensor(name, kind, shape, data, start)
+        return Tensor(name, kind, shape, data, start, shard)
 
     def _name(self, what: str) -> str:
         raw = self._string(what)
