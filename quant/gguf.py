@@ -224,13 +224,14 @@ def _other_shards(path: Path, metadata: Metadata) -> list[Path]:
     count = metadata.integer("split.count", 1)
     if count <= 1:
         return []
-    shards = shards_of(path)
-    if len(shards) != count:
+    match = SHARD.fullmatch(path.name)
+    if match is None or int(match["count"]) != count:
         message = f"{path}: one of {count} shards, but not named like NAME-00001-of-{count:05}.gguf"
         raise ModelFileError(message, "give the shards their original names")
+    names = [f"{match['prefix']}-{n:05}-of-{count:05}.gguf" for n in range(1, count + 1)]
     if metadata.integer("split.no", 0) != 0:
-        raise ModelFileError(f"{path}: not the first shard", f"open {shards[0].name}")
-    return shards[1:]
+        raise ModelFileError(f"{path}: not the first shard", f"open {names[0]}")
+    return [path.with_name(name) for name in names[1:]]
 
 
 def _check_shard(metadata: Metadata, number: int, first: Metadata) -> None:
@@ -243,16 +244,6 @@ def _check_shard(metadata: Metadata, number: int, first: Metadata) -> None:
         if metadata.get(key, wanted) != wanted:
             message = f"{metadata.path}: its {key} is {metadata[key]}, not {wanted}"
             raise ModelFileError(message, "a shard belongs to another model, or was renamed")
-
-
-def shards_of(path: Path) -> list[Path]:
-    """All files of a model whose files are named as shards; otherwise the file itself."""
-    match = SHARD.fullmatch(path.name)
-    if match is None:
-        return [path]
-    count = int(match["count"])
-    names = (f"{match['prefix']}-{n:05}-of-{count:05}.gguf" for n in range(1, count + 1))
-    return [path.with_name(name) for name in names]
 
 
 def _map(path: Path) -> tuple[mmap.mmap, Stamp]:

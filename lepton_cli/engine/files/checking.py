@@ -21,10 +21,11 @@ from lepton_cli.engine.files.pieces import (
     on_all_cores,
     pieces_of,
 )
+from lepton_cli.engine.library.stores import shard_paths
 from quant.bits import Floats
 from quant.errors import ModelFileError
 from quant.format import dequantize
-from quant.gguf import GGUF, Tensor, shards_of
+from quant.gguf import GGUF, Tensor
 
 PLAIN_FLOATS = {"F64": np.dtype("<f8")}  # no weights, but numbers that may be none
 
@@ -87,7 +88,7 @@ def verify(
     manifest is wanted in the result; with `against` it always is. Raises UsageError for a file
     that cannot be read; what is wrong with it is in the result.
     """
-    missing = [part for part in shards_of(path) if not part.exists()]
+    missing = [part for part in shard_paths(path) if not part.exists()]
     if missing and missing[0] != path:
         gone = (Fault(str(part), "this part of the model is missing") for part in missing)
         return Verified((), 0, tuple(gone))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lepton_cli.engine.files.writing import SPLIT, Output, copied, info_of, own_keys
 from lepton_cli.engine.library.sizes import gigabytes
+from lepton_cli.engine.library.stores import shard_name
 from quant.errors import UsageError
 from quant.gguf import GGUF, Tensor
 from quant.gguf_writer import Header, TensorInfo, number
@@ -44,7 +45,7 @@ def split_outputs(file: GGUF, prefix: Path, largest: Largest) -> list[Output]:
             "split.count": number(len(groups), "<u2"),
             "split.tensors.count": number(len(file.tensors), "<i4"),
         }
-        name = f"{prefix.name}-{index + 1:05}-of-{len(groups):05}.gguf"
+        name = shard_name(prefix.name, index + 1, len(groups))
         outputs.append(_copy(file, prefix.with_name(name), pairs, group))
     return outputs
 

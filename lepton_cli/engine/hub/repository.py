@@ -17,7 +17,7 @@ from lepton_cli.engine.library.addresses import (
     quantization_pattern,
 )
 from lepton_cli.engine.library.catalogue import load_aliases
-from lepton_cli.engine.library.stores import SHARD
+from lepton_cli.engine.library.stores import SHARD, shard_names
 from lepton_cli.engine.library.suggestions import nearest
 from quant.errors import LeptonError, UsageError
 
@@ -114,10 +114,10 @@ class Repository:
         shard = SHARD.fullmatch(first.path)
         if shard is None:
             return (first,)
-        by_path, count = {file.path: file for file in self.files}, int(shard["count"])
-        if count > len(by_path):
+        by_path = {file.path: file for file in self.files}
+        if int(shard["count"]) > len(by_path):
             return None
-        names = [f"{shard['prefix']}-{n:05}-of-{count:05}.gguf" for n in range(1, count + 1)]
+        names = shard_names(first.path)
         return tuple(by_path[name] for name in names) if by_path.keys() >= {*names} else None
 
     def _by_file(self, path: str) -> HubModel:

@@ -83,13 +83,22 @@ def ollama_folders() -> tuple[Path, ...]:
 
 
 def shard_paths(path: Path) -> list[Path]:
-    """The paths of all parts of the model whose first part is `path`, from the name alone."""
-    match = SHARD.fullmatch(path.name)
+    """All parts of the model that the file is a part of, from its name alone."""
+    return [path.with_name(name) for name in shard_names(path.name)]
+
+
+def shard_names(name: str) -> list[str]:
+    """Of all parts of the model that a file of this name is a part of; else the name itself."""
+    match = SHARD.fullmatch(name)
     if match is None:
-        return [path]
-    prefix, count = match["prefix"], match["count"]
-    numbers = range(1, int(count) + 1)
-    return [path.with_name(f"{prefix}-{number:05}-of-{count}.gguf") for number in numbers]
+        return [name]
+    count = int(match["count"])
+    return [shard_name(match["prefix"], number, count) for number in range(1, count + 1)]
+
+
+def shard_name(prefix: str, number: int, count: int) -> str:
+    """`number`: from 1 to `count`."""
+    return f"{prefix}-{number:05}-of-{count:05}.gguf"
 
 
 def model_bytes(path: Path) -> int:

@@ -10,6 +10,7 @@ from shlex import quote
 from lepton_cli.engine.files.trial import trial_program
 from lepton_cli.engine.files.writing import Output, copied, own_keys
 from lepton_cli.engine.library.paths import kernel_folder
+from lepton_cli.engine.library.stores import SHARD, shard_name
 from lepton_cli.engine.shrinking.choosing import (
     BLOCK,
     Chooser,
@@ -26,7 +27,7 @@ from ops.encoding.encoder import ENCODED, Encoder, Rows
 from ops.machine import default_threads
 from quant.errors import ModelFileError, UsageError
 from quant.format import Format
-from quant.gguf import GGUF, SHARD, Tensor
+from quant.gguf import GGUF, Tensor
 from quant.gguf_writer import Header, TensorInfo, number, text
 
 AT_ONCE = 1 << 22
@@ -247,7 +248,7 @@ def _shard_path(path: Path, shard: int, count: int) -> Path:
     """OUT may be a prefix, or the name that the first of them is to have."""
     match = SHARD.fullmatch(path.name)
     prefix = match["prefix"] if match else path.name.removesuffix(".gguf")
-    return path.with_name(f"{prefix}-{shard + 1:05}-of-{count:05}.gguf")
+    return path.with_name(shard_name(prefix, shard + 1, count))
 
 
 TYPES = {"int": "<u4", "float": "<f4", "bool": "|b1"}

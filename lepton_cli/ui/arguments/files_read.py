@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from lepton_cli.engine.library.stores import shard_paths
 from lepton_cli.engine.loading.adapters import AdapterFile
-from quant.gguf import shards_of
 
 
 def files_read(
@@ -15,7 +15,7 @@ def files_read(
 ) -> dict[str, str]:
     """What each file is to the command; `texts` are files that options name, if they do."""
     return {
-        **dict.fromkeys(map(str, shards_of(model)), "the model"),
+        **dict.fromkeys(map(str, shard_paths(model)), "the model"),
         **dict.fromkeys((str(each.path) for each in adapters), "an adapter"),
         **dict.fromkeys(filter(None, texts), "an option's file"),
         **dict.fromkeys(inputs, "an input"),

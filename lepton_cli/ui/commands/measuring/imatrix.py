@@ -21,6 +21,7 @@ from lepton_cli.engine.imatrix.matrix import ImportanceMatrix, merged
 from lepton_cli.engine.imatrix.statistics import weight_statistics
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.sizes import counted
+from lepton_cli.engine.library.stores import shard_paths
 from lepton_cli.ui.arguments.options.measuring import (
     ImatrixOptions,
     MeasuredModelOptions,
@@ -34,7 +35,7 @@ from lepton_cli.ui.terminal.interrupt import interrupting
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit
 from quant.errors import UsageError
-from quant.gguf import GGUF, shards_of
+from quant.gguf import GGUF
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def collect_importance(request: ImatrixRequest) -> None:
         message = f"--chunk {options.chunk} skips all of {counted(len(text.windows), 'window')}"
         raise UsageError(message, "skip fewer, or give a longer text")
     others = [Path(name) for name in options.in_file or ()]
-    output.check_apart([*shards_of(path), *([] if text.name == STDIN else [Path(text.name)])])
+    output.check_apart([*shard_paths(path), *([] if text.name == STDIN else [Path(text.name)])])
     there = output.there()
     given = merged([(str(each), read_matrix(each)) for each in others]) if others else None
     for name, matrix in ((str(output.path), there), (", ".join(map(str, others)), given)):
