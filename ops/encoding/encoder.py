@@ -27,6 +27,8 @@ ENCODED = frozenset(
     )
 )
 """The formats that have a kernel."""
+NEEDING_IMPORTANCE = frozenset(("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS"))
+"""Those that lose too much without the importance of columns."""
 SCRATCH_BYTES = 1 << 15  # of a thread; kernels use up to 23,296
 LINE = 64
 HALF_INFINITY = np.uint16(0x7C00)  # the exponent of f16 infinities and NaN

@@ -12,7 +12,7 @@ from lepton_cli.engine.loading.adapters import BoundAdapters
 from lepton_cli.models.adapters import Lora, Pair
 from lepton_cli.models.weights import Weights
 from ops.compiled.kernel_folder import Compiling
-from ops.encoding.encoder import ENCODED, Encoder, Rows
+from ops.encoding.encoder import ENCODED, NEEDING_IMPORTANCE, Encoder, Rows
 from ops.machine import default_threads
 from quant.bits import Floats
 from quant.errors import LeptonError, UsageError
@@ -21,8 +21,6 @@ from quant.gguf import GGUF
 from quant.gguf_writer import Header, Piece, TensorInfo
 from quant.weights import Weight
 
-UNWRITABLE = ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS")
-"""Formats that lose too much without an importance matrix."""
 LARGEST_HALF = 65504.0
 
 
@@ -59,9 +57,12 @@ def merged_adapters(
 
 
 def _check(name: str, kind: Format, width: int) -> None:
-    if kind.name in UNWRITABLE or kind.name not in (*ENCODED, "F32"):
+    hint = "choose another type for what changes, like --type Q4_K or F16"
+    if kind.name not in ENCODED and kind.name != "F32":
+        raise UsageError(f"{name} would be {kind.name}, which nothing writes", hint)
+    if kind.name in NEEDING_IMPORTANCE:
         message = f"{name} would be {kind.name}, which loses too much without an importance matrix"
-        raise UsageError(message, "choose another type for what changes, like --type Q4_K or F16")
+        raise UsageError(message, hint)
     if width % kind.block_size:
         message = f"the rows of {name} have {width} weights, which do not fill {kind.name} blocks"
         raise UsageError(message, "use --type F16")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lepton_cli.engine.shrinking.presets import Preset
+from ops.encoding.encoder import NEEDING_IMPORTANCE
 from quant.errors import UsageError
 from quant.format import FORMATS, Format
 from quant.gguf import Tensor
@@ -309,7 +310,7 @@ def needs_importance(name: str, kind: Format, preset: Preset) -> bool:
         return False
     if kind.name == "Q2_K":
         return preset.name == "Q2_K_S"
-    return kind.name in ("IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS")
+    return kind.name in NEEDING_IMPORTANCE
 
 
 def wish_of(text: str, format_of: Callable[[str, str], Format]) -> tuple[str, Format]:

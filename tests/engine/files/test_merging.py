@@ -102,12 +102,14 @@ def test_only_what_changes_gets_another_type(tmp_path, merge):
 def test_a_type_that_cannot_be_written_is_refused_with_those_that_can(tmp_path, refusal):
     model = write_model(tmp_path / "m.gguf", weights="IQ2_XS")
     adapter = write_lora(tmp_path / "a.gguf", model)
-    err = refusal(2, model, "--lora", adapter)
+    lora = ("--lora", adapter)
+    err = refusal(2, model, *lora)
     assert "blk.0.attn_q.weight would be IQ2_XS" in err and "--type Q4_K" in err
+    assert "would be F64, which nothing writes" in refusal(2, model, *lora, "--type", "F64")
     narrow = write_model(tmp_path / "n.gguf", dimensions={"D": 48, "d": 12})
     other = write_lora(tmp_path / "b.gguf", narrow)
     assert "do not fill Q8_0 blocks" in refusal(2, narrow, "--lora", other, "--type", "Q8_0")
-    assert "'Q9'" in refusal(2, model, "--lora", adapter, "--type", "Q9")
+    assert "'Q9'" in refusal(2, model, *lora, "--type", "Q9")
 
 
 def test_a_weight_that_is_too_large_for_its_type_is_refused(tmp_path, refusal):
