@@ -35,6 +35,7 @@ HALF_INFINITY = np.uint16(0x7C00)  # the exponent of f16 infinities and NaN
 AT_ONCE = 1 << 18
 """Weights that a thread takes at a time: some milliseconds with a fast format."""
 
+TOO_LARGE_HINT = "keep them in BF16 or F32: --tensor-type of quantize, --type of merge-lora"
 WEIGHTS_HINT = "the file is damaged or wrongly converted: get another one"
 
 
@@ -141,4 +142,4 @@ def _check_scales(kind: Format, name: str, out: Bytes) -> None:
     for bits in [blocks] if kind.name == "F16" else [blocks[name] for name in names]:
         if ((bits & HALF_INFINITY) == HALF_INFINITY).any():
             message = f"the tensor {name} holds weights that are too large for {kind.name}"
-            raise ModelFileError(message, "keep them in BF16 or F32: see --tensor-type")
+            raise ModelFileError(message, TOO_LARGE_HINT)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lepton_cli.engine.files.encoding import check_values
 from lepton_cli.engine.files.pieces import PIECE
 from lepton_cli.engine.files.writing import Output, copied, own_keys
 from lepton_cli.engine.library.paths import kernel_folder
@@ -15,13 +16,11 @@ from ops.compiled.kernel_folder import Compiling
 from ops.encoding.encoder import ENCODED, NEEDING_IMPORTANCE, Encoder, Rows
 from ops.machine import default_threads
 from quant.bits import Floats
-from quant.errors import LeptonError, UsageError
+from quant.errors import UsageError
 from quant.format import FORMATS, Format, dequantize
 from quant.gguf import GGUF
 from quant.gguf_writer import Header, Piece, TensorInfo
 from quant.weights import Weight
-
-LARGEST_HALF = 65504.0
 
 
 def open_encoder(on_compile: Callable[[Compiling], None], threads: int = 0) -> Encoder:
@@ -83,8 +82,6 @@ def _merged(weight: Weight, pairs: Iterable[tuple[Lora, Pair]]) -> Iterator[Floa
 
 def _encoded(weight: Weight, kind: Format, values: Floats, encoder: Encoder) -> Piece:
     """Raises LeptonError for values that are not finite, or too large for the format."""
-    if kind.name == "F16" and not float(np.abs(values).max()) <= LARGEST_HALF:
-        message = f"a weight of {weight.name} is too large for F16"
-        raise LeptonError(message, "choose another type: --type BF16 or F32")
+    check_values(weight.name, kind, values)
     rows = Rows(weight.name, FORMATS["F32"], weight.columns, values.view(np.uint8))
     return encoder.encode(kind, rows).reshape(-1).data

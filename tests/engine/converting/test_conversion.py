@@ -294,3 +294,11 @@ def test_a_weight_that_the_type_cannot_hold_is_refused(tmp_path, refusal):
     made = write_folder(tmp_path / "m", "llama", tensors=tensors)
     assert "which F16 cannot hold" in refusal(made.path, 1, "--type", "F16")
     assert "--type is 'Q4_K'" in refusal(made.path, 2, "--type", "Q4_K")
+
+
+@pytest.mark.parametrize(("kind", "value"), [("Q8_0", 1e7), ("BF16", 3.4e38), ("F32", np.inf)])
+def test_what_would_become_infinite_is_refused(tmp_path, refusal, kind, value):
+    big = np.full((64, 64), value, np.float32)
+    tensors = {"model.layers.0.self_attn.o_proj.weight": big}
+    made = write_folder(tmp_path / "m", "llama", tensors=tensors)
+    assert f"which {kind} cannot hold" in refusal(made.path, 1, "--type", kind)

@@ -114,8 +114,10 @@ def test_a_type_that_cannot_be_written_is_refused_with_those_that_can(tmp_path, 
 
 def test_a_weight_that_is_too_large_for_its_type_is_refused(tmp_path, refusal):
     model = write_model(tmp_path / "m.gguf", weights="F16")
-    adapter = write_lora(tmp_path / "a.gguf", model)
-    assert "too large for F16" in refusal(1, model, "--lora", f"{adapter}:1000000")
+    adapter = write_lora(tmp_path / "a.gguf", model, alpha=1000)
+    large = ("--lora", f"{adapter}:1000000")
+    for kind in ("F16", "Q8_0"):
+        assert f"which {kind} cannot hold" in refusal(1, model, *large, "--type", kind)
 
 
 def test_what_is_no_adapter_of_the_model_is_refused(tmp_path, refusal):
