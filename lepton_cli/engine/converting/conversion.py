@@ -172,7 +172,7 @@ def _source(
             where = family.config.path.parent
             raise ModelFileError(f"{where}: the tensor {raw.name} should be a matrix, not {shape}")
         whole = TensorInfo(name, _format(name, shape[::-1], kind), shape[::-1])
-        return Source(whole, lambda start, stop: raw.floats().T[start:stop].copy())
+        return Source(whole, lambda start, stop: raw.columns(start, stop).T.copy())
     shape = (family.rows(plain, shape[0], tokens), *shape[1:])
     order, shift = family.row_order(plain, shape[0]), np.float32(family.shift(plain))
 

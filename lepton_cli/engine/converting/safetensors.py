@@ -56,6 +56,13 @@ class RawTensor:
             return dequantize(FORMATS[self.dtype], rows).reshape(shape)
         return rows.view(OTHERS[self.dtype]).astype(np.float32).reshape(shape)
 
+    def columns(self, start: int, stop: int) -> Floats:  # (rows, stop - start)
+        """The values of some columns of a matrix."""
+        rows, width = self.shape
+        size = self.data.shape[1] // width
+        data = np.ascontiguousarray(self.data[:, start * size : stop * size])
+        return RawTensor(self.name, self.dtype, (rows, stop - start), data).floats()
+
 
 def read(path: Path) -> dict[str, RawTensor]:
     """Maps a file. Raises UsageError, ModelFileError."""

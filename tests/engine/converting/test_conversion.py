@@ -97,8 +97,9 @@ def test_several_files_are_read_by_their_index(tmp_path, convert):
     assert found == {name: tensor.data.tobytes() for name, tensor in b.tensors.items()}
 
 
-def test_a_large_tensor_is_converted_in_pieces(tmp_path, convert, monkeypatch):
-    made = write_folder(tmp_path / "m", "llama")
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_large_tensor_is_converted_in_pieces(tmp_path, convert, monkeypatch, kind):
+    made = write_folder(tmp_path / "m", kind)
     whole = convert(made.path, "--type", "Q8_0")
     found = {name: tensor.data.tobytes() for name, tensor in whole.tensors.items()}
     monkeypatch.setattr("lepton_cli.engine.converting.conversion.PIECE", 500)

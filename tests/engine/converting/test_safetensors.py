@@ -32,6 +32,7 @@ def test_every_type_is_read(tmp_path, dtype):
     tensor = read(tmp_path / "a.safetensors")["x"]
     np.testing.assert_array_equal(tensor.floats(), stored.astype(np.float32))
     np.testing.assert_array_equal(tensor.floats(1, 2), stored[1:].astype(np.float32))
+    np.testing.assert_array_equal(tensor.columns(1, 3), stored[:, 1:].astype(np.float32))
 
 
 def test_bf16_and_numbers_alone_are_read(tmp_path):
