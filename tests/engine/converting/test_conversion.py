@@ -83,8 +83,19 @@ def test_without_a_type_the_weights_keep_theirs(tmp_path, convert, stored, kept)
 
 
 def test_rows_that_do_not_fill_blocks_become_f16(tmp_path, convert):
-    made = write_folder(tmp_path / "m", "gpt2", config={"n_embd": 64})
+    narrow = {
+        f"model.layers.{n}.mlp.{name}_proj.weight": np.full(shape, 0.1, np.float32)
+        for n in range(2)
+        for name, shape in {"gate": (40, 64), "up": (40, 64), "down": (64, 40)}.items()
+    }
+    made = write_folder(tmp_path / "m", "llama", config={"intermediate_size": 40}, tensors=narrow)
     file = convert(made.path, "--type", "Q8_0")
+    assert file.tensors["blk.0.ffn_down.weight"].format.name == "F16"
+    assert file.tensors["blk.0.ffn_up.weight"].format.name == "Q8_0"
+
+
+def test_the_table_of_positions_stays_whole(tmp_path, convert):
+    file = convert(write_folder(tmp_path / "m", "gpt2").path, "--type", "Q8_0")
     assert file.tensors["position_embd.weight"].format.name == "F32"
     assert file.tensors["blk.0.attn_qkv.weight"].format.name == "Q8_0"
 
