@@ -31,7 +31,7 @@ class Config:
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.wrong(names[0], f"is {value!r:.40}, not an integer")
         if not 0 <= value < LIMIT:
-            raise self.wrong(names[0], f"is {value}")
+            raise self.wrong(names[0], f"is {value!r:.40}")
         return value
 
     def positive(self, *names: str, default: int | None = None) -> int:
@@ -41,12 +41,7 @@ class Config:
         return value
 
     def number(self, *names: str, default: float | None = None) -> float:
-        value = self._first(names, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.wrong(names[0], f"is {value!r:.40}, not a number")
-        if not abs(value) < LARGEST:
-            raise self.wrong(names[0], f"is {value:g}")
-        return float(value)
+        return self._number(names[0], self._first(names, default))
 
     def text(self, name: str, default: str = "") -> str:
         value = self._values.get(name, default)
@@ -54,9 +49,9 @@ class Config:
 
     def numbers(self, name: str) -> list[float]:
         value = self._values.get(name)
-        if not isinstance(value, list) or not all(isinstance(x, int | float) for x in value):
+        if not isinstance(value, list):
             raise self.wrong(name, "is not a list of numbers")
-        return [float(x) for x in value]
+        return [self._number(name, item) for item in value]
 
     def table(self, name: str) -> "Config":
         """An object within; empty if it is missing."""
@@ -69,6 +64,13 @@ class Config:
 
     def wrong(self, name: str, what: str) -> ModelFileError:
         return ModelFileError(f"{self.path}: {name} {what}", "use the model's own config.json")
+
+    def _number(self, name: str, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.wrong(name, f"is {value!r:.40}, not a number")
+        if not abs(value) < LARGEST:
+            raise self.wrong(name, f"is {value!r:.40}")
+        return float(value)
 
     def _first(self, names: tuple[str, ...], default: object) -> object:
         for name in names:
@@ -90,14 +92,18 @@ class ModelFolder:
             hint = "give the folder with config.json and the .safetensors files"
             raise UsageError(f"{path} {what}", hint)
         self.config = Config(path / "config.json", self.json("config.json", required=True))
-        self.files = self._files()
+        index = self._index()
+        self.files = self._files(index)
         self.tensors: dict[str, RawTensor] = {}
         for file in self.files:
             for name, tensor in read(file).items():
                 if name in self.tensors:
                     raise ModelFileError(f"{file}: the tensor {name} is in another file, too")
                 self.tensors[name] = tensor
-        self._check_index()
+        for name in index:
+            if name not in self.tensors:
+                message = f"{path}: the tensor {name} is in the index, but in none of its files"
+                raise ModelFileError(message, "download the files of weights again")
 
     def json(self, name: str, *, required: bool = False) -> dict[str, Any]:
         """The object in a file; empty if it is missing. Raises UsageError, ModelFileError."""
@@ -114,9 +120,16 @@ class ModelFolder:
             raise ModelFileError(f"{path} holds no JSON object", "download it again")
         return value
 
-    def _files(self) -> list[Path]:
-        weights = self.json(INDEX).get("weight_map", {})
-        names = sorted({str(name) for name in weights.values()}) if weights else []
+    def _index(self) -> dict[str, str]:
+        """The file of each tensor; empty without an index. Raises ModelFileError."""
+        places = self.json(INDEX).get("weight_map", {})
+        if not isinstance(places, dict) or not all(isinstance(x, str) for x in places.values()):
+            message = f"{self.path / INDEX}: its weight_map names no files"
+            raise ModelFileError(message, "download it again")
+        return places
+
+    def _files(self, index: Mapping[str, str]) -> list[Path]:
+        names = sorted({*index.values()})
         if not names:
             names = sorted(path.name for path in self.path.glob("model*.safetensors"))
         if not names:
@@ -135,11 +148,3 @@ class ModelFolder:
         message = f"{self.path / pickles[0]} is a pickle, which can run any program when it is read"
         hint = "get the model as safetensors, or save it so with transformers: save_pretrained"
         return UsageError(message, f"{hint}({shlex.quote(str(self.path))})")
-
-    def _check_index(self) -> None:
-        for name in self.json(INDEX).get("weight_map", {}):
-            if name not in self.tensors:
-                message = (
-                    f"{self.path}: the tensor {name} is in the index, but in none of its files"
-                )
-                raise ModelFileError(message, "download the files of weights again")

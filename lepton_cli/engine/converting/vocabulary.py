@@ -44,18 +44,19 @@ def write_vocabulary(
     described = folder.json("tokenizer.json")
     if not described:
         raise UsageError(f"{folder.path} has no tokenizer", MISSING)
-    model = described.get("model", {})
+    found = described.get("model")
+    model = found if isinstance(found, dict) else {}
     match model.get("type"):
         case "BPE" if model.get("byte_fallback"):
-            tokens = _numbered(folder, described, size, _merge_scores(model))
-            prefix = _prepends(described) if space_prefix is None else space_prefix
-            return _write_pieces(folder, writer, tokens, prefix)
+            scores, prefix = _piece_rules(folder, described)
+            tokens = _numbered(folder, described, size, scores)
+            chosen = prefix if space_prefix is None else space_prefix
+            return _write_pieces(folder, writer, tokens, chosen)
         case "BPE":
             return _write_byte_pairs(folder, writer, _numbered(folder, described, size))
         case "WordPiece":
             return _write_word_pieces(folder, writer, described, size)
-    kind = model.get("type")
-    message = f"{folder.path / 'tokenizer.json'}: the tokenizer's type is {kind!r}"
+    message = f"{folder.path / 'tokenizer.json'}: the tokenizer's type is {model.get('type')!r:.40}"
     raise ModelFileError(message, "known types: BPE, WordPiece, and tokenizer.model")
 
 
@@ -208,6 +209,15 @@ def _numbered(
     for number, token in added.items():
         tokens[number] = token
     return tokens
+
+
+def _piece_rules(folder: ModelFolder, described: dict[str, Any]) -> tuple[dict[str, float], bool]:
+    """The scores of merges, and whether a space is put before a text. Raises ModelFileError."""
+    try:
+        return _merge_scores(described["model"]), _prepends(described)
+    except BROKEN as error:
+        message = f"{folder.path / 'tokenizer.json'}: its merges or its normalizer cannot be read"
+        raise ModelFileError(message, "download it again") from error
 
 
 def _merge_scores(model: dict[str, Any]) -> dict[str, float]:

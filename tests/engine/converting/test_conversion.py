@@ -225,6 +225,13 @@ def test_a_tensor_that_the_index_names_has_to_be_there(made, refusal):
     assert "the tensor model.extra" in refusal(made.path, 3)
 
 
+@pytest.mark.parametrize("places", [["a"], "a", {"a": 3}, {"a": None}, 5])
+def test_an_index_that_names_no_files_is_refused(made, refusal, places):
+    text = json.dumps({"weight_map": places})
+    (made.path / "model.safetensors.index.json").write_text(text)
+    assert "its weight_map names no files" in refusal(made.path, 3)
+
+
 def test_an_unknown_architecture_is_refused_with_the_known_ones(tmp_path, refusal):
     made = write_folder(tmp_path / "m", "llama", config={"architectures": ["MambaForCausalLM"]})
     err = refusal(made.path, 2)
@@ -268,6 +275,7 @@ def test_what_is_no_folder_is_refused(tmp_path, refusal):
         ({"vocab_size": 1 << 40}, "vocab_size"),
         ({"hidden_size": -64}, "hidden_size is -64"),
         ({"rms_norm_eps": 1e300}, "rms_norm_eps is 1e+300"),
+        ({"rms_norm_eps": 10**400}, "rms_norm_eps is 1000000"),
     ],
 )
 def test_a_configuration_that_does_not_fit_is_refused(tmp_path, refusal, config, said):
@@ -279,6 +287,13 @@ def test_factors_of_positions_that_do_not_fit_together_are_refused(tmp_path, ref
         config = {"rope_scaling": {**KINDS["llama3"].config["rope_scaling"], **wrong}}
         folder = write_folder(tmp_path / str(n), "llama3", config=config).path
         assert "do not fit together" in refusal(folder, 3)
+
+
+@pytest.mark.parametrize("wrong", ["x", None, True, 10**400, float("nan")])
+def test_a_factor_that_is_no_number_is_refused(tmp_path, refusal, wrong):
+    long = {**KINDS["phi3-long"].config["rope_scaling"], "long_factor": [1.0] * 7 + [wrong]}
+    made = write_folder(tmp_path / "m", "phi3-long", config={"rope_scaling": long})
+    assert "long_factor is " in refusal(made.path, 3)
 
 
 def test_positions_that_are_scaled_in_an_unknown_way_are_refused(tmp_path, refusal):

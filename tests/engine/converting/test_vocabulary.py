@@ -166,6 +166,8 @@ def test_the_hashes_are_of_the_text_that_llama_cpp_uses(shared_data, name):
 
 # --- bad input
 
+PIECES = '{"model": {"type": "BPE", "byte_fallback": true, "vocab": {"a": 0}, %s}}'
+
 
 @pytest.mark.parametrize(
     ("file", "text", "said"),
@@ -175,6 +177,11 @@ def test_the_hashes_are_of_the_text_that_llama_cpp_uses(shared_data, name):
         ("tokenizer.json", '{"model": {"type": "Unigram"}}', "'Unigram'"),
         ("tokenizer.json", '{"model": {"type": "BPE"}}', "its vocabulary cannot be read"),
         ("tokenizer.json", '{"model": {"type": "BPE", "vocab": {"a": 999999}}}', "999999"),
+        ("tokenizer.json", '{"model": []}', "type is None"),
+        ("tokenizer.json", '{"model": null}', "type is None"),
+        ("tokenizer.json", PIECES % '"merges": [5]', "its merges or its normalizer cannot be read"),
+        ("tokenizer.json", PIECES % '"merges": 5', "its merges or its normalizer cannot be read"),
+        ("tokenizer.json", PIECES % '"x": 1}, "normalizer": {"normalizers": [3]', "its normalizer"),
         ("config.json", "nothing", "is not JSON"),
         ("tokenizer_config.json", '{"chat_template": [5]}', "do not belong together"),
         ("generation_config.json", '{"temperature": "warm"}', "that no key can hold"),
