@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from lepton_cli.engine.constraints.call_frame import CallFrame, call_frame
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.text.messages import ToolCall
-from lepton_cli.engine.text.template import ChatTemplate
 from lepton_cli.engine.text.tokenizer import Tokenizer
-from lepton_cli.engine.text.tool_calls import CallForm, call_form, read_calls
 from quant.errors import UsageError
+
+if TYPE_CHECKING:  # template engines are imported for the first tool
+    from lepton_cli.engine.constraints.call_frame import CallFrame
+    from lepton_cli.engine.text.template import ChatTemplate
+    from lepton_cli.engine.text.tool_calls import CallForm
 
 Tool = Mapping[str, Any]
 
@@ -36,17 +38,26 @@ class ToolUse:
         return [tool["function"] for tool in self.tools]
 
 
+class Speaker(Protocol):
+    """A model with its tokenizer and its chat template, which is made when it is asked for."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+    @property
+    def template(self) -> "ChatTemplate": ...
+
+
 class ToolCalling:
     """How a model calls tools: by its chat template."""
 
-    def __init__(self, template: ChatTemplate, tokenizer: Tokenizer) -> None:
-        self._template, self._tokenizer = template, tokenizer
+    def __init__(self, model: Speaker) -> None:
+        self._model = model
 
     def asked(self, generation: Generation, use: ToolUse) -> Generation:
         """The settings for answers that may or must call tools. Raises UsageError."""
         if not use.tools:
             return generation
-        if not self._template.takes_tools:
+        if not self._model.template.takes_tools:
             message = "the chat template has no place for tools"
             raise UsageError(message, "take another model, or a --chat-template with tools")
         variables = {"tools": use.tools, **json.loads(generation.chat_template_kwargs or "{}")}
@@ -54,7 +65,7 @@ class ToolCalling:
         if not use.must_call:
             return generation
         wanted = [each for each in use.functions if each["name"] in use.must_call]
-        calls = self._frame.constraint(wanted, self._tokenizer, several=not use.one_call)
+        calls = self._frame.constraint(wanted, self._model.tokenizer, several=not use.one_call)
         return replace(generation, constraint=calls)
 
     def split(
@@ -66,7 +77,9 @@ class ToolCalling:
         """
         if not use.tools:
             return text, ()
-        render = self._tokenizer.token_bytes
+        from lepton_cli.engine.text.tool_calls import read_calls
+
+        render = self._model.tokenizer.token_bytes
         pieces = [render(token, render_special=True) for token in ids]
         whole = b"".join(pieces).decode(errors="replace")
         begin = len(b"".join(pieces[: self._thought(reasoning, ids)]).decode(errors="replace"))
@@ -76,8 +89,8 @@ class ToolCalling:
         calls = found.calls[:1] if use.one_call else found.calls
         end = len(whole[: begin + found.begin].encode())
         before = bisect_left(list(accumulate(map(len, pieces), initial=0)), end)
-        shown = self._tokenizer.decode(ids[:before])
-        place = self._tokenizer.decode(ids).rfind(text)
+        shown = self._model.tokenizer.decode(ids[:before])
+        place = self._model.tokenizer.decode(ids).rfind(text)
         return text[: max(len(shown) - place, 0)].strip() if place >= 0 else "", calls
 
     def _thought(self, reasoning: str, ids: Sequence[int]) -> int:
@@ -85,17 +98,21 @@ class ToolCalling:
 
         Where it is in several parts, at least its length is before the answer.
         """
-        decode = self._tokenizer.decode
+        decode = self._model.tokenizer.decode
         end = max(decode(ids).find(reasoning), 0) + len(reasoning)
         return bisect_left(range(len(ids)), end, key=lambda count: len(decode(ids[:count])))
 
     @cached_property
-    def _form(self) -> CallForm | None:
-        return call_form(self._template)
+    def _form(self) -> "CallForm | None":
+        from lepton_cli.engine.text.tool_calls import call_form
+
+        return call_form(self._model.template)
 
     @cached_property
-    def _frame(self) -> CallFrame:
-        return call_frame(self._template)
+    def _frame(self) -> "CallFrame":
+        from lepton_cli.engine.constraints.call_frame import call_frame
+
+        return call_frame(self._model.template)
 
 
 def call_record(call: ToolCall) -> Plain:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lepton_cli.engine.decoding.generation import Generation
 from lepton_cli.engine.decoding.scheduler import Outcome, Request
@@ -15,9 +15,11 @@ from lepton_cli.engine.jobs.openai.responses import Responses
 from lepton_cli.engine.jobs.parameters import own_generation
 from lepton_cli.engine.jobs.planning import Fingerprint, Job, Recipe
 from lepton_cli.engine.jobs.records import Record, answer_record, error_record, response_record
-from lepton_cli.engine.text.template import ChatTemplate
 from lepton_cli.engine.text.tokenizer import Tokenizer
 from quant.errors import LeptonError
+
+if TYPE_CHECKING:  # a run over texts has no template
+    from lepton_cli.engine.text.template import ChatTemplate
 
 SEEDS = 1 << 32
 
@@ -47,7 +49,7 @@ class BatchModel(Protocol):
     def tokenizer(self) -> Tokenizer: ...
 
     @property
-    def template(self) -> ChatTemplate: ...
+    def template(self) -> "ChatTemplate": ...
 
     def batch(
         self,
@@ -95,7 +97,7 @@ class Run:
         self.tally, self.last, self.stop = Tally(), threading.Event(), threading.Event()
         self._model, self._recipe, self._fingerprint = model, recipe, str(fingerprint)
         self._now = fingerprint.now
-        self._calling = ToolCalling(model.template, model.tokenizer)
+        self._calling = ToolCalling(model)
         self._jobs, self._responses = jobs, Responses(model, self._calling)
         self._asked = dict[int, tuple[Asked, int]]()  # by the request's key; which choice it is
 

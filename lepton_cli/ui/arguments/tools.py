@@ -1,7 +1,7 @@
 """Makes tools from the options `--tools` and `--tool-choice`."""
 
-from typing import TYPE_CHECKING
-
+from lepton_cli.engine.decoding.tool_use import ToolUse
+from lepton_cli.engine.jobs.openai.tools import read_tools
 from lepton_cli.engine.library.json_values import STRICT, Plain
 from lepton_cli.engine.text.reading import read_text
 from lepton_cli.ui.arguments.constraints import constraint_of
@@ -9,19 +9,14 @@ from lepton_cli.ui.arguments.options.answer import AnswerOptions
 from lepton_cli.ui.arguments.options.prompt import RunOptions
 from quant.errors import UsageError
 
-if TYPE_CHECKING:
-    from lepton_cli.engine.decoding.tool_use import ToolUse  # only with tools
 
-
-def tool_use(how: RunOptions, answer: AnswerOptions) -> "ToolUse | None":
+def tool_use(how: RunOptions, answer: AnswerOptions) -> ToolUse | None:
     """The tools; None without any. Raises UsageError, before the model is loaded."""
     if how.tools is None:
         if how.tool_choice is not None:
             raise UsageError(f"--tool-choice {how.tool_choice} needs tools", "add --tools FILE")
         return None
     _check_alone(how, answer)
-    from lepton_cli.engine.jobs.openai.tools import read_tools
-
     text = read_text(how.tools)
     try:
         use = read_tools(_json_of(text), _choice(how.tool_choice))

@@ -4,11 +4,11 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import typer
 
 from lepton_cli.engine.chat.session import Session
+from lepton_cli.engine.decoding.tool_use import ToolCalling, ToolUse
 from lepton_cli.engine.events import Done, Event, Text
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.model import Model
@@ -45,9 +45,6 @@ from lepton_cli.ui.reports.several_answers import check_several, print_several, 
 from lepton_cli.ui.terminal.interrupt import ALL, interrupting
 from lepton_cli.ui.terminal.notes import note
 from quant.errors import UsageError
-
-if TYPE_CHECKING:
-    from lepton_cli.engine.decoding.tool_use import ToolUse  # only with tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +139,10 @@ def _start(request: RunRequest, model: Model, *, raw: bool, begin: float) -> Sta
     )
 
 
-def _with_tools(start: Start, use: "ToolUse") -> Start:
-    from lepton_cli.engine.decoding.tool_use import ToolCalling
-
+def _with_tools(start: Start, use: ToolUse) -> Start:
     if start.template is None:
         raise UsageError("--tools needs a chat template", "give one with --chat-template-file")
-    calling = ToolCalling(start.model.template, start.model.tokenizer)
+    calling = ToolCalling(start.model)
     return replace(start, generation=calling.asked(start.generation, use), calling=calling, use=use)
 
 

@@ -5,24 +5,22 @@ names the form of the JSON; incompatible changes get a new name.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from lepton_cli.engine.decoding.generation import Generation
+from lepton_cli.engine.decoding.tool_use import ToolCalling, ToolUse, call_record
 from lepton_cli.engine.events import Done, Event, Filled, Prefill, Reasoning, Text
 from lepton_cli.engine.library.json_values import Plain, plain
 from lepton_cli.engine.library.sizes import counted
 from lepton_cli.engine.model import Model
 from lepton_cli.engine.sampling.setting import record
+from lepton_cli.engine.text.messages import ToolCall
 from lepton_cli.engine.text.tokenizer import Tokenizer
 from lepton_cli.ui.arguments.options.chat import ReasoningMode
 from lepton_cli.ui.reports.code_blocks import Which, extracted
 from lepton_cli.ui.terminal.output import LineWriter, emit_json
 from lepton_cli.ui.terminal.status_line import ERASE_LINE
 from lepton_cli.ui.terminal.terminal import redraws, sanitize, uses_color
-
-if TYPE_CHECKING:
-    from lepton_cli.engine.decoding.tool_use import ToolCalling, ToolUse  # only with tools
-    from lepton_cli.engine.text.messages import ToolCall
 
 SCHEMA = "lepton.run.v1"
 SLANTED, PLAIN = "\x1b[3m", "\x1b[0m"
@@ -38,10 +36,10 @@ class Start:
     template: str | None  # None: a raw prompt
     load_seconds: float
     extract: Which | None = None  # which code block to extract
-    calling: "ToolCalling | None" = None  # only with tools
-    use: "ToolUse | None" = None
+    calling: ToolCalling | None = None  # only with tools
+    use: ToolUse | None = None
 
-    def parted(self, text: str, reasoning: str, done: Done) -> "tuple[str, tuple[ToolCall, ...]]":
+    def parted(self, text: str, reasoning: str, done: Done) -> tuple[str, tuple[ToolCall, ...]]:
         """The text of an answer and its calls of tools."""
         if self.calling is None or self.use is None:
             return text, ()
@@ -221,12 +219,10 @@ class JsonLinesReport:
         emit_json(self._stdout, {"event": name, **fields})
 
 
-def called(start: Start, calls: "tuple[ToolCall, ...]") -> dict[str, Plain]:
+def called(start: Start, calls: tuple[ToolCall, ...]) -> dict[str, Plain]:
     """The field for calls of tools, if there are tools; in OpenAI's form."""
     if start.calling is None:
         return {}
-    from lepton_cli.engine.decoding.tool_use import call_record
-
     return {"tool_calls": [*map(call_record, calls)]}
 
 

@@ -40,7 +40,7 @@ def outcome(text: str = "hi", ids: tuple[int, ...] = (104, 105), **more: object)
 
 def body(ask: Ask, *outcomes: Outcome) -> dict:
     model = Model()
-    calling = ToolCalling(model.template, model.tokenizer)
+    calling = ToolCalling(model)
     made = Responses(model, calling).body("0123456789abcdef" * 2, ask, outcomes, "print")
     assert isinstance(made, dict)
     return made

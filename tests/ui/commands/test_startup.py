@@ -62,6 +62,21 @@ def test_a_run_without_template_imports_no_template_engine():
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "")
 
 
+def test_a_batch_without_template_imports_no_template_engine():
+    done = python(HEAVY, "batch", "builtin", "-", "--raw", "-n", "1", input="hi\n")
+    assert done.returncode == 0
+    assert "jinja2" not in done.stderr.splitlines()[-1].split()
+
+
+def test_commands_for_texts_import_no_template_engine():
+    names = ", ".join(f"lepton_cli.ui.commands.texts.{name}" for name in ("embed", "similar"))
+    done = python(
+        f"import sys, {names}, lepton_cli.ui.commands.texts.rerank; "
+        "print({'jinja2', 'jsonschema', 'llguidance'} & set(sys.modules))"
+    )
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
 def test_a_command_builds_only_its_own_options():
     script = HEAVY.replace("'numba'", "'lepton_cli.ui.declarations.vectors', 'numba'")
     environment = {name: "" for name in os.environ if name.startswith("LEPTON_")}

@@ -9,14 +9,13 @@ from lepton_cli.engine.decoding.tool_use import ToolCalling, call_record
 from lepton_cli.engine.events import Done, TokenLogprobs
 from lepton_cli.engine.jobs.asking import Ask
 from lepton_cli.engine.library.json_values import Plain
-from lepton_cli.engine.text.template import ChatTemplate
 from lepton_cli.engine.text.tokenizer import Tokenizer
 
 REASONS = {"context": "length"}  # OpenAI has one reason for both
 
 
-class Speaker(Protocol):
-    """A model's name, its tokenizer and its template."""
+class NamedModel(Protocol):
+    """A model's name and its tokenizer."""
 
     @property
     def name(self) -> str: ...
@@ -24,14 +23,11 @@ class Speaker(Protocol):
     @property
     def tokenizer(self) -> Tokenizer: ...
 
-    @property
-    def template(self) -> ChatTemplate: ...
-
 
 class Responses:
     """Makes the bodies of responses of a model."""
 
-    def __init__(self, model: Speaker, calling: ToolCalling) -> None:
+    def __init__(self, model: NamedModel, calling: ToolCalling) -> None:
         self._model, self._calling = model, calling
 
     def body(self, key: str, ask: Ask, outcomes: Sequence[Outcome], fingerprint: str) -> Plain:
