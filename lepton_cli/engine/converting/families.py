@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import gguf
 import numpy as np
@@ -26,9 +26,10 @@ class Family:
     architecture: ClassVar[str]
     space_prefix: ClassVar[bool | None] = None  # whether a space is put before a text
     norm_shift: ClassVar[float] = 0.0  # is added to the weights of norms
+    defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # of keys that may be left out
 
     def __init__(self, folder: ModelFolder) -> None:
-        self.config = folder.config
+        self.config = folder.config.filled(self.defaults)
         self.layers = self.config.positive("num_hidden_layers", "n_layer")
         self.width = self.config.positive("hidden_size", "n_embd")
         self.heads = self.config.positive("num_attention_heads", "n_head")
@@ -51,8 +52,8 @@ class Family:
     def rope_kind(self) -> str:
         return self.rope.text("rope_type", self.rope.text("type")).lower()
 
-    def rope_base(self, default: float = 10000.0) -> float:
-        given = self.config.number("rope_theta", default=default)
+    def rope_base(self) -> float:
+        given = self.config.number("rope_theta", default=10000.0)
         return self.rope.number("rope_theta", default=given)
 
     def write(self, writer: gguf.GGUFWriter) -> None:
@@ -202,25 +203,30 @@ class Gemma3(Gemma2):
     """Other bases for global and local layers; the table of tokens may have unused rows."""
 
     architecture = "gemma3"
-
-    @property
-    def kv_heads(self) -> int:
-        return self.config.positive("num_key_value_heads", default=4)
+    defaults = MappingProxyType(  # transformers writes only what differs, of a model that also sees
+        {
+            "num_attention_heads": 8,
+            "num_key_value_heads": 4,
+            "head_dim": 256,
+            "max_position_embeddings": 131072,
+            "rms_norm_eps": 1e-6,
+            "rope_theta": 1_000_000.0,
+            "rope_local_base_freq": 10000.0,
+            "sliding_window": 4096,
+        }
+    )
 
     def write(self, writer: gguf.GGUFWriter) -> None:
         super().write(writer)
         self.write_scaling(writer)
-        writer.add_rope_freq_base(self.rope_base(1_000_000.0))
+        writer.add_rope_freq_base(self.rope_base())
         local = self.config.table("rope_parameters").table("sliding_attention")
-        given = self.config.number("rope_local_base_freq", default=10000.0)
+        given = self.config.number("rope_local_base_freq")
         writer.add_rope_freq_base_swa(local.number("rope_theta", default=given))
 
     def write_caps(self, writer: gguf.GGUFWriter) -> None:
         if "final_logit_softcapping" in self.config:
             writer.add_final_logit_softcapping(self.config.number("final_logit_softcapping"))
-
-    def context(self) -> int:
-        return self.config.integer("max_position_embeddings", default=131072)
 
     def rows(self, name: str, rows: int, tokens: int) -> int:
         return min(rows, tokens) if name.endswith("embed_tokens.weight") else rows

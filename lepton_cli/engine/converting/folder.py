@@ -22,6 +22,11 @@ class Config:
         inner = values.get("text_config")
         self.path, self._values = path, {**values, **(inner if isinstance(inner, dict) else {})}
 
+    def filled(self, defaults: Mapping[str, Any]) -> "Config":
+        """With these values where none is given."""
+        given = {name: value for name, value in self._values.items() if value is not None}
+        return Config(self.path, {**defaults, **given})
+
     def __contains__(self, name: str) -> bool:
         return self._values.get(name) is not None
 

@@ -140,6 +140,25 @@ def test_a_model_that_also_sees_is_converted_without_its_eyes(tmp_path, convert)
     )
 
 
+def test_gemma_3_has_the_sizes_that_transformers_does_not_write(tmp_path, convert):
+    """As of the 4B model, whose text_config names neither heads nor their width."""
+    heads = {"q_proj": (8 * 256, 64), "k_proj": (4 * 256, 64), "v_proj": (4 * 256, 64)}
+    shapes = {**heads, "o_proj": (64, 8 * 256), "q_norm": (256,), "k_norm": (256,)}
+    tensors = {
+        f"model.layers.0.self_attn.{name}.weight": np.ones(shape, np.float32)
+        for name, shape in shapes.items()
+    }
+    unnamed = ("num_attention_heads", "num_key_value_heads", "head_dim", "rms_norm_eps")
+    positions = ("max_position_embeddings", "rope_theta", "rope_local_base_freq")
+    config = {**dict.fromkeys((*unnamed, *positions)), "num_hidden_layers": 1}
+    keys = convert(write_folder(tmp_path / "m", "gemma3", config=config, tensors=tensors).path)
+    found = {key.removeprefix("gemma3."): value for key, value in keys.metadata.items()}
+    assert (found["attention.head_count"], found["attention.head_count_kv"]) == (8, 4)
+    assert (found["attention.key_length"], found["context_length"]) == (256, 131072)
+    assert found["attention.layer_norm_rms_epsilon"] == pytest.approx(1e-6)
+    assert (found["rope.freq_base"], found["rope.freq_base_swa"]) == (1_000_000, 10_000)
+
+
 # --- keys
 
 
