@@ -60,10 +60,15 @@ class Header:
 
     @property
     def file_bytes(self) -> int:
-        return len(self.encode()) + sum(self._padded(info.bytes) for info in self.tensors)
+        head = self._with_padding(sum(map(len, self._parts())))
+        return head + sum(self._padded(info.bytes) for info in self.tensors)
 
     def encode(self) -> bytes:
         """The file up to the first tensor's data."""
+        raw = b"".join(self._parts())
+        return raw.ljust(self._with_padding(len(raw)), b"\0")
+
+    def _parts(self) -> list[bytes]:
         parts = [MAGIC, struct.pack("<IQQ", self.version, len(self.tensors), len(self.pairs))]
         for key, value in self.pairs.items():
             parts += [_string(key.encode()), value]
@@ -76,8 +81,11 @@ class Header:
                 struct.pack("<IQ", info.format.id, offset),
             ]
             offset += self._padded(info.bytes)
-        raw = b"".join(parts)
-        return raw.ljust(self._padded(len(raw)), b"\0") if self.tensors else raw
+        return parts
+
+    def _with_padding(self, size: int) -> int:
+        """Of the head; without tensors nothing follows it."""
+        return self._padded(size) if self.tensors else size
 
     def padding(self, info: TensorInfo) -> bytes:
         """What follows a tensor's data."""

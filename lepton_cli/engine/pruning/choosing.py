@@ -35,7 +35,7 @@ class Chooser:
     def __init__(self, file: GGUF, program: Program, sums: SquareSums | None = None) -> None:
         """`sums`: of the matrices' inputs over a text; see `unit_importance`."""
         self.file, self.program, self._sums = file, program, sums
-        self._ranked = dict[Cut, Any]()
+        self._cuts, self._ranked = dict[Kind, list[Cut]](), dict[Cut, Any]()
 
     def choose(self, wanted: Wanted) -> Edit:
         """Raises UsageError where nothing of the kind can be left out, or not so much."""
@@ -53,6 +53,11 @@ class Chooser:
 
     def cuts(self, kind: Kind) -> list[Cut]:
         """Raises UsageError with the first reason where there are none."""
+        if kind not in self._cuts:
+            self._cuts[kind] = self._found(kind)
+        return self._cuts[kind]
+
+    def _found(self, kind: Kind) -> list[Cut]:
         found = list(getattr(Cuts(self.program, self.file), kind)())
         cuts = [self._grouped(cut) for cut in found if isinstance(cut, Cut)]
         if not cuts:

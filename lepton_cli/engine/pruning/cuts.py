@@ -92,11 +92,6 @@ class Cuts:
                 readers.setdefault(buffer, set()).add(op)
         return readers
 
-    @cached_property
-    def _places(self) -> dict[int, str]:
-        """The tensors by where each begins in memory."""
-        return {tensor.data.ctypes.data: name for name, tensor in self.file.tensors.items()}
-
     def channels(self) -> Iterator[Cut | Uncut]:
         """Of every feed-forward part, dense or of all experts alike; or why not."""
         for op in self.program.operations:

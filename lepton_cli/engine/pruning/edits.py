@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,21 +42,29 @@ class Edit:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Edited:
-    """A file as an edit leaves it."""
+    """A file as an edit leaves it. `program`: recorded of the file."""
 
     file: GGUF
     program: Program
     edit: Edit
-    removed: Mapping[str, Removed]
     sparse: SparseTensors | None = None
 
-    @classmethod
-    def of(
-        cls, file: GGUF, program: Program, edit: Edit, sparse: SparseTensors | None = None
-    ) -> "Edited":
-        return cls(file, program, edit, edit.removed(), sparse)
+    @cached_property
+    def removed(self) -> Mapping[str, Removed]:
+        """What is left out of each tensor that stays."""
+        return self.edit.removed()
+
+    @cached_property
+    def sources(self) -> Mapping[str, Tensor]:
+        """The tensors that stay, by their new names."""
+        dropped = self.edit.layers
+        return {
+            self._new_name(name): tensor
+            for name, tensor in self.file.tensors.items()
+            if (match := BLOCK.match(name)) is None or int(match["layer"]) not in dropped
+        }
 
     def header(self) -> Header:
         """Raises UsageError where a row would lose parts of blocks."""
@@ -63,27 +72,20 @@ class Edited:
         values = {key: self.file.metadata[key] for key in self._list_keys()}
         lists = {key: numbers(self._of_kept(np.asarray(value))) for key, value in values.items()}
         infos = [
-            TensorInfo(self._new_name(tensor.name), tensor.format, self._shape(tensor))
-            for tensor in self._kept()
+            TensorInfo(name, tensor.format, self._shape(tensor))
+            for name, tensor in self.sources.items()
         ]
         return Header({**stored, **lists, **self._counts()}, infos)
 
     def data(self, info: TensorInfo) -> Iterator[memoryview]:
         """The bytes of a tensor of the header."""
-        [tensor] = [each for each in self._kept() if self._new_name(each.name) == info.name]
+        tensor = self.sources[info.name]
         if self.sparse is not None and tensor.name in self.sparse.names:
             assert tensor.name not in self.removed, "its sums are of all columns"
             yield from self.sparse.data(tensor)
             return
-        yield np.ascontiguousarray(cut_out(tensor, self.removed.get(tensor.name, {}))).data.cast(
-            "B"
-        )
-
-    def _kept(self) -> Iterator[Tensor]:
-        for tensor in self.file.tensors.values():
-            match = BLOCK.match(tensor.name)
-            if match is None or int(match["layer"]) not in self.edit.layers:
-                yield tensor
+        left = cut_out(tensor, self.removed.get(tensor.name, {}))
+        yield np.ascontiguousarray(left).data.cast("B")
 
     def _new_name(self, name: str) -> str:
         match = BLOCK.match(name)
@@ -143,8 +145,9 @@ class Edited:
             left = cut.units - len(units)
             for key, old in cut.numbers.items():
                 found.setdefault(key, {})[cut.layer] = old // cut.units * left
-        for op in self.program.operations:
-            if isinstance(op, Attention) and any(c.kind == "heads" for c in self.edit.units):
+        fewer_heads = any(cut.kind == "heads" for cut in self.edit.units)
+        for op in self.program.operations if fewer_heads else ():
+            if isinstance(op, Attention):
                 defaults = {
                     "attention.key_length": op.heads.head_width,
                     "attention.value_length": op.heads.values,

@@ -24,7 +24,7 @@ from lepton_cli.engine.pruning.ranking import (
 )
 from lepton_cli.engine.pruning.sparsity import SparseTensors, Sparsity
 from lepton_cli.engine.pruning.targets import By, without_layers, without_shares
-from lepton_cli.engine.pruning.writing import edited
+from lepton_cli.engine.pruning.writing import check_left
 from ops.program import Program
 from quant.errors import UsageError
 from quant.gguf import GGUF
@@ -114,7 +114,8 @@ def prune(
     if not edit.layers and not edit.units and sparse is None:
         hint = "ask for more: a larger share, or a smaller size"
         raise UsageError(f"nothing of {file.path} would be left out", hint)
-    result = edited(file, edit, sparse)
+    result = Edited(file, program, edit, sparse)
+    check_left(result)
     shown = None if influences is None else tuple(influences.tolist())
     after = result.header().file_bytes
     layers_out = tuple(sorted(wanted.layers))

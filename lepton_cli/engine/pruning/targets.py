@@ -55,7 +55,7 @@ def without_shares(chooser: Chooser, wanted: Wanted, by: By, most: int) -> Wante
 def size_of(chooser: Chooser, wanted: Wanted) -> int:
     """The bytes of the file that is left."""
     edit = chooser.choose(wanted)
-    return Edited.of(chooser.file, chooser.program, edit).header().file_bytes
+    return Edited(chooser.file, chooser.program, edit).header().file_bytes
 
 
 def _too_small(by: By, least: int, most: int) -> UsageError:

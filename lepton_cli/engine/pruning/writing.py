@@ -2,27 +2,21 @@
 
 from pathlib import Path
 
-from lepton_cli.engine.files.trial import CONTEXT, trial_program
+from lepton_cli.engine.files.trial import trial_program
 from lepton_cli.engine.files.writing import Output
-from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.pruning.edits import Edit, Edited
-from lepton_cli.engine.pruning.sparsity import SparseTensors
 from ops.program import Program, kinds_of_layers
 from quant.errors import ModelFileError, UsageError
-from quant.gguf import GGUF
 
 
-def edited(file: GGUF, edit: Edit, sparse: SparseTensors | None = None) -> Edited:
-    """The file as the edit leaves it, once it is known to be a model. Raises LeptonError."""
-    program = loading.build(file, CONTEXT)
-    result = Edited.of(file, program, edit, sparse)
+def check_left(result: Edited) -> None:
+    """Raises UsageError if what an edit leaves is no model, or computes something else."""
     try:
-        left = trial_program(output_of(result, file.path))
+        left = trial_program(output_of(result, result.file.path))
     except ModelFileError as error:
         message = f"what is left would be no model: {error.message}"
         raise UsageError(message, "leave out something else") from error
-    _check_kinds(program, left, edit)
-    return result
+    _check_kinds(result.program, left, result.edit)
 
 
 def output_of(result: Edited, path: Path) -> Output:

@@ -15,7 +15,7 @@ from lepton_cli.engine.loss.trials import Trials
 from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.pruning.choosing import Chooser, Wanted
 from lepton_cli.engine.pruning.cuts import Cut, Cuts, Kind
-from lepton_cli.engine.pruning.edits import Edit
+from lepton_cli.engine.pruning.edits import Edit, Edited
 from lepton_cli.engine.pruning.prune import Part, Request, lost, numbers_of, prune
 from lepton_cli.engine.pruning.ranking import (
     Open,
@@ -26,7 +26,7 @@ from lepton_cli.engine.pruning.ranking import (
 )
 from lepton_cli.engine.pruning.sparsity import SparseTensors, Sparsity
 from lepton_cli.engine.pruning.targets import size_of, without_layers, without_shares
-from lepton_cli.engine.pruning.writing import edited, output_of
+from lepton_cli.engine.pruning.writing import check_left, output_of
 from ops.backend import CpuBackend
 from ops.interface import Step
 from ops.memory_plan import Limits
@@ -55,6 +55,12 @@ def open_here() -> Open:
 
 def cuts(file: GGUF, program: Program, kind: Kind) -> list[Cut]:
     return [cut for cut in getattr(Cuts(program, file), kind)() if isinstance(cut, Cut)]
+
+
+def edited(file: GGUF, edit: Edit, sparse: SparseTensors | None = None) -> Edited:
+    result = Edited(file, loading.build(file, 64), edit, sparse)
+    check_left(result)
+    return result
 
 
 def pruned(file: GGUF, edit: Edit, path: Path) -> Path:
