@@ -142,6 +142,11 @@ class Tensor:
         """The number of weights."""
         return int(np.prod(self.shape, dtype=np.int64))
 
+    @property
+    def experts(self) -> int:
+        """How many matrices it holds: one for each expert."""
+        return self.shape[0] if len(self.shape) == 3 else 1
+
 
 class CutShortError(ModelFileError):
     """The file ends before its header or its last tensor does."""

@@ -67,7 +67,7 @@ class ImportanceMatrix:
             tensor = file.tensors.get(name)
             if tensor is None:
                 raise UsageError(f"{path}: {file.path} has no weight {name}", hint)
-            wanted = tensor.shape[0] if len(tensor.shape) == 3 else 1, tensor.shape[-1]
+            wanted = tensor.experts, tensor.shape[-1]
             if entry.of_experts(wanted[0]).sums.shape != wanted:
                 found = _described(*entry.sums.shape)
                 message = f"{path}: {name} has {found}, in {file.path} {_described(*wanted)}"

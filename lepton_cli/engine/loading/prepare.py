@@ -208,8 +208,7 @@ class Collected:
         name, tensor = weight.name, self.file.tensors.get(weight.name)
         if tensor is None or not (name.startswith("blk.") or self._is_output(name)):
             return False
-        experts = tensor.shape[0] if len(tensor.shape) == 3 else 1
-        return (weight.experts, weight.columns) == (experts, tensor.shape[-1])
+        return (weight.experts, weight.columns) == (tensor.experts, tensor.shape[-1])
 
     def _is_output(self, name: str) -> bool:
         return self.of_output and name == "output.weight"

@@ -84,10 +84,9 @@ class SparseTensors:
         if kind.block_size > 1:
             message = f"{tensor.name} is {kind.name}: its zeros would be rounded away from 0"
             raise UsageError(message, "make the F16 or BF16 model sparse, and quantize the result")
-        matrices = tensor.shape[0] if len(tensor.shape) == 3 else 1
-        data = tensor.data.reshape(matrices, -1, tensor.data.shape[1])
-        sums = None if self.sums is None else sums_of(self.sums, tensor.name, matrices)
-        for number in range(matrices):
+        data = tensor.data.reshape(tensor.experts, -1, tensor.data.shape[1])
+        sums = None if self.sums is None else sums_of(self.sums, tensor.name, tensor.experts)
+        for number in range(tensor.experts):
             for begin in range(0, data.shape[1], ROWS):
                 rows = dequantize(kind, data[number, begin : begin + ROWS])
                 sparse = self.sparsity.rows(rows, None if sums is None else sums[number])
