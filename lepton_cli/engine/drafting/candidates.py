@@ -11,9 +11,9 @@ from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loading.plan import LoadOptions, SpecType
 from lepton_cli.engine.loss.trials import Open
 from lepton_cli.engine.model import Model, open_model
-from lepton_cli.engine.pruning.choosing import Wanted
-from lepton_cli.engine.pruning.prune import Request, prune
+from lepton_cli.engine.pruning.edits import Edit, Edited
 from lepton_cli.engine.pruning.ranking import block_influence, by_influence
+from lepton_cli.engine.pruning.writing import check_left
 from quant.errors import LeptonError, UsageError
 from quant.gguf import GGUF
 
@@ -107,7 +107,7 @@ def pruned_candidates(
             without = frozenset(order[:count])
             name = f"without {counted(count, 'layer')}"
             try:
-                prune(model, Request(Wanted(without)), ())
+                check_left(Edited(model, program, Edit(without)))
             except UsageError as error:  # what is left would be no model that can be written
                 yield Skipped(name, error.message)
             else:

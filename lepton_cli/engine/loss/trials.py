@@ -1,6 +1,6 @@
 """How far variants of a model, that exist only in memory, are from it on a text."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,17 +12,35 @@ from lepton_cli.engine.loss.divergence import Divergence, token_scores
 from lepton_cli.engine.loss.windows import TokenWindow
 from ops.backend import CpuBackend, Resources
 from ops.compiled.kernel_folder import Compiling
+from ops.interface import Weight
 from ops.logits import Logits
 from ops.machine import default_threads
 from ops.memory_plan import Limits
 from ops.program import Program
 from ops.runners.runner import Runner
+from quant.bits import Bytes
 from quant.errors import UsageError
+from quant.format import Format
+from quant.gguf import GGUF
 
 Open = Callable[[Program, Limits], Runner]
 
 TOKENS, ROWS = 128, 32  # of a pass; of logits in it
 KEPT = 1 << 28  # bytes of the model's own logits, which are kept
+
+
+def with_bytes(
+    program: Program, file: GGUF, changed: Mapping[str, Bytes], kind: Format | None = None
+) -> Program:
+    """A file's program with other bytes in some tensors. `kind`: theirs, if it is another one."""
+
+    def change(weight: Weight) -> Weight:  # which may be some rows of a tensor
+        if weight.name not in changed:
+            return weight
+        whole = file.tensors[weight.name].data
+        return weight.of(whole, changed[weight.name], kind or weight.format)
+
+    return program.weighing(change)
 
 
 def check_predicts(program: Program, path: Path) -> None:

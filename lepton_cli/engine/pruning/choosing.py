@@ -47,8 +47,6 @@ class Chooser:
                 for cut in self.cuts(kind):
                     if cut.layer not in wanted.layers:
                         units[cut] = self._least(cut, share)
-        if len(wanted.layers) >= self.program.layers:
-            raise UsageError(f"the model has {self.program.layers} layers", "leave out fewer")
         return Edit(wanted.layers, {cut: least for cut, least in units.items() if len(least)})
 
     def cuts(self, kind: Kind) -> list[Cut]:

@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lepton_cli.engine.files.trial import CONTEXT
 from lepton_cli.engine.loading import plan as loading
 from lepton_cli.engine.loss.divergence import Divergence
-from lepton_cli.engine.loss.trials import Open, Trials, check_predicts, open_on_cpu
+from lepton_cli.engine.loss.trials import (
+    Open,
+    Trials,
+    check_predicts,
+    open_on_cpu,
+    with_bytes,
+)
 from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.pruning.choosing import Chooser, Wanted
 from lepton_cli.engine.pruning.edits import Edited, silenced
@@ -26,9 +31,9 @@ from lepton_cli.engine.pruning.sparsity import SparseTensors, Sparsity
 from lepton_cli.engine.pruning.targets import By, without_layers, without_shares
 from lepton_cli.engine.pruning.writing import check_left
 from ops.program import Program
+from quant.bits import Bytes
 from quant.errors import UsageError
 from quant.gguf import GGUF
-from quant.weights import Weight
 
 Ranking = Literal["influence", "kld"]
 """How far a layer turns what enters it, or how far the model without it diverges."""
@@ -91,8 +96,9 @@ def prune(
     _check(request, program.layers)
     if windows:
         check_predicts(program, file.path)
-    if request.count >= program.layers:
-        raise UsageError(f"the model has {program.layers} layers", "leave out fewer")
+    elif request.ranks_layers:
+        message = "layers are ranked by a text, and none is given"
+        raise UsageError(message, "give one like those the model is for: -f text.txt")
     chooser, wanted, influences = Chooser(file, program, sums), request.wanted, None
     if request.ranks_layers:
         _check_untangled(file, program)
@@ -131,21 +137,14 @@ def program_left(found: Pruned) -> Program | None:
     if any(cut.kind == "experts" for cut in edit.units):
         return None
     program = result.program.without(edit.layers) if edit.layers else result.program
-    tensors = result.file.tensors
-    changed = dict[str, NDArray[np.uint8]]()
+    tensors, changed = result.file.tensors, dict[str, Bytes]()
     for cut, units in edit.units.items():
         columns = (units[:, None] * cut.each + np.arange(cut.each)).ravel()
         changed[cut.reader] = silenced(tensors[cut.reader], columns)
     if result.sparse is not None:
         for name in result.sparse.names:
             changed[name] = np.concatenate([*result.sparse.rows(tensors[name])])
-
-    def change(weight: Weight) -> Weight:
-        if weight.name not in changed:
-            return weight
-        return weight.of(tensors[weight.name].data, changed[weight.name], weight.format)
-
-    return program.weighing(change)
+    return with_bytes(program, result.file, changed)
 
 
 def lost(
@@ -181,6 +180,8 @@ def _check(request: Request, layers: int) -> None:
     if request.count < 0 or not wanted.layers <= {*range(layers)}:
         message = f"layers {sorted(wanted.layers)} and {request.count} more are to be left out"
         raise UsageError(message, f"the model's are numbered from 0 to {layers - 1}")
+    if len(wanted.layers) + request.count >= layers:
+        raise UsageError(f"the model has {layers} layers", "leave out fewer")
 
 
 def _check_untangled(file: GGUF, program: Program) -> None:

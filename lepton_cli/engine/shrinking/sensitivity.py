@@ -7,20 +7,19 @@ importance: Σ x² · (w - w')².
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_cli.engine.loss.trials import Trials
+from lepton_cli.engine.loss.trials import Trials, with_bytes
 from lepton_cli.engine.shrinking.importance import Importance
 from lepton_cli.engine.shrinking.sizing import Option
 from ops.encoding.encoder import Encoder, Rows
 from ops.program import Program
 from quant.format import FORMATS, Format, dequantize, row_bytes
 from quant.gguf import GGUF, Tensor
-from quant.weights import Weight
 
 SAMPLED = 1 << 18  # weights of a tensor whose errors stand for all
 DEPTHS = 3  # stretches of layers that are told apart
@@ -60,8 +59,7 @@ class Sensitivity:
         for number, (group, names) in enumerate(self._groups.items(), 1):
             probe = self._probe(names)
             rounded = {name: self._rounded(name, probe) for name in names}
-            change = _replacing(self._file, probe, rounded)
-            found = trials.divergence(self._program.weighing(change))
+            found = trials.divergence(with_bytes(self._program, self._file, rounded, probe))
             errors = sum(self._error(name, probe) for name in names)
             factor = found.mean.value / errors if errors else 0.0
             self._factors.update(dict.fromkeys(names, factor))
@@ -114,11 +112,10 @@ class Sensitivity:
         self, tensor: Tensor, step: int = 1
     ) -> Iterator[tuple[Rows, NDArray[np.float32] | None]]:
         """Every so many rows of those that share an importance of columns, and that."""
-        experts = tensor.shape[0] if len(tensor.shape) == 3 else 1
         columns, found = tensor.shape[-1], None
         if self._importance is not None:
             found = self._importance.of(tensor)
-        matrices = tensor.data.reshape(experts, -1, tensor.data.shape[1])
+        matrices = tensor.data.reshape(tensor.experts, -1, tensor.data.shape[1])
         for number, matrix in enumerate(matrices):
             rows = Rows(tensor.name, tensor.format, columns, np.ascontiguousarray(matrix[::step]))
             yield rows, None if found is None else found[number]
@@ -135,16 +132,3 @@ def _groups(names: Sequence[str], layers: int) -> dict[str, list[str]]:
             group = f"{match['kind']}, part {depth + 1} of {DEPTHS} of the layers"
         found.setdefault(group, []).append(name)
     return found
-
-
-def _replacing(
-    file: GGUF, kind: Format, rounded: Mapping[str, NDArray[np.uint8]]
-) -> Callable[[Weight], Weight]:
-    """Puts the rounded rows in place of a weight's, which may be some of a tensor's."""
-
-    def change(weight: Weight) -> Weight:
-        if weight.name not in rounded:
-            return weight
-        return weight.of(file.tensors[weight.name].data, rounded[weight.name], kind)
-
-    return change

@@ -222,9 +222,10 @@ def test_parts_of_blocks_are_not_left_out(tmp_path):
 
 
 def test_all_layers_cannot_be_left_out(tmp_path):
-    file, program = opened(write_model(tmp_path / "a.gguf"))
-    with pytest.raises(UsageError, match="the model has 2 layers"):
-        Chooser(file, program).choose(Wanted(frozenset([0, 1])))
+    file, _ = opened(write_model(tmp_path / "a.gguf"))
+    for request in (Request(Wanted(frozenset([0, 1]))), Request(Wanted(frozenset([0])), count=1)):
+        with pytest.raises(UsageError, match="the model has 2 layers"):
+            prune(file, request, WINDOWS, start=open_here())
 
 
 @pytest.mark.parametrize("by", ["channels", "heads"])
