@@ -33,7 +33,7 @@ from lepton_cli.engine.hub.pulling import plan as plan_download
 from lepton_cli.engine.hub.transport import Hub, Transport
 from lepton_cli.engine.hub.wanted import WebFile, wanted
 from lepton_cli.engine.imatrix.collecting import Collector, collecting_options, run_of
-from lepton_cli.engine.imatrix.files import layout_of, read_matrix, write_matrix
+from lepton_cli.engine.imatrix.files import layout_of, write_matrix
 from lepton_cli.engine.imatrix.matrix import ImportanceMatrix
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.known_hashes import known_hashes
@@ -51,7 +51,7 @@ from lepton_cli.engine.model import Model, load_tokenizer, open_model
 from lepton_cli.engine.pruning.choosing import Wanted
 from lepton_cli.engine.pruning.prune import Pruned, Ranking, Request
 from lepton_cli.engine.pruning.prune import prune as choose_what_leaves
-from lepton_cli.engine.pruning.ranking import square_sums
+from lepton_cli.engine.pruning.ranking import read_sums
 from lepton_cli.engine.pruning.sparsity import Sparsity
 from lepton_cli.engine.pruning.targets import By
 from lepton_cli.engine.pruning.writing import output_of
@@ -313,14 +313,12 @@ def prune(
     most = None if target_size is None else _bytes(target_size)
     zeros = None if sparsity is None else Sparsity.of(sparsity)
     request = Request(wanted_parts, layers, most, by, rank, zeros)
-    if request.ranks_layers and text is None:
-        raise UsageError("layers are ranked by a text, and none is given", "give one: text=...")
     file = _opened(model)
     cut = () if text is None else _windows(model, text, Cutting(ctx))
-    sums = None if imatrix is None else square_sums(read_matrix(Path(imatrix)), file)
+    sums = None if imatrix is None else read_sums(Path(imatrix), file)
     found = choose_what_leaves(file, request, cut, sums)
     if out is not None:
-        _written([output_of(found.result, Path(out))], file.paths, overwrite)
+        _written([output_of(found.result, Path(out))], _read(file, imatrix), overwrite)
     return found
 
 

@@ -142,6 +142,16 @@ def test_what_prune_cannot_do_is_refused_as_on_the_command_line(tmp_path, asked,
         lepton_cli.prune(write_model(tmp_path / "a.gguf"), **asked)
 
 
+def test_prune_refuses_the_importance_of_another_model_and_never_replaces_its_own(tmp_path):
+    model, path = write_model(tmp_path / "a.gguf"), tmp_path / "i.gguf"
+    lepton_cli.imatrix(model, "a b " * 99, path, ctx=16)
+    with pytest.raises(UsageError, match="is what is read"):
+        lepton_cli.prune(model, path, channels=0.5, imatrix=path, overwrite=True)
+    other = write_model(tmp_path / "b.gguf", dimensions={"L": 1})
+    with pytest.raises(UsageError, match=r"has no weight blk\.1"):
+        lepton_cli.prune(other, channels=0.5, imatrix=path)
+
+
 def test_quantize_never_replaces_the_importance_that_it_reads(tmp_path):
     model, path = write_model(tmp_path / "a.gguf"), tmp_path / "i.gguf"
     lepton_cli.imatrix(model, "a b " * 99, path, ctx=16)

@@ -1,11 +1,12 @@
 """How much each layer, channel, head and expert does, so that the least are left out."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lepton_cli.engine.imatrix.matrix import ImportanceMatrix
+from lepton_cli.engine.imatrix.files import read_matrix
 from lepton_cli.engine.loss.trials import Open, Trials, opened, rows_of
 from lepton_cli.engine.pruning.cuts import Cut
 from ops.program import Program
@@ -68,15 +69,17 @@ def by_divergence(
         yield least
 
 
-def square_sums(matrix: ImportanceMatrix, file: GGUF) -> SquareSums:
-    """Of all of a model's matrices that an importance matrix knows."""
-    found = dict[str, NDArray[np.float64]]()
-    for name, entry in matrix.entries.items():
-        tensor = file.tensors.get(name)
-        if tensor is not None:
-            experts = tensor.shape[0] if len(tensor.shape) == 3 else 1
-            found[name] = entry.of_experts(experts).sums
-    return found
+def read_sums(path: Path, file: GGUF) -> SquareSums:
+    """Of all of a model's matrices that the importance matrix at `path` knows.
+
+    Raises UsageError for another file, or of another model; ModelFileError for a damaged one.
+    """
+    matrix = read_matrix(path)
+    matrix.check_model(file, str(path))
+    return {
+        name: entry.of_experts(file.tensors[name].experts).sums
+        for name, entry in matrix.entries.items()
+    }
 
 
 def sums_of(sums: SquareSums, name: str, experts: int) -> NDArray[np.float64]:
@@ -93,8 +96,7 @@ def unit_importance(file: GGUF, cut: Cut, sums: SquareSums | None) -> Scores:  #
     `sums` are those of its input over a text; without them all inputs count alike.
     """
     tensor = file.tensors[cut.reader]
-    experts = tensor.shape[0] if len(tensor.shape) == 3 else 1
-    columns = tensor.shape[-1]
+    experts, columns = tensor.experts, tensor.shape[-1]
     own = np.ones((experts, columns)) if sums is None else sums_of(sums, cut.reader, experts)
     squares = np.zeros((experts, columns))
     data = tensor.data.reshape(experts, -1, tensor.data.shape[1])

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lepton_cli.engine.files.writing import check_names, check_outputs, write_outputs
-from lepton_cli.engine.imatrix.files import read_matrix
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.json_values import Plain, plain
 from lepton_cli.engine.library.sizes import bytes_of
@@ -15,7 +14,7 @@ from lepton_cli.engine.loss.trials import open_on_cpu
 from lepton_cli.engine.loss.windows import TokenWindow
 from lepton_cli.engine.pruning.choosing import Wanted
 from lepton_cli.engine.pruning.prune import Pruned, Request, lost, numbers_of, prune
-from lepton_cli.engine.pruning.ranking import square_sums
+from lepton_cli.engine.pruning.ranking import read_sums
 from lepton_cli.engine.pruning.sparsity import Sparsity
 from lepton_cli.engine.pruning.writing import output_of
 from lepton_cli.models.keys import Keys
@@ -27,7 +26,6 @@ from lepton_cli.ui.reports.numbers import columns, size
 from lepton_cli.ui.reports.progress import ByteProgress
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit, emit_json
-from quant.errors import UsageError
 from quant.gguf import GGUF
 
 SCHEMA = "lepton.prune.v1"
@@ -52,15 +50,13 @@ def prune_model(request: PruneRequest) -> None:
     if request.out is not None:
         check_names([request.out], file.paths, overwrite=request.result.overwrite)
     wanted = _request(file, request.what)
-    windows = _windows(path, request, wanted)
+    windows = _windows(path, request)
     running = request.running
     start = open_on_cpu(running.threads, CompileNotes(verbose=running.verbose))
     sums, sources = None, [*file.paths]
     if request.what.imatrix is not None:
         given = Path(request.what.imatrix)
-        matrix = read_matrix(given)
-        matrix.check_model(file, str(given))
-        sums, sources = square_sums(matrix, file), [*sources, given]
+        sums, sources = read_sums(given, file), [*sources, given]
     found = prune(file, wanted, windows, sums, start, _tell)
     written = None if request.result.dry_run else request.out
     if request.out is not None:
@@ -89,13 +85,10 @@ def _request(file: GGUF, what: PruningOptions) -> Request:
     return Request(wanted, what.layers, most, what.by, what.rank, zeros)
 
 
-def _windows(path: Path, request: PruneRequest, wanted: Request) -> Sequence[TokenWindow]:
-    """Of the text; none if there is no text, and none is needed."""
+def _windows(path: Path, request: PruneRequest) -> Sequence[TokenWindow]:
+    """Of the text; none without one."""
     if request.text.file is None:
-        if not wanted.ranks_layers:
-            return ()
-        message = "layers are ranked by a text, and none is given"
-        raise UsageError(message, "give one like those the model is for: -f text.txt")
+        return ()
     return windowed(path, command_of("prune", request.name), None, request.text).windows
 
 
