@@ -37,7 +37,6 @@ ModelFile = Annotated[
     str | None,
     typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=complete_model),
 ]
-AsJson = Annotated[bool, option("--json", help="Print one JSON object.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from lepton_cli.ui.arguments.completing import complete_model, complete_pull
+from lepton_cli.ui.arguments.options.groups import JsonFlag
 from lepton_cli.ui.arguments.options.plan import PlanOptions
 from lepton_cli.ui.arguments.options.prompt import MODEL_HELP
 from lepton_cli.ui.arguments.words import only_model
 from lepton_cli.ui.declarations.declaring import (
     NO_CONFIG_EPILOG,
-    AsJson,
     ModelFile,
     ModelName,
     command,
@@ -27,7 +27,7 @@ def inspect(
     metadata: Annotated[bool, option("--metadata", help="Also list all metadata keys.")] = False,
     tensors: Annotated[bool, option("--tensors", help="Also list all tensors.")] = False,
     template: Annotated[bool, option("--template", help="Print only the chat template.")] = False,
-    json: AsJson = False,
+    json: JsonFlag = False,
 ) -> None:
     """Show what a model file contains."""
     name = only_model(context, file, model)
@@ -58,7 +58,7 @@ def verify(
         Path | None,
         option("--write-manifest", metavar="FILE", help="Write the hash of each tensor there."),
     ] = None,
-    json: AsJson = False,
+    json: JsonFlag = False,
 ) -> None:
     """Check that a model file is whole: structure, values, hashes.
 
@@ -86,7 +86,7 @@ def diff(
             "--top", metavar="N", min=0, help="How many of the largest changes of values to show."
         ),
     ] = 10,
-    json: AsJson = False,
+    json: JsonFlag = False,
 ) -> None:
     """Show what differs between two models: keys, tensors, types, values.
 
@@ -105,7 +105,7 @@ def plan(
     options: PlanOptions,
     file: ModelFile = None,
     model: ModelName = None,
-    json: AsJson = False,
+    json: JsonFlag = False,
 ) -> None:
     """Show the memory that a model takes with each context and cache type, and what fits.
 
@@ -123,7 +123,7 @@ def models(
     architectures: Annotated[
         bool, option("--architectures", help="List the supported model architectures instead.")
     ] = False,
-    json: AsJson = False,
+    json: JsonFlag = False,
     remove: Annotated[
         str | None,
         option(
@@ -186,7 +186,7 @@ def pull(
         bool, option("--offline", help="Do not use the network: find it on this disk or fail.")
     ] = False,
     quiet: Annotated[bool, option("--quiet", "-q", help="Show no progress.")] = False,
-    json: AsJson = False,
+    json: JsonFlag = False,
 ) -> None:
     """Download a model, and print the path of its file.
 

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 import typer
 
 from lepton_cli.ui.arguments.completing import complete_model
-from lepton_cli.ui.declarations.declaring import NO_CONFIG_EPILOG, AsJson, command, option
+from lepton_cli.ui.arguments.options.groups import JsonFlag
+from lepton_cli.ui.declarations.declaring import NO_CONFIG_EPILOG, command, option
 
 
 @command("cache", epilog=NO_CONFIG_EPILOG)
@@ -14,7 +15,7 @@ def cache(
         Literal["ls", "clear"],
         typer.Argument(metavar="[ls|clear]", help="ls shows the cache, clear empties it."),
     ] = "ls",
-    json: AsJson = False,
+    json: JsonFlag = False,
 ) -> None:
     """Show or clear what is cached on disk: prompts and packed weights."""
     from lepton_cli.ui.commands import cache as view
@@ -54,7 +55,7 @@ def warmup(
 
 
 @command("doctor", epilog=NO_CONFIG_EPILOG)
-def doctor(json: AsJson = False) -> None:
+def doctor(json: JsonFlag = False) -> None:
     """Show this machine's hardware, what Lepton uses of it, and why."""
     from lepton_cli.ui.commands import doctor as view
 

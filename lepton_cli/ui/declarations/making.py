@@ -7,22 +7,21 @@ import typer
 
 from lepton_cli.ui.arguments.completing import complete_model
 from lepton_cli.ui.arguments.options.adapters import LoraOptions
-from lepton_cli.ui.arguments.options.measuring import RunningOptions, WindowOptions
-from lepton_cli.ui.arguments.options.prompt import MODEL_HELP
-from lepton_cli.ui.arguments.options.pruning import PruneResultOptions, PruningOptions
-from lepton_cli.ui.arguments.options.shrinking import (
+from lepton_cli.ui.arguments.options.making import (
+    PruningOptions,
     QuantizedModelOptions,
     TargetOptions,
     TensorTypeOptions,
+    WritingOptions,
 )
-from lepton_cli.ui.declarations.declaring import NO_CONFIG_EPILOG, AsJson, command, option
+from lepton_cli.ui.arguments.options.measuring import RunningOptions, WindowOptions
+from lepton_cli.ui.arguments.options.prompt import MODEL_HELP
+from lepton_cli.ui.declarations.declaring import NO_CONFIG_EPILOG, command, option
 
 Source = Annotated[
     str, typer.Argument(metavar="MODEL", help=MODEL_HELP, autocompletion=complete_model)
 ]
 OutFile = Annotated[Path, typer.Argument(metavar="OUT", help="The file to be written.")]
-Overwrite = Annotated[bool, option("--overwrite", help="Replace what exists.")]
-DryRun = Annotated[bool, option("--dry-run", help="Only say what would be written.")]
 
 
 @command("quantize", epilog="Each tensor's bytes are those that llama-quantize writes.")
@@ -33,13 +32,11 @@ def quantize(
     target: TargetOptions,
     text: WindowOptions,
     file: QuantizedModelOptions,
+    how: WritingOptions,
     type: Annotated[  # noqa: A002  (the argument's name)
         str | None,
         typer.Argument(metavar="[TYPE]", help="The type of the file: Q4_K_M, Q8_0, IQ3_M, ..."),
     ] = None,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-    json: AsJson = False,
 ) -> None:
     """Make a model smaller by storing its weights in fewer bits.
 
@@ -49,11 +46,8 @@ def quantize(
     types are chosen by what their rounding does to the model on a text.
     """
     from lepton_cli.ui.commands.making.quantize import QuantizeRequest, quantize
-    from lepton_cli.ui.reports.written import Writing
 
-    asked = QuantizeRequest(
-        model, out, type, tensors, text, file, Writing(overwrite, dry_run, json)
-    )
+    asked = QuantizeRequest(model, out, type, tensors, text, file, how)
     if target.target_size is None:
         quantize(asked)
     else:
@@ -68,7 +62,7 @@ def prune(
     what: PruningOptions,
     text: WindowOptions,
     running: RunningOptions,
-    result: PruneResultOptions,
+    how: WritingOptions,
     out: Annotated[
         Path | None,
         typer.Argument(metavar="[OUT]", help="The file to write; without it, only a report."),
@@ -83,7 +77,7 @@ def prune(
     """
     from lepton_cli.ui.commands.making.prune import PruneRequest, prune_model
 
-    prune_model(PruneRequest(model, out, what, text, running, result))
+    prune_model(PruneRequest(model, out, what, text, running, how))
 
 
 @command("split", epilog=NO_CONFIG_EPILOG)
@@ -93,6 +87,7 @@ def split(
         Path,
         typer.Argument(metavar="OUT", help="How the names of the files begin."),
     ],
+    how: WritingOptions,
     split_max_size: Annotated[
         str | None,
         option("--split-max-size", metavar="N(M|G)", help="Most bytes of tensors in a file."),
@@ -109,18 +104,14 @@ def split(
     no_tensor_first_split: Annotated[
         bool, option("--no-tensor-first-split", help="The first file has the keys alone.")
     ] = False,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-    json: AsJson = False,
 ) -> None:
     """Split a model into several files, as llama-gguf-split does.
 
     Every command takes the first file for the whole model. All files appear, or none.
     """
     from lepton_cli.ui.commands.making.shards import SplitRequest, split
-    from lepton_cli.ui.reports.written import Writing
 
-    how, limits = Writing(overwrite, dry_run, json), (split_max_size, split_max_tensors)
+    limits = split_max_size, split_max_tensors
     split(SplitRequest(model, prefix, *limits, no_tensor_first_split, how))
 
 
@@ -128,15 +119,12 @@ def split(
 def merge(
     model: Source,
     out: OutFile,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-    json: AsJson = False,
+    how: WritingOptions,
 ) -> None:
     """Merge a split model into one file. MODEL is its first part."""
     from lepton_cli.ui.commands.making.shards import merge
-    from lepton_cli.ui.reports.written import Writing
 
-    merge(model, out, Writing(overwrite, dry_run, json))
+    merge(model, out, how)
 
 
 @command("merge-lora", epilog=NO_CONFIG_EPILOG)
@@ -144,6 +132,7 @@ def merge_lora(
     model: Source,
     out: OutFile,
     adapters: LoraOptions,
+    how: WritingOptions,
     type: Annotated[  # noqa: A002  (the option's name)
         str | None,
         option(
@@ -152,9 +141,6 @@ def merge_lora(
             help="Type of the tensors that change, like F16 or Q8_0. [default: the one they have]",
         ),
     ] = None,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-    json: AsJson = False,
 ) -> None:
     """Merge LoRA adapters into a model: W + scale x B A instead of W.
 
@@ -162,9 +148,8 @@ def merge_lora(
     types. All other tensors and keys are copied.
     """
     from lepton_cli.ui.commands.making.merge_lora import merge_adapters
-    from lepton_cli.ui.reports.written import Writing
 
-    merge_adapters(model, out, adapters, type, Writing(overwrite, dry_run, json))
+    merge_adapters(model, out, adapters, type, how)
 
 
 @command("convert", epilog=NO_CONFIG_EPILOG)
@@ -173,6 +158,7 @@ def convert(
         Path, typer.Argument(metavar="FOLDER", help="With config.json and the .safetensors files.")
     ],
     out: OutFile,
+    how: WritingOptions,
     type: Annotated[  # noqa: A002  (the option's name)
         str | None,
         option(
@@ -182,9 +168,6 @@ def convert(
             "[default: auto]",
         ),
     ] = None,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-    json: AsJson = False,
 ) -> None:
     """Convert a model of transformers (safetensors) to GGUF.
 
@@ -192,6 +175,5 @@ def convert(
     template and keys are written as llama.cpp's converter does.
     """
     from lepton_cli.ui.commands.making.convert import convert_folder
-    from lepton_cli.ui.reports.written import Writing
 
-    convert_folder(folder, out, type, Writing(overwrite, dry_run, json))
+    convert_folder(folder, out, type, how)

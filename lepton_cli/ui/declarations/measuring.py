@@ -3,6 +3,7 @@
 import typer
 
 from lepton_cli.ui.arguments.options.bench import BenchOptions
+from lepton_cli.ui.arguments.options.groups import JsonFlag
 from lepton_cli.ui.arguments.options.measuring import (
     ComparisonArguments,
     DraftingOptions,
@@ -19,7 +20,6 @@ from lepton_cli.ui.arguments.options.measuring import (
 from lepton_cli.ui.arguments.words import is_on_command_line, model_and_text, only_model
 from lepton_cli.ui.declarations.declaring import (
     NO_CONFIG_EPILOG,
-    AsJson,
     ModelFile,
     ModelName,
     command,
@@ -71,7 +71,7 @@ def compare(
     words: ComparisonArguments,
     running: RunningOptions,
     text: WindowOptions,
-    json: AsJson = False,
+    json: JsonFlag = False,
 ) -> None:
     """Measure how far one model is from another on a text: quality, speed and size.
 
@@ -120,20 +120,22 @@ def draft(
     text: DraftTextOptions,
     what: DraftingOptions,
     output: DraftOutputOptions,
+    json: JsonFlag = False,
 ) -> None:
     """Measure which draft makes a model answer fastest on a text; -md auto then uses it.
 
-    Prompts are cut from the text and answered without and with guesses, in turns. Tried are
-    lookup in earlier text, the model's own next-token head, smaller models of the same
-    vocabulary on this disk, and the model itself without its least influential layers.
+    Prompts, the first halves of the text's windows (-c), are answered without and with guesses,
+    in turns. Tried are lookup in earlier text, the model's own next-token head, smaller models
+    of the same vocabulary on this disk, and the model itself without its least influential
+    layers.
     """
     from lepton_cli.ui.commands.measuring import draft as view
 
     if output.list:
-        view.show_pairs(json=output.json)
+        view.show_pairs(json=json)
         return
     name, file = model_and_text(context, words, model.model)
     if output.forget:
         view.forget_pair(name)
     else:
-        view.show_draft(view.DraftRequest(name, file, model, text, what, output))
+        view.show_draft(view.DraftRequest(name, file, model, text, what, json=json))

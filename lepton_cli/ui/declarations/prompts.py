@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from lepton_cli.ui.arguments.options.chat import ConversationOptions
+from lepton_cli.ui.arguments.options.groups import JsonFlag
 from lepton_cli.ui.arguments.options.prompt import PositionalArguments, PromptOptions
 from lepton_cli.ui.arguments.prompt import gather
 from lepton_cli.ui.arguments.words import model_and_text
-from lepton_cli.ui.declarations.declaring import AsJson, ModelName, command, option
+from lepton_cli.ui.declarations.declaring import ModelName, command, option
 from quant.errors import UsageError
 
 
@@ -26,7 +27,7 @@ def tokenize(
     parse_special: Annotated[
         bool, option("--parse-special", help="Read <|...|> in the text as special tokens.")
     ] = False,
-    json: AsJson = False,
+    json: JsonFlag = False,
 ) -> None:
     """Show the tokens of a text: their ids, and the text of each."""
     name, text = model_and_text(context, words, model)

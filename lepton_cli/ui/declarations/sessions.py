@@ -6,7 +6,8 @@ import typer
 
 from lepton_cli.ui.arguments.command import Command, CommandGroup
 from lepton_cli.ui.arguments.completing import complete_chat
-from lepton_cli.ui.declarations.declaring import HELP, AsJson, GroupDeclaration
+from lepton_cli.ui.arguments.options.groups import JsonFlag
+from lepton_cli.ui.declarations.declaring import HELP, GroupDeclaration
 from quant.errors import UsageError
 
 app = typer.Typer(name="sessions", cls=CommandGroup, rich_markup_mode=None, context_settings=HELP)
@@ -23,7 +24,7 @@ Name = Annotated[
 
 
 @app.callback(invoke_without_command=True)
-def list_or_act(context: typer.Context, json: AsJson = False) -> None:
+def list_or_act(context: typer.Context, json: JsonFlag = False) -> None:
     """List the chats on this disk; search, show, export and delete them."""
     action = context.invoked_subcommand
     if action is not None and json:
@@ -35,7 +36,7 @@ def list_or_act(context: typer.Context, json: AsJson = False) -> None:
 
 
 @app.command("list", cls=Command)
-def list_sessions(json: AsJson = False) -> None:
+def list_sessions(json: JsonFlag = False) -> None:
     """List the chats, the most recent first."""
     from lepton_cli.ui.commands import sessions as view
 
@@ -48,7 +49,7 @@ def search(
         list[str],
         typer.Argument(metavar="WORDS...", help="Words that must all occur."),
     ],
-    json: AsJson = False,
+    json: JsonFlag = False,
 ) -> None:
     """Find the chats that contain all the words."""
     from lepton_cli.ui.commands import sessions as view
@@ -57,7 +58,7 @@ def search(
 
 
 @app.command("show", cls=Command)
-def show(name: Name, json: AsJson = False) -> None:
+def show(name: Name, json: JsonFlag = False) -> None:
     """Print a chat as Markdown."""
     from lepton_cli.ui.commands import sessions as view
 

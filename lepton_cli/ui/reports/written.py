@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from lepton_cli.engine.files.writing import Output, check_outputs, write_outputs
 from lepton_cli.engine.library.json_values import Plain
 from lepton_cli.engine.library.sizes import counted
+from lepton_cli.ui.arguments.options.making import WritingOptions
 from lepton_cli.ui.reports.numbers import columns, size
 from lepton_cli.ui.reports.progress import ByteProgress
 from lepton_cli.ui.terminal.output import emit, emit_json
@@ -17,19 +17,10 @@ SCHEMA = "lepton.written.v1"
 NOTHING: Mapping[str, Plain] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
-    """How files are written, as options say."""
-
-    overwrite: bool = False
-    dry_run: bool = False
-    json: bool = False
-
-
 def write_and_tell(
     outputs: Sequence[Output],
     sources: Sequence[Path],
-    how: Writing,
+    how: WritingOptions,
     more: Mapping[str, Plain] = NOTHING,
 ) -> None:
     """Writes the files with progress on stderr, and lists them. Raises LeptonError.
@@ -40,7 +31,7 @@ def write_and_tell(
     tell(outputs, sources, how, more)
 
 
-def write(outputs: Sequence[Output], sources: Sequence[Path], how: Writing) -> None:
+def write(outputs: Sequence[Output], sources: Sequence[Path], how: WritingOptions) -> None:
     """Raises LeptonError."""
     check_outputs(outputs, sources, overwrite=how.overwrite)
     if not how.dry_run:
@@ -49,7 +40,10 @@ def write(outputs: Sequence[Output], sources: Sequence[Path], how: Writing) -> N
 
 
 def tell(
-    outputs: Sequence[Output], sources: Sequence[Path], how: Writing, more: Mapping[str, Plain]
+    outputs: Sequence[Output],
+    sources: Sequence[Path],
+    how: WritingOptions,
+    more: Mapping[str, Plain],
 ) -> None:
     """Lists the files. `more`: what JSON tells besides."""
     if not how.json:

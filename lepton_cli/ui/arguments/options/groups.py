@@ -8,7 +8,7 @@ import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ import typer
 def section(title: str) -> Callable[..., Any]:
     """`typer.Option` for options in one section of the help."""
     return functools.partial(typer.Option, rich_help_panel=title)
+
+
+JsonFlag = Annotated[bool, section("Options")("--json", help="Print one JSON object.")]
 
 
 def expand_groups(command: Callable[..., None]) -> Callable[..., None]:

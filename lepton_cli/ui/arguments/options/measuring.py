@@ -39,6 +39,11 @@ class TextFileArguments(PositionalArguments):
     ] = None
 
 
+ChunksFlag = Annotated[
+    int, _text("--chunks", metavar="N", min=-1, help="Use only the first N windows; -1: all.")
+]
+
+
 @dataclass(frozen=True, slots=True)
 class WindowOptions:
     """Where a text comes from, and how it is cut into windows."""
@@ -51,10 +56,7 @@ class WindowOptions:
         int,
         _text("--ctx-size", "-c", metavar="N", min=0, help="Tokens in a window; 0: as trained."),
     ] = 512
-    chunks: Annotated[
-        int,
-        _text("--chunks", metavar="N", min=-1, help="Read only the first N windows; -1: all."),
-    ] = -1
+    chunks: ChunksFlag = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +198,7 @@ class DraftTextOptions(WindowOptions):
             help="Tokens in a window of the text, whose first half is a prompt; 0: as trained.",
         ),
     ] = 512
-    chunks: Annotated[
-        int,
-        _text("--chunks", metavar="N", min=-1, help="Use only the first N windows; -1: all."),
-    ] = 4
+    chunks: ChunksFlag = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,4 +253,3 @@ class DraftOutputOptions:
     forget: Annotated[
         bool, _output("--forget", help="Forget the draft that is remembered for MODEL.")
     ] = False
-    json: Annotated[bool, _output("--json", help="Print one JSON object.")] = False

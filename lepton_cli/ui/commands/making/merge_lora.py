@@ -7,15 +7,16 @@ from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.loading.adapters import BoundAdapters
 from lepton_cli.ui.arguments.adapters import lora_of
 from lepton_cli.ui.arguments.options.adapters import LoraOptions
+from lepton_cli.ui.arguments.options.making import WritingOptions
 from lepton_cli.ui.reports.compile_notes import CompileNotes
-from lepton_cli.ui.reports.written import Writing, write_and_tell
+from lepton_cli.ui.reports.written import write_and_tell
 from quant.errors import UsageError
 from quant.format import FORMATS
 from quant.gguf import GGUF
 
 
 def merge_adapters(
-    model: str, out: Path, options: LoraOptions, kind: str | None, how: Writing
+    model: str, out: Path, options: LoraOptions, kind: str | None, how: WritingOptions
 ) -> None:
     """Raises LeptonError."""
     wanted = lora_of(options)

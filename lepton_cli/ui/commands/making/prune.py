@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lepton_cli.engine.files.writing import check_names, check_outputs, write_outputs
+from lepton_cli.engine.files.writing import check_names
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.json_values import Plain, plain
 from lepton_cli.engine.library.sizes import bytes_of
@@ -18,12 +18,12 @@ from lepton_cli.engine.pruning.ranking import read_sums
 from lepton_cli.engine.pruning.sparsity import Sparsity
 from lepton_cli.engine.pruning.writing import output_of
 from lepton_cli.models.keys import Keys
+from lepton_cli.ui.arguments.options.making import PruningOptions, WritingOptions
 from lepton_cli.ui.arguments.options.measuring import RunningOptions, WindowOptions
-from lepton_cli.ui.arguments.options.pruning import PruneResultOptions, PruningOptions
 from lepton_cli.ui.commands.measuring.reading import command_of, windowed
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.reports.numbers import columns, size
-from lepton_cli.ui.reports.progress import ByteProgress
+from lepton_cli.ui.reports.written import write
 from lepton_cli.ui.terminal.notes import note
 from lepton_cli.ui.terminal.output import emit, emit_json
 from quant.gguf import GGUF
@@ -40,7 +40,7 @@ class PruneRequest:
     what: PruningOptions
     text: WindowOptions
     running: RunningOptions
-    result: PruneResultOptions
+    how: WritingOptions
 
 
 def prune_model(request: PruneRequest) -> None:
@@ -48,7 +48,7 @@ def prune_model(request: PruneRequest) -> None:
     path = resolve(request.name)
     file = GGUF.open(path)
     if request.out is not None:
-        check_names([request.out], file.paths, overwrite=request.result.overwrite)
+        check_names([request.out], file.paths, overwrite=request.how.overwrite)
     wanted = _request(file, request.what)
     windows = _windows(path, request)
     running = request.running
@@ -58,15 +58,11 @@ def prune_model(request: PruneRequest) -> None:
         given = Path(request.what.imatrix)
         sums, sources = read_sums(given, file), [*sources, given]
     found = prune(file, wanted, windows, sums, start, _tell)
-    written = None if request.result.dry_run else request.out
+    written = None if request.how.dry_run else request.out
     if request.out is not None:
-        outputs = [output_of(found.result, request.out)]
-        check_outputs(outputs, sources, overwrite=request.result.overwrite)
-        if written is not None:
-            with ByteProgress(f"writing {written.name}") as told:
-                write_outputs(outputs, told)
+        write([output_of(found.result, request.out)], sources, request.how)
     loss = lost(found, windows, written, start) if windows else None
-    if request.result.json:
+    if request.how.json:
         emit_json(sys.stdout, _plain(path, written, found, loss))
     else:
         emit(sys.stdout, "".join(f"{line}\n" for line in _lines(found, loss)))

@@ -25,11 +25,15 @@ from lepton_cli.engine.shrinking.quantizing import (
     quantized_outputs,
 )
 from lepton_cli.models.keys import Keys
+from lepton_cli.ui.arguments.options.making import (
+    QuantizedModelOptions,
+    TensorTypeOptions,
+    WritingOptions,
+)
 from lepton_cli.ui.arguments.options.measuring import WindowOptions
-from lepton_cli.ui.arguments.options.shrinking import QuantizedModelOptions, TensorTypeOptions
 from lepton_cli.ui.reports.compile_notes import CompileNotes
 from lepton_cli.ui.reports.numbers import columns, size
-from lepton_cli.ui.reports.written import Writing, write_and_tell
+from lepton_cli.ui.reports.written import write_and_tell
 from lepton_cli.ui.terminal.output import emit
 from quant.errors import UsageError
 from quant.gguf import GGUF
@@ -45,7 +49,7 @@ class QuantizeRequest:
     tensors: TensorTypeOptions
     text: WindowOptions
     file: QuantizedModelOptions
-    how: Writing
+    how: WritingOptions
 
 
 def quantize(asked: QuantizeRequest) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from lepton_cli.engine.files.shards import MOST_TENSORS, Largest, merged_output, split_outputs
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.library.sizes import bytes_of
-from lepton_cli.ui.reports.written import Writing, write_and_tell
+from lepton_cli.ui.arguments.options.making import WritingOptions
+from lepton_cli.ui.reports.written import write_and_tell
 from quant.errors import UsageError
 from quant.gguf import GGUF
 
@@ -20,7 +21,7 @@ class SplitRequest:
     max_size: str | None
     max_tensors: int | None
     empty_first: bool
-    how: Writing
+    how: WritingOptions
 
 
 def split(request: SplitRequest) -> None:
@@ -37,7 +38,7 @@ def split(request: SplitRequest) -> None:
     write_and_tell(split_outputs(file, prefix, largest), file.paths, request.how)
 
 
-def merge(model: str, out: Path, how: Writing) -> None:
+def merge(model: str, out: Path, how: WritingOptions) -> None:
     """Raises LeptonError."""
     file = GGUF.open(resolve(model))
     write_and_tell([merged_output(file, out)], file.paths, how)

@@ -37,7 +37,6 @@ from lepton_cli.engine.sampling.sampler import Sampling
 from lepton_cli.ui.arguments.lists import words
 from lepton_cli.ui.arguments.options.measuring import (
     DraftingOptions,
-    DraftOutputOptions,
     DraftTextOptions,
     MeasuredModelOptions,
 )
@@ -66,7 +65,7 @@ class DraftRequest:
     model: MeasuredModelOptions
     text: DraftTextOptions
     what: DraftingOptions
-    output: DraftOutputOptions
+    json: bool
 
 
 def show_pairs(*, json: bool) -> None:
@@ -275,7 +274,7 @@ def _remember(run: _Run, results: Sequence[Result]) -> None:
 
 def _print(run: _Run, results: Sequence[Result]) -> None:
     best = _best(results)
-    if run.request.output.json:
+    if run.request.json:
         emit_json(sys.stdout, _record(run, results, best))
     elif results:
         emit(sys.stdout, table(results, None if best is None else best[0]))
