@@ -25,7 +25,8 @@ from lepton_cli.engine.files import differences, shards
 from lepton_cli.engine.files.checking import Verified
 from lepton_cli.engine.files.checking import verify as verify_file
 from lepton_cli.engine.files.differences import Differences
-from lepton_cli.engine.files.merging import merged_adapters, open_encoder
+from lepton_cli.engine.files.encoding import open_encoder
+from lepton_cli.engine.files.merging import merged_adapters
 from lepton_cli.engine.files.writing import Output, check_names, check_outputs, write_outputs
 from lepton_cli.engine.hub.events import Event as PullEvent
 from lepton_cli.engine.hub.pulling import Pulled, pull_from_hub, pull_from_web
@@ -57,7 +58,7 @@ from lepton_cli.engine.pruning.targets import By
 from lepton_cli.engine.pruning.writing import output_of
 from lepton_cli.engine.sampling.sampler import Sampling
 from lepton_cli.engine.shrinking.by_size import Sized, candidates, chosen_by_text
-from lepton_cli.engine.shrinking.choosing import Wishes, by_preset
+from lepton_cli.engine.shrinking.choosing import Wishes, by_preset, wish
 from lepton_cli.engine.shrinking.importance import Importance
 from lepton_cli.engine.shrinking.presets import PRESETS, format_of, preset_of
 from lepton_cli.engine.shrinking.quantizing import Request as QuantizeRequest
@@ -344,7 +345,7 @@ def quantize(
     preset = preset_of(type)
     file = _opened(model)
     importance = None if imatrix is None else Importance.read(str(imatrix))
-    others = tuple((pattern, format_of(kind, "tensor_types")) for pattern, kind in tensor_types)
+    others = tuple(wish(pattern, kind, "tensor_types") for pattern, kind in tensor_types)
     wishes = Wishes(
         format_of(output_type, "output_type") if output_type else None,
         format_of(embedding_type, "embedding_type") if embedding_type else None,

@@ -1,6 +1,6 @@
 """Merges low-rank adapters into a model's weights: W + s B A, in the types that the model has."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,25 +8,16 @@ import numpy as np
 from lepton_cli.engine.files.encoding import check_values
 from lepton_cli.engine.files.pieces import PIECE
 from lepton_cli.engine.files.writing import Output, copied, own_keys
-from lepton_cli.engine.library.paths import kernel_folder
 from lepton_cli.engine.loading.adapters import BoundAdapters
 from lepton_cli.models.adapters import Lora, Pair
 from lepton_cli.models.weights import Weights
-from ops.compiled.kernel_folder import Compiling
 from ops.encoding.encoder import ENCODED, NEEDING_IMPORTANCE, Encoder, Rows
-from ops.machine import default_threads
 from quant.bits import Floats
 from quant.errors import UsageError
 from quant.format import FORMATS, Format, dequantize
 from quant.gguf import GGUF
 from quant.gguf_writer import Header, Piece, TensorInfo
 from quant.weights import Weight
-
-
-def open_encoder(on_compile: Callable[[Compiling], None], threads: int = 0) -> Encoder:
-    """`threads` below 1: one for each core. Its owner closes it. Raises LeptonError."""
-    count = threads if threads > 0 else default_threads().count
-    return Encoder(kernel_folder(), count, on_compile)
 
 
 def merged_adapters(

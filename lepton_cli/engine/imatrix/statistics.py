@@ -1,7 +1,6 @@
 """What an importance matrix says of each weight, and of each layer, as llama-imatrix shows it."""
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,10 +8,10 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_cli.engine.files.blocks import split_name
 from lepton_cli.engine.imatrix.matrix import ImportanceMatrix
 
 INACTIVE = 1e-5  # a mean square up to this
-BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 Floats = NDArray[np.float64]
 
 
@@ -79,8 +78,7 @@ def _order(layer: int | None) -> float:
 
 
 def _statistics(name: str, values: Floats, means: dict[str, Floats]) -> WeightStatistics:
-    found = BLOCK.fullmatch(name)
-    layer, own = (int(found[1]), found[2]) if found else (None, name)
+    layer, own = split_name(name)
     before = means.get(f"blk.{layer - 1}.{own}") if layer is not None else None
     total, deviation = float(values.sum()), float(values.std())
     shares = values[values > 0] / total if total > 0 else values[:0]

@@ -1,6 +1,5 @@
 """A model file with parts left out: its keys and tensors, and each tensor's new bytes."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_cli.engine.files.blocks import moved_up, split_name
 from lepton_cli.engine.files.writing import own_keys
 from lepton_cli.engine.pruning.cuts import Cut
 from lepton_cli.engine.pruning.sparsity import SparseTensors
@@ -20,8 +20,6 @@ from quant.gguf_writer import Header, TensorInfo, number, numbers
 
 Indices = NDArray[np.int64]
 Removed = Mapping[int, Indices]  # by axis: what is left out of a tensor
-
-BLOCK = re.compile(r"blk\.(?P<layer>\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +59,9 @@ class Edited:
         """The tensors that stay, by their new names."""
         dropped = self.edit.layers
         return {
-            self._new_name(name): tensor
+            moved_up(name, dropped): tensor
             for name, tensor in self.file.tensors.items()
-            if (match := BLOCK.match(name)) is None or int(match["layer"]) not in dropped
+            if split_name(name)[0] not in dropped
         }
 
     def header(self) -> Header:
@@ -86,14 +84,6 @@ class Edited:
             return
         left = cut_out(tensor, self.removed.get(tensor.name, {}))
         yield np.ascontiguousarray(left).data.cast("B")
-
-    def _new_name(self, name: str) -> str:
-        match = BLOCK.match(name)
-        if match is None:
-            return name
-        layer = int(match["layer"])
-        before = sum(dropped < layer for dropped in self.edit.layers)
-        return f"blk.{layer - before}.{name[match.end() :]}"
 
     def _shape(self, tensor: Tensor) -> tuple[int, ...]:
         removed, size = self.removed.get(tensor.name, {}), tensor.format.block_size

@@ -20,7 +20,7 @@ from lepton_cli.engine.shrinking.sizing import Option, chosen_for_size
 from ops.encoding.encoder import Encoder
 from quant.errors import UsageError
 from quant.format import FORMATS, Format
-from quant.gguf import GGUF, Tensor
+from quant.gguf import GGUF
 
 CANDIDATES = ("Q2_K", "Q3_K", "IQ3_S", "IQ4_XS", "Q4_K", "Q5_K", "Q6_K", "Q8_0")
 WITH_IMPORTANCE = ("IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS")  # useless without
@@ -69,11 +69,8 @@ class SizePlan:
         return next(preset for preset in PRESETS.values() if preset.base == most)
 
     def chooser(self) -> Chooser:
-        def choose(tensors: Sequence[Tensor]) -> dict[str, Format]:
-            names = {tensor.name for tensor in tensors}
-            return {name: each.format for name, each in self.options.items() if name in names}
-
-        return choose
+        formats = {name: option.format for name, option in self.options.items()}
+        return lambda tensors: formats
 
 
 def plan_for_size(

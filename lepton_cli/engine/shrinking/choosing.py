@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lepton_cli.engine.shrinking.presets import Preset
+from lepton_cli.engine.files.blocks import split_name
+from lepton_cli.engine.shrinking.presets import Preset, format_of
 from ops.encoding.encoder import NEEDING_IMPORTANCE
 from quant.errors import UsageError
 from quant.format import FORMATS, Format
 from quant.gguf import Tensor
 
-BLOCK = re.compile(r"blk\.(\d+)\.")
 Chooser = Callable[[Sequence[Tensor]], Mapping[str, Format]]
 
 NEVER = (
@@ -96,12 +96,13 @@ def by_preset(preset: Preset, facts: Facts, wishes: Wishes) -> Chooser:
 
 def in_visiting_order(tensors: Sequence[Tensor]) -> list[Tensor]:
     """By layer and name, as the rules count them and files are written; others come first."""
-    return sorted(tensors, key=lambda tensor: (layer_of(tensor.name), tensor.name.encode()))
+    return sorted(tensors, key=lambda tensor: (_layer_of(tensor.name), tensor.name.encode()))
 
 
-def layer_of(name: str) -> int:
-    match = BLOCK.match(name)
-    return int(match[1]) if match else -1
+def _layer_of(name: str) -> int:
+    """-1: of none."""
+    layer, _ = split_name(name)
+    return -1 if layer is None else layer
 
 
 class _Choice:
@@ -217,7 +218,7 @@ class _Choice:
 
     def _layer(self, category: str, name: str) -> int:
         """Counted, but for experts, whose tensors need not be in order."""
-        return layer_of(name) if self._facts.experts > 1 else self._seen[category]
+        return _layer_of(name) if self._facts.experts > 1 else self._seen[category]
 
     def _value(self, number: int) -> str:
         facts, many = self._facts, self._facts.gqa >= 4
@@ -313,16 +314,21 @@ def needs_importance(name: str, kind: Format, preset: Preset) -> bool:
     return kind.name in NEEDING_IMPORTANCE
 
 
-def wish_of(text: str, format_of: Callable[[str, str], Format]) -> tuple[str, Format]:
+def wish_of(text: str) -> tuple[str, Format]:
     """NAME=TYPE, where NAME is a regular expression. Raises UsageError."""
     pattern, equals, word = text.rpartition("=")
     if not (pattern and equals and word):
         raise UsageError(
             f"--tensor-type {text}: not NAME=TYPE", "for example: --tensor-type ffn_down=q6_k"
         )
+    return wish(pattern, word, "--tensor-type")
+
+
+def wish(pattern: str, kind: str, option: str) -> tuple[str, Format]:
+    """Of a regular expression and a type. Raises UsageError, naming the option."""
     try:
         re.compile(pattern)
     except re.error as error:
-        message = f"--tensor-type {text}: {pattern} is no regular expression: {error}"
+        message = f"{option} {pattern}={kind}: {pattern} is no regular expression: {error}"
         raise UsageError(message, r"write a dot as \.") from error
-    return pattern.lower(), format_of(word, "--tensor-type")
+    return pattern.lower(), format_of(kind, option)

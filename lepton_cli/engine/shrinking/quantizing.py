@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
 
+from lepton_cli.engine.files.blocks import moved_up, split_name
+from lepton_cli.engine.files.encoding import open_encoder
 from lepton_cli.engine.files.trial import trial_program
 from lepton_cli.engine.files.writing import Output, copied, own_keys
-from lepton_cli.engine.library.paths import kernel_folder
 from lepton_cli.engine.library.stores import SHARD, shard_name
 from lepton_cli.engine.shrinking.choosing import (
-    BLOCK,
     Chooser,
     Facts,
     in_visiting_order,
-    layer_of,
     needs_importance,
 )
 from lepton_cli.engine.shrinking.importance import Importance
@@ -24,7 +23,6 @@ from lepton_cli.engine.shrinking.presets import Preset
 from lepton_cli.models.keys import Keys
 from ops.compiled.kernel_folder import Compiling
 from ops.encoding.encoder import ENCODED, Encoder, Rows
-from ops.machine import default_threads
 from quant.errors import ModelFileError, UsageError
 from quant.format import Format
 from quant.gguf import GGUF, Tensor
@@ -80,7 +78,8 @@ def facts_of(file: GGUF, importance: Importance | None) -> Facts:
 
 def converted(file: GGUF, request: Request, choose: Chooser) -> list[Converted]:
     """All tensors that stay, in the order of llama.cpp's files. Raises UsageError."""
-    stays = [each for each in file.tensors.values() if layer_of(each.name) not in request.dropped]
+    dropped, tensors = request.dropped, file.tensors.values()
+    stays = [each for each in tensors if split_name(each.name)[0] not in dropped]
     chosen = choose(stays)
     result = []
     for tensor in in_visiting_order(stays):
@@ -88,7 +87,7 @@ def converted(file: GGUF, request: Request, choose: Chooser) -> list[Converted]:
         if tensor.format.dequantize is None:
             kind = tensor.format
         _check(file, tensor, kind, request)
-        result.append(Converted(_renamed(tensor.name, request.dropped), tensor, kind))
+        result.append(Converted(moved_up(tensor.name, dropped), tensor, kind))
     _check_importance(file, result, request)
     return result
 
@@ -110,8 +109,7 @@ def encoder_of(
     formats: Sequence[Format], threads: int, on_compile: Callable[[Compiling], None]
 ) -> Encoder:
     """With the kernels of these formats; `threads` below 1: of all cores. Raises LeptonError."""
-    count = threads if threads > 0 else default_threads().count
-    encoder = Encoder(kernel_folder(), count, on_compile)
+    encoder = open_encoder(on_compile, threads)
     encoder.prepare([*formats])
     return encoder
 
@@ -235,13 +233,6 @@ def _pairs(file: GGUF, request: Request) -> dict[str, bytes]:
         pairs.pop(key, None)
         pairs[key] = value
     return pairs
-
-
-def _renamed(name: str, dropped: frozenset[int]) -> str:
-    """Layers behind those that are left out move up."""
-    layer = layer_of(name)
-    number_ = layer - sum(each < layer for each in dropped)
-    return BLOCK.sub(f"blk.{number_}.", name, count=1) if layer >= 0 else name
 
 
 def _shard_path(path: Path, shard: int, count: int) -> Path:

@@ -6,13 +6,13 @@ make of a tensor follows from the squares of both formats' errors. An error coun
 importance: Σ x² · (w - w')².
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lepton_cli.engine.files.blocks import split_name
 from lepton_cli.engine.loss.trials import Trials, with_bytes
 from lepton_cli.engine.shrinking.importance import Importance
 from lepton_cli.engine.shrinking.sizing import Option
@@ -23,7 +23,6 @@ from quant.gguf import GGUF, Tensor
 
 SAMPLED = 1 << 18  # weights of a tensor whose errors stand for all
 DEPTHS = 3  # stretches of layers that are told apart
-BLOCK = re.compile(r"blk\.(?P<layer>\d+)\.(?P<kind>.*)")
 PROBES = ("Q4_0", "IQ4_NL")  # one may hold weights that were rounded to it before without an error
 
 
@@ -52,7 +51,7 @@ class Sensitivity:
         self._file, self._program, self._encoder = file, program, encoder
         self._names, self._importance = names, importance
         self._groups = _groups(names, program.layers)
-        self._factors = dict[str, float]()
+        self._factors, self._errors = dict[str, float](), dict[tuple[str, int], float]()
 
     def measure(self, trials: Trials) -> Iterator[Progress]:
         """Measures each group. Raises LeptonError."""
@@ -97,6 +96,11 @@ class Sensitivity:
 
     def _error(self, name: str, kind: Format) -> float:
         """Σ x² · (w - w')² of some rows, as if of all."""
+        if (name, kind.id) not in self._errors:
+            self._errors[name, kind.id] = self._measured_error(name, kind)
+        return self._errors[name, kind.id]
+
+    def _measured_error(self, name: str, kind: Format) -> float:
         tensor, total, count = self._file.tensors[name], 0.0, 0
         most = max(1, SAMPLED // tensor.shape[-1])
         step = max(1, len(tensor.data) // most)
@@ -125,10 +129,9 @@ def _groups(names: Sequence[str], layers: int) -> dict[str, list[str]]:
     """Tensors of one kind and depth."""
     found = dict[str, list[str]]()
     for name in names:
-        match = BLOCK.fullmatch(name)
-        group = name
-        if match is not None:
-            depth = min(int(match["layer"]) * DEPTHS // max(1, layers), DEPTHS - 1)
-            group = f"{match['kind']}, part {depth + 1} of {DEPTHS} of the layers"
+        layer, group = split_name(name)
+        if layer is not None:
+            depth = min(layer * DEPTHS // max(1, layers), DEPTHS - 1)
+            group += f", part {depth + 1} of {DEPTHS} of the layers"
         found.setdefault(group, []).append(name)
     return found

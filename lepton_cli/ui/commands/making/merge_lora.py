@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from lepton_cli.engine.files.merging import merged_adapters, open_encoder
+from lepton_cli.engine.files.encoding import open_encoder
+from lepton_cli.engine.files.merging import merged_adapters
 from lepton_cli.engine.library.catalogue import resolve
 from lepton_cli.engine.loading.adapters import BoundAdapters
 from lepton_cli.ui.arguments.adapters import lora_of

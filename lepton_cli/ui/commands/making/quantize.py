@@ -153,7 +153,7 @@ def _wishes(options: TensorTypeOptions) -> Wishes:
     return Wishes(
         format_of(output, "--output-tensor-type") if output else None,
         format_of(embedding, "--token-embedding-type") if embedding else None,
-        tuple(wish_of(word, format_of) for word in options.tensor_type or []),
+        tuple(wish_of(word) for word in options.tensor_type or []),
         options.pure,
         options.leave_output_tensor,
     )
