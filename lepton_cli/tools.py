@@ -315,6 +315,8 @@ def prune(
     zeros = None if sparsity is None else Sparsity.of(sparsity)
     request = Request(wanted_parts, layers, most, by, rank, zeros)
     file = _opened(model)
+    if out is not None:
+        check_names([Path(out)], _read(file, imatrix), overwrite=overwrite)
     cut = () if text is None else _windows(model, text, Cutting(ctx))
     sums = None if imatrix is None else read_sums(Path(imatrix), file)
     found = choose_what_leaves(file, request, cut, sums)
@@ -377,6 +379,7 @@ def quantize_to_size(
     `plan.loss` is the expected divergence in nats a token, `measured(out)` the real one.
     """
     file = _opened(model)
+    check_names([Path(out)], _read(file, imatrix), overwrite=overwrite)
     most = bytes_of_weights(str(target_size), sum(each.size for each in file.tensors.values()))
     importance = None if imatrix is None else Importance.read(str(imatrix))
     request = QuantizeRequest(PRESETS["F16"], importance, allow_requantize=allow_requantize)

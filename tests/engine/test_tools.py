@@ -118,6 +118,12 @@ def test_the_memory_of_a_model_is_planned_without_opening_it(tmp_path):
         (lambda model: lepton_cli.prune(model, channels=0.5, by="size"), "by is 'size'"),
         (lambda model: lepton_cli.perplexity(model, "hi", ctx=32), "a window needs 32"),
         (lambda model: lepton_cli.split(model, "x", max_size="2X"), "is no size"),
+        (
+            lambda model: lepton_cli.quantize(model, "x", "Q4_0", tensor_types=[("(", "Q8_0")]),
+            "tensor_types .*is no regular expression",
+        ),
+        (lambda model: lepton_cli.quantize_to_size(model, model, "9k", ""), "is what is read"),
+        (lambda model: lepton_cli.prune(model, model, layers=1, text=""), "is what is read"),
         (lambda model: lepton_cli.merge_lora(model, "x", [], type="Q9"), "type is 'Q9'"),
     ],
 )
