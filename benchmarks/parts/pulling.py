@@ -1,7 +1,7 @@
 """CPU and wall time to download a file with `lepton pull`, huggingface_hub and curl, for
 docs/performance.md: from a server of its own on this machine, in alternating rounds.
 
-python benchmarks/pulling.py [MB] [ROUNDS]
+python benchmarks/parts/pulling.py [MB] [ROUNDS]
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The time of a step of many small operators on a busy machine, as a table.
 
-python benchmarks/barriers.py
+python benchmarks/parts/barriers.py
 
 250 operators of some 5 microseconds, as a small model has them in a token: on as many threads as
 cores, on twice as many, and beside one foreign busy process a core.

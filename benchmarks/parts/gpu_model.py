@@ -1,6 +1,6 @@
 """What a card should reach in decode, by a model of its time: no card is needed, and none is asked.
 
-    python benchmarks/gpu_model.py FILE... [--depth 512] [--node 3]
+    python benchmarks/parts/gpu_model.py FILE... [--depth 512] [--node 3]
 
 A token takes as long as its bytes (weights and cache) at the card's copy bandwidth, 90 % of the
 data sheet's, and --node microseconds for each kernel of the graph: its start, its ramp and its tail

@@ -1,7 +1,7 @@
 """CPU time to open and list model files, to build their tokenizers, and of those for 1 MB of text,
 for docs/performance.md.
 
-python benchmarks/opening.py FILE...
+python benchmarks/parts/opening.py FILE...
 """
 
 import sys
@@ -14,7 +14,7 @@ from lepton_cli.engine.text.tokenizer import build_tokenizer
 from quant.gguf import GGUF, Metadata
 
 ROUNDS, SIZE = 5, 1_000_000
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 LONG = " ".join(map("".join, product(LETTERS, repeat=3)))  # after it the whole vocabulary is in use
 

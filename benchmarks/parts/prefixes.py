@@ -1,6 +1,6 @@
 """The gain of the prompt cache on disk: whole `lepton run` processes, to their first token.
 
-python benchmarks/prefixes.py FILE...
+python benchmarks/parts/prefixes.py FILE...
 
 The same text of some 1000 and 4000 tokens with the cache off, with an empty one, which the run
 fills, and with the question changed. The cache is a folder of the benchmark's own.

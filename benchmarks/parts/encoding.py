@@ -1,6 +1,6 @@
 """Encoding of weights beside llama.cpp's quantizers, in CPU seconds of one thread; and the bytes.
 
-    python benchmarks/encoding.py FORMAT... --python ~/peer/bin/python
+    python benchmarks/parts/encoding.py FORMAT... --python ~/peer/bin/python
 
 A matrix of normally distributed weights; the least of --rounds, both sides in turn.
 """
