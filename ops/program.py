@@ -204,7 +204,7 @@ class Program:
         operations = tuple(op.weighing(change) for op in self.operations)
         return Program(operations, self.given, self.output, self.sources)
 
-    def observed(self, buffers: Sequence[Buffer]) -> "Program":
+    def giving(self, buffers: Sequence[Buffer]) -> "Program":
         """A program that gives these rows of the tokens side by side, and ends behind the last."""
         joined = Buffer("tokens", 1, sum(buffer.width for buffer in buffers))
         last = max(n for n, op in enumerate(self.operations) if {*op.outputs} & {*buffers})

@@ -29,7 +29,7 @@ def block_influence(program: Program, windows: Iterable[Sequence[int]], start: O
     """
     crossings = program.crossings()
     total, count = np.zeros(program.layers), 0
-    with opened(program.observed(crossings), start, STEP, STEP) as passes:
+    with opened(program.giving(crossings), start, STEP, STEP) as passes:
         for window in windows:
             for part in rows_of(passes, window):
                 x = np.asarray(part).reshape(len(part), len(crossings), -1).astype(np.float64)
