@@ -131,6 +131,17 @@ def fit_squares(first, middle, last, move):
 
 
 @device
+def better_fit(products, squares, place, move, best, scale, borders, moves):
+    """Of each lane: the best fit so far, its scale, borders and move; or this one, if better."""
+    larger = less(multiply(best, squares), multiply(products, products))
+    better = both(less(ZERO, squares), larger)
+    scale = choose(better, divide(products, squares), scale)
+    best = choose(better, multiply(scale, products), best)
+    borders = choose(better, np.float32(place), borders)
+    return best, scale, borders, choose(better, np.float32(move), moves)
+
+
+@device
 def search_s(scratch):
     """Borders (33 · first + second), move and scale of each lane."""
     n = 32
@@ -155,12 +166,9 @@ def search_s(scratch):
                 move = 1 - 2 * turn
                 products = fit_stretches(a, subtract(c, a), subtract(sums, c), move)
                 squares = fit_squares(b, subtract(d, b), subtract(weights, d), move)
-                larger = less(multiply(best, squares), multiply(products, products))
-                better = both(less(ZERO, squares), larger)
-                scale = choose(better, divide(products, squares), scale)
-                best = choose(better, multiply(scale, products), best)
-                borders = choose(better, np.float32(33 * i + k), borders)
-                moves = choose(better, np.float32(move), moves)
+                best, scale, borders, moves = better_fit(
+                    products, squares, 33 * i + k, move, best, scale, borders, moves
+                )
     store(scratch + BORDERS, borders)
     store(scratch + MOVES, moves)
     store(scratch + SCALES, scale)
@@ -220,12 +228,9 @@ def search_m(scratch):
                 first = ups[0] if move < 2 else downs[0]
                 second = ups[1] if move % 2 == 0 else downs[1]
                 products, squares = add(first[0], second[0]), add(first[1], second[1])
-                larger = less(multiply(best, squares), multiply(products, products))
-                better = both(less(ZERO, squares), larger)
-                scale = choose(better, divide(products, squares), scale)
-                best = choose(better, multiply(scale, products), best)
-                borders = choose(better, np.float32(17 * i + k), borders)
-                moves = choose(better, np.float32(move), moves)
+                best, scale, borders, moves = better_fit(
+                    products, squares, 17 * i + k, move, best, scale, borders, moves
+                )
     store(scratch + BORDERS, borders)
     store(scratch + MOVES, moves)
     store(scratch + SCALES, scale)
