@@ -131,31 +131,55 @@ class PlainReport:
         self._stderr.flush()
 
 
-class ExtractReport:
-    """Prints only a code block on stdout; an answer without one goes to stderr."""
+class HeldReport:
+    """Holds the text of an answer back until its end, to print a part of it."""
 
-    def __init__(self, which: Which, around: PlainReport, stderr: TextIO) -> None:
-        self._which, self._around, self._stderr = which, around, stderr
-        self._text: list[str] = []
+    def __init__(self, around: PlainReport, stderr: TextIO) -> None:
+        self.around, self._stderr = around, stderr
+        self.reasoning, self._text = list[str](), list[str]()
 
     def event(self, event: Event) -> None:
         match event:
             case Text(text):
                 self._text.append(text)
             case Done():
-                text = "".join(self._text)
-                block = extracted(text, self._which)
-                if block is not None:
-                    self._around.event(Text(block))
-                    return
-                self._around.end_thoughts()
-                if text:
-                    self._stderr.write(sanitize(text).removesuffix("\n") + "\n")
+                text, self._text = "".join(self._text), []
+                self.end(text, event)
             case _:
-                self._around.event(event)
+                if isinstance(event, Reasoning):
+                    self.reasoning.append(event.text)
+                self.around.event(event)
+
+    def end(self, text: str, done: Done) -> None:
+        """Prints what is wanted of the whole text."""
+        raise NotImplementedError
+
+    def aside(self, text: str) -> None:
+        """Prints text on stderr that is not what is wanted."""
+        self.around.end_thoughts()
+        if text:
+            self._stderr.write(sanitize(text).removesuffix("\n") + "\n")
 
     def close(self) -> None:
-        self._around.close()
+        """The text of an answer that was broken off by an error goes to stderr."""
+        if self._text:
+            self.aside("".join(self._text))
+        self.around.close()
+
+
+class ExtractReport(HeldReport):
+    """Prints only a code block on stdout; an answer without one goes to stderr."""
+
+    def __init__(self, which: Which, around: PlainReport, stderr: TextIO) -> None:
+        super().__init__(around, stderr)
+        self._which = which
+
+    def end(self, text: str, done: Done) -> None:
+        block = extracted(text, self._which)
+        if block is None:
+            self.aside(text)
+        else:
+            self.around.event(Text(block))
 
 
 class JsonReport:

@@ -8,6 +8,7 @@ from fake_model import FakeModel
 from lepton_cli.__main__ import run
 from lepton_cli.engine.events import Reasoning
 from lepton_cli.ui.reports.code_blocks import code_blocks, missing_block
+from quant.errors import ConstraintError
 
 ANSWER = "Do this:\n\n```sh\nls\n\ncd /\n```\n\nor:\n\n~~~\npwd\n~~~\nDone.\n"
 
@@ -93,6 +94,13 @@ def test_a_block_that_was_cut_is_not_what_was_asked_for(text, reason, cut):
 def test_an_interrupted_answer_gives_what_there_is(lepton):
     code, out, _ = lepton(("```\nls",), "-x", reason="interrupted")
     assert (code, out) == (130, "ls\n")
+
+
+def test_an_answer_that_an_error_breaks_off_is_not_lost(lepton):
+    failure = ConstraintError("no token is allowed")
+    code, out, err = lepton(("```\nls", " -l"), "-x", failure=failure)
+    assert (code, out) == (6, "")
+    assert err == "```\nls -l\nlepton: error: no token is allowed\n"
 
 
 def test_both_blocks_cannot_be_wanted(lepton):
