@@ -55,6 +55,8 @@ class RepositoryCache:
         file.unlink(missing_ok=True)
         try:
             file.symlink_to(os.path.relpath(blob, file.parent))
+        except FileExistsError:  # another process, which pulls the same, was faster
+            return file
         except OSError:  # Windows allows links only to some users
             blob.replace(file)
         return file

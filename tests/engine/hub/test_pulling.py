@@ -192,6 +192,18 @@ def test_where_links_are_not_possible_the_file_itself_is_there(hub, monkeypatch)
     assert pull(hub, NAME).fetched == 0
 
 
+def test_a_link_that_another_pull_makes_meanwhile_is_taken(hub, monkeypatch):
+    real = Path.symlink_to
+
+    def twice(path, target):
+        real(path, target)
+        real(path, target)
+
+    monkeypatch.setattr(Path, "symlink_to", twice)
+    pulled = pull(hub, NAME)
+    assert pulled.path.is_symlink() and pulled.path.read_bytes() == Q4
+
+
 def test_all_files_must_fit_on_the_disk(hub, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(20, 0, 20))
     with pytest.raises(LeptonError, match="are to be downloaded, and the disk"):
