@@ -76,8 +76,9 @@ def rows_of(x: np.ndarray, kind: str = "F32") -> Rows:
     return Rows("w", FORMATS[kind], x.shape[1], np.ascontiguousarray(x).view(np.uint8))
 
 
+USUAL = FEW - {"IQ2_XS"} | {"IQ3_XXS"}  # of those that search a grid, one that compiles fast
 CASES = [
-    pytest.param(kind, weighted, marks=[] if kind in FEW - {"IQ2_XS"} else pytest.mark.weekly)
+    pytest.param(kind, weighted, marks=[] if kind in USUAL else pytest.mark.weekly)
     for kind in sorted(ENCODED)
     for weighted in (False, True)
     if DIGESTS[kind][weighted]
