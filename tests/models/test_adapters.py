@@ -115,7 +115,7 @@ def test_the_table_and_the_output_are_adapted(tmp_path, name, alpha):
     assert nmse(logits(model, AdapterFile(adapter)), logits(merged)) < ROUNDING
 
 
-USUAL = {("llama", "Q4_K"), ("qwen3moe", "Q4_K")}
+USUAL = {("llama", "Q4_K"), ("qwen3moe", "Q4_K"), ("phi3", "F32")}
 ON_THE_CPU = [  # each pair has kernels of its own to compile
     pytest.param(*both, marks=[] if both in USUAL else pytest.mark.weekly)
     for both in product(("llama", "phi3", "qwen3moe", "gemma3"), ("F32", "Q4_K", "Q8_0", "F16"))
