@@ -129,7 +129,7 @@ class Cuts:
         return found if isinstance(found, Attention) else None
 
     def _cut(self, kind: Kind, reader: Product | ExpertProduct, units: int) -> Cut | Uncut:
-        trace = _Trace(self._makers, self._readers, units, {reader})
+        trace = _Trace(self.program, self._makers, self._readers, units, {reader})
         try:
             pieces = [
                 self._rows(weight, units) if is_matrix else self._numbers_of(weight, units)
@@ -248,6 +248,7 @@ class Cuts:
 class _Trace:
     """The way back from the columns of a matrix to the rows that make them."""
 
+    program: Program
     makers: dict[Buffer, Operation]
     readers: dict[Buffer, set[Operation]]
     units: int
@@ -310,7 +311,7 @@ class _Trace:
             raise Uncut("its keys hold its values")
         stores = [
             each
-            for each in set(self.makers.values()) | _all(self.readers)
+            for each in self.program.operations
             if isinstance(each, Store) and each.heads.layer == heads.layer
         ]
         if len(stores) != 1:
@@ -324,10 +325,6 @@ class _Trace:
     def _end(self) -> str:
         names = [op.w.weight.name for op in self.seen if isinstance(op, Product | ExpertProduct)]
         return names[0] if names else "the matrix"
-
-
-def _all(readers: dict[Buffer, set[Operation]]) -> set[Operation]:
-    return set().union(*readers.values())
 
 
 def _parts(linear: Linear) -> Iterator[Weight]:
