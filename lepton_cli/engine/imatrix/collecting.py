@@ -10,7 +10,7 @@ import numpy as np
 
 from lepton_cli.engine.imatrix.matrix import Entry, ImportanceMatrix, Progress, merged
 from lepton_cli.engine.loading.plan import LoadOptions
-from lepton_cli.engine.loss.scoring import check_window
+from lepton_cli.engine.loss.scoring import check_window, options_for
 from lepton_cli.engine.loss.windows import TokenWindow, TokenWindows
 from lepton_cli.engine.model import Model
 from ops.operations.observing import Squares
@@ -34,8 +34,7 @@ class Collected:
 
 def collecting_options(options: LoadOptions, size: int, *, of_output: bool) -> LoadOptions:
     """To open a model whose products are observed, for windows of so many tokens."""
-    observed = replace(options, observed="all" if of_output else "blocks")
-    return replace(observed, ctx=size, prefixes=0, spec_types=())
+    return replace(options_for(options, size), observed="all" if of_output else "blocks")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from quant.errors import UsageError
 from quant.gguf import GGUF
 
 Sums = NDArray[np.float64]
+OTHER_MODEL = "it was made of another model: make one of this, with lepton imatrix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +63,15 @@ class ImportanceMatrix:
 
     def check_model(self, file: GGUF, path: str) -> None:
         """Raises UsageError, naming the file at `path`, if this is of another model."""
-        hint = "it was made of another model: make one of this, with lepton imatrix"
         for name, entry in self.entries.items():
             tensor = file.tensors.get(name)
             if tensor is None:
-                raise UsageError(f"{path}: {file.path} has no weight {name}", hint)
+                raise UsageError(f"{path}: {file.path} has no weight {name}", OTHER_MODEL)
             wanted = tensor.experts, tensor.shape[-1]
             if entry.of_experts(wanted[0]).sums.shape != wanted:
                 found = _described(*entry.sums.shape)
                 message = f"{path}: {name} has {found}, in {file.path} {_described(*wanted)}"
-                raise UsageError(message, hint)
+                raise UsageError(message, OTHER_MODEL)
 
 
 def merged(matrices: Sequence[tuple[str, ImportanceMatrix]]) -> ImportanceMatrix:

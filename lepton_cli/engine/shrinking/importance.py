@@ -7,14 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from lepton_cli.engine.imatrix.files import read_matrix
-from lepton_cli.engine.imatrix.matrix import ImportanceMatrix
+from lepton_cli.engine.imatrix.matrix import OTHER_MODEL, ImportanceMatrix
 from lepton_cli.engine.library.sizes import counted
 from quant.bits import Floats
 from quant.errors import UsageError
 from quant.gguf import GGUF, Tensor
 from quant.gguf_writer import number, text
-
-OTHER_MODEL = "it was made of another model: make one of this, with lepton imatrix"
 
 
 @dataclass(frozen=True, slots=True)
